@@ -1,0 +1,353 @@
+//! The decoded instruction. Consumers match on [`Insn`] without a wildcard, so that a new form fails to
+//! compile until each of them handles it.
+
+/// A register number, 0 to 10 (RFC 9669 section 2.1). r10 is the read-only frame pointer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Reg(u8);
+
+impl Reg {
+    /// Result of calls and of the program.
+    pub const R0: Reg = Reg(0);
+    /// First argument.
+    pub const R1: Reg = Reg(1);
+    /// Second argument.
+    pub const R2: Reg = Reg(2);
+    /// Third argument.
+    pub const R3: Reg = Reg(3);
+    /// Fourth argument.
+    pub const R4: Reg = Reg(4);
+    /// Fifth argument.
+    pub const R5: Reg = Reg(5);
+    /// First register kept across calls.
+    pub const R6: Reg = Reg(6);
+    /// Second register kept across calls.
+    pub const R7: Reg = Reg(7);
+    /// Third register kept across calls.
+    pub const R8: Reg = Reg(8);
+    /// Fourth register kept across calls.
+    pub const R9: Reg = Reg(9);
+    /// The frame pointer.
+    pub const R10: Reg = Reg(10);
+    /// How many registers there are.
+    pub const COUNT: usize = 11;
+
+    /// The register with this number, if there is one.
+    pub const fn new(number: u8) -> Option<Reg> {
+        if number <= 10 {
+            Some(Reg(number))
+        } else {
+            None
+        }
+    }
+
+    /// The number, 0 to 10.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The number, 0 to 10.
+    pub const fn number(self) -> u8 {
+        self.0
+    }
+}
+
+/// Width of an arithmetic or jump operation.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Width {
+    /// 32 bits; arithmetic zeroes the upper half of the destination.
+    W32,
+    /// 64 bits.
+    W64,
+}
+
+/// Size of a memory access.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Size {
+    /// One byte.
+    B,
+    /// Two bytes.
+    H,
+    /// Four bytes.
+    W,
+    /// Eight bytes.
+    DW,
+}
+
+impl Size {
+    /// The size in bytes: 1, 2, 4 or 8.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Size::B => 1,
+            Size::H => 2,
+            Size::W => 4,
+            Size::DW => 8,
+        }
+    }
+}
+
+/// Second operand: a register, or a 32-bit immediate that is sign-extended for 64-bit operations.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Operand {
+    /// A register.
+    Reg(Reg),
+    /// An immediate.
+    Imm(i32),
+}
+
+/// Two-operand arithmetic (RFC 9669 section 4.1). Division by zero gives 0, modulo by zero leaves the
+/// dividend; shift counts are masked to the width; the smallest negative number divided by -1 is itself.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum AluOp {
+    /// `dst += src`
+    Add,
+    /// `dst -= src`
+    Sub,
+    /// `dst *= src`
+    Mul,
+    /// `dst = src != 0 ? dst / src : 0`, unsigned
+    Div,
+    /// `dst = src != 0 ? dst / src : 0`, signed
+    Sdiv,
+    /// `dst |= src`
+    Or,
+    /// `dst &= src`
+    And,
+    /// `dst <<= src & mask`
+    Lsh,
+    /// `dst >>= src & mask`, zeroes shifted in
+    Rsh,
+    /// `dst = src != 0 ? dst % src : dst`, unsigned
+    Mod,
+    /// `dst = src != 0 ? dst % src : dst`, signed
+    Smod,
+    /// `dst ^= src`
+    Xor,
+    /// `dst = src`
+    Mov,
+    /// `dst >>= src & mask`, sign bit shifted in
+    Arsh,
+}
+
+/// What an [`Insn::Endian`] does (RFC 9669 section 4.2).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Endianness {
+    /// To little endian: on a little-endian host, truncation.
+    ToLe,
+    /// To big endian.
+    ToBe,
+    /// Byte swap, always.
+    Swap,
+}
+
+/// Condition of a jump (RFC 9669 section 4.3).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum CmpOp {
+    /// `dst == src`
+    Eq,
+    /// `dst > src`, unsigned
+    Gt,
+    /// `dst >= src`, unsigned
+    Ge,
+    /// `dst & src`
+    Set,
+    /// `dst != src`
+    Ne,
+    /// `dst > src`, signed
+    Sgt,
+    /// `dst >= src`, signed
+    Sge,
+    /// `dst < src`, unsigned
+    Lt,
+    /// `dst <= src`, unsigned
+    Le,
+    /// `dst < src`, signed
+    Slt,
+    /// `dst <= src`, signed
+    Sle,
+}
+
+/// Atomic read-modify-write (RFC 9669 section 5.3).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum AtomicOp {
+    /// Add; with `fetch`, the old value goes to `src`.
+    Add {
+        /// Whether the old value is returned in `src`.
+        fetch: bool,
+    },
+    /// Or; with `fetch`, the old value goes to `src`.
+    Or {
+        /// Whether the old value is returned in `src`.
+        fetch: bool,
+    },
+    /// And; with `fetch`, the old value goes to `src`.
+    And {
+        /// Whether the old value is returned in `src`.
+        fetch: bool,
+    },
+    /// Xor; with `fetch`, the old value goes to `src`.
+    Xor {
+        /// Whether the old value is returned in `src`.
+        fetch: bool,
+    },
+    /// Exchange; the old value goes to `src`.
+    Xchg,
+    /// Compare with r0 and exchange; the old value goes to r0.
+    CmpXchg,
+}
+
+/// What the 64-bit immediate of [`Insn::LoadImm64`] stands for (RFC 9669 section 5.4, field `src`).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ImmKind {
+    /// A plain number.
+    Value,
+    /// Address of the map with this file descriptor.
+    MapFd,
+    /// Address of the first value of the map with this descriptor, plus the upper half.
+    MapValue,
+    /// Address of a platform variable.
+    Variable,
+    /// Address of code, relative in instructions.
+    Code,
+    /// Address of the map with this index.
+    MapIndex,
+    /// Address of the first value of the map with this index, plus the upper half.
+    MapIndexValue,
+}
+
+/// Target of a call (RFC 9669 section 4.3.1).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Call {
+    /// Helper by number, in the numbering of the program's ABI.
+    Helper(u32),
+    /// Program-local function: the target is the next slot plus this.
+    Local(i32),
+    /// Helper by BTF id; no program for this runtime has one.
+    Btf(u32),
+    /// Helper whose number is in a register at run time (`callx`).
+    Register(Reg),
+}
+
+/// One decoded instruction. A program is a slice with one entry per 8-byte slot, so that an index is a PC;
+/// the second slot of a wide instruction holds [`Insn::WideTail`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Insn {
+    /// `dst = dst op src`
+    Alu {
+        /// Operation.
+        op: AluOp,
+        /// Width.
+        width: Width,
+        /// Destination and first operand.
+        dst: Reg,
+        /// Second operand.
+        src: Operand,
+    },
+    /// `dst = (sign-extend) low bits of src`; `from` is 8, 16 or 32 bits as [`Size`].
+    MovSx {
+        /// Width of the result.
+        width: Width,
+        /// Width of the source.
+        from: Size,
+        /// Destination.
+        dst: Reg,
+        /// Source.
+        src: Reg,
+    },
+    /// `dst = -dst`
+    Neg {
+        /// Width.
+        width: Width,
+        /// Operand.
+        dst: Reg,
+    },
+    /// Byte order conversion of the low 16, 32 or 64 bits; the rest becomes zero.
+    Endian {
+        /// Kind.
+        kind: Endianness,
+        /// Size: H, W or DW.
+        size: Size,
+        /// Operand.
+        dst: Reg,
+    },
+    /// `dst = imm`, two slots.
+    LoadImm64 {
+        /// Meaning of the number.
+        kind: ImmKind,
+        /// Destination.
+        dst: Reg,
+        /// The number; low half from the first slot.
+        imm: u64,
+    },
+    /// Second slot of a [`Insn::LoadImm64`]; never executed, never a jump target.
+    WideTail,
+    /// `dst = *(size *)(base + off)`
+    Load {
+        /// Size.
+        size: Size,
+        /// Whether the value is sign-extended to 64 bits.
+        signed: bool,
+        /// Destination.
+        dst: Reg,
+        /// Base address.
+        base: Reg,
+        /// Offset in bytes.
+        off: i16,
+    },
+    /// `*(size *)(base + off) = src`
+    Store {
+        /// Size.
+        size: Size,
+        /// Base address.
+        base: Reg,
+        /// Offset in bytes.
+        off: i16,
+        /// Value.
+        src: Operand,
+    },
+    /// Atomic operation on `*(size *)(base + off)`; size is W or DW.
+    Atomic {
+        /// Operation.
+        op: AtomicOp,
+        /// Size: W or DW.
+        size: Size,
+        /// Base address.
+        base: Reg,
+        /// Offset in bytes.
+        off: i16,
+        /// Operand, and where the old value goes.
+        src: Reg,
+    },
+    /// Legacy packet access (RFC 9669 section 5.5); decoded to be named in an error, never run.
+    LegacyPacket {
+        /// Size.
+        size: Size,
+        /// Index register of the indirect form.
+        index: Option<Reg>,
+        /// Offset.
+        imm: i32,
+    },
+    /// Unconditional jump to the next slot plus `off`.
+    Jump {
+        /// Offset in slots.
+        off: i32,
+        /// Whether the offset came from `imm` (`gotol`).
+        long: bool,
+    },
+    /// Conditional jump to the next slot plus `off`.
+    Branch {
+        /// Condition.
+        op: CmpOp,
+        /// Width of the comparison.
+        width: Width,
+        /// First operand.
+        dst: Reg,
+        /// Second operand.
+        src: Operand,
+        /// Offset in slots.
+        off: i16,
+    },
+    /// Call.
+    Call(Call),
+    /// Return from the function; from the outermost, end of the program.
+    Exit,
+}

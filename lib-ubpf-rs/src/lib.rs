@@ -1,0 +1,15 @@
+//! eBPF runtime for unikernels: loader, verifier, interpreter, maps, helpers and a dynamic function tracer.
+//!
+//! The folders are layers; each uses only those named before it:
+//! `isa`, `platform`, `program`, `verifier`, `maps`, `helpers`, `vm`, `jit`, `tracer`, `runtime`, `ffi`.
+//! The library assumes no operating system and no threads: what it needs from below is in [`platform`].
+#![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod isa;
+pub mod platform;
+pub mod program;
+pub mod verifier;

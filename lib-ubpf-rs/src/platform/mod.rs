@@ -1,0 +1,152 @@
+//! What the engine needs from below: small traits without an implementation. Each platform supplies them
+//! once, as `&'static dyn`; tests use fakes that can be told to fail.
+//!
+//! Everything marked *hook path* may be called from a traced function, also in interrupt context and on
+//! several CPUs at once: it must not block, allocate or take a lock that a thread can hold.
+#![forbid(unsafe_code)]
+
+use alloc::{string::String, vec::Vec};
+
+/// Monotonic time. *Hook path.*
+pub trait Clock: Sync {
+    /// Nanoseconds since an arbitrary start.
+    fn now_ns(&self) -> u64;
+}
+
+/// Reads memory that may not be mapped. *Hook path.*
+pub trait FaultSafeRead: Sync {
+    /// Copies from application address `addr` into `dst`; returns how many leading bytes were readable.
+    /// Refuses device memory (returns 0).
+    fn read(&self, addr: u64, dst: &mut [u8]) -> usize;
+}
+
+/// The console of the unikernel. Called from the control path only, never from a hook.
+pub trait Console: Sync {
+    /// Writes all bytes.
+    fn write(&self, bytes: &[u8]);
+}
+
+/// Why a text patch was refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+pub enum PatchError {
+    /// The bytes in place were not the expected ones.
+    #[error("text at {addr:#x} holds other bytes than expected")]
+    Mismatch {
+        /// Address of the site.
+        addr: usize,
+    },
+    /// The platform could not write there.
+    #[error("text at {addr:#x} could not be written (code {code})")]
+    NotWritable {
+        /// Address of the site.
+        addr: usize,
+        /// Platform's reason (an errno value).
+        code: i32,
+    },
+}
+
+/// Replaces instructions in the running image.
+pub trait TextPatch: Sync {
+    /// Replaces `old` by `new` (same length, at most 8 bytes) at `addr`, checking `old` first, so that every
+    /// CPU executes either the old or the new instruction and never a mixture; on return all CPUs see `new`.
+    /// Text is never left writable and executable.
+    fn replace(&self, addr: usize, old: &[u8], new: &[u8]) -> Result<(), PatchError>;
+}
+
+/// A block of memory for generated code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ExecBlock {
+    /// Where to write while the block is open.
+    pub write: usize,
+    /// Where the code will run (may equal `write`).
+    pub exec: usize,
+    /// Length in bytes.
+    pub len: usize,
+}
+
+/// Memory for generated code: written while open, executable once sealed, never both in one mapping.
+pub trait ExecMemory: Sync {
+    /// A writable block of at least `len` bytes, within 2 GiB of the image's text; `None` when there is none.
+    fn alloc(&self, len: usize) -> Option<ExecBlock>;
+    /// Makes the block executable and no longer writable. False when the platform refused.
+    fn seal(&self, block: ExecBlock) -> bool;
+    /// Gives the block back; nothing executes in it any more.
+    fn free(&self, block: ExecBlock);
+    /// Whether a sealed block is really not writable (`status` says so).
+    fn enforces_wx(&self) -> bool;
+}
+
+/// What went wrong with a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+pub enum FileError {
+    /// No such file or directory.
+    #[error("no such file")]
+    NotFound,
+    /// Larger than the caller's limit or the platform's space.
+    #[error("file too large (limit {limit} bytes)")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The platform cannot do this.
+    #[error("not supported on this platform")]
+    Unsupported,
+    /// No memory for the contents.
+    #[error("out of memory")]
+    NoMemory,
+    /// Anything else, as an errno value.
+    #[error("input/output error (code {0})")]
+    Io(i32),
+}
+
+/// One entry of a directory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DirEntry {
+    /// Name without its directory.
+    pub name: String,
+    /// Size in bytes; 0 for a directory.
+    pub size: u64,
+    /// Whether it is a directory.
+    pub is_dir: bool,
+}
+
+/// Files that programs and symbols are loaded from. Control path only.
+pub trait Files: Sync {
+    /// The whole file, at most `limit` bytes.
+    fn read(&self, path: &str, limit: usize) -> Result<Vec<u8>, FileError>;
+    /// The entries of a directory (empty path = the default one), sorted by name.
+    fn list(&self, path: &str) -> Result<Vec<DirEntry>, FileError>;
+    /// Creates or replaces a file with these contents, or leaves the old one untouched.
+    fn write(&self, path: &str, contents: &[u8]) -> Result<(), FileError>;
+    /// Removes a file.
+    fn remove(&self, path: &str) -> Result<(), FileError>;
+}
+
+/// CPU state that the tracer must know. *Hook path.*
+pub trait Cpu: Sync {
+    /// Number of the CPU this runs on, from 0.
+    fn id(&self) -> u32;
+    /// Whether this runs in an interrupt handler.
+    fn in_interrupt(&self) -> bool;
+}
+
+/// Everything below the engine, as one value.
+#[derive(Clone, Copy)]
+pub struct Platform {
+    /// Short name for `status`, for instance "linux" or "unikraft 0.17".
+    pub name: &'static str,
+    /// Time.
+    pub clock: &'static dyn Clock,
+    /// Fault-safe reads.
+    pub probe_read: &'static dyn FaultSafeRead,
+    /// Console.
+    pub console: &'static dyn Console,
+    /// Text patching; `None` where sites need no patching (`-finstrument-functions`) or there is no tracer.
+    pub text: Option<&'static dyn TextPatch>,
+    /// Executable memory; `None` leaves the JIT out.
+    pub exec: Option<&'static dyn ExecMemory>,
+    /// Files.
+    pub files: &'static dyn Files,
+    /// CPU state.
+    pub cpu: &'static dyn Cpu,
+}

@@ -1,0 +1,34 @@
+//! From bytes to [`Program`], and the plain data that describes maps and helpers, so that the verifier needs
+//! neither `maps` nor `helpers`. Knows nothing about execution.
+#![forbid(unsafe_code)]
+
+mod signature;
+
+pub use signature::{ArgType, Cost, HelperSignature, RetType};
+
+use crate::isa::Insn;
+use alloc::{string::String, vec::Vec};
+
+/// Which numbering of helpers and which context a program was written for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Abi {
+    /// The numbering of the original C tracer; default for flat `.bin` files.
+    Classic,
+    /// The numbering of uIO.
+    Uio,
+    /// Linux helper numbers; default for ELF objects.
+    Linux,
+}
+
+/// A decoded program, structurally unchecked.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Name for messages: usually the file name.
+    pub name: String,
+    /// One entry per 8-byte slot (see [`Insn`]); index = PC.
+    pub insns: Vec<Insn>,
+    /// PC of the first instruction executed.
+    pub entry: usize,
+    /// Helper numbering and context layout.
+    pub abi: Abi,
+}

@@ -1,0 +1,1 @@
+//! Engine, tracer and shell inside a Linux process.

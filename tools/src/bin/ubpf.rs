@@ -1,0 +1,2 @@
+//! Host-side tool.
+fn main() {}
