@@ -63,7 +63,8 @@ impl VerifiedProgram {
     /// Number of slots of the function that starts at `start`: its charge on entry.
     pub fn function_len(&self, start: usize) -> usize {
         let next = self.functions.iter().copied().find(|&f| f > start);
-        next.unwrap_or(self.program.insns.len()).saturating_sub(start)
+        next.unwrap_or(self.program.insns.len())
+            .saturating_sub(start)
     }
     /// The policy it was admitted under.
     pub fn policy(&self) -> Policy {
