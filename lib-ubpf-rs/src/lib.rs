@@ -9,7 +9,9 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod helpers;
 pub mod isa;
 pub mod platform;
 pub mod program;
 pub mod verifier;
+pub mod vm;

@@ -1,0 +1,44 @@
+//! Running a verified program: the memory it may touch, the limits of a run, why a run stops, and the interpreter,
+//! which is the reference for every other engine.
+
+mod memory;
+mod stop;
+
+pub use memory::{Access, Memory, Region};
+pub use stop::{AccessKind, Stop, StopKind};
+
+use crate::{
+    helpers::{Host, Registry},
+    verifier::VerifiedProgram,
+};
+
+/// Bytes of stack of one frame (RFC 9669 leaves it to the runtime; Linux has 512).
+pub const FRAME_BYTES: usize = 512;
+/// Frames a program may have: the outermost function and seven nested calls.
+pub const MAX_FRAMES: usize = 8;
+/// Bytes of stack that a run needs.
+pub const STACK_BYTES: usize = FRAME_BYTES * MAX_FRAMES;
+
+/// A program ready to run on one of the engines.
+pub trait Executable: Send + Sync {
+    /// Runs it to its end and gives r0. Allocates nothing, blocks on nothing; `run.budget` is what is left afterwards.
+    fn run(&self, run: &mut Run<'_>) -> Result<u64, Stop>;
+    /// The program.
+    fn verified(&self) -> &VerifiedProgram;
+    /// Name of the engine: `interp` or `jit`.
+    fn engine(&self) -> &'static str;
+}
+
+/// All that one run needs. Built on the caller's stack; nothing in it is allocated.
+pub struct Run<'a> {
+    /// r1 and r2 at the start.
+    pub args: [u64; 2],
+    /// What the program may touch; the stack is zeroed by the caller if that matters to it.
+    pub memory: Memory<'a>,
+    /// Instructions that may still be charged.
+    pub budget: u64,
+    /// Helpers that exist.
+    pub helpers: &'a Registry,
+    /// What helpers ask of the layers above.
+    pub host: &'a dyn Host,
+}
