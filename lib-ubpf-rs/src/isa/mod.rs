@@ -1,9 +1,24 @@
 //! What an instruction is (RFC 9669): the decoded form that every other layer matches on, and the ways
 //! between it and bytes or text. Knows nothing about programs, memory or execution.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
 
+mod decode;
 mod insn;
+mod raw;
+mod table;
 
+pub use decode::{decode, DecodeError};
 pub use insn::{
     AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, Reg, Size, Width,
 };
+pub use raw::RawInsn;

@@ -2,8 +2,10 @@
 //! neither `maps` nor `helpers`. Knows nothing about execution.
 #![forbid(unsafe_code)]
 
+mod load;
 mod signature;
 
+pub use load::{LoadError, MAX_INSNS};
 pub use signature::{ArgType, Cost, HelperSignature, RetType};
 
 use crate::isa::Insn;

@@ -1,0 +1,405 @@
+//! From bytes to [`Insn`], strictly: a field that an instruction does not use must be zero.
+
+use super::{
+    table::{self, class, code, mode, X},
+    Call, Endianness, ImmKind, Insn, Operand, RawInsn, Reg, Size, Width,
+};
+use alloc::vec::Vec;
+
+/// Why bytes are no instruction. Slots count from 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+pub enum DecodeError {
+    /// The length is not a multiple of 8.
+    #[error("{len} bytes are no whole number of 8-byte instructions")]
+    OddLength {
+        /// Bytes given.
+        len: usize,
+    },
+    /// No such opcode.
+    #[error("unknown opcode {opcode:#04x} at PC {pc}")]
+    UnknownOpcode {
+        /// Slot.
+        pc: usize,
+        /// The opcode.
+        opcode: u8,
+    },
+    /// No such register.
+    #[error("register r{register} at PC {pc} does not exist (r0 to r10 do)")]
+    BadRegister {
+        /// Slot.
+        pc: usize,
+        /// The number found.
+        register: u8,
+    },
+    /// A field has a value that its instruction does not define.
+    #[error("field {field} of opcode {opcode:#04x} at PC {pc} holds {found}, which is reserved")]
+    Reserved {
+        /// Slot.
+        pc: usize,
+        /// The opcode.
+        opcode: u8,
+        /// `dst`, `src`, `off` or `imm`.
+        field: &'static str,
+        /// Value found.
+        found: i64,
+    },
+    /// The program ends within a two-slot instruction, or the second slot is no second slot.
+    #[error("wide instruction at PC {pc} has no second half")]
+    HalfWide {
+        /// Slot of the first half.
+        pc: usize,
+    },
+    /// No memory.
+    #[error("out of memory")]
+    NoMemory,
+}
+
+/// Decodes a whole program, one entry per slot.
+pub fn decode(bytes: &[u8]) -> Result<Vec<Insn>, DecodeError> {
+    if bytes.len() % 8 != 0 {
+        return Err(DecodeError::OddLength { len: bytes.len() });
+    }
+    let (slots, _) = bytes.as_chunks::<8>();
+    let mut insns = Vec::new();
+    insns
+        .try_reserve_exact(slots.len())
+        .map_err(|_| DecodeError::NoMemory)?;
+    let mut slots = slots.iter().enumerate();
+    while let Some((pc, slot)) = slots.next() {
+        let one = One {
+            raw: RawInsn::from_bytes(*slot),
+            pc,
+        };
+        if one.raw.opcode == class::LD | mode::IMM | 0x18 {
+            let (_, second) = slots.next().ok_or(DecodeError::HalfWide { pc })?;
+            insns.push(one.wide(RawInsn::from_bytes(*second))?);
+            insns.push(Insn::WideTail);
+        } else {
+            insns.push(one.narrow()?);
+        }
+    }
+    Ok(insns)
+}
+
+struct One {
+    raw: RawInsn,
+    pc: usize,
+}
+
+impl One {
+    fn narrow(&self) -> Result<Insn, DecodeError> {
+        match self.raw.opcode & 7 {
+            class::ALU => self.alu(Width::W32),
+            class::ALU64 => self.alu(Width::W64),
+            class::JMP => self.jump(Width::W64),
+            class::JMP32 => self.jump(Width::W32),
+            class::LDX => self.load(),
+            class::ST | class::STX => self.store(),
+            _ => self.legacy(),
+        }
+    }
+
+    fn alu(&self, width: Width) -> Result<Insn, DecodeError> {
+        let raw = self.raw;
+        let dst = self.dst()?;
+        match raw.opcode & 0xf0 {
+            code::NEG => {
+                self.source_bit_clear()?;
+                self.zero("src", raw.src)?;
+                self.zero("off", raw.off)?;
+                self.zero("imm", raw.imm)?;
+                Ok(Insn::Neg { width, dst })
+            }
+            code::END => self.endian(width, dst),
+            code::MOV if raw.off != 0 && raw.opcode & X != 0 => self.mov_sx(width, dst),
+            op => {
+                let rows = table::ALU.iter().filter(|row| row.0 == op);
+                if rows.clone().next().is_none() {
+                    return Err(self.unknown());
+                }
+                let row = rows.clone().find(|row| row.1 == raw.off);
+                let &(_, _, op, _) = row.ok_or_else(|| self.reserved("off", raw.off))?;
+                let src = self.operand()?;
+                Ok(Insn::Alu {
+                    op,
+                    width,
+                    dst,
+                    src,
+                })
+            }
+        }
+    }
+
+    fn endian(&self, width: Width, dst: Reg) -> Result<Insn, DecodeError> {
+        let raw = self.raw;
+        self.zero("src", raw.src)?;
+        self.zero("off", raw.off)?;
+        let kind = match (width, raw.opcode & X != 0) {
+            (Width::W32, false) => Endianness::ToLe,
+            (Width::W32, true) => Endianness::ToBe,
+            (Width::W64, false) => Endianness::Swap,
+            (Width::W64, true) => return Err(self.unknown()),
+        };
+        let size = match raw.imm {
+            16 => Size::H,
+            32 => Size::W,
+            64 => Size::DW,
+            _ => return Err(self.reserved("imm", raw.imm)),
+        };
+        Ok(Insn::Endian { kind, size, dst })
+    }
+
+    fn mov_sx(&self, width: Width, dst: Reg) -> Result<Insn, DecodeError> {
+        let raw = self.raw;
+        let from = match (raw.off, width) {
+            (8, _) => Size::B,
+            (16, _) => Size::H,
+            (32, Width::W64) => Size::W,
+            _ => return Err(self.reserved("off", raw.off)),
+        };
+        self.zero("imm", raw.imm)?;
+        let src = self.src()?;
+        Ok(Insn::MovSx {
+            width,
+            from,
+            dst,
+            src,
+        })
+    }
+
+    fn jump(&self, width: Width) -> Result<Insn, DecodeError> {
+        let raw = self.raw;
+        match raw.opcode & 0xf0 {
+            code::JA => self.goto(width),
+            code::CALL if width == Width::W64 => self.call(),
+            code::EXIT if width == Width::W64 => {
+                self.source_bit_clear()?;
+                self.zero("dst", raw.dst)?;
+                self.zero("src", raw.src)?;
+                self.zero("off", raw.off)?;
+                self.zero("imm", raw.imm)?;
+                Ok(Insn::Exit)
+            }
+            op => {
+                let row = table::JUMP.iter().find(|row| row.0 == op);
+                let &(_, op, _) = row.ok_or_else(|| self.unknown())?;
+                let (dst, src) = (self.dst()?, self.operand()?);
+                Ok(Insn::Branch {
+                    op,
+                    width,
+                    dst,
+                    src,
+                    off: raw.off,
+                })
+            }
+        }
+    }
+
+    fn goto(&self, width: Width) -> Result<Insn, DecodeError> {
+        let raw = self.raw;
+        self.source_bit_clear()?;
+        self.zero("dst", raw.dst)?;
+        self.zero("src", raw.src)?;
+        if width == Width::W32 {
+            self.zero("off", raw.off)?;
+            return Ok(Insn::Jump {
+                off: raw.imm,
+                long: true,
+            });
+        }
+        self.zero("imm", raw.imm)?;
+        Ok(Insn::Jump {
+            off: i32::from(raw.off),
+            long: false,
+        })
+    }
+
+    fn call(&self) -> Result<Insn, DecodeError> {
+        let raw = self.raw;
+        self.zero("off", raw.off)?;
+        if raw.opcode & X != 0 {
+            // The register stands in `dst` (newer compilers) or in `imm` (older ones).
+            self.zero("src", raw.src)?;
+            let number = if raw.imm == 0 {
+                Some(raw.dst)
+            } else {
+                u8::try_from(raw.imm).ok()
+            };
+            if raw.imm != 0 {
+                self.zero("dst", raw.dst)?;
+            }
+            let register = number.and_then(Reg::new);
+            let register = register.ok_or_else(|| self.reserved("imm", raw.imm))?;
+            return Ok(Insn::Call(Call::Register(register)));
+        }
+        self.zero("dst", raw.dst)?;
+        match raw.src {
+            0 => Ok(Insn::Call(Call::Helper(raw.imm as u32))),
+            1 => Ok(Insn::Call(Call::Local(raw.imm))),
+            2 => Ok(Insn::Call(Call::Btf(raw.imm as u32))),
+            _ => Err(self.reserved("src", raw.src)),
+        }
+    }
+
+    fn load(&self) -> Result<Insn, DecodeError> {
+        let raw = self.raw;
+        let size = self.size()?;
+        let signed = match raw.opcode & 0xe0 {
+            mode::MEM => false,
+            mode::MEMSX if size != Size::DW => true,
+            _ => return Err(self.unknown()),
+        };
+        self.zero("imm", raw.imm)?;
+        let (dst, base) = (self.dst()?, self.src()?);
+        Ok(Insn::Load {
+            size,
+            signed,
+            dst,
+            base,
+            off: raw.off,
+        })
+    }
+
+    fn store(&self) -> Result<Insn, DecodeError> {
+        let raw = self.raw;
+        let (size, base, off) = (self.size()?, self.dst()?, raw.off);
+        let register = raw.opcode & 7 == class::STX;
+        match raw.opcode & 0xe0 {
+            mode::MEM if register => {
+                self.zero("imm", raw.imm)?;
+                let src = Operand::Reg(self.src()?);
+                Ok(Insn::Store {
+                    size,
+                    base,
+                    off,
+                    src,
+                })
+            }
+            mode::MEM => {
+                self.zero("src", raw.src)?;
+                Ok(Insn::Store {
+                    size,
+                    base,
+                    off,
+                    src: Operand::Imm(raw.imm),
+                })
+            }
+            mode::ATOMIC if register && size >= Size::W => {
+                let row = table::ATOMIC.iter().find(|row| row.0 == raw.imm);
+                let &(_, op, _) = row.ok_or_else(|| self.reserved("imm", raw.imm))?;
+                let src = self.src()?;
+                Ok(Insn::Atomic {
+                    op,
+                    size,
+                    base,
+                    off,
+                    src,
+                })
+            }
+            _ => Err(self.unknown()),
+        }
+    }
+
+    fn legacy(&self) -> Result<Insn, DecodeError> {
+        let raw = self.raw;
+        let size = self.size()?;
+        let index = match raw.opcode & 0xe0 {
+            mode::ABS if size != Size::DW => None,
+            mode::IND if size != Size::DW => Some(self.src()?),
+            _ => return Err(self.unknown()),
+        };
+        self.zero("dst", raw.dst)?;
+        self.zero("off", raw.off)?;
+        if index.is_none() {
+            self.zero("src", raw.src)?;
+        }
+        Ok(Insn::LegacyPacket {
+            size,
+            index,
+            imm: raw.imm,
+        })
+    }
+
+    fn wide(&self, second: RawInsn) -> Result<Insn, DecodeError> {
+        let raw = self.raw;
+        let kind = match raw.src {
+            0 => ImmKind::Value,
+            1 => ImmKind::MapFd,
+            2 => ImmKind::MapValue,
+            3 => ImmKind::Variable,
+            4 => ImmKind::Code,
+            5 => ImmKind::MapIndex,
+            6 => ImmKind::MapIndexValue,
+            _ => return Err(self.reserved("src", raw.src)),
+        };
+        self.zero("off", raw.off)?;
+        let dst = self.dst()?;
+        if (RawInsn { imm: 0, ..second }) != RawInsn::default() {
+            return Err(DecodeError::HalfWide { pc: self.pc });
+        }
+        let imm = u64::from(second.imm as u32) << 32 | u64::from(raw.imm as u32);
+        Ok(Insn::LoadImm64 { kind, dst, imm })
+    }
+
+    fn operand(&self) -> Result<Operand, DecodeError> {
+        if self.raw.opcode & X == 0 {
+            self.zero("src", self.raw.src)?;
+            return Ok(Operand::Imm(self.raw.imm));
+        }
+        self.zero("imm", self.raw.imm)?;
+        Ok(Operand::Reg(self.src()?))
+    }
+
+    fn size(&self) -> Result<Size, DecodeError> {
+        let row = table::SIZE
+            .iter()
+            .find(|row| row.0 == self.raw.opcode & 0x18);
+        row.map(|row| row.1).ok_or_else(|| self.unknown())
+    }
+
+    fn dst(&self) -> Result<Reg, DecodeError> {
+        self.register(self.raw.dst)
+    }
+
+    fn src(&self) -> Result<Reg, DecodeError> {
+        self.register(self.raw.src)
+    }
+
+    fn register(&self, register: u8) -> Result<Reg, DecodeError> {
+        Reg::new(register).ok_or(DecodeError::BadRegister {
+            pc: self.pc,
+            register,
+        })
+    }
+
+    fn source_bit_clear(&self) -> Result<(), DecodeError> {
+        if self.raw.opcode & X == 0 {
+            return Ok(());
+        }
+        Err(self.unknown())
+    }
+
+    fn zero(&self, field: &'static str, found: impl Into<i64>) -> Result<(), DecodeError> {
+        match found.into() {
+            0 => Ok(()),
+            found => Err(self.reserved(field, found)),
+        }
+    }
+
+    fn reserved(&self, field: &'static str, found: impl Into<i64>) -> DecodeError {
+        let (pc, opcode, found) = (self.pc, self.raw.opcode, found.into());
+        DecodeError::Reserved {
+            pc,
+            opcode,
+            field,
+            found,
+        }
+    }
+
+    fn unknown(&self) -> DecodeError {
+        DecodeError::UnknownOpcode {
+            pc: self.pc,
+            opcode: self.raw.opcode,
+        }
+    }
+}

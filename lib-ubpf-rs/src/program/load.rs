@@ -1,0 +1,61 @@
+//! Flat programs: the `.text` of one C function and nothing else.
+
+use super::{Abi, Program};
+use crate::isa::{self, DecodeError};
+use alloc::string::String;
+
+/// Most slots a program may have.
+pub const MAX_INSNS: usize = 65_536;
+
+/// Why bytes are no program.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+pub enum LoadError {
+    /// Nothing in it.
+    #[error("the program is empty: it has no instruction")]
+    Empty,
+    /// Too many instructions.
+    #[error("the program has {insns} instructions, more than {limit}")]
+    TooLarge {
+        /// Slots it has.
+        insns: usize,
+        /// Slots it may have.
+        limit: usize,
+    },
+    /// An instruction is malformed.
+    #[error("{0}")]
+    Decode(DecodeError),
+    /// No memory.
+    #[error("out of memory")]
+    NoMemory,
+}
+
+impl Program {
+    /// A flat program that starts at its first instruction.
+    pub fn from_flat(name: &str, bytes: &[u8], abi: Abi) -> Result<Program, LoadError> {
+        if bytes.is_empty() {
+            return Err(LoadError::Empty);
+        }
+        let insns = bytes.len() / 8;
+        if insns > MAX_INSNS {
+            return Err(LoadError::TooLarge {
+                insns,
+                limit: MAX_INSNS,
+            });
+        }
+        let insns = isa::decode(bytes).map_err(|error| match error {
+            DecodeError::NoMemory => LoadError::NoMemory,
+            error => LoadError::Decode(error),
+        })?;
+        let mut owned = String::new();
+        owned
+            .try_reserve_exact(name.len())
+            .map_err(|_| LoadError::NoMemory)?;
+        owned.push_str(name);
+        Ok(Program {
+            name: owned,
+            insns,
+            entry: 0,
+            abi,
+        })
+    }
+}
