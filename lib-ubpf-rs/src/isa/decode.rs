@@ -56,7 +56,7 @@ pub enum DecodeError {
 
 /// Decodes a whole program, one entry per slot.
 pub fn decode(bytes: &[u8]) -> Result<Vec<Insn>, DecodeError> {
-    if bytes.len() % 8 != 0 {
+    if !bytes.len().is_multiple_of(8) {
         return Err(DecodeError::OddLength { len: bytes.len() });
     }
     let (slots, _) = bytes.as_chunks::<8>();

@@ -1,9 +1,27 @@
 //! From [`Program`](crate::program::Program) to [`VerifiedProgram`], with what is proved and what is guarded at run time. Knows
 //! nothing about the addresses, maps or engines of the run.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
 
-use crate::program::{HelperSignature, Program};
-use alloc::{string::String, vec::Vec};
+mod error;
+mod structure;
+
+pub use error::VerifyError;
+
+use crate::{
+    isa::{Insn, Reg, Size},
+    program::{HelperSignature, Program},
+};
+use alloc::{format, string::String, vec::Vec};
 
 /// How much must be proved before a program is admitted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -84,4 +102,111 @@ impl VerifiedProgram {
 pub trait HelperLookup {
     /// Signature of helper `number` in the numbering of `abi`.
     fn signature(&self, abi: crate::program::Abi, number: u32) -> Option<HelperSignature>;
+}
+
+/// Checks a program and says how each access is made safe.
+pub fn verify(
+    program: Program,
+    policy: Policy,
+    helpers: &dyn HelperLookup,
+) -> Result<VerifiedProgram, VerifyError> {
+    let found = structure::check(&program, policy, helpers)?;
+    let mut accesses = Vec::new();
+    let len = program.insns.len();
+    accesses
+        .try_reserve_exact(len)
+        .map_err(|_| VerifyError::NoMemory)?;
+    accesses.extend(program.insns.iter().map(access));
+    if policy == Policy::Strict {
+        check_strict(&program, &found, &accesses)?;
+    }
+    let warnings = if policy == Policy::Guarded {
+        warnings(&found)
+    } else {
+        Vec::new()
+    };
+    let functions = found.functions;
+    Ok(VerifiedProgram {
+        program,
+        accesses,
+        functions,
+        policy,
+        worst_cost: None,
+        warnings,
+    })
+}
+
+/// A constant distance below the frame pointer is in bounds without further proof.
+fn access(insn: &Insn) -> Access {
+    let (base, off, size) = match *insn {
+        Insn::Load {
+            base, off, size, ..
+        }
+        | Insn::Store {
+            base, off, size, ..
+        } => (base, off, size),
+        Insn::Atomic {
+            base, off, size, ..
+        } => (base, off, size),
+        _ => return Access::None,
+    };
+    let plain = !matches!(insn, Insn::Atomic { .. });
+    if base == Reg::R10 && in_frame(off, size) && (plain || aligned(off, size)) {
+        return Access::Proved;
+    }
+    Access::Guarded
+}
+
+fn in_frame(off: i16, size: Size) -> bool {
+    off >= -512 && i32::from(off).wrapping_add(size.bytes() as i32) <= 0
+}
+
+fn aligned(off: i16, size: Size) -> bool {
+    i32::from(off) & (size.bytes() as i32).wrapping_sub(1) == 0
+}
+
+fn check_strict(
+    program: &Program,
+    found: &structure::Structure,
+    accesses: &[Access],
+) -> Result<(), VerifyError> {
+    for (register, pc) in found.unset.iter().enumerate() {
+        if let (Some(pc), Some(register)) = (*pc, Reg::new(register as u8)) {
+            return Err(VerifyError::UnsetRegister { pc, register });
+        }
+    }
+    for (pc, insn) in program.insns.iter().enumerate() {
+        if found.reachable.get(pc) != Some(&true) {
+            continue;
+        }
+        let backwards = structure::successors(&program.insns, pc)
+            .jump
+            .is_some_and(|to| to <= pc);
+        if backwards {
+            return Err(VerifyError::UnprovedEnd { pc, what: "loop" });
+        }
+        match *insn {
+            Insn::Load { base, .. } | Insn::Store { base, .. } | Insn::Atomic { base, .. }
+                if accesses.get(pc) == Some(&Access::Guarded) =>
+            {
+                return Err(VerifyError::UnprovedAccess { pc, base });
+            }
+            Insn::Call(crate::isa::Call::Local(off)) if off < 0 => {
+                return Err(VerifyError::UnprovedEnd {
+                    pc,
+                    what: "call backwards",
+                });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn warnings(found: &structure::Structure) -> Vec<String> {
+    let unset = found.unset.iter().enumerate();
+    unset
+        .filter_map(|(register, pc)| Some((register, (*pc)?)))
+        .map(|(register, pc)| format!("r{register} is read at PC {pc} but may not have been set"))
+        .collect()
 }

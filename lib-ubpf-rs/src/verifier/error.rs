@@ -1,0 +1,97 @@
+//! Why a program is refused: the instruction, what is wrong with it, what would do.
+
+use crate::{isa::Reg, program::Abi};
+
+/// Why a program is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+pub enum VerifyError {
+    /// A cycle of instructions that nothing leaves.
+    #[error("infinite loop at PC {pc}")]
+    InfiniteLoop {
+        /// The jump that closes the cycle.
+        pc: usize,
+    },
+    /// A jump or call leads outside of the program.
+    #[error("jump out of the program at PC {pc}: target {target} is not in 0..{len}")]
+    TargetOutside {
+        /// The jump or call.
+        pc: usize,
+        /// Where it leads.
+        target: i64,
+        /// Slots of the program.
+        len: usize,
+    },
+    /// A jump or call leads to the second slot of a wide instruction.
+    #[error("jump into the middle of a wide instruction at PC {pc}: target {target}")]
+    TargetInsideWide {
+        /// The jump or call.
+        pc: usize,
+        /// Where it leads.
+        target: usize,
+    },
+    /// A jump leads into another function.
+    #[error("jump into another function at PC {pc}: target {target}")]
+    TargetInOtherFunction {
+        /// The jump.
+        pc: usize,
+        /// Where it leads.
+        target: usize,
+    },
+    /// The last instruction of a function is neither an exit nor a jump.
+    #[error("execution runs past the end of the function after PC {pc}: an exit is missing")]
+    FallsOff {
+        /// The last instruction.
+        pc: usize,
+    },
+    /// The frame pointer is written.
+    #[error("write to r10 at PC {pc}: the frame pointer is read-only")]
+    WritesFramePointer {
+        /// The instruction.
+        pc: usize,
+    },
+    /// The helper does not exist.
+    #[error("unknown helper {number} at PC {pc} (numbering of the {abi:?} ABI)")]
+    UnknownHelper {
+        /// The call.
+        pc: usize,
+        /// Its number.
+        number: u32,
+        /// The numbering.
+        abi: Abi,
+    },
+    /// The instruction exists but cannot run here.
+    #[error("{what} at PC {pc} is not supported")]
+    Unsupported {
+        /// The instruction.
+        pc: usize,
+        /// What it is.
+        what: &'static str,
+    },
+    /// Under `strict`: a register is read that nothing has set.
+    #[error("r{} is read at PC {pc} but was not set on every path to it", .register.number())]
+    UnsetRegister {
+        /// The instruction.
+        pc: usize,
+        /// The register.
+        register: Reg,
+    },
+    /// Under `strict`: an access is not shown to be in bounds.
+    #[error("memory access at PC {pc} through r{} is not proved to be in bounds (strict policy)", .base.number())]
+    UnprovedAccess {
+        /// The instruction.
+        pc: usize,
+        /// The base register.
+        base: Reg,
+    },
+    /// Under `strict`: nothing shows that the program ends in time.
+    #[error("{what} at PC {pc}: the end is not proved (strict policy)")]
+    UnprovedEnd {
+        /// The instruction.
+        pc: usize,
+        /// What stands against it.
+        what: &'static str,
+    },
+    /// No memory.
+    #[error("out of memory")]
+    NoMemory,
+}

@@ -1,0 +1,433 @@
+//! The structural pass: functions, targets, reachability, cycles without a way out, registers that are never set.
+//! Linear in the size of the program, but for a factor of the number of nested loops in the register analysis.
+
+use super::HelperLookup;
+use super::{Policy, VerifyError};
+use crate::{
+    isa::{AtomicOp, Call, Insn, Operand, Reg},
+    program::Program,
+};
+use alloc::vec::Vec;
+
+/// What the pass found.
+pub(super) struct Structure {
+    /// Start of each function, ascending.
+    pub(super) functions: Vec<usize>,
+    /// Whether each slot can be reached.
+    pub(super) reachable: Vec<bool>,
+    /// The first read of each register that nothing has set, by register number.
+    pub(super) unset: [Option<usize>; Reg::COUNT],
+}
+
+/// Where control goes after one instruction.
+pub(super) struct Next {
+    pub(super) fall: Option<usize>,
+    pub(super) jump: Option<usize>,
+}
+
+/// Successors within the function; the program's targets must have been checked.
+pub(super) fn successors(insns: &[Insn], pc: usize) -> Next {
+    let next = pc.wrapping_add(1);
+    let to = |off: i64| usize::try_from((next as i64).wrapping_add(off)).ok();
+    match insns.get(pc) {
+        Some(Insn::LoadImm64 { .. }) => Next {
+            fall: Some(next.wrapping_add(1)),
+            jump: None,
+        },
+        Some(Insn::Jump { off, .. }) => Next {
+            fall: None,
+            jump: to(i64::from(*off)),
+        },
+        Some(Insn::Branch { off, .. }) => Next {
+            fall: Some(next),
+            jump: to(i64::from(*off)),
+        },
+        Some(Insn::Exit) | None => Next {
+            fall: None,
+            jump: None,
+        },
+        Some(_) => Next {
+            fall: Some(next),
+            jump: None,
+        },
+    }
+}
+
+fn filled<T: Clone>(len: usize, value: T) -> Result<Vec<T>, VerifyError> {
+    let mut list = Vec::new();
+    list.try_reserve_exact(len)
+        .map_err(|_| VerifyError::NoMemory)?;
+    list.resize(len, value);
+    Ok(list)
+}
+
+/// Runs the pass.
+pub(super) fn check(
+    program: &Program,
+    policy: Policy,
+    helpers: &dyn HelperLookup,
+) -> Result<Structure, VerifyError> {
+    let insns = &program.insns;
+    for (pc, insn) in insns.iter().enumerate() {
+        check_insn(program, pc, insn, policy, helpers)?;
+    }
+    let functions = functions(program)?;
+    check_function_bounds(insns, &functions)?;
+    let reachable = reachable(insns, &functions)?;
+    check_ends(insns, &reachable)?;
+    check_loops(insns, &reachable)?;
+    let unset = unset_registers(program, &functions)?;
+    Ok(Structure {
+        functions,
+        reachable,
+        unset,
+    })
+}
+
+fn check_insn(
+    program: &Program,
+    pc: usize,
+    insn: &Insn,
+    policy: Policy,
+    helpers: &dyn HelperLookup,
+) -> Result<(), VerifyError> {
+    if written(insn) == Some(Reg::R10) {
+        return Err(VerifyError::WritesFramePointer { pc });
+    }
+    match *insn {
+        Insn::Jump { off, .. } => check_target(&program.insns, pc, i64::from(off)),
+        Insn::Branch { off, .. } => check_target(&program.insns, pc, i64::from(off)),
+        Insn::Call(Call::Local(off)) => check_target(&program.insns, pc, i64::from(off)),
+        Insn::Call(Call::Helper(number)) => {
+            let abi = program.abi;
+            let known = helpers.signature(abi, number);
+            known
+                .map(|_| ())
+                .ok_or(VerifyError::UnknownHelper { pc, number, abi })
+        }
+        Insn::Call(Call::Btf(_)) => Err(VerifyError::Unsupported {
+            pc,
+            what: "call by BTF id",
+        }),
+        Insn::Call(Call::Register(_)) if policy == Policy::Strict => {
+            Err(VerifyError::UnprovedEnd {
+                pc,
+                what: "call through a register",
+            })
+        }
+        Insn::LegacyPacket { .. } => Err(VerifyError::Unsupported {
+            pc,
+            what: "legacy packet access",
+        }),
+        Insn::LoadImm64 { kind, .. } if kind != crate::isa::ImmKind::Value => {
+            let what = "wide load of a map, variable or code address in a flat program";
+            Err(VerifyError::Unsupported { pc, what })
+        }
+        Insn::LoadImm64 { .. } if pc.wrapping_add(2) >= program.insns.len() => {
+            Err(VerifyError::FallsOff { pc })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_target(insns: &[Insn], pc: usize, off: i64) -> Result<(), VerifyError> {
+    let target = (pc as i64).wrapping_add(1).wrapping_add(off);
+    let at = usize::try_from(target)
+        .ok()
+        .and_then(|t| insns.get(t).map(|i| (t, i)));
+    match at {
+        None => Err(VerifyError::TargetOutside {
+            pc,
+            target,
+            len: insns.len(),
+        }),
+        Some((target, Insn::WideTail)) => Err(VerifyError::TargetInsideWide { pc, target }),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Functions start at slot 0, at the entry, and wherever a local call leads.
+fn functions(program: &Program) -> Result<Vec<usize>, VerifyError> {
+    let mut starts = filled(program.insns.len(), false)?;
+    let calls = program
+        .insns
+        .iter()
+        .enumerate()
+        .filter_map(|(pc, insn)| match insn {
+            Insn::Call(Call::Local(off)) => call_target(pc, *off),
+            _ => None,
+        });
+    for start in calls.chain([0, program.entry]) {
+        if let Some(flag) = starts.get_mut(start) {
+            *flag = true;
+        }
+    }
+    let count = starts.iter().filter(|&&s| s).count();
+    let mut list = Vec::new();
+    list.try_reserve_exact(count)
+        .map_err(|_| VerifyError::NoMemory)?;
+    list.extend(
+        starts
+            .iter()
+            .enumerate()
+            .filter(|(_, &s)| s)
+            .map(|(pc, _)| pc),
+    );
+    Ok(list)
+}
+
+/// Where a local call leads.
+pub(super) fn call_target(pc: usize, off: i32) -> Option<usize> {
+    usize::try_from((pc as i64).wrapping_add(1).wrapping_add(i64::from(off))).ok()
+}
+
+/// Jumps stay in their function.
+fn check_function_bounds(insns: &[Insn], functions: &[usize]) -> Result<(), VerifyError> {
+    let owner = |pc: usize| functions.partition_point(|&start| start <= pc);
+    for pc in 0..insns.len() {
+        let Some(target) = successors(insns, pc).jump else {
+            continue;
+        };
+        if owner(pc) != owner(target) {
+            return Err(VerifyError::TargetInOtherFunction { pc, target });
+        }
+    }
+    // A function may not begin by falling into it from the one before: found by `check_ends`.
+    for &start in functions.iter().skip(1) {
+        let last = start.wrapping_sub(1);
+        let last = if insns.get(last) == Some(&Insn::WideTail) {
+            last.wrapping_sub(1)
+        } else {
+            last
+        };
+        if successors(insns, last).fall.is_some() {
+            return Err(VerifyError::FallsOff { pc: last });
+        }
+    }
+    Ok(())
+}
+
+fn reachable(insns: &[Insn], functions: &[usize]) -> Result<Vec<bool>, VerifyError> {
+    let mut seen = filled(insns.len(), false)?;
+    let mut work = Vec::new();
+    work.try_reserve(insns.len().saturating_add(functions.len()))
+        .map_err(|_| VerifyError::NoMemory)?;
+    work.extend_from_slice(functions);
+    while let Some(pc) = work.pop() {
+        let Some(flag) = seen.get_mut(pc) else {
+            continue;
+        };
+        if core::mem::replace(flag, true) {
+            continue;
+        }
+        let next = successors(insns, pc);
+        for to in [next.fall, next.jump].into_iter().flatten() {
+            if seen.get(to) == Some(&false) {
+                work.push(to);
+            }
+        }
+    }
+    Ok(seen)
+}
+
+fn check_ends(insns: &[Insn], reachable: &[bool]) -> Result<(), VerifyError> {
+    for pc in 0..insns.len() {
+        let falls_off = successors(insns, pc)
+            .fall
+            .is_some_and(|to| to >= insns.len());
+        if falls_off && reachable.get(pc) == Some(&true) {
+            return Err(VerifyError::FallsOff { pc });
+        }
+    }
+    Ok(())
+}
+
+/// Every reachable instruction must have a way to an exit.
+fn check_loops(insns: &[Insn], reachable: &[bool]) -> Result<(), VerifyError> {
+    let ends = reaching_exit(insns)?;
+    let stuck = |pc: usize| reachable.get(pc) == Some(&true) && ends.get(pc) == Some(&false);
+    let closes = |pc: usize| {
+        successors(insns, pc)
+            .jump
+            .is_some_and(|to| to <= pc && stuck(to))
+    };
+    match (0..insns.len()).find(|&pc| stuck(pc) && closes(pc)) {
+        Some(pc) => Err(VerifyError::InfiniteLoop { pc }),
+        None => Ok(()),
+    }
+}
+
+/// Which instructions have a path to an exit: backwards from the exits, over a list of predecessors by target.
+fn reaching_exit(insns: &[Insn]) -> Result<Vec<bool>, VerifyError> {
+    let len = insns.len();
+    // Predecessors by jump, as linked lists: `head[target]`, `link[source]`. By fall-through the predecessor is known.
+    const NONE: u32 = u32::MAX;
+    let (mut head, mut link) = (filled(len, NONE)?, filled(len, NONE)?);
+    for pc in 0..len {
+        let Some(first) = successors(insns, pc).jump.and_then(|to| head.get_mut(to)) else {
+            continue;
+        };
+        let before = core::mem::replace(first, pc as u32);
+        if let Some(slot) = link.get_mut(pc) {
+            *slot = before;
+        }
+    }
+    let mut ends = filled(len, false)?;
+    let mut work = Vec::new();
+    work.try_reserve(len).map_err(|_| VerifyError::NoMemory)?;
+    work.extend((0..len).filter(|&pc| insns.get(pc) == Some(&Insn::Exit)));
+    while let Some(pc) = work.pop() {
+        let Some(flag) = ends.get_mut(pc) else {
+            continue;
+        };
+        if core::mem::replace(flag, true) {
+            continue;
+        }
+        for from in [pc.wrapping_sub(1), pc.wrapping_sub(2)] {
+            if successors(insns, from).fall == Some(pc) {
+                work.push(from);
+            }
+        }
+        let mut from = head.get(pc).copied().unwrap_or(NONE);
+        while from != NONE {
+            work.push(from as usize);
+            from = link.get(from as usize).copied().unwrap_or(NONE);
+        }
+    }
+    Ok(ends)
+}
+
+const ALL_REGISTERS: u16 = (1 << Reg::COUNT) - 1;
+const fn bit(reg: Reg) -> u16 {
+    1 << reg.number()
+}
+const R1_TO_R5: u16 = 0b11_1110;
+
+/// Forward analysis: which registers are set on every path, from fixed sets at each function's start.
+fn unset_registers(
+    program: &Program,
+    functions: &[usize],
+) -> Result<[Option<usize>; Reg::COUNT], VerifyError> {
+    let insns = &program.insns;
+    // Not yet visited: everything set, the neutral value of the intersection.
+    let mut known = filled(insns.len(), ALL_REGISTERS)?;
+    let mut visited = filled(insns.len(), false)?;
+    let mut work: Vec<(usize, u16)> = Vec::new();
+    for &start in functions {
+        let callee = if start == program.entry {
+            0b110
+        } else {
+            R1_TO_R5
+        };
+        push(&mut work, (start, callee | bit(Reg::R10)))?;
+    }
+    while let Some((pc, set)) = work.pop() {
+        let (Some(have), Some(seen)) = (known.get_mut(pc), visited.get_mut(pc)) else {
+            continue;
+        };
+        let joined = *have & set;
+        if *seen && joined == *have {
+            continue;
+        }
+        *have = joined;
+        *seen = true;
+        let Some(insn) = insns.get(pc) else { continue };
+        let after = after(insn, joined);
+        let next = successors(insns, pc);
+        for to in [next.fall, next.jump].into_iter().flatten() {
+            push(&mut work, (to, after))?;
+        }
+    }
+    let mut unset = [None; Reg::COUNT];
+    for (pc, insn) in insns
+        .iter()
+        .enumerate()
+        .filter(|(pc, _)| visited.get(*pc) == Some(&true))
+    {
+        let have = known.get(pc).copied().unwrap_or(ALL_REGISTERS);
+        for reg in read(insn)
+            .into_iter()
+            .flatten()
+            .filter(|&r| have & bit(r) == 0)
+        {
+            if let Some(first) = unset.get_mut(reg.index()) {
+                first.get_or_insert(pc);
+            }
+        }
+    }
+    Ok(unset)
+}
+
+fn push<T>(work: &mut Vec<T>, item: T) -> Result<(), VerifyError> {
+    work.try_reserve(1).map_err(|_| VerifyError::NoMemory)?;
+    work.push(item);
+    Ok(())
+}
+
+fn after(insn: &Insn, set: u16) -> u16 {
+    match insn {
+        Insn::Call(_) => (set & !R1_TO_R5) | bit(Reg::R0),
+        other => set | written(other).map_or(0, bit),
+    }
+}
+
+/// The register an instruction writes, calls aside.
+pub(super) fn written(insn: &Insn) -> Option<Reg> {
+    match *insn {
+        Insn::Alu { dst, .. }
+        | Insn::MovSx { dst, .. }
+        | Insn::Neg { dst, .. }
+        | Insn::Endian { dst, .. }
+        | Insn::LoadImm64 { dst, .. }
+        | Insn::Load { dst, .. } => Some(dst),
+        Insn::Atomic { op, src, .. } => match op {
+            AtomicOp::Add { fetch }
+            | AtomicOp::Or { fetch }
+            | AtomicOp::And { fetch }
+            | AtomicOp::Xor { fetch } => fetch.then_some(src),
+            AtomicOp::Xchg => Some(src),
+            AtomicOp::CmpXchg => Some(Reg::R0),
+        },
+        Insn::LegacyPacket { .. } => Some(Reg::R0),
+        Insn::Store { .. }
+        | Insn::WideTail
+        | Insn::Jump { .. }
+        | Insn::Branch { .. }
+        | Insn::Call(_)
+        | Insn::Exit => None,
+    }
+}
+
+/// Registers an instruction reads; what a helper reads is known by its signature.
+fn read(insn: &Insn) -> [Option<Reg>; 3] {
+    let of = |operand: Operand| match operand {
+        Operand::Reg(reg) => Some(reg),
+        Operand::Imm(_) => None,
+    };
+    match *insn {
+        Insn::Alu {
+            op: crate::isa::AluOp::Mov,
+            src,
+            ..
+        } => [of(src), None, None],
+        Insn::Alu { dst, src, .. } | Insn::Branch { dst, src, .. } => [Some(dst), of(src), None],
+        Insn::MovSx { src, .. } => [Some(src), None, None],
+        Insn::Neg { dst, .. } | Insn::Endian { dst, .. } => [Some(dst), None, None],
+        Insn::Load { base, .. } => [Some(base), None, None],
+        Insn::Store { base, src, .. } => [Some(base), of(src), None],
+        Insn::Atomic {
+            op: AtomicOp::CmpXchg,
+            base,
+            src,
+            ..
+        } => [Some(base), Some(src), Some(Reg::R0)],
+        Insn::Atomic { base, src, .. } => [Some(base), Some(src), None],
+        Insn::Call(Call::Register(reg)) => [Some(reg), None, None],
+        Insn::Exit => [Some(Reg::R0), None, None],
+        Insn::LoadImm64 { .. }
+        | Insn::WideTail
+        | Insn::LegacyPacket { .. }
+        | Insn::Jump { .. }
+        | Insn::Call(_) => [None; 3],
+    }
+}
