@@ -1,8 +1,12 @@
 //! The helper registry: name, number per ABI, signature, function. Knows nothing about engines.
 
+mod builtin;
 mod registry;
 
-pub use registry::{HelperCall, HelperFault, HelperFn, Registry};
+pub use builtin::MAP_MISS;
+pub use registry::{
+    CHelper, Helper, HelperCall, HelperFault, HelperFn, RegisterError, Registry, RustHelper,
+};
 
 /// What helpers ask of the layers above. Every method is on the path from a hook: it must not block, allocate, or
 /// take a lock that a thread can hold.

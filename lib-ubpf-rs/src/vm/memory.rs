@@ -3,7 +3,12 @@
 //! A program's addresses are real ones. An access is in bounds when it lies wholly in one region; the end of the
 //! access is compared without computing `addr + size`, so nothing wraps around.
 
-use core::{fmt, marker::PhantomData};
+use crate::isa::Size;
+use core::{
+    fmt,
+    marker::PhantomData,
+    sync::atomic::{AtomicU32, AtomicU64},
+};
 
 /// What an access needs of a region.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,6 +48,8 @@ pub struct Memory<'a> {
     arena: Region,
     /// Constant data.
     rodata: Region,
+    /// Frames in use, 1 to [`MAX_FRAMES`](super::MAX_FRAMES).
+    frames: u64,
     _borrow: PhantomData<&'a mut [u8]>,
 }
 
@@ -64,6 +71,7 @@ impl<'a> Memory<'a> {
             stack: region(stack),
             arena: Region::default(),
             rodata: Region::default(),
+            frames: 1,
             _borrow: PhantomData,
         }
     }
@@ -110,6 +118,85 @@ impl<'a> Memory<'a> {
     /// Constant data.
     pub fn rodata(&self) -> Region {
         self.rodata
+    }
+
+    /// r10 of the outermost function: the end of the stack.
+    pub fn stack_top(&self) -> u64 {
+        self.stack.base.wrapping_add(self.stack.len)
+    }
+
+    /// Sets how many frames are in use; memory below the innermost is out of bounds.
+    #[inline]
+    pub fn set_frames(&mut self, frames: usize) {
+        self.frames = frames as u64;
+    }
+
+    /// Whether `size` bytes at `addr` may be accessed.
+    #[inline]
+    pub fn allows(&self, access: Access, addr: u64, size: u64) -> bool {
+        let used = (super::FRAME_BYTES as u64 * self.frames).min(self.stack.len);
+        let below_top = self.stack_top().wrapping_sub(addr);
+        // `below_top` in size..=used: wholly within the frames in use.
+        below_top <= used && below_top >= size.max(1)
+            || self.argument.contains(addr, size) && size != 0
+            || self.arena.contains(addr, size) && size != 0
+            || access == Access::Read && self.rodata.contains(addr, size) && size != 0
+    }
+
+    /// Reads a little-endian number of 1, 2, 4 or 8 bytes.
+    #[inline]
+    pub fn load(&self, addr: u64, size: Size) -> Option<u64> {
+        if !self.allows(Access::Read, addr, size.bytes() as u64) {
+            return None;
+        }
+        // SAFETY: `allows` says that the bytes lie wholly in a region, and each region is valid for reads (see the
+        // constructors). Unaligned reads are used because programs need not align.
+        unsafe {
+            Some(match size {
+                Size::B => u64::from((addr as *const u8).read()),
+                Size::H => u64::from((addr as *const u16).read_unaligned()),
+                Size::W => u64::from((addr as *const u32).read_unaligned()),
+                Size::DW => (addr as *const u64).read_unaligned(),
+            })
+        }
+    }
+
+    /// Writes the low 1, 2, 4 or 8 bytes of `value`.
+    #[inline]
+    pub fn store(&mut self, addr: u64, size: Size, value: u64) -> Option<()> {
+        if !self.allows(Access::Write, addr, size.bytes() as u64) {
+            return None;
+        }
+        // SAFETY: `allows` says that the bytes lie wholly in a writable region, valid for writes (see the constructors).
+        unsafe {
+            match size {
+                Size::B => (addr as *mut u8).write(value as u8),
+                Size::H => (addr as *mut u16).write_unaligned(value as u16),
+                Size::W => (addr as *mut u32).write_unaligned(value as u32),
+                Size::DW => (addr as *mut u64).write_unaligned(value),
+            }
+        }
+        Some(())
+    }
+
+    /// The 32-bit atomic at `addr`, when in bounds and aligned.
+    #[inline]
+    pub fn atomic32(&self, addr: u64) -> Option<&AtomicU32> {
+        if !self.allows(Access::Write, addr, 4) || !addr.is_multiple_of(4) {
+            return None;
+        }
+        // SAFETY: in bounds of a writable region, aligned, and others access it atomically only.
+        Some(unsafe { AtomicU32::from_ptr(addr as *mut u32) })
+    }
+
+    /// The 64-bit atomic at `addr`, when in bounds and aligned.
+    #[inline]
+    pub fn atomic64(&self, addr: u64) -> Option<&AtomicU64> {
+        if !self.allows(Access::Write, addr, 8) || !addr.is_multiple_of(8) {
+            return None;
+        }
+        // SAFETY: in bounds of a writable region, aligned, and others access it atomically only.
+        Some(unsafe { AtomicU64::from_ptr(addr as *mut u64) })
     }
 }
 

@@ -1,9 +1,13 @@
 //! Running a verified program: the memory it may touch, the limits of a run, why a run stops, and the interpreter,
 //! which is the reference for every other engine.
 
+mod call;
+mod interpreter;
 mod memory;
 mod stop;
 
+pub use call::{call_helper, Called, MAX_STRING};
+pub use interpreter::Interpreter;
 pub use memory::{Access, Memory, Region};
 pub use stop::{AccessKind, Stop, StopKind};
 
@@ -41,4 +45,19 @@ pub struct Run<'a> {
     pub helpers: &'a Registry,
     /// What helpers ask of the layers above.
     pub host: &'a dyn Host,
+}
+
+/// Takes a charge from the budget, or stops at `pc` and leaves the budget as it was.
+#[inline(always)]
+pub fn charge(budget: &mut u64, cost: u64, pc: usize) -> Result<(), Stop> {
+    match budget.checked_sub(cost) {
+        Some(left) => {
+            *budget = left;
+            Ok(())
+        }
+        None => Err(Stop {
+            pc,
+            kind: StopKind::BudgetExhausted,
+        }),
+    }
 }

@@ -1,0 +1,190 @@
+//! The built-in helpers with their numbers in each ABI.
+
+use super::{Helper, HelperCall, HelperFault, HelperFn, RustHelper};
+use crate::program::{
+    Abi::{self, Classic, Uio},
+    ArgType::{self, AnyAddress, CString, Scalar, Unused},
+    Cost, HelperSignature, RetType,
+};
+
+/// Value that `bpf_map_get` gives where there is no entry.
+pub const MAP_MISS: u64 = u64::MAX;
+
+const fn helper(
+    name: &'static str,
+    args: [ArgType; 5],
+    ret: RetType,
+    cost: u32,
+    function: RustHelper,
+) -> Helper {
+    let cost = Cost {
+        base: cost,
+        per_8_bytes: 0,
+    };
+    let signature = HelperSignature { args, ret, cost };
+    Helper {
+        name,
+        signature,
+        function: HelperFn::Rust(function),
+    }
+}
+
+const fn args(given: &[ArgType]) -> [ArgType; 5] {
+    let mut all = [Unused; 5];
+    let mut i = 0;
+    while i < given.len() {
+        all[i] = given[i];
+        i += 1;
+    }
+    all
+}
+
+/// Costs are in instructions of comparable time.
+pub(super) const TABLE: &[(Helper, &[(Abi, u32)])] = &[
+    (
+        helper(
+            "bpf_map_get",
+            args(&[Scalar, Scalar]),
+            RetType::Scalar,
+            16,
+            map_get,
+        ),
+        &[(Classic, 0), (Uio, 1)],
+    ),
+    (
+        helper(
+            "bpf_map_put",
+            args(&[Scalar, Scalar, Scalar]),
+            RetType::Void,
+            32,
+            map_put,
+        ),
+        &[(Classic, 1), (Uio, 2)],
+    ),
+    (
+        helper(
+            "bpf_map_del",
+            args(&[Scalar, Scalar]),
+            RetType::Void,
+            32,
+            map_del,
+        ),
+        &[(Classic, 2), (Uio, 3)],
+    ),
+    (
+        helper("bpf_notify", args(&[Scalar]), RetType::Void, 64, notify),
+        &[(Classic, 3), (Uio, 8)],
+    ),
+    (
+        helper(
+            "bpf_get_ret_addr",
+            args(&[CString]),
+            RetType::Scalar,
+            128,
+            get_ret_addr,
+        ),
+        &[(Classic, 4), (Uio, 9)],
+    ),
+    (
+        helper("unwind", args(&[Scalar]), RetType::EndIfZero, 1, unwind),
+        &[(Classic, 5)],
+    ),
+    (
+        helper(
+            "bpf_get_addr",
+            args(&[CString]),
+            RetType::Scalar,
+            128,
+            get_addr,
+        ),
+        &[(Uio, 4)],
+    ),
+    (
+        helper(
+            "bpf_probe_read",
+            args(&[AnyAddress, Scalar]),
+            RetType::Scalar,
+            64,
+            probe_read,
+        ),
+        &[(Uio, 5)],
+    ),
+    (
+        helper(
+            "bpf_time_get_ns",
+            args(&[]),
+            RetType::Scalar,
+            16,
+            time_get_ns,
+        ),
+        &[(Uio, 6)],
+    ),
+    (
+        helper("bpf_puts", args(&[CString]), RetType::Void, 128, puts),
+        &[(Uio, 7)],
+    ),
+];
+
+type Answer = Result<u64, HelperFault>;
+
+fn map_get(call: &mut HelperCall<'_>) -> Answer {
+    Ok(call
+        .host
+        .map2_get(call.args[0], call.args[1])
+        .unwrap_or(MAP_MISS))
+}
+
+/// A full map drops the entry; the map counts it and `status` shows it.
+fn map_put(call: &mut HelperCall<'_>) -> Answer {
+    call.host.map2_put(call.args[0], call.args[1], call.args[2]);
+    Ok(0)
+}
+
+fn map_del(call: &mut HelperCall<'_>) -> Answer {
+    call.host.map2_del(call.args[0], call.args[1]);
+    Ok(0)
+}
+
+fn notify(call: &mut HelperCall<'_>) -> Answer {
+    call.host.notify(call.args[0]);
+    Ok(0)
+}
+
+fn get_ret_addr(call: &mut HelperCall<'_>) -> Answer {
+    Ok(call.host.trace_address(call.text).unwrap_or(0))
+}
+
+fn unwind(call: &mut HelperCall<'_>) -> Answer {
+    Ok(call.args[0])
+}
+
+fn get_addr(call: &mut HelperCall<'_>) -> Answer {
+    Ok(call.host.symbol_address(call.text).unwrap_or(0))
+}
+
+/// The `size` bytes (1 to 8) at an application address as a little-endian number; 0 where it cannot be read.
+fn probe_read(call: &mut HelperCall<'_>) -> Answer {
+    let [address, size, ..] = call.args;
+    let mut bytes = [0; 8];
+    let Some(dst) = bytes
+        .get_mut(..size as usize)
+        .filter(|d| !d.is_empty() && size <= 8)
+    else {
+        return Err(HelperFault {
+            reason: "the size to read must be 1 to 8 bytes",
+        });
+    };
+    if call.host.probe_read(address, dst) < dst.len() {
+        return Ok(0);
+    }
+    Ok(u64::from_le_bytes(bytes))
+}
+
+fn time_get_ns(call: &mut HelperCall<'_>) -> Answer {
+    Ok(call.host.now_ns())
+}
+
+fn puts(call: &mut HelperCall<'_>) -> Answer {
+    call.host.puts(call.text);
+    Ok(0)
+}

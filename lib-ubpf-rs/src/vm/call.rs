@@ -1,0 +1,140 @@
+//! Calling a helper: what every engine does before and after. Charges the cost, checks memory arguments against the
+//! signature, calls.
+
+use super::{Access, AccessKind, Run, Stop, StopKind};
+use crate::{
+    helpers::{Helper, HelperCall, HelperFn},
+    program::{ArgType, RetType},
+};
+
+/// Longest string argument in bytes, its NUL included.
+pub const MAX_STRING: usize = 256;
+
+/// How a helper call went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Called {
+    /// This is r0.
+    Returned(u64),
+    /// The program is at its end, with r0 = 0.
+    Ended,
+}
+
+/// Calls `helper` with r1 to r5. What the budget could not pay is not taken from it.
+pub fn call_helper(
+    run: &mut Run<'_>,
+    helper: &Helper,
+    args: [u64; 5],
+    pc: usize,
+) -> Result<Called, Stop> {
+    charge_helper(run, helper, &args, pc)?;
+    let mut buffer = [0; MAX_STRING];
+    let text = check_arguments(run, helper, &args, &mut buffer, pc)?;
+    let value = match helper.function {
+        HelperFn::Rust(function) => {
+            let mut call = HelperCall {
+                args,
+                text,
+                host: run.host,
+            };
+            function(&mut call).map_err(|fault| Stop {
+                pc,
+                kind: StopKind::Helper {
+                    name: helper.name,
+                    reason: fault.reason,
+                },
+            })?
+        }
+        HelperFn::C(function) => {
+            let [a, b, c, d, e] = args;
+            function(a, b, c, d, e)
+        }
+    };
+    Ok(match helper.signature.ret {
+        RetType::Scalar => Called::Returned(value),
+        RetType::Void => Called::Returned(0),
+        RetType::EndIfZero if value == 0 => Called::Ended,
+        RetType::EndIfZero => Called::Returned(value),
+    })
+}
+
+fn charge_helper(
+    run: &mut Run<'_>,
+    helper: &Helper,
+    args: &[u64; 5],
+    pc: usize,
+) -> Result<(), Stop> {
+    let cost = helper.signature.cost;
+    let mut charge = u64::from(cost.base);
+    for (kind, value) in helper.signature.args.iter().zip(args) {
+        if *kind == ArgType::Length {
+            charge = charge.saturating_add((value / 8).saturating_mul(u64::from(cost.per_8_bytes)));
+        }
+    }
+    super::charge(&mut run.budget, charge, pc)
+}
+
+fn check_arguments<'b>(
+    run: &Run<'_>,
+    helper: &Helper,
+    args: &[u64; 5],
+    buffer: &'b mut [u8; MAX_STRING],
+    pc: usize,
+) -> Result<&'b [u8], Stop> {
+    let mut text_len = 0;
+    for (index, kind) in helper.signature.args.iter().enumerate() {
+        let addr = args.get(index).copied().unwrap_or(0);
+        let size = args.get(index + 1).copied().unwrap_or(0);
+        match kind {
+            ArgType::CString => text_len = copy_string(run, addr, buffer, pc)?,
+            ArgType::MemRead if size != 0 => range(run, Access::Read, addr, size, pc)?,
+            ArgType::MemWrite if size != 0 => range(run, Access::Write, addr, size, pc)?,
+            _ => {}
+        }
+    }
+    Ok(buffer.get(..text_len).unwrap_or(&[]))
+}
+
+fn range(run: &Run<'_>, access: Access, addr: u64, size: u64, pc: usize) -> Result<(), Stop> {
+    if run.memory.allows(access, addr, size) {
+        return Ok(());
+    }
+    let access = match access {
+        Access::Read => AccessKind::HelperRead,
+        Access::Write => AccessKind::HelperWrite,
+    };
+    Err(Stop {
+        pc,
+        kind: StopKind::OutOfBounds { access, addr, size },
+    })
+}
+
+/// Copies the NUL-terminated string at `addr`; its length without the NUL. A string that is cut off by the end of
+/// the memory or by the limit stops the program at the byte that was missing.
+fn copy_string(
+    run: &Run<'_>,
+    addr: u64,
+    buffer: &mut [u8; MAX_STRING],
+    pc: usize,
+) -> Result<usize, Stop> {
+    for (index, slot) in buffer.iter_mut().enumerate() {
+        let at = addr.wrapping_add(index as u64);
+        let byte = run.memory.load(at, crate::isa::Size::B).ok_or(Stop {
+            pc,
+            kind: StopKind::OutOfBounds {
+                access: AccessKind::HelperRead,
+                addr: at,
+                size: 1,
+            },
+        })?;
+        if byte == 0 {
+            return Ok(index);
+        }
+        *slot = byte as u8;
+    }
+    let access = AccessKind::HelperRead;
+    let size = MAX_STRING as u64;
+    Err(Stop {
+        pc,
+        kind: StopKind::OutOfBounds { access, addr, size },
+    })
+}

@@ -1,0 +1,472 @@
+//! The reference semantics: small, plain, every check on. Every other engine is compared with it.
+
+use super::{
+    call::{call_helper, Called},
+    charge, AccessKind, Executable, Run, Stop, StopKind, FRAME_BYTES, MAX_FRAMES,
+};
+use crate::{
+    isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, Insn, Operand, Reg, Size, Width},
+    program::Abi,
+    verifier::VerifiedProgram,
+};
+use core::sync::atomic::Ordering::SeqCst;
+
+/// A program run instruction by instruction.
+pub struct Interpreter {
+    program: VerifiedProgram,
+}
+
+impl Interpreter {
+    /// Takes the program as it is.
+    pub fn new(program: VerifiedProgram) -> Interpreter {
+        Interpreter { program }
+    }
+}
+
+impl Executable for Interpreter {
+    fn run(&self, run: &mut Run<'_>) -> Result<u64, Stop> {
+        let mut machine = Machine::new(&self.program, run);
+        let ended = machine.enter(self.program.program().entry);
+        ended.and_then(|()| machine.execute())
+    }
+    fn verified(&self) -> &VerifiedProgram {
+        &self.program
+    }
+    fn engine(&self) -> &'static str {
+        "interp"
+    }
+}
+
+/// Sixteen, so that a masked number needs no bounds check; r11 to r15 do not exist.
+const SLOTS: usize = 16;
+
+#[derive(Clone, Copy, Default)]
+struct Frame {
+    return_to: usize,
+    saved: [u64; 4],
+}
+
+struct Machine<'m, 'a> {
+    program: &'m VerifiedProgram,
+    run: &'m mut Run<'a>,
+    regs: [u64; SLOTS],
+    pc: usize,
+    frames: [Frame; MAX_FRAMES],
+    depth: usize,
+}
+
+/// What an instruction asks the loop to do.
+enum Flow {
+    Next,
+    Jump(i64),
+    End(u64),
+}
+
+impl<'m, 'a> Machine<'m, 'a> {
+    fn new(program: &'m VerifiedProgram, run: &'m mut Run<'a>) -> Self {
+        let mut regs = [0; SLOTS];
+        let [r1, r2] = run.args;
+        regs[Reg::R1.index()] = r1;
+        regs[Reg::R2.index()] = r2;
+        regs[Reg::R10.index()] = run.memory.stack_top();
+        run.memory.set_frames(1);
+        Machine {
+            program,
+            run,
+            regs,
+            pc: 0,
+            frames: [Frame::default(); MAX_FRAMES],
+            depth: 0,
+        }
+    }
+
+    /// Charges the length of the outermost function and goes to its first instruction.
+    fn enter(&mut self, start: usize) -> Result<(), Stop> {
+        self.pc = start;
+        charge(
+            &mut self.run.budget,
+            self.program.function_len(start) as u64,
+            start,
+        )
+    }
+
+    fn execute(&mut self) -> Result<u64, Stop> {
+        let insns = self.program.program().insns.as_slice();
+        loop {
+            let Some(insn) = insns.get(self.pc) else {
+                return Err(self.stop(StopKind::Internal));
+            };
+            match self.step(insn)? {
+                Flow::Next => self.pc = self.pc.wrapping_add(1),
+                Flow::Jump(off) => {
+                    let target = (self.pc as i64).wrapping_add(1).wrapping_add(off) as usize;
+                    if target <= self.pc {
+                        let cost = (self.pc - target) as u64 + 1;
+                        charge(&mut self.run.budget, cost, self.pc)?;
+                    }
+                    self.pc = target;
+                }
+                Flow::End(value) => return Ok(value),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn get(&self, reg: Reg) -> u64 {
+        self.regs[reg.index() % SLOTS]
+    }
+
+    #[inline(always)]
+    fn set(&mut self, reg: Reg, value: u64) {
+        self.regs[reg.index() % SLOTS] = value;
+    }
+
+    #[inline(always)]
+    fn operand(&self, operand: Operand) -> u64 {
+        match operand {
+            Operand::Reg(reg) => self.get(reg),
+            Operand::Imm(imm) => imm as i64 as u64,
+        }
+    }
+
+    fn stop(&self, kind: StopKind) -> Stop {
+        Stop { pc: self.pc, kind }
+    }
+
+    #[inline(always)]
+    fn step(&mut self, insn: &Insn) -> Result<Flow, Stop> {
+        match *insn {
+            Insn::Alu {
+                op,
+                width,
+                dst,
+                src,
+            } => {
+                let (a, b) = (self.get(dst), self.operand(src));
+                let value = match width {
+                    Width::W64 => alu64(op, a, b),
+                    Width::W32 => u64::from(alu32(op, a as u32, b as u32)),
+                };
+                self.set(dst, value);
+            }
+            Insn::MovSx {
+                width,
+                from,
+                dst,
+                src,
+            } => {
+                let value = sign_extend(self.get(src), from);
+                self.set(dst, narrow(value, width));
+            }
+            Insn::Neg { width, dst } => {
+                let value = self.get(dst).wrapping_neg();
+                self.set(dst, narrow(value, width));
+            }
+            Insn::Endian { kind, size, dst } => {
+                let value = convert(self.get(dst), kind, size);
+                self.set(dst, value);
+            }
+            Insn::LoadImm64 { dst, imm, .. } => {
+                self.set(dst, imm);
+                return Ok(Flow::Jump(1));
+            }
+            Insn::Load {
+                size,
+                signed,
+                dst,
+                base,
+                off,
+            } => {
+                let addr = self.get(base).wrapping_add(off as i64 as u64);
+                let Some(value) = self.run.memory.load(addr, size) else {
+                    return Err(self.out_of_bounds(AccessKind::Load, addr, size));
+                };
+                self.set(
+                    dst,
+                    if signed {
+                        sign_extend(value, size)
+                    } else {
+                        value
+                    },
+                );
+            }
+            Insn::Store {
+                size,
+                base,
+                off,
+                src,
+            } => {
+                let addr = self.get(base).wrapping_add(off as i64 as u64);
+                let value = self.operand(src);
+                if self.run.memory.store(addr, size, value).is_none() {
+                    return Err(self.out_of_bounds(AccessKind::Store, addr, size));
+                }
+            }
+            Insn::Atomic {
+                op,
+                size,
+                base,
+                off,
+                src,
+            } => {
+                let addr = self.get(base).wrapping_add(off as i64 as u64);
+                self.atomic(op, size, addr, src)?;
+            }
+            Insn::Jump { off, .. } => return Ok(Flow::Jump(i64::from(off))),
+            Insn::Branch {
+                op,
+                width,
+                dst,
+                src,
+                off,
+            } => {
+                let (a, b) = (self.get(dst), self.operand(src));
+                let taken = match width {
+                    Width::W64 => compare(op, a, b, a as i64, b as i64),
+                    Width::W32 => {
+                        let (a, b) = (a as u32, b as u32);
+                        compare(op, a, b, a as i32, b as i32)
+                    }
+                };
+                if taken {
+                    return Ok(Flow::Jump(i64::from(off)));
+                }
+            }
+            Insn::Call(call) => return self.call(call),
+            Insn::Exit => return Ok(self.exit()),
+            Insn::WideTail | Insn::LegacyPacket { .. } => return Err(self.stop(StopKind::Internal)),
+        }
+        Ok(Flow::Next)
+    }
+
+    fn out_of_bounds(&self, access: AccessKind, addr: u64, size: Size) -> Stop {
+        let size = size.bytes() as u64;
+        self.stop(StopKind::OutOfBounds { access, addr, size })
+    }
+
+    fn call(&mut self, call: Call) -> Result<Flow, Stop> {
+        match call {
+            Call::Helper(number) => self.helper(u64::from(number)),
+            Call::Register(reg) => self.helper(self.get(reg)),
+            Call::Local(off) => {
+                let target = (self.pc as i64)
+                    .wrapping_add(1)
+                    .wrapping_add(i64::from(off)) as usize;
+                self.call_local(target)
+            }
+            Call::Btf(_) => Err(self.stop(StopKind::Internal)),
+        }
+    }
+
+    fn helper(&mut self, number: u64) -> Result<Flow, Stop> {
+        let abi: Abi = self.program.program().abi;
+        let known = u32::try_from(number)
+            .ok()
+            .and_then(|n| self.run.helpers.get(abi, n));
+        let Some(helper) = known else {
+            return Err(self.stop(StopKind::UnknownHelper { number }));
+        };
+        let [_, r1, r2, r3, r4, r5, ..] = self.regs;
+        match call_helper(self.run, helper, [r1, r2, r3, r4, r5], self.pc)? {
+            Called::Returned(value) => {
+                self.set(Reg::R0, value);
+                Ok(Flow::Next)
+            }
+            Called::Ended => Ok(Flow::End(0)),
+        }
+    }
+
+    fn call_local(&mut self, target: usize) -> Result<Flow, Stop> {
+        let r6 = Reg::R6.index();
+        let mut saved = [0; 4];
+        saved.copy_from_slice(&self.regs[r6..r6 + 4]);
+        if self.depth + 1 >= MAX_FRAMES {
+            return Err(self.stop(StopKind::CallDepth));
+        }
+        let len = self.program.function_len(target) as u64;
+        charge(&mut self.run.budget, len, self.pc)?;
+        self.frames[self.depth] = Frame {
+            return_to: self.pc,
+            saved,
+        };
+        self.depth += 1;
+        self.run.memory.set_frames(self.depth + 1);
+        self.regs[Reg::R10.index()] = self.regs[Reg::R10.index()].wrapping_sub(FRAME_BYTES as u64);
+        // The charge of the function's entry is the only one: the jump itself is free, also backwards.
+        self.pc = target.wrapping_sub(1);
+        Ok(Flow::Next)
+    }
+
+    fn exit(&mut self) -> Flow {
+        let value = self.get(Reg::R0);
+        if self.depth == 0 {
+            return Flow::End(value);
+        }
+        self.depth -= 1;
+        let frame = self.frames[self.depth];
+        let r6 = Reg::R6.index();
+        self.regs[r6..r6 + 4].copy_from_slice(&frame.saved);
+        self.regs[Reg::R10.index()] = self.regs[Reg::R10.index()].wrapping_add(FRAME_BYTES as u64);
+        self.run.memory.set_frames(self.depth + 1);
+        self.pc = frame.return_to;
+        Flow::Next
+    }
+
+    fn atomic(&mut self, op: AtomicOp, size: Size, addr: u64, src: Reg) -> Result<(), Stop> {
+        let operand = self.get(src);
+        let expected = self.get(Reg::R0);
+        let old = if size == Size::W {
+            let cell = self.run.memory.atomic32(addr);
+            let (operand, expected) = (operand as u32, expected as u32);
+            cell.map(|cell| {
+                u64::from(match op {
+                    AtomicOp::Add { .. } => cell.fetch_add(operand, SeqCst),
+                    AtomicOp::Or { .. } => cell.fetch_or(operand, SeqCst),
+                    AtomicOp::And { .. } => cell.fetch_and(operand, SeqCst),
+                    AtomicOp::Xor { .. } => cell.fetch_xor(operand, SeqCst),
+                    AtomicOp::Xchg => cell.swap(operand, SeqCst),
+                    AtomicOp::CmpXchg => cell
+                        .compare_exchange(expected, operand, SeqCst, SeqCst)
+                        .unwrap_or_else(|old| old),
+                })
+            })
+        } else {
+            let cell = self.run.memory.atomic64(addr);
+            cell.map(|cell| match op {
+                AtomicOp::Add { .. } => cell.fetch_add(operand, SeqCst),
+                AtomicOp::Or { .. } => cell.fetch_or(operand, SeqCst),
+                AtomicOp::And { .. } => cell.fetch_and(operand, SeqCst),
+                AtomicOp::Xor { .. } => cell.fetch_xor(operand, SeqCst),
+                AtomicOp::Xchg => cell.swap(operand, SeqCst),
+                AtomicOp::CmpXchg => cell
+                    .compare_exchange(expected, operand, SeqCst, SeqCst)
+                    .unwrap_or_else(|old| old),
+            })
+        };
+        let Some(old) = old else {
+            return Err(self.bad_atomic(addr, size));
+        };
+        match op {
+            AtomicOp::Add { fetch }
+            | AtomicOp::Or { fetch }
+            | AtomicOp::And { fetch }
+            | AtomicOp::Xor { fetch } => {
+                if fetch {
+                    self.set(src, old);
+                }
+            }
+            AtomicOp::Xchg => self.set(src, old),
+            AtomicOp::CmpXchg => self.set(Reg::R0, old),
+        }
+        Ok(())
+    }
+
+    fn bad_atomic(&self, addr: u64, size: Size) -> Stop {
+        let bytes = size.bytes() as u64;
+        if self.run.memory.allows(super::Access::Write, addr, bytes) {
+            return self.stop(StopKind::Unaligned { addr, size: bytes });
+        }
+        self.out_of_bounds(AccessKind::Atomic, addr, size)
+    }
+}
+
+fn narrow(value: u64, width: Width) -> u64 {
+    match width {
+        Width::W64 => value,
+        Width::W32 => u64::from(value as u32),
+    }
+}
+
+/// The low bytes of `value`, sign-extended to 64 bits.
+fn sign_extend(value: u64, from: Size) -> u64 {
+    match from {
+        Size::B => value as i8 as i64 as u64,
+        Size::H => value as i16 as i64 as u64,
+        Size::W => value as i32 as i64 as u64,
+        Size::DW => value,
+    }
+}
+
+fn convert(value: u64, kind: Endianness, size: Size) -> u64 {
+    let swap = match kind {
+        Endianness::ToLe => cfg!(target_endian = "big"),
+        Endianness::ToBe => cfg!(target_endian = "little"),
+        Endianness::Swap => true,
+    };
+    match (size, swap) {
+        (Size::B, _) => u64::from(value as u8),
+        (Size::H, false) => u64::from(value as u16),
+        (Size::H, true) => u64::from((value as u16).swap_bytes()),
+        (Size::W, false) => u64::from(value as u32),
+        (Size::W, true) => u64::from((value as u32).swap_bytes()),
+        (Size::DW, false) => value,
+        (Size::DW, true) => value.swap_bytes(),
+    }
+}
+
+#[inline(always)]
+fn compare<U: Ord + Copy + core::ops::BitAnd<Output = U> + Default, S: Ord>(
+    op: CmpOp,
+    a: U,
+    b: U,
+    signed_a: S,
+    signed_b: S,
+) -> bool {
+    match op {
+        CmpOp::Eq => a == b,
+        CmpOp::Gt => a > b,
+        CmpOp::Ge => a >= b,
+        CmpOp::Set => a & b != U::default(),
+        CmpOp::Ne => a != b,
+        CmpOp::Sgt => signed_a > signed_b,
+        CmpOp::Sge => signed_a >= signed_b,
+        CmpOp::Lt => a < b,
+        CmpOp::Le => a <= b,
+        CmpOp::Slt => signed_a < signed_b,
+        CmpOp::Sle => signed_a <= signed_b,
+    }
+}
+
+#[inline(always)]
+fn alu64(op: AluOp, a: u64, b: u64) -> u64 {
+    match op {
+        AluOp::Add => a.wrapping_add(b),
+        AluOp::Sub => a.wrapping_sub(b),
+        AluOp::Mul => a.wrapping_mul(b),
+        AluOp::Div => a.checked_div(b).unwrap_or(0),
+        AluOp::Sdiv if b == 0 => 0,
+        AluOp::Sdiv => (a as i64).wrapping_div(b as i64) as u64,
+        AluOp::Or => a | b,
+        AluOp::And => a & b,
+        AluOp::Lsh => a.wrapping_shl(b as u32),
+        AluOp::Rsh => a.wrapping_shr(b as u32),
+        AluOp::Mod => a.checked_rem(b).unwrap_or(a),
+        AluOp::Smod if b == 0 => a,
+        AluOp::Smod => (a as i64).wrapping_rem(b as i64) as u64,
+        AluOp::Xor => a ^ b,
+        AluOp::Mov => b,
+        AluOp::Arsh => (a as i64).wrapping_shr(b as u32) as u64,
+    }
+}
+
+#[inline(always)]
+fn alu32(op: AluOp, a: u32, b: u32) -> u32 {
+    match op {
+        AluOp::Add => a.wrapping_add(b),
+        AluOp::Sub => a.wrapping_sub(b),
+        AluOp::Mul => a.wrapping_mul(b),
+        AluOp::Div => a.checked_div(b).unwrap_or(0),
+        AluOp::Sdiv if b == 0 => 0,
+        AluOp::Sdiv => (a as i32).wrapping_div(b as i32) as u32,
+        AluOp::Or => a | b,
+        AluOp::And => a & b,
+        AluOp::Lsh => a.wrapping_shl(b),
+        AluOp::Rsh => a.wrapping_shr(b),
+        AluOp::Mod => a.checked_rem(b).unwrap_or(a),
+        AluOp::Smod if b == 0 => a,
+        AluOp::Smod => (a as i32).wrapping_rem(b as i32) as u32,
+        AluOp::Xor => a ^ b,
+        AluOp::Mov => b,
+        AluOp::Arsh => (a as i32).wrapping_shr(b) as u32,
+    }
+}
