@@ -13,5 +13,6 @@ pub mod helpers;
 pub mod isa;
 pub mod platform;
 pub mod program;
+pub mod tracer;
 pub mod verifier;
 pub mod vm;

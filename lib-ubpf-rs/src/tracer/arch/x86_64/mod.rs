@@ -1,0 +1,111 @@
+//! x86-64: the trampoline and what it needs to know of the CPU.
+
+pub mod patch;
+
+use super::super::{
+    hook,
+    pool::{Control, Hooks, HOOKS},
+    site::{SiteState, Table, GOLDEN},
+};
+use core::arch::{asm, global_asm, x86_64::__cpuid, x86_64::__cpuid_count};
+use core::mem::offset_of;
+
+extern "C" {
+    /// What a patched site calls. Not to be called from Rust: it takes its argument from the return address.
+    fn ubpf_hook_entry();
+}
+
+global_asm!(
+    include_str!("trampoline.S"),
+    hooks = sym HOOKS,
+    enter = sym hook::enter,
+    GOLDEN = const GOLDEN,
+    TABLE = const offset_of!(Hooks, table),
+    POOL_BASE = const offset_of!(Hooks, base),
+    POOL_LEN = const offset_of!(Hooks, len),
+    FREE = const offset_of!(Hooks, free),
+    AREA_BYTES = const offset_of!(Hooks, area_bytes),
+    FIRST_CONTROL = const offset_of!(Hooks, first_control),
+    FP_MODE = const offset_of!(Hooks, fp_mode),
+    FP_MASK = const offset_of!(Hooks, fp_mask),
+    INSTRUMENTED = const offset_of!(Hooks, instrumented),
+    TABLE_SHIFT = const offset_of!(Table, shift),
+    TABLE_MASK = const offset_of!(Table, mask),
+    TABLE_ENTRIES = const offset_of!(Table, entries),
+    SITE_MISSES = const offset_of!(SiteState, misses),
+    FP_AREA = const offset_of!(Control, fp),
+    GENERATION = const offset_of!(Control, generation),
+);
+
+/// Address that a site calls.
+pub fn hook_entry() -> u64 {
+    ubpf_hook_entry as *const () as u64
+}
+
+/// Registers of the traced function as the trampoline saved them, and what lies above them on its stack.
+#[repr(C)]
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub struct Frame {
+    pub rbx: u64,
+    pub r11: u64,
+    pub r10: u64,
+    pub r9: u64,
+    pub r8: u64,
+    pub rdi: u64,
+    pub rsi: u64,
+    pub rdx: u64,
+    pub rcx: u64,
+    pub rax: u64,
+    /// Where the traced function goes on.
+    pub return_address: u64,
+}
+
+impl Frame {
+    /// The `n`-th integer argument of the traced function by the System V convention, for n below 6.
+    pub fn argument(&self, n: usize) -> Option<u64> {
+        [self.rdi, self.rsi, self.rdx, self.rcx, self.r8, self.r9].get(n).copied()
+    }
+}
+
+/// Bytes of [`Control::fp`]: enough for x87, SSE, AVX, MPX and AVX-512 in both formats.
+pub const FP_BYTES: usize = 2752;
+
+/// x87, SSE, AVX, AVX-512; not MPX (gone), PKRU (no data) or AMX (8 KiB, and no compiler uses it unasked).
+const XSAVE_COMPONENTS: u64 = 0b1110_0111;
+
+/// How vector registers are saved round a hook, as the trampoline reads it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u64)]
+pub enum FpMode {
+    /// Not at all: the image's code uses none.
+    None = 0,
+    /// `fxsave64`: no AVX enabled.
+    Fxsave = 1,
+    /// `xsave64`.
+    Xsave = 2,
+    /// `xsavec64`: writes only what is in use.
+    Xsavec = 3,
+}
+
+/// The mode for this CPU as it is configured now, with the mask of state components.
+pub fn detect_fp() -> (FpMode, u32) {
+    const OSXSAVE: u32 = 1 << 27;
+    const XSAVEC: u32 = 1 << 1;
+    if cfg!(not(target_feature = "sse")) {
+        return (FpMode::None, 0);
+    }
+    if __cpuid(1).ecx & OSXSAVE == 0 {
+        return (FpMode::Fxsave, 0);
+    }
+    let mask = (enabled_components() & XSAVE_COMPONENTS) as u32;
+    let has_xsavec = __cpuid_count(0xd, 1).eax & XSAVEC != 0;
+    (if has_xsavec { FpMode::Xsavec } else { FpMode::Xsave }, mask)
+}
+
+fn enabled_components() -> u64 {
+    let (low, high): (u32, u32);
+    // SAFETY: xgetbv exists when CPUID says OSXSAVE, which the caller checked; it reads XCR0 and nothing else.
+    unsafe { asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high, options(nomem, nostack)) };
+    u64::from(low) | u64::from(high) << 32
+}

@@ -1,0 +1,173 @@
+# Entry of every hook. A patched site calls ubpf_hook_entry; what is passed in registers is of no interest to a
+# compiler that believes a nop stands there, so every register but the flags comes back as it was.
+#
+# On the traced stack: the return address (88) .. saved rax, rcx, rdx, rsi, rdi, r8-r11 and rbx: 88 bytes in all.
+# Everything else, vector registers included, goes to a hook area. All state is in registers, on the stack or in
+# the claimed area, never in variables: threads, interrupts and CPUs pass here at the same time.
+
+    .section .text.ubpf_hook_entry,"ax",@progbits
+    .p2align 4
+    .globl  ubpf_hook_entry
+    .type   ubpf_hook_entry, @function
+ubpf_hook_entry:
+    .cfi_startproc
+    push    rax
+    .cfi_adjust_cfa_offset 8
+    push    rcx
+    .cfi_adjust_cfa_offset 8
+    push    rdx
+    .cfi_adjust_cfa_offset 8
+    push    rsi
+    .cfi_adjust_cfa_offset 8
+    push    rdi
+    .cfi_adjust_cfa_offset 8
+    mov     rdi, [rsp + 40]             # key of a patched site: the return address
+.Lubpf_hook_rest:
+    push    r8
+    .cfi_adjust_cfa_offset 8
+    push    r9
+    .cfi_adjust_cfa_offset 8
+    push    r10
+    .cfi_adjust_cfa_offset 8
+    push    r11
+    .cfi_adjust_cfa_offset 8
+    push    rbx
+    .cfi_adjust_cfa_offset 8
+    .cfi_rel_offset rbx, 0
+    cld
+
+    # rsi = the site with key rdi, from the hash table of attached sites
+    mov     r8, [rip + {hooks} + {TABLE}]
+    movabs  rax, {GOLDEN}
+    imul    rax, rdi
+    mov     rcx, [r8 + {TABLE_SHIFT}]
+    shr     rax, cl
+    mov     r9, [r8 + {TABLE_MASK}]
+    mov     r11, [r8 + {TABLE_ENTRIES}]
+2:  and     rax, r9
+    mov     r10, rax
+    shl     r10, 4
+    mov     rdx, [r11 + r10]
+    cmp     rdx, rdi
+    je      3f
+    test    rdx, rdx
+    jz      9f                          # detached meanwhile, or never attached
+    inc     rax
+    jmp     2b
+3:  mov     rsi, [r11 + r10 + 8]
+
+    # recursion: a hook's own stack lies in the pool
+    mov     rax, rsp
+    sub     rax, [rip + {hooks} + {POOL_BASE}]
+    cmp     rax, [rip + {hooks} + {POOL_LEN}]
+    jb      8f
+
+    # rcx = claimed area, rdx = its control block
+    mov     rax, [rip + {hooks} + {FREE}]
+4:  test    rax, rax
+    jz      8f
+    bsf     rcx, rax
+    mov     rdx, rax
+    btr     rdx, rcx
+    lock cmpxchg [rip + {hooks} + {FREE}], rdx
+    jne     4b
+    mov     rdx, rcx
+    imul    rdx, [rip + {hooks} + {AREA_BYTES}]
+    add     rdx, [rip + {hooks} + {FIRST_CONTROL}]
+
+    # over to the area's stack, which ends below the control block; rbx = the traced stack
+    mov     rbx, rsp
+    .cfi_def_cfa_register rbx
+    mov     rsp, rdx
+    push    rcx
+    push    rdx
+    mov     rcx, rdx                    # control block
+    mov     r8, [rip + {hooks} + {FP_MODE}]
+    mov     eax, [rip + {hooks} + {FP_MASK}]
+    xor     edx, edx
+    cmp     r8, 1
+    jb      6f
+    je      5f
+    cmp     r8, 2
+    je      52f
+    xsavec64 [rcx + {FP_AREA}]
+    jmp     6f
+52: xsave64 [rcx + {FP_AREA}]
+    jmp     6f
+5:  fxsave64 [rcx + {FP_AREA}]
+6:
+    # enter(key = rdi, site = rsi, frame = rdx, control = rcx)
+    mov     rdx, rbx
+    call    {enter}
+
+    pop     rcx                         # control block
+    mov     r8, [rip + {hooks} + {FP_MODE}]
+    mov     eax, [rip + {hooks} + {FP_MASK}]
+    xor     edx, edx
+    cmp     r8, 1
+    jb      7f
+    je      72f
+    xrstor64 [rcx + {FP_AREA}]
+    jmp     7f
+72: fxrstor64 [rcx + {FP_AREA}]
+7:
+    inc     qword ptr [rcx + {GENERATION}]
+    pop     rcx                         # area number
+    mov     rsp, rbx
+    .cfi_def_cfa_register rsp
+    mov     eax, 1
+    shl     rax, cl
+    lock or [rip + {hooks} + {FREE}], rax
+    jmp     9f
+
+    # no area or recursion: count a miss, touching no vector register
+8:  lock inc qword ptr [rsi + {SITE_MISSES}]
+
+9:  pop     rbx
+    .cfi_adjust_cfa_offset -8
+    pop     r11
+    .cfi_adjust_cfa_offset -8
+    pop     r10
+    .cfi_adjust_cfa_offset -8
+    pop     r9
+    .cfi_adjust_cfa_offset -8
+    pop     r8
+    .cfi_adjust_cfa_offset -8
+    pop     rdi
+    .cfi_adjust_cfa_offset -8
+    pop     rsi
+    .cfi_adjust_cfa_offset -8
+    pop     rdx
+    .cfi_adjust_cfa_offset -8
+    pop     rcx
+    .cfi_adjust_cfa_offset -8
+    pop     rax
+    .cfi_adjust_cfa_offset -8
+    ret
+    .cfi_endproc
+    .size   ubpf_hook_entry, . - ubpf_hook_entry
+
+# void ubpf_instrument_entry(void *function, void *call_site): what __cyg_profile_func_enter leads to. A plain call: the key
+# is the first argument, and with nothing attached it returns at once.
+    .section .text.ubpf_instrument_entry,"ax",@progbits
+    .p2align 4
+    .globl  ubpf_instrument_entry
+    .type   ubpf_instrument_entry, @function
+ubpf_instrument_entry:
+    .cfi_startproc
+    cmp     qword ptr [rip + {hooks} + {INSTRUMENTED}], 0
+    jne     2f
+    ret
+2:  push    rax
+    .cfi_adjust_cfa_offset 8
+    push    rcx
+    .cfi_adjust_cfa_offset 8
+    push    rdx
+    .cfi_adjust_cfa_offset 8
+    push    rsi
+    .cfi_adjust_cfa_offset 8
+    push    rdi
+    .cfi_adjust_cfa_offset 8
+    jmp     .Lubpf_hook_rest
+    .cfi_endproc
+    .size   ubpf_instrument_entry, . - ubpf_instrument_entry

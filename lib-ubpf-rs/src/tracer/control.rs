@@ -1,0 +1,486 @@
+//! The control path: the one tracer of an image, its sites, attach and detach.
+
+use super::{
+    arch::current::{
+        self,
+        patch::{self, Stub, NOP5, STUB_LEN},
+    },
+    deny, pool,
+    pool::HOOKS,
+    probe::{AttachOptions, HookProgram, Probe, ProbeId, ProbeList, ProbeReport},
+    ring::Ring,
+    site::{self, Site, SiteKind, SiteState},
+};
+use crate::platform::{PatchError, Platform, TextPatch};
+use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
+use core::{
+    mem, ptr,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+};
+use spin::{Mutex, MutexGuard, Once};
+
+/// Sizes and limits of the tracer, fixed at start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TracerConfig {
+    /// How many hooks can run at once (threads, interrupts and CPUs together), at most 64.
+    pub hook_areas: usize,
+    /// Bytes of stack of each.
+    pub hook_stack: usize,
+    /// Budget of one run in a thread.
+    pub budget: u64,
+    /// Budget of one run in an interrupt.
+    pub budget_interrupt: u64,
+}
+
+impl Default for TracerConfig {
+    fn default() -> Self {
+        TracerConfig { hook_areas: 16, hook_stack: 24 << 10, budget: 65_536, budget_interrupt: 8_192 }
+    }
+}
+
+/// Why the tracer could not start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+pub enum InitError {
+    /// It runs already.
+    #[error("the tracer is already initialised")]
+    Twice,
+    /// No memory for the hook areas.
+    #[error("no memory for {hook_areas} hook areas")]
+    NoMemory {
+        /// How many were asked for.
+        hook_areas: usize,
+    },
+}
+
+/// Why a program could not be attached.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+pub enum AttachError {
+    /// The tracer was not initialised.
+    #[error("the tracer is not initialised")]
+    NotInitialised,
+    /// Nothing to attach to.
+    #[error("function {function} has no entry stub: compile it with -fpatchable-function-entry=5")]
+    NoSite {
+        /// The function asked for.
+        function: String,
+    },
+    /// The function is on the no-probe list.
+    #[error("function {function} cannot be traced: {reason}")]
+    Denied {
+        /// The function asked for.
+        function: String,
+        /// Why it is on the list.
+        reason: &'static str,
+    },
+    /// The same program sits there already.
+    #[error("program {program} is already attached to {function}")]
+    AlreadyAttached {
+        /// The function asked for.
+        function: String,
+        /// Name of the program.
+        program: String,
+    },
+    /// The platform has no way to change text.
+    #[error("this platform cannot patch text")]
+    NoTextPatch,
+    /// The call would not reach the trampoline.
+    #[error("site {addr:#x} is more than 2 GiB away from the tracer")]
+    OutOfReach {
+        /// Address of the site.
+        addr: u64,
+    },
+    /// The text could not be changed.
+    #[error(transparent)]
+    Patch(#[from] PatchError),
+    /// No memory.
+    #[error("out of memory")]
+    NoMemory,
+}
+
+/// Why a probe could not be detached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+pub enum DetachError {
+    /// No such probe; it may have been detached by itself.
+    #[error("this probe is not attached")]
+    NotAttached,
+    /// The text could not be changed back; the probe is off all the same.
+    #[error("the probe is off, but its call stays in the text: {0}")]
+    Patch(PatchError),
+}
+
+/// What to attach where.
+pub struct AttachRequest<'a> {
+    /// The site.
+    pub site: Site,
+    /// Name of its function.
+    pub function: &'a str,
+    /// Name of the program.
+    pub program: &'a str,
+    /// What runs.
+    pub body: Arc<dyn HookProgram>,
+    /// How long it stays.
+    pub options: AttachOptions,
+}
+
+/// Result of [`Tracer::add_sites`].
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct SiteCount {
+    /// New sites.
+    pub added: usize,
+    /// Of those, sites whose five nops became one.
+    pub rewritten: usize,
+    /// Records that do not point to a stub, or whose stub could not be rewritten.
+    pub refused: usize,
+}
+
+/// What hooks need, fixed at start.
+pub(super) struct Settings {
+    pub platform: Platform,
+    pub ring: &'static Ring,
+    pub budget: u64,
+    pub budget_interrupt: u64,
+}
+
+/// The tracer of this image.
+pub static TRACER: Tracer = Tracer {
+    settings: Once::new(),
+    starting: AtomicBool::new(false),
+    stats: AtomicBool::new(false),
+    control: Mutex::new(State { sites: Vec::new(), attached: Vec::new(), next_id: 1 }),
+};
+
+/// The tracer of an image; there is only one, [`TRACER`].
+pub struct Tracer {
+    settings: Once<Settings>,
+    starting: AtomicBool,
+    stats: AtomicBool,
+    control: Mutex<State>,
+}
+
+struct State {
+    /// Ascending by address, each once.
+    sites: Vec<Site>,
+    attached: Vec<Attached>,
+    next_id: u64,
+}
+
+/// A site that has probes.
+struct Attached {
+    site: Site,
+    state: &'static SiteState,
+    /// The bytes to put back.
+    stub: [u8; STUB_LEN],
+    /// What hooks read; owned here.
+    list: *mut ProbeList,
+}
+
+// SAFETY: the list belongs to the entry, and both are only touched under the lock of the tracer; hooks share it read-only.
+unsafe impl Send for Attached {}
+
+impl Attached {
+    fn probes(&self) -> &[Arc<Probe>] {
+        // SAFETY: the entry owns its list until it replaces it.
+        unsafe { &(*self.list).probes }
+    }
+}
+
+impl Tracer {
+    /// Starts the tracer: makes the hook areas. Failing programs are reported to `ring`.
+    pub fn init(&self, config: TracerConfig, platform: Platform, ring: &'static Ring) -> Result<(), InitError> {
+        if self.starting.swap(true, Ordering::AcqRel) {
+            return Err(InitError::Twice);
+        }
+        if !pool::create(config.hook_areas, config.hook_stack) {
+            self.starting.store(false, Ordering::Release);
+            return Err(InitError::NoMemory { hook_areas: config.hook_areas });
+        }
+        let TracerConfig { budget, budget_interrupt, .. } = config;
+        self.settings.call_once(|| Settings { platform, ring, budget, budget_interrupt });
+        Ok(())
+    }
+
+    pub(super) fn settings(&self) -> Option<&Settings> {
+        self.settings.get()
+    }
+
+    /// Switches the measuring of run times on or off.
+    pub fn set_stats(&self, on: bool) {
+        self.stats.store(on, Ordering::Relaxed);
+    }
+
+    /// Whether run times are measured.
+    pub fn stats_on(&self) -> bool {
+        self.stats.load(Ordering::Relaxed)
+    }
+
+    /// Takes the compiler's records (addresses of stubs, of functions for [`SiteKind::Instrumented`]) and makes each stub
+    /// one five-byte nop. To be called at start, before threads run in the functions that the records name.
+    pub fn add_sites(&self, records: &[u64], kind: SiteKind) -> SiteCount {
+        let mut count = SiteCount::default();
+        let Some(settings) = self.settings() else { return count };
+        let mut state = self.control.lock();
+        if state.sites.try_reserve(records.len()).is_err() {
+            count.refused = records.len();
+            return count;
+        }
+        for &record in records.iter().filter(|&&r| r != 0) {
+            match prepare(settings, record, kind) {
+                Some((addr, rewritten)) => {
+                    state.sites.push(Site { addr, kind });
+                    count.rewritten += usize::from(rewritten);
+                }
+                None => count.refused += 1,
+            }
+        }
+        let before = state.sites.len();
+        state.sites.sort_unstable();
+        state.sites.dedup_by_key(|s| s.addr);
+        let twice = before - state.sites.len();
+        count.added = records.iter().filter(|&&r| r != 0).count() - count.refused - twice;
+        count
+    }
+
+    /// Number of known sites.
+    pub fn site_count(&self) -> usize {
+        self.control.lock().sites.len()
+    }
+
+    /// The first site in `start .. start + len`: the one of the function with these bounds.
+    pub fn site_in(&self, start: u64, len: u64) -> Option<Site> {
+        let state = self.control.lock();
+        let at = state.sites.partition_point(|s| s.addr < start);
+        state.sites.get(at).copied().filter(|s| s.addr - start < len)
+    }
+
+    /// Calls `each` with every known site, ascending by address. `each` must not call the tracer.
+    pub fn for_each_site(&self, each: &mut dyn FnMut(Site)) {
+        self.control.lock().sites.iter().copied().for_each(each);
+    }
+
+    /// Attaches a program behind those already at the site.
+    pub fn attach(&self, request: AttachRequest<'_>) -> Result<ProbeId, AttachError> {
+        let settings = self.settings().ok_or(AttachError::NotInitialised)?;
+        let function = || String::from(request.function);
+        if let Some(reason) = deny::reason(request.function) {
+            return Err(AttachError::Denied { function: function(), reason });
+        }
+        let mut state = self.control.lock();
+        if state.sites.binary_search(&request.site).is_err() {
+            return Err(AttachError::NoSite { function: function() });
+        }
+        let now_ns = settings.platform.clock.now_ns();
+        state.reap(settings, now_ns);
+        let place = state.attached.iter().position(|a| a.site == request.site);
+        let present = place.map_or(&[][..], |at| state.attached[at].probes());
+        if present.iter().any(|p| *p.program == *request.program) {
+            return Err(AttachError::AlreadyAttached { function: function(), program: request.program.into() });
+        }
+        let site_state = site::state(&HOOKS.table, request.site.key()).ok_or(AttachError::NoMemory)?;
+        let id = ProbeId(state.next_id);
+        let probe = Arc::new(new_probe(id, &request, site_state, now_ns));
+        match place {
+            Some(at) => state.attached[at].append(probe)?,
+            None => state.attach_first(settings, probe)?,
+        }
+        state.next_id += 1;
+        if request.site.kind == SiteKind::Instrumented {
+            HOOKS.instrumented.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(id)
+    }
+
+    /// Detaches one probe; the others of its site stay. When this returns the program runs no more; the last one
+    /// gone, the site's nop is back.
+    pub fn detach(&self, id: ProbeId) -> Result<(), DetachError> {
+        let settings = self.settings().ok_or(DetachError::NotAttached)?;
+        let mut state = self.control.lock();
+        state.detach(settings, id)
+    }
+
+    /// Detaches what has used up its runs or its time; returns how many. To be called now and then.
+    pub fn poll(&self) -> usize {
+        let Some(settings) = self.settings() else { return 0 };
+        let now_ns = settings.platform.clock.now_ns();
+        self.control.lock().reap(settings, now_ns)
+    }
+
+    /// Reports on the probes of one site, in attach order.
+    pub fn probes(&self, site: Site) -> Vec<ProbeReport> {
+        self.reports(|s| s == site)
+    }
+
+    /// Reports on all probes, by the order in which their sites were first attached to.
+    pub fn all_probes(&self) -> Vec<ProbeReport> {
+        self.reports(|_| true)
+    }
+
+    fn reports(&self, wanted: impl Fn(Site) -> bool) -> Vec<ProbeReport> {
+        let state = self.reaped();
+        let attached = state.attached.iter().filter(|a| wanted(a.site));
+        attached.flat_map(|a| a.probes().iter().map(|p| p.report())).collect()
+    }
+
+    fn reaped(&self) -> MutexGuard<'_, State> {
+        let mut state = self.control.lock();
+        if let Some(settings) = self.settings() {
+            let now_ns = settings.platform.clock.now_ns();
+            state.reap(settings, now_ns);
+        }
+        state
+    }
+}
+
+/// Checks the stub that a record points to; its address, and whether it had to be rewritten.
+fn prepare(settings: &Settings, record: u64, kind: SiteKind) -> Option<(u64, bool)> {
+    if kind == SiteKind::Instrumented {
+        return Some((record, false));
+    }
+    let mut bytes = [0; 16];
+    let readable = settings.platform.probe_read.read(record, &mut bytes);
+    match patch::recognise(bytes.get(..readable)?)? {
+        Stub::Nop5 { offset, .. } => Some((record + offset as u64, false)),
+        Stub::FiveNops { offset } => {
+            let addr = record + offset as u64;
+            let text = settings.platform.text?;
+            text.replace(addr as usize, &patch::FIVE_NOPS, &NOP5).ok().map(|()| (addr, true))
+        }
+    }
+}
+
+fn new_probe(id: ProbeId, request: &AttachRequest<'_>, state: &'static SiteState, now_ns: u64) -> Probe {
+    let max_ns = request.options.max_ns;
+    Probe {
+        id,
+        site: request.site,
+        state,
+        program: request.program.into(),
+        function: request.function.into(),
+        body: request.body.clone(),
+        max_runs: request.options.max_runs.unwrap_or(u64::MAX),
+        deadline_ns: max_ns.map_or(u64::MAX, |ns| now_ns.saturating_add(ns)),
+        misses_before: state.misses.load(Ordering::Relaxed),
+        live: AtomicBool::new(true),
+        runs: AtomicU64::new(0),
+        failures: AtomicU64::new(0),
+        unreported: AtomicU64::new(0),
+        next_report_ns: AtomicU64::new(0),
+        run_ns: AtomicU64::new(0),
+        timed_runs: AtomicU64::new(0),
+    }
+}
+
+fn new_list(probes: Vec<Arc<Probe>>) -> *mut ProbeList {
+    Box::into_raw(Box::new(ProbeList { probes }))
+}
+
+impl Attached {
+    fn append(&mut self, probe: Arc<Probe>) -> Result<(), AttachError> {
+        let mut probes = Vec::new();
+        probes.try_reserve_exact(self.probes().len() + 1).map_err(|_| AttachError::NoMemory)?;
+        probes.extend(self.probes().iter().cloned());
+        probes.push(probe);
+        self.replace(new_list(probes));
+        Ok(())
+    }
+
+    /// Publishes `list` and frees the one before it once no hook reads it.
+    fn replace(&mut self, list: *mut ProbeList) {
+        let old = mem::replace(&mut self.list, list);
+        self.state.probes.store(list, Ordering::SeqCst);
+        free_after_grace(old);
+    }
+}
+
+fn free_after_grace(list: *mut ProbeList) {
+    if pool::grace() {
+        // SAFETY: `list` came from `new_list` and is published no more; every hook that could have read it has ended.
+        drop(unsafe { Box::from_raw(list) });
+    }
+}
+
+impl State {
+    /// Publishes the first probe of a site, then patches the site.
+    fn attach_first(&mut self, settings: &Settings, probe: Arc<Probe>) -> Result<(), AttachError> {
+        self.attached.try_reserve(1).map_err(|_| AttachError::NoMemory)?;
+        let (site, state) = (probe.site, probe.state);
+        let stub = current_stub(settings, site)?;
+        let list = new_list(Vec::from([probe]));
+        state.probes.store(list, Ordering::SeqCst);
+        if let Err(error) = patch_in(settings, site, stub) {
+            state.probes.store(ptr::null_mut(), Ordering::SeqCst);
+            free_after_grace(list);
+            return Err(error);
+        }
+        self.attached.push(Attached { site, state, stub, list });
+        Ok(())
+    }
+
+    fn detach(&mut self, settings: &Settings, id: ProbeId) -> Result<(), DetachError> {
+        let has = |a: &Attached| a.probes().iter().any(|p| p.id == id);
+        let at = self.attached.iter().position(has).ok_or(DetachError::NotAttached)?;
+        let attached = &mut self.attached[at];
+        if attached.site.kind == SiteKind::Instrumented {
+            HOOKS.instrumented.fetch_sub(1, Ordering::SeqCst);
+        }
+        let rest: Vec<_> = attached.probes().iter().filter(|p| p.id != id).cloned().collect();
+        if !rest.is_empty() {
+            attached.replace(new_list(rest));
+            return Ok(());
+        }
+        let attached = self.attached.remove(at);
+        let restored = patch_out(settings, &attached);
+        attached.state.probes.store(ptr::null_mut(), Ordering::SeqCst);
+        free_after_grace(attached.list);
+        restored.map_err(DetachError::Patch)
+    }
+
+    /// Detaches probes whose runs or time are used up.
+    fn reap(&mut self, settings: &Settings, now_ns: u64) -> usize {
+        let probes = self.attached.iter().flat_map(|a| a.probes());
+        let over: Vec<ProbeId> = probes.filter(|p| p.is_over(now_ns)).map(|p| p.id).collect();
+        // A stub that cannot be put back leaves a call that finds no probe: harmless, and nobody waits for the answer.
+        for &id in &over {
+            let _ = self.detach(settings, id);
+        }
+        over.len()
+    }
+}
+
+/// The nop at a site.
+fn current_stub(settings: &Settings, site: Site) -> Result<[u8; STUB_LEN], AttachError> {
+    if site.kind == SiteKind::Instrumented {
+        return Ok(NOP5);
+    }
+    let mut bytes = [0; STUB_LEN];
+    let readable = settings.platform.probe_read.read(site.addr, &mut bytes);
+    match patch::recognise(bytes.get(..readable).unwrap_or(&[])) {
+        Some(Stub::Nop5 { offset: 0, bytes }) => Ok(bytes),
+        // A call that could not be taken out before: it is ours to use again.
+        _ if patch::call(site.addr, current::hook_entry()) == Some(bytes) => Ok(NOP5),
+        _ => Err(PatchError::Mismatch { addr: site.addr as usize }.into()),
+    }
+}
+
+fn text(settings: &Settings) -> Result<&'static dyn TextPatch, AttachError> {
+    settings.platform.text.ok_or(AttachError::NoTextPatch)
+}
+
+fn patch_in(settings: &Settings, site: Site, stub: [u8; STUB_LEN]) -> Result<(), AttachError> {
+    if site.kind == SiteKind::Instrumented {
+        return Ok(());
+    }
+    let call = patch::call(site.addr, current::hook_entry()).ok_or(AttachError::OutOfReach { addr: site.addr })?;
+    text(settings)?.replace(site.addr as usize, &stub, &call)?;
+    Ok(())
+}
+
+fn patch_out(settings: &Settings, attached: &Attached) -> Result<(), PatchError> {
+    let addr = attached.site.addr;
+    if attached.site.kind == SiteKind::Instrumented {
+        return Ok(());
+    }
+    let (Some(text), Some(call)) = (settings.platform.text, patch::call(addr, current::hook_entry())) else {
+        return Ok(());
+    };
+    text.replace(addr as usize, &call, &attached.stub)
+}

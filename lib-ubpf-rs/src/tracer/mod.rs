@@ -1,0 +1,30 @@
+//! The function tracer: attaches programs to the entries of functions, at places the compiler left for it.
+//!
+//! - [`Tracer`]: the one tracer of an image, [`TRACER`]; everything on it is control path, for any thread.
+//! - `site`: the instrumented places; `probe`: programs on them; `pool`: where hooks run; `hook`: what a hook does.
+//! - [`Ring`]: what hooks want said, until somebody may write it out.
+//! - `arch`: bytes of stubs, the trampoline.
+//!
+//! It does not know what a program is made of: the layer above wraps one as a [`HookProgram`].
+//!
+//! A hook takes no lock and allocates nothing. It finds the probes of its site through two pointers to memory that is
+//! never changed once published; what is replaced is freed after a grace period in which every hook that might still read it ends.
+
+mod arch;
+mod control;
+mod deny;
+mod hook;
+mod pool;
+mod probe;
+mod ring;
+mod site;
+
+pub use arch::current::{Frame, FpMode};
+pub use control::{AttachError, AttachRequest, DetachError, InitError, SiteCount, Tracer, TracerConfig, TRACER};
+pub use deny::{reason as deny_reason, Denied, BUILT_IN as DENIED};
+pub use pool::{fp_mode, CONTEXT_BYTES, MAX_AREAS, PROGRAM_STACK};
+pub use probe::{AttachOptions, Failed, Failures, Hook, HookProgram, ProbeId, ProbeReport, REPORT_INTERVAL_NS};
+pub use ring::{Record, RecordKind, Ring, TEXT_BYTES};
+pub use site::{Site, SiteKind};
+
+use control::Settings;

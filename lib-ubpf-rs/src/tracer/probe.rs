@@ -1,0 +1,190 @@
+//! Probes: programs attached to a site, their counters, and what a hook hands to a program.
+
+use super::{
+    arch::current::Frame,
+    pool::{CONTEXT_BYTES, PROGRAM_STACK},
+    site::{Site, SiteState},
+    Settings,
+};
+use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
+use core::{
+    fmt,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+/// Shortest time between two reports of one failing probe.
+pub const REPORT_INTERVAL_NS: u64 = 1_000_000_000;
+
+/// What a probe runs. The runtime implements it over an executable program and its helpers. *Hook path.*
+pub trait HookProgram: Send + Sync {
+    /// Runs once. A program that is stopped says so through [`Hook::fail`].
+    fn run(&self, hook: Hook<'_>) -> Result<(), Failed>;
+}
+
+/// What one run of an attached program is given. Everything lies in the hook area.
+pub struct Hook<'a> {
+    /// Argument of the program: the site's key in the first 8 bytes, zeros after it.
+    pub context: &'a mut [u8; CONTEXT_BYTES],
+    /// Stack of the program. Not cleared.
+    pub stack: &'a mut [u8; PROGRAM_STACK],
+    /// Budget of this run.
+    pub budget: u64,
+    /// Key of the site.
+    pub key: u64,
+    /// Registers of the traced function.
+    pub frame: &'a Frame,
+    pub(super) failures: Failures<'a>,
+}
+
+/// A program was stopped and its failure counted; made by [`Hook::fail`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Failed(());
+
+impl Hook<'_> {
+    /// Reports that the program was stopped; at a bounded rate this reaches the output ring.
+    pub fn fail(self, why: fmt::Arguments<'_>) -> Failed {
+        self.failures.report(why)
+    }
+
+    /// Takes the hook apart, for callers that lend memory and report apart from each other.
+    pub fn split(&mut self) -> (&mut [u8; CONTEXT_BYTES], &mut [u8; PROGRAM_STACK], Failures<'_>) {
+        (&mut *self.context, &mut *self.stack, self.failures)
+    }
+}
+
+/// Where failures of one probe are reported.
+#[derive(Clone, Copy)]
+pub struct Failures<'a> {
+    pub(super) probe: &'a Probe,
+    pub(super) settings: &'a Settings,
+}
+
+impl Failures<'_> {
+    /// Reports that the program was stopped; at a bounded rate this reaches the output ring.
+    pub fn report(&self, why: fmt::Arguments<'_>) -> Failed {
+        let now_ns = self.settings.platform.clock.now_ns();
+        if self.probe.may_report(now_ns) {
+            self.settings.ring.push_error(now_ns, why);
+        }
+        Failed(())
+    }
+}
+
+/// Names an attached program until it is detached; never used twice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ProbeId(pub(super) u64);
+
+/// How long a probe stays.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct AttachOptions {
+    /// Detach after this many runs.
+    pub max_runs: Option<u64>,
+    /// Detach after this time.
+    pub max_ns: Option<u64>,
+}
+
+/// Counters of one probe.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProbeReport {
+    /// Its id.
+    pub id: ProbeId,
+    /// Name of the program.
+    pub program: String,
+    /// Name of the function as it was attached.
+    pub function: String,
+    /// The site.
+    pub site: Site,
+    /// How often the site was passed since the attach: `runs + misses`.
+    pub hits: u64,
+    /// How often the program ran.
+    pub runs: u64,
+    /// How often it could not run: no hook area free, or inside another hook.
+    pub misses: u64,
+    /// How many of the runs were stopped.
+    pub failures: u64,
+    /// Failures that were not written out, to bound the rate.
+    pub unreported: u64,
+    /// Run time of those runs that were timed.
+    pub run_ns: u64,
+    /// How many runs were timed (statistics on).
+    pub timed_runs: u64,
+}
+
+pub(super) struct Probe {
+    pub id: ProbeId,
+    pub site: Site,
+    pub state: &'static SiteState,
+    pub program: Box<str>,
+    pub function: Box<str>,
+    pub body: Arc<dyn HookProgram>,
+    pub max_runs: u64,
+    /// Time of auto-detach, `u64::MAX` for never.
+    pub deadline_ns: u64,
+    /// Misses of the site before this probe came.
+    pub misses_before: u64,
+    /// Cleared when its time is over; the control path detaches it then.
+    pub live: AtomicBool,
+    pub runs: AtomicU64,
+    pub failures: AtomicU64,
+    pub unreported: AtomicU64,
+    pub next_report_ns: AtomicU64,
+    pub run_ns: AtomicU64,
+    pub timed_runs: AtomicU64,
+}
+
+/// The probes of a site in attach order; immutable once published.
+pub(super) struct ProbeList {
+    pub probes: Vec<Arc<Probe>>,
+}
+
+impl Probe {
+    /// Counts one run; false when the probe's runs are used up.
+    pub fn begin(&self) -> bool {
+        if !self.live.load(Ordering::Relaxed) {
+            return false;
+        }
+        let before = self.runs.fetch_add(1, Ordering::Relaxed);
+        if before < self.max_runs {
+            return true;
+        }
+        self.runs.fetch_sub(1, Ordering::Relaxed);
+        self.live.store(false, Ordering::Relaxed);
+        false
+    }
+
+    /// Whether runs or time are used up.
+    pub fn is_over(&self, now_ns: u64) -> bool {
+        !self.live.load(Ordering::Relaxed)
+            || self.runs.load(Ordering::Relaxed) >= self.max_runs
+            || now_ns >= self.deadline_ns
+    }
+
+    fn may_report(&self, now_ns: u64) -> bool {
+        let due = self.next_report_ns.load(Ordering::Relaxed);
+        let next = now_ns.saturating_add(REPORT_INTERVAL_NS);
+        let swap = |due| self.next_report_ns.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed);
+        let ours = now_ns >= due && swap(due).is_ok();
+        if !ours {
+            self.unreported.fetch_add(1, Ordering::Relaxed);
+        }
+        ours
+    }
+
+    pub fn report(&self) -> ProbeReport {
+        let runs = self.runs.load(Ordering::Relaxed);
+        let misses = self.state.misses.load(Ordering::Relaxed).wrapping_sub(self.misses_before);
+        ProbeReport {
+            id: self.id,
+            program: self.program.as_ref().into(),
+            function: self.function.as_ref().into(),
+            site: self.site,
+            hits: runs.saturating_add(misses),
+            runs,
+            misses,
+            failures: self.failures.load(Ordering::Relaxed),
+            unreported: self.unreported.load(Ordering::Relaxed),
+            run_ns: self.run_ns.load(Ordering::Relaxed),
+            timed_runs: self.timed_runs.load(Ordering::Relaxed),
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! The output ring: what hooks want said, queued until somebody who may block writes it to the console.
+//!
+//! Fixed records in a bounded queue of many producers and one consumer at a time. A producer claims a slot with
+//! one compare-and-swap and never waits; when the ring is full the record is counted as lost. A producer that is
+//! interrupted between claim and publication delays the reader, never another producer.
+
+use alloc::{boxed::Box, vec::Vec};
+use core::{
+    cell::UnsafeCell,
+    fmt,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+};
+use spin::Mutex;
+
+/// Longest text of one record; longer text is cut.
+pub const TEXT_BYTES: usize = 216;
+
+/// What a record says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RecordKind {
+    /// `Notify: NAME` of the function with this key.
+    Notify {
+        /// Key of the traced function.
+        key: u64,
+    },
+    /// Text of a program.
+    Text,
+    /// A program was stopped; the text says why.
+    Error,
+}
+
+/// One queued message.
+#[derive(Clone, Copy, Debug)]
+pub struct Record {
+    /// Number of the record since start; gaps do not occur (lost ones are counted apart).
+    pub sequence: u64,
+    /// When it was queued.
+    pub time_ns: u64,
+    /// What it says.
+    pub kind: RecordKind,
+    len: u8,
+    text: [u8; TEXT_BYTES],
+}
+
+impl Record {
+    fn new(time_ns: u64, kind: RecordKind) -> Self {
+        Record { sequence: 0, time_ns, kind, len: 0, text: [0; TEXT_BYTES] }
+    }
+
+    /// The text of the record.
+    pub fn text(&self) -> &[u8] {
+        self.text.get(..usize::from(self.len)).unwrap_or(&[])
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        let start = usize::from(self.len);
+        let n = bytes.len().min(TEXT_BYTES - start);
+        self.text[start..start + n].copy_from_slice(&bytes[..n]);
+        self.len = (start + n) as u8;
+    }
+}
+
+impl fmt::Write for Record {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        self.append(s.as_bytes());
+        Ok(())
+    }
+}
+
+struct Slot {
+    /// Turn of the slot: equal to the position when free for it, position + 1 when filled.
+    turn: AtomicUsize,
+    record: UnsafeCell<Record>,
+}
+
+/// The queue; see the module's description. All `push_*` functions are *hook path*.
+pub struct Ring {
+    slots: Box<[Slot]>,
+    head: AtomicUsize,
+    tail: Mutex<usize>,
+    lost: AtomicU64,
+}
+
+// SAFETY: a slot's record is touched only by the one producer that claimed its position, until it publishes `turn`,
+// and then only by the consumer that holds the lock of `tail`, until it hands the slot on through `turn`.
+unsafe impl Sync for Ring {}
+// SAFETY: a ring owns its slots; nothing in it belongs to a thread.
+unsafe impl Send for Ring {}
+
+impl Ring {
+    /// A ring of at least `bytes` bytes of records (rounded to a power of two of records); `None` without memory.
+    pub fn new(bytes: usize) -> Option<Ring> {
+        let count = (bytes / size_of::<Slot>()).clamp(4, 1 << 20).next_power_of_two();
+        let mut slots = Vec::new();
+        slots.try_reserve_exact(count).ok()?;
+        let empty = Record::new(0, RecordKind::Text);
+        slots.extend((0..count).map(|i| Slot { turn: AtomicUsize::new(i), record: UnsafeCell::new(empty) }));
+        Some(Ring {
+            slots: slots.into_boxed_slice(),
+            head: AtomicUsize::new(0),
+            tail: Mutex::new(0),
+            lost: AtomicU64::new(0),
+        })
+    }
+
+    /// Number of records it can hold.
+    pub fn capacity(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Queues `Notify` for the function with this key. False when the ring was full.
+    pub fn push_notify(&self, time_ns: u64, key: u64) -> bool {
+        self.push(Record::new(time_ns, RecordKind::Notify { key }))
+    }
+
+    /// Queues text of a program, cut after [`TEXT_BYTES`].
+    pub fn push_text(&self, time_ns: u64, text: &[u8]) -> bool {
+        let mut record = Record::new(time_ns, RecordKind::Text);
+        record.append(text);
+        self.push(record)
+    }
+
+    /// Queues why a program was stopped, cut after [`TEXT_BYTES`].
+    pub fn push_error(&self, time_ns: u64, text: fmt::Arguments<'_>) -> bool {
+        let mut record = Record::new(time_ns, RecordKind::Error);
+        // Writing to a record cannot fail; a Display that fails leaves the text it wrote so far.
+        let _ = fmt::Write::write_fmt(&mut record, text);
+        self.push(record)
+    }
+
+    fn push(&self, mut record: Record) -> bool {
+        let mask = self.slots.len() - 1;
+        let mut position = self.head.load(Ordering::Relaxed);
+        loop {
+            let slot = &self.slots[position & mask];
+            let ahead = slot.turn.load(Ordering::Acquire).wrapping_sub(position) as isize;
+            if ahead < 0 {
+                self.lost.fetch_add(1, Ordering::Relaxed);
+                return false;
+            }
+            if ahead > 0 {
+                position = self.head.load(Ordering::Relaxed);
+                continue;
+            }
+            match self.head.compare_exchange_weak(
+                position,
+                position.wrapping_add(1),
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => {
+                    record.sequence = position as u64;
+                    // SAFETY: the exchange gave this position, hence this slot, to us alone until `turn` is published.
+                    unsafe { *slot.record.get() = record };
+                    slot.turn.store(position.wrapping_add(1), Ordering::Release);
+                    return true;
+                }
+                Err(now) => position = now,
+            }
+        }
+    }
+
+    /// Hands every queued record to `each`, oldest first; returns how many. `None` while another caller drains: records
+    /// keep their order only when one caller at a time writes them out. Control path only.
+    pub fn drain(&self, each: &mut dyn FnMut(&Record)) -> Option<usize> {
+        let mut tail = self.tail.try_lock()?;
+        let mask = self.slots.len() - 1;
+        let mut count = 0;
+        loop {
+            let position = *tail;
+            let slot = &self.slots[position & mask];
+            if slot.turn.load(Ordering::Acquire) != position.wrapping_add(1) {
+                return Some(count);
+            }
+            // SAFETY: `turn` says the producer is done with the slot, and the lock of `tail` makes us the only consumer.
+            let record = unsafe { *slot.record.get() };
+            slot.turn.store(position.wrapping_add(self.slots.len()), Ordering::Release);
+            *tail = position.wrapping_add(1);
+            each(&record);
+            count += 1;
+        }
+    }
+
+    /// Whether something waits to be drained.
+    pub fn is_empty(&self) -> bool {
+        self.tail.try_lock().is_some_and(|tail| *tail == self.head.load(Ordering::Relaxed))
+    }
+
+    /// Records that found the ring full, since start.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{string::String, sync::Arc, thread};
+
+    #[test]
+    fn keeps_order_and_counts_what_is_lost() {
+        let ring = Ring::new(0).unwrap();
+        let held = (0..10).filter(|&i| ring.push_notify(i, i)).count();
+        assert_eq!((held, ring.lost()), (ring.capacity(), 10 - ring.capacity() as u64));
+        let mut keys = Vec::new();
+        let drained = ring.drain(&mut |r| keys.push((r.sequence, r.kind)));
+        assert_eq!(drained, Some(held));
+        assert_eq!(keys[1], (1, RecordKind::Notify { key: 1 }));
+        assert!(ring.push_text(0, b"again") && !ring.is_empty());
+    }
+
+    #[test]
+    fn long_text_is_cut_and_errors_are_formatted() {
+        let ring = Ring::new(1 << 12).unwrap();
+        ring.push_text(0, &[b'a'; 1000]);
+        ring.push_error(0, format_args!("at {:#x}", 16));
+        let mut seen = Vec::new();
+        ring.drain(&mut |r| seen.push(String::from_utf8(r.text().to_vec()).unwrap()));
+        assert_eq!((seen[0].len(), seen[1].as_str()), (TEXT_BYTES, "at 0x10"));
+    }
+
+    #[test]
+    fn a_second_drain_at_the_same_time_is_refused() {
+        let ring = Ring::new(1 << 12).unwrap();
+        ring.push_notify(0, 1);
+        ring.drain(&mut |_| assert_eq!(ring.drain(&mut |_| ()), None));
+    }
+
+    #[test]
+    fn producers_on_several_threads_lose_nothing() {
+        let ring = Arc::new(Ring::new(1 << 20).unwrap());
+        let threads: Vec<_> = (0..4u64)
+            .map(|t| {
+                let ring = ring.clone();
+                thread::spawn(move || (0..200).for_each(|i| assert!(ring.push_notify(i, t))))
+            })
+            .collect();
+        threads.into_iter().for_each(|t| t.join().unwrap());
+        let mut last = [None; 4];
+        let n = ring.drain(&mut |r| {
+            let RecordKind::Notify { key } = r.kind else { panic!() };
+            assert!(last[key as usize] < Some(r.time_ns));
+            last[key as usize] = Some(r.time_ns);
+        });
+        assert_eq!(n, Some(800));
+    }
+}

@@ -1,0 +1,175 @@
+//! Sites: the places in the text where a probe can sit, and the table in which a hook finds the one it came from.
+
+use super::{arch::current::patch::STUB_LEN, probe::ProbeList};
+use alloc::{boxed::Box, vec::Vec};
+use core::{
+    ptr,
+    sync::atomic::{AtomicPtr, AtomicU64, Ordering},
+};
+
+/// How the compiler made the sites of a list of records.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum SiteKind {
+    /// `__patchable_function_entries`, from `-fpatchable-function-entry=5`.
+    Patchable,
+    /// `__mcount_loc`, from `-pg -mrecord-mcount -mnop-mcount`, with or without `-mfentry`.
+    Mcount,
+    /// Functions compiled with `-finstrument-functions`: they call the tracer, nothing is patched. The record is the
+    /// function's address.
+    Instrumented,
+}
+
+/// An instrumented place.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Site {
+    /// Where the stub is; of an instrumented function, where it starts.
+    pub addr: u64,
+    /// Where it comes from.
+    pub kind: SiteKind,
+}
+
+impl Site {
+    /// What hooks and programs know the site by: the return address of its stub, or the function's own address.
+    pub fn key(&self) -> u64 {
+        match self.kind {
+            SiteKind::Instrumented => self.addr,
+            SiteKind::Patchable | SiteKind::Mcount => self.addr.wrapping_add(STUB_LEN as u64),
+        }
+    }
+}
+
+/// What a hook needs of a site that has, or once had, a probe. Made at the first attach and never freed.
+#[repr(C)]
+#[derive(Debug)]
+pub(super) struct SiteState {
+    /// Hooks that did not run: no area free, or inside another hook. Written by the trampoline.
+    pub misses: AtomicU64,
+    pub key: u64,
+    /// The attached probes in attach order, or null.
+    pub probes: AtomicPtr<ProbeList>,
+}
+
+/// 2^64 / golden ratio: spreads keys that differ in few bits.
+pub(super) const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Open-addressed hash table from key to site state, read by the trampoline. A full table is replaced, and the
+/// old one stays: a trampoline may be reading it without an area. Sizes double, so all old ones together are smaller than the last.
+#[repr(C)]
+pub(super) struct Table {
+    pub shift: u64,
+    pub mask: u64,
+    pub entries: *const Entry,
+    len: AtomicU64,
+}
+
+// SAFETY: entries change only through atomics; the pointer is to an allocation that is never freed.
+unsafe impl Sync for Table {}
+
+#[repr(C)]
+pub(super) struct Entry {
+    /// 0 while free; stored after `site`.
+    key: AtomicU64,
+    site: AtomicPtr<SiteState>,
+}
+
+const FREE_ENTRY: Entry = Entry { key: AtomicU64::new(0), site: AtomicPtr::new(ptr::null_mut()) };
+static NO_ENTRIES: [Entry; 2] = [FREE_ENTRY; 2];
+
+/// The table before the first attach.
+pub(super) static EMPTY_TABLE: Table =
+    Table { shift: 63, mask: 1, entries: &raw const NO_ENTRIES as *const Entry, len: AtomicU64::new(1) };
+
+impl Table {
+    /// A table of `1 << bits` free entries that lives for ever; `None` without memory.
+    fn leak(bits: u32) -> Option<&'static Table> {
+        let mut entries = Vec::new();
+        entries.try_reserve_exact(1 << bits).ok()?;
+        entries.extend((0..1usize << bits).map(|_| FREE_ENTRY));
+        let entries = Box::leak(entries.into_boxed_slice()).as_ptr();
+        let table = Table { shift: 64 - u64::from(bits), mask: (1 << bits) - 1, entries, len: AtomicU64::new(0) };
+        Some(Box::leak(Box::new(table)))
+    }
+
+    fn slots(&self) -> &[Entry] {
+        // SAFETY: `entries` points to mask + 1 entries that live as long as the table.
+        unsafe { core::slice::from_raw_parts(self.entries, self.mask as usize + 1) }
+    }
+
+    /// The entry of `key`, or the free one where it belongs. There is always a free one.
+    fn slot(&self, key: u64) -> &Entry {
+        let slots = self.slots();
+        let mut at = (key.wrapping_mul(GOLDEN) >> self.shift) as usize;
+        loop {
+            let slot = &slots[at & (slots.len() - 1)];
+            let found = slot.key.load(Ordering::Acquire);
+            if found == key || found == 0 {
+                return slot;
+            }
+            at += 1;
+        }
+    }
+
+    fn put(&self, site: &'static SiteState) {
+        let slot = self.slot(site.key);
+        slot.site.store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
+        slot.key.store(site.key, Ordering::Release);
+        self.len.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The state of the site with this key, if it ever had a probe.
+    pub(super) fn get(&self, key: u64) -> Option<&'static SiteState> {
+        let site = self.slot(key).site.load(Ordering::Acquire);
+        // SAFETY: entries hold null or a leaked state.
+        unsafe { site.as_ref() }
+    }
+}
+
+/// The state of `key`, made and entered into the published table when it is new; `None` without memory. For one caller at a time.
+pub(super) fn state(published: &AtomicPtr<Table>, key: u64) -> Option<&'static SiteState> {
+    // SAFETY: tables are static or leaked.
+    let table = unsafe { &*published.load(Ordering::Acquire) };
+    if let Some(state) = table.get(key) {
+        return Some(state);
+    }
+    let table = with_room(published, table)?;
+    let state = SiteState { misses: AtomicU64::new(0), key, probes: AtomicPtr::new(ptr::null_mut()) };
+    let state: &'static SiteState = Box::leak(Box::new(state));
+    table.put(state);
+    Some(state)
+}
+
+/// `table`, or when it is half full one of twice the size with the same entries, published in its place.
+fn with_room(published: &AtomicPtr<Table>, table: &'static Table) -> Option<&'static Table> {
+    const FIRST_BITS: u32 = 5;
+    if table.len.load(Ordering::Relaxed) * 2 <= table.mask {
+        return Some(table);
+    }
+    let larger = Table::leak((65 - table.shift as u32).max(FIRST_BITS))?;
+    for slot in table.slots() {
+        // SAFETY: entries hold null or a leaked state.
+        if let Some(site) = unsafe { slot.site.load(Ordering::Relaxed).as_ref() } {
+            larger.put(site);
+        }
+    }
+    published.store(ptr::from_ref(larger).cast_mut(), Ordering::Release);
+    Some(larger)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_grows_and_keeps_every_state() {
+        let published = AtomicPtr::new((&raw const EMPTY_TABLE).cast_mut());
+        let states: Vec<_> = (1..=1000u64).map(|i| state(&published, i * 16 + 5).unwrap()).collect();
+        for (i, s) in (1..).zip(&states) {
+            assert_eq!(s.key, i * 16 + 5);
+            assert!(ptr::eq(*s, state(&published, s.key).unwrap()));
+        }
+        // SAFETY: tables are static or leaked.
+        let table = unsafe { &*published.load(Ordering::Relaxed) };
+        assert!(table.get(7).is_none() && table.get(u64::MAX).is_none());
+        assert!(EMPTY_TABLE.get(21).is_none());
+    }
+}
