@@ -34,7 +34,12 @@ pub struct TracerConfig {
 
 impl Default for TracerConfig {
     fn default() -> Self {
-        TracerConfig { hook_areas: 16, hook_stack: 24 << 10, budget: 65_536, budget_interrupt: 8_192 }
+        TracerConfig {
+            hook_areas: 16,
+            hook_stack: 24 << 10,
+            budget: 65_536,
+            budget_interrupt: 8_192,
+        }
     }
 }
 
@@ -146,7 +151,11 @@ pub static TRACER: Tracer = Tracer {
     settings: Once::new(),
     starting: AtomicBool::new(false),
     stats: AtomicBool::new(false),
-    control: Mutex::new(State { sites: Vec::new(), attached: Vec::new(), next_id: 1 }),
+    control: Mutex::new(State {
+        sites: Vec::new(),
+        attached: Vec::new(),
+        next_id: 1,
+    }),
 };
 
 /// The tracer of an image; there is only one, [`TRACER`].
@@ -186,16 +195,32 @@ impl Attached {
 
 impl Tracer {
     /// Starts the tracer: makes the hook areas. Failing programs are reported to `ring`.
-    pub fn init(&self, config: TracerConfig, platform: Platform, ring: &'static Ring) -> Result<(), InitError> {
+    pub fn init(
+        &self,
+        config: TracerConfig,
+        platform: Platform,
+        ring: &'static Ring,
+    ) -> Result<(), InitError> {
         if self.starting.swap(true, Ordering::AcqRel) {
             return Err(InitError::Twice);
         }
         if !pool::create(config.hook_areas, config.hook_stack) {
             self.starting.store(false, Ordering::Release);
-            return Err(InitError::NoMemory { hook_areas: config.hook_areas });
+            return Err(InitError::NoMemory {
+                hook_areas: config.hook_areas,
+            });
         }
-        let TracerConfig { budget, budget_interrupt, .. } = config;
-        self.settings.call_once(|| Settings { platform, ring, budget, budget_interrupt });
+        let TracerConfig {
+            budget,
+            budget_interrupt,
+            ..
+        } = config;
+        self.settings.call_once(|| Settings {
+            platform,
+            ring,
+            budget,
+            budget_interrupt,
+        });
         Ok(())
     }
 
@@ -217,7 +242,9 @@ impl Tracer {
     /// one five-byte nop. To be called at start, before threads run in the functions that the records name.
     pub fn add_sites(&self, records: &[u64], kind: SiteKind) -> SiteCount {
         let mut count = SiteCount::default();
-        let Some(settings) = self.settings() else { return count };
+        let Some(settings) = self.settings() else {
+            return count;
+        };
         let mut state = self.control.lock();
         if state.sites.try_reserve(records.len()).is_err() {
             count.refused = records.len();
@@ -249,7 +276,11 @@ impl Tracer {
     pub fn site_in(&self, start: u64, len: u64) -> Option<Site> {
         let state = self.control.lock();
         let at = state.sites.partition_point(|s| s.addr < start);
-        state.sites.get(at).copied().filter(|s| s.addr - start < len)
+        state
+            .sites
+            .get(at)
+            .copied()
+            .filter(|s| s.addr - start < len)
     }
 
     /// Calls `each` with every known site, ascending by address. `each` must not call the tracer.
@@ -262,20 +293,29 @@ impl Tracer {
         let settings = self.settings().ok_or(AttachError::NotInitialised)?;
         let function = || String::from(request.function);
         if let Some(reason) = deny::reason(request.function) {
-            return Err(AttachError::Denied { function: function(), reason });
+            return Err(AttachError::Denied {
+                function: function(),
+                reason,
+            });
         }
         let mut state = self.control.lock();
         if state.sites.binary_search(&request.site).is_err() {
-            return Err(AttachError::NoSite { function: function() });
+            return Err(AttachError::NoSite {
+                function: function(),
+            });
         }
         let now_ns = settings.platform.clock.now_ns();
         state.reap(settings, now_ns);
         let place = state.attached.iter().position(|a| a.site == request.site);
         let present = place.map_or(&[][..], |at| state.attached[at].probes());
         if present.iter().any(|p| *p.program == *request.program) {
-            return Err(AttachError::AlreadyAttached { function: function(), program: request.program.into() });
+            return Err(AttachError::AlreadyAttached {
+                function: function(),
+                program: request.program.into(),
+            });
         }
-        let site_state = site::state(&HOOKS.table, request.site.key()).ok_or(AttachError::NoMemory)?;
+        let site_state =
+            site::state(&HOOKS.table, request.site.key()).ok_or(AttachError::NoMemory)?;
         let id = ProbeId(state.next_id);
         let probe = Arc::new(new_probe(id, &request, site_state, now_ns));
         match place {
@@ -299,7 +339,9 @@ impl Tracer {
 
     /// Detaches what has used up its runs or its time; returns how many. To be called now and then.
     pub fn poll(&self) -> usize {
-        let Some(settings) = self.settings() else { return 0 };
+        let Some(settings) = self.settings() else {
+            return 0;
+        };
         let now_ns = settings.platform.clock.now_ns();
         self.control.lock().reap(settings, now_ns)
     }
@@ -317,7 +359,9 @@ impl Tracer {
     fn reports(&self, wanted: impl Fn(Site) -> bool) -> Vec<ProbeReport> {
         let state = self.reaped();
         let attached = state.attached.iter().filter(|a| wanted(a.site));
-        attached.flat_map(|a| a.probes().iter().map(|p| p.report())).collect()
+        attached
+            .flat_map(|a| a.probes().iter().map(|p| p.report()))
+            .collect()
     }
 
     fn reaped(&self) -> MutexGuard<'_, State> {
@@ -342,12 +386,19 @@ fn prepare(settings: &Settings, record: u64, kind: SiteKind) -> Option<(u64, boo
         Stub::FiveNops { offset } => {
             let addr = record + offset as u64;
             let text = settings.platform.text?;
-            text.replace(addr as usize, &patch::FIVE_NOPS, &NOP5).ok().map(|()| (addr, true))
+            text.replace(addr as usize, &patch::FIVE_NOPS, &NOP5)
+                .ok()
+                .map(|()| (addr, true))
         }
     }
 }
 
-fn new_probe(id: ProbeId, request: &AttachRequest<'_>, state: &'static SiteState, now_ns: u64) -> Probe {
+fn new_probe(
+    id: ProbeId,
+    request: &AttachRequest<'_>,
+    state: &'static SiteState,
+    now_ns: u64,
+) -> Probe {
     let max_ns = request.options.max_ns;
     Probe {
         id,
@@ -376,7 +427,9 @@ fn new_list(probes: Vec<Arc<Probe>>) -> *mut ProbeList {
 impl Attached {
     fn append(&mut self, probe: Arc<Probe>) -> Result<(), AttachError> {
         let mut probes = Vec::new();
-        probes.try_reserve_exact(self.probes().len() + 1).map_err(|_| AttachError::NoMemory)?;
+        probes
+            .try_reserve_exact(self.probes().len() + 1)
+            .map_err(|_| AttachError::NoMemory)?;
         probes.extend(self.probes().iter().cloned());
         probes.push(probe);
         self.replace(new_list(probes));
@@ -401,7 +454,9 @@ fn free_after_grace(list: *mut ProbeList) {
 impl State {
     /// Publishes the first probe of a site, then patches the site.
     fn attach_first(&mut self, settings: &Settings, probe: Arc<Probe>) -> Result<(), AttachError> {
-        self.attached.try_reserve(1).map_err(|_| AttachError::NoMemory)?;
+        self.attached
+            .try_reserve(1)
+            .map_err(|_| AttachError::NoMemory)?;
         let (site, state) = (probe.site, probe.state);
         let stub = current_stub(settings, site)?;
         let list = new_list(Vec::from([probe]));
@@ -411,25 +466,42 @@ impl State {
             free_after_grace(list);
             return Err(error);
         }
-        self.attached.push(Attached { site, state, stub, list });
+        self.attached.push(Attached {
+            site,
+            state,
+            stub,
+            list,
+        });
         Ok(())
     }
 
     fn detach(&mut self, settings: &Settings, id: ProbeId) -> Result<(), DetachError> {
         let has = |a: &Attached| a.probes().iter().any(|p| p.id == id);
-        let at = self.attached.iter().position(has).ok_or(DetachError::NotAttached)?;
+        let at = self
+            .attached
+            .iter()
+            .position(has)
+            .ok_or(DetachError::NotAttached)?;
         let attached = &mut self.attached[at];
         if attached.site.kind == SiteKind::Instrumented {
             HOOKS.instrumented.fetch_sub(1, Ordering::SeqCst);
         }
-        let rest: Vec<_> = attached.probes().iter().filter(|p| p.id != id).cloned().collect();
+        let rest: Vec<_> = attached
+            .probes()
+            .iter()
+            .filter(|p| p.id != id)
+            .cloned()
+            .collect();
         if !rest.is_empty() {
             attached.replace(new_list(rest));
             return Ok(());
         }
         let attached = self.attached.remove(at);
         let restored = patch_out(settings, &attached);
-        attached.state.probes.store(ptr::null_mut(), Ordering::SeqCst);
+        attached
+            .state
+            .probes
+            .store(ptr::null_mut(), Ordering::SeqCst);
         free_after_grace(attached.list);
         restored.map_err(DetachError::Patch)
     }
@@ -457,7 +529,10 @@ fn current_stub(settings: &Settings, site: Site) -> Result<[u8; STUB_LEN], Attac
         Some(Stub::Nop5 { offset: 0, bytes }) => Ok(bytes),
         // A call that could not be taken out before: it is ours to use again.
         _ if patch::call(site.addr, current::hook_entry()) == Some(bytes) => Ok(NOP5),
-        _ => Err(PatchError::Mismatch { addr: site.addr as usize }.into()),
+        _ => Err(PatchError::Mismatch {
+            addr: site.addr as usize,
+        }
+        .into()),
     }
 }
 
@@ -469,7 +544,8 @@ fn patch_in(settings: &Settings, site: Site, stub: [u8; STUB_LEN]) -> Result<(),
     if site.kind == SiteKind::Instrumented {
         return Ok(());
     }
-    let call = patch::call(site.addr, current::hook_entry()).ok_or(AttachError::OutOfReach { addr: site.addr })?;
+    let call = patch::call(site.addr, current::hook_entry())
+        .ok_or(AttachError::OutOfReach { addr: site.addr })?;
     text(settings)?.replace(site.addr as usize, &stub, &call)?;
     Ok(())
 }
@@ -479,7 +555,10 @@ fn patch_out(settings: &Settings, attached: &Attached) -> Result<(), PatchError>
     if attached.site.kind == SiteKind::Instrumented {
         return Ok(());
     }
-    let (Some(text), Some(call)) = (settings.platform.text, patch::call(addr, current::hook_entry())) else {
+    let (Some(text), Some(call)) = (
+        settings.platform.text,
+        patch::call(addr, current::hook_entry()),
+    ) else {
         return Ok(());
     };
     text.replace(addr as usize, &call, &attached.stub)

@@ -26,7 +26,9 @@ pub(super) unsafe extern "sysv64" fn enter(
         let list = (*site).probes.load(Ordering::SeqCst).as_ref();
         (list, &*frame, &mut *(*control).scratch.get())
     };
-    let (Some(list), Some(settings)) = (list, TRACER.settings()) else { return };
+    let (Some(list), Some(settings)) = (list, TRACER.settings()) else {
+        return;
+    };
     run_all(list, settings, scratch, Site { key, frame });
 }
 
@@ -37,7 +39,11 @@ struct Site<'a> {
 
 fn run_all(list: &ProbeList, settings: &Settings, scratch: &mut Scratch, site: Site<'_>) {
     let interrupt = settings.platform.cpu.in_interrupt();
-    let budget = if interrupt { settings.budget_interrupt } else { settings.budget };
+    let budget = if interrupt {
+        settings.budget_interrupt
+    } else {
+        settings.budget
+    };
     for probe in &list.probes {
         if probe.begin() {
             run_one(probe, settings, scratch, &site, budget);
@@ -45,7 +51,13 @@ fn run_all(list: &ProbeList, settings: &Settings, scratch: &mut Scratch, site: S
     }
 }
 
-fn run_one(probe: &Probe, settings: &Settings, scratch: &mut Scratch, site: &Site<'_>, budget: u64) {
+fn run_one(
+    probe: &Probe,
+    settings: &Settings,
+    scratch: &mut Scratch,
+    site: &Site<'_>,
+    budget: u64,
+) {
     scratch.context.fill(0);
     scratch.context[..8].copy_from_slice(&site.key.to_ne_bytes());
     let failures = Failures { probe, settings };
@@ -58,7 +70,11 @@ fn run_one(probe: &Probe, settings: &Settings, scratch: &mut Scratch, site: &Sit
         failures,
     };
     let timed = TRACER.stats_on();
-    let start = if timed { settings.platform.clock.now_ns() } else { 0 };
+    let start = if timed {
+        settings.platform.clock.now_ns()
+    } else {
+        0
+    };
     let result = probe.body.run(hook);
     if timed {
         let took = settings.platform.clock.now_ns().saturating_sub(start);

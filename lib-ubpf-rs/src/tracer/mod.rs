@@ -19,11 +19,15 @@ mod probe;
 mod ring;
 mod site;
 
-pub use arch::current::{Frame, FpMode};
-pub use control::{AttachError, AttachRequest, DetachError, InitError, SiteCount, Tracer, TracerConfig, TRACER};
+pub use arch::current::{FpMode, Frame};
+pub use control::{
+    AttachError, AttachRequest, DetachError, InitError, SiteCount, Tracer, TracerConfig, TRACER,
+};
 pub use deny::{reason as deny_reason, Denied, BUILT_IN as DENIED};
 pub use pool::{fp_mode, CONTEXT_BYTES, MAX_AREAS, PROGRAM_STACK};
-pub use probe::{AttachOptions, Failed, Failures, Hook, HookProgram, ProbeId, ProbeReport, REPORT_INTERVAL_NS};
+pub use probe::{
+    AttachOptions, Failed, Failures, Hook, HookProgram, ProbeId, ProbeReport, REPORT_INTERVAL_NS,
+};
 pub use ring::{Record, RecordKind, Ring, TEXT_BYTES};
 pub use site::{Site, SiteKind};
 

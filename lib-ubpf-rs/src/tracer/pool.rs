@@ -82,7 +82,9 @@ pub(super) fn create(count: usize, stack: usize) -> bool {
     let count = count.clamp(1, MAX_AREAS);
     let stack = stack.max(4096).next_multiple_of(64);
     let area = stack + size_of::<Control>();
-    let Ok(layout) = Layout::from_size_align(count * area, 64) else { return false };
+    let Ok(layout) = Layout::from_size_align(count * area, 64) else {
+        return false;
+    };
     // SAFETY: the layout is not empty.
     let base = unsafe { alloc_zeroed(layout) } as u64;
     if base == 0 {
@@ -94,7 +96,9 @@ pub(super) fn create(count: usize, stack: usize) -> bool {
     HOOKS.base.store(base, Ordering::Relaxed);
     HOOKS.len.store((count * area) as u64, Ordering::Relaxed);
     HOOKS.area_bytes.store(area as u64, Ordering::Relaxed);
-    HOOKS.first_control.store(base + stack as u64, Ordering::Relaxed);
+    HOOKS
+        .first_control
+        .store(base + stack as u64, Ordering::Relaxed);
     HOOKS.free.store(all_free(count), Ordering::SeqCst);
     true
 }

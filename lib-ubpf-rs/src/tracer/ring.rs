@@ -44,7 +44,13 @@ pub struct Record {
 
 impl Record {
     fn new(time_ns: u64, kind: RecordKind) -> Self {
-        Record { sequence: 0, time_ns, kind, len: 0, text: [0; TEXT_BYTES] }
+        Record {
+            sequence: 0,
+            time_ns,
+            kind,
+            len: 0,
+            text: [0; TEXT_BYTES],
+        }
     }
 
     /// The text of the record.
@@ -90,11 +96,16 @@ unsafe impl Send for Ring {}
 impl Ring {
     /// A ring of at least `bytes` bytes of records (rounded to a power of two of records); `None` without memory.
     pub fn new(bytes: usize) -> Option<Ring> {
-        let count = (bytes / size_of::<Slot>()).clamp(4, 1 << 20).next_power_of_two();
+        let count = (bytes / size_of::<Slot>())
+            .clamp(4, 1 << 20)
+            .next_power_of_two();
         let mut slots = Vec::new();
         slots.try_reserve_exact(count).ok()?;
         let empty = Record::new(0, RecordKind::Text);
-        slots.extend((0..count).map(|i| Slot { turn: AtomicUsize::new(i), record: UnsafeCell::new(empty) }));
+        slots.extend((0..count).map(|i| Slot {
+            turn: AtomicUsize::new(i),
+            record: UnsafeCell::new(empty),
+        }));
         Some(Ring {
             slots: slots.into_boxed_slice(),
             head: AtomicUsize::new(0),
@@ -174,7 +185,8 @@ impl Ring {
             }
             // SAFETY: `turn` says the producer is done with the slot, and the lock of `tail` makes us the only consumer.
             let record = unsafe { *slot.record.get() };
-            slot.turn.store(position.wrapping_add(self.slots.len()), Ordering::Release);
+            slot.turn
+                .store(position.wrapping_add(self.slots.len()), Ordering::Release);
             *tail = position.wrapping_add(1);
             each(&record);
             count += 1;
@@ -183,7 +195,9 @@ impl Ring {
 
     /// Whether something waits to be drained.
     pub fn is_empty(&self) -> bool {
-        self.tail.try_lock().is_some_and(|tail| *tail == self.head.load(Ordering::Relaxed))
+        self.tail
+            .try_lock()
+            .is_some_and(|tail| *tail == self.head.load(Ordering::Relaxed))
     }
 
     /// Records that found the ring full, since start.
@@ -201,7 +215,10 @@ mod tests {
     fn keeps_order_and_counts_what_is_lost() {
         let ring = Ring::new(0).unwrap();
         let held = (0..10).filter(|&i| ring.push_notify(i, i)).count();
-        assert_eq!((held, ring.lost()), (ring.capacity(), 10 - ring.capacity() as u64));
+        assert_eq!(
+            (held, ring.lost()),
+            (ring.capacity(), 10 - ring.capacity() as u64)
+        );
         let mut keys = Vec::new();
         let drained = ring.drain(&mut |r| keys.push((r.sequence, r.kind)));
         assert_eq!(drained, Some(held));
@@ -238,7 +255,9 @@ mod tests {
         threads.into_iter().for_each(|t| t.join().unwrap());
         let mut last = [None; 4];
         let n = ring.drain(&mut |r| {
-            let RecordKind::Notify { key } = r.kind else { panic!() };
+            let RecordKind::Notify { key } = r.kind else {
+                panic!()
+            };
             assert!(last[key as usize] < Some(r.time_ns));
             last[key as usize] = Some(r.time_ns);
         });

@@ -38,9 +38,15 @@ pub fn recognise(bytes: &[u8]) -> Option<Stub> {
     match stub {
         FIVE_NOPS => Some(Stub::FiveNops { offset }),
         // nopl disp8(%rax,%rax,1): clang writes the displacement 8.
-        [0x0f, 0x1f, 0x44, 0x00, _] => Some(Stub::Nop5 { offset, bytes: stub }),
+        [0x0f, 0x1f, 0x44, 0x00, _] => Some(Stub::Nop5 {
+            offset,
+            bytes: stub,
+        }),
         // nopw with an operand-size prefix, another five-byte form.
-        [0x66, 0x0f, 0x1f, 0x40, _] => Some(Stub::Nop5 { offset, bytes: stub }),
+        [0x66, 0x0f, 0x1f, 0x40, _] => Some(Stub::Nop5 {
+            offset,
+            bytes: stub,
+        }),
         _ => None,
     }
 }
@@ -61,9 +67,24 @@ mod tests {
     fn stubs_of_gcc_and_clang() {
         let check = |bytes: &[u8], expected| assert_eq!(recognise(bytes), expected, "{bytes:02x?}");
         let clang = [0x0f, 0x1f, 0x44, 0x00, 0x08];
-        check(&[0x90, 0x90, 0x90, 0x90, 0x90, 0xc3], Some(Stub::FiveNops { offset: 0 }));
-        check(&clang, Some(Stub::Nop5 { offset: 0, bytes: clang }));
-        check(&NOP5, Some(Stub::Nop5 { offset: 0, bytes: NOP5 }));
+        check(
+            &[0x90, 0x90, 0x90, 0x90, 0x90, 0xc3],
+            Some(Stub::FiveNops { offset: 0 }),
+        );
+        check(
+            &clang,
+            Some(Stub::Nop5 {
+                offset: 0,
+                bytes: clang,
+            }),
+        );
+        check(
+            &NOP5,
+            Some(Stub::Nop5 {
+                offset: 0,
+                bytes: NOP5,
+            }),
+        );
         let behind = [0xf3, 0x0f, 0x1e, 0xfa, 0x90, 0x90, 0x90, 0x90, 0x90];
         check(&behind, Some(Stub::FiveNops { offset: 4 }));
         check(&[0x90, 0x90, 0x90, 0x90], None);
@@ -76,7 +97,10 @@ mod tests {
     fn call_reaches_two_gibibytes_both_ways() {
         assert_eq!(call(0x1000, 0x1005), Some([0xe8, 0, 0, 0, 0]));
         assert_eq!(call(0x1000, 0x1000), Some([0xe8, 0xfb, 0xff, 0xff, 0xff]));
-        assert_eq!(call(0x1000, 0x1005 + 0x7fff_ffff), Some([0xe8, 0xff, 0xff, 0xff, 0x7f]));
+        assert_eq!(
+            call(0x1000, 0x1005 + 0x7fff_ffff),
+            Some([0xe8, 0xff, 0xff, 0xff, 0x7f])
+        );
         assert_eq!(call(0x1000, 0x1005 + 0x8000_0000), None);
     }
 }
