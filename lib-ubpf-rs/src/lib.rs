@@ -11,6 +11,7 @@ extern crate std;
 
 pub mod helpers;
 pub mod isa;
+pub mod maps;
 pub mod platform;
 pub mod program;
 pub mod tracer;

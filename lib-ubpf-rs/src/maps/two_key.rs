@@ -1,0 +1,359 @@
+//! The classic map: two 64-bit keys, one 64-bit value, one global table shared by all programs.
+//!
+//! Open addressing with linear probing. Each slot has a state word: a kind in the low two bits and a version above,
+//! which every change moves on. A reader compares the state before and after, so it never waits. A writer takes the
+//! one slot it changes (kind `BUSY`); writers of different keys meet only when both add a key. Waiting is
+//! bounded: a writer that interrupted another on the same CPU gives up and is counted.
+
+use alloc::{boxed::Box, vec::Vec};
+use core::sync::atomic::{
+    AtomicBool, AtomicU64, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release, SeqCst},
+};
+
+const EMPTY: u64 = 0;
+const FULL: u64 = 1;
+const DELETED: u64 = 2;
+const BUSY: u64 = 3;
+const KIND: u64 = 3;
+const VERSION: u64 = 4;
+
+/// Attempts before a writer gives up on a slot that another holds. Holding takes some ten instructions.
+const PATIENCE: usize = 20_000;
+
+#[derive(Default)]
+struct Slot {
+    state: AtomicU64,
+    key1: AtomicU64,
+    key2: AtomicU64,
+    value: AtomicU64,
+}
+
+/// Why an entry was not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+pub enum MapError {
+    /// All entries are in use.
+    #[error("the map is full ({capacity} entries): delete some or configure a larger one")]
+    Full {
+        /// Entries it can hold.
+        capacity: usize,
+    },
+    /// Another writer held the slot for too long (an interrupted one on the same CPU).
+    #[error("the map was busy: another update of it was interrupted")]
+    Busy,
+}
+
+/// The two-key map.
+pub struct TwoKeyMap {
+    slots: Box<[Slot]>,
+    capacity: usize,
+    used: AtomicUsize,
+    lost: AtomicU64,
+    adding: AtomicBool,
+}
+
+/// What a slot holds, read consistently.
+enum View {
+    Empty,
+    Deleted,
+    Entry {
+        state: u64,
+        key1: u64,
+        key2: u64,
+        value: u64,
+    },
+    /// Changed while it was read, again and again.
+    Unstable,
+}
+
+impl TwoKeyMap {
+    /// A map for `capacity` entries (at least 1); `None` when memory runs out.
+    pub fn new(capacity: usize) -> Option<TwoKeyMap> {
+        let capacity = capacity.max(1);
+        let len = capacity.checked_mul(2)?.checked_next_power_of_two()?;
+        let mut slots = Vec::new();
+        slots.try_reserve_exact(len).ok()?;
+        slots.resize_with(len, Slot::default);
+        Some(TwoKeyMap {
+            slots: slots.into_boxed_slice(),
+            capacity,
+            used: AtomicUsize::new(0),
+            lost: AtomicU64::new(0),
+            adding: AtomicBool::new(false),
+        })
+    }
+
+    /// Entries it can hold.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Entries in use.
+    pub fn len(&self) -> usize {
+        self.used.load(Relaxed)
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Updates that were lost because the map was full or busy.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Relaxed)
+    }
+
+    /// The value of a key. Waits for nobody.
+    pub fn get(&self, key1: u64, key2: u64) -> Option<u64> {
+        match self.find(key1, key2)? {
+            (_, View::Entry { value, .. }) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Inserts or replaces.
+    pub fn put(&self, key1: u64, key2: u64, value: u64) -> Result<(), MapError> {
+        let result = self.try_put(key1, key2, value);
+        if result.is_err() {
+            self.lost.fetch_add(1, Relaxed);
+        }
+        result
+    }
+
+    /// Removes; whether there was an entry.
+    pub fn del(&self, key1: u64, key2: u64) -> bool {
+        for _ in 0..PATIENCE {
+            let Some((slot, View::Entry { state, .. })) = self.find(key1, key2) else {
+                return false;
+            };
+            if hold(slot, state) {
+                slot.state
+                    .store((state & !KIND).wrapping_add(VERSION) | DELETED, Release);
+                self.used.fetch_sub(1, Relaxed);
+                return true;
+            }
+            core::hint::spin_loop();
+        }
+        self.lost.fetch_add(1, Relaxed);
+        false
+    }
+
+    /// Calls `each` with every entry (keys and value), in no order.
+    pub fn for_each(&self, mut each: impl FnMut(u64, u64, u64)) {
+        for slot in &self.slots {
+            if let View::Entry {
+                key1, key2, value, ..
+            } = view(slot)
+            {
+                each(key1, key2, value);
+            }
+        }
+    }
+
+    fn try_put(&self, key1: u64, key2: u64, value: u64) -> Result<(), MapError> {
+        for _ in 0..PATIENCE {
+            if let Some(done) = self.replace(key1, key2, value) {
+                return done;
+            }
+            if !self.adding.swap(true, Acquire) {
+                let added = self.add(key1, key2, value);
+                self.adding.store(false, Release);
+                if let Some(done) = added {
+                    return done;
+                }
+            }
+            core::hint::spin_loop();
+        }
+        Err(MapError::Busy)
+    }
+
+    /// Replaces the value of a present key. `None`: it is not there.
+    fn replace(&self, key1: u64, key2: u64, value: u64) -> Option<Result<(), MapError>> {
+        for _ in 0..PATIENCE {
+            let (slot, View::Entry { state, .. }) = self.find(key1, key2)? else {
+                core::hint::spin_loop();
+                continue;
+            };
+            if hold(slot, state) {
+                slot.value.store(value, Relaxed);
+                slot.state.store(state.wrapping_add(VERSION), Release);
+                return Some(Ok(()));
+            }
+            core::hint::spin_loop();
+        }
+        Some(Err(MapError::Busy))
+    }
+
+    /// Adds a key; the caller is the only one who adds. `None`: somebody was quicker, look again.
+    fn add(&self, key1: u64, key2: u64, value: u64) -> Option<Result<(), MapError>> {
+        if self.find(key1, key2).is_some() {
+            return None;
+        }
+        if self.len() >= self.capacity {
+            return Some(Err(MapError::Full {
+                capacity: self.capacity,
+            }));
+        }
+        for slot in self.probe(key1, key2) {
+            let state = slot.state.load(Acquire);
+            if !matches!(state & KIND, EMPTY | DELETED) || !hold(slot, state) {
+                continue;
+            }
+            slot.key1.store(key1, Relaxed);
+            slot.key2.store(key2, Relaxed);
+            slot.value.store(value, Relaxed);
+            slot.state
+                .store((state & !KIND).wrapping_add(VERSION) | FULL, Release);
+            self.used.fetch_add(1, Relaxed);
+            return Some(Ok(()));
+        }
+        Some(Err(MapError::Full {
+            capacity: self.capacity,
+        }))
+    }
+
+    fn find(&self, key1: u64, key2: u64) -> Option<(&Slot, View)> {
+        for slot in self.probe(key1, key2) {
+            match view(slot) {
+                View::Empty => return None,
+                View::Deleted => {}
+                View::Entry {
+                    key1: k1, key2: k2, ..
+                } if (k1, k2) != (key1, key2) => {}
+                found => return Some((slot, found)),
+            }
+        }
+        None
+    }
+
+    /// The slots that may hold a key, in order.
+    fn probe(&self, key1: u64, key2: u64) -> impl Iterator<Item = &Slot> {
+        let start = hash(key1, key2) as usize & self.slots.len().wrapping_sub(1);
+        let (before, from) = self.slots.split_at(start);
+        from.iter().chain(before)
+    }
+}
+
+fn hash(key1: u64, key2: u64) -> u64 {
+    let mixed = (key1 ^ key2.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed ^ (mixed >> 32)
+}
+
+/// Takes a slot for a change, if its state still is `state`.
+fn hold(slot: &Slot, state: u64) -> bool {
+    slot.state
+        .compare_exchange(state, state | BUSY, SeqCst, Relaxed)
+        .is_ok()
+}
+
+fn view(slot: &Slot) -> View {
+    for _ in 0..64 {
+        let state = slot.state.load(Acquire);
+        match state & KIND {
+            EMPTY => return View::Empty,
+            DELETED => return View::Deleted,
+            // Being changed: the old contents are whole until the keys change, which shows in the second look.
+            _ => {}
+        }
+        let key1 = slot.key1.load(Acquire);
+        let key2 = slot.key2.load(Acquire);
+        let value = slot.value.load(Acquire);
+        if slot.state.load(SeqCst) == state && state & KIND == FULL {
+            return View::Entry {
+                state,
+                key1,
+                key2,
+                value,
+            };
+        }
+        core::hint::spin_loop();
+    }
+    View::Unstable
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{sync::Arc, thread, vec::Vec};
+
+    #[test]
+    fn put_get_replace_del() {
+        let map = TwoKeyMap::new(4).unwrap();
+        assert_eq!(map.get(1, 2), None);
+        map.put(1, 2, 3).unwrap();
+        map.put(2, 1, 4).unwrap();
+        map.put(1, 2, 5).unwrap();
+        assert_eq!(
+            (map.get(1, 2), map.get(2, 1), map.len()),
+            (Some(5), Some(4), 2)
+        );
+        assert!(map.del(1, 2));
+        assert!(!map.del(1, 2));
+        assert_eq!((map.get(1, 2), map.len()), (None, 1));
+    }
+
+    #[test]
+    fn a_full_map_refuses_counts_and_keeps_what_it_has() {
+        let map = TwoKeyMap::new(3).unwrap();
+        for key in 0..3 {
+            map.put(key, 0, key).unwrap();
+        }
+        assert_eq!(map.put(9, 0, 9), Err(MapError::Full { capacity: 3 }));
+        assert_eq!(
+            (map.lost(), map.get(0, 0), map.get(9, 0)),
+            (1, Some(0), None)
+        );
+        map.put(1, 0, 7).unwrap();
+        assert!(map.del(0, 0));
+        map.put(9, 0, 9).unwrap();
+        assert_eq!((map.get(1, 0), map.get(9, 0)), (Some(7), Some(9)));
+    }
+
+    #[test]
+    fn deleted_slots_are_used_again_for_ever() {
+        let map = TwoKeyMap::new(2).unwrap();
+        for key in 0..10_000 {
+            map.put(key, key, key).unwrap();
+            assert!(map.del(key, key));
+        }
+        assert_eq!((map.len(), map.lost()), (0, 0));
+    }
+
+    #[test]
+    fn threads_with_their_own_keys_lose_nothing() {
+        let map = Arc::new(TwoKeyMap::new(64).unwrap());
+        let work = |id: u64, map: Arc<TwoKeyMap>| {
+            for _ in 0..100_000 {
+                let count = map.get(id, 0).unwrap_or(0);
+                map.put(id, 0, count + 1).unwrap();
+            }
+        };
+        let threads: Vec<_> = (0..4)
+            .map(|id| {
+                let map = map.clone();
+                thread::spawn(move || work(id, map))
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert!((0..4).all(|id| map.get(id, 0) == Some(100_000)));
+    }
+
+    #[test]
+    fn two_threads_adding_the_same_key_make_one_entry() {
+        for _ in 0..200 {
+            let map = Arc::new(TwoKeyMap::new(8).unwrap());
+            let threads: Vec<_> = (0..2)
+                .map(|id| {
+                    let map = map.clone();
+                    thread::spawn(move || map.put(5, 5, id).unwrap())
+                })
+                .collect();
+            for thread in threads {
+                thread.join().unwrap();
+            }
+            assert_eq!(map.len(), 1);
+        }
+    }
+}
