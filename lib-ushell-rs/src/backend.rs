@@ -1,0 +1,162 @@
+//! What the shell's commands need from the engine and its platform; tests use a fake.
+
+use alloc::{string::String, vec::Vec};
+use core::fmt::Write;
+use ubpf_rs::{
+    platform::{DirEntry, FileError},
+    program::Abi,
+    verifier::Policy,
+};
+
+/// Why the engine did not do what a command asked.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+pub enum BackendError {
+    /// A file could not be read or written.
+    #[error("{path}: {error}")]
+    File {
+        /// The file.
+        path: String,
+        /// Why not.
+        error: FileError,
+    },
+    /// The program is not admitted.
+    #[error("{reason}")]
+    Load {
+        /// Why not.
+        reason: String,
+    },
+    /// The program was stopped while it ran.
+    #[error("{stop}")]
+    Stopped {
+        /// What stopped it and where.
+        stop: String,
+    },
+    /// No function of this name can be traced.
+    #[error("no traceable function `{name}`")]
+    UnknownFunction {
+        /// The name.
+        name: String,
+    },
+    /// The platform cannot do this.
+    #[error("not supported on this platform")]
+    Unsupported,
+    /// Anything else, in words.
+    #[error("{reason}")]
+    Other {
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+/// How a program is loaded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LoadOptions {
+    /// Numbering of helpers; `None` = by the kind of file.
+    pub abi: Option<Abi>,
+    /// How much must be proved; `None` = the engine's default.
+    pub policy: Option<Policy>,
+}
+
+/// What `bpf_exec` gives.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ExecReport {
+    /// Value of r0.
+    pub value: u64,
+    /// Instructions charged, if known.
+    pub charged: Option<u64>,
+    /// Remarks of loader and verifier.
+    pub warnings: Vec<String>,
+}
+
+/// When an attached program is taken off by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct AttachLimits {
+    /// After so many runs.
+    pub hits: Option<u64>,
+    /// After so many nanoseconds.
+    pub nanoseconds: Option<u64>,
+}
+
+/// One attached program.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Probe {
+    /// Name of the program.
+    pub program: String,
+    /// Runs.
+    pub hits: u64,
+    /// Calls of the function that it did not see.
+    pub misses: u64,
+    /// Runs that were stopped.
+    pub failures: u64,
+    /// Time spent in it, where statistics are on.
+    pub nanoseconds: u64,
+}
+
+/// One traced function.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Site {
+    /// Name of the function.
+    pub function: String,
+    /// Its programs in the order they run.
+    pub probes: Vec<Probe>,
+}
+
+/// The engine as the commands see it. No call blocks for longer than one run of a program.
+pub trait Backend: Send {
+    /// Entries of a directory, sorted; empty = the default one.
+    fn list_files(&self, directory: &str) -> Result<Vec<DirEntry>, FileError>;
+    /// A whole file.
+    fn read_file(&self, path: &str) -> Result<Vec<u8>, FileError>;
+    /// Creates or replaces a file, or leaves the old one untouched.
+    fn write_file(&self, path: &str, contents: &[u8]) -> Result<(), FileError>;
+    /// Removes a file.
+    fn remove_file(&self, path: &str) -> Result<(), FileError>;
+
+    /// Reads symbols from a file; gives their number.
+    fn load_symbols(&self, path: &str) -> Result<usize, BackendError>;
+    /// Raises a signal in the application.
+    fn raise(&self, signal: i32) -> Result<(), BackendError>;
+
+    /// Loads, runs and unloads a program with `argument` as its memory.
+    fn exec(
+        &self,
+        path: &str,
+        argument: &mut [u8],
+        options: &LoadOptions,
+    ) -> Result<ExecReport, BackendError>;
+    /// Loads a program and attaches it to a function; gives the remarks of loader and verifier.
+    fn attach(
+        &self,
+        function: &str,
+        path: &str,
+        options: &LoadOptions,
+        limits: &AttachLimits,
+    ) -> Result<Vec<String>, BackendError>;
+    /// Detaches one program of a function, or all of them; gives how many.
+    fn detach(&self, function: &str, program: Option<&str>) -> Result<usize, BackendError>;
+    /// The functions with attached programs, or just this one (which may have none).
+    fn sites(&self, function: Option<&str>) -> Result<Vec<Site>, BackendError>;
+    /// Shows the names of the traceable functions to `visit`, from number `first` on, until it returns false.
+    fn functions(&self, first: usize, visit: &mut dyn FnMut(&str) -> bool);
+
+    /// Value in the two-key map.
+    fn map_get(&self, key1: u64, key2: u64) -> Option<u64>;
+    /// Inserts or replaces; false when the map is full.
+    fn map_put(&self, key1: u64, key2: u64, value: u64) -> bool;
+    /// Removes; false when there was none.
+    fn map_del(&self, key1: u64, key2: u64) -> bool;
+
+    /// Address of a symbol.
+    fn symbol_address(&self, name: &str) -> Option<u64>;
+    /// Address by which a traced function is known.
+    fn trace_address(&self, name: &str) -> Option<u64>;
+    /// Copies application memory; gives how many leading bytes were readable.
+    fn probe_read(&self, address: u64, into: &mut [u8]) -> usize;
+    /// Monotonic time.
+    fn now_ns(&self) -> u64;
+
+    /// Writes the state of engine and platform, one `name: value` per line.
+    fn status(&self, out: &mut dyn Write);
+    /// Switches the measuring of run times.
+    fn set_stats(&self, measure: bool);
+}

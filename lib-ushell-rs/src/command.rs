@@ -1,0 +1,249 @@
+//! The command table: a command is one value, and `help`, the check of its arguments and completion come from it.
+
+use crate::{
+    args::{Args, ArgsError},
+    backend::{Backend, BackendError},
+    shell::Mode,
+    upload::Upload,
+    words::{number, NumberError, WordError},
+    Output,
+};
+use alloc::{borrow::Cow, boxed::Box, string::String, sync::Arc, vec::Vec};
+use ubpf_rs::platform::FileError;
+
+/// Why a command failed; what the person reads.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+pub enum Failure {
+    /// The line is not a list of words.
+    #[error("{0}")]
+    Words(#[from] WordError),
+    /// The words do not fit the command.
+    #[error("{error}\nUsage: {usage}")]
+    Args {
+        /// Why not.
+        error: ArgsError,
+        /// Name and argument line of the command.
+        usage: String,
+    },
+    /// A word is not a number.
+    #[error("{name}: `{word}` {error}")]
+    Number {
+        /// Name of the argument.
+        name: &'static str,
+        /// The word.
+        word: String,
+        /// Why not.
+        error: NumberError,
+    },
+    /// A file could not be read or written.
+    #[error("{path}: {error}")]
+    File {
+        /// The file.
+        path: String,
+        /// Why not.
+        error: FileError,
+    },
+    /// The engine refused.
+    #[error("{0}")]
+    Backend(#[from] BackendError),
+    /// Anything else, in words.
+    #[error("{0}")]
+    Message(String),
+}
+
+impl Failure {
+    /// A failure in words.
+    pub fn message(text: impl Into<String>) -> Self {
+        Self::Message(text.into())
+    }
+}
+
+/// Output that is written page by page, as the reader takes it.
+pub trait Stream: Send {
+    /// Writes while [`Output::has_room`]; returns whether there is more.
+    fn page(&mut self, backend: &dyn Backend, out: &mut Output) -> bool;
+}
+
+/// What happens after the handler.
+pub(crate) enum Then {
+    /// The next line.
+    Next,
+    /// More output.
+    Stream(Box<dyn Stream>),
+    /// The following bytes of input are a file.
+    Receive(Upload),
+    /// The session ends.
+    Quit,
+}
+
+/// One call of a command.
+pub struct Call<'a> {
+    /// The engine.
+    pub backend: &'a dyn Backend,
+    /// The arguments, checked against the command's argument line.
+    pub args: &'a Args<'a>,
+    /// Where to write.
+    pub out: &'a mut Output,
+    pub(crate) table: &'a Table,
+    pub(crate) mode: &'a mut Mode,
+    pub(crate) file_limit: usize,
+    pub(crate) then: Then,
+}
+
+impl Call<'_> {
+    /// The required positional argument `index` as a number; `name` is for the message.
+    pub fn number(&self, index: usize, name: &'static str) -> Result<u64, Failure> {
+        parse_number(self.args.required(index), name)
+    }
+
+    /// The value of an option as a number.
+    pub fn number_option(&self, flag: &'static str) -> Result<Option<u64>, Failure> {
+        let word = self.args.option(flag);
+        word.map(|word| parse_number(word, flag)).transpose()
+    }
+
+    /// Continues with output that is written page by page after the handler has returned.
+    pub fn stream(&mut self, stream: impl Stream + 'static) {
+        self.then = Then::Stream(Box::new(stream));
+    }
+}
+
+pub(crate) fn parse_number(word: &str, name: &'static str) -> Result<u64, Failure> {
+    number(word).map_err(|error| Failure::Number {
+        name,
+        word: word.into(),
+        error,
+    })
+}
+
+/// A handler that owns something: every closure of the right shape.
+pub(crate) trait Run: Fn(&mut Call<'_>) -> Result<(), Failure> + Send + Sync {}
+
+impl<F: Fn(&mut Call<'_>) -> Result<(), Failure> + Send + Sync> Run for F {}
+
+/// What runs when a command is called.
+#[derive(Clone)]
+pub(crate) enum Handler {
+    Builtin(fn(&mut Call<'_>) -> Result<(), Failure>),
+    Registered(Arc<dyn Run>),
+}
+
+/// One command.
+#[derive(Clone)]
+pub struct Command {
+    pub(crate) name: Cow<'static, str>,
+    pub(crate) args: Cow<'static, str>,
+    pub(crate) help: Cow<'static, str>,
+    pub(crate) handler: Handler,
+}
+
+impl Command {
+    /// A built-in command; the first line of `help` is its summary.
+    pub(crate) const fn builtin(
+        name: &'static str,
+        args: &'static str,
+        help: &'static str,
+        handler: fn(&mut Call<'_>) -> Result<(), Failure>,
+    ) -> Self {
+        Self {
+            name: Cow::Borrowed(name),
+            args: Cow::Borrowed(args),
+            help: Cow::Borrowed(help),
+            handler: Handler::Builtin(handler),
+        }
+    }
+
+    /// A command of the application. `args` is an argument line (see [`crate::args`]), for instance
+    /// `LEVEL [FILE...]`; the first line of `help` is the summary.
+    pub fn new(
+        name: impl Into<String>,
+        args: impl Into<String>,
+        help: impl Into<String>,
+        handler: impl Fn(&mut Call<'_>) -> Result<(), Failure> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            name: Cow::Owned(name.into()),
+            args: Cow::Owned(args.into()),
+            help: Cow::Owned(help.into()),
+            handler: Handler::Registered(Arc::new(handler)),
+        }
+    }
+
+    pub(crate) fn usage(&self) -> String {
+        let mut usage = String::from(&*self.name);
+        if !self.args.is_empty() {
+            usage.push(' ');
+            usage.push_str(&self.args);
+        }
+        usage
+    }
+
+    pub(crate) fn summary(&self) -> &str {
+        self.help.lines().next().unwrap_or("")
+    }
+
+    pub(crate) fn run(&self, call: &mut Call<'_>) -> Result<(), Failure> {
+        match &self.handler {
+            Handler::Builtin(handler) => handler(call),
+            Handler::Registered(handler) => handler(call),
+        }
+    }
+}
+
+/// Why a command cannot be registered.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+pub enum RegisterError {
+    /// Another command has this name.
+    #[error("there is a command `{name}` already")]
+    Exists {
+        /// The name.
+        name: String,
+    },
+    /// The name cannot be typed.
+    #[error("`{name}` is no name for a command: letters, digits, `_` and `-` only")]
+    BadName {
+        /// The name.
+        name: String,
+    },
+}
+
+/// All commands of a shell, sorted by name.
+pub(crate) struct Table {
+    commands: Vec<Command>,
+}
+
+impl Table {
+    pub(crate) fn new() -> Self {
+        let mut commands: Vec<Command> = crate::commands::all().cloned().collect();
+        commands.sort_by(|a, b| a.name.cmp(&b.name));
+        Self { commands }
+    }
+
+    pub(crate) fn register(&mut self, command: Command) -> Result<(), RegisterError> {
+        let name = || String::from(&*command.name);
+        let typable = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if command.name.is_empty() || !command.name.chars().all(typable) {
+            return Err(RegisterError::BadName { name: name() });
+        }
+        match self.place(&command.name) {
+            Ok(_) => Err(RegisterError::Exists { name: name() }),
+            Err(place) => {
+                self.commands.insert(place, command);
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<&Command> {
+        self.commands.get(self.place(name).ok()?)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Command> {
+        self.commands.iter()
+    }
+
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.commands
+            .binary_search_by(|command| (*command.name).cmp(name))
+    }
+}

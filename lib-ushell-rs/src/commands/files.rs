@@ -1,0 +1,69 @@
+//! Files of the unikernel.
+
+use super::lines::{Contents, Lines};
+use crate::{
+    command::{Call, Command, Failure, Then},
+    upload::Upload,
+};
+use alloc::{format, string::String};
+use ubpf_rs::platform::{DirEntry, FileError};
+
+pub(super) const COMMANDS: &[Command] = &[
+    Command::builtin("ls", "[DIR] [-l]", "list files\n-l shows their sizes.", ls),
+    Command::builtin("cat", "FILE", "show a file", cat),
+    Command::builtin("rm", "FILE", "remove a file", rm),
+    Command::builtin(
+        "put",
+        "NAME SIZE CRC32",
+        "take a file from this connection\n\
+         Exactly SIZE raw bytes follow the line. The file is written when all of them have come and their\n\
+         CRC-32 (that of zlib) is right; otherwise a file of this name stays as it was.",
+        put,
+    ),
+];
+
+fn failure(path: &str) -> impl FnOnce(FileError) -> Failure + '_ {
+    move |error| Failure::File {
+        path: path.into(),
+        error,
+    }
+}
+
+fn ls(call: &mut Call<'_>) -> Result<(), Failure> {
+    let directory = call.args.get(0).unwrap_or("");
+    let mut entries = call
+        .backend
+        .list_files(directory)
+        .map_err(failure(directory))?;
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    let sizes = call.args.option("-l").is_some();
+    call.stream(Lines::new(
+        entries.iter().map(|entry| describe(entry, sizes)).collect(),
+    ));
+    Ok(())
+}
+
+fn describe(entry: &DirEntry, sizes: bool) -> String {
+    let slash = if entry.is_dir { "/" } else { "" };
+    match sizes {
+        true => format!("{:>10} {}{slash}", entry.size, entry.name),
+        false => format!("{}{slash}", entry.name),
+    }
+}
+
+fn cat(call: &mut Call<'_>) -> Result<(), Failure> {
+    let path = call.args.required(0);
+    let bytes = call.backend.read_file(path).map_err(failure(path))?;
+    call.stream(Contents { bytes, written: 0 });
+    Ok(())
+}
+
+fn rm(call: &mut Call<'_>) -> Result<(), Failure> {
+    let path = call.args.required(0);
+    call.backend.remove_file(path).map_err(failure(path))
+}
+
+fn put(call: &mut Call<'_>) -> Result<(), Failure> {
+    call.then = Then::Receive(Upload::new(call)?);
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! The two-key map that all programs share.
+
+use crate::command::{Call, Command, Failure};
+use alloc::format;
+use core::fmt::Write;
+
+pub(super) const COMMANDS: &[Command] = &[
+    Command::builtin("bpf_map_get", "K1 K2", "show a value of the map", get),
+    Command::builtin("bpf_map_put", "K1 K2 V", "put a value into the map", put),
+    Command::builtin("bpf_map_del", "K1 K2", "remove a value from the map", del),
+];
+
+fn no_entry(key1: u64, key2: u64) -> Failure {
+    Failure::message(format!("no entry for keys {key1:#x} {key2:#x}"))
+}
+
+fn keys(call: &Call<'_>) -> Result<(u64, u64), Failure> {
+    Ok((call.number(0, "K1")?, call.number(1, "K2")?))
+}
+
+fn get(call: &mut Call<'_>) -> Result<(), Failure> {
+    let (key1, key2) = keys(call)?;
+    let value = call.backend.map_get(key1, key2);
+    let value = value.ok_or_else(|| no_entry(key1, key2))?;
+    let _ = writeln!(call.out, "{value}");
+    Ok(())
+}
+
+fn put(call: &mut Call<'_>) -> Result<(), Failure> {
+    let (key1, key2) = keys(call)?;
+    match call.backend.map_put(key1, key2, call.number(2, "V")?) {
+        true => Ok(()),
+        false => Err(Failure::message("the map is full")),
+    }
+}
+
+fn del(call: &mut Call<'_>) -> Result<(), Failure> {
+    let (key1, key2) = keys(call)?;
+    match call.backend.map_del(key1, key2) {
+        true => Ok(()),
+        false => Err(no_entry(key1, key2)),
+    }
+}

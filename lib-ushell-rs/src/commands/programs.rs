@@ -1,0 +1,308 @@
+//! Programs: run, attach, list, detach.
+
+use super::lines::Lines;
+use crate::{
+    backend::{AttachLimits, Backend, BackendError, LoadOptions, Probe},
+    command::{parse_number, Call, Command, Failure, Stream},
+    suggest::Nearest,
+    Output,
+};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::fmt::Write;
+use ubpf_rs::{program::Abi, verifier::Policy};
+
+pub(super) const COMMANDS: &[Command] = &[
+    Command::builtin(
+        "bpf_exec",
+        "FILE [ARG] [DEBUG] [--abi ABI] [--policy POLICY]",
+        "run a program\n\
+         ARG becomes its argument, with a NUL at its end. Any word as DEBUG shows the cost of the run and\n\
+         remarks of the verifier. ABI is classic, uio or linux; POLICY is checked, guarded or strict.",
+        exec,
+    ),
+    Command::builtin(
+        "bpf_attach",
+        "FUNC FILE [--hits N] [--for SECONDS] [--abi ABI] [--policy POLICY]",
+        "attach a program to a function\n\
+         It then runs at each call of the function, after those attached before it. It is detached\n\
+         by itself after N runs or after SECONDS.",
+        attach,
+    ),
+    Command::builtin(
+        "bpf_list",
+        "[FUNC...] [-v]",
+        "list attached programs\nWithout FUNC those of all functions; -v shows counters.",
+        list,
+    ),
+    Command::builtin(
+        "bpf_detach",
+        "FUNC [FILE...]",
+        "detach programs from a function\nWithout FILE all of them.",
+        detach,
+    ),
+    Command::builtin(
+        "functions",
+        "[PATTERN]",
+        "list functions that programs can be attached to\n\
+         PATTERN is a part of the name, or has `*` for any characters.",
+        functions,
+    ),
+    Command::builtin("load", "FILE", "read symbols from a file", load),
+];
+
+fn load_options(call: &Call<'_>) -> Result<LoadOptions, Failure> {
+    let abi = match call.args.option("--abi") {
+        None => None,
+        Some("classic") => Some(Abi::Classic),
+        Some("uio") => Some(Abi::Uio),
+        Some("linux") => Some(Abi::Linux),
+        Some(other) => return Err(not_one_of("ABI", other, "classic, uio, linux")),
+    };
+    let policy = match call.args.option("--policy") {
+        None => None,
+        Some("checked") => Some(Policy::Checked),
+        Some("guarded") => Some(Policy::Guarded),
+        Some("strict") => Some(Policy::Strict),
+        Some(other) => return Err(not_one_of("POLICY", other, "checked, guarded, strict")),
+    };
+    Ok(LoadOptions { abi, policy })
+}
+
+fn not_one_of(name: &str, word: &str, allowed: &str) -> Failure {
+    Failure::message(format!("{name}: `{word}` is not one of {allowed}"))
+}
+
+/// The failure for a function that cannot be traced, with the nearest that can.
+pub(super) fn unknown_function(backend: &dyn Backend, name: &str) -> Failure {
+    let mut nearest = Nearest::new(name);
+    backend.functions(0, &mut |known| {
+        nearest.offer(known);
+        true
+    });
+    let error = BackendError::UnknownFunction { name: name.into() };
+    Failure::message(match nearest.found() {
+        Some(near) => format!("{error}; did you mean `{near}`?"),
+        None => error.to_string(),
+    })
+}
+
+/// The wording for a program or function that was refused.
+fn refused(backend: &dyn Backend, error: BackendError) -> Failure {
+    match error {
+        BackendError::Load { reason } => Failure::message(format!("Failed to load code: {reason}")),
+        BackendError::Stopped { stop } => {
+            Failure::message(format!("BPF program execution failed.\n{stop}"))
+        }
+        BackendError::UnknownFunction { name } => unknown_function(backend, &name),
+        other => Failure::Backend(other),
+    }
+}
+
+fn exec(call: &mut Call<'_>) -> Result<(), Failure> {
+    let options = load_options(call)?;
+    let mut argument: Vec<u8> = match call.args.get(1) {
+        Some(word) => word.bytes().chain([0]).collect(),
+        None => Vec::new(),
+    };
+    let result = call
+        .backend
+        .exec(call.args.required(0), &mut argument, &options);
+    let report = result.map_err(|error| refused(call.backend, error))?;
+    let _ = writeln!(call.out, "The program returned: {}", report.value);
+    if call.args.get(2).is_some() {
+        if let Some(charged) = report.charged {
+            let _ = writeln!(call.out, "instructions charged: {charged}");
+        }
+        warn(call.out, &report.warnings);
+    }
+    Ok(())
+}
+
+fn warn(out: &mut Output, warnings: &[String]) {
+    for warning in warnings {
+        let _ = writeln!(out, "warning: {warning}");
+    }
+}
+
+fn attach(call: &mut Call<'_>) -> Result<(), Failure> {
+    let options = load_options(call)?;
+    let limits = AttachLimits {
+        hits: call.number_option("--hits")?,
+        nanoseconds: call.args.option("--for").map(nanoseconds).transpose()?,
+    };
+    let (function, path) = (call.args.required(0), call.args.required(1));
+    let result = call.backend.attach(function, path, &options, &limits);
+    let warnings = result.map_err(|error| refused(call.backend, error))?;
+    call.out.line("Program was attached successfully.");
+    warn(call.out, &warnings);
+    Ok(())
+}
+
+fn nanoseconds(seconds: &str) -> Result<u64, Failure> {
+    let seconds = parse_number(seconds, "--for")?;
+    let nanoseconds = seconds.checked_mul(1_000_000_000);
+    nanoseconds.ok_or_else(|| Failure::message("--for: at most 18446744073 seconds"))
+}
+
+fn list(call: &mut Call<'_>) -> Result<(), Failure> {
+    let sites = |function| {
+        let sites = call.backend.sites(function);
+        sites.map_err(|error| refused(call.backend, error))
+    };
+    let mut all = Vec::new();
+    match call.args.from(0) {
+        [] => all = sites(None)?,
+        functions => {
+            for function in functions {
+                all.extend(sites(Some(function))?);
+            }
+        }
+    }
+    let counters = call.args.option("-v").is_some();
+    let mut lines = Vec::new();
+    for site in &all {
+        lines.push(format!("{}:", site.function));
+        lines.extend(site.probes.iter().map(|probe| describe(probe, counters)));
+    }
+    call.stream(Lines::new(lines));
+    Ok(())
+}
+
+fn describe(probe: &Probe, counters: bool) -> String {
+    let mut line = format!(" - {}", probe.program);
+    if counters {
+        let Probe {
+            hits,
+            misses,
+            failures,
+            nanoseconds,
+            ..
+        } = probe;
+        let _ = write!(line, " (hits {hits}, misses {misses}, failures {failures}");
+        if let Some(mean) = nanoseconds.checked_div(*hits).filter(|&mean| mean > 0) {
+            let _ = write!(line, ", {mean} ns each");
+        }
+        line.push(')');
+    }
+    line
+}
+
+fn detach(call: &mut Call<'_>) -> Result<(), Failure> {
+    let function = call.args.required(0);
+    let mut detach = |program| -> Result<(), Failure> {
+        let result = call.backend.detach(function, program);
+        let count = result.map_err(|error| refused(call.backend, error))?;
+        if count == 0 {
+            return Err(nothing_attached(function, program));
+        }
+        (0..count).for_each(|_| call.out.line("Program was detached successfully."));
+        Ok(())
+    };
+    match call.args.from(1) {
+        [] => detach(None),
+        programs => programs
+            .iter()
+            .try_for_each(|program| detach(Some(program))),
+    }
+}
+
+fn nothing_attached(function: &str, program: Option<&str>) -> Failure {
+    Failure::message(match program {
+        Some(program) => format!("{program} is not attached to {function}"),
+        None => format!("nothing is attached to {function}"),
+    })
+}
+
+fn load(call: &mut Call<'_>) -> Result<(), Failure> {
+    let count = call.backend.load_symbols(call.args.required(0))?;
+    let _ = writeln!(call.out, "{count} symbols loaded.");
+    Ok(())
+}
+
+fn functions(call: &mut Call<'_>) -> Result<(), Failure> {
+    let pattern = call.args.get(0).unwrap_or("");
+    call.stream(Functions {
+        pattern: pattern.into(),
+        next: 0,
+    });
+    Ok(())
+}
+
+/// Names of traceable functions from number `next` on.
+struct Functions {
+    pattern: String,
+    next: usize,
+}
+
+impl Stream for Functions {
+    fn page(&mut self, backend: &dyn Backend, out: &mut Output) -> bool {
+        let mut more = false;
+        let mut seen: usize = 0;
+        backend.functions(self.next, &mut |name| {
+            more = !out.has_room();
+            if !more {
+                seen = seen.saturating_add(1);
+                if matches(&self.pattern, name) {
+                    out.line(name);
+                }
+            }
+            !more
+        });
+        self.next = self.next.saturating_add(seen);
+        more
+    }
+}
+
+/// Whether a name has the pattern as a part, or fits it as a whole if there is a `*` in it.
+fn matches(pattern: &str, name: &str) -> bool {
+    if !pattern.contains('*') {
+        return name.contains(pattern);
+    }
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
+        return false;
+    };
+    let mut parts = parts.peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return rest.ends_with(part);
+        }
+        match rest.split_once(part) {
+            _ if part.is_empty() => {}
+            Some((_, after)) => rest = after,
+            None => return false,
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn patterns() {
+        for (pattern, name) in [
+            ("", "f"),
+            ("yfu", "myfun"),
+            ("my*", "myfun"),
+            ("*fun", "myfun"),
+            ("m*f*n", "myfun"),
+            ("**", "x"),
+        ] {
+            assert!(matches(pattern, name), "{pattern} {name}");
+        }
+        for (pattern, name) in [
+            ("x", "myfun"),
+            ("my*x", "myfun"),
+            ("fun*", "myfun"),
+            ("a*a", "a"),
+        ] {
+            assert!(!matches(pattern, name), "{pattern} {name}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The session and the state of the whole.
+
+use super::lines::Lines;
+use crate::{
+    command::{Call, Command, Failure, Then},
+    shell::Mode,
+};
+use alloc::{format, string::String, vec::Vec};
+use core::fmt::Write;
+
+pub(super) const COMMANDS: &[Command] = &[
+    Command::builtin("help", "[CMD]", "list commands, or explain one", help),
+    Command::builtin(
+        "mode",
+        "plain|terminal|machine",
+        "choose who reads: a script, a person at a raw terminal, or a program\n\
+         plain: a prompt, no echo, no escape sequences (the mode of every new connection).\n\
+         terminal: echo, editing, history, completion; the first arrow key switches to it, too.\n\
+         machine: no prompt; output lines start with `|`, and a line `=ok` or `=error` ends each command.",
+        mode,
+    ),
+    Command::builtin("terminal", "on|off", "switch editing on or off (see mode)", terminal),
+    Command::builtin("quit", "", "end the session", quit),
+    Command::builtin("kill", "N", "raise signal N in the application", kill),
+    Command::builtin("status", "", "show the state of engine and platform", status),
+    Command::builtin("stats", "on|off", "measure run times of attached programs, or stop it", stats),
+    Command::builtin("version", "", "show the version", version),
+];
+
+/// Width of the column of names and arguments.
+const HELP_COLUMN: usize = 27;
+
+fn help(call: &mut Call<'_>) -> Result<(), Failure> {
+    let Some(name) = call.args.get(0) else {
+        let lines: Vec<String> = call.table.iter().map(summary).collect();
+        call.stream(Lines::new(lines));
+        return Ok(());
+    };
+    let command = call.table.find(name);
+    let command = command.ok_or_else(|| crate::shell::unknown_command(call.table, name))?;
+    let _ = writeln!(call.out, "Usage: {}\n{}", command.usage(), command.help);
+    Ok(())
+}
+
+/// One or, where the arguments take much room, two lines.
+fn summary(command: &Command) -> String {
+    let (usage, summary) = (command.usage(), command.summary());
+    match usage.len() <= HELP_COLUMN {
+        true => format!("{usage:<HELP_COLUMN$}  {summary}"),
+        false => format!("{usage}\n{:HELP_COLUMN$}  {summary}", ""),
+    }
+}
+
+fn mode(call: &mut Call<'_>) -> Result<(), Failure> {
+    *call.mode = match call.args.required(0) {
+        "terminal" => Mode::Terminal,
+        "machine" => Mode::Machine,
+        _ => Mode::Plain,
+    };
+    Ok(())
+}
+
+fn terminal(call: &mut Call<'_>) -> Result<(), Failure> {
+    *call.mode = match call.args.required(0) {
+        "on" => Mode::Terminal,
+        _ => Mode::Plain,
+    };
+    Ok(())
+}
+
+fn quit(call: &mut Call<'_>) -> Result<(), Failure> {
+    call.then = Then::Quit;
+    Ok(())
+}
+
+fn kill(call: &mut Call<'_>) -> Result<(), Failure> {
+    let signal = call.number(0, "N")?;
+    let signal = i32::try_from(signal)
+        .ok()
+        .filter(|signal| (1..=64).contains(signal));
+    let signal = signal.ok_or_else(|| Failure::message("N: signals are 1 to 64"))?;
+    Ok(call.backend.raise(signal)?)
+}
+
+fn status(call: &mut Call<'_>) -> Result<(), Failure> {
+    call.backend.status(call.out);
+    Ok(())
+}
+
+fn stats(call: &mut Call<'_>) -> Result<(), Failure> {
+    call.backend.set_stats(call.args.required(0) == "on");
+    Ok(())
+}
+
+fn version(call: &mut Call<'_>) -> Result<(), Failure> {
+    let _ = writeln!(call.out, "ushell-rs {}", env!("CARGO_PKG_VERSION"));
+    Ok(())
+}

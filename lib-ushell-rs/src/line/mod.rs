@@ -1,0 +1,10 @@
+//! One editable line: bytes to keys, keys to edits and screen updates. Knows no commands. Fixed buffers, no heap.
+
+mod editor;
+mod history;
+mod keys;
+
+pub(crate) use editor::{Editor, Event, LineError, Screen};
+
+/// Longest line in bytes.
+pub(crate) const LINE_BYTES: usize = 1024;

@@ -1,0 +1,125 @@
+//! The bounded queue of bytes on their way to the reader.
+
+use crate::shell::Mode;
+use alloc::collections::VecDeque;
+use core::fmt;
+
+const TRUNCATED: &[u8] = b"[output truncated]\n";
+
+/// What commands write to. Never grows beyond its limit: what does not fit is dropped, and the reader is told.
+pub struct Output {
+    queue: VecDeque<u8>,
+    limit: usize,
+    mode: Mode,
+    at_line_start: bool,
+    truncated: bool,
+}
+
+impl Output {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self {
+            queue: VecDeque::with_capacity(limit),
+            limit,
+            mode: Mode::Plain,
+            at_line_start: true,
+            truncated: false,
+        }
+    }
+
+    /// Writes bytes as text: line ends and framing as the mode wants them.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            // Room for the worst case of one byte and for saying that the rest is gone.
+            if self.truncated || self.free() < TRUNCATED.len().saturating_add(8) {
+                self.truncated = true;
+                return;
+            }
+            self.byte(byte);
+        }
+    }
+
+    /// Writes one line of text.
+    pub fn line(&mut self, text: &str) {
+        self.bytes(text.as_bytes());
+        self.bytes(b"\n");
+    }
+
+    /// Whether a further page of output may be written without loss.
+    pub fn has_room(&self) -> bool {
+        self.queue.len() < self.limit / 2
+    }
+
+    fn byte(&mut self, byte: u8) {
+        if self.mode == Mode::Machine && self.at_line_start {
+            self.queue.push_back(b'|');
+        }
+        match (self.mode, byte) {
+            (Mode::Terminal, b'\n') => self.queue.extend(b"\r\n"),
+            // Contents of files must not drive the person's terminal.
+            (Mode::Terminal, 0..=8 | 11..=31 | 127) => self.queue.push_back(b'?'),
+            _ => self.queue.push_back(byte),
+        }
+        self.at_line_start = byte == b'\n';
+    }
+
+    /// Ends what a command wrote: says so if something is missing, and starts a new line.
+    /// Returns whether the last line was whole.
+    pub(crate) fn end_command(&mut self) -> bool {
+        if core::mem::take(&mut self.truncated) {
+            if !self.at_line_start {
+                self.byte(b'\n');
+            }
+            TRUNCATED.iter().for_each(|&byte| self.byte(byte));
+        }
+        let whole = self.at_line_start;
+        if !whole {
+            self.byte(b'\n');
+        }
+        whole
+    }
+
+    /// Writes bytes as they are: prompts, echo, escape sequences.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) {
+        if bytes.len() <= self.free() {
+            self.queue.extend(bytes);
+        }
+    }
+
+    pub(crate) fn set_mode(&mut self, mode: Mode) {
+        self.mode = mode;
+    }
+
+    pub(crate) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    fn free(&self) -> usize {
+        self.limit.saturating_sub(self.queue.len())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.queue.clear();
+        self.at_line_start = true;
+        self.truncated = false;
+    }
+
+    /// Moves bytes to `into`; returns how many.
+    pub(crate) fn take(&mut self, into: &mut [u8]) -> usize {
+        let count = into.len().min(self.queue.len());
+        for (slot, byte) in into.iter_mut().zip(self.queue.drain(..count)) {
+            *slot = byte;
+        }
+        count
+    }
+}
+
+impl fmt::Write for Output {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.bytes(text.as_bytes());
+        Ok(())
+    }
+}

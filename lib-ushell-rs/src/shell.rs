@@ -1,0 +1,340 @@
+//! The shell as a state machine.
+
+use crate::{
+    args::Args,
+    backend::Backend,
+    command::{Call, Command, Failure, RegisterError, Stream, Table, Then},
+    commands::complete,
+    line::{Editor, Event, LineError, Screen},
+    suggest::Nearest,
+    upload::Upload,
+    words, Output,
+};
+use alloc::{boxed::Box, format};
+
+const PROMPT: &[u8] = b"> ";
+
+/// Who reads the other end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Mode {
+    /// A script or a line-wise tool: a prompt, no echo, no escape sequences.
+    #[default]
+    Plain,
+    /// A person at a raw terminal: echo, editing, history, completion.
+    Terminal,
+    /// A program: no prompt; every line of output starts with `|`, and every command ends with a line `=ok` or `=error`
+    /// (`=ok-`, `=error-` when the output did not end with a newline, which was then added).
+    Machine,
+}
+
+/// Limits of a shell.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Most bytes of output kept for a slow reader; at least 8 KiB.
+    pub output_bytes: usize,
+    /// Largest file that `put` takes.
+    pub file_limit: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            output_bytes: 16 * 1024,
+            file_limit: 1024 * 1024,
+        }
+    }
+}
+
+/// A shell session over one byte stream.
+pub struct Shell {
+    backend: Box<dyn Backend>,
+    config: Config,
+    table: Table,
+    editor: Editor,
+    output: Output,
+    activity: Activity,
+    mode: Mode,
+    connected: bool,
+    quit: bool,
+}
+
+/// What the shell is at.
+enum Activity {
+    /// Reading a line.
+    Line,
+    /// Writing output page by page.
+    Stream(Box<dyn Stream>),
+    /// Taking a file.
+    Receive(Upload),
+}
+
+impl Screen for Output {
+    fn put(&mut self, bytes: &[u8]) {
+        if self.is_terminal() {
+            self.raw(bytes);
+        }
+    }
+    fn is_terminal(&self) -> bool {
+        self.mode() == Mode::Terminal
+    }
+}
+
+impl Shell {
+    /// A shell over `backend`, with the built-in commands.
+    pub fn new(backend: impl Backend + 'static, config: Config) -> Self {
+        Self {
+            backend: Box::new(backend),
+            config,
+            table: Table::new(),
+            editor: Editor::new(),
+            output: Output::new(config.output_bytes.max(8 * 1024)),
+            activity: Activity::Line,
+            mode: Mode::Plain,
+            connected: false,
+            quit: false,
+        }
+    }
+
+    /// Adds a command of the application.
+    pub fn register_command(&mut self, command: Command) -> Result<(), RegisterError> {
+        self.table.register(command)
+    }
+
+    /// A reader has come: starts afresh, in plain mode, with a prompt.
+    pub fn connected(&mut self) {
+        self.disconnected();
+        self.connected = true;
+        self.prompt();
+    }
+
+    /// The reader has gone: a half-taken file, a half-typed line and unread output are dropped.
+    pub fn disconnected(&mut self) {
+        self.activity = Activity::Line;
+        self.editor.reset();
+        self.output.clear();
+        self.set_mode(Mode::Plain);
+        self.connected = false;
+        self.quit = false;
+    }
+
+    /// Whether the person asked to end the session: the platform closes the connection once the output is drained, or
+    /// ignores it, and the next input starts a new session.
+    pub fn wants_close(&self) -> bool {
+        self.quit && self.output.is_empty()
+    }
+
+    /// Whether [`drain`](Self::drain) would give something.
+    pub fn has_output(&self) -> bool {
+        !self.output.is_empty() || matches!(self.activity, Activity::Stream(_))
+    }
+
+    /// Takes input; returns how many bytes it took. The rest is to be offered again after output was drained: a reader
+    /// who is slower than the writer holds the writer up.
+    pub fn feed(&mut self, bytes: &[u8]) -> usize {
+        if !bytes.is_empty() && (!self.connected || self.wants_close()) {
+            self.connected();
+        }
+        let mut taken: usize = 0;
+        while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
+            match self.feed_some(rest) {
+                0 => break,
+                count => taken = taken.saturating_add(count),
+            }
+        }
+        taken
+    }
+
+    /// Gives output; returns how many bytes. Writes on at what is unfinished.
+    pub fn drain(&mut self, into: &mut [u8]) -> usize {
+        let mut filled: usize = 0;
+        while let Some(rest) = into.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            self.advance();
+            match self.output.take(rest) {
+                0 => break,
+                count => filled = filled.saturating_add(count),
+            }
+        }
+        filled
+    }
+
+    fn feed_some(&mut self, bytes: &[u8]) -> usize {
+        let Some(&byte) = bytes.first() else { return 0 };
+        if self.quit {
+            return bytes.len();
+        }
+        match &mut self.activity {
+            Activity::Receive(upload) => {
+                let count = upload.take(bytes);
+                self.finish_upload();
+                count
+            }
+            Activity::Stream(_) if byte == 3 => {
+                self.output.end_command();
+                self.finish(Ok(()));
+                1
+            }
+            Activity::Line if self.output.has_room() => {
+                self.take_byte(byte);
+                1
+            }
+            _ => 0,
+        }
+    }
+
+    /// Writes the next page of a command's output.
+    fn advance(&mut self) {
+        let Activity::Stream(stream) = &mut self.activity else {
+            return;
+        };
+        while self.output.has_room() {
+            if !stream.page(&*self.backend, &mut self.output) {
+                return self.finish(Ok(()));
+            }
+        }
+    }
+
+    fn take_byte(&mut self, byte: u8) {
+        match self.editor.push(byte, &mut self.output) {
+            Event::None => {}
+            Event::Line => self.run_line(),
+            Event::Complete => self.complete(),
+            Event::Abandoned => self.prompt(),
+            Event::Redraw => self.show_line(),
+            Event::TerminalKey => {
+                self.set_mode(Mode::Terminal);
+                self.output.raw(b"\r\n");
+                self.show_line();
+            }
+        }
+    }
+
+    fn run_line(&mut self) {
+        let result = match self.editor.line() {
+            Ok(line) => words::split(line).map_err(Failure::from),
+            Err(error) => Err(damaged(error)),
+        };
+        self.editor.next_line();
+        match result {
+            Ok(words) => match words.split_first() {
+                Some((name, words)) => self.run(name, words),
+                None => self.prompt(),
+            },
+            Err(failure) => self.finish(Err(failure)),
+        }
+    }
+
+    fn run(&mut self, name: &str, words: &[alloc::string::String]) {
+        let Some(command) = self.table.find(name) else {
+            return self.finish(Err(unknown_command(&self.table, name)));
+        };
+        let args = match Args::bind(&command.args, words) {
+            Ok(args) => args,
+            Err(error) => {
+                let usage = command.usage();
+                return self.finish(Err(Failure::Args { error, usage }));
+            }
+        };
+        let mut mode = self.mode;
+        let mut call = Call {
+            backend: &*self.backend,
+            args: &args,
+            out: &mut self.output,
+            table: &self.table,
+            mode: &mut mode,
+            file_limit: self.config.file_limit,
+            then: Then::Next,
+        };
+        let result = command.run(&mut call);
+        let then = call.then;
+        self.set_mode(mode);
+        match (result, then) {
+            (Ok(()), Then::Stream(stream)) => self.activity = Activity::Stream(stream),
+            (Ok(()), Then::Receive(upload)) => {
+                self.activity = Activity::Receive(upload);
+                self.finish_upload();
+            }
+            (Ok(()), Then::Quit) => self.quit = true,
+            (result, _) => self.finish(result),
+        }
+    }
+
+    fn finish_upload(&mut self) {
+        match core::mem::replace(&mut self.activity, Activity::Line) {
+            Activity::Receive(upload) if upload.is_complete() => {
+                let result = upload.finish(&*self.backend, &mut self.output);
+                self.finish(result);
+            }
+            other => self.activity = other,
+        }
+    }
+
+    /// Ends a command.
+    fn finish(&mut self, result: Result<(), Failure>) {
+        self.activity = Activity::Line;
+        if let Err(failure) = &result {
+            self.output.line(&format!("{failure}"));
+        }
+        let whole = self.output.end_command();
+        if self.mode == Mode::Machine {
+            self.output.raw(match (result.is_ok(), whole) {
+                (true, true) => b"=ok\n",
+                (true, false) => b"=ok-\n",
+                (false, true) => b"=error\n",
+                (false, false) => b"=error-\n",
+            });
+        }
+        self.prompt();
+    }
+
+    fn prompt(&mut self) {
+        if self.mode != Mode::Machine {
+            self.output.raw(PROMPT);
+        }
+    }
+
+    /// Prompt and line as they stand.
+    fn show_line(&mut self) {
+        self.prompt();
+        self.editor.redraw(&mut self.output);
+    }
+
+    fn complete(&mut self) {
+        let Some(before) = self.editor.before_cursor() else {
+            return;
+        };
+        let found = complete::find(&self.table, &*self.backend, before);
+        if !found.insert.is_empty() {
+            self.editor
+                .insert(found.insert.as_bytes(), &mut self.output);
+        } else if found.count > 1 {
+            self.output.raw(b"\r\n");
+            complete::show(&self.table, &*self.backend, before, &mut self.output);
+            self.output.end_command();
+            self.show_line();
+        } else {
+            self.output.raw(b"\x07");
+        }
+    }
+
+    fn set_mode(&mut self, mode: Mode) {
+        self.mode = mode;
+        self.output.set_mode(mode);
+    }
+}
+
+fn damaged(error: LineError) -> Failure {
+    Failure::message(format!("{error}"))
+}
+
+pub(crate) fn unknown_command(table: &Table, name: &str) -> Failure {
+    let mut nearest = Nearest::new(name);
+    table
+        .iter()
+        .for_each(|command| nearest.offer(&command.name));
+    let name: alloc::string::String = name.chars().take(64).collect();
+    let hint = match nearest.found() {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "try `help`".into(),
+    };
+    Failure::message(format!("unknown command `{name}`; {hint}"))
+}

@@ -1,0 +1,94 @@
+//! A file on its way in: the raw bytes after a `put` line.
+
+use crate::{
+    backend::Backend,
+    command::{Call, Failure},
+    crc32::crc32,
+    Output,
+};
+use alloc::{format, string::String, vec::Vec};
+use core::fmt::Write;
+
+/// Sizes beyond this are taken for a typing error, and nothing is awaited.
+const ABSURD: u64 = u32::MAX as u64;
+
+/// Bytes awaited, and what becomes of them.
+pub(crate) struct Upload {
+    name: String,
+    left: u64,
+    crc: u32,
+    /// What has arrived; or why the bytes are thrown away.
+    contents: Result<Vec<u8>, Failure>,
+}
+
+impl Upload {
+    /// Reads the arguments NAME SIZE CRC32. A file that cannot be taken is still awaited, so that its bytes are not
+    /// taken for commands.
+    pub(crate) fn new(call: &Call<'_>) -> Result<Self, Failure> {
+        let name = String::from(call.args.required(0));
+        let left = call.number(1, "SIZE")?;
+        let crc = call.number(2, "CRC32")?;
+        if left > ABSURD {
+            return Err(Failure::message(format!(
+                "SIZE: at most {} bytes",
+                call.file_limit
+            )));
+        }
+        let crc =
+            u32::try_from(crc).map_err(|_| Failure::message("CRC32: does not fit into 32 bits"));
+        let (crc, contents) = match crc {
+            Ok(crc) => (crc, reserve(left, call.file_limit)),
+            Err(failure) => (0, Err(failure)),
+        };
+        Ok(Self {
+            name,
+            left,
+            crc,
+            contents,
+        })
+    }
+
+    /// Takes what belongs to the file; returns how many bytes that is.
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> usize {
+        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let count = wanted.min(bytes.len());
+        if let Ok(contents) = &mut self.contents {
+            contents.extend_from_slice(bytes.get(..count).unwrap_or(&[]));
+        }
+        self.left = self.left.saturating_sub(count as u64);
+        count
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.left == 0
+    }
+
+    /// Checks and stores the file.
+    pub(crate) fn finish(self, backend: &dyn Backend, out: &mut Output) -> Result<(), Failure> {
+        let contents = self.contents?;
+        let crc = crc32(&contents);
+        if crc != self.crc {
+            return Err(Failure::message(format!(
+                "{}: CRC32 is {crc:#010x}, expected {:#010x}; nothing was written",
+                self.name, self.crc
+            )));
+        }
+        let written = backend.write_file(&self.name, &contents);
+        written.map_err(|error| Failure::File {
+            path: self.name.clone(),
+            error,
+        })?;
+        let _ = writeln!(out, "{}: {} bytes written.", self.name, contents.len());
+        Ok(())
+    }
+}
+
+fn reserve(size: u64, limit: usize) -> Result<Vec<u8>, Failure> {
+    let size = usize::try_from(size).ok().filter(|&size| size <= limit);
+    let too_large = || format!("file too large (limit {limit} bytes); nothing was written");
+    let size = size.ok_or_else(|| Failure::message(too_large()))?;
+    let mut contents = Vec::new();
+    let reserved = contents.try_reserve_exact(size);
+    reserved.map_err(|_| Failure::message("out of memory; nothing was written"))?;
+    Ok(contents)
+}

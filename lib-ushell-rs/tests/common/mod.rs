@@ -1,0 +1,265 @@
+//! A backend without an engine, and a way to talk to a shell.
+#![allow(dead_code)]
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    sync::{Arc, Mutex},
+};
+use ubpf_rs::platform::{DirEntry, FileError};
+use ushell_rs::{
+    backend::{AttachLimits, BackendError, ExecReport, LoadOptions, Probe, Site},
+    Backend, Config, Shell,
+};
+
+/// State of the fake, open to the tests.
+#[derive(Default)]
+pub struct State {
+    pub files: BTreeMap<String, Vec<u8>>,
+    pub map: BTreeMap<(u64, u64), u64>,
+    pub sites: BTreeMap<String, Vec<Probe>>,
+    pub functions: Vec<String>,
+    pub stats: bool,
+}
+
+#[derive(Clone, Default)]
+pub struct Fake(pub Arc<Mutex<State>>);
+
+impl Fake {
+    pub fn new() -> Self {
+        let fake = Self::default();
+        {
+            let mut state = fake.0.lock().unwrap();
+            for name in [
+                "count.bin",
+                "get_count.bin",
+                "loop_fail.bin",
+                "notify.bin",
+                "oob.bin",
+            ] {
+                state.files.insert(name.into(), name.as_bytes().to_vec());
+            }
+            state.files.insert("hello.txt".into(), b"hello\n".to_vec());
+            state
+                .files
+                .insert("no newline.txt".into(), b"no newline".to_vec());
+            state.functions = ["main", "myfun", "myother"].map(String::from).to_vec();
+        }
+        fake
+    }
+
+    fn known(&self, function: &str) -> Result<(), BackendError> {
+        let known = self
+            .0
+            .lock()
+            .unwrap()
+            .functions
+            .iter()
+            .any(|f| f == function);
+        let name = function.into();
+        known
+            .then_some(())
+            .ok_or(BackendError::UnknownFunction { name })
+    }
+
+    fn readable(&self, path: &str) -> Result<(), BackendError> {
+        let read = self.read_file(path).map(drop);
+        read.map_err(|error| BackendError::File {
+            path: path.into(),
+            error,
+        })
+    }
+}
+
+impl Backend for Fake {
+    fn list_files(&self, directory: &str) -> Result<Vec<DirEntry>, FileError> {
+        if !directory.is_empty() {
+            return Err(FileError::NotFound);
+        }
+        let state = self.0.lock().unwrap();
+        let entry = |(name, contents): (&String, &Vec<u8>)| DirEntry {
+            name: name.clone(),
+            size: contents.len() as u64,
+            is_dir: false,
+        };
+        Ok(state.files.iter().map(entry).collect())
+    }
+    fn read_file(&self, path: &str) -> Result<Vec<u8>, FileError> {
+        self.0
+            .lock()
+            .unwrap()
+            .files
+            .get(path)
+            .cloned()
+            .ok_or(FileError::NotFound)
+    }
+    fn write_file(&self, path: &str, contents: &[u8]) -> Result<(), FileError> {
+        self.0
+            .lock()
+            .unwrap()
+            .files
+            .insert(path.into(), contents.to_vec());
+        Ok(())
+    }
+    fn remove_file(&self, path: &str) -> Result<(), FileError> {
+        let removed = self.0.lock().unwrap().files.remove(path);
+        removed.map(drop).ok_or(FileError::NotFound)
+    }
+    fn load_symbols(&self, path: &str) -> Result<usize, BackendError> {
+        self.readable(path)?;
+        Ok(3)
+    }
+    fn raise(&self, _: i32) -> Result<(), BackendError> {
+        Err(BackendError::Unsupported)
+    }
+    fn exec(
+        &self,
+        path: &str,
+        argument: &mut [u8],
+        _: &LoadOptions,
+    ) -> Result<ExecReport, BackendError> {
+        self.readable(path)?;
+        match path {
+            "loop_fail.bin" => Err(BackendError::Load {
+                reason: "infinite loop at PC 2".into(),
+            }),
+            "oob.bin" => Err(BackendError::Stopped {
+                stop: "out of bounds memory load at PC 4, addr 0x0, size 4".into(),
+            }),
+            _ => Ok(ExecReport {
+                value: argument.len() as u64,
+                charged: Some(12),
+                warnings: vec!["r3 is read at PC 1 before it is set".into()],
+            }),
+        }
+    }
+    fn attach(
+        &self,
+        function: &str,
+        path: &str,
+        _: &LoadOptions,
+        _: &AttachLimits,
+    ) -> Result<Vec<String>, BackendError> {
+        self.known(function)?;
+        self.readable(path)?;
+        let mut state = self.0.lock().unwrap();
+        let probe = Probe {
+            program: path.into(),
+            hits: 7,
+            ..Probe::default()
+        };
+        state.sites.entry(function.into()).or_default().push(probe);
+        Ok(vec![])
+    }
+    fn detach(&self, function: &str, program: Option<&str>) -> Result<usize, BackendError> {
+        self.known(function)?;
+        let mut state = self.0.lock().unwrap();
+        let Some(probes) = state.sites.get_mut(function) else {
+            return Ok(0);
+        };
+        let before = probes.len();
+        probes.retain(|probe| program.is_some_and(|program| program != probe.program));
+        let removed = before - probes.len();
+        state.sites.retain(|_, probes| !probes.is_empty());
+        Ok(removed)
+    }
+    fn sites(&self, function: Option<&str>) -> Result<Vec<Site>, BackendError> {
+        let state = self.0.lock().unwrap();
+        let site = |name: &str| Site {
+            function: name.into(),
+            probes: state.sites.get(name).cloned().unwrap_or_default(),
+        };
+        match function {
+            None => Ok(state.sites.keys().map(|name| site(name)).collect()),
+            Some(name) if state.functions.iter().any(|f| f == name) => Ok(vec![site(name)]),
+            Some(name) => Err(BackendError::UnknownFunction { name: name.into() }),
+        }
+    }
+    fn functions(&self, first: usize, visit: &mut dyn FnMut(&str) -> bool) {
+        let state = self.0.lock().unwrap();
+        let _ = state.functions.iter().skip(first).all(|name| visit(name));
+    }
+    fn map_get(&self, key1: u64, key2: u64) -> Option<u64> {
+        self.0.lock().unwrap().map.get(&(key1, key2)).copied()
+    }
+    fn map_put(&self, key1: u64, key2: u64, value: u64) -> bool {
+        self.0.lock().unwrap().map.insert((key1, key2), value);
+        true
+    }
+    fn map_del(&self, key1: u64, key2: u64) -> bool {
+        self.0.lock().unwrap().map.remove(&(key1, key2)).is_some()
+    }
+    fn symbol_address(&self, name: &str) -> Option<u64> {
+        (name == "main").then_some(0x1000)
+    }
+    fn trace_address(&self, name: &str) -> Option<u64> {
+        self.known(name).ok().map(|()| 0x1005)
+    }
+    fn probe_read(&self, address: u64, into: &mut [u8]) -> usize {
+        let mapped = (0x1000..0x20000u64).contains(&address);
+        let count = if mapped {
+            into.len().min((0x20000 - address) as usize)
+        } else {
+            0
+        };
+        into[..count]
+            .iter_mut()
+            .zip(address..)
+            .for_each(|(byte, at)| *byte = at as u8);
+        count
+    }
+    fn now_ns(&self) -> u64 {
+        42
+    }
+    fn status(&self, out: &mut dyn Write) {
+        let _ = writeln!(out, "platform: fake");
+    }
+    fn set_stats(&self, measure: bool) {
+        self.0.lock().unwrap().stats = measure;
+    }
+}
+
+/// A shell and what it has said.
+pub struct Session {
+    pub shell: Shell,
+    pub fake: Fake,
+}
+
+impl Session {
+    pub fn new() -> Self {
+        let fake = Fake::new();
+        let mut shell = Shell::new(fake.clone(), Config::default());
+        shell.connected();
+        Self { shell, fake }
+    }
+
+    /// Everything the shell has to say now.
+    pub fn drain(&mut self) -> Vec<u8> {
+        let mut all = Vec::new();
+        let mut page = [0; 100];
+        loop {
+            match self.shell.drain(&mut page) {
+                0 => return all,
+                count => all.extend(&page[..count]),
+            }
+        }
+    }
+
+    /// Feeds everything, draining whenever the shell is full; gives the output.
+    pub fn say(&mut self, input: &[u8]) -> Vec<u8> {
+        let mut output = Vec::new();
+        let mut rest = input;
+        while !rest.is_empty() {
+            let taken = self.shell.feed(rest);
+            rest = &rest[taken..];
+            let said = self.drain();
+            assert!(taken > 0 || !said.is_empty(), "the shell is stuck");
+            output.extend(said);
+        }
+        output
+    }
+
+    pub fn text(&mut self, input: &str) -> String {
+        String::from_utf8(self.say(input.as_bytes())).unwrap()
+    }
+}
