@@ -1,0 +1,77 @@
+//! A freestanding x86-64 image for QEMU: the demo application, the engine and the shell, booted with nothing else.
+//!
+//! It behaves like Unikraft where that matters: cooperative threads, interrupts on their own stacks, read-only text, a
+//! heap that runs out. `boot.S` enters, `kernel_main` sets everything up; `platform` is what the engine sees of it.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use core::arch::global_asm;
+
+mod app;
+mod cell;
+#[macro_use]
+mod console;
+mod fault;
+mod files;
+mod memory;
+mod platform;
+mod serial;
+mod shell;
+mod startinfo;
+mod symbols;
+mod thread;
+mod time;
+mod trap;
+
+global_asm!(include_str!("boot.S"), options(att_syntax));
+global_asm!(include_str!("string.S"), options(att_syntax));
+global_asm!(include_str!("trap.S"), options(att_syntax));
+global_asm!(
+    ".global BOOT_STACK_TOP",
+    "BOOT_STACK_TOP = {stack} + {size}",
+    stack = sym BOOT_STACK,
+    size = const size_of::<memory::Stack>(),
+);
+
+static BOOT_STACK: cell::RawCell<memory::Stack> = cell::RawCell::new(memory::Stack::new());
+
+/// Called by boot.S on the boot stack.
+#[no_mangle]
+extern "C" fn kernel_main(start_info: usize) -> ! {
+    console::init();
+    // SAFETY: boot.S passes on what it found in EBX; no memory was reused yet.
+    let info = unsafe { startinfo::StartInfo::read(start_info) };
+    let guards = [BOOT_STACK.get() as usize].into_iter();
+    memory::init(&info, guards.chain(thread::guards()).chain(trap::guards()));
+    trap::init();
+    time::init();
+    if let Some(complaint) = files::init(info.initrd) {
+        println!("{complaint}");
+    }
+    let line = serial::init();
+    if line.is_none() {
+        println!("no virtio-serial device: no shell");
+    }
+    if let Err(page) = memory::check_protection() {
+        panic!("the page at {page:#x} has wrong rights");
+    }
+    time::start_tick();
+    trap::enable(line);
+    println!(
+        "booted in {} ms, {} symbols",
+        time::now_ns() / 1_000_000,
+        symbols::count()
+    );
+    shell::start();
+    app::run()
+}
+
+/// Never called: panics abort. The precompiled libraries refer to both.
+#[no_mangle]
+extern "C" fn rust_eh_personality() {}
+
+/// See above.
+#[no_mangle]
+extern "C" fn _Unwind_Resume() {}

@@ -1,0 +1,329 @@
+//! The shell's port: the first virtio-serial device, its port called "ushell", served by interrupts.
+
+use alloc::boxed::Box;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use ubpf_virtio_serial::{receive_queue, transmit_queue, PortId, FEATURE_MULTIPORT, RECEIVE_BYTES};
+use ubpf_virtio_serial::{Driver, Input, Queues, CONTROL_RECEIVE_QUEUE, CONTROL_TRANSMIT_QUEUE};
+use virtio_drivers::queue::VirtQueue;
+use virtio_drivers::transport::pci::bus::{Command, ConfigurationAccess, DeviceFunction, PciRoot};
+use virtio_drivers::transport::pci::{virtio_device_type, PciTransport};
+use virtio_drivers::transport::{DeviceStatus, DeviceType, Transport};
+use virtio_drivers::{BufferDirection, Hal, PhysAddr};
+use x86_64::instructions::{interrupts, port::Port};
+
+use crate::cell::IrqCell;
+use crate::memory;
+
+const PORTS: usize = 8;
+const BUFFER: usize = 16 << 10;
+const QUEUE: usize = 16;
+const FEATURE_VERSION_1: u64 = 1 << 32;
+const CONFIG_MAX_PORTS: usize = 4;
+const CONFIG_INTERRUPT_LINE: u8 = 0x3c;
+
+static SERIAL: IrqCell<Option<Serial>> = IrqCell::new(None);
+/// Becomes true when something may have happened on the port; whoever waits for it sets it back.
+pub static EVENT: AtomicBool = AtomicBool::new(false);
+
+struct Serial {
+    device: Device,
+    driver: Box<Driver<PORTS, BUFFER>>,
+}
+
+/// Finds and starts the device; returns its interrupt line. `None`: there is no such device.
+pub fn init() -> Option<u8> {
+    let mut root = PciRoot::new(ConfigPorts);
+    let is_console = |info: &_| virtio_device_type(info) == Some(DeviceType::Console);
+    let (function, _) = root.enumerate_bus(0).find(|(_, info)| is_console(info))?;
+    root.set_command(function, Command::MEMORY_SPACE | Command::BUS_MASTER);
+    let transport = PciTransport::new::<Identity, _>(&mut root, function).ok()?;
+    let device = Device::start(transport)?;
+    let mut serial = Serial {
+        device,
+        driver: Box::new(Driver::new("ushell")),
+    };
+    serial.poll();
+    SERIAL.with(|slot| *slot = Some(serial));
+    Some(ConfigPorts.read_word(function, CONFIG_INTERRUPT_LINE) as u8)
+}
+
+/// The next thing that happened on the port.
+pub fn read(into: &mut [u8]) -> Input {
+    with(|serial| {
+        let input = serial.driver.read(into);
+        serial.poll();
+        input
+    })
+    .unwrap_or(Input::Nothing)
+}
+
+/// Queues bytes for the host and says how many were taken.
+pub fn write(bytes: &[u8]) -> usize {
+    with(|serial| {
+        let count = serial.driver.write(bytes);
+        serial.poll();
+        count
+    })
+    .unwrap_or(bytes.len())
+}
+
+/// How many bytes [`write`] takes now.
+pub fn room() -> usize {
+    with(|serial| serial.driver.room()).unwrap_or(0)
+}
+
+/// Called by the interrupt of the device's line.
+pub fn interrupt() {
+    with(|serial| {
+        serial.device.transport.ack_interrupt();
+        serial.poll();
+    });
+    EVENT.store(true, Ordering::Release);
+}
+
+/// Sends a line while the image dies, if the port is in a state to do so.
+pub fn last_words(words: &[u8]) {
+    SERIAL.try_with(|slot| {
+        if let Some(serial) = slot {
+            for part in [b"\r\n", words, b"\r\n"] {
+                serial.driver.write(part);
+            }
+            serial.poll();
+        }
+    });
+}
+
+fn with<R>(job: impl FnOnce(&mut Serial) -> R) -> Option<R> {
+    SERIAL.with(|slot| slot.as_mut().map(job))
+}
+
+impl Serial {
+    fn poll(&mut self) {
+        self.driver.poll(&mut self.device);
+    }
+}
+
+/// The device's queues with their buffers.
+struct Device {
+    transport: PciTransport,
+    receive: [Option<Queue>; PORTS + 1],
+    transmit: [Option<Queue>; PORTS + 1],
+}
+
+impl Device {
+    fn start(mut transport: PciTransport) -> Option<Self> {
+        let begun = DeviceStatus::ACKNOWLEDGE | DeviceStatus::DRIVER;
+        transport.set_status(DeviceStatus::empty());
+        transport.set_status(begun);
+        let wanted = FEATURE_MULTIPORT | FEATURE_VERSION_1;
+        if transport.read_device_features() & wanted != wanted {
+            transport.set_status(DeviceStatus::FAILED);
+            return None;
+        }
+        transport.write_driver_features(wanted);
+        transport.set_status(begun | DeviceStatus::FEATURES_OK);
+        let ports = transport
+            .read_config_space::<u32>(CONFIG_MAX_PORTS)
+            .ok()?
+            .min(PORTS as u32) as u8;
+        let mut device = Self {
+            transport,
+            receive: [const { None }; PORTS + 1],
+            transmit: [const { None }; PORTS + 1],
+        };
+        let control = (CONTROL_RECEIVE_QUEUE, CONTROL_TRANSMIT_QUEUE);
+        let queues =
+            (0..ports).map(|port| (receive_queue(PortId(port)), transmit_queue(PortId(port))));
+        for (receive, transmit) in queues.chain([control]) {
+            device.receive[slot(receive)] = Some(Queue::new(&mut device.transport, receive)?);
+            device.transmit[slot(transmit)] = Some(Queue::new(&mut device.transport, transmit)?);
+        }
+        device
+            .transport
+            .set_status(begun | DeviceStatus::FEATURES_OK | DeviceStatus::DRIVER_OK);
+        for queue in device.receive.iter_mut().flatten() {
+            queue.offer_all(&mut device.transport);
+        }
+        Some(device)
+    }
+}
+
+/// Place of a queue among those of its direction.
+fn slot(queue: u16) -> usize {
+    usize::from(queue / 2)
+}
+
+impl Queues for Device {
+    fn receive(&mut self, queue: u16, into: &mut [u8]) -> Option<usize> {
+        self.receive
+            .get_mut(slot(queue))?
+            .as_mut()?
+            .receive(into, &mut self.transport)
+    }
+
+    fn transmit(&mut self, queue: u16, bytes: &[u8]) -> bool {
+        let queue = self.transmit.get_mut(slot(queue)).and_then(Option::as_mut);
+        queue.is_some_and(|queue| queue.transmit(bytes, &mut self.transport))
+    }
+}
+
+/// A queue that owns its buffers. `buffer_of` maps the queue's tokens to buffers.
+struct Queue {
+    index: u16,
+    queue: VirtQueue<Identity, QUEUE>,
+    buffers: Box<[[u8; RECEIVE_BYTES]]>,
+    lengths: [usize; QUEUE],
+    buffer_of: [usize; QUEUE],
+    /// One bit per buffer that the device does not have.
+    free: u16,
+}
+
+impl Queue {
+    fn new(transport: &mut PciTransport, index: u16) -> Option<Self> {
+        let queue = VirtQueue::new(transport, index, false, false).ok()?;
+        let buffers = alloc::vec![[0; RECEIVE_BYTES]; QUEUE].into_boxed_slice();
+        Some(Self {
+            index,
+            queue,
+            buffers,
+            lengths: [0; QUEUE],
+            buffer_of: [0; QUEUE],
+            free: u16::MAX,
+        })
+    }
+
+    fn offer_all(&mut self, transport: &mut PciTransport) {
+        for buffer in 0..QUEUE {
+            self.offer(buffer);
+        }
+        self.notify(transport);
+    }
+
+    /// Gives the buffer to the device to be filled.
+    fn offer(&mut self, buffer: usize) {
+        // SAFETY: the buffer lives as long as the queue and is not touched until the device returns it.
+        if let Ok(token) = unsafe { self.queue.add(&[], &mut [&mut self.buffers[buffer]]) } {
+            self.given(buffer, token);
+        }
+    }
+
+    fn given(&mut self, buffer: usize, token: u16) {
+        self.free &= !(1 << buffer);
+        self.buffer_of[usize::from(token)] = buffer;
+    }
+
+    /// The buffer the device returned next, with its token; `None` also when the device names one it cannot have.
+    fn returned(&mut self) -> Option<(usize, u16)> {
+        let token = self.queue.peek_used()?;
+        let buffer = *self.buffer_of.get(usize::from(token))?;
+        (self.free & 1 << buffer == 0).then_some((buffer, token))
+    }
+
+    fn receive(&mut self, into: &mut [u8], transport: &mut PciTransport) -> Option<usize> {
+        let (buffer, token) = self.returned()?;
+        // SAFETY: the same buffer was given under this token.
+        let claimed = unsafe {
+            self.queue
+                .pop_used(token, &[], &mut [&mut self.buffers[buffer]])
+        }
+        .ok()? as usize;
+        self.free |= 1 << buffer;
+        let count = claimed.min(into.len()).min(RECEIVE_BYTES);
+        into[..count].copy_from_slice(&self.buffers[buffer][..count]);
+        self.offer(buffer);
+        self.notify(transport);
+        Some(claimed)
+    }
+
+    fn transmit(&mut self, bytes: &[u8], transport: &mut PciTransport) -> bool {
+        while let Some((buffer, token)) = self.returned() {
+            let sent = &self.buffers[buffer][..self.lengths[buffer]];
+            // SAFETY: the same bytes were given under this token.
+            if unsafe { self.queue.pop_used(token, &[sent], &mut []) }.is_err() {
+                break;
+            }
+            self.free |= 1 << buffer;
+        }
+        let buffer = self.free.trailing_zeros() as usize;
+        if buffer >= QUEUE || bytes.is_empty() || bytes.len() > RECEIVE_BYTES {
+            return bytes.is_empty();
+        }
+        self.lengths[buffer] = bytes.len();
+        self.buffers[buffer][..bytes.len()].copy_from_slice(bytes);
+        // SAFETY: as in `offer`.
+        let Ok(token) = (unsafe {
+            self.queue
+                .add(&[&self.buffers[buffer][..bytes.len()]], &mut [])
+        }) else {
+            return false;
+        };
+        self.given(buffer, token);
+        self.notify(transport);
+        true
+    }
+
+    fn notify(&mut self, transport: &mut PciTransport) {
+        if self.queue.should_notify() {
+            transport.notify(self.index);
+        }
+    }
+}
+
+/// Memory is mapped one to one and devices see all of it.
+struct Identity;
+
+// SAFETY: the pages come zeroed and page-aligned from the heap; addresses are the same for the device and for us.
+unsafe impl Hal for Identity {
+    fn dma_alloc(pages: usize, _: BufferDirection) -> (PhysAddr, NonNull<u8>) {
+        let memory = memory::dma_pages(pages).expect("no memory for a device queue");
+        (memory.as_ptr() as PhysAddr, memory)
+    }
+
+    unsafe fn dma_dealloc(_: PhysAddr, _: NonNull<u8>, _: usize) -> i32 {
+        0 // queues are never given up
+    }
+
+    unsafe fn mmio_phys_to_virt(paddr: PhysAddr, _: usize) -> NonNull<u8> {
+        NonNull::new(paddr as *mut u8).expect("a device at address 0")
+    }
+
+    unsafe fn share(buffer: NonNull<[u8]>, _: BufferDirection) -> PhysAddr {
+        buffer.as_ptr().cast::<u8>() as PhysAddr
+    }
+
+    unsafe fn unshare(_: PhysAddr, _: NonNull<[u8]>, _: BufferDirection) {}
+}
+
+/// PCI configuration through the ports 0xcf8 and 0xcfc.
+struct ConfigPorts;
+
+impl ConfigPorts {
+    fn at<R>(function: DeviceFunction, register: u8, access: impl FnOnce(Port<u32>) -> R) -> R {
+        let place = u32::from(function.bus) << 16
+            | u32::from(function.device) << 11
+            | u32::from(function.function) << 8;
+        interrupts::without_interrupts(|| {
+            // SAFETY: selects a configuration register; interrupts are off until it was accessed.
+            unsafe { Port::<u32>::new(0xcf8).write(1 << 31 | place | u32::from(register & 0xfc)) };
+            access(Port::new(0xcfc))
+        })
+    }
+}
+
+impl ConfigurationAccess for ConfigPorts {
+    fn read_word(&self, function: DeviceFunction, register: u8) -> u32 {
+        // SAFETY: reading configuration has no effects.
+        Self::at(function, register, |mut port| unsafe { port.read() })
+    }
+
+    fn write_word(&mut self, function: DeviceFunction, register: u8, data: u32) {
+        // SAFETY: the PCI code writes command registers, and address registers back to what they were.
+        Self::at(function, register, |mut port| unsafe { port.write(data) });
+    }
+
+    unsafe fn unsafe_clone(&self) -> Self {
+        Self
+    }
+}

@@ -1,0 +1,153 @@
+//! Cooperative threads: each runs until it sleeps or waits; interrupts never switch threads.
+
+use core::arch::naked_asm;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use x86_64::instructions::interrupts;
+
+use crate::cell::{IrqCell, RawCell};
+use crate::memory::Stack;
+use crate::time;
+
+const THREADS: usize = 6;
+/// Bytes that a new thread's stack holds: six registers and the address to begin at.
+const FIRST_FRAME: usize = 8 * 8;
+
+static STACKS: RawCell<[Stack; THREADS]> = RawCell::new([const { Stack::new() }; THREADS]);
+static SCHEDULER: IrqCell<Scheduler> = IrqCell::new(Scheduler {
+    threads: [Thread::FREE; THREADS + 1],
+    current: 0,
+});
+
+struct Scheduler {
+    /// The boot stack's thread comes first.
+    threads: [Thread; THREADS + 1],
+    current: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Thread {
+    used: bool,
+    stack: usize,
+    wake_at: u64,
+    event: Option<&'static AtomicBool>,
+}
+
+impl Thread {
+    const FREE: Self = Self {
+        used: false,
+        stack: 0,
+        wake_at: 0,
+        event: None,
+    };
+
+    fn can_run(&self, now: u64) -> bool {
+        self.used
+            && (self.wake_at <= now
+                || self
+                    .event
+                    .is_some_and(|event| event.load(Ordering::Acquire)))
+    }
+}
+
+/// The guard pages of the threads' stacks.
+pub fn guards() -> impl Iterator<Item = usize> {
+    (0..THREADS).map(|number| STACKS.get() as usize + number * size_of::<Stack>())
+}
+
+/// Starts a thread; false when there is no place for one more.
+pub fn spawn(entry: extern "C" fn() -> !) -> bool {
+    SCHEDULER.with(|scheduler| {
+        scheduler.threads[0].used = true;
+        let Some(number) = scheduler.threads.iter().position(|thread| !thread.used) else {
+            return false;
+        };
+        let top = STACKS.get() as usize + number * size_of::<Stack>();
+        let first = top - FIRST_FRAME;
+        // SAFETY: the stack belongs to the new thread, which does not run yet. On entry RSP is 8 below a multiple
+        // of 16, as after a call; the word there is a return address of 0, which ends the stack reports.
+        unsafe { ((first + 6 * 8) as *mut usize).write(entry as usize) };
+        scheduler.threads[number] = Thread {
+            used: true,
+            stack: first,
+            wake_at: 0,
+            event: None,
+        };
+        true
+    })
+}
+
+/// Lets other threads run for so long, or until `event` becomes true.
+pub fn wait(event: Option<&'static AtomicBool>, ms: u64) {
+    let wake_at = time::now_ns().saturating_add(ms.saturating_mul(1_000_000));
+    SCHEDULER.with(|scheduler| {
+        let current = &mut scheduler.threads[scheduler.current];
+        current.wake_at = wake_at;
+        current.event = event;
+    });
+    run_next();
+}
+
+/// Lets other threads run for so long.
+pub fn sleep_ms(ms: u64) {
+    wait(None, ms);
+}
+
+fn run_next() {
+    interrupts::disable();
+    let (from, to) = loop {
+        if let Some(switch) = SCHEDULER.with(Scheduler::choose) {
+            break switch;
+        }
+        interrupts::enable_and_hlt();
+        interrupts::disable();
+    };
+    // SAFETY: `to` was saved by this function or made by `spawn`; `from` is this thread's place for it. Interrupts
+    // are off until the other stack is in place.
+    unsafe { switch_stack(from, to) };
+    interrupts::enable();
+}
+
+impl Scheduler {
+    /// The next thread in turn that can run: where to save this one's stack, and the other's stack.
+    fn choose(&mut self) -> Option<(*mut usize, usize)> {
+        let now = time::now_ns();
+        let count = self.threads.len();
+        let next = (1..=count)
+            .map(|step| (self.current + step) % count)
+            .find(|next| self.threads[*next].can_run(now))?;
+        let from = &raw mut self.threads[self.current].stack;
+        if next == self.current {
+            return Some((from, 0));
+        }
+        self.current = next;
+        Some((from, self.threads[next].stack))
+    }
+}
+
+/// Saves the registers a call keeps and the stack pointer, and goes on with another thread; 0 = with this one.
+///
+/// # Safety
+/// `to` must be a stack pointer saved here or made by `spawn`.
+#[unsafe(naked)]
+unsafe extern "C" fn switch_stack(from: *mut usize, to: usize) {
+    naked_asm!(
+        "test rsi, rsi",
+        "jz 2f",
+        "push rbp",
+        "push rbx",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
+        "mov [rdi], rsp",
+        "mov rsp, rsi",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbx",
+        "pop rbp",
+        "2: ret",
+    )
+}

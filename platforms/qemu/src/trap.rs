@@ -1,0 +1,197 @@
+//! Descriptor tables, interrupts by the two PICs, exceptions.
+//!
+//! Every vector has a stack of its own class, because precompiled code uses the red zone: 0 double faults, 1 faults,
+//! 2 breakpoints, 3 interrupts, 4 NMI. Handlers run with interrupts off; none may fault in its own class.
+
+use core::ptr::{addr_of, addr_of_mut};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use x86_64::instructions::port::Port;
+use x86_64::instructions::segmentation::{Segment, CS, SS};
+use x86_64::instructions::tables::load_tss;
+use x86_64::registers::control::Cr2;
+use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable};
+use x86_64::structures::idt::InterruptDescriptorTable;
+use x86_64::structures::tss::TaskStateSegment;
+use x86_64::VirtAddr;
+
+use crate::cell::RawCell;
+use crate::{fault, memory::Stack, serial, time};
+
+const FIRST_IRQ: u64 = 32;
+const STACKS: usize = 5;
+
+/// Registers at an interrupt, as trap.S pushes them.
+#[repr(C)]
+#[derive(Debug, Default)]
+#[allow(missing_docs)]
+pub struct Frame {
+    pub r15: u64,
+    pub r14: u64,
+    pub r13: u64,
+    pub r12: u64,
+    pub r11: u64,
+    pub r10: u64,
+    pub r9: u64,
+    pub r8: u64,
+    pub rbp: u64,
+    pub rdi: u64,
+    pub rsi: u64,
+    pub rdx: u64,
+    pub rcx: u64,
+    pub rbx: u64,
+    pub rax: u64,
+    pub vector: u64,
+    pub error: u64,
+    pub rip: u64,
+    pub cs: u64,
+    pub rflags: u64,
+    pub rsp: u64,
+    pub ss: u64,
+}
+
+extern "C" {
+    static trap_stubs: u8;
+    static probe_begin: u8;
+    static probe_fault: u8;
+    fn probe_copy(to: *mut u8, from: *const u8, len: usize) -> usize;
+}
+
+static TRAP_STACKS: RawCell<[Stack; STACKS]> = RawCell::new([const { Stack::new() }; STACKS]);
+static TSS: RawCell<TaskStateSegment> = RawCell::new(TaskStateSegment::new());
+static GDT: RawCell<GlobalDescriptorTable> = RawCell::new(GlobalDescriptorTable::new());
+static IDT: RawCell<InterruptDescriptorTable> = RawCell::new(InterruptDescriptorTable::new());
+static IN_INTERRUPT: AtomicBool = AtomicBool::new(false);
+/// The interrupt line of the serial device.
+static SERIAL_LINE: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+/// The guard pages of the handlers' stacks.
+pub fn guards() -> impl Iterator<Item = usize> {
+    (0..STACKS).map(|number| TRAP_STACKS.get() as usize + number * size_of::<Stack>())
+}
+
+/// Whether an interrupt handler runs.
+pub fn in_interrupt() -> bool {
+    IN_INTERRUPT.load(Ordering::Relaxed)
+}
+
+/// Loads the tables; interrupts stay off.
+pub fn init() {
+    // SAFETY: called once before any interrupt is possible; the tables are statics and nobody else refers to them.
+    unsafe {
+        let tss = &mut *TSS.get();
+        for (number, guard) in guards().enumerate() {
+            tss.interrupt_stack_table[number] = VirtAddr::new((guard + size_of::<Stack>()) as u64);
+        }
+        let gdt = &mut *GDT.get();
+        let code = gdt.append(Descriptor::kernel_code_segment());
+        let data = gdt.append(Descriptor::kernel_data_segment());
+        let task = gdt.append(Descriptor::tss_segment(&*TSS.get()));
+        gdt.load_unsafe();
+        CS::set_reg(code);
+        SS::set_reg(data);
+        load_tss(task);
+        fill_idt(&mut *IDT.get());
+        (*IDT.get()).load_unsafe();
+    }
+    remap_pics();
+}
+
+fn fill_idt(idt: &mut InterruptDescriptorTable) {
+    let stub = |vector: usize| VirtAddr::new((addr_of!(trap_stubs) as usize + 16 * vector) as u64);
+    macro_rules! exceptions {
+        ($($field:ident $vector:literal $stack:literal),*) => {
+            $(
+                // SAFETY: the stub of this vector saves and restores all registers; stack index below STACKS.
+                unsafe { idt.$field.set_handler_addr(stub($vector)).set_stack_index($stack) };
+            )*
+        };
+    }
+    exceptions!(
+        divide_error 0 1, debug 1 2, non_maskable_interrupt 2 4, breakpoint 3 2, overflow 4 1,
+        bound_range_exceeded 5 1, invalid_opcode 6 1, device_not_available 7 1, double_fault 8 0, invalid_tss 10 1,
+        segment_not_present 11 1, stack_segment_fault 12 1, general_protection_fault 13 1, page_fault 14 1,
+        x87_floating_point 16 1, alignment_check 17 1, machine_check 18 0, simd_floating_point 19 1
+    );
+    for vector in 32..48u8 {
+        // SAFETY: as above.
+        unsafe {
+            idt[vector]
+                .set_handler_addr(stub(usize::from(vector)))
+                .set_stack_index(3)
+        };
+    }
+}
+
+/// Lets the interrupts of the timer and of the serial device's line through.
+pub fn enable(serial_line: Option<u8>) {
+    let mut mask = !0b101u16; // timer and the second PIC
+    if let Some(line) = serial_line.filter(|line| *line < 16) {
+        SERIAL_LINE.store(usize::from(line), Ordering::Relaxed);
+        mask &= !(1 << line);
+    }
+    // SAFETY: unmasks lines that have handlers.
+    unsafe {
+        Port::<u8>::new(0x21).write(mask as u8);
+        Port::<u8>::new(0xa1).write((mask >> 8) as u8);
+    }
+    x86_64::instructions::interrupts::enable();
+}
+
+fn remap_pics() {
+    let writes = [
+        (0x20, 0x11),
+        (0xa0, 0x11), // begin
+        (0x21, 32),
+        (0xa1, 40), // first vectors
+        (0x21, 4),
+        (0xa1, 2), // how they are wired
+        (0x21, 1),
+        (0xa1, 1), // 8086 mode
+        (0x21, 0xff),
+        (0xa1, 0xff), // all masked
+    ];
+    for (port, value) in writes {
+        // SAFETY: the PICs belong to us; all lines end up masked.
+        unsafe { Port::<u8>::new(port).write(value) };
+    }
+}
+
+/// Called by trap.S for every vector.
+#[no_mangle]
+extern "C" fn trap(frame: &mut Frame) {
+    if frame.vector >= FIRST_IRQ {
+        IN_INTERRUPT.store(true, Ordering::Relaxed);
+        interrupt(frame.vector - FIRST_IRQ);
+        IN_INTERRUPT.store(false, Ordering::Relaxed);
+        return;
+    }
+    let probing = addr_of!(probe_begin) as u64..addr_of!(probe_fault) as u64;
+    if probing.contains(&frame.rip) && matches!(frame.vector, 13 | 14) {
+        frame.rip = probing.end;
+        return;
+    }
+    fault::report(frame, Cr2::read_raw());
+}
+
+fn interrupt(line: u64) {
+    if line == 0 {
+        time::TICKS.fetch_add(1, Ordering::Relaxed);
+    } else if line as usize == SERIAL_LINE.load(Ordering::Relaxed) {
+        serial::interrupt();
+    }
+    // SAFETY: tells the PICs that the interrupt is served.
+    unsafe {
+        if line >= 8 {
+            Port::<u8>::new(0xa0).write(0x20);
+        }
+        Port::<u8>::new(0x20).write(0x20);
+    }
+}
+
+/// Copies from memory that may not be mapped; returns how many leading bytes were readable.
+pub fn probe_read(address: usize, into: &mut [u8]) -> usize {
+    // SAFETY: writes to `into` only; a fault while reading is caught in `trap`.
+    let left = unsafe { probe_copy(addr_of_mut!(*into).cast(), address as *const u8, into.len()) };
+    into.len() - left
+}
