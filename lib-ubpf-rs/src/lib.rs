@@ -14,6 +14,7 @@ pub mod isa;
 pub mod maps;
 pub mod platform;
 pub mod program;
+pub mod runtime;
 pub mod tracer;
 pub mod verifier;
 pub mod vm;

@@ -53,7 +53,7 @@ const MAX_NUMBER: u32 = 1023;
 const NONE: u16 = u16::MAX;
 
 /// All helpers that programs of this image may call: by name, and by number in each ABI.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Registry {
     helpers: Vec<Helper>,
     /// Index into `helpers` by number, one table per ABI.

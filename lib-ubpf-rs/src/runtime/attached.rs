@@ -1,0 +1,46 @@
+//! A loaded program as the tracer runs it.
+
+use super::{host::Services, programs::Loaded};
+use crate::{
+    tracer::{Failed, Hook, HookProgram},
+    vm::{Memory, Run},
+};
+
+/// Bytes of stack that a run needs.
+pub const STACK_BYTES: usize = crate::vm::STACK_BYTES;
+
+pub(super) struct Attached {
+    pub(super) loaded: Loaded,
+    pub(super) services: &'static Services,
+}
+
+impl HookProgram for Attached {
+    fn run(&self, mut hook: Hook<'_>) -> Result<(), Failed> {
+        let budget = hook.budget;
+        let (context, stack, failures) = hook.split();
+        let len = context.len() as u64;
+        let memory = with_arena(Memory::new(context, stack), self.services);
+        let mut run = Run {
+            args: [memory.argument().base, len],
+            memory,
+            budget,
+            helpers: self.loaded.helpers,
+            host: self.services,
+        };
+        match self.loaded.code.run(&mut run) {
+            Ok(_) => Ok(()),
+            Err(stop) => {
+                let (memory, name) = (run.memory, &self.loaded.name);
+                Err(failures.report(format_args!("{stop}\n{memory}\nin program {name}")))
+            }
+        }
+    }
+}
+
+/// Adds the shared memory of the engine to a run's regions.
+pub(super) fn with_arena<'a>(memory: Memory<'a>, services: &Services) -> Memory<'a> {
+    let (base, len) = services.arena;
+    // SAFETY: the arena was leaked when the engine started, so it is valid for ever; only programs and the application's
+    // atomics touch it.
+    unsafe { memory.with_arena(base, len) }
+}

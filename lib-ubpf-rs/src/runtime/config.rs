@@ -1,0 +1,66 @@
+//! Sizes and limits of one engine instance, with defaults for a small unikernel.
+
+use crate::{program::Abi, verifier::Policy};
+
+/// Sizes and limits, fixed when the engine starts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// Budget of a program run by `exec`, in instructions.
+    pub exec_budget: u64,
+    /// Budget of a program run by a probe, in instructions.
+    pub hook_budget: u64,
+    /// Budget of a program run by a probe in an interrupt, in instructions.
+    pub irq_budget: u64,
+    /// Entries of the two-key map.
+    pub map_entries: usize,
+    /// Bytes of the output ring (`notify`, `puts` and errors wait there for the console).
+    pub ring_bytes: usize,
+    /// Stacks for programs run by probes: how many probes can run at the same time.
+    pub hook_areas: usize,
+    /// Bytes of memory that programs may share and write (reached through helpers of the application).
+    pub arena_bytes: usize,
+    /// Largest program or symbol file read, in bytes.
+    pub file_limit: usize,
+    /// How much must be proved of a program that is loaded without naming a policy.
+    pub policy: Policy,
+    /// Numbering of helpers for flat programs loaded without naming one.
+    pub flat_abi: Abi,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            exec_budget: 1_000_000,
+            hook_budget: 65_536,
+            irq_budget: 8_192,
+            map_entries: 1024,
+            ring_bytes: 16 * 1024,
+            hook_areas: 8,
+            arena_bytes: 4096,
+            file_limit: 1024 * 1024,
+            policy: Policy::Guarded,
+            flat_abi: Abi::Classic,
+        }
+    }
+}
+
+/// Which engine runs a program.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Engine {
+    /// The fastest that the platform allows.
+    #[default]
+    Auto,
+    /// The interpreter.
+    Interpreter,
+}
+
+/// How a program is loaded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LoadOptions {
+    /// Numbering of helpers; `None` = the default for the kind of file.
+    pub abi: Option<Abi>,
+    /// How much must be proved; `None` = the engine's default.
+    pub policy: Option<Policy>,
+    /// Which engine runs it.
+    pub engine: Engine,
+}

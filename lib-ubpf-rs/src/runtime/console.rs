@@ -1,0 +1,58 @@
+//! Writes what hooks queued to the console, in order.
+
+use super::Runtime;
+use crate::tracer::{Record, RecordKind};
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+/// One console line; text that finds no memory is cut.
+struct Line(Vec<u8>);
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        self.push(text.as_bytes());
+        Ok(())
+    }
+}
+
+impl Line {
+    fn push(&mut self, bytes: &[u8]) {
+        if self.0.try_reserve(bytes.len()).is_ok() {
+            self.0.extend_from_slice(bytes);
+        }
+    }
+}
+
+impl Runtime {
+    /// Writes everything that hooks and programs have queued to the console. Platforms that own the console call it before
+    /// every write, others now and then. Returns the number of messages.
+    pub fn drain_console(&self) -> usize {
+        let mut line = Line(Vec::new());
+        let written = self.services.ring.drain(&mut |record| {
+            line.0.clear();
+            self.format(record, &mut line);
+            self.services.platform.console.write(&line.0);
+        });
+        written.unwrap_or(0)
+    }
+
+    fn format(&self, record: &Record, line: &mut Line) {
+        match record.kind {
+            RecordKind::Notify { key } => {
+                let image = self.services.image.read();
+                let _ = match image.symbols.containing(key) {
+                    Some((symbol, _)) => write!(line, "Notify: {}", symbol.name),
+                    None => write!(line, "Notify: {key:#x}"),
+                };
+            }
+            RecordKind::Text => line.push(record.text()),
+            RecordKind::Error => {
+                line.push(b"uBPF error: ");
+                line.push(record.text());
+            }
+        }
+        if line.0.last() != Some(&b'\n') {
+            line.push(b"\n");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What can go wrong between a person's command and a running program.
+
+use super::SymbolError;
+use crate::{
+    platform::FileError,
+    program::LoadError,
+    tracer::{AttachError, DetachError},
+    verifier::VerifyError,
+    vm::Stop,
+};
+use alloc::string::String;
+
+/// Why the engine refused. The wording is for the person at the shell.
+#[derive(Clone, Debug, thiserror_no_std::Error)]
+pub enum Error {
+    /// The engine was started before.
+    #[error("the engine is already running in this image")]
+    AlreadyRunning,
+    /// No memory; nothing was changed.
+    #[error("out of memory")]
+    NoMemory,
+    /// The bytes are no program.
+    #[error("{0}")]
+    Load(LoadError),
+    /// The program is refused.
+    #[error("{0}")]
+    Verify(VerifyError),
+    /// A file could not be read, written or removed.
+    #[error("{path}: {error}")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        error: FileError,
+    },
+    /// The id names no loaded program (any more).
+    #[error("no program with id {id:#x}: it was unloaded or never loaded")]
+    StaleProgram {
+        /// The id as a number.
+        id: u32,
+    },
+    /// The program stopped before its end.
+    #[error("{}", .0.stop)]
+    Stopped(Stopped),
+    /// No such function.
+    #[error("no function {name} in this image")]
+    UnknownFunction {
+        /// The name asked for.
+        name: String,
+    },
+    /// The function was compiled without an entry stub.
+    #[error("function {name} has no entry stub: compile it with -fpatchable-function-entry=5 (or see docs)")]
+    NoStub {
+        /// The name asked for.
+        name: String,
+    },
+    /// Several functions have the name.
+    #[error("{count} functions are called {name}: name one by address, for instance {example:#x}")]
+    Ambiguous {
+        /// The name asked for.
+        name: String,
+        /// How many there are.
+        count: usize,
+        /// The address of one of them.
+        example: u64,
+    },
+    /// The tracer refused to attach.
+    #[error("{0}")]
+    Attach(AttachError),
+    /// The program is not attached there.
+    #[error("{program} is not attached to {function}")]
+    NotAttached {
+        /// The function.
+        function: String,
+        /// The program.
+        program: String,
+    },
+    /// The map is full or was being changed by somebody else for too long.
+    #[error("the map took no entry: it is full ({capacity} entries)")]
+    MapFull {
+        /// Its capacity.
+        capacity: usize,
+    },
+    /// A call could not be taken out of the text.
+    #[error("{0}")]
+    Detach(DetachError),
+    /// A symbol file was refused.
+    #[error("{path}: {error}")]
+    Symbols {
+        /// The file.
+        path: String,
+        /// Why.
+        error: SymbolError,
+    },
+    /// A helper cannot be registered.
+    #[error("helper {name} (number {number}) cannot be registered: name or number is taken")]
+    HelperTaken {
+        /// Its name.
+        name: String,
+        /// Its number.
+        number: u32,
+    },
+}
+
+/// How a run ended before its end.
+#[derive(Clone, Debug)]
+pub struct Stopped {
+    /// Where and why.
+    pub stop: Stop,
+    /// Budget left.
+    pub budget_left: u64,
+    /// The memory it had, as text: `mem 0x…/len stack 0x…/len`.
+    pub regions: String,
+}

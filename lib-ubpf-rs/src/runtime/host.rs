@@ -1,0 +1,46 @@
+//! What helpers ask of the engine. Everything here is on the path from a hook: no allocation, no lock.
+
+use super::{image::Image, snapshot::Snapshot};
+use crate::{helpers::Host, maps::TwoKeyMap, platform::Platform, tracer::Ring};
+
+/// The services behind the helpers of all ABIs.
+pub(super) struct Services {
+    pub(super) platform: Platform,
+    pub(super) map: TwoKeyMap,
+    pub(super) image: Snapshot<Image>,
+    pub(super) ring: &'static Ring,
+    /// Memory that programs may share: address and length.
+    pub(super) arena: (u64, u64),
+}
+
+impl Host for Services {
+    fn map2_get(&self, key1: u64, key2: u64) -> Option<u64> {
+        self.map.get(key1, key2)
+    }
+    fn map2_put(&self, key1: u64, key2: u64, value: u64) -> bool {
+        self.map.put(key1, key2, value).is_ok()
+    }
+    fn map2_del(&self, key1: u64, key2: u64) -> bool {
+        self.map.del(key1, key2)
+    }
+    fn symbol_address(&self, name: &[u8]) -> Option<u64> {
+        self.image.read().symbols.address(name)
+    }
+    fn trace_address(&self, name: &[u8]) -> Option<u64> {
+        let image = self.image.read();
+        let site = image.sites_of(name).next();
+        site.map(|(_, site)| site.key())
+    }
+    fn notify(&self, address: u64) {
+        self.ring.push_notify(self.now_ns(), address);
+    }
+    fn puts(&self, text: &[u8]) {
+        self.ring.push_text(self.now_ns(), text);
+    }
+    fn probe_read(&self, address: u64, dst: &mut [u8]) -> usize {
+        self.platform.probe_read.read(address, dst)
+    }
+    fn now_ns(&self) -> u64 {
+        self.platform.clock.now_ns()
+    }
+}

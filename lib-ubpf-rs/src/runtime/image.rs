@@ -1,0 +1,48 @@
+//! What is known of the running image: its symbols and its sites, and which site belongs to which function.
+
+use super::SymbolTable;
+use crate::tracer::Site;
+use alloc::{sync::Arc, vec::Vec};
+
+/// Farthest a stub lies behind the start of its function: behind `endbr64`, or with `-pg` behind the prologue that
+/// saves and sets the frame pointer.
+const STUB_REACH: u64 = 64;
+
+/// Symbols and sites; replaced as a whole.
+#[derive(Default)]
+pub(super) struct Image {
+    pub(super) symbols: Arc<SymbolTable>,
+    /// Ascending by address.
+    pub(super) sites: Vec<Site>,
+}
+
+impl Image {
+    /// The functions of this name that have a site, with their start.
+    pub(super) fn sites_of<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = (u64, Site)> + 'a {
+        let starts = self.symbols.addresses(name);
+        starts.filter_map(|start| Some((start, self.site_at(start)?)))
+    }
+
+    /// The site of the function that starts at `start`.
+    pub(super) fn site_at(&self, start: u64) -> Option<Site> {
+        let at = self.sites.partition_point(|s| s.addr < start);
+        let site = *self.sites.get(at)?;
+        if site.addr.wrapping_sub(start) >= STUB_REACH {
+            return None;
+        }
+        let own = self.symbols.containing(site.addr);
+        own.is_none_or(|(symbol, _)| symbol.address == start)
+            .then_some(site)
+    }
+
+    /// The site with this key.
+    pub(super) fn site_with_key(&self, key: u64) -> Option<Site> {
+        self.sites.iter().copied().find(|s| s.key() == key)
+    }
+
+    /// Name of the function that a site belongs to.
+    pub(super) fn function_of(&self, site: Site) -> Option<&str> {
+        let (symbol, distance) = self.symbols.containing(site.addr)?;
+        (distance < STUB_REACH).then_some(symbol.name)
+    }
+}

@@ -1,0 +1,329 @@
+//! One engine instance: it binds platform, maps, helpers, symbols, loaded programs and the tracer. The C
+//! interface and the shell stand on [`Runtime`] and know nothing below it.
+//!
+//! The control path (load, exec, attach, list …) may be called from any thread; its locks are short and never held
+//! over a call into the platform's files or console. What a hook needs is read without a lock.
+
+mod attached;
+mod config;
+mod console;
+mod error;
+mod host;
+mod image;
+mod programs;
+mod snapshot;
+mod status;
+mod symbols;
+mod trace;
+
+pub use attached::STACK_BYTES;
+pub use config::{Config, Engine, LoadOptions};
+pub use error::{Error, Stopped};
+pub use programs::ProgramId;
+pub use status::Status;
+pub use symbols::{Symbol, SymbolError, SymbolTable};
+pub use trace::{AttachLimits, FunctionReport};
+
+use crate::{
+    helpers::{HelperFn, Host, Registry},
+    platform::{DirEntry, Platform},
+    program::{Abi, HelperSignature, Program},
+    tracer::{InitError, Ring, TracerConfig, TRACER},
+    verifier::{self, VerifiedProgram},
+    vm::{Executable, Interpreter, Memory, Run, STACK_BYTES as VM_STACK},
+};
+use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
+use host::Services;
+use image::Image;
+use programs::{Loaded, Programs};
+use snapshot::Snapshot;
+use spin::{Mutex, Once};
+
+static RUNTIME: Once<Runtime> = Once::new();
+
+/// The engine of an image.
+pub struct Runtime {
+    config: Config,
+    services: &'static Services,
+    /// Replaced when a helper is registered; loaded programs keep the one they were verified with.
+    helpers: Mutex<&'static Registry>,
+    programs: Mutex<Programs>,
+    /// One writer of the image's symbols and sites at a time.
+    image_writer: Mutex<()>,
+}
+
+/// What `exec` gives.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ExecReport {
+    /// r0.
+    pub value: u64,
+    /// Budget left.
+    pub budget_left: u64,
+    /// Remarks of the verifier.
+    pub warnings: Vec<String>,
+}
+
+impl Runtime {
+    /// Starts the engine; once per image. What it needs is allocated now.
+    pub fn init(platform: Platform, config: Config) -> Result<&'static Runtime, Error> {
+        let map = crate::maps::TwoKeyMap::new(config.map_entries).ok_or(Error::NoMemory)?;
+        let ring = Ring::new(config.ring_bytes).ok_or(Error::NoMemory)?;
+        let helpers = Registry::with_builtins().map_err(|_| Error::NoMemory)?;
+        let arena = zeroed_words(config.arena_bytes.div_ceil(8))
+            .ok_or(Error::NoMemory)?
+            .leak();
+        let ring: &'static Ring = Box::leak(Box::new(ring));
+        let tracer = TracerConfig {
+            hook_areas: config.hook_areas,
+            budget: config.hook_budget,
+            budget_interrupt: config.irq_budget,
+            ..TracerConfig::default()
+        };
+        TRACER
+            .init(tracer, platform, ring)
+            .map_err(|error| match error {
+                InitError::Twice => Error::AlreadyRunning,
+                InitError::NoMemory { .. } => Error::NoMemory,
+            })?;
+        let services: &'static Services = Box::leak(Box::new(Services {
+            platform,
+            map,
+            image: Snapshot::new(Image::default()),
+            ring,
+            arena: (arena.as_mut_ptr() as u64, (arena.len() * 8) as u64),
+        }));
+        Ok(RUNTIME.call_once(|| Runtime {
+            config,
+            services,
+            helpers: Mutex::new(Box::leak(Box::new(helpers))),
+            programs: Mutex::new(Programs::default()),
+            image_writer: Mutex::new(()),
+        }))
+    }
+
+    /// The engine, if it was started.
+    pub fn get() -> Option<&'static Runtime> {
+        RUNTIME.get()
+    }
+
+    /// Sizes and limits.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The platform below.
+    pub fn platform(&self) -> &Platform {
+        &self.services.platform
+    }
+
+    /// Memory that programs may read and write: address and length in bytes. The application may share it with them
+    /// through a helper that gives its address; it must access it atomically.
+    pub fn arena(&self) -> (u64, u64) {
+        self.services.arena
+    }
+
+    /// Registers a helper of the application for programs loaded from now on.
+    pub fn register_helper(
+        &self,
+        name: &str,
+        number: u32,
+        signature: HelperSignature,
+        function: HelperFn,
+    ) -> Result<(), Error> {
+        let mut current = self.helpers.lock();
+        let mut next = (*current).clone();
+        let numbers = [
+            (Abi::Classic, number),
+            (Abi::Uio, number),
+            (Abi::Linux, number),
+        ];
+        next.add_named(String::from(name), signature, function, &numbers)
+            .map_err(|_| Error::HelperTaken {
+                name: name.into(),
+                number,
+            })?;
+        *current = Box::leak(Box::new(next));
+        Ok(())
+    }
+
+    /// Loads a program from memory.
+    pub fn load(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        options: &LoadOptions,
+    ) -> Result<ProgramId, Error> {
+        let loaded = self.prepare(name, bytes, options)?;
+        self.programs.lock().insert(loaded)
+    }
+
+    /// Loads a program from a file of the platform.
+    pub fn load_file(&self, path: &str, options: &LoadOptions) -> Result<ProgramId, Error> {
+        self.load(path, &self.read_file(path)?, options)
+    }
+
+    /// Forgets a loaded program. Probes that run it go on.
+    pub fn unload(&self, id: ProgramId) -> Result<(), Error> {
+        self.programs.lock().remove(id).map(drop)
+    }
+
+    /// The verified form of a loaded program, for `status`, `verify` and the like.
+    pub fn with_program<T>(
+        &self,
+        id: ProgramId,
+        look: impl FnOnce(&VerifiedProgram) -> T,
+    ) -> Result<T, Error> {
+        let loaded = self.programs.lock().get(id)?;
+        Ok(look(loaded.code.verified()))
+    }
+
+    /// Runs a loaded program with `memory` as its argument.
+    pub fn exec(
+        &self,
+        id: ProgramId,
+        memory: &mut [u8],
+        budget: Option<u64>,
+    ) -> Result<ExecReport, Error> {
+        let loaded = self.programs.lock().get(id)?;
+        self.run(&loaded, memory, budget)
+    }
+
+    /// Loads a file, runs it once and forgets it.
+    pub fn exec_file(
+        &self,
+        path: &str,
+        memory: &mut [u8],
+        options: &LoadOptions,
+    ) -> Result<ExecReport, Error> {
+        let loaded = self.prepare(path, &self.read_file(path)?, options)?;
+        self.run(&loaded, memory, None)
+    }
+
+    fn prepare(&self, name: &str, bytes: &[u8], options: &LoadOptions) -> Result<Loaded, Error> {
+        let abi = options.abi.unwrap_or(self.config.flat_abi);
+        let policy = options.policy.unwrap_or(self.config.policy);
+        let helpers = *self.helpers.lock();
+        let program = Program::from_flat(name, bytes, abi).map_err(Error::Load)?;
+        let verified = verifier::verify(program, policy, helpers).map_err(Error::Verify)?;
+        let code: Arc<dyn Executable> = match options.engine {
+            Engine::Auto | Engine::Interpreter => Arc::new(Interpreter::new(verified)),
+        };
+        Ok(Loaded {
+            name: name.into(),
+            code,
+            helpers,
+        })
+    }
+
+    fn run(
+        &self,
+        loaded: &Loaded,
+        memory: &mut [u8],
+        budget: Option<u64>,
+    ) -> Result<ExecReport, Error> {
+        let mut stack = zeroed_words(VM_STACK / 8).ok_or(Error::NoMemory)?;
+        let len = memory.len() as u64;
+        let memory = attached::with_arena(
+            Memory::new(memory, words_as_bytes(&mut stack)),
+            self.services,
+        );
+        let mut run = Run {
+            args: [memory.argument().base, len],
+            memory,
+            budget: budget.unwrap_or(self.config.exec_budget),
+            helpers: loaded.helpers,
+            host: self.services,
+        };
+        let result = loaded.code.run(&mut run);
+        let Run {
+            budget: budget_left,
+            memory,
+            ..
+        } = run;
+        let answer = match result {
+            Ok(value) => {
+                let warnings = loaded.code.verified().warnings().to_vec();
+                Ok(ExecReport {
+                    value,
+                    budget_left,
+                    warnings,
+                })
+            }
+            Err(stop) => {
+                let regions = format!("{memory}");
+                let now = self.services.now_ns();
+                self.services
+                    .ring
+                    .push_error(now, format_args!("{stop}\n{regions}"));
+                Err(Error::Stopped(Stopped {
+                    stop,
+                    budget_left,
+                    regions,
+                }))
+            }
+        };
+        self.drain_console();
+        answer
+    }
+
+    /// A whole file, within the configured limit.
+    pub fn read_file(&self, path: &str) -> Result<Vec<u8>, Error> {
+        let files = self.services.platform.files;
+        let contents = files.read(path, self.config.file_limit);
+        contents.map_err(|error| Error::File {
+            path: path.into(),
+            error,
+        })
+    }
+
+    /// Entries of a directory.
+    pub fn list_files(&self, path: &str) -> Result<Vec<DirEntry>, Error> {
+        let entries = self.services.platform.files.list(path);
+        entries.map_err(|error| Error::File {
+            path: path.into(),
+            error,
+        })
+    }
+
+    /// Value in the two-key map.
+    pub fn map_get(&self, key1: u64, key2: u64) -> Option<u64> {
+        self.services.map.get(key1, key2)
+    }
+
+    /// Inserts or replaces in the two-key map.
+    pub fn map_put(&self, key1: u64, key2: u64, value: u64) -> Result<(), Error> {
+        let put = self.services.map.put(key1, key2, value);
+        put.map_err(|_| Error::MapFull {
+            capacity: self.services.map.capacity(),
+        })
+    }
+
+    /// Removes from the two-key map; whether there was an entry.
+    pub fn map_del(&self, key1: u64, key2: u64) -> bool {
+        self.services.map.del(key1, key2)
+    }
+
+    /// Monotonic time in nanoseconds.
+    pub fn now_ns(&self) -> u64 {
+        self.services.now_ns()
+    }
+
+    /// Fault-safe read of application memory; how many leading bytes were readable.
+    pub fn probe_read(&self, address: u64, dst: &mut [u8]) -> usize {
+        self.services.platform.probe_read.read(address, dst)
+    }
+}
+
+fn zeroed_words(count: usize) -> Option<Vec<u64>> {
+    let mut words = Vec::new();
+    words.try_reserve_exact(count).ok()?;
+    words.resize(count, 0);
+    Some(words)
+}
+
+/// The bytes of 8-aligned memory.
+fn words_as_bytes(words: &mut [u64]) -> &mut [u8] {
+    let len = size_of_val(words);
+    // SAFETY: the words are plain memory of that length, borrowed exclusively; every byte pattern is valid for both.
+    unsafe { core::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), len) }
+}

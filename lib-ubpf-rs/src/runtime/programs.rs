@@ -1,0 +1,85 @@
+//! Loaded programs under generation-tagged ids: a stale id is an error, never another program.
+
+use super::Error;
+use crate::{helpers::Registry, vm::Executable};
+use alloc::{string::String, sync::Arc, vec::Vec};
+
+/// Names a loaded program: slot in the low 16 bits, generation above. Never 0.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ProgramId(u32);
+
+impl ProgramId {
+    /// As a number for the C interface.
+    pub fn raw(self) -> u32 {
+        self.0
+    }
+    /// From a number; it may name nothing.
+    pub fn from_raw(raw: u32) -> Self {
+        ProgramId(raw)
+    }
+    fn slot(self) -> usize {
+        (self.0 & 0xffff) as usize
+    }
+    fn generation(self) -> u16 {
+        (self.0 >> 16) as u16
+    }
+}
+
+/// A loaded program.
+#[derive(Clone)]
+pub(super) struct Loaded {
+    pub(super) name: String,
+    pub(super) code: Arc<dyn Executable>,
+    /// The helpers it was verified with.
+    pub(super) helpers: &'static Registry,
+}
+
+#[derive(Default)]
+pub(super) struct Programs {
+    slots: Vec<Slot>,
+}
+
+struct Slot {
+    generation: u16,
+    loaded: Option<Loaded>,
+}
+
+impl Programs {
+    pub(super) fn insert(&mut self, loaded: Loaded) -> Result<ProgramId, Error> {
+        let free = self.slots.iter().position(|s| s.loaded.is_none());
+        let index = match free {
+            Some(index) => index,
+            None if self.slots.len() > 0xffff => return Err(Error::NoMemory),
+            None => {
+                self.slots.try_reserve(1).map_err(|_| Error::NoMemory)?;
+                self.slots.push(Slot {
+                    generation: 0,
+                    loaded: None,
+                });
+                self.slots.len() - 1
+            }
+        };
+        let slot = self.slots.get_mut(index).ok_or(Error::NoMemory)?;
+        slot.generation = slot.generation.wrapping_add(1).max(1);
+        slot.loaded = Some(loaded);
+        Ok(ProgramId(u32::from(slot.generation) << 16 | index as u32))
+    }
+
+    pub(super) fn get(&self, id: ProgramId) -> Result<Loaded, Error> {
+        let slot = self.slots.get(id.slot());
+        slot.filter(|s| s.generation == id.generation())
+            .and_then(|s| s.loaded.clone())
+            .ok_or(Error::StaleProgram { id: id.raw() })
+    }
+
+    pub(super) fn remove(&mut self, id: ProgramId) -> Result<Loaded, Error> {
+        let slot = self.slots.get_mut(id.slot());
+        slot.filter(|s| s.generation == id.generation())
+            .and_then(|s| s.loaded.take())
+            .ok_or(Error::StaleProgram { id: id.raw() })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.iter().filter(|s| s.loaded.is_some()).count()
+    }
+}

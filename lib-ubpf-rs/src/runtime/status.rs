@@ -1,0 +1,52 @@
+//! The state of the engine in numbers.
+
+use super::Runtime;
+use crate::tracer::TRACER;
+
+/// A snapshot of the engine's counters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Status {
+    /// Name of the platform.
+    pub platform: &'static str,
+    /// Loaded programs that `unload` has not named.
+    pub programs: usize,
+    /// Places that can be traced.
+    pub sites: usize,
+    /// Symbols known.
+    pub symbols: usize,
+    /// Attached programs.
+    pub probes: usize,
+    /// Entries of the two-key map.
+    pub map_entries: usize,
+    /// How many it can hold.
+    pub map_capacity: usize,
+    /// Updates that it lost.
+    pub map_lost: u64,
+    /// Messages that found the output ring full.
+    pub output_lost: u64,
+    /// Whether run times are measured.
+    pub stats: bool,
+    /// Whether generated code is never writable; `None` without executable memory.
+    pub enforces_wx: Option<bool>,
+}
+
+impl Runtime {
+    /// The state of the engine.
+    pub fn status(&self) -> Status {
+        let services = self.services;
+        let image = services.image.read();
+        Status {
+            platform: services.platform.name,
+            programs: self.programs.lock().len(),
+            sites: image.sites.len(),
+            symbols: image.symbols.len(),
+            probes: TRACER.all_probes().len(),
+            map_entries: services.map.len(),
+            map_capacity: services.map.capacity(),
+            map_lost: services.map.lost(),
+            output_lost: services.ring.lost(),
+            stats: TRACER.stats_on(),
+            enforces_wx: services.platform.exec.map(|e| e.enforces_wx()),
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Names of the image's functions and variables, by name and by address in logarithmic time. Names are kept
+//! whole, whatever their length.
+
+use alloc::{collections::TryReserveError, vec::Vec};
+
+/// One symbol of a [`SymbolTable`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Symbol<'a> {
+    /// Run-time address.
+    pub address: u64,
+    /// Name as the linker has it.
+    pub name: &'a str,
+    /// Whether it is code.
+    pub function: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    address: u64,
+    name_at: u32,
+    name_len: u32,
+    function: bool,
+}
+
+/// An immutable table of symbols.
+#[derive(Default)]
+pub struct SymbolTable {
+    names: Vec<u8>,
+    /// Ascending by address.
+    by_address: Vec<Entry>,
+    /// Indices into `by_address`, ascending by name.
+    by_name: Vec<u32>,
+}
+
+/// Why a symbol file was refused.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+pub enum SymbolError {
+    /// The file has no line of the form `ADDRESS TYPE NAME`.
+    #[error("no symbols in {lines} lines: the output of `nm` is expected")]
+    Empty {
+        /// Lines read.
+        lines: usize,
+    },
+    /// Nothing in the file can be compared with the running image.
+    #[error("the file shares no symbol with the running image, so it cannot be of this image")]
+    NothingInCommon,
+    /// A symbol lies elsewhere in the running image.
+    #[error("the file is of another image: {name} is at {file:#x} there and at {image:#x} here")]
+    OtherImage {
+        /// Symbol that differs.
+        name: alloc::string::String,
+        /// Its address by the file (moved to where the image was loaded).
+        file: u64,
+        /// Its address in the image.
+        image: u64,
+    },
+    /// No memory for the table; the one in use stays.
+    #[error("out of memory")]
+    NoMemory,
+}
+
+impl From<TryReserveError> for SymbolError {
+    fn from(_: TryReserveError) -> Self {
+        SymbolError::NoMemory
+    }
+}
+
+impl SymbolTable {
+    /// A table of these symbols, in any order; exact repetitions are dropped.
+    pub fn new<'a>(symbols: impl Iterator<Item = Symbol<'a>>) -> Result<Self, SymbolError> {
+        let mut table = SymbolTable::default();
+        for symbol in symbols {
+            table.push(symbol)?;
+        }
+        table.sort()?;
+        Ok(table)
+    }
+
+    fn push(&mut self, symbol: Symbol<'_>) -> Result<(), SymbolError> {
+        let name_at = u32::try_from(self.names.len()).map_err(|_| SymbolError::NoMemory)?;
+        let name_len = u32::try_from(symbol.name.len()).map_err(|_| SymbolError::NoMemory)?;
+        self.names.try_reserve(symbol.name.len())?;
+        self.by_address.try_reserve(1)?;
+        self.names.extend_from_slice(symbol.name.as_bytes());
+        self.by_address.push(Entry {
+            address: symbol.address,
+            name_at,
+            name_len,
+            function: symbol.function,
+        });
+        Ok(())
+    }
+
+    fn sort(&mut self) -> Result<(), SymbolError> {
+        let names = &self.names;
+        let name = |e: &Entry| bytes_of(names, e);
+        self.by_address
+            .sort_unstable_by(|a, b| (a.address, name(a)).cmp(&(b.address, name(b))));
+        self.by_address
+            .dedup_by(|a, b| a.address == b.address && name(a) == name(b));
+        self.by_name.try_reserve_exact(self.by_address.len())?;
+        self.by_name.extend(0..self.by_address.len() as u32);
+        let entries = &self.by_address;
+        self.by_name
+            .sort_unstable_by_key(|&i| entries.get(i as usize).map(|e| (name(e), e.address)));
+        Ok(())
+    }
+
+    /// How many symbols there are.
+    pub fn len(&self) -> usize {
+        self.by_address.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.by_address.is_empty()
+    }
+
+    /// Addresses of all symbols with exactly this name, ascending (local functions may share a name).
+    pub fn addresses<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = u64> + 'a {
+        let start = self.by_name.partition_point(|&i| self.name_at(i) < name);
+        self.by_name
+            .iter()
+            .skip(start)
+            .take_while(move |&&i| self.name_at(i) == name)
+            .filter_map(|&i| self.by_address.get(i as usize).map(|e| e.address))
+    }
+
+    /// The lowest address with this name.
+    pub fn address(&self, name: &[u8]) -> Option<u64> {
+        self.addresses(name).next()
+    }
+
+    /// The last symbol at or below `address`, with the distance in bytes; functions win over other symbols at
+    /// the same address.
+    pub fn containing(&self, address: u64) -> Option<(Symbol<'_>, u64)> {
+        let end = self.by_address.partition_point(|e| e.address <= address);
+        let last = self.by_address.get(end.checked_sub(1)?)?;
+        let same = self.by_address.get(..end)?.iter().rev();
+        let mut same = same.take_while(|e| e.address == last.address);
+        let entry = same.clone().find(|e| e.function).or_else(|| same.next())?;
+        Some((self.symbol(entry), address - entry.address))
+    }
+
+    /// All symbols, ascending by address.
+    pub fn iter(&self) -> impl Iterator<Item = Symbol<'_>> {
+        self.by_address.iter().map(|e| self.symbol(e))
+    }
+
+    /// All symbols whose name starts with `prefix`, ascending by name.
+    pub fn with_prefix<'a>(&'a self, prefix: &'a [u8]) -> impl Iterator<Item = Symbol<'a>> + 'a {
+        let start = self.by_name.partition_point(|&i| self.name_at(i) < prefix);
+        self.by_name
+            .iter()
+            .skip(start)
+            .take_while(move |&&i| self.name_at(i).starts_with(prefix))
+            .filter_map(|&i| self.by_address.get(i as usize).map(|e| self.symbol(e)))
+    }
+
+    fn symbol(&self, entry: &Entry) -> Symbol<'_> {
+        Symbol {
+            address: entry.address,
+            name: core::str::from_utf8(bytes_of(&self.names, entry)).unwrap_or("?"),
+            function: entry.function,
+        }
+    }
+
+    fn name_at(&self, index: u32) -> &[u8] {
+        let entry = self.by_address.get(index as usize);
+        entry.map_or(&[], |e| bytes_of(&self.names, e))
+    }
+}
+
+fn bytes_of<'a>(names: &'a [u8], entry: &Entry) -> &'a [u8] {
+    let start = entry.name_at as usize;
+    names
+        .get(start..start.saturating_add(entry.name_len as usize))
+        .unwrap_or(&[])
+}
+
+/// Symbols of the output of `nm`: `ADDRESS TYPE NAME` in each line; undefined symbols, empty and odd lines are
+/// passed over.
+pub(super) fn parse_nm(text: &[u8]) -> impl Iterator<Item = Symbol<'_>> {
+    text.split(|&b| b == b'\n').filter_map(parse_nm_line)
+}
+
+fn parse_nm_line(line: &[u8]) -> Option<Symbol<'_>> {
+    let line = core::str::from_utf8(line).ok()?;
+    let mut words = line.split_ascii_whitespace();
+    let address = u64::from_str_radix(words.next()?, 16).ok()?;
+    let kind = words.next()?;
+    let name = words.next()?;
+    let &[kind] = kind.as_bytes() else {
+        return None;
+    };
+    if !kind.is_ascii_alphabetic() || matches!(kind, b'U' | b'N') {
+        return None;
+    }
+    Some(Symbol {
+        address,
+        name,
+        function: matches!(kind, b'T' | b't' | b'W' | b'w' | b'i'),
+    })
+}
+
+/// How far the image lies above the addresses of `file`, when the file is of this image: every name that stands
+/// once in both must have moved by the same distance.
+pub(super) fn load_bias(image: &SymbolTable, file: &SymbolTable) -> Result<u64, SymbolError> {
+    let only = |table: &SymbolTable, name: &str| {
+        let mut all = table.addresses(name.as_bytes());
+        let first = all.next()?;
+        all.next().is_none().then_some(first)
+    };
+    let mut bias = None;
+    for here in image.iter() {
+        let (Some(image_at), Some(file_at)) = (only(image, here.name), only(file, here.name))
+        else {
+            continue;
+        };
+        let moved = image_at.wrapping_sub(file_at);
+        if *bias.get_or_insert(moved) != moved {
+            return Err(SymbolError::OtherImage {
+                name: here.name.into(),
+                file: file_at.wrapping_add(bias.unwrap_or(0)),
+                image: image_at,
+            });
+        }
+    }
+    bias.ok_or(SymbolError::NothingInCommon)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{format, string::String, vec::Vec};
+
+    fn table(text: &str) -> SymbolTable {
+        SymbolTable::new(parse_nm(text.as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn nm_output_with_odd_lines() {
+        let t = table("0000000000001000 T main\n                 U puts\n\nrubbish\n2000 d x y\n1000 t alias\nzz T q\n3000 TT q\n");
+        let names: Vec<_> = t.iter().map(|s| (s.address, s.name, s.function)).collect();
+        assert_eq!(
+            names,
+            [
+                (0x1000, "alias", true),
+                (0x1000, "main", true),
+                (0x2000, "x", false)
+            ]
+        );
+    }
+
+    #[test]
+    fn looked_up_by_name_and_by_address_inside() {
+        let long: String = "f".repeat(4000);
+        let t = table(&format!("10 T a\n20 T {long}\n30 T c\n18 T c\n"));
+        assert_eq!(t.address(long.as_bytes()), Some(0x20));
+        assert_eq!(t.addresses(b"c").collect::<Vec<_>>(), [0x18, 0x30]);
+        assert_eq!(t.address(b"nothing"), None);
+        let (s, off) = t.containing(0x2f).unwrap();
+        assert_eq!((s.name, off), (long.as_str(), 15));
+        assert!(t.containing(0xf).is_none());
+        assert_eq!(t.containing(u64::MAX).unwrap().0.name, "c");
+    }
+
+    #[test]
+    fn a_function_wins_over_a_label_at_its_address() {
+        let t = table("10 d _etext_start\n10 T f\n10 d zzz\n");
+        assert_eq!(t.containing(0x12).unwrap().0.name, "f");
+    }
+
+    #[test]
+    fn a_file_of_another_image_is_refused() {
+        let image = table("1000 T a\n2000 T b\n");
+        assert_eq!(load_bias(&image, &table("0 T a\n1000 T b\n")), Ok(0x1000));
+        assert_eq!(
+            load_bias(&image, &table("1 T q\n")),
+            Err(SymbolError::NothingInCommon)
+        );
+        let other = load_bias(&image, &table("1000 T a\n2004 T b\n"));
+        assert!(
+            matches!(other, Err(SymbolError::OtherImage { .. })),
+            "{other:?}"
+        );
+    }
+}

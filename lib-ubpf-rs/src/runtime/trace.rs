@@ -1,0 +1,263 @@
+//! Sites, symbols, attach, detach, list.
+
+use super::programs::Loaded;
+use super::{
+    attached::Attached, image::Image, symbols, Error, LoadOptions, ProgramId, Runtime, SymbolTable,
+};
+use crate::{
+    helpers::Host,
+    tracer::{
+        AttachOptions, AttachRequest, DetachError, ProbeId, ProbeReport, Site, SiteCount, SiteKind,
+        TRACER,
+    },
+};
+use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
+
+/// When an attached program is taken off by itself.
+pub type AttachLimits = AttachOptions;
+
+/// A traced function with its programs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FunctionReport {
+    /// Its name.
+    pub function: String,
+    /// Its programs, in the order they run.
+    pub probes: Vec<ProbeReport>,
+}
+
+impl Runtime {
+    /// Adds the compiler's records: addresses of entry stubs (of functions for [`SiteKind::Instrumented`]).
+    pub fn add_sites(&self, records: &[u64], kind: SiteKind) -> SiteCount {
+        let count = TRACER.add_sites(records, kind);
+        let _one_writer = self.image_writer.lock();
+        let symbols = self.services.image.read().symbols.clone();
+        self.publish(symbols);
+        count
+    }
+
+    /// Gives the engine the symbols that the platform knows of the image.
+    pub fn add_symbols(&self, symbols: SymbolTable) {
+        let _one_writer = self.image_writer.lock();
+        self.publish(Arc::new(symbols));
+    }
+
+    /// Reads symbols from a file (the output of `nm`), when it belongs to this image. What was known before stays
+    /// known when it does not. Gives how many symbols there are.
+    pub fn load_symbols(&self, path: &str) -> Result<usize, Error> {
+        let refused = |error| Error::Symbols {
+            path: path.into(),
+            error,
+        };
+        let text = self.read_file(path)?;
+        let file = SymbolTable::new(symbols::parse_nm(&text)).map_err(refused)?;
+        if file.is_empty() {
+            let lines = text.split(|&b| b == b'\n').count();
+            return Err(refused(symbols::SymbolError::Empty { lines }));
+        }
+        let _one_writer = self.image_writer.lock();
+        let known = self.services.image.read().symbols.clone();
+        let bias = symbols::load_bias(&known, &file).map_err(refused)?;
+        let moved = file.iter().map(|s| symbols::Symbol {
+            address: s.address.wrapping_add(bias),
+            ..s
+        });
+        let table = SymbolTable::new(moved.chain(known.iter())).map_err(refused)?;
+        let count = table.len();
+        self.publish(Arc::new(table));
+        Ok(count)
+    }
+
+    /// Replaces what is known of the image; the caller holds the writer's lock.
+    fn publish(&self, symbols: Arc<SymbolTable>) {
+        let mut sites = Vec::new();
+        if sites.try_reserve_exact(TRACER.site_count()).is_ok() {
+            TRACER.for_each_site(&mut |site| {
+                if sites.len() < sites.capacity() {
+                    sites.push(site);
+                }
+            });
+        }
+        self.services
+            .image
+            .replace(Box::new(Image { symbols, sites }));
+    }
+
+    /// Address of a symbol.
+    pub fn symbol_address(&self, name: &str) -> Option<u64> {
+        self.services.symbol_address(name.as_bytes())
+    }
+
+    /// Name of the symbol at or before an address, and the distance in bytes.
+    pub fn symbol_name(&self, address: u64) -> Option<(String, u64)> {
+        let image = self.services.image.read();
+        let found = image.symbols.containing(address);
+        found.map(|(symbol, distance)| (symbol.name.into(), distance))
+    }
+
+    /// Address by which a traced function is known.
+    pub fn trace_address(&self, name: &str) -> Option<u64> {
+        self.services.trace_address(name.as_bytes())
+    }
+
+    /// Shows the names of the traceable functions, ascending by address, from number `first` on, until `visit` says
+    /// false.
+    pub fn functions(&self, first: usize, visit: &mut dyn FnMut(&str) -> bool) {
+        let image = self.services.image.read();
+        let names = image
+            .sites
+            .iter()
+            .filter_map(|&site| image.function_of(site));
+        for name in names.skip(first) {
+            if !visit(name) {
+                return;
+            }
+        }
+    }
+
+    /// Attaches a loaded program to the entry of a function, named or given as `0x…` address.
+    pub fn attach(
+        &self,
+        function: &str,
+        id: ProgramId,
+        limits: AttachLimits,
+    ) -> Result<ProbeId, Error> {
+        let loaded = self.programs.lock().get(id)?;
+        self.attach_loaded(function, loaded, limits)
+    }
+
+    /// Loads a file and attaches it; gives the verifier's remarks.
+    pub fn attach_file(
+        &self,
+        function: &str,
+        path: &str,
+        options: &LoadOptions,
+        limits: AttachLimits,
+    ) -> Result<Vec<String>, Error> {
+        self.resolve(function)?;
+        let loaded = self.prepare(path, &self.read_file(path)?, options)?;
+        let warnings = loaded.code.verified().warnings().to_vec();
+        self.attach_loaded(function, loaded, limits)?;
+        Ok(warnings)
+    }
+
+    fn attach_loaded(
+        &self,
+        function: &str,
+        loaded: Loaded,
+        limits: AttachLimits,
+    ) -> Result<ProbeId, Error> {
+        let (name, site) = self.resolve(function)?;
+        let program = loaded.name.clone();
+        let services = self.services;
+        let request = AttachRequest {
+            site,
+            function: &name,
+            program: &program,
+            body: Arc::new(Attached { loaded, services }),
+            options: limits,
+        };
+        TRACER.attach(request).map_err(Error::Attach)
+    }
+
+    /// The site of a function, with the function's name.
+    fn resolve(&self, function: &str) -> Result<(String, Site), Error> {
+        let image = self.services.image.read();
+        if let Some(address) = address(function) {
+            let site = image
+                .site_at(address)
+                .or_else(|| image.site_with_key(address));
+            let site = site.ok_or_else(|| Error::NoStub {
+                name: function.into(),
+            })?;
+            return Ok((image.function_of(site).unwrap_or(function).into(), site));
+        }
+        let mut sites = image.sites_of(function.as_bytes());
+        let Some((start, site)) = sites.next() else {
+            let name = function.into();
+            return Err(match image.symbols.address(function.as_bytes()) {
+                Some(_) => Error::NoStub { name },
+                None => Error::UnknownFunction { name },
+            });
+        };
+        match sites.count() {
+            0 => Ok((function.into(), site)),
+            more => Err(Error::Ambiguous {
+                name: function.into(),
+                count: more + 1,
+                example: start,
+            }),
+        }
+    }
+
+    /// Detaches one probe.
+    pub fn detach_probe(&self, id: ProbeId) -> Result<(), DetachError> {
+        TRACER.detach(id)
+    }
+
+    /// Detaches a program from a function, or all of its programs; gives how many.
+    pub fn detach(&self, function: &str, program: Option<&str>) -> Result<usize, Error> {
+        let (name, site) = self.resolve(function)?;
+        let probes = TRACER.probes(site);
+        let chosen = probes
+            .iter()
+            .filter(|p| program.is_none_or(|wanted| p.program == wanted));
+        let mut count = 0;
+        for probe in chosen {
+            match TRACER.detach(probe.id) {
+                Ok(()) => count += 1,
+                Err(DetachError::NotAttached) => {}
+                Err(error @ DetachError::Patch(_)) => return Err(Error::Detach(error)),
+            }
+        }
+        match (count, program) {
+            (0, Some(program)) => Err(Error::NotAttached {
+                function: name,
+                program: program.into(),
+            }),
+            _ => Ok(count),
+        }
+    }
+
+    /// The functions that have programs, or just this one (which may have none).
+    pub fn list(&self, function: Option<&str>) -> Result<Vec<FunctionReport>, Error> {
+        if let Some(function) = function {
+            let (function, site) = self.resolve(function)?;
+            return Ok(alloc::vec![FunctionReport {
+                function,
+                probes: TRACER.probes(site)
+            }]);
+        }
+        let mut reports: Vec<FunctionReport> = Vec::new();
+        for probe in TRACER.all_probes() {
+            match reports
+                .iter_mut()
+                .find(|r| r.probes.first().is_some_and(|p| p.site == probe.site))
+            {
+                Some(report) => report.probes.push(probe),
+                None => {
+                    let function = probe.function.clone();
+                    reports.push(FunctionReport {
+                        function,
+                        probes: alloc::vec![probe],
+                    });
+                }
+            }
+        }
+        Ok(reports)
+    }
+
+    /// Switches the measuring of programs' run times.
+    pub fn set_stats(&self, on: bool) {
+        TRACER.set_stats(on);
+    }
+
+    /// Takes off what has used up its runs or its time. To be called now and then by the platform.
+    pub fn poll(&self) -> usize {
+        TRACER.poll()
+    }
+}
+
+/// A function given as a hexadecimal address.
+fn address(function: &str) -> Option<u64> {
+    u64::from_str_radix(function.strip_prefix("0x")?, 16).ok()
+}
