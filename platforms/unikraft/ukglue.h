@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the Rust side of the Unikraft platform needs from Unikraft. Everything that depends on a Unikraft
+ * version is behind these functions, in ukglue.c. They are internal: none of them is exported to the image.
+ * Errors are negative errno values.
+ */
+#ifndef UBPF_UKGLUE_H
+#define UBPF_UKGLUE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Values of the configuration menu. Strings may be empty, never NULL. */
+struct ukglue_config {
+	uint64_t exec_budget;
+	uint64_t hook_budget;
+	uint64_t irq_budget;
+	uint32_t map_entries;
+	uint32_t ring_bytes;
+	uint32_t hook_areas;
+	uint32_t file_limit;
+	uint32_t history;
+	uint32_t strict;       /* 1: programs must be proved safe */
+	uint32_t uio_abi;      /* 1: flat programs use uIO's helper numbers */
+	uint32_t read_only;    /* 1: the shell changes no file */
+	const char *directory; /* where relative file names start */
+	const char *autoload;  /* "function:file ..." attached at boot */
+};
+
+/* One table of addresses: [start, end). Empty when the image has none. */
+struct ukglue_range {
+	const void *start;
+	const void *end;
+};
+
+const struct ukglue_config *ukglue_config(void);
+const char *ukglue_version(void);
+
+void *ukglue_alloc(size_t align, size_t len);
+void ukglue_free(void *block);
+
+void ukglue_print(const char *text, size_t len);
+void ukglue_crash(void) __attribute__((noreturn));
+
+uint64_t ukglue_now(void);
+uint32_t ukglue_cpu(void);
+int ukglue_irqs_off(void);
+int ukglue_raise(int number);
+
+/* Fault-safe copy; returns how many leading bytes could be read. */
+size_t ukglue_read(uint64_t addr, void *into, size_t len);
+
+/* Replaces len (1..8) bytes of text, after comparing them with the old ones. -EILSEQ: others were there. */
+int ukglue_text_write(uintptr_t addr, const void *old, const void *fresh, size_t len);
+/* The image's text. */
+struct ukglue_range ukglue_text(void);
+
+/* The arena for generated code and its protection; len is a multiple of the page size. */
+struct ukglue_range ukglue_exec_arena(void);
+int ukglue_exec_protect(uintptr_t addr, size_t len, int executable);
+int ukglue_exec_enforced(void);
+
+/* Records of the compiler (addresses of entry stubs), and the embedded symbol table. */
+struct ukglue_range ukglue_records_patchable(void);
+struct ukglue_range ukglue_records_mcount(void);
+struct ukglue_range ukglue_symbols(void);
+
+long ukglue_file_size(const char *path);
+long ukglue_file_read(const char *path, void *into, size_t len);
+int ukglue_file_write(const char *path, const void *from, size_t len);
+int ukglue_file_remove(const char *path);
+/* Calls each(cookie, name, length of the name, size, is directory) for every entry. */
+int ukglue_dir_list(const char *path,
+		    void (*each)(void *cookie, const char *name, size_t name_len, uint64_t size, int dir),
+		    void *cookie);
+
+/* The thread that serves the shell, and its sleep. */
+int ukglue_thread_start(void (*body)(void));
+/* Sleeps until something came from the port or the time is over (0: no limit). */
+void ukglue_wait(uint64_t ns);
+
+/* The virtio-console device: 1 when there is one (else 0). */
+int ukglue_port_present(void);
+/* Takes the next received buffer; returns the length the device claims, or -1. */
+long ukglue_queue_receive(uint16_t queue, void *into, size_t len);
+/* 1 when the bytes went into the queue, 0 when it is full. */
+int ukglue_queue_transmit(uint16_t queue, const void *from, size_t len);
+/* The fallback: a console of Unikraft. Counts of bytes, or negative. */
+long ukglue_console_read(void *into, size_t len);
+
+/* Called by ukglue.c, defined in Rust. */
+void ubpf_uk_start(void);
+
+#endif
