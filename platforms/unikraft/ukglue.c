@@ -84,6 +84,12 @@ void _Unwind_Resume(void) { ukglue_crash(); }
 #ifndef CONFIG_LIBUSHELL_RS_HISTORY
 #define CONFIG_LIBUSHELL_RS_HISTORY 16
 #endif
+#ifndef CONFIG_LIBUSHELL_RS_PORT
+#define CONFIG_LIBUSHELL_RS_PORT ""
+#endif
+#ifndef CONFIG_LIBUBPF_RS_AUTOLOAD
+#define CONFIG_LIBUBPF_RS_AUTOLOAD ""
+#endif
 #ifndef CONFIG_LIBUBPF_RS_DIRECTORY
 #define CONFIG_LIBUBPF_RS_DIRECTORY "/"
 #endif
@@ -110,6 +116,7 @@ const struct ukglue_config *ukglue_config(void)
 #endif
 		.directory = CONFIG_LIBUBPF_RS_DIRECTORY,
 		.autoload = CONFIG_LIBUBPF_RS_AUTOLOAD,
+		.port = CONFIG_LIBUSHELL_RS_PORT,
 	};
 	return &config;
 }

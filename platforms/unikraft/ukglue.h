@@ -25,6 +25,7 @@ struct ukglue_config {
 	uint32_t read_only;    /* 1: the shell changes no file */
 	const char *directory; /* where relative file names start */
 	const char *autoload;  /* "function:file ..." attached at boot */
+	const char *port;      /* name of the virtio-serial port; empty: the console */
 };
 
 /* One table of addresses: [start, end). Empty when the image has none. */

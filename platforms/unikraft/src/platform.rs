@@ -1,0 +1,272 @@
+//! The engine's platform traits over the glue.
+
+use crate::glue::{self, Range};
+use alloc::{ffi::CString, string::String, vec::Vec};
+use core::{
+    ffi::{c_char, c_int, c_void},
+    sync::atomic::{AtomicU64, Ordering},
+};
+use ubpf_rs::platform::{
+    Clock, Console, Cpu, DirEntry, ExecBlock, ExecMemory, FaultSafeRead, FileError, Files,
+    PatchError, Platform, TextPatch,
+};
+
+const ENOENT: i32 = 2;
+const ENOMEM: i32 = 12;
+const EILSEQ: i32 = 84;
+const ENOSYS: i32 = 38;
+const EFBIG: i32 = 27;
+
+/// Unikraft as the engine sees it.
+#[derive(Debug)]
+pub struct Unikraft;
+
+/// Everything below the engine, as this image is configured.
+pub fn platform() -> Platform {
+    // SAFETY: the glue returns a static string.
+    let name = unsafe { glue::static_str(glue::ukglue_version()) };
+    Platform {
+        name,
+        clock: &Unikraft,
+        probe_read: &Unikraft,
+        console: &Unikraft,
+        text: Some(&Unikraft),
+        exec: cfg!(feature = "jit").then_some(&Unikraft as &dyn ExecMemory),
+        files: &Unikraft,
+        cpu: &Unikraft,
+    }
+}
+
+impl Clock for Unikraft {
+    fn now_ns(&self) -> u64 {
+        // SAFETY: no preconditions.
+        unsafe { glue::ukglue_now() }
+    }
+}
+
+impl FaultSafeRead for Unikraft {
+    fn read(&self, addr: u64, dst: &mut [u8]) -> usize {
+        // SAFETY: dst is writable for its length; the source may be anything.
+        let count = unsafe { glue::ukglue_read(addr, dst.as_mut_ptr().cast(), dst.len()) };
+        count.min(dst.len())
+    }
+}
+
+impl Console for Unikraft {
+    fn write(&self, bytes: &[u8]) {
+        print(bytes);
+    }
+}
+
+/// Writes to the kernel's console.
+pub fn print(bytes: &[u8]) {
+    // SAFETY: bytes is readable for its length.
+    unsafe { glue::ukglue_print(bytes.as_ptr().cast(), bytes.len()) }
+}
+
+impl TextPatch for Unikraft {
+    fn replace(&self, addr: usize, old: &[u8], new: &[u8]) -> Result<(), PatchError> {
+        if old.len() != new.len() {
+            return Err(PatchError::Mismatch { addr });
+        }
+        // SAFETY: both are readable for the length; the glue checks that addr lies in the text.
+        let code = unsafe {
+            glue::ukglue_text_write(addr, old.as_ptr().cast(), new.as_ptr().cast(), new.len())
+        };
+        match -code {
+            0 => Ok(()),
+            EILSEQ => Err(PatchError::Mismatch { addr }),
+            code => Err(PatchError::NotWritable { addr, code }),
+        }
+    }
+}
+
+impl Cpu for Unikraft {
+    fn id(&self) -> u32 {
+        // SAFETY: no preconditions.
+        unsafe { glue::ukglue_cpu() }
+    }
+
+    fn in_interrupt(&self) -> bool {
+        // SAFETY: no preconditions.
+        unsafe { glue::ukglue_irqs_off() != 0 }
+    }
+}
+
+const PAGE: usize = 4096;
+/// Pages of the arena in use; what lies beyond the 64th is not used.
+static PAGES: AtomicU64 = AtomicU64::new(0);
+
+fn pages(len: usize) -> usize {
+    len.div_ceil(PAGE).max(1)
+}
+
+/// `count` bits from bit `at`.
+fn mask(at: usize, count: usize) -> u64 {
+    let ones = if count >= 64 {
+        u64::MAX
+    } else {
+        (1 << count) - 1
+    };
+    ones << at
+}
+
+impl ExecMemory for Unikraft {
+    fn alloc(&self, len: usize) -> Option<ExecBlock> {
+        // SAFETY: no preconditions.
+        let arena: Range = unsafe { glue::ukglue_exec_arena() };
+        let (total, count) = ((arena.len() / PAGE).min(64), pages(len));
+        let mut used = PAGES.load(Ordering::Relaxed);
+        let at = loop {
+            let at = (0..=total.checked_sub(count)?).find(|at| used & mask(*at, count) == 0)?;
+            let taken = used | mask(at, count);
+            match PAGES.compare_exchange(used, taken, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => break at,
+                Err(now) => used = now,
+            }
+        };
+        let start = arena.start as usize + at * PAGE;
+        Some(ExecBlock {
+            write: start,
+            exec: start,
+            len: count * PAGE,
+        })
+    }
+
+    fn seal(&self, block: ExecBlock) -> bool {
+        // SAFETY: the block is one of the arena's.
+        unsafe { glue::ukglue_exec_protect(block.exec, pages(block.len) * PAGE, 1) == 0 }
+    }
+
+    fn free(&self, block: ExecBlock) {
+        // SAFETY: the block is one of the arena's and nothing executes in it.
+        let (open, arena) = unsafe {
+            (
+                glue::ukglue_exec_protect(block.exec, pages(block.len) * PAGE, 0) == 0,
+                glue::ukglue_exec_arena(),
+            )
+        };
+        // A block that could not be opened again is never handed out.
+        if open {
+            let at = (block.exec - arena.start as usize) / PAGE;
+            PAGES.fetch_and(!mask(at, pages(block.len)), Ordering::Release);
+        }
+    }
+
+    fn enforces_wx(&self) -> bool {
+        // SAFETY: no preconditions.
+        unsafe { glue::ukglue_exec_enforced() != 0 }
+    }
+}
+
+/// A file name as C wants it, put under the configured directory when it is relative.
+fn c_path(path: &str) -> Result<CString, FileError> {
+    // SAFETY: the configuration's strings are static.
+    let directory = unsafe { glue::static_str(glue::config().directory) };
+    let mut full = String::new();
+    full.try_reserve(directory.len() + path.len() + 2)
+        .map_err(|_| FileError::NoMemory)?;
+    if !path.starts_with('/') {
+        full.push_str(directory);
+        if !full.ends_with('/') {
+            full.push('/');
+        }
+    }
+    full.push_str(path);
+    if full.len() > 1 && full.ends_with('/') {
+        full.pop();
+    }
+    CString::new(full).map_err(|_| FileError::NotFound)
+}
+
+fn file_error(code: i32) -> FileError {
+    match code {
+        ENOENT => FileError::NotFound,
+        ENOMEM => FileError::NoMemory,
+        ENOSYS => FileError::Unsupported,
+        EFBIG => FileError::TooLarge { limit: 0 },
+        code => FileError::Io(code),
+    }
+}
+
+fn check(code: c_int) -> Result<(), FileError> {
+    if code < 0 {
+        return Err(file_error(-code));
+    }
+    Ok(())
+}
+
+impl Files for Unikraft {
+    fn read(&self, path: &str, limit: usize) -> Result<Vec<u8>, FileError> {
+        let path = c_path(path)?;
+        // SAFETY: path is a C string.
+        let size = unsafe { glue::ukglue_file_size(path.as_ptr()) };
+        let size = usize::try_from(size).map_err(|_| file_error(-size as i32))?;
+        if size > limit {
+            return Err(FileError::TooLarge { limit });
+        }
+        let mut contents = Vec::new();
+        contents
+            .try_reserve_exact(size)
+            .map_err(|_| FileError::NoMemory)?;
+        contents.resize(size, 0u8);
+        // SAFETY: contents is writable for its length.
+        let read = unsafe {
+            glue::ukglue_file_read(path.as_ptr(), contents.as_mut_ptr().cast(), contents.len())
+        };
+        let read = usize::try_from(read).map_err(|_| file_error(-read as i32))?;
+        contents.truncate(read);
+        Ok(contents)
+    }
+
+    fn list(&self, path: &str) -> Result<Vec<DirEntry>, FileError> {
+        let path = c_path(path)?;
+        let mut entries: Vec<DirEntry> = Vec::new();
+        // SAFETY: each_entry casts the cookie back to what it is.
+        check(unsafe {
+            glue::ukglue_dir_list(
+                path.as_ptr(),
+                each_entry,
+                (&raw mut entries).cast::<c_void>(),
+            )
+        })?;
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    fn write(&self, path: &str, contents: &[u8]) -> Result<(), FileError> {
+        let path = c_path(path)?;
+        // SAFETY: path is a C string, contents is readable for its length.
+        check(unsafe {
+            glue::ukglue_file_write(path.as_ptr(), contents.as_ptr().cast(), contents.len())
+        })
+    }
+
+    fn remove(&self, path: &str) -> Result<(), FileError> {
+        let path = c_path(path)?;
+        // SAFETY: path is a C string.
+        check(unsafe { glue::ukglue_file_remove(path.as_ptr()) })
+    }
+}
+
+unsafe extern "C" fn each_entry(
+    cookie: *mut c_void,
+    name: *const c_char,
+    len: usize,
+    size: u64,
+    dir: c_int,
+) {
+    // SAFETY: the cookie is the vector of `list`, the name is readable for its length during the call.
+    let (entries, name) = unsafe {
+        (
+            &mut *cookie.cast::<Vec<DirEntry>>(),
+            core::slice::from_raw_parts(name.cast::<u8>(), len),
+        )
+    };
+    let name = String::from_utf8_lossy(name).into_owned();
+    entries.push(DirEntry {
+        name,
+        size,
+        is_dir: dir != 0,
+    });
+}
