@@ -1,0 +1,98 @@
+//! For a person: line editing, history, and completion by asking the shell.
+
+use crate::{
+    client::{quote, ClientError},
+    session::Session,
+};
+use rustyline::{
+    completion::{Completer, Pair},
+    config::CompletionType,
+    error::ReadlineError,
+    highlight::Highlighter,
+    hint::Hinter,
+    history::FileHistory,
+    validate::Validator,
+    Config, Context, Editor, Helper,
+};
+use std::{cell::RefCell, path::PathBuf};
+use ushell_rs::words::split_partial;
+
+/// Runs until the person leaves.
+pub fn run(session: Session) -> Result<(), ClientError> {
+    let config = Config::builder()
+        .completion_type(CompletionType::List)
+        .build();
+    let broken = |error: ReadlineError| ClientError::Broken(std::io::Error::other(error));
+    let mut editor: Editor<Shell, FileHistory> = Editor::with_config(config).map_err(broken)?;
+    editor.set_helper(Some(Shell {
+        session: RefCell::new(session),
+    }));
+    let history = history_file();
+    if let Some(history) = &history {
+        let _ = editor.load_history(history);
+    }
+    let result = read_lines(&mut editor);
+    if let Some(history) = &history {
+        let _ = editor.save_history(history);
+    }
+    result
+}
+
+fn read_lines(editor: &mut Editor<Shell, FileHistory>) -> Result<(), ClientError> {
+    loop {
+        let line = match editor.readline("> ") {
+            Ok(line) => line,
+            Err(ReadlineError::Interrupted) => continue,
+            Err(ReadlineError::Eof) => return Ok(()),
+            Err(error) => return Err(ClientError::Broken(std::io::Error::other(error))),
+        };
+        let _ = editor.add_history_entry(&line);
+        let Some(shell) = editor.helper() else {
+            return Ok(());
+        };
+        let mut session = shell.session.borrow_mut();
+        session.command(&line)?;
+        if session.is_over() {
+            return Ok(());
+        }
+    }
+}
+
+/// Where lines are kept from one session to the next.
+fn history_file() -> Option<PathBuf> {
+    Some(PathBuf::from(std::env::var_os("HOME")?).join(".ushell_history"))
+}
+
+struct Shell {
+    session: RefCell<Session>,
+}
+
+impl Completer for Shell {
+    type Candidate = Pair;
+
+    fn complete(
+        &self,
+        line: &str,
+        position: usize,
+        _: &Context<'_>,
+    ) -> rustyline::Result<(usize, Vec<Pair>)> {
+        let before = &line[..position];
+        let start = position.saturating_sub(split_partial(before).last.len());
+        let question = format!("complete {}", quote(before));
+        let answer = self.session.borrow_mut().client.ask(&question);
+        // A broken connection shows at the next command.
+        let names = answer.unwrap_or_default();
+        let pair = |name: String| Pair {
+            replacement: name.replace(' ', "\\ "),
+            display: name,
+        };
+        Ok((start, names.into_iter().map(pair).collect()))
+    }
+}
+
+impl Hinter for Shell {
+    type Hint = String;
+}
+impl Highlighter for Shell {}
+impl Validator for Shell {}
+impl Helper for Shell {}

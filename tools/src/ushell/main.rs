@@ -1,0 +1,75 @@
+//! `ushell`: talks to the shell of a running unikernel, for a person or for a script.
+#![forbid(unsafe_code)]
+
+mod client;
+mod interactive;
+mod options;
+mod session;
+
+use client::{Client, ClientError};
+use options::{Options, Step, USAGE};
+use session::Session;
+use std::{
+    io::{self, BufRead, IsTerminal},
+    process::ExitCode,
+};
+
+/// How the program ends.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Good,
+    CommandFailed,
+}
+
+fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args().skip(1)) {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            eprint!("ushell: {error}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&options) {
+        Ok(End::Good) => ExitCode::SUCCESS,
+        Ok(End::CommandFailed) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("ushell: {error}");
+            ExitCode::from(3)
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<End, ClientError> {
+    let client = Client::connect(&options.socket, options.timeout, options.wait)?;
+    let mut session = Session::new(client, options.echo);
+    if !options.steps.is_empty() {
+        return run_steps(&mut session, &options.steps, options.stop);
+    }
+    if io::stdin().is_terminal() {
+        return interactive::run(session).map(|()| End::Good);
+    }
+    let lines = io::stdin().lock().lines().map_while(Result::ok);
+    let steps: Vec<Step> = lines.map(Step::Command).collect();
+    run_steps(&mut session, &steps, options.stop)
+}
+
+fn run_steps(session: &mut Session, steps: &[Step], stop: bool) -> Result<End, ClientError> {
+    let mut end = End::Good;
+    for step in steps {
+        let good = match step {
+            Step::Command(line) => session.command(line)?,
+            Step::Put { file, name } => session.put(file, name)?,
+        };
+        if !good {
+            end = End::CommandFailed;
+        }
+        if session.is_over() || (stop && !good) {
+            break;
+        }
+    }
+    Ok(end)
+}
