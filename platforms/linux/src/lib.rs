@@ -1,1 +1,69 @@
-//! Engine, tracer and shell inside a Linux process.
+//! Engine, tracer and shell inside a Linux process: for tests, benchmarks, and traced real programs.
+//!
+//! - [`platform`] gives the engine what it needs from below; `clock`, `probe_read`, `text`, `exec_memory`, `files` and
+//!   `console` implement one trait each.
+//! - [`records`] and [`symbols`] read what the compiler and the linker left in the executable.
+
+mod console;
+mod exec_memory;
+mod files;
+mod probe_read;
+pub mod records;
+pub mod symbols;
+mod text;
+
+pub use console::Stdout;
+pub use exec_memory::DualMapping;
+pub use files::Directory;
+pub use probe_read::SelfRead;
+pub use text::SelfPatch;
+
+use std::path::PathBuf;
+use ubpf_rs::platform::{Clock, Cpu, Platform};
+
+/// Monotonic clock of the kernel.
+pub struct Monotonic;
+
+impl Clock for Monotonic {
+    fn now_ns(&self) -> u64 {
+        let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the kernel fills the struct behind the pointer; CLOCK_MONOTONIC always exists.
+        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+        (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
+    }
+}
+
+/// CPU of the calling thread. A process has no interrupts.
+pub struct ThreadCpu;
+
+impl Cpu for ThreadCpu {
+    fn id(&self) -> u32 {
+        // SAFETY: takes nothing and touches no memory of ours.
+        u32::try_from(unsafe { libc::sched_getcpu() }).unwrap_or(0)
+    }
+
+    fn in_interrupt(&self) -> bool {
+        false
+    }
+}
+
+/// The platform of this process, with files below `root`. What it refers to lives as long as the process.
+pub fn platform(root: PathBuf) -> Platform {
+    let text: &'static SelfPatch = Box::leak(Box::new(SelfPatch::new()));
+    let exec: &'static DualMapping = Box::leak(Box::new(DualMapping::new()));
+    Platform {
+        name: "linux",
+        clock: &Monotonic,
+        probe_read: &SelfRead,
+        console: &Stdout,
+        text: Some(text),
+        exec: Some(exec),
+        files: Box::leak(Box::new(Directory::new(root))),
+        cpu: &ThreadCpu,
+    }
+}
+
+/// The calling thread's `errno`.
+fn errno() -> i32 {
+    std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What Rust cannot say: weak references to the bounds of the compiler's record sections (which may be absent),
+ * and the functions that -finstrument-functions calls.
+ */
+
+#define WEAK_BOUND __attribute__((weak, visibility("hidden")))
+
+extern const unsigned long __start___patchable_function_entries[] WEAK_BOUND;
+extern const unsigned long __stop___patchable_function_entries[] WEAK_BOUND;
+extern const unsigned long __start___mcount_loc[] WEAK_BOUND;
+extern const unsigned long __stop___mcount_loc[] WEAK_BOUND;
+
+struct ubpf_linux_records {
+	const unsigned long *patchable;
+	const unsigned long *patchable_end;
+	const unsigned long *mcount;
+	const unsigned long *mcount_end;
+};
+
+void ubpf_linux_records(struct ubpf_linux_records *bounds)
+{
+	bounds->patchable = __start___patchable_function_entries;
+	bounds->patchable_end = __stop___patchable_function_entries;
+	bounds->mcount = __start___mcount_loc;
+	bounds->mcount_end = __stop___mcount_loc;
+}
+
+void ubpf_instrument_entry(void *function, void *call_site);
+
+void __cyg_profile_func_enter(void *function, void *call_site)
+{
+	ubpf_instrument_entry(function, call_site);
+}
+
+void __cyg_profile_func_exit(void *function, void *call_site)
+{
+	(void)function;
+	(void)call_site;
+}

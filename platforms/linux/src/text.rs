@@ -1,0 +1,195 @@
+//! Patching the text of the running process: bytes go through `/proc/self/mem`, so that the mapping stays read-only and
+//! executable, and every step is made visible to all threads by `membarrier`.
+//!
+//! A five-byte instruction cannot be replaced by one store that is known to be atomic here, so the first byte becomes a
+//! breakpoint, then the rest is written, then the first byte. A thread that meets the breakpoint steps over it when the
+//! old or the new instruction is a nop (both then are allowed to have been executed), else it tries again.
+
+use std::{
+    fs::{File, OpenOptions},
+    os::unix::fs::FileExt,
+    sync::{
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+        Mutex, Once,
+    },
+};
+use ubpf_rs::platform::{PatchError, TextPatch};
+
+const INT3: u8 = 0xcc;
+const LONGEST: usize = 8;
+
+/// Address being patched, 0 for none, and how far a thread that meets its breakpoint steps from there.
+static PATCHING: AtomicUsize = AtomicUsize::new(0);
+static STEP: AtomicUsize = AtomicUsize::new(0);
+/// Breakpoints met by other threads, for tests.
+static MET: AtomicU64 = AtomicU64::new(0);
+/// What handled SIGTRAP before: handler address and flags.
+static OLD_HANDLER: AtomicUsize = AtomicUsize::new(libc::SIG_DFL);
+static OLD_FLAGS: AtomicUsize = AtomicUsize::new(0);
+
+/// Patches the text of this process.
+pub struct SelfPatch {
+    /// One patch at a time.
+    mem: Mutex<Option<File>>,
+}
+
+impl Default for SelfPatch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl SelfPatch {
+    /// Opens nothing yet; that happens at the first patch.
+    pub fn new() -> SelfPatch {
+        SelfPatch { mem: Mutex::new(None) }
+    }
+
+    /// How often a thread met a breakpoint that a patch had placed.
+    pub fn breakpoints_met() -> u64 {
+        MET.load(Ordering::Relaxed)
+    }
+}
+
+impl TextPatch for SelfPatch {
+    fn replace(&self, addr: usize, old: &[u8], new: &[u8]) -> Result<(), PatchError> {
+        let refused = |code| PatchError::NotWritable { addr, code };
+        if old.len() != new.len() || old.is_empty() || old.len() > LONGEST {
+            return Err(refused(libc::EINVAL));
+        }
+        prepare().map_err(refused)?;
+        let mut mem = self.mem.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if mem.is_none() {
+            let opened = OpenOptions::new().read(true).write(true).open("/proc/self/mem");
+            *mem = Some(opened.map_err(|e| refused(code_of(&e)))?);
+        }
+        let Some(mem) = mem.as_ref() else { return Err(refused(libc::EIO)) };
+        let mut found = [0; LONGEST];
+        let found = &mut found[..old.len()];
+        mem.read_exact_at(found, addr as u64).map_err(|e| refused(code_of(&e)))?;
+        if found != old {
+            return Err(PatchError::Mismatch { addr });
+        }
+        write_in_steps(mem, addr, old, new).map_err(|e| refused(code_of(&e)))
+    }
+}
+
+fn code_of(error: &std::io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(libc::EIO)
+}
+
+fn write_in_steps(mem: &File, addr: usize, old: &[u8], new: &[u8]) -> std::io::Result<()> {
+    STEP.store(if is_nop(old) || is_nop(new) { old.len() } else { 0 }, Ordering::SeqCst);
+    PATCHING.store(addr, Ordering::SeqCst);
+    let steps = || {
+        mem.write_all_at(&[INT3], addr as u64)?;
+        sync_cores()?;
+        mem.write_all_at(&new[1..], addr as u64 + 1)?;
+        sync_cores()?;
+        mem.write_all_at(&new[..1], addr as u64)?;
+        sync_cores()
+    };
+    let result = steps();
+    PATCHING.store(0, Ordering::SeqCst);
+    result
+}
+
+fn is_nop(bytes: &[u8]) -> bool {
+    bytes.iter().all(|&b| b == 0x90) || bytes.starts_with(&[0x0f, 0x1f]) || bytes.starts_with(&[0x66, 0x0f, 0x1f])
+}
+
+/// Makes every thread of the process fetch its instructions anew.
+fn sync_cores() -> std::io::Result<()> {
+    const PRIVATE_EXPEDITED_SYNC_CORE: libc::c_int = 1 << 5;
+    membarrier(PRIVATE_EXPEDITED_SYNC_CORE)
+}
+
+fn membarrier(command: libc::c_int) -> std::io::Result<()> {
+    // SAFETY: membarrier takes numbers only.
+    match unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) } {
+        -1 => Err(std::io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// Registers for core synchronisation and installs the breakpoint handler, once.
+fn prepare() -> Result<(), i32> {
+    const REGISTER_PRIVATE_EXPEDITED_SYNC_CORE: libc::c_int = 1 << 6;
+    static ONCE: Once = Once::new();
+    static ERROR: AtomicUsize = AtomicUsize::new(0);
+    ONCE.call_once(|| {
+        let code = match membarrier(REGISTER_PRIVATE_EXPEDITED_SYNC_CORE) {
+            Ok(()) => install_handler().err().unwrap_or(0),
+            Err(error) => code_of(&error),
+        };
+        ERROR.store(code as usize, Ordering::SeqCst);
+    });
+    match ERROR.load(Ordering::SeqCst) {
+        0 => Ok(()),
+        code => Err(code as i32),
+    }
+}
+
+fn install_handler() -> Result<(), i32> {
+    // SAFETY: both structs are plain data for which zeros are valid; the handler keeps to what a signal handler may do.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        let mut old: libc::sigaction = std::mem::zeroed();
+        let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) = on_trap;
+        action.sa_sigaction = handler as usize;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK;
+        if libc::sigaction(libc::SIGTRAP, &action, &mut old) != 0 {
+            return Err(super::errno());
+        }
+        OLD_HANDLER.store(old.sa_sigaction, Ordering::SeqCst);
+        OLD_FLAGS.store(old.sa_flags as usize, Ordering::SeqCst);
+    }
+    Ok(())
+}
+
+extern "C" fn on_trap(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    let context = context.cast::<libc::ucontext_t>();
+    // SAFETY: the kernel passes the interrupted context to an SA_SIGINFO handler; it is ours until we return. The byte before the
+    // instruction pointer was just executed, so it is mapped.
+    unsafe {
+        let rip = &mut (*context).uc_mcontext.gregs[libc::REG_RIP as usize];
+        let at = (*rip as usize).wrapping_sub(1);
+        if PATCHING.load(Ordering::SeqCst) == at {
+            MET.fetch_add(1, Ordering::Relaxed);
+            *rip = (at + STEP.load(Ordering::SeqCst)) as i64;
+        } else if std::ptr::read_volatile(at as *const u8) != INT3 {
+            // The patch was finished between trap and handler.
+            MET.fetch_add(1, Ordering::Relaxed);
+            *rip = at as i64;
+        } else {
+            pass_on(signal, info, context.cast());
+        }
+    }
+}
+
+/// Gives a trap that is not ours to whoever handled SIGTRAP before.
+///
+/// # Safety
+/// Arguments of a signal handler, passed on.
+unsafe fn pass_on(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    let handler = OLD_HANDLER.load(Ordering::SeqCst);
+    let with_info = OLD_FLAGS.load(Ordering::SeqCst) as i32 & libc::SA_SIGINFO != 0;
+    // SAFETY: `handler` is what sigaction gave us, called by the convention that its flags name.
+    unsafe {
+        match handler {
+            libc::SIG_IGN => {}
+            libc::SIG_DFL => {
+                libc::signal(signal, libc::SIG_DFL);
+                libc::raise(signal);
+            }
+            _ if with_info => {
+                let call: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) = std::mem::transmute(handler);
+                call(signal, info, context);
+            }
+            _ => {
+                let call: extern "C" fn(i32) = std::mem::transmute(handler);
+                call(signal);
+            }
+        }
+    }
+}

@@ -1,0 +1,524 @@
+//! The tracer on real C code, compiled by gcc and clang for each kind of entry stub.
+
+use std::{
+    arch::asm,
+    collections::HashMap,
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        Arc, LazyLock, Mutex, MutexGuard,
+    },
+    thread,
+    time::Duration,
+};
+use ubpf_platform_linux::{platform, records, symbols};
+use ubpf_rs::tracer::{
+    AttachError, AttachOptions, AttachRequest, DetachError, Failed, Hook, HookProgram, ProbeId, ProbeReport,
+    RecordKind, Ring, Site, SiteKind, TracerConfig, TRACER,
+};
+
+const VARIANTS: &[&str] = &[
+    "gcc_patchable",
+    "gcc_patchable_cet",
+    "gcc_fentry",
+    "gcc_pg",
+    "gcc_instrument",
+    #[cfg(clang)]
+    "clang_patchable",
+    #[cfg(clang)]
+    "clang_patchable_cet",
+    #[cfg(clang)]
+    "clang_instrument",
+];
+const FUNCTIONS: &[&str] =
+    &["empty", "myfun", "doubles", "on_stack", "variadic", "structure", "recursion", "leaf", "ipa_ra"];
+
+macro_rules! c_functions {
+    ($($name:ident),* $(,)?) => {
+        extern "C" { $(fn $name();)* }
+    };
+}
+c_functions!(gcc_patchable_myfun, gcc_patchable_empty, gcc_patchable_cet_myfun, gcc_fentry_myfun, gcc_pg_myfun);
+c_functions!(gcc_instrument_myfun);
+extern "C" {
+    fn gcc_patchable_self_test() -> u32;
+    fn gcc_patchable_cet_self_test() -> u32;
+    fn gcc_fentry_self_test() -> u32;
+    fn gcc_pg_self_test() -> u32;
+    fn gcc_instrument_self_test() -> u32;
+    fn gcc_patchable_recursion(n: i64) -> i64;
+}
+#[cfg(clang)]
+extern "C" {
+    fn clang_patchable_self_test() -> u32;
+    fn clang_patchable_cet_self_test() -> u32;
+    fn clang_instrument_self_test() -> u32;
+}
+
+fn self_test(variant: &str) -> u32 {
+    let test: unsafe extern "C" fn() -> u32 = match variant {
+        "gcc_patchable" => gcc_patchable_self_test,
+        "gcc_patchable_cet" => gcc_patchable_cet_self_test,
+        "gcc_fentry" => gcc_fentry_self_test,
+        "gcc_pg" => gcc_pg_self_test,
+        "gcc_instrument" => gcc_instrument_self_test,
+        #[cfg(clang)]
+        "clang_patchable" => clang_patchable_self_test,
+        #[cfg(clang)]
+        "clang_patchable_cet" => clang_patchable_cet_self_test,
+        #[cfg(clang)]
+        "clang_instrument" => clang_instrument_self_test,
+        _ => panic!("no variant {variant}"),
+    };
+    // SAFETY: plain C functions without arguments.
+    unsafe { test() }
+}
+
+struct Image {
+    ring: &'static Ring,
+    functions: HashMap<String, (u64, u64)>,
+}
+
+/// Starts the tracer on this process, once. Tests take turns, since they share its functions.
+fn image() -> (&'static Image, MutexGuard<'static, ()>) {
+    static TURN: Mutex<()> = Mutex::new(());
+    static IMAGE: LazyLock<Image> = LazyLock::new(|| {
+        let ring: &'static Ring = Box::leak(Box::new(Ring::new(1 << 16).unwrap()));
+        TRACER.init(TracerConfig::default(), platform(".".into()), ring).unwrap();
+        let records = records::own();
+        let patchable = TRACER.add_sites(records.patchable, SiteKind::Patchable);
+        let mcount = TRACER.add_sites(records.mcount, SiteKind::Mcount);
+        println!("patchable {patchable:?} mcount {mcount:?}");
+        assert_eq!((patchable.refused, mcount.refused), (0, 0));
+        assert!(patchable.rewritten >= 2 * FUNCTIONS.len() && mcount.rewritten == 0);
+        let symbols = symbols::own().unwrap();
+        let functions: HashMap<_, _> = symbols.into_iter().map(|s| (s.name, (s.address, s.size))).collect();
+        let instrumented: Vec<u64> = functions.iter().filter(|f| f.0.contains("_instrument_")).map(|f| f.1 .0).collect();
+        TRACER.add_sites(&instrumented, SiteKind::Instrumented);
+        Image { ring, functions }
+    });
+    let turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    (&IMAGE, turn)
+}
+
+impl Image {
+    fn site(&self, function: &str) -> Site {
+        let (start, len) = self.functions[function];
+        TRACER.site_in(start, len).unwrap_or_else(|| panic!("no site in {function}"))
+    }
+
+    fn attach_with(
+        &self,
+        function: &str,
+        program: &str,
+        body: Arc<dyn HookProgram>,
+        options: AttachOptions,
+    ) -> Result<ProbeId, AttachError> {
+        TRACER.attach(AttachRequest { site: self.site(function), function, program, body, options })
+    }
+
+    fn attach(&self, function: &str, program: &str, body: Arc<dyn HookProgram>) -> ProbeId {
+        self.attach_with(function, program, body, AttachOptions::default()).unwrap()
+    }
+
+    fn bytes(&self, function: &str) -> Vec<u8> {
+        let (start, len) = self.functions[function];
+        // SAFETY: the function's own text, which is mapped.
+        unsafe { std::slice::from_raw_parts(start as *const u8, len as usize) }.to_vec()
+    }
+
+    fn report(&self, function: &str, id: ProbeId) -> ProbeReport {
+        TRACER.probes(self.site(function)).into_iter().find(|p| p.id == id).unwrap()
+    }
+}
+
+#[derive(Default)]
+struct Count(AtomicU64);
+impl HookProgram for Count {
+    fn run(&self, _: Hook<'_>) -> Result<(), Failed> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+impl Count {
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Leaves nothing in the vector registers and general registers that it may change as it was.
+struct Clobber;
+impl HookProgram for Clobber {
+    fn run(&self, _: Hook<'_>) -> Result<(), Failed> {
+        clobber();
+        Ok(())
+    }
+}
+
+fn clobber() {
+    // SAFETY: changes registers only, all of which are declared as changed; wide ones where the CPU has them.
+    unsafe {
+        asm!(
+            "pcmpeqd xmm0, xmm0", "movdqa xmm1, xmm0", "movdqa xmm2, xmm0", "movdqa xmm3, xmm0", "movdqa xmm4, xmm0",
+            "movdqa xmm5, xmm0", "movdqa xmm6, xmm0", "movdqa xmm7, xmm0", "movdqa xmm8, xmm0", "movdqa xmm9, xmm0",
+            "movdqa xmm10, xmm0", "movdqa xmm11, xmm0", "movdqa xmm12, xmm0", "movdqa xmm13, xmm0",
+            "movdqa xmm14, xmm0", "movdqa xmm15, xmm0",
+            "mov rax, -1", "mov rcx, -1", "mov rdx, -1", "mov rsi, -1", "mov rdi, -1", "mov r8, -1", "mov r9, -1",
+            "mov r10, -1", "mov r11, -1",
+            clobber_abi("C"),
+        );
+        if is_x86_feature_detected!("avx") {
+            asm!("vzeroall", clobber_abi("C"));
+        }
+        if is_x86_feature_detected!("avx512f") {
+            asm!("vpxorq zmm16, zmm16, zmm16", "vpxorq zmm31, zmm31, zmm31", "kxorw k1, k1, k1", clobber_abi("C"));
+        }
+    }
+}
+
+/// What a stub does to its function: all kinds, each compiler.
+#[test]
+fn every_kind_of_stub_survives_attached_programs_and_comes_back_as_it_was() {
+    let (image, _turn) = image();
+    for variant in VARIANTS {
+        let names: Vec<_> = FUNCTIONS.iter().map(|f| format!("{variant}_{f}")).collect();
+        let before: Vec<_> = names.iter().map(|n| image.bytes(n)).collect();
+        assert_eq!(self_test(variant), 0, "{variant} before");
+        let count = Arc::new(Count::default());
+        let ids: Vec<_> = names
+            .iter()
+            .flat_map(|n| [image.attach(n, "clobber", Arc::new(Clobber)), image.attach(n, "count", count.clone())])
+            .collect();
+        assert_eq!(self_test(variant), 0, "{variant} with programs attached");
+        let expected = 20_001 + 7; // recursion, and one call of each other function that self_test calls
+        assert_eq!(count.get(), expected, "{variant}");
+        ids.into_iter().for_each(|id| TRACER.detach(id).unwrap());
+        let after: Vec<_> = names.iter().map(|n| image.bytes(n)).collect();
+        assert_eq!(before, after, "{variant}");
+        assert_eq!((self_test(variant), count.get()), (0, expected), "{variant} after");
+    }
+}
+
+#[test]
+fn gcc_nops_became_one_instruction() {
+    let (image, _turn) = image();
+    assert!(image.bytes("gcc_patchable_myfun").starts_with(&[0x0f, 0x1f, 0x44, 0x00, 0x00]));
+    assert!(image.bytes("gcc_patchable_cet_myfun").starts_with(&[0xf3, 0x0f, 0x1e, 0xfa, 0x0f, 0x1f, 0x44]));
+}
+
+/// Of the original tracer: `rax` (the number of vector arguments of a variadic call) was not restored.
+#[test]
+fn rax_is_restored() {
+    let (image, _turn) = image();
+    let id = image.attach("gcc_patchable_empty", "clobber", Arc::new(Clobber));
+    let (mut rax, mut r10, mut r11, mut rcx): (u64, u64, u64, u64) = (1, 10, 11, 2);
+    // SAFETY: the function is empty; whatever else a C call may change is declared.
+    unsafe {
+        asm!("call {f}", f = sym gcc_patchable_empty, inout("rax") rax, inout("r10") r10, inout("r11") r11,
+            inout("rcx") rcx, out("rdx") _, out("rsi") _, out("rdi") _, out("r8") _, out("r9") _);
+    }
+    TRACER.detach(id).unwrap();
+    assert_eq!((rax, rcx, r10, r11), (1, 2, 10, 11));
+}
+
+#[repr(C, align(64))]
+struct Vectors([u8; 32 * 64]);
+
+#[test]
+fn all_vector_registers_survive_a_hook() {
+    let (image, _turn) = image();
+    let mut given = Vectors([0; 2048]);
+    (0..).zip(given.0.iter_mut()).for_each(|(i, b): (usize, _)| *b = (i % 251) as u8 + 1);
+    let pass = |given: &Vectors| {
+        let mut taken = Vectors([0; 2048]);
+        // SAFETY: the CPU has the registers used (checked); the called function is empty; all are declared as changed.
+        unsafe {
+            if is_x86_feature_detected!("avx512f") {
+                through_zmm(given, &mut taken);
+                return (taken, 64);
+            }
+            through_xmm(given, &mut taken);
+        }
+        (taken, 16)
+    };
+    let id = image.attach("gcc_patchable_empty", "clobber", Arc::new(Clobber));
+    let (taken, width) = pass(&given);
+    let runs = image.report("gcc_patchable_empty", id).runs;
+    TRACER.detach(id).unwrap();
+    assert_eq!(runs, 1);
+    for register in 0..if width == 64 { 32 } else { 16 } {
+        let part = register * 64..register * 64 + width;
+        assert_eq!(given.0[part.clone()], taken.0[part], "vector register {register}");
+    }
+}
+
+macro_rules! through {
+    ($name:ident, $instruction:literal, $width:literal, $($n:literal)*) => {
+        /// # Safety
+        /// The CPU must have these registers.
+        unsafe fn $name(given: &Vectors, taken: &mut Vectors) {
+            // SAFETY: see above; loads and stores stay within the two buffers.
+            unsafe {
+                asm!(
+                    "mov r13, rbx",
+                    "mov rbx, r14",
+                    $(concat!($instruction, " ", $width, $n, ", [rbx + 64 * ", $n, "]"),)*
+                    "call {f}",
+                    $(concat!($instruction, " [r12 + 64 * ", $n, "], ", $width, $n),)*
+                    "mov rbx, r13",
+                    f = sym gcc_patchable_empty,
+                    in("r14") given, in("r12") taken, out("r13") _,
+                    clobber_abi("C"),
+                );
+            }
+        }
+    };
+}
+through!(through_xmm, "movaps", "xmm", 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+through!(through_zmm, "vmovups", "zmm", 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27
+    28 29 30 31);
+
+/// Of the original tracer: hook state in globals.
+#[test]
+fn two_threads_each_in_its_own_function_lose_no_count() {
+    let (image, _turn) = image();
+    const CALLS: u64 = 200_000;
+    let functions = [("gcc_patchable_myfun", gcc_patchable_myfun as unsafe extern "C" fn()), ("gcc_pg_myfun", gcc_pg_myfun)];
+    let counts: Vec<_> = functions.iter().map(|_| Arc::new(Count::default())).collect();
+    let ids: Vec<_> = functions.iter().zip(&counts).map(|(f, c)| image.attach(f.0, "count", c.clone())).collect();
+    thread::scope(|s| {
+        for (_, function) in functions {
+            // SAFETY: a C function without arguments that touches a counter of its own.
+            s.spawn(move || (0..CALLS).for_each(|_| unsafe { function() }));
+        }
+    });
+    for ((f, id), count) in functions.iter().zip(ids).zip(counts) {
+        let report = image.report(f.0, id);
+        assert_eq!((report.hits, report.runs, report.misses, count.get()), (CALLS, CALLS, 0, CALLS));
+        TRACER.detach(id).unwrap();
+    }
+}
+
+/// More threads than hook areas, in one function: what cannot run is counted.
+#[test]
+fn a_shared_function_has_hits_equal_runs_plus_misses() {
+    let (image, _turn) = image();
+    const CALLS: u64 = 2_000;
+    struct Slow(Count);
+    impl HookProgram for Slow {
+        fn run(&self, hook: Hook<'_>) -> Result<(), Failed> {
+            if self.0.get() % 64 == 0 {
+                thread::yield_now();
+            }
+            self.0.run(hook)
+        }
+    }
+    let slow = Arc::new(Slow(Count::default()));
+    let id = image.attach("gcc_fentry_myfun", "slow", slow.clone());
+    thread::scope(|s| {
+        for _ in 0..24 {
+            // SAFETY: a C function without arguments; its counter is volatile and of no interest.
+            s.spawn(|| (0..CALLS).for_each(|_| unsafe { gcc_fentry_myfun() }));
+        }
+    });
+    let report = image.report("gcc_fentry_myfun", id);
+    TRACER.detach(id).unwrap();
+    assert_eq!((report.hits, report.runs), (24 * CALLS, slow.0.get()));
+    assert_eq!(report.hits, report.runs + report.misses);
+}
+
+#[test]
+fn a_traced_function_called_inside_a_hook_is_a_miss() {
+    struct Calls;
+    impl HookProgram for Calls {
+        fn run(&self, _: Hook<'_>) -> Result<(), Failed> {
+            // SAFETY: a C function without arguments.
+            unsafe { gcc_patchable_cet_myfun() };
+            Ok(())
+        }
+    }
+    let (image, _turn) = image();
+    let id = image.attach("gcc_patchable_cet_myfun", "calls", Arc::new(Calls));
+    // SAFETY: a C function without arguments.
+    unsafe { gcc_patchable_cet_myfun() };
+    let report = image.report("gcc_patchable_cet_myfun", id);
+    TRACER.detach(id).unwrap();
+    assert_eq!((report.hits, report.runs, report.misses), (2, 1, 1));
+}
+
+/// Of the original tracer: detaching one program removed all of them, and freed twice.
+#[test]
+fn detaching_one_program_leaves_the_others() {
+    let (image, _turn) = image();
+    // SAFETY: a C function without arguments.
+    let call = || unsafe { gcc_pg_myfun() };
+    let counts = [(); 3].map(|()| Arc::new(Count::default()));
+    let before = image.bytes("gcc_pg_myfun");
+    let ids: Vec<_> =
+        ["a", "b", "c"].iter().zip(&counts).map(|(n, c)| image.attach("gcc_pg_myfun", n, c.clone())).collect();
+    call();
+    TRACER.detach(ids[1]).unwrap();
+    call();
+    let names: Vec<_> = TRACER.probes(image.site("gcc_pg_myfun")).into_iter().map(|p| p.program).collect();
+    assert_eq!(names, ["a", "c"]);
+    assert_eq!(TRACER.detach(ids[1]), Err(DetachError::NotAttached));
+    TRACER.detach(ids[0]).unwrap();
+    assert_ne!(image.bytes("gcc_pg_myfun"), before);
+    TRACER.detach(ids[2]).unwrap();
+    call();
+    assert_eq!(image.bytes("gcc_pg_myfun"), before);
+    assert_eq!(counts.each_ref().map(|c| c.get()), [2, 1, 2]);
+    assert!(counts.iter().all(|c| Arc::strong_count(c) == 1), "programs are freed");
+}
+
+/// Of the original tracer: the same file attached twice ran twice without notice.
+#[test]
+fn the_same_program_is_attached_once() {
+    let (image, _turn) = image();
+    let id = image.attach("gcc_pg_myfun", "count.bin", Arc::new(Count::default()));
+    let again =
+        image.attach_with("gcc_pg_myfun", "count.bin", Arc::new(Count::default()), AttachOptions::default());
+    assert!(matches!(again, Err(AttachError::AlreadyAttached { .. })), "{again:?}");
+    TRACER.detach(id).unwrap();
+}
+
+/// Of the original tracer: a nop found by scanning 100 bytes. Only recorded stubs are sites.
+#[test]
+fn a_function_without_record_has_no_site() {
+    let (image, _turn) = image();
+    let (start, len) = image.functions["gcc_patchable_self_test"];
+    let own = TRACER.site_in(start, len).unwrap();
+    assert_eq!(own.addr, start);
+    let (start, len) = image.functions["ubpf_linux_records"];
+    assert_eq!(TRACER.site_in(start, len), None);
+    let site = Site { addr: start, kind: SiteKind::Patchable };
+    let request = AttachRequest {
+        site,
+        function: "no_stub",
+        program: "count",
+        body: Arc::new(Count::default()),
+        options: AttachOptions::default(),
+    };
+    assert!(matches!(TRACER.attach(request), Err(AttachError::NoSite { .. })));
+    assert_eq!(TRACER.add_sites(&[start, 0, 8], SiteKind::Patchable).refused, 2);
+}
+
+#[test]
+fn the_no_probe_list_refuses_with_a_reason() {
+    let (image, _turn) = image();
+    let site = image.site("gcc_pg_myfun");
+    let request = AttachRequest {
+        site,
+        function: "memcpy",
+        program: "count",
+        body: Arc::new(Count::default()),
+        options: AttachOptions::default(),
+    };
+    let error = TRACER.attach(request).unwrap_err().to_string();
+    assert_eq!(error, "function memcpy cannot be traced: hooks use it to copy memory");
+}
+
+/// A program that keeps failing is counted, and reported at a bounded rate.
+#[test]
+fn failures_are_counted_and_reported_once() {
+    struct Fails;
+    impl HookProgram for Fails {
+        fn run(&self, hook: Hook<'_>) -> Result<(), Failed> {
+            Err(hook.fail(format_args!("uBPF error: test at PC {}", 4)))
+        }
+    }
+    let (image, _turn) = image();
+    image.ring.drain(&mut |_| ());
+    let id = image.attach("gcc_pg_myfun", "fails", Arc::new(Fails));
+    // SAFETY: a C function without arguments.
+    (0..100).for_each(|_| unsafe { gcc_pg_myfun() });
+    let report = image.report("gcc_pg_myfun", id);
+    TRACER.detach(id).unwrap();
+    let mut texts = Vec::new();
+    image.ring.drain(&mut |r| {
+        assert_eq!(r.kind, RecordKind::Error);
+        texts.push(String::from_utf8_lossy(r.text()).into_owned());
+    });
+    assert_eq!(texts, ["uBPF error: test at PC 4"]);
+    assert_eq!((report.runs, report.failures, report.unreported), (100, 100, 99));
+}
+
+#[test]
+fn probes_end_after_a_number_of_runs_or_a_time() {
+    let (image, _turn) = image();
+    // SAFETY: a C function without arguments.
+    let call = || unsafe { gcc_pg_myfun() };
+    let before = image.bytes("gcc_pg_myfun");
+    let count = Arc::new(Count::default());
+    let options = AttachOptions { max_runs: Some(3), max_ns: None };
+    image.attach_with("gcc_pg_myfun", "three", count.clone(), options).unwrap();
+    (0..10).for_each(|_| call());
+    assert_eq!((count.get(), TRACER.poll(), image.bytes("gcc_pg_myfun") == before), (3, 1, true));
+    let options = AttachOptions { max_runs: None, max_ns: Some(1_000_000) };
+    image.attach_with("gcc_pg_myfun", "brief", count.clone(), options).unwrap();
+    thread::sleep(Duration::from_millis(2));
+    assert_eq!((TRACER.poll(), image.bytes("gcc_pg_myfun") == before), (1, true));
+}
+
+#[test]
+fn run_time_is_measured_only_with_statistics_on() {
+    let (image, _turn) = image();
+    // SAFETY: a C function without arguments.
+    let call = || unsafe { gcc_instrument_myfun() };
+    let id = image.attach("gcc_instrument_myfun", "count", Arc::new(Count::default()));
+    call();
+    TRACER.set_stats(true);
+    call();
+    TRACER.set_stats(false);
+    let report = image.report("gcc_instrument_myfun", id);
+    TRACER.detach(id).unwrap();
+    assert_eq!((report.runs, report.timed_runs), (2, 1));
+    assert!(report.run_ns > 0);
+}
+
+/// The context starts with the key, and the hook sees the arguments of the function.
+#[test]
+fn a_hook_sees_key_and_arguments() {
+    struct Looks(AtomicU64, AtomicU64);
+    impl HookProgram for Looks {
+        fn run(&self, hook: Hook<'_>) -> Result<(), Failed> {
+            self.0.store(u64::from_ne_bytes(hook.context[..8].try_into().unwrap()), Ordering::Relaxed);
+            self.1.fetch_add(hook.frame.argument(0).unwrap(), Ordering::Relaxed);
+            assert!(hook.context[8..].iter().all(|&b| b == 0));
+            hook.context.fill(0xff);
+            assert_eq!((hook.budget, &raw const *hook.stack as usize % 16), (65_536, 0));
+            Ok(())
+        }
+    }
+    let (image, _turn) = image();
+    let looks = Arc::new(Looks(AtomicU64::new(0), AtomicU64::new(0)));
+    let id = image.attach("gcc_patchable_recursion", "looks", looks.clone());
+    // SAFETY: a C function of one number.
+    let sum = unsafe { gcc_patchable_recursion(10) };
+    TRACER.detach(id).unwrap();
+    assert_eq!((sum, looks.1.load(Ordering::Relaxed)), (55, 55));
+    assert_eq!(looks.0.load(Ordering::Relaxed), image.site("gcc_patchable_recursion").addr + 5);
+}
+
+/// Attach and detach while other threads run the function, across the breakpoint steps of every patch.
+#[test]
+fn patching_under_running_threads() {
+    let (image, _turn) = image();
+    let stop = AtomicU64::new(0);
+    thread::scope(|s| {
+        for _ in 0..2 {
+            s.spawn(|| {
+                while stop.load(Ordering::Relaxed) == 0 {
+                    // SAFETY: a C function without arguments.
+                    unsafe { gcc_patchable_myfun() };
+                }
+            });
+        }
+        for _ in 0..2_000 {
+            let count = Arc::new(Count::default());
+            let id = image.attach("gcc_patchable_myfun", "count", count.clone());
+            TRACER.detach(id).unwrap();
+            assert_eq!(Arc::strong_count(&count), 1);
+        }
+        stop.store(1, Ordering::Relaxed);
+    });
+}
