@@ -29,11 +29,15 @@ impl Default for DualMapping {
 impl DualMapping {
     /// No blocks yet.
     pub fn new() -> DualMapping {
-        DualMapping { blocks: Mutex::new(Vec::new()) }
+        DualMapping {
+            blocks: Mutex::new(Vec::new()),
+        }
     }
 
     fn blocks(&self) -> std::sync::MutexGuard<'_, Vec<Block>> {
-        self.blocks.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.blocks
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -41,13 +45,19 @@ impl ExecMemory for DualMapping {
     fn alloc(&self, len: usize) -> Option<ExecBlock> {
         let len = len.max(1).checked_next_multiple_of(PAGE)?;
         let (write, exec) = map_twice(len)?;
-        self.blocks().push(Block { exec, write: Some(write), len });
+        self.blocks().push(Block {
+            exec,
+            write: Some(write),
+            len,
+        });
         Some(ExecBlock { write, exec, len })
     }
 
     fn seal(&self, block: ExecBlock) -> bool {
         let mut blocks = self.blocks();
-        let Some(known) = blocks.iter_mut().find(|b| b.exec == block.exec) else { return false };
+        let Some(known) = blocks.iter_mut().find(|b| b.exec == block.exec) else {
+            return false;
+        };
         if let Some(write) = known.write.take() {
             unmap(write, known.len);
         }
@@ -56,7 +66,9 @@ impl ExecMemory for DualMapping {
 
     fn free(&self, block: ExecBlock) {
         let mut blocks = self.blocks();
-        let Some(at) = blocks.iter().position(|b| b.exec == block.exec) else { return };
+        let Some(at) = blocks.iter().position(|b| b.exec == block.exec) else {
+            return;
+        };
         let known = blocks.swap_remove(at);
         unmap(known.exec, known.len);
         if let Some(write) = known.write {
@@ -87,7 +99,13 @@ fn map_twice(len: usize) -> Option<(usize, usize)> {
 fn map_both(fd: i32, len: usize) -> Option<(usize, usize)> {
     let write = map(0, len, libc::PROT_READ | libc::PROT_WRITE, 0, fd)?;
     let exec = near_text().find_map(|hint| {
-        map(hint, len, libc::PROT_READ | libc::PROT_EXEC, libc::MAP_FIXED_NOREPLACE, fd)
+        map(
+            hint,
+            len,
+            libc::PROT_READ | libc::PROT_EXEC,
+            libc::MAP_FIXED_NOREPLACE,
+            fd,
+        )
     });
     if exec.is_none() {
         unmap(write, len);
@@ -98,7 +116,10 @@ fn map_both(fd: i32, len: usize) -> Option<(usize, usize)> {
 /// Addresses within reach of our own text, nearest first.
 fn near_text() -> impl Iterator<Item = usize> {
     let text = map_both as *const () as usize & !(STEP - 1);
-    (1..REACH / STEP).flat_map(move |n| [text.checked_sub(n * STEP), text.checked_add(n * STEP)]).flatten().filter(|&a| a != 0)
+    (1..REACH / STEP)
+        .flat_map(move |n| [text.checked_sub(n * STEP), text.checked_add(n * STEP)])
+        .flatten()
+        .filter(|&a| a != 0)
 }
 
 fn map(hint: usize, len: usize, protection: i32, flags: i32, fd: i32) -> Option<usize> {
@@ -129,7 +150,7 @@ mod tests {
         let memory = DualMapping::new();
         let block = memory.alloc(6).unwrap();
         let code = [0xb8, 42, 0, 0, 0, 0xc3]; // mov eax, 42; ret
-        // SAFETY: the block is writable until sealed and longer than the code, which is a whole function.
+                                              // SAFETY: the block is writable until sealed and longer than the code, which is a whole function.
         let answer = unsafe {
             ptr::copy_nonoverlapping(code.as_ptr(), block.write as *mut u8, code.len());
             assert!(memory.seal(block));

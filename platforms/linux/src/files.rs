@@ -36,7 +36,9 @@ impl Files for Directory {
     fn read(&self, path: &str, limit: usize) -> Result<Vec<u8>, FileError> {
         let file = fs::File::open(self.resolve(path)?).map_err(of_io)?;
         let mut contents = Vec::new();
-        file.take(limit as u64 + 1).read_to_end(&mut contents).map_err(of_io)?;
+        file.take(limit as u64 + 1)
+            .read_to_end(&mut contents)
+            .map_err(of_io)?;
         if contents.len() > limit {
             return Err(FileError::TooLarge { limit });
         }
@@ -48,10 +50,16 @@ impl Files for Directory {
         for entry in fs::read_dir(self.resolve(path)?).map_err(of_io)? {
             let entry = entry.map_err(of_io)?;
             // A file that vanished since is left out.
-            let Ok(meta) = fs::metadata(entry.path()) else { continue };
+            let Ok(meta) = fs::metadata(entry.path()) else {
+                continue;
+            };
             let is_dir = meta.is_dir();
             let size = if is_dir { 0 } else { meta.len() };
-            entries.push(DirEntry { name: entry.file_name().to_string_lossy().into_owned(), size, is_dir });
+            entries.push(DirEntry {
+                name: entry.file_name().to_string_lossy().into_owned(),
+                size,
+                is_dir,
+            });
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)
@@ -61,10 +69,12 @@ impl Files for Directory {
         let full = self.resolve(path)?;
         let mut aside = full.clone().into_os_string();
         aside.push(".new");
-        fs::write(&aside, contents).and_then(|()| fs::rename(&aside, &full)).map_err(|error| {
-            let _ = fs::remove_file(&aside);
-            of_io(error)
-        })
+        fs::write(&aside, contents)
+            .and_then(|()| fs::rename(&aside, &full))
+            .map_err(|error| {
+                let _ = fs::remove_file(&aside);
+                of_io(error)
+            })
     }
 
     fn remove(&self, path: &str) -> Result<(), FileError> {
@@ -99,10 +109,18 @@ mod tests {
         let files = Directory::new(root.clone());
         files.write("b.bin", b"12345").unwrap();
         files.write("a.bin", b"").unwrap();
-        let names: Vec<_> = files.list("").unwrap().into_iter().map(|e| (e.name, e.size)).collect();
+        let names: Vec<_> = files
+            .list("")
+            .unwrap()
+            .into_iter()
+            .map(|e| (e.name, e.size))
+            .collect();
         assert_eq!(names, [("a.bin".into(), 0), ("b.bin".into(), 5)]);
         assert_eq!(files.read("b.bin", 5).unwrap(), b"12345");
-        assert_eq!(files.read("b.bin", 4), Err(FileError::TooLarge { limit: 4 }));
+        assert_eq!(
+            files.read("b.bin", 4),
+            Err(FileError::TooLarge { limit: 4 })
+        );
         files.remove("b.bin").unwrap();
         fs::remove_dir_all(root).unwrap();
     }

@@ -12,7 +12,9 @@ impl FaultSafeRead for SelfRead {
         let mut done = 0;
         // Page by page: a transfer is all or nothing within one piece.
         while let Some(rest) = dst.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let Some(at) = addr.checked_add(done as u64) else { break };
+            let Some(at) = addr.checked_add(done as u64) else {
+                break;
+            };
             let piece = rest.len().min((PAGE - at % PAGE) as usize);
             if !read_piece(at, &mut rest[..piece]) {
                 break;
@@ -24,8 +26,14 @@ impl FaultSafeRead for SelfRead {
 }
 
 fn read_piece(addr: u64, dst: &mut [u8]) -> bool {
-    let local = libc::iovec { iov_base: dst.as_mut_ptr().cast(), iov_len: dst.len() };
-    let remote = libc::iovec { iov_base: addr as *mut libc::c_void, iov_len: dst.len() };
+    let local = libc::iovec {
+        iov_base: dst.as_mut_ptr().cast(),
+        iov_len: dst.len(),
+    };
+    let remote = libc::iovec {
+        iov_base: addr as *mut libc::c_void,
+        iov_len: dst.len(),
+    };
     // SAFETY: the local piece is a live slice; the remote one is only looked at by the kernel, which reports a fault
     // instead of raising one.
     let n = unsafe { libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0) };
@@ -41,7 +49,14 @@ mod tests {
         // SAFETY: a fresh anonymous mapping, whose second page is then taken away; nobody else knows it.
         let base = unsafe {
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-            let base = libc::mmap(std::ptr::null_mut(), 8192, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+            let base = libc::mmap(
+                std::ptr::null_mut(),
+                8192,
+                libc::PROT_READ | libc::PROT_WRITE,
+                flags,
+                -1,
+                0,
+            );
             libc::munmap(base.add(4096), 4096);
             base as u64
         };

@@ -27,7 +27,12 @@ extern "C" {
 /// The records of this executable; empty where it was compiled without.
 pub fn own() -> Records {
     let none = std::ptr::null();
-    let mut bounds = Bounds { patchable: none, patchable_end: none, mcount: none, mcount_end: none };
+    let mut bounds = Bounds {
+        patchable: none,
+        patchable_end: none,
+        mcount: none,
+        mcount_end: none,
+    };
     // SAFETY: the function fills the struct behind the pointer.
     unsafe { ubpf_linux_records(&mut bounds) };
     Records {

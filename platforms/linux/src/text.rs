@@ -42,7 +42,9 @@ impl Default for SelfPatch {
 impl SelfPatch {
     /// Opens nothing yet; that happens at the first patch.
     pub fn new() -> SelfPatch {
-        SelfPatch { mem: Mutex::new(None) }
+        SelfPatch {
+            mem: Mutex::new(None),
+        }
     }
 
     /// How often a thread met a breakpoint that a patch had placed.
@@ -58,15 +60,24 @@ impl TextPatch for SelfPatch {
             return Err(refused(libc::EINVAL));
         }
         prepare().map_err(refused)?;
-        let mut mem = self.mem.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut mem = self
+            .mem
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         if mem.is_none() {
-            let opened = OpenOptions::new().read(true).write(true).open("/proc/self/mem");
+            let opened = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open("/proc/self/mem");
             *mem = Some(opened.map_err(|e| refused(code_of(&e)))?);
         }
-        let Some(mem) = mem.as_ref() else { return Err(refused(libc::EIO)) };
+        let Some(mem) = mem.as_ref() else {
+            return Err(refused(libc::EIO));
+        };
         let mut found = [0; LONGEST];
         let found = &mut found[..old.len()];
-        mem.read_exact_at(found, addr as u64).map_err(|e| refused(code_of(&e)))?;
+        mem.read_exact_at(found, addr as u64)
+            .map_err(|e| refused(code_of(&e)))?;
         if found != old {
             return Err(PatchError::Mismatch { addr });
         }
@@ -79,7 +90,14 @@ fn code_of(error: &std::io::Error) -> i32 {
 }
 
 fn write_in_steps(mem: &File, addr: usize, old: &[u8], new: &[u8]) -> std::io::Result<()> {
-    STEP.store(if is_nop(old) || is_nop(new) { old.len() } else { 0 }, Ordering::SeqCst);
+    STEP.store(
+        if is_nop(old) || is_nop(new) {
+            old.len()
+        } else {
+            0
+        },
+        Ordering::SeqCst,
+    );
     PATCHING.store(addr, Ordering::SeqCst);
     let steps = || {
         mem.write_all_at(&[INT3], addr as u64)?;
@@ -95,7 +113,9 @@ fn write_in_steps(mem: &File, addr: usize, old: &[u8], new: &[u8]) -> std::io::R
 }
 
 fn is_nop(bytes: &[u8]) -> bool {
-    bytes.iter().all(|&b| b == 0x90) || bytes.starts_with(&[0x0f, 0x1f]) || bytes.starts_with(&[0x66, 0x0f, 0x1f])
+    bytes.iter().all(|&b| b == 0x90)
+        || bytes.starts_with(&[0x0f, 0x1f])
+        || bytes.starts_with(&[0x66, 0x0f, 0x1f])
 }
 
 /// Makes every thread of the process fetch its instructions anew.
@@ -183,7 +203,8 @@ unsafe fn pass_on(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c
                 libc::raise(signal);
             }
             _ if with_info => {
-                let call: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) = std::mem::transmute(handler);
+                let call: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) =
+                    std::mem::transmute(handler);
                 call(signal, info, context);
             }
             _ => {
