@@ -2,11 +2,8 @@
 
 use alloc::{string::String, vec::Vec};
 use core::fmt::Write;
-use ubpf_rs::{
-    platform::{DirEntry, FileError},
-    program::Abi,
-    verifier::Policy,
-};
+use ubpf_rs::platform::{DirEntry, FileError};
+pub use ubpf_rs::runtime::{AttachLimits, LoadOptions};
 
 /// Why the engine did not do what a command asked.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror_no_std::Error)]
@@ -37,24 +34,12 @@ pub enum BackendError {
         /// The name.
         name: String,
     },
-    /// The platform cannot do this.
-    #[error("not supported on this platform")]
-    Unsupported,
     /// Anything else, in words.
     #[error("{reason}")]
     Other {
         /// What went wrong.
         reason: String,
     },
-}
-
-/// How a program is loaded.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct LoadOptions {
-    /// Numbering of helpers; `None` = by the kind of file.
-    pub abi: Option<Abi>,
-    /// How much must be proved; `None` = the engine's default.
-    pub policy: Option<Policy>,
 }
 
 /// What `bpf_exec` gives.
@@ -68,28 +53,19 @@ pub struct ExecReport {
     pub warnings: Vec<String>,
 }
 
-/// When an attached program is taken off by itself.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct AttachLimits {
-    /// After so many runs.
-    pub hits: Option<u64>,
-    /// After so many nanoseconds.
-    pub nanoseconds: Option<u64>,
-}
-
 /// One attached program.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Probe {
     /// Name of the program.
     pub program: String,
-    /// Runs.
-    pub hits: u64,
-    /// Calls of the function that it did not see.
+    /// How often it ran.
+    pub runs: u64,
+    /// Calls of the function at which it could not run.
     pub misses: u64,
     /// Runs that were stopped.
     pub failures: u64,
-    /// Time spent in it, where statistics are on.
-    pub nanoseconds: u64,
+    /// Mean time of a run, if any was measured.
+    pub mean_ns: Option<u64>,
 }
 
 /// One traced function.
@@ -114,8 +90,6 @@ pub trait Backend: Send {
 
     /// Reads symbols from a file; gives their number.
     fn load_symbols(&self, path: &str) -> Result<usize, BackendError>;
-    /// Raises a signal in the application.
-    fn raise(&self, signal: i32) -> Result<(), BackendError>;
 
     /// Loads, runs and unloads a program with `argument` as its memory.
     fn exec(
@@ -141,8 +115,8 @@ pub trait Backend: Send {
 
     /// Value in the two-key map.
     fn map_get(&self, key1: u64, key2: u64) -> Option<u64>;
-    /// Inserts or replaces; false when the map is full.
-    fn map_put(&self, key1: u64, key2: u64, value: u64) -> bool;
+    /// Inserts or replaces.
+    fn map_put(&self, key1: u64, key2: u64, value: u64) -> Result<(), BackendError>;
     /// Removes; false when there was none.
     fn map_del(&self, key1: u64, key2: u64) -> bool;
 

@@ -3,7 +3,7 @@
 use crate::{
     args::{Args, ArgsError},
     backend::{Backend, BackendError},
-    shell::Mode,
+    shell::{Config, Mode},
     upload::Upload,
     words::{number, NumberError, WordError},
     Output,
@@ -86,7 +86,7 @@ pub struct Call<'a> {
     pub out: &'a mut Output,
     pub(crate) table: &'a Table,
     pub(crate) mode: &'a mut Mode,
-    pub(crate) file_limit: usize,
+    pub(crate) config: &'a Config,
     pub(crate) then: Then,
 }
 

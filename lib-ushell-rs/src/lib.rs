@@ -4,7 +4,7 @@
 //! - [`Shell`] is the state machine: [`Shell::feed`] takes input, [`Shell::drain`] gives output.
 //! - `line` edits a line and knows no commands; [`words`] and [`args`] make arguments of it.
 //! - [`command`] is the table; `commands` holds the built-in ones; they know no terminal.
-//! - [`backend`] is what the commands need from the engine.
+//! - [`backend`] is what the commands need from the engine; `engine` implements it for the real one.
 #![no_std]
 #![cfg_attr(
     not(test),
@@ -27,6 +27,7 @@ pub mod backend;
 pub mod command;
 mod commands;
 pub mod crc32;
+mod engine;
 mod line;
 mod output;
 mod shell;

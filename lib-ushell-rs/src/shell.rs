@@ -34,6 +34,8 @@ pub struct Config {
     pub output_bytes: usize,
     /// Largest file that `put` takes.
     pub file_limit: usize,
+    /// Raises a signal in the application; returns 0 or an errno value. `None` where there are no signals.
+    pub raise: Option<fn(signal: i32) -> i32>,
 }
 
 impl Default for Config {
@@ -41,6 +43,7 @@ impl Default for Config {
         Self {
             output_bytes: 16 * 1024,
             file_limit: 1024 * 1024,
+            raise: None,
         }
     }
 }
@@ -241,7 +244,7 @@ impl Shell {
             out: &mut self.output,
             table: &self.table,
             mode: &mut mode,
-            file_limit: self.config.file_limit,
+            config: &self.config,
             then: Then::Next,
         };
         let result = command.run(&mut call);

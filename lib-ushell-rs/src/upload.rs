@@ -31,13 +31,13 @@ impl Upload {
         if left > ABSURD {
             return Err(Failure::message(format!(
                 "SIZE: at most {} bytes",
-                call.file_limit
+                call.config.file_limit
             )));
         }
         let crc =
             u32::try_from(crc).map_err(|_| Failure::message("CRC32: does not fit into 32 bits"));
         let (crc, contents) = match crc {
-            Ok(crc) => (crc, reserve(left, call.file_limit)),
+            Ok(crc) => (crc, reserve(left, call.config.file_limit)),
             Err(failure) => (0, Err(failure)),
         };
         Ok(Self {

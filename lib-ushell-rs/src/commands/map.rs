@@ -28,10 +28,7 @@ fn get(call: &mut Call<'_>) -> Result<(), Failure> {
 
 fn put(call: &mut Call<'_>) -> Result<(), Failure> {
     let (key1, key2) = keys(call)?;
-    match call.backend.map_put(key1, key2, call.number(2, "V")?) {
-        true => Ok(()),
-        false => Err(Failure::message("the map is full")),
-    }
+    Ok(call.backend.map_put(key1, key2, call.number(2, "V")?)?)
 }
 
 fn del(call: &mut Call<'_>) -> Result<(), Failure> {

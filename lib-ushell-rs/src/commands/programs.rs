@@ -13,20 +13,21 @@ use alloc::{
     vec::Vec,
 };
 use core::fmt::Write;
-use ubpf_rs::{program::Abi, verifier::Policy};
+use ubpf_rs::{program::Abi, runtime::Engine, verifier::Policy};
 
 pub(super) const COMMANDS: &[Command] = &[
     Command::builtin(
         "bpf_exec",
-        "FILE [ARG] [DEBUG] [--abi ABI] [--policy POLICY]",
+        "FILE [ARG] [DEBUG] [--abi ABI] [--policy POLICY] [--engine ENGINE]",
         "run a program\n\
          ARG becomes its argument, with a NUL at its end. Any word as DEBUG shows the cost of the run and\n\
-         remarks of the verifier. ABI is classic, uio or linux; POLICY is checked, guarded or strict.",
+         remarks of the verifier. ABI is classic, uio or linux; POLICY is checked, guarded or strict;\n\
+         ENGINE is auto or interpreter.",
         exec,
     ),
     Command::builtin(
         "bpf_attach",
-        "FUNC FILE [--hits N] [--for SECONDS] [--abi ABI] [--policy POLICY]",
+        "FUNC FILE [--hits N] [--for SECONDS] [--abi ABI] [--policy POLICY] [--engine ENGINE]",
         "attach a program to a function\n\
          It then runs at each call of the function, after those attached before it. It is detached\n\
          by itself after N runs or after SECONDS.",
@@ -69,7 +70,16 @@ fn load_options(call: &Call<'_>) -> Result<LoadOptions, Failure> {
         Some("strict") => Some(Policy::Strict),
         Some(other) => return Err(not_one_of("POLICY", other, "checked, guarded, strict")),
     };
-    Ok(LoadOptions { abi, policy })
+    let engine = match call.args.option("--engine") {
+        None | Some("auto") => Engine::Auto,
+        Some("interpreter") => Engine::Interpreter,
+        Some(other) => return Err(not_one_of("ENGINE", other, "auto, interpreter")),
+    };
+    Ok(LoadOptions {
+        abi,
+        policy,
+        engine,
+    })
 }
 
 fn not_one_of(name: &str, word: &str, allowed: &str) -> Failure {
@@ -131,8 +141,8 @@ fn warn(out: &mut Output, warnings: &[String]) {
 fn attach(call: &mut Call<'_>) -> Result<(), Failure> {
     let options = load_options(call)?;
     let limits = AttachLimits {
-        hits: call.number_option("--hits")?,
-        nanoseconds: call.args.option("--for").map(nanoseconds).transpose()?,
+        max_runs: call.number_option("--hits")?,
+        max_ns: call.args.option("--for").map(nanoseconds).transpose()?,
     };
     let (function, path) = (call.args.required(0), call.args.required(1));
     let result = call.backend.attach(function, path, &options, &limits);
@@ -176,14 +186,13 @@ fn describe(probe: &Probe, counters: bool) -> String {
     let mut line = format!(" - {}", probe.program);
     if counters {
         let Probe {
-            hits,
+            runs,
             misses,
             failures,
-            nanoseconds,
             ..
         } = probe;
-        let _ = write!(line, " (hits {hits}, misses {misses}, failures {failures}");
-        if let Some(mean) = nanoseconds.checked_div(*hits).filter(|&mean| mean > 0) {
+        let _ = write!(line, " (runs {runs}, misses {misses}, failures {failures}");
+        if let Some(mean) = probe.mean_ns {
             let _ = write!(line, ", {mean} ns each");
         }
         line.push(')');

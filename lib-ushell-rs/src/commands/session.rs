@@ -79,7 +79,14 @@ fn kill(call: &mut Call<'_>) -> Result<(), Failure> {
         .ok()
         .filter(|signal| (1..=64).contains(signal));
     let signal = signal.ok_or_else(|| Failure::message("N: signals are 1 to 64"))?;
-    Ok(call.backend.raise(signal)?)
+    let raise = call.config.raise;
+    let raise = raise.ok_or_else(|| Failure::message("this platform has no signals"))?;
+    match raise(signal) {
+        0 => Ok(()),
+        code => Err(Failure::message(format!(
+            "signal {signal} was not raised (code {code})"
+        ))),
+    }
 }
 
 fn status(call: &mut Call<'_>) -> Result<(), Failure> {

@@ -109,9 +109,6 @@ impl Backend for Fake {
         self.readable(path)?;
         Ok(3)
     }
-    fn raise(&self, _: i32) -> Result<(), BackendError> {
-        Err(BackendError::Unsupported)
-    }
     fn exec(
         &self,
         path: &str,
@@ -145,7 +142,7 @@ impl Backend for Fake {
         let mut state = self.0.lock().unwrap();
         let probe = Probe {
             program: path.into(),
-            hits: 7,
+            runs: 7,
             ..Probe::default()
         };
         state.sites.entry(function.into()).or_default().push(probe);
@@ -182,9 +179,9 @@ impl Backend for Fake {
     fn map_get(&self, key1: u64, key2: u64) -> Option<u64> {
         self.0.lock().unwrap().map.get(&(key1, key2)).copied()
     }
-    fn map_put(&self, key1: u64, key2: u64, value: u64) -> bool {
+    fn map_put(&self, key1: u64, key2: u64, value: u64) -> Result<(), BackendError> {
         self.0.lock().unwrap().map.insert((key1, key2), value);
-        true
+        Ok(())
     }
     fn map_del(&self, key1: u64, key2: u64) -> bool {
         self.0.lock().unwrap().map.remove(&(key1, key2)).is_some()

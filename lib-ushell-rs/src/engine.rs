@@ -1,0 +1,160 @@
+//! The real backend: the engine of the image.
+
+use crate::backend::{AttachLimits, Backend, BackendError, ExecReport, LoadOptions, Probe, Site};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::fmt::Write;
+use ubpf_rs::{
+    platform::{DirEntry, FileError},
+    runtime::{Error, FunctionReport, Runtime, Status, Stopped},
+    tracer::ProbeReport,
+};
+
+impl From<Error> for BackendError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Load(_) | Error::Verify(_) => Self::Load {
+                reason: error.to_string(),
+            },
+            Error::Stopped(Stopped { stop, regions, .. }) => Self::Stopped {
+                stop: format!("{stop}\n{regions}"),
+            },
+            Error::UnknownFunction { name } => Self::UnknownFunction { name },
+            Error::File { path, error } => Self::File { path, error },
+            other => Self::Other {
+                reason: other.to_string(),
+            },
+        }
+    }
+}
+
+impl From<ProbeReport> for Probe {
+    fn from(report: ProbeReport) -> Self {
+        Self {
+            program: report.program,
+            runs: report.runs,
+            misses: report.misses,
+            failures: report.failures,
+            mean_ns: report.run_ns.checked_div(report.timed_runs),
+        }
+    }
+}
+
+impl From<FunctionReport> for Site {
+    fn from(report: FunctionReport) -> Self {
+        let probes = report.probes.into_iter().map(Probe::from).collect();
+        Self {
+            function: report.function,
+            probes,
+        }
+    }
+}
+
+impl Backend for &'static Runtime {
+    fn list_files(&self, directory: &str) -> Result<Vec<DirEntry>, FileError> {
+        self.platform().files.list(directory)
+    }
+    fn read_file(&self, path: &str) -> Result<Vec<u8>, FileError> {
+        self.platform().files.read(path, self.config().file_limit)
+    }
+    fn write_file(&self, path: &str, contents: &[u8]) -> Result<(), FileError> {
+        self.platform().files.write(path, contents)
+    }
+    fn remove_file(&self, path: &str) -> Result<(), FileError> {
+        self.platform().files.remove(path)
+    }
+
+    fn load_symbols(&self, path: &str) -> Result<usize, BackendError> {
+        Ok(Runtime::load_symbols(self, path)?)
+    }
+
+    fn exec(
+        &self,
+        path: &str,
+        argument: &mut [u8],
+        options: &LoadOptions,
+    ) -> Result<ExecReport, BackendError> {
+        let report = self.exec_file(path, argument, options)?;
+        let charged = self.config().exec_budget.checked_sub(report.budget_left);
+        Ok(ExecReport {
+            value: report.value,
+            charged,
+            warnings: report.warnings,
+        })
+    }
+
+    fn attach(
+        &self,
+        function: &str,
+        path: &str,
+        options: &LoadOptions,
+        limits: &AttachLimits,
+    ) -> Result<Vec<String>, BackendError> {
+        Ok(self.attach_file(function, path, options, *limits)?)
+    }
+    fn detach(&self, function: &str, program: Option<&str>) -> Result<usize, BackendError> {
+        Ok(Runtime::detach(self, function, program)?)
+    }
+    fn sites(&self, function: Option<&str>) -> Result<Vec<Site>, BackendError> {
+        Ok(self.list(function)?.into_iter().map(Site::from).collect())
+    }
+    fn functions(&self, first: usize, visit: &mut dyn FnMut(&str) -> bool) {
+        Runtime::functions(self, first, visit);
+    }
+
+    fn map_get(&self, key1: u64, key2: u64) -> Option<u64> {
+        Runtime::map_get(self, key1, key2)
+    }
+    fn map_put(&self, key1: u64, key2: u64, value: u64) -> Result<(), BackendError> {
+        Ok(Runtime::map_put(self, key1, key2, value)?)
+    }
+    fn map_del(&self, key1: u64, key2: u64) -> bool {
+        Runtime::map_del(self, key1, key2)
+    }
+
+    fn symbol_address(&self, name: &str) -> Option<u64> {
+        Runtime::symbol_address(self, name)
+    }
+    fn trace_address(&self, name: &str) -> Option<u64> {
+        Runtime::trace_address(self, name)
+    }
+    fn probe_read(&self, address: u64, into: &mut [u8]) -> usize {
+        Runtime::probe_read(self, address, into)
+    }
+    fn now_ns(&self) -> u64 {
+        Runtime::now_ns(self)
+    }
+
+    fn status(&self, out: &mut dyn Write) {
+        let _ = write_status(&Runtime::status(self), out);
+    }
+    fn set_stats(&self, measure: bool) {
+        Runtime::set_stats(self, measure);
+    }
+}
+
+fn write_status(status: &Status, out: &mut dyn Write) -> core::fmt::Result {
+    let on = if status.stats { "on" } else { "off" };
+    let protected = match status.enforces_wx {
+        None => "none",
+        Some(true) => "never writable and executable at once",
+        Some(false) => "writable and executable (not enforced)",
+    };
+    writeln!(out, "platform: {}", status.platform)?;
+    writeln!(out, "loaded programs: {}", status.programs)?;
+    writeln!(out, "traceable functions: {}", status.sites)?;
+    writeln!(out, "symbols: {}", status.symbols)?;
+    writeln!(out, "attached programs: {}", status.probes)?;
+    writeln!(
+        out,
+        "map entries: {} of {}",
+        status.map_entries, status.map_capacity
+    )?;
+    writeln!(out, "lost map updates: {}", status.map_lost)?;
+    writeln!(out, "lost console messages: {}", status.output_lost)?;
+    writeln!(out, "stats: {on}")?;
+    writeln!(out, "memory for generated code: {protected}")
+}
