@@ -4,9 +4,12 @@
 extern crate alloc;
 
 mod glue;
+mod image;
 mod platform;
 #[cfg(feature = "shell")]
 mod port;
+#[cfg(feature = "shell")]
+mod shell;
 
 use core::{
     alloc::{GlobalAlloc, Layout},
@@ -14,6 +17,11 @@ use core::{
     panic::PanicInfo,
 };
 use platform::print;
+use ubpf_rs::{
+    program::Abi,
+    runtime::{Config, Runtime},
+    verifier::Policy,
+};
 
 /// Unikraft's default allocator. A failure is reported as such: null.
 struct UkAlloc;
@@ -44,43 +52,76 @@ impl Write for Stdout {
     }
 }
 
+/// One line on the kernel's console.
+fn say(line: fmt::Arguments<'_>) {
+    let _ = writeln!(Stdout, "{line}");
+}
+
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    let _ = writeln!(Stdout, "ubpf: {info}");
+    say(format_args!("ubpf: {info}"));
     // SAFETY: does not return.
     unsafe { glue::ukglue_crash() }
 }
 
-/// Called by the glue once files and devices are there, before the application's `main`.
+/// Called by the glue once files and devices are there, before the application's `main`. Whatever fails here is said
+/// on the console, and the application starts all the same.
 #[no_mangle]
 pub extern "C" fn ubpf_uk_start() {
-    start();
+    let runtime = match Runtime::init(platform::platform(), config()) {
+        Ok(runtime) => runtime,
+        Err(error) => return say(format_args!("ubpf: not started: {error}")),
+    };
+    let (functions, sites) = image::describe(runtime);
+    say(format_args!(
+        "ubpf: {}, {functions} functions, {sites} can be traced",
+        runtime.platform().name
+    ));
+    #[cfg(feature = "tracer")]
+    autoload(runtime);
+    #[cfg(feature = "shell")]
+    shell::start();
 }
 
-fn start() {
-    let _ = writeln!(Stdout, "ubpf: on {}", platform::platform().name);
-    #[cfg(feature = "shell")]
-    // SAFETY: called once, in a thread that may make threads.
-    unsafe {
-        glue::ukglue_thread_start(serve);
+fn config() -> Config {
+    let menu = glue::config();
+    Config {
+        exec_budget: menu.exec_budget,
+        hook_budget: menu.hook_budget,
+        irq_budget: menu.irq_budget,
+        map_entries: menu.map_entries as usize,
+        ring_bytes: menu.ring_bytes as usize,
+        hook_areas: menu.hook_areas as usize,
+        file_limit: menu.file_limit as usize,
+        policy: if menu.strict != 0 {
+            Policy::Strict
+        } else {
+            Policy::Guarded
+        },
+        flat_abi: if menu.uio_abi != 0 {
+            Abi::Uio
+        } else {
+            Abi::Classic
+        },
+        ..Config::default()
     }
 }
 
-#[cfg(feature = "shell")]
-extern "C" fn serve() {
-    use ubpf_virtio_serial::Input;
-    let mut port = port::Port::new();
-    let mut buffer = [0; ubpf_virtio_serial::RECEIVE_BYTES];
-    loop {
-        match port.read(&mut buffer) {
-            Input::Nothing => port.wait(0),
-            Input::Connected => {
-                port.write(b"hello\n");
-            }
-            Input::Bytes(count) => {
-                port.write(&buffer[..count]);
-            }
-            Input::Disconnected => {}
+/// Attaches what the configuration names as `function:file`.
+#[cfg(feature = "tracer")]
+fn autoload(runtime: &Runtime) {
+    // SAFETY: the configuration's strings are static.
+    let pairs = unsafe { glue::static_str(glue::config().autoload) };
+    for pair in pairs.split_ascii_whitespace() {
+        let Some((function, file)) = pair.split_once(':') else {
+            say(format_args!(
+                "ubpf: at boot: {pair} is not of the form function:file"
+            ));
+            continue;
+        };
+        match runtime.attach_file(function, file, &Default::default(), Default::default()) {
+            Ok(_) => say(format_args!("ubpf: {file} is attached to {function}")),
+            Err(error) => say(format_args!("ubpf: at boot: {pair}: {error}")),
         }
     }
 }

@@ -1,0 +1,111 @@
+//! What is known of the running image: the embedded names and stubs, and the compiler's records.
+
+use crate::glue::{self, Range};
+use alloc::vec::Vec;
+use ubpf_rs::{
+    runtime::{Runtime, Symbol, SymbolTable},
+    tracer::SiteKind,
+};
+
+/// Gives the engine names and sites; says how many of each there are.
+pub fn describe(runtime: &Runtime) -> (usize, usize) {
+    // SAFETY: no preconditions; the ranges are static tables or empty.
+    let (symbols, patchable, mcount) = unsafe {
+        (
+            bytes(glue::ukglue_symbols()),
+            bytes(glue::ukglue_records_patchable()),
+            bytes(glue::ukglue_records_mcount()),
+        )
+    };
+    let functions = functions(symbols);
+    let count = functions.clone().count();
+    let names = functions.clone().map(|f| Symbol {
+        address: f.address,
+        name: f.name,
+        function: true,
+    });
+    match SymbolTable::new(names) {
+        Ok(table) => runtime.add_symbols(table),
+        Err(error) => crate::say(format_args!("ubpf: names of functions: {error}")),
+    }
+    let mut sites = 0;
+    for (kind, number) in [
+        (SiteKind::Patchable, 1),
+        (SiteKind::Mcount, 2),
+        (SiteKind::Instrumented, 3),
+    ] {
+        let records = collect(
+            functions
+                .clone()
+                .filter(|f| f.stub == number)
+                .map(|f| f.address + f.offset),
+        );
+        sites += add(runtime, &records, kind);
+    }
+    // Without the embedded table the compiler's own records say where the stubs are.
+    if sites == 0 {
+        sites += add(runtime, &collect(words(patchable)), SiteKind::Patchable);
+        sites += add(runtime, &collect(words(mcount)), SiteKind::Mcount);
+    }
+    (count, sites)
+}
+
+fn add(runtime: &Runtime, records: &[u64], kind: SiteKind) -> usize {
+    if !records.is_empty() {
+        runtime.add_sites(records, kind);
+    }
+    records.len()
+}
+
+/// # Safety
+/// The range is a static table or empty.
+unsafe fn bytes(range: Range) -> &'static [u8] {
+    if range.start.is_null() || range.len() == 0 {
+        return &[];
+    }
+    // SAFETY: as the caller promises.
+    unsafe { core::slice::from_raw_parts(range.start.cast(), range.len()) }
+}
+
+fn collect(values: impl Iterator<Item = u64>) -> Vec<u64> {
+    let mut all = Vec::new();
+    for value in values {
+        if all.try_reserve(1).is_err() {
+            break;
+        }
+        all.push(value);
+    }
+    all
+}
+
+fn words(records: &[u8]) -> impl Iterator<Item = u64> + '_ {
+    let words = records.chunks_exact(8);
+    words.filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?)))
+}
+
+/// One entry of the embedded table (format: `platforms/unikraft/tool`).
+struct Function {
+    address: u64,
+    stub: u8,
+    offset: u64,
+    name: &'static str,
+}
+
+/// The entries of the embedded table, as far as it makes sense.
+fn functions(table: &'static [u8]) -> impl Iterator<Item = Function> + Clone {
+    let (base, rest) = table.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
+    let (count, mut rest) = rest.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
+    let base = u64::from_le_bytes(*base);
+    (0..u32::from_le_bytes(*count)).map_while(move |_| {
+        let (head, after) = rest.split_first_chunk::<7>()?;
+        let [a, b, c, d, stub, offset, len] = *head;
+        let name = after.get(..usize::from(len))?;
+        rest = after.get(usize::from(len)..)?;
+        Some(Function {
+            address: base + u64::from(u32::from_le_bytes([a, b, c, d])),
+            stub,
+            offset: u64::from(offset),
+            name: core::str::from_utf8(name).unwrap_or("?"),
+        })
+    })
+}

@@ -1,0 +1,105 @@
+//! The shell's thread: sleeps until bytes come, feeds the shell, writes what hooks left for the console.
+
+use crate::{glue, port::Port, say};
+use ubpf_rs::runtime::Runtime;
+use ubpf_virtio_serial::{Input, RECEIVE_BYTES};
+use ushell_rs::{Config, Shell};
+
+/// How long output of hooks waits for the console at most, while something is attached.
+const DRAIN_NS: u64 = 10_000_000;
+
+/// Starts the thread.
+pub fn start() {
+    // SAFETY: called in a thread of Unikraft's scheduler.
+    let code = unsafe { glue::ukglue_thread_start(serve) };
+    if code != 0 {
+        say(format_args!("ushell: no thread for the shell (code {code})"));
+    }
+}
+
+extern "C" fn serve() {
+    let Some(runtime) = Runtime::get() else {
+        return;
+    };
+    let config = Config {
+        file_limit: glue::config().file_limit as usize,
+        ..Config::default()
+    };
+    Session {
+        runtime,
+        shell: Shell::new(runtime, config),
+        port: Port::new(),
+        input: [0; RECEIVE_BYTES],
+        pending: 0..0,
+        output: [0; RECEIVE_BYTES],
+        unsent: 0..0,
+    }
+    .run()
+}
+
+struct Session {
+    runtime: &'static Runtime,
+    shell: Shell,
+    port: Port,
+    input: [u8; RECEIVE_BYTES],
+    /// Input that the shell did not take yet.
+    pending: core::ops::Range<usize>,
+    output: [u8; RECEIVE_BYTES],
+    /// Output that the port did not take yet.
+    unsent: core::ops::Range<usize>,
+}
+
+impl Session {
+    fn run(&mut self) {
+        loop {
+            let mut busy = self.read();
+            busy |= self.feed();
+            busy |= self.write();
+            self.runtime.drain_console();
+            self.runtime.poll();
+            if !busy {
+                let attached = self.runtime.status().probes > 0;
+                self.port.wait(if attached { DRAIN_NS } else { 0 });
+            }
+        }
+    }
+
+    fn read(&mut self) -> bool {
+        if !self.pending.is_empty() {
+            return false;
+        }
+        match self.port.read(&mut self.input) {
+            Input::Nothing => return false,
+            Input::Connected => self.shell.connected(),
+            Input::Disconnected => {
+                self.unsent = 0..0;
+                self.shell.disconnected();
+            }
+            Input::Bytes(count) => self.pending = 0..count,
+        }
+        true
+    }
+
+    fn feed(&mut self) -> bool {
+        let bytes = self.input.get(self.pending.clone()).unwrap_or(&[]);
+        if bytes.is_empty() {
+            return false;
+        }
+        let taken = self.shell.feed(bytes);
+        self.pending.start += taken;
+        taken > 0
+    }
+
+    fn write(&mut self) -> bool {
+        if self.unsent.is_empty() {
+            self.unsent = 0..self.shell.drain(&mut self.output);
+        }
+        let bytes = self.output.get(self.unsent.clone()).unwrap_or(&[]);
+        if bytes.is_empty() {
+            return false;
+        }
+        let taken = self.port.write(bytes);
+        self.unsent.start += taken;
+        taken > 0
+    }
+}
