@@ -60,6 +60,9 @@
 #else
 #include <uk/plat/console.h>
 #endif
+#if CONFIG_LIBUKSIGNAL
+#include <signal.h>
+#endif
 #if CONFIG_LIBUBPF_RS_FILES
 #include <dirent.h>
 #include <stdio.h>
@@ -180,9 +183,14 @@ int ukglue_irqs_off(void)
 	return irq_disabled() != 0;
 }
 
-int ukglue_raise(int number __unused)
+int ukglue_raise(int number)
 {
-	return -ENOSYS;
+#if CONFIG_LIBUKSIGNAL
+	return raise(number) == 0 ? 0 : errno;
+#else
+	(void)number;
+	return ENOSYS;
+#endif
 }
 
 /* Reading a device's registers may act on it: the legacy VGA window and the hole below 4 GiB are refused. */
@@ -203,11 +211,6 @@ size_t ukglue_read(uint64_t addr, void *into, size_t len)
 /* ---- text and generated code ---- */
 
 extern char _text[], _etext[];
-
-struct ukglue_range ukglue_text(void)
-{
-	return (struct ukglue_range){ _text, _etext };
-}
 
 static void store(char *to, const char *from, size_t len)
 {

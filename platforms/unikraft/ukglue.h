@@ -53,8 +53,6 @@ size_t ukglue_read(uint64_t addr, void *into, size_t len);
 
 /* Replaces len (1..8) bytes of text, after comparing them with the old ones. -EILSEQ: others were there. */
 int ukglue_text_write(uintptr_t addr, const void *old, const void *fresh, size_t len);
-/* The image's text. */
-struct ukglue_range ukglue_text(void);
 
 /* The arena for generated code and its protection; len is a multiple of the page size. */
 struct ukglue_range ukglue_exec_arena(void);

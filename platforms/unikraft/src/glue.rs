@@ -60,7 +60,6 @@ extern "C" {
         fresh: *const c_void,
         len: usize,
     ) -> c_int;
-    pub fn ukglue_text() -> Range;
     pub fn ukglue_exec_arena() -> Range;
     pub fn ukglue_exec_protect(addr: usize, len: usize, executable: c_int) -> c_int;
     pub fn ukglue_exec_enforced() -> c_int;

@@ -13,7 +13,9 @@ pub fn start() {
     // SAFETY: called in a thread of Unikraft's scheduler.
     let code = unsafe { glue::ukglue_thread_start(serve) };
     if code != 0 {
-        say(format_args!("ushell: no thread for the shell (code {code})"));
+        say(format_args!(
+            "ushell: no thread for the shell (code {code})"
+        ));
     }
 }
 
@@ -23,6 +25,8 @@ extern "C" fn serve() {
     };
     let config = Config {
         file_limit: glue::config().file_limit as usize,
+        // SAFETY: takes a number and touches no memory of ours.
+        raise: Some(|signal| unsafe { glue::ukglue_raise(signal) }),
         ..Config::default()
     };
     Session {

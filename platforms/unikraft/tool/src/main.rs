@@ -2,7 +2,7 @@
 //!
 //! The image has a table with a magic word and a capacity (`ukglue.c`). Nothing moves: the table is filled in place,
 //! in the image and in its `.dbg`. Format: per function `u32` address minus that of the first one, `u8` kind of stub
-//! (0 none, 1 nops, 2 a nop of the `-pg` kind), `u8` distance of the stub from the entry, `u8` length of the name,
+//! (0 none, 1 nops, 2 a nop of the `-pg` kind, 3 calls `__cyg_profile_func_enter`), `u8` distance of the stub from the entry, `u8` length of the name,
 //! the name; in order of address. Before all: `u64` address of the first function, `u32` number of functions.
 
 use std::{collections::BTreeMap, env, fs, process::ExitCode};
