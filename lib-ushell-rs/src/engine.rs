@@ -2,7 +2,6 @@
 
 use crate::backend::{AttachLimits, Backend, BackendError, ExecReport, LoadOptions, Probe, Site};
 use alloc::{
-    format,
     string::{String, ToString},
     vec::Vec,
 };
@@ -19,8 +18,9 @@ impl From<Error> for BackendError {
             Error::Load(_) | Error::Verify(_) => Self::Load {
                 reason: error.to_string(),
             },
-            Error::Stopped(Stopped { stop, regions, .. }) => Self::Stopped {
-                stop: format!("{stop}\n{regions}"),
+            // Where its memory lay stands on the console.
+            Error::Stopped(Stopped { stop, .. }) => Self::Stopped {
+                stop: stop.to_string(),
             },
             Error::UnknownFunction { name } => Self::UnknownFunction { name },
             Error::File { path, error } => Self::File { path, error },

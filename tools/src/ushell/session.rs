@@ -106,10 +106,14 @@ impl Session {
     /// Shows the answer to what was sent; tells whether it is a good one.
     fn show(&mut self) -> Result<bool, ClientError> {
         let mut out = io::stdout().lock();
+        let harmless = out.is_terminal();
         let mut first = true;
         loop {
             match self.client.answer()? {
-                Answer::Line(line) => {
+                Answer::Line(mut line) => {
+                    if harmless {
+                        mask_controls(&mut line);
+                    }
                     // The end of a line is written when it is known that the line has one.
                     if !first {
                         out.write_all(b"\n")?;
@@ -125,6 +129,15 @@ impl Session {
                     return Ok(good);
                 }
             }
+        }
+    }
+}
+
+/// Contents of files must not drive the person's terminal.
+fn mask_controls(line: &mut [u8]) {
+    for byte in line {
+        if matches!(byte, 0..=8 | 11..=31 | 127) {
+            *byte = b'?';
         }
     }
 }
