@@ -344,6 +344,21 @@ struct ukglue_range ukglue_records_mcount(void)
 	return (struct ukglue_range){ __start___mcount_loc, __stop___mcount_loc };
 }
 
+#if CONFIG_LIBUBPF_RS_STUB_INSTRUMENT
+void ubpf_instrument_entry(void *function, void *call_site);
+void __cyg_profile_func_enter(void *function, void *call_site);
+void __cyg_profile_func_exit(void *function, void *call_site);
+
+void __cyg_profile_func_enter(void *function, void *call_site)
+{
+	ubpf_instrument_entry(function, call_site);
+}
+
+void __cyg_profile_func_exit(void *function __unused, void *call_site __unused)
+{
+}
+#endif
+
 #if CONFIG_LIBUBPF_RS_SYMBOLS
 /*
  * Filled in the finished image by platforms/unikraft/tool. The array is volatile so that the compiler does not

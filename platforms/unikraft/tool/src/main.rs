@@ -5,7 +5,11 @@
 //! (0 none, 1 nops, 2 a nop of the `-pg` kind, 3 calls `__cyg_profile_func_enter`), `u8` distance of the stub from the entry, `u8` length of the name,
 //! the name; in order of address. Before all: `u64` address of the first function, `u32` number of functions.
 
-use std::{collections::BTreeMap, env, fs, process::ExitCode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+    process::ExitCode,
+};
 
 const MAGIC: &[u8; 16] = b"ubpf-rs\x1bsymtab\x01\0";
 const NOPS: [u8; 5] = [0x90; 5];
@@ -113,6 +117,8 @@ struct Elf<'a> {
     sections: Vec<Section<'a>>,
     /// Addresses in `__mcount_loc`.
     mcount: Vec<u64>,
+    /// Functions that call `__cyg_profile_func_enter`.
+    instrumented: BTreeSet<u64>,
 }
 
 impl<'a> Elf<'a> {
@@ -147,7 +153,41 @@ impl<'a> Elf<'a> {
             .filter(|s| s.name == "__mcount_loc")
             .flat_map(|s| s.data.chunks_exact(8).filter_map(|c| u64_at(c, 0)))
             .collect();
-        Some(Self { sections, mcount })
+        let mut elf = Self {
+            sections,
+            mcount,
+            instrumented: BTreeSet::new(),
+        };
+        elf.find_instrumented();
+        Some(elf)
+    }
+
+    /// Functions that call `__cyg_profile_func_enter`, by what a near call to it looks like.
+    fn find_instrumented(&mut self) {
+        let functions = self.functions();
+        let Some((&hook, _)) = functions
+            .iter()
+            .find(|f| *f.1 == "__cyg_profile_func_enter")
+        else {
+            return;
+        };
+        let ends = functions.keys().skip(1).copied().chain([u64::MAX]);
+        for (&start, end) in functions.keys().zip(ends) {
+            let len = usize::try_from(end - start).unwrap_or(0);
+            let text = self.text(start);
+            let text = &text[..text.len().min(len)];
+            let calls = (start..).zip(text.windows(5)).any(|(at, window)| {
+                let Some(to) = u32_at(window, 1) else {
+                    return false;
+                };
+                let target = at.wrapping_add(5).wrapping_add(to as i32 as u64);
+                // A call, or a jump where the call came last.
+                matches!(window[0], 0xe8 | 0xe9) && target == hook
+            });
+            if calls {
+                self.instrumented.insert(start);
+            }
+        }
     }
 
     /// Functions by address; of several names the first global one, else the first.
@@ -200,6 +240,9 @@ impl<'a> Elf<'a> {
 
     /// Kind and distance of the entry stub of a function.
     fn stub(&self, addr: u64) -> (u8, u8) {
+        if self.instrumented.contains(&addr) {
+            return (3, 0);
+        }
         let near = |record: &&u64| (addr..addr + 32).contains(*record);
         if let Some(record) = self.mcount.iter().find(near) {
             if self.text(*record).starts_with(&NOP5) {
