@@ -3,6 +3,7 @@
 use crate::{
     args::{Args, ArgsError},
     backend::{Backend, BackendError},
+    registry,
     shell::{Config, Mode},
     upload::Upload,
     words::{number, NumberError, WordError},
@@ -205,28 +206,53 @@ pub enum RegisterError {
         /// The name.
         name: String,
     },
+    /// There is no memory for it.
+    #[error("out of memory")]
+    NoMemory,
+}
+
+/// Checks that a name can be typed.
+pub(crate) fn check_name(name: &str) -> Result<(), RegisterError> {
+    let typable = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    match !name.is_empty() && name.chars().all(typable) {
+        true => Ok(()),
+        false => Err(RegisterError::BadName { name: name.into() }),
+    }
 }
 
 /// All commands of a shell, sorted by name.
 pub(crate) struct Table {
     commands: Vec<Command>,
+    /// How many of the commands that every shell has are in it.
+    shared: usize,
 }
 
 impl Table {
     pub(crate) fn new() -> Self {
         let mut commands: Vec<Command> = crate::commands::all().cloned().collect();
         commands.sort_by(|a, b| a.name.cmp(&b.name));
-        Self { commands }
+        Self {
+            commands,
+            shared: 0,
+        }
+    }
+
+    /// Takes in what was registered with every shell since the last call.
+    pub(crate) fn refresh(&mut self) {
+        let new = registry::after(self.shared);
+        self.shared = self.shared.saturating_add(new.len());
+        for command in new {
+            // A command that only this shell has keeps its name.
+            let _ = self.register(command);
+        }
     }
 
     pub(crate) fn register(&mut self, command: Command) -> Result<(), RegisterError> {
-        let name = || String::from(&*command.name);
-        let typable = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        if command.name.is_empty() || !command.name.chars().all(typable) {
-            return Err(RegisterError::BadName { name: name() });
-        }
+        check_name(&command.name)?;
         match self.place(&command.name) {
-            Ok(_) => Err(RegisterError::Exists { name: name() }),
+            Ok(_) => Err(RegisterError::Exists {
+                name: command.name.into_owned(),
+            }),
             Err(place) => {
                 self.commands.insert(place, command);
                 Ok(())

@@ -16,7 +16,8 @@
         clippy::arithmetic_side_effects
     )
 )]
-#![forbid(unsafe_code)]
+#![cfg_attr(not(feature = "capi"), forbid(unsafe_code))]
+#![deny(unsafe_code)]
 
 extern crate alloc;
 #[cfg(test)]
@@ -28,8 +29,11 @@ pub mod command;
 mod commands;
 pub mod crc32;
 mod engine;
+#[cfg(feature = "capi")]
+pub mod ffi;
 mod line;
 mod output;
+mod registry;
 mod shell;
 mod suggest;
 mod upload;
@@ -38,4 +42,5 @@ pub mod words;
 pub use backend::Backend;
 pub use command::{Call, Command, Failure, RegisterError, Stream};
 pub use output::Output;
+pub use registry::register_command;
 pub use shell::{Config, Mode, Shell};

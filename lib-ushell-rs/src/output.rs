@@ -85,6 +85,13 @@ impl Output {
         }
     }
 
+    /// Starts a new line unless at the start of one.
+    pub(crate) fn fresh_line(&mut self) {
+        if !self.at_line_start {
+            self.bytes(b"\n");
+        }
+    }
+
     pub(crate) fn set_mode(&mut self, mode: Mode) {
         self.mode = mode;
     }

@@ -10,7 +10,7 @@ use crate::{
     upload::Upload,
     words, Output,
 };
-use alloc::{boxed::Box, format};
+use alloc::{boxed::Box, format, string::String};
 
 const PROMPT: &[u8] = b"> ";
 
@@ -98,7 +98,7 @@ impl Shell {
         }
     }
 
-    /// Adds a command of the application.
+    /// Adds a command to this shell only; see [`register_command`](crate::register_command) for all shells.
     pub fn register_command(&mut self, command: Command) -> Result<(), RegisterError> {
         self.table.register(command)
     }
@@ -226,7 +226,8 @@ impl Shell {
         }
     }
 
-    fn run(&mut self, name: &str, words: &[alloc::string::String]) {
+    fn run(&mut self, name: &str, words: &[String]) {
+        self.table.refresh();
         let Some(command) = self.table.find(name) else {
             return self.finish(Err(unknown_command(&self.table, name)));
         };
@@ -275,6 +276,7 @@ impl Shell {
     fn finish(&mut self, result: Result<(), Failure>) {
         self.activity = Activity::Line;
         if let Err(failure) = &result {
+            self.output.fresh_line();
             self.output.line(&format!("{failure}"));
         }
         let whole = self.output.end_command();
@@ -302,6 +304,7 @@ impl Shell {
     }
 
     fn complete(&mut self) {
+        self.table.refresh();
         let Some(before) = self.editor.before_cursor() else {
             return;
         };
@@ -334,7 +337,7 @@ pub(crate) fn unknown_command(table: &Table, name: &str) -> Failure {
     table
         .iter()
         .for_each(|command| nearest.offer(&command.name));
-    let name: alloc::string::String = name.chars().take(64).collect();
+    let name: String = name.chars().take(64).collect();
     let hint = match nearest.found() {
         Some(near) => format!("did you mean `{near}`?"),
         None => "try `help`".into(),

@@ -1,0 +1,140 @@
+//! The C interface: an application registers commands of its own. `include/ushell.h` is generated from this file.
+#![allow(unsafe_code, non_camel_case_types)]
+
+use crate::{
+    command::{Call, Command, Failure, RegisterError},
+    output::Output,
+    registry,
+};
+use alloc::{ffi::CString, format, string::String, vec::Vec};
+use core::{
+    ffi::{c_char, c_int, c_void, CStr},
+    ptr,
+};
+
+/// The command is registered.
+pub const USHELL_OK: c_int = 0;
+/// There is no memory.
+pub const USHELL_NO_MEMORY: c_int = -12;
+/// There is a command of this name already.
+pub const USHELL_EXISTS: c_int = -17;
+/// A pointer is NULL, a text is not UTF-8, or the name has characters other than letters, digits, `_` and `-`.
+pub const USHELL_INVALID: c_int = -22;
+
+/// Where a command writes; valid during its call only.
+pub struct ushell_output {
+    _opaque: [u8; 0],
+}
+
+/// What runs when a command is called: on the shell's thread, with the words of the line. `argv[0]` is the command's
+/// name and `argv[argc]` is NULL. Returns 0 when it did well; anything else is shown as a failure.
+pub type ushell_command_fn = Option<
+    unsafe extern "C" fn(
+        context: *mut c_void,
+        argc: c_int,
+        argv: *const *const c_char,
+        out: *mut ushell_output,
+    ) -> c_int,
+>;
+
+/// Registers a command of the application with every shell of the image; from any thread, at any time.
+///
+/// `args` says what it takes and is checked before each call: `LEVEL [FILE...] on|off` for a required
+/// argument, any number of optional ones, and a choice; NULL for anything. The first line of `help` is the summary in
+/// the list of commands. The texts are copied. Returns USHELL_OK, or why not.
+///
+/// # Safety
+/// `name`, `args` and `help` are NULL or NUL-terminated strings. `handler` may be called with `context` from the
+/// shell's thread for as long as the image runs.
+#[no_mangle]
+pub unsafe extern "C" fn ushell_register_command(
+    name: *const c_char,
+    args: *const c_char,
+    help: *const c_char,
+    handler: ushell_command_fn,
+    context: *mut c_void,
+) -> c_int {
+    // SAFETY: the caller promises strings or NULL, which is all that `text` asks for.
+    let (name, args, help) = unsafe { (text(name), text(args), text(help)) };
+    let (Ok(Some(name)), Ok(args), Ok(help)) = (name, args, help) else {
+        return USHELL_INVALID;
+    };
+    let Some(function) = handler else {
+        return USHELL_INVALID;
+    };
+    let handler = Handler {
+        function,
+        context,
+        name: name.clone(),
+    };
+    let args = args.unwrap_or_else(|| String::from("[ARG...]"));
+    let run = move |call: &mut Call<'_>| handler.call(call);
+    match registry::register_command(Command::new(name, args, help.unwrap_or_default(), run)) {
+        Ok(()) => USHELL_OK,
+        Err(RegisterError::NoMemory) => USHELL_NO_MEMORY,
+        Err(RegisterError::Exists { .. }) => USHELL_EXISTS,
+        Err(RegisterError::BadName { .. }) => USHELL_INVALID,
+    }
+}
+
+/// Writes `length` bytes of text from within a command. What goes beyond the shell's buffer is dropped, and the reader
+/// is told.
+///
+/// # Safety
+/// `out` is what the command was called with, and the call has not ended; `text` points to `length` readable bytes.
+#[no_mangle]
+pub unsafe extern "C" fn ushell_write(out: *mut ushell_output, text: *const c_char, length: usize) {
+    if out.is_null() || text.is_null() {
+        return;
+    }
+    // SAFETY: `out` came from `Handler::call`, which lends its output to nobody else during the call.
+    let output = unsafe { &mut *out.cast::<Output>() };
+    // SAFETY: the caller promises `length` readable bytes, and nobody writes them meanwhile.
+    output.bytes(unsafe { core::slice::from_raw_parts(text.cast(), length) });
+}
+
+/// A C string, if there is one; an error if it is not UTF-8.
+///
+/// # Safety
+/// `text` is NULL or NUL-terminated.
+unsafe fn text(text: *const c_char) -> Result<Option<String>, ()> {
+    if text.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: not NULL, so NUL-terminated by the caller's promise.
+    let text = unsafe { CStr::from_ptr(text) };
+    text.to_str().map(|text| Some(text.into())).map_err(|_| ())
+}
+
+struct Handler {
+    function:
+        unsafe extern "C" fn(*mut c_void, c_int, *const *const c_char, *mut ushell_output) -> c_int,
+    context: *mut c_void,
+    name: String,
+}
+
+// SAFETY: `context` is only handed back to the application's function, which agreed at registration to be called with it
+// from the shell's thread.
+unsafe impl Send for Handler {}
+// SAFETY: as above; the handler itself is never changed.
+unsafe impl Sync for Handler {}
+
+impl Handler {
+    fn call(&self, call: &mut Call<'_>) -> Result<(), Failure> {
+        let words = core::iter::once(self.name.as_str()).chain(call.args.from(0).iter().copied());
+        let words: Result<Vec<CString>, _> = words.map(CString::new).collect();
+        let words = words.map_err(|_| Failure::message("an argument contains a NUL"))?;
+        let mut argv: Vec<*const c_char> = words.iter().map(|word| word.as_ptr()).collect();
+        let argc = c_int::try_from(argv.len()).unwrap_or(c_int::MAX);
+        argv.push(ptr::null());
+        let out = ptr::from_mut(&mut *call.out).cast::<ushell_output>();
+        // SAFETY: registered for exactly this; words and output live until it returns.
+        match unsafe { (self.function)(self.context, argc, argv.as_ptr(), out) } {
+            0 => Ok(()),
+            code => Err(Failure::message(format!(
+                "{} failed (code {code})",
+                self.name
+            ))),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Commands of the application, known to every shell of the image. They may be registered from any thread, before a
+//! shell starts and while it runs; they are never taken back.
+
+use crate::{
+    command::{check_name, Command, RegisterError},
+    commands,
+};
+use alloc::vec::Vec;
+use spin::Mutex;
+
+static COMMANDS: Mutex<Vec<Command>> = Mutex::new(Vec::new());
+
+/// Adds a command of the application to all shells.
+pub fn register_command(command: Command) -> Result<(), RegisterError> {
+    check_name(&command.name)?;
+    let mut registered = COMMANDS.lock();
+    let same = |other: &Command| other.name == command.name;
+    if commands::all().any(same) || registered.iter().any(same) {
+        return Err(RegisterError::Exists {
+            name: command.name.into_owned(),
+        });
+    }
+    registered
+        .try_reserve(1)
+        .map_err(|_| RegisterError::NoMemory)?;
+    registered.push(command);
+    Ok(())
+}
+
+/// The commands registered after the first `known`.
+pub(crate) fn after(known: usize) -> Vec<Command> {
+    COMMANDS.lock().get(known..).unwrap_or(&[]).to_vec()
+}
