@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+mod headers;
 mod qemu;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let rest = arguments.get(1..).unwrap_or(&[]);
     let result = match arguments.first().map(String::as_str) {
+        Some("headers") => headers::main(&root(), rest).map_err(Into::into),
         Some("qemu") => qemu::main(&root(), rest),
-        _ => Err("usage: cargo xtask qemu build | run".into()),
+        _ => Err("usage: cargo xtask headers [--check] | qemu build | qemu run".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
