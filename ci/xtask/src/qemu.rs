@@ -21,12 +21,31 @@ const SIZE_LIMIT: usize = 512 << 10;
 const SYMBOL_HEADER: usize = 16;
 /// Exit status of QEMU when the application ended well (see `Exit` in platforms/qemu/src/fault.rs).
 pub const EXIT_SUCCESS: i32 = 33;
+const EXIT_FAILURE: i32 = 35;
+const EXIT_FAULT: i32 = 37;
+
+/// Proofs that the image runs on itself: name, exit status, and words that its console must show.
+const TESTS: &[(&str, i32, &str)] = &[
+    ("patch", EXIT_SUCCESS, "body of function myfun"),
+    ("code", EXIT_SUCCESS, "test code passed"),
+    ("probe", EXIT_SUCCESS, "test probe passed"),
+    ("heap", EXIT_SUCCESS, "test heap passed"),
+    ("panic", EXIT_FAILURE, "panic: "),
+    ("null", EXIT_FAULT, "page fault at "),
+    ("write-text", EXIT_FAULT, "error 0x3"),
+    ("write-rodata", EXIT_FAULT, "error 0x3"),
+    ("run-data", EXIT_FAULT, "error 0x11"),
+    ("run-rodata", EXIT_FAULT, "error 0x11"),
+    ("stack", EXIT_FAULT, "page fault at ubpf_qemu::selftest::endless"),
+];
 
 /// How the machine is made.
 #[derive(Default)]
 pub struct Options {
     /// `kvm` instead of `tcg`.
     pub kvm: bool,
+    /// The kernel's command line.
+    pub command_line: String,
     /// Files that the image finds in its initrd.
     pub files: Vec<(String, Vec<u8>)>,
 }
@@ -40,15 +59,16 @@ pub struct Machine {
     pub console: PathBuf,
 }
 
-/// `cargo xtask qemu build|run`: `run` leaves the console in the terminal.
+/// `cargo xtask qemu build|test|run`: `run` leaves the console in the terminal.
 pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
     let image = build(root)?;
     match arguments.first().map(String::as_str) {
         Some("build") => Ok(()),
+        Some("test") => test(root, &image),
         Some("run") => {
             let options = Options {
                 kvm: arguments.iter().any(|argument| argument == "--kvm"),
-                files: Vec::new(),
+                ..Options::default()
             };
             let folder = folder(root);
             let socket = folder.join("ushell.sock");
@@ -57,8 +77,26 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
             println!("QEMU ended with {status} ({EXIT_SUCCESS} = the application ended)");
             Ok(())
         }
-        _ => Err("usage: cargo xtask qemu build | run [--kvm]".into()),
+        _ => Err("usage: cargo xtask qemu build | test | run [--kvm]".into()),
     }
+}
+
+/// Runs the image's proofs, each in a machine of its own.
+fn test(root: &Path, image: &Path) -> Result<()> {
+    for (name, expected, words) in TESTS {
+        let options = Options {
+            command_line: format!("test={name}"),
+            ..Options::default()
+        };
+        let mut machine = Machine::start(root, image, &options)?;
+        let status = machine.wait(Duration::from_secs(20))?;
+        let console = fs::read_to_string(&machine.console)?;
+        if status != Some(*expected) || !console.contains(words) {
+            return Err(format!("test {name}: status {status:?}, console:\n{console}").into());
+        }
+        println!("test {name} ok");
+    }
+    Ok(())
 }
 
 fn folder(root: &Path) -> PathBuf {
@@ -292,8 +330,8 @@ impl Machine {
         };
         let begin = Instant::now();
         while !(machine.socket.exists() && machine.console.exists()) {
-            if let Some(status) = machine.child.try_wait()? {
-                return Err(format!("QEMU ended at once with {status}").into());
+            if machine.child.try_wait()?.is_some() {
+                break; // a short test; or an error, which the status tells
             }
             if begin.elapsed() > Duration::from_secs(10) {
                 return Err("QEMU did not make its socket within 10 seconds".into());
@@ -303,7 +341,19 @@ impl Machine {
         Ok(machine)
     }
 
-    /// QEMU's exit status, once it ended.
+    /// QEMU's exit status; `None` when it did not end in time.
+    pub fn wait(&mut self, time: Duration) -> Result<Option<i32>> {
+        let begin = Instant::now();
+        while begin.elapsed() < time {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status.code());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(None)
+    }
+
+    /// QEMU's exit status, if it ended.
     pub fn status(&mut self) -> Result<Option<i32>> {
         Ok(self.child.try_wait()?.and_then(|status| status.code()))
     }

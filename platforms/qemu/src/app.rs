@@ -2,10 +2,14 @@
 
 use core::ffi::{c_char, c_uint, CStr};
 
+use ubpf_rs::runtime::Runtime;
+
 use crate::{console, fault, thread};
 
 extern "C" {
     fn app_main();
+    /// The function of the demo application that is traced.
+    pub fn myfun();
 }
 
 /// Runs the application and ends the image with it.
@@ -19,6 +23,10 @@ pub fn run() -> ! {
 unsafe extern "C" fn demo_print(text: *const c_char) {
     // SAFETY: the application passes a C string.
     let text = unsafe { CStr::from_ptr(text) };
+    // What programs said before comes before.
+    if let Some(runtime) = Runtime::get() {
+        runtime.drain_console();
+    }
     console::write(text.to_bytes());
 }
 

@@ -13,10 +13,12 @@ mod app;
 mod cell;
 #[macro_use]
 mod console;
+mod engine;
 mod fault;
 mod files;
 mod memory;
 mod platform;
+mod selftest;
 mod serial;
 mod shell;
 mod startinfo;
@@ -59,12 +61,13 @@ extern "C" fn kernel_main(start_info: usize) -> ! {
     }
     time::start_tick();
     trap::enable(line);
-    println!(
-        "booted in {} ms, {} symbols",
-        time::now_ns() / 1_000_000,
-        symbols::count()
-    );
-    shell::start();
+    let mut words = info.command_line.split(' ');
+    if let Some(test) = words.find_map(|word| word.strip_prefix("test=")) {
+        selftest::run(test);
+    }
+    let runtime = engine::start();
+    println!("booted in {} ms, {} symbols", time::now_ns() / 1_000_000, symbols::count());
+    shell::start(runtime);
     app::run()
 }
 

@@ -2,12 +2,13 @@
 
 use core::sync::atomic::Ordering;
 
+use ubpf_rs::runtime::Runtime;
 use ubpf_virtio_serial::Input;
 
 use crate::{serial, thread};
 
 /// Starts the thread.
-pub fn start() {
+pub fn start(_: Option<&'static Runtime>) {
     thread::spawn(run);
 }
 
@@ -22,7 +23,10 @@ extern "C" fn run() -> ! {
             Input::Connected => drop(serial::write(b"> ")),
             Input::Bytes(count) => drop(serial::write(&buffer[..count])),
             Input::Disconnected => {}
-            Input::Nothing => thread::wait(Some(&serial::EVENT), 1000),
+            Input::Nothing => thread::wait(Some(&serial::EVENT), 100),
+        }
+        if let Some(runtime) = Runtime::get() {
+            runtime.drain_console();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What QEMU hands over at the start (`hvm_start_info` of the PVH boot protocol).
 
+use core::ffi::{c_char, CStr};
 use core::ops::Range;
 
 const MAGIC: u32 = 0x336e_c578;
@@ -36,6 +37,8 @@ struct MemoryEntry {
 pub struct StartInfo {
     /// End of the RAM that begins at 1 MiB.
     pub ram_end: usize,
+    /// The kernel's command line.
+    pub command_line: &'static str,
     /// The initial files, where QEMU loaded them.
     pub initrd: Option<Range<usize>>,
 }
@@ -67,8 +70,13 @@ impl StartInfo {
                 let module = &*(raw.module_list as *const Module);
                 module.address as usize..(module.address + module.size) as usize
             });
+            let command_line = match raw.command_line {
+                0 => "",
+                text => CStr::from_ptr(text as *const c_char).to_str().unwrap_or(""),
+            };
             Self {
                 ram_end,
+                command_line,
                 initrd: initrd.filter(|range| range.end <= ram_end),
             }
         }

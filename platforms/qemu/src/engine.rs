@@ -1,0 +1,41 @@
+//! Starts the engine with what the image knows of itself.
+
+use ubpf_rs::runtime::{Config, Runtime, Symbol, SymbolTable};
+use ubpf_rs::tracer::SiteKind;
+
+use crate::{platform::PLATFORM, println, symbols};
+
+extern "C" {
+    #[link_name = "__start___patchable_function_entries"]
+    static FIRST_RECORD: u64;
+    #[link_name = "__stop___patchable_function_entries"]
+    static RECORDS_END: u64;
+}
+
+/// Starts the engine; `None` after a message when it cannot.
+pub fn start() -> Option<&'static Runtime> {
+    let runtime = Runtime::init(PLATFORM, Config::default())
+        .map_err(|error| println!("no engine: {error}"))
+        .ok()?;
+    let functions = symbols::all().map(|symbol| Symbol {
+        address: symbol.address as u64,
+        name: symbol.name,
+        function: true,
+    });
+    match SymbolTable::new(functions) {
+        Ok(table) => runtime.add_symbols(table),
+        Err(error) => println!("no symbols: {error}"),
+    }
+    let sites = runtime.add_sites(records(), SiteKind::Patchable);
+    if sites.refused > 0 {
+        println!("{} of the compiler's entry stubs cannot be traced", sites.refused);
+    }
+    Some(runtime)
+}
+
+/// Addresses of the entry stubs, as the compiler recorded them.
+fn records() -> &'static [u64] {
+    let (first, end) = (&raw const FIRST_RECORD, &raw const RECORDS_END);
+    // SAFETY: the linker script puts the two symbols around the records, which are 8-byte addresses.
+    unsafe { core::slice::from_raw_parts(first, (end as usize - first as usize) / 8) }
+}

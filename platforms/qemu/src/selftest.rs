@@ -1,0 +1,144 @@
+//! Proofs that the image's protection holds, run instead of the application when the kernel's command line says
+//! `test=NAME`. Some end in a fault on purpose; `cargo xtask qemu test` knows how each has to end.
+
+use alloc::vec::Vec;
+use core::hint::black_box;
+
+use ubpf_rs::platform::{ExecMemory, FaultSafeRead, TextPatch};
+use x86_64::structures::paging::PageTableFlags as Flags;
+
+use crate::memory::{self, CodeMemory};
+use crate::{app, fault, platform, println, symbols};
+
+/// Runs the test that the command line names and ends the image.
+pub fn run(name: &str) -> ! {
+    match name {
+        "patch" => patch(),
+        "code" => code(),
+        "probe" => probe(),
+        "heap" => heap(),
+        "panic" => panic!("on purpose"),
+        "null" => read(8),
+        "write-text" => write(app::myfun as usize),
+        "write-rodata" => write(RODATA.as_ptr() as usize),
+        "run-data" => run_at(DATA.as_ptr() as usize),
+        "run-rodata" => run_at(RODATA.as_ptr() as usize),
+        "stack" => drop(black_box(endless(0))),
+        _ => panic!("no test is called {name}"),
+    }
+    println!("test {name} passed");
+    fault::exit(fault::Exit::Success)
+}
+
+/// A `ret`, in memory where it must not run.
+static RODATA: [u8; 4] = [0xc3; 4];
+static DATA: crate::cell::IrqCell<[u8; 4]> = crate::cell::IrqCell::new([0xc3; 4]);
+
+trait Address {
+    fn as_ptr(&self) -> *const u8;
+}
+
+impl Address for crate::cell::IrqCell<[u8; 4]> {
+    fn as_ptr(&self) -> *const u8 {
+        self.with(|bytes| bytes.as_ptr())
+    }
+}
+
+fn protected(address: usize) -> bool {
+    let flags = memory::rights(address);
+    let executable = flags.contains(Flags::PRESENT) && !flags.contains(Flags::NO_EXECUTE);
+    executable && !flags.contains(Flags::WRITABLE) && memory::check_protection().is_ok()
+}
+
+fn patch() {
+    let site = app::myfun as usize;
+    let mut old = [0; 5];
+    assert_eq!(platform::PLATFORM.probe_read.read(site as u64, &mut old), 5);
+    let text = platform::PLATFORM.text.expect("the image patches text");
+    let jump = [0xe9, 0, 0, 0, 0];
+    assert!(text.replace(site, &jump, &old).is_err(), "other bytes were expected there");
+    assert!(protected(site));
+    text.replace(site, &old, &jump).expect("the stub can be patched");
+    assert!(protected(site));
+    // SAFETY: the function is the application's; its stub now jumps to the instruction after the stub.
+    unsafe { app::myfun() };
+    text.replace(site, &jump, &old).expect("and back");
+    // SAFETY: as above, the stub is as compiled.
+    unsafe { app::myfun() };
+    assert!(text.replace(0, &old, &jump).is_err());
+    assert!(text.replace(DATA.as_ptr() as usize, &old, &jump).is_err());
+    assert!(protected(site));
+}
+
+fn code() {
+    let forty_two = [0xb8, 42, 0, 0, 0, 0xc3];
+    let mut blocks = Vec::new();
+    while let Some(block) = CodeMemory.alloc(5000) {
+        assert!(memory::check_protection().is_ok());
+        // SAFETY: the block is open: writable for its length.
+        unsafe { core::ptr::copy_nonoverlapping(forty_two.as_ptr(), block.write as *mut u8, forty_two.len()) };
+        assert!(CodeMemory.seal(block) && protected(block.exec));
+        // SAFETY: a function without arguments was just written there and sealed.
+        let function: extern "C" fn() -> u32 = unsafe { core::mem::transmute(block.exec) };
+        assert_eq!(function(), 42);
+        blocks.push(block);
+    }
+    assert_eq!(blocks.len(), 32, "the pool has 64 pages");
+    for block in blocks {
+        CodeMemory.free(block);
+        assert!(!protected(block.exec));
+    }
+    assert!(CodeMemory.alloc(64 * memory::PAGE).is_some(), "all pages came back");
+}
+
+fn probe() {
+    let read = |address: u64, into: &mut [u8]| platform::PLATFORM.probe_read.read(address, into);
+    let mut bytes = [0; 16];
+    assert_eq!(read(DATA.as_ptr() as u64, &mut bytes[..4]), 4);
+    assert_eq!(bytes[..4], [0xc3; 4]);
+    for unreadable in [0, 0xfec0_0000, 0x9000_0000, 1 << 40, 1 << 47, u64::MAX - 3] {
+        assert_eq!(read(unreadable, &mut bytes), 0, "{unreadable:#x}");
+    }
+    assert_eq!(read(memory::ram_end() as u64 - 5, &mut bytes), 5);
+    assert_eq!(read(memory::PAGE as u64 - 5, &mut bytes), 0);
+    assert!(symbols::by_address(app::myfun as usize).is_some_and(|(name, _)| name == "myfun"));
+}
+
+fn heap() {
+    let mut blocks: Vec<Vec<u8>> = Vec::with_capacity(4096);
+    loop {
+        let mut block = Vec::new();
+        if block.try_reserve_exact(64 << 10).is_err() {
+            break;
+        }
+        blocks.push(block);
+    }
+    assert!(blocks.len() > 100);
+    let (used, size) = memory::heap_usage();
+    assert!(used <= size);
+    drop(blocks);
+    assert!(memory::heap_usage().0 < used / 10);
+}
+
+fn read(address: usize) {
+    // SAFETY: none: this ends in a fault.
+    black_box(unsafe { (address as *const u8).read_volatile() });
+}
+
+fn write(address: usize) {
+    // SAFETY: none: this ends in a fault.
+    unsafe { (address as *mut u8).write_volatile(0xc3) };
+}
+
+fn run_at(address: usize) {
+    // SAFETY: none: this ends in a fault.
+    let function: extern "C" fn() = unsafe { core::mem::transmute(address) };
+    function();
+}
+
+#[allow(unconditional_recursion)] // on purpose
+#[inline(never)]
+fn endless(depth: u64) -> u64 {
+    let space = black_box([depth; 64]);
+    black_box(endless(depth + 1)) + space[depth as usize % 64]
+}
