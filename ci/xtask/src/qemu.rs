@@ -293,7 +293,8 @@ fn command(
         .arg("-kernel")
         .arg(image)
         .arg("-initrd")
-        .arg(archive);
+        .arg(archive)
+        .args(["-append", &options.command_line]);
     command.args(["-device", "virtio-serial-pci", "-chardev"]);
     command.arg(format!(
         "socket,id=ushell,path={},server=on,wait=off",

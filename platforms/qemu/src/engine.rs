@@ -12,11 +12,12 @@ extern "C" {
     static RECORDS_END: u64;
 }
 
-/// Starts the engine; `None` after a message when it cannot.
-pub fn start() -> Option<&'static Runtime> {
-    let runtime = Runtime::init(PLATFORM, Config::default())
-        .map_err(|error| println!("no engine: {error}"))
-        .ok()?;
+/// Starts the engine; when it cannot, a message says so and the application runs without.
+pub fn start() {
+    let runtime = match Runtime::init(PLATFORM, Config::default()) {
+        Ok(runtime) => runtime,
+        Err(error) => return println!("no engine: {error}"),
+    };
     let functions = symbols::all().map(|symbol| Symbol {
         address: symbol.address as u64,
         name: symbol.name,
@@ -30,7 +31,6 @@ pub fn start() -> Option<&'static Runtime> {
     if sites.refused > 0 {
         println!("{} of the compiler's entry stubs cannot be traced", sites.refused);
     }
-    Some(runtime)
 }
 
 /// Addresses of the entry stubs, as the compiler recorded them.

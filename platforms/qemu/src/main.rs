@@ -65,9 +65,9 @@ extern "C" fn kernel_main(start_info: usize) -> ! {
     if let Some(test) = words.find_map(|word| word.strip_prefix("test=")) {
         selftest::run(test);
     }
-    let runtime = engine::start();
+    engine::start();
     println!("booted in {} ms, {} symbols", time::now_ns() / 1_000_000, symbols::count());
-    shell::start(runtime);
+    shell::start();
     app::run()
 }
 

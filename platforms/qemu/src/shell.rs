@@ -1,32 +1,74 @@
-//! The shell's thread.
+//! The shell's thread: between the port's bytes and the shell, with a pause whenever neither has anything to do.
 
 use core::sync::atomic::Ordering;
 
 use ubpf_rs::runtime::Runtime;
 use ubpf_virtio_serial::Input;
+use ushell_rs::{Config, Shell};
 
-use crate::{serial, thread};
+use crate::{println, serial, thread};
+
+/// How long what programs said may wait for the console when nobody uses the shell.
+const PAUSE_MS: u64 = 20;
+const BUFFER: usize = 4096;
 
 /// Starts the thread.
-pub fn start(_: Option<&'static Runtime>) {
-    thread::spawn(run);
+pub fn start() {
+    if !thread::spawn(run) {
+        println!("no thread for the shell");
+    }
 }
 
-/// Until the shell is there: an echo.
 extern "C" fn run() -> ! {
     x86_64::instructions::interrupts::enable();
-    let mut buffer = [0; 4096];
+    let Some(runtime) = Runtime::get() else {
+        loop {
+            thread::sleep_ms(u64::from(u32::MAX));
+        }
+    };
+    let mut session = Session {
+        shell: Shell::new(runtime, Config::default()),
+        input: [0; BUFFER],
+        waiting: 0..0,
+    };
     loop {
         serial::EVENT.store(false, Ordering::Release);
-        let room = serial::room().min(buffer.len());
-        match serial::read(&mut buffer[..room]) {
-            Input::Connected => drop(serial::write(b"> ")),
-            Input::Bytes(count) => drop(serial::write(&buffer[..count])),
-            Input::Disconnected => {}
-            Input::Nothing => thread::wait(Some(&serial::EVENT), 100),
+        let busy = session.give_output() | session.take_input();
+        runtime.drain_console();
+        runtime.poll();
+        thread::wait(Some(&serial::EVENT), if busy { 0 } else { PAUSE_MS });
+    }
+}
+
+struct Session {
+    shell: Shell,
+    input: [u8; BUFFER],
+    /// The part of `input` that the shell has not taken yet.
+    waiting: core::ops::Range<usize>,
+}
+
+impl Session {
+    /// Moves output to the port; whether there was any.
+    fn give_output(&mut self) -> bool {
+        let mut output = [0; BUFFER];
+        let room = serial::room().min(BUFFER);
+        let count = self.shell.drain(&mut output[..room]);
+        serial::write(&output[..count]);
+        count > 0
+    }
+
+    /// Moves input to the shell; whether there was any.
+    fn take_input(&mut self) -> bool {
+        if self.waiting.is_empty() {
+            match serial::read(&mut self.input) {
+                Input::Nothing => return false,
+                Input::Connected => self.shell.connected(),
+                Input::Disconnected => self.shell.disconnected(),
+                Input::Bytes(count) => self.waiting = 0..count,
+            }
         }
-        if let Some(runtime) = Runtime::get() {
-            runtime.drain_console();
-        }
+        let count = self.shell.feed(&self.input[self.waiting.clone()]);
+        self.waiting.start += count;
+        true
     }
 }
