@@ -36,7 +36,11 @@ const TESTS: &[(&str, i32, &str)] = &[
     ("write-rodata", EXIT_FAULT, "error 0x3"),
     ("run-data", EXIT_FAULT, "error 0x11"),
     ("run-rodata", EXIT_FAULT, "error 0x11"),
-    ("stack", EXIT_FAULT, "page fault at ubpf_qemu::selftest::endless"),
+    (
+        "stack",
+        EXIT_FAULT,
+        "page fault at ubpf_qemu::selftest::endless",
+    ),
 ];
 
 /// How the machine is made.
