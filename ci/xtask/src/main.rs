@@ -12,7 +12,8 @@ fn main() -> ExitCode {
     let result = match arguments.first().map(String::as_str) {
         Some("headers") => headers::main(&root(), rest).map_err(Into::into),
         Some("qemu") => qemu::main(&root(), rest),
-        _ => Err("usage: cargo xtask headers [--check] | qemu build | qemu run".into()),
+        Some("demo") => qemu::demo(&root(), rest),
+        _ => Err("usage: cargo xtask headers [--check] | demo [--script] | qemu build | test | tour | run".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -63,15 +65,17 @@ pub struct Machine {
     pub console: PathBuf,
 }
 
-/// `cargo xtask qemu build|test|run`: `run` leaves the console in the terminal.
+/// `cargo xtask qemu build|test|tour|run`: `run` leaves the console in the terminal.
 pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
     let image = build(root)?;
     match arguments.first().map(String::as_str) {
         Some("build") => Ok(()),
         Some("test") => test(root, &image),
+        Some("tour") => tour(root, &image),
         Some("run") => {
             let options = Options {
                 kvm: arguments.iter().any(|argument| argument == "--kvm"),
+                files: programs(),
                 ..Options::default()
             };
             let folder = folder(root);
@@ -81,8 +85,16 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
             println!("QEMU ended with {status} ({EXIT_SUCCESS} = the application ended)");
             Ok(())
         }
-        _ => Err("usage: cargo xtask qemu build | test | run [--kvm]".into()),
+        _ => Err("usage: cargo xtask qemu build | test | tour | run [--kvm]".into()),
     }
+}
+
+/// `cargo xtask demo [--script]`: the image with its console in the terminal, or the tour.
+pub fn demo(root: &Path, arguments: &[String]) -> Result<()> {
+    let script = arguments.iter().any(|argument| argument == "--script");
+    let mut words = vec![if script { "tour" } else { "run" }.to_owned()];
+    words.extend_from_slice(arguments);
+    main(root, &words)
 }
 
 /// Runs the image's proofs, each in a machine of its own.
@@ -101,6 +113,98 @@ fn test(root: &Path, image: &Path) -> Result<()> {
         println!("test {name} ok");
     }
     Ok(())
+}
+
+/// What is typed over the named port, and words that the answer must show.
+const TOUR: &[(&str, &str)] = &[
+    ("ls", "notify.bin"),
+    ("status", "platform: qemu"),
+    ("bpf_exec noop.bin", "The program returned: 0"),
+    ("bpf_exec oob.bin", "BPF program execution failed."),
+    (
+        "bpf_attach myfun notify.bin",
+        "Program was attached successfully.",
+    ),
+    ("bpf_list myfun", " - notify.bin"),
+    (
+        "bpf_detach myfun notify.bin",
+        "Program was detached successfully.",
+    ),
+];
+
+/// Types the tour and compares both the shell's answers and the console.
+fn tour(root: &Path, image: &Path) -> Result<()> {
+    let options = Options {
+        files: programs(),
+        ..Options::default()
+    };
+    let machine = Machine::start(root, image, &options)?;
+    let mut port = UnixStream::connect(&machine.socket)?;
+    port.set_read_timeout(Some(Duration::from_secs(10)))?;
+    answer(&mut port)?;
+    for (command, expected) in TOUR {
+        port.write_all(format!("{command}\n").as_bytes())?;
+        let text = answer(&mut port)?;
+        println!("> {command}\n{}", text.trim_end_matches("> "));
+        if !text.contains(expected) {
+            return Err(format!("`{command}` did not answer \"{expected}\"").into());
+        }
+        if command.starts_with("bpf_list") {
+            std::thread::sleep(Duration::from_secs(2)); // the function runs meanwhile
+        }
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    let console = fs::read_to_string(&machine.console)?;
+    println!("{console}");
+    check_console(&console)
+}
+
+fn check_console(console: &str) -> Result<()> {
+    let lines: Vec<&str> = console.lines().map(str::trim_end).collect();
+    let body = "body of function myfun";
+    let position = |words: &str| lines.iter().position(|line| *line == words);
+    let (Some(error), Some(notify)) = (
+        position("uBPF error: out of bounds memory load at PC 1, addr 0x0, size 4"),
+        position("Notify: myfun"),
+    ) else {
+        return Err("the console lacks the report or the notice".into());
+    };
+    let paired = lines
+        .windows(2)
+        .all(|pair| pair[0] != "Notify: myfun" || pair[1] == body);
+    if error > notify || !paired || lines.last() != Some(&body) {
+        return Err("the lines of the console are not in order".into());
+    }
+    Ok(())
+}
+
+/// Reads up to the next prompt.
+fn answer(port: &mut UnixStream) -> Result<String> {
+    let mut text = Vec::new();
+    let mut buffer = [0; 4096];
+    while !text.ends_with(b"> ") {
+        match port.read(&mut buffer)? {
+            0 => return Err("the port was closed".into()),
+            count => text.extend(&buffer[..count]),
+        }
+    }
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Small programs, instruction by instruction, so that no compiler is needed.
+fn programs() -> Vec<(String, Vec<u8>)> {
+    const EXIT: [u8; 8] = [0x95, 0, 0, 0, 0, 0, 0, 0];
+    const ZERO_R0: [u8; 8] = [0xb7, 0, 0, 0, 0, 0, 0, 0];
+    const ZERO_R1: [u8; 8] = [0xb7, 1, 0, 0, 0, 0, 0, 0];
+    const LOAD_R1_FROM_R1: [u8; 8] = [0x79, 0x11, 0, 0, 0, 0, 0, 0];
+    const LOAD_WORD_R0_FROM_R1: [u8; 8] = [0x61, 0x10, 0, 0, 0, 0, 0, 0];
+    const CALL_NOTIFY: [u8; 8] = [0x85, 0, 0, 0, 3, 0, 0, 0];
+    let program = |name: &str, code: &[[u8; 8]]| (name.to_owned(), code.concat());
+    vec![
+        program("noop.bin", &[ZERO_R0, EXIT]),
+        program("notify.bin", &[LOAD_R1_FROM_R1, CALL_NOTIFY, ZERO_R0, EXIT]),
+        program("oob.bin", &[ZERO_R1, LOAD_WORD_R0_FROM_R1, EXIT]),
+    ]
 }
 
 fn folder(root: &Path) -> PathBuf {

@@ -29,7 +29,10 @@ pub fn start() {
     }
     let sites = runtime.add_sites(records(), SiteKind::Patchable);
     if sites.refused > 0 {
-        println!("{} of the compiler's entry stubs cannot be traced", sites.refused);
+        println!(
+            "{} of the compiler's entry stubs cannot be traced",
+            sites.refused
+        );
     }
 }
 

@@ -66,7 +66,11 @@ extern "C" fn kernel_main(start_info: usize) -> ! {
         selftest::run(test);
     }
     engine::start();
-    println!("booted in {} ms, {} symbols", time::now_ns() / 1_000_000, symbols::count());
+    println!(
+        "booted in {} ms, {} symbols",
+        time::now_ns() / 1_000_000,
+        symbols::count()
+    );
     shell::start();
     app::run()
 }

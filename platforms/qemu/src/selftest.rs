@@ -19,7 +19,7 @@ pub fn run(name: &str) -> ! {
         "heap" => heap(),
         "panic" => panic!("on purpose"),
         "null" => read(8),
-        "write-text" => write(app::myfun as usize),
+        "write-text" => write(app::myfun as *const () as usize),
         "write-rodata" => write(RODATA.as_ptr() as usize),
         "run-data" => run_at(DATA.as_ptr() as usize),
         "run-rodata" => run_at(RODATA.as_ptr() as usize),
@@ -51,14 +51,18 @@ fn protected(address: usize) -> bool {
 }
 
 fn patch() {
-    let site = app::myfun as usize;
+    let site = app::myfun as *const () as usize;
     let mut old = [0; 5];
     assert_eq!(platform::PLATFORM.probe_read.read(site as u64, &mut old), 5);
     let text = platform::PLATFORM.text.expect("the image patches text");
     let jump = [0xe9, 0, 0, 0, 0];
-    assert!(text.replace(site, &jump, &old).is_err(), "other bytes were expected there");
+    assert!(
+        text.replace(site, &jump, &old).is_err(),
+        "other bytes were expected there"
+    );
     assert!(protected(site));
-    text.replace(site, &old, &jump).expect("the stub can be patched");
+    text.replace(site, &old, &jump)
+        .expect("the stub can be patched");
     assert!(protected(site));
     // SAFETY: the function is the application's; its stub now jumps to the instruction after the stub.
     unsafe { app::myfun() };
@@ -76,7 +80,13 @@ fn code() {
     while let Some(block) = CodeMemory.alloc(5000) {
         assert!(memory::check_protection().is_ok());
         // SAFETY: the block is open: writable for its length.
-        unsafe { core::ptr::copy_nonoverlapping(forty_two.as_ptr(), block.write as *mut u8, forty_two.len()) };
+        unsafe {
+            core::ptr::copy_nonoverlapping(
+                forty_two.as_ptr(),
+                block.write as *mut u8,
+                forty_two.len(),
+            )
+        };
         assert!(CodeMemory.seal(block) && protected(block.exec));
         // SAFETY: a function without arguments was just written there and sealed.
         let function: extern "C" fn() -> u32 = unsafe { core::mem::transmute(block.exec) };
@@ -88,7 +98,10 @@ fn code() {
         CodeMemory.free(block);
         assert!(!protected(block.exec));
     }
-    assert!(CodeMemory.alloc(64 * memory::PAGE).is_some(), "all pages came back");
+    assert!(
+        CodeMemory.alloc(64 * memory::PAGE).is_some(),
+        "all pages came back"
+    );
 }
 
 fn probe() {
@@ -101,7 +114,7 @@ fn probe() {
     }
     assert_eq!(read(memory::ram_end() as u64 - 5, &mut bytes), 5);
     assert_eq!(read(memory::PAGE as u64 - 5, &mut bytes), 0);
-    assert!(symbols::by_address(app::myfun as usize).is_some_and(|(name, _)| name == "myfun"));
+    assert!(symbols::by_address(app::myfun as *const () as usize).is_some_and(|(name, _)| name == "myfun"));
 }
 
 fn heap() {
