@@ -156,7 +156,31 @@ fn tour(root: &Path, image: &Path) -> Result<()> {
     std::thread::sleep(Duration::from_secs(1));
     let console = fs::read_to_string(&machine.console)?;
     println!("{console}");
-    check_console(&console)
+    check_console(&console)?;
+    drop(port);
+    cut_off_everywhere(&machine)
+}
+
+/// A client that leaves after every byte of the tour leaves a shell that works.
+fn cut_off_everywhere(machine: &Machine) -> Result<()> {
+    let lines: Vec<String> = TOUR.iter().map(|(line, _)| format!("{line}\n")).collect();
+    let session = lines.concat();
+    for end in 0..=session.len() {
+        let mut port = UnixStream::connect(&machine.socket)?;
+        port.set_read_timeout(Some(Duration::from_secs(10)))?;
+        answer(&mut port)
+            .map_err(|error| format!("no prompt after a cut at byte {end}: {error}"))?;
+        port.write_all(&session.as_bytes()[..end])?;
+    }
+    let mut port = UnixStream::connect(&machine.socket)?;
+    port.set_read_timeout(Some(Duration::from_secs(10)))?;
+    answer(&mut port)?;
+    port.write_all(b"bpf_exec noop.bin\n")?;
+    if !answer(&mut port)?.contains("The program returned: 0") {
+        return Err("the shell does not work after clients that left".into());
+    }
+    println!("{} clients left early, the shell works", session.len() + 1);
+    Ok(())
 }
 
 fn check_console(console: &str) -> Result<()> {
@@ -460,11 +484,6 @@ impl Machine {
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(None)
-    }
-
-    /// QEMU's exit status, if it ended.
-    pub fn status(&mut self) -> Result<Option<i32>> {
-        Ok(self.child.try_wait()?.and_then(|status| status.code()))
     }
 }
 

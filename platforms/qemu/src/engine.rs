@@ -3,7 +3,7 @@
 use ubpf_rs::runtime::{Config, Runtime, Symbol, SymbolTable};
 use ubpf_rs::tracer::SiteKind;
 
-use crate::{platform::PLATFORM, println, symbols};
+use crate::{platform::PLATFORM, symbols};
 
 extern "C" {
     #[link_name = "__start___patchable_function_entries"]

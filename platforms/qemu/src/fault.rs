@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use x86_64::instructions::{hlt, interrupts, port::Port};
 
 use crate::trap::{self, Frame};
-use crate::{console, println, serial, symbols};
+use crate::{console, serial, symbols};
 
 /// How the image ends; QEMU's exit status is `2 value + 1`.
 #[derive(Clone, Copy)]
@@ -94,7 +94,7 @@ pub fn report(frame: &Frame, cr2: u64) -> ! {
 fn stack(mut frame: u64) {
     for _ in 0..32 {
         let mut words = [0; 16];
-        if frame % 8 != 0 || trap::probe_read(frame as usize, &mut words) != 16 {
+        if !frame.is_multiple_of(8) || trap::probe_read(frame as usize, &mut words) != 16 {
             return;
         }
         let (next, address) = words.split_at(8);

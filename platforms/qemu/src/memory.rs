@@ -227,7 +227,7 @@ impl CodeMemory {
     fn set_rights(block: ExecBlock, flags: Flags) -> bool {
         let inside = block.exec >= Self::base()
             && block.exec + block.len <= Self::base() + EXEC_PAGES * PAGE;
-        if !inside || block.exec % PAGE != 0 {
+        if !inside || !block.exec.is_multiple_of(PAGE) {
             return false;
         }
         for page in (block.exec..block.exec + block.len).step_by(PAGE) {

@@ -4,11 +4,11 @@
 use alloc::vec::Vec;
 use core::hint::black_box;
 
-use ubpf_rs::platform::{ExecMemory, FaultSafeRead, TextPatch};
+use ubpf_rs::platform::ExecMemory;
 use x86_64::structures::paging::PageTableFlags as Flags;
 
 use crate::memory::{self, CodeMemory};
-use crate::{app, fault, platform, println, symbols};
+use crate::{app, fault, platform, symbols};
 
 /// Runs the test that the command line names and ends the image.
 pub fn run(name: &str) -> ! {
@@ -114,7 +114,8 @@ fn probe() {
     }
     assert_eq!(read(memory::ram_end() as u64 - 5, &mut bytes), 5);
     assert_eq!(read(memory::PAGE as u64 - 5, &mut bytes), 0);
-    assert!(symbols::by_address(app::myfun as *const () as usize).is_some_and(|(name, _)| name == "myfun"));
+    assert!(symbols::by_address(app::myfun as *const () as usize)
+        .is_some_and(|(name, _)| name == "myfun"));
 }
 
 fn heap() {

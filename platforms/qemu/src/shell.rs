@@ -6,7 +6,7 @@ use ubpf_rs::runtime::Runtime;
 use ubpf_virtio_serial::Input;
 use ushell_rs::{Config, Shell};
 
-use crate::{println, serial, thread};
+use crate::{serial, thread};
 
 /// How long what programs said may wait for the console when nobody uses the shell.
 const PAUSE_MS: u64 = 20;
