@@ -1,10 +1,11 @@
 //! Repository chores: `cargo xtask <command>`.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 mod headers;
 mod qemu;
+mod samples;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -13,7 +14,9 @@ fn main() -> ExitCode {
         Some("headers") => headers::main(&root(), rest).map_err(Into::into),
         Some("qemu") => qemu::main(&root(), rest),
         Some("demo") => qemu::demo(&root(), rest),
-        _ => Err("usage: cargo xtask headers [--check] | demo [--script] | qemu build | test | tour | run".into()),
+        Some("samples") => samples::build(&root()),
+        Some("test") => test(&root()),
+        _ => Err("usage: cargo xtask samples | test | headers [--check] | demo [--script] | qemu build | test | tour | run".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -22,6 +25,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Builds the samples and runs every test of the workspace.
+fn test(root: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    samples::build(root)?;
+    let mut cargo = Command::new("cargo");
+    samples::run(cargo.args(["test", "--workspace"]).current_dir(root))
 }
 
 /// The repository's top folder.

@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+int bpf_prog(void *arg)
+{
+    (void)arg;
+    return 0;
+}
