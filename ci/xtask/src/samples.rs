@@ -34,7 +34,10 @@ fn compile(root: &Path, source: &Path, level: &str, out: &Path) -> Result<()> {
     let object = out.join(name).with_extension("o");
     let mut clang = Command::new("clang");
     clang.args(["-target", "bpf", "-ffreestanding", "-Wall", "-Werror", "-c"]);
-    clang.arg(format!("-{level}")).arg("-I").arg(root.join("include"));
+    clang
+        .arg(format!("-{level}"))
+        .arg("-I")
+        .arg(root.join("include"));
     run(clang.arg(source).arg("-o").arg(&object))?;
     let mut objcopy = Command::new("llvm-objcopy");
     objcopy.args(["-O", "binary", "--only-section=.text"]);
@@ -43,6 +46,12 @@ fn compile(root: &Path, source: &Path, level: &str, out: &Path) -> Result<()> {
 
 /// Runs a command to its end; one that fails, or cannot be started, is an error that names it.
 pub fn run(command: &mut Command) -> Result<()> {
-    let status = command.status().map_err(|error| format!("{command:?}: {error}; apt-get install clang llvm gcc"))?;
-    if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}").into()) }
+    let status = command
+        .status()
+        .map_err(|error| format!("{command:?}: {error}; apt-get install clang llvm gcc"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("{command:?}: {status}").into())
+    }
 }

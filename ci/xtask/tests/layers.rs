@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const ORDER: &[&str] = &[
-    "isa", "platform", "program", "verifier", "maps", "helpers", "vm", "jit", "tracer", "runtime", "ffi",
+    "isa", "platform", "program", "verifier", "maps", "helpers", "vm", "jit", "tracer", "runtime",
+    "ffi",
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -24,7 +25,11 @@ fn broken(layer: &str, text: &str) -> Vec<String> {
     text.lines()
         .filter(|line| !line.trim_start().starts_with("//"))
         .flat_map(|line| line.split("crate::").skip(1))
-        .map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or(""))
+        .map(|rest| {
+            rest.split(|c: char| !c.is_alphanumeric() && c != '_')
+                .next()
+                .unwrap_or("")
+        })
         .filter(|name| place(name) > place(layer))
         .map(|name| format!("rule `{layer} must not use {name}`"))
         .collect()
@@ -39,7 +44,11 @@ fn layers_use_only_what_stands_to_their_left() {
         sources(&root.join(layer), &mut files);
         for file in files {
             let text = fs::read_to_string(&file).expect("a source file");
-            faults.extend(broken(layer, &text).into_iter().map(|rule| format!("{}: {rule}", file.display())));
+            faults.extend(
+                broken(layer, &text)
+                    .into_iter()
+                    .map(|rule| format!("{}: {rule}", file.display())),
+            );
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
@@ -47,6 +56,9 @@ fn layers_use_only_what_stands_to_their_left() {
 
 #[test]
 fn a_use_of_a_later_layer_is_found() {
-    assert_eq!(broken("isa", "use crate::vm::Run;"), ["rule `isa must not use vm`"]);
+    assert_eq!(
+        broken("isa", "use crate::vm::Run;"),
+        ["rule `isa must not use vm`"]
+    );
     assert!(broken("vm", "use crate::isa::Insn;").is_empty());
 }
