@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* Divides by zero: the result is 0 (RFC 9669), and nothing stops. */
 int bpf_prog(void *arg)
 {
-    /* Both unknown to the compiler, which turns 1 / x into a comparison. */
-    volatile unsigned int one = 1, zero = 0;
+	volatile unsigned int one = 1;
+	volatile unsigned int zero = 0;
 
-    (void)arg;
-    return (int)(one / zero);
+	(void)arg;
+	return (int)(one / zero);
 }

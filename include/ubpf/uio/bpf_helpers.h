@@ -1,92 +1,43 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * Helpers of a uIO program, with the numbers of its table, and the context it is run with.
- */
+/* Helpers of the uIO interface; see ../classic/bpf_helpers.h for how programs are compiled. */
 #ifndef UBPF_UIO_BPF_HELPERS_H
 #define UBPF_UIO_BPF_HELPERS_H
 
 #include <stdint.h>
 
-static inline __attribute__((always_inline)) uint64_t bpf_map_get(uint64_t key1, uint64_t key2)
-{
-    register uint64_t r0 __asm__("r0");
-    register uint64_t r1 __asm__("r1") = (uint64_t)key1;
-    register uint64_t r2 __asm__("r2") = (uint64_t)key2;
-    __asm__ volatile("call 1" : "=r"(r0), "+r"(r1), "+r"(r2) : : "r3", "r4", "r5", "memory");
-    return r0;
-}
-
-static inline __attribute__((always_inline)) void bpf_map_put(uint64_t key1, uint64_t key2, uint64_t value)
-{
-    register uint64_t r0 __asm__("r0");
-    register uint64_t r1 __asm__("r1") = (uint64_t)key1;
-    register uint64_t r2 __asm__("r2") = (uint64_t)key2;
-    register uint64_t r3 __asm__("r3") = (uint64_t)value;
-    __asm__ volatile("call 2" : "=r"(r0), "+r"(r1), "+r"(r2), "+r"(r3) : : "r4", "r5", "memory");
-    (void)r0;
-}
-
-static inline __attribute__((always_inline)) void bpf_map_del(uint64_t key1, uint64_t key2)
-{
-    register uint64_t r0 __asm__("r0");
-    register uint64_t r1 __asm__("r1") = (uint64_t)key1;
-    register uint64_t r2 __asm__("r2") = (uint64_t)key2;
-    __asm__ volatile("call 3" : "=r"(r0), "+r"(r1), "+r"(r2) : : "r3", "r4", "r5", "memory");
-    (void)r0;
-}
-
-static inline __attribute__((always_inline)) uint64_t bpf_get_addr(const char * name)
-{
-    register uint64_t r0 __asm__("r0");
-    register uint64_t r1 __asm__("r1") = (uint64_t)name;
-    __asm__ volatile("call 4" : "=r"(r0), "+r"(r1) : : "r2", "r3", "r4", "r5", "memory");
-    return r0;
-}
-
-static inline __attribute__((always_inline)) uint64_t bpf_probe_read(uint64_t addr, uint64_t size)
-{
-    register uint64_t r0 __asm__("r0");
-    register uint64_t r1 __asm__("r1") = (uint64_t)addr;
-    register uint64_t r2 __asm__("r2") = (uint64_t)size;
-    __asm__ volatile("call 5" : "=r"(r0), "+r"(r1), "+r"(r2) : : "r3", "r4", "r5", "memory");
-    return r0;
-}
-
-static inline __attribute__((always_inline)) uint64_t bpf_time_get_ns(void)
-{
-    register uint64_t r0 __asm__("r0");
-    __asm__ volatile("call 6" : "=r"(r0) : : "r1", "r2", "r3", "r4", "r5", "memory");
-    return r0;
-}
-
-static inline __attribute__((always_inline)) void bpf_puts(const char * text)
-{
-    register uint64_t r0 __asm__("r0");
-    register uint64_t r1 __asm__("r1") = (uint64_t)text;
-    __asm__ volatile("call 7" : "=r"(r0), "+r"(r1) : : "r2", "r3", "r4", "r5", "memory");
-    (void)r0;
-}
-
-static inline __attribute__((always_inline)) void bpf_notify(uint64_t function_address)
-{
-    register uint64_t r0 __asm__("r0");
-    register uint64_t r1 __asm__("r1") = (uint64_t)function_address;
-    __asm__ volatile("call 8" : "=r"(r0), "+r"(r1) : : "r2", "r3", "r4", "r5", "memory");
-    (void)r0;
-}
-
-static inline __attribute__((always_inline)) uint64_t bpf_get_ret_addr(const char * function_name)
-{
-    register uint64_t r0 __asm__("r0");
-    register uint64_t r1 __asm__("r1") = (uint64_t)function_name;
-    __asm__ volatile("call 9" : "=r"(r0), "+r"(r1) : : "r2", "r3", "r4", "r5", "memory");
-    return r0;
-}
-
-/* What an attached program gets. */
+/** Argument of an attached program. */
 struct UbpfTracerCtx {
-    uint64_t traced_function_address;
-    char buf[120];
+	/** Address by which the traced function is known. */
+	uint64_t traced_function_address;
+	/** Scratch memory of this run. */
+	char buf[120];
 };
+
+/** Value in the two-key map, UINT64_MAX where there is none. */
+static uint64_t (*const bpf_map_get)(uint64_t key1, uint64_t key2) = (void *)1;
+
+/** Inserts or replaces a value in the two-key map. */
+static void (*const bpf_map_put)(uint64_t key1, uint64_t key2, uint64_t value) = (void *)2;
+
+/** Removes a value from the two-key map. */
+static void (*const bpf_map_del)(uint64_t key1, uint64_t key2) = (void *)3;
+
+/** Address of a symbol of the image, 0 where there is none of this name. */
+static uint64_t (*const bpf_get_addr)(const char *name) = (void *)4;
+
+/** The 1 to 8 bytes at an application address as a number, 0 where they cannot be read. */
+static uint64_t (*const bpf_probe_read)(uint64_t address, uint64_t size) = (void *)5;
+
+/** Monotonic time in nanoseconds. */
+static uint64_t (*const bpf_time_get_ns)(void) = (void *)6;
+
+/** Prints a line on the unikernel's console. */
+static void (*const bpf_puts)(const char *text) = (void *)7;
+
+/** Prints `Notify: <function name>` on the unikernel's console. */
+static void (*const bpf_notify)(uint64_t function_address) = (void *)8;
+
+/** Address by which a traced function is known, 0 where there is none of this name. */
+static uint64_t (*const bpf_get_ret_addr)(const char *function_name) = (void *)9;
 
 #endif /* UBPF_UIO_BPF_HELPERS_H */
