@@ -16,6 +16,7 @@ mod decode;
 mod insn;
 mod raw;
 mod table;
+mod text;
 
 pub use decode::{decode, DecodeError};
 pub use insn::{

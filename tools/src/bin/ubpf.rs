@@ -1,2 +1,0 @@
-//! Host-side tool.
-fn main() {}

@@ -1,0 +1,127 @@
+//! `ubpf verify`: one line per program, tab-separated or JSON.
+
+use crate::{parse_abi, parse_policy, read_program, text, usage, Failure, EXIT_REFUSED};
+use lexopt::Arg::{Long, Value};
+use std::process::ExitCode;
+use ubpf_rs::{
+    helpers::Registry,
+    program::{Abi, Program},
+    verifier::{self, Access, Policy, VerifiedProgram},
+};
+
+/// One line of the output.
+struct Row {
+    file: String,
+    insns: usize,
+    verdict: Result<Counts, String>,
+}
+
+struct Counts {
+    steps: usize,
+    proved: usize,
+    guarded: usize,
+    remarks: String,
+}
+
+pub fn main(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
+    let (mut policy, mut abi, mut json, mut files) =
+        (Policy::Guarded, Abi::Classic, false, Vec::new());
+    while let Some(arg) = args.next()? {
+        match arg {
+            Long("policy") => policy = parse_policy(&text(&mut args)?)?,
+            Long("abi") => abi = parse_abi(&text(&mut args)?)?,
+            Long("json") => json = true,
+            Value(file) => files.push(file.to_string_lossy().into_owned()),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    if files.is_empty() {
+        return Err(usage("FILE is missing"));
+    }
+    let helpers = Registry::with_builtins();
+    let helpers = helpers.map_err(|error| Failure(EXIT_REFUSED, error.to_string()))?;
+    let rows: Vec<Row> = files
+        .into_iter()
+        .map(|file| row(file, abi, policy, &helpers))
+        .collect();
+    for row in &rows {
+        println!("{}", if json { row.json() } else { row.tabs() });
+    }
+    let all_ok = rows.iter().all(|row| row.verdict.is_ok());
+    Ok(ExitCode::from(if all_ok { 0 } else { EXIT_REFUSED }))
+}
+
+fn row(file: String, abi: Abi, policy: Policy, helpers: &Registry) -> Row {
+    let bytes = match read_program(&file) {
+        Ok(bytes) => bytes,
+        Err(Failure(_, reason)) => {
+            return Row {
+                file,
+                insns: 0,
+                verdict: Err(reason),
+            }
+        }
+    };
+    let verified = Program::from_flat(&file, &bytes, abi)
+        .map_err(|error| error.to_string())
+        .and_then(|p| verifier::verify(p, policy, helpers).map_err(|error| error.to_string()));
+    let verdict = verified.map(|program| counts(&program));
+    Row {
+        file,
+        insns: bytes.len() / 8,
+        verdict,
+    }
+}
+
+fn counts(program: &VerifiedProgram) -> Counts {
+    let len = program.program().insns.len();
+    let with = |wanted| (0..len).filter(|&pc| program.access(pc) == wanted).count();
+    Counts {
+        steps: len,
+        proved: with(Access::Proved),
+        guarded: with(Access::Guarded),
+        remarks: program.warnings().join("; "),
+    }
+}
+
+impl Row {
+    fn fields(&self) -> (&str, usize, usize, usize, &str) {
+        match &self.verdict {
+            Ok(c) => ("ok", c.steps, c.proved, c.guarded, &c.remarks),
+            Err(reason) => ("rejected", 0, 0, 0, reason),
+        }
+    }
+
+    fn tabs(&self) -> String {
+        let (verdict, steps, proved, guarded, reason) = self.fields();
+        let (file, insns) = (&self.file, self.insns);
+        format!(
+            "{file}\t.text\tprogram\t{verdict}\t{insns}\t{steps}\t{proved}\t{guarded}\t{reason}"
+        )
+    }
+
+    fn json(&self) -> String {
+        let (verdict, steps, proved, guarded, reason) = self.fields();
+        format!(
+            "{{\"file\":{},\"section\":\".text\",\"program\":\"program\",\"verdict\":\"{verdict}\",\"insns\":{},\
+             \"steps\":{steps},\"proved\":{proved},\"guarded\":{guarded},\"reason\":{}}}",
+            quoted(&self.file),
+            self.insns,
+            quoted(reason)
+        )
+    }
+}
+
+/// A JSON string (RFC 8259 section 7).
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c < ' ' => out.push_str(&format!("\\u{:04x}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
