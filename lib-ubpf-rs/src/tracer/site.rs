@@ -72,6 +72,7 @@ pub(super) struct Entry {
     site: AtomicPtr<SiteState>,
 }
 
+#[allow(clippy::declare_interior_mutable_const)] // a pattern for array initialisers, never used as a value
 const FREE_ENTRY: Entry = Entry {
     key: AtomicU64::new(0),
     site: AtomicPtr::new(ptr::null_mut()),
