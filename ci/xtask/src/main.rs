@@ -1,22 +1,39 @@
 //! Repository chores: `cargo xtask <command>`.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
+mod demo;
 mod headers;
 mod qemu;
 mod samples;
+mod setup;
+mod test;
+mod tour;
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+  demo [--linux] [--kvm] [--script]
+                       start the demo application in QEMU (or in a Linux process) and enter its shell;
+                       --script plays and checks the tour instead
+  tour --socket SHELL --console FILE|SOCKET
+                       play and check the tour against a running target
+  test                 run all tests
+  headers [--check]    write the C headers, or compare them with the committed ones
+  qemu build|test|tour|run
+                       build, prove, play with or start the freestanding image";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let rest = arguments.get(1..).unwrap_or(&[]);
     let result = match arguments.first().map(String::as_str) {
         Some("headers") => headers::main(&root(), rest).map_err(Into::into),
+        Some("demo") => demo::main(&root(), rest),
+        Some("test") => test::main(&root()),
+        Some("tour") => tour::main(&root(), rest),
         Some("qemu") => qemu::main(&root(), rest),
-        Some("demo") => qemu::demo(&root(), rest),
-        Some("samples") => samples::build(&root()),
-        Some("test") => test(&root()),
-        _ => Err("usage: cargo xtask samples | test | headers [--check] | demo [--script] | qemu build | test | tour | run".into()),
+        _ => Err(USAGE.into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -25,13 +42,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Builds the samples and runs every test of the workspace.
-fn test(root: &Path) -> Result<(), Box<dyn std::error::Error>> {
-    samples::build(root)?;
-    let mut cargo = Command::new("cargo");
-    samples::run(cargo.args(["test", "--workspace"]).current_dir(root))
 }
 
 /// The repository's top folder.

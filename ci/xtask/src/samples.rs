@@ -1,57 +1,48 @@
-//! The sample programs: C to flat BPF text, once unoptimised and once optimised.
+//! Compiles the sample programs of `app-demo/bpf` to flat binaries.
 
-use std::error::Error;
-use std::fs;
-use std::path::Path;
-use std::process::Command;
+use crate::{setup, Result};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+/// Optimisation levels at which every sample is made.
+pub const LEVELS: [&str; 2] = ["O0", "O2"];
 
-/// Where the sources are; both folders hold one program a file.
-const SOURCES: &[&str] = &["app-demo/bpf", "app-demo/bpf/uio"];
-/// Folder below `target/bpf` and compiler option of each build.
-const LEVELS: &[&str] = &["O0", "O2"];
-
-/// Compiles every sample into `target/bpf/{O0,O2}/NAME.bin`.
-pub fn build(root: &Path) -> Result<()> {
+/// Makes `target/bpf/{O0,O2}/NAME.bin` (and `.o`) of all samples; gives the folder.
+pub fn build(root: &Path) -> Result<PathBuf> {
+    let out = root.join("target/bpf");
     for level in LEVELS {
-        let out = root.join("target/bpf").join(level);
-        fs::create_dir_all(&out)?;
-        for folder in SOURCES {
-            for entry in fs::read_dir(root.join(folder))? {
-                let path = entry?.path();
-                if path.extension().is_some_and(|extension| extension == "c") {
-                    compile(root, &path, level, &out)?;
-                }
+        fs::create_dir_all(out.join(level))?;
+        for abi in ["classic", "uio"] {
+            for entry in fs::read_dir(root.join("app-demo/bpf").join(abi))? {
+                compile(root, &entry?.path(), abi, level, &out)?;
             }
         }
     }
-    Ok(())
+    Ok(out)
 }
 
-fn compile(root: &Path, source: &Path, level: &str, out: &Path) -> Result<()> {
-    let name = source.file_stem().ok_or("a sample without a name")?;
-    let object = out.join(name).with_extension("o");
+fn compile(root: &Path, source: &Path, abi: &str, level: &str, out: &Path) -> Result<()> {
+    let name = source.file_stem().unwrap_or_default();
+    let object = out.join(level).join(name).with_extension("o");
+    let flat = object.with_extension("bin");
+    let include = root.join("include/ubpf").join(abi);
     let mut clang = Command::new("clang");
-    clang.args(["-target", "bpf", "-ffreestanding", "-Wall", "-Werror", "-c"]);
+    clang.args([
+        "-target",
+        "bpf",
+        "-ffreestanding",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+    ]);
     clang
-        .arg(format!("-{level}"))
-        .arg("-I")
-        .arg(root.join("include"));
-    run(clang.arg(source).arg("-o").arg(&object))?;
+        .args(["-Wno-unused-const-variable", &format!("-{level}"), "-I"])
+        .arg(include);
+    setup::run(clang.arg("-c").arg(source).arg("-o").arg(&object))?;
     let mut objcopy = Command::new("llvm-objcopy");
     objcopy.args(["-O", "binary", "--only-section=.text"]);
-    run(objcopy.arg(&object).arg(object.with_extension("bin")))
-}
-
-/// Runs a command to its end; one that fails, or cannot be started, is an error that names it.
-pub fn run(command: &mut Command) -> Result<()> {
-    let status = command
-        .status()
-        .map_err(|error| format!("{command:?}: {error}; apt-get install clang llvm gcc"))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("{command:?}: {status}").into())
-    }
+    setup::run(objcopy.arg(&object).arg(&flat))
 }

@@ -9,6 +9,7 @@ mod exec_memory;
 mod files;
 mod probe_read;
 pub mod records;
+mod start;
 pub mod symbols;
 mod text;
 
@@ -16,6 +17,7 @@ pub use console::Stdout;
 pub use exec_memory::DualMapping;
 pub use files::Directory;
 pub use probe_read::SelfRead;
+pub use start::{ubpf_linux_drain, ubpf_linux_start};
 pub use text::SelfPatch;
 
 use std::path::PathBuf;

@@ -1,0 +1,240 @@
+//! The demo on Linux: builds the application with entry stubs of one kind, starts it, and connects to its shell.
+
+use crate::{samples, setup, tour, Result};
+use std::{
+    fs::{self, File},
+    io::{IsTerminal, Read, Seek},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// A compiler with the flags of one kind of entry stub.
+pub struct Stubs {
+    /// Name for messages and folders.
+    pub name: &'static str,
+    compiler: &'static str,
+    flags: &'static [&'static str],
+}
+
+/// Every kind of entry stub that each compiler offers. gcc records no mcount sites in position-independent code.
+pub const STUBS: &[Stubs] = &[
+    Stubs {
+        name: "gcc-patchable",
+        compiler: "gcc",
+        flags: &["-fpatchable-function-entry=5"],
+    },
+    Stubs {
+        name: "gcc-mfentry",
+        compiler: "gcc",
+        flags: &[
+            "-pg",
+            "-mfentry",
+            "-mrecord-mcount",
+            "-mnop-mcount",
+            "-fno-pie",
+        ],
+    },
+    Stubs {
+        name: "gcc-pg",
+        compiler: "gcc",
+        flags: &[
+            "-pg",
+            "-mrecord-mcount",
+            "-mnop-mcount",
+            "-fno-pie",
+            "-fno-omit-frame-pointer",
+        ],
+    },
+    Stubs {
+        name: "gcc-instrument",
+        compiler: "gcc",
+        flags: &["-finstrument-functions"],
+    },
+    Stubs {
+        name: "clang-patchable",
+        compiler: "clang",
+        flags: &["-fpatchable-function-entry=5"],
+    },
+    Stubs {
+        name: "clang-instrument",
+        compiler: "clang",
+        flags: &["-finstrument-functions"],
+    },
+];
+
+/// `cargo xtask demo [--script]`
+pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
+    let script = match arguments {
+        [] => false,
+        [option] if option == "--linux" => false,
+        [option] if option == "--script" => true,
+        _ => return Err("usage: cargo xtask demo [--script]".into()),
+    };
+    setup::ensure()?;
+    let stubs = STUBS.first().ok_or("no kind of entry stub")?;
+    let demo = Demo::start(root, stubs, 1000)?;
+    if script {
+        return tour::run(&demo.target());
+    }
+    demo.interactive(root)
+}
+
+/// The tour with every kind of stub. Gives how many passed.
+pub fn tours(root: &Path) -> Result<usize> {
+    for stubs in STUBS {
+        println!("== tour on Linux: {}", stubs.name);
+        let demo = Demo::start(root, stubs, 250)?;
+        tour::run(&demo.target()).map_err(|error| format!("{}: {error}", stubs.name))?;
+    }
+    Ok(STUBS.len())
+}
+
+/// A running demo application; ended when dropped.
+pub struct Demo {
+    child: Child,
+    folder: PathBuf,
+    programs: PathBuf,
+}
+
+impl Demo {
+    /// Builds and starts the application; `period_ms` is the pause between two calls of `myfun`.
+    pub fn start(root: &Path, stubs: &Stubs, period_ms: u32) -> Result<Demo> {
+        let programs = samples::build(root)?.join("O0");
+        let folder = root.join("target/demo").join(stubs.name);
+        let application = build(root, stubs, &folder)?;
+        let files = folder.join("files");
+        fs::create_dir_all(&files)?;
+        for entry in fs::read_dir(&programs)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|e| e == "bin") {
+                fs::copy(&path, files.join(path.file_name().unwrap_or_default()))?;
+            }
+        }
+        let socket = folder.join("ushell.sock");
+        let _ = fs::remove_file(&socket);
+        let console = File::create(folder.join("console.log"))?;
+        let mut command = Command::new(application);
+        command
+            .arg(&socket)
+            .arg(period_ms.to_string())
+            .current_dir(&files);
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(console.try_clone()?)
+            .stderr(console)
+            .spawn()?;
+        let demo = Demo {
+            child,
+            folder,
+            programs,
+        };
+        demo.wait_for_socket()?;
+        Ok(demo)
+    }
+
+    fn wait_for_socket(&self) -> Result<()> {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(10) {
+            if self.target().socket.exists() {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        let said = fs::read_to_string(self.target().console).unwrap_or_default();
+        Err(format!("the demo application did not open its shell; it said: {said}").into())
+    }
+
+    /// Where the tour finds it.
+    pub fn target(&self) -> tour::Target {
+        tour::Target {
+            socket: self.folder.join("ushell.sock"),
+            console: self.folder.join("console.log"),
+            programs: self.programs.clone(),
+        }
+    }
+
+    /// Console lines in the terminal above the prompt, the shell in the foreground.
+    fn interactive(self, root: &Path) -> Result<()> {
+        let target = self.target();
+        println!("The demo application runs; its console lines are marked with `|`.");
+        println!("Try: help, bpf_attach myfun count.bin, bpf_exec get_count.bin myfun, quit");
+        let console = target.console.clone();
+        if std::io::stdout().is_terminal() {
+            thread::spawn(move || show_console(&console));
+        }
+        let mut shell = Command::new(env!("CARGO"));
+        shell.args([
+            "run",
+            "--quiet",
+            "--package",
+            "ubpf-tools",
+            "--bin",
+            "ushell",
+            "--",
+        ]);
+        setup::run(shell.arg(&target.socket).current_dir(root))
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        // Ending a process that has ended is no error worth telling.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn show_console(path: &Path) {
+    let Ok(mut file) = File::open(path) else {
+        return;
+    };
+    let _ = file.seek(std::io::SeekFrom::End(0));
+    let mut text = String::new();
+    loop {
+        text.clear();
+        if file.read_to_string(&mut text).is_err() {
+            return;
+        }
+        for line in text.lines() {
+            print!("\r\x1b[K| {line}\r\n");
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn build(root: &Path, stubs: &Stubs, folder: &Path) -> Result<PathBuf> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo
+        .args([
+            "build",
+            "--quiet",
+            "--package",
+            "ubpf-platform-linux",
+            "--lib",
+        ])
+        .current_dir(root);
+    setup::run(&mut cargo)?;
+    fs::create_dir_all(folder)?;
+    let application = folder.join("app-demo");
+    let mut compiler = Command::new(stubs.compiler);
+    compiler
+        .args(["-O2", "-g", "-Wall", "-Wextra", "-Werror"])
+        .args(stubs.flags);
+    compiler
+        .arg("-DUBPF_DEMO_LINUX")
+        .arg("-I")
+        .arg(root.join("include"));
+    compiler
+        .arg(root.join("app-demo/main.c"))
+        .arg("-o")
+        .arg(&application);
+    compiler.arg(root.join("target/debug/libubpf_platform_linux.a"));
+    compiler.args(["-lpthread", "-ldl", "-lm", "-Wl,-z,nostart-stop-gc"]);
+    if stubs.flags.contains(&"-fno-pie") {
+        compiler.arg("-no-pie");
+    }
+    setup::run(&mut compiler)?;
+    Ok(application)
+}

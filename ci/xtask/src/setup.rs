@@ -1,0 +1,94 @@
+//! Checks for what a machine needs beyond Rust, and installs it where it may.
+
+use crate::Result;
+use std::process::{Command, Stdio};
+
+/// A program, the Debian package that brings it, and what it is for.
+struct Need {
+    program: &'static str,
+    package: &'static str,
+    purpose: &'static str,
+}
+
+const NEEDS: &[Need] = &[
+    Need {
+        program: "gcc",
+        package: "gcc libc6-dev",
+        purpose: "compiles the demo application",
+    },
+    Need {
+        program: "clang",
+        package: "clang",
+        purpose: "compiles programs for BPF",
+    },
+    Need {
+        program: "llvm-objcopy",
+        package: "llvm",
+        purpose: "takes the text out of objects",
+    },
+    Need {
+        program: "llvm-objdump",
+        package: "llvm",
+        purpose: "disassembles programs in tests",
+    },
+];
+
+/// Makes sure that everything is there.
+pub fn ensure() -> Result<()> {
+    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !have(need.program)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for need in &missing {
+        println!("{} is missing: it {}", need.program, need.purpose);
+    }
+    let mut packages: Vec<&str> = missing
+        .iter()
+        .flat_map(|need| need.package.split(' '))
+        .collect();
+    packages.sort_unstable();
+    packages.dedup();
+    let by_hand = format!("apt-get install -y {}", packages.join(" "));
+    if !is_root() || !have("apt-get") {
+        return Err(format!("install what is missing, for instance with: sudo {by_hand}").into());
+    }
+    println!("installing: {by_hand}");
+    run(Command::new("apt-get").arg("update").stdout(Stdio::null()))?;
+    let install = ["install", "-y", "--no-install-recommends"];
+    let mut command = Command::new("apt-get");
+    command
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .args(install)
+        .args(&packages);
+    run(command.stdout(Stdio::null()))?;
+    match NEEDS.iter().find(|need| !have(need.program)) {
+        Some(need) => Err(format!("{} is still missing after: {by_hand}", need.program).into()),
+        None => Ok(()),
+    }
+}
+
+/// Whether a program can be started.
+pub fn have(program: &str) -> bool {
+    let mut command = Command::new(program);
+    command
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.status().is_ok()
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output();
+    id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+/// Runs a command; its failure is an error that names it.
+pub fn run(command: &mut Command) -> Result<()> {
+    let status = command.status();
+    let status = status.map_err(|error| format!("{}: {error}", command.get_program().display()))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(format!("{command:?} ended with {status}").into())
+}

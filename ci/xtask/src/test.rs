@@ -1,0 +1,22 @@
+//! `cargo xtask test`: everything that can be tested on this machine.
+
+use crate::{demo, samples, setup, Result};
+use std::{path::Path, process::Command};
+
+/// Installs what is needed, builds the samples, runs the unit and integration tests, then the tours.
+pub fn main(root: &Path) -> Result<()> {
+    setup::ensure()?;
+    samples::build(root)?;
+    // For the tests that run the tools.
+    let mut build = Command::new(env!("CARGO"));
+    setup::run(
+        build
+            .args(["build", "--quiet", "--workspace"])
+            .current_dir(root),
+    )?;
+    let tours = demo::tours(root)?;
+    let mut tests = Command::new(env!("CARGO"));
+    setup::run(tests.args(["test", "--workspace"]).current_dir(root))?;
+    println!("tours: {tours} passed, 0 failed");
+    Ok(())
+}

@@ -1,0 +1,244 @@
+//! The tour: plays the reference session against any running target and checks both sides. It speaks to the shell
+//! over a Unix socket and reads the console from a file or a socket; it knows nothing else of the target.
+
+mod console;
+mod shell;
+
+use crate::Result;
+use console::Console;
+use shell::Shell;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+const BODY: &str = "body of function myfun";
+const NOTIFY: &str = "Notify: myfun";
+/// Longest wait for a line of the application.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where the target is.
+pub struct Target {
+    /// Socket of the shell.
+    pub socket: PathBuf,
+    /// Console: a file that grows, or a socket.
+    pub console: PathBuf,
+    /// Folder with the compiled samples (`*.bin`), uploaded before the tour.
+    pub programs: PathBuf,
+}
+
+/// What the tour does with a program file that it needs.
+const PROGRAMS: &[&str] = &["count", "get_count", "notify", "loop_fail", "oob"];
+
+/// `cargo xtask tour --socket SHELL --console FILE|SOCKET`
+pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
+    let (mut socket, mut console) = (None, None);
+    let mut rest = arguments.iter();
+    while let Some(option) = rest.next() {
+        let value = rest.next().map(PathBuf::from);
+        match option.as_str() {
+            "--socket" => socket = value,
+            "--console" => console = value,
+            other => return Err(format!("tour: unknown option {other}").into()),
+        }
+    }
+    let (Some(socket), Some(console)) = (socket, console) else {
+        return Err("usage: cargo xtask tour --socket SHELL --console FILE|SOCKET".into());
+    };
+    crate::setup::ensure()?;
+    let programs = crate::samples::build(root)?.join("O0");
+    run(&Target {
+        socket,
+        console,
+        programs,
+    })
+}
+
+/// Plays the tour; prints both sides; fails at the first thing that is not as it must be.
+pub fn run(target: &Target) -> Result<()> {
+    let console = Console::open(&target.console)?;
+    let mut shell = Shell::connect(&target.socket)?;
+    upload(&mut shell, &target.programs)?;
+    clean(&mut shell)?;
+    let tour = played(&mut shell, &console);
+    println!("--- console ---");
+    for line in console.lines() {
+        println!("{line}");
+    }
+    println!("---------------");
+    let seen = tour?;
+    println!("tour: passed ({seen} calls counted)");
+    Ok(())
+}
+
+fn upload(shell: &mut Shell, programs: &Path) -> Result<()> {
+    for name in PROGRAMS {
+        let file = format!("{name}.bin");
+        let contents = std::fs::read(programs.join(&file))?;
+        shell.put(&file, &contents)?;
+    }
+    Ok(())
+}
+
+/// Takes off what an earlier session may have left.
+fn clean(shell: &mut Shell) -> Result<()> {
+    shell.command("bpf_detach myfun").map(drop)
+}
+
+fn played(shell: &mut Shell, console: &Console) -> Result<u64> {
+    let before = count(shell)?;
+    let counted = counting(shell, console)?;
+    let after = count(shell)?;
+    check_equal("calls counted", &(after - before), &counted)?;
+    detached_counts_no_more(shell, console, after)?;
+    refused(shell)?;
+    stopped(shell, console)?;
+    Ok(counted)
+}
+
+/// Attach, notify, list, detach, with a random number of calls in each part. Gives the calls seen while `count` was
+/// attached.
+fn counting(shell: &mut Shell, console: &Console) -> Result<u64> {
+    let start = at_a_body(
+        console,
+        shell,
+        "bpf_attach myfun count.bin",
+        "Program was attached successfully.",
+    )?;
+    console.wait_bodies(start, random(1, 3))?;
+    let notified = at_a_body(
+        console,
+        shell,
+        "bpf_attach myfun notify.bin",
+        "Program was attached successfully.",
+    )?;
+    expect(
+        shell,
+        "bpf_list myfun",
+        &["myfun:", " - count.bin", " - notify.bin"],
+    )?;
+    console.wait_bodies(notified, random(2, 4))?;
+    let silent = at_a_body(
+        console,
+        shell,
+        "bpf_detach myfun notify.bin",
+        "Program was detached successfully.",
+    )?;
+    console.wait_bodies(silent, random(1, 3))?;
+    let end = at_a_body(
+        console,
+        shell,
+        "bpf_detach myfun count.bin",
+        "Program was detached successfully.",
+    )?;
+    check_notifications(console, notified, silent)?;
+    Ok(console.bodies(start, end))
+}
+
+/// Runs a command right after a line of the application, so that no call falls into it. Gives the number of
+/// console lines then.
+fn at_a_body(console: &Console, shell: &mut Shell, command: &str, answer: &str) -> Result<usize> {
+    console.wait_bodies(console.len(), 1)?;
+    let before = console.len();
+    expect(shell, command, &[answer])?;
+    std::thread::sleep(Duration::from_millis(20));
+    let during = console.bodies(before, console.len());
+    if during != 0 {
+        return Err(
+            format!("`{command}` took longer than the pause between two calls of myfun").into(),
+        );
+    }
+    Ok(console.len())
+}
+
+/// Each call between attach and detach of `notify` is reported once, before its line; no other call is.
+fn check_notifications(console: &Console, from: usize, to: usize) -> Result<()> {
+    let lines = console.lines();
+    let (before, rest) = lines.split_at(from);
+    let (within, after) = rest.split_at(to - from);
+    let of_interest = |line: &&String| *line == BODY || *line == NOTIFY;
+    let within: Vec<&String> = within.iter().filter(of_interest).collect();
+    let pairs = within
+        .chunks(2)
+        .all(|pair| matches!(pair, [first, second] if *first == NOTIFY && *second == BODY));
+    if !pairs {
+        return Err(format!(
+            "while notify was attached, every call must follow its notice: {within:?}"
+        )
+        .into());
+    }
+    if before.iter().chain(after).any(|line| line == NOTIFY) {
+        return Err("a notice stands before the attach or after the detach of notify".into());
+    }
+    Ok(())
+}
+
+fn detached_counts_no_more(shell: &mut Shell, console: &Console, before: u64) -> Result<()> {
+    console.wait_bodies(console.len(), 2)?;
+    check_equal("count after the detach", &count(shell)?, &before)
+}
+
+fn refused(shell: &mut Shell) -> Result<()> {
+    expect(
+        shell,
+        "bpf_exec loop_fail.bin",
+        &["Failed to load code: infinite loop at PC 2"],
+    )
+}
+
+/// The program is stopped, the shell and the console say so, the application goes on.
+fn stopped(shell: &mut Shell, console: &Console) -> Result<()> {
+    let before = console.len();
+    expect(
+        shell,
+        "bpf_exec oob.bin",
+        &["BPF program execution failed."],
+    )?;
+    console.wait_for(
+        before,
+        "uBPF error: out of bounds memory load at PC 4, addr 0x0, size 4",
+    )?;
+    let regions = console.wait_for(before, "mem 0x0/0 stack 0x")?;
+    if !regions.ends_with("/512") {
+        return Err(format!("the stack of one frame has 512 bytes: {regions}").into());
+    }
+    console.wait_bodies(before, 2)?;
+    Ok(())
+}
+
+fn count(shell: &mut Shell) -> Result<u64> {
+    let answer = shell.command("bpf_exec get_count.bin myfun")?;
+    let value = answer
+        .iter()
+        .find_map(|line| line.strip_prefix("The program returned: "));
+    let value = value.and_then(|text| text.split_whitespace().next()?.parse().ok());
+    value.ok_or_else(|| format!("get_count answered {answer:?}").into())
+}
+
+/// Runs a command whose answer must begin with these lines.
+fn expect(shell: &mut Shell, command: &str, wanted: &[&str]) -> Result<()> {
+    let answer = shell.command(command)?;
+    let same = answer.len() >= wanted.len()
+        && answer
+            .iter()
+            .zip(wanted)
+            .all(|(line, wanted)| line.starts_with(wanted));
+    if same {
+        return Ok(());
+    }
+    Err(format!("`{command}` answered {answer:?}, expected {wanted:?}").into())
+}
+
+fn check_equal<T: PartialEq + std::fmt::Display>(what: &str, found: &T, wanted: &T) -> Result<()> {
+    if found == wanted {
+        return Ok(());
+    }
+    Err(format!("{what}: {found}, expected {wanted}").into())
+}
+
+/// A number in `low..=high`, another one in each run.
+fn random(low: u64, high: u64) -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let nanos = now.map_or(0, |d| u64::from(d.subsec_nanos()));
+    low + (nanos / 1000) % (high - low + 1)
+}
