@@ -1,6 +1,6 @@
 //! The demo on Linux: builds the application with entry stubs of one kind, starts it, and connects to its shell.
 
-use crate::{samples, setup, tour, Result};
+use crate::{qemu, samples, setup, tour, Result};
 use std::{
     fs::{self, File},
     io::{IsTerminal, Read, Seek},
@@ -64,21 +64,50 @@ pub const STUBS: &[Stubs] = &[
     },
 ];
 
-/// `cargo xtask demo [--script]`
+/// `cargo xtask demo [--linux] [--kvm] [--script]`
 pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
-    let script = match arguments {
-        [] => false,
-        [option] if option == "--linux" => false,
-        [option] if option == "--script" => true,
-        _ => return Err("usage: cargo xtask demo [--script]".into()),
-    };
-    setup::ensure()?;
-    let stubs = STUBS.first().ok_or("no kind of entry stub")?;
-    let demo = Demo::start(root, stubs, 1000)?;
-    if script {
-        return tour::run(&demo.target());
+    let has = |option: &str| arguments.iter().any(|argument| argument == option);
+    let known = ["--linux", "--kvm", "--script"];
+    if let Some(other) = arguments.iter().find(|a| !known.contains(&a.as_str())) {
+        return Err(format!("demo: unknown option {other}").into());
     }
-    demo.interactive(root)
+    setup::ensure()?;
+    if has("--linux") {
+        let stubs = STUBS.first().ok_or("no kind of entry stub")?;
+        let demo = Demo::start(root, stubs, 1000)?;
+        return present(root, &demo.target(), has("--script"));
+    }
+    let (_machine, target) = machine(root, has("--kvm"))?;
+    present(root, &target, has("--script"))
+}
+
+/// The freestanding image in QEMU, with the samples in its initrd.
+fn machine(root: &Path, kvm: bool) -> Result<(qemu::Machine, tour::Target)> {
+    let programs = samples::build(root)?.join("O0");
+    let machine = qemu::stage(root, kvm, samples::files(&programs)?)?;
+    let (socket, console) = (machine.socket.clone(), machine.console.clone());
+    Ok((
+        machine,
+        tour::Target {
+            socket,
+            console,
+            programs,
+        },
+    ))
+}
+
+/// The tour in QEMU.
+pub fn tour_in_qemu(root: &Path) -> Result<()> {
+    println!("== tour in QEMU");
+    let (_machine, target) = machine(root, false)?;
+    tour::run(&target)
+}
+
+fn present(root: &Path, target: &tour::Target, script: bool) -> Result<()> {
+    if script {
+        return tour::run(target);
+    }
+    interactive(root, target)
 }
 
 /// The tour with every kind of stub. Gives how many passed.
@@ -106,11 +135,8 @@ impl Demo {
         let application = build(root, stubs, &folder)?;
         let files = folder.join("files");
         fs::create_dir_all(&files)?;
-        for entry in fs::read_dir(&programs)? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|e| e == "bin") {
-                fs::copy(&path, files.join(path.file_name().unwrap_or_default()))?;
-            }
+        for (name, contents) in samples::files(&programs)? {
+            fs::write(files.join(name), contents)?;
         }
         let socket = folder.join("ushell.sock");
         let _ = fs::remove_file(&socket);
@@ -154,28 +180,27 @@ impl Demo {
             programs: self.programs.clone(),
         }
     }
+}
 
-    /// Console lines in the terminal above the prompt, the shell in the foreground.
-    fn interactive(self, root: &Path) -> Result<()> {
-        let target = self.target();
-        println!("The demo application runs; its console lines are marked with `|`.");
-        println!("Try: help, bpf_attach myfun count.bin, bpf_exec get_count.bin myfun, quit");
-        let console = target.console.clone();
-        if std::io::stdout().is_terminal() {
-            thread::spawn(move || show_console(&console));
-        }
-        let mut shell = Command::new(env!("CARGO"));
-        shell.args([
-            "run",
-            "--quiet",
-            "--package",
-            "ubpf-tools",
-            "--bin",
-            "ushell",
-            "--",
-        ]);
-        setup::run(shell.arg(&target.socket).current_dir(root))
+/// Console lines in the terminal above the prompt, the shell in the foreground.
+fn interactive(root: &Path, target: &tour::Target) -> Result<()> {
+    println!("The demo application runs; its console lines are marked with `|`.");
+    println!("Try: help, bpf_attach myfun count.bin, bpf_exec get_count.bin myfun, quit");
+    let console = target.console.clone();
+    if std::io::stdout().is_terminal() {
+        thread::spawn(move || show_console(&console));
     }
+    let mut shell = Command::new(env!("CARGO"));
+    shell.args([
+        "run",
+        "--quiet",
+        "--package",
+        "ubpf-tools",
+        "--bin",
+        "ushell",
+        "--",
+    ]);
+    setup::run(shell.arg(&target.socket).current_dir(root))
 }
 
 impl Drop for Demo {

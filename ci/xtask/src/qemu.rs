@@ -89,12 +89,15 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
     }
 }
 
-/// `cargo xtask demo [--script]`: the image with its console in the terminal, or the tour.
-pub fn demo(root: &Path, arguments: &[String]) -> Result<()> {
-    let script = arguments.iter().any(|argument| argument == "--script");
-    let mut words = vec![if script { "tour" } else { "run" }.to_owned()];
-    words.extend_from_slice(arguments);
-    main(root, &words)
+/// The image with the sample programs in its initrd, started for the demo.
+pub fn stage(root: &Path, kvm: bool, files: Vec<(String, Vec<u8>)>) -> Result<Machine> {
+    let image = build(root)?;
+    let options = Options {
+        kvm,
+        files,
+        ..Options::default()
+    };
+    Machine::start(root, &image, &options)
 }
 
 /// Runs the image's proofs, each in a machine of its own.

@@ -46,3 +46,17 @@ fn compile(root: &Path, source: &Path, abi: &str, level: &str, out: &Path) -> Re
     objcopy.args(["-O", "binary", "--only-section=.text"]);
     setup::run(objcopy.arg(&object).arg(&flat))
 }
+
+/// The flat binaries in a folder made by [`build`], by name.
+pub fn files(folder: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "bin") {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            files.push((name.into_owned(), fs::read(&path)?));
+        }
+    }
+    files.sort();
+    Ok(files)
+}

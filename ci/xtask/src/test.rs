@@ -14,7 +14,10 @@ pub fn main(root: &Path) -> Result<()> {
             .args(["build", "--quiet", "--workspace"])
             .current_dir(root),
     )?;
-    let tours = demo::tours(root)?;
+    let tours = demo::tours(root)? + 1;
+    demo::tour_in_qemu(root)?;
+    let mut proofs = Command::new(env!("CARGO"));
+    setup::run(proofs.args(["xtask", "qemu", "test"]).current_dir(root))?;
     let mut tests = Command::new(env!("CARGO"));
     setup::run(tests.args(["test", "--workspace"]).current_dir(root))?;
     println!("tours: {tours} passed, 0 failed");
