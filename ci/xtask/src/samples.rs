@@ -30,14 +30,7 @@ fn compile(root: &Path, source: &Path, abi: &str, level: &str, out: &Path) -> Re
     let flat = object.with_extension("bin");
     let include = root.join("include/ubpf").join(abi);
     let mut clang = Command::new("clang");
-    clang.args([
-        "-target",
-        "bpf",
-        "-ffreestanding",
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-    ]);
+    clang.args(["-target", "bpf", "-Wall", "-Wextra", "-Werror"]);
     clang
         .args(["-Wno-unused-const-variable", &format!("-{level}"), "-I"])
         .arg(include);

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Helpers of the classic interface, for programs compiled by
- *     clang -target bpf -ffreestanding -c prog.c
+ *     clang -target bpf -c prog.c
  *     llvm-objcopy -O binary --only-section=.text prog.o prog.bin
  */
 #ifndef UBPF_CLASSIC_BPF_HELPERS_H
 #define UBPF_CLASSIC_BPF_HELPERS_H
-
-#include <stdint.h>
 
 #include "config.h"
 

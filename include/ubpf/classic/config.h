@@ -3,7 +3,11 @@
 #ifndef UBPF_CLASSIC_CONFIG_H
 #define UBPF_CLASSIC_CONFIG_H
 
-#include <stdint.h>
+/* The compiler's own type: no C library's headers are needed for the BPF target. */
+typedef __UINT64_TYPE__ uint64_t;
+#ifndef UINT64_MAX
+#define UINT64_MAX __UINT64_MAX__
+#endif
 
 /** Second key under which `count` keeps the number of calls of a function. */
 #define COUNT_KEY 1

@@ -3,7 +3,11 @@
 #ifndef UBPF_UIO_BPF_HELPERS_H
 #define UBPF_UIO_BPF_HELPERS_H
 
-#include <stdint.h>
+/* The compiler's own type: no C library's headers are needed for the BPF target. */
+typedef __UINT64_TYPE__ uint64_t;
+#ifndef UINT64_MAX
+#define UINT64_MAX __UINT64_MAX__
+#endif
 
 /** Argument of an attached program. */
 struct UbpfTracerCtx {

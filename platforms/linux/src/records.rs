@@ -1,14 +1,12 @@
 //! The compiler's records of entry stubs in this executable.
 
-use std::slice;
-
 /// Addresses as the compiler recorded them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Records {
     /// `__patchable_function_entries`.
-    pub patchable: &'static [u64],
+    pub patchable: Vec<u64>,
     /// `__mcount_loc`.
-    pub mcount: &'static [u64],
+    pub mcount: Vec<u64>,
 }
 
 /// `struct ubpf_linux_records` of `c/support.c`.
@@ -41,10 +39,14 @@ pub fn own() -> Records {
     }
 }
 
-fn between(start: *const u64, end: *const u64) -> &'static [u64] {
-    if start.is_null() || end <= start {
-        return &[];
+/// gcc does not align `__mcount_loc`.
+fn between(start: *const u64, end: *const u64) -> Vec<u64> {
+    let bytes = (end as usize).saturating_sub(start as usize);
+    if start.is_null() || bytes == 0 {
+        return Vec::new();
     }
     // SAFETY: both are bounds that the linker set round one section of 8-byte addresses, relocated before main.
-    unsafe { slice::from_raw_parts(start, end.offset_from(start) as usize) }
+    let text = unsafe { std::slice::from_raw_parts(start.cast::<u8>(), bytes) };
+    let (words, _) = text.as_chunks::<8>();
+    words.iter().map(|word| u64::from_ne_bytes(*word)).collect()
 }

@@ -88,8 +88,8 @@ fn add_image(runtime: &Runtime) -> io::Result<()> {
     let table = SymbolTable::new(table).map_err(|error| io::Error::other(error.to_string()))?;
     runtime.add_symbols(table);
     let records = records::own();
-    runtime.add_sites(records.patchable, SiteKind::Patchable);
-    runtime.add_sites(records.mcount, SiteKind::Mcount);
+    runtime.add_sites(&records.patchable, SiteKind::Patchable);
+    runtime.add_sites(&records.mcount, SiteKind::Mcount);
     runtime.add_sites(&instrumented(&own), SiteKind::Instrumented);
     Ok(())
 }

@@ -102,8 +102,8 @@ fn image() -> (&'static Image, MutexGuard<'static, ()>) {
             .init(TracerConfig::default(), platform(".".into()), ring)
             .unwrap();
         let records = records::own();
-        let patchable = TRACER.add_sites(records.patchable, SiteKind::Patchable);
-        let mcount = TRACER.add_sites(records.mcount, SiteKind::Mcount);
+        let patchable = TRACER.add_sites(&records.patchable, SiteKind::Patchable);
+        let mcount = TRACER.add_sites(&records.mcount, SiteKind::Mcount);
         println!("patchable {patchable:?} mcount {mcount:?}");
         assert_eq!((patchable.refused, mcount.refused), (0, 0));
         assert!(patchable.rewritten >= 2 * FUNCTIONS.len() && mcount.rewritten == 0);
