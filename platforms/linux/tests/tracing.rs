@@ -402,7 +402,7 @@ fn a_shared_function_has_hits_equal_runs_plus_misses() {
     struct Slow(Count);
     impl HookProgram for Slow {
         fn run(&self, hook: Hook<'_>) -> Result<(), Failed> {
-            if self.0.get() % 64 == 0 {
+            if self.0.get().is_multiple_of(64) {
                 thread::yield_now();
             }
             self.0.run(hook)
