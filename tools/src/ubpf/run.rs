@@ -115,7 +115,7 @@ fn hex(digits: &str) -> Result<Vec<u8>, Failure> {
             "--mem-hex {digits}: pairs of hexadecimal digits are expected"
         ))
     };
-    if digits.len() % 2 != 0 || !digits.is_ascii() {
+    if !digits.len().is_multiple_of(2) || !digits.is_ascii() {
         return Err(bad());
     }
     let pairs = (0..digits.len()).step_by(2);
