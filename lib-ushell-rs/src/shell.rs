@@ -34,6 +34,8 @@ pub struct Config {
     pub output_bytes: usize,
     /// Largest file that `put` takes.
     pub file_limit: usize,
+    /// Most lines that the history keeps (it has room for 4 KiB).
+    pub history_lines: usize,
     /// Raises a signal in the application; returns 0 or an errno value. `None` where there are no signals.
     pub raise: Option<fn(signal: i32) -> i32>,
 }
@@ -43,6 +45,7 @@ impl Default for Config {
         Self {
             output_bytes: 16 * 1024,
             file_limit: 1024 * 1024,
+            history_lines: 64,
             raise: None,
         }
     }
@@ -89,7 +92,7 @@ impl Shell {
             backend: Box::new(backend),
             config,
             table: Table::new(),
-            editor: Editor::new(),
+            editor: Editor::new(config.history_lines),
             output: Output::new(config.output_bytes.max(8 * 1024)),
             activity: Activity::Line,
             mode: Mode::Plain,

@@ -97,6 +97,13 @@ void _Unwind_Resume(void) { ukglue_crash(); }
 #define CONFIG_LIBUBPF_RS_DIRECTORY "/"
 #endif
 
+#define ATTACH_MAX 16
+static char *attach[ATTACH_MAX];
+#if CONFIG_LIBUKLIBPARAM
+#include <uk/libparam.h>
+UK_LIBPARAM_PARAM_ARR_ALIAS(attach, &attach, charp, ATTACH_MAX, "Programs to attach at boot: function:file");
+#endif
+
 const struct ukglue_config *ukglue_config(void)
 {
 	static const struct ukglue_config config = {
@@ -119,6 +126,8 @@ const struct ukglue_config *ukglue_config(void)
 #endif
 		.directory = CONFIG_LIBUBPF_RS_DIRECTORY,
 		.autoload = CONFIG_LIBUBPF_RS_AUTOLOAD,
+		.attach = (const char *const *)attach,
+		.attach_count = ATTACH_MAX,
 		.port = CONFIG_LIBUSHELL_RS_PORT,
 	};
 	return &config;

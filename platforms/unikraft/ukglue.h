@@ -25,6 +25,8 @@ struct ukglue_config {
 	uint32_t read_only;    /* 1: the shell changes no file */
 	const char *directory; /* where relative file names start */
 	const char *autoload;  /* "function:file ..." attached at boot */
+	const char *const *attach; /* the same from the kernel command line, one each; NULL: not given */
+	size_t attach_count;
 	const char *port;      /* name of the virtio-serial port; empty: the console */
 };
 

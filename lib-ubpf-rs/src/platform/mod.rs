@@ -91,6 +91,9 @@ pub enum FileError {
     /// The platform cannot do this.
     #[error("not supported on this platform")]
     Unsupported,
+    /// Files may not be changed.
+    #[error("files are read-only in this image")]
+    ReadOnly,
     /// No memory for the contents.
     #[error("out of memory")]
     NoMemory,

@@ -209,6 +209,8 @@ impl Runtime {
                 Err(error @ DetachError::Patch(_)) => return Err(Error::Detach(error)),
             }
         }
+        // What the programs reported stands on the console before the answer does.
+        self.drain_console();
         match (count, program) {
             (0, Some(program)) => Err(Error::NotAttached {
                 function: name,

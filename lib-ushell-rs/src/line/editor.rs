@@ -53,10 +53,10 @@ pub(crate) struct Editor {
 }
 
 impl Editor {
-    pub(crate) const fn new() -> Self {
+    pub(crate) const fn new(history: usize) -> Self {
         Self {
             decoder: Decoder::new(),
-            history: History::new(),
+            history: History::new(history),
             text: [0; LINE_BYTES],
             len: 0,
             cursor: 0,
@@ -337,7 +337,7 @@ mod tests {
     }
 
     fn check(keys: &[u8], line: &str, column: usize) {
-        let (mut editor, mut row) = (Editor::new(), Row::default());
+        let (mut editor, mut row) = (Editor::new(64), Row::default());
         editor.history.add(b"first");
         editor.history.add(b"second");
         for &key in keys {
@@ -378,7 +378,7 @@ mod tests {
 
     #[test]
     fn characters_are_whole() {
-        let (mut editor, mut row) = (Editor::new(), Row::default());
+        let (mut editor, mut row) = (Editor::new(64), Row::default());
         for &key in "aäb".as_bytes().iter().chain(b"\x02\x7f") {
             editor.push(key, &mut row);
         }

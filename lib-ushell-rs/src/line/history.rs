@@ -9,14 +9,17 @@ pub(crate) struct History {
     len: usize,
     /// How many lines back the person has gone; 0 = at the line being written.
     back: usize,
+    /// Most lines kept.
+    limit: usize,
 }
 
 impl History {
-    pub(crate) const fn new() -> Self {
+    pub(crate) const fn new(limit: usize) -> Self {
         Self {
             text: [0; BYTES],
             len: 0,
             back: 0,
+            limit,
         }
     }
 
@@ -30,10 +33,11 @@ impl History {
     pub(crate) fn add(&mut self, line: &[u8]) {
         self.back = 0;
         let needed = line.len().saturating_add(1);
-        if line.is_empty() || needed > BYTES || self.lines().next_back() == Some(line) {
+        let repeated = self.lines().next_back() == Some(line);
+        if line.is_empty() || needed > BYTES || self.limit == 0 || repeated {
             return;
         }
-        while self.len.saturating_add(needed) > BYTES {
+        while self.len.saturating_add(needed) > BYTES || self.lines().count() >= self.limit {
             self.drop_oldest();
         }
         let new = self.text.iter_mut().skip(self.len);
@@ -87,7 +91,7 @@ mod tests {
 
     #[test]
     fn walks_both_ways() {
-        let mut history = History::new();
+        let mut history = History::new(64);
         for line in ["a", "", "b", "b"] {
             history.add(line.as_bytes());
         }
@@ -101,7 +105,7 @@ mod tests {
 
     #[test]
     fn oldest_make_room() {
-        let mut history = History::new();
+        let mut history = History::new(64);
         for n in 0..100u8 {
             history.add(&[b'a' + n % 26; 500]);
         }
@@ -109,5 +113,19 @@ mod tests {
         assert_eq!(history.older(), Some(&[b'a' + 99 % 26; 500][..]));
         history.add(&[b'x'; BYTES]);
         assert_eq!(history.lines().count(), 8);
+    }
+
+    #[test]
+    fn keeps_no_more_lines_than_asked_for() {
+        let mut history = History::new(2);
+        for line in ["a", "b", "c"] {
+            history.add(line.as_bytes());
+        }
+        assert_eq!(history.older(), Some(&b"c"[..]));
+        assert_eq!(history.older(), Some(&b"b"[..]));
+        assert_eq!(history.older(), None);
+        let mut none = History::new(0);
+        none.add(b"a");
+        assert_eq!(none.older(), None);
     }
 }

@@ -21,6 +21,8 @@ pub struct Config {
     pub read_only: u32,
     pub directory: *const c_char,
     pub autoload: *const c_char,
+    pub attach: *const *const c_char,
+    pub attach_count: usize,
     pub port: *const c_char,
 }
 

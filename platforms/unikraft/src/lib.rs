@@ -107,21 +107,38 @@ fn config() -> Config {
     }
 }
 
-/// Attaches what the configuration names as `function:file`.
+/// Attaches what the configuration and the kernel command line name as `function:file`.
 #[cfg(feature = "tracer")]
 fn autoload(runtime: &Runtime) {
+    let config = glue::config();
     // SAFETY: the configuration's strings are static.
-    let pairs = unsafe { glue::static_str(glue::config().autoload) };
-    for pair in pairs.split_ascii_whitespace() {
-        let Some((function, file)) = pair.split_once(':') else {
-            say(format_args!(
-                "ubpf: at boot: {pair} is not of the form function:file"
-            ));
-            continue;
+    let configured = unsafe { glue::static_str(config.autoload) };
+    configured
+        .split_ascii_whitespace()
+        .for_each(|pair| attach_at_boot(runtime, pair));
+    for number in 0..config.attach_count {
+        // SAFETY: the table has that many entries; each is null or a string of the command line, which stays.
+        let pair = unsafe {
+            let text = *config.attach.add(number);
+            if text.is_null() {
+                continue;
+            }
+            glue::static_str(text)
         };
-        match runtime.attach_file(function, file, &Default::default(), Default::default()) {
-            Ok(_) => say(format_args!("ubpf: {file} is attached to {function}")),
-            Err(error) => say(format_args!("ubpf: at boot: {pair}: {error}")),
-        }
+        attach_at_boot(runtime, pair);
+    }
+}
+
+/// A pair that fails is reported, and the application starts all the same.
+#[cfg(feature = "tracer")]
+fn attach_at_boot(runtime: &Runtime, pair: &str) {
+    let Some((function, file)) = pair.split_once(':') else {
+        return say(format_args!(
+            "ubpf: at boot: {pair} is not of the form function:file"
+        ));
+    };
+    match runtime.attach_file(function, file, &Default::default(), Default::default()) {
+        Ok(_) => say(format_args!("ubpf: {file} is attached to {function}")),
+        Err(error) => say(format_args!("ubpf: at boot: {pair}: {error}")),
     }
 }

@@ -189,6 +189,14 @@ fn file_error(code: i32) -> FileError {
     }
 }
 
+/// Refuses changes where the configuration says so.
+fn writable() -> Result<(), FileError> {
+    match glue::config().read_only {
+        0 => Ok(()),
+        _ => Err(FileError::ReadOnly),
+    }
+}
+
 fn check(code: c_int) -> Result<(), FileError> {
     if code < 0 {
         return Err(file_error(-code));
@@ -235,6 +243,7 @@ impl Files for Unikraft {
     }
 
     fn write(&self, path: &str, contents: &[u8]) -> Result<(), FileError> {
+        writable()?;
         let path = c_path(path)?;
         // SAFETY: path is a C string, contents is readable for its length.
         check(unsafe {
@@ -243,6 +252,7 @@ impl Files for Unikraft {
     }
 
     fn remove(&self, path: &str) -> Result<(), FileError> {
+        writable()?;
         let path = c_path(path)?;
         // SAFETY: path is a C string.
         check(unsafe { glue::ukglue_file_remove(path.as_ptr()) })

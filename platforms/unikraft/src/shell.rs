@@ -25,6 +25,7 @@ extern "C" fn serve() {
     };
     let config = Config {
         file_limit: glue::config().file_limit as usize,
+        history_lines: glue::config().history as usize,
         // SAFETY: takes a number and touches no memory of ours.
         raise: Some(|signal| unsafe { glue::ukglue_raise(signal) }),
         ..Config::default()
