@@ -34,3 +34,8 @@ pub struct Program {
     /// Helper numbering and context layout.
     pub abi: Abi,
 }
+
+impl Program {
+    /// Most bytes of its argument that a program may take for granted: a hook's context is never smaller.
+    pub const ARGUMENT_BYTES: u64 = 128;
+}

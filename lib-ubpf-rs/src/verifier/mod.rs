@@ -14,14 +14,17 @@
 
 mod error;
 mod structure;
+mod verified;
 
 pub use error::VerifyError;
+pub use verified::{Access, Target, Uses, VerifiedProgram};
 
 use crate::{
-    isa::{Insn, Reg, Size},
-    program::{HelperSignature, Program},
+    isa::{AluOp, Call, Insn, Operand, Reg, Size},
+    program::{ArgType, HelperSignature, Program},
 };
 use alloc::{format, string::String, vec::Vec};
+use verified::{Fact, Note};
 
 /// How much must be proved before a program is admitted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -32,70 +35,6 @@ pub enum Policy {
     Guarded,
     /// Everything must be proved, the end included.
     Strict,
-}
-
-/// How one memory access is made safe.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Access {
-    /// The instruction touches no memory.
-    None,
-    /// Shown to be in bounds on every path: may be emitted bare.
-    Proved,
-    /// Checked at run time.
-    Guarded,
-}
-
-/// A program that may run: every jump and call lands on an instruction of the program, reserved fields are
-/// zero, helpers exist, no path falls off the end.
-///
-/// **Charging** (equal on every engine): on entry to a function (start of the program included) the
-/// budget is charged `function_len` of it; on a taken jump from `pc` to `target <= pc` it is charged `pc - target + 1`;
-/// before a helper call its cost. A charge that the budget cannot pay stops the run with the PC of the jump or
-/// call (the entry PC at the start). So executed instructions never exceed what was charged.
-#[derive(Clone, Debug)]
-pub struct VerifiedProgram {
-    program: Program,
-    /// One per slot.
-    accesses: Vec<Access>,
-    /// Start PC of each function, ascending; the first is 0.
-    functions: Vec<usize>,
-    policy: Policy,
-    /// Upper bound of the budget a run can use, where one is proved.
-    worst_cost: Option<u64>,
-    warnings: Vec<String>,
-}
-
-impl VerifiedProgram {
-    /// The program.
-    pub fn program(&self) -> &Program {
-        &self.program
-    }
-    /// How the access at this PC is made safe.
-    pub fn access(&self, pc: usize) -> Access {
-        self.accesses.get(pc).copied().unwrap_or(Access::None)
-    }
-    /// Start PCs of the program's functions, ascending.
-    pub fn functions(&self) -> &[usize] {
-        &self.functions
-    }
-    /// Number of slots of the function that starts at `start`: its charge on entry.
-    pub fn function_len(&self, start: usize) -> usize {
-        let next = self.functions.iter().copied().find(|&f| f > start);
-        next.unwrap_or(self.program.insns.len())
-            .saturating_sub(start)
-    }
-    /// The policy it was admitted under.
-    pub fn policy(&self) -> Policy {
-        self.policy
-    }
-    /// Proved upper bound of the budget one run uses, if there is one.
-    pub fn worst_cost(&self) -> Option<u64> {
-        self.worst_cost
-    }
-    /// Remarks for the person who loaded it.
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
-    }
 }
 
 /// Where the verifier learns which helpers exist; implemented by the helper registry.
@@ -111,50 +50,152 @@ pub fn verify(
     helpers: &dyn HelperLookup,
 ) -> Result<VerifiedProgram, VerifyError> {
     let found = structure::check(&program, policy, helpers)?;
-    let mut accesses = Vec::new();
+    let mut notes = Vec::new();
     let len = program.insns.len();
-    accesses
+    notes
         .try_reserve_exact(len)
         .map_err(|_| VerifyError::NoMemory)?;
-    accesses.extend(program.insns.iter().map(access));
+    let insns = program.insns.iter().enumerate();
+    notes.extend(insns.map(|(pc, insn)| match found.reachable.get(pc) {
+        Some(true) => note(insn),
+        _ => Note::DEAD,
+    }));
     if policy == Policy::Strict {
-        check_strict(&program, &found, &accesses)?;
+        check_strict(&program, &found, &notes)?;
     }
     let warnings = if policy == Policy::Guarded {
         warnings(&found)
     } else {
         Vec::new()
     };
+    let uses = uses(&program, &notes, &found);
+    let worst_cost = cost_without_loops(&program, &notes, uses, helpers);
     let functions = found.functions;
     Ok(VerifiedProgram {
         program,
-        accesses,
+        notes,
         functions,
         policy,
-        worst_cost: None,
+        uses,
+        worst_cost,
+        argument_needed: 0,
         warnings,
     })
 }
 
+fn uses(program: &Program, notes: &[Note], found: &structure::Structure) -> Uses {
+    let mut uses = Uses::empty();
+    uses.set(Uses::UNSET, found.unset.iter().any(Option::is_some));
+    for (pc, (insn, note)) in program.insns.iter().zip(notes).enumerate() {
+        if !note.fact.contains(Fact::REACHED) {
+            continue;
+        }
+        uses.set(
+            Uses::MEMORY,
+            uses.contains(Uses::MEMORY) || note.fact.contains(Fact::ACCESS),
+        );
+        uses.set(
+            Uses::GUARDED,
+            uses.contains(Uses::GUARDED) || note.fact.contains(Fact::GUARDED),
+        );
+        if structure::read(insn).contains(&Some(Reg::R10)) {
+            uses |= Uses::STACK;
+        }
+        if structure::successors(&program.insns, pc)
+            .jump
+            .is_some_and(|to| to <= pc)
+        {
+            uses |= Uses::LOOPS;
+        }
+        match insn {
+            Insn::Call(Call::Helper(_)) => uses |= Uses::HELPERS,
+            Insn::Call(Call::Register(_)) => uses |= Uses::HELPERS | Uses::CALLX,
+            Insn::Call(Call::Local(_)) => uses |= Uses::LOCAL_CALLS,
+            _ => {}
+        }
+    }
+    uses
+}
+
+/// Every instruction of a program without loops and calls of its own runs once at most.
+fn cost_without_loops(
+    program: &Program,
+    notes: &[Note],
+    uses: Uses,
+    helpers: &dyn HelperLookup,
+) -> Option<u64> {
+    if uses.intersects(Uses::LOOPS | Uses::LOCAL_CALLS | Uses::CALLX) {
+        return None;
+    }
+    let mut cost = 0u64;
+    for (insn, note) in program.insns.iter().zip(notes) {
+        if !note.fact.contains(Fact::REACHED) {
+            continue;
+        }
+        cost = cost.checked_add(1)?;
+        if let Insn::Call(Call::Helper(number)) = *insn {
+            let signature = helpers.signature(program.abi, number)?;
+            if signature.args.contains(&ArgType::Length) {
+                return None;
+            }
+            cost = cost.checked_add(u64::from(signature.cost.base))?;
+        }
+    }
+    Some(cost)
+}
+
 /// A constant distance below the frame pointer is in bounds without further proof.
-fn access(insn: &Insn) -> Access {
-    let (base, off, size) = match *insn {
+fn note(insn: &Insn) -> Note {
+    let fact = Fact::REACHED;
+    let (base, off, size, atomic) = match *insn {
         Insn::Load {
             base, off, size, ..
         }
         | Insn::Store {
             base, off, size, ..
-        } => (base, off, size),
+        } => (base, off, size, false),
         Insn::Atomic {
             base, off, size, ..
-        } => (base, off, size),
-        _ => return Access::None,
+        } => (base, off, size, true),
+        Insn::Alu {
+            op: AluOp::Div | AluOp::Mod | AluOp::Sdiv | AluOp::Smod,
+            src,
+            ..
+        } => {
+            return Note {
+                fact: fact | divisor(src),
+                target: Target::Unknown,
+            }
+        }
+        _ => {
+            return Note {
+                fact,
+                target: Target::Unknown,
+            }
+        }
     };
-    let plain = !matches!(insn, Insn::Atomic { .. });
-    if base == Reg::R10 && in_frame(off, size) && (plain || aligned(off, size)) {
-        return Access::Proved;
+    let fact = fact | Fact::ACCESS;
+    if base != Reg::R10 {
+        return Note {
+            fact: fact | Fact::GUARDED,
+            target: Target::Unknown,
+        };
     }
-    Access::Guarded
+    let proved = in_frame(off, size) && (!atomic || aligned(off, size));
+    let guarded = if proved { Fact::empty() } else { Fact::GUARDED };
+    Note {
+        fact: fact | guarded,
+        target: Target::Stack,
+    }
+}
+
+fn divisor(src: Operand) -> Fact {
+    match src {
+        Operand::Imm(0) => Fact::MAYBE_ZERO,
+        Operand::Imm(-1) => Fact::MAYBE_MINUS_ONE,
+        Operand::Imm(_) => Fact::empty(),
+        Operand::Reg(_) => Fact::MAYBE_ZERO | Fact::MAYBE_MINUS_ONE,
+    }
 }
 
 fn in_frame(off: i16, size: Size) -> bool {
@@ -168,7 +209,7 @@ fn aligned(off: i16, size: Size) -> bool {
 fn check_strict(
     program: &Program,
     found: &structure::Structure,
-    accesses: &[Access],
+    notes: &[Note],
 ) -> Result<(), VerifyError> {
     for (register, pc) in found.unset.iter().enumerate() {
         if let (Some(pc), Some(register)) = (*pc, Reg::new(register as u8)) {
@@ -187,11 +228,13 @@ fn check_strict(
         }
         match *insn {
             Insn::Load { base, .. } | Insn::Store { base, .. } | Insn::Atomic { base, .. }
-                if accesses.get(pc) == Some(&Access::Guarded) =>
+                if notes
+                    .get(pc)
+                    .is_some_and(|n| n.fact.contains(Fact::GUARDED)) =>
             {
                 return Err(VerifyError::UnprovedAccess { pc, base });
             }
-            Insn::Call(crate::isa::Call::Local(off)) if off < 0 => {
+            Insn::Call(Call::Local(off)) if off < 0 => {
                 return Err(VerifyError::UnprovedEnd {
                     pc,
                     what: "call backwards",

@@ -399,7 +399,7 @@ pub(super) fn written(insn: &Insn) -> Option<Reg> {
 }
 
 /// Registers an instruction reads; what a helper reads is known by its signature.
-fn read(insn: &Insn) -> [Option<Reg>; 3] {
+pub(super) fn read(insn: &Insn) -> [Option<Reg>; 3] {
     let of = |operand: Operand| match operand {
         Operand::Reg(reg) => Some(reg),
         Operand::Imm(_) => None,

@@ -1,7 +1,7 @@
-//! Calling a helper: what every engine does before and after. Charges the cost, checks memory arguments against the
+//! Calling a helper: what every engine does before and after. Charges the cost where the run is metered, checks memory arguments against the
 //! signature, calls.
 
-use super::{Access, AccessKind, Run, Stop, StopKind};
+use super::{Access, AccessKind, Metering, Run, Stop, StopKind};
 use crate::{
     helpers::{Helper, HelperCall, HelperFn},
     program::{ArgType, RetType},
@@ -24,9 +24,12 @@ pub fn call_helper(
     run: &mut Run<'_>,
     helper: &Helper,
     args: [u64; 5],
+    metering: Metering,
     pc: usize,
 ) -> Result<Called, Stop> {
-    charge_helper(run, helper, &args, pc)?;
+    if metering == Metering::Metered {
+        charge_helper(run, helper, &args, pc)?;
+    }
     let mut buffer = [0; MAX_STRING];
     let text = check_arguments(run, helper, &args, &mut buffer, pc)?;
     let value = match helper.function {

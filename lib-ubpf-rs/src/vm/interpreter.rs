@@ -2,7 +2,7 @@
 
 use super::{
     call::{call_helper, Called},
-    charge, AccessKind, Executable, Run, Stop, StopKind, FRAME_BYTES, MAX_FRAMES,
+    charge, AccessKind, Executable, Metering, Run, Stop, StopKind, FRAME_BYTES, MAX_FRAMES,
 };
 use crate::{
     isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, Insn, Operand, Reg, Size, Width},
@@ -25,9 +25,8 @@ impl Interpreter {
 
 impl Executable for Interpreter {
     fn run(&self, run: &mut Run<'_>) -> Result<u64, Stop> {
-        let mut machine = Machine::new(&self.program, run);
-        let ended = machine.enter(self.program.program().entry);
-        ended.and_then(|()| machine.execute())
+        let metering = super::begin(&self.program, &mut run.budget)?;
+        Machine::new(&self.program, run, metering).execute()
     }
     fn verified(&self) -> &VerifiedProgram {
         &self.program
@@ -49,6 +48,7 @@ struct Frame {
 struct Machine<'m, 'a> {
     program: &'m VerifiedProgram,
     run: &'m mut Run<'a>,
+    metering: Metering,
     regs: [u64; SLOTS],
     pc: usize,
     frames: [Frame; MAX_FRAMES],
@@ -63,7 +63,7 @@ enum Flow {
 }
 
 impl<'m, 'a> Machine<'m, 'a> {
-    fn new(program: &'m VerifiedProgram, run: &'m mut Run<'a>) -> Self {
+    fn new(program: &'m VerifiedProgram, run: &'m mut Run<'a>, metering: Metering) -> Self {
         let mut regs = [0; SLOTS];
         let [r1, r2] = run.args;
         regs[Reg::R1.index()] = r1;
@@ -73,21 +73,21 @@ impl<'m, 'a> Machine<'m, 'a> {
         Machine {
             program,
             run,
+            metering,
             regs,
-            pc: 0,
+            pc: program.program().entry,
             frames: [Frame::default(); MAX_FRAMES],
             depth: 0,
         }
     }
 
-    /// Charges the length of the outermost function and goes to its first instruction.
-    fn enter(&mut self, start: usize) -> Result<(), Stop> {
-        self.pc = start;
-        charge(
-            &mut self.run.budget,
-            self.program.function_len(start) as u64,
-            start,
-        )
+    /// Charges where the run is metered.
+    #[inline(always)]
+    fn charge(&mut self, cost: u64) -> Result<(), Stop> {
+        match self.metering {
+            Metering::Prepaid => Ok(()),
+            Metering::Metered => charge(&mut self.run.budget, cost, self.pc),
+        }
     }
 
     fn execute(&mut self) -> Result<u64, Stop> {
@@ -102,7 +102,7 @@ impl<'m, 'a> Machine<'m, 'a> {
                     let target = (self.pc as i64).wrapping_add(1).wrapping_add(off) as usize;
                     if target <= self.pc {
                         let cost = (self.pc - target) as u64 + 1;
-                        charge(&mut self.run.budget, cost, self.pc)?;
+                        self.charge(cost)?;
                     }
                     self.pc = target;
                 }
@@ -267,7 +267,13 @@ impl<'m, 'a> Machine<'m, 'a> {
             return Err(self.stop(StopKind::UnknownHelper { number }));
         };
         let [_, r1, r2, r3, r4, r5, ..] = self.regs;
-        match call_helper(self.run, helper, [r1, r2, r3, r4, r5], self.pc)? {
+        match call_helper(
+            self.run,
+            helper,
+            [r1, r2, r3, r4, r5],
+            self.metering,
+            self.pc,
+        )? {
             Called::Returned(value) => {
                 self.set(Reg::R0, value);
                 Ok(Flow::Next)
@@ -284,7 +290,7 @@ impl<'m, 'a> Machine<'m, 'a> {
             return Err(self.stop(StopKind::CallDepth));
         }
         let len = self.program.function_len(target) as u64;
-        charge(&mut self.run.budget, len, self.pc)?;
+        self.charge(len)?;
         self.frames[self.depth] = Frame {
             return_to: self.pc,
             saved,

@@ -47,6 +47,35 @@ pub struct Run<'a> {
     pub host: &'a dyn Host,
 }
 
+/// How a run is charged (see [`VerifiedProgram`]).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Metering {
+    /// All is paid: nothing is charged any more.
+    Prepaid,
+    /// Charged at function entries, backward jumps and helper calls.
+    Metered,
+}
+
+/// The charge at the start of a run: the whole proved cost where the budget has it, else the length of the first function. To be
+/// called by every engine before the first instruction.
+#[inline]
+pub fn begin(program: &VerifiedProgram, budget: &mut u64) -> Result<Metering, Stop> {
+    if let Some(left) = program.worst_cost().and_then(|w| budget.checked_sub(w)) {
+        *budget = left;
+        return Ok(Metering::Prepaid);
+    }
+    let entry = program.program().entry;
+    charge(budget, program.function_len(entry) as u64, entry)?;
+    Ok(Metering::Metered)
+}
+
+/// Whether what the proofs of `program` assume is so in this run. Where it is not, proved accesses must be checked too.
+#[inline]
+pub fn proofs_hold(program: &VerifiedProgram, run: &Run<'_>) -> bool {
+    let argument = run.memory.argument();
+    run.args == [argument.base, argument.len] && argument.len >= program.argument_needed()
+}
+
 /// Takes a charge from the budget, or stops at `pc` and leaves the budget as it was.
 #[inline(always)]
 pub fn charge(budget: &mut u64, cost: u64, pc: usize) -> Result<(), Stop> {

@@ -1,0 +1,186 @@
+//! What is known of a program that may run: how each access is made safe, what it uses, what it costs.
+
+use super::Policy;
+use crate::program::Program;
+use alloc::{string::String, vec::Vec};
+
+/// How one memory access is made safe.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Access {
+    /// The instruction touches no memory by itself (a helper checks its own arguments).
+    None,
+    /// Shown to be in bounds, and aligned where it is atomic, on every path: may be emitted bare. A proof of an access to
+    /// the argument holds for arguments of at least [`VerifiedProgram::argument_needed`] bytes.
+    Proved,
+    /// Checked at run time.
+    Guarded,
+}
+
+/// Where an access leads, as far as it is known. For a guarded access no more than a hint which region to try first.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Target {
+    /// Not known, or not the same on every path.
+    Unknown,
+    /// The program's stack.
+    Stack,
+    /// The argument.
+    Argument,
+    /// Memory given by the runtime: map values, shared data.
+    Arena,
+    /// Constant data.
+    Rodata,
+}
+
+bitflags::bitflags! {
+    /// What the reachable part of a program makes use of.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+    pub struct Uses: u16 {
+        /// r10 is read: without it nothing but a wild guarded access can touch the stack.
+        const STACK = 1;
+        /// Helpers are called: leaves generated code, unless the engine has the helper inline.
+        const HELPERS = 1 << 1;
+        /// A helper is called whose number is in a register.
+        const CALLX = 1 << 2;
+        /// Functions of the program are called.
+        const LOCAL_CALLS = 1 << 3;
+        /// There is an access that is checked at run time.
+        const GUARDED = 1 << 4;
+        /// There is a jump backwards.
+        const LOOPS = 1 << 5;
+        /// Memory is accessed by the program's own instructions.
+        const MEMORY = 1 << 6;
+        /// A register is read that may not have been set (see [`VerifiedProgram::warnings`]).
+        const UNSET = 1 << 7;
+    }
+}
+
+bitflags::bitflags! {
+    /// What is known of one instruction.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+    pub(super) struct Fact: u8 {
+        /// It may be executed.
+        const REACHED = 1;
+        /// It accesses memory.
+        const ACCESS = 1 << 1;
+        /// The access needs a check at run time.
+        const GUARDED = 1 << 2;
+        /// It divides, and the divisor may be zero.
+        const MAYBE_ZERO = 1 << 3;
+        /// It divides, and the divisor may be -1.
+        const MAYBE_MINUS_ONE = 1 << 4;
+    }
+}
+
+/// What is known of one slot.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Note {
+    pub(super) fact: Fact,
+    pub(super) target: Target,
+}
+
+impl Note {
+    /// Of a slot that is never executed.
+    pub(super) const DEAD: Note = Note {
+        fact: Fact::empty(),
+        target: Target::Unknown,
+    };
+}
+
+/// A program that may run: every jump and call lands on an instruction of the program, reserved fields are
+/// zero, helpers exist, no path falls off the end.
+///
+/// # Charging
+/// The same on every engine; [`vm::begin`](crate::vm::begin) decides at the start of each run.
+/// - **Prepaid**: when [`worst_cost`](Self::worst_cost) is `Some(w)` and the budget is at least `w`, the run is charged `w` when it
+///   starts and nothing afterwards, whatever path it takes and however it ends. It cannot run out of budget.
+/// - **Metered** otherwise. On entry to a function, the start of the program included, the budget is charged
+///   [`function_len`](Self::function_len) of it; on a taken jump from `pc` to `target <= pc` it is charged `pc - target + 1`; before a
+///   helper call the helper's cost. A charge that the budget cannot pay leaves the budget as it was and stops the run
+///   with the PC of the jump or call (the entry PC at the start). So executed instructions never exceed what was charged.
+///
+/// # What proofs assume
+/// That r1 and r2 start as address and length of the run's argument, the length being at least
+/// [`argument_needed`](Self::argument_needed); all other registers start as zero. An engine that leaves out the check of a proved access asks
+/// [`vm::proofs_hold`](crate::vm::proofs_hold) when a run starts and checks every access when the answer is no.
+#[derive(Clone, Debug)]
+pub struct VerifiedProgram {
+    pub(super) program: Program,
+    /// One per slot.
+    pub(super) notes: Vec<Note>,
+    /// Start PC of each function, ascending; the first is 0.
+    pub(super) functions: Vec<usize>,
+    pub(super) policy: Policy,
+    pub(super) uses: Uses,
+    pub(super) worst_cost: Option<u64>,
+    pub(super) argument_needed: u64,
+    pub(super) warnings: Vec<String>,
+}
+
+impl VerifiedProgram {
+    /// The program.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+    fn fact(&self, pc: usize) -> Fact {
+        self.notes.get(pc).map_or(Fact::empty(), |note| note.fact)
+    }
+    /// How the access at this PC is made safe.
+    pub fn access(&self, pc: usize) -> Access {
+        let fact = self.fact(pc);
+        if !fact.contains(Fact::ACCESS) {
+            return Access::None;
+        }
+        if fact.contains(Fact::GUARDED) {
+            return Access::Guarded;
+        }
+        Access::Proved
+    }
+    /// Where the access at this PC leads.
+    pub fn target(&self, pc: usize) -> Target {
+        self.notes.get(pc).map_or(Target::Unknown, |n| n.target)
+    }
+    /// Whether the instruction at this PC can be executed; false says that no run ever gets there.
+    pub fn reachable(&self, pc: usize) -> bool {
+        self.fact(pc).contains(Fact::REACHED)
+    }
+    /// Whether the division or modulo at this PC never has a zero divisor (in its width).
+    pub fn divisor_is_not_zero(&self, pc: usize) -> bool {
+        !self.fact(pc).contains(Fact::MAYBE_ZERO)
+    }
+    /// Whether the division or modulo at this PC never has the divisor -1 (in its width).
+    pub fn divisor_is_not_minus_one(&self, pc: usize) -> bool {
+        !self.fact(pc).contains(Fact::MAYBE_MINUS_ONE)
+    }
+    /// What the program makes use of.
+    pub fn uses(&self) -> Uses {
+        self.uses
+    }
+    /// Least length of the argument, in bytes, for which the proofs hold. 0 to [`Program::ARGUMENT_BYTES`].
+    pub fn argument_needed(&self) -> u64 {
+        self.argument_needed
+    }
+    /// Start PCs of the program's functions, ascending.
+    pub fn functions(&self) -> &[usize] {
+        &self.functions
+    }
+    /// Number of slots of the function that starts at `start`: its charge on entry.
+    pub fn function_len(&self, start: usize) -> usize {
+        let next = self.functions.partition_point(|&f| f <= start);
+        let end = self.functions.get(next).copied();
+        end.unwrap_or(self.program.insns.len())
+            .saturating_sub(start)
+    }
+    /// The policy it was admitted under.
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+    /// Proved upper bound of what one run costs, in instructions and helpers' costs, on any path and whatever it
+    /// reads; `None` where there is no proof.
+    pub fn worst_cost(&self) -> Option<u64> {
+        self.worst_cost
+    }
+    /// Remarks for the person who loaded it.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}

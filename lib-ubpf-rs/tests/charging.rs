@@ -1,0 +1,53 @@
+//! What a run is charged: the proved cost once, or piece by piece.
+
+mod common;
+
+use common::{insns, run, Outcome};
+use ubpf_rs::vm::StopKind;
+
+/// `r0 = 7; exit`, with a proved cost of 2.
+const SHORT: &str = "b7 00 0000 07000000  95 00 0000 00000000";
+/// `r1 = 3; loop: r1 -= 1; if r1 != 0 goto loop; r0 = 0; exit` with the counter from the argument: no proved cost.
+const LOOP: &str = "71 11 0000 00000000  17 01 0000 01000000  55 01 feff 00000000  \
+                    b7 00 0000 00000000  95 00 0000 00000000";
+
+#[test]
+fn a_run_with_a_proved_cost_is_charged_it_once() {
+    let outcome = run(&insns(SHORT), &mut [], 10);
+    assert_eq!(
+        outcome,
+        Outcome {
+            result: Ok(7),
+            left: 8
+        }
+    );
+}
+
+#[test]
+fn a_budget_below_the_proved_cost_stops_the_run_at_its_entry() {
+    let outcome = run(&insns(SHORT), &mut [], 1);
+    let Err((pc, StopKind::BudgetExhausted)) = outcome.result else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!((pc, outcome.left), (0, 1));
+}
+
+#[test]
+fn a_metered_run_pays_for_the_function_and_for_each_jump_back() {
+    // Five slots on entry, then two jumps back over two slots each.
+    let outcome = run(&insns(LOOP), &mut [3], 100);
+    assert_eq!(
+        outcome,
+        Outcome {
+            result: Ok(0),
+            left: 100 - 5 - 2 * 2
+        }
+    );
+}
+
+#[test]
+fn a_metered_run_stops_at_the_jump_it_cannot_pay() {
+    let outcome = run(&insns(LOOP), &mut [3], 5 + 2 + 1);
+    assert_eq!(outcome.result, Err((2, StopKind::BudgetExhausted)));
+    assert_eq!(outcome.left, 1, "a charge that cannot be paid is not taken");
+}

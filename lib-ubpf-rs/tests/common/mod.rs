@@ -1,0 +1,83 @@
+//! Running a program with a host that answers nothing.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use ubpf_rs::{
+    helpers::{Host, Registry},
+    program::{Abi, Program},
+    verifier::{self, Policy, VerifiedProgram, VerifyError},
+    vm::{Executable, Interpreter, Memory, Run, StopKind, STACK_BYTES},
+};
+
+/// Bytes from hexadecimal digits; blanks do not count.
+pub fn insns(hex: &str) -> Vec<u8> {
+    let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let pair = |p: &[u8]| u8::from_str_radix(std::str::from_utf8(p).unwrap(), 16).unwrap();
+    digits.chunks(2).map(pair).collect()
+}
+
+/// Verifies a classic program.
+pub fn verify(bytes: &[u8], policy: Policy) -> Result<VerifiedProgram, VerifyError> {
+    let program = Program::from_flat("test", bytes, Abi::Classic).unwrap();
+    verifier::verify(program, policy, &Registry::with_builtins().unwrap())
+}
+
+/// What became of a run.
+#[derive(Debug, PartialEq)]
+pub struct Outcome {
+    /// r0, or where and why it stopped.
+    pub result: Result<u64, (usize, StopKind)>,
+    /// Budget left.
+    pub left: u64,
+}
+
+/// Runs a classic program in the interpreter.
+pub fn run(bytes: &[u8], argument: &mut [u8], budget: u64) -> Outcome {
+    let program = verify(bytes, Policy::Guarded).unwrap();
+    let helpers = Registry::with_builtins().unwrap();
+    let mut stack = vec![0u64; STACK_BYTES / 8];
+    let len = argument.len() as u64;
+    // SAFETY: the words are plain memory of that size, borrowed for as long as the bytes are used.
+    let stack = unsafe { std::slice::from_raw_parts_mut(stack.as_mut_ptr().cast(), STACK_BYTES) };
+    let memory = Memory::new(argument, stack);
+    let mut run = Run {
+        args: [memory.argument().base, len],
+        memory,
+        budget,
+        helpers: &helpers,
+        host: &Nobody,
+    };
+    let result = Interpreter::new(program).run(&mut run);
+    Outcome {
+        result: result.map_err(|stop| (stop.pc, stop.kind)),
+        left: run.budget,
+    }
+}
+
+/// A host without map, symbols, clock or console.
+pub struct Nobody;
+
+impl Host for Nobody {
+    fn map2_get(&self, _key1: u64, _key2: u64) -> Option<u64> {
+        None
+    }
+    fn map2_put(&self, _key1: u64, _key2: u64, _value: u64) -> bool {
+        true
+    }
+    fn map2_del(&self, _key1: u64, _key2: u64) -> bool {
+        false
+    }
+    fn symbol_address(&self, _name: &[u8]) -> Option<u64> {
+        None
+    }
+    fn trace_address(&self, _name: &[u8]) -> Option<u64> {
+        None
+    }
+    fn notify(&self, _address: u64) {}
+    fn puts(&self, _text: &[u8]) {}
+    fn probe_read(&self, _address: u64, _dst: &mut [u8]) -> usize {
+        0
+    }
+    fn now_ns(&self) -> u64 {
+        0
+    }
+}
