@@ -12,13 +12,17 @@
     )
 )]
 
+mod asm;
 mod decode;
+mod encode;
 mod insn;
 mod raw;
 mod table;
 mod text;
 
+pub use asm::{assemble, AsmError, AsmProblem};
 pub use decode::{decode, DecodeError};
+pub use encode::{encode, EncodeError};
 pub use insn::{
     AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, Reg, Size, Width,
 };

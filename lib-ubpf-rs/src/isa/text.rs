@@ -1,7 +1,20 @@
 //! Instructions as text, in the style of `llvm-objdump -d` for BPF.
 
-use super::{table, AluOp, AtomicOp, Call, CmpOp, Endianness, Insn, Operand, Reg, Size, Width};
+use super::{
+    table, AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, Reg, Size, Width,
+};
 use core::fmt::{self, Display, Formatter};
+
+/// Names of the wide immediates that are no plain numbers; llvm-objdump, which knows them by their relocations, prints
+/// the number alone.
+pub(super) const IMM_KINDS: &[(ImmKind, &str)] = &[
+    (ImmKind::MapFd, "map_fd"),
+    (ImmKind::MapValue, "map_value"),
+    (ImmKind::Variable, "variable"),
+    (ImmKind::Code, "code"),
+    (ImmKind::MapIndex, "map_index"),
+    (ImmKind::MapIndexValue, "map_index_value"),
+];
 
 /// A register as a 64-bit (`r1`) or 32-bit (`w1`) operand.
 struct Named(Reg, Width);
@@ -115,7 +128,13 @@ impl Display for Insn {
                     size.bytes().wrapping_mul(8)
                 )
             }
-            Insn::LoadImm64 { dst, imm, .. } => write!(f, "r{} = {} ll", dst.number(), imm as i64),
+            Insn::LoadImm64 { kind, dst, imm } => {
+                let (dst, imm) = (dst.number(), imm as i64);
+                match IMM_KINDS.iter().find(|row| row.0 == kind) {
+                    Some((_, name)) => write!(f, "r{dst} = {name}({imm}) ll"),
+                    None => write!(f, "r{dst} = {imm} ll"),
+                }
+            }
             Insn::WideTail => Ok(()),
             Insn::Load {
                 size,
@@ -169,7 +188,8 @@ impl Display for Insn {
                 let row = table::SIZE.iter().find(|row| row.1 == size);
                 let kind = row.map_or("?", |row| row.2);
                 match index {
-                    Some(reg) => write!(f, "r0 = *({kind} *)skb[r{}]", reg.number()),
+                    Some(reg) if imm == 0 => write!(f, "r0 = *({kind} *)skb[r{}]", reg.number()),
+                    Some(reg) => write!(f, "r0 = *({kind} *)skb[r{} {imm:+}]", reg.number()),
                     None => write!(f, "r0 = *({kind} *)skb[{imm}]"),
                 }
             }
