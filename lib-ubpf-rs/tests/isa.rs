@@ -188,7 +188,7 @@ fn any_bytes_decode_or_are_refused() {
         let bytes: Vec<u8> = (0..len).map(|_| random.next() as u8).collect();
         match decode(&bytes) {
             Ok(insns) => assert_eq!(insns.len() * 8, len),
-            Err(DecodeError::OddLength { .. }) => assert!(len % 8 != 0),
+            Err(DecodeError::OddLength { .. }) => assert!(!len.is_multiple_of(8)),
             Err(error) => assert!(!error.to_string().is_empty()),
         }
     }
@@ -249,7 +249,7 @@ fn any_text_assembles_or_is_refused() {
         let mut text = String::new();
         for _ in 0..random.next() % 12 {
             text += PARTS[random.next() as usize % PARTS.len()];
-            if random.next() % 2 == 0 {
+            if random.next().is_multiple_of(2) {
                 text.push(' ');
             }
         }

@@ -1,0 +1,206 @@
+//! One case on one engine.
+
+use crate::{
+    case::{Case, End, Place, SyntaxError, Why},
+    host::FixedHost,
+    memory::Buffers,
+    Engine,
+};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::fmt;
+use ubpf_rs::{
+    helpers::Registry,
+    program::Program,
+    verifier::{self, Policy},
+    vm::{AccessKind, Memory, Run, Stop, StopKind},
+};
+
+/// Something that is not as it should be.
+pub struct Fault {
+    /// File and case.
+    pub place: String,
+    /// What was found.
+    pub what: String,
+}
+
+impl Fault {
+    pub(crate) fn in_file(file: &str, error: &SyntaxError) -> Fault {
+        Fault {
+            place: file.into(),
+            what: error.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.what)
+    }
+}
+
+/// Runs a case under each of its policies.
+pub fn check(file: &str, case: &Case, engine: &dyn Engine) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for &policy in &case.policies {
+        let trial = Trial { case, policy };
+        for what in trial.run(engine) {
+            let place = format!("{file}: {} ({policy:?})", case.name);
+            faults.push(Fault { place, what });
+        }
+    }
+    faults
+}
+
+struct Trial<'c> {
+    case: &'c Case,
+    policy: Policy,
+}
+
+/// Where things lie in one run.
+#[derive(Clone, Copy)]
+struct Bases {
+    memory: u64,
+    stack: u64,
+}
+
+impl Bases {
+    fn resolve(self, place: Place) -> u64 {
+        match place {
+            Place::Number(number) => number,
+            Place::Memory(distance) => self.memory.wrapping_add(distance as u64),
+            Place::Stack(distance) => self.stack.wrapping_add(distance as u64),
+        }
+    }
+}
+
+impl Trial<'_> {
+    fn run(&self, engine: &dyn Engine) -> Vec<String> {
+        let Ok(helpers) = Registry::with_builtins() else {
+            return ["no memory for the helpers".to_string()].into();
+        };
+        let program = Program::from_flat(&self.case.name, &self.case.code, self.case.abi)
+            .map_err(|error| error.to_string())
+            .and_then(|program| {
+                verifier::verify(program, self.policy, &helpers).map_err(|e| e.to_string())
+            });
+        let program = match (program, &self.case.expected.end) {
+            (Ok(_), End::Refused(reason)) => {
+                return [format!("loaded, not refused: {reason}")].into()
+            }
+            (Err(found), End::Refused(reason)) if found.starts_with(reason.as_str()) => {
+                return Vec::new();
+            }
+            (Err(found), _) => return [format!("refused: {found}")].into(),
+            (Ok(program), _) => program,
+        };
+        match engine.prepare(program) {
+            Ok(code) => self.compare(&*code, &helpers),
+            Err(reason) => [format!("not prepared: {reason}")].into(),
+        }
+    }
+
+    fn compare(&self, code: &dyn ubpf_rs::vm::Executable, helpers: &Registry) -> Vec<String> {
+        let (case, expected) = (self.case, &self.case.expected);
+        let host = FixedHost::default();
+        for &[key1, key2, value] in &case.map {
+            host.map.lock().insert((key1, key2), value);
+        }
+        let mut buffers = Buffers::new(&case.memory);
+        let (argument, stack) = buffers.parts();
+        let len = argument.len() as u64;
+        let memory = Memory::new(argument, stack);
+        let bases = Bases {
+            memory: memory.argument().base,
+            stack: memory.stack_top(),
+        };
+        let mut run = Run {
+            args: [bases.memory, len],
+            memory,
+            budget: case.budget,
+            helpers,
+            host: &host,
+        };
+        let ended = code.run(&mut run);
+        let charged = case.budget.wrapping_sub(run.budget);
+        let mut faults = Vec::new();
+        faults.extend(differs(&ended, &expected.end, bases));
+        if expected.charged.is_some_and(|wanted| wanted != charged) {
+            faults.push(format!("charged {charged}"));
+        }
+        if charged > case.budget {
+            faults.push(format!("charged {charged}, more than the budget"));
+        }
+        if !buffers.margins_are_untouched() {
+            faults.push("bytes outside of the argument were written".into());
+        }
+        let (argument, _) = buffers.parts();
+        if argument != expected.memory {
+            faults.push(format!("memory {argument:02x?}"));
+        }
+        faults.extend(self.differences_of_host(&host));
+        faults
+    }
+
+    fn differences_of_host(&self, host: &FixedHost) -> Vec<String> {
+        let (map, output) = (host.map.lock(), host.output.lock());
+        let mut faults = Vec::new();
+        for &(key1, key2, value) in &self.case.expected.map {
+            let found = map.get(&(key1, key2)).copied();
+            if found != value {
+                faults.push(format!("map[{key1:#x}][{key2:#x}] is {found:?}"));
+            }
+        }
+        if *output != self.case.expected.output {
+            faults.push(format!("output {output:?}"));
+        }
+        faults
+    }
+}
+
+fn differs(found: &Result<u64, Stop>, wanted: &End, bases: Bases) -> Option<String> {
+    let same = match (found, wanted) {
+        (Ok(found), End::Returned(place)) => *found == bases.resolve(*place),
+        (Err(stop), End::Stopped { pc, why }) => stop.pc == *pc && is(&stop.kind, why, bases),
+        _ => false,
+    };
+    if same {
+        return None;
+    }
+    let found = match found {
+        Ok(value) => format!("r0 {value:#x}"),
+        Err(stop) => stop.to_string(),
+    };
+    let Bases { memory, stack } = bases;
+    Some(format!(
+        "{found}, not {wanted:x?} (memory {memory:#x}, stack {stack:#x})"
+    ))
+}
+
+fn is(found: &StopKind, why: &Why, bases: Bases) -> bool {
+    match (found, why) {
+        (StopKind::OutOfBounds { access, addr, size }, Why::Access(name, place, wanted)) => {
+            access_name(*access) == name && *addr == bases.resolve(*place) && size == wanted
+        }
+        (StopKind::Unaligned { addr, size }, Why::Access(name, place, wanted)) => {
+            name == "unaligned" && *addr == bases.resolve(*place) && size == wanted
+        }
+        (StopKind::UnknownHelper { number }, Why::UnknownHelper(wanted)) => number == wanted,
+        (StopKind::Helper { name, .. }, Why::Helper(wanted)) => name == wanted,
+        (StopKind::BudgetExhausted, Why::Budget) | (StopKind::CallDepth, Why::Depth) => true,
+        _ => false,
+    }
+}
+
+fn access_name(access: AccessKind) -> &'static str {
+    match access {
+        AccessKind::Load => "load",
+        AccessKind::Store => "store",
+        AccessKind::Atomic => "atomic",
+        AccessKind::HelperRead => "helper-read",
+        AccessKind::HelperWrite => "helper-write",
+    }
+}

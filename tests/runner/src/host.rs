@@ -1,0 +1,64 @@
+//! Surroundings of a program that are the same in every run.
+
+use alloc::{
+    collections::BTreeMap,
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
+use spin::Mutex;
+use ubpf_rs::helpers::Host;
+
+/// Address of the symbol `known`, which is no traced function.
+const SYMBOL: (&[u8], u64) = (b"known", 0x4000);
+/// By what the traced function `myfun` is known.
+const TRACED: (&[u8], u64) = (b"myfun", 0x5005);
+/// Application memory that can be read: 16 bytes, each holding its distance from the first plus 0x10.
+const READABLE: core::ops::Range<u64> = 0x6000..0x6010;
+/// What the clock shows.
+const NOW: u64 = 123_456_789;
+
+/// The surroundings.
+#[derive(Default)]
+pub struct FixedHost {
+    /// The two-key map.
+    pub map: Mutex<BTreeMap<(u64, u64), u64>>,
+    /// Lines printed.
+    pub output: Mutex<Vec<String>>,
+}
+
+impl Host for FixedHost {
+    fn map2_get(&self, key1: u64, key2: u64) -> Option<u64> {
+        self.map.lock().get(&(key1, key2)).copied()
+    }
+    fn map2_put(&self, key1: u64, key2: u64, value: u64) -> bool {
+        self.map.lock().insert((key1, key2), value);
+        true
+    }
+    fn map2_del(&self, key1: u64, key2: u64) -> bool {
+        self.map.lock().remove(&(key1, key2)).is_some()
+    }
+    fn symbol_address(&self, name: &[u8]) -> Option<u64> {
+        (name == SYMBOL.0).then_some(SYMBOL.1)
+    }
+    fn trace_address(&self, name: &[u8]) -> Option<u64> {
+        (name == TRACED.0).then_some(TRACED.1)
+    }
+    fn notify(&self, address: u64) {
+        self.output.lock().push(format!("Notify: {address:#x}"));
+    }
+    fn puts(&self, text: &[u8]) {
+        let text = String::from_utf8_lossy(text).to_string();
+        self.output.lock().push(text);
+    }
+    fn probe_read(&self, address: u64, dst: &mut [u8]) -> usize {
+        let bytes = dst.iter_mut().zip(address..);
+        let readable = bytes.take_while(|(_, at)| READABLE.contains(at));
+        readable
+            .map(|(byte, at)| *byte = (at - READABLE.start) as u8 + 0x10)
+            .count()
+    }
+    fn now_ns(&self) -> u64 {
+        NOW
+    }
+}

@@ -1,0 +1,53 @@
+//! Runs the programs of `tests/programs` on any engine and compares what became of them with what the files say. Needs
+//! neither files nor threads, so that an image without an operating system can run them too.
+//!
+//! The format of the files is described in `tests/programs/README.md`.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod case;
+mod check;
+mod host;
+mod memory;
+
+pub use case::{parse, Case, SyntaxError};
+pub use check::{check, Fault};
+
+use alloc::{boxed::Box, string::String, vec::Vec};
+use ubpf_rs::{verifier::VerifiedProgram, vm::Executable};
+
+/// All files, by name without extension, with their text.
+pub const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/files.rs"));
+
+/// Something that makes a verified program ready to run.
+pub trait Engine {
+    /// Makes it ready; the text says why that failed.
+    fn prepare(&self, program: VerifiedProgram) -> Result<Box<dyn Executable>, String>;
+}
+
+/// What became of all cases.
+#[derive(Default)]
+pub struct Summary {
+    /// Cases that were run.
+    pub cases: usize,
+    /// What was not as it should be.
+    pub faults: Vec<Fault>,
+}
+
+/// Runs every case of every file on `engine`.
+pub fn run_all(engine: &dyn Engine) -> Summary {
+    let mut summary = Summary::default();
+    for (file, text) in FILES {
+        match parse(text) {
+            Ok(cases) => {
+                summary.cases += cases.len();
+                let faults = cases.iter().flat_map(|case| check(file, case, engine));
+                summary.faults.extend(faults);
+            }
+            Err(error) => summary.faults.push(Fault::in_file(file, &error)),
+        }
+    }
+    summary
+}
