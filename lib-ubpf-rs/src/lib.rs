@@ -9,6 +9,8 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+#[cfg(feature = "capi")]
+pub mod ffi;
 pub mod helpers;
 pub mod isa;
 pub mod maps;

@@ -1,4 +1,4 @@
-//! The C interface: an application registers commands of its own. `include/ushell.h` is generated from this file.
+//! The C interface: an application registers commands of its own. `include/ushell_rs.h` is generated from this file.
 #![allow(unsafe_code, non_camel_case_types)]
 
 use crate::{

@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let rest = arguments.get(1..).unwrap_or(&[]);
     let result = match arguments.first().map(String::as_str) {
-        Some("headers") => headers::main(&root(), rest).map_err(Into::into),
+        Some("headers") => headers::main(&root(), rest),
         Some("demo") => demo::main(&root(), rest),
         Some("test") => test::main(&root()),
         Some("tour") => tour::main(&root(), rest),

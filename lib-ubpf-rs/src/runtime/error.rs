@@ -37,7 +37,7 @@ pub enum Error {
     #[error("no program with id {id:#x}: it was unloaded or never loaded")]
     StaleProgram {
         /// The id as a number.
-        id: u32,
+        id: u64,
     },
     /// The program stopped before its end.
     #[error("{}", .0.stop)]

@@ -157,6 +157,11 @@ impl Runtime {
         self.programs.lock().insert(loaded)
     }
 
+    /// Checks a program as [`load`](Self::load) does, and keeps nothing.
+    pub fn check(&self, name: &str, bytes: &[u8], options: &LoadOptions) -> Result<(), Error> {
+        self.prepare(name, bytes, options).map(drop)
+    }
+
     /// Loads a program from a file of the platform.
     pub fn load_file(&self, path: &str, options: &LoadOptions) -> Result<ProgramId, Error> {
         self.load(path, &self.read_file(path)?, options)

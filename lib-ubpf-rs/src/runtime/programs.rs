@@ -4,24 +4,27 @@ use super::Error;
 use crate::{helpers::Registry, vm::Executable};
 use alloc::{string::String, sync::Arc, vec::Vec};
 
-/// Names a loaded program: slot in the low 16 bits, generation above. Never 0.
+/// Names a loaded program: slot in the low 16 bits, generation in the 40 bits above. Never 0, and never given twice.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct ProgramId(u32);
+pub struct ProgramId(u64);
+
+/// The last generation of a slot; afterwards the slot is not used again.
+const LAST_GENERATION: u64 = (1 << 40) - 1;
 
 impl ProgramId {
     /// As a number for the C interface.
-    pub fn raw(self) -> u32 {
+    pub fn raw(self) -> u64 {
         self.0
     }
     /// From a number; it may name nothing.
-    pub fn from_raw(raw: u32) -> Self {
+    pub fn from_raw(raw: u64) -> Self {
         ProgramId(raw)
     }
     fn slot(self) -> usize {
         (self.0 & 0xffff) as usize
     }
-    fn generation(self) -> u16 {
-        (self.0 >> 16) as u16
+    fn generation(self) -> u64 {
+        self.0 >> 16
     }
 }
 
@@ -40,13 +43,19 @@ pub(super) struct Programs {
 }
 
 struct Slot {
-    generation: u16,
+    generation: u64,
     loaded: Option<Loaded>,
+}
+
+impl Slot {
+    fn is_free(&self) -> bool {
+        self.loaded.is_none() && self.generation < LAST_GENERATION
+    }
 }
 
 impl Programs {
     pub(super) fn insert(&mut self, loaded: Loaded) -> Result<ProgramId, Error> {
-        let free = self.slots.iter().position(|s| s.loaded.is_none());
+        let free = self.slots.iter().position(Slot::is_free);
         let index = match free {
             Some(index) => index,
             None if self.slots.len() > 0xffff => return Err(Error::NoMemory),
@@ -60,9 +69,9 @@ impl Programs {
             }
         };
         let slot = self.slots.get_mut(index).ok_or(Error::NoMemory)?;
-        slot.generation = slot.generation.wrapping_add(1).max(1);
+        slot.generation += 1;
         slot.loaded = Some(loaded);
-        Ok(ProgramId(u32::from(slot.generation) << 16 | index as u32))
+        Ok(ProgramId(slot.generation << 16 | index as u64))
     }
 
     pub(super) fn get(&self, id: ProgramId) -> Result<Loaded, Error> {
@@ -77,6 +86,11 @@ impl Programs {
         slot.filter(|s| s.generation == id.generation())
             .and_then(|s| s.loaded.take())
             .ok_or(Error::StaleProgram { id: id.raw() })
+    }
+
+    /// Forgets all of them; their ids are stale from now on.
+    pub(super) fn clear(&mut self) {
+        self.slots.iter_mut().for_each(|slot| slot.loaded = None);
     }
 
     pub(super) fn len(&self) -> usize {

@@ -76,6 +76,11 @@ impl SymbolTable {
         Ok(table)
     }
 
+    /// A table of the output of `nm`; odd lines are passed over.
+    pub fn from_nm(text: &[u8]) -> Result<Self, SymbolError> {
+        Self::new(parse_nm(text))
+    }
+
     fn push(&mut self, symbol: Symbol<'_>) -> Result<(), SymbolError> {
         let name_at = u32::try_from(self.names.len()).map_err(|_| SymbolError::NoMemory)?;
         let name_len = u32::try_from(symbol.name.len()).map_err(|_| SymbolError::NoMemory)?;

@@ -49,7 +49,7 @@ impl Runtime {
             error,
         };
         let text = self.read_file(path)?;
-        let file = SymbolTable::new(symbols::parse_nm(&text)).map_err(refused)?;
+        let file = SymbolTable::from_nm(&text).map_err(refused)?;
         if file.is_empty() {
             let lines = text.split(|&b| b == b'\n').count();
             return Err(refused(symbols::SymbolError::Empty { lines }));
@@ -92,6 +92,16 @@ impl Runtime {
         let image = self.services.image.read();
         let found = image.symbols.containing(address);
         found.map(|(symbol, distance)| (symbol.name.into(), distance))
+    }
+
+    /// Shows the name of the symbol at or before an address, and the distance in bytes; false where there is none.
+    pub fn with_symbol(&self, address: u64, show: &mut dyn FnMut(&str, u64)) -> bool {
+        let image = self.services.image.read();
+        let found = image.symbols.containing(address);
+        if let Some((symbol, distance)) = found {
+            show(symbol.name, distance);
+        }
+        found.is_some()
     }
 
     /// Address by which a traced function is known.
@@ -192,6 +202,30 @@ impl Runtime {
     /// Detaches one probe.
     pub fn detach_probe(&self, id: ProbeId) -> Result<(), DetachError> {
         TRACER.detach(id)
+    }
+
+    /// Detaches every probe; gives the first failure after having tried all.
+    fn detach_everything(&self) -> Result<(), Error> {
+        let mut result = Ok(());
+        for probe in TRACER.all_probes() {
+            match TRACER.detach(probe.id) {
+                Ok(()) | Err(DetachError::NotAttached) => {}
+                Err(error) => result = result.and(Err(Error::Detach(error))),
+            }
+        }
+        result
+    }
+
+    /// Detaches every probe, forgets every loaded program and empties the two-key map. Helpers, symbols and sites stay.
+    pub fn reset(&self) -> Result<(), Error> {
+        let result = self.detach_everything();
+        self.programs.lock().clear();
+        let map = &self.services.map;
+        map.for_each(|key1, key2, _| {
+            map.del(key1, key2);
+        });
+        self.drain_console();
+        result
     }
 
     /// Detaches a program from a function, or all of its programs; gives how many.

@@ -80,6 +80,17 @@ impl Failures<'_> {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ProbeId(pub(super) u64);
 
+impl ProbeId {
+    /// As a number for the C interface; counted up from 1.
+    pub fn raw(self) -> u64 {
+        self.0
+    }
+    /// From a number; it may name nothing.
+    pub fn from_raw(raw: u64) -> Self {
+        ProbeId(raw)
+    }
+}
+
 /// How long a probe stays.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct AttachOptions {

@@ -1,8 +1,8 @@
 // Commands of the application for the shell of ushell-rs.
 // Made by `cargo xtask headers` from lib-ushell-rs/src/ffi.rs.
 
-#ifndef USHELL_H
-#define USHELL_H
+#ifndef USHELL_RS_H
+#define USHELL_RS_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -61,4 +61,4 @@ void ushell_write(ushell_output *out,
 }  // extern "C"
 #endif  // __cplusplus
 
-#endif  /* USHELL_H */
+#endif  /* USHELL_RS_H */

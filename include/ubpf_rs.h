@@ -1,0 +1,497 @@
+// The engine of ubpf-rs: programs loaded, run, and attached to functions of the running image.
+// Made by `cargo xtask headers` from lib-ubpf-rs/src/ffi.
+
+#ifndef UBPF_RS_H
+#define UBPF_RS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "ubpf/platform.h"
+
+// The call did what it says.
+#define UBPF_OK 0
+
+// There is no such file, function, symbol or map entry, or the program is not attached there.
+#define UBPF_NOT_FOUND -2
+
+// The engine was not started.
+#define UBPF_NOT_STARTED -3
+
+// The platform reported a failure.
+#define UBPF_IO -5
+
+// The bytes are no program, the program is not admitted, or the symbols are of another image.
+#define UBPF_REFUSED -8
+
+// The handle names nothing: it is of another kind, or what it named is gone.
+#define UBPF_STALE -9
+
+// There is no memory; nothing was changed.
+#define UBPF_NO_MEMORY -12
+
+// The function must not be traced, or files may not be changed.
+#define UBPF_DENIED -13
+
+// The program was stopped before its end.
+#define UBPF_STOPPED -14
+
+// It is there already: the engine, a helper of this name or number, or the program at this function.
+#define UBPF_EXISTS -17
+
+// A pointer is NULL, a text is not UTF-8, or a number is out of its range.
+#define UBPF_INVALID -22
+
+// The file is larger than the limit.
+#define UBPF_TOO_LARGE -27
+
+// The map or the table is full.
+#define UBPF_FULL -28
+
+// The function was compiled without an entry stub.
+#define UBPF_NO_STUB -61
+
+// Several functions have this name.
+#define UBPF_AMBIGUOUS -76
+
+// The platform cannot do this.
+#define UBPF_UNSUPPORTED -95
+
+// Bytes of an error's text, its NUL included.
+#define UBPF_ERROR_BYTES 252
+
+// Numbering of helpers as the file's kind has it.
+#define UBPF_ABI_DEFAULT 0
+
+// Numbering of the original C tracer.
+#define UBPF_ABI_CLASSIC 1
+
+// Numbering of uIO.
+#define UBPF_ABI_UIO 2
+
+// Linux helper numbers.
+#define UBPF_ABI_LINUX 3
+
+// Policy as the engine was started with.
+#define UBPF_POLICY_DEFAULT 0
+
+// Structure only; every access is checked at run time.
+#define UBPF_POLICY_CHECKED 1
+
+// What is proved is not checked, the rest is.
+#define UBPF_POLICY_GUARDED 2
+
+// Everything must be proved, the end included.
+#define UBPF_POLICY_STRICT 3
+
+// The fastest engine that the platform allows.
+#define UBPF_ENGINE_DEFAULT 0
+
+// The interpreter.
+#define UBPF_ENGINE_INTERPRETER 1
+
+// The argument is not looked at.
+#define UBPF_ARG_UNUSED 0
+
+// The argument is a number.
+#define UBPF_ARG_NUMBER 1
+
+// The argument is the address of a string of at most 256 bytes, its NUL included, that the program may read.
+#define UBPF_ARG_STRING 2
+
+// The argument is the address of memory that the program may read; its length is the next argument.
+#define UBPF_ARG_READ 3
+
+// The argument is the address of memory that the program may write; its length is the next argument.
+#define UBPF_ARG_WRITE 4
+
+// The argument is the length in bytes of the memory before it.
+#define UBPF_ARG_LENGTH 5
+
+// The argument is any address; the helper itself takes care.
+#define UBPF_ARG_ADDRESS 6
+
+// Records of `-fpatchable-function-entry=5` (the section `__patchable_function_entries`).
+#define UBPF_SITES_PATCHABLE 1
+
+// Records of `-pg -mrecord-mcount -mnop-mcount` (the section `__mcount_loc`).
+#define UBPF_SITES_MCOUNT 2
+
+// Addresses of functions compiled with `-finstrument-functions`.
+#define UBPF_SITES_INSTRUMENTED 3
+
+// Sizes and limits of the engine; `ubpf_config_default` fills in what suits a small image.
+typedef struct {
+  // Budget of a program run by `ubpf_exec`, in instructions.
+  uint64_t exec_budget;
+  // Budget of a program run at a function, in instructions.
+  uint64_t hook_budget;
+  // Budget of a program run at a function in an interrupt, in instructions.
+  uint64_t irq_budget;
+  // Entries of the two-key map.
+  size_t map_entries;
+  // Bytes of output that may wait for the console.
+  size_t ring_bytes;
+  // How many programs can run at functions at the same time, 1 to 64.
+  size_t hook_areas;
+  // Bytes of memory that programs may share and write.
+  size_t arena_bytes;
+  // Largest file that is read, in bytes.
+  size_t file_limit;
+  // Policy of programs that are loaded without one, one of UBPF_POLICY; UBPF_POLICY_DEFAULT is UBPF_POLICY_GUARDED.
+  uint32_t policy;
+  // Numbering of helpers of programs that are loaded without one, one of UBPF_ABI; UBPF_ABI_DEFAULT is
+  // UBPF_ABI_CLASSIC.
+  uint32_t abi;
+} ubpf_config;
+
+// Why a call failed. Every call that can fail takes a pointer to one, or NULL, and fills it also when it
+// succeeds (`UBPF_OK` and an empty text). It is the caller's memory, so calls of several threads do not disturb each
+// other.
+typedef struct {
+  // What the call returned.
+  int code;
+  // The reason in words, always with a NUL; cut where it is longer.
+  char text[UBPF_ERROR_BYTES];
+} ubpf_error;
+
+// The state of the engine in numbers.
+typedef struct {
+  // Loaded programs.
+  size_t programs;
+  // Functions that can be traced.
+  size_t sites;
+  // Symbols known.
+  size_t symbols;
+  // Attached programs.
+  size_t probes;
+  // Entries of the two-key map.
+  size_t map_entries;
+  // How many it can hold.
+  size_t map_capacity;
+  // Updates that it lost.
+  uint64_t map_lost;
+  // Messages that found no room on their way to the console.
+  uint64_t output_lost;
+  // 1 when run times are measured.
+  int stats;
+} ubpf_status;
+
+// A helper: r1 to r5, gives r0.
+typedef uint64_t (*ubpf_helper_fn)(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5);
+
+// What programs may call. The engine checks r1 to r5 against `args` before each call. The function may be called from
+// a traced function, also in an interrupt: it must not block or allocate.
+typedef struct {
+  // Name; copied.
+  const char *name;
+  // Number, in every numbering: at most 1023, and none that is taken.
+  uint32_t number;
+  // What r1 to r5 are, UBPF_ARG_UNUSED and so on.
+  uint32_t args[5];
+  // Whether the helper gives nothing: r0 is 0 then.
+  int returns_nothing;
+  // Cost of a call in instructions, charged to the program's budget.
+  uint32_t cost;
+  // Cost of each 8 bytes of memory that it is given.
+  uint32_t cost_per_8_bytes;
+  // The function; required.
+  ubpf_helper_fn function;
+} ubpf_helper;
+
+// How a program is loaded; all zeros for the defaults.
+typedef struct {
+  // Numbering of helpers, one of UBPF_ABI.
+  uint32_t abi;
+  // How much must be proved, one of UBPF_POLICY.
+  uint32_t policy;
+  // What runs it, one of UBPF_ENGINE.
+  uint32_t engine;
+} ubpf_load_options;
+
+// Names a loaded program; 0 names none. A number that is never given twice, so that one whose program was forgotten
+// is an error and never another program.
+typedef uint64_t ubpf_program;
+
+// What a run gave.
+typedef struct {
+  // r0.
+  uint64_t value;
+  // Instructions left of the budget. Also filled in when the program was stopped.
+  uint64_t budget_left;
+} ubpf_run;
+
+// How long an attached program stays; all zeros for ever.
+typedef struct {
+  // Detached after this many runs; 0: no limit.
+  uint64_t max_runs;
+  // Detached after this many nanoseconds; 0: no limit.
+  uint64_t max_ns;
+} ubpf_limits;
+
+// Names a program attached to a function; 0 names none. Never given twice.
+typedef uint64_t ubpf_probe;
+
+// An attached program; valid during the call that shows it.
+typedef struct {
+  // Its handle.
+  ubpf_probe probe;
+  // Name of the function.
+  const char *function;
+  // Name of the program.
+  const char *program;
+  // Address by which programs know the function.
+  uint64_t address;
+  // Calls of the function since the attach: `runs + misses`.
+  uint64_t hits;
+  // How often the program ran.
+  uint64_t runs;
+  // How often it could not run.
+  uint64_t misses;
+  // How many of its runs were stopped.
+  uint64_t failures;
+  // Stopped runs that were not reported, to bound the rate.
+  uint64_t unreported;
+  // Nanoseconds of those runs that were measured.
+  uint64_t run_ns;
+  // How many runs were measured (ubpf_stats).
+  uint64_t timed_runs;
+} ubpf_probe_info;
+
+// Called for each attached program. It may call the engine.
+typedef void (*ubpf_each_probe)(void *context, const ubpf_probe_info *info);
+
+// Called for each name; returns 0 to end the list.
+typedef int (*ubpf_each_name)(void *context, const char *name);
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+// The version of the library, for instance "0.1.0". The text stays.
+const char *ubpf_version(void);
+
+// Fills in the default sizes and limits. NULL is passed over.
+//
+// # Safety
+// `config` is NULL or points to writable memory for one.
+void ubpf_config_default(ubpf_config *config);
+
+// Starts the engine over the application's platform; there is one engine in an image. Where a platform of this project
+// has started it (Unikraft, ubpf_linux_start), this gives UBPF_EXISTS, and the engine can be used at once.
+// `config` may be NULL for the defaults.
+//
+// # Safety
+// `platform` is NULL or keeps to platform.h; `config` is NULL or readable; `error` is NULL or writable.
+int ubpf_start(const ubpf_platform *platform,
+               const ubpf_config *config,
+               ubpf_error *error);
+
+// Detaches every program, forgets every loaded one, and empties the two-key map: the engine is as after its start, but
+// for helpers, symbols and sites. Handles from before are stale.
+//
+// # Safety
+// `error` is NULL or writable.
+int ubpf_reset(ubpf_error *error);
+
+// Writes what programs queued (notifications, text, errors) to the console. To be called before the application
+// writes there itself, and now and then.
+void ubpf_drain(void);
+
+// Detaches programs whose runs or time are used up. To be called now and then.
+void ubpf_poll(void);
+
+// Switches the measuring of programs' run times: 0 off, else on. Off, it costs nothing.
+//
+// # Safety
+// `error` is NULL or writable.
+int ubpf_stats(int on, ubpf_error *error);
+
+// The state of the engine.
+//
+// # Safety
+// `status` and `error` are NULL or writable.
+int ubpf_get_status(ubpf_status *status, ubpf_error *error);
+
+// The memory that programs may share and write: where it is and how long. The application gives its address to programs
+// through a helper, and accesses it atomically.
+//
+// # Safety
+// `base`, `length` and `error` are NULL or writable.
+int ubpf_arena(void **base,
+               size_t *length,
+               ubpf_error *error);
+
+// Value in the two-key map; UBPF_NOT_FOUND, and 0, where there is none.
+//
+// # Safety
+// `value` and `error` are NULL or writable.
+int ubpf_map_get(uint64_t key1, uint64_t key2, uint64_t *value, ubpf_error *error);
+
+// Inserts or replaces in the two-key map; UBPF_FULL when it is full.
+//
+// # Safety
+// `error` is NULL or writable.
+int ubpf_map_put(uint64_t key1, uint64_t key2, uint64_t value, ubpf_error *error);
+
+// Removes from the two-key map; UBPF_NOT_FOUND where there was nothing.
+//
+// # Safety
+// `error` is NULL or writable.
+int ubpf_map_del(uint64_t key1, uint64_t key2, ubpf_error *error);
+
+// Registers a helper of the application, for programs loaded from now on. It cannot be taken back.
+//
+// # Safety
+// `helper` is NULL or readable, with a name that is NULL or NUL-terminated; its function may be called for as long as
+// the image runs. `error` is NULL or writable.
+int ubpf_register_helper(const ubpf_helper *helper,
+                         ubpf_error *error);
+
+// Loads a program from memory and checks it. `name` is for messages and lists; `options` may be NULL.
+//
+// # Safety
+// `name` is NULL or NUL-terminated; `bytes` points to `length` readable bytes; `options` is NULL or readable;
+// `program` and `error` are NULL or writable.
+int ubpf_load(const char *name,
+              const void *bytes,
+              size_t length,
+              const ubpf_load_options *options,
+              ubpf_program *program,
+              ubpf_error *error);
+
+// Loads a program from a file of the platform and checks it. `options` may be NULL.
+//
+// # Safety
+// As for ubpf_load.
+int ubpf_load_file(const char *path,
+                   const ubpf_load_options *options,
+                   ubpf_program *program,
+                   ubpf_error *error);
+
+// Checks a program as ubpf_load does, and keeps nothing.
+//
+// # Safety
+// As for ubpf_load.
+int ubpf_verify(const char *name,
+                const void *bytes,
+                size_t length,
+                const ubpf_load_options *options,
+                ubpf_error *error);
+
+// Forgets a loaded program. Where it is attached it goes on.
+//
+// # Safety
+// `error` is NULL or writable.
+int ubpf_unload(ubpf_program program, ubpf_error *error);
+
+// Runs a program once with `memory` as its argument (r1 its address, r2 its length), which it may read and write.
+// `budget` is in instructions, 0 for the configured one. UBPF_STOPPED when it did not come to its end; where and why
+// stands in `error` and on the console. `run` may be NULL.
+//
+// # Safety
+// `memory` points to `length` readable and writable bytes that nobody else uses meanwhile; `run` and `error` are NULL or
+// writable.
+int ubpf_exec(ubpf_program program,
+              void *memory,
+              size_t length,
+              uint64_t budget,
+              ubpf_run *run,
+              ubpf_error *error);
+
+// Attaches a loaded program to the entry of a function, given by name or as an address ("0x401000"). `limits` and `probe`
+// may be NULL.
+//
+// # Safety
+// `function` is NULL or NUL-terminated; `limits` is NULL or readable; `probe` and `error` are NULL or writable.
+int ubpf_attach(const char *function,
+                ubpf_program program,
+                const ubpf_limits *limits,
+                ubpf_probe *probe,
+                ubpf_error *error);
+
+// Detaches one program; it runs no more when this returns.
+//
+// # Safety
+// `error` is NULL or writable.
+int ubpf_detach(ubpf_probe probe, ubpf_error *error);
+
+// Detaches from a function the program of this name, or all of its programs where `program` is NULL. `count` (NULL is
+// good) gets how many they were.
+//
+// # Safety
+// `function` and `program` are NULL or NUL-terminated; `count` and `error` are NULL or writable.
+int ubpf_detach_function(const char *function,
+                         const char *program,
+                         size_t *count,
+                         ubpf_error *error);
+
+// Calls `each` for every attached program of a function, or of all functions where that is NULL, in the order they run.
+//
+// # Safety
+// `function` is NULL or NUL-terminated; `each` may be called with `context`; `error` is NULL or writable.
+int ubpf_list(const char *function,
+              ubpf_each_probe each,
+              void *context,
+              ubpf_error *error);
+
+// Calls `each` with the names of the functions that can be traced, ascending by address. It must not call the engine.
+//
+// # Safety
+// `each` may be called with `context`; `error` is NULL or writable.
+int ubpf_functions(ubpf_each_name each,
+                   void *context,
+                   ubpf_error *error);
+
+// Tells the engine where the compiler left entry stubs: `count` addresses. `kind` is one of UBPF_SITES. `added` (NULL is good)
+// gets how many of them can be traced. To be called at start, before threads run in these functions.
+//
+// # Safety
+// `records` points to `count` readable numbers, which the compiler made for this image; `added` and `error` are NULL or
+// writable.
+int ubpf_add_sites(uint32_t kind,
+                   const uint64_t *records,
+                   size_t count,
+                   size_t *added,
+                   ubpf_error *error);
+
+// Gives the engine the symbols of this image, as the output of `nm`; they replace those known before. `count` (NULL
+// is good) gets how many they are.
+//
+// # Safety
+// `text` points to `length` readable bytes; `count` and `error` are NULL or writable.
+int ubpf_add_symbols(const char *text,
+                     size_t length,
+                     size_t *count,
+                     ubpf_error *error);
+
+// Reads symbols from a file of the platform (the output of `nm`), when it is of this image. `count` (NULL is good) gets
+// how many are known then.
+//
+// # Safety
+// `path` is NULL or NUL-terminated; `count` and `error` are NULL or writable.
+int ubpf_load_symbols(const char *path,
+                      size_t *count,
+                      ubpf_error *error);
+
+// Address of a symbol; UBPF_NOT_FOUND, and 0, where there is none.
+//
+// # Safety
+// `name` is NULL or NUL-terminated; `address` and `error` are NULL or writable.
+int ubpf_symbol_address(const char *name, uint64_t *address, ubpf_error *error);
+
+// Name of the symbol at or before an address, and the distance from it. At most `length` bytes are written, always with a
+// NUL; a longer name is cut. `distance` may be NULL.
+//
+// # Safety
+// `name` points to `length` writable bytes; `distance` and `error` are NULL or writable.
+int ubpf_symbol_name(uint64_t address,
+                     char *name,
+                     size_t length,
+                     uint64_t *distance,
+                     ubpf_error *error);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* UBPF_RS_H */

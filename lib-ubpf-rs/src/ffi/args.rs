@@ -1,0 +1,211 @@
+//! From the arguments of a C call to Rust values; a NULL or a wrong text is an error.
+
+use super::codes::{invalid, Failure, Result, UBPF_NOT_STARTED, UBPF_STALE};
+use crate::{
+    program::Abi,
+    runtime::{Engine, LoadOptions, ProgramId, Runtime},
+    tracer::{AttachOptions, ProbeId},
+    verifier::Policy,
+};
+use core::ffi::{c_char, c_void, CStr};
+
+/// The kind of a handle, in its highest byte.
+pub(super) const PROGRAM: u64 = 0x70;
+pub(super) const PROBE: u64 = 0x62;
+const KIND_SHIFT: u32 = 56;
+const VALUE: u64 = (1 << KIND_SHIFT) - 1;
+
+/// A handle of a kind. The value has at most 56 bits.
+pub(super) fn handle(kind: u64, value: u64) -> u64 {
+    kind << KIND_SHIFT | value & VALUE
+}
+
+fn value_of(kind: u64, handle: u64, why: &'static str) -> Result<u64> {
+    match handle >> KIND_SHIFT == kind {
+        true => Ok(handle & VALUE),
+        false => Err(Failure::Argument(UBPF_STALE, why)),
+    }
+}
+
+pub(super) fn program(handle: u64) -> Result<ProgramId> {
+    value_of(PROGRAM, handle, "this is no handle of a program").map(ProgramId::from_raw)
+}
+
+pub(super) fn probe(handle: u64) -> Result<ProbeId> {
+    value_of(PROBE, handle, "this is no handle of an attached program").map(ProbeId::from_raw)
+}
+
+/// The engine, once it was started.
+pub(super) fn runtime() -> Result<&'static Runtime> {
+    Runtime::get().ok_or(Failure::Argument(
+        UBPF_NOT_STARTED,
+        "the engine was not started: call ubpf_start first",
+    ))
+}
+
+/// A text.
+///
+/// # Safety
+/// `text` is NULL or NUL-terminated, and stays while the result is used.
+pub(super) unsafe fn text<'a>(text: *const c_char, why: &'static str) -> Result<&'a str> {
+    // SAFETY: as the caller promises.
+    unsafe { optional_text(text, why) }?.ok_or(invalid(why))
+}
+
+/// A text, or `None` for NULL.
+///
+/// # Safety
+/// As for [`text`].
+pub(super) unsafe fn optional_text<'a>(
+    text: *const c_char,
+    why: &'static str,
+) -> Result<Option<&'a str>> {
+    if text.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: not NULL, so NUL-terminated.
+    let text = unsafe { CStr::from_ptr(text) };
+    text.to_str().map(Some).map_err(|_| invalid(why))
+}
+
+/// Bytes; NULL is good for none.
+///
+/// # Safety
+/// `bytes` is NULL or points to `len` readable bytes that nobody writes while the result is used.
+pub(super) unsafe fn bytes<'a>(bytes: *const c_void, len: usize) -> Result<&'a [u8]> {
+    if len == 0 {
+        return Ok(&[]);
+    }
+    if bytes.is_null() || len > isize::MAX as usize {
+        return Err(invalid("bytes are NULL, or their length is out of range"));
+    }
+    // SAFETY: as the caller promises.
+    Ok(unsafe { core::slice::from_raw_parts(bytes.cast(), len) })
+}
+
+/// Writable bytes; NULL is good for none.
+///
+/// # Safety
+/// `bytes` is NULL or points to `len` readable and writable bytes that only the result uses.
+pub(super) unsafe fn bytes_mut<'a>(bytes: *mut c_void, len: usize) -> Result<&'a mut [u8]> {
+    if len == 0 {
+        return Ok(&mut []);
+    }
+    if bytes.is_null() || len > isize::MAX as usize {
+        return Err(invalid("memory is NULL, or its length is out of range"));
+    }
+    // SAFETY: as the caller promises.
+    Ok(unsafe { core::slice::from_raw_parts_mut(bytes.cast(), len) })
+}
+
+/// Where a result goes.
+///
+/// # Safety
+/// `into` is NULL or points to writable memory for a `T`, used by nobody else meanwhile.
+pub(super) unsafe fn out<'a, T>(into: *mut T, why: &'static str) -> Result<&'a mut T> {
+    // SAFETY: as the caller promises.
+    unsafe { into.as_mut() }.ok_or(invalid(why))
+}
+
+/// Numbering of helpers as the file's kind has it.
+pub const UBPF_ABI_DEFAULT: u32 = 0;
+/// Numbering of the original C tracer.
+pub const UBPF_ABI_CLASSIC: u32 = 1;
+/// Numbering of uIO.
+pub const UBPF_ABI_UIO: u32 = 2;
+/// Linux helper numbers.
+pub const UBPF_ABI_LINUX: u32 = 3;
+
+/// Policy as the engine was started with.
+pub const UBPF_POLICY_DEFAULT: u32 = 0;
+/// Structure only; every access is checked at run time.
+pub const UBPF_POLICY_CHECKED: u32 = 1;
+/// What is proved is not checked, the rest is.
+pub const UBPF_POLICY_GUARDED: u32 = 2;
+/// Everything must be proved, the end included.
+pub const UBPF_POLICY_STRICT: u32 = 3;
+
+/// The fastest engine that the platform allows.
+pub const UBPF_ENGINE_DEFAULT: u32 = 0;
+/// The interpreter.
+pub const UBPF_ENGINE_INTERPRETER: u32 = 1;
+
+/// How a program is loaded; all zeros for the defaults.
+#[repr(C)]
+pub struct ubpf_load_options {
+    /// Numbering of helpers, one of UBPF_ABI.
+    pub abi: u32,
+    /// How much must be proved, one of UBPF_POLICY.
+    pub policy: u32,
+    /// What runs it, one of UBPF_ENGINE.
+    pub engine: u32,
+}
+
+/// How long an attached program stays; all zeros for ever.
+#[repr(C)]
+pub struct ubpf_limits {
+    /// Detached after this many runs; 0: no limit.
+    pub max_runs: u64,
+    /// Detached after this many nanoseconds; 0: no limit.
+    pub max_ns: u64,
+}
+
+pub(super) fn abi(number: u32) -> Result<Option<Abi>> {
+    Ok(match number {
+        UBPF_ABI_DEFAULT => None,
+        UBPF_ABI_CLASSIC => Some(Abi::Classic),
+        UBPF_ABI_UIO => Some(Abi::Uio),
+        UBPF_ABI_LINUX => Some(Abi::Linux),
+        _ => return Err(invalid("abi is none of UBPF_ABI")),
+    })
+}
+
+pub(super) fn policy(number: u32) -> Result<Option<Policy>> {
+    Ok(match number {
+        UBPF_POLICY_DEFAULT => None,
+        UBPF_POLICY_CHECKED => Some(Policy::Checked),
+        UBPF_POLICY_GUARDED => Some(Policy::Guarded),
+        UBPF_POLICY_STRICT => Some(Policy::Strict),
+        _ => return Err(invalid("policy is none of UBPF_POLICY")),
+    })
+}
+
+fn engine(number: u32) -> Result<Engine> {
+    Ok(match number {
+        UBPF_ENGINE_DEFAULT => Engine::Auto,
+        UBPF_ENGINE_INTERPRETER => Engine::Interpreter,
+        _ => return Err(invalid("engine is none of UBPF_ENGINE")),
+    })
+}
+
+/// The options, or the defaults for NULL.
+///
+/// # Safety
+/// `options` is NULL or points to readable options.
+pub(super) unsafe fn options(options: *const ubpf_load_options) -> Result<LoadOptions> {
+    // SAFETY: as the caller promises; every number is valid for the fields.
+    let Some(options) = (unsafe { options.as_ref() }) else {
+        return Ok(LoadOptions::default());
+    };
+    Ok(LoadOptions {
+        abi: abi(options.abi)?,
+        policy: policy(options.policy)?,
+        engine: engine(options.engine)?,
+    })
+}
+
+/// The limits, or none for NULL.
+///
+/// # Safety
+/// `limits` is NULL or points to readable limits.
+pub(super) unsafe fn limits(limits: *const ubpf_limits) -> AttachOptions {
+    // SAFETY: as the caller promises; every number is valid for the fields.
+    let Some(limits) = (unsafe { limits.as_ref() }) else {
+        return AttachOptions::default();
+    };
+    let some = |number| (number != 0).then_some(number);
+    AttachOptions {
+        max_runs: some(limits.max_runs),
+        max_ns: some(limits.max_ns),
+    }
+}

@@ -1,0 +1,251 @@
+//! Return codes, and the error of a call as code and text.
+
+use crate::{
+    platform::FileError,
+    program::LoadError,
+    runtime::{Error, SymbolError},
+    tracer::{AttachError, DetachError},
+    verifier::VerifyError,
+};
+use core::{
+    ffi::{c_char, c_int},
+    fmt::{self, Write},
+};
+
+/// The call did what it says.
+pub const UBPF_OK: c_int = 0;
+/// There is no such file, function, symbol or map entry, or the program is not attached there.
+pub const UBPF_NOT_FOUND: c_int = -2;
+/// The engine was not started.
+pub const UBPF_NOT_STARTED: c_int = -3;
+/// The platform reported a failure.
+pub const UBPF_IO: c_int = -5;
+/// The bytes are no program, the program is not admitted, or the symbols are of another image.
+pub const UBPF_REFUSED: c_int = -8;
+/// The handle names nothing: it is of another kind, or what it named is gone.
+pub const UBPF_STALE: c_int = -9;
+/// There is no memory; nothing was changed.
+pub const UBPF_NO_MEMORY: c_int = -12;
+/// The function must not be traced, or files may not be changed.
+pub const UBPF_DENIED: c_int = -13;
+/// The program was stopped before its end.
+pub const UBPF_STOPPED: c_int = -14;
+/// It is there already: the engine, a helper of this name or number, or the program at this function.
+pub const UBPF_EXISTS: c_int = -17;
+/// A pointer is NULL, a text is not UTF-8, or a number is out of its range.
+pub const UBPF_INVALID: c_int = -22;
+/// The file is larger than the limit.
+pub const UBPF_TOO_LARGE: c_int = -27;
+/// The map or the table is full.
+pub const UBPF_FULL: c_int = -28;
+/// The function was compiled without an entry stub.
+pub const UBPF_NO_STUB: c_int = -61;
+/// Several functions have this name.
+pub const UBPF_AMBIGUOUS: c_int = -76;
+/// The platform cannot do this.
+pub const UBPF_UNSUPPORTED: c_int = -95;
+
+/// Bytes of an error's text, its NUL included.
+pub const UBPF_ERROR_BYTES: usize = 252;
+
+/// Why a call failed. Every call that can fail takes a pointer to one, or NULL, and fills it also when it
+/// succeeds (`UBPF_OK` and an empty text). It is the caller's memory, so calls of several threads do not disturb each
+/// other.
+#[repr(C)]
+pub struct ubpf_error {
+    /// What the call returned.
+    pub code: c_int,
+    /// The reason in words, always with a NUL; cut where it is longer.
+    pub text: [c_char; UBPF_ERROR_BYTES],
+}
+
+/// A failed call.
+pub(super) enum Failure {
+    /// The engine refused.
+    Engine(Error),
+    /// The arguments are wrong.
+    Argument(c_int, &'static str),
+}
+
+pub(super) type Result<T> = core::result::Result<T, Failure>;
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Engine(error)
+    }
+}
+
+/// An argument that cannot be.
+pub(super) fn invalid(why: &'static str) -> Failure {
+    Failure::Argument(UBPF_INVALID, why)
+}
+
+impl Failure {
+    fn code(&self) -> c_int {
+        match self {
+            Failure::Engine(error) => code(error),
+            Failure::Argument(code, _) => *code,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Engine(error) => write!(f, "{error}"),
+            Failure::Argument(_, why) => f.write_str(why),
+        }
+    }
+}
+
+/// Ends a call: its code, which is also written with the reason to `error`.
+///
+/// # Safety
+/// `error` is NULL or points to writable memory for one.
+pub(super) unsafe fn finish(result: Result<()>, error: *mut ubpf_error) -> c_int {
+    let code = result.as_ref().err().map_or(UBPF_OK, Failure::code);
+    // SAFETY: as the caller promises; every byte pattern is valid for the struct.
+    if let Some(error) = unsafe { error.as_mut() } {
+        error.code = code;
+        error.text = [0; UBPF_ERROR_BYTES];
+        if let Err(failure) = &result {
+            let at = error.text.as_mut_ptr().cast();
+            // SAFETY: these are the bytes of the struct, borrowed exclusively.
+            let into = unsafe { core::slice::from_raw_parts_mut(at, UBPF_ERROR_BYTES) };
+            let mut text = Text::new(into);
+            // What does not fit is cut.
+            let _ = write!(text, "{failure}");
+        }
+    }
+    code
+}
+
+/// Text in a C array, cut at the last whole character that fits before the NUL.
+pub(super) struct Text<'a> {
+    into: &'a mut [u8],
+    len: usize,
+}
+
+impl<'a> Text<'a> {
+    pub(super) fn new(into: &'a mut [u8]) -> Self {
+        into.fill(0);
+        Text { into, len: 0 }
+    }
+}
+
+impl Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for character in text.chars() {
+            let end = self.len.saturating_add(character.len_utf8());
+            // The last byte stays 0.
+            if end >= self.into.len() {
+                return Err(fmt::Error);
+            }
+            let mut bytes = [0; 4];
+            let bytes = character.encode_utf8(&mut bytes).bytes();
+            let into = self.into.get_mut(self.len..end).unwrap_or(&mut []);
+            into.iter_mut()
+                .zip(bytes)
+                .for_each(|(slot, byte)| *slot = byte);
+            self.len = end;
+        }
+        Ok(())
+    }
+}
+
+fn code(error: &Error) -> c_int {
+    match error {
+        Error::AlreadyRunning | Error::HelperTaken { .. } => UBPF_EXISTS,
+        Error::NoMemory => UBPF_NO_MEMORY,
+        Error::Load(LoadError::NoMemory) | Error::Verify(VerifyError::NoMemory) => UBPF_NO_MEMORY,
+        Error::Load(_) | Error::Verify(_) => UBPF_REFUSED,
+        Error::File { error, .. } => file_code(error),
+        Error::StaleProgram { .. } => UBPF_STALE,
+        Error::Stopped(_) => UBPF_STOPPED,
+        Error::UnknownFunction { .. } | Error::NotAttached { .. } => UBPF_NOT_FOUND,
+        Error::NoStub { .. } => UBPF_NO_STUB,
+        Error::Ambiguous { .. } => UBPF_AMBIGUOUS,
+        Error::Attach(error) => attach_code(error),
+        Error::MapFull { .. } => UBPF_FULL,
+        Error::Detach(DetachError::NotAttached) => UBPF_STALE,
+        Error::Detach(DetachError::Patch(_)) => UBPF_IO,
+        Error::Symbols { error, .. } => symbol_code(error),
+    }
+}
+
+fn attach_code(error: &AttachError) -> c_int {
+    match error {
+        AttachError::NotInitialised => UBPF_NOT_STARTED,
+        AttachError::NoSite { .. } => UBPF_NO_STUB,
+        AttachError::Denied { .. } => UBPF_DENIED,
+        AttachError::AlreadyAttached { .. } => UBPF_EXISTS,
+        AttachError::NoTextPatch | AttachError::OutOfReach { .. } => UBPF_UNSUPPORTED,
+        AttachError::Patch(_) => UBPF_IO,
+        AttachError::NoMemory => UBPF_NO_MEMORY,
+    }
+}
+
+fn file_code(error: &FileError) -> c_int {
+    match error {
+        FileError::NotFound => UBPF_NOT_FOUND,
+        FileError::TooLarge { .. } => UBPF_TOO_LARGE,
+        FileError::Unsupported => UBPF_UNSUPPORTED,
+        FileError::ReadOnly => UBPF_DENIED,
+        FileError::NoMemory => UBPF_NO_MEMORY,
+        FileError::Io(_) => UBPF_IO,
+    }
+}
+
+pub(super) fn symbol_code(error: &SymbolError) -> c_int {
+    match error {
+        SymbolError::NoMemory => UBPF_NO_MEMORY,
+        _ => UBPF_REFUSED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{ffi::CStr, string::String};
+
+    fn text_of(error: Error) -> (c_int, String) {
+        let mut into = ubpf_error {
+            code: 1,
+            text: [1; UBPF_ERROR_BYTES],
+        };
+        // SAFETY: a live struct.
+        let code = unsafe { finish(Err(error.into()), &mut into) };
+        assert_eq!(code, into.code);
+        // SAFETY: `finish` leaves a NUL.
+        let text = unsafe { CStr::from_ptr(into.text.as_ptr()) };
+        (code, text.to_str().unwrap().into())
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        for shift in 0..3 {
+            let mut name = "x".repeat(shift);
+            name.push_str(&"\u{20ac}".repeat(200));
+            let (code, text) = text_of(Error::UnknownFunction { name });
+            assert_eq!(code, UBPF_NOT_FOUND);
+            assert!(text.starts_with("no function x") || shift == 0);
+            assert!((UBPF_ERROR_BYTES - 4..UBPF_ERROR_BYTES).contains(&text.len()));
+        }
+    }
+
+    #[test]
+    fn success_clears_the_text() {
+        let mut into = ubpf_error {
+            code: 1,
+            text: [1; UBPF_ERROR_BYTES],
+        };
+        // SAFETY: a live struct, then NULL.
+        let codes = unsafe {
+            [
+                finish(Ok(()), &mut into),
+                finish(Ok(()), core::ptr::null_mut()),
+            ]
+        };
+        assert_eq!((codes, into.code, into.text[0]), ([0, 0], 0, 0));
+    }
+}

@@ -1,0 +1,442 @@
+//! Start, state, console, two-key map, helpers of the application.
+
+use super::{
+    args,
+    bindings::ubpf_platform,
+    codes::{finish, invalid, ubpf_error, Failure, Result, UBPF_NOT_FOUND},
+    platform,
+};
+use crate::{
+    helpers::HelperFn,
+    program::{ArgType, Cost, HelperSignature, RetType},
+    runtime::{Config, Error, Runtime},
+};
+use core::ffi::{c_char, c_int, c_void};
+
+/// Sizes and limits of the engine; `ubpf_config_default` fills in what suits a small image.
+#[repr(C)]
+pub struct ubpf_config {
+    /// Budget of a program run by `ubpf_exec`, in instructions.
+    pub exec_budget: u64,
+    /// Budget of a program run at a function, in instructions.
+    pub hook_budget: u64,
+    /// Budget of a program run at a function in an interrupt, in instructions.
+    pub irq_budget: u64,
+    /// Entries of the two-key map.
+    pub map_entries: usize,
+    /// Bytes of output that may wait for the console.
+    pub ring_bytes: usize,
+    /// How many programs can run at functions at the same time, 1 to 64.
+    pub hook_areas: usize,
+    /// Bytes of memory that programs may share and write.
+    pub arena_bytes: usize,
+    /// Largest file that is read, in bytes.
+    pub file_limit: usize,
+    /// Policy of programs that are loaded without one, one of UBPF_POLICY; UBPF_POLICY_DEFAULT is UBPF_POLICY_GUARDED.
+    pub policy: u32,
+    /// Numbering of helpers of programs that are loaded without one, one of UBPF_ABI; UBPF_ABI_DEFAULT is
+    /// UBPF_ABI_CLASSIC.
+    pub abi: u32,
+}
+
+/// The state of the engine in numbers.
+#[repr(C)]
+#[derive(Default)]
+pub struct ubpf_status {
+    /// Loaded programs.
+    pub programs: usize,
+    /// Functions that can be traced.
+    pub sites: usize,
+    /// Symbols known.
+    pub symbols: usize,
+    /// Attached programs.
+    pub probes: usize,
+    /// Entries of the two-key map.
+    pub map_entries: usize,
+    /// How many it can hold.
+    pub map_capacity: usize,
+    /// Updates that it lost.
+    pub map_lost: u64,
+    /// Messages that found no room on their way to the console.
+    pub output_lost: u64,
+    /// 1 when run times are measured.
+    pub stats: c_int,
+}
+
+/// The version of the library, for instance "0.1.0". The text stays.
+#[no_mangle]
+pub extern "C" fn ubpf_version() -> *const c_char {
+    concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
+}
+
+/// Fills in the default sizes and limits. NULL is passed over.
+///
+/// # Safety
+/// `config` is NULL or points to writable memory for one.
+#[no_mangle]
+pub unsafe extern "C" fn ubpf_config_default(config: *mut ubpf_config) {
+    let default = Config::default();
+    // SAFETY: as the caller promises.
+    if let Some(config) = unsafe { config.as_mut() } {
+        *config = ubpf_config {
+            exec_budget: default.exec_budget,
+            hook_budget: default.hook_budget,
+            irq_budget: default.irq_budget,
+            map_entries: default.map_entries,
+            ring_bytes: default.ring_bytes,
+            hook_areas: default.hook_areas,
+            arena_bytes: default.arena_bytes,
+            file_limit: default.file_limit,
+            policy: args::UBPF_POLICY_DEFAULT,
+            abi: args::UBPF_ABI_DEFAULT,
+        };
+    }
+}
+
+/// Starts the engine over the application's platform; there is one engine in an image. Where a platform of this project
+/// has started it (Unikraft, ubpf_linux_start), this gives UBPF_EXISTS, and the engine can be used at once.
+/// `config` may be NULL for the defaults.
+///
+/// # Safety
+/// `platform` is NULL or keeps to platform.h; `config` is NULL or readable; `error` is NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn ubpf_start(
+    platform: *const ubpf_platform,
+    config: *const ubpf_config,
+    error: *mut ubpf_error,
+) -> c_int {
+    // SAFETY: as the caller promises.
+    let result = unsafe { start(platform, config) };
+    // SAFETY: as the caller promises.
+    unsafe { finish(result, error) }
+}
+
+/// # Safety
+/// As for [`ubpf_start`].
+unsafe fn start(platform: *const ubpf_platform, config: *const ubpf_config) -> Result<()> {
+    if Runtime::get().is_some() {
+        return Err(Error::AlreadyRunning.into());
+    }
+    // SAFETY: as the caller promises; every number is valid for the fields.
+    let config = match unsafe { config.as_ref() } {
+        Some(config) => engine_config(config)?,
+        None => Config::default(),
+    };
+    // SAFETY: as the caller promises.
+    let platform = unsafe { platform::platform(platform) }?;
+    Runtime::init(platform, config)?;
+    Ok(())
+}
+
+fn engine_config(config: &ubpf_config) -> Result<Config> {
+    let default = Config::default();
+    if !(1..=crate::tracer::MAX_AREAS).contains(&config.hook_areas) {
+        return Err(invalid("hook_areas is not in 1 to 64"));
+    }
+    Ok(Config {
+        exec_budget: config.exec_budget,
+        hook_budget: config.hook_budget,
+        irq_budget: config.irq_budget,
+        map_entries: config.map_entries,
+        ring_bytes: config.ring_bytes,
+        hook_areas: config.hook_areas,
+        arena_bytes: config.arena_bytes,
+        file_limit: config.file_limit,
+        policy: args::policy(config.policy)?.unwrap_or(default.policy),
+        flat_abi: args::abi(config.abi)?.unwrap_or(default.flat_abi),
+    })
+}
+
+/// Detaches every program, forgets every loaded one, and empties the two-key map: the engine is as after its start, but
+/// for helpers, symbols and sites. Handles from before are stale.
+///
+/// # Safety
+/// `error` is NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn ubpf_reset(error: *mut ubpf_error) -> c_int {
+    let result = args::runtime().and_then(|runtime| Ok(runtime.reset()?));
+    // SAFETY: as the caller promises.
+    unsafe { finish(result, error) }
+}
+
+/// Writes what programs queued (notifications, text, errors) to the console. To be called before the application
+/// writes there itself, and now and then.
+#[no_mangle]
+pub extern "C" fn ubpf_drain() {
+    if let Ok(runtime) = args::runtime() {
+        runtime.drain_console();
+    }
+}
+
+/// Detaches programs whose runs or time are used up. To be called now and then.
+#[no_mangle]
+pub extern "C" fn ubpf_poll() {
+    if let Ok(runtime) = args::runtime() {
+        runtime.poll();
+    }
+}
+
+/// Switches the measuring of programs' run times: 0 off, else on. Off, it costs nothing.
+///
+/// # Safety
+/// `error` is NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn ubpf_stats(on: c_int, error: *mut ubpf_error) -> c_int {
+    let result = args::runtime().map(|runtime| runtime.set_stats(on != 0));
+    // SAFETY: as the caller promises.
+    unsafe { finish(result, error) }
+}
+
+/// The state of the engine.
+///
+/// # Safety
+/// `status` and `error` are NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn ubpf_get_status(
+    status: *mut ubpf_status,
+    error: *mut ubpf_error,
+) -> c_int {
+    // SAFETY: as the caller promises.
+    let result = unsafe { args::out(status, "status is NULL") }.and_then(|into| {
+        *into = ubpf_status::default();
+        let status = args::runtime()?.status();
+        *into = ubpf_status {
+            programs: status.programs,
+            sites: status.sites,
+            symbols: status.symbols,
+            probes: status.probes,
+            map_entries: status.map_entries,
+            map_capacity: status.map_capacity,
+            map_lost: status.map_lost,
+            output_lost: status.output_lost,
+            stats: status.stats.into(),
+        };
+        Ok(())
+    });
+    // SAFETY: as the caller promises.
+    unsafe { finish(result, error) }
+}
+
+/// The memory that programs may share and write: where it is and how long. The application gives its address to programs
+/// through a helper, and accesses it atomically.
+///
+/// # Safety
+/// `base`, `length` and `error` are NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn ubpf_arena(
+    base: *mut *mut c_void,
+    length: *mut usize,
+    error: *mut ubpf_error,
+) -> c_int {
+    // SAFETY: as the caller promises.
+    let places = unsafe {
+        (
+            args::out(base, "base is NULL"),
+            args::out(length, "length is NULL"),
+        )
+    };
+    let result = args::runtime().and_then(|runtime| {
+        let (base, length) = (places.0?, places.1?);
+        let (at, len) = runtime.arena();
+        *base = at as *mut c_void;
+        *length = usize::try_from(len).unwrap_or(0);
+        Ok(())
+    });
+    // SAFETY: as the caller promises.
+    unsafe { finish(result, error) }
+}
+
+/// Value in the two-key map; UBPF_NOT_FOUND, and 0, where there is none.
+///
+/// # Safety
+/// `value` and `error` are NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn ubpf_map_get(
+    key1: u64,
+    key2: u64,
+    value: *mut u64,
+    error: *mut ubpf_error,
+) -> c_int {
+    // SAFETY: as the caller promises.
+    let result = unsafe { args::out(value, "value is NULL") }.and_then(|into| {
+        *into = 0;
+        let found = args::runtime()?.map_get(key1, key2);
+        *into = found.ok_or(NO_ENTRY)?;
+        Ok(())
+    });
+    // SAFETY: as the caller promises.
+    unsafe { finish(result, error) }
+}
+
+const NO_ENTRY: Failure = Failure::Argument(UBPF_NOT_FOUND, "the map has no entry of these keys");
+
+/// Inserts or replaces in the two-key map; UBPF_FULL when it is full.
+///
+/// # Safety
+/// `error` is NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn ubpf_map_put(
+    key1: u64,
+    key2: u64,
+    value: u64,
+    error: *mut ubpf_error,
+) -> c_int {
+    let result = args::runtime().and_then(|runtime| Ok(runtime.map_put(key1, key2, value)?));
+    // SAFETY: as the caller promises.
+    unsafe { finish(result, error) }
+}
+
+/// Removes from the two-key map; UBPF_NOT_FOUND where there was nothing.
+///
+/// # Safety
+/// `error` is NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn ubpf_map_del(key1: u64, key2: u64, error: *mut ubpf_error) -> c_int {
+    let result = args::runtime().and_then(|runtime| match runtime.map_del(key1, key2) {
+        true => Ok(()),
+        false => Err(NO_ENTRY),
+    });
+    // SAFETY: as the caller promises.
+    unsafe { finish(result, error) }
+}
+
+/// The argument is not looked at.
+pub const UBPF_ARG_UNUSED: u32 = 0;
+/// The argument is a number.
+pub const UBPF_ARG_NUMBER: u32 = 1;
+/// The argument is the address of a string of at most 256 bytes, its NUL included, that the program may read.
+pub const UBPF_ARG_STRING: u32 = 2;
+/// The argument is the address of memory that the program may read; its length is the next argument.
+pub const UBPF_ARG_READ: u32 = 3;
+/// The argument is the address of memory that the program may write; its length is the next argument.
+pub const UBPF_ARG_WRITE: u32 = 4;
+/// The argument is the length in bytes of the memory before it.
+pub const UBPF_ARG_LENGTH: u32 = 5;
+/// The argument is any address; the helper itself takes care.
+pub const UBPF_ARG_ADDRESS: u32 = 6;
+
+/// What programs may call. The engine checks r1 to r5 against `args` before each call. The function may be called from
+/// a traced function, also in an interrupt: it must not block or allocate.
+#[repr(C)]
+pub struct ubpf_helper {
+    /// Name; copied.
+    pub name: *const c_char,
+    /// Number, in every numbering: at most 1023, and none that is taken.
+    pub number: u32,
+    /// What r1 to r5 are, UBPF_ARG_UNUSED and so on.
+    pub args: [u32; 5],
+    /// Whether the helper gives nothing: r0 is 0 then.
+    pub returns_nothing: c_int,
+    /// Cost of a call in instructions, charged to the program's budget.
+    pub cost: u32,
+    /// Cost of each 8 bytes of memory that it is given.
+    pub cost_per_8_bytes: u32,
+    /// The function; required.
+    pub function: ubpf_helper_fn,
+}
+
+/// A helper: r1 to r5, gives r0.
+pub type ubpf_helper_fn = Option<extern "C" fn(r1: u64, r2: u64, r3: u64, r4: u64, r5: u64) -> u64>;
+
+/// Registers a helper of the application, for programs loaded from now on. It cannot be taken back.
+///
+/// # Safety
+/// `helper` is NULL or readable, with a name that is NULL or NUL-terminated; its function may be called for as long as
+/// the image runs. `error` is NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn ubpf_register_helper(
+    helper: *const ubpf_helper,
+    error: *mut ubpf_error,
+) -> c_int {
+    // SAFETY: as the caller promises.
+    let result = unsafe { register_helper(helper) };
+    // SAFETY: as the caller promises.
+    unsafe { finish(result, error) }
+}
+
+/// # Safety
+/// As for [`ubpf_register_helper`].
+unsafe fn register_helper(helper: *const ubpf_helper) -> Result<()> {
+    // SAFETY: as the caller promises; every number is valid for the fields.
+    let helper = unsafe { helper.as_ref() }.ok_or(invalid("helper is NULL"))?;
+    // SAFETY: as the caller promises.
+    let name = unsafe { args::text(helper.name, "the helper's name is NULL or not UTF-8") }?;
+    let function = helper
+        .function
+        .ok_or(invalid("the helper's function is NULL"))?;
+    if name.is_empty() {
+        return Err(invalid("the helper's name is empty"));
+    }
+    let signature = HelperSignature {
+        args: argument_types(&helper.args)?,
+        ret: match helper.returns_nothing {
+            0 => RetType::Scalar,
+            _ => RetType::Void,
+        },
+        cost: Cost {
+            base: helper.cost,
+            per_8_bytes: helper.cost_per_8_bytes,
+        },
+    };
+    let runtime = args::runtime()?;
+    Ok(runtime.register_helper(name, helper.number, signature, HelperFn::C(function))?)
+}
+
+/// Types of arguments; each memory is followed by its length, and each length follows a memory. At most one is a string.
+fn argument_types(numbers: &[u32; 5]) -> Result<[ArgType; 5]> {
+    let mut types = [ArgType::Unused; 5];
+    for (slot, number) in types.iter_mut().zip(numbers) {
+        *slot = match *number {
+            UBPF_ARG_UNUSED => ArgType::Unused,
+            UBPF_ARG_NUMBER => ArgType::Scalar,
+            UBPF_ARG_STRING => ArgType::CString,
+            UBPF_ARG_READ => ArgType::MemRead,
+            UBPF_ARG_WRITE => ArgType::MemWrite,
+            UBPF_ARG_LENGTH => ArgType::Length,
+            UBPF_ARG_ADDRESS => ArgType::AnyAddress,
+            _ => return Err(invalid("a type in args is none of UBPF_ARG")),
+        };
+    }
+    let is_memory = |kind: &ArgType| matches!(kind, ArgType::MemRead | ArgType::MemWrite);
+    let next = types.iter().skip(1).chain([&ArgType::Unused]);
+    let mut before = false;
+    for (kind, next) in types.iter().zip(next) {
+        let measured = *next == ArgType::Length;
+        if is_memory(kind) != measured || (*kind == ArgType::Length) != before {
+            return Err(invalid(
+                "in args, a length must follow each memory and nothing else",
+            ));
+        }
+        before = is_memory(kind);
+    }
+    Ok(types)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_and_length_come_in_pairs() {
+        let good = [
+            [
+                UBPF_ARG_READ,
+                UBPF_ARG_LENGTH,
+                UBPF_ARG_WRITE,
+                UBPF_ARG_LENGTH,
+                UBPF_ARG_NUMBER,
+            ],
+            [UBPF_ARG_STRING, 0, 0, 0, 0],
+            [0, 0, 0, UBPF_ARG_READ, UBPF_ARG_LENGTH],
+        ];
+        let bad = [
+            [UBPF_ARG_LENGTH, 0, 0, 0, 0],
+            [UBPF_ARG_READ, 0, 0, 0, 0],
+            [0, 0, 0, 0, UBPF_ARG_WRITE],
+            [UBPF_ARG_READ, UBPF_ARG_LENGTH, UBPF_ARG_LENGTH, 0, 0],
+            [7, 0, 0, 0, 0],
+        ];
+        assert!(good.iter().all(|types| argument_types(types).is_ok()));
+        assert!(bad.iter().all(|types| argument_types(types).is_err()));
+    }
+}

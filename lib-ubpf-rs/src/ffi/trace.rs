@@ -1,0 +1,382 @@
+//! Sites, symbols, attach, detach, list.
+
+use super::{
+    args::{self, handle, ubpf_limits, PROBE},
+    codes::{finish, invalid, symbol_code, ubpf_error, Failure, Result, Text, UBPF_NOT_FOUND},
+    programs::ubpf_program,
+};
+use crate::{
+    runtime::{Error, SymbolTable},
+    tracer::{ProbeReport, SiteKind},
+};
+use alloc::vec::Vec;
+use core::{
+    ffi::{c_char, c_int, c_void},
+    fmt::Write,
+};
+
+/// Names a program attached to a function; 0 names none. Never given twice.
+pub type ubpf_probe = u64;
+
+/// An attached program; valid during the call that shows it.
+#[repr(C)]
+pub struct ubpf_probe_info {
+    /// Its handle.
+    pub probe: ubpf_probe,
+    /// Name of the function.
+    pub function: *const c_char,
+    /// Name of the program.
+    pub program: *const c_char,
+    /// Address by which programs know the function.
+    pub address: u64,
+    /// Calls of the function since the attach: `runs + misses`.
+    pub hits: u64,
+    /// How often the program ran.
+    pub runs: u64,
+    /// How often it could not run.
+    pub misses: u64,
+    /// How many of its runs were stopped.
+    pub failures: u64,
+    /// Stopped runs that were not reported, to bound the rate.
+    pub unreported: u64,
+    /// Nanoseconds of those runs that were measured.
+    pub run_ns: u64,
+    /// How many runs were measured (ubpf_stats).
+    pub timed_runs: u64,
+}
+
+/// Called for each attached program. It may call the engine.
+pub type ubpf_each_probe =
+    Option<unsafe extern "C" fn(context: *mut c_void, info: *const ubpf_probe_info)>;
+
+/// Records of `-fpatchable-function-entry=5` (the section `__patchable_function_entries`).
+pub const UBPF_SITES_PATCHABLE: u32 = 1;
+/// Records of `-pg -mrecord-mcount -mnop-mcount` (the section `__mcount_loc`).
+pub const UBPF_SITES_MCOUNT: u32 = 2;
+/// Addresses of functions compiled with `-finstrument-functions`.
+pub const UBPF_SITES_INSTRUMENTED: u32 = 3;
+
+/// Attaches a loaded program to the entry of a function, given by name or as an address ("0x401000"). `limits` and `probe`
+/// may be NULL.
+///
+/// # Safety
+/// `function` is NULL or NUL-terminated; `limits` is NULL or readable; `probe` and `error` are NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn ubpf_attach(
+    function: *const c_char,
+    program: ubpf_program,
+    limits: *const ubpf_limits,
+    probe: *mut ubpf_probe,
+    error: *mut ubpf_error,
+) -> c_int {
+    let attach = || {
+        let mut unused = 0;
+        // SAFETY: as the caller promises.
+        let into = unsafe { probe.as_mut() }.unwrap_or(&mut unused);
+        *into = 0;
+        // SAFETY: as the caller promises.
+        let (function, limits) = unsafe { (args::text(function, FUNCTION)?, args::limits(limits)) };
+        let id = args::runtime()?.attach(function, args::program(program)?, limits)?;
+        *into = handle(PROBE, id.raw());
+        Ok(())
+    };
+    // SAFETY: as the caller promises.
+    unsafe { finish(attach(), error) }
+}
+
+const FUNCTION: &str = "function is NULL or not UTF-8";
+
+/// Detaches one program; it runs no more when this returns.
+///
+/// # Safety
+/// `error` is NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn ubpf_detach(probe: ubpf_probe, error: *mut ubpf_error) -> c_int {
+    let detach = || {
+        let (runtime, id) = (args::runtime()?, args::probe(probe)?);
+        let done = runtime.detach_probe(id).map_err(Error::Detach);
+        runtime.drain_console();
+        Ok(done?)
+    };
+    // SAFETY: as the caller promises.
+    unsafe { finish(detach(), error) }
+}
+
+/// Detaches from a function the program of this name, or all of its programs where `program` is NULL. `count` (NULL is
+/// good) gets how many they were.
+///
+/// # Safety
+/// `function` and `program` are NULL or NUL-terminated; `count` and `error` are NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn ubpf_detach_function(
+    function: *const c_char,
+    program: *const c_char,
+    count: *mut usize,
+    error: *mut ubpf_error,
+) -> c_int {
+    let detach = || {
+        let mut unused = 0;
+        // SAFETY: as the caller promises.
+        let count = unsafe { count.as_mut() }.unwrap_or(&mut unused);
+        *count = 0;
+        // SAFETY: as the caller promises.
+        let (function, program) = unsafe {
+            (
+                args::text(function, FUNCTION)?,
+                args::optional_text(program, "program is not UTF-8")?,
+            )
+        };
+        *count = args::runtime()?.detach(function, program)?;
+        Ok(())
+    };
+    // SAFETY: as the caller promises.
+    unsafe { finish(detach(), error) }
+}
+
+/// Calls `each` for every attached program of a function, or of all functions where that is NULL, in the order they run.
+///
+/// # Safety
+/// `function` is NULL or NUL-terminated; `each` may be called with `context`; `error` is NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn ubpf_list(
+    function: *const c_char,
+    each: ubpf_each_probe,
+    context: *mut c_void,
+    error: *mut ubpf_error,
+) -> c_int {
+    let list = || {
+        // SAFETY: as the caller promises.
+        let function = unsafe { args::optional_text(function, FUNCTION) }?;
+        let each = each.ok_or(invalid("each is NULL"))?;
+        for report in args::runtime()?.list(function)? {
+            for probe in &report.probes {
+                show(probe, &report.function, |info| {
+                    // SAFETY: as the caller promises; the info lives during the call.
+                    unsafe { each(context, info) }
+                })?;
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: as the caller promises.
+    unsafe { finish(list(), error) }
+}
+
+fn show(report: &ProbeReport, function: &str, each: impl FnOnce(&ubpf_probe_info)) -> Result<()> {
+    let (function, program) = (c_text(function)?, c_text(&report.program)?);
+    each(&ubpf_probe_info {
+        probe: handle(PROBE, report.id.raw()),
+        function: function.as_ptr(),
+        program: program.as_ptr(),
+        address: report.site.key(),
+        hits: report.hits,
+        runs: report.runs,
+        misses: report.misses,
+        failures: report.failures,
+        unreported: report.unreported,
+        run_ns: report.run_ns,
+        timed_runs: report.timed_runs,
+    });
+    Ok(())
+}
+
+/// A copy with a NUL.
+fn c_text(text: &str) -> Result<Vec<c_char>> {
+    let mut copy = Vec::new();
+    let len = text.len().saturating_add(1);
+    copy.try_reserve_exact(len).map_err(|_| Error::NoMemory)?;
+    copy.extend(text.bytes().chain([0]).map(|byte| byte as c_char));
+    Ok(copy)
+}
+
+/// Called for each name; returns 0 to end the list.
+pub type ubpf_each_name =
+    Option<unsafe extern "C" fn(context: *mut c_void, name: *const c_char) -> c_int>;
+
+/// Calls `each` with the names of the functions that can be traced, ascending by address. It must not call the engine.
+///
+/// # Safety
+/// `each` may be called with `context`; `error` is NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn ubpf_functions(
+    each: ubpf_each_name,
+    context: *mut c_void,
+    error: *mut ubpf_error,
+) -> c_int {
+    let list = || {
+        let each = each.ok_or(invalid("each is NULL"))?;
+        let mut result = Ok(());
+        args::runtime()?.functions(0, &mut |name| match c_text(name) {
+            // SAFETY: as the caller promises; the name lives during the call.
+            Ok(name) => unsafe { each(context, name.as_ptr()) != 0 },
+            Err(failure) => {
+                result = Err(failure);
+                false
+            }
+        });
+        result
+    };
+    // SAFETY: as the caller promises.
+    unsafe { finish(list(), error) }
+}
+
+/// Tells the engine where the compiler left entry stubs: `count` addresses. `kind` is one of UBPF_SITES. `added` (NULL is good)
+/// gets how many of them can be traced. To be called at start, before threads run in these functions.
+///
+/// # Safety
+/// `records` points to `count` readable numbers, which the compiler made for this image; `added` and `error` are NULL or
+/// writable.
+#[no_mangle]
+pub unsafe extern "C" fn ubpf_add_sites(
+    kind: u32,
+    records: *const u64,
+    count: usize,
+    added: *mut usize,
+    error: *mut ubpf_error,
+) -> c_int {
+    let add = || {
+        let mut unused = 0;
+        // SAFETY: as the caller promises.
+        let added = unsafe { added.as_mut() }.unwrap_or(&mut unused);
+        *added = 0;
+        let kind = match kind {
+            UBPF_SITES_PATCHABLE => SiteKind::Patchable,
+            UBPF_SITES_MCOUNT => SiteKind::Mcount,
+            UBPF_SITES_INSTRUMENTED => SiteKind::Instrumented,
+            _ => return Err(invalid("kind is none of UBPF_SITES")),
+        };
+        // SAFETY: as the caller promises.
+        let records = unsafe { numbers(records, count) }?;
+        *added = args::runtime()?.add_sites(&records, kind).added;
+        Ok(())
+    };
+    // SAFETY: as the caller promises.
+    unsafe { finish(add(), error) }
+}
+
+/// A copy of numbers, which need not be aligned.
+///
+/// # Safety
+/// `numbers` is NULL or points to `count` readable numbers.
+unsafe fn numbers(numbers: *const u64, count: usize) -> Result<Vec<u64>> {
+    let len = count.checked_mul(8).ok_or(invalid("count is too large"))?;
+    // SAFETY: as the caller promises.
+    let bytes = unsafe { args::bytes(numbers.cast(), len) }?;
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(count).map_err(|_| Error::NoMemory)?;
+    let words = bytes.chunks_exact(8);
+    copy.extend(words.filter_map(|word| Some(u64::from_ne_bytes(word.try_into().ok()?))));
+    Ok(copy)
+}
+
+/// Gives the engine the symbols of this image, as the output of `nm`; they replace those known before. `count` (NULL
+/// is good) gets how many they are.
+///
+/// # Safety
+/// `text` points to `length` readable bytes; `count` and `error` are NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn ubpf_add_symbols(
+    text: *const c_char,
+    length: usize,
+    count: *mut usize,
+    error: *mut ubpf_error,
+) -> c_int {
+    let add = || {
+        let mut unused = 0;
+        // SAFETY: as the caller promises.
+        let count = unsafe { count.as_mut() }.unwrap_or(&mut unused);
+        *count = 0;
+        // SAFETY: as the caller promises.
+        let text = unsafe { args::bytes(text.cast(), length) }?;
+        let table = SymbolTable::from_nm(text)
+            .map_err(|error| Failure::Argument(symbol_code(&error), "out of memory"))?;
+        let found = table.len();
+        args::runtime()?.add_symbols(table);
+        *count = found;
+        Ok(())
+    };
+    // SAFETY: as the caller promises.
+    unsafe { finish(add(), error) }
+}
+
+/// Reads symbols from a file of the platform (the output of `nm`), when it is of this image. `count` (NULL is good) gets
+/// how many are known then.
+///
+/// # Safety
+/// `path` is NULL or NUL-terminated; `count` and `error` are NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn ubpf_load_symbols(
+    path: *const c_char,
+    count: *mut usize,
+    error: *mut ubpf_error,
+) -> c_int {
+    let load = || {
+        let mut unused = 0;
+        // SAFETY: as the caller promises.
+        let count = unsafe { count.as_mut() }.unwrap_or(&mut unused);
+        *count = 0;
+        // SAFETY: as the caller promises.
+        let path = unsafe { args::text(path, "path is NULL or not UTF-8") }?;
+        *count = args::runtime()?.load_symbols(path)?;
+        Ok(())
+    };
+    // SAFETY: as the caller promises.
+    unsafe { finish(load(), error) }
+}
+
+const NO_SYMBOL: Failure = Failure::Argument(UBPF_NOT_FOUND, "there is no such symbol");
+
+/// Address of a symbol; UBPF_NOT_FOUND, and 0, where there is none.
+///
+/// # Safety
+/// `name` is NULL or NUL-terminated; `address` and `error` are NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn ubpf_symbol_address(
+    name: *const c_char,
+    address: *mut u64,
+    error: *mut ubpf_error,
+) -> c_int {
+    let look = || {
+        // SAFETY: as the caller promises.
+        let into = unsafe { args::out(address, "address is NULL") }?;
+        *into = 0;
+        // SAFETY: as the caller promises.
+        let name = unsafe { args::text(name, "name is NULL or not UTF-8") }?;
+        *into = args::runtime()?.symbol_address(name).ok_or(NO_SYMBOL)?;
+        Ok(())
+    };
+    // SAFETY: as the caller promises.
+    unsafe { finish(look(), error) }
+}
+
+/// Name of the symbol at or before an address, and the distance from it. At most `length` bytes are written, always with a
+/// NUL; a longer name is cut. `distance` may be NULL.
+///
+/// # Safety
+/// `name` points to `length` writable bytes; `distance` and `error` are NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn ubpf_symbol_name(
+    address: u64,
+    name: *mut c_char,
+    length: usize,
+    distance: *mut u64,
+    error: *mut ubpf_error,
+) -> c_int {
+    let look = || {
+        // SAFETY: as the caller promises.
+        let bytes = unsafe { args::bytes_mut(name.cast(), length) }?;
+        let mut unused = 0;
+        // SAFETY: as the caller promises.
+        let distance = unsafe { distance.as_mut() }.unwrap_or(&mut unused);
+        *distance = 0;
+        let mut text = Text::new(bytes);
+        let found = args::runtime()?.with_symbol(address, &mut |name, away| {
+            *distance = away;
+            // A longer name is cut.
+            let _ = text.write_str(name);
+        });
+        found.then_some(()).ok_or(NO_SYMBOL)
+    };
+    // SAFETY: as the caller promises.
+    unsafe { finish(look(), error) }
+}
