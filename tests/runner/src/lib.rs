@@ -12,7 +12,7 @@ mod check;
 mod host;
 mod memory;
 
-pub use case::{parse, Case, SyntaxError};
+pub use case::{parse, Case, End, Expected, Place, SyntaxError, Why};
 pub use check::{check, Fault};
 
 use alloc::{boxed::Box, string::String, vec::Vec};
