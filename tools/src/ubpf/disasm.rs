@@ -9,6 +9,9 @@ pub fn main(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
     let Some(lexopt::Arg::Value(program)) = program else {
         return Err(usage("PROG is missing"));
     };
+    if let Some(more) = args.next()? {
+        return Err(more.unexpected().into());
+    }
     let bytes = read_program(&program.to_string_lossy())?;
     let insns = isa::decode(&bytes).map_err(|error| Failure(EXIT_REFUSED, error.to_string()))?;
     for (pc, insn) in insns.iter().enumerate() {

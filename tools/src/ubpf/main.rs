@@ -105,11 +105,15 @@ fn parse_policy(value: &str) -> Result<Policy, Failure> {
 
 /// A number, decimal or `0x…`.
 fn parse_number(option: &str, value: &str) -> Result<u64, Failure> {
+    let bad = || usage(format!("{option} {value}: a number is expected"));
+    if value.contains('+') {
+        return Err(bad());
+    }
     let number = match value.strip_prefix("0x") {
         Some(hex) => u64::from_str_radix(hex, 16),
         None => value.parse(),
     };
-    number.map_err(|_| usage(format!("{option} {value}: a number is expected")))
+    number.map_err(|_| bad())
 }
 
 /// The value of an option as text.

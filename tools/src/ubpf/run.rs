@@ -115,7 +115,7 @@ fn hex(digits: &str) -> Result<Vec<u8>, Failure> {
             "--mem-hex {digits}: pairs of hexadecimal digits are expected"
         ))
     };
-    if !digits.len().is_multiple_of(2) || !digits.is_ascii() {
+    if !digits.len().is_multiple_of(2) || !digits.bytes().all(|c| c.is_ascii_hexdigit()) {
         return Err(bad());
     }
     let pairs = (0..digits.len()).step_by(2);
