@@ -1,64 +1,391 @@
-//! The order of the engine's folders: each may use only what stands to its left in `ORDER`.
+//! The order of things: which folder of the engine may use which, which crate may depend on which, and where `unsafe`
+//! may stand. Read from the sources and the manifests, so that a new folder or crate takes its place here first.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
+/// The engine's folders: each may use only what stands to its left.
 const ORDER: &[&str] = &[
     "isa", "platform", "program", "verifier", "maps", "helpers", "vm", "jit", "tracer", "runtime",
     "ffi",
 ];
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).expect("a folder of sources").flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+/// The crates by their place: each may depend only on those with a lower one.
+const CRATES: &[(&str, u8)] = &[
+    ("ubpf-rs", 0),
+    ("ubpf-virtio-serial", 0),
+    ("ushell-rs", 1),
+    ("ubpf-program-tests", 1),
+    ("ubpf-platform-linux", 2),
+    ("ubpf-platform-qemu", 2),
+    ("ubpf-unikraft", 2),
+    ("ubpf-embed", 0),
+    ("ubpf-tools", 2),
+    ("ubpf-fuzz", 2),
+    ("ubpf-bench", 3),
+    ("xtask", 3),
+];
+
+/// The folders and files whose sources may contain `unsafe`.
+const UNSAFE: &[&str] = &[
+    "lib-ubpf-rs/src/vm/memory.rs",
+    "lib-ubpf-rs/src/jit/",
+    "lib-ubpf-rs/src/tracer/",
+    "lib-ubpf-rs/src/runtime/",
+    "lib-ubpf-rs/src/ffi/",
+    "lib-ushell-rs/src/ffi.rs",
+    "platforms/linux/src/",
+    "platforms/qemu/src/",
+    "platforms/unikraft/src/",
+    "tools/src/ubpf/",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// All files below a folder that `wanted` likes; what is built or hidden is left out.
+fn files(folder: &Path, wanted: fn(&Path) -> bool) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let Ok(entries) = fs::read_dir(folder) else {
+        return found;
+    };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_dir() && name != "target" && !name.starts_with('.') {
+            found.extend(files(&path, wanted));
+        } else if wanted(&path) {
             found.push(path);
         }
     }
+    found.sort();
+    found
 }
 
-/// Every layer named as `crate::LAYER` that stands to the right of `layer`.
-fn broken(layer: &str, text: &str) -> Vec<String> {
+fn is_rust(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "rs")
+}
+
+fn is_manifest(path: &Path) -> bool {
+    path.ends_with("Cargo.toml")
+}
+
+/// Names and signs of Rust source, without comments and literals. `::` is one sign.
+fn tokens(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let len = token_len(rest, first);
+        let (token, after) = rest.split_at(len);
+        if token == "::" || len == 1 && !first.is_whitespace() || is_word(first) {
+            found.push(token);
+        }
+        rest = after;
+    }
+    found
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// Bytes of the next token, white space, comment or literal.
+fn token_len(text: &str, first: char) -> usize {
+    let to = |end: Option<usize>| end.unwrap_or(text.len());
+    if text.starts_with("//") {
+        return to(text.find('\n'));
+    }
+    if text.starts_with("/*") {
+        return to(text.find("*/").map(|at| at + 2));
+    }
+    if text.starts_with("::") {
+        return 2;
+    }
+    let raw = text.trim_start_matches('b');
+    if raw.starts_with("r\"") || raw.starts_with("r#") {
+        let hashes = raw[1..].len() - raw[1..].trim_start_matches('#').len();
+        if raw[1 + hashes..].starts_with('"') {
+            let end = format!("\"{}", "#".repeat(hashes));
+            let start = text.len() - raw.len() + 2 + hashes;
+            return to(text[start..].find(&end).map(|at| start + at + end.len()));
+        }
+    }
+    match first {
+        '"' => quoted(text, '"'),
+        // A character, and not a lifetime.
+        '\'' if text[1..].starts_with('\\') || text.chars().nth(2) == Some('\'') => {
+            quoted(text, '\'')
+        }
+        c if is_word(c) => to(text.find(|c| !is_word(c))),
+        c => c.len_utf8(),
+    }
+}
+
+fn quoted(text: &str, end: char) -> usize {
+    let mut escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            c if c == end => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// The name of the crate's top-level module that each path beginning with `crate` or `super` leads to, in a source that is
+/// the module `module` (a path from the crate's root).
+fn used(module: &[&str], text: &str) -> Vec<String> {
+    let tokens = tokens(text);
+    let mut found = Vec::new();
+    // Modules within the file: how deep in braces they began.
+    let (mut depth, mut inner) = (0, Vec::new());
+    for (at, token) in tokens.iter().enumerate() {
+        match *token {
+            "{" => {
+                depth += 1;
+                if at >= 2 && tokens[at - 2] == "mod" {
+                    inner.push(depth);
+                }
+            }
+            "}" => {
+                if inner.last() == Some(&depth) {
+                    inner.pop();
+                }
+                depth -= 1;
+            }
+            "crate" | "super" if at == 0 || tokens[at - 1] != "::" => {
+                let here = module.len() + inner.len();
+                lead(&tokens[at..], here, &mut found);
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Follows a path that begins with `crate` or `super` in a module `here` levels below the root.
+fn lead(path: &[&str], here: usize, found: &mut Vec<String>) {
+    let mut level = here;
+    let mut rest = path;
+    loop {
+        match rest {
+            ["crate", "::", after @ ..] => (level, rest) = (0, after),
+            ["super", "::", after @ ..] => (level, rest) = (level.saturating_sub(1), after),
+            _ => break,
+        }
+    }
+    if level > 0 {
+        return;
+    }
+    match rest {
+        ["{", group @ ..] => found.extend(heads(group)),
+        [name, ..] => found.push((*name).into()),
+        [] => {}
+    }
+}
+
+/// The first name of each member of a group `{a, b::c, d::{e}}`, its opening brace taken already.
+fn heads(group: &[&str]) -> Vec<String> {
+    let (mut found, mut depth, mut at_head) = (Vec::new(), 0, true);
+    for token in group {
+        match *token {
+            "{" => depth += 1,
+            "}" if depth == 0 => break,
+            "}" => depth -= 1,
+            "," if depth == 0 => at_head = true,
+            name if at_head => {
+                found.push(name.into());
+                at_head = false;
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The rules that a source of `module` breaks.
+fn broken(module: &[&str], text: &str) -> Vec<String> {
     let place = |name: &str| ORDER.iter().position(|known| *known == name);
-    text.lines()
-        .filter(|line| !line.trim_start().starts_with("//"))
-        .flat_map(|line| line.split("crate::").skip(1))
-        .map(|rest| {
-            rest.split(|c: char| !c.is_alphanumeric() && c != '_')
-                .next()
-                .unwrap_or("")
-        })
+    let layer = module[0];
+    let mut rules: Vec<String> = used(module, text)
+        .into_iter()
         .filter(|name| place(name) > place(layer))
-        .map(|name| format!("rule `{layer} must not use {name}`"))
-        .collect()
+        .map(|name| format!("`{layer}` must not use `{name}`"))
+        .collect();
+    rules.dedup();
+    rules
+}
+
+/// The path of a module from the crate's root: `vm/mod.rs` is `vm`, `vm/stop.rs` is `vm`, `stop`.
+fn module_of(source: &Path) -> Vec<String> {
+    let mut parts: Vec<String> = source
+        .with_extension("")
+        .iter()
+        .map(|part| part.to_string_lossy().into_owned())
+        .collect();
+    parts.pop_if(|last| last == "mod");
+    parts
 }
 
 #[test]
 fn layers_use_only_what_stands_to_their_left() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../lib-ubpf-rs/src");
+    let sources = root().join("lib-ubpf-rs/src");
     let mut faults = Vec::new();
-    for layer in ORDER.iter().filter(|layer| root.join(layer).is_dir()) {
-        let mut files = Vec::new();
-        sources(&root.join(layer), &mut files);
-        for file in files {
-            let text = fs::read_to_string(&file).expect("a source file");
-            faults.extend(
-                broken(layer, &text)
-                    .into_iter()
-                    .map(|rule| format!("{}: {rule}", file.display())),
-            );
+    for path in files(&sources, is_rust) {
+        let file = path.strip_prefix(&sources).expect("below the folder");
+        if file == Path::new("lib.rs") {
+            continue;
         }
+        let module = module_of(file);
+        let module: Vec<&str> = module.iter().map(String::as_str).collect();
+        if !ORDER.contains(&module[0]) {
+            faults.push(format!(
+                "{}: `{}` has no place in the order",
+                file.display(),
+                module[0]
+            ));
+            continue;
+        }
+        let text = fs::read_to_string(&path).expect("a source file");
+        let rules = broken(&module, &text).into_iter();
+        faults.extend(rules.map(|rule| format!("{}: {rule}", file.display())));
     }
-    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
 #[test]
-fn a_use_of_a_later_layer_is_found() {
-    assert_eq!(
-        broken("isa", "use crate::vm::Run;"),
-        ["rule `isa must not use vm`"]
-    );
-    assert!(broken("vm", "use crate::isa::Insn;").is_empty());
+fn every_way_to_name_a_later_layer_is_found() {
+    let rule = ["`isa` must not use `vm`"];
+    for text in [
+        "use crate::vm::Run;",
+        "use crate::{platform, vm};",
+        "use crate::{\n    isa::{Insn, Reg},\n    vm::{Run, Stop},\n};",
+        "use crate::{isa::{self, Insn}, vm::Run as Other};",
+        "pub(crate) use crate::vm::Run;",
+        "fn f() -> crate::vm::Run { todo!() }",
+        "use super::super::vm::Run;",
+        "use super::super::{vm, isa};",
+        "mod inner { use super::super::super::vm; }",
+        "let text = \"quoted \\\" //\"; use crate::vm;",
+        "let c = '\"'; fn f<'a>() {} use crate::vm;",
+    ] {
+        let found = broken(&["isa", "decode"], text);
+        assert!(found.contains(&rule[0].into()), "{text}: {found:?}");
+    }
+    for text in [
+        "use crate::isa::Insn;",
+        "use super::{vm, Insn};",
+        "// use crate::vm;\n/* crate::vm */",
+        "let text = \"crate::vm\";",
+        "let text = r#\"a \" crate::vm\"#;",
+        "mod inner { use super::super::vm; }",
+        "use crate::{isa::vm, isa::{vm}};",
+        "use other::crate_::vm;",
+    ] {
+        assert!(broken(&["isa", "decode"], text).is_empty(), "{text}");
+    }
+    assert_eq!(broken(&["isa"], "use super::vm;"), rule);
+}
+
+/// Names under `[dependencies]` and `[build-dependencies]` (of any target), and the package's own name.
+fn manifest(text: &str) -> (Option<String>, Vec<String>) {
+    let (mut section, mut name, mut dependencies) = ("", None, Vec::new());
+    for line in text.lines().map(str::trim) {
+        if let Some(header) = line.strip_prefix('[') {
+            section = header.trim_end_matches(']');
+            let table = section.split_once("dependencies.");
+            dependencies.extend(table.map(|(_, name)| name.to_string()));
+            continue;
+        }
+        let Some((key, value)) = line.split_once('=') else {
+            continue;
+        };
+        let key = key.split('.').next().unwrap_or("").trim();
+        match section {
+            "package" if key == "name" => name = Some(value.trim().trim_matches('"').to_string()),
+            "workspace.dependencies" | "dev-dependencies" => {}
+            other if other.ends_with("dependencies") => dependencies.push(key.to_string()),
+            _ => {}
+        }
+    }
+    (name, dependencies)
+}
+
+#[test]
+fn crates_depend_only_on_those_before_them() {
+    let place = |name: &str| {
+        CRATES
+            .iter()
+            .find(|known| known.0 == name)
+            .map(|known| known.1)
+    };
+    let mut faults = Vec::new();
+    let mut seen = 0;
+    for path in files(&root(), is_manifest) {
+        let text = fs::read_to_string(&path).expect("a manifest");
+        let (Some(name), dependencies) = manifest(&text) else {
+            continue;
+        };
+        let Some(own) = place(&name) else {
+            faults.push(format!("crate {name} has no place in the order"));
+            continue;
+        };
+        seen += 1;
+        let later = dependencies
+            .iter()
+            .filter(|d| place(d).is_some_and(|place| place >= own));
+        faults.extend(later.map(|d| format!("crate {name} must not depend on {d}")));
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+    assert!(seen >= 7, "{seen} manifests found");
+}
+
+#[test]
+fn dependencies_of_a_manifest_are_found() {
+    let text = "[package]\nname = \"one\"\n[dependencies]\na.workspace = true\nb = \"1\"\n\
+        [dependencies.c]\nversion = \"1\"\n[target.'cfg(unix)'.dependencies]\nd = { path = \"d\" }\n\
+        [build-dependencies]\ne = \"1\"\n[dev-dependencies]\nf = \"1\"\n[features]\ng = []\n";
+    let (name, dependencies) = manifest(text);
+    assert_eq!(name.as_deref(), Some("one"));
+    assert_eq!(dependencies, ["a", "b", "c", "d", "e"]);
+}
+
+#[test]
+fn unsafe_stands_only_where_it_may() {
+    let mut faults = Vec::new();
+    for path in files(&root(), is_rust) {
+        let root = root();
+        let file = path.strip_prefix(&root).expect("below the root");
+        let name = file.to_string_lossy();
+        let is_source = name.contains("/src/");
+        if !is_source || UNSAFE.iter().any(|allowed| name.starts_with(allowed)) {
+            continue;
+        }
+        let text = fs::read_to_string(&path).expect("a source file");
+        if tokens(&text).contains(&"unsafe") {
+            faults.push(format!("{name}: `unsafe` must not stand here"));
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn folders_without_unsafe_forbid_it() {
+    let sources = root().join("lib-ubpf-rs/src");
+    for layer in ORDER {
+        let folder = format!("lib-ubpf-rs/src/{layer}/");
+        let Ok(text) = fs::read_to_string(sources.join(layer).join("mod.rs")) else {
+            continue;
+        };
+        let may = UNSAFE.iter().any(|allowed| allowed.starts_with(&folder));
+        let forbids = text.contains("#![forbid(unsafe_code)]");
+        assert!(
+            may != forbids,
+            "{layer}: `#![forbid(unsafe_code)]` and the list do not agree"
+        );
+    }
 }

@@ -1,4 +1,5 @@
 //! The helper registry: name, number per ABI, signature, function. Knows nothing about engines.
+#![forbid(unsafe_code)]
 
 mod builtin;
 mod registry;
