@@ -1,6 +1,20 @@
 //! Why a program is refused: the instruction, what is wrong with it, what would do.
 
+use super::{Known, Need};
 use crate::{isa::Reg, program::Abi};
+use core::fmt;
+
+/// An instruction's offset, where it has one.
+struct Offset(i64);
+
+impl fmt::Display for Offset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            off => write!(f, "{off:+}"),
+        }
+    }
+}
 
 /// Why a program is refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
@@ -76,13 +90,24 @@ pub enum VerifyError {
         register: Reg,
     },
     /// Under `strict`: an access is not shown to be in bounds.
-    #[error("memory access at PC {pc} through r{} is not proved to be in bounds (strict policy)", .base.number())]
+    #[error("{} at PC {pc} through r{}{} is not proved to be in bounds: r{} is {known}; {need} (strict policy)", .need.what(), .base.number(), Offset(*.off), .base.number())]
     UnprovedAccess {
         /// The instruction.
         pc: usize,
         /// The base register.
         base: Reg,
+        /// What the base register is known to be.
+        known: Known,
+        /// The instruction's own offset in bytes.
+        off: i64,
+        /// What would have done.
+        need: Need,
     },
+    /// Under `strict`: the analysis reached its limit of time or memory.
+    #[error(
+        "the program is too complex to be proved (strict policy): the guarded policy takes it"
+    )]
+    TooComplex,
     /// Under `strict`: nothing shows that the program ends in time.
     #[error("{what} at PC {pc}: the end is not proved (strict policy)")]
     UnprovedEnd {

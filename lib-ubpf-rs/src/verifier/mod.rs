@@ -12,18 +12,36 @@
     )
 )]
 
+mod cost;
 mod error;
+mod findings;
+mod fixpoint;
+mod machine;
+mod scalar;
+mod state;
 mod structure;
+mod tnum;
+mod value;
 mod verified;
+mod widen;
+
+#[cfg(test)]
+mod scalar_tests;
 
 pub use error::VerifyError;
+pub use findings::{Known, Need};
+pub use state::State;
 pub use verified::{Access, Target, Uses, VerifiedProgram};
 
 use crate::{
-    isa::{AluOp, Call, Insn, Operand, Reg, Size},
-    program::{ArgType, HelperSignature, Program},
+    isa::{Call, Insn, Reg},
+    program::{HelperSignature, Program},
 };
 use alloc::{format, string::String, vec::Vec};
+use cost::Unbounded;
+use findings::Findings;
+use fixpoint::{Ended, Fixpoint, Plan};
+use structure::Structure;
 use verified::{Fact, Note};
 
 /// How much must be proved before a program is admitted.
@@ -43,211 +61,208 @@ pub trait HelperLookup {
     fn signature(&self, abi: crate::program::Abi, number: u32) -> Option<HelperSignature>;
 }
 
+/// Shown each instruction with the state before it, in the order of the analysis; an instruction may come several times.
+pub type Observer<'o> = dyn FnMut(usize, &State) + 'o;
+
 /// Checks a program and says how each access is made safe.
 pub fn verify(
     program: Program,
     policy: Policy,
     helpers: &dyn HelperLookup,
 ) -> Result<VerifiedProgram, VerifyError> {
+    verify_observed(program, policy, helpers, None)
+}
+
+/// Like [`verify`], showing the states on which the result rests.
+pub fn verify_observed(
+    program: Program,
+    policy: Policy,
+    helpers: &dyn HelperLookup,
+    observer: Option<&mut Observer<'_>>,
+) -> Result<VerifiedProgram, VerifyError> {
     let found = structure::check(&program, policy, helpers)?;
-    let mut notes = Vec::new();
-    let len = program.insns.len();
-    notes
-        .try_reserve_exact(len)
-        .map_err(|_| VerifyError::NoMemory)?;
-    let insns = program.insns.iter().enumerate();
-    notes.extend(insns.map(|(pc, insn)| match found.reachable.get(pc) {
-        Some(true) => note(insn),
-        _ => Note::DEAD,
-    }));
-    if policy == Policy::Strict {
-        check_strict(&program, &found, &notes)?;
-    }
-    let warnings = if policy == Policy::Guarded {
-        warnings(&found)
-    } else {
-        Vec::new()
+    let analysis = match policy {
+        Policy::Checked => None,
+        Policy::Guarded | Policy::Strict => analyse(&program, policy, helpers, &found, observer)?,
     };
-    let uses = uses(&program, &notes, &found);
-    let worst_cost = cost_without_loops(&program, &notes, uses, helpers);
-    let functions = found.functions;
+    let Some(analysis) = analysis else {
+        return unproved(program, policy, found);
+    };
+    if policy == Policy::Strict {
+        check_strict(&analysis)?;
+    }
+    finish(program, policy, found, analysis)
+}
+
+/// What is known of a program in the end.
+struct Analysis {
+    findings: Findings,
+    worst_cost: Result<u64, Unbounded>,
+    steps: usize,
+}
+
+/// Steps that an analysis may take: so many per instruction, and so many more.
+const STEPS_PER_INSN: usize = 64;
+const STEPS_MORE: usize = 16_384;
+
+fn analyse(
+    program: &Program,
+    _policy: Policy,
+    helpers: &dyn HelperLookup,
+    found: &Structure,
+    observer: Option<&mut Observer<'_>>,
+) -> Result<Option<Analysis>, VerifyError> {
+    let plan = Plan::new(program)?;
+    let mut fixpoint = Fixpoint::new(program, helpers, &[], &plan, observer)?;
+    let len = program.insns.len();
+    let limit = len
+        .saturating_mul(STEPS_PER_INSN)
+        .saturating_add(STEPS_MORE);
+    if let Ended::Limit = fixpoint.run(program.entry, limit)? {
+        return Ok(None);
+    }
+    let steps = fixpoint.steps;
+    let findings = fixpoint.findings();
+    let worst_cost = cost::worst(program, &found.functions, &findings, plan.loops)?;
+    Ok(Some(Analysis {
+        findings,
+        worst_cost,
+        steps,
+    }))
+}
+
+/// A program of which nothing is known but its structure: every access is checked.
+fn unproved(
+    program: Program,
+    policy: Policy,
+    found: Structure,
+) -> Result<VerifiedProgram, VerifyError> {
+    if policy == Policy::Strict {
+        return Err(VerifyError::TooComplex);
+    }
+    let mut findings = Findings::new(program.insns.len())?;
+    for (pc, insn) in program.insns.iter().enumerate() {
+        if let (Some(note), Some(true)) = (findings.notes.get_mut(pc), found.reachable.get(pc)) {
+            note.fact = worst_fact(insn);
+        }
+    }
+    let warned = policy == Policy::Guarded;
+    findings.unset = if warned {
+        found.unset
+    } else {
+        [None; Reg::COUNT]
+    };
+    let analysis = Analysis {
+        findings,
+        worst_cost: Err(Unbounded { pc: 0, what: "" }),
+        steps: program.insns.len(),
+    };
+    finish(program, policy, found, analysis)
+}
+
+fn worst_fact(insn: &Insn) -> Fact {
+    let fact = Fact::REACHED | Fact::MAYBE_ZERO | Fact::MAYBE_MINUS_ONE;
+    match insn {
+        Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. } => {
+            fact | Fact::ACCESS | Fact::GUARDED
+        }
+        _ => fact,
+    }
+}
+
+fn finish(
+    program: Program,
+    policy: Policy,
+    found: Structure,
+    analysis: Analysis,
+) -> Result<VerifiedProgram, VerifyError> {
+    let Analysis {
+        findings,
+        worst_cost,
+        steps,
+    } = analysis;
+    let worst_cost = worst_cost.ok();
+    let uses = uses(&program, &findings);
+    let warnings = warnings(&findings);
     Ok(VerifiedProgram {
         program,
-        notes,
-        functions,
+        notes: findings.notes,
+        functions: found.functions,
         policy,
         uses,
         worst_cost,
-        argument_needed: 0,
+        argument_needed: findings.argument_needed,
+        steps,
         warnings,
     })
 }
 
-fn uses(program: &Program, notes: &[Note], found: &structure::Structure) -> Uses {
+fn uses(program: &Program, findings: &Findings) -> Uses {
     let mut uses = Uses::empty();
-    uses.set(Uses::UNSET, found.unset.iter().any(Option::is_some));
-    for (pc, (insn, note)) in program.insns.iter().zip(notes).enumerate() {
-        if !note.fact.contains(Fact::REACHED) {
-            continue;
-        }
-        uses.set(
-            Uses::MEMORY,
-            uses.contains(Uses::MEMORY) || note.fact.contains(Fact::ACCESS),
-        );
-        uses.set(
-            Uses::GUARDED,
-            uses.contains(Uses::GUARDED) || note.fact.contains(Fact::GUARDED),
-        );
-        if structure::read(insn).contains(&Some(Reg::R10)) {
-            uses |= Uses::STACK;
-        }
-        if structure::successors(&program.insns, pc)
-            .jump
-            .is_some_and(|to| to <= pc)
-        {
-            uses |= Uses::LOOPS;
-        }
-        match insn {
-            Insn::Call(Call::Helper(_)) => uses |= Uses::HELPERS,
-            Insn::Call(Call::Register(_)) => uses |= Uses::HELPERS | Uses::CALLX,
-            Insn::Call(Call::Local(_)) => uses |= Uses::LOCAL_CALLS,
-            _ => {}
+    uses.set(Uses::UNSET, findings.unset.iter().any(Option::is_some));
+    for (pc, (insn, note)) in program.insns.iter().zip(&findings.notes).enumerate() {
+        if note.fact.contains(Fact::REACHED) {
+            uses |= uses_of(&program.insns, pc, insn, note);
         }
     }
     uses
 }
 
-/// Every instruction of a program without loops and calls of its own runs once at most.
-fn cost_without_loops(
-    program: &Program,
-    notes: &[Note],
-    uses: Uses,
-    helpers: &dyn HelperLookup,
-) -> Option<u64> {
-    if uses.intersects(Uses::LOOPS | Uses::LOCAL_CALLS | Uses::CALLX) {
-        return None;
-    }
-    let mut cost = 0u64;
-    for (insn, note) in program.insns.iter().zip(notes) {
-        if !note.fact.contains(Fact::REACHED) {
-            continue;
-        }
-        cost = cost.checked_add(1)?;
-        if let Insn::Call(Call::Helper(number)) = *insn {
-            let signature = helpers.signature(program.abi, number)?;
-            if signature.args.contains(&ArgType::Length) {
-                return None;
-            }
-            cost = cost.checked_add(u64::from(signature.cost.base))?;
-        }
-    }
-    Some(cost)
-}
-
-/// A constant distance below the frame pointer is in bounds without further proof.
-fn note(insn: &Insn) -> Note {
-    let fact = Fact::REACHED;
-    let (base, off, size, atomic) = match *insn {
-        Insn::Load {
-            base, off, size, ..
-        }
-        | Insn::Store {
-            base, off, size, ..
-        } => (base, off, size, false),
-        Insn::Atomic {
-            base, off, size, ..
-        } => (base, off, size, true),
-        Insn::Alu {
-            op: AluOp::Div | AluOp::Mod | AluOp::Sdiv | AluOp::Smod,
-            src,
-            ..
-        } => {
-            return Note {
-                fact: fact | divisor(src),
-                target: Target::Unknown,
-            }
-        }
-        _ => {
-            return Note {
-                fact,
-                target: Target::Unknown,
-            }
-        }
+fn uses_of(insns: &[Insn], pc: usize, insn: &Insn, note: &Note) -> Uses {
+    let when = |on, uses| if on { uses } else { Uses::empty() };
+    let back = structure::successors(insns, pc)
+        .jump
+        .is_some_and(|to| to <= pc);
+    let plain = match insn {
+        Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. } => Uses::MEMORY,
+        Insn::Call(Call::Helper(_)) => Uses::HELPERS,
+        Insn::Call(Call::Register(_)) => Uses::HELPERS | Uses::CALLX,
+        Insn::Call(Call::Local(_)) => Uses::LOCAL_CALLS,
+        _ => Uses::empty(),
     };
-    let fact = fact | Fact::ACCESS;
-    if base != Reg::R10 {
-        return Note {
-            fact: fact | Fact::GUARDED,
-            target: Target::Unknown,
-        };
-    }
-    let proved = in_frame(off, size) && (!atomic || aligned(off, size));
-    let guarded = if proved { Fact::empty() } else { Fact::GUARDED };
-    Note {
-        fact: fact | guarded,
-        target: Target::Stack,
-    }
+    plain
+        | when(note.fact.contains(Fact::GUARDED), Uses::GUARDED)
+        | when(structure::read(insn).contains(&Some(Reg::R10)), Uses::STACK)
+        | when(back, Uses::LOOPS)
 }
 
-fn divisor(src: Operand) -> Fact {
-    match src {
-        Operand::Imm(0) => Fact::MAYBE_ZERO,
-        Operand::Imm(-1) => Fact::MAYBE_MINUS_ONE,
-        Operand::Imm(_) => Fact::empty(),
-        Operand::Reg(_) => Fact::MAYBE_ZERO | Fact::MAYBE_MINUS_ONE,
-    }
-}
-
-fn in_frame(off: i16, size: Size) -> bool {
-    off >= -512 && i32::from(off).wrapping_add(size.bytes() as i32) <= 0
-}
-
-fn aligned(off: i16, size: Size) -> bool {
-    i32::from(off) & (size.bytes() as i32).wrapping_sub(1) == 0
-}
-
-fn check_strict(
-    program: &Program,
-    found: &structure::Structure,
-    notes: &[Note],
-) -> Result<(), VerifyError> {
-    for (register, pc) in found.unset.iter().enumerate() {
+fn check_strict(analysis: &Analysis) -> Result<(), VerifyError> {
+    let findings = &analysis.findings;
+    for (register, pc) in findings.unset.iter().enumerate() {
         if let (Some(pc), Some(register)) = (*pc, Reg::new(register as u8)) {
             return Err(VerifyError::UnsetRegister { pc, register });
         }
     }
-    for (pc, insn) in program.insns.iter().enumerate() {
-        if found.reachable.get(pc) != Some(&true) {
-            continue;
-        }
-        let backwards = structure::successors(&program.insns, pc)
-            .jump
-            .is_some_and(|to| to <= pc);
-        if backwards {
-            return Err(VerifyError::UnprovedEnd { pc, what: "loop" });
-        }
-        match *insn {
-            Insn::Load { base, .. } | Insn::Store { base, .. } | Insn::Atomic { base, .. }
-                if notes
-                    .get(pc)
-                    .is_some_and(|n| n.fact.contains(Fact::GUARDED)) =>
-            {
-                return Err(VerifyError::UnprovedAccess { pc, base });
-            }
-            Insn::Call(Call::Local(off)) if off < 0 => {
-                return Err(VerifyError::UnprovedEnd {
-                    pc,
-                    what: "call backwards",
-                });
-            }
-            _ => {}
-        }
+    if let Some(failure) = findings.failures.iter().min_by_key(|f| f.pc) {
+        let findings::Failure {
+            pc,
+            base,
+            known,
+            off,
+            need,
+        } = *failure;
+        return Err(VerifyError::UnprovedAccess {
+            pc,
+            base,
+            known,
+            off,
+            need,
+        });
     }
-    Ok(())
+    if let Some(pc) = findings.too_deep {
+        return Err(VerifyError::UnprovedEnd {
+            pc,
+            what: "call deeper than 8 functions",
+        });
+    }
+    match analysis.worst_cost {
+        Ok(_) => Ok(()),
+        Err(Unbounded { pc, what }) => Err(VerifyError::UnprovedEnd { pc, what }),
+    }
 }
 
-fn warnings(found: &structure::Structure) -> Vec<String> {
-    let unset = found.unset.iter().enumerate();
+fn warnings(findings: &Findings) -> Vec<String> {
+    let unset = findings.unset.iter().enumerate();
     unset
         .filter_map(|(register, pc)| Some((register, (*pc)?)))
         .map(|(register, pc)| format!("r{register} is read at PC {pc} but may not have been set"))

@@ -53,7 +53,7 @@ pub(super) fn successors(insns: &[Insn], pc: usize) -> Next {
     }
 }
 
-fn filled<T: Clone>(len: usize, value: T) -> Result<Vec<T>, VerifyError> {
+pub(super) fn filled<T: Clone>(len: usize, value: T) -> Result<Vec<T>, VerifyError> {
     let mut list = Vec::new();
     list.try_reserve_exact(len)
         .map_err(|_| VerifyError::NoMemory)?;
@@ -257,24 +257,58 @@ fn check_loops(insns: &[Insn], reachable: &[bool]) -> Result<(), VerifyError> {
     }
 }
 
-/// Which instructions have a path to an exit: backwards from the exits, over a list of predecessors by target.
-fn reaching_exit(insns: &[Insn]) -> Result<Vec<bool>, VerifyError> {
-    let len = insns.len();
-    // Predecessors by jump, as linked lists: `head[target]`, `link[source]`. By fall-through the predecessor is known.
+/// Where control may come from, by instruction. By fall-through that is known; by jump it is a linked list per target.
+pub(super) struct Predecessors<'a> {
+    insns: &'a [Insn],
+    /// Last jump to each slot.
+    head: Vec<u32>,
+    /// The jump before it to the same slot.
+    link: Vec<u32>,
+}
+
+impl<'a> Predecessors<'a> {
     const NONE: u32 = u32::MAX;
-    let (mut head, mut link) = (filled(len, NONE)?, filled(len, NONE)?);
-    for pc in 0..len {
-        let Some(first) = successors(insns, pc).jump.and_then(|to| head.get_mut(to)) else {
-            continue;
-        };
-        let before = core::mem::replace(first, pc as u32);
-        if let Some(slot) = link.get_mut(pc) {
-            *slot = before;
+
+    pub(super) fn new(insns: &'a [Insn]) -> Result<Predecessors<'a>, VerifyError> {
+        let len = insns.len();
+        let (mut head, mut link) = (filled(len, Self::NONE)?, filled(len, Self::NONE)?);
+        for pc in 0..len {
+            let target = successors(insns, pc).jump;
+            let Some(first) = target.and_then(|to| head.get_mut(to)) else {
+                continue;
+            };
+            let before = core::mem::replace(first, pc as u32);
+            if let Some(slot) = link.get_mut(pc) {
+                *slot = before;
+            }
+        }
+        Ok(Predecessors { insns, head, link })
+    }
+
+    /// Shows each instruction that may come before the one at `pc`.
+    pub(super) fn each(&self, pc: usize, mut show: impl FnMut(usize)) {
+        for from in [pc.wrapping_sub(1), pc.wrapping_sub(2)] {
+            if successors(self.insns, from).fall == Some(pc) {
+                show(from);
+            }
+        }
+        let mut from = self.head.get(pc).copied().unwrap_or(Self::NONE);
+        while from != Self::NONE {
+            show(from as usize);
+            from = self.link.get(from as usize).copied().unwrap_or(Self::NONE);
         }
     }
+}
+
+/// Which instructions have a path to an exit: backwards from the exits.
+fn reaching_exit(insns: &[Insn]) -> Result<Vec<bool>, VerifyError> {
+    let len = insns.len();
+    let before = Predecessors::new(insns)?;
     let mut ends = filled(len, false)?;
     let mut work = Vec::new();
-    work.try_reserve(len).map_err(|_| VerifyError::NoMemory)?;
+    // Each instruction is pushed once per way out of it, and the exits once more.
+    work.try_reserve(len.saturating_mul(3))
+        .map_err(|_| VerifyError::NoMemory)?;
     work.extend((0..len).filter(|&pc| insns.get(pc) == Some(&Insn::Exit)));
     while let Some(pc) = work.pop() {
         let Some(flag) = ends.get_mut(pc) else {
@@ -283,16 +317,7 @@ fn reaching_exit(insns: &[Insn]) -> Result<Vec<bool>, VerifyError> {
         if core::mem::replace(flag, true) {
             continue;
         }
-        for from in [pc.wrapping_sub(1), pc.wrapping_sub(2)] {
-            if successors(insns, from).fall == Some(pc) {
-                work.push(from);
-            }
-        }
-        let mut from = head.get(pc).copied().unwrap_or(NONE);
-        while from != NONE {
-            work.push(from as usize);
-            from = link.get(from as usize).copied().unwrap_or(NONE);
-        }
+        before.each(pc, |from| work.push(from));
     }
     Ok(ends)
 }

@@ -7,12 +7,12 @@ use alloc::{string::String, vec::Vec};
 /// How one memory access is made safe.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Access {
-    /// The instruction touches no memory by itself (a helper checks its own arguments).
+    /// The instruction touches no memory.
     None,
     /// Shown to be in bounds, and aligned where it is atomic, on every path: may be emitted bare. A proof of an access to
     /// the argument holds for arguments of at least [`VerifiedProgram::argument_needed`] bytes.
     Proved,
-    /// Checked at run time.
+    /// Checked at run time. A helper checks its memory arguments in any case; here it says whether they may be refused.
     Guarded,
 }
 
@@ -68,6 +68,8 @@ bitflags::bitflags! {
         const MAYBE_ZERO = 1 << 3;
         /// It divides, and the divisor may be -1.
         const MAYBE_MINUS_ONE = 1 << 4;
+        /// It lies between a jump backwards and its target.
+        const IN_LOOP = 1 << 5;
     }
 }
 
@@ -76,6 +78,8 @@ bitflags::bitflags! {
 pub(super) struct Note {
     pub(super) fact: Fact,
     pub(super) target: Target,
+    /// Most that a call of a helper costs, the instruction included; `u32::MAX` where nothing limits it.
+    pub(super) cost: u32,
 }
 
 impl Note {
@@ -83,6 +87,7 @@ impl Note {
     pub(super) const DEAD: Note = Note {
         fact: Fact::empty(),
         target: Target::Unknown,
+        cost: 0,
     };
 }
 
@@ -100,7 +105,8 @@ impl Note {
 ///
 /// # What proofs assume
 /// That r1 and r2 start as address and length of the run's argument, the length being at least
-/// [`argument_needed`](Self::argument_needed); all other registers start as zero. An engine that leaves out the check of a proved access asks
+/// [`argument_needed`](Self::argument_needed) and at most [`ARGUMENT_MAX`](Self::ARGUMENT_MAX), the address at most
+/// [`ARGUMENT_BASE_MAX`](Self::ARGUMENT_BASE_MAX). An engine that leaves out the check of a proved access asks
 /// [`vm::proofs_hold`](crate::vm::proofs_hold) when a run starts and checks every access when the answer is no.
 #[derive(Clone, Debug)]
 pub struct VerifiedProgram {
@@ -113,10 +119,16 @@ pub struct VerifiedProgram {
     pub(super) uses: Uses,
     pub(super) worst_cost: Option<u64>,
     pub(super) argument_needed: u64,
+    pub(super) steps: usize,
     pub(super) warnings: Vec<String>,
 }
 
 impl VerifiedProgram {
+    /// Longest argument, in bytes, for which the proofs hold.
+    pub const ARGUMENT_MAX: u64 = super::value::ARGUMENT_MAX;
+    /// Highest address of an argument for which the proofs hold: an offset of 32 bits does not wrap around.
+    pub const ARGUMENT_BASE_MAX: u64 = u64::MAX - (1 << 33);
+
     /// The program.
     pub fn program(&self) -> &Program {
         &self.program
@@ -178,6 +190,10 @@ impl VerifiedProgram {
     /// reads; `None` where there is no proof.
     pub fn worst_cost(&self) -> Option<u64> {
         self.worst_cost
+    }
+    /// Instructions that the verifier went through, repetitions included.
+    pub fn steps(&self) -> usize {
+        self.steps
     }
     /// Remarks for the person who loaded it.
     pub fn warnings(&self) -> &[String] {

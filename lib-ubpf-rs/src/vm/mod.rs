@@ -73,7 +73,10 @@ pub fn begin(program: &VerifiedProgram, budget: &mut u64) -> Result<Metering, St
 #[inline]
 pub fn proofs_hold(program: &VerifiedProgram, run: &Run<'_>) -> bool {
     let argument = run.memory.argument();
-    run.args == [argument.base, argument.len] && argument.len >= program.argument_needed()
+    let lengths = program.argument_needed()..=VerifiedProgram::ARGUMENT_MAX;
+    run.args == [argument.base, argument.len]
+        && lengths.contains(&argument.len)
+        && argument.base <= VerifiedProgram::ARGUMENT_BASE_MAX
 }
 
 /// Takes a charge from the budget, or stops at `pc` and leaves the budget as it was.

@@ -1,12 +1,12 @@
 //! `ubpf verify`: one line per program, tab-separated or JSON.
 
 use crate::{parse_abi, parse_policy, read_program, text, usage, Failure, EXIT_REFUSED};
-use lexopt::Arg::{Long, Value};
+use lexopt::Arg::{Long, Short, Value};
 use std::process::ExitCode;
 use ubpf_rs::{
     helpers::Registry,
     program::{Abi, Program},
-    verifier::{self, Access, Policy, VerifiedProgram},
+    verifier::{self, Access, Policy, State, VerifiedProgram, VerifyError},
 };
 
 /// One line of the output.
@@ -24,13 +24,14 @@ struct Counts {
 }
 
 pub fn main(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
-    let (mut policy, mut abi, mut json, mut files) =
-        (Policy::Guarded, Abi::Classic, false, Vec::new());
+    let (mut policy, mut abi, mut files) = (Policy::Guarded, Abi::Classic, Vec::new());
+    let (mut json, mut verbose) = (false, false);
     while let Some(arg) = args.next()? {
         match arg {
             Long("policy") => policy = parse_policy(&text(&mut args)?)?,
             Long("abi") => abi = parse_abi(&text(&mut args)?)?,
             Long("json") => json = true,
+            Short('v') | Long("verbose") => verbose = true,
             Value(file) => files.push(file.to_string_lossy().into_owned()),
             other => return Err(other.unexpected().into()),
         }
@@ -42,16 +43,17 @@ pub fn main(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
     let helpers = helpers.map_err(|error| Failure(EXIT_REFUSED, error.to_string()))?;
     let rows: Vec<Row> = files
         .into_iter()
-        .map(|file| row(file, abi, policy, &helpers))
+        .map(|file| {
+            let row = row(file, abi, policy, &helpers, verbose);
+            println!("{}", if json { row.json() } else { row.tabs() });
+            row
+        })
         .collect();
-    for row in &rows {
-        println!("{}", if json { row.json() } else { row.tabs() });
-    }
     let all_ok = rows.iter().all(|row| row.verdict.is_ok());
     Ok(ExitCode::from(if all_ok { 0 } else { EXIT_REFUSED }))
 }
 
-fn row(file: String, abi: Abi, policy: Policy, helpers: &Registry) -> Row {
+fn row(file: String, abi: Abi, policy: Policy, helpers: &Registry, verbose: bool) -> Row {
     let bytes = match read_program(&file) {
         Ok(bytes) => bytes,
         Err(Failure(_, reason)) => {
@@ -64,7 +66,7 @@ fn row(file: String, abi: Abi, policy: Policy, helpers: &Registry) -> Row {
     };
     let verified = Program::from_flat(&file, &bytes, abi)
         .map_err(|error| error.to_string())
-        .and_then(|p| verifier::verify(p, policy, helpers).map_err(|error| error.to_string()));
+        .and_then(|p| check(p, policy, helpers, verbose).map_err(|error| error.to_string()));
     let verdict = verified.map(|program| counts(&program));
     Row {
         file,
@@ -73,11 +75,29 @@ fn row(file: String, abi: Abi, policy: Policy, helpers: &Registry) -> Row {
     }
 }
 
+/// Verifies; with `verbose`, prints each instruction with the state before it as the verifier comes to it.
+fn check(
+    program: Program,
+    policy: Policy,
+    helpers: &Registry,
+    verbose: bool,
+) -> Result<VerifiedProgram, VerifyError> {
+    if !verbose {
+        return verifier::verify(program, policy, helpers);
+    }
+    let insns = program.insns.clone();
+    let mut show = |pc: usize, state: &State| match insns.get(pc) {
+        Some(insn) => println!("{pc:5}: {insn:40} ; {state}"),
+        None => println!("{pc:5}: ; {state}"),
+    };
+    verifier::verify_observed(program, policy, helpers, Some(&mut show))
+}
+
 fn counts(program: &VerifiedProgram) -> Counts {
     let len = program.program().insns.len();
     let with = |wanted| (0..len).filter(|&pc| program.access(pc) == wanted).count();
     Counts {
-        steps: len,
+        steps: program.steps(),
         proved: with(Access::Proved),
         guarded: with(Access::Guarded),
         remarks: program.warnings().join("; "),

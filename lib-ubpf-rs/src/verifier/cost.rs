@@ -1,0 +1,415 @@
+//! What a run costs at most: how often each instruction runs at most, times its cost.
+//!
+//! An instruction in loops runs at most as often as the product of the rounds of these loops. A loop's rounds are limited by a
+//! *counter*: an instruction that every round passes, the only one in the loop to write its register, that moves it by a
+//! constant in one direction. The analysis says between which numbers the register lies there; moving without wrapping around,
+//! it can pass only so many of them. That is so whatever else the loop does, and however it ends.
+
+use super::{
+    findings::{Counter, Findings, UNLIMITED},
+    structure::{call_target, filled, successors, written, Predecessors},
+    verified::Fact,
+    VerifyError,
+};
+use crate::{
+    isa::{AluOp, Call, Insn, Operand, Reg, Width},
+    program::Program,
+};
+use alloc::vec::Vec;
+
+/// Why there is no limit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Unbounded {
+    /// The instruction that stands against it.
+    pub(super) pc: usize,
+    /// What it is.
+    pub(super) what: &'static str,
+}
+
+type Bound = Result<u64, Unbounded>;
+
+/// Instructions looked at, per instruction of the program, before the loops count as too entangled.
+const EFFORT: usize = 64;
+
+/// What one run of the program costs at most.
+pub(super) fn worst(
+    program: &Program,
+    functions: &[usize],
+    findings: &Findings,
+    loops: bool,
+) -> Result<Bound, VerifyError> {
+    let insns = program.insns.as_slice();
+    if !loops && functions.len() <= 1 {
+        return Ok(straight(insns, findings));
+    }
+    let mut costs = Costs {
+        insns,
+        functions,
+        findings,
+        before: Predecessors::new(insns)?,
+        counts: filled(insns.len(), 1)?,
+        marks: filled(insns.len(), 0)?,
+        mark: 0,
+        work: Vec::new(),
+        effort: insns.len().saturating_mul(EFFORT).saturating_add(4096),
+    };
+    if let Err(unbounded) = costs.count_loops()? {
+        return Ok(Err(unbounded));
+    }
+    costs.sum(program.entry)
+}
+
+/// The cost of one execution.
+fn cost(insns: &[Insn], findings: &Findings, pc: usize) -> Bound {
+    let Some(note) = findings.notes.get(pc) else {
+        return Ok(0);
+    };
+    if !note.fact.contains(Fact::REACHED) {
+        return Ok(0);
+    }
+    match insns.get(pc) {
+        Some(Insn::Call(Call::Helper(_) | Call::Register(_))) if note.cost == UNLIMITED => {
+            let what = "helper call whose cost has no limit";
+            Err(Unbounded { pc, what })
+        }
+        Some(Insn::Call(Call::Helper(_) | Call::Register(_))) => Ok(u64::from(note.cost).max(1)),
+        _ => Ok(1),
+    }
+}
+
+/// Without loops and calls each instruction runs once at most.
+fn straight(insns: &[Insn], findings: &Findings) -> Bound {
+    (0..insns.len()).try_fold(0u64, |sum, pc| {
+        Ok(sum.saturating_add(cost(insns, findings, pc)?))
+    })
+}
+
+struct Costs<'a> {
+    insns: &'a [Insn],
+    functions: &'a [usize],
+    findings: &'a Findings,
+    before: Predecessors<'a>,
+    /// How often each instruction runs at most in one call of its function.
+    counts: Vec<u64>,
+    /// Members of the set in hand have the current mark.
+    marks: Vec<u32>,
+    mark: u32,
+    work: Vec<usize>,
+    /// What is left of it.
+    effort: usize,
+}
+
+impl Costs<'_> {
+    fn reached(&self, pc: usize) -> bool {
+        let note = self.findings.notes.get(pc);
+        note.is_some_and(|note| note.fact.contains(Fact::REACHED))
+    }
+
+    /// The jump back of an instruction, if it is one.
+    fn back(&self, pc: usize) -> Option<usize> {
+        let target = successors(self.insns, pc).jump?;
+        (target <= pc && self.reached(pc)).then_some(target)
+    }
+
+    /// Multiplies the counts in every loop by its rounds.
+    fn count_loops(&mut self) -> Result<Result<(), Unbounded>, VerifyError> {
+        let mut heads = Vec::new();
+        for pc in 0..self.insns.len() {
+            if let Some(head) = self.back(pc) {
+                heads.try_reserve(1).map_err(|_| VerifyError::NoMemory)?;
+                heads.push((head, pc));
+            }
+        }
+        heads.sort_unstable();
+        for group in heads.chunk_by(|a, b| a.0 == b.0) {
+            if let Err(unbounded) = self.count_loop(group)? {
+                return Ok(Err(unbounded));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// One loop: the jumps back to one head.
+    fn count_loop(
+        &mut self,
+        jumps: &[(usize, usize)],
+    ) -> Result<Result<(), Unbounded>, VerifyError> {
+        let Some(&(head, source)) = jumps.last() else {
+            return Ok(Ok(()));
+        };
+        let unbounded = |what| Ok(Err(Unbounded { pc: source, what }));
+        let Some((body, first, last)) = self.body(head, jumps)? else {
+            return unbounded("loop that is entered in more than one place");
+        };
+        let mut rounds = None;
+        for counter in &self.findings.counters {
+            let inside = self.marks.get(counter.pc).is_some_and(|&mark| mark >= body);
+            let Some(passes) = passes(self.insns, counter).filter(|_| inside) else {
+                continue;
+            };
+            if self.is_only_write(counter.pc, body, first, last)
+                && self.every_round(counter.pc, head, body, jumps)?
+            {
+                let bound = passes.saturating_add(1);
+                rounds = Some(rounds.map_or(bound, |r: u64| r.min(bound)));
+            }
+        }
+        let Some(rounds) = rounds else {
+            return unbounded("loop");
+        };
+        for pc in first..=last {
+            if let (Some(count), Some(&mark)) = (self.counts.get_mut(pc), self.marks.get(pc)) {
+                // Marks of later sets are greater.
+                if mark >= body {
+                    *count = count.saturating_mul(rounds);
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn spend(&mut self) -> bool {
+        let left = self.effort.checked_sub(1);
+        self.effort = left.unwrap_or(0);
+        left.is_some()
+    }
+
+    fn push(&mut self, pc: usize) -> Result<(), VerifyError> {
+        self.work
+            .try_reserve(1)
+            .map_err(|_| VerifyError::NoMemory)?;
+        self.work.push(pc);
+        Ok(())
+    }
+
+    /// Marks what can reach the jumps back without passing the head. Gives the mark, and the first and last PC; `None` when
+    /// there is a way in past the head, or the effort is spent.
+    fn body(
+        &mut self,
+        head: usize,
+        jumps: &[(usize, usize)],
+    ) -> Result<Option<(u32, usize, usize)>, VerifyError> {
+        self.mark = self.mark.wrapping_add(1);
+        let mark = self.mark;
+        self.work.clear();
+        for &(_, source) in jumps {
+            self.push(source)?;
+        }
+        let (mut first, mut last) = (head, head);
+        while let Some(pc) = self.work.pop() {
+            if !self.spend() {
+                return Ok(None);
+            }
+            let Some(slot) = self.marks.get_mut(pc) else {
+                continue;
+            };
+            if core::mem::replace(slot, mark) == mark {
+                continue;
+            }
+            (first, last) = (first.min(pc), last.max(pc));
+            if pc == head {
+                continue;
+            }
+            if self.functions.binary_search(&pc).is_ok() {
+                return Ok(None);
+            }
+            // By fall-through from two places at most, by jump from any number.
+            let mut full = false;
+            let (work, notes) = (&mut self.work, &self.findings.notes);
+            self.before.each(pc, |before| {
+                let reached = notes
+                    .get(before)
+                    .is_some_and(|n| n.fact.contains(Fact::REACHED));
+                match work.try_reserve(1) {
+                    Ok(()) if reached => work.push(before),
+                    Ok(()) => {}
+                    Err(_) => full = true,
+                }
+            });
+            if full {
+                return Err(VerifyError::NoMemory);
+            }
+        }
+        Ok(Some((mark, first, last)))
+    }
+
+    /// Whether no other instruction of the loop writes the counter's register.
+    fn is_only_write(&self, counter: usize, body: u32, first: usize, last: usize) -> bool {
+        let Some(reg) = self.insns.get(counter).and_then(written) else {
+            return false;
+        };
+        (first..=last).all(|pc| {
+            let member = self.marks.get(pc).is_some_and(|&mark| mark >= body) && self.reached(pc);
+            let writes = match self.insns.get(pc) {
+                Some(Insn::Call(_)) => reg <= Reg::R5,
+                Some(insn) => written(insn) == Some(reg),
+                None => false,
+            };
+            !(member && writes) || pc == counter
+        })
+    }
+
+    /// Whether no way from the head to a jump back leaves the counter out.
+    fn every_round(
+        &mut self,
+        counter: usize,
+        head: usize,
+        body: u32,
+        jumps: &[(usize, usize)],
+    ) -> Result<bool, VerifyError> {
+        if counter == head {
+            return Ok(true);
+        }
+        self.mark = self.mark.wrapping_add(1);
+        let mark = self.mark;
+        self.work.clear();
+        self.push(head)?;
+        while let Some(pc) = self.work.pop() {
+            if !self.spend() {
+                return Ok(false);
+            }
+            let Some(slot) = self.marks.get_mut(pc) else {
+                continue;
+            };
+            if *slot < body || *slot == mark || pc == counter {
+                continue;
+            }
+            *slot = mark;
+            if jumps.iter().any(|&(_, source)| source == pc) {
+                return Ok(false);
+            }
+            let next = successors(self.insns, pc);
+            for to in [next.fall, next.jump]
+                .into_iter()
+                .flatten()
+                .filter(|&to| to != head)
+            {
+                self.push(to)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Adds the functions up, callees first.
+    fn sum(&mut self, entry: usize) -> Result<Bound, VerifyError> {
+        let mut known: Vec<Option<u64>> = filled(self.functions.len(), None)?;
+        let mut path: Vec<usize> = Vec::new();
+        path.try_reserve_exact(self.functions.len())
+            .map_err(|_| VerifyError::NoMemory)?;
+        path.extend(self.functions.binary_search(&entry));
+        while let Some(&function) = path.last() {
+            match self.function(function, &known) {
+                Ok(Ok(cost)) => {
+                    path.pop();
+                    if let Some(slot) = known.get_mut(function) {
+                        *slot = Some(cost);
+                    }
+                }
+                Ok(Err(unbounded)) => return Ok(Err(unbounded)),
+                Err((pc, callee)) if path.contains(&callee) => {
+                    let what = "recursive call";
+                    return Ok(Err(Unbounded { pc, what }));
+                }
+                Err((_, callee)) => path.push(callee),
+            }
+        }
+        let entry = self.functions.binary_search(&entry).ok();
+        let cost = entry.and_then(|f| known.get(f).copied().flatten());
+        Ok(cost.ok_or(Unbounded {
+            pc: 0,
+            what: "program",
+        }))
+    }
+
+    /// The cost of one call of a function, or a callee (with the PC of the call) whose cost must be known first.
+    fn function(&self, function: usize, known: &[Option<u64>]) -> Result<Bound, (usize, usize)> {
+        let start = self.functions.get(function).copied().unwrap_or(0);
+        let end = self.functions.get(function.wrapping_add(1));
+        let end = end.copied().unwrap_or(self.insns.len());
+        let mut sum = 0u64;
+        for pc in (start..end).filter(|&pc| self.reached(pc)) {
+            let mut once = match cost(self.insns, self.findings, pc) {
+                Ok(cost) => cost,
+                Err(unbounded) => return Ok(Err(unbounded)),
+            };
+            if let Some(Insn::Call(Call::Local(off))) = self.insns.get(pc) {
+                let target = call_target(pc, *off);
+                let callee = target.and_then(|t| self.functions.binary_search(&t).ok());
+                if let Some(callee) = callee {
+                    let cost = known.get(callee).copied().flatten().ok_or((pc, callee))?;
+                    once = once.saturating_add(cost);
+                }
+            }
+            let times = self.counts.get(pc).copied().unwrap_or(1);
+            sum = sum.saturating_add(once.saturating_mul(times));
+        }
+        if sum == u64::MAX {
+            let what = "loops of too many rounds";
+            return Ok(Err(Unbounded { pc: start, what }));
+        }
+        Ok(Ok(sum))
+    }
+}
+
+/// How often an instruction that moves a register by a constant can run until it must have wrapped around; `None` when it may.
+fn passes(insns: &[Insn], counter: &Counter) -> Option<u64> {
+    let Some(Insn::Alu {
+        op,
+        width,
+        src: Operand::Imm(imm),
+        ..
+    }) = insns.get(counter.pc)
+    else {
+        return None;
+    };
+    counter.kind?;
+    let (bits, top) = match width {
+        Width::W64 => (64, u64::MAX),
+        Width::W32 => (32, u64::from(u32::MAX)),
+    };
+    let step = u64::from(imm.unsigned_abs());
+    let (least, most) = counter.unsigned;
+    match op {
+        AluOp::Add if *imm > 0 => up(counter, step, top),
+        AluOp::Sub if *imm < 0 => up(counter, step, top),
+        AluOp::Sub if *imm > 0 => down(counter, step, bits),
+        AluOp::Add if *imm < 0 => down(counter, step, bits),
+        AluOp::Rsh if least > 0 && imm & (bits as i32).wrapping_sub(1) != 0 => Some(64),
+        AluOp::Div if least > 0 && *imm > 1 && most > 0 => Some(64),
+        _ => None,
+    }
+}
+
+fn up(counter: &Counter, step: u64, top: u64) -> Option<u64> {
+    let (least, most) = counter.unsigned;
+    let unsigned = most.checked_add(step).filter(|&end| end <= top);
+    let unsigned = unsigned.and_then(|_| rounds(most.wrapping_sub(least), step));
+    let (low, high) = counter.signed;
+    let limit = (top >> 1) as i64;
+    let signed = high.checked_add_unsigned(step).filter(|&end| end <= limit);
+    let signed = signed.and_then(|_| rounds(high.abs_diff(low), step));
+    least_of(unsigned, signed)
+}
+
+fn down(counter: &Counter, step: u64, bits: u32) -> Option<u64> {
+    let (least, most) = counter.unsigned;
+    let unsigned = least.checked_sub(step);
+    let unsigned = unsigned.and_then(|_| rounds(most.wrapping_sub(least), step));
+    let (low, high) = counter.signed;
+    let limit = i64::MIN.wrapping_shr(64u32.wrapping_sub(bits));
+    let signed = low.checked_sub_unsigned(step).filter(|&end| end >= limit);
+    let signed = signed.and_then(|_| rounds(high.abs_diff(low), step));
+    least_of(unsigned, signed)
+}
+
+/// Numbers `step` apart that fit in a range of this length.
+fn rounds(length: u64, step: u64) -> Option<u64> {
+    Some(length.checked_div(step)?.saturating_add(1))
+}
+
+fn least_of(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

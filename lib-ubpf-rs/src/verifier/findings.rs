@@ -1,0 +1,290 @@
+//! What an analysis says of a program: how each access is made safe and why not better, what is read unset, what calls cost,
+//! how far counters go.
+
+use super::{
+    scalar::Part,
+    value::{Kind, Value},
+    verified::{Fact, Note},
+    Target, VerifyError,
+};
+use crate::isa::{AluOp, Operand, Reg};
+use alloc::vec::Vec;
+use core::fmt;
+
+/// What an access would have needed to be proved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Need {
+    /// The base is a number, or was never set.
+    Pointer,
+    /// The address may be outside: the base must be within these bytes of where it counts from.
+    Within {
+        /// Least offset.
+        least: i64,
+        /// Greatest offset.
+        most: i64,
+    },
+    /// The address must be a multiple of this.
+    Alignment(u64),
+    /// The pointer may be null.
+    NotNull,
+    /// The memory is read-only.
+    Writable,
+    /// A string's NUL is not known to lie within the memory.
+    StringEnd,
+}
+
+impl Need {
+    /// What it was that needed it.
+    pub(super) fn what(&self) -> &'static str {
+        match self {
+            Need::StringEnd => "string argument",
+            _ => "memory access",
+        }
+    }
+}
+
+/// What was known of a register when an access through it was not proved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Known {
+    kind: Kind,
+    least: i64,
+    most: i64,
+}
+
+/// An access that is not proved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Failure {
+    pub(super) pc: usize,
+    pub(super) base: Reg,
+    pub(super) known: Known,
+    pub(super) off: i64,
+    pub(super) need: Need,
+}
+
+impl Failure {
+    pub(super) fn new(pc: usize, base: Reg, value: &Value, off: i64, need: Need) -> Failure {
+        let known = Known {
+            kind: value.kind,
+            least: value.num.whole.smin,
+            most: value.num.whole.smax,
+        };
+        Failure {
+            pc,
+            base,
+            known,
+            off,
+            need,
+        }
+    }
+}
+
+/// How far a register goes that an instruction moves by a constant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Counter {
+    pub(super) pc: usize,
+    /// What it counts, or `None` when that is not always the same.
+    pub(super) kind: Option<Kind>,
+    pub(super) unsigned: (u64, u64),
+    pub(super) signed: (i64, i64),
+}
+
+impl Counter {
+    fn add(&mut self, new: &Counter) {
+        if self.kind != new.kind {
+            self.kind = None;
+        }
+        let (a, b) = (self.unsigned, new.unsigned);
+        self.unsigned = (a.0.min(b.0), a.1.max(b.1));
+        let (a, b) = (self.signed, new.signed);
+        self.signed = (a.0.min(b.0), a.1.max(b.1));
+    }
+}
+
+/// What an analysis says of a program.
+pub(super) struct Findings {
+    /// One per slot.
+    pub(super) notes: Vec<Note>,
+    /// First read of each register that may not have been set.
+    pub(super) unset: [Option<usize>; Reg::COUNT],
+    pub(super) argument_needed: u64,
+    /// The first reason of each access that is not proved.
+    pub(super) failures: Vec<Failure>,
+    /// Counters in loops, ascending by PC.
+    pub(super) counters: Vec<Counter>,
+    /// A call for which there may be no frame.
+    pub(super) too_deep: Option<usize>,
+}
+
+/// Cost of a call that nothing limits.
+pub(super) const UNLIMITED: u32 = u32::MAX;
+/// Most counters that are followed.
+const MAX_COUNTERS: usize = 256;
+
+impl Findings {
+    pub(super) fn new(len: usize) -> Result<Findings, VerifyError> {
+        let mut notes = Vec::new();
+        notes
+            .try_reserve_exact(len)
+            .map_err(|_| VerifyError::NoMemory)?;
+        notes.resize(len, Note::DEAD);
+        Ok(Findings {
+            notes,
+            unset: [None; Reg::COUNT],
+            argument_needed: 0,
+            failures: Vec::new(),
+            counters: Vec::new(),
+            too_deep: None,
+        })
+    }
+
+    fn note(&mut self, pc: usize, fact: Fact) {
+        if let Some(note) = self.notes.get_mut(pc) {
+            note.fact |= fact;
+        }
+    }
+
+    fn has(&self, pc: usize, fact: Fact) -> bool {
+        self.notes
+            .get(pc)
+            .is_some_and(|note| note.fact.contains(fact))
+    }
+
+    pub(super) fn reach(&mut self, pc: usize) {
+        self.note(pc, Fact::REACHED);
+    }
+
+    /// Marks an instruction that lies in a loop: counters are followed there.
+    pub(super) fn mark_loop(&mut self, pc: usize) {
+        self.note(pc, Fact::IN_LOOP);
+    }
+
+    pub(super) fn in_loop(&self, pc: usize) -> bool {
+        self.has(pc, Fact::IN_LOOP)
+    }
+
+    pub(super) fn unset(&mut self, reg: Reg, pc: usize) {
+        if let Some(first) = self.unset.get_mut(reg.index()) {
+            *first = Some(first.map_or(pc, |first| first.min(pc)));
+        }
+    }
+
+    fn target(&mut self, pc: usize, target: Target) {
+        if let Some(note) = self.notes.get_mut(pc) {
+            let first = !note.fact.contains(Fact::ACCESS);
+            note.target = if first || note.target == target {
+                target
+            } else {
+                Target::Unknown
+            };
+            note.fact |= Fact::ACCESS;
+        }
+    }
+
+    pub(super) fn prove(&mut self, pc: usize, target: Target, argument_needed: u64) {
+        self.target(pc, target);
+        self.argument_needed = self.argument_needed.max(argument_needed);
+    }
+
+    pub(super) fn guard(&mut self, pc: usize, target: Target, failure: Failure) {
+        self.target(pc, target);
+        if self.has(pc, Fact::GUARDED) {
+            return;
+        }
+        self.note(pc, Fact::GUARDED);
+        if self.failures.try_reserve(1).is_ok() {
+            self.failures.push(failure);
+        }
+    }
+
+    pub(super) fn divisor(&mut self, pc: usize, zero: bool, minus_one: bool) {
+        let fact = |on, fact| if on { fact } else { Fact::empty() };
+        self.note(
+            pc,
+            fact(zero, Fact::MAYBE_ZERO) | fact(minus_one, Fact::MAYBE_MINUS_ONE),
+        );
+    }
+
+    /// What a helper's call costs, its own instruction included.
+    pub(super) fn call(&mut self, pc: usize, cost: u64) {
+        let cost = u32::try_from(cost).unwrap_or(UNLIMITED);
+        if let Some(note) = self.notes.get_mut(pc) {
+            note.cost = note.cost.max(cost);
+        }
+    }
+
+    pub(super) fn too_deep(&mut self, pc: usize) {
+        self.too_deep.get_or_insert(pc);
+    }
+
+    /// Follows a register that a constant is added to, subtracted from or that is divided by one, in a loop.
+    pub(super) fn count(&mut self, pc: usize, op: AluOp, part: Part, before: &Value, by: Operand) {
+        let counts = matches!(op, AluOp::Add | AluOp::Sub | AluOp::Rsh | AluOp::Div);
+        if !counts || !matches!(by, Operand::Imm(_)) || !self.in_loop(pc) {
+            return;
+        }
+        let num = match (part, before.kind) {
+            (Part::Half, Kind::Scalar) => before.num.half,
+            (Part::Half, _) => return,
+            // The offsets of pointers count too, as long as the memory is the same.
+            (Part::Whole, _) => before.num.whole,
+        };
+        let new = Counter {
+            pc,
+            kind: Some(before.kind),
+            unsigned: (num.umin, num.umax),
+            signed: (num.smin, num.smax),
+        };
+        match self.counters.binary_search_by_key(&pc, |c| c.pc) {
+            Ok(index) => {
+                if let Some(old) = self.counters.get_mut(index) {
+                    old.add(&new);
+                }
+            }
+            Err(index) => {
+                let free = self.counters.len() < MAX_COUNTERS;
+                if free && self.counters.try_reserve(1).is_ok() {
+                    self.counters.insert(index, new);
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Known { kind, least, most } = *self;
+        match kind {
+            Kind::Unset => return f.write_str("unset"),
+            Kind::Scalar if least == i64::MIN && most == i64::MAX => {
+                return f.write_str("any number")
+            }
+            Kind::Scalar if least == most => return write!(f, "the number {least}"),
+            Kind::Scalar => return write!(f, "a number from {least} to {most}"),
+            Kind::Argument => f.write_str("the argument")?,
+            Kind::Stack(_) => f.write_str("the frame pointer")?,
+            Kind::Object { nullable: true, .. } => f.write_str("a pointer that may be null")?,
+            Kind::Object { .. } => f.write_str("memory of the runtime")?,
+        }
+        match (least, most) {
+            (0, 0) => Ok(()),
+            (i64::MIN, i64::MAX) => f.write_str(" plus any number"),
+            (least, most) if least == most => write!(f, " {least:+}"),
+            (least, most) => write!(f, " plus {least} to {most}"),
+        }
+    }
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Need::Pointer => f.write_str(
+                "a pointer to the argument, the stack or memory of the runtime is needed",
+            ),
+            Need::Within { least, most } => write!(f, "an offset from {least} to {most} is needed"),
+            Need::Alignment(to) => write!(f, "a multiple of {to} is needed"),
+            Need::NotNull => f.write_str("a comparison with 0 is needed first"),
+            Need::Writable => f.write_str("memory that may be written is needed"),
+            Need::StringEnd => f.write_str("a string with its NUL in known memory is needed"),
+        }
+    }
+}

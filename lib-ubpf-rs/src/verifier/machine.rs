@@ -1,0 +1,840 @@
+//! One instruction on an abstract state: what it makes of it, and what that says of the instruction.
+
+use super::{
+    findings::{Failure, Findings, Need},
+    scalar::{Fact, Part, Scalar},
+    state::{State, FRAME, MAX_DEPTH, SHIFTED},
+    structure::call_target,
+    value::{Kind, Object, Value, BITS, NO_ROOM},
+    HelperLookup, Target, VerifyError,
+};
+use crate::{
+    isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, Insn, Operand, Reg, Size, Width},
+    program::{ArgType, HelperSignature, Program, RetType},
+};
+
+/// Longest string argument, its NUL included.
+const STRING: i64 = 256;
+
+/// Where control goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Flow {
+    /// To this instruction.
+    To(usize),
+    /// To either: the state is that of the first, [`Machine::taken`] that of the second.
+    Fork { fall: usize, jump: usize },
+    /// Into the function that starts there.
+    Into(usize),
+    /// Back to after this call.
+    Back(usize),
+    /// The run ends.
+    End,
+}
+
+/// What an access reaches.
+enum Place {
+    /// A known place of a frame.
+    Slot { frame: u8, off: i64 },
+    /// Somewhere in a part of a frame.
+    Frame { frame: u8, from: i64, to: i64 },
+    /// Memory other than the stack.
+    Elsewhere,
+    /// Wherever a check at run time lets it.
+    Anywhere,
+}
+
+/// An access as its instruction describes it.
+#[derive(Clone, Copy)]
+struct Reach {
+    base: Reg,
+    off: i64,
+    /// Bytes, at most.
+    size: u64,
+    /// The address must be a multiple of this.
+    align: u64,
+    write: bool,
+}
+
+/// Steps through a program.
+pub(super) struct Machine<'a> {
+    program: &'a Program,
+    helpers: &'a dyn HelperLookup,
+    objects: &'a [Object],
+    pub(super) findings: Findings,
+    /// The state of the jump, after [`Flow::Fork`].
+    pub(super) taken: State,
+    /// What the last instruction costs at most, in instructions; `None` for no limit.
+    pub(super) cost: Option<u64>,
+}
+
+impl<'a> Machine<'a> {
+    pub(super) fn new(
+        program: &'a Program,
+        helpers: &'a dyn HelperLookup,
+        objects: &'a [Object],
+    ) -> Result<Machine<'a>, VerifyError> {
+        Ok(Machine {
+            program,
+            helpers,
+            objects,
+            findings: Findings::new(program.insns.len())?,
+            taken: State::EMPTY,
+            cost: Some(1),
+        })
+    }
+
+    /// Executes the instruction at `pc`.
+    pub(super) fn step(&mut self, state: &mut State, pc: usize) -> Result<Flow, VerifyError> {
+        self.findings.reach(pc);
+        self.cost = Some(1);
+        let next = pc.wrapping_add(1);
+        let target = |off: i64| (next as i64).wrapping_add(off) as usize;
+        let Some(insn) = self.program.insns.get(pc) else {
+            return Ok(Flow::End);
+        };
+        match *insn {
+            Insn::Alu {
+                op,
+                width,
+                dst,
+                src,
+            } => self.alu(state, pc, (op, part(width)), dst, src),
+            Insn::MovSx {
+                width,
+                from,
+                dst,
+                src,
+            } => self.mov_sx(state, pc, part(width), from, dst, src),
+            Insn::Neg { width, dst } => {
+                let value = self.read(state, dst, pc);
+                let zero = Value::constant(0);
+                state.set(
+                    dst,
+                    zero.alu(part(width), AluOp::Sub, &value, state.argument_min),
+                );
+            }
+            Insn::Endian { kind, size, dst } => self.endian(state, pc, kind, size, dst),
+            Insn::LoadImm64 { dst, imm, .. } => {
+                state.set(dst, Value::constant(imm));
+                return Ok(Flow::To(next.wrapping_add(1)));
+            }
+            Insn::Load {
+                size,
+                signed,
+                dst,
+                base,
+                off,
+            } => {
+                let reach = Reach::of(base, off, size);
+                let place = self.access(state, pc, reach);
+                let value = load(state, place, size, signed);
+                state.set(dst, value);
+            }
+            Insn::Store {
+                size,
+                base,
+                off,
+                src,
+            } => {
+                let reach = Reach {
+                    write: true,
+                    ..Reach::of(base, off, size)
+                };
+                let place = self.access(state, pc, reach);
+                let value = self.stored(state, pc, src);
+                store(state, place, size, value)?;
+            }
+            Insn::Atomic {
+                op,
+                size,
+                base,
+                off,
+                src,
+            } => {
+                let align = size.bytes() as u64;
+                let reach = Reach {
+                    write: true,
+                    align,
+                    ..Reach::of(base, off, size)
+                };
+                self.atomic(state, pc, op, size, reach, src)?;
+            }
+            Insn::Jump { off, .. } => return Ok(Flow::To(target(i64::from(off)))),
+            Insn::Branch {
+                op,
+                width,
+                dst,
+                src,
+                off,
+            } => {
+                let compare = Compare {
+                    op,
+                    part: part(width),
+                    dst,
+                    src,
+                };
+                return self.branch(state, pc, compare, target(i64::from(off)));
+            }
+            Insn::Call(call) => return self.call(state, pc, call),
+            Insn::Exit => return Ok(self.exit(state, pc)),
+            Insn::WideTail | Insn::LegacyPacket { .. } => return Ok(Flow::End),
+        }
+        Ok(Flow::To(next))
+    }
+
+    /// A register's value; one that nothing has set may hold anything.
+    fn read(&mut self, state: &State, reg: Reg, pc: usize) -> Value {
+        let value = *state.get(reg);
+        if value.kind != Kind::Unset {
+            return value;
+        }
+        self.findings.unset(reg, pc);
+        Value::UNKNOWN
+    }
+
+    fn operand(&mut self, state: &State, operand: Operand, pc: usize) -> Value {
+        match operand {
+            Operand::Reg(reg) => self.read(state, reg, pc),
+            Operand::Imm(imm) => Value::constant(imm as i64 as u64),
+        }
+    }
+
+    /// The value of a move or a store: it and the register it comes from are known to be equal.
+    fn stored(&mut self, state: &mut State, pc: usize, operand: Operand) -> Value {
+        let value = self.operand(state, operand, pc);
+        match operand {
+            Operand::Reg(reg)
+                if value.kind != Kind::Unset && state.get(reg).kind != Kind::Unset =>
+            {
+                state.share(reg)
+            }
+            _ => value,
+        }
+    }
+
+    fn alu(
+        &mut self,
+        state: &mut State,
+        pc: usize,
+        (op, part): (AluOp, Part),
+        dst: Reg,
+        src: Operand,
+    ) {
+        if op == AluOp::Mov {
+            let value = self.stored(state, pc, src);
+            let whole = part == Part::Whole
+                || value.is_scalar() && value.num.whole.umax <= u64::from(u32::MAX);
+            state.set(
+                dst,
+                if whole {
+                    value
+                } else {
+                    Value::scalar(value.number().low_half(BITS))
+                },
+            );
+            return;
+        }
+        let b = self.operand(state, src, pc);
+        // A register combined with itself needs no value: its own is forgotten or doubled.
+        let cleared = src == Operand::Reg(dst) && matches!(op, AluOp::Xor | AluOp::Sub);
+        if cleared && state.get(dst).is_scalar() {
+            state.set(dst, Value::constant(0));
+            return;
+        }
+        let a = self.read(state, dst, pc);
+        if matches!(op, AluOp::Div | AluOp::Mod | AluOp::Sdiv | AluOp::Smod) {
+            self.divisor(pc, part, &b);
+        }
+        self.findings.count(pc, op, part, &a, src);
+        let mut value = a.alu(part, op, &b, state.argument_min);
+        if part == Part::Whole && b.as_constant() == Some(32) {
+            value.id = shifted_id(op, &a, &value);
+        }
+        state.set(dst, value);
+    }
+
+    fn divisor(&mut self, pc: usize, part: Part, divisor: &Value) {
+        let num = divisor.number();
+        let (contains_zero, contains_minus_one) = match part {
+            Part::Whole => (num.contains(BITS, 0), num.contains(BITS, u64::MAX)),
+            Part::Half => {
+                let low = num.low_half(BITS);
+                (
+                    low.contains(BITS, 0),
+                    low.contains(BITS, u64::from(u32::MAX)),
+                )
+            }
+        };
+        self.findings.divisor(pc, contains_zero, contains_minus_one);
+    }
+
+    fn mov_sx(&mut self, state: &mut State, pc: usize, part: Part, from: Size, dst: Reg, src: Reg) {
+        let value = self.stored(state, pc, Operand::Reg(src));
+        let num = value.number().sign_extend(BITS, bits(from));
+        let num = match part {
+            Part::Whole => num,
+            Part::Half => num.low_half(BITS),
+        };
+        let same = value.is_scalar() && num == value.num;
+        state.set(dst, if same { value } else { Value::scalar(num) });
+    }
+
+    fn endian(&mut self, state: &mut State, pc: usize, kind: Endianness, size: Size, dst: Reg) {
+        let value = self.read(state, dst, pc).number();
+        let swap = match kind {
+            Endianness::ToLe => cfg!(target_endian = "big"),
+            Endianness::ToBe => cfg!(target_endian = "little"),
+            Endianness::Swap => true,
+        };
+        let num = if swap {
+            value.swap_bytes(BITS, bits(size))
+        } else {
+            value.truncate(BITS, bits(size))
+        };
+        state.set(dst, Value::scalar(num));
+    }
+
+    /// Decides how an access is made safe, and what it reaches.
+    fn access(&mut self, state: &State, pc: usize, reach: Reach) -> Place {
+        let base = self.read(state, reach.base, pc);
+        let (proof, target) = self.prove(state, &base, reach);
+        match proof {
+            Ok((place, needed)) => {
+                self.findings.prove(pc, target, needed);
+                place
+            }
+            Err(need) => {
+                let failure = Failure::new(pc, reach.base, &base, reach.off, need);
+                self.findings.guard(pc, target, failure);
+                Place::Anywhere
+            }
+        }
+    }
+
+    /// The place that an access surely lies in, with the least length of the argument it takes for granted.
+    fn prove(
+        &self,
+        state: &State,
+        base: &Value,
+        reach: Reach,
+    ) -> (Result<(Place, u64), Need>, Target) {
+        let least = i128::from(base.num.whole.smin).wrapping_add(i128::from(reach.off));
+        let end = i128::from(base.num.whole.smax).wrapping_add(i128::from(reach.off));
+        let end = end.wrapping_add(i128::from(reach.size));
+        let aligned = reach.align <= 1 || {
+            let moved = base
+                .num
+                .tnum
+                .add(super::tnum::Tnum::constant(reach.off as u64));
+            (moved.value | moved.mask) & reach.align.wrapping_sub(1) == 0
+        };
+        match base.kind {
+            Kind::Unset | Kind::Scalar => (Err(Need::Pointer), Target::Unknown),
+            Kind::Stack(frame) => {
+                let inside = least >= i128::from(FRAME.wrapping_neg()) && end <= 0;
+                let place = place_in_frame(frame, base, reach, least as i64, end as i64);
+                let proof = match (inside, aligned) {
+                    (true, true) => Ok((place, 0)),
+                    (true, false) => Err(Need::Alignment(reach.align)),
+                    (false, _) => Err(Need::Within {
+                        least: FRAME.wrapping_neg(),
+                        most: 0i64.saturating_sub_unsigned(reach.size),
+                    }),
+                };
+                (proof, Target::Stack)
+            }
+            Kind::Argument => (
+                prove_argument(state, base, reach, least, end),
+                Target::Argument,
+            ),
+            Kind::Object { index, nullable } => {
+                let Some(object) = self.objects.get(usize::from(index)) else {
+                    return (Err(Need::Pointer), Target::Unknown);
+                };
+                (
+                    prove_object(object, nullable, reach, (least, end), aligned),
+                    object.target,
+                )
+            }
+        }
+    }
+
+    fn atomic(
+        &mut self,
+        state: &mut State,
+        pc: usize,
+        op: AtomicOp,
+        size: Size,
+        reach: Reach,
+        src: Reg,
+    ) -> Result<(), VerifyError> {
+        let place = self.access(state, pc, reach);
+        self.read(state, src, pc);
+        let old = match place {
+            Place::Slot { frame, off } => state.read(frame, off, size),
+            _ => Value::scalar(unknown(size)),
+        };
+        store(state, place, size, Value::UNKNOWN)?;
+        let old = Value { id: 0, ..old };
+        match op {
+            AtomicOp::Add { fetch }
+            | AtomicOp::Or { fetch }
+            | AtomicOp::And { fetch }
+            | AtomicOp::Xor { fetch } => {
+                if fetch {
+                    state.set(src, old);
+                }
+            }
+            AtomicOp::Xchg => state.set(src, old),
+            AtomicOp::CmpXchg => {
+                self.read(state, Reg::R0, pc);
+                state.set(Reg::R0, old);
+            }
+        }
+        Ok(())
+    }
+
+    fn branch(
+        &mut self,
+        state: &mut State,
+        pc: usize,
+        compare: Compare,
+        jump: usize,
+    ) -> Result<Flow, VerifyError> {
+        let fall = pc.wrapping_add(1);
+        self.read(state, compare.dst, pc);
+        self.operand(state, compare.src, pc);
+        self.taken.copy_from(state)?;
+        let jumps = assume(&mut self.taken, compare, true);
+        let falls = assume(state, compare, false);
+        Ok(match (falls, jumps) {
+            (true, true) => Flow::Fork { fall, jump },
+            (true, false) => Flow::To(fall),
+            (false, true) => {
+                core::mem::swap(state, &mut self.taken);
+                Flow::To(jump)
+            }
+            // Cannot be; the path is not followed.
+            (false, false) => Flow::End,
+        })
+    }
+
+    fn call(&mut self, state: &mut State, pc: usize, call: Call) -> Result<Flow, VerifyError> {
+        match call {
+            Call::Helper(number) => self.helper(state, pc, u64::from(number)),
+            Call::Register(reg) => match self.read(state, reg, pc).as_constant() {
+                Some(number) => self.helper(state, pc, number),
+                None => {
+                    self.cost = None;
+                    self.findings.call(pc, u64::MAX);
+                    state.forget_stack();
+                    Ok(called(state, pc, Value::UNKNOWN))
+                }
+            },
+            Call::Local(off) => {
+                // The run stops when there is no frame left.
+                if state.depth().wrapping_add(1) >= MAX_DEPTH {
+                    self.findings.too_deep(pc);
+                    return Ok(Flow::End);
+                }
+                let Some(target) = call_target(pc, off) else {
+                    return Ok(Flow::End);
+                };
+                state.enter(pc)?;
+                Ok(Flow::Into(target))
+            }
+            Call::Btf(_) => Ok(Flow::End),
+        }
+    }
+
+    fn helper(&mut self, state: &mut State, pc: usize, number: u64) -> Result<Flow, VerifyError> {
+        let number = u32::try_from(number).ok();
+        let signature = number.and_then(|n| self.helpers.signature(self.program.abi, n));
+        let Some(signature) = signature else {
+            // A number in a register that names no helper: the run stops here.
+            return Ok(Flow::End);
+        };
+        self.arguments(state, pc, &signature)?;
+        let cost = self.cost.unwrap_or(u64::MAX);
+        self.findings.call(pc, cost);
+        let result = match signature.ret {
+            RetType::Scalar => Value::UNKNOWN,
+            RetType::Void => Value::constant(0),
+            RetType::EndIfZero => Value::scalar(Scalar::range(BITS, 1, u64::MAX)),
+        };
+        Ok(called(state, pc, result))
+    }
+
+    /// Checks a helper's arguments against its signature and adds up its cost.
+    fn arguments(
+        &mut self,
+        state: &mut State,
+        pc: usize,
+        signature: &HelperSignature,
+    ) -> Result<(), VerifyError> {
+        let mut cost = u64::from(signature.cost.base).saturating_add(1);
+        let regs = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5];
+        for (index, (kind, reg)) in signature.args.iter().zip(regs).enumerate() {
+            let length = regs.get(index.wrapping_add(1)).copied();
+            match kind {
+                ArgType::Unused => continue,
+                ArgType::Scalar | ArgType::AnyAddress => {}
+                ArgType::Length => {
+                    let most = self.read(state, reg, pc).number().whole.umax;
+                    let per = u64::from(signature.cost.per_8_bytes);
+                    cost = cost.saturating_add((most / 8).saturating_mul(per));
+                }
+                ArgType::CString => self.string(state, pc, reg),
+                ArgType::MemRead => {
+                    self.memory(state, pc, reg, length, false);
+                }
+                ArgType::MemWrite => match self.memory(state, pc, reg, length, true) {
+                    Place::Anywhere => state.forget_stack(),
+                    Place::Elsewhere => {}
+                    Place::Slot { frame, off } => state.write_somewhere(frame, off, 0)?,
+                    Place::Frame { frame, from, to } => state.write_somewhere(frame, from, to)?,
+                },
+            }
+            self.read(state, reg, pc);
+        }
+        self.cost = (cost < u64::MAX).then_some(cost);
+        Ok(())
+    }
+
+    fn memory(
+        &mut self,
+        state: &State,
+        pc: usize,
+        base: Reg,
+        length: Option<Reg>,
+        write: bool,
+    ) -> Place {
+        let most = match length {
+            Some(reg) => self.read(state, reg, pc).number().whole.umax,
+            None => u64::MAX,
+        };
+        if most == 0 {
+            return Place::Elsewhere;
+        }
+        let reach = Reach {
+            base,
+            off: 0,
+            size: most,
+            align: 1,
+            write,
+        };
+        self.access(state, pc, reach)
+    }
+
+    /// A string in the stack that is known to end.
+    fn string(&mut self, state: &State, pc: usize, reg: Reg) {
+        let base = self.read(state, reg, pc);
+        let (target, ends) = match (base.kind, base.num.value()) {
+            (Kind::Stack(frame), Some(off)) => {
+                let from = off as i64;
+                let most = FRAME.min(from.wrapping_neg()).min(STRING);
+                let mut bytes = (0..most).map(|i| from.wrapping_add(i));
+                let inside = from >= FRAME.wrapping_neg();
+                let nul = |at| state.read(frame, at, Size::B).num.value() == Some(0);
+                (Target::Stack, inside && bytes.any(nul))
+            }
+            (Kind::Stack(_), None) => (Target::Stack, false),
+            (Kind::Argument, _) => (Target::Argument, false),
+            _ => (Target::Unknown, false),
+        };
+        if ends {
+            return self.findings.prove(pc, target, 0);
+        }
+        let failure = Failure::new(pc, reg, &base, 0, Need::StringEnd);
+        self.findings.guard(pc, target, failure);
+    }
+
+    fn exit(&mut self, state: &mut State, pc: usize) -> Flow {
+        match state.leave() {
+            Some(call) => Flow::Back(call),
+            None => {
+                self.read(state, Reg::R0, pc);
+                Flow::End
+            }
+        }
+    }
+}
+
+impl Reach {
+    fn of(base: Reg, off: i16, size: Size) -> Reach {
+        Reach {
+            base,
+            off: i64::from(off),
+            size: size.bytes() as u64,
+            align: 1,
+            write: false,
+        }
+    }
+}
+
+fn part(width: Width) -> Part {
+    match width {
+        Width::W64 => Part::Whole,
+        Width::W32 => Part::Half,
+    }
+}
+
+fn bits(size: Size) -> u32 {
+    (size.bytes() as u32).wrapping_mul(8)
+}
+
+/// Any number of this size.
+fn unknown(size: Size) -> Scalar {
+    match size {
+        Size::DW => Scalar::unknown(BITS),
+        _ => Scalar::range(BITS, 0, super::tnum::low_mask(bits(size))),
+    }
+}
+
+/// A number of 32 bits that is shifted up and down again is the one it was.
+fn shifted_id(op: AluOp, before: &Value, after: &Value) -> u32 {
+    if !before.is_scalar() || before.id == 0 {
+        return 0;
+    }
+    let shifted = before.id & SHIFTED != 0;
+    match op {
+        AluOp::Lsh if !shifted && before.num.whole.umax <= u64::from(u32::MAX) => {
+            before.id | SHIFTED
+        }
+        AluOp::Rsh if shifted => before.id & !SHIFTED,
+        AluOp::Arsh if shifted && after.num.whole.smin >= 0 => before.id & !SHIFTED,
+        _ => 0,
+    }
+}
+
+fn place_in_frame(frame: u8, base: &Value, reach: Reach, from: i64, to: i64) -> Place {
+    let access = matches!(reach.size, 1 | 2 | 4 | 8);
+    match base.num.value() {
+        Some(_) if access => Place::Slot { frame, off: from },
+        _ => Place::Frame { frame, from, to },
+    }
+}
+
+/// An access to the argument lies in what it is known to have, or in what every argument has for which proofs hold.
+fn prove_argument(
+    state: &State,
+    base: &Value,
+    reach: Reach,
+    least: i128,
+    end: i128,
+) -> Result<(Place, u64), Need> {
+    if reach.align > 1 {
+        return Err(Need::Alignment(reach.align));
+    }
+    let room = base.room(state.argument_min);
+    let past = i128::from(reach.off).wrapping_add(i128::from(reach.size));
+    let has_room = room != NO_ROOM && past <= i128::from(room);
+    if least >= 0 && (end <= i128::from(state.argument_min) || has_room) {
+        return Ok((Place::Elsewhere, 0));
+    }
+    if least >= 0 && end <= i128::from(Program::ARGUMENT_BYTES) {
+        return Ok((Place::Elsewhere, end as u64));
+    }
+    let most = i64::from(state.argument_min).max(Program::ARGUMENT_BYTES as i64);
+    Err(Need::Within {
+        least: 0,
+        most: most.saturating_sub_unsigned(reach.size),
+    })
+}
+
+fn prove_object(
+    object: &Object,
+    nullable: bool,
+    reach: Reach,
+    (least, end): (i128, i128),
+    aligned: bool,
+) -> Result<(Place, u64), Need> {
+    if nullable {
+        return Err(Need::NotNull);
+    }
+    if reach.write && !object.writable {
+        return Err(Need::Writable);
+    }
+    if least < 0 || end > i128::from(object.size) {
+        let most = i64::from(object.size).saturating_sub_unsigned(reach.size);
+        return Err(Need::Within { least: 0, most });
+    }
+    if !aligned {
+        return Err(Need::Alignment(reach.align));
+    }
+    Ok((Place::Elsewhere, 0))
+}
+
+/// After a helper.
+fn called(state: &mut State, pc: usize, result: Value) -> Flow {
+    state.forget_arguments();
+    state.set(Reg::R0, result);
+    Flow::To(pc.wrapping_add(1))
+}
+
+fn load(state: &mut State, place: Place, size: Size, signed: bool) -> Value {
+    let value = match place {
+        Place::Slot { frame, off } => state.read_shared(frame, off, size),
+        _ => Value::scalar(unknown(size)),
+    };
+    if !signed {
+        return value;
+    }
+    let num = value.num.sign_extend(BITS, bits(size));
+    if num == value.num {
+        return value;
+    }
+    Value::scalar(num)
+}
+
+fn store(state: &mut State, place: Place, size: Size, value: Value) -> Result<(), VerifyError> {
+    match place {
+        Place::Slot { frame, off } => state.write(frame, off, size, value),
+        Place::Frame { frame, from, to } => state.write_somewhere(frame, from, to),
+        Place::Elsewhere => Ok(()),
+        Place::Anywhere => {
+            state.forget_stack();
+            Ok(())
+        }
+    }
+}
+
+/// A conditional jump.
+#[derive(Clone, Copy)]
+struct Compare {
+    op: CmpOp,
+    part: Part,
+    dst: Reg,
+    src: Operand,
+}
+
+/// The fact that an outcome states; with `true`, of the operands in reverse order.
+fn fact(op: CmpOp, outcome: bool) -> (Fact, bool) {
+    match (op, outcome) {
+        (CmpOp::Eq, true) | (CmpOp::Ne, false) => (Fact::Equal, false),
+        (CmpOp::Eq, false) | (CmpOp::Ne, true) => (Fact::Differ, false),
+        (CmpOp::Gt, true) | (CmpOp::Le, false) => (Fact::Below, true),
+        (CmpOp::Gt, false) | (CmpOp::Le, true) => (Fact::BelowOrEqual, false),
+        (CmpOp::Ge, true) | (CmpOp::Lt, false) => (Fact::BelowOrEqual, true),
+        (CmpOp::Ge, false) | (CmpOp::Lt, true) => (Fact::Below, false),
+        (CmpOp::Sgt, true) | (CmpOp::Sle, false) => (Fact::Less, true),
+        (CmpOp::Sgt, false) | (CmpOp::Sle, true) => (Fact::LessOrEqual, false),
+        (CmpOp::Sge, true) | (CmpOp::Slt, false) => (Fact::LessOrEqual, true),
+        (CmpOp::Sge, false) | (CmpOp::Slt, true) => (Fact::Less, false),
+        (CmpOp::Set, true) => (Fact::Meet, false),
+        (CmpOp::Set, false) => (Fact::Disjoint, false),
+    }
+}
+
+/// Makes use of the outcome of a comparison; false when it cannot be.
+fn assume(state: &mut State, compare: Compare, outcome: bool) -> bool {
+    let known = |value: &Value| match value.kind {
+        Kind::Unset => Value::UNKNOWN,
+        _ => *value,
+    };
+    let a = known(state.get(compare.dst));
+    let b = match compare.src {
+        Operand::Reg(reg) => known(state.get(reg)),
+        Operand::Imm(imm) => Value::constant(imm as i64 as u64),
+    };
+    let (fact, reversed) = fact(compare.op, outcome);
+    if compare.src == Operand::Reg(compare.dst) || a.id != 0 && a.id == b.id {
+        return !matches!(fact, Fact::Differ | Fact::Below | Fact::Less);
+    }
+    let (mut x, mut y) = if reversed { (b, a) } else { (a, b) };
+    if !learn(fact, compare.part, &mut x, &mut y, state.argument_min) {
+        return false;
+    }
+    let (new_a, new_b) = if reversed { (y, x) } else { (x, y) };
+    if new_a != a {
+        state.refine(compare.dst, new_a);
+    }
+    match compare.src {
+        Operand::Reg(reg) if new_b != b => state.refine(reg, new_b),
+        _ => {}
+    }
+    true
+}
+
+/// What a fact says of two values; false when it cannot be.
+fn learn(fact: Fact, part: Part, a: &mut Value, b: &mut Value, argument_min: u32) -> bool {
+    let numbers = a.is_scalar() && b.is_scalar();
+    let same = part == Part::Whole && a.same_memory(b);
+    if numbers || same && matches!(fact, Fact::Equal | Fact::Differ) {
+        if !Scalar::assume(BITS, part, fact, &mut a.num, &mut b.num) {
+            return false;
+        }
+    } else if part == Part::Whole && matches!(fact, Fact::Equal | Fact::Differ) {
+        return learn_null(fact, a, b) && learn_null(fact, b, a);
+    }
+    if numbers || same && a.kind == Kind::Argument {
+        learn_room(fact, part, a, b, argument_min);
+    }
+    true
+}
+
+/// A pointer that may be null, compared with 0.
+fn learn_null(fact: Fact, pointer: &mut Value, other: &Value) -> bool {
+    let Kind::Object { index, nullable } = pointer.kind else {
+        return true;
+    };
+    if other.as_constant() != Some(0) {
+        return true;
+    }
+    match (fact, nullable) {
+        (Fact::Equal, true) => {
+            *pointer = Value {
+                id: pointer.id,
+                ..Value::constant(0)
+            }
+        }
+        (_, true) => {
+            pointer.kind = Kind::Object {
+                index,
+                nullable: false,
+            }
+        }
+        // Within its object or just behind, it is not null.
+        (Fact::Equal, false) => return pointer.num.value() != Some(0),
+        (_, false) => {}
+    }
+    true
+}
+
+/// What a comparison with a number that has room says: `a` below `b` has the room of `b` and one more.
+fn learn_room(fact: Fact, part: Part, a: &mut Value, b: &mut Value, argument_min: u32) {
+    let room = b.room(argument_min);
+    // Seen as unsigned numbers of 64 bits, the order is the same for numbers of 31 bits.
+    let narrow = a.num.whole.umax <= u64::from(u32::MAX);
+    let unsigned = match (fact, part) {
+        (Fact::Less | Fact::LessOrEqual, Part::Whole) => a.num.whole.smin >= 0,
+        (Fact::Less | Fact::LessOrEqual, Part::Half) => narrow && a.num.half.smin >= 0,
+        (_, Part::Half) => narrow,
+        // Addresses: the offset must not wrap around.
+        (_, Part::Whole) => a.is_scalar() || narrow,
+    };
+    if !unsigned {
+        return;
+    }
+    let better = |have: u32, new: u32| match have {
+        NO_ROOM => new,
+        have => have.max(new),
+    };
+    match fact {
+        Fact::Below | Fact::Less if room != NO_ROOM => {
+            a.room = better(a.room, room.saturating_add(1).min(NO_ROOM.wrapping_sub(1)));
+        }
+        Fact::BelowOrEqual | Fact::LessOrEqual if room != NO_ROOM => a.room = better(a.room, room),
+        Fact::Equal => {
+            let other = a.room(argument_min);
+            if room != NO_ROOM {
+                a.room = better(a.room, room);
+            }
+            let fits = part == Part::Whole || b.num.whole.umax <= u64::from(u32::MAX);
+            if other != NO_ROOM && fits {
+                b.room = better(b.room, other);
+            }
+        }
+        _ => {}
+    }
+}

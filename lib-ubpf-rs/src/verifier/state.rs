@@ -1,0 +1,699 @@
+//! The abstract state of a program before one instruction: registers, stack, frames.
+
+use super::{
+    scalar::Scalar,
+    tnum::{low_mask, Tnum},
+    value::{Kind, Value, BITS, NO_ROOM},
+    widen::Thresholds,
+    VerifyError,
+};
+use crate::isa::{Reg, Size};
+use alloc::vec::Vec;
+use core::fmt;
+
+/// Bytes of a frame.
+pub(super) const FRAME: i64 = 512;
+/// Frames at most, the outermost function's included.
+pub(super) const MAX_DEPTH: usize = 8;
+/// Bit of the ids of values that were shifted left by 32 bits: shifted back, they are equal again to those with the id
+/// without it.
+pub(super) const SHIFTED: u32 = 1 << 31;
+/// Bytes of a cell.
+const CELL: i64 = 4;
+
+/// What four aligned bytes of the stack hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Content {
+    /// Not known.
+    Unknown,
+    /// A 32-bit number, zero-extended in the cell's value.
+    Word,
+    /// The first half of eight bytes with the cell's value.
+    Long,
+    /// The second half of them.
+    Tail,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Cell {
+    content: Content,
+    value: Value,
+}
+
+impl Cell {
+    const UNKNOWN: Cell = Cell {
+        content: Content::Unknown,
+        value: Value::UNKNOWN,
+    };
+}
+
+/// A caller, while its callee runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Frame {
+    /// The call.
+    pub(super) pc: usize,
+    /// Its r6 to r9.
+    saved: [Value; 4],
+    /// Where its cells begin.
+    base: usize,
+}
+
+/// What is known before an instruction.
+#[derive(Clone, Debug)]
+pub struct State {
+    regs: [Value; Reg::COUNT],
+    /// Cells of all frames, outermost first, each from its end downwards; deeper ones are not known.
+    cells: Vec<Cell>,
+    /// Where the innermost frame's cells begin.
+    base: usize,
+    /// The callers, outermost first.
+    pub(super) frames: Vec<Frame>,
+    /// Least length of the argument on this path.
+    pub(super) argument_min: u32,
+    next_id: u32,
+}
+
+impl State {
+    /// Nothing known of anything; takes no memory.
+    pub(super) const EMPTY: State = State {
+        regs: [Value::UNSET; Reg::COUNT],
+        cells: Vec::new(),
+        base: 0,
+        frames: Vec::new(),
+        argument_min: 0,
+        next_id: 1,
+    };
+
+    /// As a program starts.
+    pub(super) fn start() -> State {
+        let mut state = State::EMPTY;
+        state.set(Reg::R1, Value::pointer(Kind::Argument));
+        state.set(Reg::R2, Value::length());
+        state.set(Reg::R10, Value::pointer(Kind::Stack(0)));
+        state
+    }
+
+    /// Becomes a copy, using the memory it has.
+    pub(super) fn copy_from(&mut self, other: &State) -> Result<(), VerifyError> {
+        let cells = other.cells.len().saturating_sub(self.cells.len());
+        let frames = other.frames.len().saturating_sub(self.frames.len());
+        self.cells
+            .try_reserve(cells)
+            .map_err(|_| VerifyError::NoMemory)?;
+        self.frames
+            .try_reserve(frames)
+            .map_err(|_| VerifyError::NoMemory)?;
+        self.regs = other.regs;
+        self.cells.clone_from(&other.cells);
+        self.frames.clone_from(&other.frames);
+        self.base = other.base;
+        self.argument_min = other.argument_min;
+        self.next_id = other.next_id;
+        Ok(())
+    }
+
+    /// Bytes of memory a copy takes, about.
+    pub(super) fn bytes(&self) -> usize {
+        let cells = self.cells.len().wrapping_mul(size_of::<Cell>());
+        let frames = self.frames.len().wrapping_mul(size_of::<Frame>());
+        size_of::<State>().wrapping_add(cells).wrapping_add(frames)
+    }
+
+    /// What a register holds.
+    pub(super) fn get(&self, reg: Reg) -> &Value {
+        self.regs
+            .get(reg.index())
+            .unwrap_or(const { &Value::UNSET })
+    }
+
+    pub(super) fn set(&mut self, reg: Reg, value: Value) {
+        if let Some(slot) = self.regs.get_mut(reg.index()) {
+            *slot = value;
+        }
+    }
+
+    /// Copies a register, so that both are known to be equal.
+    pub(super) fn share(&mut self, reg: Reg) -> Value {
+        let fresh = self.next_id;
+        let Some(slot) = self.regs.get_mut(reg.index()) else {
+            return Value::UNSET;
+        };
+        if slot.id == 0 && slot.num.value().is_none() && fresh < SHIFTED {
+            slot.id = fresh;
+            self.next_id = fresh.wrapping_add(1);
+        }
+        *slot
+    }
+
+    /// Reads a place of a frame, so that the place and what is read are known to be equal.
+    pub(super) fn read_shared(&mut self, frame: u8, off: i64, size: Size) -> Value {
+        let mut value = self.read(frame, off, size);
+        if value.id != 0 || value.num.value().is_some() || self.next_id >= SHIFTED {
+            return value;
+        }
+        let number = Self::cell_number(off);
+        let (base, end) = self.frame_cells(usize::from(frame));
+        let index = base.saturating_add(number);
+        let cell = self.cells.get_mut(index).filter(|_| index < end);
+        let Some(cell) = cell.filter(|cell| cell.value == value) else {
+            return value;
+        };
+        let whole = matches!(
+            (cell.content, size),
+            (Content::Word, Size::W) | (Content::Long, Size::DW)
+        );
+        if whole && off.rem_euclid(CELL) == 0 {
+            value.id = self.next_id;
+            cell.value.id = value.id;
+            self.next_id = self.next_id.wrapping_add(1);
+        }
+        value
+    }
+
+    /// Number of the innermost frame.
+    pub(super) fn depth(&self) -> usize {
+        self.frames.len()
+    }
+
+    fn each_value(&mut self, mut change: impl FnMut(&mut Value)) {
+        self.regs.iter_mut().for_each(&mut change);
+        for cell in &mut self.cells {
+            if matches!(cell.content, Content::Word | Content::Long) {
+                change(&mut cell.value);
+            }
+        }
+        for frame in &mut self.frames {
+            frame.saved.iter_mut().for_each(&mut change);
+        }
+    }
+
+    /// Sets a register after a comparison, and all values that are equal to it.
+    pub(super) fn refine(&mut self, reg: Reg, value: Value) {
+        let id = value.id;
+        self.learn_argument(&value);
+        self.set(reg, value);
+        if id != 0 {
+            self.each_value(|other| {
+                if other.id == id {
+                    let room = if value.room == NO_ROOM {
+                        other.room
+                    } else {
+                        value.room
+                    };
+                    *other = Value { room, ..value };
+                }
+            });
+        }
+    }
+
+    /// A number with room says how long the argument is at least.
+    fn learn_argument(&mut self, value: &Value) {
+        if value.room == NO_ROOM {
+            return;
+        }
+        let least = value.num.whole.umin.saturating_add(u64::from(value.room));
+        let least = u32::try_from(least).unwrap_or(0);
+        self.argument_min = self.argument_min.max(least);
+    }
+
+    /// Goes into a function called at `pc`.
+    pub(super) fn enter(&mut self, pc: usize) -> Result<(), VerifyError> {
+        self.frames
+            .try_reserve(1)
+            .map_err(|_| VerifyError::NoMemory)?;
+        let saved = [Reg::R6, Reg::R7, Reg::R8, Reg::R9].map(|reg| *self.get(reg));
+        let base = self.base;
+        self.frames.push(Frame { pc, saved, base });
+        self.base = self.cells.len();
+        for reg in [Reg::R0, Reg::R6, Reg::R7, Reg::R8, Reg::R9] {
+            self.set(reg, Value::UNSET);
+        }
+        let depth = self.depth() as u8;
+        self.set(Reg::R10, Value::pointer(Kind::Stack(depth)));
+        Ok(())
+    }
+
+    /// Comes back from a function; the PC of the call, or `None` from the outermost.
+    pub(super) fn leave(&mut self) -> Option<usize> {
+        let gone = Kind::Stack(self.depth() as u8);
+        let frame = self.frames.pop()?;
+        self.cells.truncate(self.base);
+        self.base = frame.base;
+        let kept = [Reg::R6, Reg::R7, Reg::R8, Reg::R9];
+        for (reg, value) in kept.into_iter().zip(frame.saved) {
+            self.set(reg, value);
+        }
+        self.forget_arguments();
+        let depth = self.depth() as u8;
+        self.set(Reg::R10, Value::pointer(Kind::Stack(depth)));
+        self.each_value(|value| {
+            if value.kind == gone {
+                *value = Value::UNKNOWN;
+            }
+        });
+        Some(frame.pc)
+    }
+
+    /// r1 to r5 after a call.
+    pub(super) fn forget_arguments(&mut self) {
+        for reg in [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5] {
+            self.set(reg, Value::UNSET);
+        }
+    }
+
+    /// Something may have been written anywhere in the stack.
+    pub(super) fn forget_stack(&mut self) {
+        self.cells.fill(Cell::UNKNOWN);
+    }
+
+    /// First cell of a frame, and the cell after its last that is known.
+    fn frame_cells(&self, frame: usize) -> (usize, usize) {
+        let base = |n: usize| match self.frames.get(n) {
+            Some(frame) => frame.base,
+            None => self.base,
+        };
+        let end = if frame >= self.depth() {
+            self.cells.len()
+        } else {
+            base(frame.wrapping_add(1))
+        };
+        (base(frame), end)
+    }
+
+    /// Number of the cell with the byte at `off` below the end of a frame.
+    fn cell_number(off: i64) -> usize {
+        (off.wrapping_neg().wrapping_sub(1) / CELL) as usize
+    }
+
+    fn cell(&self, frame: usize, number: usize) -> Cell {
+        let (base, end) = self.frame_cells(frame);
+        let index = base.saturating_add(number);
+        let cell = self.cells.get(index).filter(|_| index < end);
+        *cell.unwrap_or(const { &Cell::UNKNOWN })
+    }
+
+    /// Writes a cell; grows the innermost frame when needed. What is not stored is unknown.
+    fn put(&mut self, frame: usize, number: usize, cell: Cell) -> Result<(), VerifyError> {
+        let (base, end) = self.frame_cells(frame);
+        let index = base.saturating_add(number);
+        if index >= end && frame == self.depth() && number < (FRAME / CELL) as usize {
+            if cell.content == Content::Unknown {
+                return Ok(());
+            }
+            let missing = index.wrapping_add(1).saturating_sub(self.cells.len());
+            self.cells
+                .try_reserve(missing)
+                .map_err(|_| VerifyError::NoMemory)?;
+            self.cells.resize(index.wrapping_add(1), Cell::UNKNOWN);
+        } else if index >= end {
+            // Beyond the known cells of a caller's frame: stays unknown.
+            return Ok(());
+        }
+        if let Some(slot) = self.cells.get_mut(index) {
+            *slot = cell;
+        }
+        Ok(())
+    }
+
+    /// Forgets a cell, and the other half of eight bytes that it is part of.
+    fn forget(&mut self, frame: usize, number: usize) -> Result<(), VerifyError> {
+        let other = match self.cell(frame, number).content {
+            Content::Long => number.wrapping_sub(1),
+            Content::Tail => number.wrapping_add(1),
+            Content::Unknown | Content::Word => number,
+        };
+        self.put(frame, other, Cell::UNKNOWN)?;
+        self.put(frame, number, Cell::UNKNOWN)
+    }
+
+    /// Turns the eight bytes that a cell is part of into two words.
+    fn split(&mut self, frame: usize, number: usize) -> Result<(), VerifyError> {
+        let first = match self.cell(frame, number).content {
+            Content::Long => number,
+            Content::Tail => number.wrapping_add(1),
+            Content::Unknown | Content::Word => return Ok(()),
+        };
+        let value = self.cell(frame, first).value;
+        let halves = if value.is_scalar() {
+            let tnum = value.num.tnum;
+            [
+                value.num.low_half(BITS),
+                Scalar::from_bits(BITS, tnum.shr(32)),
+            ]
+            .map(|num| Cell {
+                content: Content::Word,
+                value: Value::scalar(num),
+            })
+        } else {
+            [Cell::UNKNOWN; 2]
+        };
+        self.put(frame, first, halves[0])?;
+        self.put(frame, first.wrapping_sub(1), halves[1])
+    }
+
+    /// Writes to a known place of a frame: `off` bytes above its end, hence negative.
+    pub(super) fn write(
+        &mut self,
+        frame: u8,
+        off: i64,
+        size: Size,
+        value: Value,
+    ) -> Result<(), VerifyError> {
+        let frame = usize::from(frame);
+        let last = off.wrapping_add(size.bytes() as i64).wrapping_sub(1);
+        let (high, low) = (Self::cell_number(off), Self::cell_number(last));
+        for number in low..=high {
+            self.split(frame, number)?;
+        }
+        let aligned = off.rem_euclid(CELL) == 0;
+        match size {
+            Size::DW if aligned => {
+                let long = Cell {
+                    content: Content::Long,
+                    value,
+                };
+                let tail = Cell {
+                    content: Content::Tail,
+                    ..Cell::UNKNOWN
+                };
+                self.put(frame, high, long)?;
+                self.put(frame, low, tail)
+            }
+            Size::W if aligned && value.is_scalar() => {
+                let num = value.num.low_half(BITS);
+                let same = num == value.num;
+                let value = if same { value } else { Value::scalar(num) };
+                self.put(
+                    frame,
+                    high,
+                    Cell {
+                        content: Content::Word,
+                        value,
+                    },
+                )
+            }
+            Size::B | Size::H if high == low => self.write_part(frame, high, off, size, &value),
+            _ => (low..=high).try_for_each(|number| self.put(frame, number, Cell::UNKNOWN)),
+        }
+    }
+
+    /// Replaces the bits of one or two bytes of a cell.
+    fn write_part(
+        &mut self,
+        frame: usize,
+        number: usize,
+        off: i64,
+        size: Size,
+        value: &Value,
+    ) -> Result<(), VerifyError> {
+        let bits = (size.bytes() as u32).wrapping_mul(8);
+        let shift = (off.rem_euclid(CELL) as u32).wrapping_mul(8);
+        let old = match self.cell(frame, number) {
+            Cell {
+                content: Content::Word,
+                value,
+            } => value.num.tnum,
+            _ => Tnum::unknown(32),
+        };
+        let hole = low_mask(bits).wrapping_shl(shift);
+        let new = value.number().tnum.truncate(bits).shl(shift);
+        let tnum = Tnum {
+            value: (old.value & !hole) | new.value,
+            mask: (old.mask & !hole) | new.mask,
+        };
+        let cell = Cell {
+            content: Content::Word,
+            value: Value::scalar(Scalar::from_bits(BITS, tnum)),
+        };
+        self.put(frame, number, cell)
+    }
+
+    /// Something was written somewhere in `from..to`.
+    pub(super) fn write_somewhere(
+        &mut self,
+        frame: u8,
+        from: i64,
+        to: i64,
+    ) -> Result<(), VerifyError> {
+        let frame = usize::from(frame);
+        let (high, low) = (
+            Self::cell_number(from),
+            Self::cell_number(to.wrapping_sub(1)),
+        );
+        let (base, end) = self.frame_cells(frame);
+        let high = high.min(end.saturating_sub(base));
+        for number in low..=high {
+            self.split(frame, number)?;
+            self.put(frame, number, Cell::UNKNOWN)?;
+        }
+        Ok(())
+    }
+
+    /// Reads from a known place of a frame.
+    pub(super) fn read(&self, frame: u8, off: i64, size: Size) -> Value {
+        let frame = usize::from(frame);
+        let number = Self::cell_number(off);
+        let cell = self.cell(frame, number);
+        let aligned = off.rem_euclid(CELL) == 0;
+        match (size, cell.content) {
+            (Size::DW, Content::Long) if aligned => cell.value,
+            (Size::DW, Content::Word) if aligned => {
+                let high = self.cell(frame, number.wrapping_sub(1));
+                let high = match high.content {
+                    Content::Word => high.value.num.tnum,
+                    _ => Tnum::unknown(32),
+                };
+                Value::scalar(Scalar::from_bits(
+                    BITS,
+                    cell.value.num.tnum.or(high.shl(32)),
+                ))
+            }
+            (Size::W, Content::Word) if aligned => cell.value,
+            (Size::W, Content::Long) if aligned && cell.value.is_scalar() => {
+                let num = cell.value.num.low_half(BITS);
+                let same = num == cell.value.num;
+                if same {
+                    cell.value
+                } else {
+                    Value::scalar(num)
+                }
+            }
+            (Size::DW, _) => Value::UNKNOWN,
+            _ => self.read_part(frame, number, off, size),
+        }
+    }
+
+    /// Reads up to four bytes within one cell.
+    fn read_part(&self, frame: usize, number: usize, off: i64, size: Size) -> Value {
+        let bits = (size.bytes() as u32).wrapping_mul(8);
+        let start = off.rem_euclid(CELL);
+        let mut tnum = Tnum::unknown(64);
+        if start.wrapping_add(size.bytes() as i64) <= CELL {
+            let cell = self.cell(frame, number);
+            tnum = match cell.content {
+                Content::Word | Content::Long => cell.value.number().tnum,
+                Content::Tail => self
+                    .cell(frame, number.wrapping_add(1))
+                    .value
+                    .number()
+                    .tnum
+                    .shr(32),
+                Content::Unknown => tnum,
+            };
+        }
+        let shift = (start as u32).wrapping_mul(8);
+        Value::scalar(Scalar::from_bits(BITS, tnum.shr(shift).truncate(bits)))
+    }
+
+    /// Whether it stands for all that `other` stands for, both being before the same instruction.
+    pub(super) fn includes(&self, other: &State) -> bool {
+        let mut ids = Ids::default();
+        let one = |ids: &mut Ids, a: &Value, b: &Value| {
+            a.includes(b, other.argument_min) && ids.includes(a.id, b.id)
+        };
+        if self.argument_min > other.argument_min || !self.same_callers(other) {
+            return false;
+        }
+        if !self
+            .regs
+            .iter()
+            .zip(&other.regs)
+            .all(|(a, b)| one(&mut ids, a, b))
+        {
+            return false;
+        }
+        for (a, b) in self.frames.iter().zip(&other.frames) {
+            if !a
+                .saved
+                .iter()
+                .zip(&b.saved)
+                .all(|(a, b)| one(&mut ids, a, b))
+            {
+                return false;
+            }
+        }
+        (0..=self.depth()).all(|frame| {
+            let (base, end) = self.frame_cells(frame);
+            (0..end.saturating_sub(base)).all(|number| {
+                let (a, b) = (self.cell(frame, number), other.cell(frame, number));
+                match (a.content, b.content) {
+                    (Content::Unknown, _) => true,
+                    (Content::Tail, Content::Tail) => true,
+                    (x, y) => x == y && one(&mut ids, &a.value, &b.value),
+                }
+            })
+        })
+    }
+
+    fn same_callers(&self, other: &State) -> bool {
+        let (a, b) = (&self.frames, &other.frames);
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.pc == b.pc)
+    }
+
+    /// Becomes what stands for both, the other being before the same instruction with the same callers; with
+    /// thresholds, what grows grows to the next one.
+    pub(super) fn join(
+        &mut self,
+        other: &State,
+        widen: Option<&Thresholds<'_>>,
+    ) -> Result<(), VerifyError> {
+        let mut ids = Ids::default();
+        let mins = (self.argument_min, other.argument_min);
+        let mut one = |a: &mut Value, b: &Value| {
+            let mut joined = match widen {
+                None => a.union(b, mins),
+                Some(thresholds) => thresholds.widen(a, b, mins),
+            };
+            joined.id = ids.join(a.id, b.id);
+            *a = joined;
+        };
+        for (a, b) in self.regs.iter_mut().zip(&other.regs) {
+            one(a, b);
+        }
+        for (a, b) in self.frames.iter_mut().zip(&other.frames) {
+            a.saved
+                .iter_mut()
+                .zip(&b.saved)
+                .for_each(|(a, b)| one(a, b));
+        }
+        self.join_cells(other, one)?;
+        self.argument_min = mins.0.min(mins.1);
+        if widen.is_some() && self.argument_min < mins.0 {
+            self.argument_min = 0;
+        }
+        self.next_id = ids.next();
+        Ok(())
+    }
+
+    fn join_cells(
+        &mut self,
+        other: &State,
+        mut one: impl FnMut(&mut Value, &Value),
+    ) -> Result<(), VerifyError> {
+        for frame in 0..=self.depth() {
+            let (base, end) = self.frame_cells(frame);
+            for number in 0..end.saturating_sub(base) {
+                let b = other.cell(frame, number);
+                let a = self.cell(frame, number);
+                if a.content != b.content {
+                    self.forget(frame, number)?;
+                } else if matches!(a.content, Content::Word | Content::Long) {
+                    if let Some(cell) = self.cells.get_mut(base.saturating_add(number)) {
+                        one(&mut cell.value, &b.value);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is known of a frame: offset from its end, size, value.
+    fn known_cells(&self, frame: usize) -> impl Iterator<Item = (i64, Size, &Value)> {
+        let (base, end) = self.frame_cells(frame);
+        let cells = self.cells.get(base..end).unwrap_or(&[]);
+        cells.iter().enumerate().filter_map(|(number, cell)| {
+            let off = (number as i64)
+                .wrapping_add(1)
+                .wrapping_mul(CELL)
+                .wrapping_neg();
+            match cell.content {
+                Content::Word => Some((off, Size::W, &cell.value)),
+                Content::Long => Some((off, Size::DW, &cell.value)),
+                Content::Unknown | Content::Tail => None,
+            }
+        })
+    }
+}
+
+/// The registers that are set, then the known words of the innermost frame: `r1=argument r2=0..=255 r10=stack [-8]=7`.
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let set = self
+            .regs
+            .iter()
+            .enumerate()
+            .filter(|(_, v)| v.kind != Kind::Unset);
+        for (index, (number, value)) in set.enumerate() {
+            write!(f, "{}r{number}={value}", if index == 0 { "" } else { " " })?;
+        }
+        for (off, size, value) in self
+            .known_cells(self.depth())
+            .filter(|(.., v)| !v.is_unknown())
+        {
+            let kind = if size == Size::W { "u32" } else { "u64" };
+            write!(f, " {kind}[{off}]={value}")?;
+        }
+        if self.argument_min > 0 {
+            write!(f, " argument has {} bytes", self.argument_min)?;
+        }
+        Ok(())
+    }
+}
+
+/// Pairs of ids in two states.
+#[derive(Default)]
+struct Ids {
+    pairs: [(u32, u32); Ids::MOST],
+    len: usize,
+}
+
+impl Ids {
+    /// Equalities beyond this many are forgotten.
+    const MOST: usize = 16;
+
+    fn find(&mut self, pair: (u32, u32)) -> Option<usize> {
+        let known = self.pairs.get(..self.len).unwrap_or(&[]);
+        if let Some(found) = known.iter().position(|&p| p == pair) {
+            return Some(found);
+        }
+        let slot = self.pairs.get_mut(self.len)?;
+        *slot = pair;
+        self.len = self.len.wrapping_add(1);
+        Some(self.len.wrapping_sub(1))
+    }
+
+    /// Whether values equal in the one state are equal in the other.
+    fn includes(&mut self, a: u32, b: u32) -> bool {
+        if a == 0 {
+            return true;
+        }
+        let known = self.pairs.get(..self.len).unwrap_or(&[]);
+        match known.iter().find(|p| p.0 == a) {
+            Some(pair) => pair.1 == b && b != 0,
+            None => self.find((a, b)).is_some(),
+        }
+    }
+
+    /// The id of values that are equal in both.
+    fn join(&mut self, a: u32, b: u32) -> u32 {
+        if a == 0 || b == 0 {
+            return 0;
+        }
+        self.find((a, b))
+            .map_or(0, |index| (index as u32).wrapping_add(1))
+    }
+
+    fn next(&self) -> u32 {
+        (self.len as u32).wrapping_add(1)
+    }
+}

@@ -1,0 +1,358 @@
+//! What a register or a stack slot holds: a number, or a pointer with what is known of its offset.
+
+use super::{
+    scalar::{Part, Scalar},
+    Target,
+};
+use crate::isa::AluOp;
+use core::fmt;
+
+/// Width of a register.
+pub(super) const BITS: u32 = 64;
+
+/// Longest argument for which proofs hold: lengths stay positive as 32-bit numbers.
+pub(super) const ARGUMENT_MAX: u64 = i32::MAX as u64;
+
+/// What a value is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    /// Nothing has set it.
+    Unset,
+    /// A number.
+    Scalar,
+    /// An address in the argument, counted from its start. A packet is an argument whose end is at a known pointer: a
+    /// pointer into it with room 0.
+    Argument,
+    /// An address in the stack, counted from the end of the frame with this number (0 is the outermost function's).
+    Stack(u8),
+    /// An address in one of the objects that the runtime gives to the program (a map value, shared or constant data), counted
+    /// from its start; with `nullable`, perhaps the null pointer instead.
+    Object {
+        /// Index in the list of objects.
+        index: u16,
+        /// Whether it may be null.
+        nullable: bool,
+    },
+}
+
+/// Memory of a fixed size that the runtime gives to a program.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Object {
+    /// Bytes.
+    pub(super) size: u32,
+    /// Whether the program may write it.
+    pub(super) writable: bool,
+    /// Where it lies.
+    pub(super) target: Target,
+}
+
+/// No relation to the argument's length.
+pub(super) const NO_ROOM: u32 = u32::MAX;
+
+/// What is known of one value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Value {
+    pub(super) kind: Kind,
+    /// Values with the same id, unless 0, are equal.
+    pub(super) id: u32,
+    /// The number, or a pointer's offset, plus this is at most the argument's length; or [`NO_ROOM`].
+    pub(super) room: u32,
+    /// The number, or a pointer's offset.
+    pub(super) num: Scalar,
+}
+
+impl Value {
+    pub(super) const UNSET: Value = Value {
+        kind: Kind::Unset,
+        id: 0,
+        room: NO_ROOM,
+        num: Scalar::unknown(BITS),
+    };
+    pub(super) const UNKNOWN: Value = Value::scalar(Scalar::unknown(BITS));
+
+    pub(super) const fn scalar(num: Scalar) -> Value {
+        Value {
+            kind: Kind::Scalar,
+            id: 0,
+            room: NO_ROOM,
+            num,
+        }
+    }
+
+    pub(super) const fn constant(value: u64) -> Value {
+        Value::scalar(Scalar::constant(BITS, value))
+    }
+
+    /// The start of the memory that `kind` names.
+    pub(super) const fn pointer(kind: Kind) -> Value {
+        Value {
+            kind,
+            ..Value::constant(0)
+        }
+    }
+
+    /// The length of the argument.
+    pub(super) fn length() -> Value {
+        Value {
+            room: 0,
+            ..Value::scalar(Scalar::range(BITS, 0, ARGUMENT_MAX))
+        }
+    }
+
+    pub(super) fn is_scalar(&self) -> bool {
+        self.kind == Kind::Scalar
+    }
+
+    /// The number, if it is known.
+    pub(super) fn as_constant(&self) -> Option<u64> {
+        self.num.value().filter(|_| self.is_scalar())
+    }
+
+    /// The room, also of numbers that cannot exceed the argument's least length.
+    pub(super) fn room(&self, argument_min: u32) -> u32 {
+        if !matches!(self.kind, Kind::Scalar | Kind::Argument) {
+            return NO_ROOM;
+        }
+        let spare = u64::from(argument_min).checked_sub(self.num.whole.umax);
+        match spare.and_then(|s| u32::try_from(s).ok()) {
+            Some(spare) if self.room == NO_ROOM || spare > self.room => spare,
+            _ => self.room,
+        }
+    }
+
+    /// The number as far as this part of it goes; a pointer's number is unknown.
+    pub(super) fn number(&self) -> Scalar {
+        match self.kind {
+            Kind::Scalar => self.num,
+            _ => Scalar::unknown(BITS),
+        }
+    }
+
+    /// `self op other`. What an instruction makes of pointers, other than moving them, is an unknown number.
+    pub(super) fn alu(&self, part: Part, op: AluOp, other: &Value, argument_min: u32) -> Value {
+        let num = || Scalar::alu(BITS, part, op, &self.num, &other.num);
+        match (self.is_scalar(), other.is_scalar()) {
+            (true, true) => {
+                let mut result = Value::scalar(num());
+                result.room = room_after(part, op, self, other, argument_min);
+                result
+            }
+            (false, true) if part == Part::Whole && matches!(op, AluOp::Add | AluOp::Sub) => {
+                let room = room_after(part, op, self, other, argument_min);
+                self.moved(num(), room)
+            }
+            (true, false) if part == Part::Whole && op == AluOp::Add => {
+                let room = room_after(part, op, other, self, argument_min);
+                other.moved(num(), room)
+            }
+            (false, false)
+                if part == Part::Whole && op == AluOp::Sub && self.same_memory(other) =>
+            {
+                Value::scalar(num())
+            }
+            _ => {
+                let unknown = Scalar::unknown(BITS);
+                Value::scalar(Scalar::alu(
+                    BITS,
+                    part,
+                    op,
+                    &self.number_or(&unknown),
+                    &other.number_or(&unknown),
+                ))
+            }
+        }
+    }
+
+    fn number_or(&self, unknown: &Scalar) -> Scalar {
+        if self.is_scalar() {
+            self.num
+        } else {
+            *unknown
+        }
+    }
+
+    /// Offsets of both count from the same address.
+    pub(super) fn same_memory(&self, other: &Value) -> bool {
+        // Two pointers to values of one map may point into different values.
+        matches!(self.kind, Kind::Argument | Kind::Stack(_)) && self.kind == other.kind
+    }
+
+    /// A pointer with another offset. A null pointer plus something is no pointer any more.
+    fn moved(&self, num: Scalar, room: u32) -> Value {
+        match self.kind {
+            Kind::Argument
+            | Kind::Stack(_)
+            | Kind::Object {
+                nullable: false, ..
+            } => Value {
+                kind: self.kind,
+                id: 0,
+                room,
+                num,
+            },
+            _ => Value::UNKNOWN,
+        }
+    }
+
+    /// Whether it stands for all that `other` stands for; ids are compared elsewhere.
+    pub(super) fn includes(&self, other: &Value, argument_min: u32) -> bool {
+        let kind = match (self.kind, other.kind) {
+            (Kind::Unset, _) => return true,
+            (
+                Kind::Object { index, nullable },
+                Kind::Object {
+                    index: i,
+                    nullable: n,
+                },
+            ) => index == i && (nullable || !n),
+            (a, b) => a == b,
+        };
+        if self.is_unknown() && other.kind != Kind::Unset {
+            return true;
+        }
+        let room = self.room == NO_ROOM || {
+            let room = other.room(argument_min);
+            room != NO_ROOM && room >= self.room
+        };
+        kind && room && self.num.includes(&other.num)
+    }
+
+    /// Any number at all: also what a pointer is when nobody asks.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.kind == Kind::Scalar
+            && self.room == NO_ROOM
+            && self.num == const { Scalar::unknown(BITS) }
+    }
+
+    /// Stands for what either stands for; ids are joined elsewhere.
+    pub(super) fn union(&self, other: &Value, argument_min: (u32, u32)) -> Value {
+        let kind = match (self.kind, other.kind) {
+            (Kind::Unset, _) | (_, Kind::Unset) => return Value::UNSET,
+            (
+                Kind::Object { index, nullable },
+                Kind::Object {
+                    index: i,
+                    nullable: n,
+                },
+            ) if index == i => Kind::Object {
+                index,
+                nullable: nullable || n,
+            },
+            (a, b) if a == b => a,
+            _ => return Value::UNKNOWN,
+        };
+        let (a, b) = (self.room(argument_min.0), other.room(argument_min.1));
+        let room = if a == NO_ROOM || b == NO_ROOM {
+            NO_ROOM
+        } else {
+            a.min(b)
+        };
+        Value {
+            kind,
+            id: 0,
+            room,
+            num: self.num.union(&other.num),
+        }
+    }
+}
+
+/// The room of `a op b`. An operation on the low half alone comes to the same where the number fits there, and a number
+/// with room does.
+fn room_after(part: Part, op: AluOp, a: &Value, b: &Value, argument_min: u32) -> u32 {
+    if a.kind != Kind::Argument && !a.is_scalar() {
+        return NO_ROOM;
+    }
+    let (room, by) = (a.room(argument_min), &b.num.whole);
+    match op {
+        AluOp::Add if part == Part::Whole && by.smax < 0 => {
+            grown(a, room, by.smax.unsigned_abs(), by.smin.unsigned_abs())
+        }
+        AluOp::Add => {
+            let other = b.room(argument_min);
+            match (reduced(room, by.umax), reduced(other, a.num.whole.umax)) {
+                (NO_ROOM, room) | (room, NO_ROOM) => room,
+                (one, other) => one.max(other),
+            }
+        }
+        AluOp::Sub if by.smin >= 0 => grown(a, room, by.umin, by.umax),
+        // Results that are no greater than `a`.
+        AluOp::And | AluOp::Rsh | AluOp::Div | AluOp::Mod if a.is_scalar() => room,
+        _ => NO_ROOM,
+    }
+}
+
+/// The room of a number after at most `most` was added to it.
+fn reduced(room: u32, most: u64) -> u32 {
+    if room == NO_ROOM {
+        return NO_ROOM;
+    }
+    let left = u64::from(room).checked_sub(most);
+    left.and_then(|l| u32::try_from(l).ok()).unwrap_or(NO_ROOM)
+}
+
+/// The room of `a` after `least..=most` was subtracted, where that does not fall below zero.
+fn grown(a: &Value, room: u32, least: u64, most: u64) -> u32 {
+    if room == NO_ROOM || most > a.num.whole.umin {
+        return NO_ROOM;
+    }
+    let room = u64::from(room).saturating_add(least);
+    u32::try_from(room.min(ARGUMENT_MAX)).unwrap_or(NO_ROOM)
+}
+
+/// `17`, `0..=255`, `argument+4`, `stack-8`, `?`: as `ubpf verify -v` and errors show it.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            Kind::Unset => return f.write_str("unset"),
+            Kind::Scalar => return number(f, &self.num),
+            Kind::Argument => f.write_str("argument")?,
+            Kind::Stack(0) => f.write_str("stack")?,
+            Kind::Stack(frame) => write!(f, "stack{frame}")?,
+            Kind::Object { index, nullable } => {
+                write!(f, "object{index}{}", if nullable { " or null" } else { "" })?
+            }
+        }
+        match self.num.value() {
+            Some(0) => Ok(()),
+            Some(offset) => write!(f, "{:+}", offset as i64),
+            None => {
+                f.write_str("+(")?;
+                number(f, &self.num)?;
+                f.write_str(")")
+            }
+        }
+    }
+}
+
+/// Small numbers in decimal, large ones in hexadecimal; the signed range where it is the closer one.
+fn number(f: &mut fmt::Formatter<'_>, num: &Scalar) -> fmt::Result {
+    let whole = &num.whole;
+    if let Some(value) = num.value() {
+        return match value as i64 {
+            -0xffff..0 => write!(f, "{}", value as i64),
+            _ => one(f, value),
+        };
+    }
+    if *num == Scalar::unknown(BITS) {
+        return f.write_str("?");
+    }
+    if whole.smin < 0 && whole.smax.abs_diff(whole.smin) < whole.umax.abs_diff(whole.umin) {
+        return write!(f, "{}..={}", whole.smin, whole.smax);
+    }
+    one(f, whole.umin)?;
+    f.write_str("..=")?;
+    one(f, whole.umax)?;
+    let known = !num.tnum.mask & super::tnum::Tnum::range(whole.umin, whole.umax).mask;
+    match (known, num.tnum.value) {
+        (0, _) => Ok(()),
+        (_, 0) => write!(f, "&{:#x}", num.tnum.mask),
+        (_, value) => write!(f, "&{:#x}|{value:#x}", num.tnum.mask),
+    }
+}
+
+fn one(f: &mut fmt::Formatter<'_>, value: u64) -> fmt::Result {
+    match value {
+        0..=0xffff => write!(f, "{value}"),
+        _ => write!(f, "{value:#x}"),
+    }
+}
