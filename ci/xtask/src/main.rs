@@ -19,6 +19,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                        --script plays and checks the tour instead
   tour --socket SHELL --console FILE|SOCKET
                        play and check the tour against a running target
+  samples              compile the sample programs to target/bpf/{O0,O2}
   test                 run all tests
   headers [--check]    write the C headers, or compare them with the committed ones
   qemu build|test|tour|run
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Some("headers") => headers::main(&root(), rest),
         Some("demo") => demo::main(&root(), rest),
         Some("test") => test::main(&root()),
+        Some("samples") => samples::main(&root()),
         Some("tour") => tour::main(&root(), rest),
         Some("qemu") => qemu::main(&root(), rest),
         _ => Err(USAGE.into()),

@@ -10,6 +10,13 @@ use std::{
 /// Optimisation levels at which every sample is made.
 pub const LEVELS: [&str; 2] = ["O0", "O2"];
 
+/// `cargo xtask samples`: makes them and says where they are.
+pub fn main(root: &Path) -> Result<()> {
+    setup::ensure()?;
+    println!("{}", build(root)?.display());
+    Ok(())
+}
+
 /// Makes `target/bpf/{O0,O2}/NAME.bin` (and `.o`) of all samples; gives the folder.
 pub fn build(root: &Path) -> Result<PathBuf> {
     let out = root.join("target/bpf");

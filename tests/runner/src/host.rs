@@ -9,8 +9,8 @@ use alloc::{
 use spin::Mutex;
 use ubpf_rs::helpers::Host;
 
-/// Address of the symbol `known`, which is no traced function.
-const SYMBOL: (&[u8], u64) = (b"known", 0x4000);
+/// Symbols that are no traced functions: one that cannot be read, one that can.
+const SYMBOLS: &[(&[u8], u64)] = &[(b"known", 0x4000), (b"bytes", READABLE.start)];
 /// By what the traced function `myfun` is known.
 const TRACED: (&[u8], u64) = (b"myfun", 0x5005);
 /// Application memory that can be read: 16 bytes, each holding its distance from the first plus 0x10.
@@ -39,7 +39,8 @@ impl Host for FixedHost {
         self.map.lock().remove(&(key1, key2)).is_some()
     }
     fn symbol_address(&self, name: &[u8]) -> Option<u64> {
-        (name == SYMBOL.0).then_some(SYMBOL.1)
+        let known = SYMBOLS.iter().find(|symbol| symbol.0 == name);
+        known.map(|symbol| symbol.1)
     }
     fn trace_address(&self, name: &[u8]) -> Option<u64> {
         (name == TRACED.0).then_some(TRACED.1)
