@@ -235,6 +235,7 @@ fn the_disassembly_is_that_of_llvm() {
 /// `       4:\tr0 = *(u32 *)(r1 + 0)`; a jump's target may follow as `<LABEL>`.
 fn objdump_line(line: &str) -> Option<(usize, String)> {
     let (pc, text) = line.split_once(":\t")?;
-    let text = text.split(" <LBB").next().unwrap_or(text);
+    let label = text.rsplit_once(" <").filter(|_| text.ends_with('>'));
+    let text = label.map_or(text, |(text, _)| text);
     Some((pc.trim().parse().ok()?, text.trim().to_string()))
 }
