@@ -18,7 +18,7 @@ __attribute__((noinline)) void myfun(void)
 	fflush(stdout);
 }
 
-/* Without an argument once a second; with one, every so many milliseconds. */
+/* Once a second; with a period, every so many milliseconds. */
 static void pause_between_calls(int period_ms)
 {
 	if (period_ms > 0)
@@ -38,12 +38,11 @@ int main(int argc, char *argv[])
 	}
 	if (ubpf_linux_start(argv[1]) != 0)
 		return 1;
-	if (argc > 2)
-		period_ms = atoi(argv[2]);
-#else
-	(void)argc;
-	(void)argv;
+	argc--;
+	argv++;
 #endif
+	if (argc > 1)
+		period_ms = atoi(argv[1]);
 	for (;;) {
 		myfun();
 		pause_between_calls(period_ms);

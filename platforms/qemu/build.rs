@@ -1,4 +1,4 @@
-//! Compiles the demo application and hands the linker our script.
+//! Compiles the demo application and the C library it needs and hands the linker our script.
 
 use std::path::Path;
 
@@ -19,21 +19,28 @@ fn main() {
         println!("cargo:rustc-link-arg-bins={argument}");
     }
     println!("cargo:rerun-if-changed={}", script.display());
-    application(&Path::new(&here).join("app.c"));
+    let here = Path::new(&here);
+    let library = compiler(&here.join("libc"));
+    compile(library, "libc", &here.join("libc/libc.c"));
+    let mut application = compiler(&here.join("libc"));
+    application.flag("-fpatchable-function-entry=5");
+    application.file(here.join("libc/work.c"));
+    compile(application, "app", &here.join("../../app-demo/main.c"));
 }
 
-/// The application in C, with entry stubs that the tracer can patch.
-fn application(source: &Path) {
-    println!("cargo:rerun-if-changed={}", source.display());
+/// A compiler for code without an operating system, with the image's C library.
+fn compiler(library: &Path) -> cc::Build {
     let mut build = cc::Build::new();
     build
-        .file(source)
         .opt_level(2)
         .pic(false)
         .debug(true)
-        .warnings(true);
+        .warnings(true)
+        .warnings_into_errors(true)
+        .include(library);
     for flag in [
         "-ffreestanding",
+        "-nostdinc",
         "-fno-pie",
         "-mno-red-zone",
         "-fno-stack-protector",
@@ -41,9 +48,14 @@ fn application(source: &Path) {
         "-ffunction-sections",
         "-fno-asynchronous-unwind-tables",
         "-fno-omit-frame-pointer",
-        "-fpatchable-function-entry=5",
     ] {
         build.flag(flag);
     }
-    build.compile("app");
+    println!("cargo:rerun-if-changed={}", library.display());
+    build
+}
+
+fn compile(mut build: cc::Build, name: &str, source: &Path) {
+    println!("cargo:rerun-if-changed={}", source.display());
+    build.file(source).compile(name);
 }

@@ -64,10 +64,12 @@ pub const STUBS: &[Stubs] = &[
     },
 ];
 
-/// `cargo xtask demo [--linux] [--kvm] [--script]`
+/// `cargo xtask demo [--linux] [--script] [--accel tcg|kvm] [--smp N]`
 pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
+    let mut options = qemu::Options::default();
+    let arguments = &qemu::machine_options(arguments, &mut options)?;
     let has = |option: &str| arguments.iter().any(|argument| argument == option);
-    let known = ["--linux", "--kvm", "--script"];
+    let known = ["--linux", "--script"];
     if let Some(other) = arguments.iter().find(|a| !known.contains(&a.as_str())) {
         return Err(format!("demo: unknown option {other}").into());
     }
@@ -77,14 +79,14 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
         let demo = Demo::start(root, stubs, 1000)?;
         return present(root, &demo.target(), has("--script"));
     }
-    let (_machine, target) = machine(root, has("--kvm"))?;
+    let (_machine, target) = machine(root, options)?;
     present(root, &target, has("--script"))
 }
 
 /// The freestanding image in QEMU, with the samples in its initrd.
-fn machine(root: &Path, kvm: bool) -> Result<(qemu::Machine, tour::Target)> {
+fn machine(root: &Path, options: qemu::Options) -> Result<(qemu::Machine, tour::Target)> {
     let programs = samples::build(root)?.join("O0");
-    let machine = qemu::stage(root, kvm, samples::files(&programs)?)?;
+    let machine = qemu::stage(root, options)?;
     let (socket, console) = (machine.socket.clone(), machine.console.clone());
     Ok((
         machine,
@@ -96,11 +98,17 @@ fn machine(root: &Path, kvm: bool) -> Result<(qemu::Machine, tour::Target)> {
     ))
 }
 
-/// The tour in QEMU.
-pub fn tour_in_qemu(root: &Path) -> Result<()> {
-    println!("== tour in QEMU");
-    let (_machine, target) = machine(root, false)?;
-    tour::run(&target)
+/// The tour in QEMU, on so many CPUs.
+pub fn tour_in_qemu(root: &Path, cpus: u32) -> Result<()> {
+    println!("== tour in QEMU, {cpus} CPU(s)");
+    let options = qemu::Options {
+        cpus,
+        command_line: "-- 250".into(),
+        ..qemu::Options::default()
+    };
+    let (_machine, target) = machine(root, options)?;
+    tour::run(&target)?;
+    tour::command(&target, "pages", "writable and executable: none")
 }
 
 fn present(root: &Path, target: &tour::Target, script: bool) -> Result<()> {

@@ -14,7 +14,7 @@ mod tour;
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const USAGE: &str = "usage: cargo xtask COMMAND
-  demo [--linux] [--kvm] [--script]
+  demo [--linux] [--script] [--accel tcg|kvm] [--smp N]
                        start the demo application in QEMU (or in a Linux process) and enter its shell;
                        --script plays and checks the tour instead
   tour --socket SHELL --console FILE|SOCKET
@@ -22,8 +22,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   samples              compile the sample programs to target/bpf/{O0,O2}
   test                 run all tests
   headers [--check]    write the C headers, or compare them with the committed ones
-  qemu build|test|tour|run
-                       build, prove, play with or start the freestanding image";
+  qemu build|test|run  build, prove or start the freestanding image";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -15,7 +15,7 @@ pub fn main(root: &Path) -> Result<()> {
             .current_dir(root),
     )?;
     let tours = demo::tours(root)? + 1;
-    demo::tour_in_qemu(root)?;
+    demo::tour_in_qemu(root, 1)?;
     let mut proofs = Command::new(env!("CARGO"));
     setup::run(proofs.args(["xtask", "qemu", "test"]).current_dir(root))?;
     let mut tests = Command::new(env!("CARGO"));

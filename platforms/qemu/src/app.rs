@@ -1,36 +1,115 @@
-//! The demo application in C and what it asks of the image.
+//! The demo application in C (app-demo/main.c) and the part of its C library that reaches below (libc/libc.c has the
+//! rest).
 
-use core::ffi::{c_char, c_uint, CStr};
+use core::alloc::Layout;
+use core::ffi::{c_char, c_int, c_uint, c_void};
 
 use ubpf_rs::runtime::Runtime;
 
-use crate::{console, fault, thread};
+use crate::{console, fault, memory, thread};
+
+/// The application's name and the words of the command line that it is given.
+const ARGUMENTS: usize = 8;
+/// The longest of those words, with its end.
+const WORD: usize = 32;
 
 extern "C" {
-    fn app_main();
+    fn main(argc: c_int, argv: *const *const c_char) -> c_int;
     /// The function of the demo application that is traced.
     pub fn myfun();
+    /// Takes all memory there is for applications.
+    pub fn greedy();
+    /// Ends in a fault.
+    pub fn faulty();
 }
 
-/// Runs the application and ends the image with it.
-pub fn run() -> ! {
-    // SAFETY: the application's entry, a C function without arguments.
-    unsafe { app_main() };
-    fault::exit(fault::Exit::Success)
+/// Runs the application and ends the image with it. Its arguments are what follows `--` on the command line.
+pub fn run(command_line: &str) -> ! {
+    let given = command_line
+        .split_once("-- ")
+        .map_or("", |(_, given)| given);
+    let mut texts = [[0u8; WORD]; ARGUMENTS];
+    let mut count = 0;
+    for (text, word) in texts.iter_mut().zip(
+        ["app-demo"]
+            .into_iter()
+            .chain(given.split_ascii_whitespace()),
+    ) {
+        let len = word.len().min(WORD - 1);
+        text[..len].copy_from_slice(&word.as_bytes()[..len]);
+        count += 1;
+    }
+    let mut argv = [core::ptr::null(); ARGUMENTS + 1];
+    for (pointer, text) in argv.iter_mut().zip(&texts[..count]) {
+        *pointer = text.as_ptr().cast::<c_char>();
+    }
+    // SAFETY: C's entry; the arguments are strings with their ends, the list ends with a null pointer, and both stay
+    // until it returns.
+    let status = unsafe { main(count as c_int, argv.as_ptr()) };
+    fault::exit(if status == 0 {
+        fault::Exit::Success
+    } else {
+        fault::Exit::Failure
+    })
 }
 
 #[no_mangle]
-unsafe extern "C" fn demo_print(text: *const c_char) {
-    // SAFETY: the application passes a C string.
-    let text = unsafe { CStr::from_ptr(text) };
+unsafe extern "C" fn console_write(text: *const u8, length: usize) {
     // What programs said before comes before.
     if let Some(runtime) = Runtime::get() {
         runtime.drain_console();
     }
-    console::write(text.to_bytes());
+    // SAFETY: the C library passes its buffer and how much of it is filled.
+    console::write(unsafe { core::slice::from_raw_parts(text, length) });
 }
 
 #[no_mangle]
-extern "C" fn demo_sleep_ms(ms: c_uint) {
-    thread::sleep_ms(u64::from(ms));
+extern "C" fn usleep(microseconds: c_uint) -> c_int {
+    thread::wait(None, u64::from(microseconds) * 1000);
+    0
+}
+
+#[no_mangle]
+extern "C" fn sleep(seconds: c_uint) -> c_uint {
+    thread::wait(None, u64::from(seconds) * 1_000_000_000);
+    0
+}
+
+/// Bytes before each block of the application: its size.
+const HEADER: usize = 16;
+
+fn block(size: usize) -> Option<Layout> {
+    Layout::from_size_align(size.checked_add(HEADER)?, HEADER).ok()
+}
+
+#[no_mangle]
+extern "C" fn malloc(size: usize) -> *mut c_void {
+    let Some(layout) =
+        block(size).filter(|layout| memory::leaves_enough(layout.size(), memory::SHELL_RESERVE))
+    else {
+        return core::ptr::null_mut();
+    };
+    // SAFETY: the size is not zero; the header lies in the block.
+    unsafe {
+        let start = alloc::alloc::alloc(layout);
+        if start.is_null() {
+            return core::ptr::null_mut();
+        }
+        start.cast::<usize>().write(size);
+        start.add(HEADER).cast()
+    }
+}
+
+#[no_mangle]
+unsafe extern "C" fn free(memory: *mut c_void) {
+    if memory.is_null() {
+        return;
+    }
+    // SAFETY: the application passes what `malloc` gave, before which the size stands.
+    unsafe {
+        let start = memory.cast::<u8>().sub(HEADER);
+        if let Some(layout) = block(start.cast::<usize>().read()) {
+            alloc::alloc::dealloc(start, layout);
+        }
+    }
 }

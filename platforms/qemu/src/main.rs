@@ -26,6 +26,7 @@ mod symbols;
 mod thread;
 mod time;
 mod trap;
+mod walk;
 
 global_asm!(include_str!("boot.S"), options(att_syntax));
 global_asm!(include_str!("string.S"), options(att_syntax));
@@ -52,15 +53,15 @@ extern "C" fn kernel_main(start_info: usize) -> ! {
     if let Some(complaint) = files::init(info.initrd) {
         println!("{complaint}");
     }
-    let line = serial::init();
-    if line.is_none() {
+    let mut lines = serial::init().peekable();
+    if lines.peek().is_none() {
         println!("no virtio-serial device: no shell");
     }
-    if let Err(page) = memory::check_protection() {
-        panic!("the page at {page:#x} has wrong rights");
+    if let Err(broken) = walk::survey() {
+        panic!("page protection: {broken}");
     }
     time::start_tick();
-    trap::enable(line);
+    trap::enable(lines);
     let mut words = info.command_line.split(' ');
     if let Some(test) = words.find_map(|word| word.strip_prefix("test=")) {
         selftest::run(test);
@@ -72,7 +73,7 @@ extern "C" fn kernel_main(start_info: usize) -> ! {
         symbols::count()
     );
     shell::start();
-    app::run()
+    app::run(info.command_line)
 }
 
 /// Never called: panics abort. The precompiled libraries refer to both.

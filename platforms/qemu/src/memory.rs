@@ -3,6 +3,7 @@
 //! Everything is mapped one to one. Up to `SMALL_END` in 4 KiB pages with exact rights, above that in 2 MiB pages
 //! without execution. Page 0 and the page under each stack are not mapped.
 
+use core::alloc::GlobalAlloc;
 use core::ptr::{addr_of, NonNull};
 
 use linked_list_allocator::LockedHeap;
@@ -30,10 +31,49 @@ static SMALL: RawCell<[PageTable; SMALL_TABLES]> =
     RawCell::new([const { PageTable::new() }; SMALL_TABLES]);
 
 #[global_allocator]
-static HEAP: LockedHeap = LockedHeap::empty();
+static HEAP: Heap = Heap(LockedHeap::empty());
+
+/// What the application's allocations leave, so that the shell goes on when the application has taken all it can.
+pub const SHELL_RESERVE: usize = 512 << 10;
+/// What large allocations leave for small ones, which nobody expects to fail.
+const SMALL_RESERVE: usize = 256 << 10;
+/// Whoever allocates so much can be told that there is no memory.
+const LARGE_ALLOCATION: usize = 16 << 10;
+
+/// A heap in which large allocations fail before small ones do.
+struct Heap(LockedHeap);
+
+// SAFETY: passes everything on to an allocator, or allocates nothing.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: alloc::alloc::Layout) -> *mut u8 {
+        if layout.size() >= LARGE_ALLOCATION && !leaves_enough(layout.size(), SMALL_RESERVE) {
+            return core::ptr::null_mut();
+        }
+        // SAFETY: the caller's promise.
+        unsafe { self.0.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: alloc::alloc::Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.dealloc(block, layout) }
+    }
+}
+
+/// Whether an allocation of this size leaves so much of the heap.
+pub fn leaves_enough(size: usize, reserve: usize) -> bool {
+    HEAP.0.lock().free() >= size.saturating_add(reserve)
+}
 
 static EXEC_POOL: RawCell<Pages<EXEC_PAGES>> = RawCell::new(Pages([[0; PAGE]; EXEC_PAGES]));
-static EXEC_USED: IrqCell<[bool; EXEC_PAGES]> = IrqCell::new([false; EXEC_PAGES]);
+static EXEC_STATES: IrqCell<[ExecPage; EXEC_PAGES]> = IrqCell::new([ExecPage::Free; EXEC_PAGES]);
+
+/// What a page for generated code is at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ExecPage {
+    Free,
+    Open,
+    Sealed,
+}
 
 #[repr(C, align(4096))]
 struct Pages<const N: usize>([[u8; PAGE]; N]);
@@ -73,7 +113,8 @@ impl Layout {
     pub fn text() -> core::ops::Range<usize> {
         addr_of!(image_start) as usize..addr_of!(text_end) as usize
     }
-    fn rodata() -> core::ops::Range<usize> {
+    /// Constants: read only.
+    pub fn rodata() -> core::ops::Range<usize> {
         addr_of!(text_end) as usize..addr_of!(rodata_end) as usize
     }
     fn end() -> usize {
@@ -138,7 +179,8 @@ pub fn init(info: &StartInfo, guards: impl Iterator<Item = usize>) {
     let start = Layout::end();
     // SAFETY: this memory is mapped, writable and used by nobody: it lies between the image and the initrd.
     unsafe {
-        HEAP.lock()
+        HEAP.0
+            .lock()
             .init(start as *mut u8, heap_end.saturating_sub(start))
     };
 }
@@ -189,24 +231,8 @@ pub fn rights(address: usize) -> Flags {
 
 /// Bytes of the heap: used and in all.
 pub fn heap_usage() -> (usize, usize) {
-    let heap = HEAP.lock();
+    let heap = HEAP.0.lock();
     (heap.used(), heap.size())
-}
-
-/// Checks by walking the page tables that no page of the image is writable and executable, that text is not
-/// writable and that guards are not mapped. Returns the first address that is wrong.
-pub fn check_protection() -> Result<(), usize> {
-    for page in (0..SMALL_END).step_by(PAGE) {
-        let flags = rights(page);
-        let executable = flags.contains(Flags::PRESENT) && !flags.contains(Flags::NO_EXECUTE);
-        let fixed = Layout::text().contains(&page) || Layout::rodata().contains(&page);
-        if flags.contains(Flags::WRITABLE) && (executable || fixed)
-            || (page == 0 && flags.contains(Flags::PRESENT))
-        {
-            return Err(page);
-        }
-    }
-    Ok(())
 }
 
 /// Pages for contiguous DMA: whole, zeroed.
@@ -224,12 +250,37 @@ impl CodeMemory {
         EXEC_POOL.get() as usize
     }
 
-    fn set_rights(block: ExecBlock, flags: Flags) -> bool {
-        let inside = block.exec >= Self::base()
-            && block.exec + block.len <= Self::base() + EXEC_PAGES * PAGE;
-        if !inside || !block.exec.is_multiple_of(PAGE) {
+    /// Whether the page at `address` belongs to a sealed block.
+    pub fn is_sealed(address: usize) -> bool {
+        let page = address.wrapping_sub(Self::base()) / PAGE;
+        EXEC_STATES.with(|states| states.get(page) == Some(&ExecPage::Sealed))
+    }
+
+    /// Brings all pages of a block from one state to another; false when it is no block in that state.
+    fn change(block: ExecBlock, from: &[ExecPage], to: ExecPage) -> bool {
+        let offset = block.exec.wrapping_sub(Self::base());
+        let first = offset / PAGE;
+        let changed = EXEC_STATES.with(|states| {
+            let Some(states) = first
+                .checked_add(block.len.div_ceil(PAGE))
+                .and_then(|end| states.get_mut(first..end))
+            else {
+                return false;
+            };
+            let right =
+                offset.is_multiple_of(PAGE) && states.iter().all(|state| from.contains(state));
+            if right {
+                states.fill(to);
+            }
+            right
+        });
+        if !changed {
             return false;
         }
+        let flags = match to {
+            ExecPage::Sealed => Flags::PRESENT,
+            ExecPage::Free | ExecPage::Open => Flags::PRESENT | Flags::WRITABLE | Flags::NO_EXECUTE,
+        };
         for page in (block.exec..block.exec + block.len).step_by(PAGE) {
             set_page(page, flags);
         }
@@ -240,31 +291,29 @@ impl CodeMemory {
 impl ExecMemory for CodeMemory {
     fn alloc(&self, len: usize) -> Option<ExecBlock> {
         let pages = len.div_ceil(PAGE).max(1);
-        let first = EXEC_USED.with(|used| {
-            let first = (0..(EXEC_PAGES + 1).checked_sub(pages)?)
-                .find(|at| !used[*at..at + pages].contains(&true))?;
-            used[first..first + pages].fill(true);
+        let first = EXEC_STATES.with(|states| {
+            let first = (0..(EXEC_PAGES + 1).checked_sub(pages)?).find(|at| {
+                states[*at..at + pages]
+                    .iter()
+                    .all(|state| *state == ExecPage::Free)
+            })?;
+            states[first..first + pages].fill(ExecPage::Open);
             Some(first)
         })?;
         let exec = Self::base() + first * PAGE;
-        let block = ExecBlock {
+        Some(ExecBlock {
             write: exec,
             exec,
             len: pages * PAGE,
-        };
-        Self::set_rights(block, Flags::PRESENT | Flags::WRITABLE | Flags::NO_EXECUTE)
-            .then_some(block)
+        })
     }
 
     fn seal(&self, block: ExecBlock) -> bool {
-        Self::set_rights(block, Flags::PRESENT)
+        Self::change(block, &[ExecPage::Open], ExecPage::Sealed)
     }
 
     fn free(&self, block: ExecBlock) {
-        if Self::set_rights(block, Flags::PRESENT | Flags::WRITABLE | Flags::NO_EXECUTE) {
-            let first = (block.exec - Self::base()) / PAGE;
-            EXEC_USED.with(|used| used[first..first + block.len.div_ceil(PAGE)].fill(false));
-        }
+        Self::change(block, &[ExecPage::Open, ExecPage::Sealed], ExecPage::Free);
     }
 
     fn enforces_wx(&self) -> bool {

@@ -3,16 +3,30 @@
 
 use alloc::vec::Vec;
 use core::hint::black_box;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use ubpf_rs::platform::ExecMemory;
+use ushell_rs::Command;
 use x86_64::structures::paging::PageTableFlags as Flags;
 
 use crate::memory::{self, CodeMemory};
-use crate::{app, fault, platform, symbols};
+use crate::{app, engine, fault, platform, shell, symbols, thread, walk};
 
 /// Runs the test that the command line names and ends the image.
 pub fn run(name: &str) -> ! {
     match name {
+        "start" => {}
+        "greedy" => with_shell(|| {
+            // SAFETY: a C function without arguments.
+            unsafe { app::greedy() };
+            println!("the application has all memory");
+        }),
+        "fault" => with_shell(|| {
+            if FAULT_WANTED.load(Ordering::Relaxed) {
+                // SAFETY: none: this ends in a fault.
+                unsafe { app::faulty() };
+            }
+        }),
         "patch" => patch(),
         "code" => code(),
         "probe" => probe(),
@@ -28,6 +42,26 @@ pub fn run(name: &str) -> ! {
     }
     println!("test {name} passed");
     fault::exit(fault::Exit::Success)
+}
+
+/// Set by the shell's command `fault`, which exists in the test of that name.
+static FAULT_WANTED: AtomicBool = AtomicBool::new(false);
+
+/// Starts everything but the application, and does this every millisecond in its stead.
+fn with_shell(job: fn()) -> ! {
+    engine::start();
+    let fault = Command::new("fault", "", "let the application fault", |_| {
+        FAULT_WANTED.store(true, Ordering::Relaxed);
+        Ok(())
+    });
+    ushell_rs::register_command(fault).expect("the name is free");
+    shell::start();
+    loop {
+        job();
+        // SAFETY: a C function without arguments.
+        unsafe { app::myfun() };
+        thread::wait(None, 1_000_000);
+    }
 }
 
 /// A `ret`, in memory where it must not run.
@@ -47,7 +81,7 @@ impl Address for crate::cell::IrqCell<[u8; 4]> {
 fn protected(address: usize) -> bool {
     let flags = memory::rights(address);
     let executable = flags.contains(Flags::PRESENT) && !flags.contains(Flags::NO_EXECUTE);
-    executable && !flags.contains(Flags::WRITABLE) && memory::check_protection().is_ok()
+    executable && !flags.contains(Flags::WRITABLE) && walk::survey().is_ok()
 }
 
 fn patch() {
@@ -78,7 +112,7 @@ fn code() {
     let forty_two = [0xb8, 42, 0, 0, 0, 0xc3];
     let mut blocks = Vec::new();
     while let Some(block) = CodeMemory.alloc(5000) {
-        assert!(memory::check_protection().is_ok());
+        assert!(walk::survey().is_ok());
         // SAFETY: the block is open: writable for its length.
         unsafe {
             core::ptr::copy_nonoverlapping(

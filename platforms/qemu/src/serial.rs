@@ -1,4 +1,4 @@
-//! The shell's port: the first virtio-serial device, its port called "ushell", served by interrupts.
+//! The shell's port: the one called "ushell" on any of the virtio-serial devices, served by interrupts.
 
 use alloc::boxed::Box;
 use core::ptr::NonNull;
@@ -23,7 +23,11 @@ const FEATURE_VERSION_1: u64 = 1 << 32;
 const CONFIG_MAX_PORTS: usize = 4;
 const CONFIG_INTERRUPT_LINE: u8 = 0x3c;
 
-static SERIAL: IrqCell<Option<Serial>> = IrqCell::new(None);
+/// How many devices are looked at.
+const DEVICES: usize = 2;
+const WANTED: &str = "ushell";
+
+static SERIAL: IrqCell<[Option<Serial>; DEVICES]> = IrqCell::new([const { None }; DEVICES]);
 /// Becomes true when something may have happened on the port; whoever waits for it sets it back.
 pub static EVENT: AtomicBool = AtomicBool::new(false);
 
@@ -32,21 +36,29 @@ struct Serial {
     driver: Box<Driver<PORTS, BUFFER>>,
 }
 
-/// Finds and starts the device; returns its interrupt line. `None`: there is no such device.
-pub fn init() -> Option<u8> {
+/// Finds and starts the devices; returns their interrupt lines.
+pub fn init() -> impl Iterator<Item = u8> {
     let mut root = PciRoot::new(ConfigPorts);
+    let mut lines = [None; DEVICES];
     let is_console = |info: &_| virtio_device_type(info) == Some(DeviceType::Console);
-    let (function, _) = root.enumerate_bus(0).find(|(_, info)| is_console(info))?;
-    root.set_command(function, Command::MEMORY_SPACE | Command::BUS_MASTER);
-    let transport = PciTransport::new::<Identity, _>(&mut root, function).ok()?;
-    let device = Device::start(transport)?;
-    let mut serial = Serial {
-        device,
-        driver: Box::new(Driver::new("ushell")),
-    };
-    serial.poll();
-    SERIAL.with(|slot| *slot = Some(serial));
-    Some(ConfigPorts.read_word(function, CONFIG_INTERRUPT_LINE) as u8)
+    let found = PciRoot::new(ConfigPorts).enumerate_bus(0);
+    let functions = found.filter_map(|(function, info)| is_console(&info).then_some(function));
+    for (number, function) in functions.take(DEVICES).enumerate() {
+        root.set_command(function, Command::MEMORY_SPACE | Command::BUS_MASTER);
+        let transport = PciTransport::new::<Identity, _>(&mut root, function).ok();
+        let Some(device) = transport.and_then(Device::start) else {
+            println!("a virtio-serial device does not work");
+            continue;
+        };
+        let mut serial = Serial {
+            device,
+            driver: Box::new(Driver::new(WANTED)),
+        };
+        serial.poll();
+        SERIAL.with(|serials| serials[number] = Some(serial));
+        lines[number] = Some(ConfigPorts.read_word(function, CONFIG_INTERRUPT_LINE) as u8);
+    }
+    lines.into_iter().flatten()
 }
 
 /// The next thing that happened on the port.
@@ -74,19 +86,21 @@ pub fn room() -> usize {
     with(|serial| serial.driver.room()).unwrap_or(0)
 }
 
-/// Called by the interrupt of the device's line.
+/// Called by the interrupt of a device's line, which devices may share.
 pub fn interrupt() {
-    with(|serial| {
-        serial.device.transport.ack_interrupt();
-        serial.poll();
+    SERIAL.with(|serials| {
+        for serial in serials.iter_mut().flatten() {
+            serial.device.transport.ack_interrupt();
+            serial.poll();
+        }
     });
     EVENT.store(true, Ordering::Release);
 }
 
 /// Sends a line while the image dies, if the port is in a state to do so.
 pub fn last_words(words: &[u8]) {
-    SERIAL.try_with(|slot| {
-        if let Some(serial) = slot {
+    SERIAL.try_with(|serials| {
+        if let Some(serial) = chosen(serials) {
             for part in [b"\r\n", words, b"\r\n"] {
                 serial.driver.write(part);
             }
@@ -96,7 +110,13 @@ pub fn last_words(words: &[u8]) {
 }
 
 fn with<R>(job: impl FnOnce(&mut Serial) -> R) -> Option<R> {
-    SERIAL.with(|slot| slot.as_mut().map(job))
+    SERIAL.with(|serials| chosen(serials).map(job))
+}
+
+/// The device that has the port.
+fn chosen(serials: &mut [Option<Serial>; DEVICES]) -> Option<&mut Serial> {
+    let mut serials = serials.iter_mut().flatten();
+    serials.find(|serial| serial.driver.ports().find(WANTED).is_some())
 }
 
 impl Serial {

@@ -1,19 +1,28 @@
 //! The shell's thread: between the port's bytes and the shell, with a pause whenever neither has anything to do.
 
+use alloc::format;
 use core::sync::atomic::Ordering;
 
 use ubpf_rs::runtime::Runtime;
 use ubpf_virtio_serial::Input;
-use ushell_rs::{Config, Shell};
+use ushell_rs::{Command, Config, Failure, Shell};
 
-use crate::{serial, thread};
+use crate::{serial, thread, walk};
 
 /// How long what programs said may wait for the console when nobody uses the shell.
-const PAUSE_MS: u64 = 20;
+const PAUSE_NS: u64 = 20_000_000;
 const BUFFER: usize = 4096;
 
 /// Starts the thread.
 pub fn start() {
+    let pages = Command::new("pages", "", "walk the page tables and check them", |call| {
+        let survey = walk::survey().map_err(|broken| Failure::message(format!("{broken}")))?;
+        call.out.bytes(format!("{survey}").as_bytes());
+        Ok(())
+    });
+    if ushell_rs::register_command(pages).is_err() {
+        println!("no command `pages`");
+    }
     if !thread::spawn(run) {
         println!("no thread for the shell");
     }
@@ -23,7 +32,7 @@ extern "C" fn run() -> ! {
     x86_64::instructions::interrupts::enable();
     let Some(runtime) = Runtime::get() else {
         loop {
-            thread::sleep_ms(u64::from(u32::MAX));
+            thread::wait(None, u64::MAX);
         }
     };
     let mut session = Session {
@@ -36,7 +45,7 @@ extern "C" fn run() -> ! {
         let busy = session.give_output() | session.take_input();
         runtime.drain_console();
         runtime.poll();
-        thread::wait(Some(&serial::EVENT), if busy { 0 } else { PAUSE_MS });
+        thread::wait(Some(&serial::EVENT), if busy { 0 } else { PAUSE_NS });
     }
 }
 

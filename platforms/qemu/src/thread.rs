@@ -77,20 +77,15 @@ pub fn spawn(entry: extern "C" fn() -> !) -> bool {
     })
 }
 
-/// Lets other threads run for so long, or until `event` becomes true.
-pub fn wait(event: Option<&'static AtomicBool>, ms: u64) {
-    let wake_at = time::now_ns().saturating_add(ms.saturating_mul(1_000_000));
+/// Lets other threads run for so many nanoseconds, or until `event` becomes true.
+pub fn wait(event: Option<&'static AtomicBool>, ns: u64) {
+    let wake_at = time::now_ns().saturating_add(ns);
     SCHEDULER.with(|scheduler| {
         let current = &mut scheduler.threads[scheduler.current];
         current.wake_at = wake_at;
         current.event = event;
     });
     run_next();
-}
-
-/// Lets other threads run for so long.
-pub fn sleep_ms(ms: u64) {
-    wait(None, ms);
 }
 
 fn run_next() {

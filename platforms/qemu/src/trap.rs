@@ -4,7 +4,7 @@
 //! 2 breakpoints, 3 interrupts, 4 NMI. Handlers run with interrupts off; none may fault in its own class.
 
 use core::ptr::{addr_of, addr_of_mut};
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 use x86_64::instructions::port::Port;
 use x86_64::instructions::segmentation::{Segment, CS, SS};
@@ -62,8 +62,8 @@ static TSS: RawCell<TaskStateSegment> = RawCell::new(TaskStateSegment::new());
 static GDT: RawCell<GlobalDescriptorTable> = RawCell::new(GlobalDescriptorTable::new());
 static IDT: RawCell<InterruptDescriptorTable> = RawCell::new(InterruptDescriptorTable::new());
 static IN_INTERRUPT: AtomicBool = AtomicBool::new(false);
-/// The interrupt line of the serial device.
-static SERIAL_LINE: AtomicUsize = AtomicUsize::new(usize::MAX);
+/// One bit for each interrupt line of a serial device.
+static SERIAL_LINES: AtomicU16 = AtomicU16::new(0);
 
 /// The guard pages of the handlers' stacks.
 pub fn guards() -> impl Iterator<Item = usize> {
@@ -123,14 +123,14 @@ fn fill_idt(idt: &mut InterruptDescriptorTable) {
     }
 }
 
-/// Lets the interrupts of the timer and of the serial device's line through.
-pub fn enable(serial_line: Option<u8>) {
-    let mut mask = !0b101u16; // timer and the second PIC
-    if let Some(line) = serial_line.filter(|line| *line < 16) {
-        SERIAL_LINE.store(usize::from(line), Ordering::Relaxed);
-        mask &= !(1 << line);
-    }
-    // SAFETY: unmasks lines that have handlers.
+/// Lets the interrupts of the timer and of the serial devices' lines through.
+pub fn enable(serial_lines: impl Iterator<Item = u8>) {
+    let lines = serial_lines
+        .filter(|line| *line < 16)
+        .fold(0, |lines, line| lines | 1u16 << line);
+    SERIAL_LINES.store(lines, Ordering::Relaxed);
+    let mask = !(lines | 0b101); // timer and the second PIC
+                                 // SAFETY: unmasks lines that have handlers.
     unsafe {
         Port::<u8>::new(0x21).write(mask as u8);
         Port::<u8>::new(0xa1).write((mask >> 8) as u8);
@@ -177,7 +177,7 @@ extern "C" fn trap(frame: &mut Frame) {
 fn interrupt(line: u64) {
     if line == 0 {
         time::TICKS.fetch_add(1, Ordering::Relaxed);
-    } else if line as usize == SERIAL_LINE.load(Ordering::Relaxed) {
+    } else if SERIAL_LINES.load(Ordering::Relaxed) & 1 << line != 0 {
         serial::interrupt();
     }
     // SAFETY: tells the PICs that the interrupt is served.

@@ -108,7 +108,9 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
         self.give_output(queues);
     }
 
-    /// The next thing that happened on the port.
+    /// The next thing that happened on the port. The device tells of its sessions on another queue than it sends bytes on;
+    /// what a host sends right after it opened may thus count as the session's before. A host that waits for the first
+    /// output is safe.
     pub fn read(&mut self, into: &mut [u8]) -> Input {
         if !self.told_connected {
             if self.ends_len == 0 && self.current.is_none() {
@@ -184,8 +186,10 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
         if self.current != Some(port) {
             return;
         }
-        // What the host sent before it closed is in the queue by now and belongs to this session.
+        // What the host sent before it closed is in the queue by now and belongs to this session; what of it finds no
+        // room must not become the next session's.
         self.take_input(queues);
+        self.drop_input(port, queues);
         self.current = None;
         self.discard(self.output.len());
         self.output.clear();
@@ -231,6 +235,16 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
             }
             let bytes = buffer.get(..claimed.min(buffer.len())).unwrap_or(&[]);
             self.input.push(bytes);
+        }
+    }
+
+    /// Throws away what is left in the device.
+    fn drop_input(&mut self, port: PortId, queues: &mut impl Queues) {
+        for _ in 0..BURST {
+            match queues.receive(receive_queue(port), &mut [0; RECEIVE_BYTES]) {
+                Some(claimed) => self.discard(claimed.min(RECEIVE_BYTES)),
+                None => return,
+            }
         }
     }
 

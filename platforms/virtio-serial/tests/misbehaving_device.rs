@@ -378,6 +378,20 @@ fn sessions_stay_apart_when_the_reader_is_late() {
 }
 
 #[test]
+fn the_rest_of_a_flood_is_not_the_next_sessions_input() {
+    let (mut device, mut serial) = connected();
+    device.send(1, &vec![b'f'; 20 * RECEIVE_BYTES]);
+    serial.poll(&mut device);
+    device.control(1, PORT_OPEN, 0);
+    device.control(1, PORT_OPEN, 1);
+    serial.poll(&mut device);
+    device.send(1, b"mine");
+    let text = transcript(&mut serial, &mut device);
+    assert_eq!(text.trim_start_matches('f'), "><mine");
+    assert_eq!(serial.counters().discarded as usize, 16 * RECEIVE_BYTES);
+}
+
+#[test]
 fn many_sessions_unread_end_as_few() {
     let (mut device, mut serial) = connected();
     for _ in 0..100 {

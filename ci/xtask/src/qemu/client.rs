@@ -1,0 +1,135 @@
+//! A plain client of the shell's port, for tests that misbehave.
+
+use crate::Result;
+use std::{
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+    path::Path,
+    time::{Duration, Instant},
+};
+use ushell_rs::crc32::crc32;
+
+/// Longest wait for anything.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A connection to the port.
+pub struct Client {
+    /// The socket, to be written to as it pleases.
+    pub stream: UnixStream,
+}
+
+impl Client {
+    /// Connects; nothing is read.
+    pub fn connect(socket: &Path) -> Result<Client> {
+        let begin = Instant::now();
+        loop {
+            match UnixStream::connect(socket) {
+                Ok(stream) => {
+                    stream.set_read_timeout(Some(PATIENCE))?;
+                    return Ok(Client { stream });
+                }
+                Err(error) if begin.elapsed() > PATIENCE => return Err(error.into()),
+                Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+
+    /// Connects and reads the first prompt.
+    pub fn at_prompt(socket: &Path) -> Result<Client> {
+        let mut client = Self::connect(socket)?;
+        client.answer()?;
+        Ok(client)
+    }
+
+    /// Connects behind a client that did not read. What the device had been given for that one may come first, and
+    /// what is sent before the prompt may count as that one's; so a word that is no command is sent until it is answered.
+    pub fn synchronised(socket: &Path) -> Result<Client> {
+        let mut client = Self::connect(socket)?;
+        client
+            .stream
+            .set_read_timeout(Some(Duration::from_millis(500)))?;
+        let (begin, mut last) = (Instant::now(), None);
+        while begin.elapsed() < PATIENCE {
+            client.stream.write_all(b"beginning\n")?;
+            let wanted = |text: &[u8]| {
+                text.ends_with(b"> ") && contains(text, b"unknown command `beginning`")
+            };
+            match client.until(wanted) {
+                Ok(_) => {
+                    // Answers to what was sent before.
+                    while client.until(|text| text.ends_with(b"> ")).is_ok() {}
+                    client.stream.set_read_timeout(Some(PATIENCE))?;
+                    return Ok(client);
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| "no prompt".into()))
+    }
+
+    /// Reads up to the next prompt; what stands before it.
+    pub fn answer(&mut self) -> Result<String> {
+        let text = self.until(|text| text == b"> " || text.ends_with(b"\n> "))?;
+        Ok(String::from_utf8_lossy(&text)
+            .trim_end_matches("> ")
+            .replace('\r', ""))
+    }
+
+    fn until(&mut self, reached: impl Fn(&[u8]) -> bool) -> Result<Vec<u8>> {
+        let (mut text, mut buffer) = (Vec::new(), [0; 4096]);
+        while !reached(&text) {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Err("the port was closed".into()),
+                Ok(count) => text.extend_from_slice(buffer.get(..count).unwrap_or(&[])),
+                Err(error) => {
+                    let end = text.get(text.len().saturating_sub(200)..).unwrap_or(&[]);
+                    let end = String::from_utf8_lossy(end);
+                    return Err(format!("no prompt but {end:?}: {error}").into());
+                }
+            }
+        }
+        Ok(text)
+    }
+
+    /// Reads until the port is closed or says nothing for a while.
+    pub fn rest(&mut self) -> String {
+        let mut text = Vec::new();
+        // An error is the end of what comes.
+        let _ = self.stream.read_to_end(&mut text);
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// Runs a command; its answer.
+    pub fn command(&mut self, line: &str) -> Result<String> {
+        self.stream.write_all(format!("{line}\n").as_bytes())?;
+        self.answer()
+            .map_err(|error| format!("`{line}`: {error}").into())
+    }
+
+    /// Runs a command, whose answer must contain these words.
+    pub fn expect(&mut self, line: &str, words: &str) -> Result<()> {
+        let answer = self.command(line)?;
+        if answer.contains(words) {
+            return Ok(());
+        }
+        let answer: String = answer.chars().take(500).collect();
+        Err(format!("`{line}` answered {answer:?}, expected \"{words}\"").into())
+    }
+
+    /// Uploads a file; the answer.
+    pub fn put(&mut self, name: &str, contents: &[u8]) -> Result<String> {
+        self.stream.write_all(&put(name, contents))?;
+        self.answer()
+            .map_err(|error| format!("put {name}: {error}").into())
+    }
+}
+
+fn contains(text: &[u8], words: &[u8]) -> bool {
+    text.windows(words.len()).any(|part| part == words)
+}
+
+/// The bytes of an upload.
+pub fn put(name: &str, contents: &[u8]) -> Vec<u8> {
+    let line = format!("put {name} {} {:#010x}\n", contents.len(), crc32(contents));
+    [line.as_bytes(), contents].concat()
+}

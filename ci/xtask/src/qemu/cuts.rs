@@ -1,0 +1,99 @@
+//! A client that leaves after every byte of a session: one connection per byte position, one machine. The shell works
+//! afterwards, and the application never missed a call.
+
+use super::{
+    abuse::Stage,
+    client::{put, Client},
+    machine::{Machine, Options},
+    sample_files, samples,
+};
+use crate::Result;
+use std::io::Write;
+
+/// Milliseconds between two calls of the traced function.
+const PERIOD: u64 = 2;
+const BODY: &str = "body of function myfun";
+
+/// What is typed: commands of every kind, an upload, the terminal's and the machine's mode.
+fn session() -> Vec<u8> {
+    let parts: [&[u8]; 9] = [
+        b"status\nhelp put\nls -l\n",
+        b"bpf_exec get_count.bin myfun\nbpf_exec oob.bin\nbpf_exec loop_fail.bin\n",
+        b"bpf_attach myfun notify.bin\nbpf_list myfun\n",
+        b"bpf_map_put 7 8 9\nbpf_map_get 7 8\nno such 'command\n",
+        &put("upload.bin", b"\x95\0\0\0\0\0\0\0\n> quit\nstatus\n"),
+        b"bpf_detach myfun notify.bin\nrm upload.bin\n",
+        b"mode terminal\nbpf_a\t myf\t\x01\x0b\x1b[A\x1b[D\x7f\x03\x12help\n",
+        b"mode machine\nstatus\nbpf_list\n",
+        b"mode plain\nquit\n\n",
+    ];
+    parts.concat()
+}
+
+/// Plays it.
+pub fn run(stage: &Stage<'_>) -> Result<()> {
+    let options = Options {
+        command_line: format!("-- {PERIOD}"),
+        initrd: Some(sample_files(stage.root)?),
+        ..Options::default()
+    };
+    let mut machine = Machine::start(stage.root, stage.image, &options)?;
+    let count = std::fs::read(samples::build(stage.root)?.join("O0/count.bin"))?;
+    let mut client = Client::at_prompt(&machine.socket)?;
+    client.put("tally.bin", &count)?;
+    let lines_before = bodies(&machine);
+    client.expect("bpf_attach myfun tally.bin", "attached successfully")?;
+    let begin = time(&mut client)?;
+    drop(client);
+    let session = session();
+    for end in 0..=session.len() {
+        let played = cut(&machine, session.get(..end).unwrap_or(&[]));
+        played.map_err(|error| format!("a client that leaves after byte {end}: {error}"))?;
+    }
+    let mut client = Client::at_prompt(&machine.socket)?;
+    let elapsed = time(&mut client)?.saturating_sub(begin);
+    client.expect("bpf_detach myfun tally.bin", "detached successfully")?;
+    let answer = client.command("bpf_exec get_count.bin myfun")?;
+    let calls: u64 = answer
+        .split_whitespace()
+        .find_map(|word| word.parse().ok())
+        .ok_or_else(|| format!("get_count answered {answer:?}"))?;
+    machine.wait_for(BODY)?;
+    let lines = bodies(&machine) - lines_before;
+    // One call each may fall between looking at the console and the attach or the detach.
+    if lines < calls || lines > calls + 4 {
+        return Err(format!("{calls} calls were counted, {lines} lines written").into());
+    }
+    let possible = elapsed / (PERIOD * 1_000_000);
+    if calls * 2 < possible {
+        return Err(format!(
+            "{calls} calls in a time for {possible}: the clients held the application up"
+        )
+        .into());
+    }
+    client.expect("pages", "writable and executable: none")?;
+    println!(
+        "{} clients left early; the shell works, {calls} calls of {possible} possible wrote {lines} lines",
+        session.len() + 1
+    );
+    Ok(())
+}
+
+/// Comes, writes this, and goes.
+fn cut(machine: &Machine, bytes: &[u8]) -> Result<()> {
+    let mut client = Client::at_prompt(&machine.socket)?;
+    client.stream.write_all(bytes)?;
+    Ok(())
+}
+
+fn bodies(machine: &Machine) -> u64 {
+    machine.console().matches(BODY).count() as u64
+}
+
+/// The image's clock.
+fn time(client: &mut Client) -> Result<u64> {
+    let answer = client.command("bpf_time_get_ns")?;
+    let mut words = answer.split_whitespace();
+    let time = words.find_map(|word| word.trim_end_matches("ns").parse().ok());
+    time.ok_or_else(|| format!("bpf_time_get_ns answered {answer:?}").into())
+}

@@ -1,0 +1,159 @@
+//! Builds the image and fills its symbol table.
+
+use super::folder;
+use crate::Result;
+use object::{
+    read::elf::{ElfFile64, ProgramHeader as _},
+    LittleEndian, Object, ObjectSection, ObjectSymbol, SymbolKind,
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// The host target; naming it keeps the flags away from build scripts and macros.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// What the compiler is told beyond the manifest's profile.
+const RUSTFLAGS: &str =
+    "-Crelocation-model=static -Cno-redzone=yes -Cforce-frame-pointers=yes -Cforce-unwind-tables=no";
+/// Largest sum of the loaded parts of the image.
+const SIZE_LIMIT: usize = 512 << 10;
+const SYMBOL_HEADER: usize = 16;
+
+/// Builds the image and fills its symbol table.
+pub fn build(root: &Path) -> Result<PathBuf> {
+    let status = Command::new("cargo")
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "--target",
+            TARGET,
+            "--manifest-path",
+        ])
+        .arg(root.join("platforms/qemu/Cargo.toml"))
+        .env("CARGO_TARGET_DIR", folder(root))
+        .env("RUSTFLAGS", RUSTFLAGS)
+        .status()?;
+    if !status.success() {
+        return Err("the image does not build".into());
+    }
+    let image = folder(root).join("ubpf-qemu.elf");
+    let mut bytes = fs::read(folder(root).join(TARGET).join("release/ubpf-qemu"))?;
+    let count = fill_symbols(&mut bytes)?;
+    let loaded = loaded_size(&bytes)?;
+    fs::write(&image, bytes)?;
+    println!("image: {} KiB, {count} symbols", loaded / 1024);
+    if loaded > SIZE_LIMIT {
+        return Err(
+            format!("the image loads {loaded} bytes; at most {SIZE_LIMIT} are allowed").into(),
+        );
+    }
+    Ok(image)
+}
+
+fn loaded_size(image: &[u8]) -> Result<usize> {
+    let file = ElfFile64::<LittleEndian>::parse(image)?;
+    let headers = file.elf_program_headers().iter();
+    Ok(headers
+        .map(|header| header.p_filesz(LittleEndian) as usize)
+        .sum())
+}
+
+/// Writes the functions of `image` into its `.symbols` section; the layout is told in platforms/qemu/src/symbols.rs.
+fn fill_symbols(image: &mut [u8]) -> Result<usize> {
+    let (range, table, count) = {
+        let file = ElfFile64::<LittleEndian>::parse(&*image)?;
+        let section = file
+            .section_by_name(".symbols")
+            .ok_or("the image has no .symbols section")?;
+        let (offset, size) = section
+            .file_range()
+            .ok_or("the section .symbols has no contents")?;
+        let old = section.data()?;
+        if old.get(..4) != Some(b"USYM") {
+            return Err("the section .symbols does not begin with its mark".into());
+        }
+        let capacity = u32::from_le_bytes(old[4..8].try_into()?) as usize;
+        let functions = functions(&file);
+        (
+            offset as usize..(offset + size) as usize,
+            symbol_table(&functions, capacity)?,
+            functions.len(),
+        )
+    };
+    image[range][..table.len()].copy_from_slice(&table);
+    Ok(count)
+}
+
+struct Function {
+    address: u64,
+    size: u64,
+    name: String,
+}
+
+/// The functions by address, one name each; names of C are preferred, those of Rust made readable.
+fn functions(file: &ElfFile64<'_, LittleEndian>) -> Vec<Function> {
+    let text = file
+        .symbols()
+        .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.size() > 0);
+    let mut functions: Vec<Function> = text
+        .filter_map(|symbol| {
+            let name = format!("{:#}", rustc_demangle::demangle(symbol.name().ok()?));
+            Some(Function {
+                address: symbol.address(),
+                size: symbol.size(),
+                name,
+            })
+        })
+        .collect();
+    functions.sort_by_key(|function| (function.address, function.name.contains("::")));
+    functions.dedup_by_key(|function| function.address);
+    functions
+}
+
+fn symbol_table(functions: &[Function], capacity: usize) -> Result<Vec<u8>> {
+    let mut names = Vec::new();
+    let mut table = b"USYM".to_vec();
+    table.extend(u32::try_from(capacity)?.to_le_bytes());
+    table.extend(u32::try_from(functions.len())?.to_le_bytes());
+    table.extend([0; 4]);
+    for function in functions {
+        table.extend(function.address.to_le_bytes());
+        table.extend(u32::try_from(function.size)?.to_le_bytes());
+        table.extend(u32::try_from(names.len())?.to_le_bytes());
+        names.extend(function.name.bytes().chain([0]));
+    }
+    debug_assert_eq!(table.len(), SYMBOL_HEADER * (functions.len() + 1));
+    let names_len = u32::try_from(names.len())?.to_le_bytes();
+    table[12..16].copy_from_slice(&names_len);
+    table.extend(names);
+    if table.len() > capacity {
+        let need = table.len();
+        return Err(format!(
+            "the symbols need {need} bytes; raise CAPACITY ({capacity}) in symbols.rs"
+        )
+        .into());
+    }
+    Ok(table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_symbol_table_is_refused() {
+        let function = |n: u64| Function {
+            address: n,
+            size: 1,
+            name: format!("function_{n}"),
+        };
+        let functions: Vec<Function> = (0..10).map(function).collect();
+        let table = symbol_table(&functions, 4096).unwrap();
+        assert_eq!(table.len(), 16 + 10 * 16 + 10 * 11);
+        assert!(symbol_table(&functions, table.len()).is_ok());
+        assert!(symbol_table(&functions, table.len() - 1).is_err());
+    }
+}

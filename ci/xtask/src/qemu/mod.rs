@@ -1,0 +1,103 @@
+//! The freestanding image: build it, start it in QEMU, prove what it promises.
+//!
+//! - `image`: cargo, and the symbol table that is filled after linking.
+//! - `machine`: QEMU with the image in it.
+//! - `proofs`: what the image proves of itself.
+//! - `abuse`: bad input from every side; `cuts`: clients that leave after every byte; `client`: what both use.
+
+mod abuse;
+mod client;
+mod cuts;
+mod image;
+mod machine;
+mod proofs;
+
+use crate::{samples, setup, Result};
+pub use machine::{Accel, Machine, Options};
+use std::path::{Path, PathBuf};
+
+/// Exit status of QEMU when the application ended well (see `Exit` in platforms/qemu/src/fault.rs).
+const EXIT_SUCCESS: i32 = 33;
+const EXIT_FAILURE: i32 = 35;
+const EXIT_FAULT: i32 = 37;
+
+const USAGE: &str = "usage: cargo xtask qemu build | test | run [--accel tcg|kvm] [--smp N]";
+
+/// `cargo xtask qemu build|test|run`: `run` leaves the console in the terminal.
+pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
+    setup::ensure()?;
+    let (command, rest) = arguments.split_first().ok_or(USAGE)?;
+    if command != "run" && !rest.is_empty() {
+        return Err(USAGE.into());
+    }
+    match command.as_str() {
+        "build" => image::build(root).map(drop),
+        "test" => test(root),
+        "run" => {
+            let mut options = Options {
+                initrd: Some(sample_files(root)?),
+                ..Options::default()
+            };
+            if let [option, ..] = machine_options(rest, &mut options)?.as_slice() {
+                return Err(format!("qemu run: unknown option {option}").into());
+            }
+            Machine::foreground(root, &image::build(root)?, &options)
+        }
+        _ => Err(USAGE.into()),
+    }
+}
+
+/// Takes `--accel tcg|kvm` and `--smp N` out of the arguments; gives the others.
+pub fn machine_options(arguments: &[String], options: &mut Options) -> Result<Vec<String>> {
+    let (mut others, mut rest) = (Vec::new(), arguments.iter());
+    while let Some(argument) = rest.next() {
+        let mut value = || {
+            rest.next()
+                .ok_or_else(|| format!("{argument} needs a value"))
+        };
+        match argument.as_str() {
+            "--accel" => {
+                options.accel = match value()?.as_str() {
+                    "tcg" => Accel::Tcg,
+                    "kvm" => Accel::Kvm,
+                    other => return Err(format!("--accel: tcg or kvm, not {other}").into()),
+                }
+            }
+            "--smp" => options.cpus = value()?.parse().map_err(|_| "--smp: a number of CPUs")?,
+            _ => others.push(argument.clone()),
+        }
+    }
+    Ok(others)
+}
+
+/// Everything that the image is held to.
+fn test(root: &Path) -> Result<()> {
+    let image = image::build(root)?;
+    proofs::run(root, &image)?;
+    let stage = abuse::Stage {
+        root,
+        image: &image,
+    };
+    abuse::run(&stage)?;
+    cuts::run(&stage)
+}
+
+/// The image with the sample programs in its initrd.
+pub fn stage(root: &Path, options: Options) -> Result<Machine> {
+    let image = image::build(root)?;
+    let options = Options {
+        initrd: Some(sample_files(root)?),
+        ..options
+    };
+    Machine::start(root, &image, &options)
+}
+
+/// An initrd with the compiled sample programs.
+fn sample_files(root: &Path) -> Result<Vec<u8>> {
+    let programs = samples::build(root)?.join("O0");
+    Ok(machine::archive(&samples::files(&programs)?))
+}
+
+fn folder(root: &Path) -> PathBuf {
+    root.join("target/qemu")
+}

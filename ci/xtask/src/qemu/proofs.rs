@@ -1,0 +1,45 @@
+//! What the image proves of itself: each in a machine of its own, ended with a status for the host.
+
+use super::{
+    machine::{Machine, Options},
+    EXIT_FAILURE, EXIT_FAULT, EXIT_SUCCESS,
+};
+use crate::Result;
+use std::{path::Path, time::Duration};
+
+/// Proofs that the image runs on itself: name, exit status, and words that its console must show.
+const TESTS: &[(&str, i32, &str)] = &[
+    ("patch", EXIT_SUCCESS, "body of function myfun"),
+    ("code", EXIT_SUCCESS, "test code passed"),
+    ("probe", EXIT_SUCCESS, "test probe passed"),
+    ("heap", EXIT_SUCCESS, "test heap passed"),
+    ("panic", EXIT_FAILURE, "panic: "),
+    ("null", EXIT_FAULT, "page fault at "),
+    ("write-text", EXIT_FAULT, "error 0x3"),
+    ("write-rodata", EXIT_FAULT, "error 0x3"),
+    ("run-data", EXIT_FAULT, "error 0x11"),
+    ("run-rodata", EXIT_FAULT, "error 0x11"),
+    (
+        "stack",
+        EXIT_FAULT,
+        "page fault at ubpf_qemu::selftest::endless",
+    ),
+];
+
+/// Runs all of them.
+pub fn run(root: &Path, image: &Path) -> Result<()> {
+    for (name, expected, words) in TESTS {
+        let options = Options {
+            command_line: format!("test={name}"),
+            ..Options::default()
+        };
+        let mut machine = Machine::start(root, image, &options)?;
+        let status = machine.wait(Duration::from_secs(20))?;
+        let console = machine.console();
+        if status != Some(*expected) || !console.contains(words) {
+            return Err(format!("test {name}: status {status:?}, console:\n{console}").into());
+        }
+        println!("test {name} ok");
+    }
+    Ok(())
+}
