@@ -1,0 +1,386 @@
+//! The whole engine on real C functions: programs from files, attached, counted, taken off. The failures of the tracer
+//! that this one follows are named here.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    fs,
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        LazyLock, Mutex, MutexGuard,
+    },
+    thread,
+};
+use ubpf_platform_linux::{platform, records, symbols};
+use ubpf_rs::{
+    helpers::{HelperCall, HelperFault, HelperFn},
+    isa::assemble,
+    platform::{Console, Platform},
+    program::{ArgType, Cost, HelperSignature, RetType},
+    runtime::{AttachLimits, Config, Error, LoadOptions, Runtime, Symbol, SymbolTable},
+    tracer::{ProbeReport, SiteKind},
+};
+
+extern "C" {
+    fn gcc_patchable_myfun();
+    fn gcc_patchable_empty();
+    fn gcc_patchable_cet_empty();
+    fn gcc_fentry_myfun();
+}
+
+/// Counts what each thread allocates and has not freed.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static LIVE: Cell<i64> = const { Cell::new(0) };
+}
+
+// SAFETY: every call is passed on to the system's allocator as it is.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        LIVE.set(LIVE.get() + layout.size() as i64);
+        // SAFETY: the caller keeps the allocator's contract.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        LIVE.set(LIVE.get() - layout.size() as i64);
+        // SAFETY: the caller keeps the allocator's contract.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Keeps what is written to the console.
+struct Kept(Mutex<String>);
+
+impl Console for Kept {
+    fn write(&self, text: &[u8]) {
+        let text = String::from_utf8_lossy(text);
+        self.0.lock().unwrap().push_str(&text);
+    }
+}
+
+static CONSOLE: Kept = Kept(Mutex::new(String::new()));
+
+/// A name longer than any buffer of a fixed size is likely to be.
+fn long_name() -> String {
+    format!("_ZN4demo{}17h0123456789abcdefE", "9component".repeat(30))
+}
+
+/// The only long-lived memory that a program and the application share here: the address of a counter in the arena.
+static COUNTER: AtomicU64 = AtomicU64::new(0);
+const COUNTER_HELPER: u32 = 600;
+
+fn counter_address(_: &mut HelperCall<'_>) -> Result<u64, HelperFault> {
+    Ok(COUNTER.load(Ordering::Relaxed))
+}
+
+/// Programs by file name.
+const PROGRAMS: &[(&str, &str)] = &[
+    (
+        "count.bin",
+        "r6 = *(u64 *)(r1 + 0)\nr1 = r6\nr2 = 1\ncall 0\nr3 = r0\nif r3 != -1 goto +1\nr3 = 0\nr3 += 1\n\
+         r1 = r6\nr2 = 1\ncall 1\nr0 = 0\nexit",
+    ),
+    ("notify.bin", "r1 = *(u64 *)(r1 + 0)\ncall 3\nr0 = 0\nexit"),
+    ("get_count.bin", "call 4\nr1 = r0\nr2 = 1\ncall 0\nexit"),
+    ("noop.bin", "r0 = 0\nexit"),
+    ("loop_fail.bin", "r0 = 0\nr0 += 1\ngoto -1"),
+    ("oob.bin", "r1 = 0\nr0 = *(u32 *)(r1 + 0)\nexit"),
+    ("atomic.bin", "call 600\nr1 = 1\nlock *(u64 *)(r0 + 0) += r1\nr0 = 0\nexit"),
+    ("text.bin", ".hex 23 21 2f 62 69 6e 2f 73"),
+];
+
+fn start() -> &'static Runtime {
+    let folder = std::env::temp_dir().join(format!("ubpf-engine-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    for (name, source) in PROGRAMS {
+        fs::write(folder.join(name), assemble(source).unwrap()).unwrap();
+    }
+    let platform = Platform {
+        console: &CONSOLE,
+        ..platform(folder)
+    };
+    let config = Config {
+        hook_areas: 8,
+        ..Config::default()
+    };
+    let engine = Runtime::init(platform, config).unwrap();
+    let long_name = long_name();
+    let own = symbols::own().unwrap();
+    let named = own.iter().map(|symbol| Symbol {
+        address: symbol.address,
+        name: match symbol.name.as_str() {
+            "gcc_patchable_cet_empty" => &long_name,
+            name => name,
+        },
+        function: symbol.is_function,
+    });
+    engine.add_symbols(SymbolTable::new(named).unwrap());
+    let records = records::own();
+    engine.add_sites(&records.patchable, SiteKind::Patchable);
+    engine.add_sites(&records.mcount, SiteKind::Mcount);
+    let signature = HelperSignature {
+        args: [ArgType::Unused; 5],
+        ret: RetType::Scalar,
+        cost: Cost {
+            base: 1,
+            per_8_bytes: 0,
+        },
+    };
+    COUNTER.store(engine.arena().0, Ordering::Relaxed);
+    let function = HelperFn::Rust(counter_address);
+    engine
+        .register_helper("counter_address", COUNTER_HELPER, signature, function)
+        .unwrap();
+    engine
+}
+
+/// The engine of this process with nothing attached. Tests take turns.
+fn engine() -> (&'static Runtime, MutexGuard<'static, ()>) {
+    static TURN: Mutex<()> = Mutex::new(());
+    static ENGINE: LazyLock<&'static Runtime> = LazyLock::new(start);
+    let turn = TURN.lock().unwrap_or_else(|error| error.into_inner());
+    ENGINE.reset().unwrap();
+    console();
+    (*ENGINE, turn)
+}
+
+/// What was written to the console since the last call.
+fn console() -> String {
+    if let Some(engine) = Runtime::get() {
+        engine.drain_console();
+    }
+    std::mem::take(&mut *CONSOLE.0.lock().unwrap())
+}
+
+fn attach(engine: &Runtime, function: &str, file: &str) -> Result<Vec<String>, Error> {
+    engine.attach_file(
+        function,
+        file,
+        &LoadOptions::default(),
+        AttachLimits::default(),
+    )
+}
+
+fn exec(engine: &Runtime, file: &str, argument: &str) -> u64 {
+    let mut memory = [argument.as_bytes(), &[0]].concat();
+    let report = engine.exec_file(file, &mut memory, &LoadOptions::default());
+    report.unwrap().value
+}
+
+fn probes(engine: &Runtime, function: &str) -> Vec<ProbeReport> {
+    engine.list(Some(function)).unwrap().remove(0).probes
+}
+
+fn programs(engine: &Runtime, function: &str) -> Vec<String> {
+    let probes = probes(engine, function);
+    probes.into_iter().map(|probe| probe.program).collect()
+}
+
+fn myfun(times: u64) {
+    // SAFETY: a C function without arguments that changes a counter of its own.
+    (0..times).for_each(|_| unsafe { gcc_patchable_myfun() });
+}
+
+const MYFUN: &str = "gcc_patchable_myfun";
+
+#[test]
+fn calls_are_counted_between_attach_and_detach() {
+    let (engine, _turn) = engine();
+    myfun(3);
+    attach(engine, MYFUN, "count.bin").unwrap();
+    assert_eq!(exec(engine, "get_count.bin", MYFUN), u64::MAX);
+    myfun(4);
+    assert_eq!(engine.detach(MYFUN, Some("count.bin")).unwrap(), 1);
+    myfun(5);
+    assert_eq!(exec(engine, "get_count.bin", MYFUN), 4);
+    let key = engine.trace_address(MYFUN).unwrap();
+    assert_eq!(engine.map_get(key, 1), Some(4));
+}
+
+#[test]
+fn original_tracer_ignored_a_load_failure_on_attach() {
+    let (engine, _turn) = engine();
+    let reason = |file| attach(engine, MYFUN, file).unwrap_err().to_string();
+    assert_eq!(reason("loop_fail.bin"), "infinite loop at PC 2");
+    assert!(reason("text.bin").contains("unknown opcode 0x23 at PC 0"));
+    assert!(reason("missing.bin").starts_with("missing.bin: "));
+    assert!(programs(engine, MYFUN).is_empty());
+    attach(engine, MYFUN, "count.bin").unwrap();
+    attach(engine, MYFUN, "loop_fail.bin").unwrap_err();
+    myfun(2);
+    assert_eq!(programs(engine, MYFUN), ["count.bin"]);
+    assert_eq!(exec(engine, "get_count.bin", MYFUN), 2);
+}
+
+#[test]
+fn original_tracer_ran_a_file_attached_twice_twice() {
+    let (engine, _turn) = engine();
+    attach(engine, MYFUN, "count.bin").unwrap();
+    let again = attach(engine, MYFUN, "count.bin").unwrap_err().to_string();
+    assert!(
+        again.contains("count.bin") && again.contains("already"),
+        "{again}"
+    );
+    myfun(7);
+    assert_eq!(exec(engine, "get_count.bin", MYFUN), 7);
+    assert_eq!(programs(engine, MYFUN), ["count.bin"]);
+}
+
+#[test]
+fn original_tracer_removed_all_programs_with_one() {
+    let (engine, _turn) = engine();
+    for file in ["count.bin", "noop.bin", "notify.bin"] {
+        attach(engine, MYFUN, file).unwrap();
+    }
+    assert_eq!(engine.detach(MYFUN, Some("noop.bin")).unwrap(), 1);
+    assert_eq!(programs(engine, MYFUN), ["count.bin", "notify.bin"]);
+    myfun(1);
+    assert_eq!(console(), format!("Notify: {MYFUN}\n"));
+    assert_eq!(exec(engine, "get_count.bin", MYFUN), 1);
+    let again = engine.detach(MYFUN, Some("noop.bin")).unwrap_err();
+    assert_eq!(
+        again.to_string(),
+        format!("noop.bin is not attached to {MYFUN}")
+    );
+    assert_eq!(engine.detach(MYFUN, None).unwrap(), 2);
+    assert_eq!(engine.detach(MYFUN, None).unwrap(), 0);
+    myfun(1);
+    assert_eq!(console(), "");
+}
+
+#[test]
+fn original_tracer_cut_symbol_names_at_50_bytes() {
+    let (engine, _turn) = engine();
+    let name = long_name();
+    assert!(name.len() > 300);
+    attach(engine, &name, "notify.bin").unwrap();
+    attach(engine, &name, "count.bin").unwrap();
+    // SAFETY: an empty C function.
+    unsafe { gcc_patchable_cet_empty() };
+    assert_eq!(console(), format!("Notify: {name}\n"));
+    let key = engine.trace_address(&name).unwrap();
+    assert_eq!(engine.map_get(key, 1), Some(1));
+    let listed = engine.list(None).unwrap();
+    assert_eq!(listed[0].function, name);
+    // Another name with the same first 50 bytes is another function.
+    let error = attach(engine, &name[..60], "noop.bin").unwrap_err();
+    assert!(matches!(error, Error::UnknownFunction { .. }), "{error}");
+}
+
+#[test]
+fn original_tracer_leaked_on_every_hit_and_map_operation() {
+    let (engine, _turn) = engine();
+    attach(engine, MYFUN, "count.bin").unwrap();
+    attach(engine, MYFUN, "notify.bin").unwrap();
+    myfun(1);
+    let before = (ALLOCATIONS.get(), LIVE.get());
+    myfun(10_000);
+    for key in 0..1_000 {
+        engine.map_put(key, 2, key).unwrap();
+        engine.map_put(key, 2, key + 1).unwrap();
+        assert_eq!(engine.map_get(key, 2), Some(key + 1));
+        assert!(engine.map_del(key, 2));
+    }
+    assert_eq!(
+        (ALLOCATIONS.get(), LIVE.get()),
+        before,
+        "a hook allocates nothing"
+    );
+}
+
+#[test]
+fn attach_exec_and_detach_leave_no_memory_behind() {
+    let (engine, _turn) = engine();
+    let round = || {
+        attach(engine, MYFUN, "count.bin").unwrap();
+        attach(engine, MYFUN, "count.bin").unwrap_err();
+        attach(engine, MYFUN, "loop_fail.bin").unwrap_err();
+        myfun(1);
+        exec(engine, "get_count.bin", MYFUN);
+        let oob = engine.exec_file("oob.bin", &mut [], &LoadOptions::default());
+        assert!(matches!(oob, Err(Error::Stopped(_))));
+        let id = engine
+            .load_file("noop.bin", &LoadOptions::default())
+            .unwrap();
+        engine.unload(id).unwrap();
+        engine.detach(MYFUN, None).unwrap();
+        console();
+    };
+    (0..5).for_each(|_| round());
+    let before = LIVE.get();
+    (0..200).for_each(|_| round());
+    assert_eq!(LIVE.get(), before);
+}
+
+#[test]
+fn a_failing_program_stops_and_nothing_else_does() {
+    let (engine, _turn) = engine();
+    attach(engine, MYFUN, "oob.bin").unwrap();
+    attach(engine, MYFUN, "count.bin").unwrap();
+    myfun(50);
+    assert_eq!(exec(engine, "get_count.bin", MYFUN), 50);
+    let oob = &probes(engine, MYFUN)[0];
+    assert_eq!((oob.runs, oob.failures), (50, 50));
+    let text = console();
+    let mut lines = text.lines();
+    let first = lines.next();
+    assert_eq!(
+        first,
+        Some("uBPF error: out of bounds memory load at PC 1, addr 0x0, size 4")
+    );
+    let second = lines.next().unwrap();
+    assert!(
+        second.starts_with("mem 0x") && second.ends_with("/512"),
+        "{second}"
+    );
+    let reports = text.matches("uBPF error").count();
+    assert!(reports < 10, "{reports} reports of 50 failures");
+}
+
+#[test]
+fn the_text_comes_back_as_it_was() {
+    let (engine, _turn) = engine();
+    // SAFETY: the first bytes of a function of this program.
+    let text =
+        || unsafe { std::slice::from_raw_parts(gcc_patchable_empty as *const u8, 8) }.to_vec();
+    let before = text();
+    attach(engine, "gcc_patchable_empty", "noop.bin").unwrap();
+    assert_ne!(text(), before);
+    engine.reset().unwrap();
+    assert_eq!(text(), before);
+}
+
+/// Two threads in one traced function: every hit is a run or a miss, and no run's atomic addition is lost.
+#[test]
+fn an_atomic_add_loses_no_count_between_threads_of_one_function() {
+    const CALLS: u64 = 100_000;
+    let (engine, _turn) = engine();
+    // SAFETY: the first word of the arena, 8-aligned, valid for ever, and accessed atomically by everybody.
+    let counter = unsafe { AtomicU64::from_ptr(engine.arena().0 as *mut u64) };
+    counter.store(0, Ordering::SeqCst);
+    attach(engine, "gcc_fentry_myfun", "atomic.bin").unwrap();
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            // SAFETY: a C function without arguments; its own counter is volatile and of no interest.
+            scope.spawn(|| (0..CALLS).for_each(|_| unsafe { gcc_fentry_myfun() }));
+        }
+    });
+    let probe = &probes(engine, "gcc_fentry_myfun")[0];
+    assert_eq!(probe.hits, 2 * CALLS);
+    assert_eq!(probe.hits, probe.runs + probe.misses);
+    assert_eq!(
+        (counter.load(Ordering::SeqCst), probe.failures),
+        (probe.runs, 0)
+    );
+    assert!(
+        probe.runs > CALLS,
+        "two threads run at the same time: {} runs",
+        probe.runs
+    );
+}
