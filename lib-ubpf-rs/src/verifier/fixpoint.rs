@@ -11,7 +11,7 @@ use super::{
     structure::{filled, successors},
     value::Object,
     widen::{self, Step, Thresholds},
-    HelperLookup, Observer, VerifyError,
+    Event, HelperLookup, Observer, Pass, VerifyError,
 };
 use crate::{
     isa::{Call, Insn},
@@ -193,6 +193,9 @@ impl<'a, 'o, 'p> Fixpoint<'a, 'o, 'p> {
                 return Ok(Ended::Limit);
             }
             let Some((_, Reverse(pc), Reverse(context))) = self.work.pop() else {
+                if let Some(observer) = self.observer.as_deref_mut() {
+                    observer(Event::Complete(Pass::Joined));
+                }
                 return Ok(Ended::Complete);
             };
             self.take(context, pc, &mut state)?;
@@ -218,7 +221,11 @@ impl<'a, 'o, 'p> Fixpoint<'a, 'o, 'p> {
                 return Ok(false);
             }
             if let Some(observer) = self.observer.as_deref_mut() {
-                observer(pc, state);
+                observer(Event::Before {
+                    pass: Pass::Joined,
+                    pc,
+                    state,
+                });
             }
             match self.machine.step(state, pc)? {
                 Flow::To(next) => pc = next,

@@ -30,7 +30,7 @@ mod scalar_tests;
 
 pub use error::VerifyError;
 pub use findings::{Known, Need};
-pub use state::State;
+pub use state::{Concrete, State};
 pub use verified::{Access, Target, Uses, VerifiedProgram};
 
 use crate::{
@@ -61,8 +61,32 @@ pub trait HelperLookup {
     fn signature(&self, abi: crate::program::Abi, number: u32) -> Option<HelperSignature>;
 }
 
-/// Shown each instruction with the state before it, in the order of the analysis; an instruction may come several times.
-pub type Observer<'o> = dyn FnMut(usize, &State) + 'o;
+/// One of the two analyses.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Pass {
+    /// One state per instruction and chain of calls, joined over all ways there.
+    Joined,
+    /// Path by path, where the first pass has not proved everything.
+    Paths,
+}
+
+/// What an analysis does.
+pub enum Event<'s> {
+    /// It is before an instruction; the same one may come several times.
+    Before {
+        /// The analysis.
+        pass: Pass,
+        /// The instruction.
+        pc: usize,
+        /// What it knows there.
+        state: &'s State,
+    },
+    /// It has seen every path: each run is, before each instruction, in one of the states shown.
+    Complete(Pass),
+}
+
+/// Is shown what the analyses do.
+pub type Observer<'o> = dyn FnMut(Event<'_>) + 'o;
 
 /// Checks a program and says how each access is made safe.
 pub fn verify(

@@ -8,7 +8,7 @@ use super::{
     VerifyError,
 };
 use crate::isa::{Reg, Size};
-use alloc::vec::Vec;
+use alloc::{format, string::String, vec::Vec};
 use core::fmt;
 
 /// Bytes of a frame.
@@ -622,6 +622,80 @@ impl State {
                 Content::Unknown | Content::Tail => None,
             }
         })
+    }
+}
+
+/// A concrete machine, to compare with a state.
+pub struct Concrete<'c> {
+    /// r0 to r10.
+    pub regs: &'c [u64],
+    /// PCs of the calls that led here, outermost first.
+    pub calls: &'c [usize],
+    /// Address and length of the argument.
+    pub argument: (u64, u64),
+    /// End of the stack: r10 of the outermost function.
+    pub stack_top: u64,
+    /// Reads the program's memory.
+    pub read: &'c dyn Fn(u64, Size) -> Option<u64>,
+}
+
+impl State {
+    /// Whether a machine is one that the state stands for; else what is not.
+    pub fn admits(&self, machine: &Concrete<'_>) -> Result<(), String> {
+        let callers = self.frames.iter().map(|frame| frame.pc);
+        if !callers.eq(machine.calls.iter().copied()) {
+            return Err("other callers".into());
+        }
+        if u64::from(self.argument_min) > machine.argument.1 {
+            return Err(format!("an argument of {} bytes", machine.argument.1));
+        }
+        let mut equal: Vec<(u32, u64)> = Vec::new();
+        for (number, (value, &is)) in self.regs.iter().zip(machine.regs).enumerate() {
+            let what = |e| format!("r{number}={is:#x}: {e}");
+            machine.check(value, is, &mut equal).map_err(what)?;
+        }
+        for depth in 0..=self.depth() {
+            let top = frame_end(machine.stack_top, depth);
+            for (off, size, value) in self.known_cells(depth) {
+                let is = (machine.read)(top.wrapping_add(off as u64), size).unwrap_or(0);
+                let what = |e| format!("stack{depth}[{off}]={is:#x}: {e}");
+                machine.check(value, is, &mut equal).map_err(what)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn frame_end(stack_top: u64, depth: usize) -> u64 {
+    stack_top.wrapping_sub((depth as u64).wrapping_mul(FRAME as u64))
+}
+
+impl Concrete<'_> {
+    fn check(&self, value: &Value, is: u64, equal: &mut Vec<(u32, u64)>) -> Result<(), String> {
+        let num = match value.kind {
+            Kind::Unset | Kind::Object { .. } => return Ok(()),
+            Kind::Scalar => is,
+            Kind::Argument => is.wrapping_sub(self.argument.0),
+            Kind::Stack(frame) => is.wrapping_sub(frame_end(self.stack_top, usize::from(frame))),
+        };
+        if !value.num.contains(BITS, num) {
+            return Err(format!("not {value}"));
+        }
+        let end = num.checked_add(u64::from(value.room));
+        if value.room != NO_ROOM && end.is_none_or(|end| end > self.argument.1) {
+            return Err(format!("{value} without room of {}", value.room));
+        }
+        match equal
+            .iter()
+            .find(|known| value.id != 0 && known.0 == value.id)
+        {
+            Some(known) if known.1 != is => Err(format!("not equal to {:#x}", known.1)),
+            Some(_) => Ok(()),
+            None => {
+                equal.push((value.id, is));
+                Ok(())
+            }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     call::{call_helper, Called},
-    charge, AccessKind, Executable, Metering, Run, Stop, StopKind, FRAME_BYTES, MAX_FRAMES,
+    charge, AccessKind, Executable, Memory, Metering, Run, Stop, StopKind, FRAME_BYTES, MAX_FRAMES,
 };
 use crate::{
     isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, Insn, Operand, Reg, Size, Width},
@@ -21,12 +21,40 @@ impl Interpreter {
     pub fn new(program: VerifiedProgram) -> Interpreter {
         Interpreter { program }
     }
+
+    /// Runs the program and shows the machine before each instruction.
+    #[inline]
+    pub fn run_watched(
+        &self,
+        run: &mut Run<'_>,
+        watch: &mut impl FnMut(Moment<'_>),
+    ) -> Result<u64, Stop> {
+        let metering = super::begin(&self.program, &mut run.budget)?;
+        Machine::new(&self.program, run, metering).execute(watch)
+    }
+}
+
+/// The machine before an instruction.
+pub struct Moment<'m> {
+    /// The instruction.
+    pub pc: usize,
+    /// r0 to r10.
+    pub regs: &'m [u64],
+    /// What the program may touch.
+    pub memory: &'m Memory<'m>,
+    frames: &'m [Frame],
+}
+
+impl Moment<'_> {
+    /// PCs of the calls that led here, outermost first.
+    pub fn calls(&self) -> impl Iterator<Item = usize> + '_ {
+        self.frames.iter().map(|frame| frame.return_to)
+    }
 }
 
 impl Executable for Interpreter {
     fn run(&self, run: &mut Run<'_>) -> Result<u64, Stop> {
-        let metering = super::begin(&self.program, &mut run.budget)?;
-        Machine::new(&self.program, run, metering).execute()
+        self.run_watched(run, &mut |_| {})
     }
     fn verified(&self) -> &VerifiedProgram {
         &self.program
@@ -90,9 +118,16 @@ impl<'m, 'a> Machine<'m, 'a> {
         }
     }
 
-    fn execute(&mut self) -> Result<u64, Stop> {
+    #[inline]
+    fn execute(&mut self, watch: &mut impl FnMut(Moment<'_>)) -> Result<u64, Stop> {
         let insns = self.program.program().insns.as_slice();
         loop {
+            watch(Moment {
+                pc: self.pc,
+                regs: &self.regs[..Reg::COUNT],
+                memory: &self.run.memory,
+                frames: &self.frames[..self.depth],
+            });
             let Some(insn) = insns.get(self.pc) else {
                 return Err(self.stop(StopKind::Internal));
             };

@@ -6,8 +6,11 @@ mod interpreter;
 mod memory;
 mod stop;
 
+#[cfg(test)]
+mod soundness;
+
 pub use call::{call_helper, Called, MAX_STRING};
-pub use interpreter::Interpreter;
+pub use interpreter::{Interpreter, Moment};
 pub use memory::{Access, Memory, Region};
 pub use stop::{AccessKind, Stop, StopKind};
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use ubpf_rs::{
     helpers::Registry,
     program::{Abi, Program},
-    verifier::{self, Access, Policy, State, VerifiedProgram, VerifyError},
+    verifier::{self, Access, Event, Pass, Policy, VerifiedProgram, VerifyError},
 };
 
 /// One line of the output.
@@ -86,9 +86,13 @@ fn check(
         return verifier::verify(program, policy, helpers);
     }
     let insns = program.insns.clone();
-    let mut show = |pc: usize, state: &State| match insns.get(pc) {
-        Some(insn) => println!("{pc:5}: {insn:40} ; {state}"),
-        None => println!("{pc:5}: ; {state}"),
+    let mut show = |event: Event<'_>| match event {
+        Event::Before { pc, state, .. } => match insns.get(pc) {
+            Some(insn) => println!("{pc:5}: {:40} ; {state}", insn.to_string()),
+            None => println!("{pc:5}: ; {state}"),
+        },
+        Event::Complete(Pass::Joined) => println!("states joined over all paths: complete"),
+        Event::Complete(Pass::Paths) => println!("path by path: complete"),
     };
     verifier::verify_observed(program, policy, helpers, Some(&mut show))
 }
