@@ -248,6 +248,30 @@ impl Findings {
             }
         }
     }
+
+    /// What both analyses of the same program say, each being right.
+    pub(super) fn combine(&mut self, other: &Findings) {
+        for (a, b) in self.notes.iter_mut().zip(&other.notes) {
+            a.fact &= b.fact;
+            a.cost = a.cost.min(b.cost);
+            if a.target == Target::Unknown {
+                a.target = b.target;
+            }
+        }
+        for (a, b) in self.unset.iter_mut().zip(other.unset) {
+            *a = (*a).and(b);
+        }
+        // Either may have relied on its own.
+        self.argument_needed = self.argument_needed.max(other.argument_needed);
+        self.too_deep = self.too_deep.and(other.too_deep);
+        let notes = &self.notes;
+        let still = |f: &Failure| {
+            notes
+                .get(f.pc)
+                .is_some_and(|n| n.fact.contains(Fact::GUARDED))
+        };
+        self.failures.retain(still);
+    }
 }
 
 impl fmt::Display for Known {

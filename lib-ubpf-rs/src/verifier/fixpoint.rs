@@ -95,6 +95,11 @@ impl Plan {
         self.nodes.get(pc).copied().filter(|&n| n != NONE)
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.count as usize
+    }
+
     pub(super) fn is_head(&self, pc: usize) -> bool {
         self.heads.get(pc).is_some_and(|&end| end != 0)
     }

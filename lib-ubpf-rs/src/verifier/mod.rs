@@ -14,6 +14,7 @@
 
 mod cost;
 mod error;
+mod explore;
 mod findings;
 mod fixpoint;
 mod machine;
@@ -39,6 +40,7 @@ use crate::{
 };
 use alloc::{format, string::String, vec::Vec};
 use cost::Unbounded;
+use explore::Explorer;
 use findings::Findings;
 use fixpoint::{Ended, Fixpoint, Plan};
 use structure::Structure;
@@ -125,34 +127,82 @@ struct Analysis {
     steps: usize,
 }
 
-/// Steps that an analysis may take: so many per instruction, and so many more.
-const STEPS_PER_INSN: usize = 64;
-const STEPS_MORE: usize = 16_384;
+impl Analysis {
+    /// Whether nothing is left to be proved.
+    fn is_complete(&self) -> bool {
+        let findings = &self.findings;
+        findings.failures.is_empty()
+            && self.worst_cost.is_ok()
+            && findings.too_deep.is_none()
+            && findings.unset.iter().all(Option::is_none)
+    }
+}
 
+/// Steps that the first analysis may take: so many per instruction, and so many more.
+const JOINED_STEPS: (usize, usize) = (64, 16_384);
+/// Steps that the second one may take where guards do instead, and where they do not.
+const PATHS_STEPS_GUARDED: (usize, usize) = (8, 2_048);
+const PATHS_STEPS_STRICT: (usize, usize) = (64, 262_144);
+
+fn limit(program: &Program, (per_insn, more): (usize, usize)) -> usize {
+    let insns = program.insns.len();
+    insns.saturating_mul(per_insn).saturating_add(more)
+}
+
+/// Runs the first analysis, and the second where that has left something; `None` when the first reaches its limit.
 fn analyse(
     program: &Program,
-    _policy: Policy,
+    policy: Policy,
     helpers: &dyn HelperLookup,
     found: &Structure,
-    observer: Option<&mut Observer<'_>>,
+    mut observer: Option<&mut Observer<'_>>,
 ) -> Result<Option<Analysis>, VerifyError> {
     let plan = Plan::new(program)?;
-    let mut fixpoint = Fixpoint::new(program, helpers, &[], &plan, observer)?;
-    let len = program.insns.len();
-    let limit = len
-        .saturating_mul(STEPS_PER_INSN)
-        .saturating_add(STEPS_MORE);
-    if let Ended::Limit = fixpoint.run(program.entry, limit)? {
+    let mut joined = Fixpoint::new(program, helpers, &[], &plan, observer.as_deref_mut())?;
+    if let Ended::Limit = joined.run(program.entry, limit(program, JOINED_STEPS))? {
         return Ok(None);
     }
-    let steps = fixpoint.steps;
-    let findings = fixpoint.findings();
+    let steps = joined.steps;
+    let findings = joined.findings();
     let worst_cost = cost::worst(program, &found.functions, &findings, plan.loops)?;
-    Ok(Some(Analysis {
+    let mut analysis = Analysis {
         findings,
         worst_cost,
         steps,
-    }))
+    };
+    // Without a branch there is one path.
+    if !analysis.is_complete() && plan.count() > 0 {
+        explore(&mut analysis, program, policy, helpers, &plan, observer)?;
+    }
+    Ok(Some(analysis))
+}
+
+fn explore(
+    analysis: &mut Analysis,
+    program: &Program,
+    policy: Policy,
+    helpers: &dyn HelperLookup,
+    plan: &Plan,
+    observer: Option<&mut Observer<'_>>,
+) -> Result<(), VerifyError> {
+    let steps = match policy {
+        Policy::Strict => PATHS_STEPS_STRICT,
+        Policy::Guarded | Policy::Checked => PATHS_STEPS_GUARDED,
+    };
+    let mut paths = Explorer::new(program, helpers, &[], plan, observer)?;
+    let ended = paths.run(program.entry, limit(program, steps))?;
+    analysis.steps = analysis.steps.saturating_add(paths.steps);
+    if let Ended::Limit = ended {
+        return Ok(());
+    }
+    let (findings, worst_cost) = paths.result();
+    analysis.findings.combine(&findings);
+    analysis.worst_cost = match (analysis.worst_cost, worst_cost) {
+        (Ok(a), Ok(b)) => Ok(a.min(b)),
+        (Ok(one), Err(_)) | (Err(_), Ok(one)) => Ok(one),
+        (Err(_), Err(unbounded)) => Err(unbounded),
+    };
+    Ok(())
 }
 
 /// A program of which nothing is known but its structure: every access is checked.

@@ -10,20 +10,14 @@ use crate::{
     program::{Abi, Program},
     verifier::{self, Access, Concrete, Event, Pass, Policy, State, VerifiedProgram},
 };
-use std::{
-    collections::HashMap,
-    format,
-    string::{String, ToString},
-    vec,
-    vec::Vec,
-};
+use std::{collections::HashMap, format, string::String, vec, vec::Vec};
 
 /// A host without map, symbols, clock or console.
 struct Nobody;
 
 impl Host for Nobody {
     fn map2_get(&self, key1: u64, key2: u64) -> Option<u64> {
-        (key1 % 3 != 0).then_some(key1.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ key2)
+        (!key1.is_multiple_of(3)).then_some(key1.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ key2)
     }
     fn map2_put(&self, _key1: u64, _key2: u64, _value: u64) -> bool {
         true
@@ -284,18 +278,16 @@ const CMP: [CmpOp; 11] = [
 /// their ends, calls, jumps mostly forwards.
 fn random_program(numbers: &mut Numbers) -> Vec<Insn> {
     let len = 8 + numbers.below(40) as usize;
-    let mut insns = Vec::new();
     // r6 is the argument, r7 its length, r8 a number from it.
-    insns.push(mov(Reg::R6, Reg::R1));
-    insns.push(mov(Reg::R7, Reg::R2));
-    insns.push(Insn::Load {
+    let number = Insn::Load {
         size: numbers.size(),
         signed: false,
         dst: Reg::R8,
         base: Reg::R1,
         off: 8,
-    });
-    insns.push(mov(Reg::R9, Reg::R10));
+    };
+    let (r6, r7) = (mov(Reg::R6, Reg::R1), mov(Reg::R7, Reg::R2));
+    let mut insns = vec![r6, r7, number, mov(Reg::R9, Reg::R10)];
     for number in 0..6 {
         let dst = Reg::new(number).unwrap();
         let src = numbers.pick(&[
@@ -464,7 +456,7 @@ fn text(insns: &[Insn]) -> String {
     let lines = insns
         .iter()
         .enumerate()
-        .map(|(pc, insn)| format!("{pc:3}: {}", insn.to_string()));
+        .map(|(pc, insn)| format!("{pc:3}: {}", insn));
     lines.collect::<Vec<_>>().join("\n")
 }
 
