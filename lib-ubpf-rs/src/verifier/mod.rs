@@ -38,7 +38,8 @@ use crate::{
     isa::{Call, Insn, Reg},
     program::{HelperSignature, Program},
 };
-use alloc::{format, string::String, vec::Vec};
+use alloc::{string::String, vec::Vec};
+use core::fmt::Write;
 use cost::Unbounded;
 use explore::Explorer;
 use findings::Findings;
@@ -257,7 +258,7 @@ fn finish(
     } = analysis;
     let worst_cost = worst_cost.ok();
     let uses = uses(&program, &findings);
-    let warnings = warnings(&findings);
+    let warnings = warnings(&findings)?;
     Ok(VerifiedProgram {
         program,
         notes: findings.notes,
@@ -335,10 +336,23 @@ fn check_strict(analysis: &Analysis) -> Result<(), VerifyError> {
     }
 }
 
-fn warnings(findings: &Findings) -> Vec<String> {
-    let unset = findings.unset.iter().enumerate();
-    unset
-        .filter_map(|(register, pc)| Some((register, (*pc)?)))
-        .map(|(register, pc)| format!("r{register} is read at PC {pc} but may not have been set"))
-        .collect()
+/// Room for one warning: a register and a PC of at most twenty digits each, and the words between.
+const WARNING_BYTES: usize = 96;
+
+fn warnings(findings: &Findings) -> Result<Vec<String>, VerifyError> {
+    let mut warnings = Vec::new();
+    for (register, pc) in findings.unset.iter().enumerate() {
+        let Some(pc) = pc else { continue };
+        let mut text = String::new();
+        text.try_reserve_exact(WARNING_BYTES)
+            .map_err(|_| VerifyError::NoMemory)?;
+        // Writing to a string with room does not fail.
+        let _ = write!(
+            text,
+            "r{register} is read at PC {pc} but may not have been set"
+        );
+        warnings.try_reserve(1).map_err(|_| VerifyError::NoMemory)?;
+        warnings.push(text);
+    }
+    Ok(warnings)
 }
