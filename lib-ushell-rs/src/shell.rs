@@ -11,6 +11,7 @@ use crate::{
     words, Output,
 };
 use alloc::{boxed::Box, format, string::String};
+use ubpf_rs::platform::{has_room, SMALL_THINGS};
 
 const PROMPT: &[u8] = b"> ";
 
@@ -193,6 +194,9 @@ impl Shell {
             return;
         };
         while self.output.has_room() {
+            if !has_room(SMALL_THINGS) {
+                return self.finish_without_memory();
+            }
             if !stream.page(&*self.backend, &mut self.output) {
                 return self.finish(Ok(()));
             }
@@ -215,6 +219,10 @@ impl Shell {
     }
 
     fn run_line(&mut self) {
+        if !has_room(SMALL_THINGS) {
+            self.editor.next_line();
+            return self.finish_without_memory();
+        }
         let result = match self.editor.line() {
             Ok(line) => words::split(line).map_err(Failure::from),
             Err(error) => Err(damaged(error)),
@@ -282,9 +290,21 @@ impl Shell {
             self.output.fresh_line();
             self.output.line(&format!("{failure}"));
         }
+        self.end(result.is_ok());
+    }
+
+    /// Ends a command that there is no memory for.
+    fn finish_without_memory(&mut self) {
+        self.activity = Activity::Line;
+        self.output.fresh_line();
+        self.output.line("out of memory");
+        self.end(false);
+    }
+
+    fn end(&mut self, done: bool) {
         let whole = self.output.end_command();
         if self.mode == Mode::Machine {
-            self.output.raw(match (result.is_ok(), whole) {
+            self.output.raw(match (done, whole) {
                 (true, true) => b"=ok\n",
                 (true, false) => b"=ok-\n",
                 (false, true) => b"=error\n",
@@ -307,6 +327,9 @@ impl Shell {
     }
 
     fn complete(&mut self) {
+        if !has_room(SMALL_THINGS) {
+            return self.output.raw(b"\x07");
+        }
         self.table.refresh();
         let Some(before) = self.editor.before_cursor() else {
             return;

@@ -5,6 +5,10 @@
 //! several CPUs at once: it must not block, allocate or take a lock that a thread can hold.
 #![forbid(unsafe_code)]
 
+mod room;
+
+pub use room::{has_room, SMALL_THINGS};
+
 use alloc::{string::String, vec::Vec};
 
 /// Monotonic time. *Hook path.*

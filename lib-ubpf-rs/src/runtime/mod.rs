@@ -26,7 +26,7 @@ pub use trace::{AttachLimits, FunctionReport};
 
 use crate::{
     helpers::{HelperFn, Host, Registry},
-    platform::{DirEntry, Platform},
+    platform::{has_room, DirEntry, Platform, SMALL_THINGS},
     program::{Abi, HelperSignature, Program},
     tracer::{InitError, Ring, TracerConfig, TRACER},
     verifier::{self, VerifiedProgram},
@@ -130,6 +130,7 @@ impl Runtime {
         signature: HelperSignature,
         function: HelperFn,
     ) -> Result<(), Error> {
+        room_for_small_things()?;
         let mut current = self.helpers.lock();
         let mut next = (*current).clone();
         let numbers = [
@@ -210,6 +211,7 @@ impl Runtime {
         let helpers = *self.helpers.lock();
         let program = Program::from_flat(name, bytes, abi).map_err(Error::Load)?;
         let verified = verifier::verify(program, policy, helpers).map_err(Error::Verify)?;
+        room_for_small_things()?;
         let code: Arc<dyn Executable> = match options.engine {
             Engine::Auto | Engine::Interpreter => Arc::new(Interpreter::new(verified)),
         };
@@ -226,6 +228,7 @@ impl Runtime {
         memory: &mut [u8],
         budget: Option<u64>,
     ) -> Result<ExecReport, Error> {
+        room_for_small_things()?;
         let mut stack = zeroed_words(VM_STACK / 8).ok_or(Error::NoMemory)?;
         let len = memory.len() as u64;
         let memory = attached::with_arena(
@@ -317,6 +320,14 @@ impl Runtime {
     pub fn probe_read(&self, address: u64, dst: &mut [u8]) -> usize {
         self.services.platform.probe_read.read(address, dst)
     }
+}
+
+/// Refuses an operation that could run out of memory half way.
+fn room_for_small_things() -> Result<(), Error> {
+    if has_room(SMALL_THINGS) {
+        return Ok(());
+    }
+    Err(Error::NoMemory)
 }
 
 fn zeroed_words(count: usize) -> Option<Vec<u64>> {

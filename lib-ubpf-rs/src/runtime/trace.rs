@@ -2,7 +2,8 @@
 
 use super::programs::Loaded;
 use super::{
-    attached::Attached, image::Image, symbols, Error, LoadOptions, ProgramId, Runtime, SymbolTable,
+    attached::Attached, image::Image, room_for_small_things, symbols, Error, LoadOptions,
+    ProgramId, Runtime, SymbolTable,
 };
 use crate::{
     helpers::Host,
@@ -62,6 +63,7 @@ impl Runtime {
             ..s
         });
         let table = SymbolTable::new(moved.chain(known.iter())).map_err(refused)?;
+        room_for_small_things()?;
         let count = table.len();
         self.publish(Arc::new(table));
         Ok(count)
@@ -143,6 +145,7 @@ impl Runtime {
         options: &LoadOptions,
         limits: AttachLimits,
     ) -> Result<Vec<String>, Error> {
+        room_for_small_things()?;
         self.resolve(function)?;
         let loaded = self.prepare(path, &self.read_file(path)?, options)?;
         let warnings = loaded.code.verified().warnings().to_vec();
@@ -156,6 +159,7 @@ impl Runtime {
         loaded: Loaded,
         limits: AttachLimits,
     ) -> Result<ProbeId, Error> {
+        room_for_small_things()?;
         let (name, site) = self.resolve(function)?;
         let program = loaded.name.clone();
         let services = self.services;
@@ -230,6 +234,7 @@ impl Runtime {
 
     /// Detaches a program from a function, or all of its programs; gives how many.
     pub fn detach(&self, function: &str, program: Option<&str>) -> Result<usize, Error> {
+        room_for_small_things()?;
         let (name, site) = self.resolve(function)?;
         let probes = TRACER.probes(site);
         let chosen = probes
@@ -256,6 +261,7 @@ impl Runtime {
 
     /// The functions that have programs, or just this one (which may have none).
     pub fn list(&self, function: Option<&str>) -> Result<Vec<FunctionReport>, Error> {
+        room_for_small_things()?;
         if let Some(function) = function {
             let (function, site) = self.resolve(function)?;
             return Ok(alloc::vec![FunctionReport {
