@@ -82,10 +82,9 @@ impl Checked {
     /// Runs the program once; says where the verifier was wrong.
     pub(super) fn run(&self, argument: &mut [u8], budget: u64) -> Result<(), String> {
         let helpers = Registry::with_builtins().unwrap();
-        let mut stack = vec![0u64; STACK_BYTES / 8];
-        // SAFETY: the words are plain memory of that size, borrowed for as long as the bytes are used.
-        let stack =
-            unsafe { core::slice::from_raw_parts_mut(stack.as_mut_ptr().cast(), STACK_BYTES) };
+        let mut stack = vec![0u8; STACK_BYTES + 7];
+        let aligned = stack.as_ptr().align_offset(8);
+        let stack = &mut stack[aligned..aligned + STACK_BYTES];
         let len = argument.len() as u64;
         let memory = Memory::new(argument, stack);
         let mut run = Run {
