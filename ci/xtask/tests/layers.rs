@@ -257,6 +257,20 @@ fn layers_use_only_what_stands_to_their_left() {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
+/// ARCHITECTURE.md shows the order that is tested here.
+#[test]
+fn the_documented_order_is_this_one() {
+    let Ok(text) = fs::read_to_string(root().join("ARCHITECTURE.md")) else {
+        return;
+    };
+    let names: Vec<String> = ORDER.iter().map(|name| format!("`{name}`")).collect();
+    let line = names.join(" · ");
+    assert!(
+        text.contains(&line),
+        "ARCHITECTURE.md has no line with {line}"
+    );
+}
+
 #[test]
 fn every_way_to_name_a_later_layer_is_found() {
     let rule = ["`isa` must not use `vm`"];

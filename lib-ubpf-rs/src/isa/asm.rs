@@ -376,6 +376,16 @@ impl<'t> Text<'t> {
         Err(before.expected("the destination register again"))
     }
 
+    /// The register of a 32-bit or smaller access may also be written `w`, as LLVM does.
+    fn register_for(&mut self, size: Size) -> Result<Reg, AsmProblem> {
+        let before = Text(self.0);
+        let (reg, width) = self.register()?;
+        if width == Width::W32 && size == Size::DW {
+            return Err(before.expected("a 64-bit register (r0 to r10)"));
+        }
+        Ok(reg)
+    }
+
     fn register_of(&mut self, width: Width) -> Result<Reg, AsmProblem> {
         let before = Text(self.0);
         let (reg, found) = self.register()?;
@@ -531,7 +541,12 @@ impl<'t> Text<'t> {
     fn store(&mut self) -> Result<Insn, AsmProblem> {
         let (size, base, off) = self.unsigned_memory()?;
         self.need("=")?;
-        let src = self.operand(Width::W64)?;
+        self.skip();
+        let src = if self.0.starts_with(['r', 'w']) {
+            Operand::Reg(self.register_for(size)?)
+        } else {
+            Operand::Imm(self.imm()?)
+        };
         Ok(Insn::Store {
             size,
             base,
@@ -555,7 +570,7 @@ impl<'t> Text<'t> {
         } else {
             return Err(self.expected("+=, |=, &= or ^="));
         };
-        let src = self.register_of(Width::W64)?;
+        let src = self.register_for(size)?;
         Ok(Insn::Atomic {
             op,
             size,
@@ -659,7 +674,7 @@ impl<'t> Text<'t> {
         }
         self.0 = before;
         let (size, signed, base, off) = self.memory()?;
-        if width == Width::W32 {
+        if width == Width::W32 && (signed || size == Size::DW) {
             return Err(NoSuchForm);
         }
         Ok(Insn::Load {
