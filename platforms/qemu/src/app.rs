@@ -6,7 +6,7 @@ use core::ffi::{c_char, c_int, c_uint, c_void};
 
 use ubpf_rs::runtime::Runtime;
 
-use crate::{console, fault, memory, thread};
+use crate::{console, cpu, fault, memory, thread};
 
 /// The application's name and the words of the command line that it is given.
 const ARGUMENTS: usize = 8;
@@ -17,6 +17,8 @@ extern "C" {
     fn main(argc: c_int, argv: *const *const c_char) -> c_int;
     /// The function of the demo application that is traced.
     pub fn myfun();
+    /// What the second CPU runs; never returns.
+    fn second_cpu_main();
     /// Takes all memory there is for applications.
     pub fn greedy();
     /// Ends in a fault.
@@ -51,6 +53,19 @@ pub fn run(command_line: &str) -> ! {
     } else {
         fault::Exit::Failure
     })
+}
+
+/// Runs the application's part on the second CPU.
+pub fn run_second() -> ! {
+    // SAFETY: a C function without arguments.
+    unsafe { second_cpu_main() };
+    fault::stop()
+}
+
+/// Until the second CPU's next interrupt.
+#[no_mangle]
+extern "C" fn second_cpu_pause() {
+    cpu::wait();
 }
 
 #[no_mangle]

@@ -35,6 +35,8 @@ boot_entry:
     decl %ecx
     jnz 2b
 
+    movl $kernel_main, %esi
+boot_paging:                                            # ESI = where to go, EBX = its argument, ESP = its stack
     movl %cr4, %eax
     orl $0x620, %eax                                    # PAE, OSFXSR, OSXMMEXCPT
     movl %eax, %cr4
@@ -52,6 +54,18 @@ boot_entry:
     ljmp $8, $boot_long
 .size boot_entry, . - boot_entry
 
+# The second CPU comes from second_begin; the page tables are those in use by then.
+.type boot_second, @function
+boot_second:
+    movl $16, %eax
+    movl %eax, %ds
+    movl %eax, %es
+    movl %eax, %ss
+    movl $SECOND_STACK_TOP, %esp
+    movl $second_main, %esi
+    jmp boot_paging
+.size boot_second, . - boot_second
+
 .code64
 .type boot_long, @function
 boot_long:
@@ -63,10 +77,11 @@ boot_long:
     movl %eax, %fs
     movl %eax, %gs
     fninit
-    movq $BOOT_STACK_TOP, %rsp
+    movl %esp, %esp                                     # clears the upper half
     xorl %ebp, %ebp
     movl %ebx, %edi
-    call kernel_main
+    movl %esi, %esi
+    call *%rsi
     ud2
 .size boot_long, . - boot_long
 
@@ -74,6 +89,26 @@ boot_long:
     .balign 8
 boot_gdt:
     .quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff     # none, 64-bit code, data
+    .quad 0x00cf9b000000ffff                            # 32-bit code
 boot_gdt_pointer:
-    .word 23
+    .word 31
     .long boot_gdt
+
+# Where the second CPU begins: real mode, copied to a page below 1 MiB.
+.section .rodata.second, "a"
+.code16
+.global second_begin, second_end
+second_begin:
+    cli
+    cld
+    lgdtl %cs:(second_gdt - second_begin)
+    movl %cr0, %eax
+    orl $1, %eax                                        # PE
+    movl %eax, %cr0
+    ljmpl $24, $boot_second
+    .balign 4
+second_gdt:
+    .word 31
+    .long boot_gdt
+second_end:
+.code64

@@ -1,4 +1,4 @@
-//! Shared state of a single-CPU image.
+//! State that threads, interrupt handlers and CPUs share.
 
 use core::cell::UnsafeCell;
 
@@ -18,9 +18,16 @@ impl<T> IrqCell<T> {
         interrupts::without_interrupts(|| job(&mut self.0.lock()))
     }
 
-    /// Uses the state unless it is in use: for the last words of a dying image.
-    pub fn try_with<R>(&self, job: impl FnOnce(&mut T) -> R) -> Option<R> {
-        interrupts::without_interrupts(|| Some(job(&mut *self.0.try_lock()?)))
+    /// Uses the state unless it stays in use: the image dies, and whoever uses it may be what died.
+    pub fn with_patience<R>(&self, job: impl FnOnce(&mut T) -> R) -> Option<R> {
+        const ROUNDS: usize = 1_000_000;
+        interrupts::without_interrupts(|| {
+            let mut state = (0..ROUNDS).find_map(|_| {
+                core::hint::spin_loop();
+                self.0.try_lock()
+            })?;
+            Some(job(&mut state))
+        })
     }
 }
 

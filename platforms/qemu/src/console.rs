@@ -23,7 +23,7 @@ pub fn init() {
 /// Writes all bytes.
 pub fn write(bytes: &[u8]) {
     // When the image dies while it writes, the report is worth more than the lock's promise: it is skipped.
-    UART.try_with(|uart| {
+    UART.with_patience(|uart| {
         if let Some(uart) = uart {
             uart.send_bytes_exact(bytes);
         }

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use x86_64::instructions::{hlt, interrupts, port::Port};
 
 use crate::trap::{self, Frame};
-use crate::{console, serial, symbols};
+use crate::{console, cpu, serial, symbols};
 
 /// How the image ends; QEMU's exit status is `2 value + 1`.
 #[derive(Clone, Copy)]
@@ -43,22 +43,35 @@ const NAMES: [&str; 20] = [
     "SIMD",
 ];
 
-/// Ends the virtual machine; needs `-device isa-debug-exit,iobase=0xf4`.
-pub fn exit(how: Exit) -> ! {
-    // SAFETY: the port belongs to the exit device or to nobody.
-    unsafe { Port::<u32>::new(0xf4).write(how as u32) };
+/// Set when one CPU has begun to report the end.
+static DYING: AtomicBool = AtomicBool::new(false);
+
+/// Whether the image is about to end.
+pub fn is_dying() -> bool {
+    DYING.load(Ordering::Relaxed)
+}
+
+/// Waits for the end.
+pub fn stop() -> ! {
     loop {
         interrupts::disable();
         hlt();
     }
 }
 
+/// Ends the virtual machine; needs `-device isa-debug-exit,iobase=0xf4`.
+pub fn exit(how: Exit) -> ! {
+    // SAFETY: the port belongs to the exit device or to nobody.
+    unsafe { Port::<u32>::new(0xf4).write(how as u32) };
+    stop()
+}
+
 /// Reports an exception and ends.
 pub fn report(frame: &Frame, cr2: u64) -> ! {
-    static DYING: AtomicBool = AtomicBool::new(false);
     if DYING.swap(true, Ordering::Relaxed) {
         exit(Exit::Fault);
     }
+    cpu::stop_other();
     let name = NAMES.get(frame.vector as usize).unwrap_or(&"?");
     let mut words = Words::default();
     let _ = write!(
@@ -160,8 +173,8 @@ impl Write for Words {
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     interrupts::disable();
-    static DYING: AtomicBool = AtomicBool::new(false);
     if !DYING.swap(true, Ordering::Relaxed) {
+        cpu::stop_other();
         println!("panic: {info}");
         let frame: u64;
         // SAFETY: only reads a register.

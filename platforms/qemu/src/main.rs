@@ -13,6 +13,7 @@ mod app;
 mod cell;
 #[macro_use]
 mod console;
+mod cpu;
 mod engine;
 mod fault;
 mod files;
@@ -43,11 +44,18 @@ static BOOT_STACK: cell::RawCell<memory::Stack> = cell::RawCell::new(memory::Sta
 /// Called by boot.S on the boot stack.
 #[no_mangle]
 extern "C" fn kernel_main(start_info: usize) -> ! {
+    cpu::init(0);
     console::init();
     // SAFETY: boot.S passes on what it found in EBX; no memory was reused yet.
     let info = unsafe { startinfo::StartInfo::read(start_info) };
     let guards = [BOOT_STACK.get() as usize].into_iter();
-    memory::init(&info, guards.chain(thread::guards()).chain(trap::guards()));
+    memory::init(
+        &info,
+        guards
+            .chain(thread::guards())
+            .chain(trap::guards())
+            .chain(cpu::guards()),
+    );
     trap::init();
     time::init();
     if let Some(complaint) = files::init(info.initrd) {
@@ -67,6 +75,7 @@ extern "C" fn kernel_main(start_info: usize) -> ! {
         selftest::run(test);
     }
     engine::start();
+    cpu::start_second();
     println!(
         "booted in {} ms, {} symbols",
         time::now_ns() / 1_000_000,

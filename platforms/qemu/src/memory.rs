@@ -13,6 +13,7 @@ use x86_64::structures::paging::{PageTable, PageTableFlags as Flags};
 use x86_64::{PhysAddr, VirtAddr};
 
 use crate::cell::{IrqCell, RawCell};
+use crate::cpu;
 use crate::startinfo::StartInfo;
 
 /// Size of a small page.
@@ -284,6 +285,7 @@ impl CodeMemory {
         for page in (block.exec..block.exec + block.len).step_by(PAGE) {
             set_page(page, flags);
         }
+        cpu::sync_other();
         true
     }
 }

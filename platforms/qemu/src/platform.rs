@@ -1,9 +1,11 @@
 //! The image as a platform of the engine.
 
+use core::sync::atomic::{AtomicUsize, Ordering};
+
 use ubpf_rs::platform::{Clock, Console, Cpu, FaultSafeRead, PatchError, Platform, TextPatch};
 use x86_64::instructions::interrupts;
 
-use crate::{console, files::MemoryFiles, memory, time, trap};
+use crate::{console, cpu, files::MemoryFiles, memory, time, trap};
 
 struct Qemu;
 
@@ -41,38 +43,78 @@ impl Console for Qemu {
 
 impl Cpu for Qemu {
     fn id(&self) -> u32 {
-        0
+        cpu::number() as u32
     }
 
     fn in_interrupt(&self) -> bool {
-        trap::in_interrupt()
+        cpu::in_interrupt()
     }
 }
 
+/// Held while text is changed.
+static PATCHING: spin::Mutex<()> = spin::Mutex::new(());
+/// The address whose first byte is a breakpoint while two CPUs run; 0 = none.
+static BREAKPOINT_AT: AtomicUsize = AtomicUsize::new(0);
+const BREAKPOINT: u8 = 0xcc;
+
 impl TextPatch for Qemu {
-    /// One CPU and threads that never stop inside a stub: with interrupts off nobody can see half a patch.
+    /// Threads never stop inside a stub, and interrupts are off: on its own CPU nobody can see half a patch. For the
+    /// other CPU the first byte is a breakpoint meanwhile, at which it waits.
     fn replace(&self, addr: usize, old: &[u8], new: &[u8]) -> Result<(), PatchError> {
         const INVALID: i32 = 22;
         let text = memory::Layout::text();
         let end = addr.checked_add(new.len());
-        if old.len() != new.len()
-            || new.len() > 8
-            || addr < text.start
-            || end.is_none_or(|end| end > text.end)
-        {
+        let inside = addr >= text.start && end.is_some_and(|end| end <= text.end);
+        if !inside || new.is_empty() || old.len() != new.len() || new.len() > 8 {
             return Err(PatchError::NotWritable {
                 addr,
                 code: INVALID,
             });
         }
+        let _one_at_a_time = cpu::lock(&PATCHING);
         interrupts::without_interrupts(|| {
             // SAFETY: the range lies in the text, which is mapped and readable.
-            let current = unsafe { core::slice::from_raw_parts(addr as *const u8, old.len()) };
-            if current != old {
+            let byte = |at| unsafe { ((addr + at) as *const u8).read_volatile() };
+            if (0..old.len()).any(|at| byte(at) != old[at]) {
                 return Err(PatchError::Mismatch { addr });
             }
-            memory::write_text(addr, new);
+            if !cpu::two_running() {
+                memory::write_text(addr, new);
+                return Ok(());
+            }
+            BREAKPOINT_AT.store(addr, Ordering::SeqCst);
+            write_and_sync(addr, &[BREAKPOINT]);
+            write_and_sync(addr + 1, &new[1..]);
+            write_and_sync(addr, &new[..1]);
+            BREAKPOINT_AT.store(0, Ordering::SeqCst);
             Ok(())
         })
+    }
+}
+
+/// Writes, twice with a synchronisation behind each: an emulator may translate the old bytes on the other CPU while they
+/// are written the first time, and drops that translation at the second.
+fn write_and_sync(addr: usize, bytes: &[u8]) {
+    for _ in 0..2 {
+        memory::write_text(addr, bytes);
+        cpu::sync_other();
+    }
+}
+
+/// Called at a breakpoint: waits while a patch is being made there. False when it is no patch's breakpoint.
+pub fn wait_for_patch(addr: usize) -> bool {
+    if !memory::Layout::text().contains(&addr) {
+        return false;
+    }
+    loop {
+        // SAFETY: lies in the text, which is mapped and readable.
+        if unsafe { (addr as *const u8).read_volatile() } != BREAKPOINT {
+            return true;
+        }
+        if BREAKPOINT_AT.load(Ordering::SeqCst) != addr {
+            return false;
+        }
+        cpu::answer();
+        core::hint::spin_loop();
     }
 }

@@ -27,13 +27,13 @@ const CONFIG_INTERRUPT_LINE: u8 = 0x3c;
 const DEVICES: usize = 2;
 const WANTED: &str = "ushell";
 
-static SERIAL: IrqCell<[Option<Serial>; DEVICES]> = IrqCell::new([const { None }; DEVICES]);
+static SERIAL: IrqCell<[Option<Box<Serial>>; DEVICES]> = IrqCell::new([const { None }; DEVICES]);
 /// Becomes true when something may have happened on the port; whoever waits for it sets it back.
 pub static EVENT: AtomicBool = AtomicBool::new(false);
 
 struct Serial {
     device: Device,
-    driver: Box<Driver<PORTS, BUFFER>>,
+    driver: Driver<PORTS, BUFFER>,
 }
 
 /// Finds and starts the devices; returns their interrupt lines.
@@ -50,10 +50,10 @@ pub fn init() -> impl Iterator<Item = u8> {
             println!("a virtio-serial device does not work");
             continue;
         };
-        let mut serial = Serial {
+        let mut serial = Box::new(Serial {
             device,
-            driver: Box::new(Driver::new(WANTED)),
-        };
+            driver: Driver::new(WANTED),
+        });
         serial.poll();
         SERIAL.with(|serials| serials[number] = Some(serial));
         lines[number] = Some(ConfigPorts.read_word(function, CONFIG_INTERRUPT_LINE) as u8);
@@ -99,7 +99,7 @@ pub fn interrupt() {
 
 /// Sends a line while the image dies, if the port is in a state to do so.
 pub fn last_words(words: &[u8]) {
-    SERIAL.try_with(|serials| {
+    SERIAL.with_patience(|serials| {
         if let Some(serial) = chosen(serials) {
             for part in [b"\r\n", words, b"\r\n"] {
                 serial.driver.write(part);
@@ -114,8 +114,8 @@ fn with<R>(job: impl FnOnce(&mut Serial) -> R) -> Option<R> {
 }
 
 /// The device that has the port.
-fn chosen(serials: &mut [Option<Serial>; DEVICES]) -> Option<&mut Serial> {
-    let mut serials = serials.iter_mut().flatten();
+fn chosen(serials: &mut [Option<Box<Serial>>; DEVICES]) -> Option<&mut Serial> {
+    let mut serials = serials.iter_mut().flatten().map(|serial| &mut **serial);
     serials.find(|serial| serial.driver.ports().find(WANTED).is_some())
 }
 

@@ -6,7 +6,7 @@
 .global trap_stubs
 trap_stubs:
 .set vector, 0
-.rept 48
+.rept 51
     .balign 16
     .if (vector != 8) && ((vector < 10) || (vector > 14)) && (vector != 17) && (vector != 21) && (vector != 29) && (vector != 30)
     pushq $0                    # the CPU pushes an error code for the others

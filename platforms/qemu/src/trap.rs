@@ -1,10 +1,10 @@
 //! Descriptor tables, interrupts by the two PICs, exceptions.
 //!
 //! Every vector has a stack of its own class, because precompiled code uses the red zone: 0 double faults, 1 faults,
-//! 2 breakpoints, 3 interrupts, 4 NMI. Handlers run with interrupts off; none may fault in its own class.
+//! 2 breakpoints, 3 interrupts, 4 NMI; each CPU has its own. Handlers run with interrupts off; none may fault in its own class.
 
 use core::ptr::{addr_of, addr_of_mut};
-use core::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use core::sync::atomic::{AtomicU16, Ordering};
 
 use x86_64::instructions::port::Port;
 use x86_64::instructions::segmentation::{Segment, CS, SS};
@@ -16,8 +16,11 @@ use x86_64::structures::tss::TaskStateSegment;
 use x86_64::VirtAddr;
 
 use crate::cell::RawCell;
-use crate::{fault, memory::Stack, serial, time};
+use crate::cpu::{self, CPUS};
+use crate::{fault, memory::Stack, platform, serial, time};
 
+const NMI: u64 = 2;
+const BREAKPOINT: u64 = 3;
 const FIRST_IRQ: u64 = 32;
 const STACKS: usize = 5;
 
@@ -57,44 +60,49 @@ extern "C" {
     fn probe_copy(to: *mut u8, from: *const u8, len: usize) -> usize;
 }
 
-static TRAP_STACKS: RawCell<[Stack; STACKS]> = RawCell::new([const { Stack::new() }; STACKS]);
-static TSS: RawCell<TaskStateSegment> = RawCell::new(TaskStateSegment::new());
-static GDT: RawCell<GlobalDescriptorTable> = RawCell::new(GlobalDescriptorTable::new());
+static TRAP_STACKS: RawCell<[Stack; STACKS * CPUS]> =
+    RawCell::new([const { Stack::new() }; STACKS * CPUS]);
+static TSS: RawCell<[TaskStateSegment; CPUS]> =
+    RawCell::new([const { TaskStateSegment::new() }; CPUS]);
+static GDT: RawCell<[GlobalDescriptorTable; CPUS]> =
+    RawCell::new([const { GlobalDescriptorTable::new() }; CPUS]);
 static IDT: RawCell<InterruptDescriptorTable> = RawCell::new(InterruptDescriptorTable::new());
-static IN_INTERRUPT: AtomicBool = AtomicBool::new(false);
 /// One bit for each interrupt line of a serial device.
 static SERIAL_LINES: AtomicU16 = AtomicU16::new(0);
 
 /// The guard pages of the handlers' stacks.
 pub fn guards() -> impl Iterator<Item = usize> {
-    (0..STACKS).map(|number| TRAP_STACKS.get() as usize + number * size_of::<Stack>())
+    (0..STACKS * CPUS).map(|number| TRAP_STACKS.get() as usize + number * size_of::<Stack>())
 }
 
-/// Whether an interrupt handler runs.
-pub fn in_interrupt() -> bool {
-    IN_INTERRUPT.load(Ordering::Relaxed)
-}
-
-/// Loads the tables; interrupts stay off.
+/// Loads the first CPU's tables; interrupts stay off.
 pub fn init() {
-    // SAFETY: called once before any interrupt is possible; the tables are statics and nobody else refers to them.
+    // SAFETY: called once before any interrupt is possible; nobody else refers to the table.
+    fill_idt(unsafe { &mut *IDT.get() });
+    load_tables();
+    remap_pics();
+}
+
+/// Fills and loads this CPU's tables, with the interrupt table that `init` filled.
+pub fn load_tables() {
+    let cpu = cpu::number();
+    // SAFETY: called once on each CPU, which only touches its own tables; all tables are statics and stay.
     unsafe {
-        let tss = &mut *TSS.get();
-        for (number, guard) in guards().enumerate() {
-            tss.interrupt_stack_table[number] = VirtAddr::new((guard + size_of::<Stack>()) as u64);
+        let tss = TSS.get().cast::<TaskStateSegment>().add(cpu);
+        for (number, guard) in guards().skip(cpu * STACKS).take(STACKS).enumerate() {
+            (*tss).interrupt_stack_table[number] =
+                VirtAddr::new((guard + size_of::<Stack>()) as u64);
         }
-        let gdt = &mut *GDT.get();
+        let gdt = &mut *GDT.get().cast::<GlobalDescriptorTable>().add(cpu);
         let code = gdt.append(Descriptor::kernel_code_segment());
         let data = gdt.append(Descriptor::kernel_data_segment());
-        let task = gdt.append(Descriptor::tss_segment(&*TSS.get()));
+        let task = gdt.append(Descriptor::tss_segment(&*tss));
         gdt.load_unsafe();
         CS::set_reg(code);
         SS::set_reg(data);
         load_tss(task);
-        fill_idt(&mut *IDT.get());
         (*IDT.get()).load_unsafe();
     }
-    remap_pics();
 }
 
 fn fill_idt(idt: &mut InterruptDescriptorTable) {
@@ -113,7 +121,7 @@ fn fill_idt(idt: &mut InterruptDescriptorTable) {
         segment_not_present 11 1, stack_segment_fault 12 1, general_protection_fault 13 1, page_fault 14 1,
         x87_floating_point 16 1, alignment_check 17 1, machine_check 18 0, simd_floating_point 19 1
     );
-    for vector in 32..48u8 {
+    for vector in 32..51u8 {
         // SAFETY: as above.
         unsafe {
             idt[vector]
@@ -161,9 +169,16 @@ fn remap_pics() {
 #[no_mangle]
 extern "C" fn trap(frame: &mut Frame) {
     if frame.vector >= FIRST_IRQ {
-        IN_INTERRUPT.store(true, Ordering::Relaxed);
-        interrupt(frame.vector - FIRST_IRQ);
-        IN_INTERRUPT.store(false, Ordering::Relaxed);
+        cpu::set_in_interrupt(true);
+        interrupt(frame.vector);
+        cpu::set_in_interrupt(false);
+        return;
+    }
+    if frame.vector == NMI && fault::is_dying() {
+        fault::stop();
+    }
+    if frame.vector == BREAKPOINT && platform::wait_for_patch(frame.rip as usize - 1) {
+        frame.rip -= 1; // executes what stands there now
         return;
     }
     let probing = addr_of!(probe_begin) as u64..addr_of!(probe_fault) as u64;
@@ -174,7 +189,11 @@ extern "C" fn trap(frame: &mut Frame) {
     fault::report(frame, Cr2::read_raw());
 }
 
-fn interrupt(line: u64) {
+fn interrupt(vector: u64) {
+    let line = vector - FIRST_IRQ;
+    if line >= 16 {
+        return cpu::interrupt(vector);
+    }
     if line == 0 {
         time::TICKS.fetch_add(1, Ordering::Relaxed);
     } else if SERIAL_LINES.load(Ordering::Relaxed) & 1 << line != 0 {
