@@ -106,8 +106,11 @@ pub fn tour_in_qemu(root: &Path, cpus: u32) -> Result<()> {
         command_line: "-- 250".into(),
         ..qemu::Options::default()
     };
-    let (_machine, target) = machine(root, options)?;
+    let (machine, target) = machine(root, options)?;
     tour::run(&target)?;
+    if cpus > 1 {
+        qemu::second_cpu_is_traced(&machine)?;
+    }
     tour::command(&target, "pages", "writable and executable: none")
 }
 

@@ -14,10 +14,11 @@ pub fn main(root: &Path) -> Result<()> {
             .args(["build", "--quiet", "--workspace"])
             .current_dir(root),
     )?;
-    let tours = demo::tours(root)? + 1;
-    demo::tour_in_qemu(root, 1)?;
-    let mut proofs = Command::new(env!("CARGO"));
-    setup::run(proofs.args(["xtask", "qemu", "test"]).current_dir(root))?;
+    let tours = demo::tours(root)? + 2;
+    for part in ["tour", "test"] {
+        let mut in_qemu = Command::new(env!("CARGO"));
+        setup::run(in_qemu.args(["xtask", "qemu", part]).current_dir(root))?;
+    }
     let mut tests = Command::new(env!("CARGO"));
     setup::run(tests.args(["test", "--workspace"]).current_dir(root))?;
     println!("tours: {tours} passed, 0 failed");

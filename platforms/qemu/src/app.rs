@@ -2,7 +2,7 @@
 //! rest).
 
 use core::alloc::Layout;
-use core::ffi::{c_char, c_int, c_uint, c_void};
+use core::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
 
 use ubpf_rs::runtime::Runtime;
 
@@ -17,7 +17,9 @@ extern "C" {
     fn main(argc: c_int, argv: *const *const c_char) -> c_int;
     /// The function of the demo application that is traced.
     pub fn myfun();
-    /// What the second CPU runs; never returns.
+    /// How often `second_cpu_work` was called.
+    pub static second_cpu_calls: c_ulong;
+    /// What the second CPU runs, in batches of calls; never returns.
     fn second_cpu_main();
     /// Takes all memory there is for applications.
     pub fn greedy();
@@ -62,10 +64,10 @@ pub fn run_second() -> ! {
     fault::stop()
 }
 
-/// Until the second CPU's next interrupt.
+/// Between two batches.
 #[no_mangle]
 extern "C" fn second_cpu_pause() {
-    cpu::wait();
+    cpu::pause();
 }
 
 #[no_mangle]

@@ -157,10 +157,55 @@ extern "C" fn second_main(_: usize) -> ! {
     app::run_second()
 }
 
-/// Waits for the next interrupt.
-pub fn wait() {
-    hlt();
+/// The second CPU's pause between two batches of work: until its timer's next interrupt, unless a test has taken over.
+pub fn pause() {
+    if !TAKEN.load(Ordering::SeqCst) {
+        return hlt();
+    }
+    AT_REST.store(true, Ordering::SeqCst);
+    loop {
+        let allowed = ALLOWED.load(Ordering::SeqCst);
+        if allowed > 0 {
+            AT_REST.store(false, Ordering::SeqCst);
+            if allowed != ENDLESS {
+                ALLOWED.fetch_sub(1, Ordering::SeqCst);
+            }
+            return;
+        }
+        core::hint::spin_loop();
+    }
 }
+
+/// The second CPU's work in the hands of a test.
+pub struct Batches(());
+
+impl Batches {
+    /// Takes it over; the second CPU rests.
+    pub fn take() -> Self {
+        TAKEN.store(true, Ordering::SeqCst);
+        let batches = Self(());
+        batches.run(0);
+        batches
+    }
+
+    /// Lets it work without a pause.
+    pub fn endless(&self) {
+        ALLOWED.store(ENDLESS, Ordering::SeqCst);
+    }
+
+    /// Lets it do so many batches; returns when it rests.
+    pub fn run(&self, count: u64) {
+        ALLOWED.store(count, Ordering::SeqCst);
+        while ALLOWED.load(Ordering::SeqCst) > 0 || !AT_REST.load(Ordering::SeqCst) {
+            core::hint::spin_loop();
+        }
+    }
+}
+
+const ENDLESS: u64 = u64::MAX;
+static TAKEN: AtomicBool = AtomicBool::new(false);
+static ALLOWED: AtomicU64 = AtomicU64::new(0);
+static AT_REST: AtomicBool = AtomicBool::new(false);
 
 /// An interrupt that comes from a local APIC; its vector.
 pub fn interrupt(vector: u64) {

@@ -6,11 +6,12 @@ use core::hint::black_box;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use ubpf_rs::platform::ExecMemory;
+use ubpf_rs::runtime::{AttachLimits, LoadOptions, Runtime};
 use ushell_rs::Command;
 use x86_64::structures::paging::PageTableFlags as Flags;
 
 use crate::memory::{self, CodeMemory};
-use crate::{app, engine, fault, platform, shell, symbols, thread, walk};
+use crate::{app, cpu, engine, fault, platform, shell, symbols, thread, walk};
 
 /// Runs the test that the command line names and ends the image.
 pub fn run(name: &str) -> ! {
@@ -31,6 +32,11 @@ pub fn run(name: &str) -> ! {
         "code" => code(),
         "probe" => probe(),
         "heap" => heap(),
+        "two-cpus" => two_cpus(),
+        "fault-two-cpus" => {
+            cpu::start_second();
+            read(8);
+        }
         "panic" => panic!("on purpose"),
         "null" => read(8),
         "write-text" => write(app::myfun as *const () as usize),
@@ -106,6 +112,62 @@ fn patch() {
     assert!(text.replace(0, &old, &jump).is_err());
     assert!(text.replace(DATA.as_ptr() as usize, &old, &jump).is_err());
     assert!(protected(site));
+}
+
+/// Text changes under the other CPU while it runs through it without a pause: no call is torn, and while a program is
+/// attached each call is a run.
+fn two_cpus() {
+    const ROUNDS: usize = 500;
+    engine::start();
+    cpu::start_second();
+    assert!(cpu::two_running(), "the machine has one CPU");
+    let batches = cpu::Batches::take();
+    let runtime = Runtime::get().expect("the engine was started");
+    let site = "second_cpu_work";
+    let address = runtime.symbol_address(site).expect("the image has symbols");
+    let bytes = || {
+        let mut bytes = [0; 5];
+        assert_eq!(runtime.probe_read(address, &mut bytes), 5);
+        bytes
+    };
+    let stub = bytes();
+    let text = platform::PLATFORM.text.expect("the image patches text");
+    let jump = [0xe9, 0, 0, 0, 0];
+    batches.endless();
+    for _ in 0..ROUNDS {
+        text.replace(address as usize, &stub, &jump).expect("there");
+        text.replace(address as usize, &jump, &stub)
+            .expect("and back");
+    }
+    let exit = [0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
+    let program = runtime
+        .load("noop", &exit, &LoadOptions::default())
+        .expect("a program");
+    let calls = || {
+        let mut bytes = [0; 8];
+        let counter = (&raw const app::second_cpu_calls) as u64;
+        assert_eq!(runtime.probe_read(counter, &mut bytes), 8);
+        u64::from_le_bytes(bytes)
+    };
+    let runs = || runtime.list(Some(site)).expect("a site")[0].probes[0].runs;
+    for _ in 0..ROUNDS {
+        batches.endless();
+        runtime
+            .attach(site, program, AttachLimits::default())
+            .expect("attached");
+        batches.run(0);
+        let before = (calls(), runs());
+        batches.run(10);
+        let after = (calls(), runs());
+        assert!(
+            after.0 > before.0 && after.1 - before.1 == after.0 - before.0,
+            "calls without a run"
+        );
+        batches.endless();
+        runtime.detach(site, None).expect("detached");
+        assert_eq!(bytes(), stub);
+        assert!(walk::survey().is_ok());
+    }
 }
 
 fn code() {

@@ -116,6 +116,13 @@ impl Client {
         Err(format!("`{line}` answered {answer:?}, expected \"{words}\"").into())
     }
 
+    /// Runs a command; the first number in its answer.
+    pub fn number(&mut self, line: &str) -> Result<u64> {
+        let answer = self.command(line)?;
+        let number = answer.split_whitespace().find_map(|word| word.parse().ok());
+        number.ok_or_else(|| format!("`{line}` answered {answer:?}").into())
+    }
+
     /// Uploads a file; the answer.
     pub fn put(&mut self, name: &str, contents: &[u8]) -> Result<String> {
         self.stream.write_all(&put(name, contents))?;

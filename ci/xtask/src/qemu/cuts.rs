@@ -43,7 +43,7 @@ pub fn run(stage: &Stage<'_>) -> Result<()> {
     client.put("tally.bin", &count)?;
     let lines_before = bodies(&machine);
     client.expect("bpf_attach myfun tally.bin", "attached successfully")?;
-    let begin = time(&mut client)?;
+    let begin = client.number("bpf_time_get_ns")?;
     drop(client);
     let session = session();
     for end in 0..=session.len() {
@@ -51,13 +51,9 @@ pub fn run(stage: &Stage<'_>) -> Result<()> {
         played.map_err(|error| format!("a client that leaves after byte {end}: {error}"))?;
     }
     let mut client = Client::at_prompt(&machine.socket)?;
-    let elapsed = time(&mut client)?.saturating_sub(begin);
+    let elapsed = client.number("bpf_time_get_ns")?.saturating_sub(begin);
     client.expect("bpf_detach myfun tally.bin", "detached successfully")?;
-    let answer = client.command("bpf_exec get_count.bin myfun")?;
-    let calls: u64 = answer
-        .split_whitespace()
-        .find_map(|word| word.parse().ok())
-        .ok_or_else(|| format!("get_count answered {answer:?}"))?;
+    let calls = client.number("bpf_exec get_count.bin myfun")?;
     machine.wait_for(BODY)?;
     let lines = bodies(&machine) - lines_before;
     // One call each may fall between looking at the console and the attach or the detach.
@@ -88,12 +84,4 @@ fn cut(machine: &Machine, bytes: &[u8]) -> Result<()> {
 
 fn bodies(machine: &Machine) -> u64 {
     machine.console().matches(BODY).count() as u64
-}
-
-/// The image's clock.
-fn time(client: &mut Client) -> Result<u64> {
-    let answer = client.command("bpf_time_get_ns")?;
-    let mut words = answer.split_whitespace();
-    let time = words.find_map(|word| word.trim_end_matches("ns").parse().ok());
-    time.ok_or_else(|| format!("bpf_time_get_ns answered {answer:?}").into())
 }

@@ -12,18 +12,21 @@ mod image;
 mod machine;
 mod proofs;
 
-use crate::{samples, setup, Result};
+use crate::{demo, samples, setup, Result};
 pub use machine::{Accel, Machine, Options};
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 /// Exit status of QEMU when the application ended well (see `Exit` in platforms/qemu/src/fault.rs).
 const EXIT_SUCCESS: i32 = 33;
 const EXIT_FAILURE: i32 = 35;
 const EXIT_FAULT: i32 = 37;
 
-const USAGE: &str = "usage: cargo xtask qemu build | test | run [--accel tcg|kvm] [--smp N]";
+const USAGE: &str = "usage: cargo xtask qemu build | test | tour | run [--accel tcg|kvm] [--smp N]";
 
-/// `cargo xtask qemu build|test|run`: `run` leaves the console in the terminal.
+/// `cargo xtask qemu build|test|tour|run`: `run` leaves the console in the terminal.
 pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
     setup::ensure()?;
     let (command, rest) = arguments.split_first().ok_or(USAGE)?;
@@ -33,6 +36,7 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
     match command.as_str() {
         "build" => image::build(root).map(drop),
         "test" => test(root),
+        "tour" => (1..=2).try_for_each(|cpus| demo::tour_in_qemu(root, cpus)),
         "run" => {
             let mut options = Options {
                 initrd: Some(sample_files(root)?),
@@ -90,6 +94,32 @@ pub fn stage(root: &Path, options: Options) -> Result<Machine> {
         ..options
     };
     Machine::start(root, &image, &options)
+}
+
+/// A function that only the second CPU runs is counted while a program is attached, and no longer.
+pub fn second_cpu_is_traced(machine: &Machine) -> Result<()> {
+    let mut client = client::Client::at_prompt(&machine.socket)?;
+    let function = "second_cpu_work";
+    client.expect(
+        &format!("bpf_attach {function} count.bin"),
+        "attached successfully",
+    )?;
+    let count =
+        |client: &mut client::Client| client.number(&format!("bpf_exec get_count.bin {function}"));
+    let first = count(&mut client)?;
+    let begin = Instant::now();
+    while count(&mut client)? <= first {
+        if begin.elapsed() > Duration::from_secs(20) {
+            return Err("the second CPU's function is not counted".into());
+        }
+    }
+    client.expect(&format!("bpf_detach {function}"), "detached successfully")?;
+    let last = count(&mut client)?;
+    std::thread::sleep(Duration::from_millis(100));
+    match count(&mut client)? {
+        same if same == last => Ok(()),
+        more => Err(format!("{} calls were counted after the detach", more - last).into()),
+    }
 }
 
 /// An initrd with the compiled sample programs.

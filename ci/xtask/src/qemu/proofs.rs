@@ -13,6 +13,12 @@ const TESTS: &[(&str, i32, &str)] = &[
     ("code", EXIT_SUCCESS, "test code passed"),
     ("probe", EXIT_SUCCESS, "test probe passed"),
     ("heap", EXIT_SUCCESS, "test heap passed"),
+    ("two-cpus", EXIT_SUCCESS, "test two-cpus passed"),
+    (
+        "fault-two-cpus",
+        EXIT_FAULT,
+        "page fault at ubpf_qemu::selftest::run",
+    ),
     ("panic", EXIT_FAILURE, "panic: "),
     ("null", EXIT_FAULT, "page fault at "),
     ("write-text", EXIT_FAULT, "error 0x3"),
@@ -30,11 +36,12 @@ const TESTS: &[(&str, i32, &str)] = &[
 pub fn run(root: &Path, image: &Path) -> Result<()> {
     for (name, expected, words) in TESTS {
         let options = Options {
+            cpus: if name.ends_with("two-cpus") { 2 } else { 1 },
             command_line: format!("test={name}"),
             ..Options::default()
         };
         let mut machine = Machine::start(root, image, &options)?;
-        let status = machine.wait(Duration::from_secs(20))?;
+        let status = machine.wait(Duration::from_secs(60))?;
         let console = machine.console();
         if status != Some(*expected) || !console.contains(words) {
             return Err(format!("test {name}: status {status:?}, console:\n{console}").into());
