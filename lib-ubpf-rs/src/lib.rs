@@ -13,6 +13,8 @@ extern crate std;
 pub mod ffi;
 pub mod helpers;
 pub mod isa;
+#[cfg(all(feature = "jit", target_arch = "x86_64"))]
+pub mod jit;
 pub mod maps;
 pub mod platform;
 pub mod program;

@@ -1,0 +1,35 @@
+//! Programs as machine code. The semantics are the interpreter's in everything that can be seen from outside: result,
+//! memory, budget left, where and why a run stopped.
+//!
+//! Each access that the verifier could not prove is checked inline; each charge that it could not take beforehand is taken
+//! where the interpreter takes it. Code has no absolute address in it and needs no relocation.
+
+mod x86_64;
+
+pub use x86_64::JitProgram;
+
+/// What decides how a program is compiled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Options {
+    /// Check every access at run time, also those that are proved (for comparisons and tests).
+    pub guard_all: bool,
+    /// Leave out what not every x86-64 CPU has, even if this one has it.
+    pub baseline: bool,
+}
+
+/// Why a program was not compiled. It can still be interpreted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+pub enum JitError {
+    /// No memory to compile in.
+    #[error("out of memory")]
+    NoMemory,
+    /// No executable memory.
+    #[error("no room for {bytes} bytes of machine code")]
+    NoRoom {
+        /// Bytes of the program's code.
+        bytes: usize,
+    },
+    /// The platform did not make the code executable.
+    #[error("the platform refused to make machine code executable")]
+    NotExecutable,
+}

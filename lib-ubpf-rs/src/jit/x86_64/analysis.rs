@@ -1,0 +1,452 @@
+//! What the emitter wants to know of a program before it writes: which instructions run at all, which are jumped to, which
+//! registers are read later, which pairs become one instruction, how deep calls nest, where an address probably points.
+//!
+//! Only the last is a guess, and it only orders checks. All of it is linear in the size of the program, times the nesting
+//! of its loops.
+
+use super::context::Place;
+use crate::{
+    isa::{AluOp, AtomicOp, Call, Insn, Operand, Reg, Width},
+    verifier::VerifiedProgram,
+    vm::MAX_FRAMES,
+};
+use alloc::vec::Vec;
+
+/// A set of registers, one bit each.
+pub(super) type Regs = u16;
+
+pub(super) const fn bit(reg: Reg) -> Regs {
+    1 << reg.number()
+}
+const R1_TO_R5: Regs = 0b11_1110;
+const R0_TO_R9: Regs = 0b11_1111_1111;
+
+/// How two instructions become one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fused {
+    /// It stands for itself.
+    No,
+    /// With the next: `dst = src; dst += imm`.
+    MoveAdd,
+    /// With the next: `dst = src; dst += other`.
+    MoveSum,
+    /// With the next: shift left and back right by 32: the lower half, zero-extended.
+    LowZero,
+    /// With the next: shift left and back right by 32, arithmetic: the lower half, sign-extended.
+    LowSign,
+    /// Part of the one before.
+    Second,
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Facts {
+    /// Registers that are read after this instruction before they are written.
+    pub(super) live: Regs,
+    /// Whether a path leads here.
+    pub(super) reachable: bool,
+    /// Whether a jump leads here.
+    pub(super) target: bool,
+    pub(super) fused: Fused,
+    /// Where a memory access probably goes.
+    pub(super) place: Place,
+}
+
+/// One function of the program.
+#[derive(Clone, Copy)]
+pub(super) struct Function {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    /// Frames in use when it runs at its deepest; more than [`MAX_FRAMES`] where a bound is not known.
+    pub(super) depth: usize,
+    pub(super) called: bool,
+    /// Whether its r10 matters: it names it, calls, or has an access that is searched.
+    pub(super) uses_frame: bool,
+    /// Registers it writes.
+    pub(super) written: Regs,
+}
+
+pub(super) struct Analysis {
+    pub(super) facts: Vec<Facts>,
+    pub(super) functions: Vec<Function>,
+    /// Registers that must be zero at the start.
+    pub(super) zeroed: Regs,
+}
+
+/// Slot that a jump at `pc` leads to.
+pub(super) fn jump_target(pc: usize, insn: &Insn) -> Option<usize> {
+    let off = match *insn {
+        Insn::Jump { off, .. } => i64::from(off),
+        Insn::Branch { off, .. } => i64::from(off),
+        _ => return None,
+    };
+    Some(relative(pc, off))
+}
+
+/// The slot after `pc`, plus `off`. Checked by the verifier to be a slot of the program.
+pub(super) fn relative(pc: usize, off: i64) -> usize {
+    (pc as i64).wrapping_add(1).wrapping_add(off) as usize
+}
+
+fn falls(insn: &Insn) -> bool {
+    !matches!(insn, Insn::Jump { .. } | Insn::Exit)
+}
+
+/// Slots of an instruction.
+pub(super) fn width_in_slots(insn: &Insn) -> usize {
+    if matches!(insn, Insn::LoadImm64 { .. }) {
+        2
+    } else {
+        1
+    }
+}
+
+/// Analyses `program`; `bare` says whether the access at a slot is emitted without a check. `None` without memory.
+pub(super) fn analyse(program: &VerifiedProgram, bare: &dyn Fn(usize) -> bool) -> Option<Analysis> {
+    let insns = &program.program().insns;
+    let start = Facts {
+        live: R0_TO_R9,
+        reachable: false,
+        target: false,
+        fused: Fused::No,
+        place: Place::Argument,
+    };
+    let mut facts = Vec::new();
+    facts.try_reserve_exact(insns.len()).ok()?;
+    facts.resize(insns.len(), start);
+    let mut functions = functions(program)?;
+    reach(insns, program.program().entry, &mut facts)?;
+    depths(insns, &facts, &mut functions, program.program().entry);
+    uses(insns, &facts, &mut functions, bare);
+    let zeroed = live(insns, &functions, program.program().entry, &mut facts);
+    fuse(insns, &mut facts);
+    guess(insns, &functions, program.program().entry, &mut facts);
+    Some(Analysis { facts, functions, zeroed })
+}
+
+fn functions(program: &VerifiedProgram) -> Option<Vec<Function>> {
+    let starts = program.functions();
+    let mut list = Vec::new();
+    list.try_reserve_exact(starts.len()).ok()?;
+    for (index, &start) in starts.iter().enumerate() {
+        let end = starts.get(index + 1).copied();
+        list.push(Function {
+            start,
+            end: end.unwrap_or(program.program().insns.len()),
+            depth: 0,
+            called: false,
+            uses_frame: false,
+            written: 0,
+        });
+    }
+    Some(list)
+}
+
+/// The function that a slot belongs to.
+pub(super) fn function_of(functions: &[Function], pc: usize) -> usize {
+    functions.partition_point(|f| f.start <= pc).saturating_sub(1)
+}
+
+fn reach(insns: &[Insn], entry: usize, facts: &mut [Facts]) -> Option<()> {
+    let mut work = Vec::new();
+    work.try_reserve(insns.len().saturating_add(1)).ok()?;
+    work.push(entry);
+    while let Some(mut pc) = work.pop() {
+        // Along the fall-through; jumps and calls are kept for later, each instruction's once.
+        while let (Some(fact), Some(insn)) = (facts.get_mut(pc), insns.get(pc)) {
+            if core::mem::replace(&mut fact.reachable, true) {
+                break;
+            }
+            if let Some(target) = jump_target(pc, insn) {
+                if let Some(fact) = facts.get_mut(target) {
+                    fact.target = true;
+                }
+                work.push(target);
+            }
+            if let Insn::Call(Call::Local(off)) = *insn {
+                work.push(relative(pc, i64::from(off)));
+            }
+            if !falls(insn) {
+                break;
+            }
+            pc += width_in_slots(insn);
+        }
+    }
+    Some(())
+}
+
+/// Longest chain of calls to each function, capped just above the limit: then the limit is checked at run time.
+fn depths(insns: &[Insn], facts: &[Facts], functions: &mut [Function], entry: usize) {
+    let main = function_of(functions, entry);
+    if let Some(main) = functions.get_mut(main) {
+        main.depth = 1;
+    }
+    let calls = insns.iter().enumerate().filter_map(|(pc, insn)| match *insn {
+        Insn::Call(Call::Local(off)) if facts.get(pc).is_some_and(|f| f.reachable) => {
+            Some((pc, relative(pc, i64::from(off))))
+        }
+        _ => None,
+    });
+    for _ in 0..=MAX_FRAMES {
+        let mut changed = false;
+        for (pc, target) in calls.clone() {
+            let from = functions.get(function_of(functions, pc)).map_or(0, |f| f.depth);
+            let to = function_of(functions, target);
+            let Some(callee) = functions.get_mut(to) else {
+                continue;
+            };
+            callee.called = true;
+            if from >= callee.depth && from != 0 && callee.depth <= MAX_FRAMES {
+                callee.depth = from + 1;
+                changed = true;
+            }
+        }
+        if !changed {
+            return;
+        }
+    }
+}
+
+fn uses(insns: &[Insn], facts: &[Facts], functions: &mut [Function], bare: &dyn Fn(usize) -> bool) {
+    for function in functions {
+        for pc in function.start..function.end {
+            let Some(insn) = insns.get(pc).filter(|_| facts.get(pc).is_some_and(|f| f.reachable)) else {
+                continue;
+            };
+            function.written |= writes(insn);
+            let access = matches!(insn, Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. });
+            function.uses_frame |= reads(insn) & bit(Reg::R10) != 0
+                || matches!(insn, Insn::Call(_))
+                || access && !bare(pc);
+        }
+    }
+}
+
+/// Registers that an instruction writes, calls aside from r0.
+fn writes(insn: &Insn) -> Regs {
+    match *insn {
+        Insn::Alu { dst, .. }
+        | Insn::MovSx { dst, .. }
+        | Insn::Neg { dst, .. }
+        | Insn::Endian { dst, .. }
+        | Insn::LoadImm64 { dst, .. }
+        | Insn::Load { dst, .. } => bit(dst),
+        Insn::Atomic { op, src, .. } => match op {
+            AtomicOp::Add { fetch }
+            | AtomicOp::Or { fetch }
+            | AtomicOp::And { fetch }
+            | AtomicOp::Xor { fetch } => {
+                if fetch {
+                    bit(src)
+                } else {
+                    0
+                }
+            }
+            AtomicOp::Xchg => bit(src),
+            AtomicOp::CmpXchg => bit(Reg::R0),
+        },
+        Insn::Call(Call::Helper(_) | Call::Register(_)) => bit(Reg::R0),
+        Insn::Call(Call::Local(_) | Call::Btf(_))
+        | Insn::Store { .. }
+        | Insn::WideTail
+        | Insn::LegacyPacket { .. }
+        | Insn::Jump { .. }
+        | Insn::Branch { .. }
+        | Insn::Exit => 0,
+    }
+}
+
+/// Registers that an instruction reads, inside one function.
+fn reads(insn: &Insn) -> Regs {
+    let of = |operand: Operand| match operand {
+        Operand::Reg(reg) => bit(reg),
+        Operand::Imm(_) => 0,
+    };
+    match *insn {
+        Insn::Alu { op: AluOp::Mov, src, .. } => of(src),
+        Insn::Alu { dst, src, .. } | Insn::Branch { dst, src, .. } => bit(dst) | of(src),
+        Insn::MovSx { src, .. } => bit(src),
+        Insn::Neg { dst, .. } | Insn::Endian { dst, .. } => bit(dst),
+        Insn::Load { base, .. } => bit(base),
+        Insn::Store { base, src, .. } => bit(base) | of(src),
+        Insn::Atomic { op: AtomicOp::CmpXchg, base, src, .. } => bit(base) | bit(src) | bit(Reg::R0),
+        Insn::Atomic { base, src, .. } => bit(base) | bit(src),
+        Insn::Call(Call::Helper(_)) => R1_TO_R5,
+        Insn::Call(Call::Register(reg)) => R1_TO_R5 | bit(reg),
+        // The callee sees all registers.
+        Insn::Call(Call::Local(_) | Call::Btf(_)) => R0_TO_R9,
+        Insn::Exit => bit(Reg::R0),
+        Insn::LoadImm64 { .. } | Insn::WideTail | Insn::LegacyPacket { .. } | Insn::Jump { .. } => 0,
+    }
+}
+
+/// Backwards over the program until nothing changes; gives what must be zero at the start. Should that take too long, every
+/// register counts as read everywhere.
+fn live(insns: &[Insn], functions: &[Function], entry: usize, facts: &mut [Facts]) -> Regs {
+    const ROUNDS: usize = 24;
+    for fact in facts.iter_mut() {
+        fact.live = 0;
+    }
+    for _ in 0..ROUNDS {
+        if !live_round(insns, functions, facts) {
+            return before(insns, facts, entry) & R0_TO_R9 & !bit(Reg::R1) & !bit(Reg::R2);
+        }
+    }
+    for fact in facts.iter_mut() {
+        fact.live = R0_TO_R9;
+    }
+    R0_TO_R9 & !bit(Reg::R1) & !bit(Reg::R2)
+}
+
+/// Registers read at or after a slot before they are written.
+fn before(insns: &[Insn], facts: &[Facts], pc: usize) -> Regs {
+    match (insns.get(pc), facts.get(pc)) {
+        (Some(insn), Some(fact)) => fact.live & !writes(insn) | reads(insn),
+        _ => 0,
+    }
+}
+
+fn live_round(insns: &[Insn], functions: &[Function], facts: &mut [Facts]) -> bool {
+    let mut changed = false;
+    for function in functions {
+        // What a called function leaves in r0 to r5 its caller may read.
+        let at_exit = if function.called { bit(Reg::R0) | R1_TO_R5 } else { bit(Reg::R0) };
+        for pc in (function.start..function.end).rev() {
+            let Some(insn) = insns.get(pc) else { continue };
+            let mut after = match insn {
+                Insn::Exit => at_exit,
+                insn if falls(insn) => before(insns, facts, pc + width_in_slots(insn)),
+                _ => 0,
+            };
+            if let Some(target) = jump_target(pc, insn) {
+                after |= before(insns, facts, target);
+            }
+            if let Some(fact) = facts.get_mut(pc) {
+                changed |= fact.live != after;
+                fact.live = after;
+            }
+        }
+    }
+    changed
+}
+
+fn fuse(insns: &[Insn], facts: &mut [Facts]) {
+    for pc in 0..insns.len() {
+        let (Some(first), Some(second)) = (insns.get(pc), insns.get(pc + 1)) else {
+            return;
+        };
+        let free = facts.get(pc).is_some_and(|f| f.fused == Fused::No)
+            && facts.get(pc + 1).is_some_and(|f| !f.target && f.reachable);
+        let fused = if free { pair(first, second) } else { Fused::No };
+        if fused != Fused::No {
+            for (at, fused) in [(pc, fused), (pc + 1, Fused::Second)] {
+                if let Some(fact) = facts.get_mut(at) {
+                    fact.fused = fused;
+                }
+            }
+        }
+    }
+}
+
+fn pair(first: &Insn, second: &Insn) -> Fused {
+    let (
+        Insn::Alu { op: op1, width: Width::W64, dst, src: src1 },
+        Insn::Alu { op: op2, width: Width::W64, dst: dst2, src: src2 },
+    ) = (*first, *second)
+    else {
+        return Fused::No;
+    };
+    if dst != dst2 {
+        return Fused::No;
+    }
+    match (op1, src1, op2, src2) {
+        (AluOp::Mov, Operand::Reg(from), AluOp::Add, Operand::Imm(_)) if from != dst => Fused::MoveAdd,
+        (AluOp::Mov, Operand::Reg(from), AluOp::Add, Operand::Reg(other)) if from != dst && other != dst => {
+            Fused::MoveSum
+        }
+        (AluOp::Lsh, Operand::Imm(32), AluOp::Rsh, Operand::Imm(32)) => Fused::LowZero,
+        (AluOp::Lsh, Operand::Imm(32), AluOp::Arsh, Operand::Imm(32)) => Fused::LowSign,
+        _ => Fused::No,
+    }
+}
+
+/// Eight-byte stack slots of a frame.
+const SLOTS: usize = 64;
+
+struct Guess {
+    regs: [Place; Reg::COUNT],
+    slots: [Place; SLOTS],
+}
+
+/// In the order of the text, without regard to jumps: what compilers write is mostly like that.
+fn guess(insns: &[Insn], functions: &[Function], entry: usize, facts: &mut [Facts]) {
+    for function in functions {
+        let arguments = function.start == entry;
+        let first = if arguments { Place::Argument } else { Place::Frame };
+        let mut known = Guess { regs: [first; Reg::COUNT], slots: [Place::Argument; SLOTS] };
+        known.set(Reg::R10, Place::Frame);
+        for pc in function.start..function.end {
+            let Some(insn) = insns.get(pc) else { continue };
+            let place = known.step(insn);
+            if let (Some(place), Some(fact)) = (place, facts.get_mut(pc)) {
+                fact.place = place;
+            }
+        }
+    }
+}
+
+impl Guess {
+    fn get(&self, reg: Reg) -> Place {
+        self.regs.get(reg.index()).copied().unwrap_or(Place::Argument)
+    }
+
+    fn set(&mut self, reg: Reg, place: Place) {
+        if let Some(slot) = self.regs.get_mut(reg.index()) {
+            *slot = place;
+        }
+    }
+
+    fn slot(&mut self, base: Reg, off: i16) -> Option<&mut Place> {
+        let at = i32::from(off).checked_add(512)?;
+        let index = usize::try_from(at).ok()? / 8;
+        self.slots.get_mut(index).filter(|_| base == Reg::R10)
+    }
+
+    fn step(&mut self, insn: &Insn) -> Option<Place> {
+        match *insn {
+            Insn::Alu { op: AluOp::Mov, dst, src: Operand::Reg(src), .. } => {
+                let place = self.get(src);
+                self.set(dst, place);
+            }
+            Insn::Alu { op: AluOp::Add, dst, src: Operand::Reg(src), .. } => {
+                // Pointer plus number, either way round.
+                if self.get(dst) == Place::Argument {
+                    let place = self.get(src);
+                    self.set(dst, place);
+                }
+            }
+            Insn::Alu { op: AluOp::Mov, dst, src: Operand::Imm(_), .. } | Insn::LoadImm64 { dst, .. } => {
+                self.set(dst, Place::Argument);
+            }
+            Insn::Load { dst, base, off, .. } => {
+                let place = self.get(base);
+                let loaded = self.slot(base, off).map_or(Place::Argument, |slot| *slot);
+                self.set(dst, loaded);
+                return Some(place);
+            }
+            Insn::Store { base, off, src, .. } => {
+                let value = match src {
+                    Operand::Reg(reg) => self.get(reg),
+                    Operand::Imm(_) => Place::Argument,
+                };
+                if let Some(slot) = self.slot(base, off) {
+                    *slot = value;
+                }
+                return Some(self.get(base));
+            }
+            Insn::Atomic { base, .. } => return Some(self.get(base)),
+            Insn::Call(_) => self.set(Reg::R0, Place::Arena),
+            _ => {}
+        }
+        None
+    }
+}

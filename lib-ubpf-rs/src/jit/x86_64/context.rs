@@ -1,0 +1,177 @@
+//! What emitted code shares with Rust during one run. Emitted code reaches it through one register, which points
+//! [`BIAS`] bytes into it, so that what it names often is within a one-byte displacement.
+
+use super::asm::{at, Mem};
+use super::regs::CONTEXT;
+use crate::{isa::Size, vm::Memory};
+use core::mem::offset_of;
+
+/// Where in the context the context register points.
+pub(super) const BIAS: usize = 128;
+
+/// Why emitted code stopped.
+pub(super) mod stop {
+    /// It did not: the program came to its end.
+    pub const NONE: u64 = 0;
+    /// A memory access was out of bounds.
+    pub const MEMORY: u64 = 1;
+    /// The budget could not pay a charge.
+    pub const BUDGET: u64 = 2;
+    /// Too many nested calls.
+    pub const DEPTH: u64 = 3;
+    /// A helper stopped the run; the reason is with the caller.
+    pub const HELPER: u64 = 4;
+    /// An atomic access was not aligned.
+    pub const UNALIGNED: u64 = 5;
+}
+
+/// One region of memory that the program may touch. An access of `size` bytes at `lo + d` is inside exactly when
+/// `d < limits[log2(size)]`: one unsigned compare, which an address that wraps around fails too.
+#[repr(C)]
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Window {
+    pub(super) lo: u64,
+    /// By log2 of the size.
+    pub(super) limits: [u64; 4],
+}
+
+impl Window {
+    pub(super) const fn new(lo: u64, len: u64) -> Window {
+        let past = len.saturating_add(1);
+        let limits = [
+            past.saturating_sub(1),
+            past.saturating_sub(2),
+            past.saturating_sub(4),
+            past.saturating_sub(8),
+        ];
+        Window { lo, limits }
+    }
+}
+
+/// The region an access is tried against first, inline. The rest is searched out of line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    Argument,
+    /// The frame of the function that runs; needs no window, r10 is its end.
+    Frame,
+    Arena,
+}
+
+/// Addresses of the shared routines (`shared.S`) that emitted code calls, always through the context: so emitted code
+/// has no absolute address and no relocation.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Routines {
+    /// Calls a helper; its number is pushed before. r1 to r5 are lost.
+    pub(super) helper: usize,
+    /// The same, but r1 to r5 stay.
+    pub(super) helper_keep: usize,
+    pub(super) stop_budget: usize,
+    pub(super) stop_depth: usize,
+    /// Expects the address in [`TMP`](super::regs::TMP).
+    pub(super) stop_unaligned: usize,
+    /// Searches of all regions for the address in [`TMP`](super::regs::TMP), by log2 of the size: loads, then stores.
+    pub(super) search: [usize; 8],
+}
+
+/// The shared block.
+#[repr(C)]
+pub(super) struct Context {
+    pub(super) argument: Window,
+    pub(super) arena: Window,
+    pub(super) routines: Routines,
+    pub(super) budget: u64,
+    /// One of [`stop`].
+    pub(super) stop: u64,
+    /// Return address of the call that stopped: says which instruction it was.
+    pub(super) stop_at: u64,
+    pub(super) stop_addr: u64,
+    /// Stack pointer to return to Rust with.
+    pub(super) saved_rsp: u64,
+    /// Stack pointer during a helper call.
+    pub(super) helper_rsp: u64,
+    /// r10 during a helper call.
+    pub(super) frame: u64,
+    /// r10 of the innermost function that there may be.
+    pub(super) floor: u64,
+    /// r10 of the outermost function: end of the stack.
+    pub(super) top: u64,
+    /// r1 to r5 at a helper call; r1 and r2 at the start.
+    pub(super) args: [u64; 5],
+    pub(super) rodata: Window,
+    /// `extern "sysv64" fn(*mut Context, number) -> r0`
+    pub(super) call: usize,
+    /// The run, for the function that calls helpers.
+    pub(super) session: usize,
+}
+
+impl Context {
+    /// The parts that depend on where the program's memory lies.
+    pub(super) fn new(memory: &Memory<'_>, routines: Routines) -> Context {
+        let argument = memory.argument();
+        let arena = memory.arena();
+        let rodata = memory.rodata();
+        let top = memory.stack_top();
+        let below = crate::vm::FRAME_BYTES.wrapping_mul(crate::vm::MAX_FRAMES.wrapping_sub(1));
+        Context {
+            argument: Window::new(argument.base, argument.len),
+            arena: Window::new(arena.base, arena.len),
+            routines,
+            budget: 0,
+            stop: stop::NONE,
+            stop_at: 0,
+            stop_addr: 0,
+            saved_rsp: 0,
+            helper_rsp: 0,
+            frame: top,
+            floor: top.wrapping_sub(below as u64),
+            top,
+            args: [0; 5],
+            rodata: Window::new(rodata.base, rodata.len),
+            call: 0,
+            session: 0,
+        }
+    }
+}
+
+/// Operands for the fields of [`Context`].
+pub(super) mod field {
+    use super::*;
+
+    const ROUTINES: usize = offset_of!(Context, routines);
+
+    const fn mem(offset: usize) -> Mem {
+        at(CONTEXT, offset as i32 - BIAS as i32)
+    }
+    pub(in super::super) const FLOOR: Mem = mem(offset_of!(Context, floor));
+    pub(in super::super) const HELPER: Mem = mem(ROUTINES + offset_of!(Routines, helper));
+    pub(in super::super) const HELPER_KEEP: Mem = mem(ROUTINES + offset_of!(Routines, helper_keep));
+    pub(in super::super) const STOP_BUDGET: Mem = mem(ROUTINES + offset_of!(Routines, stop_budget));
+    pub(in super::super) const STOP_DEPTH: Mem = mem(ROUTINES + offset_of!(Routines, stop_depth));
+    pub(in super::super) const STOP_UNALIGNED: Mem = mem(ROUTINES + offset_of!(Routines, stop_unaligned));
+
+    pub(in super::super) const fn search(size: Size, store: bool) -> Mem {
+        let kind = log2(size) + if store { 4 } else { 0 };
+        mem(ROUTINES + offset_of!(Routines, search) + 8 * kind)
+    }
+    /// Start of a window and its limit for a size. The frame has none.
+    pub(in super::super) const fn window(place: Place, size: Size) -> Option<(Mem, Mem)> {
+        let base = match place {
+            Place::Argument => offset_of!(Context, argument),
+            Place::Arena => offset_of!(Context, arena),
+            Place::Frame => return None,
+        };
+        let limit = base + offset_of!(Window, limits) + 8 * log2(size);
+        Some((mem(base + offset_of!(Window, lo)), mem(limit)))
+    }
+}
+
+/// 0 to 3 for one to eight bytes.
+pub(super) const fn log2(size: Size) -> usize {
+    match size {
+        Size::B => 0,
+        Size::H => 1,
+        Size::W => 2,
+        Size::DW => 3,
+    }
+}

@@ -1,0 +1,833 @@
+//! One BPF instruction after the other as machine code. The same semantics as the interpreter in everything a
+//! program or its caller can see: result, memory, budget left, PC of a stop.
+//!
+//! A first pass takes every jump as long; passes are repeated until no position moves (jumps only become shorter). They
+//! write nothing: the last one, of known length, goes straight into executable memory. What is rarely needed stands after all
+//! functions.
+
+use super::{
+    analysis::{self, bit, function_of, jump_target, relative, Analysis, Function, Fused, Regs},
+    asm::{at, Alu, Asm, Cc, Mem, Shift, M, W},
+    context::{field, Place},
+    regs::{native, Gpr, BUDGET, TMP, TMP2},
+};
+use crate::{
+    isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, Insn, Operand, Reg, Size, Width},
+    verifier::{Access, VerifiedProgram},
+    vm::{FRAME_BYTES, MAX_FRAMES},
+};
+use alloc::vec::Vec;
+
+/// Most bytes one BPF instruction can become, what stands apart for it included.
+const MAX_INSN_BYTES: usize = 96;
+/// Passes before jumps are left as they are.
+const MAX_PASSES: usize = 12;
+
+/// What decides how code looks beside the program.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Style {
+    /// Check also what is proved.
+    pub(super) guard_all: bool,
+    /// Count the budget down; without it the caller has taken the worst cost beforehand.
+    pub(super) metered: bool,
+    /// The CPU has BMI2.
+    pub(super) bmi2: bool,
+}
+
+/// Machine code not yet written.
+pub(super) struct Draft<'p> {
+    emitter: Emitter<'p>,
+    len: usize,
+}
+
+/// Where a position in the code belongs: end of an emitted call that can stop the run, PC. Ascending.
+pub(super) type StopSites = Vec<(u32, u32)>;
+
+impl<'p> Draft<'p> {
+    /// Finds the layout of `program`; `None` without memory.
+    pub(super) fn new(program: &'p VerifiedProgram, style: Style) -> Option<Self> {
+        let mut emitter = Emitter::new(program, style)?;
+        for pass in 0.. {
+            // Long jumps have one size: two passes more and nothing moves.
+            emitter.long_jumps = pass >= MAX_PASSES;
+            let mut asm = Asm::default();
+            emitter.pass(&mut asm);
+            let settled = emitter.settled();
+            emitter.turn();
+            if settled && pass > 0 {
+                return Some(Draft { len: asm.len(), emitter });
+            }
+        }
+        None
+    }
+
+    /// Bytes of the code.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Writes the code to `out`, which is [`len`](Self::len) bytes long. Gives the offset of the entry and the places that can
+    /// stop a run; `None` without memory.
+    pub(super) fn write(mut self, out: &mut [u8]) -> Option<(usize, StopSites)> {
+        let emitter = &mut self.emitter;
+        let mut sites = Vec::new();
+        sites.try_reserve_exact(emitter.stop_count).ok()?;
+        emitter.sites = Some(sites);
+        let mut asm = Asm::new(out);
+        emitter.pass(&mut asm);
+        (asm.len() == self.len).then_some(())?;
+        Some((emitter.entry, emitter.sites.take()?))
+    }
+}
+
+/// What stands after all functions.
+#[derive(Clone, Copy)]
+struct Cold {
+    pc: usize,
+    /// Where it goes back to.
+    back: usize,
+}
+
+#[derive(Default)]
+struct Positions {
+    /// Of each slot's code.
+    slots: Vec<u32>,
+    /// Of each function's code, what a call leads to.
+    functions: Vec<u32>,
+    /// Of what stands apart, in the order in which it was needed.
+    cold: Vec<u32>,
+}
+
+struct Emitter<'p> {
+    program: &'p VerifiedProgram,
+    insns: &'p [Insn],
+    style: Style,
+    analysis: Analysis,
+    /// Positions of the pass before: the targets of this one's jumps.
+    old: Positions,
+    new: Positions,
+    cold: Vec<Cold>,
+    long_jumps: bool,
+    /// Set during the last pass.
+    sites: Option<StopSites>,
+    /// Places that can stop a run, counted in each pass.
+    stop_count: usize,
+    entry: usize,
+    pc: usize,
+    /// The function being emitted.
+    function: usize,
+    /// Where its first exit stands.
+    exit: Option<usize>,
+}
+
+const KEPT: [Reg; 4] = [Reg::R6, Reg::R7, Reg::R8, Reg::R9];
+const FRAME: i32 = FRAME_BYTES as i32;
+
+fn filled(len: usize, value: u32) -> Option<Vec<u32>> {
+    let mut list = Vec::new();
+    list.try_reserve_exact(len).ok()?;
+    list.resize(len, value);
+    Some(list)
+}
+
+fn get(list: &[u32], index: usize) -> usize {
+    list.get(index).copied().unwrap_or(0) as usize
+}
+
+fn set(list: &mut [u32], index: usize, value: usize) {
+    if let Some(slot) = list.get_mut(index) {
+        *slot = value as u32;
+    }
+}
+
+fn width(width: Width) -> W {
+    match width {
+        Width::W32 => W::D,
+        Width::W64 => W::Q,
+    }
+}
+
+fn operand_size(size: Size) -> M {
+    match size {
+        Size::B => M::B,
+        Size::H => M::H,
+        Size::W => M::D,
+        Size::DW => M::Q,
+    }
+}
+
+impl<'p> Emitter<'p> {
+    fn new(program: &'p VerifiedProgram, style: Style) -> Option<Self> {
+        let insns = program.program().insns.as_slice();
+        let bare = |pc| !style.guard_all && program.access(pc) == Access::Proved;
+        let analysis = analysis::analyse(program, &bare)?;
+        // Positions fit 32 bits.
+        u32::try_from(insns.len().checked_mul(MAX_INSN_BYTES)?).ok()?;
+        let apart = insns
+            .iter()
+            .enumerate()
+            .filter(|(pc, insn)| {
+                matches!(insn, Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. }) && !bare(*pc)
+            })
+            .count();
+        let mut cold = Vec::new();
+        cold.try_reserve_exact(apart).ok()?;
+        let functions = analysis.functions.len();
+        let positions = |far| {
+            Some(Positions {
+                slots: filled(insns.len(), far)?,
+                functions: filled(functions, far)?,
+                cold: filled(apart, far)?,
+            })
+        };
+        Some(Emitter {
+            program,
+            insns,
+            style,
+            old: positions(u32::MAX >> 1)?,
+            new: positions(0)?,
+            analysis,
+            cold,
+            long_jumps: false,
+            sites: None,
+            stop_count: 0,
+            entry: 0,
+            pc: 0,
+            function: 0,
+            exit: None,
+        })
+    }
+
+    fn settled(&self) -> bool {
+        self.old.slots == self.new.slots
+            && self.old.functions == self.new.functions
+            && self.old.cold == self.new.cold
+    }
+
+    /// Makes this pass the one before.
+    fn turn(&mut self) {
+        core::mem::swap(&mut self.old, &mut self.new);
+    }
+
+    fn facts(&self) -> analysis::Facts {
+        let fact = self.analysis.facts.get(self.pc).copied();
+        fact.unwrap_or(analysis::Facts {
+            live: Regs::MAX,
+            reachable: false,
+            target: false,
+            fused: Fused::No,
+            place: Place::Argument,
+        })
+    }
+
+    fn live(&self, reg: Reg) -> bool {
+        self.facts().live & bit(reg) != 0
+    }
+
+    fn pass(&mut self, asm: &mut Asm<'_>) {
+        self.cold.clear();
+        self.stop_count = 0;
+        self.start(asm);
+        for index in 0..self.analysis.functions.len() {
+            if let Some(function) = self.analysis.functions.get(index).copied() {
+                if function.depth != 0 {
+                    self.emit_function(asm, index, function);
+                }
+            }
+        }
+        for index in 0..self.cold.len() {
+            set(&mut self.new.cold, index, asm.len());
+            if let Some(cold) = self.cold.get(index).copied() {
+                self.emit_cold(asm, cold);
+            }
+        }
+    }
+
+    /// The way in: [`super::context`] says in which state. A first function that is called too gets a frame like all.
+    fn start(&mut self, asm: &mut Asm<'_>) {
+        let entry = self.program.program().entry;
+        let main = function_of(&self.analysis.functions, entry);
+        let called = self.analysis.functions.get(main).is_some_and(|f| f.called);
+        if !called {
+            return;
+        }
+        self.entry = asm.len();
+        self.zero_registers(asm);
+        asm.alu_ri(W::Q, Alu::Add, Gpr::Rbp, FRAME);
+        asm.call(get(&self.old.functions, main));
+        asm.ret();
+    }
+
+    fn zero_registers(&self, asm: &mut Asm<'_>) {
+        for number in 0..10 {
+            if let Some(reg) = Reg::new(number).filter(|&r| self.analysis.zeroed & bit(r) != 0) {
+                asm.alu_rr(W::D, Alu::Xor, native(reg), native(reg));
+            }
+        }
+    }
+
+    fn emit_function(&mut self, asm: &mut Asm<'_>, index: usize, function: Function) {
+        self.function = index;
+        self.exit = None;
+        set(&mut self.new.functions, index, asm.len());
+        if function.called {
+            self.prologue(asm, function);
+        } else {
+            self.entry = asm.len();
+            self.zero_registers(asm);
+        }
+        for pc in function.start..function.end {
+            self.pc = pc;
+            set(&mut self.new.slots, pc, asm.len());
+            let Some(insn) = self.insns.get(pc).copied() else { continue };
+            if self.facts().reachable {
+                self.insn(asm, &insn);
+            }
+        }
+    }
+
+    fn saved(function: Function) -> impl DoubleEndedIterator<Item = Reg> {
+        KEPT.into_iter().filter(move |&reg| function.written & bit(reg) != 0)
+    }
+
+    fn prologue(&self, asm: &mut Asm<'_>, function: Function) {
+        for reg in Self::saved(function) {
+            asm.push(native(reg));
+        }
+        if function.uses_frame {
+            asm.alu_ri(W::Q, Alu::Sub, Gpr::Rbp, FRAME);
+        }
+    }
+
+    fn insn_exit(&mut self, asm: &mut Asm<'_>) {
+        let function = self.analysis.functions.get(self.function).copied();
+        let Some(function) = function.filter(|f| f.called) else {
+            return asm.ret();
+        };
+        if let Some(exit) = self.exit {
+            return self.jump_back(asm, exit);
+        }
+        self.exit = Some(asm.len());
+        if function.uses_frame {
+            asm.alu_ri(W::Q, Alu::Add, Gpr::Rbp, FRAME);
+        }
+        for reg in Self::saved(function).rev() {
+            asm.pop(native(reg));
+        }
+        asm.ret();
+    }
+
+    /// To a position of this pass.
+    fn jump_back(&self, asm: &mut Asm<'_>, target: usize) {
+        if self.long_jumps {
+            asm.jmp_long(target);
+        } else {
+            asm.jmp(target);
+        }
+    }
+
+    fn jump(&self, asm: &mut Asm<'_>, target: usize) {
+        self.jump_back(asm, get(&self.old.slots, target));
+    }
+
+    fn branch_to(&self, asm: &mut Asm<'_>, cc: Cc, position: usize) {
+        if self.long_jumps {
+            asm.jcc_long(cc, position);
+        } else {
+            asm.jcc(cc, position);
+        }
+    }
+
+    /// A call that can stop the run: its end is known by the PC.
+    fn stopping_call(&mut self, asm: &mut Asm<'_>, routine: Mem) {
+        asm.call_mem(routine);
+        self.stop_count += 1;
+        if let Some(sites) = &mut self.sites {
+            sites.push((asm.len() as u32, self.pc as u32));
+        }
+    }
+
+    fn insn(&mut self, asm: &mut Asm<'_>, insn: &Insn) {
+        match self.facts().fused {
+            Fused::No => {}
+            Fused::Second => return,
+            fused => return self.pair(asm, insn, fused),
+        }
+        match *insn {
+            Insn::Alu { op, width: w, dst, src: Operand::Reg(src) } => self.alu_reg(asm, op, width(w), dst, src),
+            Insn::Alu { op, width: w, dst, src: Operand::Imm(imm) } => self.alu_imm(asm, op, width(w), dst, imm),
+            Insn::MovSx { width: w, from, dst, src } => {
+                asm.movsx_rr(width(w), operand_size(from), native(dst), native(src));
+            }
+            Insn::Neg { width: w, dst } => asm.unary(width(w), super::asm::Unary::Neg, native(dst)),
+            Insn::Endian { kind, size, dst } => endian(asm, kind, size, native(dst)),
+            Insn::LoadImm64 { dst, imm, .. } => asm.mov_ri(native(dst), imm),
+            Insn::Load { size, signed, dst, base, off } => {
+                self.guard(asm, base, off, size);
+                let mem = at(native(base), off.into());
+                if signed {
+                    asm.load_sx(operand_size(size), native(dst), mem);
+                } else {
+                    asm.load(operand_size(size), native(dst), mem);
+                }
+            }
+            Insn::Store { size, base, off, src } => {
+                self.guard(asm, base, off, size);
+                let mem = at(native(base), off.into());
+                match src {
+                    Operand::Reg(src) => asm.store(operand_size(size), mem, native(src)),
+                    Operand::Imm(imm) => asm.store_imm(operand_size(size), mem, imm),
+                }
+            }
+            Insn::Atomic { op, size, base, off, src } => {
+                self.guard(asm, base, off, size);
+                self.check_aligned(asm, base, off, size);
+                self.atomic(asm, op, size, at(native(base), off.into()), src);
+            }
+            Insn::Jump { .. } => self.insn_jump(asm, insn),
+            Insn::Branch { op, width: w, dst, src, .. } => self.branch(asm, insn, op, width(w), dst, src),
+            Insn::Call(call) => self.call(asm, call),
+            Insn::Exit => self.insn_exit(asm),
+            Insn::WideTail | Insn::LegacyPacket { .. } => {}
+        }
+    }
+
+    fn pair(&mut self, asm: &mut Asm<'_>, first: &Insn, fused: Fused) {
+        let second = self.insns.get(self.pc + 1);
+        let (Insn::Alu { dst, src, .. }, Some(Insn::Alu { src: second, .. })) = (*first, second) else {
+            return;
+        };
+        let to = native(dst);
+        match (fused, src, *second) {
+            (Fused::MoveAdd, Operand::Reg(from), Operand::Imm(imm)) => asm.lea(W::Q, to, at(native(from), imm)),
+            (Fused::MoveSum, Operand::Reg(from), Operand::Reg(other)) => {
+                let (mut base, mut index) = (native(from), native(other));
+                // The base that needs no displacement.
+                if base.number() & 7 == 5 {
+                    core::mem::swap(&mut base, &mut index);
+                }
+                asm.lea_sum(to, base, index);
+            }
+            (Fused::LowZero, ..) => asm.mov_rr(W::D, to, to),
+            (Fused::LowSign, ..) => asm.movsx_rr(W::Q, M::D, to, to),
+            _ => {}
+        }
+    }
+
+    fn alu_reg(&mut self, asm: &mut Asm<'_>, op: AluOp, w: W, dst: Reg, src: Reg) {
+        let (d, s) = (native(dst), native(src));
+        match op {
+            AluOp::Add => asm.alu_rr(w, Alu::Add, d, s),
+            AluOp::Sub => asm.alu_rr(w, Alu::Sub, d, s),
+            AluOp::Or => asm.alu_rr(w, Alu::Or, d, s),
+            AluOp::And => asm.alu_rr(w, Alu::And, d, s),
+            AluOp::Xor if d == s => asm.alu_rr(W::D, Alu::Xor, d, s),
+            AluOp::Xor => asm.alu_rr(w, Alu::Xor, d, s),
+            AluOp::Mul => asm.imul_rr(w, d, s),
+            AluOp::Mov if w == W::Q && d == s => {}
+            AluOp::Mov => asm.mov_rr(w, d, s),
+            AluOp::Lsh => self.shift(asm, Shift::Shl, w, d, s),
+            AluOp::Rsh => self.shift(asm, Shift::Shr, w, d, s),
+            AluOp::Arsh => self.shift(asm, Shift::Sar, w, d, s),
+            AluOp::Div | AluOp::Mod | AluOp::Sdiv | AluOp::Smod => self.divide(asm, op, w, dst, Operand::Reg(src)),
+        }
+    }
+
+    fn alu_imm(&mut self, asm: &mut Asm<'_>, op: AluOp, w: W, dst: Reg, imm: i32) {
+        let d = native(dst);
+        match op {
+            AluOp::Mov => {
+                let value = if w == W::Q { i64::from(imm) as u64 } else { u64::from(imm as u32) };
+                asm.mov_ri(d, value);
+            }
+            AluOp::Add => add(asm, w, d, imm),
+            AluOp::Sub if imm == i32::MIN => asm.alu_ri(w, Alu::Sub, d, imm),
+            AluOp::Sub => add(asm, w, d, imm.wrapping_neg()),
+            AluOp::Or => asm.alu_ri(w, Alu::Or, d, imm),
+            AluOp::Xor => asm.alu_ri(w, Alu::Xor, d, imm),
+            AluOp::And if imm == 0xff => asm.movzx_rr(M::B, d, d),
+            AluOp::And if imm == 0xffff => asm.movzx_rr(M::H, d, d),
+            AluOp::And => asm.alu_ri(if imm >= 0 { W::D } else { w }, Alu::And, d, imm),
+            AluOp::Mul => multiply(asm, w, d, imm),
+            AluOp::Lsh => shift_imm(asm, Shift::Shl, w, d, imm),
+            AluOp::Rsh => shift_imm(asm, Shift::Shr, w, d, imm),
+            AluOp::Arsh => shift_imm(asm, Shift::Sar, w, d, imm),
+            AluOp::Div | AluOp::Mod | AluOp::Sdiv | AluOp::Smod => self.divide_imm(asm, op, w, dst, imm),
+        }
+    }
+
+    fn shift(&mut self, asm: &mut Asm<'_>, op: Shift, w: W, d: Gpr, s: Gpr) {
+        if s == Gpr::Rcx {
+            return asm.shift_cl(w, op, d);
+        }
+        if self.style.bmi2 {
+            return asm.shiftx(w, op, d, d, s);
+        }
+        if d == Gpr::Rcx {
+            asm.mov_rr(W::Q, TMP, d);
+            asm.mov_rr(W::D, Gpr::Rcx, s);
+            asm.shift_cl(w, op, TMP);
+            return asm.mov_rr(W::Q, d, TMP);
+        }
+        let keep = self.live(Reg::R4);
+        if keep {
+            asm.mov_rr(W::Q, TMP, Gpr::Rcx);
+        }
+        asm.mov_rr(W::D, Gpr::Rcx, s);
+        asm.shift_cl(w, op, d);
+        if keep {
+            asm.mov_rr(W::Q, Gpr::Rcx, TMP);
+        }
+    }
+
+    fn insn_jump(&mut self, asm: &mut Asm<'_>, insn: &Insn) {
+        let Some(target) = jump_target(self.pc, insn) else { return };
+        if target == self.pc + 1 {
+            return;
+        }
+        if target <= self.pc && self.style.metered {
+            return self.metered_back(asm, target);
+        }
+        self.jump(asm, target);
+    }
+
+    /// A jump back that is charged. The budget goes below zero when it cannot pay; Rust, which knows the charge, puts it back.
+    fn metered_back(&mut self, asm: &mut Asm<'_>, target: usize) {
+        self.charge(asm, self.pc - target + 1);
+        self.branch_to(asm, Cc::Ae, get(&self.old.slots, target));
+        self.stopping_call(asm, field::STOP_BUDGET);
+    }
+
+    fn charge(&self, asm: &mut Asm<'_>, cost: usize) {
+        asm.alu_ri(W::Q, Alu::Sub, BUDGET, cost as i32);
+    }
+
+    fn branch(&mut self, asm: &mut Asm<'_>, insn: &Insn, op: CmpOp, w: W, dst: Reg, src: Operand) {
+        let Some(target) = jump_target(self.pc, insn) else { return };
+        if target == self.pc + 1 {
+            return;
+        }
+        let d = native(dst);
+        match (op, src) {
+            (CmpOp::Set, Operand::Reg(src)) => asm.test_rr(w, d, native(src)),
+            (CmpOp::Set, Operand::Imm(imm)) => asm.test_ri(w, d, imm),
+            (_, Operand::Reg(src)) => asm.alu_rr(w, Alu::Cmp, d, native(src)),
+            (_, Operand::Imm(0)) => asm.test_rr(w, d, d),
+            (_, Operand::Imm(imm)) => asm.alu_ri(w, Alu::Cmp, d, imm),
+        }
+        let cc = condition(op);
+        if target <= self.pc && self.style.metered {
+            let over = asm.skip_if(cc.inverse());
+            self.metered_back(asm, target);
+            return asm.land(over);
+        }
+        self.branch_to(asm, cc, get(&self.old.slots, target));
+    }
+
+    fn call(&mut self, asm: &mut Asm<'_>, call: Call) {
+        match call {
+            Call::Helper(number) => {
+                asm.push_imm(number as i32);
+                self.helper(asm);
+            }
+            Call::Register(reg) => {
+                asm.push(native(reg));
+                self.helper(asm);
+            }
+            Call::Local(off) => self.call_local(asm, relative(self.pc, i64::from(off))),
+            Call::Btf(_) => {}
+        }
+    }
+
+    fn helper(&mut self, asm: &mut Asm<'_>) {
+        let args = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5];
+        let keep = args.into_iter().any(|reg| self.live(reg));
+        let routine = if keep { field::HELPER_KEEP } else { field::HELPER };
+        self.stopping_call(asm, routine);
+    }
+
+    fn call_local(&mut self, asm: &mut Asm<'_>, target: usize) {
+        let index = function_of(&self.analysis.functions, target);
+        let Some(callee) = self.analysis.functions.get(index).copied() else { return };
+        if callee.depth > MAX_FRAMES {
+            asm.alu_rm(W::Q, Alu::Cmp, Gpr::Rbp, field::FLOOR);
+            let over = asm.skip_if(Cc::A);
+            self.stopping_call(asm, field::STOP_DEPTH);
+            asm.land(over);
+        }
+        if self.style.metered {
+            self.charge(asm, callee.end - callee.start);
+            let over = asm.skip_if(Cc::Ae);
+            self.stopping_call(asm, field::STOP_BUDGET);
+            asm.land(over);
+        }
+        asm.call(get(&self.old.functions, index));
+    }
+
+    fn bare(&self, pc: usize) -> bool {
+        !self.style.guard_all && self.program.access(pc) == Access::Proved
+    }
+
+    /// Compares the address with the likeliest region; all others are searched apart.
+    fn guard(&mut self, asm: &mut Asm<'_>, base: Reg, off: i16, size: Size) {
+        if self.bare(self.pc) {
+            return;
+        }
+        let place = self.facts().place;
+        match field::window(place, size) {
+            Some((lo, limit)) => {
+                if off == 0 {
+                    asm.mov_rr(W::Q, TMP, native(base));
+                } else {
+                    asm.lea(W::Q, TMP, at(native(base), off.into()));
+                }
+                asm.alu_rm(W::Q, Alu::Sub, TMP, lo);
+                asm.alu_rm(W::Q, Alu::Cmp, TMP, limit);
+            }
+            None => {
+                asm.lea(W::Q, TMP, at(native(base), i32::from(off) + FRAME));
+                asm.alu_rr(W::Q, Alu::Sub, TMP, Gpr::Rbp);
+                asm.alu_ri(W::Q, Alu::Cmp, TMP, FRAME + 1 - size.bytes() as i32);
+            }
+        }
+        self.branch_to(asm, Cc::Ae, get(&self.old.cold, self.cold.len()));
+        let cold = Cold { pc: self.pc, back: asm.len() };
+        if self.cold.len() < self.cold.capacity() {
+            self.cold.push(cold);
+        }
+    }
+
+    fn emit_cold(&mut self, asm: &mut Asm<'_>, cold: Cold) {
+        self.pc = cold.pc;
+        let (base, off, size, store) = match self.insns.get(cold.pc) {
+            Some(&Insn::Load { base, off, size, .. }) => (base, off, size, false),
+            Some(&Insn::Store { base, off, size, .. }) => (base, off, size, true),
+            Some(&Insn::Atomic { base, off, size, .. }) => (base, off, size, true),
+            _ => return,
+        };
+        asm.lea(W::Q, TMP, at(native(base), off.into()));
+        self.stopping_call(asm, field::search(size, store));
+        self.jump_back(asm, cold.back);
+    }
+
+    fn check_aligned(&mut self, asm: &mut Asm<'_>, base: Reg, off: i16, size: Size) {
+        if self.bare(self.pc) {
+            return;
+        }
+        asm.lea(W::Q, TMP, at(native(base), off.into()));
+        asm.test_ri(W::D, TMP, size.bytes() as i32 - 1);
+        let over = asm.skip_if(Cc::E);
+        self.stopping_call(asm, field::STOP_UNALIGNED);
+        asm.land(over);
+    }
+
+    fn atomic(&mut self, asm: &mut Asm<'_>, op: AtomicOp, size: Size, mem: Mem, src: Reg) {
+        let w = if size == Size::W { W::D } else { W::Q };
+        let s = native(src);
+        match op {
+            AtomicOp::Add { fetch: true } => asm.lock_xadd(w, mem, s),
+            AtomicOp::Add { fetch: false } => asm.lock_alu(w, Alu::Add, mem, s),
+            AtomicOp::Or { fetch: false } => asm.lock_alu(w, Alu::Or, mem, s),
+            AtomicOp::And { fetch: false } => asm.lock_alu(w, Alu::And, mem, s),
+            AtomicOp::Xor { fetch: false } => asm.lock_alu(w, Alu::Xor, mem, s),
+            AtomicOp::Or { fetch: true } => fetch_loop(asm, w, Alu::Or, mem, s),
+            AtomicOp::And { fetch: true } => fetch_loop(asm, w, Alu::And, mem, s),
+            AtomicOp::Xor { fetch: true } => fetch_loop(asm, w, Alu::Xor, mem, s),
+            AtomicOp::Xchg => asm.xchg(w, mem, s),
+            AtomicOp::CmpXchg => {
+                asm.lock_cmpxchg(w, mem, s);
+                if w == W::D {
+                    // r0 keeps its upper half when the exchange took place.
+                    asm.mov_rr(W::D, Gpr::Rax, Gpr::Rax);
+                }
+            }
+        }
+    }
+
+    fn divide_imm(&mut self, asm: &mut Asm<'_>, op: AluOp, w: W, dst: Reg, imm: i32) {
+        let d = native(dst);
+        let divisor = if w == W::Q { i64::from(imm) as u64 } else { u64::from(imm as u32) };
+        let signed = matches!(op, AluOp::Sdiv | AluOp::Smod);
+        let remainder = matches!(op, AluOp::Mod | AluOp::Smod);
+        match (imm, remainder) {
+            // By zero the quotient is zero and the remainder the dividend; by one it is the other way round.
+            (0, true) | (1, false) => zero_extend(asm, w, d),
+            (0, false) | (1, true) => asm.mov_ri(d, 0),
+            (-1, false) if signed => asm.unary(w, super::asm::Unary::Neg, d),
+            (-1, true) if signed => asm.mov_ri(d, 0),
+            _ if !signed && divisor.is_power_of_two() && !remainder => {
+                asm.shift_ri(w, Shift::Shr, d, divisor.trailing_zeros() as u8);
+            }
+            // A 32-bit immediate has no power of two above 2^30 but in its sign bit.
+            _ if !signed && divisor.is_power_of_two() && imm > 0 => asm.alu_ri(W::D, Alu::And, d, imm - 1),
+            _ => self.divide(asm, op, w, dst, Operand::Imm(imm)),
+        }
+    }
+
+    /// `div` and `idiv` take rdx:rax and give the quotient in rax, the remainder in rdx.
+    fn divide(&mut self, asm: &mut Asm<'_>, op: AluOp, w: W, dst: Reg, src: Operand) {
+        let d = native(dst);
+        let signed = matches!(op, AluOp::Sdiv | AluOp::Smod);
+        let remainder = matches!(op, AluOp::Mod | AluOp::Smod);
+        let s = match src {
+            Operand::Imm(imm) => {
+                asm.mov_ri(TMP, i64::from(imm) as u64);
+                TMP
+            }
+            Operand::Reg(reg) if matches!(native(reg), Gpr::Rax | Gpr::Rdx) => {
+                asm.mov_rr(W::Q, TMP, native(reg));
+                TMP
+            }
+            Operand::Reg(reg) => native(reg),
+        };
+        let by_zero = matches!(src, Operand::Reg(_)).then(|| {
+            asm.test_rr(w, s, s);
+            asm.skip_if(Cc::E)
+        });
+        let keep_rax = d != Gpr::Rax && self.live(Reg::R0);
+        let keep_rdx = d != Gpr::Rdx && self.live(Reg::R3);
+        if keep_rax {
+            asm.mov_rr(W::Q, TMP2, Gpr::Rax);
+        }
+        if keep_rdx {
+            asm.push(Gpr::Rdx);
+        }
+        if d != Gpr::Rax {
+            asm.mov_rr(w, Gpr::Rax, d);
+        }
+        if signed {
+            signed_division(asm, w, s, src, remainder);
+        } else {
+            asm.alu_rr(W::D, Alu::Xor, Gpr::Rdx, Gpr::Rdx);
+            asm.unary(w, super::asm::Unary::Div, s);
+        }
+        let result = if remainder { Gpr::Rdx } else { Gpr::Rax };
+        if d != result {
+            asm.mov_rr(w, d, result);
+        }
+        if keep_rdx {
+            asm.pop(Gpr::Rdx);
+        }
+        if keep_rax {
+            asm.mov_rr(W::Q, Gpr::Rax, TMP2);
+        }
+        let Some(by_zero) = by_zero else { return };
+        if remainder && w == W::Q {
+            return asm.land(by_zero);
+        }
+        let end = asm.skip();
+        asm.land(by_zero);
+        if remainder {
+            zero_extend(asm, w, d);
+        } else {
+            asm.mov_ri(d, 0);
+        }
+        asm.land(end);
+    }
+}
+
+/// The smallest number divided by -1 traps: any number divided by -1 is its negative, without remainder.
+fn signed_division(asm: &mut Asm<'_>, w: W, s: Gpr, src: Operand, remainder: bool) {
+    let minus_one = matches!(src, Operand::Reg(_)).then(|| {
+        asm.alu_ri(w, Alu::Cmp, s, -1);
+        asm.skip_if(Cc::E)
+    });
+    asm.sign_to_rdx(w);
+    asm.unary(w, super::asm::Unary::Idiv, s);
+    let Some(minus_one) = minus_one else { return };
+    let end = asm.skip();
+    asm.land(minus_one);
+    if remainder {
+        asm.alu_rr(W::D, Alu::Xor, Gpr::Rdx, Gpr::Rdx);
+    } else {
+        asm.unary(w, super::asm::Unary::Neg, Gpr::Rax);
+    }
+    asm.land(end);
+}
+
+fn zero_extend(asm: &mut Asm<'_>, w: W, reg: Gpr) {
+    if w == W::D {
+        asm.mov_rr(W::D, reg, reg);
+    }
+}
+
+fn add(asm: &mut Asm<'_>, w: W, d: Gpr, imm: i32) {
+    match imm {
+        0 => zero_extend(asm, w, d),
+        1 => asm.step(w, true, d),
+        -1 => asm.step(w, false, d),
+        // One byte, where +128 needs four.
+        128 => asm.alu_ri(w, Alu::Sub, d, -128),
+        imm => asm.alu_ri(w, Alu::Add, d, imm),
+    }
+}
+
+fn multiply(asm: &mut Asm<'_>, w: W, d: Gpr, imm: i32) {
+    match imm {
+        0 => asm.mov_ri(d, 0),
+        1 => zero_extend(asm, w, d),
+        imm if imm > 0 && imm & (imm - 1) == 0 => asm.shift_ri(w, Shift::Shl, d, imm.trailing_zeros() as u8),
+        imm => asm.imul_rri(w, d, d, imm),
+    }
+}
+
+fn shift_imm(asm: &mut Asm<'_>, op: Shift, w: W, d: Gpr, imm: i32) {
+    let count = imm as u8 & if w == W::Q { 63 } else { 31 };
+    if count == 0 {
+        zero_extend(asm, w, d);
+    } else {
+        asm.shift_ri(w, op, d, count);
+    }
+}
+
+fn endian(asm: &mut Asm<'_>, kind: Endianness, size: Size, d: Gpr) {
+    let swap = kind != Endianness::ToLe;
+    match (size, swap) {
+        (Size::B, _) => asm.movzx_rr(M::B, d, d),
+        (Size::H, swap) => {
+            if swap {
+                asm.swap_bytes_16(d);
+            }
+            asm.movzx_rr(M::H, d, d);
+        }
+        (Size::W, false) => asm.mov_rr(W::D, d, d),
+        (Size::W, true) => asm.bswap(W::D, d),
+        (Size::DW, false) => {}
+        (Size::DW, true) => asm.bswap(W::Q, d),
+    }
+}
+
+fn condition(op: CmpOp) -> Cc {
+    match op {
+        CmpOp::Eq => Cc::E,
+        CmpOp::Ne | CmpOp::Set => Cc::Ne,
+        CmpOp::Gt => Cc::A,
+        CmpOp::Ge => Cc::Ae,
+        CmpOp::Lt => Cc::B,
+        CmpOp::Le => Cc::Be,
+        CmpOp::Sgt => Cc::G,
+        CmpOp::Sge => Cc::Ge,
+        CmpOp::Slt => Cc::L,
+        CmpOp::Sle => Cc::Le,
+    }
+}
+
+/// Or, and, xor that give the old value: there is no such instruction but compare-and-exchange, which takes rax.
+fn fetch_loop(asm: &mut Asm<'_>, w: W, op: Alu, mem: Mem, s: Gpr) {
+    asm.mov_rr(W::Q, TMP2, Gpr::Rax);
+    let operand = if s == Gpr::Rax { TMP2 } else { s };
+    let mem = if mem.base == Gpr::Rax { at(TMP2, mem.disp) } else { mem };
+    let size = if w == W::D { M::D } else { M::Q };
+    asm.load(size, Gpr::Rax, mem);
+    let again = asm.len();
+    asm.mov_rr(W::Q, TMP, Gpr::Rax);
+    asm.alu_rr(w, op, TMP, operand);
+    asm.lock_cmpxchg(w, mem, TMP);
+    asm.jcc(Cc::Ne, again);
+    if s != Gpr::Rax {
+        asm.mov_rr(w, s, Gpr::Rax);
+        asm.mov_rr(W::Q, Gpr::Rax, TMP2);
+    } else if w == W::D {
+        asm.mov_rr(W::D, Gpr::Rax, Gpr::Rax);
+    }
+}

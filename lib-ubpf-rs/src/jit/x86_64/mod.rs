@@ -1,0 +1,328 @@
+//! The x86-64 compiler and what runs its code.
+//!
+//! Emitted code is called with r9 = context, r12 = budget, rbp = end of the program's stack, rdi and rsi = r1 and r2; it gives
+//! r0 in rax. It may change every register but rsp, r9 and, where nothing is metered, r12.
+
+mod analysis;
+mod asm;
+mod context;
+mod emit;
+mod regs;
+
+use super::{JitError, Options};
+use crate::{
+    isa::{Call, Insn},
+    platform::{ExecBlock, ExecMemory},
+    verifier::VerifiedProgram,
+    vm::{
+        call_helper, charge, AccessKind, Called, Executable, Interpreter, Run, Stop, StopKind, FRAME_BYTES,
+        STACK_BYTES,
+    },
+};
+use context::{stop, Context, Routines, BIAS};
+use core::{
+    arch::{global_asm, x86_64::__cpuid, x86_64::__cpuid_count},
+    mem::offset_of,
+    slice,
+};
+use emit::{Draft, StopSites, Style};
+
+extern "sysv64" {
+    fn ubpf_jit_enter(context: *mut Context, code: usize) -> u64;
+}
+extern "C" {
+    // Not to be called from Rust: emitted code reaches them with arguments in registers of its own.
+    fn ubpf_jit_helper();
+    fn ubpf_jit_helper_keep();
+    fn ubpf_jit_stop_budget();
+    fn ubpf_jit_stop_depth();
+    fn ubpf_jit_stop_unaligned();
+    fn ubpf_jit_load_1();
+    fn ubpf_jit_load_2();
+    fn ubpf_jit_load_4();
+    fn ubpf_jit_load_8();
+    fn ubpf_jit_store_1();
+    fn ubpf_jit_store_2();
+    fn ubpf_jit_store_4();
+    fn ubpf_jit_store_8();
+}
+
+global_asm!(
+    include_str!("shared.S"),
+    BIAS = const BIAS,
+    SAVED_RSP = const offset(offset_of!(Context, saved_rsp)),
+    BUDGET = const offset(offset_of!(Context, budget)),
+    TOP = const offset(offset_of!(Context, top)),
+    ARGS = const offset(offset_of!(Context, args)),
+    STOP = const offset(offset_of!(Context, stop)),
+    STOP_AT = const offset(offset_of!(Context, stop_at)),
+    STOP_ADDR = const offset(offset_of!(Context, stop_addr)),
+    HELPER_RSP = const offset(offset_of!(Context, helper_rsp)),
+    FRAME = const offset(offset_of!(Context, frame)),
+    CALL = const offset(offset_of!(Context, call)),
+    ARGUMENT = const offset(offset_of!(Context, argument)),
+    ARENA = const offset(offset_of!(Context, arena)),
+    RODATA = const offset(offset_of!(Context, rodata)),
+    STOP_NONE = const stop::NONE,
+    STOP_MEMORY = const stop::MEMORY,
+    STOP_BUDGET = const stop::BUDGET,
+    STOP_DEPTH = const stop::DEPTH,
+    STOP_UNALIGNED = const stop::UNALIGNED,
+    FRAME_BYTES = const FRAME_BYTES,
+);
+
+/// Of a field, counted from where the context register points.
+const fn offset(field: usize) -> isize {
+    field as isize - BIAS as isize
+}
+
+fn routines() -> Routines {
+    let address = |routine: unsafe extern "C" fn()| routine as *const () as usize;
+    Routines {
+        helper: address(ubpf_jit_helper),
+        helper_keep: address(ubpf_jit_helper_keep),
+        stop_budget: address(ubpf_jit_stop_budget),
+        stop_depth: address(ubpf_jit_stop_depth),
+        stop_unaligned: address(ubpf_jit_stop_unaligned),
+        search: [
+            address(ubpf_jit_load_1),
+            address(ubpf_jit_load_2),
+            address(ubpf_jit_load_4),
+            address(ubpf_jit_load_8),
+            address(ubpf_jit_store_1),
+            address(ubpf_jit_store_2),
+            address(ubpf_jit_store_4),
+            address(ubpf_jit_store_8),
+        ],
+    }
+}
+
+/// A program as machine code in executable memory, which it gives back when dropped.
+pub struct JitProgram {
+    /// Holds the program, and runs it where the code cannot.
+    interpreter: Interpreter,
+    memory: &'static dyn ExecMemory,
+    block: ExecBlock,
+    len: usize,
+    entry: usize,
+    sites: StopSites,
+    metered: bool,
+}
+
+impl JitProgram {
+    /// Compiles `program` into `memory`. A refusal gives the program back.
+    pub fn new(
+        program: VerifiedProgram,
+        memory: &'static dyn ExecMemory,
+        options: Options,
+    ) -> Result<JitProgram, (JitError, VerifiedProgram)> {
+        let style = Style {
+            guard_all: options.guard_all,
+            metered: program.worst_cost().is_none(),
+            bmi2: !options.baseline && has_bmi2(),
+        };
+        match install(&program, memory, style) {
+            Ok((block, len, entry, sites)) => Ok(JitProgram {
+                interpreter: Interpreter::new(program),
+                memory,
+                block,
+                len,
+                entry,
+                sites,
+                metered: style.metered,
+            }),
+            Err(error) => Err((error, program)),
+        }
+    }
+
+    /// The machine code as it runs.
+    pub fn code(&self) -> &[u8] {
+        // SAFETY: the block is at least `len` bytes of readable memory that this program owns and nobody writes any more.
+        unsafe { slice::from_raw_parts(self.block.exec as *const u8, self.len) }
+    }
+
+    /// Offset in [`code`](Self::code) at which a run starts.
+    pub fn entry(&self) -> usize {
+        self.entry
+    }
+
+    /// Whether the code counts the budget down; else its worst cost is taken before a run.
+    pub fn metered(&self) -> bool {
+        self.metered
+    }
+
+    /// Offsets in [`code`](Self::code) behind calls that may stop a run, with their PCs; ascending.
+    pub fn stop_sites(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        self.sites.iter().map(|&(at, pc)| (at as usize, pc as usize))
+    }
+
+    /// The PC of the instruction whose emitted call returns to `address`.
+    fn pc_at(&self, address: u64) -> usize {
+        let at = (address as usize).wrapping_sub(self.block.exec) as u32;
+        let found = self.sites.binary_search_by_key(&at, |&(end, _)| end);
+        let site = found.ok().and_then(|index| self.sites.get(index));
+        site.map_or(self.verified().program().entry, |&(_, pc)| pc as usize)
+    }
+
+    /// Takes what a run costs at its start. False when that is more than there is, though the run might cost less.
+    fn charge_start(&self, run: &mut Run<'_>) -> Result<bool, Stop> {
+        let entry = self.verified().program().entry;
+        match self.verified().worst_cost() {
+            Some(worst) => Ok(charge(&mut run.budget, worst, entry).is_ok()),
+            None => charge(&mut run.budget, self.verified().function_len(entry) as u64, entry).map(|()| true),
+        }
+    }
+
+    fn stopped(&self, context: &Context, run: &mut Run<'_>, by_helper: Option<HelperEnd>) -> Result<u64, Stop> {
+        let pc = self.pc_at(context.stop_at);
+        let insn = self.verified().program().insns.get(pc);
+        let addr = context.stop_addr;
+        let kind = match (context.stop, insn) {
+            (stop::BUDGET, Some(insn)) => {
+                run.budget = run.budget.wrapping_add(self.cost(pc, insn));
+                StopKind::BudgetExhausted
+            }
+            (stop::DEPTH, _) => StopKind::CallDepth,
+            (stop::MEMORY, Some(insn)) => {
+                let (access, size) = access(insn);
+                StopKind::OutOfBounds { access, addr, size }
+            }
+            (stop::UNALIGNED, Some(insn)) => StopKind::Unaligned { addr, size: access(insn).1 },
+            (stop::HELPER, _) => match by_helper {
+                Some(HelperEnd::Ended) => return Ok(0),
+                Some(HelperEnd::Stopped(kind)) => kind,
+                None => StopKind::Internal,
+            },
+            _ => StopKind::Internal,
+        };
+        Err(Stop { pc, kind })
+    }
+
+    /// What the jump or local call at `pc` charges.
+    fn cost(&self, pc: usize, insn: &Insn) -> u64 {
+        if let Insn::Call(Call::Local(off)) = *insn {
+            return self.verified().function_len(analysis::relative(pc, off.into())) as u64;
+        }
+        let target = analysis::jump_target(pc, insn).unwrap_or(pc);
+        (pc.wrapping_sub(target) as u64).wrapping_add(1)
+    }
+}
+
+fn access(insn: &Insn) -> (AccessKind, u64) {
+    let (kind, size) = match *insn {
+        Insn::Store { size, .. } => (AccessKind::Store, size),
+        Insn::Atomic { size, .. } => (AccessKind::Atomic, size),
+        Insn::Load { size, .. } => (AccessKind::Load, size),
+        _ => (AccessKind::Load, crate::isa::Size::B),
+    };
+    (kind, size.bytes() as u64)
+}
+
+impl Drop for JitProgram {
+    fn drop(&mut self) {
+        self.memory.free(self.block);
+    }
+}
+
+/// How a helper ended the run.
+#[derive(Clone, Copy)]
+enum HelperEnd {
+    /// With r0 = 0, as it may.
+    Ended,
+    Stopped(StopKind),
+}
+
+/// What the function that calls helpers needs during a run.
+struct Session<'s, 'a> {
+    run: &'s mut Run<'a>,
+    program: &'s VerifiedProgram,
+    end: Option<HelperEnd>,
+}
+
+impl Executable for JitProgram {
+    fn run(&self, run: &mut Run<'_>) -> Result<u64, Stop> {
+        let stack = run.memory.stack();
+        let unusual = stack.len < STACK_BYTES as u64 || !stack.base.is_multiple_of(8);
+        if unusual || !self.charge_start(run)? {
+            return self.interpreter.run(run);
+        }
+        let mut context = Context::new(&run.memory, routines());
+        let [r1, r2] = run.args;
+        context.args = [r1, r2, 0, 0, 0];
+        context.budget = run.budget;
+        context.call = call as *const () as usize;
+        let mut session = Session { run, program: self.verified(), end: None };
+        context.session = (&raw mut session) as usize;
+        // SAFETY: the code was emitted for a verified program: it calls only the routines of the context, touches only memory
+        // that is proved or checked to be the program's, and returns with the stack and the kept registers as they were.
+        let value = unsafe { ubpf_jit_enter(&raw mut context, self.block.exec.wrapping_add(self.entry)) };
+        let end = session.end;
+        run.budget = context.budget;
+        if context.stop == stop::NONE {
+            return Ok(value);
+        }
+        self.stopped(&context, run, end)
+    }
+
+    fn verified(&self) -> &VerifiedProgram {
+        self.interpreter.verified()
+    }
+
+    fn engine(&self) -> &'static str {
+        "jit"
+    }
+}
+
+/// Called by emitted code (`shared.S`) for each helper call.
+///
+/// # Safety
+/// `context` is that of a run, whose session lives.
+unsafe extern "sysv64" fn call(context: *mut Context, number: u64) -> u64 {
+    // SAFETY: see above; emitted code waits for this call and touches neither meanwhile.
+    let (context, session) = unsafe { (&mut *context, &mut *((*context).session as *mut Session<'_, '_>)) };
+    let run = &mut *session.run;
+    run.budget = context.budget;
+    let below = context.top.wrapping_sub(context.frame) as usize;
+    run.memory.set_frames((below / FRAME_BYTES).wrapping_add(1));
+    let abi = session.program.program().abi;
+    let helpers = run.helpers;
+    let known = u32::try_from(number).ok().and_then(|n| helpers.get(abi, n));
+    // Where the call stands is found when it is needed: `pc_at`.
+    let result = match known {
+        Some(helper) => call_helper(run, helper, context.args, 0).map_err(|stop| stop.kind),
+        None => Err(StopKind::UnknownHelper { number }),
+    };
+    context.budget = run.budget;
+    let end = match result {
+        Ok(Called::Returned(value)) => return value,
+        Ok(Called::Ended) => HelperEnd::Ended,
+        Err(kind) => HelperEnd::Stopped(kind),
+    };
+    session.end = Some(end);
+    context.stop = stop::HELPER;
+    0
+}
+
+fn install(
+    program: &VerifiedProgram,
+    memory: &'static dyn ExecMemory,
+    style: Style,
+) -> Result<(ExecBlock, usize, usize, StopSites), JitError> {
+    let draft = Draft::new(program, style).ok_or(JitError::NoMemory)?;
+    let bytes = draft.len();
+    let block = memory.alloc(bytes).filter(|b| b.len >= bytes).ok_or(JitError::NoRoom { bytes })?;
+    // SAFETY: an open block is writable memory of its length that belongs to whom it was given.
+    let out = unsafe { slice::from_raw_parts_mut(block.write as *mut u8, bytes) };
+    let result = match draft.write(out) {
+        Some((entry, sites)) if memory.seal(block) => return Ok((block, bytes, entry, sites)),
+        Some(_) => JitError::NotExecutable,
+        None => JitError::NoMemory,
+    };
+    memory.free(block);
+    Err(result)
+}
+
+fn has_bmi2() -> bool {
+    const BMI2: u32 = 1 << 8;
+    __cpuid(0).eax >= 7 && __cpuid_count(7, 0).ebx & BMI2 != 0
+}

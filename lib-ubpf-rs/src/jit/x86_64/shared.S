@@ -1,0 +1,152 @@
+# What every emitted program shares: the way in and out, the stops, the call of a helper, the searches of regions.
+# r9 points BIAS bytes into the context; all offsets here count from there.
+
+    .section .text.ubpf_jit,"ax",@progbits
+
+# u64 ubpf_jit_enter(Context *context, code): runs emitted code until its end or a stop.
+    .p2align 4
+    .globl  ubpf_jit_enter
+    .hidden ubpf_jit_enter
+    .type   ubpf_jit_enter, @function
+ubpf_jit_enter:
+    push    rbx
+    push    rbp
+    push    r12
+    push    r13
+    push    r14
+    push    r15
+    push    rax                         # alignment
+    lea     r9, [rdi + {BIAS}]
+    mov     r10, rsi
+    mov     [r9 + {SAVED_RSP}], rsp
+    mov     r12, [r9 + {BUDGET}]
+    mov     rbp, [r9 + {TOP}]
+    mov     rdi, [r9 + {ARGS}]
+    mov     rsi, [r9 + {ARGS} + 8]
+    call    r10
+.Lubpf_jit_out:
+    mov     [r9 + {BUDGET}], r12
+    pop     rcx
+    pop     r15
+    pop     r14
+    pop     r13
+    pop     r12
+    pop     rbp
+    pop     rbx
+    ret
+    .size   ubpf_jit_enter, . - ubpf_jit_enter
+
+# Stops. Reached by a call, whose return address tells the instruction.
+    .globl  ubpf_jit_stop_budget
+    .hidden ubpf_jit_stop_budget
+ubpf_jit_stop_budget:
+    mov     dword ptr [r9 + {STOP}], {STOP_BUDGET}
+    jmp     .Lubpf_jit_stop
+
+    .globl  ubpf_jit_stop_depth
+    .hidden ubpf_jit_stop_depth
+ubpf_jit_stop_depth:
+    mov     dword ptr [r9 + {STOP}], {STOP_DEPTH}
+    jmp     .Lubpf_jit_stop
+
+    .globl  ubpf_jit_stop_unaligned
+    .hidden ubpf_jit_stop_unaligned
+ubpf_jit_stop_unaligned:
+    mov     dword ptr [r9 + {STOP}], {STOP_UNALIGNED}
+    jmp     .Lubpf_jit_stop_addr
+
+.Lubpf_jit_stop_memory:
+    mov     dword ptr [r9 + {STOP}], {STOP_MEMORY}
+.Lubpf_jit_stop_addr:
+    mov     [r9 + {STOP_ADDR}], r11
+.Lubpf_jit_stop:
+    pop     qword ptr [r9 + {STOP_AT}]
+    mov     rsp, [r9 + {SAVED_RSP}]
+    jmp     .Lubpf_jit_out
+
+# Helper call: [rsp] return address, [rsp + 8] the helper's number, r1 to r5 in their registers. Gives r0.
+    .p2align 4
+    .globl  ubpf_jit_helper
+    .hidden ubpf_jit_helper
+ubpf_jit_helper:
+    call    .Lubpf_jit_call
+    ret     8
+
+    .globl  ubpf_jit_helper_keep
+    .hidden ubpf_jit_helper_keep
+ubpf_jit_helper_keep:
+    call    .Lubpf_jit_call
+    mov     rdi, [r9 + {ARGS}]
+    mov     rsi, [r9 + {ARGS} + 8]
+    mov     rdx, [r9 + {ARGS} + 16]
+    mov     rcx, [r9 + {ARGS} + 24]
+    mov     r8, [r9 + {ARGS} + 32]
+    ret     8
+
+.Lubpf_jit_call:
+    mov     [r9 + {ARGS}], rdi
+    mov     [r9 + {ARGS} + 8], rsi
+    mov     [r9 + {ARGS} + 16], rdx
+    mov     [r9 + {ARGS} + 24], rcx
+    mov     [r9 + {ARGS} + 32], r8
+    mov     [r9 + {BUDGET}], r12
+    mov     [r9 + {FRAME}], rbp
+    mov     [r9 + {HELPER_RSP}], rsp
+    mov     rsi, [rsp + 16]
+    lea     rdi, [r9 - {BIAS}]
+    and     rsp, -16
+    push    r9
+    push    r9
+    call    qword ptr [r9 + {CALL}]
+    pop     r9
+    mov     rsp, [r9 + {HELPER_RSP}]
+    mov     r12, [r9 + {BUDGET}]
+    cmp     dword ptr [r9 + {STOP}], {STOP_NONE}
+    jne     2f
+    ret
+2:  add     rsp, 8                      # the stop is that of the emitted call
+    jmp     .Lubpf_jit_stop
+
+# Searches: returns when `size` bytes at r11 lie wholly in one region, else stops. Uses r10.
+    .macro ubpf_jit_search name, size, number, rodata
+    .p2align 2
+    .globl  \name
+    .hidden \name
+\name:
+    mov     r10, r11
+    sub     r10, [r9 + {ARGUMENT}]
+    cmp     r10, [r9 + {ARGUMENT} + 8 + 8 * \number]
+    jb      2f
+    mov     r10, r11
+    sub     r10, [r9 + {ARENA}]
+    cmp     r10, [r9 + {ARENA} + 8 + 8 * \number]
+    jb      2f
+    .if \rodata
+    mov     r10, r11
+    sub     r10, [r9 + {RODATA}]
+    cmp     r10, [r9 + {RODATA} + 8 + 8 * \number]
+    jb      2f
+    .endif
+    # The frames in use: from r10 of the innermost, less one frame, to the end of the stack.
+    mov     r10, [r9 + {TOP}]
+    sub     r10, r11
+    cmp     r10, \size
+    jb      .Lubpf_jit_stop_memory
+    push    rax
+    mov     rax, [r9 + {TOP}]
+    sub     rax, rbp
+    add     rax, {FRAME_BYTES}
+    cmp     r10, rax
+    pop     rax
+    ja      .Lubpf_jit_stop_memory
+2:  ret
+    .endm
+
+    ubpf_jit_search ubpf_jit_load_1, 1, 0, 1
+    ubpf_jit_search ubpf_jit_load_2, 2, 1, 1
+    ubpf_jit_search ubpf_jit_load_4, 4, 2, 1
+    ubpf_jit_search ubpf_jit_load_8, 8, 3, 1
+    ubpf_jit_search ubpf_jit_store_1, 1, 0, 0
+    ubpf_jit_search ubpf_jit_store_2, 2, 1, 0
+    ubpf_jit_search ubpf_jit_store_4, 4, 2, 0
+    ubpf_jit_search ubpf_jit_store_8, 8, 3, 0
