@@ -1,13 +1,11 @@
 //! What the emitter wants to know of a program before it writes: which instructions run at all, which are jumped to, which
-//! registers are read later, which pairs become one instruction, how deep calls nest, where an address probably points.
-//!
-//! Only the last is a guess, and it only orders checks. All of it is linear in the size of the program, times the nesting
-//! of its loops.
+//! registers are read later, which pairs become one instruction, how deep calls nest. Linear in the size of the program, times
+//! the nesting of its loops.
 
 use super::context::Place;
 use crate::{
     isa::{AluOp, AtomicOp, Call, Insn, Operand, Reg, Width},
-    verifier::VerifiedProgram,
+    verifier::{Target, VerifiedProgram},
     vm::MAX_FRAMES,
 };
 use alloc::vec::Vec;
@@ -47,7 +45,7 @@ pub(super) struct Facts {
     /// Whether a jump leads here.
     pub(super) target: bool,
     pub(super) fused: Fused,
-    /// Where a memory access probably goes.
+    /// Where a memory access probably goes: decides what is compared first, no more.
     pub(super) place: Place,
 }
 
@@ -119,7 +117,9 @@ pub(super) fn analyse(program: &VerifiedProgram, bare: &dyn Fn(usize) -> bool) -
     uses(insns, &facts, &mut functions, bare);
     let zeroed = live(insns, &functions, program.program().entry, &mut facts);
     fuse(insns, &mut facts);
-    guess(insns, &functions, program.program().entry, &mut facts);
+    for (pc, fact) in facts.iter_mut().enumerate() {
+        fact.place = place(program.target(pc));
+    }
     Some(Analysis { facts, functions, zeroed })
 }
 
@@ -369,84 +369,11 @@ fn pair(first: &Insn, second: &Insn) -> Fused {
     }
 }
 
-/// Eight-byte stack slots of a frame.
-const SLOTS: usize = 64;
-
-struct Guess {
-    regs: [Place; Reg::COUNT],
-    slots: [Place; SLOTS],
-}
-
-/// In the order of the text, without regard to jumps: what compilers write is mostly like that.
-fn guess(insns: &[Insn], functions: &[Function], entry: usize, facts: &mut [Facts]) {
-    for function in functions {
-        let arguments = function.start == entry;
-        let first = if arguments { Place::Argument } else { Place::Frame };
-        let mut known = Guess { regs: [first; Reg::COUNT], slots: [Place::Argument; SLOTS] };
-        known.set(Reg::R10, Place::Frame);
-        for pc in function.start..function.end {
-            let Some(insn) = insns.get(pc) else { continue };
-            let place = known.step(insn);
-            if let (Some(place), Some(fact)) = (place, facts.get_mut(pc)) {
-                fact.place = place;
-            }
-        }
-    }
-}
-
-impl Guess {
-    fn get(&self, reg: Reg) -> Place {
-        self.regs.get(reg.index()).copied().unwrap_or(Place::Argument)
-    }
-
-    fn set(&mut self, reg: Reg, place: Place) {
-        if let Some(slot) = self.regs.get_mut(reg.index()) {
-            *slot = place;
-        }
-    }
-
-    fn slot(&mut self, base: Reg, off: i16) -> Option<&mut Place> {
-        let at = i32::from(off).checked_add(512)?;
-        let index = usize::try_from(at).ok()? / 8;
-        self.slots.get_mut(index).filter(|_| base == Reg::R10)
-    }
-
-    fn step(&mut self, insn: &Insn) -> Option<Place> {
-        match *insn {
-            Insn::Alu { op: AluOp::Mov, dst, src: Operand::Reg(src), .. } => {
-                let place = self.get(src);
-                self.set(dst, place);
-            }
-            Insn::Alu { op: AluOp::Add, dst, src: Operand::Reg(src), .. } => {
-                // Pointer plus number, either way round.
-                if self.get(dst) == Place::Argument {
-                    let place = self.get(src);
-                    self.set(dst, place);
-                }
-            }
-            Insn::Alu { op: AluOp::Mov, dst, src: Operand::Imm(_), .. } | Insn::LoadImm64 { dst, .. } => {
-                self.set(dst, Place::Argument);
-            }
-            Insn::Load { dst, base, off, .. } => {
-                let place = self.get(base);
-                let loaded = self.slot(base, off).map_or(Place::Argument, |slot| *slot);
-                self.set(dst, loaded);
-                return Some(place);
-            }
-            Insn::Store { base, off, src, .. } => {
-                let value = match src {
-                    Operand::Reg(reg) => self.get(reg),
-                    Operand::Imm(_) => Place::Argument,
-                };
-                if let Some(slot) = self.slot(base, off) {
-                    *slot = value;
-                }
-                return Some(self.get(base));
-            }
-            Insn::Atomic { base, .. } => return Some(self.get(base)),
-            Insn::Call(_) => self.set(Reg::R0, Place::Arena),
-            _ => {}
-        }
-        None
+/// The region to try first.
+fn place(target: Target) -> Place {
+    match target {
+        Target::Stack => Place::Frame,
+        Target::Arena => Place::Arena,
+        Target::Argument | Target::Unknown | Target::Rodata => Place::Argument,
     }
 }

@@ -31,11 +31,10 @@ pub(super) enum Shift {
     Sar = 7,
 }
 
-/// One-operand arithmetic of opcode group 3; the number is `/n`.
+/// One-operand arithmetic of opcode group 3; the number is `/n`. Division takes rdx:rax.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Unary {
     Neg = 3,
-    Mul = 4,
     Div = 6,
     Idiv = 7,
 }
@@ -113,10 +112,6 @@ impl<'b> Asm<'b> {
     /// Bytes so far.
     pub(super) fn len(&self) -> usize {
         self.len
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.len = 0;
     }
 
     #[inline]

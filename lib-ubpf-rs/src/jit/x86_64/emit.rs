@@ -20,8 +20,10 @@ use alloc::vec::Vec;
 
 /// Most bytes one BPF instruction can become, what stands apart for it included.
 const MAX_INSN_BYTES: usize = 96;
-/// Passes before jumps are left as they are.
+/// Passes before all jumps are made long.
 const MAX_PASSES: usize = 12;
+/// No position yet: out of reach of a short jump.
+const FAR: u32 = u32::MAX >> 1;
 
 /// What decides how code looks beside the program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,8 +49,8 @@ impl<'p> Draft<'p> {
     /// Finds the layout of `program`; `None` without memory.
     pub(super) fn new(program: &'p VerifiedProgram, style: Style) -> Option<Self> {
         let mut emitter = Emitter::new(program, style)?;
-        for pass in 0.. {
-            // Long jumps have one size: two passes more and nothing moves.
+        for pass in 0..MAX_PASSES + 4 {
+            // Long jumps have one size: a pass or two more and nothing moves.
             emitter.long_jumps = pass >= MAX_PASSES;
             let mut asm = Asm::default();
             emitter.pass(&mut asm);
@@ -184,8 +186,9 @@ impl<'p> Emitter<'p> {
             program,
             insns,
             style,
-            old: positions(u32::MAX >> 1)?,
-            new: positions(0)?,
+            // What is not emitted stays as it is here in both.
+            old: positions(FAR)?,
+            new: positions(FAR)?,
             analysis,
             cold,
             long_jumps: false,
@@ -564,8 +567,13 @@ impl<'p> Emitter<'p> {
         asm.call(get(&self.old.functions, index));
     }
 
+    /// Whether what the verifier proved is made use of.
+    fn proofs_count(&self) -> bool {
+        !self.style.guard_all
+    }
+
     fn bare(&self, pc: usize) -> bool {
-        !self.style.guard_all && self.program.access(pc) == Access::Proved
+        self.proofs_count() && self.program.access(pc) == Access::Proved
     }
 
     /// Compares the address with the likeliest region; all others are searched apart.
@@ -680,7 +688,11 @@ impl<'p> Emitter<'p> {
             }
             Operand::Reg(reg) => native(reg),
         };
-        let by_zero = matches!(src, Operand::Reg(_)).then(|| {
+        let known = self.proofs_count();
+        let maybe_zero = matches!(src, Operand::Reg(_)) && !(known && self.program.divisor_is_not_zero(self.pc));
+        let maybe_minus_one =
+            matches!(src, Operand::Reg(_)) && !(known && self.program.divisor_is_not_minus_one(self.pc));
+        let by_zero = maybe_zero.then(|| {
             asm.test_rr(w, s, s);
             asm.skip_if(Cc::E)
         });
@@ -696,7 +708,7 @@ impl<'p> Emitter<'p> {
             asm.mov_rr(w, Gpr::Rax, d);
         }
         if signed {
-            signed_division(asm, w, s, src, remainder);
+            signed_division(asm, w, s, maybe_minus_one, remainder);
         } else {
             asm.alu_rr(W::D, Alu::Xor, Gpr::Rdx, Gpr::Rdx);
             asm.unary(w, super::asm::Unary::Div, s);
@@ -727,8 +739,8 @@ impl<'p> Emitter<'p> {
 }
 
 /// The smallest number divided by -1 traps: any number divided by -1 is its negative, without remainder.
-fn signed_division(asm: &mut Asm<'_>, w: W, s: Gpr, src: Operand, remainder: bool) {
-    let minus_one = matches!(src, Operand::Reg(_)).then(|| {
+fn signed_division(asm: &mut Asm<'_>, w: W, s: Gpr, maybe_minus_one: bool, remainder: bool) {
+    let minus_one = maybe_minus_one.then(|| {
         asm.alu_ri(w, Alu::Cmp, s, -1);
         asm.skip_if(Cc::E)
     });

@@ -15,8 +15,8 @@ use crate::{
     platform::{ExecBlock, ExecMemory},
     verifier::VerifiedProgram,
     vm::{
-        call_helper, charge, AccessKind, Called, Executable, Interpreter, Run, Stop, StopKind, FRAME_BYTES,
-        STACK_BYTES,
+        begin, call_helper, proofs_hold, AccessKind, Called, Executable, Interpreter, Metering, Run, Stop, StopKind,
+        FRAME_BYTES, STACK_BYTES,
     },
 };
 use context::{stop, Context, Routines, BIAS};
@@ -107,6 +107,8 @@ pub struct JitProgram {
     entry: usize,
     sites: StopSites,
     metered: bool,
+    /// Every access is checked.
+    guarded: bool,
 }
 
 impl JitProgram {
@@ -130,6 +132,7 @@ impl JitProgram {
                 entry,
                 sites,
                 metered: style.metered,
+                guarded: style.guard_all,
             }),
             Err(error) => Err((error, program)),
         }
@@ -164,13 +167,14 @@ impl JitProgram {
         site.map_or(self.verified().program().entry, |&(_, pc)| pc as usize)
     }
 
-    /// Takes what a run costs at its start. False when that is more than there is, though the run might cost less.
-    fn charge_start(&self, run: &mut Run<'_>) -> Result<bool, Stop> {
-        let entry = self.verified().program().entry;
-        match self.verified().worst_cost() {
-            Some(worst) => Ok(charge(&mut run.budget, worst, entry).is_ok()),
-            None => charge(&mut run.budget, self.verified().function_len(entry) as u64, entry).map(|()| true),
-        }
+    /// Whether this run is one that the code was made for.
+    fn fits(&self, run: &Run<'_>) -> bool {
+        let stack = run.memory.stack();
+        let verified = self.verified();
+        stack.len == STACK_BYTES as u64
+            && stack.base.is_multiple_of(8)
+            && (self.guarded || proofs_hold(verified, run))
+            && verified.worst_cost().is_none_or(|worst| worst <= run.budget)
     }
 
     fn stopped(&self, context: &Context, run: &mut Run<'_>, by_helper: Option<HelperEnd>) -> Result<u64, Stop> {
@@ -236,22 +240,22 @@ enum HelperEnd {
 struct Session<'s, 'a> {
     run: &'s mut Run<'a>,
     program: &'s VerifiedProgram,
+    metering: Metering,
     end: Option<HelperEnd>,
 }
 
 impl Executable for JitProgram {
     fn run(&self, run: &mut Run<'_>) -> Result<u64, Stop> {
-        let stack = run.memory.stack();
-        let unusual = stack.len < STACK_BYTES as u64 || !stack.base.is_multiple_of(8);
-        if unusual || !self.charge_start(run)? {
+        if !self.fits(run) {
             return self.interpreter.run(run);
         }
+        let metering = begin(self.verified(), &mut run.budget)?;
         let mut context = Context::new(&run.memory, routines());
         let [r1, r2] = run.args;
         context.args = [r1, r2, 0, 0, 0];
         context.budget = run.budget;
         context.call = call as *const () as usize;
-        let mut session = Session { run, program: self.verified(), end: None };
+        let mut session = Session { run, program: self.verified(), metering, end: None };
         context.session = (&raw mut session) as usize;
         // SAFETY: the code was emitted for a verified program: it calls only the routines of the context, touches only memory
         // that is proved or checked to be the program's, and returns with the stack and the kept registers as they were.
@@ -289,7 +293,7 @@ unsafe extern "sysv64" fn call(context: *mut Context, number: u64) -> u64 {
     let known = u32::try_from(number).ok().and_then(|n| helpers.get(abi, n));
     // Where the call stands is found when it is needed: `pc_at`.
     let result = match known {
-        Some(helper) => call_helper(run, helper, context.args, 0).map_err(|stop| stop.kind),
+        Some(helper) => call_helper(run, helper, context.args, session.metering, 0).map_err(|stop| stop.kind),
         None => Err(StopKind::UnknownHelper { number }),
     };
     context.budget = run.budget;

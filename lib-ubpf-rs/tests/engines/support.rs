@@ -1,0 +1,250 @@
+//! Runs one program on several engines over the same memory and compares everything that can be seen from outside.
+
+use crate::pages::Pages;
+use std::{cell::Cell, sync::Mutex};
+use ubpf_rs::{
+    helpers::{Helper, HelperFn, Host, Registry},
+    isa::Insn,
+    jit::{JitProgram, Options},
+    maps::TwoKeyMap,
+    program::{Abi, ArgType, Cost, HelperSignature, Program, RetType},
+    verifier::{self, Policy, VerifiedProgram, VerifyError},
+    vm::{Executable, Interpreter, Memory, Run, Stop, STACK_BYTES},
+};
+
+/// What a helper call leaves behind: a map, and a record of what was said.
+pub struct TestHost {
+    map: TwoKeyMap,
+    said: Mutex<Vec<Vec<u8>>>,
+}
+
+impl Host for TestHost {
+    fn map2_get(&self, key1: u64, key2: u64) -> Option<u64> {
+        self.map.get(key1, key2)
+    }
+    fn map2_put(&self, key1: u64, key2: u64, value: u64) -> bool {
+        self.map.put(key1, key2, value).is_ok()
+    }
+    fn map2_del(&self, key1: u64, key2: u64) -> bool {
+        self.map.del(key1, key2)
+    }
+    fn symbol_address(&self, name: &[u8]) -> Option<u64> {
+        (name == b"known").then_some(0x1234)
+    }
+    fn trace_address(&self, name: &[u8]) -> Option<u64> {
+        (name == b"known").then_some(0x1239)
+    }
+    fn notify(&self, address: u64) {
+        self.said.lock().unwrap().push(address.to_le_bytes().to_vec());
+    }
+    fn puts(&self, text: &[u8]) {
+        self.said.lock().unwrap().push(text.to_vec());
+    }
+    fn probe_read(&self, _address: u64, _dst: &mut [u8]) -> usize {
+        0
+    }
+    fn now_ns(&self) -> u64 {
+        77
+    }
+}
+
+thread_local! {
+    static ARENA: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Helper 100: address of the arena; disturbs every register that a C function may.
+extern "C" fn arena(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
+    ARENA.get()
+}
+
+/// Helper 101: all its arguments in one number.
+extern "C" fn mix(a: u64, b: u64, c: u64, d: u64, e: u64) -> u64 {
+    [b, c, d, e].iter().fold(a, |sum, &x| sum.rotate_left(7) ^ x)
+}
+
+pub fn registry() -> Registry {
+    let mut registry = Registry::with_builtins().unwrap();
+    let cost = Cost { base: 9, per_8_bytes: 2 };
+    for (name, number, function) in [("arena", 100, arena as _), ("mix", 101, mix as _)] {
+        let signature = HelperSignature { args: [ArgType::Scalar; 5], ret: RetType::Scalar, cost };
+        let helper = Helper { name, signature, function: HelperFn::C(function) };
+        registry.add(helper, &[(Abi::Classic, number), (Abi::Uio, number)]).unwrap();
+    }
+    let args = [ArgType::MemWrite, ArgType::Length, ArgType::Unused, ArgType::Unused, ArgType::Unused];
+    let signature = HelperSignature { args, ret: RetType::Scalar, cost };
+    let helper = Helper { name: "touch", signature, function: HelperFn::C(touch) };
+    registry.add(helper, &[(Abi::Classic, 102)]).unwrap();
+    registry
+}
+
+/// Helper 102: writes a byte at the start and at the end of the memory it is given.
+extern "C" fn touch(at: u64, len: u64, _: u64, _: u64, _: u64) -> u64 {
+    if len == 0 {
+        return 0;
+    }
+    // SAFETY: the engine checked that the program may write all of it.
+    unsafe {
+        *(at as *mut u8) = 0xaa;
+        *((at + len - 1) as *mut u8) = 0xbb;
+    }
+    len
+}
+
+pub fn program(insns: Vec<Insn>) -> Program {
+    Program { name: "test".into(), insns, entry: 0, abi: Abi::Classic }
+}
+
+/// Memory of a run at addresses that stay the same from run to run.
+pub struct World {
+    argument: Vec<u64>,
+    pub argument_len: usize,
+    stack: Vec<u64>,
+    arena: Vec<u64>,
+    rodata: Vec<u64>,
+    pub registry: Registry,
+}
+
+/// All that can be seen of a run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    pub result: Result<u64, Stop>,
+    pub budget_left: u64,
+    argument: Vec<u64>,
+    stack: Vec<u64>,
+    arena: Vec<u64>,
+    said: Vec<Vec<u8>>,
+    map: Vec<(u64, u64, u64)>,
+}
+
+fn pattern(words: &mut [u64], seed: u64) {
+    for (i, word) in words.iter_mut().enumerate() {
+        *word = (i as u64 + seed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+fn bytes(words: &mut [u64]) -> &mut [u8] {
+    let len = size_of_val(words);
+    // SAFETY: plain memory of that length, borrowed exclusively.
+    unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), len) }
+}
+
+impl World {
+    pub fn new() -> World {
+        World {
+            argument: vec![0; 8],
+            argument_len: 61,
+            stack: vec![0; STACK_BYTES / 8],
+            arena: vec![0; 32],
+            rodata: vec![0; 4],
+            registry: registry(),
+        }
+    }
+
+    pub fn run(&mut self, code: &dyn Executable, budget: u64) -> Outcome {
+        pattern(&mut self.argument, 1);
+        pattern(&mut self.arena, 1000);
+        pattern(&mut self.rodata, 2000);
+        self.stack.fill(0);
+        let host = TestHost { map: TwoKeyMap::new(64).unwrap(), said: Mutex::default() };
+        host.map.put(1, 2, 3).unwrap();
+        ARENA.set(self.arena.as_ptr() as u64);
+        let argument = &mut bytes(&mut self.argument)[..self.argument_len];
+        let memory = Memory::new(argument, bytes(&mut self.stack));
+        let (arena, rodata) = (self.arena.as_mut_ptr() as u64, self.rodata.as_ptr() as u64);
+        // SAFETY: both outlive the run, and nothing else touches them meanwhile.
+        let memory = unsafe { memory.with_arena(arena, 256).with_rodata(rodata, 32) };
+        let args = [memory.argument().base, self.argument_len as u64];
+        let mut run = Run { args, memory, budget, helpers: &self.registry, host: &host };
+        let result = code.run(&mut run);
+        let budget_left = run.budget;
+        let mut map = Vec::new();
+        host.map.for_each(|a, b, c| map.push((a, b, c)));
+        map.sort_unstable();
+        Outcome {
+            result,
+            budget_left,
+            argument: self.argument.clone(),
+            stack: self.stack.clone(),
+            arena: self.arena.clone(),
+            said: host.said.into_inner().unwrap(),
+            map,
+        }
+    }
+
+}
+
+/// One program on every engine.
+pub struct Engines {
+    pub interpreter: Interpreter,
+    pub compiled: Vec<(&'static str, JitProgram)>,
+}
+
+pub const STYLES: [(&str, Options); 3] = [
+    ("proved", Options { guard_all: false, baseline: false }),
+    ("all guarded", Options { guard_all: true, baseline: false }),
+    ("baseline", Options { guard_all: false, baseline: true }),
+];
+
+pub fn compile(verified: VerifiedProgram, options: Options) -> JitProgram {
+    JitProgram::new(verified, &Pages, options).unwrap_or_else(|(error, _)| panic!("{error}"))
+}
+
+impl Engines {
+    pub fn new(program: Program, registry: &Registry) -> Result<Engines, VerifyError> {
+        let verified = verifier::verify(program, Policy::Guarded, registry)?;
+        let compiled = STYLES.map(|(name, options)| (name, compile(verified.clone(), options)));
+        Ok(Engines { interpreter: Interpreter::new(verified), compiled: compiled.into() })
+    }
+
+    /// Runs all of them with `budget`; what came out, the same everywhere.
+    pub fn agree(&self, world: &mut World, budget: u64) -> Outcome {
+        let expected = world.run(&self.interpreter, budget);
+        for (name, code) in &self.compiled {
+            let found = world.run(code, budget);
+            assert!(
+                found == expected,
+                "{name}, budget {budget}\ninterpreter: {:?}, left {}\nmachine code: {:?}, left {}\n{}\n{}",
+                expected.result,
+                expected.budget_left,
+                found.result,
+                found.budget_left,
+                difference(&expected, &found),
+                listing(self.interpreter.verified()),
+            );
+        }
+        expected
+    }
+
+    /// Runs all of them with every budget from none to the one that suffices, at most `limit` different ones.
+    pub fn agree_at_every_budget(&self, world: &mut World, most: u64, limit: u64) -> Outcome {
+        let full = self.agree(world, most);
+        let used = most - full.budget_left;
+        for budget in (0..=used).take(limit as usize) {
+            self.agree(world, budget);
+        }
+        full
+    }
+}
+
+fn difference(a: &Outcome, b: &Outcome) -> String {
+    let mut text = String::new();
+    for (name, a, b) in [
+        ("argument", &a.argument, &b.argument),
+        ("stack", &a.stack, &b.stack),
+        ("arena", &a.arena, &b.arena),
+    ] {
+        for (i, (x, y)) in a.iter().zip(b).enumerate().filter(|(_, (x, y))| x != y) {
+            text += &format!("{name}[{i}]: {x:#x}, {y:#x}\n");
+        }
+    }
+    if a.map != b.map || a.said != b.said {
+        text += &format!("map or output: {:?} {:?}\n{:?} {:?}\n", a.map, a.said, b.map, b.said);
+    }
+    text
+}
+
+pub fn listing(program: &VerifiedProgram) -> String {
+    let insns = program.program().insns.iter().enumerate();
+    let lines = insns.filter(|(_, insn)| !matches!(insn, Insn::WideTail));
+    lines.map(|(pc, insn)| format!("{pc:4}: {insn}\n")).collect()
+}
