@@ -219,8 +219,16 @@ fn the_policy_is_chosen() {
 
 #[test]
 fn the_engine_is_chosen() {
-    let output = ubpf("r0 = 5\nexit", &["run", "-", "--engine", "interp"]);
-    assert_eq!(outcome(&output), (0, "0x5\n", false));
+    for engine in ["interp", "jit"] {
+        let output = ubpf("r0 = 5\nexit", &["run", "-", "--engine", engine]);
+        assert_eq!(outcome(&output), (0, "0x5\n", false));
+        let wild = ubpf(
+            "r2 = 64\nr0 = *(u8 *)(r2 + 1)\nexit",
+            &["run", "-", "--engine", engine],
+        );
+        assert_eq!(wild.status.code(), Some(3));
+        assert!(complaint(&wild).contains("out of bounds memory load at PC 1, addr 0x41, size 1"));
+    }
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! Random programs: whatever the verifier lets through, all engines run it alike.
 
 use crate::support::{program, Engines, World};
-use ubpf_rs::isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, Reg, Size, Width};
+use ubpf_rs::isa::{
+    AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, Reg, Size, Width,
+};
 
 /// xorshift64*, for programs that are the same on every machine.
 struct Random(u64);
@@ -25,22 +27,76 @@ impl Random {
 }
 
 const ALU: [AluOp; 14] = [
-    AluOp::Add, AluOp::Sub, AluOp::Mul, AluOp::Div, AluOp::Sdiv, AluOp::Or, AluOp::And, AluOp::Lsh, AluOp::Rsh,
-    AluOp::Mod, AluOp::Smod, AluOp::Xor, AluOp::Mov, AluOp::Arsh,
+    AluOp::Add,
+    AluOp::Sub,
+    AluOp::Mul,
+    AluOp::Div,
+    AluOp::Sdiv,
+    AluOp::Or,
+    AluOp::And,
+    AluOp::Lsh,
+    AluOp::Rsh,
+    AluOp::Mod,
+    AluOp::Smod,
+    AluOp::Xor,
+    AluOp::Mov,
+    AluOp::Arsh,
 ];
 const COMPARE: [CmpOp; 11] = [
-    CmpOp::Eq, CmpOp::Gt, CmpOp::Ge, CmpOp::Set, CmpOp::Ne, CmpOp::Sgt, CmpOp::Sge, CmpOp::Lt, CmpOp::Le, CmpOp::Slt,
+    CmpOp::Eq,
+    CmpOp::Gt,
+    CmpOp::Ge,
+    CmpOp::Set,
+    CmpOp::Ne,
+    CmpOp::Sgt,
+    CmpOp::Sge,
+    CmpOp::Lt,
+    CmpOp::Le,
+    CmpOp::Slt,
     CmpOp::Sle,
 ];
 const IMMEDIATES: [i32; 20] = [
-    0, 1, -1, 2, 3, 5, 7, 8, 16, 31, 32, 63, 64, 127, 128, -128, 255, 65535, i32::MAX, i32::MIN,
+    0,
+    1,
+    -1,
+    2,
+    3,
+    5,
+    7,
+    8,
+    16,
+    31,
+    32,
+    63,
+    64,
+    127,
+    128,
+    -128,
+    255,
+    65535,
+    i32::MAX,
+    i32::MIN,
 ];
-const WIDE: [u64; 6] = [0, 0x8000_0000, u64::MAX, 1 << 63, 0x7fff_ffff_ffff_ffff, 0x1234_5678_9abc_def0];
+const WIDE: [u64; 6] = [
+    0,
+    0x8000_0000,
+    u64::MAX,
+    1 << 63,
+    0x7fff_ffff_ffff_ffff,
+    0x1234_5678_9abc_def0,
+];
 const SIZES: [Size; 4] = [Size::B, Size::H, Size::W, Size::DW];
 const ATOMICS: [AtomicOp; 10] = [
-    AtomicOp::Add { fetch: false }, AtomicOp::Add { fetch: true }, AtomicOp::Or { fetch: false },
-    AtomicOp::Or { fetch: true }, AtomicOp::And { fetch: false }, AtomicOp::And { fetch: true },
-    AtomicOp::Xor { fetch: false }, AtomicOp::Xor { fetch: true }, AtomicOp::Xchg, AtomicOp::CmpXchg,
+    AtomicOp::Add { fetch: false },
+    AtomicOp::Add { fetch: true },
+    AtomicOp::Or { fetch: false },
+    AtomicOp::Or { fetch: true },
+    AtomicOp::And { fetch: false },
+    AtomicOp::And { fetch: true },
+    AtomicOp::Xor { fetch: false },
+    AtomicOp::Xor { fetch: true },
+    AtomicOp::Xchg,
+    AtomicOp::CmpXchg,
 ];
 
 impl Random {
@@ -67,12 +123,34 @@ impl Random {
     }
     /// A base that often holds an address, and an offset that is often in bounds.
     fn place(&mut self) -> (Reg, i16) {
-        let base = self.pick(&[Reg::R10, Reg::R10, Reg::R10, Reg::R6, Reg::R6, Reg::R7, Reg::R1, Reg::R8]);
+        let base = self.pick(&[
+            Reg::R10,
+            Reg::R10,
+            Reg::R10,
+            Reg::R6,
+            Reg::R6,
+            Reg::R7,
+            Reg::R1,
+            Reg::R8,
+        ]);
         let off = match base {
             Reg::R10 if self.chance(95) => -8 * (1 + self.below(8) as i16),
             Reg::R10 => self.pick(&[-1, -3, 0, 1, -511, -512, -513, -520]),
             _ if self.chance(85) => 4 * self.below(14) as i16,
-            _ => self.pick(&[-1, 53, 54, 57, 58, 60, 61, 256, 249, 300, i16::MIN, i16::MAX]),
+            _ => self.pick(&[
+                -1,
+                53,
+                54,
+                57,
+                58,
+                60,
+                61,
+                256,
+                249,
+                300,
+                i16::MIN,
+                i16::MAX,
+            ]),
         };
         (base, off)
     }
@@ -80,47 +158,105 @@ impl Random {
     fn body(&mut self, code: &mut Vec<Insn>, at: usize, end: usize) {
         let (dst, src, width) = (self.reg(), self.reg(), self.width());
         let insn = match self.below(100) {
-            0..=39 => Insn::Alu { op: self.pick(&ALU), width, dst, src: self.operand() },
+            0..=39 => Insn::Alu {
+                op: self.pick(&ALU),
+                width,
+                dst,
+                src: self.operand(),
+            },
             40..=42 => {
-                let from = self.pick(if width == Width::W64 { &SIZES[..3] } else { &SIZES[..2] });
-                Insn::MovSx { width, from, dst, src }
+                let from = self.pick(if width == Width::W64 {
+                    &SIZES[..3]
+                } else {
+                    &SIZES[..2]
+                });
+                Insn::MovSx {
+                    width,
+                    from,
+                    dst,
+                    src,
+                }
             }
             43..=44 => Insn::Neg { width, dst },
             45..=48 => {
                 let kind = self.pick(&[Endianness::ToLe, Endianness::ToBe, Endianness::Swap]);
-                Insn::Endian { kind, size: self.pick(&SIZES[1..]), dst }
+                Insn::Endian {
+                    kind,
+                    size: self.pick(&SIZES[1..]),
+                    dst,
+                }
             }
             49..=50 if at + 2 < end => {
-                code.push(Insn::LoadImm64 { kind: ImmKind::Value, dst, imm: self.pick(&WIDE) });
+                code.push(Insn::LoadImm64 {
+                    kind: ImmKind::Value,
+                    dst,
+                    imm: self.pick(&WIDE),
+                });
                 Insn::WideTail
             }
             51..=58 => {
                 let ((base, off), size) = (self.place(), self.pick(&SIZES));
-                Insn::Load { size, signed: size != Size::DW && self.chance(30), dst, base, off }
+                Insn::Load {
+                    size,
+                    signed: size != Size::DW && self.chance(30),
+                    dst,
+                    base,
+                    off,
+                }
             }
             59..=66 => {
                 let (base, off) = self.place();
-                Insn::Store { size: self.pick(&SIZES), base, off, src: self.operand() }
+                Insn::Store {
+                    size: self.pick(&SIZES),
+                    base,
+                    off,
+                    src: self.operand(),
+                }
             }
             67..=72 => {
                 let (base, off) = self.place();
-                Insn::Atomic { op: self.pick(&ATOMICS), size: self.pick(&SIZES[2..]), base, off, src }
+                Insn::Atomic {
+                    op: self.pick(&ATOMICS),
+                    size: self.pick(&SIZES[2..]),
+                    base,
+                    off,
+                    src,
+                }
             }
             73..=84 => {
                 let op = self.pick(&COMPARE);
-                Insn::Branch { op, width, dst, src: self.operand(), off: self.distance(at, end) as i16 }
+                Insn::Branch {
+                    op,
+                    width,
+                    dst,
+                    src: self.operand(),
+                    off: self.distance(at, end) as i16,
+                }
             }
-            85 => Insn::Jump { off: self.distance(at, end), long: false },
+            85 => Insn::Jump {
+                off: self.distance(at, end),
+                long: false,
+            },
             86..=88 => Insn::Alu {
                 op: AluOp::Mov,
                 width: Width::W64,
                 dst: self.pick(&[Reg::R6, Reg::R7, Reg::R8]),
                 src: Operand::Reg(self.pick(&[Reg::R10, Reg::R1, Reg::R6])),
             },
-            89..=90 => Insn::Alu { op: AluOp::Add, width: Width::W64, dst: Reg::R7, src: Operand::Imm(self.imm()) },
+            89..=90 => Insn::Alu {
+                op: AluOp::Add,
+                width: Width::W64,
+                dst: Reg::R7,
+                src: Operand::Imm(self.imm()),
+            },
             91..=95 => Insn::Call(Call::Helper(self.pick(&[0, 1, 2, 3, 5, 100, 101, 101]))),
             96 => Insn::Call(Call::Register(src)),
-            _ => Insn::Alu { op: AluOp::Mov, width: Width::W64, dst, src: Operand::Imm(self.imm()) },
+            _ => Insn::Alu {
+                op: AluOp::Mov,
+                width: Width::W64,
+                dst,
+                src: Operand::Imm(self.imm()),
+            },
         };
         code.push(insn);
     }
@@ -135,11 +271,31 @@ impl Random {
 
     fn program(&mut self) -> Vec<Insn> {
         let mut code = vec![
-            Insn::Alu { op: AluOp::Mov, width: Width::W64, dst: Reg::R6, src: Operand::Reg(Reg::R1) },
-            Insn::Alu { op: AluOp::Mov, width: Width::W64, dst: Reg::R7, src: Operand::Reg(Reg::R10) },
-            Insn::Alu { op: AluOp::Add, width: Width::W64, dst: Reg::R7, src: Operand::Imm(-64) },
+            Insn::Alu {
+                op: AluOp::Mov,
+                width: Width::W64,
+                dst: Reg::R6,
+                src: Operand::Reg(Reg::R1),
+            },
+            Insn::Alu {
+                op: AluOp::Mov,
+                width: Width::W64,
+                dst: Reg::R7,
+                src: Operand::Reg(Reg::R10),
+            },
+            Insn::Alu {
+                op: AluOp::Add,
+                width: Width::W64,
+                dst: Reg::R7,
+                src: Operand::Imm(-64),
+            },
             Insn::Call(Call::Helper(100)),
-            Insn::Alu { op: AluOp::Mov, width: Width::W64, dst: Reg::R8, src: Operand::Reg(Reg::R0) },
+            Insn::Alu {
+                op: AluOp::Mov,
+                width: Width::W64,
+                dst: Reg::R8,
+                src: Operand::Reg(Reg::R0),
+            },
         ];
         let functions = 1 + self.below(3);
         let mut calls = Vec::new();

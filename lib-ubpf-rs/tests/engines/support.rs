@@ -35,7 +35,10 @@ impl Host for TestHost {
         (name == b"known").then_some(0x1239)
     }
     fn notify(&self, address: u64) {
-        self.said.lock().unwrap().push(address.to_le_bytes().to_vec());
+        self.said
+            .lock()
+            .unwrap()
+            .push(address.to_le_bytes().to_vec());
     }
     fn puts(&self, text: &[u8]) {
         self.said.lock().unwrap().push(text.to_vec());
@@ -59,20 +62,49 @@ extern "C" fn arena(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
 
 /// Helper 101: all its arguments in one number.
 extern "C" fn mix(a: u64, b: u64, c: u64, d: u64, e: u64) -> u64 {
-    [b, c, d, e].iter().fold(a, |sum, &x| sum.rotate_left(7) ^ x)
+    [b, c, d, e]
+        .iter()
+        .fold(a, |sum, &x| sum.rotate_left(7) ^ x)
 }
 
 pub fn registry() -> Registry {
     let mut registry = Registry::with_builtins().unwrap();
-    let cost = Cost { base: 9, per_8_bytes: 2 };
+    let cost = Cost {
+        base: 9,
+        per_8_bytes: 2,
+    };
     for (name, number, function) in [("arena", 100, arena as _), ("mix", 101, mix as _)] {
-        let signature = HelperSignature { args: [ArgType::Scalar; 5], ret: RetType::Scalar, cost };
-        let helper = Helper { name, signature, function: HelperFn::C(function) };
-        registry.add(helper, &[(Abi::Classic, number), (Abi::Uio, number)]).unwrap();
+        let signature = HelperSignature {
+            args: [ArgType::Scalar; 5],
+            ret: RetType::Scalar,
+            cost,
+        };
+        let helper = Helper {
+            name,
+            signature,
+            function: HelperFn::C(function),
+        };
+        registry
+            .add(helper, &[(Abi::Classic, number), (Abi::Uio, number)])
+            .unwrap();
     }
-    let args = [ArgType::MemWrite, ArgType::Length, ArgType::Unused, ArgType::Unused, ArgType::Unused];
-    let signature = HelperSignature { args, ret: RetType::Scalar, cost };
-    let helper = Helper { name: "touch", signature, function: HelperFn::C(touch) };
+    let args = [
+        ArgType::MemWrite,
+        ArgType::Length,
+        ArgType::Unused,
+        ArgType::Unused,
+        ArgType::Unused,
+    ];
+    let signature = HelperSignature {
+        args,
+        ret: RetType::Scalar,
+        cost,
+    };
+    let helper = Helper {
+        name: "touch",
+        signature,
+        function: HelperFn::C(touch),
+    };
     registry.add(helper, &[(Abi::Classic, 102)]).unwrap();
     registry
 }
@@ -91,7 +123,12 @@ extern "C" fn touch(at: u64, len: u64, _: u64, _: u64, _: u64) -> u64 {
 }
 
 pub fn program(insns: Vec<Insn>) -> Program {
-    Program { name: "test".into(), insns, entry: 0, abi: Abi::Classic }
+    Program {
+        name: "test".into(),
+        insns,
+        entry: 0,
+        abi: Abi::Classic,
+    }
 }
 
 /// Memory of a run at addresses that stay the same from run to run.
@@ -145,7 +182,10 @@ impl World {
         pattern(&mut self.arena, 1000);
         pattern(&mut self.rodata, 2000);
         self.stack.fill(0);
-        let host = TestHost { map: TwoKeyMap::new(64).unwrap(), said: Mutex::default() };
+        let host = TestHost {
+            map: TwoKeyMap::new(64).unwrap(),
+            said: Mutex::default(),
+        };
         host.map.put(1, 2, 3).unwrap();
         ARENA.set(self.arena.as_ptr() as u64);
         let argument = &mut bytes(&mut self.argument)[..self.argument_len];
@@ -154,7 +194,13 @@ impl World {
         // SAFETY: both outlive the run, and nothing else touches them meanwhile.
         let memory = unsafe { memory.with_arena(arena, 256).with_rodata(rodata, 32) };
         let args = [memory.argument().base, self.argument_len as u64];
-        let mut run = Run { args, memory, budget, helpers: &self.registry, host: &host };
+        let mut run = Run {
+            args,
+            memory,
+            budget,
+            helpers: &self.registry,
+            host: &host,
+        };
         let result = code.run(&mut run);
         let budget_left = run.budget;
         let mut map = Vec::new();
@@ -170,7 +216,6 @@ impl World {
             map,
         }
     }
-
 }
 
 /// One program on every engine.
@@ -180,9 +225,27 @@ pub struct Engines {
 }
 
 pub const STYLES: [(&str, Options); 3] = [
-    ("proved", Options { guard_all: false, baseline: false }),
-    ("all guarded", Options { guard_all: true, baseline: false }),
-    ("baseline", Options { guard_all: false, baseline: true }),
+    (
+        "proved",
+        Options {
+            guard_all: false,
+            baseline: false,
+        },
+    ),
+    (
+        "all guarded",
+        Options {
+            guard_all: true,
+            baseline: false,
+        },
+    ),
+    (
+        "baseline",
+        Options {
+            guard_all: false,
+            baseline: true,
+        },
+    ),
 ];
 
 pub fn compile(verified: VerifiedProgram, options: Options) -> JitProgram {
@@ -193,7 +256,10 @@ impl Engines {
     pub fn new(program: Program, registry: &Registry) -> Result<Engines, VerifyError> {
         let verified = verifier::verify(program, Policy::Guarded, registry)?;
         let compiled = STYLES.map(|(name, options)| (name, compile(verified.clone(), options)));
-        Ok(Engines { interpreter: Interpreter::new(verified), compiled: compiled.into() })
+        Ok(Engines {
+            interpreter: Interpreter::new(verified),
+            compiled: compiled.into(),
+        })
     }
 
     /// Runs all of them with `budget`; what came out, the same everywhere.
@@ -238,7 +304,10 @@ fn difference(a: &Outcome, b: &Outcome) -> String {
         }
     }
     if a.map != b.map || a.said != b.said {
-        text += &format!("map or output: {:?} {:?}\n{:?} {:?}\n", a.map, a.said, b.map, b.said);
+        text += &format!(
+            "map or output: {:?} {:?}\n{:?} {:?}\n",
+            a.map, a.said, b.map, b.said
+        );
     }
     text
 }
@@ -246,5 +315,7 @@ fn difference(a: &Outcome, b: &Outcome) -> String {
 pub fn listing(program: &VerifiedProgram) -> String {
     let insns = program.program().insns.iter().enumerate();
     let lines = insns.filter(|(_, insn)| !matches!(insn, Insn::WideTail));
-    lines.map(|(pc, insn)| format!("{pc:4}: {insn}\n")).collect()
+    lines
+        .map(|(pc, insn)| format!("{pc:4}: {insn}\n"))
+        .collect()
 }

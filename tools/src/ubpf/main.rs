@@ -9,7 +9,7 @@ use ubpf_rs::{program::Abi, verifier::Policy};
 
 const USAGE: &str = "\
 usage: ubpf run PROG [ARG] [--mem-hex HEX | --mem FILE] [--abi classic|uio]
-                [--budget N] [--engine interp] [--policy checked|guarded|strict]
+                [--budget N] [--engine interp|jit] [--policy checked|guarded|strict]
        ubpf verify [--policy checked|guarded|strict] [--abi classic|uio] [--json] [-v] FILE...
        ubpf disasm PROG
 

@@ -6,15 +6,25 @@ use crate::{
 };
 use lexopt::Arg::{Long, Value};
 use std::{process::ExitCode, sync::Mutex, time::Instant};
+use ubpf_platform_linux::DualMapping;
 use ubpf_rs::{
     helpers::{Host, Registry},
+    jit::{self, JitProgram},
     maps::TwoKeyMap,
+    platform::ExecMemory,
     program::{Abi, Program},
     verifier::{self, Policy},
     vm::{Executable, Interpreter, Memory, Run, STACK_BYTES},
 };
 
+#[derive(Clone, Copy)]
+enum Engine {
+    Interpreter,
+    Jit,
+}
+
 struct Options {
+    engine: Engine,
     program: String,
     memory: Vec<u8>,
     abi: Abi,
@@ -34,7 +44,19 @@ pub fn main(args: lexopt::Parser) -> Result<ExitCode, Failure> {
     for warning in verified.warnings() {
         eprintln!("ubpf: warning: {warning}");
     }
-    run(&Interpreter::new(verified), options, &helpers)
+    match options.engine {
+        Engine::Interpreter => run(&Interpreter::new(verified), options, &helpers),
+        Engine::Jit => {
+            let code = JitProgram::new(verified, executable_memory(), jit::Options::default());
+            let code = code.map_err(|(error, _)| refused(error.to_string()))?;
+            run(&code, options, &helpers)
+        }
+    }
+}
+
+/// Memory for machine code, for as long as the tool runs.
+pub fn executable_memory() -> &'static dyn ExecMemory {
+    Box::leak(Box::new(DualMapping::new()))
 }
 
 fn run(
@@ -67,6 +89,7 @@ fn run(
 fn parse(mut args: lexopt::Parser) -> Result<Options, Failure> {
     let (mut program, mut argument, mut memory) = (None, None, None);
     let (mut abi, mut budget, mut policy) = (Abi::Classic, 1_000_000, Policy::Guarded);
+    let mut engine = Engine::Jit;
     while let Some(arg) = args.next()? {
         match arg {
             Long("mem-hex") if memory.is_none() => memory = Some(hex(&text(&mut args)?)?),
@@ -80,8 +103,13 @@ fn parse(mut args: lexopt::Parser) -> Result<Options, Failure> {
             Long("budget") => budget = parse_number("--budget", &text(&mut args)?)?,
             Long("policy") => policy = parse_policy(&text(&mut args)?)?,
             Long("engine") => match text(&mut args)?.as_str() {
-                "interp" => {}
-                other => return Err(usage(format!("--engine {other}: interp is expected"))),
+                "interp" => engine = Engine::Interpreter,
+                "jit" => engine = Engine::Jit,
+                other => {
+                    return Err(usage(format!(
+                        "--engine {other}: interp or jit is expected"
+                    )))
+                }
             },
             Value(value) if program.is_none() => {
                 program = Some(value.to_string_lossy().into_owned())
@@ -101,6 +129,7 @@ fn parse(mut args: lexopt::Parser) -> Result<Options, Failure> {
         (None, memory) => memory.unwrap_or_default(),
     };
     Ok(Options {
+        engine,
         program,
         memory,
         abi,

@@ -120,7 +120,11 @@ pub(super) fn analyse(program: &VerifiedProgram, bare: &dyn Fn(usize) -> bool) -
     for (pc, fact) in facts.iter_mut().enumerate() {
         fact.place = place(program.target(pc));
     }
-    Some(Analysis { facts, functions, zeroed })
+    Some(Analysis {
+        facts,
+        functions,
+        zeroed,
+    })
 }
 
 fn functions(program: &VerifiedProgram) -> Option<Vec<Function>> {
@@ -143,7 +147,9 @@ fn functions(program: &VerifiedProgram) -> Option<Vec<Function>> {
 
 /// The function that a slot belongs to.
 pub(super) fn function_of(functions: &[Function], pc: usize) -> usize {
-    functions.partition_point(|f| f.start <= pc).saturating_sub(1)
+    functions
+        .partition_point(|f| f.start <= pc)
+        .saturating_sub(1)
 }
 
 fn reach(insns: &[Insn], entry: usize, facts: &mut [Facts]) -> Option<()> {
@@ -180,16 +186,21 @@ fn depths(insns: &[Insn], facts: &[Facts], functions: &mut [Function], entry: us
     if let Some(main) = functions.get_mut(main) {
         main.depth = 1;
     }
-    let calls = insns.iter().enumerate().filter_map(|(pc, insn)| match *insn {
-        Insn::Call(Call::Local(off)) if facts.get(pc).is_some_and(|f| f.reachable) => {
-            Some((pc, relative(pc, i64::from(off))))
-        }
-        _ => None,
-    });
+    let calls = insns
+        .iter()
+        .enumerate()
+        .filter_map(|(pc, insn)| match *insn {
+            Insn::Call(Call::Local(off)) if facts.get(pc).is_some_and(|f| f.reachable) => {
+                Some((pc, relative(pc, i64::from(off))))
+            }
+            _ => None,
+        });
     for _ in 0..=MAX_FRAMES {
         let mut changed = false;
         for (pc, target) in calls.clone() {
-            let from = functions.get(function_of(functions, pc)).map_or(0, |f| f.depth);
+            let from = functions
+                .get(function_of(functions, pc))
+                .map_or(0, |f| f.depth);
             let to = function_of(functions, target);
             let Some(callee) = functions.get_mut(to) else {
                 continue;
@@ -209,11 +220,17 @@ fn depths(insns: &[Insn], facts: &[Facts], functions: &mut [Function], entry: us
 fn uses(insns: &[Insn], facts: &[Facts], functions: &mut [Function], bare: &dyn Fn(usize) -> bool) {
     for function in functions {
         for pc in function.start..function.end {
-            let Some(insn) = insns.get(pc).filter(|_| facts.get(pc).is_some_and(|f| f.reachable)) else {
+            let Some(insn) = insns
+                .get(pc)
+                .filter(|_| facts.get(pc).is_some_and(|f| f.reachable))
+            else {
                 continue;
             };
             function.written |= writes(insn);
-            let access = matches!(insn, Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. });
+            let access = matches!(
+                insn,
+                Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. }
+            );
             function.uses_frame |= reads(insn) & bit(Reg::R10) != 0
                 || matches!(insn, Insn::Call(_))
                 || access && !bare(pc);
@@ -262,20 +279,31 @@ fn reads(insn: &Insn) -> Regs {
         Operand::Imm(_) => 0,
     };
     match *insn {
-        Insn::Alu { op: AluOp::Mov, src, .. } => of(src),
+        Insn::Alu {
+            op: AluOp::Mov,
+            src,
+            ..
+        } => of(src),
         Insn::Alu { dst, src, .. } | Insn::Branch { dst, src, .. } => bit(dst) | of(src),
         Insn::MovSx { src, .. } => bit(src),
         Insn::Neg { dst, .. } | Insn::Endian { dst, .. } => bit(dst),
         Insn::Load { base, .. } => bit(base),
         Insn::Store { base, src, .. } => bit(base) | of(src),
-        Insn::Atomic { op: AtomicOp::CmpXchg, base, src, .. } => bit(base) | bit(src) | bit(Reg::R0),
+        Insn::Atomic {
+            op: AtomicOp::CmpXchg,
+            base,
+            src,
+            ..
+        } => bit(base) | bit(src) | bit(Reg::R0),
         Insn::Atomic { base, src, .. } => bit(base) | bit(src),
         Insn::Call(Call::Helper(_)) => R1_TO_R5,
         Insn::Call(Call::Register(reg)) => R1_TO_R5 | bit(reg),
         // The callee sees all registers.
         Insn::Call(Call::Local(_) | Call::Btf(_)) => R0_TO_R9,
         Insn::Exit => bit(Reg::R0),
-        Insn::LoadImm64 { .. } | Insn::WideTail | Insn::LegacyPacket { .. } | Insn::Jump { .. } => 0,
+        Insn::LoadImm64 { .. } | Insn::WideTail | Insn::LegacyPacket { .. } | Insn::Jump { .. } => {
+            0
+        }
     }
 }
 
@@ -309,7 +337,11 @@ fn live_round(insns: &[Insn], functions: &[Function], facts: &mut [Facts]) -> bo
     let mut changed = false;
     for function in functions {
         // What a called function leaves in r0 to r5 its caller may read.
-        let at_exit = if function.called { bit(Reg::R0) | R1_TO_R5 } else { bit(Reg::R0) };
+        let at_exit = if function.called {
+            bit(Reg::R0) | R1_TO_R5
+        } else {
+            bit(Reg::R0)
+        };
         for pc in (function.start..function.end).rev() {
             let Some(insn) = insns.get(pc) else { continue };
             let mut after = match insn {
@@ -349,8 +381,18 @@ fn fuse(insns: &[Insn], facts: &mut [Facts]) {
 
 fn pair(first: &Insn, second: &Insn) -> Fused {
     let (
-        Insn::Alu { op: op1, width: Width::W64, dst, src: src1 },
-        Insn::Alu { op: op2, width: Width::W64, dst: dst2, src: src2 },
+        Insn::Alu {
+            op: op1,
+            width: Width::W64,
+            dst,
+            src: src1,
+        },
+        Insn::Alu {
+            op: op2,
+            width: Width::W64,
+            dst: dst2,
+            src: src2,
+        },
     ) = (*first, *second)
     else {
         return Fused::No;
@@ -359,8 +401,12 @@ fn pair(first: &Insn, second: &Insn) -> Fused {
         return Fused::No;
     }
     match (op1, src1, op2, src2) {
-        (AluOp::Mov, Operand::Reg(from), AluOp::Add, Operand::Imm(_)) if from != dst => Fused::MoveAdd,
-        (AluOp::Mov, Operand::Reg(from), AluOp::Add, Operand::Reg(other)) if from != dst && other != dst => {
+        (AluOp::Mov, Operand::Reg(from), AluOp::Add, Operand::Imm(_)) if from != dst => {
+            Fused::MoveAdd
+        }
+        (AluOp::Mov, Operand::Reg(from), AluOp::Add, Operand::Reg(other))
+            if from != dst && other != dst =>
+        {
             Fused::MoveSum
         }
         (AluOp::Lsh, Operand::Imm(32), AluOp::Rsh, Operand::Imm(32)) => Fused::LowZero,

@@ -148,7 +148,8 @@ pub(super) mod field {
     pub(in super::super) const HELPER_KEEP: Mem = mem(ROUTINES + offset_of!(Routines, helper_keep));
     pub(in super::super) const STOP_BUDGET: Mem = mem(ROUTINES + offset_of!(Routines, stop_budget));
     pub(in super::super) const STOP_DEPTH: Mem = mem(ROUTINES + offset_of!(Routines, stop_depth));
-    pub(in super::super) const STOP_UNALIGNED: Mem = mem(ROUTINES + offset_of!(Routines, stop_unaligned));
+    pub(in super::super) const STOP_UNALIGNED: Mem =
+        mem(ROUTINES + offset_of!(Routines, stop_unaligned));
 
     pub(in super::super) const fn search(size: Size, store: bool) -> Mem {
         let kind = log2(size) + if store { 4 } else { 0 };

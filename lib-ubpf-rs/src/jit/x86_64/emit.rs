@@ -57,7 +57,10 @@ impl<'p> Draft<'p> {
             let settled = emitter.settled();
             emitter.turn();
             if settled && pass > 0 {
-                return Some(Draft { len: asm.len(), emitter });
+                return Some(Draft {
+                    len: asm.len(),
+                    emitter,
+                });
             }
         }
         None
@@ -169,7 +172,10 @@ impl<'p> Emitter<'p> {
             .iter()
             .enumerate()
             .filter(|(pc, insn)| {
-                matches!(insn, Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. }) && !bare(*pc)
+                matches!(
+                    insn,
+                    Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. }
+                ) && !bare(*pc)
             })
             .count();
         let mut cold = Vec::new();
@@ -282,7 +288,9 @@ impl<'p> Emitter<'p> {
         for pc in function.start..function.end {
             self.pc = pc;
             set(&mut self.new.slots, pc, asm.len());
-            let Some(insn) = self.insns.get(pc).copied() else { continue };
+            let Some(insn) = self.insns.get(pc).copied() else {
+                continue;
+            };
             if self.facts().reachable {
                 self.insn(asm, &insn);
             }
@@ -290,7 +298,8 @@ impl<'p> Emitter<'p> {
     }
 
     fn saved(function: Function) -> impl DoubleEndedIterator<Item = Reg> {
-        KEPT.into_iter().filter(move |&reg| function.written & bit(reg) != 0)
+        KEPT.into_iter()
+            .filter(move |&reg| function.written & bit(reg) != 0)
     }
 
     fn prologue(&self, asm: &mut Asm<'_>, function: Function) {
@@ -357,15 +366,36 @@ impl<'p> Emitter<'p> {
             fused => return self.pair(asm, insn, fused),
         }
         match *insn {
-            Insn::Alu { op, width: w, dst, src: Operand::Reg(src) } => self.alu_reg(asm, op, width(w), dst, src),
-            Insn::Alu { op, width: w, dst, src: Operand::Imm(imm) } => self.alu_imm(asm, op, width(w), dst, imm),
-            Insn::MovSx { width: w, from, dst, src } => {
+            Insn::Alu {
+                op,
+                width: w,
+                dst,
+                src: Operand::Reg(src),
+            } => self.alu_reg(asm, op, width(w), dst, src),
+            Insn::Alu {
+                op,
+                width: w,
+                dst,
+                src: Operand::Imm(imm),
+            } => self.alu_imm(asm, op, width(w), dst, imm),
+            Insn::MovSx {
+                width: w,
+                from,
+                dst,
+                src,
+            } => {
                 asm.movsx_rr(width(w), operand_size(from), native(dst), native(src));
             }
             Insn::Neg { width: w, dst } => asm.unary(width(w), super::asm::Unary::Neg, native(dst)),
             Insn::Endian { kind, size, dst } => endian(asm, kind, size, native(dst)),
             Insn::LoadImm64 { dst, imm, .. } => asm.mov_ri(native(dst), imm),
-            Insn::Load { size, signed, dst, base, off } => {
+            Insn::Load {
+                size,
+                signed,
+                dst,
+                base,
+                off,
+            } => {
                 self.guard(asm, base, off, size);
                 let mem = at(native(base), off.into());
                 if signed {
@@ -374,7 +404,12 @@ impl<'p> Emitter<'p> {
                     asm.load(operand_size(size), native(dst), mem);
                 }
             }
-            Insn::Store { size, base, off, src } => {
+            Insn::Store {
+                size,
+                base,
+                off,
+                src,
+            } => {
                 self.guard(asm, base, off, size);
                 let mem = at(native(base), off.into());
                 match src {
@@ -382,13 +417,25 @@ impl<'p> Emitter<'p> {
                     Operand::Imm(imm) => asm.store_imm(operand_size(size), mem, imm),
                 }
             }
-            Insn::Atomic { op, size, base, off, src } => {
+            Insn::Atomic {
+                op,
+                size,
+                base,
+                off,
+                src,
+            } => {
                 self.guard(asm, base, off, size);
                 self.check_aligned(asm, base, off, size);
                 self.atomic(asm, op, size, at(native(base), off.into()), src);
             }
             Insn::Jump { .. } => self.insn_jump(asm, insn),
-            Insn::Branch { op, width: w, dst, src, .. } => self.branch(asm, insn, op, width(w), dst, src),
+            Insn::Branch {
+                op,
+                width: w,
+                dst,
+                src,
+                ..
+            } => self.branch(asm, insn, op, width(w), dst, src),
             Insn::Call(call) => self.call(asm, call),
             Insn::Exit => self.insn_exit(asm),
             Insn::WideTail | Insn::LegacyPacket { .. } => {}
@@ -397,12 +444,15 @@ impl<'p> Emitter<'p> {
 
     fn pair(&mut self, asm: &mut Asm<'_>, first: &Insn, fused: Fused) {
         let second = self.insns.get(self.pc + 1);
-        let (Insn::Alu { dst, src, .. }, Some(Insn::Alu { src: second, .. })) = (*first, second) else {
+        let (Insn::Alu { dst, src, .. }, Some(Insn::Alu { src: second, .. })) = (*first, second)
+        else {
             return;
         };
         let to = native(dst);
         match (fused, src, *second) {
-            (Fused::MoveAdd, Operand::Reg(from), Operand::Imm(imm)) => asm.lea(W::Q, to, at(native(from), imm)),
+            (Fused::MoveAdd, Operand::Reg(from), Operand::Imm(imm)) => {
+                asm.lea(W::Q, to, at(native(from), imm))
+            }
             (Fused::MoveSum, Operand::Reg(from), Operand::Reg(other)) => {
                 let (mut base, mut index) = (native(from), native(other));
                 // The base that needs no displacement.
@@ -432,7 +482,9 @@ impl<'p> Emitter<'p> {
             AluOp::Lsh => self.shift(asm, Shift::Shl, w, d, s),
             AluOp::Rsh => self.shift(asm, Shift::Shr, w, d, s),
             AluOp::Arsh => self.shift(asm, Shift::Sar, w, d, s),
-            AluOp::Div | AluOp::Mod | AluOp::Sdiv | AluOp::Smod => self.divide(asm, op, w, dst, Operand::Reg(src)),
+            AluOp::Div | AluOp::Mod | AluOp::Sdiv | AluOp::Smod => {
+                self.divide(asm, op, w, dst, Operand::Reg(src))
+            }
         }
     }
 
@@ -440,7 +492,11 @@ impl<'p> Emitter<'p> {
         let d = native(dst);
         match op {
             AluOp::Mov => {
-                let value = if w == W::Q { i64::from(imm) as u64 } else { u64::from(imm as u32) };
+                let value = if w == W::Q {
+                    i64::from(imm) as u64
+                } else {
+                    u64::from(imm as u32)
+                };
                 asm.mov_ri(d, value);
             }
             AluOp::Add => add(asm, w, d, imm),
@@ -455,7 +511,9 @@ impl<'p> Emitter<'p> {
             AluOp::Lsh => shift_imm(asm, Shift::Shl, w, d, imm),
             AluOp::Rsh => shift_imm(asm, Shift::Shr, w, d, imm),
             AluOp::Arsh => shift_imm(asm, Shift::Sar, w, d, imm),
-            AluOp::Div | AluOp::Mod | AluOp::Sdiv | AluOp::Smod => self.divide_imm(asm, op, w, dst, imm),
+            AluOp::Div | AluOp::Mod | AluOp::Sdiv | AluOp::Smod => {
+                self.divide_imm(asm, op, w, dst, imm)
+            }
         }
     }
 
@@ -484,7 +542,9 @@ impl<'p> Emitter<'p> {
     }
 
     fn insn_jump(&mut self, asm: &mut Asm<'_>, insn: &Insn) {
-        let Some(target) = jump_target(self.pc, insn) else { return };
+        let Some(target) = jump_target(self.pc, insn) else {
+            return;
+        };
         if target == self.pc + 1 {
             return;
         }
@@ -506,7 +566,9 @@ impl<'p> Emitter<'p> {
     }
 
     fn branch(&mut self, asm: &mut Asm<'_>, insn: &Insn, op: CmpOp, w: W, dst: Reg, src: Operand) {
-        let Some(target) = jump_target(self.pc, insn) else { return };
+        let Some(target) = jump_target(self.pc, insn) else {
+            return;
+        };
         if target == self.pc + 1 {
             return;
         }
@@ -545,13 +607,19 @@ impl<'p> Emitter<'p> {
     fn helper(&mut self, asm: &mut Asm<'_>) {
         let args = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5];
         let keep = args.into_iter().any(|reg| self.live(reg));
-        let routine = if keep { field::HELPER_KEEP } else { field::HELPER };
+        let routine = if keep {
+            field::HELPER_KEEP
+        } else {
+            field::HELPER
+        };
         self.stopping_call(asm, routine);
     }
 
     fn call_local(&mut self, asm: &mut Asm<'_>, target: usize) {
         let index = function_of(&self.analysis.functions, target);
-        let Some(callee) = self.analysis.functions.get(index).copied() else { return };
+        let Some(callee) = self.analysis.functions.get(index).copied() else {
+            return;
+        };
         if callee.depth > MAX_FRAMES {
             asm.alu_rm(W::Q, Alu::Cmp, Gpr::Rbp, field::FLOOR);
             let over = asm.skip_if(Cc::A);
@@ -599,7 +667,10 @@ impl<'p> Emitter<'p> {
             }
         }
         self.branch_to(asm, Cc::Ae, get(&self.old.cold, self.cold.len()));
-        let cold = Cold { pc: self.pc, back: asm.len() };
+        let cold = Cold {
+            pc: self.pc,
+            back: asm.len(),
+        };
         if self.cold.len() < self.cold.capacity() {
             self.cold.push(cold);
         }
@@ -608,9 +679,15 @@ impl<'p> Emitter<'p> {
     fn emit_cold(&mut self, asm: &mut Asm<'_>, cold: Cold) {
         self.pc = cold.pc;
         let (base, off, size, store) = match self.insns.get(cold.pc) {
-            Some(&Insn::Load { base, off, size, .. }) => (base, off, size, false),
-            Some(&Insn::Store { base, off, size, .. }) => (base, off, size, true),
-            Some(&Insn::Atomic { base, off, size, .. }) => (base, off, size, true),
+            Some(&Insn::Load {
+                base, off, size, ..
+            }) => (base, off, size, false),
+            Some(&Insn::Store {
+                base, off, size, ..
+            }) => (base, off, size, true),
+            Some(&Insn::Atomic {
+                base, off, size, ..
+            }) => (base, off, size, true),
             _ => return,
         };
         asm.lea(W::Q, TMP, at(native(base), off.into()));
@@ -654,7 +731,11 @@ impl<'p> Emitter<'p> {
 
     fn divide_imm(&mut self, asm: &mut Asm<'_>, op: AluOp, w: W, dst: Reg, imm: i32) {
         let d = native(dst);
-        let divisor = if w == W::Q { i64::from(imm) as u64 } else { u64::from(imm as u32) };
+        let divisor = if w == W::Q {
+            i64::from(imm) as u64
+        } else {
+            u64::from(imm as u32)
+        };
         let signed = matches!(op, AluOp::Sdiv | AluOp::Smod);
         let remainder = matches!(op, AluOp::Mod | AluOp::Smod);
         match (imm, remainder) {
@@ -667,7 +748,9 @@ impl<'p> Emitter<'p> {
                 asm.shift_ri(w, Shift::Shr, d, divisor.trailing_zeros() as u8);
             }
             // A 32-bit immediate has no power of two above 2^30 but in its sign bit.
-            _ if !signed && divisor.is_power_of_two() && imm > 0 => asm.alu_ri(W::D, Alu::And, d, imm - 1),
+            _ if !signed && divisor.is_power_of_two() && imm > 0 => {
+                asm.alu_ri(W::D, Alu::And, d, imm - 1)
+            }
             _ => self.divide(asm, op, w, dst, Operand::Imm(imm)),
         }
     }
@@ -689,9 +772,10 @@ impl<'p> Emitter<'p> {
             Operand::Reg(reg) => native(reg),
         };
         let known = self.proofs_count();
-        let maybe_zero = matches!(src, Operand::Reg(_)) && !(known && self.program.divisor_is_not_zero(self.pc));
-        let maybe_minus_one =
-            matches!(src, Operand::Reg(_)) && !(known && self.program.divisor_is_not_minus_one(self.pc));
+        let maybe_zero =
+            matches!(src, Operand::Reg(_)) && !(known && self.program.divisor_is_not_zero(self.pc));
+        let maybe_minus_one = matches!(src, Operand::Reg(_))
+            && !(known && self.program.divisor_is_not_minus_one(self.pc));
         let by_zero = maybe_zero.then(|| {
             asm.test_rr(w, s, s);
             asm.skip_if(Cc::E)
@@ -778,7 +862,9 @@ fn multiply(asm: &mut Asm<'_>, w: W, d: Gpr, imm: i32) {
     match imm {
         0 => asm.mov_ri(d, 0),
         1 => zero_extend(asm, w, d),
-        imm if imm > 0 && imm & (imm - 1) == 0 => asm.shift_ri(w, Shift::Shl, d, imm.trailing_zeros() as u8),
+        imm if imm > 0 && imm & (imm - 1) == 0 => {
+            asm.shift_ri(w, Shift::Shl, d, imm.trailing_zeros() as u8)
+        }
         imm => asm.imul_rri(w, d, d, imm),
     }
 }
@@ -828,7 +914,11 @@ fn condition(op: CmpOp) -> Cc {
 fn fetch_loop(asm: &mut Asm<'_>, w: W, op: Alu, mem: Mem, s: Gpr) {
     asm.mov_rr(W::Q, TMP2, Gpr::Rax);
     let operand = if s == Gpr::Rax { TMP2 } else { s };
-    let mem = if mem.base == Gpr::Rax { at(TMP2, mem.disp) } else { mem };
+    let mem = if mem.base == Gpr::Rax {
+        at(TMP2, mem.disp)
+    } else {
+        mem
+    };
     let size = if w == W::D { M::D } else { M::Q };
     asm.load(size, Gpr::Rax, mem);
     let again = asm.len();

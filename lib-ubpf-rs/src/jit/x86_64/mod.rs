@@ -15,8 +15,8 @@ use crate::{
     platform::{ExecBlock, ExecMemory},
     verifier::VerifiedProgram,
     vm::{
-        begin, call_helper, proofs_hold, AccessKind, Called, Executable, Interpreter, Metering, Run, Stop, StopKind,
-        FRAME_BYTES, STACK_BYTES,
+        begin, call_helper, proofs_hold, AccessKind, Called, Executable, Interpreter, Metering,
+        Run, Stop, StopKind, FRAME_BYTES, STACK_BYTES,
     },
 };
 use context::{stop, Context, Routines, BIAS};
@@ -156,7 +156,9 @@ impl JitProgram {
 
     /// Offsets in [`code`](Self::code) behind calls that may stop a run, with their PCs; ascending.
     pub fn stop_sites(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        self.sites.iter().map(|&(at, pc)| (at as usize, pc as usize))
+        self.sites
+            .iter()
+            .map(|&(at, pc)| (at as usize, pc as usize))
     }
 
     /// The PC of the instruction whose emitted call returns to `address`.
@@ -173,11 +175,18 @@ impl JitProgram {
         let verified = self.verified();
         stack.len == STACK_BYTES as u64
             && stack.base.is_multiple_of(8)
-            && (self.guarded || proofs_hold(verified, run))
-            && verified.worst_cost().is_none_or(|worst| worst <= run.budget)
+            && (self.guarded && self.metered || proofs_hold(verified, run))
+            && verified
+                .worst_cost()
+                .is_none_or(|worst| worst <= run.budget)
     }
 
-    fn stopped(&self, context: &Context, run: &mut Run<'_>, by_helper: Option<HelperEnd>) -> Result<u64, Stop> {
+    fn stopped(
+        &self,
+        context: &Context,
+        run: &mut Run<'_>,
+        by_helper: Option<HelperEnd>,
+    ) -> Result<u64, Stop> {
         let pc = self.pc_at(context.stop_at);
         let insn = self.verified().program().insns.get(pc);
         let addr = context.stop_addr;
@@ -191,7 +200,10 @@ impl JitProgram {
                 let (access, size) = access(insn);
                 StopKind::OutOfBounds { access, addr, size }
             }
-            (stop::UNALIGNED, Some(insn)) => StopKind::Unaligned { addr, size: access(insn).1 },
+            (stop::UNALIGNED, Some(insn)) => StopKind::Unaligned {
+                addr,
+                size: access(insn).1,
+            },
             (stop::HELPER, _) => match by_helper {
                 Some(HelperEnd::Ended) => return Ok(0),
                 Some(HelperEnd::Stopped(kind)) => kind,
@@ -205,7 +217,9 @@ impl JitProgram {
     /// What the jump or local call at `pc` charges.
     fn cost(&self, pc: usize, insn: &Insn) -> u64 {
         if let Insn::Call(Call::Local(off)) = *insn {
-            return self.verified().function_len(analysis::relative(pc, off.into())) as u64;
+            return self
+                .verified()
+                .function_len(analysis::relative(pc, off.into())) as u64;
         }
         let target = analysis::jump_target(pc, insn).unwrap_or(pc);
         (pc.wrapping_sub(target) as u64).wrapping_add(1)
@@ -255,11 +269,17 @@ impl Executable for JitProgram {
         context.args = [r1, r2, 0, 0, 0];
         context.budget = run.budget;
         context.call = call as *const () as usize;
-        let mut session = Session { run, program: self.verified(), metering, end: None };
+        let mut session = Session {
+            run,
+            program: self.verified(),
+            metering,
+            end: None,
+        };
         context.session = (&raw mut session) as usize;
         // SAFETY: the code was emitted for a verified program: it calls only the routines of the context, touches only memory
         // that is proved or checked to be the program's, and returns with the stack and the kept registers as they were.
-        let value = unsafe { ubpf_jit_enter(&raw mut context, self.block.exec.wrapping_add(self.entry)) };
+        let value =
+            unsafe { ubpf_jit_enter(&raw mut context, self.block.exec.wrapping_add(self.entry)) };
         let end = session.end;
         run.budget = context.budget;
         if context.stop == stop::NONE {
@@ -283,7 +303,12 @@ impl Executable for JitProgram {
 /// `context` is that of a run, whose session lives.
 unsafe extern "sysv64" fn call(context: *mut Context, number: u64) -> u64 {
     // SAFETY: see above; emitted code waits for this call and touches neither meanwhile.
-    let (context, session) = unsafe { (&mut *context, &mut *((*context).session as *mut Session<'_, '_>)) };
+    let (context, session) = unsafe {
+        (
+            &mut *context,
+            &mut *((*context).session as *mut Session<'_, '_>),
+        )
+    };
     let run = &mut *session.run;
     run.budget = context.budget;
     let below = context.top.wrapping_sub(context.frame) as usize;
@@ -293,7 +318,9 @@ unsafe extern "sysv64" fn call(context: *mut Context, number: u64) -> u64 {
     let known = u32::try_from(number).ok().and_then(|n| helpers.get(abi, n));
     // Where the call stands is found when it is needed: `pc_at`.
     let result = match known {
-        Some(helper) => call_helper(run, helper, context.args, session.metering, 0).map_err(|stop| stop.kind),
+        Some(helper) => {
+            call_helper(run, helper, context.args, session.metering, 0).map_err(|stop| stop.kind)
+        }
         None => Err(StopKind::UnknownHelper { number }),
     };
     context.budget = run.budget;
@@ -314,7 +341,10 @@ fn install(
 ) -> Result<(ExecBlock, usize, usize, StopSites), JitError> {
     let draft = Draft::new(program, style).ok_or(JitError::NoMemory)?;
     let bytes = draft.len();
-    let block = memory.alloc(bytes).filter(|b| b.len >= bytes).ok_or(JitError::NoRoom { bytes })?;
+    let block = memory
+        .alloc(bytes)
+        .filter(|b| b.len >= bytes)
+        .ok_or(JitError::NoRoom { bytes })?;
     // SAFETY: an open block is writable memory of its length that belongs to whom it was given.
     let out = unsafe { slice::from_raw_parts_mut(block.write as *mut u8, bytes) };
     let result = match draft.write(out) {
