@@ -89,6 +89,9 @@
 // The interpreter.
 #define UBPF_ENGINE_INTERPRETER 1
 
+// Machine code; UBPF_UNSUPPORTED where the image cannot have it.
+#define UBPF_ENGINE_JIT 2
+
 // The argument is not looked at.
 #define UBPF_ARG_UNUSED 0
 

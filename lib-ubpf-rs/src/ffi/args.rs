@@ -129,6 +129,8 @@ pub const UBPF_POLICY_STRICT: u32 = 3;
 pub const UBPF_ENGINE_DEFAULT: u32 = 0;
 /// The interpreter.
 pub const UBPF_ENGINE_INTERPRETER: u32 = 1;
+/// Machine code; UBPF_UNSUPPORTED where the image cannot have it.
+pub const UBPF_ENGINE_JIT: u32 = 2;
 
 /// How a program is loaded; all zeros for the defaults.
 #[repr(C)]
@@ -174,6 +176,7 @@ fn engine(number: u32) -> Result<Engine> {
     Ok(match number {
         UBPF_ENGINE_DEFAULT => Engine::Auto,
         UBPF_ENGINE_INTERPRETER => Engine::Interpreter,
+        UBPF_ENGINE_JIT => Engine::Jit,
         _ => return Err(invalid("engine is none of UBPF_ENGINE")),
     })
 }

@@ -52,6 +52,8 @@ pub enum Engine {
     Auto,
     /// The interpreter.
     Interpreter,
+    /// Machine code; refused where the image has no compiler or no executable memory.
+    Jit,
 }
 
 /// How a program is loaded.

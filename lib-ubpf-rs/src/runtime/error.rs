@@ -25,6 +25,12 @@ pub enum Error {
     /// The program is refused.
     #[error("{0}")]
     Verify(VerifyError),
+    /// The program cannot run as machine code, which was asked for.
+    #[error("the program cannot be compiled: {reason}")]
+    NotCompiled {
+        /// Why.
+        reason: &'static str,
+    },
     /// A file could not be read, written or removed.
     #[error("{path}: {error}")]
     File {

@@ -5,6 +5,7 @@
 //! over a call into the platform's files or console. What a hook needs is read without a lock.
 
 mod attached;
+mod code;
 mod config;
 mod console;
 mod error;
@@ -30,9 +31,9 @@ use crate::{
     program::{Abi, HelperSignature, Program},
     tracer::{InitError, Ring, TracerConfig, TRACER},
     verifier::{self, VerifiedProgram},
-    vm::{Executable, Interpreter, Memory, Run, STACK_BYTES as VM_STACK},
+    vm::{Memory, Run, STACK_BYTES as VM_STACK},
 };
-use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, format, string::String, vec::Vec};
 use host::Services;
 use image::Image;
 use programs::{Loaded, Programs};
@@ -212,9 +213,7 @@ impl Runtime {
         let program = Program::from_flat(name, bytes, abi).map_err(Error::Load)?;
         let verified = verifier::verify(program, policy, helpers).map_err(Error::Verify)?;
         room_for_small_things()?;
-        let code: Arc<dyn Executable> = match options.engine {
-            Engine::Auto | Engine::Interpreter => Arc::new(Interpreter::new(verified)),
-        };
+        let code = code::make(verified, options.engine, &self.services.platform)?;
         Ok(Loaded {
             name: name.into(),
             code,

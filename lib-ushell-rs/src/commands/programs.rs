@@ -72,8 +72,9 @@ fn load_options(call: &Call<'_>) -> Result<LoadOptions, Failure> {
     };
     let engine = match call.args.option("--engine") {
         None | Some("auto") => Engine::Auto,
-        Some("interpreter") => Engine::Interpreter,
-        Some(other) => return Err(not_one_of("ENGINE", other, "auto, interpreter")),
+        Some("interp" | "interpreter") => Engine::Interpreter,
+        Some("jit") => Engine::Jit,
+        Some(other) => return Err(not_one_of("ENGINE", other, "auto, interp, jit")),
     };
     Ok(LoadOptions {
         abi,

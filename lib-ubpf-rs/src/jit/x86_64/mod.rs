@@ -113,6 +113,7 @@ pub struct JitProgram {
 
 impl JitProgram {
     /// Compiles `program` into `memory`. A refusal gives the program back.
+    #[allow(clippy::result_large_err)] // so that a program need not be copied to be interpreted instead
     pub fn new(
         program: VerifiedProgram,
         memory: &'static dyn ExecMemory,
