@@ -1,5 +1,5 @@
-//! Calling a helper: what every engine does before and after. Charges the cost where the run is metered, checks memory arguments against the
-//! signature, calls.
+//! Calling a helper: what every engine does before and after. Charges the cost where the run is metered, checks memory
+//! arguments against the signature, calls.
 
 use super::{Access, AccessKind, Metering, Run, Stop, StopKind};
 use crate::{
@@ -30,8 +30,41 @@ pub fn call_helper(
     if metering == Metering::Metered {
         charge_helper(run, helper, &args, pc)?;
     }
+    check_ranges(run, helper, &args, pc)?;
+    if helper.signature.args.contains(&ArgType::CString) {
+        return call_with_text(run, helper, args, pc);
+    }
+    call(run, helper, args, &[], pc)
+}
+
+/// Apart from other calls, which need no buffer.
+#[inline(never)]
+fn call_with_text(
+    run: &mut Run<'_>,
+    helper: &Helper,
+    args: [u64; 5],
+    pc: usize,
+) -> Result<Called, Stop> {
     let mut buffer = [0; MAX_STRING];
-    let text = check_arguments(run, helper, &args, &mut buffer, pc)?;
+    let mut len = 0;
+    for (kind, &addr) in helper.signature.args.iter().zip(&args) {
+        if *kind == ArgType::CString {
+            len = copy_string(run, addr, &mut buffer).map_err(|bad| Stop {
+                pc,
+                kind: bad.map_or_else(|| too_long(helper), unreadable),
+            })?;
+        }
+    }
+    call(run, helper, args, buffer.get(..len).unwrap_or(&[]), pc)
+}
+
+fn call(
+    run: &mut Run<'_>,
+    helper: &Helper,
+    args: [u64; 5],
+    text: &[u8],
+    pc: usize,
+) -> Result<Called, Stop> {
     let value = match helper.function {
         HelperFn::Rust(function) => {
             let mut call = HelperCall {
@@ -76,25 +109,17 @@ fn charge_helper(
     super::charge(&mut run.budget, charge, pc)
 }
 
-fn check_arguments<'b>(
-    run: &Run<'_>,
-    helper: &Helper,
-    args: &[u64; 5],
-    buffer: &'b mut [u8; MAX_STRING],
-    pc: usize,
-) -> Result<&'b [u8], Stop> {
-    let mut text_len = 0;
+fn check_ranges(run: &Run<'_>, helper: &Helper, args: &[u64; 5], pc: usize) -> Result<(), Stop> {
     for (index, kind) in helper.signature.args.iter().enumerate() {
         let addr = args.get(index).copied().unwrap_or(0);
         let size = args.get(index + 1).copied().unwrap_or(0);
         match kind {
-            ArgType::CString => text_len = copy_string(run, addr, buffer, pc)?,
             ArgType::MemRead if size != 0 => range(run, Access::Read, addr, size, pc)?,
             ArgType::MemWrite if size != 0 => range(run, Access::Write, addr, size, pc)?,
             _ => {}
         }
     }
-    Ok(buffer.get(..text_len).unwrap_or(&[]))
+    Ok(())
 }
 
 fn range(run: &Run<'_>, access: Access, addr: u64, size: u64, pc: usize) -> Result<(), Stop> {
@@ -111,33 +136,36 @@ fn range(run: &Run<'_>, access: Access, addr: u64, size: u64, pc: usize) -> Resu
     })
 }
 
-/// Copies the NUL-terminated string at `addr`; its length without the NUL. A string that is cut off by the end of
-/// the memory or by the limit stops the program at the byte that was missing.
+/// Copies the NUL-terminated string at `addr`; its length without the NUL. The error is the address of the byte that
+/// cannot be read, or nothing when the string is too long.
 fn copy_string(
     run: &Run<'_>,
     addr: u64,
     buffer: &mut [u8; MAX_STRING],
-    pc: usize,
-) -> Result<usize, Stop> {
+) -> Result<usize, Option<u64>> {
     for (index, slot) in buffer.iter_mut().enumerate() {
         let at = addr.wrapping_add(index as u64);
-        let byte = run.memory.load(at, crate::isa::Size::B).ok_or(Stop {
-            pc,
-            kind: StopKind::OutOfBounds {
-                access: AccessKind::HelperRead,
-                addr: at,
-                size: 1,
-            },
-        })?;
-        if byte == 0 {
-            return Ok(index);
+        match run.memory.load(at, crate::isa::Size::B) {
+            None => return Err(Some(at)),
+            Some(0) => return Ok(index),
+            Some(byte) => *slot = byte as u8,
         }
-        *slot = byte as u8;
     }
+    Err(None)
+}
+
+fn unreadable(addr: u64) -> StopKind {
     let access = AccessKind::HelperRead;
-    let size = MAX_STRING as u64;
-    Err(Stop {
-        pc,
-        kind: StopKind::OutOfBounds { access, addr, size },
-    })
+    StopKind::OutOfBounds {
+        access,
+        addr,
+        size: 1,
+    }
+}
+
+fn too_long(helper: &Helper) -> StopKind {
+    StopKind::Helper {
+        name: helper.name,
+        reason: "its string argument is longer than 255 bytes",
+    }
 }
