@@ -159,3 +159,26 @@ fn reading_symbols() {
     let failures = at_every_allocation(|| SymbolTable::from_nm(text), is_memory);
     assert!(failures > 2);
 }
+
+#[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+#[path = "engines/pages.rs"]
+mod pages;
+
+#[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+#[test]
+fn compiling() {
+    use ubpf_rs::jit::{JitProgram, Options};
+    let helpers = Registry::with_builtins().unwrap();
+    let program = Program::from_flat("name", &assemble(SOURCE).unwrap(), Abi::Classic).unwrap();
+    let program = verifier::verify(program, Policy::Guarded, &helpers).unwrap();
+    // A refusal gives the program back.
+    let kept = Cell::new(Some(program));
+    let compile = || {
+        let program = kept.take().unwrap();
+        JitProgram::new(program, &pages::Pages, Options::default()).map_err(|(error, program)| {
+            kept.set(Some(program));
+            error
+        })
+    };
+    assert!(at_every_allocation(compile, is_memory) > 0);
+}

@@ -14,8 +14,34 @@ impl Engine for Interp {
     }
 }
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[path = "../../../lib-ubpf-rs/tests/engines/pages.rs"]
+mod pages;
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+struct Jit;
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+impl Engine for Jit {
+    fn prepare(&self, program: VerifiedProgram) -> Result<Box<dyn Executable>, String> {
+        let code = ubpf_rs::jit::JitProgram::new(program, &pages::Pages, Default::default());
+        code.map(|code| Box::new(code) as _)
+            .map_err(|(error, _)| error.to_string())
+    }
+}
+
 #[test]
 fn changed_bytes_change_the_outcome_and_nothing_else() {
+    change_bytes(&Interp);
+}
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+#[test]
+fn changed_bytes_change_the_outcome_of_machine_code_and_nothing_else() {
+    change_bytes(&Jit);
+}
+
+fn change_bytes(engine: &dyn Engine) {
     let mut state = 88_172_645_463_325_252u64;
     let mut random = || {
         state ^= state << 13;
@@ -37,7 +63,7 @@ fn changed_bytes_change_the_outcome_and_nothing_else() {
                     1 => random() as u8,
                     _ => before.wrapping_add(1),
                 };
-                for fault in check(file, &case, &Interp) {
+                for fault in check(file, &case, engine) {
                     let worse = fault.what.contains("outside")
                         || fault.what.contains("more than the budget");
                     assert!(!worse, "{fault}: byte {at} is {:#x}", case.code[at]);
