@@ -351,3 +351,31 @@ fn a_reader_that_leaves_early_is_no_failure_to_report() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(complaint(&output), "");
 }
+
+#[test]
+fn disasm_shows_machine_code() {
+    let output = ubpf("r0 = 5\nexit", &["disasm", "--native", "-"]);
+    assert_eq!(output.status.code(), Some(0));
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let words: Vec<Vec<&str>> = shown
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let expected = [
+        &["0:", "r0", "=", "5"][..],
+        &["0", "b8", "05", "00", "00", "00", "mov", "eax,", "5"],
+        &["1:", "exit"],
+        &["5", "c3", "ret"],
+        &[
+            "2",
+            "instructions,",
+            "6",
+            "bytes,",
+            "3.00",
+            "bytes",
+            "per",
+            "instruction",
+        ],
+    ];
+    assert_eq!(words, expected);
+}

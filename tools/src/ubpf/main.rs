@@ -12,7 +12,9 @@ usage: ubpf run PROG [ARG] [--mem-hex HEX | --mem FILE] [--abi classic|uio]
                 [--budget N] [--engine interp|jit] [--policy checked|guarded|strict]
        ubpf verify [--policy checked|guarded|strict] [--abi classic|uio] [--json] [-v] FILE...
        ubpf disasm PROG
+       ubpf disasm --native [--abi classic|uio] [--policy checked|guarded|strict] [--guard-all] PROG
 
+`disasm --native` shows the machine code of each instruction, checks that are rarely needed last.
 PROG `-` reads the program from standard input.
 `run` prints r0 and exits 0; it exits 2 when the program is refused, 3 when it was stopped,
 64 when the command line is wrong. `verify` exits 2 when a program is refused.

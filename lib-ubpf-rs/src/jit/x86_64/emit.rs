@@ -85,6 +85,30 @@ impl<'p> Draft<'p> {
     }
 }
 
+impl Draft<'_> {
+    /// Where the code of each instruction starts, and what stands apart for it: offset, PC. Ascending by offset.
+    pub(super) fn starts(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let Emitter {
+            old,
+            cold,
+            analysis,
+            ..
+        } = &self.emitter;
+        let emitted = move |pc: &usize| {
+            let fact = analysis.facts.get(*pc);
+            fact.is_some_and(|f| f.reachable && f.fused != Fused::Second)
+        };
+        let slots = (0..old.slots.len())
+            .filter(emitted)
+            .map(|pc| (get(&old.slots, pc), pc));
+        let apart = cold
+            .iter()
+            .enumerate()
+            .map(|(index, cold)| (get(&old.cold, index), cold.pc));
+        slots.chain(apart)
+    }
+}
+
 /// What stands after all functions.
 #[derive(Clone, Copy)]
 struct Cold {

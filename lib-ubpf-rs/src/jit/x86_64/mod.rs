@@ -7,6 +7,8 @@ mod analysis;
 mod asm;
 mod context;
 mod emit;
+#[cfg(test)]
+mod encoding;
 mod regs;
 
 use super::{JitError, Options};
@@ -19,6 +21,7 @@ use crate::{
         Run, Stop, StopKind, FRAME_BYTES, STACK_BYTES,
     },
 };
+use alloc::vec::Vec;
 use context::{stop, Context, Routines, BIAS};
 use core::{
     arch::{global_asm, x86_64::__cpuid, x86_64::__cpuid_count},
@@ -97,6 +100,44 @@ fn routines() -> Routines {
     }
 }
 
+/// Machine code to be looked at.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// The code.
+    pub bytes: Vec<u8>,
+    /// Offset at which a run starts.
+    pub entry: usize,
+    /// Offset and PC where the code of an instruction starts, or what stands apart for it; ascending by offset.
+    pub starts: Vec<(usize, usize)>,
+}
+
+impl Listing {
+    /// What [`JitProgram::new`] makes of `program`, in plain memory; `None` where that runs out.
+    pub fn new(program: &VerifiedProgram, options: Options) -> Option<Listing> {
+        let draft = Draft::new(program, style(program, options))?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(draft.len()).ok()?;
+        bytes.resize(draft.len(), 0);
+        let mut starts = Vec::new();
+        starts.try_reserve_exact(draft.starts().count()).ok()?;
+        starts.extend(draft.starts());
+        let (entry, _) = draft.write(&mut bytes)?;
+        Some(Listing {
+            bytes,
+            entry,
+            starts,
+        })
+    }
+}
+
+fn style(program: &VerifiedProgram, options: Options) -> Style {
+    Style {
+        guard_all: options.guard_all,
+        metered: program.worst_cost().is_none(),
+        bmi2: !options.baseline && has_bmi2(),
+    }
+}
+
 /// A program as machine code in executable memory, which it gives back when dropped.
 pub struct JitProgram {
     /// Holds the program, and runs it where the code cannot.
@@ -119,11 +160,7 @@ impl JitProgram {
         memory: &'static dyn ExecMemory,
         options: Options,
     ) -> Result<JitProgram, (JitError, VerifiedProgram)> {
-        let style = Style {
-            guard_all: options.guard_all,
-            metered: program.worst_cost().is_none(),
-            bmi2: !options.baseline && has_bmi2(),
-        };
+        let style = style(&program, options);
         match install(&program, memory, style) {
             Ok((block, len, entry, sites)) => Ok(JitProgram {
                 interpreter: Interpreter::new(program),

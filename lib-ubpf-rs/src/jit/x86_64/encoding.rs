@@ -1,0 +1,350 @@
+//! Every form of the encoder, with every register it may take, read back by an independent disassembler.
+
+use super::asm::{at, Alu, Asm, Cc, Shift, Unary, M, W};
+use super::regs::Gpr::{self, *};
+use iced_x86::{Decoder, DecoderOptions, Formatter, IntelFormatter};
+use std::{format, string::String, vec::Vec};
+
+const ALL: [Gpr; 15] = [
+    Rax, Rcx, Rdx, Rbx, Rbp, Rsi, Rdi, R8, R9, R10, R11, R12, R13, R14, R15,
+];
+const DISPLACEMENTS: [i32; 7] = [0, 8, 127, -128, 128, -129, i32::MIN];
+const IMMEDIATES: [i32; 9] = [0, 1, 127, -128, 128, -129, 0x12345, i32::MAX, i32::MIN];
+const WIDTHS: [W; 2] = [W::D, W::Q];
+const SIZES: [M; 4] = [M::B, M::H, M::D, M::Q];
+const ALU: [(Alu, &str); 6] = [
+    (Alu::Add, "add"),
+    (Alu::Or, "or"),
+    (Alu::And, "and"),
+    (Alu::Sub, "sub"),
+    (Alu::Xor, "xor"),
+    (Alu::Cmp, "cmp"),
+];
+const SHIFTS: [(Shift, &str); 3] = [
+    (Shift::Shl, "shl"),
+    (Shift::Shr, "shr"),
+    (Shift::Sar, "sar"),
+];
+
+/// Name of a register at a size.
+fn name(reg: Gpr, size: M) -> String {
+    const LEGACY: [&str; 8] = ["ax", "cx", "dx", "bx", "sp", "bp", "si", "di"];
+    let number = usize::from(reg.number());
+    match (LEGACY.get(number), size) {
+        (Some(name), M::Q) => format!("r{name}"),
+        (Some(name), M::D) => format!("e{name}"),
+        (Some(name), M::H) => String::from(*name),
+        (Some(name), M::B) if number < 4 => format!("{}l", &name[..1]),
+        (Some(name), M::B) => format!("{name}l"),
+        (None, M::Q) => format!("r{number}"),
+        (None, M::D) => format!("r{number}d"),
+        (None, M::H) => format!("r{number}w"),
+        (None, M::B) => format!("r{number}b"),
+    }
+}
+
+fn of(width: W) -> M {
+    match width {
+        W::D => M::D,
+        W::Q => M::Q,
+    }
+}
+
+fn keyword(size: M) -> &'static str {
+    match size {
+        M::B => "byte",
+        M::H => "word",
+        M::D => "dword",
+        M::Q => "qword",
+    }
+}
+
+fn memory(base: Gpr, disp: i32) -> String {
+    let base = name(base, M::Q);
+    match disp {
+        0 => format!("[{base}]"),
+        d if d < 0 => format!("[{base}-{:#x}]", d.unsigned_abs()),
+        d => format!("[{base}+{d:#x}]"),
+    }
+}
+
+/// Exactly one instruction, which reads like `expected`.
+fn check(emit: impl Fn(&mut Asm<'_>), expected: &str) {
+    let mut buffer = [0x90; 32];
+    let mut asm = Asm::new(&mut buffer);
+    emit(&mut asm);
+    let len = asm.len();
+    let mut decoder = Decoder::new(64, &buffer[..len], DecoderOptions::NONE);
+    let instruction = decoder.decode();
+    let mut formatter = IntelFormatter::new();
+    let options = formatter.options_mut();
+    options.set_hex_prefix("0x");
+    options.set_hex_suffix("");
+    options.set_uppercase_hex(false);
+    options.set_small_hex_numbers_in_decimal(false);
+    options.set_space_after_operand_separator(true);
+    options.set_memory_size_options(iced_x86::MemorySizeOptions::Always);
+    options.set_branch_leading_zeros(false);
+    options.set_show_branch_size(false);
+    let mut found = String::new();
+    formatter.format(&instruction, &mut found);
+    assert_eq!(found, expected, "{:02x?}", &buffer[..len]);
+    assert_eq!(
+        instruction.len(),
+        len,
+        "{expected}: {:02x?}",
+        &buffer[..len]
+    );
+}
+
+fn hex(value: i64, width: M) -> String {
+    match width {
+        M::Q => format!("{value:#x}"),
+        M::D => format!("{:#x}", value as u32),
+        M::H => format!("{:#x}", value as u16),
+        M::B => format!("{:#x}", value as u8),
+    }
+}
+
+#[test]
+fn two_registers() {
+    for (a, b) in ALL.iter().flat_map(|&a| ALL.map(|b| (a, b))) {
+        for w in WIDTHS {
+            let (x, y) = (name(a, of(w)), name(b, of(w)));
+            check(|asm| asm.mov_rr(w, a, b), &format!("mov {x}, {y}"));
+            check(|asm| asm.test_rr(w, a, b), &format!("test {x}, {y}"));
+            check(|asm| asm.imul_rr(w, a, b), &format!("imul {x}, {y}"));
+            for (op, word) in ALU {
+                check(|asm| asm.alu_rr(w, op, a, b), &format!("{word} {x}, {y}"));
+            }
+            for (op, word) in SHIFTS {
+                let expected = format!("{word}x {x}, {y}, {}", name(R9, of(w)));
+                check(|asm| asm.shiftx(w, op, a, b, R9), &expected);
+                let expected = format!("{word}x {x}, {}, {y}", name(Rbx, of(w)));
+                check(|asm| asm.shiftx(w, op, a, Rbx, b), &expected);
+            }
+            for size in [M::B, M::H] {
+                check(
+                    |asm| asm.movsx_rr(w, size, a, b),
+                    &format!("movsx {x}, {}", name(b, size)),
+                );
+            }
+        }
+        let (x, y) = (name(a, M::D), name(b, M::D));
+        for size in [M::B, M::H] {
+            check(
+                |asm| asm.movzx_rr(size, a, b),
+                &format!("movzx {x}, {}", name(b, size)),
+            );
+        }
+        check(
+            |asm| asm.movsx_rr(W::Q, M::D, a, b),
+            &format!("movsxd {}, {y}", name(a, M::Q)),
+        );
+        let sum = format!(
+            "lea {}, [{}+{}]",
+            name(a, M::Q),
+            name(b, M::Q),
+            name(Rcx, M::Q)
+        );
+        check(|asm| asm.lea_sum(a, b, Rcx), &sum);
+        let sum = format!(
+            "lea {}, [{}+{}]",
+            name(a, M::Q),
+            name(Rdi, M::Q),
+            name(b, M::Q)
+        );
+        check(|asm| asm.lea_sum(a, Rdi, b), &sum);
+    }
+}
+
+#[test]
+fn one_register() {
+    for a in ALL {
+        for w in WIDTHS {
+            let x = name(a, of(w));
+            for (op, word) in [
+                (Unary::Neg, "neg"),
+                (Unary::Div, "div"),
+                (Unary::Idiv, "idiv"),
+            ] {
+                check(|asm| asm.unary(w, op, a), &format!("{word} {x}"));
+            }
+            for (op, word) in SHIFTS {
+                check(|asm| asm.shift_cl(w, op, a), &format!("{word} {x}, cl"));
+                for count in [1, 2, 31] {
+                    check(
+                        |asm| asm.shift_ri(w, op, a, count),
+                        &format!("{word} {x}, {}", hex(count.into(), M::B)),
+                    );
+                }
+            }
+            check(|asm| asm.step(w, true, a), &format!("inc {x}"));
+            check(|asm| asm.step(w, false, a), &format!("dec {x}"));
+            check(|asm| asm.bswap(w, a), &format!("bswap {x}"));
+        }
+        check(
+            |asm| asm.swap_bytes_16(a),
+            &format!("rol {}, 0x8", name(a, M::H)),
+        );
+        check(|asm| asm.push(a), &format!("push {}", name(a, M::Q)));
+        check(|asm| asm.pop(a), &format!("pop {}", name(a, M::Q)));
+    }
+    check(|asm| asm.sign_to_rdx(W::D), "cdq");
+    check(|asm| asm.sign_to_rdx(W::Q), "cqo");
+    check(|asm| asm.ret(), "ret");
+}
+
+#[test]
+fn immediates() {
+    for (a, imm) in ALL.iter().flat_map(|&a| IMMEDIATES.map(|imm| (a, imm))) {
+        for w in WIDTHS {
+            let (x, value) = (name(a, of(w)), hex(imm.into(), of(w)));
+            for (op, word) in ALU {
+                check(
+                    |asm| asm.alu_ri(w, op, a, imm),
+                    &format!("{word} {x}, {value}"),
+                );
+            }
+            let from = if a == Rbx { Rcx } else { Rbx };
+            let expected = format!("imul {x}, {}, {value}", name(from, of(w)));
+            check(|asm| asm.imul_rri(w, a, from, imm), &expected);
+            // The flags are the same for a narrower register.
+            let size = match imm {
+                0..=0x7f => M::B,
+                0x80.. => M::D,
+                _ => of(w),
+            };
+            check(
+                |asm| asm.test_ri(w, a, imm),
+                &format!("test {}, {}", name(a, size), hex(imm.into(), size)),
+            );
+        }
+        let value = i64::from(imm);
+        let expected = match imm {
+            0 => format!("xor {0}, {0}", name(a, M::D)),
+            1.. => format!("mov {}, {imm:#x}", name(a, M::D)),
+            _ => format!("mov {}, {value:#x}", name(a, M::Q)),
+        };
+        check(|asm| asm.mov_ri(a, value as u64), &expected);
+        let wide = 0x1234_5678_9abc_def0;
+        check(
+            |asm| asm.mov_ri(a, wide),
+            &format!("mov {}, {wide:#x}", name(a, M::Q)),
+        );
+        check(|asm| asm.push_imm(imm), &format!("push {value:#x}"));
+    }
+}
+
+#[test]
+fn memory_operands() {
+    for (a, b) in ALL.iter().flat_map(|&a| ALL.map(|b| (a, b))) {
+        for disp in DISPLACEMENTS {
+            let mem = at(b, disp);
+            let sized = |size| format!("{} ptr {}", keyword(size), memory(b, disp));
+            for size in SIZES {
+                let (x, place) = (name(a, size), sized(size));
+                check(|asm| asm.store(size, mem, a), &format!("mov {place}, {x}"));
+                let (zeroes, sign) = match size {
+                    M::B | M::H => (format!("movzx {}", name(a, M::D)), "movsx"),
+                    M::D => (format!("mov {}", name(a, M::D)), "movsxd"),
+                    M::Q => (format!("mov {}", name(a, M::Q)), "mov"),
+                };
+                check(|asm| asm.load(size, a, mem), &format!("{zeroes}, {place}"));
+                check(
+                    |asm| asm.load_sx(size, a, mem),
+                    &format!("{sign} {}, {place}", name(a, M::Q)),
+                );
+            }
+            for w in WIDTHS {
+                let (x, place) = (name(a, of(w)), sized(of(w)));
+                check(
+                    |asm| asm.lea(w, a, mem),
+                    &format!("lea {x}, {}", memory(b, disp)),
+                );
+                check(
+                    |asm| asm.lock_xadd(w, mem, a),
+                    &format!("lock xadd {place}, {x}"),
+                );
+                check(
+                    |asm| asm.lock_cmpxchg(w, mem, a),
+                    &format!("lock cmpxchg {place}, {x}"),
+                );
+                check(|asm| asm.xchg(w, mem, a), &format!("xchg {place}, {x}"));
+                for (op, word) in ALU {
+                    check(
+                        |asm| asm.alu_rm(w, op, a, mem),
+                        &format!("{word} {x}, {place}"),
+                    );
+                    if op != Alu::Cmp {
+                        check(
+                            |asm| asm.lock_alu(w, op, mem, a),
+                            &format!("lock {word} {place}, {x}"),
+                        );
+                    }
+                }
+            }
+            if a == Rax {
+                check(|asm| asm.call_mem(mem), &format!("call {}", sized(M::Q)));
+                for (size, imm) in SIZES.iter().flat_map(|&s| IMMEDIATES.map(|imm| (s, imm))) {
+                    let expected = format!("mov {}, {}", sized(size), hex(imm.into(), size));
+                    check(|asm| asm.store_imm(size, mem, imm), &expected);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn jumps() {
+    const CONDITIONS: [(Cc, &str); 10] = [
+        (Cc::B, "jb"),
+        (Cc::Ae, "jae"),
+        (Cc::E, "je"),
+        (Cc::Ne, "jne"),
+        (Cc::Be, "jbe"),
+        (Cc::A, "ja"),
+        (Cc::L, "jl"),
+        (Cc::Ge, "jge"),
+        (Cc::Le, "jle"),
+        (Cc::G, "jg"),
+    ];
+    for (target, len) in [(0, 2), (129, 2), (130, 6), (1 << 20, 6)] {
+        for (cc, word) in CONDITIONS {
+            check(|asm| asm.jcc(cc, target), &format!("{word} {target:#x}"));
+            check(
+                |asm| asm.jcc_long(cc, target),
+                &format!("{word} {target:#x}"),
+            );
+            assert_eq!(length(|asm| asm.jcc(cc, target)), len);
+            assert_eq!(cc.inverse().inverse(), cc);
+        }
+        check(|asm| asm.jmp(target), &format!("jmp {target:#x}"));
+        check(|asm| asm.jmp_long(target), &format!("jmp {target:#x}"));
+        check(|asm| asm.call(target), &format!("call {target:#x}"));
+    }
+    let mut buffer = [0; 16];
+    let mut asm = Asm::new(&mut buffer);
+    let over = asm.skip_if(Cc::E);
+    let end = asm.skip();
+    asm.land(over);
+    asm.ret();
+    asm.land(end);
+    assert_eq!(buffer[..5], [0x74, 2, 0xeb, 1, 0xc3]);
+}
+
+fn length(emit: impl Fn(&mut Asm<'_>)) -> usize {
+    let mut asm = Asm::default();
+    emit(&mut asm);
+    asm.len()
+}
+
+#[test]
+fn bytes_beyond_the_buffer_are_only_counted() {
+    let all: Vec<Gpr> = ALL.into();
+    let mut buffer = [0; 3];
+    let mut asm = Asm::new(&mut buffer);
+    all.iter().for_each(|&reg| asm.push(reg));
+    assert_eq!(asm.len(), 7 + 2 * 8);
+    assert_eq!(buffer, [0x50, 0x51, 0x52]);
+}
