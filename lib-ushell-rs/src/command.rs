@@ -230,7 +230,7 @@ pub(crate) struct Table {
 impl Table {
     pub(crate) fn new() -> Self {
         let mut commands: Vec<Command> = crate::commands::all().cloned().collect();
-        commands.sort_by(|a, b| a.name.cmp(&b.name));
+        ubpf_rs::platform::sort_by(&mut commands, |a, b| a.name < b.name);
         Self {
             commands,
             shared: 0,

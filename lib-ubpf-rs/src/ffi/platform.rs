@@ -290,7 +290,7 @@ impl Files for Table {
         match found.error {
             Some(error) => Err(error),
             None => {
-                found.entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+                crate::platform::sort_by(&mut found.entries, |a, b| a.name < b.name);
                 Ok(found.entries)
             }
         }

@@ -6,8 +6,10 @@
 #![forbid(unsafe_code)]
 
 mod room;
+mod sort;
 
 pub use room::{has_room, SMALL_THINGS};
+pub use sort::{sort, sort_by};
 
 use alloc::{string::String, vec::Vec};
 

@@ -1,6 +1,7 @@
 //! Names of the image's functions and variables, by name and by address in logarithmic time. Names are kept
 //! whole, whatever their length.
 
+use crate::platform::sort_by;
 use alloc::{collections::TryReserveError, vec::Vec};
 
 /// One symbol of a [`SymbolTable`].
@@ -99,15 +100,16 @@ impl SymbolTable {
     fn sort(&mut self) -> Result<(), SymbolError> {
         let names = &self.names;
         let name = |e: &Entry| bytes_of(names, e);
-        self.by_address
-            .sort_unstable_by(|a, b| (a.address, name(a)).cmp(&(b.address, name(b))));
+        sort_by(&mut self.by_address, |a, b| {
+            (a.address, name(a)) < (b.address, name(b))
+        });
         self.by_address
             .dedup_by(|a, b| a.address == b.address && name(a) == name(b));
         self.by_name.try_reserve_exact(self.by_address.len())?;
         self.by_name.extend(0..self.by_address.len() as u32);
         let entries = &self.by_address;
-        self.by_name
-            .sort_unstable_by_key(|&i| entries.get(i as usize).map(|e| (name(e), e.address)));
+        let key = |&i: &u32| entries.get(i as usize).map(|e| (name(e), e.address));
+        sort_by(&mut self.by_name, |a, b| key(a) < key(b));
         Ok(())
     }
 

@@ -260,7 +260,7 @@ impl Tracer {
             }
         }
         let before = state.sites.len();
-        state.sites.sort_unstable();
+        crate::platform::sort(&mut state.sites);
         state.sites.dedup_by_key(|s| s.addr);
         let twice = before - state.sites.len();
         count.added = records.iter().filter(|&&r| r != 0).count() - count.refused - twice;

@@ -120,7 +120,7 @@ impl Costs<'_> {
                 heads.push((head, pc));
             }
         }
-        heads.sort_unstable();
+        crate::platform::sort(&mut heads);
         for group in heads.chunk_by(|a, b| a.0 == b.0) {
             if let Err(unbounded) = self.count_loop(group)? {
                 return Ok(Err(unbounded));

@@ -56,7 +56,7 @@ pub(super) fn numbers(insns: &[Insn]) -> Result<Vec<i64>, VerifyError> {
         }
         list.extend([number.wrapping_sub(1), number, number.wrapping_add(1)]);
     }
-    list.sort_unstable();
+    crate::platform::sort(&mut list);
     list.dedup();
     Ok(list)
 }

@@ -138,6 +138,7 @@ fn range(run: &Run<'_>, access: Access, addr: u64, size: u64, pc: usize) -> Resu
 
 /// Copies the NUL-terminated string at `addr`; its length without the NUL. The error is the address of the byte that
 /// cannot be read, or nothing when the string is too long.
+#[inline(never)]
 fn copy_string(
     run: &Run<'_>,
     addr: u64,

@@ -35,7 +35,7 @@ fn ls(call: &mut Call<'_>) -> Result<(), Failure> {
         .backend
         .list_files(directory)
         .map_err(failure(directory))?;
-    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    ubpf_rs::platform::sort_by(&mut entries, |a, b| a.name < b.name);
     let sizes = call.args.option("-l").is_some();
     call.stream(Lines::new(
         entries.iter().map(|entry| describe(entry, sizes)).collect(),

@@ -238,7 +238,7 @@ impl Files for Unikraft {
                 (&raw mut entries).cast::<c_void>(),
             )
         })?;
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        ubpf_rs::platform::sort_by(&mut entries, |a, b| a.name < b.name);
         Ok(entries)
     }
 
