@@ -22,8 +22,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   samples              compile the sample programs to target/bpf/{O0,O2}
   test                 run all tests
   headers [--check]    write the C headers, or compare them with the committed ones
-  qemu build|test|tour|run
-                       build, prove, play with or start the freestanding image";
+  qemu build|test|tour|bench|run
+                       build, prove, play with, measure or start the freestanding image";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

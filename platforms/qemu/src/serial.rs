@@ -63,6 +63,9 @@ pub fn init() -> impl Iterator<Item = u8> {
 
 /// The next thing that happened on the port.
 pub fn read(into: &mut [u8]) -> Input {
+    if ECHO.load(Ordering::Relaxed) {
+        return Input::Nothing;
+    }
     with(|serial| {
         let input = serial.driver.read(into);
         serial.poll();
@@ -86,6 +89,14 @@ pub fn room() -> usize {
     with(|serial| serial.driver.room()).unwrap_or(0)
 }
 
+/// True while the interrupt itself sends back what comes: the yardstick for the shell's speed.
+static ECHO: AtomicBool = AtomicBool::new(false);
+
+/// From now on all that comes on the port is sent back, until the host closes it.
+pub fn echo() {
+    ECHO.store(true, Ordering::Relaxed);
+}
+
 /// Called by the interrupt of a device's line, which devices may share.
 pub fn interrupt() {
     SERIAL.with(|serials| {
@@ -93,7 +104,13 @@ pub fn interrupt() {
             serial.device.transport.ack_interrupt();
             serial.poll();
         }
+        if let Some(serial) = chosen(serials).filter(|_| ECHO.load(Ordering::Relaxed)) {
+            serial.send_back();
+        }
     });
+    if ECHO.load(Ordering::Relaxed) {
+        return;
+    }
     EVENT.store(true, Ordering::Release);
 }
 
@@ -122,6 +139,17 @@ fn chosen(serials: &mut [Option<Box<Serial>>; DEVICES]) -> Option<&mut Serial> {
 impl Serial {
     fn poll(&mut self) {
         self.driver.poll(&mut self.device);
+    }
+
+    fn send_back(&mut self) {
+        let mut bytes = [0; 256];
+        while let Input::Bytes(count) = self.driver.read(&mut bytes) {
+            self.driver.write(&bytes[..count]);
+            self.poll();
+        }
+        if !self.driver.is_connected() {
+            ECHO.store(false, Ordering::Relaxed);
+        }
     }
 }
 

@@ -13,15 +13,26 @@ use crate::{serial, thread, walk};
 const PAUSE_NS: u64 = 20_000_000;
 const BUFFER: usize = 4096;
 
-/// Starts the thread.
+/// Registers the image's commands and starts the thread.
 pub fn start() {
     let pages = Command::new("pages", "", "walk the page tables and check them", |call| {
         let survey = walk::survey().map_err(|broken| Failure::message(format!("{broken}")))?;
         call.out.bytes(format!("{survey}").as_bytes());
         Ok(())
     });
-    if ushell_rs::register_command(pages).is_err() {
-        println!("no command `pages`");
+    let echo = Command::new(
+        "echo",
+        "",
+        "send back all that comes, until the connection ends",
+        |_| {
+            serial::echo();
+            Ok(())
+        },
+    );
+    for command in [pages, echo] {
+        if let Err(error) = ushell_rs::register_command(command) {
+            println!("{error}");
+        }
     }
     if !thread::spawn(run) {
         println!("no thread for the shell");
@@ -42,7 +53,7 @@ extern "C" fn run() -> ! {
     };
     loop {
         serial::EVENT.store(false, Ordering::Release);
-        let busy = session.give_output() | session.take_input();
+        let busy = session.take_input() | session.give_output();
         runtime.drain_console();
         runtime.poll();
         thread::wait(Some(&serial::EVENT), if busy { 0 } else { PAUSE_NS });
@@ -59,6 +70,9 @@ struct Session {
 impl Session {
     /// Moves output to the port; whether there was any.
     fn give_output(&mut self) -> bool {
+        if !self.shell.has_output() {
+            return false;
+        }
         let mut output = [0; BUFFER];
         let room = serial::room().min(BUFFER);
         let count = self.shell.drain(&mut output[..room]);

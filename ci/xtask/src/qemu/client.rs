@@ -75,7 +75,8 @@ impl Client {
             .replace('\r', ""))
     }
 
-    fn until(&mut self, reached: impl Fn(&[u8]) -> bool) -> Result<Vec<u8>> {
+    /// Reads until this is true of what came; gives that.
+    pub fn until(&mut self, reached: impl Fn(&[u8]) -> bool) -> Result<Vec<u8>> {
         let (mut text, mut buffer) = (Vec::new(), [0; 4096]);
         while !reached(&text) {
             match self.stream.read(&mut buffer) {
@@ -89,6 +90,15 @@ impl Client {
             }
         }
         Ok(text)
+    }
+
+    /// Reads these bytes and no others.
+    pub fn read_exactly(&mut self, wanted: &[u8]) -> Result<()> {
+        let text = self.until(|text| text.len() >= wanted.len())?;
+        if text == wanted {
+            return Ok(());
+        }
+        Err(format!("{text:?} came, expected {wanted:?}").into())
     }
 
     /// Reads until the port is closed or says nothing for a while.

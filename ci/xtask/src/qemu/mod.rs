@@ -3,9 +3,11 @@
 //! - `image`: cargo, and the symbol table that is filled after linking.
 //! - `machine`: QEMU with the image in it.
 //! - `proofs`: what the image proves of itself.
+//! - `bench`: its figures.
 //! - `abuse`: bad input from every side; `cuts`: clients that leave after every byte; `client`: what both use.
 
 mod abuse;
+mod bench;
 mod client;
 mod cuts;
 mod image;
@@ -24,9 +26,10 @@ const EXIT_SUCCESS: i32 = 33;
 const EXIT_FAILURE: i32 = 35;
 const EXIT_FAULT: i32 = 37;
 
-const USAGE: &str = "usage: cargo xtask qemu build | test | tour | run [--accel tcg|kvm] [--smp N]";
+const USAGE: &str =
+    "usage: cargo xtask qemu build | test | tour | bench | run [--accel tcg|kvm] [--smp N]";
 
-/// `cargo xtask qemu build|test|tour|run`: `run` leaves the console in the terminal.
+/// `cargo xtask qemu build|test|tour|bench|run`: `run` leaves the console in the terminal.
 pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
     setup::ensure()?;
     let (command, rest) = arguments.split_first().ok_or(USAGE)?;
@@ -36,6 +39,7 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
     match command.as_str() {
         "build" => image::build(root).map(drop),
         "test" => test(root),
+        "bench" => bench::run(root, &image::build(root)?),
         "tour" => (1..=2).try_for_each(|cpus| demo::tour_in_qemu(root, cpus)),
         "run" => {
             let mut options = Options {
@@ -77,6 +81,7 @@ pub fn machine_options(arguments: &[String], options: &mut Options) -> Result<Ve
 /// Everything that the image is held to.
 fn test(root: &Path) -> Result<()> {
     let image = image::build(root)?;
+    bench::check_sizes(root, &image)?;
     proofs::run(root, &image)?;
     let stage = abuse::Stage {
         root,
