@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{fence, AtomicBool, Ordering};
 
 use ubpf_virtio_serial::{receive_queue, transmit_queue, PortId, FEATURE_MULTIPORT, RECEIVE_BYTES};
 use ubpf_virtio_serial::{Driver, Input, Queues, CONTROL_RECEIVE_QUEUE, CONTROL_TRANSMIT_QUEUE};
@@ -72,6 +72,11 @@ pub fn read(into: &mut [u8]) -> Input {
         input
     })
     .unwrap_or(Input::Nothing)
+}
+
+/// Whether [`read`] would give something.
+pub fn has_input() -> bool {
+    with(|serial| serial.driver.has_input()).unwrap_or(false)
 }
 
 /// Queues bytes for the host and says how many were taken.
@@ -226,6 +231,9 @@ struct Queue {
     buffer_of: [usize; QUEUE],
     /// One bit per buffer that the device does not have.
     free: u16,
+    /// Buffers given back to be filled of which the device was not told. It still has as many others, and waits for a
+    /// word only when it has none.
+    unannounced: usize,
 }
 
 impl Queue {
@@ -239,6 +247,7 @@ impl Queue {
             lengths: [0; QUEUE],
             buffer_of: [0; QUEUE],
             free: u16::MAX,
+            unannounced: 0,
         })
     }
 
@@ -281,23 +290,44 @@ impl Queue {
         let count = claimed.min(into.len()).min(RECEIVE_BYTES);
         into[..count].copy_from_slice(&self.buffers[buffer][..count]);
         self.offer(buffer);
-        self.notify(transport);
+        self.unannounced += 1;
+        if self.unannounced >= QUEUE / 2 {
+            self.notify(transport);
+        }
         Some(claimed)
     }
 
-    fn transmit(&mut self, bytes: &[u8], transport: &mut PciTransport) -> bool {
+    /// Takes back the buffers that the device has sent.
+    fn take_back(&mut self) {
         while let Some((buffer, token)) = self.returned() {
             let sent = &self.buffers[buffer][..self.lengths[buffer]];
             // SAFETY: the same bytes were given under this token.
             if unsafe { self.queue.pop_used(token, &[sent], &mut []) }.is_err() {
-                break;
+                return;
             }
             self.free |= 1 << buffer;
         }
-        let buffer = self.free.trailing_zeros() as usize;
-        if buffer >= QUEUE || bytes.is_empty() || bytes.len() > RECEIVE_BYTES {
+    }
+
+    /// A buffer to send. The device interrupts for sent buffers only while there is none.
+    fn free_buffer(&mut self) -> Option<usize> {
+        self.take_back();
+        self.queue.set_dev_notify(self.free == 0);
+        if self.free == 0 {
+            // One that came back before the device saw the wish would never be told.
+            fence(Ordering::SeqCst);
+            self.take_back();
+        }
+        (self.free != 0).then(|| self.free.trailing_zeros() as usize)
+    }
+
+    fn transmit(&mut self, bytes: &[u8], transport: &mut PciTransport) -> bool {
+        if bytes.is_empty() || bytes.len() > RECEIVE_BYTES {
             return bytes.is_empty();
         }
+        let Some(buffer) = self.free_buffer() else {
+            return false;
+        };
         self.lengths[buffer] = bytes.len();
         self.buffers[buffer][..bytes.len()].copy_from_slice(bytes);
         // SAFETY: as in `offer`.
@@ -313,6 +343,7 @@ impl Queue {
     }
 
     fn notify(&mut self, transport: &mut PciTransport) {
+        self.unannounced = 0;
         if self.queue.should_notify() {
             transport.notify(self.index);
         }

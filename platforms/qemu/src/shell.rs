@@ -53,7 +53,7 @@ extern "C" fn run() -> ! {
     };
     loop {
         serial::EVENT.store(false, Ordering::Release);
-        let busy = session.take_input() | session.give_output();
+        let busy = session.take_input() | session.give_output() && session.has_more();
         runtime.drain_console();
         runtime.poll();
         thread::wait(Some(&serial::EVENT), if busy { 0 } else { PAUSE_NS });
@@ -68,6 +68,11 @@ struct Session {
 }
 
 impl Session {
+    /// Whether there is something to do without a new event.
+    fn has_more(&self) -> bool {
+        !self.waiting.is_empty() || self.shell.has_output() || serial::has_input()
+    }
+
     /// Moves output to the port; whether there was any.
     fn give_output(&mut self) -> bool {
         if !self.shell.has_output() {

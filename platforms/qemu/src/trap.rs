@@ -154,8 +154,8 @@ fn remap_pics() {
         (0xa1, 40), // first vectors
         (0x21, 4),
         (0xa1, 2), // how they are wired
-        (0x21, 1),
-        (0xa1, 1), // 8086 mode
+        (0x21, 3),
+        (0xa1, 3), // 8086 mode, served without a word
         (0x21, 0xff),
         (0xa1, 0xff), // all masked
     ];
@@ -198,13 +198,6 @@ fn interrupt(vector: u64) {
         time::TICKS.fetch_add(1, Ordering::Relaxed);
     } else if SERIAL_LINES.load(Ordering::Relaxed) & 1 << line != 0 {
         serial::interrupt();
-    }
-    // SAFETY: tells the PICs that the interrupt is served.
-    unsafe {
-        if line >= 8 {
-            Port::<u8>::new(0xa0).write(0x20);
-        }
-        Port::<u8>::new(0x20).write(0x20);
     }
 }
 
