@@ -102,12 +102,21 @@ pub fn echo() {
     ECHO.store(true, Ordering::Relaxed);
 }
 
-/// Called by the interrupt of a device's line, which devices may share.
+/// Called by the interrupt of a device's line. Devices may share it: then they are served until none asks any more, as
+/// a line that stays raised may not interrupt again.
 pub fn interrupt() {
+    const PASSES: usize = 16;
     SERIAL.with(|serials| {
-        for serial in serials.iter_mut().flatten() {
-            serial.device.transport.ack_interrupt();
-            serial.poll();
+        let shared = serials.iter().flatten().count() > 1;
+        for _ in 0..PASSES {
+            let mut asked = false;
+            for serial in serials.iter_mut().flatten() {
+                asked |= !serial.device.transport.ack_interrupt().is_empty();
+                serial.poll();
+            }
+            if !(shared && asked) {
+                break;
+            }
         }
         if let Some(serial) = chosen(serials).filter(|_| ECHO.load(Ordering::Relaxed)) {
             serial.send_back();
