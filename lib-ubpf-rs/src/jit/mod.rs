@@ -6,7 +6,7 @@
 
 mod x86_64;
 
-pub use x86_64::{JitProgram, Listing};
+pub use x86_64::{trampoline, JitProgram, Listing};
 
 /// What decides how a program is compiled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -3,7 +3,7 @@
 use super::{host::Services, programs::Loaded};
 use crate::{
     tracer::{Failed, Hook, HookProgram},
-    vm::{Memory, Run},
+    vm::{Direct, Memory, Run},
 };
 
 /// Bytes of stack that a run needs.
@@ -34,6 +34,10 @@ impl HookProgram for Attached {
                 Err(failures.report(format_args!("{stop}\n{memory}\nin program {name}")))
             }
         }
+    }
+
+    fn direct(&self) -> Option<Direct> {
+        self.loaded.code.direct()
     }
 }
 

@@ -5,7 +5,9 @@ use super::{
         self,
         patch::{self, Stub, NOP5, STUB_LEN},
     },
-    deny, pool,
+    deny,
+    direct::{Gates, Trampoline},
+    pool,
     pool::HOOKS,
     probe::{AttachOptions, HookProgram, Probe, ProbeId, ProbeList, ProbeReport},
     ring::Ring,
@@ -154,6 +156,7 @@ pub static TRACER: Tracer = Tracer {
     control: Mutex::new(State {
         sites: Vec::new(),
         attached: Vec::new(),
+        gates: Gates::new(),
         next_id: 1,
     }),
 };
@@ -170,6 +173,7 @@ struct State {
     /// Ascending by address, each once.
     sites: Vec<Site>,
     attached: Vec<Attached>,
+    gates: Gates,
     next_id: u64,
 }
 
@@ -181,15 +185,36 @@ struct Attached {
     stub: [u8; STUB_LEN],
     /// What hooks read; owned here.
     list: *mut ProbeList,
+    /// The short way to the programs.
+    trampoline: Trampoline,
 }
 
 // SAFETY: the list belongs to the entry, and both are only touched under the lock of the tracer; hooks share it read-only.
 unsafe impl Send for Attached {}
 
 impl Attached {
-    fn probes(&self) -> &[Arc<Probe>] {
+    fn list(&self) -> &ProbeList {
         // SAFETY: the entry owns its list until it replaces it.
-        unsafe { &(*self.list).probes }
+        unsafe { &*self.list }
+    }
+
+    fn probes(&self) -> &[Arc<Probe>] {
+        &self.list().probes
+    }
+
+    /// Makes the short way, unless runs are to be timed.
+    fn open(&mut self, settings: &Settings) {
+        if !TRACER.stats_on() {
+            // SAFETY: the entry owns its list until it replaces it.
+            let list = unsafe { &*self.list };
+            self.trampoline.open(self.site.key(), list, settings);
+        }
+    }
+
+    fn close(&mut self, settings: &Settings) {
+        // SAFETY: the entry owns its list until it replaces it.
+        let list = unsafe { &*self.list };
+        self.trampoline.close(list, settings);
     }
 }
 
@@ -230,7 +255,15 @@ impl Tracer {
 
     /// Switches the measuring of run times on or off.
     pub fn set_stats(&self, on: bool) {
+        let mut state = self.control.lock();
         self.stats.store(on, Ordering::Relaxed);
+        let Some(settings) = self.settings() else {
+            return;
+        };
+        for attached in &mut state.attached {
+            attached.close(settings);
+            attached.open(settings);
+        }
     }
 
     /// Whether run times are measured.
@@ -319,7 +352,7 @@ impl Tracer {
         let id = ProbeId(state.next_id);
         let probe = Arc::new(new_probe(id, &request, site_state, now_ns));
         match place {
-            Some(at) => state.attached[at].append(probe)?,
+            Some(at) => state.attached[at].append(settings, probe)?,
             None => state.attach_first(settings, probe)?,
         }
         state.next_id += 1;
@@ -360,7 +393,7 @@ impl Tracer {
         let state = self.reaped();
         let attached = state.attached.iter().filter(|a| wanted(a.site));
         attached
-            .flat_map(|a| a.probes().iter().map(|p| p.report()))
+            .flat_map(|a| a.probes().iter().map(|p| p.report(a.trampoline.runs())))
             .collect()
     }
 
@@ -425,22 +458,24 @@ fn new_list(probes: Vec<Arc<Probe>>) -> *mut ProbeList {
 }
 
 impl Attached {
-    fn append(&mut self, probe: Arc<Probe>) -> Result<(), AttachError> {
+    fn append(&mut self, settings: &Settings, probe: Arc<Probe>) -> Result<(), AttachError> {
         let mut probes = Vec::new();
         probes
             .try_reserve_exact(self.probes().len() + 1)
             .map_err(|_| AttachError::NoMemory)?;
         probes.extend(self.probes().iter().cloned());
         probes.push(probe);
-        self.replace(new_list(probes));
+        self.replace(settings, new_list(probes));
         Ok(())
     }
 
     /// Publishes `list` and frees the one before it once no hook reads it.
-    fn replace(&mut self, list: *mut ProbeList) {
+    fn replace(&mut self, settings: &Settings, list: *mut ProbeList) {
+        self.close(settings);
         let old = mem::replace(&mut self.list, list);
         self.state.probes.store(list, Ordering::SeqCst);
         free_after_grace(old);
+        self.open(settings);
     }
 }
 
@@ -459,19 +494,27 @@ impl State {
             .map_err(|_| AttachError::NoMemory)?;
         let (site, state) = (probe.site, probe.state);
         let stub = current_stub(settings, site)?;
+        let patched = site.kind != SiteKind::Instrumented;
+        let gate = (patched && probe.body.direct().is_some())
+            .then(|| self.gates.of(site.key(), settings))
+            .flatten();
+        let trampoline = Trampoline::new(gate);
         let list = new_list(Vec::from([probe]));
         state.probes.store(list, Ordering::SeqCst);
-        if let Err(error) = patch_in(settings, site, stub) {
+        if let Err(error) = patch_in(settings, site, stub, trampoline.call_target()) {
             state.probes.store(ptr::null_mut(), Ordering::SeqCst);
             free_after_grace(list);
             return Err(error);
         }
-        self.attached.push(Attached {
+        let mut attached = Attached {
             site,
             state,
             stub,
             list,
-        });
+            trampoline,
+        };
+        attached.open(settings);
+        self.attached.push(attached);
         Ok(())
     }
 
@@ -493,10 +536,11 @@ impl State {
             .cloned()
             .collect();
         if !rest.is_empty() {
-            attached.replace(new_list(rest));
+            attached.replace(settings, new_list(rest));
             return Ok(());
         }
-        let attached = self.attached.remove(at);
+        let mut attached = self.attached.remove(at);
+        attached.close(settings);
         let restored = patch_out(settings, &attached);
         attached
             .state
@@ -540,12 +584,16 @@ fn text(settings: &Settings) -> Result<&'static dyn TextPatch, AttachError> {
     settings.platform.text.ok_or(AttachError::NoTextPatch)
 }
 
-fn patch_in(settings: &Settings, site: Site, stub: [u8; STUB_LEN]) -> Result<(), AttachError> {
+fn patch_in(
+    settings: &Settings,
+    site: Site,
+    stub: [u8; STUB_LEN],
+    target: u64,
+) -> Result<(), AttachError> {
     if site.kind == SiteKind::Instrumented {
         return Ok(());
     }
-    let call = patch::call(site.addr, current::hook_entry())
-        .ok_or(AttachError::OutOfReach { addr: site.addr })?;
+    let call = patch::call(site.addr, target).ok_or(AttachError::OutOfReach { addr: site.addr })?;
     text(settings)?.replace(site.addr as usize, &stub, &call)?;
     Ok(())
 }
@@ -557,7 +605,7 @@ fn patch_out(settings: &Settings, attached: &Attached) -> Result<(), PatchError>
     }
     let (Some(text), Some(call)) = (
         settings.platform.text,
-        patch::call(addr, current::hook_entry()),
+        patch::call(addr, attached.trampoline.call_target()),
     ) else {
         return Ok(());
     };

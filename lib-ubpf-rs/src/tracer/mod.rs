@@ -2,6 +2,7 @@
 //!
 //! - [`Tracer`]: the one tracer of an image, [`TRACER`]; everything on it is control path, for any thread.
 //! - `site`: the instrumented places; `probe`: programs on them; `pool`: where hooks run; `hook`: what a hook does.
+//! - `direct`: the short way for programs that are machine code and need nothing but their argument.
 //! - [`Ring`]: what hooks want said, until somebody may write it out.
 //! - `arch`: bytes of stubs, the trampoline.
 //!
@@ -13,6 +14,11 @@
 mod arch;
 mod control;
 mod deny;
+#[cfg_attr(
+    not(all(feature = "jit", target_arch = "x86_64")),
+    path = "direct_none.rs"
+)]
+mod direct;
 mod hook;
 mod pool;
 mod probe;

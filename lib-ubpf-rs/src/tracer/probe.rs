@@ -6,6 +6,7 @@ use super::{
     site::{Site, SiteState},
     Settings,
 };
+use crate::vm::Direct;
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::{
     fmt,
@@ -19,6 +20,10 @@ pub const REPORT_INTERVAL_NS: u64 = 1_000_000_000;
 pub trait HookProgram: Send + Sync {
     /// Runs once. A program that is stopped says so through [`Hook::fail`].
     fn run(&self, hook: Hook<'_>) -> Result<(), Failed>;
+    /// How its machine code is called, where it needs nothing but its argument.
+    fn direct(&self) -> Option<Direct> {
+        None
+    }
 }
 
 /// What one run of an attached program is given. Everything lies in the hook area.
@@ -190,8 +195,9 @@ impl Probe {
         ours
     }
 
-    pub fn report(&self) -> ProbeReport {
-        let runs = self.runs.load(Ordering::Relaxed);
+    /// Its counters; `direct` is how often it ran without being counted here.
+    pub fn report(&self, direct: u64) -> ProbeReport {
+        let runs = self.runs.load(Ordering::Relaxed).saturating_add(direct);
         let misses = self
             .state
             .misses

@@ -34,6 +34,28 @@ pub trait Executable: Send + Sync {
     fn verified(&self) -> &VerifiedProgram;
     /// Name of the engine: `interp` or `jit`.
     fn engine(&self) -> &'static str;
+    /// How its machine code is called from machine code; `None` where it needs more than its argument.
+    fn direct(&self) -> Option<Direct> {
+        None
+    }
+}
+
+/// Machine code of a program that needs nothing but its argument: no stack of its own, no helper, no check, no counting. It
+/// is called with r1 and r2 in their registers and returns like a function; it cannot be stopped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Direct {
+    /// Address.
+    pub code: usize,
+    /// Machine registers it changes, one bit each by their number in encodings. It keeps the stack pointer.
+    pub clobbers: u16,
+    /// Whether it reads r1, the address of its argument.
+    pub reads_argument: bool,
+    /// Whether it reads r2, the length of its argument.
+    pub reads_length: bool,
+    /// Bytes of its argument that it may touch.
+    pub argument: u64,
+    /// Most that a run costs, in instructions.
+    pub cost: u64,
 }
 
 /// All that one run needs. Built on the caller's stack; nothing in it is allocated.

@@ -68,6 +68,8 @@ pub(super) struct Analysis {
     pub(super) functions: Vec<Function>,
     /// Registers that must be zero at the start.
     pub(super) zeroed: Regs,
+    /// Registers read before they are written, seen from the start.
+    pub(super) reads: Regs,
 }
 
 /// Slot that a jump at `pc` leads to.
@@ -120,10 +122,12 @@ pub(super) fn analyse(program: &VerifiedProgram, bare: &dyn Fn(usize) -> bool) -
     for (pc, fact) in facts.iter_mut().enumerate() {
         fact.place = place(program.target(pc));
     }
+    let reads = before(insns, &facts, program.program().entry);
     Some(Analysis {
         facts,
         functions,
         zeroed,
+        reads,
     })
 }
 

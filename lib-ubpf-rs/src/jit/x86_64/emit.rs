@@ -85,7 +85,57 @@ impl<'p> Draft<'p> {
     }
 }
 
+/// What a caller has to know of the code's registers.
+#[derive(Clone, Copy)]
+pub(super) struct Registers {
+    /// Machine registers that are changed, one bit each.
+    pub(super) clobbers: u16,
+    /// BPF registers that are read before they are written.
+    pub(super) reads: Regs,
+}
+
 impl Draft<'_> {
+    /// Which registers the code changes and needs; calls aside.
+    pub(super) fn registers(&self) -> Registers {
+        let Emitter {
+            analysis,
+            insns,
+            style,
+            ..
+        } = &self.emitter;
+        let written = analysis
+            .functions
+            .iter()
+            .fold(analysis.zeroed, |all, f| all | f.written);
+        let bpf = (0..10)
+            .filter_map(Reg::new)
+            .filter(|&reg| written & bit(reg) != 0);
+        let mut clobbers = bpf.fold(0, |all, reg| all | 1 << native(reg).number());
+        let reached = insns
+            .iter()
+            .zip(&analysis.facts)
+            .filter(|(_, fact)| fact.reachable);
+        for (insn, _) in reached {
+            let scratch: &[Gpr] = match insn {
+                Insn::Alu {
+                    op: AluOp::Div | AluOp::Mod | AluOp::Sdiv | AluOp::Smod,
+                    ..
+                } => &[Gpr::Rax, Gpr::Rdx, TMP, TMP2],
+                Insn::Alu {
+                    op: AluOp::Lsh | AluOp::Rsh | AluOp::Arsh,
+                    ..
+                } if !style.bmi2 => &[Gpr::Rcx, TMP],
+                Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. } => &[TMP, TMP2],
+                _ => &[],
+            };
+            clobbers |= scratch.iter().fold(0, |all, reg| all | 1 << reg.number());
+        }
+        Registers {
+            clobbers,
+            reads: analysis.reads,
+        }
+    }
+
     /// Where the code of each instruction starts, and what stands apart for it: offset, PC. Ascending by offset.
     pub(super) fn starts(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         let Emitter {

@@ -10,15 +10,16 @@ mod emit;
 #[cfg(test)]
 mod encoding;
 mod regs;
+pub mod trampoline;
 
 use super::{JitError, Options};
 use crate::{
-    isa::{Call, Insn},
+    isa::{Call, Insn, Reg},
     platform::{ExecBlock, ExecMemory},
-    verifier::VerifiedProgram,
+    verifier::{Uses, VerifiedProgram},
     vm::{
-        begin, call_helper, proofs_hold, AccessKind, Called, Executable, Interpreter, Metering,
-        Run, Stop, StopKind, FRAME_BYTES, STACK_BYTES,
+        begin, call_helper, proofs_hold, AccessKind, Called, Direct, Executable, Interpreter,
+        Metering, Run, Stop, StopKind, FRAME_BYTES, STACK_BYTES,
     },
 };
 use alloc::vec::Vec;
@@ -28,7 +29,7 @@ use core::{
     mem::offset_of,
     slice,
 };
-use emit::{Draft, StopSites, Style};
+use emit::{Draft, Registers, StopSites, Style};
 
 extern "sysv64" {
     fn ubpf_jit_enter(context: *mut Context, code: usize) -> u64;
@@ -147,6 +148,7 @@ pub struct JitProgram {
     len: usize,
     entry: usize,
     sites: StopSites,
+    registers: Registers,
     metered: bool,
     /// Every access is checked.
     guarded: bool,
@@ -162,13 +164,14 @@ impl JitProgram {
     ) -> Result<JitProgram, (JitError, VerifiedProgram)> {
         let style = style(&program, options);
         match install(&program, memory, style) {
-            Ok((block, len, entry, sites)) => Ok(JitProgram {
+            Ok((block, len, entry, sites, registers)) => Ok(JitProgram {
                 interpreter: Interpreter::new(program),
                 memory,
                 block,
                 len,
                 entry,
                 sites,
+                registers,
                 metered: style.metered,
                 guarded: style.guard_all,
             }),
@@ -333,6 +336,23 @@ impl Executable for JitProgram {
     fn engine(&self) -> &'static str {
         "jit"
     }
+
+    fn direct(&self) -> Option<Direct> {
+        let verified = self.verified();
+        let more = Uses::STACK | Uses::HELPERS | Uses::CALLX | Uses::LOCAL_CALLS | Uses::GUARDED;
+        if self.guarded || verified.uses().intersects(more) {
+            return None;
+        }
+        let reads = |reg| self.registers.reads & analysis::bit(reg) != 0;
+        Some(Direct {
+            code: self.block.exec.wrapping_add(self.entry),
+            clobbers: self.registers.clobbers,
+            reads_argument: reads(Reg::R1),
+            reads_length: reads(Reg::R2),
+            argument: verified.argument_needed(),
+            cost: verified.worst_cost()?,
+        })
+    }
 }
 
 /// Called by emitted code (`shared.S`) for each helper call.
@@ -376,9 +396,9 @@ fn install(
     program: &VerifiedProgram,
     memory: &'static dyn ExecMemory,
     style: Style,
-) -> Result<(ExecBlock, usize, usize, StopSites), JitError> {
+) -> Result<(ExecBlock, usize, usize, StopSites, Registers), JitError> {
     let draft = Draft::new(program, style).ok_or(JitError::NoMemory)?;
-    let bytes = draft.len();
+    let (bytes, registers) = (draft.len(), draft.registers());
     let block = memory
         .alloc(bytes)
         .filter(|b| b.len >= bytes)
@@ -386,7 +406,9 @@ fn install(
     // SAFETY: an open block is writable memory of its length that belongs to whom it was given.
     let out = unsafe { slice::from_raw_parts_mut(block.write as *mut u8, bytes) };
     let result = match draft.write(out) {
-        Some((entry, sites)) if memory.seal(block) => return Ok((block, bytes, entry, sites)),
+        Some((entry, sites)) if memory.seal(block) => {
+            return Ok((block, bytes, entry, sites, registers))
+        }
         Some(_) => JitError::NotExecutable,
         None => JitError::NoMemory,
     };

@@ -1,0 +1,189 @@
+//! Code between a traced function and the programs attached there, for programs that need nothing but their argument.
+//!
+//! Two pieces per site. The *gate* is what the site calls; it is never freed and leads wherever its slot says. The
+//! *trampoline* calls the programs, and is replaced whenever they change. A gate counts who goes into trampolines and who comes
+//! out, so that one is freed only when nobody is in it: also the instructions before the first and after the last count are the
+//! gate's.
+
+use super::asm::{Alu, Asm, Cc, W};
+use super::regs::Gpr;
+use crate::vm::Direct;
+
+/// Bytes of a gate.
+pub const GATE_BYTES: usize = 64;
+/// Offset in a gate of the way out of a trampoline.
+const LEAVE: u64 = 16;
+/// Offset in a gate of the way to the general entry of hooks.
+const GENERAL: u64 = 32;
+
+/// Addresses that a gate refers to, all within 2 GiB of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Gate {
+    /// Where it stands.
+    pub at: u64,
+    /// Counter of those who went in.
+    pub entered: u64,
+    /// Counter of those who came out.
+    pub left: u64,
+    /// Variable that holds where to go.
+    pub target: u64,
+    /// General entry of hooks, which wants the stack as the site's call left it.
+    pub general: u64,
+}
+
+/// Where a slot's variable points while there is no trampoline.
+pub const fn general_way(gate: u64) -> u64 {
+    gate.wrapping_add(GENERAL)
+}
+
+/// What a trampoline refers to, all within 2 GiB of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings {
+    /// Where it will stand.
+    pub at: u64,
+    /// Its gate.
+    pub gate: u64,
+    /// What programs know the site by.
+    pub key: u64,
+    /// Length of the argument that programs are told.
+    pub argument_len: u32,
+    /// Variables with address and length of the stacks of hooks: whoever comes from there is inside a hook.
+    pub hooks: (u64, u64),
+}
+
+/// Code at a known address. Remembers whether something was out of reach.
+struct Placed<'b> {
+    asm: Asm<'b>,
+    at: u64,
+    reach: bool,
+}
+
+impl Placed<'_> {
+    /// An instruction that ends in a 32-bit distance to `target`.
+    fn to(&mut self, opcode: &[u8], target: u64) {
+        self.asm.raw(opcode);
+        let end = self.at.wrapping_add(self.asm.len() as u64).wrapping_add(4);
+        let distance = i32::try_from(target.wrapping_sub(end) as i64);
+        self.reach &= distance.is_ok();
+        self.asm.raw(&distance.unwrap_or(0).to_le_bytes());
+    }
+
+    fn pad_to(&mut self, offset: usize) {
+        while self.asm.len() < offset {
+            self.asm.raw(&[0xcc]);
+        }
+    }
+}
+
+const LOCK_INC: [u8; 4] = [0xf0, 0x48, 0xff, 0x05];
+const LOCK_DEC: [u8; 4] = [0xf0, 0x48, 0xff, 0x0d];
+const JMP_MEMORY: [u8; 2] = [0xff, 0x25];
+const JMP: [u8; 1] = [0xe9];
+const CALL: [u8; 1] = [0xe8];
+const SUB_RAX: [u8; 3] = [0x48, 0x2b, 0x05];
+const CMP_RAX: [u8; 3] = [0x48, 0x3b, 0x05];
+
+/// Writes a gate; false when something is out of its reach or `out` is shorter than [`GATE_BYTES`].
+pub fn write_gate(out: &mut [u8], gate: Gate) -> bool {
+    if out.len() < GATE_BYTES {
+        return false;
+    }
+    let mut code = Placed {
+        asm: Asm::new(out),
+        at: gate.at,
+        reach: true,
+    };
+    code.to(&LOCK_INC, gate.entered);
+    code.to(&JMP_MEMORY, gate.target);
+    code.pad_to(LEAVE as usize);
+    code.to(&LOCK_INC, gate.left);
+    code.asm.ret();
+    code.pad_to(GENERAL as usize);
+    code.to(&LOCK_DEC, gate.entered);
+    code.to(&JMP, gate.general);
+    code.pad_to(GATE_BYTES);
+    code.reach
+}
+
+/// Writes a trampoline that runs `programs` in order and gives its length; what does not fit into `out` is only counted.
+/// `None` when something is out of reach.
+pub fn write(out: &mut [u8], around: Surroundings, programs: &[Direct]) -> Option<usize> {
+    let mut code = Placed {
+        asm: Asm::new(out),
+        at: around.at,
+        reach: true,
+    };
+    let saved = programs
+        .iter()
+        .fold(1 << Gpr::Rax.number(), |all, p| all | changed(p));
+    let saved = || {
+        ALL.into_iter()
+            .filter(move |reg| saved & 1 << reg.number() != 0)
+    };
+    saved().for_each(|reg| code.asm.push(reg));
+    // Inside a hook: its stack is one of those of the hooks.
+    code.asm.mov_rr(W::Q, Gpr::Rax, Gpr::Rsp);
+    code.to(&SUB_RAX, around.hooks.0);
+    code.to(&CMP_RAX, around.hooks.1);
+    let outside = code.asm.skip_if(Cc::Ae);
+    saved().rev().for_each(|reg| code.asm.pop(reg));
+    code.to(&JMP, general_way(around.gate));
+    code.asm.land(outside);
+    for program in programs {
+        write_call(&mut code, around, program);
+    }
+    saved().rev().for_each(|reg| code.asm.pop(reg));
+    code.to(&JMP, around.gate.wrapping_add(LEAVE));
+    code.reach.then_some(code.asm.len())
+}
+
+/// All registers but the stack pointer.
+const ALL: [Gpr; 15] = [
+    Gpr::Rax,
+    Gpr::Rcx,
+    Gpr::Rdx,
+    Gpr::Rsi,
+    Gpr::Rdi,
+    Gpr::R8,
+    Gpr::R9,
+    Gpr::R10,
+    Gpr::R11,
+    Gpr::Rbx,
+    Gpr::Rbp,
+    Gpr::R12,
+    Gpr::R13,
+    Gpr::R14,
+    Gpr::R15,
+];
+
+/// Registers changed by a program or for its arguments.
+fn changed(program: &Direct) -> u16 {
+    let argument = u16::from(program.reads_argument) << Gpr::Rdi.number();
+    let length = u16::from(program.reads_length) << Gpr::Rsi.number();
+    program.clobbers | argument | length
+}
+
+/// The argument on the stack: the key, then zeros as far as the program may look.
+fn write_call(code: &mut Placed<'_>, around: Surroundings, program: &Direct) {
+    let words = if program.reads_argument {
+        program.argument.div_ceil(8).max(1) as i32
+    } else {
+        0
+    };
+    if words > 0 {
+        if words > 1 {
+            code.asm.alu_rr(W::D, Alu::Xor, Gpr::Rax, Gpr::Rax);
+            (1..words).for_each(|_| code.asm.push(Gpr::Rax));
+        }
+        code.asm.mov_ri(Gpr::Rax, around.key);
+        code.asm.push(Gpr::Rax);
+        code.asm.mov_rr(W::Q, Gpr::Rdi, Gpr::Rsp);
+    }
+    if program.reads_length {
+        code.asm.mov_ri(Gpr::Rsi, u64::from(around.argument_len));
+    }
+    code.to(&CALL, program.code as u64);
+    if words > 0 {
+        code.asm.alu_ri(W::Q, Alu::Add, Gpr::Rsp, 8 * words);
+    }
+}

@@ -1,0 +1,33 @@
+//! Without machine code every hook takes the general entry.
+
+use super::{arch::current, probe::ProbeList, Settings};
+
+#[derive(Clone, Copy)]
+pub(super) enum GateRef {}
+
+pub(super) struct Gates;
+
+impl Gates {
+    pub const fn new() -> Gates {
+        Gates
+    }
+    pub fn of(&mut self, _key: u64, _settings: &Settings) -> Option<GateRef> {
+        None
+    }
+}
+
+pub(super) struct Trampoline;
+
+impl Trampoline {
+    pub fn new(_gate: Option<GateRef>) -> Trampoline {
+        Trampoline
+    }
+    pub fn call_target(&self) -> u64 {
+        current::hook_entry()
+    }
+    pub fn runs(&self) -> u64 {
+        0
+    }
+    pub fn open(&mut self, _key: u64, _list: &ProbeList, _settings: &Settings) {}
+    pub fn close(&mut self, _list: &ProbeList, _settings: &Settings) {}
+}
