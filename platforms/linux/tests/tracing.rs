@@ -682,3 +682,166 @@ fn patching_under_running_threads() {
         stop.store(1, Ordering::Relaxed);
     });
 }
+
+/// What [`direct_record`] saw last: the first two words of its argument, and the length it was told.
+#[no_mangle]
+static DIRECT_SEEN: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
+
+// Machine code as of a program: notes its arguments and leaves no register but the stack pointer as it was.
+std::arch::global_asm!(
+    ".globl direct_record",
+    "direct_record:",
+    "mov rax, [rdi]",
+    "mov rcx, [rdi + 8]",
+    "mov [rip + DIRECT_SEEN], rax",
+    "mov [rip + DIRECT_SEEN + 8], rcx",
+    "mov [rip + DIRECT_SEEN + 16], rsi",
+    "mov qword ptr [rdi], -1",
+    "mov rax, -1",
+    "mov rcx, rax",
+    "mov rdx, rax",
+    "mov rbx, rax",
+    "mov rbp, rax",
+    "mov rsi, rax",
+    "mov rdi, rax",
+    "mov r8, rax",
+    "mov r9, rax",
+    "mov r10, rax",
+    "mov r11, rax",
+    "mov r12, rax",
+    "mov r13, rax",
+    "mov r14, rax",
+    "mov r15, rax",
+    "ret",
+);
+extern "C" {
+    fn direct_record();
+}
+
+/// A program as machine code. Runs that took the general way are counted.
+#[derive(Default)]
+struct Direct(Count);
+impl HookProgram for Direct {
+    fn run(&self, hook: Hook<'_>) -> Result<(), Failed> {
+        self.0.run(hook)
+    }
+    fn direct(&self) -> Option<ubpf_rs::vm::Direct> {
+        Some(ubpf_rs::vm::Direct {
+            code: direct_record as *const () as usize,
+            clobbers: 0xffff & !(1 << 4),
+            reads_argument: true,
+            reads_length: true,
+            argument: 16,
+            cost: 30,
+        })
+    }
+}
+
+#[test]
+fn direct_programs_get_their_argument_and_every_register_survives_them() {
+    let (image, _turn) = image();
+    for variant in VARIANTS
+        .iter()
+        .filter(|v| !v.ends_with("instrument"))
+        .take(4)
+    {
+        let names: Vec<_> = FUNCTIONS.iter().map(|f| format!("{variant}_{f}")).collect();
+        let before: Vec<_> = names.iter().map(|n| image.bytes(n)).collect();
+        let body = Arc::new(Direct::default());
+        let attach = |program: &str| -> Vec<_> {
+            let each = names.iter().map(|n| image.attach(n, program, body.clone()));
+            each.collect()
+        };
+        let first = attach("first");
+        assert_eq!(self_test(variant), 0, "{variant} with one program");
+        let second = attach("second");
+        assert_eq!(self_test(variant), 0, "{variant} with two programs");
+        let runs = |name: &str, id| image.report(name, id).runs;
+        let myfun = 1; // not called by the self test
+        for (index, name) in names
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| *index != myfun)
+        {
+            let once = if name.ends_with("recursion") {
+                20_001
+            } else {
+                1
+            };
+            assert_eq!(runs(name, first[index]), 2 * once, "{name}");
+            assert_eq!(runs(name, second[index]), once, "{name}");
+        }
+        let seen = DIRECT_SEEN
+            .each_ref()
+            .map(|word| word.load(Ordering::Relaxed));
+        let keys: Vec<u64> = names.iter().map(|name| image.site(name).key()).collect();
+        assert!(keys.contains(&seen[0]), "{seen:x?} is none of {keys:x?}");
+        assert_eq!(seen[1..], [0, ubpf_rs::tracer::CONTEXT_BYTES as u64]);
+        let all = first.into_iter().chain(second);
+        all.for_each(|id| TRACER.detach(id).unwrap());
+        let after: Vec<_> = names.iter().map(|n| image.bytes(n)).collect();
+        assert_eq!(before, after, "{variant}");
+        assert_eq!(body.0.get(), 0, "{variant}: the general way was taken");
+    }
+}
+
+#[test]
+fn runs_are_counted_whichever_way_they_took() {
+    let (image, _turn) = image();
+    const NAME: &str = "gcc_patchable_myfun";
+    let call = |times| {
+        // SAFETY: a C function without arguments that changes a counter of its own.
+        (0..times).for_each(|_| unsafe { gcc_patchable_myfun() });
+    };
+    let direct = Arc::new(Direct::default());
+    let id = image.attach(NAME, "direct", direct.clone());
+    let runs = || image.report(NAME, id).runs;
+    call(3);
+    assert_eq!((runs(), direct.0.get()), (3, 0));
+    let count = Arc::new(Count::default());
+    let other = image.attach(NAME, "count", count.clone());
+    call(4);
+    assert_eq!((runs(), direct.0.get(), count.get()), (7, 4, 4));
+    TRACER.detach(other).unwrap();
+    call(5);
+    assert_eq!((runs(), direct.0.get(), count.get()), (12, 4, 4));
+    TRACER.set_stats(true);
+    call(6);
+    TRACER.set_stats(false);
+    let report = image.report(NAME, id);
+    assert_eq!((report.runs, report.timed_runs, report.misses), (18, 6, 0));
+    call(7);
+    assert_eq!((runs(), direct.0.get()), (25, 10));
+    TRACER.detach(id).unwrap();
+    call(1);
+    assert_eq!(direct.0.get(), 10);
+}
+
+#[test]
+fn threads_run_through_trampolines_that_come_and_go() {
+    let (image, _turn) = image();
+    const NAME: &str = "gcc_patchable_empty";
+    const CALLS: u64 = 200_000;
+    let direct: Arc<Direct> = Arc::default();
+    let id = image.attach(NAME, "stays", direct.clone());
+    let threads: Vec<_> = (0..3)
+        .map(|_| {
+            // SAFETY: a C function that does nothing.
+            thread::spawn(|| (0..CALLS).for_each(|_| unsafe { gcc_patchable_empty() }))
+        })
+        .collect();
+    let mut round = 0;
+    while threads.iter().any(|t| !t.is_finished()) {
+        round += 1;
+        let body: Arc<dyn HookProgram> = match round % 3 {
+            0 => Arc::new(Count::default()),
+            _ => Arc::new(Direct::default()),
+        };
+        let guest = image.attach(NAME, "guest", body);
+        TRACER.detach(guest).unwrap();
+    }
+    threads.into_iter().for_each(|t| t.join().unwrap());
+    let report = image.report(NAME, id);
+    assert_eq!(report.hits, 3 * CALLS, "{report:?} after {round} rounds");
+    TRACER.detach(id).unwrap();
+}
