@@ -19,6 +19,8 @@ mod fault;
 mod files;
 mod memory;
 mod platform;
+#[cfg(feature = "tests")]
+mod programs;
 mod selftest;
 mod serial;
 mod shell;

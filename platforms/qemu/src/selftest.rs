@@ -32,6 +32,8 @@ pub fn run(name: &str) -> ! {
         "code" => code(),
         "probe" => probe(),
         "heap" => heap(),
+        #[cfg(feature = "tests")]
+        "programs" => crate::programs::run(),
         "two-cpus" => two_cpus(),
         "fault-two-cpus" => {
             cpu::start_second();

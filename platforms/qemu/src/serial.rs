@@ -36,7 +36,8 @@ struct Serial {
     driver: Driver<PORTS, BUFFER>,
 }
 
-/// Finds and starts the devices; returns their interrupt lines.
+/// Finds and starts the devices; returns their interrupt lines. What it builds on the stack is gone when it returns.
+#[inline(never)]
 pub fn init() -> impl Iterator<Item = u8> {
     let mut root = PciRoot::new(ConfigPorts);
     let mut lines = [None; DEVICES];

@@ -21,17 +21,28 @@ const RUSTFLAGS: &str =
 const SIZE_LIMIT: usize = 512 << 10;
 const SYMBOL_HEADER: usize = 16;
 
-/// Builds the image and fills its symbol table.
+/// Builds the image that is delivered and fills its symbol table.
 pub fn build(root: &Path) -> Result<PathBuf> {
+    let (image, loaded) = build_with(root, "ubpf-qemu", &[])?;
+    if loaded > SIZE_LIMIT {
+        return Err(
+            format!("the image loads {loaded} bytes; at most {SIZE_LIMIT} are allowed").into(),
+        );
+    }
+    Ok(image)
+}
+
+/// The same with the tests that run inside.
+pub fn build_tests(root: &Path) -> Result<PathBuf> {
+    build_with(root, "ubpf-qemu-tests", &["--features", "tests"]).map(|(image, _)| image)
+}
+
+/// Builds with these options of cargo; the finished file, and how many bytes are loaded of it.
+fn build_with(root: &Path, name: &str, options: &[&str]) -> Result<(PathBuf, usize)> {
     let status = Command::new("cargo")
-        .args([
-            "build",
-            "--quiet",
-            "--release",
-            "--target",
-            TARGET,
-            "--manifest-path",
-        ])
+        .args(["build", "--quiet", "--release", "--target", TARGET])
+        .args(options)
+        .arg("--manifest-path")
         .arg(root.join("platforms/qemu/Cargo.toml"))
         .env("CARGO_TARGET_DIR", folder(root))
         .env("RUSTFLAGS", RUSTFLAGS)
@@ -39,18 +50,13 @@ pub fn build(root: &Path) -> Result<PathBuf> {
     if !status.success() {
         return Err("the image does not build".into());
     }
-    let image = folder(root).join("ubpf-qemu.elf");
+    let image = folder(root).join(name).with_extension("elf");
     let mut bytes = fs::read(folder(root).join(TARGET).join("release/ubpf-qemu"))?;
     let count = fill_symbols(&mut bytes)?;
     let loaded = loaded_size(&bytes)?;
     fs::write(&image, bytes)?;
-    println!("image: {} KiB, {count} symbols", loaded / 1024);
-    if loaded > SIZE_LIMIT {
-        return Err(
-            format!("the image loads {loaded} bytes; at most {SIZE_LIMIT} are allowed").into(),
-        );
-    }
-    Ok(image)
+    println!("{name}: {} KiB, {count} symbols", loaded / 1024);
+    Ok((image, loaded))
 }
 
 fn loaded_size(image: &[u8]) -> Result<usize> {

@@ -83,6 +83,7 @@ fn test(root: &Path) -> Result<()> {
     let image = image::build(root)?;
     bench::check_sizes(root, &image)?;
     proofs::run(root, &image)?;
+    proofs::run_inside(root, &image::build_tests(root)?)?;
     let stage = abuse::Stage {
         root,
         image: &image,

@@ -32,9 +32,21 @@ const TESTS: &[(&str, i32, &str)] = &[
     ),
 ];
 
-/// Runs all of them.
+/// Tests of the libraries that need no Linux process, in an image of their own.
+const INSIDE: &[(&str, i32, &str)] = &[("programs", EXIT_SUCCESS, "test programs passed")];
+
+/// Runs the proofs.
 pub fn run(root: &Path, image: &Path) -> Result<()> {
-    for (name, expected, words) in TESTS {
+    run_each(root, image, TESTS)
+}
+
+/// Runs the tests of the libraries, in the image that has them.
+pub fn run_inside(root: &Path, image: &Path) -> Result<()> {
+    run_each(root, image, INSIDE)
+}
+
+fn run_each(root: &Path, image: &Path, tests: &[(&str, i32, &str)]) -> Result<()> {
+    for (name, expected, words) in tests {
         let options = Options {
             cpus: if name.ends_with("two-cpus") { 2 } else { 1 },
             command_line: format!("test={name}"),
@@ -45,6 +57,9 @@ pub fn run(root: &Path, image: &Path) -> Result<()> {
         let console = machine.console();
         if status != Some(*expected) || !console.contains(words) {
             return Err(format!("test {name}: status {status:?}, console:\n{console}").into());
+        }
+        for line in console.lines().filter(|line| line.ends_with(" passed")) {
+            println!("{line}");
         }
         println!("test {name} ok");
     }
