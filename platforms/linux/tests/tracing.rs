@@ -728,7 +728,7 @@ impl HookProgram for Direct {
     fn direct(&self) -> Option<ubpf_rs::vm::Direct> {
         Some(ubpf_rs::vm::Direct {
             code: direct_record as *const () as usize,
-            clobbers: 0xffff & !(1 << 4),
+            clobbers: !(1 << 4),
             reads_argument: true,
             reads_length: true,
             argument: 16,

@@ -1,5 +1,6 @@
 //! `ubpf`: runs, verifies and disassembles programs on the host.
 
+mod code_memory;
 mod disasm;
 mod run;
 mod verify;

@@ -1,17 +1,15 @@
 //! `ubpf run`: one program, once.
 
 use crate::{
-    parse_abi, parse_number, parse_policy, read_program, text, usage, Failure, EXIT_REFUSED,
-    EXIT_STOPPED,
+    code_memory, parse_abi, parse_number, parse_policy, read_program, text, usage, Failure,
+    EXIT_REFUSED, EXIT_STOPPED,
 };
 use lexopt::Arg::{Long, Value};
 use std::{process::ExitCode, sync::Mutex, time::Instant};
-use ubpf_platform_linux::DualMapping;
 use ubpf_rs::{
     helpers::{Host, Registry},
     jit::{self, JitProgram},
     maps::TwoKeyMap,
-    platform::ExecMemory,
     program::{Abi, Program},
     verifier::{self, Policy},
     vm::{Executable, Interpreter, Memory, Run, STACK_BYTES},
@@ -47,16 +45,11 @@ pub fn main(args: lexopt::Parser) -> Result<ExitCode, Failure> {
     match options.engine {
         Engine::Interpreter => run(&Interpreter::new(verified), options, &helpers),
         Engine::Jit => {
-            let code = JitProgram::new(verified, executable_memory(), jit::Options::default());
+            let code = JitProgram::new(verified, &code_memory::Pages, jit::Options::default());
             let code = code.map_err(|(error, _)| refused(error.to_string()))?;
             run(&code, options, &helpers)
         }
     }
-}
-
-/// Memory for machine code, for as long as the tool runs.
-pub fn executable_memory() -> &'static dyn ExecMemory {
-    Box::leak(Box::new(DualMapping::new()))
 }
 
 fn run(
