@@ -14,7 +14,7 @@ use virtio_drivers::{BufferDirection, Hal, PhysAddr};
 use x86_64::instructions::{interrupts, port::Port};
 
 use crate::cell::IrqCell;
-use crate::memory;
+use crate::{memory, time};
 
 const PORTS: usize = 8;
 const BUFFER: usize = 16 << 10;
@@ -26,6 +26,8 @@ const CONFIG_INTERRUPT_LINE: u8 = 0x3c;
 /// How many devices are looked at.
 const DEVICES: usize = 2;
 const WANTED: &str = "ushell";
+/// How long the end waits for the host to take the last words.
+const LAST_WORDS_NS: u64 = 200_000_000;
 
 static SERIAL: IrqCell<[Option<Box<Serial>>; DEVICES]> = IrqCell::new([const { None }; DEVICES]);
 /// Becomes true when something may have happened on the port; whoever waits for it sets it back.
@@ -137,6 +139,12 @@ pub fn last_words(words: &[u8]) {
                 serial.driver.write(part);
             }
             serial.poll();
+            // The device looks at its queues on a thread of its own; after the image's end it no longer does.
+            let end = time::now_ns().saturating_add(LAST_WORDS_NS);
+            while !serial.device.has_sent_all() && time::now_ns() < end {
+                serial.poll();
+                core::hint::spin_loop();
+            }
         }
     });
 }
@@ -210,6 +218,17 @@ impl Device {
             queue.offer_all(&mut device.transport);
         }
         Some(device)
+    }
+}
+
+impl Device {
+    /// Whether the device has taken everything that was given to it for the host.
+    fn has_sent_all(&mut self) -> bool {
+        let mut queues = self.transmit.iter_mut().flatten();
+        queues.all(|queue| {
+            queue.take_back();
+            queue.free == u16::MAX
+        })
     }
 }
 
