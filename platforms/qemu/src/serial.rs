@@ -219,9 +219,7 @@ impl Device {
         }
         Some(device)
     }
-}
 
-impl Device {
     /// Whether the device has taken everything that was given to it for the host.
     fn has_sent_all(&mut self) -> bool {
         let mut queues = self.transmit.iter_mut().flatten();
