@@ -31,13 +31,7 @@ fn main() {
 /// A compiler for code without an operating system, with the image's C library.
 fn compiler(library: &Path) -> cc::Build {
     let mut build = cc::Build::new();
-    build
-        .opt_level(2)
-        .pic(false)
-        .debug(true)
-        .warnings(true)
-        .warnings_into_errors(true)
-        .include(library);
+    build.opt_level(2).pic(false).debug(true).warnings(true).warnings_into_errors(true).include(library);
     for flag in [
         "-ffreestanding",
         "-nostdinc",

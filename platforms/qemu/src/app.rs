@@ -29,16 +29,10 @@ extern "C" {
 
 /// Runs the application and ends the image with it. Its arguments are what follows `--` on the command line.
 pub fn run(command_line: &str) -> ! {
-    let given = command_line
-        .split_once("-- ")
-        .map_or("", |(_, given)| given);
+    let given = command_line.split_once("-- ").map_or("", |(_, given)| given);
     let mut texts = [[0u8; WORD]; ARGUMENTS];
     let mut count = 0;
-    for (text, word) in texts.iter_mut().zip(
-        ["app-demo"]
-            .into_iter()
-            .chain(given.split_ascii_whitespace()),
-    ) {
+    for (text, word) in texts.iter_mut().zip(["app-demo"].into_iter().chain(given.split_ascii_whitespace())) {
         let len = word.len().min(WORD - 1);
         text[..len].copy_from_slice(&word.as_bytes()[..len]);
         count += 1;
@@ -50,11 +44,7 @@ pub fn run(command_line: &str) -> ! {
     // SAFETY: C's entry; the arguments are strings with their ends, the list ends with a null pointer, and both stay
     // until it returns.
     let status = unsafe { main(count as c_int, argv.as_ptr()) };
-    fault::exit(if status == 0 {
-        fault::Exit::Success
-    } else {
-        fault::Exit::Failure
-    })
+    fault::exit(if status == 0 { fault::Exit::Success } else { fault::Exit::Failure })
 }
 
 /// Runs the application's part on the second CPU.
@@ -101,9 +91,7 @@ fn block(size: usize) -> Option<Layout> {
 
 #[no_mangle]
 extern "C" fn malloc(size: usize) -> *mut c_void {
-    let Some(layout) =
-        block(size).filter(|layout| memory::leaves_enough(layout.size(), memory::SHELL_RESERVE))
-    else {
+    let Some(layout) = block(size).filter(|layout| memory::leaves_enough(layout.size(), memory::SHELL_RESERVE)) else {
         return core::ptr::null_mut();
     };
     // SAFETY: the size is not zero; the header lies in the block.

@@ -53,13 +53,9 @@ struct PerCpu {
     answered: AtomicU64,
 }
 
-static PER_CPU: [PerCpu; CPUS] = [const {
-    PerCpu {
-        number: AtomicU32::new(0),
-        in_interrupt: AtomicU32::new(0),
-        answered: AtomicU64::new(0),
-    }
-}; CPUS];
+static PER_CPU: [PerCpu; CPUS] =
+    [const { PerCpu { number: AtomicU32::new(0), in_interrupt: AtomicU32::new(0), answered: AtomicU64::new(0) } };
+        CPUS];
 static RUNNING: AtomicBool = AtomicBool::new(false);
 static REQUEST: AtomicU64 = AtomicU64::new(0);
 static SYNC: spin::Mutex<()> = spin::Mutex::new(());
@@ -84,9 +80,7 @@ pub fn guards() -> impl Iterator<Item = usize> {
 
 /// Tells the CPU which one it is; first of all.
 pub fn init(number: usize) {
-    PER_CPU[number]
-        .number
-        .store(number as u32, Ordering::Relaxed);
+    PER_CPU[number].number.store(number as u32, Ordering::Relaxed);
     GsBase::write(VirtAddr::new(addr_of!(PER_CPU[number]) as u64));
 }
 
@@ -94,9 +88,7 @@ pub fn init(number: usize) {
 pub fn number() -> usize {
     let number: u32;
     // SAFETY: GS points to this CPU's PerCpu from `init` on.
-    unsafe {
-        asm!("mov {0:e}, gs:[0]", out(reg) number, options(nostack, readonly, preserves_flags))
-    };
+    unsafe { asm!("mov {0:e}, gs:[0]", out(reg) number, options(nostack, readonly, preserves_flags)) };
     number as usize
 }
 
@@ -107,9 +99,7 @@ pub fn in_interrupt() -> bool {
 
 /// Remembers that an interrupt handler begins or ends.
 pub fn set_in_interrupt(inside: bool) {
-    PER_CPU[number()]
-        .in_interrupt
-        .store(inside.into(), Ordering::Relaxed);
+    PER_CPU[number()].in_interrupt.store(inside.into(), Ordering::Relaxed);
 }
 
 /// Whether the second CPU runs.

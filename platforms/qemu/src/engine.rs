@@ -18,21 +18,15 @@ pub fn start() {
         Ok(runtime) => runtime,
         Err(error) => return println!("no engine: {error}"),
     };
-    let functions = symbols::all().map(|symbol| Symbol {
-        address: symbol.address as u64,
-        name: symbol.name,
-        function: true,
-    });
+    let functions =
+        symbols::all().map(|symbol| Symbol { address: symbol.address as u64, name: symbol.name, function: true });
     match SymbolTable::new(functions) {
         Ok(table) => runtime.add_symbols(table),
         Err(error) => println!("no symbols: {error}"),
     }
     let sites = runtime.add_sites(records(), SiteKind::Patchable);
     if sites.refused > 0 {
-        println!(
-            "{} of the compiler's entry stubs cannot be traced",
-            sites.refused
-        );
+        println!("{} of the compiler's entry stubs cannot be traced", sites.refused);
     }
 }
 

@@ -74,29 +74,12 @@ pub fn report(frame: &Frame, cr2: u64) -> ! {
     cpu::stop_other();
     let name = NAMES.get(frame.vector as usize).unwrap_or(&"?");
     let mut words = Words::default();
-    let _ = write!(
-        words,
-        "fault: {name} at {}, address {cr2:#x}, error {:#x}",
-        Place(frame.rip),
-        frame.error
-    );
+    let _ = write!(words, "fault: {name} at {}, address {cr2:#x}, error {:#x}", Place(frame.rip), frame.error);
     println!("{}", words.text());
-    println!(
-        "rax {:016x} rbx {:016x} rcx {:016x} rdx {:016x}",
-        frame.rax, frame.rbx, frame.rcx, frame.rdx
-    );
-    println!(
-        "rsi {:016x} rdi {:016x} rbp {:016x} rsp {:016x}",
-        frame.rsi, frame.rdi, frame.rbp, frame.rsp
-    );
-    println!(
-        "r8  {:016x} r9  {:016x} r10 {:016x} r11 {:016x}",
-        frame.r8, frame.r9, frame.r10, frame.r11
-    );
-    println!(
-        "r12 {:016x} r13 {:016x} r14 {:016x} r15 {:016x}",
-        frame.r12, frame.r13, frame.r14, frame.r15
-    );
+    println!("rax {:016x} rbx {:016x} rcx {:016x} rdx {:016x}", frame.rax, frame.rbx, frame.rcx, frame.rdx);
+    println!("rsi {:016x} rdi {:016x} rbp {:016x} rsp {:016x}", frame.rsi, frame.rdi, frame.rbp, frame.rsp);
+    println!("r8  {:016x} r9  {:016x} r10 {:016x} r11 {:016x}", frame.r8, frame.r9, frame.r10, frame.r11);
+    println!("r12 {:016x} r13 {:016x} r14 {:016x} r15 {:016x}", frame.r12, frame.r13, frame.r14, frame.r15);
     println!("rip {:016x} rflags {:08x}", frame.rip, frame.rflags);
     stack(frame.rbp);
     serial::last_words(words.text().as_bytes());
@@ -111,12 +94,8 @@ fn stack(mut frame: u64) {
             return;
         }
         let (next, address) = words.split_at(8);
-        let [next, address] = [next, address].map(|bytes| {
-            bytes
-                .iter()
-                .rev()
-                .fold(0, |sum, byte| sum << 8 | u64::from(*byte))
-        });
+        let [next, address] =
+            [next, address].map(|bytes| bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
         if symbols::by_address(address as usize).is_none() {
             return;
         }
@@ -148,10 +127,7 @@ struct Words {
 
 impl Default for Words {
     fn default() -> Self {
-        Self {
-            bytes: [0; 256],
-            len: 0,
-        }
+        Self { bytes: [0; 256], len: 0 }
     }
 }
 

@@ -20,13 +20,9 @@ pub fn init(initrd: Option<Range<usize>>) -> Option<&'static str> {
     // SAFETY: the boot loader put the archive there; the heap ends below it and nobody writes to it.
     let bytes = unsafe { core::slice::from_raw_parts(range.start as *const u8, range.len()) };
     INITRD.call_once(|| bytes);
-    let mut entries = Archive {
-        rest: bytes,
-        complete: false,
-    };
+    let mut entries = Archive { rest: bytes, complete: false };
     while entries.next().is_some() {}
-    (!entries.complete)
-        .then_some("the initrd is not a whole cpio archive; files after the damage are missing")
+    (!entries.complete).then_some("the initrd is not a whole cpio archive; files after the damage are missing")
 }
 
 /// Goes through a cpio archive; ends at the trailer or at the first damage.
@@ -57,30 +53,19 @@ impl<'a> Iterator for Archive<'a> {
         let name_end = CPIO_HEADER.checked_add(name_size)?;
         let begin = name_end.checked_next_multiple_of(4)?;
         let end = begin.checked_add(size)?;
-        let name =
-            core::str::from_utf8(self.rest.get(CPIO_HEADER..name_end.checked_sub(1)?)?).ok()?;
+        let name = core::str::from_utf8(self.rest.get(CPIO_HEADER..name_end.checked_sub(1)?)?).ok()?;
         if name == "TRAILER!!!" {
             self.complete = true;
             return None;
         }
         let contents = self.rest.get(begin..end)?;
-        self.rest = self
-            .rest
-            .get(end.checked_next_multiple_of(4)?..)
-            .unwrap_or(&[]);
-        Some(Entry {
-            name: plain(name),
-            is_dir: mode & 0o170_000 == 0o040_000,
-            contents,
-        })
+        self.rest = self.rest.get(end.checked_next_multiple_of(4)?..).unwrap_or(&[]);
+        Some(Entry { name: plain(name), is_dir: mode & 0o170_000 == 0o040_000, contents })
     }
 }
 
 fn archive() -> Archive<'static> {
-    Archive {
-        rest: INITRD.get().copied().unwrap_or(&[]),
-        complete: false,
-    }
+    Archive { rest: INITRD.get().copied().unwrap_or(&[]), complete: false }
 }
 
 /// A path without what says nothing: leading and trailing slashes and ".".
@@ -130,25 +115,14 @@ impl Files for MemoryFiles {
             }
         };
         for entry in archive().filter(|entry| !written.contains_key(entry.name)) {
-            add(
-                entry.name,
-                if entry.is_dir {
-                    0
-                } else {
-                    entry.contents.len()
-                },
-                entry.is_dir,
-            );
+            add(entry.name, if entry.is_dir { 0 } else { entry.contents.len() }, entry.is_dir);
         }
         for (name, contents) in written.iter() {
             if let Some(contents) = contents {
                 add(name, contents.len(), false);
             }
         }
-        let entries =
-            found
-                .into_iter()
-                .map(|(name, (size, is_dir))| DirEntry { name, size, is_dir });
+        let entries = found.into_iter().map(|(name, (size, is_dir))| DirEntry { name, size, is_dir });
         exists.then(|| entries.collect()).ok_or(FileError::NotFound)
     }
 
@@ -156,9 +130,7 @@ impl Files for MemoryFiles {
         let mut written = WRITTEN.lock();
         let path = plain(path);
         let others = written.iter().filter(|(name, _)| *name != path);
-        let used: usize = others
-            .filter_map(|(_, contents)| Some(contents.as_ref()?.len()))
-            .sum();
+        let used: usize = others.filter_map(|(_, contents)| Some(contents.as_ref()?.len())).sum();
         let limit = WRITE_LIMIT.saturating_sub(used);
         let contents = copy(contents, limit)?;
         written.insert(path.to_owned(), Some(contents));
@@ -197,8 +169,7 @@ fn copy(contents: &[u8], limit: usize) -> Result<Vec<u8>, FileError> {
         return Err(FileError::TooLarge { limit });
     }
     let mut copy = Vec::new();
-    copy.try_reserve_exact(contents.len())
-        .map_err(|_| FileError::NoMemory)?;
+    copy.try_reserve_exact(contents.len()).map_err(|_| FileError::NoMemory)?;
     copy.extend_from_slice(contents);
     Ok(copy)
 }

@@ -51,13 +51,7 @@ extern "C" fn kernel_main(start_info: usize) -> ! {
     // SAFETY: boot.S passes on what it found in EBX; no memory was reused yet.
     let info = unsafe { startinfo::StartInfo::read(start_info) };
     let guards = [BOOT_STACK.get() as usize].into_iter();
-    memory::init(
-        &info,
-        guards
-            .chain(thread::guards())
-            .chain(trap::guards())
-            .chain(cpu::guards()),
-    );
+    memory::init(&info, guards.chain(thread::guards()).chain(trap::guards()).chain(cpu::guards()));
     trap::init();
     time::init();
     if let Some(complaint) = files::init(info.initrd) {
@@ -78,11 +72,7 @@ extern "C" fn kernel_main(start_info: usize) -> ! {
     }
     engine::start();
     cpu::start_second();
-    println!(
-        "booted in {} ms, {} symbols",
-        time::now_ns() / 1_000_000,
-        symbols::count()
-    );
+    println!("booted in {} ms, {} symbols", time::now_ns() / 1_000_000, symbols::count());
     shell::start();
     app::run(info.command_line)
 }

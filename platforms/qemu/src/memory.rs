@@ -28,8 +28,7 @@ const EXEC_PAGES: usize = 64;
 /// PML4, PDPT and four page directories, filled by boot.S.
 #[no_mangle]
 static BOOT_TABLES: RawCell<[PageTable; 6]> = RawCell::new([const { PageTable::new() }; 6]);
-static SMALL: RawCell<[PageTable; SMALL_TABLES]> =
-    RawCell::new([const { PageTable::new() }; SMALL_TABLES]);
+static SMALL: RawCell<[PageTable; SMALL_TABLES]> = RawCell::new([const { PageTable::new() }; SMALL_TABLES]);
 
 #[global_allocator]
 static HEAP: Heap = Heap(LockedHeap::empty());
@@ -92,10 +91,7 @@ impl Stack {
 
     /// An unused stack.
     pub const fn new() -> Self {
-        Self {
-            guard: [0; PAGE],
-            bytes: [0; Self::BYTES],
-        }
+        Self { guard: [0; PAGE], bytes: [0; Self::BYTES] }
     }
 }
 
@@ -134,10 +130,7 @@ pub fn ram_end() -> usize {
 /// Sets the rights of all pages and makes the rest of the RAM the heap. Call once, first of all.
 pub fn init(info: &StartInfo, guards: impl Iterator<Item = usize>) {
     let ram_end = info.ram_end;
-    assert!(
-        Layout::end() <= SMALL_END && Layout::end() < ram_end,
-        "the image does not fit"
-    );
+    assert!(Layout::end() <= SMALL_END && Layout::end() < ram_end, "the image does not fit");
     RAM_END.call_once(|| ram_end);
     let tables = SMALL.get() as *mut PageTable;
     for page in (0..SMALL_END).step_by(PAGE) {
@@ -149,21 +142,12 @@ pub fn init(info: &StartInfo, guards: impl Iterator<Item = usize>) {
     for number in 0..2048 {
         let address = number * LARGE;
         let entry = if number < SMALL_TABLES {
-            (
-                tables as usize + number * PAGE,
-                Flags::PRESENT | Flags::WRITABLE,
-            )
+            (tables as usize + number * PAGE, Flags::PRESENT | Flags::WRITABLE)
         } else if address < ram_end {
-            (
-                address,
-                Flags::PRESENT | Flags::WRITABLE | Flags::HUGE_PAGE | Flags::NO_EXECUTE,
-            )
+            (address, Flags::PRESENT | Flags::WRITABLE | Flags::HUGE_PAGE | Flags::NO_EXECUTE)
         } else if address >= DEVICES {
             let device = Flags::NO_CACHE | Flags::WRITE_THROUGH | Flags::NO_EXECUTE;
-            (
-                address,
-                Flags::PRESENT | Flags::WRITABLE | Flags::HUGE_PAGE | device,
-            )
+            (address, Flags::PRESENT | Flags::WRITABLE | Flags::HUGE_PAGE | device)
         } else {
             (0, Flags::empty())
         };
@@ -174,16 +158,10 @@ pub fn init(info: &StartInfo, guards: impl Iterator<Item = usize>) {
         }
     }
     tlb::flush_all();
-    let heap_end = info.initrd.as_ref().map_or(ram_end, |initrd| {
-        initrd.start.max(Layout::end()) & !(PAGE - 1)
-    });
+    let heap_end = info.initrd.as_ref().map_or(ram_end, |initrd| initrd.start.max(Layout::end()) & !(PAGE - 1));
     let start = Layout::end();
     // SAFETY: this memory is mapped, writable and used by nobody: it lies between the image and the initrd.
-    unsafe {
-        HEAP.0
-            .lock()
-            .init(start as *mut u8, heap_end.saturating_sub(start))
-    };
+    unsafe { HEAP.0.lock().init(start as *mut u8, heap_end.saturating_sub(start)) };
 }
 
 fn rights_at_start(page: usize) -> Flags {
@@ -262,14 +240,11 @@ impl CodeMemory {
         let offset = block.exec.wrapping_sub(Self::base());
         let first = offset / PAGE;
         let changed = EXEC_STATES.with(|states| {
-            let Some(states) = first
-                .checked_add(block.len.div_ceil(PAGE))
-                .and_then(|end| states.get_mut(first..end))
+            let Some(states) = first.checked_add(block.len.div_ceil(PAGE)).and_then(|end| states.get_mut(first..end))
             else {
                 return false;
             };
-            let right =
-                offset.is_multiple_of(PAGE) && states.iter().all(|state| from.contains(state));
+            let right = offset.is_multiple_of(PAGE) && states.iter().all(|state| from.contains(state));
             if right {
                 states.fill(to);
             }
@@ -294,20 +269,13 @@ impl ExecMemory for CodeMemory {
     fn alloc(&self, len: usize) -> Option<ExecBlock> {
         let pages = len.div_ceil(PAGE).max(1);
         let first = EXEC_STATES.with(|states| {
-            let first = (0..(EXEC_PAGES + 1).checked_sub(pages)?).find(|at| {
-                states[*at..at + pages]
-                    .iter()
-                    .all(|state| *state == ExecPage::Free)
-            })?;
+            let first = (0..(EXEC_PAGES + 1).checked_sub(pages)?)
+                .find(|at| states[*at..at + pages].iter().all(|state| *state == ExecPage::Free))?;
             states[first..first + pages].fill(ExecPage::Open);
             Some(first)
         })?;
         let exec = Self::base() + first * PAGE;
-        Some(ExecBlock {
-            write: exec,
-            exec,
-            len: pages * PAGE,
-        })
+        Some(ExecBlock { write: exec, exec, len: pages * PAGE })
     }
 
     fn seal(&self, block: ExecBlock) -> bool {
@@ -332,11 +300,7 @@ pub fn write_text(address: usize, bytes: &[u8]) {
     let window = WINDOW.get() as usize;
     let first = address & !(PAGE - 1);
     for offset in [0, PAGE] {
-        map_page(
-            window + offset,
-            first + offset,
-            Flags::PRESENT | Flags::WRITABLE | Flags::NO_EXECUTE,
-        );
+        map_page(window + offset, first + offset, Flags::PRESENT | Flags::WRITABLE | Flags::NO_EXECUTE);
     }
     for (offset, byte) in bytes.iter().enumerate() {
         // SAFETY: the window is mapped to the page of `address` and the one after it.

@@ -66,10 +66,7 @@ impl TextPatch for Qemu {
         let end = addr.checked_add(new.len());
         let inside = addr >= text.start && end.is_some_and(|end| end <= text.end);
         if !inside || new.is_empty() || old.len() != new.len() || new.len() > 8 {
-            return Err(PatchError::NotWritable {
-                addr,
-                code: INVALID,
-            });
+            return Err(PatchError::NotWritable { addr, code: INVALID });
         }
         let _one_at_a_time = cpu::lock(&PATCHING);
         interrupts::without_interrupts(|| {

@@ -21,8 +21,7 @@ struct Compiled(Options);
 
 impl Engine for Compiled {
     fn prepare(&self, program: VerifiedProgram) -> Result<Box<dyn Executable>, String> {
-        let code = JitProgram::new(program, &CodeMemory, self.0)
-            .map_err(|(error, _)| format!("{error}"))?;
+        let code = JitProgram::new(program, &CodeMemory, self.0).map_err(|(error, _)| format!("{error}"))?;
         // With the code in its place, sealed.
         walk::survey().map_err(|broken| format!("{broken}"))?;
         Ok(Box::new(code))
@@ -32,14 +31,8 @@ impl Engine for Compiled {
 /// Runs all of them; a panic says what was not as it should be.
 pub fn run() {
     let usual = Options::default();
-    let guarded = Options {
-        guard_all: true,
-        ..usual
-    };
-    let baseline = Options {
-        baseline: true,
-        ..usual
-    };
+    let guarded = Options { guard_all: true, ..usual };
+    let baseline = Options { baseline: true, ..usual };
     check("interpreter", &Interpreted);
     check("compiler", &Compiled(usual));
     check("compiler, every access checked", &Compiled(guarded));
@@ -48,13 +41,7 @@ pub fn run() {
 
 fn check(name: &str, engine: &dyn Engine) {
     let summary = run_all(engine);
-    summary
-        .faults
-        .iter()
-        .for_each(|fault| println!("{name}: {fault}"));
-    assert!(
-        summary.faults.is_empty() && summary.cases > 0,
-        "{name}: see above"
-    );
+    summary.faults.iter().for_each(|fault| println!("{name}: {fault}"));
+    assert!(summary.faults.is_empty() && summary.cases > 0, "{name}: see above");
     println!("{name}: {} programs passed", summary.cases);
 }

@@ -98,13 +98,9 @@ fn patch() {
     assert_eq!(platform::PLATFORM.probe_read.read(site as u64, &mut old), 5);
     let text = platform::PLATFORM.text.expect("the image patches text");
     let jump = [0xe9, 0, 0, 0, 0];
-    assert!(
-        text.replace(site, &jump, &old).is_err(),
-        "other bytes were expected there"
-    );
+    assert!(text.replace(site, &jump, &old).is_err(), "other bytes were expected there");
     assert!(protected(site));
-    text.replace(site, &old, &jump)
-        .expect("the stub can be patched");
+    text.replace(site, &old, &jump).expect("the stub can be patched");
     assert!(protected(site));
     // SAFETY: the function is the application's; its stub now jumps to the instruction after the stub.
     unsafe { app::myfun() };
@@ -138,13 +134,10 @@ fn two_cpus() {
     batches.endless();
     for _ in 0..ROUNDS {
         text.replace(address as usize, &stub, &jump).expect("there");
-        text.replace(address as usize, &jump, &stub)
-            .expect("and back");
+        text.replace(address as usize, &jump, &stub).expect("and back");
     }
     let exit = [0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
-    let program = runtime
-        .load("noop", &exit, &LoadOptions::default())
-        .expect("a program");
+    let program = runtime.load("noop", &exit, &LoadOptions::default()).expect("a program");
     let calls = || {
         let mut bytes = [0; 8];
         let counter = (&raw const app::second_cpu_calls) as u64;
@@ -154,17 +147,12 @@ fn two_cpus() {
     let runs = || runtime.list(Some(site)).expect("a site")[0].probes[0].runs;
     for _ in 0..ROUNDS {
         batches.endless();
-        runtime
-            .attach(site, program, AttachLimits::default())
-            .expect("attached");
+        runtime.attach(site, program, AttachLimits::default()).expect("attached");
         batches.run(0);
         let before = (calls(), runs());
         batches.run(10);
         let after = (calls(), runs());
-        assert!(
-            after.0 > before.0 && after.1 - before.1 == after.0 - before.0,
-            "calls without a run"
-        );
+        assert!(after.0 > before.0 && after.1 - before.1 == after.0 - before.0, "calls without a run");
         batches.endless();
         runtime.detach(site, None).expect("detached");
         assert_eq!(bytes(), stub);
@@ -178,13 +166,7 @@ fn code() {
     while let Some(block) = CodeMemory.alloc(5000) {
         assert!(walk::survey().is_ok());
         // SAFETY: the block is open: writable for its length.
-        unsafe {
-            core::ptr::copy_nonoverlapping(
-                forty_two.as_ptr(),
-                block.write as *mut u8,
-                forty_two.len(),
-            )
-        };
+        unsafe { core::ptr::copy_nonoverlapping(forty_two.as_ptr(), block.write as *mut u8, forty_two.len()) };
         assert!(CodeMemory.seal(block) && protected(block.exec));
         // SAFETY: a function without arguments was just written there and sealed.
         let function: extern "C" fn() -> u32 = unsafe { core::mem::transmute(block.exec) };
@@ -196,10 +178,7 @@ fn code() {
         CodeMemory.free(block);
         assert!(!protected(block.exec));
     }
-    assert!(
-        CodeMemory.alloc(64 * memory::PAGE).is_some(),
-        "all pages came back"
-    );
+    assert!(CodeMemory.alloc(64 * memory::PAGE).is_some(), "all pages came back");
 }
 
 fn probe() {
@@ -212,8 +191,7 @@ fn probe() {
     }
     assert_eq!(read(memory::ram_end() as u64 - 5, &mut bytes), 5);
     assert_eq!(read(memory::PAGE as u64 - 5, &mut bytes), 0);
-    assert!(symbols::by_address(app::myfun as *const () as usize)
-        .is_some_and(|(name, _)| name == "myfun"));
+    assert!(symbols::by_address(app::myfun as *const () as usize).is_some_and(|(name, _)| name == "myfun"));
 }
 
 fn heap() {

@@ -53,10 +53,7 @@ pub fn init() -> impl Iterator<Item = u8> {
             println!("a virtio-serial device does not work");
             continue;
         };
-        let mut serial = Box::new(Serial {
-            device,
-            driver: Driver::new(WANTED),
-        });
+        let mut serial = Box::new(Serial { device, driver: Driver::new(WANTED) });
         serial.poll();
         SERIAL.with(|serials| serials[number] = Some(serial));
         lines[number] = Some(ConfigPorts.read_word(function, CONFIG_INTERRUPT_LINE) as u8);
@@ -195,25 +192,16 @@ impl Device {
         }
         transport.write_driver_features(wanted);
         transport.set_status(begun | DeviceStatus::FEATURES_OK);
-        let ports = transport
-            .read_config_space::<u32>(CONFIG_MAX_PORTS)
-            .ok()?
-            .min(PORTS as u32) as u8;
-        let mut device = Self {
-            transport,
-            receive: [const { None }; PORTS + 1],
-            transmit: [const { None }; PORTS + 1],
-        };
+        let ports = transport.read_config_space::<u32>(CONFIG_MAX_PORTS).ok()?.min(PORTS as u32) as u8;
+        let mut device =
+            Self { transport, receive: [const { None }; PORTS + 1], transmit: [const { None }; PORTS + 1] };
         let control = (CONTROL_RECEIVE_QUEUE, CONTROL_TRANSMIT_QUEUE);
-        let queues =
-            (0..ports).map(|port| (receive_queue(PortId(port)), transmit_queue(PortId(port))));
+        let queues = (0..ports).map(|port| (receive_queue(PortId(port)), transmit_queue(PortId(port))));
         for (receive, transmit) in queues.chain([control]) {
             device.receive[slot(receive)] = Some(Queue::new(&mut device.transport, receive)?);
             device.transmit[slot(transmit)] = Some(Queue::new(&mut device.transport, transmit)?);
         }
-        device
-            .transport
-            .set_status(begun | DeviceStatus::FEATURES_OK | DeviceStatus::DRIVER_OK);
+        device.transport.set_status(begun | DeviceStatus::FEATURES_OK | DeviceStatus::DRIVER_OK);
         for queue in device.receive.iter_mut().flatten() {
             queue.offer_all(&mut device.transport);
         }
@@ -237,10 +225,7 @@ fn slot(queue: u16) -> usize {
 
 impl Queues for Device {
     fn receive(&mut self, queue: u16, into: &mut [u8]) -> Option<usize> {
-        self.receive
-            .get_mut(slot(queue))?
-            .as_mut()?
-            .receive(into, &mut self.transport)
+        self.receive.get_mut(slot(queue))?.as_mut()?.receive(into, &mut self.transport)
     }
 
     fn transmit(&mut self, queue: u16, bytes: &[u8]) -> bool {
@@ -267,15 +252,7 @@ impl Queue {
     fn new(transport: &mut PciTransport, index: u16) -> Option<Self> {
         let queue = VirtQueue::new(transport, index, false, false).ok()?;
         let buffers = alloc::vec![[0; RECEIVE_BYTES]; QUEUE].into_boxed_slice();
-        Some(Self {
-            index,
-            queue,
-            buffers,
-            lengths: [0; QUEUE],
-            buffer_of: [0; QUEUE],
-            free: u16::MAX,
-            unannounced: 0,
-        })
+        Some(Self { index, queue, buffers, lengths: [0; QUEUE], buffer_of: [0; QUEUE], free: u16::MAX, unannounced: 0 })
     }
 
     fn offer_all(&mut self, transport: &mut PciTransport) {
@@ -308,11 +285,7 @@ impl Queue {
     fn receive(&mut self, into: &mut [u8], transport: &mut PciTransport) -> Option<usize> {
         let (buffer, token) = self.returned()?;
         // SAFETY: the same buffer was given under this token.
-        let claimed = unsafe {
-            self.queue
-                .pop_used(token, &[], &mut [&mut self.buffers[buffer]])
-        }
-        .ok()? as usize;
+        let claimed = unsafe { self.queue.pop_used(token, &[], &mut [&mut self.buffers[buffer]]) }.ok()? as usize;
         self.free |= 1 << buffer;
         let count = claimed.min(into.len()).min(RECEIVE_BYTES);
         into[..count].copy_from_slice(&self.buffers[buffer][..count]);
@@ -358,10 +331,7 @@ impl Queue {
         self.lengths[buffer] = bytes.len();
         self.buffers[buffer][..bytes.len()].copy_from_slice(bytes);
         // SAFETY: as in `offer`.
-        let Ok(token) = (unsafe {
-            self.queue
-                .add(&[&self.buffers[buffer][..bytes.len()]], &mut [])
-        }) else {
+        let Ok(token) = (unsafe { self.queue.add(&[&self.buffers[buffer][..bytes.len()]], &mut []) }) else {
             return false;
         };
         self.given(buffer, token);
@@ -407,9 +377,8 @@ struct ConfigPorts;
 
 impl ConfigPorts {
     fn at<R>(function: DeviceFunction, register: u8, access: impl FnOnce(Port<u32>) -> R) -> R {
-        let place = u32::from(function.bus) << 16
-            | u32::from(function.device) << 11
-            | u32::from(function.function) << 8;
+        let place =
+            u32::from(function.bus) << 16 | u32::from(function.device) << 11 | u32::from(function.function) << 8;
         interrupts::without_interrupts(|| {
             // SAFETY: selects a configuration register; interrupts are off until it was accessed.
             unsafe { Port::<u32>::new(0xcf8).write(1 << 31 | place | u32::from(register & 0xfc)) };

@@ -20,15 +20,10 @@ pub fn start() {
         call.out.bytes(format!("{survey}").as_bytes());
         Ok(())
     });
-    let echo = Command::new(
-        "echo",
-        "",
-        "send back all that comes, until the connection ends",
-        |_| {
-            serial::echo();
-            Ok(())
-        },
-    );
+    let echo = Command::new("echo", "", "send back all that comes, until the connection ends", |_| {
+        serial::echo();
+        Ok(())
+    });
     for command in [pages, echo] {
         if let Err(error) = ushell_rs::register_command(command) {
             println!("{error}");
@@ -46,11 +41,7 @@ extern "C" fn run() -> ! {
             thread::wait(None, u64::MAX);
         }
     };
-    let mut session = Session {
-        shell: Shell::new(runtime, Config::default()),
-        input: [0; BUFFER],
-        waiting: 0..0,
-    };
+    let mut session = Session { shell: Shell::new(runtime, Config::default()), input: [0; BUFFER], waiting: 0..0 };
     loop {
         serial::EVENT.store(false, Ordering::Release);
         let busy = session.take_input() | session.give_output() && session.has_more();

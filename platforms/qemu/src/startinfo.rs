@@ -53,19 +53,11 @@ impl StartInfo {
         unsafe {
             let raw = &*(address as *const Raw);
             assert!(raw.magic == MAGIC && raw.version >= 1, "not booted by PVH");
-            let map = core::slice::from_raw_parts(
-                raw.memory_map as *const MemoryEntry,
-                raw.memory_entries as usize,
-            );
+            let map = core::slice::from_raw_parts(raw.memory_map as *const MemoryEntry, raw.memory_entries as usize);
             let holds_image = |entry: &&MemoryEntry| {
-                entry.kind == TYPE_RAM
-                    && entry.address <= 1 << 20
-                    && entry.address + entry.size > 1 << 20
+                entry.kind == TYPE_RAM && entry.address <= 1 << 20 && entry.address + entry.size > 1 << 20
             };
-            let ram_end = map
-                .iter()
-                .find(holds_image)
-                .map_or(0, |entry| (entry.address + entry.size) as usize);
+            let ram_end = map.iter().find(holds_image).map_or(0, |entry| (entry.address + entry.size) as usize);
             let initrd = (raw.modules > 0).then(|| {
                 let module = &*(raw.module_list as *const Module);
                 module.address as usize..(module.address + module.size) as usize
@@ -74,11 +66,7 @@ impl StartInfo {
                 0 => "",
                 text => CStr::from_ptr(text as *const c_char).to_str().unwrap_or(""),
             };
-            Self {
-                ram_end,
-                command_line,
-                initrd: initrd.filter(|range| range.end <= ram_end),
-            }
+            Self { ram_end, command_line, initrd: initrd.filter(|range| range.end <= ram_end) }
         }
     }
 }

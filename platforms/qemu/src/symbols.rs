@@ -45,12 +45,8 @@ fn table() -> &'static [u8] {
 }
 
 fn word(at: usize) -> usize {
-    let bytes = table()
-        .get(at..at + 4)
-        .and_then(|bytes| bytes.try_into().ok());
-    bytes.map_or(0, |bytes: [u8; 4]| {
-        u32::from_le_bytes(core::hint::black_box(bytes)) as usize
-    })
+    let bytes = table().get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+    bytes.map_or(0, |bytes: [u8; 4]| u32::from_le_bytes(core::hint::black_box(bytes)) as usize)
 }
 
 /// How many functions the table has.
@@ -64,11 +60,7 @@ fn entry(number: usize) -> Option<Symbol> {
     let name = table().get(names + word(at + 12)..)?;
     let end = name.iter().position(|byte| *byte == 0)?;
     let name = core::str::from_utf8(&name[..end]).ok()?;
-    Some(Symbol {
-        address: word(at) | word(at + 4) << 32,
-        size: word(at + 8),
-        name,
-    })
+    Some(Symbol { address: word(at) | word(at + 4) << 32, size: word(at + 8), name })
 }
 
 /// All functions, by address.

@@ -14,10 +14,7 @@ const THREADS: usize = 6;
 const FIRST_FRAME: usize = 8 * 8;
 
 static STACKS: RawCell<[Stack; THREADS]> = RawCell::new([const { Stack::new() }; THREADS]);
-static SCHEDULER: IrqCell<Scheduler> = IrqCell::new(Scheduler {
-    threads: [Thread::FREE; THREADS + 1],
-    current: 0,
-});
+static SCHEDULER: IrqCell<Scheduler> = IrqCell::new(Scheduler { threads: [Thread::FREE; THREADS + 1], current: 0 });
 
 struct Scheduler {
     /// The boot stack's thread comes first.
@@ -34,19 +31,10 @@ struct Thread {
 }
 
 impl Thread {
-    const FREE: Self = Self {
-        used: false,
-        stack: 0,
-        wake_at: 0,
-        event: None,
-    };
+    const FREE: Self = Self { used: false, stack: 0, wake_at: 0, event: None };
 
     fn can_run(&self, now: u64) -> bool {
-        self.used
-            && (self.wake_at <= now
-                || self
-                    .event
-                    .is_some_and(|event| event.load(Ordering::Acquire)))
+        self.used && (self.wake_at <= now || self.event.is_some_and(|event| event.load(Ordering::Acquire)))
     }
 }
 
@@ -67,12 +55,7 @@ pub fn spawn(entry: extern "C" fn() -> !) -> bool {
         // SAFETY: the stack belongs to the new thread, which does not run yet. On entry RSP is 8 below a multiple
         // of 16, as after a call; the word there is a return address of 0, which ends the stack reports.
         unsafe { ((first + 6 * 8) as *mut usize).write(entry as usize) };
-        scheduler.threads[number] = Thread {
-            used: true,
-            stack: first,
-            wake_at: 0,
-            event: None,
-        };
+        scheduler.threads[number] = Thread { used: true, stack: first, wake_at: 0, event: None };
         true
     })
 }
@@ -108,9 +91,8 @@ impl Scheduler {
     fn choose(&mut self) -> Option<(*mut usize, usize)> {
         let now = time::now_ns();
         let count = self.threads.len();
-        let next = (1..=count)
-            .map(|step| (self.current + step) % count)
-            .find(|next| self.threads[*next].can_run(now))?;
+        let next =
+            (1..=count).map(|step| (self.current + step) % count).find(|next| self.threads[*next].can_run(now))?;
         let from = &raw mut self.threads[self.current].stack;
         if next == self.current {
             return Some((from, 0));

@@ -19,12 +19,7 @@ pub static TICKS: AtomicU64 = AtomicU64::new(0);
 pub fn init() {
     let counts = measure();
     let ns = SAMPLE * 1_000_000_000 / PIT_HZ;
-    SCALE.store(
-        (u128::from(ns) << 32)
-            .checked_div(u128::from(counts))
-            .unwrap_or(0) as u64,
-        Ordering::Relaxed,
-    );
+    SCALE.store((u128::from(ns) << 32).checked_div(u128::from(counts)).unwrap_or(0) as u64, Ordering::Relaxed);
     START.store(tsc(), Ordering::Relaxed);
 }
 

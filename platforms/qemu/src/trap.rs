@@ -60,12 +60,9 @@ extern "C" {
     fn probe_copy(to: *mut u8, from: *const u8, len: usize) -> usize;
 }
 
-static TRAP_STACKS: RawCell<[Stack; STACKS * CPUS]> =
-    RawCell::new([const { Stack::new() }; STACKS * CPUS]);
-static TSS: RawCell<[TaskStateSegment; CPUS]> =
-    RawCell::new([const { TaskStateSegment::new() }; CPUS]);
-static GDT: RawCell<[GlobalDescriptorTable; CPUS]> =
-    RawCell::new([const { GlobalDescriptorTable::new() }; CPUS]);
+static TRAP_STACKS: RawCell<[Stack; STACKS * CPUS]> = RawCell::new([const { Stack::new() }; STACKS * CPUS]);
+static TSS: RawCell<[TaskStateSegment; CPUS]> = RawCell::new([const { TaskStateSegment::new() }; CPUS]);
+static GDT: RawCell<[GlobalDescriptorTable; CPUS]> = RawCell::new([const { GlobalDescriptorTable::new() }; CPUS]);
 static IDT: RawCell<InterruptDescriptorTable> = RawCell::new(InterruptDescriptorTable::new());
 /// One bit for each interrupt line of a serial device.
 static SERIAL_LINES: AtomicU16 = AtomicU16::new(0);
@@ -90,8 +87,7 @@ pub fn load_tables() {
     unsafe {
         let tss = TSS.get().cast::<TaskStateSegment>().add(cpu);
         for (number, guard) in guards().skip(cpu * STACKS).take(STACKS).enumerate() {
-            (*tss).interrupt_stack_table[number] =
-                VirtAddr::new((guard + size_of::<Stack>()) as u64);
+            (*tss).interrupt_stack_table[number] = VirtAddr::new((guard + size_of::<Stack>()) as u64);
         }
         let gdt = &mut *GDT.get().cast::<GlobalDescriptorTable>().add(cpu);
         let code = gdt.append(Descriptor::kernel_code_segment());
@@ -123,19 +119,13 @@ fn fill_idt(idt: &mut InterruptDescriptorTable) {
     );
     for vector in 32..51u8 {
         // SAFETY: as above.
-        unsafe {
-            idt[vector]
-                .set_handler_addr(stub(usize::from(vector)))
-                .set_stack_index(3)
-        };
+        unsafe { idt[vector].set_handler_addr(stub(usize::from(vector))).set_stack_index(3) };
     }
 }
 
 /// Lets the interrupts of the timer and of the serial devices' lines through.
 pub fn enable(serial_lines: impl Iterator<Item = u8>) {
-    let lines = serial_lines
-        .filter(|line| *line < 16)
-        .fold(0, |lines, line| lines | 1u16 << line);
+    let lines = serial_lines.filter(|line| *line < 16).fold(0, |lines, line| lines | 1u16 << line);
     SERIAL_LINES.store(lines, Ordering::Relaxed);
     let mask = !(lines | 0b101); // timer and the second PIC
                                  // SAFETY: unmasks lines that have handlers.

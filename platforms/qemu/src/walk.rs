@@ -35,11 +35,7 @@ impl fmt::Display for Broken {
 impl fmt::Display for Survey {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(out, "text, read and execute: {} KiB", self.text >> 10)?;
-        writeln!(
-            out,
-            "generated code, read and execute: {} KiB",
-            self.generated >> 10
-        )?;
+        writeln!(out, "generated code, read and execute: {} KiB", self.generated >> 10)?;
         writeln!(out, "read-only data: {} KiB", self.rodata >> 10)?;
         writeln!(out, "writable, never executed: {} KiB", self.writable >> 10)?;
         writeln!(out, "writable and executable: none")
@@ -86,14 +82,11 @@ impl Survey {
         let executable = !rights.contains(Flags::NO_EXECUTE);
         let writable = rights.contains(Flags::WRITABLE);
         let (text, rodata) = (Layout::text(), Layout::rodata());
-        let overlaps =
-            |part: &core::ops::Range<usize>| address < part.end && part.start < address + size;
+        let overlaps = |part: &core::ops::Range<usize>| address < part.end && part.start < address + size;
         let kind = match (overlaps(&text), overlaps(&rodata)) {
             _ if address == 0 => return broken("address 0 is mapped"),
             _ if writable && executable => return broken("writable and executable page"),
-            (true, _) | (_, true) if writable => {
-                return broken("writable page in text or read-only data")
-            }
+            (true, _) | (_, true) if writable => return broken("writable page in text or read-only data"),
             (true, _) if !executable => return broken("text that cannot be executed"),
             (true, _) => &mut self.text,
             (_, true) if executable => return broken("executable read-only data"),
