@@ -4,14 +4,21 @@
 mod builtin;
 mod registry;
 
-pub use builtin::MAP_MISS;
+pub use builtin::{map_call, MapCall, MAP_MISS};
 pub use registry::{
     CHelper, Helper, HelperCall, HelperFault, HelperFn, RegisterError, Registry, RustHelper,
 };
 
+use crate::maps::TwoKeyMap;
+
 /// What helpers ask of the layers above. Every method is on the path from a hook: it must not block, allocate, or
 /// take a lock that a thread can hold.
 pub trait Host: Sync {
+    /// The two-key map itself, when machine code may use it in place of [`map2_get`](Self::map2_get) and
+    /// [`map2_put`](Self::map2_put).
+    fn map2(&self) -> Option<&TwoKeyMap> {
+        None
+    }
     /// Value in the two-key map.
     fn map2_get(&self, key1: u64, key2: u64) -> Option<u64>;
     /// Inserts or replaces; false when the map is full or busy (counted by the map).

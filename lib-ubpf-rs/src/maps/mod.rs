@@ -4,4 +4,4 @@
 
 mod two_key;
 
-pub use two_key::{MapError, TwoKeyMap};
+pub use two_key::{MapError, TwoKeyLayout, TwoKeyMap};

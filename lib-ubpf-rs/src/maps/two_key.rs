@@ -21,12 +21,36 @@ const VERSION: u64 = 4;
 /// Attempts before a writer gives up on a slot that another holds. Holding takes some ten instructions.
 const PATIENCE: usize = 20_000;
 
+/// One entry, laid out for machine code too.
 #[derive(Default)]
+#[repr(C)]
 struct Slot {
     state: AtomicU64,
     key1: AtomicU64,
     key2: AtomicU64,
     value: AtomicU64,
+}
+
+/// What machine code needs to look for a key as [`TwoKeyMap::get`] and [`TwoKeyMap::put`] do. It leaves to them what it does
+/// not find at once.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TwoKeyLayout {
+    /// Address of the slots: state word, two keys, value, eight bytes each.
+    pub slots: u64,
+    /// Number of slots less one; a power of two less one.
+    pub mask: u64,
+}
+
+impl TwoKeyLayout {
+    /// Kind of a slot in the low two bits of its state: in use. Otherwise bit 0 is clear.
+    pub const FULL: u64 = FULL;
+    /// The same: being changed.
+    pub const BUSY: u64 = BUSY;
+    /// What a change adds to the state.
+    pub const VERSION: u64 = VERSION;
+    /// Factor of the hash: `m = (key1 ^ rotl(key2, 32)) * FACTOR; m ^ m >> 32`.
+    pub const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 }
 
 /// Why an entry was not taken.
@@ -81,6 +105,19 @@ impl TwoKeyMap {
             lost: AtomicU64::new(0),
             adding: AtomicBool::new(false),
         })
+    }
+
+    /// Where machine code finds the entries, for as long as the map lives.
+    pub fn layout(&self) -> TwoKeyLayout {
+        TwoKeyLayout {
+            slots: self.slots.as_ptr() as u64,
+            mask: self.slots.len().wrapping_sub(1) as u64,
+        }
+    }
+
+    /// Counts an update that could not be tried.
+    pub fn count_lost(&self) {
+        self.lost.fetch_add(1, Relaxed);
     }
 
     /// Entries it can hold.
@@ -235,7 +272,7 @@ impl TwoKeyMap {
 }
 
 fn hash(key1: u64, key2: u64) -> u64 {
-    let mixed = (key1 ^ key2.rotate_left(32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (key1 ^ key2.rotate_left(32)).wrapping_mul(TwoKeyLayout::FACTOR);
     mixed ^ (mixed >> 32)
 }
 

@@ -14,6 +14,9 @@ pub(super) struct Services {
 }
 
 impl Host for Services {
+    fn map2(&self) -> Option<&TwoKeyMap> {
+        Some(&self.map)
+    }
     fn map2_get(&self, key1: u64, key2: u64) -> Option<u64> {
         self.map.get(key1, key2)
     }

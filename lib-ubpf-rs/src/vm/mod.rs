@@ -40,7 +40,8 @@ pub trait Executable: Send + Sync {
     }
 }
 
-/// Machine code of a program that needs nothing but its argument: no stack of its own, no helper, no check, no counting. It
+/// Machine code of a program that needs nothing but its argument and the two-key map: no stack of its own, no other helper,
+/// no check, no counting. It
 /// is called with r1 and r2 in their registers and returns like a function; it cannot be stopped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Direct {
@@ -52,6 +53,8 @@ pub struct Direct {
     pub reads_argument: bool,
     /// Whether it reads r2, the length of its argument.
     pub reads_length: bool,
+    /// Whether it looks into the two-key map: r9 must hold the block for that.
+    pub uses_map: bool,
     /// Bytes of its argument that it may touch.
     pub argument: u64,
     /// Most that a run costs, in instructions.

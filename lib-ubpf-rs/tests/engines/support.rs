@@ -19,6 +19,9 @@ pub struct TestHost {
 }
 
 impl Host for TestHost {
+    fn map2(&self) -> Option<&TwoKeyMap> {
+        Some(&self.map)
+    }
     fn map2_get(&self, key1: u64, key2: u64) -> Option<u64> {
         self.map.get(key1, key2)
     }

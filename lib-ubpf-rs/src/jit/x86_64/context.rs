@@ -3,7 +3,7 @@
 
 use super::asm::{at, Mem};
 use super::regs::CONTEXT;
-use crate::{isa::Size, vm::Memory};
+use crate::{isa::Size, maps::TwoKeyLayout, vm::Memory};
 use core::mem::offset_of;
 
 /// Where in the context the context register points.
@@ -66,6 +66,9 @@ pub(super) struct Routines {
     pub(super) helper: usize,
     /// The same, but r1 to r5 stay.
     pub(super) helper_keep: usize,
+    /// `bpf_map_get` and `bpf_map_put`, called as helpers are; r1 to r5 stay.
+    pub(super) map_get: usize,
+    pub(super) map_put: usize,
     pub(super) stop_budget: usize,
     pub(super) stop_depth: usize,
     /// Expects the address in [`TMP`](super::regs::TMP).
@@ -101,6 +104,10 @@ pub(super) struct Context {
     pub(super) rodata: Window,
     /// `extern "sysv64" fn(*mut Context, number) -> r0`
     pub(super) call: usize,
+    /// The two-key map, for the routines that look into it, and where they go when they do not find the key at once.
+    pub(super) map: TwoKeyLayout,
+    pub(super) slow_get: usize,
+    pub(super) slow_put: usize,
     /// The run, for the function that calls helpers.
     pub(super) session: usize,
 }
@@ -129,6 +136,9 @@ impl Context {
             args: [0; 5],
             rodata: Window::new(rodata.base, rodata.len),
             call: 0,
+            map: TwoKeyLayout { slots: 0, mask: 0 },
+            slow_get: routines.helper_keep,
+            slow_put: routines.helper_keep,
             session: 0,
         }
     }
@@ -146,6 +156,8 @@ pub(super) mod field {
     pub(in super::super) const FLOOR: Mem = mem(offset_of!(Context, floor));
     pub(in super::super) const HELPER: Mem = mem(ROUTINES + offset_of!(Routines, helper));
     pub(in super::super) const HELPER_KEEP: Mem = mem(ROUTINES + offset_of!(Routines, helper_keep));
+    pub(in super::super) const MAP_GET: Mem = mem(ROUTINES + offset_of!(Routines, map_get));
+    pub(in super::super) const MAP_PUT: Mem = mem(ROUTINES + offset_of!(Routines, map_put));
     pub(in super::super) const STOP_BUDGET: Mem = mem(ROUTINES + offset_of!(Routines, stop_budget));
     pub(in super::super) const STOP_DEPTH: Mem = mem(ROUTINES + offset_of!(Routines, stop_depth));
     pub(in super::super) const STOP_UNALIGNED: Mem =

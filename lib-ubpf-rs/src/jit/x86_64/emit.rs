@@ -12,6 +12,7 @@ use super::{
     regs::{native, Gpr, BUDGET, TMP, TMP2},
 };
 use crate::{
+    helpers::{map_call, MapCall},
     isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, Insn, Operand, Reg, Size, Width},
     verifier::{Access, VerifiedProgram},
     vm::{FRAME_BYTES, MAX_FRAMES},
@@ -126,6 +127,7 @@ impl Draft<'_> {
                     ..
                 } if !style.bmi2 => &[Gpr::Rcx, TMP],
                 Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. } => &[TMP, TMP2],
+                Insn::Call(_) => &[Gpr::Rax, TMP, TMP2],
                 _ => &[],
             };
             clobbers |= scratch.iter().fold(0, |all, reg| all | 1 << reg.number());
@@ -667,7 +669,11 @@ impl<'p> Emitter<'p> {
         match call {
             Call::Helper(number) => {
                 asm.push_imm(number as i32);
-                self.helper(asm);
+                match map_call(self.program.program().abi, number) {
+                    Some(MapCall::Get) => self.stopping_call(asm, field::MAP_GET),
+                    Some(MapCall::Put) => self.stopping_call(asm, field::MAP_PUT),
+                    None => self.helper(asm),
+                }
             }
             Call::Register(reg) => {
                 asm.push(native(reg));

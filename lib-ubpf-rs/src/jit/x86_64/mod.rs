@@ -14,7 +14,9 @@ pub mod trampoline;
 
 use super::{JitError, Options};
 use crate::{
+    helpers::map_call,
     isa::{Call, Insn, Reg},
+    maps::TwoKeyLayout,
     platform::{ExecBlock, ExecMemory},
     verifier::{Uses, VerifiedProgram},
     vm::{
@@ -38,6 +40,8 @@ extern "C" {
     // Not to be called from Rust: emitted code reaches them with arguments in registers of its own.
     fn ubpf_jit_helper();
     fn ubpf_jit_helper_keep();
+    fn ubpf_jit_map_get();
+    fn ubpf_jit_map_put();
     fn ubpf_jit_stop_budget();
     fn ubpf_jit_stop_depth();
     fn ubpf_jit_stop_unaligned();
@@ -67,6 +71,13 @@ global_asm!(
     ARGUMENT = const offset(offset_of!(Context, argument)),
     ARENA = const offset(offset_of!(Context, arena)),
     RODATA = const offset(offset_of!(Context, rodata)),
+    MAP = const offset(offset_of!(Context, map)),
+    SLOW_GET = const offset(offset_of!(Context, slow_get)),
+    SLOW_PUT = const offset(offset_of!(Context, slow_put)),
+    MAP_FACTOR = const TwoKeyLayout::FACTOR,
+    MAP_FULL = const TwoKeyLayout::FULL,
+    MAP_BUSY = const TwoKeyLayout::BUSY,
+    MAP_VERSION = const TwoKeyLayout::VERSION,
     STOP_NONE = const stop::NONE,
     STOP_MEMORY = const stop::MEMORY,
     STOP_BUDGET = const stop::BUDGET,
@@ -80,9 +91,14 @@ const fn offset(field: usize) -> isize {
     field as isize - BIAS as isize
 }
 
+fn address(routine: unsafe extern "C" fn()) -> usize {
+    routine as *const () as usize
+}
+
 fn routines() -> Routines {
-    let address = |routine: unsafe extern "C" fn()| routine as *const () as usize;
     Routines {
+        map_get: address(ubpf_jit_helper_keep),
+        map_put: address(ubpf_jit_helper_keep),
         helper: address(ubpf_jit_helper),
         helper_keep: address(ubpf_jit_helper_keep),
         stop_budget: address(ubpf_jit_stop_budget),
@@ -267,6 +283,15 @@ impl JitProgram {
     }
 }
 
+impl Context {
+    /// Calls of the map's helpers look into the map themselves.
+    fn look_into(&mut self, map: TwoKeyLayout) {
+        self.map = map;
+        self.routines.map_get = address(ubpf_jit_map_get);
+        self.routines.map_put = address(ubpf_jit_map_put);
+    }
+}
+
 fn access(insn: &Insn) -> (AccessKind, u64) {
     let (kind, size) = match *insn {
         Insn::Store { size, .. } => (AccessKind::Store, size),
@@ -310,6 +335,10 @@ impl Executable for JitProgram {
         context.args = [r1, r2, 0, 0, 0];
         context.budget = run.budget;
         context.call = call as *const () as usize;
+        // The routines charge nothing.
+        if let (Metering::Prepaid, Some(map)) = (metering, run.host.map2()) {
+            context.look_into(map.layout());
+        }
         let mut session = Session {
             run,
             program: self.verified(),
@@ -339,8 +368,16 @@ impl Executable for JitProgram {
 
     fn direct(&self) -> Option<Direct> {
         let verified = self.verified();
-        let more = Uses::STACK | Uses::HELPERS | Uses::CALLX | Uses::LOCAL_CALLS | Uses::GUARDED;
+        let more = Uses::STACK | Uses::CALLX | Uses::LOCAL_CALLS | Uses::GUARDED;
         if self.guarded || verified.uses().intersects(more) {
+            return None;
+        }
+        let program = verified.program();
+        let other = |insn: &Insn| match *insn {
+            Insn::Call(Call::Helper(number)) => map_call(program.abi, number).is_none(),
+            _ => false,
+        };
+        if program.insns.iter().any(other) {
             return None;
         }
         let reads = |reg| self.registers.reads & analysis::bit(reg) != 0;
@@ -349,6 +386,7 @@ impl Executable for JitProgram {
             clobbers: self.registers.clobbers,
             reads_argument: reads(Reg::R1),
             reads_length: reads(Reg::R2),
+            uses_map: verified.uses().contains(Uses::HELPERS),
             argument: verified.argument_needed(),
             cost: verified.worst_cost()?,
         })

@@ -150,3 +150,84 @@ ubpf_jit_helper_keep:
     ubpf_jit_search ubpf_jit_store_2, 2, 1, 0
     ubpf_jit_search ubpf_jit_store_4, 4, 2, 0
     ubpf_jit_search ubpf_jit_store_8, 8, 3, 0
+
+# The two-key map: as helpers are called (number pushed), key1 in rdi, key2 in rsi, value in rdx. Changes rax, r10, r11. What is
+# not decided within a few slots, or is being changed by somebody, goes the slow way with the registers and the stack as they
+# came.
+    .macro ubpf_jit_map name, put
+    .p2align 4
+    .globl  \name
+    .hidden \name
+\name:
+    push    rbx
+    push    rcx
+    push    rdx
+    mov     rax, rsi
+    rol     rax, 32
+    xor     rax, rdi
+    movabs  r11, {MAP_FACTOR}
+    imul    rax, r11
+    mov     r11, rax
+    shr     r11, 32
+    xor     rax, r11
+    mov     r11, [r9 + {MAP} + 8]
+    mov     r10, [r9 + {MAP}]
+    mov     ebx, 8
+2:  and     rax, r11
+    mov     rcx, rax
+    shl     rcx, 5
+    add     rcx, r10
+    mov     rdx, [rcx]                  # state
+    test    dl, {MAP_BUSY}
+    jz      6f                          # empty: the key is not there
+    test    dl, {MAP_FULL}
+    jz      5f                          # deleted
+    test    dl, {MAP_BUSY} - {MAP_FULL}
+    jnz     7f                          # being changed
+    cmp     rdi, [rcx + 8]
+    jne     4f
+    cmp     rsi, [rcx + 16]
+    jne     4f
+    .if \put
+    mov     rax, rdx
+    mov     r11, rdx
+    or      r11, {MAP_BUSY}
+    lock cmpxchg [rcx], r11
+    jne     7f
+    mov     r11, [rsp]
+    mov     [rcx + 24], r11
+    add     rax, {MAP_VERSION}
+    mov     [rcx], rax
+    xor     eax, eax
+    .else
+    mov     rax, [rcx + 24]
+    cmp     rdx, [rcx]
+    jne     7f
+    .endif
+3:  pop     rdx
+    pop     rcx
+    pop     rbx
+    ret     8
+4:  cmp     rdx, [rcx]
+    jne     7f
+5:  inc     rax
+    dec     ebx
+    jnz     2b
+    jmp     7f
+6:
+    .ifeq \put
+    mov     rax, -1
+    jmp     3b
+    .endif
+7:  pop     rdx
+    pop     rcx
+    pop     rbx
+    .if \put
+    jmp     qword ptr [r9 + {SLOW_PUT}]
+    .else
+    jmp     qword ptr [r9 + {SLOW_GET}]
+    .endif
+    .endm
+
+    ubpf_jit_map ubpf_jit_map_get, 0
+    ubpf_jit_map ubpf_jit_map_put, 1
