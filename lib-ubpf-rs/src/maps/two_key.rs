@@ -115,11 +115,6 @@ impl TwoKeyMap {
         }
     }
 
-    /// Counts an update that could not be tried.
-    pub fn count_lost(&self) {
-        self.lost.fetch_add(1, Relaxed);
-    }
-
     /// Entries it can hold.
     pub fn capacity(&self) -> usize {
         self.capacity

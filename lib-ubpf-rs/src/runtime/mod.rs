@@ -93,6 +93,7 @@ impl Runtime {
             ring,
             arena: (arena.as_mut_ptr() as u64, (arena.len() * 8) as u64),
         }));
+        TRACER.set_map(&services.map);
         Ok(RUNTIME.call_once(|| Runtime {
             config,
             services,

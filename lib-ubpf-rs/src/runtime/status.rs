@@ -43,7 +43,7 @@ impl Runtime {
             probes: TRACER.all_probes().len(),
             map_entries: services.map.len(),
             map_capacity: services.map.capacity(),
-            map_lost: services.map.lost(),
+            map_lost: services.map.lost().saturating_add(TRACER.map_lost()),
             output_lost: services.ring.lost(),
             stats: TRACER.stats_on(),
             enforces_wx: services.platform.exec.map(|e| e.enforces_wx()),

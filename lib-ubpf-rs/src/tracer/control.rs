@@ -13,6 +13,7 @@ use super::{
     ring::Ring,
     site::{self, Site, SiteKind, SiteState},
 };
+use crate::maps::TwoKeyMap;
 use crate::platform::{PatchError, Platform, TextPatch};
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::{
@@ -153,6 +154,7 @@ pub static TRACER: Tracer = Tracer {
     settings: Once::new(),
     starting: AtomicBool::new(false),
     stats: AtomicBool::new(false),
+    map: Once::new(),
     control: Mutex::new(State {
         sites: Vec::new(),
         attached: Vec::new(),
@@ -166,6 +168,7 @@ pub struct Tracer {
     settings: Once<Settings>,
     starting: AtomicBool,
     stats: AtomicBool,
+    map: Once<&'static TwoKeyMap>,
     control: Mutex<State>,
 }
 
@@ -251,6 +254,20 @@ impl Tracer {
 
     pub(super) fn settings(&self) -> Option<&Settings> {
         self.settings.get()
+    }
+
+    /// Names the two-key map, so that programs that use no other helper can be called directly. Once.
+    pub fn set_map(&self, map: &'static TwoKeyMap) {
+        self.map.call_once(|| map);
+    }
+
+    pub(super) fn map(&self) -> Option<&'static TwoKeyMap> {
+        self.map.get().copied()
+    }
+
+    /// Updates of the two-key map that were lost because no hook area was free.
+    pub fn map_lost(&self) -> u64 {
+        HOOKS.map_lost.load(Ordering::Relaxed)
     }
 
     /// Switches the measuring of run times on or off.

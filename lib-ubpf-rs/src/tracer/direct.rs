@@ -1,11 +1,11 @@
-//! Programs that need nothing but their argument run straight from the traced function: through the gate of the site
+//! Programs that need nothing but their argument and the two-key map run straight from the traced function: through the gate of the site
 //! and a trampoline made for the programs that sit there. All others take the general entry of hooks.
 
 use super::{
     arch::current,
     pool::{CONTEXT_BYTES, HOOKS},
     probe::{Probe, ProbeList},
-    Settings,
+    Settings, TRACER,
 };
 use crate::{
     jit::trampoline::{self, Gate, Surroundings, GATE_BYTES},
@@ -17,9 +17,14 @@ use core::{
     hint, mem, ptr, slice,
     sync::atomic::{AtomicU64, Ordering},
 };
+use spin::Once;
 
 /// Sites that can have a gate. A gate is never freed, and what it counts in lies within reach of the text.
 const GATES: usize = 64;
+
+/// Bytes of argument that a program called directly may touch: they lie on the traced function's stack, which pays for at
+/// most 256 bytes in all.
+const MOST_ARGUMENT: u64 = 64;
 
 /// What a gate refers to. On a cache line of its own.
 #[repr(C, align(64))]
@@ -164,8 +169,14 @@ impl Trampoline {
         let Some(programs) = programs(list, settings) else {
             return;
         };
+        let map_block = match programs.iter().any(|p| p.uses_map).then(map_block) {
+            Some(None) => return,
+            Some(Some(block)) => block,
+            None => 0,
+        };
         let around = |at| Surroundings {
             at,
+            map_block,
             gate: gate.at,
             key,
             argument_len: CONTEXT_BYTES as u32,
@@ -209,6 +220,13 @@ impl Trampoline {
     }
 }
 
+/// What programs that use the two-key map need in r9.
+fn map_block() -> Option<u64> {
+    static BLOCK: Once<Option<u64>> = Once::new();
+    let map = TRACER.map()?;
+    *BLOCK.call_once(|| trampoline::map_block(map.layout(), current::map_ways()))
+}
+
 impl Slot {
     /// Whether there was a moment with nobody inside. Programs end in finite time, so there should be.
     fn wait_until_empty(&self) -> bool {
@@ -230,8 +248,7 @@ fn programs(list: &ProbeList, settings: &Settings) -> Option<Vec<Direct>> {
     let mut programs = Vec::new();
     programs.try_reserve_exact(list.probes.len()).ok()?;
     for probe in &list.probes {
-        let direct =
-            direct(probe).filter(|d| d.cost <= budget && d.argument <= CONTEXT_BYTES as u64)?;
+        let direct = direct(probe).filter(|d| d.cost <= budget && d.argument <= MOST_ARGUMENT)?;
         programs.push(direct);
     }
     (!programs.is_empty()).then_some(programs)

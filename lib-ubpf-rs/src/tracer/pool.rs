@@ -62,6 +62,8 @@ pub(super) struct Hooks {
     pub table: AtomicPtr<Table>,
     /// Number of probes on instrumented functions.
     pub instrumented: AtomicU64,
+    /// Updates of the two-key map that found no area.
+    pub map_lost: AtomicU64,
 }
 
 pub(super) static HOOKS: Hooks = Hooks {
@@ -75,6 +77,7 @@ pub(super) static HOOKS: Hooks = Hooks {
     fp_mask: AtomicU64::new(0),
     table: AtomicPtr::new((&raw const EMPTY_TABLE).cast_mut()),
     instrumented: AtomicU64::new(0),
+    map_lost: AtomicU64::new(0),
 };
 
 /// Makes `count` areas with `stack` bytes of stack each. False without memory. To be called once.

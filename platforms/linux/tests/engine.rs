@@ -17,13 +17,14 @@ use ubpf_rs::{
     isa::assemble,
     platform::{Console, Platform},
     program::{ArgType, Cost, HelperSignature, RetType},
-    runtime::{AttachLimits, Config, Error, LoadOptions, Runtime, Symbol, SymbolTable},
+    runtime::{AttachLimits, Config, Engine, Error, LoadOptions, Runtime, Symbol, SymbolTable},
     tracer::{ProbeReport, SiteKind},
 };
 
 extern "C" {
     fn gcc_patchable_myfun();
     fn gcc_patchable_empty();
+    fn gcc_patchable_self_test() -> u32;
     fn gcc_patchable_cet_empty();
     fn gcc_fentry_myfun();
 }
@@ -383,4 +384,47 @@ fn an_atomic_add_loses_no_count_between_threads_of_one_function() {
         "two threads run at the same time: {} runs",
         probe.runs
     );
+}
+
+#[test]
+fn every_engine_counts_alike_and_leaves_every_register_as_it_was() {
+    let (engine, _turn) = engine();
+    let functions = [
+        "empty",
+        "doubles",
+        "on_stack",
+        "variadic",
+        "structure",
+        "recursion",
+        "ipa_ra",
+    ];
+    for choice in [Engine::Auto, Engine::Interpreter, Engine::Jit] {
+        engine.reset().unwrap();
+        let options = LoadOptions {
+            engine: choice,
+            ..LoadOptions::default()
+        };
+        for function in functions {
+            let function = format!("gcc_patchable_{function}");
+            let limits = AttachLimits::default();
+            engine
+                .attach_file(&function, "count.bin", &options, limits)
+                .unwrap();
+            engine
+                .attach_file(&function, "noop.bin", &options, limits)
+                .unwrap();
+        }
+        for round in 1..=2 {
+            // SAFETY: calls the traced functions and compares what they give.
+            assert_eq!(unsafe { gcc_patchable_self_test() }, 0, "{choice:?}");
+            for function in functions {
+                let once = if function == "recursion" { 20_001 } else { 1 };
+                let name = format!("gcc_patchable_{function}");
+                assert_eq!(exec(engine, "get_count.bin", &name), once * round, "{name}");
+                for probe in probes(engine, &name) {
+                    assert_eq!((probe.runs, probe.misses), (once * round, 0), "{probe:?}");
+                }
+            }
+        }
+    }
 }

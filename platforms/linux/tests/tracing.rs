@@ -731,6 +731,7 @@ impl HookProgram for Direct {
             clobbers: !(1 << 4),
             reads_argument: true,
             reads_length: true,
+            uses_map: false,
             argument: 16,
             cost: 30,
         })

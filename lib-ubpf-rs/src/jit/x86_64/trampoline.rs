@@ -6,8 +6,13 @@
 //! gate's.
 
 use super::asm::{Alu, Asm, Cc, W};
+use super::context::{Context, BIAS};
 use super::regs::Gpr;
-use crate::vm::Direct;
+use crate::{
+    maps::TwoKeyLayout,
+    vm::{Direct, Memory},
+};
+use alloc::vec::Vec;
 
 /// Bytes of a gate.
 pub const GATE_BYTES: usize = 64;
@@ -36,6 +41,19 @@ pub const fn general_way(gate: u64) -> u64 {
     gate.wrapping_add(GENERAL)
 }
 
+/// A block for r9 of programs that look into the two-key map, with the addresses where they go when that does not give an
+/// answer (to get, to put). It lives for ever; `None` without memory.
+pub fn map_block(map: TwoKeyLayout, slow: (usize, usize)) -> Option<u64> {
+    let mut room = Vec::new();
+    room.try_reserve_exact(1).ok()?;
+    let mut context = Context::new(&Memory::new(&mut [], &mut []), super::routines());
+    context.look_into(map);
+    (context.slow_get, context.slow_put) = slow;
+    room.push(context);
+    let context = core::ptr::from_ref(room.leak().first()?);
+    Some((context as u64).wrapping_add(BIAS as u64))
+}
+
 /// What a trampoline refers to, all within 2 GiB of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Surroundings {
@@ -47,6 +65,8 @@ pub struct Surroundings {
     pub key: u64,
     /// Length of the argument that programs are told.
     pub argument_len: u32,
+    /// What [`map_block`] gave; used where a program wants it.
+    pub map_block: u64,
     /// Variables with address and length of the stacks of hooks: whoever comes from there is inside a hook.
     pub hooks: (u64, u64),
 }
@@ -160,7 +180,8 @@ const ALL: [Gpr; 15] = [
 fn changed(program: &Direct) -> u16 {
     let argument = u16::from(program.reads_argument) << Gpr::Rdi.number();
     let length = u16::from(program.reads_length) << Gpr::Rsi.number();
-    program.clobbers | argument | length
+    let map = u16::from(program.uses_map) << Gpr::R9.number();
+    program.clobbers | argument | length | map
 }
 
 /// The argument on the stack: the key, then zeros as far as the program may look.
@@ -181,6 +202,9 @@ fn write_call(code: &mut Placed<'_>, around: Surroundings, program: &Direct) {
     }
     if program.reads_length {
         code.asm.mov_ri(Gpr::Rsi, u64::from(around.argument_len));
+    }
+    if program.uses_map {
+        code.asm.mov_ri(Gpr::R9, around.map_block);
     }
     code.to(&CALL, program.code as u64);
     if words > 0 {

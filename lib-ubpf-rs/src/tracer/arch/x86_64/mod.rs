@@ -13,12 +13,18 @@ use core::mem::offset_of;
 extern "C" {
     /// What a patched site calls. Not to be called from Rust: it takes its argument from the return address.
     fn ubpf_hook_entry();
+    // Not to be called from Rust either: for programs called directly.
+    #[allow(dead_code)] // without machine code nobody needs them
+    fn ubpf_hook_map_get();
+    #[allow(dead_code)]
+    fn ubpf_hook_map_put();
 }
 
 global_asm!(
     include_str!("trampoline.S"),
     hooks = sym HOOKS,
     enter = sym hook::enter,
+    map = sym hook::map,
     GOLDEN = const GOLDEN,
     TABLE = const offset_of!(Hooks, table),
     POOL_BASE = const offset_of!(Hooks, base),
@@ -34,12 +40,22 @@ global_asm!(
     TABLE_ENTRIES = const offset_of!(Table, entries),
     SITE_MISSES = const offset_of!(SiteState, misses),
     FP_AREA = const offset_of!(Control, fp),
+    MAP_LOST = const offset_of!(Hooks, map_lost),
     GENERATION = const offset_of!(Control, generation),
 );
 
 /// Address that a site calls.
 pub fn hook_entry() -> u64 {
     ubpf_hook_entry as *const () as u64
+}
+
+/// Where the map's helpers of programs called directly go when they need more: `bpf_map_get`, `bpf_map_put`.
+#[allow(dead_code)] // without machine code nobody needs them
+pub fn map_ways() -> (usize, usize) {
+    (
+        ubpf_hook_map_get as *const () as usize,
+        ubpf_hook_map_put as *const () as usize,
+    )
 }
 
 /// Registers of the traced function as the trampoline saved them, and what lies above them on its stack.

@@ -5,6 +5,52 @@
 # Everything else, vector registers included, goes to a hook area. All state is in registers, on the stack or in
 # the claimed area, never in variables: threads, interrupts and CPUs pass here at the same time.
 
+# rcx = a free area, now claimed, rdx = its control block. To `none` when there is none. Changes rax.
+    .macro ubpf_claim_area none
+    mov     rax, [rip + {hooks} + {FREE}]
+4:  test    rax, rax
+    jz      \none
+    bsf     rcx, rax
+    mov     rdx, rax
+    btr     rdx, rcx
+    lock cmpxchg [rip + {hooks} + {FREE}], rdx
+    jne     4b
+    mov     rdx, rcx
+    imul    rdx, [rip + {hooks} + {AREA_BYTES}]
+    add     rdx, [rip + {hooks} + {FIRST_CONTROL}]
+    .endm
+
+# Vector registers to and from the control block at rcx. Change rax, rdx, r8.
+    .macro ubpf_save_vectors
+    mov     r8, [rip + {hooks} + {FP_MODE}]
+    mov     eax, [rip + {hooks} + {FP_MASK}]
+    xor     edx, edx
+    cmp     r8, 1
+    jb      6f
+    je      5f
+    cmp     r8, 2
+    je      52f
+    xsavec64 [rcx + {FP_AREA}]
+    jmp     6f
+52: xsave64 [rcx + {FP_AREA}]
+    jmp     6f
+5:  fxsave64 [rcx + {FP_AREA}]
+6:
+    .endm
+
+    .macro ubpf_restore_vectors
+    mov     r8, [rip + {hooks} + {FP_MODE}]
+    mov     eax, [rip + {hooks} + {FP_MASK}]
+    xor     edx, edx
+    cmp     r8, 1
+    jb      7f
+    je      72f
+    xrstor64 [rcx + {FP_AREA}]
+    jmp     7f
+72: fxrstor64 [rcx + {FP_AREA}]
+7:
+    .endm
+
     .section .text.ubpf_hook_entry,"ax",@progbits
     .p2align 4
     .globl  ubpf_hook_entry
@@ -63,17 +109,7 @@ ubpf_hook_entry:
     jb      8f
 
     # rcx = claimed area, rdx = its control block
-    mov     rax, [rip + {hooks} + {FREE}]
-4:  test    rax, rax
-    jz      8f
-    bsf     rcx, rax
-    mov     rdx, rax
-    btr     rdx, rcx
-    lock cmpxchg [rip + {hooks} + {FREE}], rdx
-    jne     4b
-    mov     rdx, rcx
-    imul    rdx, [rip + {hooks} + {AREA_BYTES}]
-    add     rdx, [rip + {hooks} + {FIRST_CONTROL}]
+    ubpf_claim_area 8f
 
     # over to the area's stack, which ends below the control block; rbx = the traced stack
     mov     rbx, rsp
@@ -82,35 +118,13 @@ ubpf_hook_entry:
     push    rcx
     push    rdx
     mov     rcx, rdx                    # control block
-    mov     r8, [rip + {hooks} + {FP_MODE}]
-    mov     eax, [rip + {hooks} + {FP_MASK}]
-    xor     edx, edx
-    cmp     r8, 1
-    jb      6f
-    je      5f
-    cmp     r8, 2
-    je      52f
-    xsavec64 [rcx + {FP_AREA}]
-    jmp     6f
-52: xsave64 [rcx + {FP_AREA}]
-    jmp     6f
-5:  fxsave64 [rcx + {FP_AREA}]
-6:
+    ubpf_save_vectors
     # enter(key = rdi, site = rsi, frame = rdx, control = rcx)
     mov     rdx, rbx
     call    {enter}
 
     pop     rcx                         # control block
-    mov     r8, [rip + {hooks} + {FP_MODE}]
-    mov     eax, [rip + {hooks} + {FP_MASK}]
-    xor     edx, edx
-    cmp     r8, 1
-    jb      7f
-    je      72f
-    xrstor64 [rcx + {FP_AREA}]
-    jmp     7f
-72: fxrstor64 [rcx + {FP_AREA}]
-7:
+    ubpf_restore_vectors
     inc     qword ptr [rcx + {GENERATION}]
     pop     rcx                         # area number
     mov     rsp, rbx
@@ -171,3 +185,82 @@ ubpf_instrument_entry:
     jmp     .Lubpf_hook_rest
     .cfi_endproc
     .size   ubpf_instrument_entry, . - ubpf_instrument_entry
+
+# Where the two-key map's helpers go from a program called directly when the key is not found at once: rdi, rsi = keys, rdx =
+# value; on the stack the return address and one word that goes with it. Gives r0 in rax; changes r10 and r11 besides. Without
+# an area an update is lost, and counted.
+    .section .text.ubpf_hook_map,"ax",@progbits
+    .p2align 4
+    .globl  ubpf_hook_map_get
+    .type   ubpf_hook_map_get, @function
+ubpf_hook_map_get:
+    .cfi_startproc
+    xor     r10d, r10d
+    jmp     2f
+    .cfi_endproc
+    .size   ubpf_hook_map_get, . - ubpf_hook_map_get
+    .globl  ubpf_hook_map_put
+    .type   ubpf_hook_map_put, @function
+ubpf_hook_map_put:
+    .cfi_startproc
+    mov     r10d, 1
+2:  push    rdi
+    .cfi_adjust_cfa_offset 8
+    push    rsi
+    .cfi_adjust_cfa_offset 8
+    push    rdx
+    .cfi_adjust_cfa_offset 8
+    push    rcx
+    .cfi_adjust_cfa_offset 8
+    push    r8
+    .cfi_adjust_cfa_offset 8
+    push    r9
+    .cfi_adjust_cfa_offset 8
+    push    rbx
+    .cfi_adjust_cfa_offset 8
+    mov     r11, rdx
+    ubpf_claim_area 8f
+    mov     rbx, rsp
+    .cfi_def_cfa_register rbx
+    mov     rsp, rdx
+    push    rcx
+    push    rdx
+    mov     rcx, rdx
+    ubpf_save_vectors
+    # map(put, key1, key2, value)
+    mov     rdx, rsi
+    mov     rsi, rdi
+    mov     edi, r10d
+    mov     rcx, r11
+    call    {map}
+    mov     r10, rax
+    pop     rcx                         # control block
+    ubpf_restore_vectors
+    inc     qword ptr [rcx + {GENERATION}]
+    pop     rcx                         # area number
+    mov     rsp, rbx
+    .cfi_def_cfa_register rsp
+    mov     eax, 1
+    shl     rax, cl
+    lock or [rip + {hooks} + {FREE}], rax
+    mov     rax, r10
+    jmp     9f
+8:  lock add [rip + {hooks} + {MAP_LOST}], r10
+    lea     rax, [r10 - 1]              # nothing found, or nothing to say
+9:  pop     rbx
+    .cfi_adjust_cfa_offset -8
+    pop     r9
+    .cfi_adjust_cfa_offset -8
+    pop     r8
+    .cfi_adjust_cfa_offset -8
+    pop     rcx
+    .cfi_adjust_cfa_offset -8
+    pop     rdx
+    .cfi_adjust_cfa_offset -8
+    pop     rsi
+    .cfi_adjust_cfa_offset -8
+    pop     rdi
+    .cfi_adjust_cfa_offset -8
+    ret     8
+    .cfi_endproc
+    .size   ubpf_hook_map_put, . - ubpf_hook_map_put
