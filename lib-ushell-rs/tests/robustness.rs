@@ -1,8 +1,14 @@
 //! What must hold for every input: no stall, no growth, nothing that depends on how the input is cut.
+//!
+//! Also compiled into the freestanding image and run there.
 
 mod common;
 
 use common::{Fake, Session};
+use std::{
+    string::{String, ToString},
+    vec::Vec,
+};
 use ushell_rs::{crc32::crc32, Call, Command, Config, Failure, RegisterError, Shell};
 
 /// A small generator of random numbers (xorshift), so that failures repeat.
@@ -20,8 +26,8 @@ impl Random {
     }
 }
 
-#[test]
-fn cutting_the_input_changes_nothing() {
+#[cfg_attr(test, test)]
+pub(crate) fn cutting_the_input_changes_nothing() {
     let upload = format!("put a 6 {:#x}\nab\n\x1b[Ecat a\n", crc32(b"ab\n\x1b[E"));
     let inputs: [&[u8]; 6] = [
         b"bpf_attach myfun count.bin\r\nbpf_list\nls\n",
@@ -38,17 +44,10 @@ fn cutting_the_input_changes_nothing() {
             let mut parts = session.say(&input[..cut]);
             parts.extend(session.say(&input[cut..]));
             let input = input.escape_ascii();
-            assert_eq!(
-                whole.escape_ascii().to_string(),
-                parts.escape_ascii().to_string(),
-                "{input} cut at {cut}"
-            );
+            assert_eq!(whole.escape_ascii().to_string(), parts.escape_ascii().to_string(), "{input} cut at {cut}");
         }
         let mut session = Session::new();
-        let bytes: Vec<u8> = input
-            .iter()
-            .flat_map(|&byte| session.say(&[byte]))
-            .collect();
+        let bytes: Vec<u8> = input.iter().flat_map(|&byte| session.say(&[byte])).collect();
         assert_eq!(whole, bytes);
     }
 }
@@ -82,8 +81,8 @@ fn garbage(random: &mut Random) -> Vec<u8> {
     bytes
 }
 
-#[test]
-fn random_bytes_never_stall_it() {
+#[cfg_attr(test, test)]
+pub(crate) fn random_bytes_never_stall_it() {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     for _ in 0..200 {
         let mut session = Session::new();
@@ -94,8 +93,8 @@ fn random_bytes_never_stall_it() {
     }
 }
 
-#[test]
-fn a_long_line_is_refused_once() {
+#[cfg_attr(test, test)]
+pub(crate) fn a_long_line_is_refused_once() {
     let mut session = Session::new();
     session.drain();
     let line = "x".repeat(10_000) + "\nversion\n";
@@ -103,21 +102,19 @@ fn a_long_line_is_refused_once() {
     assert_eq!(session.text(&line), expected);
 }
 
-#[test]
-fn a_long_line_is_refused_at_a_terminal_too() {
+#[cfg_attr(test, test)]
+pub(crate) fn a_long_line_is_refused_at_a_terminal_too() {
     let mut session = Session::new();
     session.text("terminal on\n");
     let said = session.text(&("x".repeat(10_000) + "\r"));
     assert!(said.ends_with("line too long (limit 1024 bytes): ignored\r\n> "));
     // ^U makes the line good again.
     session.text(&"x".repeat(10_000));
-    assert!(session
-        .text("\x15version\r")
-        .ends_with("ushell-rs 0.1.0\r\n> "));
+    assert!(session.text("\x15version\r").ends_with("ushell-rs 0.1.0\r\n> "));
 }
 
-#[test]
-fn a_reader_who_does_not_read_holds_the_writer_up() {
+#[cfg_attr(test, test)]
+pub(crate) fn a_reader_who_does_not_read_holds_the_writer_up() {
     let mut session = Session::new();
     session.fake.0.lock().unwrap().functions = (0..20_000).map(|n| format!("f{n}")).collect();
     let input = b"functions\n".repeat(100);
@@ -128,8 +125,8 @@ fn a_reader_who_does_not_read_holds_the_writer_up() {
     assert_eq!(output.iter().filter(|&&byte| byte == b'\n').count(), 20_000);
 }
 
-#[test]
-fn control_c_ends_long_output() {
+#[cfg_attr(test, test)]
+pub(crate) fn control_c_ends_long_output() {
     let mut session = Session::new();
     session.fake.0.lock().unwrap().functions = (0..20_000).map(|n| format!("f{n}")).collect();
     session.shell.feed(b"functions\n");
@@ -139,28 +136,21 @@ fn control_c_ends_long_output() {
     assert!(output.len() < 20_000 && output.ends_with(b"\n> "));
 }
 
-#[test]
-fn what_a_command_writes_at_once_is_bounded() {
+#[cfg_attr(test, test)]
+pub(crate) fn what_a_command_writes_at_once_is_bounded() {
     let mut session = Session::new();
     let flood = |call: &mut Call<'_>| -> Result<(), Failure> {
         (0..100_000).for_each(|_| call.out.line("0123456789"));
         Ok(())
     };
-    session
-        .shell
-        .register_command(Command::new("flood", "", "flood", flood))
-        .unwrap();
+    session.shell.register_command(Command::new("flood", "", "flood", flood)).unwrap();
     let said = session.text("flood\n");
     assert!(said.len() <= 16 * 1024);
-    assert!(
-        said.ends_with("[output truncated]\n> "),
-        "{}",
-        &said[said.len() - 50..]
-    );
+    assert!(said.ends_with("[output truncated]\n> "), "{}", &said[said.len() - 50..]);
 }
 
-#[test]
-fn commands_of_the_application() {
+#[cfg_attr(test, test)]
+pub(crate) fn commands_of_the_application() {
     let mut session = Session::new();
     session.drain();
     let greet = |call: &mut Call<'_>| {
@@ -175,26 +165,18 @@ fn commands_of_the_application() {
     session.shell.register_command(command.clone()).unwrap();
     assert_eq!(session.text("greet you\n"), "hello you\n> ");
     assert_eq!(session.text("greet nobody\n"), "nobody is there\n> ");
-    assert_eq!(
-        session.text("help greet\n"),
-        "Usage: greet NAME\ngreet someone\n> "
-    );
+    assert_eq!(session.text("help greet\n"), "Usage: greet NAME\ngreet someone\n> ");
     assert_eq!(session.text("complete gr\n"), "greet\n> ");
-    let exists = RegisterError::Exists {
-        name: "greet".into(),
-    };
+    let exists = RegisterError::Exists { name: "greet".into() };
     assert_eq!(session.shell.register_command(command), Err(exists));
     for name in ["", "a b", "a\n"] {
         let command = Command::new(name, "", "", |_| Ok(()));
-        assert!(matches!(
-            session.shell.register_command(command),
-            Err(RegisterError::BadName { .. })
-        ));
+        assert!(matches!(session.shell.register_command(command), Err(RegisterError::BadName { .. })));
     }
 }
 
-#[test]
-fn a_client_that_vanishes_leaves_the_old_file() {
+#[cfg_attr(test, test)]
+pub(crate) fn a_client_that_vanishes_leaves_the_old_file() {
     let mut session = Session::new();
     let old = b"count.bin".to_vec();
     session.say(b"put count.bin 100 0x1234\nhalf of it");
@@ -204,24 +186,21 @@ fn a_client_that_vanishes_leaves_the_old_file() {
     assert_eq!(session.fake.0.lock().unwrap().files["count.bin"], old);
 }
 
-#[test]
-fn uploads_of_all_sizes() {
+#[cfg_attr(test, test)]
+pub(crate) fn uploads_of_all_sizes() {
     for size in [0, 1, 1000, 300_000, 1024 * 1024] {
         let contents: Vec<u8> = (0..size).map(|n: u32| (n * 7) as u8).collect();
         let mut session = Session::new();
         session.drain();
         let mut input = format!("put f {size} {}\n", crc32(&contents)).into_bytes();
         input.extend(&contents);
-        assert_eq!(
-            session.say(&input),
-            format!("f: {size} bytes written.\n> ").into_bytes()
-        );
+        assert_eq!(session.say(&input), format!("f: {size} bytes written.\n> ").into_bytes());
         assert_eq!(session.fake.0.lock().unwrap().files["f"], contents);
     }
 }
 
-#[test]
-fn a_file_that_is_refused_is_not_taken_for_commands() {
+#[cfg_attr(test, test)]
+pub(crate) fn a_file_that_is_refused_is_not_taken_for_commands() {
     let mut session = Session::new();
     session.drain();
     let mut input = format!("put f {} 0\n", 2 * 1024 * 1024).into_bytes();
@@ -231,8 +210,8 @@ fn a_file_that_is_refused_is_not_taken_for_commands() {
     assert!(said.starts_with("file too large (limit 1048576 bytes); nothing was written\n> "));
 }
 
-#[test]
-fn input_without_a_connection_starts_a_session() {
+#[cfg_attr(test, test)]
+pub(crate) fn input_without_a_connection_starts_a_session() {
     let mut shell = Shell::new(Fake::new(), Config::default());
     assert!(!shell.has_output());
     shell.feed(b"version\n");
@@ -241,13 +220,10 @@ fn input_without_a_connection_starts_a_session() {
     assert_eq!(&output[..count], b"> ushell-rs 0.1.0\n> ");
 }
 
-#[test]
-fn quit_ends_the_session() {
+#[cfg_attr(test, test)]
+pub(crate) fn quit_ends_the_session() {
     let mut session = Session::new();
-    assert_eq!(
-        session.text("version\nquit\nversion\n"),
-        "> ushell-rs 0.1.0\n> "
-    );
+    assert_eq!(session.text("version\nquit\nversion\n"), "> ushell-rs 0.1.0\n> ");
     assert!(session.shell.wants_close());
     assert_eq!(session.text("version\n"), "> ushell-rs 0.1.0\n> ");
 }

@@ -1,37 +1,42 @@
 //! Real sessions as text. In `transcripts/*.txt` the lines that start with the prompt are what a person types, the others what
 //! the shell answers. In `transcripts/*.keys` a line `<` holds the bytes that come in and the lines `>` after it those that go
 //! out, both with escapes. `USHELL_BLESS=1 cargo test` writes the answers anew.
+//! Also compiled into the freestanding image and run there.
 
 mod common;
 
 use common::Session;
-use std::{fs, path::PathBuf};
+use std::{string::String, vec::Vec};
 
-fn files(extension: &str) -> Vec<PathBuf> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts");
-    let paths = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let mut paths: Vec<_> = paths
-        .filter(|path| path.extension().is_some_and(|e| e == extension))
-        .collect();
-    assert!(!paths.is_empty());
-    paths.sort();
-    paths
+macro_rules! files {
+    ($($name:literal)*) => { &[$(($name, include_str!(concat!("transcripts/", $name)))),*] };
 }
 
-fn compare(path: &PathBuf, expected: &str, actual: &str) {
+const SESSIONS: &[(&str, &str)] = files!("commands.txt" "mistakes.txt" "reference.txt");
+const KEYS: &[(&str, &str)] = files!("editing.keys" "machine.keys");
+
+fn compare(name: &str, expected: &str, actual: &str) {
+    #[cfg(test)]
     if std::env::var_os("USHELL_BLESS").is_some() {
-        fs::write(path, actual).unwrap();
-    } else {
-        assert_eq!(actual, expected, "{}", path.display());
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts");
+        return std::fs::write(std::path::Path::new(folder).join(name), actual).unwrap();
     }
+    assert_eq!(actual, expected, "{name}");
 }
 
 #[test]
-fn sessions() {
-    for path in files("txt") {
-        let expected = fs::read_to_string(&path).unwrap();
+fn all_files_are_played() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let mut played = SESSIONS.iter().chain(KEYS);
+        assert!(name.ends_with(".session") || played.any(|file| file.0 == name), "{name}");
+    }
+}
+
+#[cfg_attr(test, test)]
+pub(crate) fn sessions() {
+    for (name, expected) in SESSIONS {
         let mut session = Session::new();
         let mut actual = String::from_utf8(session.drain()).unwrap();
         for line in expected.lines().filter_map(|line| line.strip_prefix("> ")) {
@@ -40,14 +45,13 @@ fn sessions() {
             actual.push_str(&session.text(&format!("{line}\n")));
         }
         let actual = actual.strip_suffix("> ").expect("ends with a prompt");
-        compare(&path, &expected, actual);
+        compare(name, expected, actual);
     }
 }
 
-#[test]
-fn keys() {
-    for path in files("keys") {
-        let expected = fs::read_to_string(&path).unwrap();
+#[cfg_attr(test, test)]
+pub(crate) fn keys() {
+    for (name, expected) in KEYS {
         let mut session = Session::new();
         session.drain();
         let mut actual = String::new();
@@ -55,15 +59,12 @@ fn keys() {
             actual.push_str(line);
             actual.push('\n');
             if let Some(input) = line.strip_prefix("< ") {
-                for line in session
-                    .say(&unescape(input))
-                    .split_inclusive(|&b| b == b'\n')
-                {
+                for line in session.say(&unescape(input)).split_inclusive(|&b| b == b'\n') {
                     actual.push_str(&format!("> {}\n", line.escape_ascii()));
                 }
             }
         }
-        compare(&path, &expected, &actual);
+        compare(name, expected, &actual);
     }
 }
 

@@ -5,7 +5,10 @@
 #![no_std]
 #![no_main]
 
+#[cfg_attr(feature = "tests", macro_use)]
 extern crate alloc;
+#[cfg(feature = "tests")]
+extern crate ubpf_tests_std as std;
 
 use core::arch::global_asm;
 
@@ -19,13 +22,13 @@ mod fault;
 mod files;
 mod memory;
 mod platform;
-#[cfg(feature = "tests")]
-mod programs;
 mod selftest;
 mod serial;
 mod shell;
 mod startinfo;
 mod symbols;
+#[cfg(feature = "tests")]
+mod tests;
 mod thread;
 mod time;
 mod trap;

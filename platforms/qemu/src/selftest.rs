@@ -33,7 +33,9 @@ pub fn run(name: &str) -> ! {
         "probe" => probe(),
         "heap" => heap(),
         #[cfg(feature = "tests")]
-        "programs" => crate::programs::run(),
+        "programs" => crate::tests::programs(),
+        #[cfg(feature = "tests")]
+        "shell" => crate::tests::shell(),
         "two-cpus" => two_cpus(),
         "fault-two-cpus" => {
             cpu::start_second();

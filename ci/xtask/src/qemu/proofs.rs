@@ -33,7 +33,10 @@ const TESTS: &[(&str, i32, &str)] = &[
 ];
 
 /// Tests of the libraries that need no Linux process, in an image of their own.
-const INSIDE: &[(&str, i32, &str)] = &[("programs", EXIT_SUCCESS, "test programs passed")];
+const INSIDE: &[(&str, i32, &str)] = &[
+    ("programs", EXIT_SUCCESS, "test programs passed"),
+    ("shell", EXIT_SUCCESS, "test shell passed"),
+];
 
 /// Runs the proofs.
 pub fn run(root: &Path, image: &Path) -> Result<()> {
