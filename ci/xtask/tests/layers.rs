@@ -18,6 +18,7 @@ const CRATES: &[(&str, u8)] = &[
     ("ubpf-virtio-serial", 0),
     ("ushell-rs", 1),
     ("ubpf-program-tests", 1),
+    ("ubpf-tests-std", 0),
     ("ubpf-platform-linux", 2),
     ("ubpf-platform-qemu", 2),
     ("ubpf-unikraft", 2),
