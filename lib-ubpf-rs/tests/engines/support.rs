@@ -18,6 +18,19 @@ pub struct TestHost {
     said: Mutex<Vec<Vec<u8>>>,
 }
 
+impl TestHost {
+    pub fn new(capacity: usize) -> TestHost {
+        TestHost {
+            map: TwoKeyMap::new(capacity).unwrap(),
+            said: Mutex::default(),
+        }
+    }
+
+    pub fn map(&self) -> &TwoKeyMap {
+        &self.map
+    }
+}
+
 impl Host for TestHost {
     fn map2(&self) -> Option<&TwoKeyMap> {
         Some(&self.map)
@@ -185,10 +198,7 @@ impl World {
         pattern(&mut self.arena, 1000);
         pattern(&mut self.rodata, 2000);
         self.stack.fill(0);
-        let host = TestHost {
-            map: TwoKeyMap::new(64).unwrap(),
-            said: Mutex::default(),
-        };
+        let host = TestHost::new(64);
         host.map.put(1, 2, 3).unwrap();
         ARENA.set(self.arena.as_ptr() as u64);
         let argument = &mut bytes(&mut self.argument)[..self.argument_len];
@@ -321,4 +331,18 @@ pub fn listing(program: &VerifiedProgram) -> String {
     lines
         .map(|(pc, insn)| format!("{pc:4}: {insn}\n"))
         .collect()
+}
+
+/// Runs code without an argument, over a map that others use meanwhile.
+pub fn run_on(host: &TestHost, registry: &Registry, code: &dyn Executable) -> Result<u64, Stop> {
+    let mut stack = [0; STACK_BYTES / 8];
+    let memory = Memory::new(&mut [], bytes(&mut stack));
+    let mut run = Run {
+        args: [0, 0],
+        memory,
+        budget: 10_000,
+        helpers: registry,
+        host,
+    };
+    code.run(&mut run)
 }
