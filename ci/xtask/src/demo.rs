@@ -111,7 +111,7 @@ pub fn tour_in_qemu(root: &Path, cpus: u32) -> Result<()> {
     if cpus > 1 {
         qemu::second_cpu_is_traced(&machine)?;
     }
-    tour::command(&target, "pages", "writable and executable: none")
+    qemu::sealed_code_is_walked(&machine)
 }
 
 fn present(root: &Path, target: &tour::Target, script: bool) -> Result<()> {

@@ -71,15 +71,6 @@ pub fn run(target: &Target) -> Result<()> {
     Ok(())
 }
 
-/// Runs one command, whose answer must have this line.
-pub fn command(target: &Target, command: &str, wanted: &str) -> Result<()> {
-    let answer = Shell::connect(&target.socket)?.command(command)?;
-    if answer.iter().any(|line| line == wanted) {
-        return Ok(());
-    }
-    Err(format!("`{command}` answered {answer:?}, expected a line {wanted:?}").into())
-}
-
 fn upload(shell: &mut Shell, programs: &Path) -> Result<()> {
     for name in PROGRAMS {
         let file = format!("{name}.bin");

@@ -99,7 +99,8 @@ fn stack(mut frame: u64) {
         if symbols::by_address(address as usize).is_none() {
             return;
         }
-        println!("  called from {}", Place(address));
+        // The call stands before the address it returns to, which may lie in the next function.
+        println!("  called from {}", Place(address - 1));
         if next <= frame {
             return;
         }

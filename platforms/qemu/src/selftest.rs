@@ -115,7 +115,7 @@ fn patch() {
 }
 
 /// Text changes under the other CPU while it runs through it without a pause: no call is torn, and while a program is
-/// attached each call is a run.
+/// attached each call is a run. Each round compiles it anew, into memory that the round before gave back.
 fn two_cpus() {
     const ROUNDS: usize = 500;
     engine::start();
@@ -139,7 +139,6 @@ fn two_cpus() {
         text.replace(address as usize, &jump, &stub).expect("and back");
     }
     let exit = [0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
-    let program = runtime.load("noop", &exit, &LoadOptions::default()).expect("a program");
     let calls = || {
         let mut bytes = [0; 8];
         let counter = (&raw const app::second_cpu_calls) as u64;
@@ -149,6 +148,7 @@ fn two_cpus() {
     let runs = || runtime.list(Some(site)).expect("a site")[0].probes[0].runs;
     for _ in 0..ROUNDS {
         batches.endless();
+        let program = runtime.load("noop", &exit, &LoadOptions::default()).expect("a program");
         runtime.attach(site, program, AttachLimits::default()).expect("attached");
         batches.run(0);
         let before = (calls(), runs());
@@ -157,6 +157,7 @@ fn two_cpus() {
         assert!(after.0 > before.0 && after.1 - before.1 == after.0 - before.0, "calls without a run");
         batches.endless();
         runtime.detach(site, None).expect("detached");
+        runtime.unload(program).expect("unloaded");
         assert_eq!(bytes(), stub);
         assert!(walk::survey().is_ok());
     }

@@ -102,6 +102,24 @@ pub fn stage(root: &Path, options: Options) -> Result<Machine> {
     Machine::start(root, &image, &options)
 }
 
+/// While a compiled program is attached, the walk through the page tables finds its code: executable, not writable; and
+/// none when it is gone.
+pub fn sealed_code_is_walked(machine: &Machine) -> Result<()> {
+    let mut client = client::Client::at_prompt(&machine.socket)?;
+    let none = "generated code, read and execute: 0 KiB";
+    client.expect("pages", none)?;
+    client.expect(
+        "bpf_attach myfun count.bin --engine jit",
+        "attached successfully",
+    )?;
+    let answer = client.command("pages")?;
+    if answer.contains(none) || !answer.contains("writable and executable: none") {
+        return Err(format!("with a compiled program `pages` answered {answer:?}").into());
+    }
+    client.expect("bpf_detach myfun", "detached successfully")?;
+    client.expect("pages", none)
+}
+
 /// A function that only the second CPU runs is counted while a program is attached, and no longer.
 pub fn second_cpu_is_traced(machine: &Machine) -> Result<()> {
     let mut client = client::Client::at_prompt(&machine.socket)?;
