@@ -30,7 +30,10 @@ fn all_files_are_played() {
     for entry in std::fs::read_dir(folder).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let mut played = SESSIONS.iter().chain(KEYS);
-        assert!(name.ends_with(".session") || played.any(|file| file.0 == name), "{name}");
+        assert!(
+            name.ends_with(".session") || played.any(|file| file.0 == name),
+            "{name}"
+        );
     }
 }
 
@@ -59,7 +62,10 @@ pub(crate) fn keys() {
             actual.push_str(line);
             actual.push('\n');
             if let Some(input) = line.strip_prefix("< ") {
-                for line in session.say(&unescape(input)).split_inclusive(|&b| b == b'\n') {
+                for line in session
+                    .say(&unescape(input))
+                    .split_inclusive(|&b| b == b'\n')
+                {
                     actual.push_str(&format!("> {}\n", line.escape_ascii()));
                 }
             }

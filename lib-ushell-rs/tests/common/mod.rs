@@ -32,25 +32,44 @@ impl Fake {
         let fake = Self::default();
         {
             let mut state = fake.0.lock().unwrap();
-            for name in ["count.bin", "get_count.bin", "loop_fail.bin", "notify.bin", "oob.bin"] {
+            for name in [
+                "count.bin",
+                "get_count.bin",
+                "loop_fail.bin",
+                "notify.bin",
+                "oob.bin",
+            ] {
                 state.files.insert(name.into(), name.as_bytes().to_vec());
             }
             state.files.insert("hello.txt".into(), b"hello\n".to_vec());
-            state.files.insert("no newline.txt".into(), b"no newline".to_vec());
+            state
+                .files
+                .insert("no newline.txt".into(), b"no newline".to_vec());
             state.functions = ["main", "myfun", "myother"].map(String::from).to_vec();
         }
         fake
     }
 
     fn known(&self, function: &str) -> Result<(), BackendError> {
-        let known = self.0.lock().unwrap().functions.iter().any(|f| f == function);
+        let known = self
+            .0
+            .lock()
+            .unwrap()
+            .functions
+            .iter()
+            .any(|f| f == function);
         let name = function.into();
-        known.then_some(()).ok_or(BackendError::UnknownFunction { name })
+        known
+            .then_some(())
+            .ok_or(BackendError::UnknownFunction { name })
     }
 
     fn readable(&self, path: &str) -> Result<(), BackendError> {
         let read = self.read_file(path).map(drop);
-        read.map_err(|error| BackendError::File { path: path.into(), error })
+        read.map_err(|error| BackendError::File {
+            path: path.into(),
+            error,
+        })
     }
 }
 
@@ -68,10 +87,20 @@ impl Backend for Fake {
         Ok(state.files.iter().map(entry).collect())
     }
     fn read_file(&self, path: &str) -> Result<Vec<u8>, FileError> {
-        self.0.lock().unwrap().files.get(path).cloned().ok_or(FileError::NotFound)
+        self.0
+            .lock()
+            .unwrap()
+            .files
+            .get(path)
+            .cloned()
+            .ok_or(FileError::NotFound)
     }
     fn write_file(&self, path: &str, contents: &[u8]) -> Result<(), FileError> {
-        self.0.lock().unwrap().files.insert(path.into(), contents.to_vec());
+        self.0
+            .lock()
+            .unwrap()
+            .files
+            .insert(path.into(), contents.to_vec());
         Ok(())
     }
     fn remove_file(&self, path: &str) -> Result<(), FileError> {
@@ -82,13 +111,20 @@ impl Backend for Fake {
         self.readable(path)?;
         Ok(3)
     }
-    fn exec(&self, path: &str, argument: &mut [u8], _: &LoadOptions) -> Result<ExecReport, BackendError> {
+    fn exec(
+        &self,
+        path: &str,
+        argument: &mut [u8],
+        _: &LoadOptions,
+    ) -> Result<ExecReport, BackendError> {
         self.readable(path)?;
         match path {
-            "loop_fail.bin" => Err(BackendError::Load { reason: "infinite loop at PC 2".into() }),
-            "oob.bin" => {
-                Err(BackendError::Stopped { stop: "out of bounds memory load at PC 4, addr 0x0, size 4".into() })
-            }
+            "loop_fail.bin" => Err(BackendError::Load {
+                reason: "infinite loop at PC 2".into(),
+            }),
+            "oob.bin" => Err(BackendError::Stopped {
+                stop: "out of bounds memory load at PC 4, addr 0x0, size 4".into(),
+            }),
             _ => Ok(ExecReport {
                 value: argument.len() as u64,
                 charged: Some(12),
@@ -106,7 +142,11 @@ impl Backend for Fake {
         self.known(function)?;
         self.readable(path)?;
         let mut state = self.0.lock().unwrap();
-        let probe = Probe { program: path.into(), runs: 7, ..Probe::default() };
+        let probe = Probe {
+            program: path.into(),
+            runs: 7,
+            ..Probe::default()
+        };
         state.sites.entry(function.into()).or_default().push(probe);
         Ok(vec![])
     }
@@ -124,8 +164,10 @@ impl Backend for Fake {
     }
     fn sites(&self, function: Option<&str>) -> Result<Vec<Site>, BackendError> {
         let state = self.0.lock().unwrap();
-        let site =
-            |name: &str| Site { function: name.into(), probes: state.sites.get(name).cloned().unwrap_or_default() };
+        let site = |name: &str| Site {
+            function: name.into(),
+            probes: state.sites.get(name).cloned().unwrap_or_default(),
+        };
         match function {
             None => Ok(state.sites.keys().map(|name| site(name)).collect()),
             Some(name) if state.functions.iter().any(|f| f == name) => Ok(vec![site(name)]),
@@ -154,8 +196,15 @@ impl Backend for Fake {
     }
     fn probe_read(&self, address: u64, into: &mut [u8]) -> usize {
         let mapped = (0x1000..0x20000u64).contains(&address);
-        let count = if mapped { into.len().min((0x20000 - address) as usize) } else { 0 };
-        into[..count].iter_mut().zip(address..).for_each(|(byte, at)| *byte = at as u8);
+        let count = if mapped {
+            into.len().min((0x20000 - address) as usize)
+        } else {
+            0
+        };
+        into[..count]
+            .iter_mut()
+            .zip(address..)
+            .for_each(|(byte, at)| *byte = at as u8);
         count
     }
     fn now_ns(&self) -> u64 {
