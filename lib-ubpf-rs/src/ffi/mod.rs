@@ -25,6 +25,8 @@ mod codes;
 mod engine;
 mod platform;
 mod programs;
+#[cfg(feature = "standalone")]
+mod standalone;
 mod trace;
 
 pub use args::*;

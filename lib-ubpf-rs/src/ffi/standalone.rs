@@ -1,0 +1,41 @@
+//! Allocator and panic handler of the stand-alone archives, over what the application defines (`platform.h`).
+
+use super::{bindings, codes::Text};
+use core::{
+    alloc::{GlobalAlloc, Layout},
+    fmt::Write,
+    panic::PanicInfo,
+};
+
+/// The application's memory. A failure is reported as such: null.
+struct Allocator;
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
+
+// SAFETY: the application promises memory of the size and alignment it is asked for, from any thread.
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the alignment is a power of two; NULL is an answer.
+        unsafe { bindings::ubpf_platform_alloc(layout.align(), layout.size()).cast() }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, _: Layout) {
+        // SAFETY: the block came from `alloc`.
+        unsafe { bindings::ubpf_platform_free(block.cast()) }
+    }
+}
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    let mut bytes = [0; 256];
+    // What does not fit is cut.
+    let _ = write!(Text::new(&mut bytes), "ubpf: {info}");
+    let len = bytes.iter().position(|&byte| byte == 0).unwrap_or(0);
+    // SAFETY: the text is readable for its length.
+    unsafe { bindings::ubpf_platform_panic(bytes.as_ptr().cast(), len) }
+    // The application was asked not to return.
+    loop {
+        core::hint::spin_loop();
+    }
+}
