@@ -23,6 +23,9 @@ const HEADERS: &[(&str, &[&str], &str)] = &[
 /// C headers that something below the libraries implements, and the Rust declarations made from them.
 const BINDINGS: &[(&str, &str)] = &[("include/ubpf/platform.h", "lib-ubpf-rs/src/ffi/bindings.rs")];
 
+/// What the C code of a Unikraft image may call: Unikraft keeps other symbols of the library to itself.
+const EXPORTS: &str = "exportsyms.uk";
+
 pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
     let check = match arguments {
         [] => false,
@@ -32,10 +35,35 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
     for (folder, sources, header) in HEADERS {
         put(root, header, &generate(&root.join(folder), sources)?, check)?;
     }
+    put(root, EXPORTS, &exports(root)?, check)?;
     for (header, bindings) in BINDINGS {
         put(root, bindings, &bind(root, header)?, check)?;
     }
     Ok(())
+}
+
+/// The functions of all headers, one a line.
+fn exports(root: &Path) -> Result<String> {
+    let mut text =
+        String::from("# The C interface: made from include/ by `cargo xtask headers`.\n");
+    for (_, _, header) in HEADERS {
+        for name in functions(&fs::read_to_string(root.join(header))?) {
+            text.push_str(name);
+            text.push('\n');
+        }
+    }
+    Ok(text)
+}
+
+/// Names of the functions that a generated header declares: what stands before the bracket of a line that starts a
+/// declaration.
+fn functions(header: &str) -> impl Iterator<Item = &str> {
+    header.lines().filter_map(|line| {
+        let starts = line.starts_with(|c: char| c.is_ascii_lowercase());
+        let declaration = starts && !line.starts_with("typedef") && !line.starts_with("extern");
+        let (before, _) = line.split_once('(').filter(|_| declaration)?;
+        before.rsplit([' ', '*']).next()
+    })
 }
 
 /// Writes or compares one file.

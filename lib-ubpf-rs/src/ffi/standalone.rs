@@ -39,3 +39,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
         core::hint::spin_loop();
     }
 }
+
+/// Named by the unwind tables of the precompiled `alloc`. Nothing unwinds: a panic ends in [`panic`].
+#[no_mangle]
+extern "C" fn rust_eh_personality() {}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Every call of ubpf_rs.h as an application uses it, and with what it must refuse. Compiled as C99 and as C++. */
+#include "platform.h"
+
+static uint64_t twice(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5)
+{
+	(void)r2;
+	(void)r3;
+	(void)r4;
+	(void)r5;
+	return r1 * 2;
+}
+
+static void remember(void *context, const ubpf_probe_info *info)
+{
+	CHECK(strcmp(info->function, "traced") == 0 && strcmp(info->program, "count") == 0);
+	*(uint64_t *)context = info->runs;
+}
+
+static int first_name(void *context, const char *name)
+{
+	*(int *)context += strcmp(name, "traced") == 0;
+	return 1;
+}
+
+static void before_the_start(void)
+{
+	ubpf_error error;
+	ubpf_program program = 1;
+	ubpf_platform nothing;
+
+	memset(&nothing, 0, sizeof(nothing));
+	CHECK(ubpf_load("a", answer, sizeof(answer), NULL, &program, &error) == UBPF_NOT_STARTED && program == 0);
+	CHECK(error.code == UBPF_NOT_STARTED && strstr(error.text, "ubpf_start") != NULL);
+	CHECK(ubpf_start(NULL, NULL, &error) == UBPF_INVALID);
+	CHECK(ubpf_start(&nothing, NULL, &error) == UBPF_INVALID);
+	CHECK(ubpf_map_put(1, 2, 3, NULL) == UBPF_NOT_STARTED);
+	ubpf_drain();
+	ubpf_poll();
+}
+
+static void loads_and_runs(void)
+{
+	ubpf_error error;
+	ubpf_program program = 0, other = 0;
+	ubpf_run run;
+	ubpf_load_options options;
+
+	CHECK(ubpf_load("answer", answer, sizeof(answer), NULL, &program, &error) == UBPF_OK && program != 0);
+	CHECK(error.code == UBPF_OK && error.text[0] == 0);
+	CHECK(ubpf_exec(program, NULL, 0, 0, &run, &error) == UBPF_OK && run.value == 42 && run.budget_left > 0);
+	CHECK(ubpf_exec(program, NULL, 0, 1, &run, &error) == UBPF_STOPPED);
+	CHECK(ubpf_load_file("answer.bin", NULL, &other, &error) == UBPF_OK && other != program);
+	CHECK(ubpf_load_file("none.bin", NULL, &other, &error) == UBPF_NOT_FOUND && other == 0);
+	CHECK(strstr(error.text, "none.bin") != NULL);
+	CHECK(ubpf_load("odd", answer, 9, NULL, &other, &error) == UBPF_REFUSED && error.text[0] != 0);
+	CHECK(ubpf_load("none", NULL, 0, NULL, &other, &error) == UBPF_REFUSED);
+	CHECK(ubpf_load("null", NULL, 8, NULL, &other, &error) == UBPF_INVALID);
+	CHECK(ubpf_load("huge", answer, (size_t)-1, NULL, &other, &error) == UBPF_INVALID);
+	CHECK(ubpf_load(NULL, answer, sizeof(answer), NULL, &other, &error) == UBPF_INVALID);
+	CHECK(ubpf_load("\xff", answer, sizeof(answer), NULL, &other, &error) == UBPF_INVALID);
+	CHECK(ubpf_load("answer", answer, sizeof(answer), NULL, NULL, &error) == UBPF_INVALID);
+	memset(&options, 0, sizeof(options));
+	options.policy = 99;
+	CHECK(ubpf_verify("answer", answer, sizeof(answer), &options, &error) == UBPF_INVALID);
+	options.policy = UBPF_POLICY_STRICT;
+	CHECK(ubpf_verify("answer", answer, sizeof(answer), &options, &error) == UBPF_OK);
+	CHECK(ubpf_verify("wild", wild, sizeof(wild), &options, &error) == UBPF_REFUSED);
+	CHECK(ubpf_load("wild", wild, sizeof(wild), NULL, &other, &error) == UBPF_OK);
+	CHECK(ubpf_exec(other, NULL, 0, 0, &run, &error) == UBPF_STOPPED && strstr(error.text, "out of bounds") != NULL);
+	CHECK(strstr(console, "uBPF error: out of bounds memory load at PC 1") != NULL);
+	CHECK(ubpf_exec(program, NULL, 8, 0, &run, &error) == UBPF_INVALID);
+
+	CHECK(ubpf_unload(program, &error) == UBPF_OK);
+	CHECK(ubpf_unload(program, &error) == UBPF_STALE && error.text[0] != 0);
+	CHECK(ubpf_exec(program, NULL, 0, 0, NULL, NULL) == UBPF_STALE);
+	CHECK(ubpf_load("again", answer, sizeof(answer), NULL, &other, &error) == UBPF_OK && other != program);
+	CHECK(ubpf_exec(program, NULL, 0, 0, NULL, NULL) == UBPF_STALE);
+	CHECK(ubpf_exec(0, NULL, 0, 0, NULL, NULL) == UBPF_STALE);
+	CHECK(ubpf_exec((ubpf_program)-1, NULL, 0, 0, NULL, NULL) == UBPF_STALE);
+}
+
+static void attaches(void)
+{
+	ubpf_error error;
+	ubpf_program program = 0;
+	ubpf_probe probe = 0, other = 0;
+	uint64_t address = 0, value = 0, runs = 0, distance = 9;
+	size_t detached = 9;
+	int names = 0, i;
+	char name[4];
+	unsigned char before[16];
+
+	memcpy(before, (const void *)(uintptr_t)traced, sizeof(before));
+	CHECK(ubpf_symbol_address("traced", &address, &error) == UBPF_OK && address == (uint64_t)(uintptr_t)traced);
+	CHECK(ubpf_symbol_address("none", &address, &error) == UBPF_NOT_FOUND && address == 0);
+	CHECK(ubpf_symbol_name((uint64_t)(uintptr_t)traced + 2, name, sizeof(name), &distance, &error) == UBPF_OK);
+	CHECK(strcmp(name, "tra") == 0 && distance == 2);
+	CHECK(ubpf_functions(first_name, &names, &error) == UBPF_OK && names == 1);
+	CHECK(ubpf_functions(NULL, NULL, &error) == UBPF_INVALID);
+
+	CHECK(ubpf_load("count", count, sizeof(count), NULL, &program, &error) == UBPF_OK);
+	CHECK(ubpf_attach("none", program, NULL, &probe, &error) == UBPF_NOT_FOUND && probe == 0);
+	CHECK(ubpf_attach(NULL, program, NULL, &probe, &error) == UBPF_INVALID);
+	CHECK(ubpf_attach("traced", program, NULL, &probe, &error) == UBPF_OK && probe != 0);
+	CHECK(ubpf_attach("traced", program, NULL, &other, &error) == UBPF_EXISTS && other == 0);
+	CHECK(ubpf_exec((ubpf_program)probe, NULL, 0, 0, NULL, NULL) == UBPF_STALE);
+	CHECK(ubpf_detach((ubpf_probe)program, &error) == UBPF_STALE);
+	for (i = 0; i < 5; i++)
+		CHECK(traced(i) == i + 1);
+	CHECK(ubpf_list("traced", remember, &runs, &error) == UBPF_OK && runs == 5);
+	CHECK(ubpf_list(NULL, remember, &runs, &error) == UBPF_OK);
+	CHECK(ubpf_list("none", remember, &runs, &error) == UBPF_NOT_FOUND);
+	CHECK(ubpf_detach(probe, &error) == UBPF_OK);
+	CHECK(ubpf_detach(probe, &error) == UBPF_STALE);
+	CHECK(ubpf_detach_function("traced", "count", &detached, &error) == UBPF_NOT_FOUND && detached == 0);
+	CHECK(ubpf_detach_function("traced", NULL, &detached, &error) == UBPF_OK && detached == 0);
+	CHECK(traced(1) == 2);
+	/* A missing entry reads as all ones, so five runs leave 4. */
+	CHECK(ubpf_map_get((uint64_t)(uintptr_t)traced + 5, 7, &value, &error) == UBPF_OK ||
+	      ubpf_map_get((uint64_t)(uintptr_t)traced + 9, 7, &value, &error) == UBPF_OK);
+	CHECK(value == 4);
+	CHECK(memcmp(before, (const void *)(uintptr_t)traced, sizeof(before)) == 0);
+}
+
+static void maps_helpers_and_state(void)
+{
+	ubpf_error error;
+	ubpf_status status;
+	ubpf_helper helper;
+	ubpf_program program = 0;
+	ubpf_run run;
+	uint64_t value = 1;
+	void *base = NULL;
+	size_t length = 0;
+	/* r1 = 21; call 500; exit */
+	static const unsigned char calls[] = {0xb7, 1, 0, 0, 21, 0, 0, 0, 0x85, 0, 0, 0, 0xf4, 1, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0};
+
+	CHECK(ubpf_map_get(1, 2, &value, &error) == UBPF_NOT_FOUND && value == 0);
+	CHECK(ubpf_map_get(1, 2, NULL, &error) == UBPF_INVALID);
+	CHECK(ubpf_map_put(1, 2, 3, &error) == UBPF_OK);
+	CHECK(ubpf_map_get(1, 2, &value, &error) == UBPF_OK && value == 3);
+	CHECK(ubpf_map_del(1, 2, &error) == UBPF_OK && ubpf_map_del(1, 2, &error) == UBPF_NOT_FOUND);
+	CHECK(ubpf_arena(&base, &length, &error) == UBPF_OK && base != NULL && length >= 8);
+	CHECK(ubpf_arena(NULL, &length, &error) == UBPF_INVALID);
+
+	memset(&helper, 0, sizeof(helper));
+	helper.name = "twice";
+	helper.number = 500;
+	helper.args[0] = UBPF_ARG_NUMBER;
+	helper.cost = 1;
+	CHECK(ubpf_register_helper(&helper, &error) == UBPF_INVALID);
+	helper.function = twice;
+	CHECK(ubpf_register_helper(NULL, &error) == UBPF_INVALID);
+	CHECK(ubpf_load("calls", calls, sizeof(calls), NULL, &program, &error) == UBPF_REFUSED);
+	CHECK(ubpf_register_helper(&helper, &error) == UBPF_OK);
+	CHECK(ubpf_register_helper(&helper, &error) == UBPF_EXISTS);
+	CHECK(ubpf_load("calls", calls, sizeof(calls), NULL, &program, &error) == UBPF_OK);
+	CHECK(ubpf_exec(program, NULL, 0, 0, &run, &error) == UBPF_OK && run.value == 42);
+
+	CHECK(ubpf_stats(1, &error) == UBPF_OK && ubpf_get_status(&status, &error) == UBPF_OK && status.stats == 1);
+	CHECK(ubpf_stats(0, NULL) == UBPF_OK && ubpf_get_status(NULL, NULL) == UBPF_INVALID);
+	CHECK(ubpf_reset(&error) == UBPF_OK);
+	CHECK(ubpf_get_status(&status, &error) == UBPF_OK);
+	CHECK(status.programs == 0 && status.probes == 0 && status.map_entries == 0 && status.sites >= 1);
+	CHECK(ubpf_exec(program, NULL, 0, 0, &run, &error) == UBPF_STALE);
+}
+
+int main(void)
+{
+	ubpf_config config;
+	ubpf_error error;
+
+	CHECK(strchr(ubpf_version(), '.') != NULL);
+	before_the_start();
+	ubpf_config_default(NULL);
+	ubpf_config_default(&config);
+	config.hook_areas = 0;
+	CHECK(ubpf_start(test_platform(), &config, &error) == UBPF_INVALID);
+	config.hook_areas = 4;
+	CHECK(ubpf_start(test_platform(), &config, &error) == UBPF_OK);
+	CHECK(ubpf_start(test_platform(), &config, &error) == UBPF_EXISTS);
+	describe_image();
+	loads_and_runs();
+	attaches();
+	maps_helpers_and_state();
+	return 0;
+}

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#define _GNU_SOURCE
+#include "platform.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+size_t heap_limit = (size_t)-1;
+char console[4096];
+static size_t used;
+static pthread_mutex_t heap = PTHREAD_MUTEX_INITIALIZER;
+
+extern const uint64_t __start___patchable_function_entries[] __attribute__((visibility("hidden")));
+extern const uint64_t __stop___patchable_function_entries[] __attribute__((visibility("hidden")));
+
+/* In front of each block, at a multiple of 64. */
+struct block {
+	void *start;
+	size_t length;
+};
+
+size_t heap_used(void)
+{
+	return used;
+}
+
+void *ubpf_platform_alloc(size_t align, size_t length)
+{
+	size_t place = align > 64 ? align : 64;
+	char *start = NULL, *at;
+	struct block *block;
+
+	pthread_mutex_lock(&heap);
+	if (used + length <= heap_limit)
+		start = (char *)malloc(length + 2 * place);
+	if (start)
+		used += length;
+	pthread_mutex_unlock(&heap);
+	if (!start)
+		return NULL;
+	at = (char *)(((uintptr_t)start + 2 * place - 1) / place * place);
+	block = (struct block *)(void *)at - 1;
+	block->start = start;
+	block->length = length;
+	return at;
+}
+
+void ubpf_platform_free(void *memory)
+{
+	struct block *block = (struct block *)memory - 1;
+
+	pthread_mutex_lock(&heap);
+	used -= block->length;
+	pthread_mutex_unlock(&heap);
+	free(block->start);
+}
+
+void ubpf_platform_panic(const char *text, size_t length)
+{
+	fprintf(stderr, "%.*s\n", (int)length, text);
+	abort();
+}
+
+static uint64_t now_ns(void *context)
+{
+	struct timespec now;
+
+	(void)context;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static size_t probe_read(void *context, uint64_t address, void *into, size_t length)
+{
+	struct iovec here, there;
+	ssize_t count;
+
+	(void)context;
+	here.iov_base = into;
+	here.iov_len = length;
+	there.iov_base = (void *)(uintptr_t)address;
+	there.iov_len = length;
+	count = process_vm_readv(getpid(), &here, 1, &there, 1, 0);
+	return count < 0 ? 0 : (size_t)count;
+}
+
+static void console_write(void *context, const char *bytes, size_t length)
+{
+	size_t end = strlen(console);
+	size_t room = sizeof(console) - 1 - end;
+
+	(void)context;
+	memcpy(console + end, bytes, length < room ? length : room);
+}
+
+/* Through /proc/self/mem, which writes where the mapping is read-only. */
+static int text_replace(void *context, uintptr_t address, const void *old_bytes, const void *new_bytes, size_t length)
+{
+	int memory = open("/proc/self/mem", O_RDWR), code = 0;
+
+	(void)context;
+	if (memory < 0)
+		return errno;
+	if (memcmp((const void *)address, old_bytes, length) != 0)
+		code = EILSEQ;
+	else if (pwrite(memory, new_bytes, length, (off_t)address) != (ssize_t)length)
+		code = EIO;
+	close(memory);
+	return code;
+}
+
+static int64_t file_size(void *context, const char *path)
+{
+	(void)context;
+	return strcmp(path, "answer.bin") == 0 ? (int64_t)sizeof(answer) : -ENOENT;
+}
+
+static int64_t file_read(void *context, const char *path, void *into, size_t length)
+{
+	(void)context;
+	(void)path;
+	memcpy(into, answer, length);
+	return (int64_t)length;
+}
+
+const ubpf_platform *test_platform(void)
+{
+	static ubpf_platform platform;
+
+	platform.name = "test";
+	platform.now_ns = now_ns;
+	platform.probe_read = probe_read;
+	platform.console_write = console_write;
+	platform.text_replace = text_replace;
+	platform.file_size = file_size;
+	platform.file_read = file_read;
+	return &platform;
+}
+
+void describe_image(void)
+{
+	char symbols[128];
+	size_t records, known = 0;
+	int length = snprintf(symbols, sizeof(symbols), "%llx T traced\n", (unsigned long long)(uintptr_t)traced);
+
+	records = (size_t)(__stop___patchable_function_entries - __start___patchable_function_entries);
+	CHECK(ubpf_add_symbols(symbols, (size_t)length, &known, NULL) == UBPF_OK && known == 1);
+	CHECK(ubpf_add_sites(UBPF_SITES_PATCHABLE, __start___patchable_function_entries, records, &known, NULL) == UBPF_OK);
+	CHECK(known >= 1);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Calls of several threads at once: each gets its own answers, and in the end nothing is left over. */
+#include "platform.h"
+#include <pthread.h>
+
+#define THREADS 4
+#define ROUNDS 200
+
+static void nothing(void *context, const ubpf_probe_info *info)
+{
+	(void)context;
+	(void)info;
+}
+
+static void *work(void *argument)
+{
+	unsigned long number = (unsigned long)(uintptr_t)argument;
+	char name[16];
+	int i;
+
+	snprintf(name, sizeof(name), "count%lu", number);
+	for (i = 0; i < ROUNDS; i++) {
+		ubpf_program program = 0, counter = 0;
+		ubpf_probe probe = 0;
+		ubpf_error error;
+		ubpf_run run;
+		uint64_t value = 0;
+
+		CHECK(ubpf_load(name, answer, sizeof(answer), NULL, &program, &error) == UBPF_OK);
+		CHECK(ubpf_load(name, count, sizeof(count), NULL, &counter, &error) == UBPF_OK);
+		CHECK(ubpf_exec(program, NULL, 0, 0, &run, &error) == UBPF_OK && run.value == 42);
+		CHECK(ubpf_map_put(number, 1, (uint64_t)i, &error) == UBPF_OK);
+		CHECK(ubpf_map_get(number, 1, &value, &error) == UBPF_OK && value == (uint64_t)i);
+		CHECK(ubpf_attach("traced", counter, NULL, &probe, &error) == UBPF_OK);
+		CHECK(ubpf_list(NULL, nothing, NULL, &error) == UBPF_OK);
+		CHECK(ubpf_detach(probe, &error) == UBPF_OK);
+		CHECK(ubpf_detach(probe, &error) == UBPF_STALE);
+		CHECK(ubpf_unload(program, &error) == UBPF_OK && ubpf_unload(counter, &error) == UBPF_OK);
+		CHECK(ubpf_exec(program, NULL, 0, 0, &run, &error) == UBPF_STALE);
+	}
+	return NULL;
+}
+
+int main(void)
+{
+	pthread_t threads[THREADS];
+	ubpf_status status;
+	size_t i;
+
+	CHECK(ubpf_start(test_platform(), NULL, NULL) == UBPF_OK);
+	describe_image();
+	for (i = 0; i < THREADS; i++)
+		CHECK(pthread_create(&threads[i], NULL, work, (void *)(uintptr_t)(i + 1)) == 0);
+	for (i = 0; i < THREADS; i++)
+		CHECK(pthread_join(threads[i], NULL) == 0);
+	CHECK(ubpf_get_status(&status, NULL) == UBPF_OK);
+	CHECK(status.programs == 0 && status.probes == 0 && status.map_entries == THREADS);
+	return 0;
+}
