@@ -87,6 +87,11 @@ fn every_call_from_cpp() {
 }
 
 #[test]
+fn a_heap_of_every_size() {
+    program(&["gcc", "-std=c99"], "memory");
+}
+
+#[test]
 fn calls_of_several_threads() {
     program(&["gcc", "-std=gnu99"], "threads");
 }

@@ -2,8 +2,9 @@
 
 use super::codes::{invalid, Failure, Result, UBPF_NOT_STARTED, UBPF_STALE};
 use crate::{
+    platform::{has_room, SMALL_THINGS},
     program::Abi,
-    runtime::{Engine, LoadOptions, ProgramId, Runtime},
+    runtime::{Engine, Error, LoadOptions, ProgramId, Runtime},
     tracer::{AttachOptions, ProbeId},
     verifier::Policy,
 };
@@ -41,6 +42,14 @@ pub(super) fn runtime() -> Result<&'static Runtime> {
         UBPF_NOT_STARTED,
         "the engine was not started: call ubpf_start first",
     ))
+}
+
+/// Checks that there is memory for the small things of a call.
+pub(super) fn room() -> Result<()> {
+    match has_room(SMALL_THINGS) {
+        true => Ok(()),
+        false => Err(Error::NoMemory.into()),
+    }
 }
 
 /// A text.

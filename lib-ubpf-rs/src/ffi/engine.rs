@@ -124,7 +124,11 @@ unsafe fn start(platform: *const ubpf_platform, config: *const ubpf_config) -> R
     };
     // SAFETY: as the caller promises.
     let platform = unsafe { platform::platform(platform) }?;
-    Runtime::init(platform, config)?;
+    if let Err(error) = Runtime::init(platform, config) {
+        // SAFETY: an engine that did not start keeps nothing.
+        unsafe { platform::give_back(platform) };
+        return Err(error.into());
+    }
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use crate::{
     },
     runtime::Error,
 };
-use alloc::{string::String, vec::Vec};
+use alloc::{boxed::Box, string::String, vec::Vec};
 use core::ffi::{c_char, c_int, c_void, CStr};
 
 const ENOENT: c_int = 2;
@@ -62,12 +62,17 @@ pub(super) unsafe fn platform(table: *const ubpf_platform) -> Result<Platform> {
         ));
     }
     let name = leaked_text(name.unwrap_or("C application"))?;
-    let table: &'static Table = leaked(Table {
+    let leaked = leaked(Table {
         table: *table,
         now_ns,
         probe_read,
         console_write,
-    })?;
+    });
+    let Ok(table) = leaked else {
+        // SAFETY: leaked above from memory of this layout; nobody has it.
+        drop(unsafe { Box::from_raw(core::ptr::from_ref(name).cast_mut()) });
+        return Err(Error::NoMemory.into());
+    };
     Ok(Platform {
         name,
         clock: table,
@@ -85,14 +90,30 @@ fn leaked_text(text: &str) -> Result<&'static str> {
     copy.try_reserve_exact(text.len())
         .map_err(|_| Error::NoMemory)?;
     copy.push_str(text);
-    Ok(copy.leak())
+    Ok(Box::leak(copy.into_boxed_str()))
+}
+
+/// Frees what [`platform`] has made, when nobody took it.
+///
+/// # Safety
+/// The value came from [`platform`], and nobody has it any more.
+pub(super) unsafe fn give_back(platform: Platform) {
+    let table = core::ptr::from_ref(platform.clock)
+        .cast::<Table>()
+        .cast_mut();
+    let name = core::ptr::from_ref(platform.name).cast_mut();
+    // SAFETY: both were leaked by `platform` from memory of exactly these layouts.
+    unsafe {
+        drop(Box::from_raw(table));
+        drop(Box::from_raw(name));
+    }
 }
 
 fn leaked(table: Table) -> Result<&'static Table> {
     let mut one = Vec::new();
     one.try_reserve_exact(1).map_err(|_| Error::NoMemory)?;
     one.push(table);
-    let one: &'static [Table] = one.leak();
+    let one: &'static [Table] = Box::leak(one.into_boxed_slice());
     one.first().ok_or(Error::NoMemory.into())
 }
 

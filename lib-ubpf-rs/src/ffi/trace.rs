@@ -94,7 +94,7 @@ const FUNCTION: &str = "function is NULL or not UTF-8";
 pub unsafe extern "C" fn ubpf_detach(probe: ubpf_probe, error: *mut ubpf_error) -> c_int {
     let detach = || {
         let (runtime, id) = (args::runtime()?, args::probe(probe)?);
-        let done = runtime.detach_probe(id).map_err(Error::Detach);
+        let done = runtime.detach_probe(id);
         runtime.drain_console();
         Ok(done?)
     };
@@ -247,6 +247,7 @@ pub unsafe extern "C" fn ubpf_add_sites(
         };
         // SAFETY: as the caller promises.
         let records = unsafe { numbers(records, count) }?;
+        args::room()?;
         *added = args::runtime()?.add_sites(&records, kind).added;
         Ok(())
     };
@@ -291,6 +292,7 @@ pub unsafe extern "C" fn ubpf_add_symbols(
         let table = SymbolTable::from_nm(text)
             .map_err(|error| Failure::Argument(symbol_code(&error), "out of memory"))?;
         let found = table.len();
+        args::room()?;
         args::runtime()?.add_symbols(table);
         *count = found;
         Ok(())

@@ -8,7 +8,7 @@ pub(super) struct Services {
     pub(super) platform: Platform,
     pub(super) map: TwoKeyMap,
     pub(super) image: Snapshot<Image>,
-    pub(super) ring: &'static Ring,
+    pub(super) ring: Ring,
     /// Memory that programs may share: address and length.
     pub(super) arena: (u64, u64),
 }

@@ -65,39 +65,44 @@ pub struct ExecReport {
 }
 
 impl Runtime {
-    /// Starts the engine; once per image. What it needs is allocated now.
+    /// Starts the engine; once per image. What it needs is allocated now; where there is not enough memory, what was taken
+    /// is given back.
     pub fn init(platform: Platform, config: Config) -> Result<&'static Runtime, Error> {
         let map = crate::maps::TwoKeyMap::new(config.map_entries).ok_or(Error::NoMemory)?;
         let ring = Ring::new(config.ring_bytes).ok_or(Error::NoMemory)?;
         let helpers = Registry::with_builtins().map_err(|_| Error::NoMemory)?;
-        let arena = zeroed_words(config.arena_bytes.div_ceil(8))
-            .ok_or(Error::NoMemory)?
-            .leak();
-        let ring: &'static Ring = Box::leak(Box::new(ring));
-        let tracer = TracerConfig {
-            hook_areas: config.hook_areas,
-            budget: config.hook_budget,
-            budget_interrupt: config.irq_budget,
-            ..TracerConfig::default()
-        };
-        TRACER
-            .init(tracer, platform, ring)
-            .map_err(|error| match error {
-                InitError::Twice => Error::AlreadyRunning,
-                InitError::NoMemory { .. } => Error::NoMemory,
-            })?;
-        let services: &'static Services = Box::leak(Box::new(Services {
+        let mut arena = zeroed_words(config.arena_bytes.div_ceil(8)).ok_or(Error::NoMemory)?;
+        room_for_small_things()?;
+        let helpers = Box::new(helpers);
+        let services = Box::into_raw(Box::new(Services {
             platform,
             map,
             image: Snapshot::new(Image::default()),
             ring,
             arena: (arena.as_mut_ptr() as u64, (arena.len() * 8) as u64),
         }));
-        TRACER.set_map(&services.map);
+        // SAFETY: it came from a box, and is freed only below, where nobody has got it.
+        let kept: &'static Services = unsafe { &*services };
+        let tracer = TracerConfig {
+            hook_areas: config.hook_areas,
+            budget: config.hook_budget,
+            budget_interrupt: config.irq_budget,
+            ..TracerConfig::default()
+        };
+        if let Err(error) = TRACER.init(tracer, platform, &kept.ring) {
+            // SAFETY: a tracer that did not start keeps nothing.
+            drop(unsafe { Box::from_raw(services) });
+            return Err(match error {
+                InitError::Twice => Error::AlreadyRunning,
+                InitError::NoMemory { .. } => Error::NoMemory,
+            });
+        }
+        TRACER.set_map(&kept.map);
+        arena.leak();
         Ok(RUNTIME.call_once(|| Runtime {
             config,
-            services,
-            helpers: Mutex::new(Box::leak(Box::new(helpers))),
+            services: kept,
+            helpers: Mutex::new(Box::leak(helpers)),
             programs: Mutex::new(Programs::default()),
             image_writer: Mutex::new(()),
         }))

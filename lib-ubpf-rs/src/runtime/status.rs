@@ -40,7 +40,7 @@ impl Runtime {
             programs: self.programs.lock().len(),
             sites: image.sites.len(),
             symbols: image.symbols.len(),
-            probes: TRACER.all_probes().len(),
+            probes: TRACER.probe_count(),
             map_entries: services.map.len(),
             map_capacity: services.map.capacity(),
             map_lost: services.map.lost().saturating_add(TRACER.map_lost()),

@@ -204,15 +204,17 @@ impl Runtime {
     }
 
     /// Detaches one probe.
-    pub fn detach_probe(&self, id: ProbeId) -> Result<(), DetachError> {
-        TRACER.detach(id)
+    pub fn detach_probe(&self, id: ProbeId) -> Result<(), Error> {
+        room_for_small_things()?;
+        TRACER.detach(id).map_err(Error::Detach)
     }
 
     /// Detaches every probe; gives the first failure after having tried all.
     fn detach_everything(&self) -> Result<(), Error> {
         let mut result = Ok(());
-        for probe in TRACER.all_probes() {
-            match TRACER.detach(probe.id) {
+        while let Some(id) = TRACER.any_probe() {
+            room_for_small_things()?;
+            match TRACER.detach(id) {
                 Ok(()) | Err(DetachError::NotAttached) => {}
                 Err(error) => result = result.and(Err(Error::Detach(error))),
             }

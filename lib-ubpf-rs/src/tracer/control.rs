@@ -406,6 +406,18 @@ impl Tracer {
         self.reports(|_| true)
     }
 
+    /// Number of attached programs.
+    pub fn probe_count(&self) -> usize {
+        let state = self.reaped();
+        state.attached.iter().map(|a| a.probes().len()).sum()
+    }
+
+    /// One of the attached programs.
+    pub fn any_probe(&self) -> Option<ProbeId> {
+        let state = self.control.lock();
+        Some(state.attached.last()?.probes().last()?.id)
+    }
+
     fn reports(&self, wanted: impl Fn(Site) -> bool) -> Vec<ProbeReport> {
         let state = self.reaped();
         let attached = state.attached.iter().filter(|a| wanted(a.site));
