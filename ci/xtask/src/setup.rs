@@ -27,6 +27,11 @@ const NEEDS: &[Need] = &[
         purpose: "takes the text out of objects",
     },
     Need {
+        program: "make",
+        package: "make",
+        purpose: "reads the build files for Unikraft in tests",
+    },
+    Need {
         program: "qemu-system-x86_64",
         package: "qemu-system-x86",
         purpose: "boots the freestanding image",

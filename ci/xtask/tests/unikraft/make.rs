@@ -1,0 +1,213 @@
+//! `Makefile.uk` and `Makefile.rules` on a harness: a makefile that offers what Unikraft's build system offers to a
+//! library (`addlib`, `addlib_s`, `uc`, `verbose_cmd`, ...) and prints what came of it.
+
+use super::{root, scratch};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+const HARNESS: &str = r#"
+uc = $(shell echo '$(1)' | tr a-z- A-Z_)
+define addlib
+UK_LIBS += $(1)
+$(call uc,$(1))_BASE := $(IMPORT_BASE)
+$(call uc,$(1))_BUILD := $(BUILD_DIR)/$(1)
+endef
+define addlib_s
+ifeq ($(2),y)
+$(call addlib,$(1))
+endif
+endef
+define addlib_paramprefix
+$(call uc,$(1))_PARAMPREFIX := $(2)
+endef
+verbose_cmd = $(3)
+IMPORT_BASE := $(APP)
+ifneq ($(APP),$(REPOSITORY))
+$(eval $(call addlib,appmine))
+endif
+IMPORT_BASE := $(BUILD_DIR)/other
+$(eval $(call addlib,libother))
+IMPORT_BASE := $(REPOSITORY)
+CONFIG_UK_APP := $(APP)
+CONFIG_UK_BASE := /uk
+prepare:
+include $(REPOSITORY)/Makefile.uk
+include $(REPOSITORY)/Makefile.uk
+print-%: ; @echo '$($*)'
+"#;
+
+struct Harness {
+    folder: std::path::PathBuf,
+    app: std::path::PathBuf,
+    options: Vec<String>,
+}
+
+impl Harness {
+    fn new(name: &str, options: &[&str]) -> Harness {
+        let folder = scratch(&format!("make-{name}"));
+        fs::write(folder.join("Makefile"), HARNESS).expect("the harness");
+        let app = folder.join("app");
+        fs::create_dir_all(&app).expect("an application");
+        let mut all = vec!["LIBUBPF_RS=y".to_owned(), "LIBUSHELL_RS=y".to_owned()];
+        all.extend(options.iter().map(|option| (*option).to_owned()));
+        Harness {
+            folder,
+            app,
+            options: all,
+        }
+    }
+
+    fn make(&self) -> Command {
+        let mut make = Command::new("make");
+        let path = |path: &Path| path.canonicalize().expect("a path").display().to_string();
+        make.current_dir(&self.folder)
+            .env_remove("MAKEFLAGS")
+            .arg("-s")
+            .arg(format!("REPOSITORY={}", path(&root())))
+            .arg(format!("APP={}", path(&self.app)))
+            .arg(format!("BUILD_DIR={}", self.folder.display()))
+            .args(self.options.iter().map(|option| format!("CONFIG_{option}")));
+        make
+    }
+
+    fn value(&self, variable: &str) -> String {
+        let output = self
+            .make()
+            .arg(format!("print-{variable}"))
+            .output()
+            .expect("make");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+}
+
+const TRACER: &[&str] = &["LIBUBPF_RS_TRACER=y", "LIBUBPF_RS_SCOPE_APP=y"];
+
+#[test]
+fn named_twice_it_is_registered_once() {
+    let harness = Harness::new("twice", &[]);
+    assert_eq!(
+        harness.value("UK_LIBS"),
+        "appmine libother libubpf_rs libushell_rs"
+    );
+    assert_eq!(harness.value("LIBUBPF_RS_PARAMPREFIX"), "ubpf");
+}
+
+#[test]
+fn switched_off_it_is_not_there() {
+    let mut harness = Harness::new("off", &[]);
+    harness.options = vec!["LIBUBPF_RS=n".into()];
+    assert_eq!(harness.value("UK_LIBS"), "appmine libother");
+    assert_eq!(harness.value("CINCLUDES-y"), "");
+}
+
+#[test]
+fn each_kind_of_stub_reaches_the_application_and_not_our_glue() {
+    let kinds = [
+        (
+            "PATCHABLE",
+            "-fpatchable-function-entry=5",
+            "-fpatchable-function-entry=0",
+        ),
+        (
+            "MFENTRY",
+            "-pg -mfentry -mrecord-mcount -mnop-mcount",
+            "-fno-profile",
+        ),
+        ("PG", "-pg -mrecord-mcount -mnop-mcount", "-fno-profile"),
+        (
+            "INSTRUMENT",
+            "-finstrument-functions",
+            "-fno-instrument-functions",
+        ),
+    ];
+    for (kind, on, off) in kinds {
+        let option = format!("LIBUBPF_RS_STUB_{kind}=y");
+        let options = [TRACER, &[option.as_str()]].concat();
+        let harness = Harness::new(kind, &options);
+        assert_eq!(harness.value("APPMINE_CFLAGS-y"), on);
+        assert_eq!(harness.value("APPMINE_CXXFLAGS-y"), on);
+        assert_eq!(harness.value("LIBOTHER_CFLAGS-y"), "");
+        let ours = harness.value("LIBUBPF_RS_CFLAGS-y");
+        assert!(ours.ends_with(off) && !ours.contains(on), "{ours}");
+    }
+}
+
+#[test]
+fn stubs_for_named_libraries_and_for_the_whole_image() {
+    let names = "LIBUBPF_RS_SCOPE_NAMES=\"libother libvfscore\"";
+    let patchable = "LIBUBPF_RS_STUB_PATCHABLE=y";
+    let harness = Harness::new("named", &["LIBUBPF_RS_TRACER=y", patchable, names]);
+    for library in ["APPMINE", "LIBOTHER", "LIBVFSCORE"] {
+        let flags = harness.value(&format!("{library}_CFLAGS-y"));
+        assert_eq!(flags, "-fpatchable-function-entry=5", "{library}");
+    }
+    let whole = [
+        "LIBUBPF_RS_TRACER=y",
+        "LIBUBPF_RS_SCOPE_IMAGE=y",
+        patchable,
+    ];
+    let harness = Harness::new("whole", &whole);
+    assert_eq!(harness.value("CFLAGS-y"), "-fpatchable-function-entry=5");
+    assert_eq!(harness.value("APPMINE_CFLAGS-y"), "");
+    let ours = harness.value("LIBUBPF_RS_CFLAGS-y");
+    assert!(ours.ends_with("-fpatchable-function-entry=0"), "{ours}");
+}
+
+#[test]
+fn the_repository_itself_is_an_application() {
+    let patchable = [TRACER, &["LIBUBPF_RS_STUB_PATCHABLE=y"]].concat();
+    let mut harness = Harness::new("self", &patchable);
+    harness.app = root();
+    assert!(harness.value("UK_LIBS").contains("appubpfdemo"));
+    assert!(
+        harness
+            .value("APPUBPFDEMO_SRCS-y")
+            .ends_with("/app-demo/main.c")
+    );
+    assert_eq!(
+        harness.value("APPUBPFDEMO_CFLAGS-y"),
+        "-fpatchable-function-entry=5"
+    );
+    let ours = harness.value("LIBUSHELL_RS_CFLAGS-y");
+    assert!(!ours.contains("entry=5"), "{ours}");
+}
+
+#[test]
+fn options_become_features_of_the_archive() {
+    let options = [TRACER, &["LIBUBPF_RS_CAPI=y", "LIBUBPF_RS_STUB_NONE=y"]].concat();
+    let harness = Harness::new("features", &options);
+    let features = harness.value("UBPF_FEATURES-y");
+    let features: Vec<&str> = features.split_whitespace().collect();
+    assert_eq!(features, ["shell", "tracer", "capi"]);
+    let manifest = super::text("platforms/unikraft/Cargo.toml");
+    for feature in ["shell", "tracer", "capi", "jit", "instrument"] {
+        assert!(
+            manifest
+                .lines()
+                .any(|line| line.starts_with(&format!("{feature} ="))),
+            "platforms/unikraft has no feature {feature}"
+        );
+    }
+}
+
+/// Without cargo the build stops with a sentence that says what to do.
+#[test]
+fn a_missing_cargo_is_named() {
+    let harness = Harness::new("cargo", &[]);
+    let archive = format!("{}/libubpf_rs/libubpf_image.a", harness.folder.display());
+    let output = harness
+        .make()
+        .arg("UBPF_CARGO=cargo-that-is-not-there")
+        .arg(archive)
+        .output()
+        .expect("make");
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("install Rust 1.88 or newer"), "{said}");
+}
