@@ -147,11 +147,7 @@ fn stubs_for_named_libraries_and_for_the_whole_image() {
         let flags = harness.value(&format!("{library}_CFLAGS-y"));
         assert_eq!(flags, "-fpatchable-function-entry=5", "{library}");
     }
-    let whole = [
-        "LIBUBPF_RS_TRACER=y",
-        "LIBUBPF_RS_SCOPE_IMAGE=y",
-        patchable,
-    ];
+    let whole = ["LIBUBPF_RS_TRACER=y", "LIBUBPF_RS_SCOPE_IMAGE=y", patchable];
     let harness = Harness::new("whole", &whole);
     assert_eq!(harness.value("CFLAGS-y"), "-fpatchable-function-entry=5");
     assert_eq!(harness.value("APPMINE_CFLAGS-y"), "");
@@ -165,11 +161,9 @@ fn the_repository_itself_is_an_application() {
     let mut harness = Harness::new("self", &patchable);
     harness.app = root();
     assert!(harness.value("UK_LIBS").contains("appubpfdemo"));
-    assert!(
-        harness
-            .value("APPUBPFDEMO_SRCS-y")
-            .ends_with("/app-demo/main.c")
-    );
+    assert!(harness
+        .value("APPUBPFDEMO_SRCS-y")
+        .ends_with("/app-demo/main.c"));
     assert_eq!(
         harness.value("APPUBPFDEMO_CFLAGS-y"),
         "-fpatchable-function-entry=5"

@@ -2,7 +2,7 @@
 
 use super::{root, text};
 use nom_kconfig::{
-    Attribute, Entry, KconfigFile, KconfigInput, attribute::r#type::Type, parse_kconfig,
+    attribute::r#type::Type, parse_kconfig, Attribute, Entry, KconfigFile, KconfigInput,
 };
 use std::collections::BTreeMap;
 

@@ -78,10 +78,9 @@ fn a_machine_gets_the_port_and_a_socket_beside_its_pid_file() {
     );
     let socket = format!("path={}/ushell.sock,", folder.display());
     assert!(got[start.len()..].iter().any(|line| line.contains(&socket)));
-    assert!(
-        got.iter()
-            .any(|line| line.starts_with("virtserialport,") && line.ends_with("name=ushell"))
-    );
+    assert!(got
+        .iter()
+        .any(|line| line.starts_with("virtserialport,") && line.ends_with("name=ushell")));
 }
 
 #[test]
@@ -99,11 +98,17 @@ fn a_port_that_is_there_is_left_alone() {
 #[test]
 fn a_path_that_no_socket_can_have_is_refused() {
     let folder = scratch("wrapper-path");
-    for (path, word) in [("/tmp/".to_owned() + &"x".repeat(120), "too long"), ("/tmp/a,b".to_owned(), "comma")] {
+    for (path, word) in [
+        ("/tmp/".to_owned() + &"x".repeat(120), "too long"),
+        ("/tmp/a,b".to_owned(), "comma"),
+    ] {
         let output = call(&folder, &["-kernel", "image"], Some(&path));
         assert_eq!(output.status.code(), Some(64));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(said.contains(word) && said.contains("USHELL_SOCKET"), "{said}");
+        assert!(
+            said.contains(word) && said.contains("USHELL_SOCKET"),
+            "{said}"
+        );
     }
 }
 
