@@ -38,7 +38,7 @@ pub struct Config {
     /// Most lines that the history keeps (it has room for 4 KiB).
     pub history_lines: usize,
     /// Raises a signal in the application; returns 0 or an errno value. `None` where there are no signals.
-    pub raise: Option<fn(signal: i32) -> i32>,
+    pub raise: Option<extern "C" fn(signal: i32) -> i32>,
 }
 
 impl Default for Config {

@@ -150,6 +150,10 @@ fn without_addresses(text: &str) -> String {
     words.concat()
 }
 
+extern "C" fn raise(signal: i32) -> i32 {
+    signal - 1
+}
+
 #[cfg_attr(test, test)]
 pub(crate) fn a_session() {
     let platform = Platform {
@@ -172,7 +176,7 @@ pub(crate) fn a_session() {
     });
     runtime.add_symbols(SymbolTable::new(symbols.into_iter()).unwrap());
     let config = Config {
-        raise: Some(|signal| signal - 1),
+        raise: Some(raise),
         ..Config::default()
     };
     let mut shell = Shell::new(runtime, config);

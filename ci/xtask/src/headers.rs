@@ -17,7 +17,15 @@ const HEADERS: &[(&str, &[&str], &str)] = &[
         ],
         "include/ubpf_rs.h",
     ),
-    ("lib-ushell-rs", &["src/ffi.rs"], "include/ushell_rs.h"),
+    (
+        "lib-ushell-rs",
+        &[
+            "src/ffi/codes.rs",
+            "src/ffi/session.rs",
+            "src/ffi/command.rs",
+        ],
+        "include/ushell_rs.h",
+    ),
 ];
 
 /// C headers that something below the libraries implements, and the Rust declarations made from them.

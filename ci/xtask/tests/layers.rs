@@ -36,7 +36,7 @@ const UNSAFE: &[&str] = &[
     "lib-ubpf-rs/src/tracer/",
     "lib-ubpf-rs/src/runtime/",
     "lib-ubpf-rs/src/ffi/",
-    "lib-ushell-rs/src/ffi.rs",
+    "lib-ushell-rs/src/ffi/",
     "platforms/linux/src/",
     "platforms/qemu/src/",
     "platforms/unikraft/src/",

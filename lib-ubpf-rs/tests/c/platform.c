@@ -112,18 +112,87 @@ static int text_replace(void *context, uintptr_t address, const void *old_bytes,
 	return code;
 }
 
+/* Files in memory; one of them is there from the beginning. */
+static struct file {
+	char name[32];
+	unsigned char bytes[512];
+	size_t length;
+} files[4];
+
+static struct file *find(const char *name)
+{
+	size_t i;
+
+	if (!files[0].name[0]) {
+		strcpy(files[0].name, "answer.bin");
+		memcpy(files[0].bytes, answer, sizeof(answer));
+		files[0].length = sizeof(answer);
+	}
+	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		if (strcmp(files[i].name, name) == 0)
+			return &files[i];
+	return NULL;
+}
+
 static int64_t file_size(void *context, const char *path)
 {
+	struct file *file = find(path);
+
 	(void)context;
-	return strcmp(path, "answer.bin") == 0 ? (int64_t)sizeof(answer) : -ENOENT;
+	return file && *path ? (int64_t)file->length : -ENOENT;
 }
 
 static int64_t file_read(void *context, const char *path, void *into, size_t length)
 {
+	struct file *file = find(path);
+
 	(void)context;
-	(void)path;
-	memcpy(into, answer, length);
+	if (!file || !*path)
+		return -ENOENT;
+	if (length > file->length)
+		length = file->length;
+	memcpy(into, file->bytes, length);
 	return (int64_t)length;
+}
+
+static int file_write(void *context, const char *path, const void *from, size_t length)
+{
+	struct file *file = find(path);
+
+	(void)context;
+	if (!file)
+		file = find("");
+	if (!file || strlen(path) >= sizeof(file->name) || length > sizeof(file->bytes))
+		return ENOSPC;
+	strcpy(file->name, path);
+	memcpy(file->bytes, from, length);
+	file->length = length;
+	return 0;
+}
+
+static int file_remove(void *context, const char *path)
+{
+	struct file *file = find(path);
+
+	(void)context;
+	if (!file || !*path)
+		return ENOENT;
+	file->name[0] = 0;
+	return 0;
+}
+
+static int directory_list(void *context, const char *path, ubpf_each_entry each, void *cookie)
+{
+	size_t i;
+
+	(void)context;
+	if (*path)
+		return ENOENT;
+	find(path);
+	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		if (files[i].name[0])
+			each(cookie, files[i].name, strlen(files[i].name), files[i].length, 0);
+	return 0;
 }
 
 const ubpf_platform *test_platform(void)
@@ -137,6 +206,9 @@ const ubpf_platform *test_platform(void)
 	platform.text_replace = text_replace;
 	platform.file_size = file_size;
 	platform.file_read = file_read;
+	platform.file_write = file_write;
+	platform.file_remove = file_remove;
+	platform.directory_list = directory_list;
 	return &platform;
 }
 

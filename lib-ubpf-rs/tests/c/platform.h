@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The platform of the test programs: memory with a limit, a console in memory, text patched in place. */
+/* The platform of the test programs: memory with a limit, files and a console in memory, text patched in place. */
 #ifndef TEST_PLATFORM_H
 #define TEST_PLATFORM_H
 

@@ -179,7 +179,7 @@ fn send(shell: &mut Shell, client: &mut UnixStream) -> io::Result<()> {
 }
 
 /// Raises a signal in the process; 0 or an errno value.
-fn raise(signal: i32) -> i32 {
+extern "C" fn raise(signal: i32) -> i32 {
     // SAFETY: takes a number; what the signal does is the application's.
     match unsafe { libc::raise(signal) } {
         0 => 0,

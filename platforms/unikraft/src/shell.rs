@@ -26,8 +26,7 @@ extern "C" fn serve() {
     let config = Config {
         file_limit: glue::config().file_limit as usize,
         history_lines: glue::config().history as usize,
-        // SAFETY: takes a number and touches no memory of ours.
-        raise: Some(|signal| unsafe { glue::ukglue_raise(signal) }),
+        raise: Some(raise),
         ..Config::default()
     };
     Session {
@@ -40,6 +39,12 @@ extern "C" fn serve() {
         unsent: 0..0,
     }
     .run()
+}
+
+/// Raises a signal in the application; 0 or an errno value.
+extern "C" fn raise(signal: i32) -> i32 {
+    // SAFETY: takes a number and touches no memory of ours.
+    unsafe { glue::ukglue_raise(signal) }
 }
 
 struct Session {

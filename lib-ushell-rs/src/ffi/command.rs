@@ -1,6 +1,6 @@
-//! The C interface: an application registers commands of its own. `include/ushell_rs.h` is generated from this file.
-#![allow(unsafe_code, non_camel_case_types)]
+//! Commands of the application.
 
+use super::codes::{USHELL_EXISTS, USHELL_INVALID, USHELL_NO_MEMORY, USHELL_OK};
 use crate::{
     command::{Call, Command, Failure, RegisterError},
     output::Output,
@@ -11,15 +11,6 @@ use core::{
     ffi::{c_char, c_int, c_void, CStr},
     ptr,
 };
-
-/// The command is registered.
-pub const USHELL_OK: c_int = 0;
-/// There is no memory.
-pub const USHELL_NO_MEMORY: c_int = -12;
-/// There is a command of this name already.
-pub const USHELL_EXISTS: c_int = -17;
-/// A pointer is NULL, a text is not UTF-8, or the name has characters other than letters, digits, `_` and `-`.
-pub const USHELL_INVALID: c_int = -22;
 
 /// Where a command writes; valid during its call only.
 pub struct ushell_output {

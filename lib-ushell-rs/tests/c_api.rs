@@ -1,0 +1,25 @@
+//! The C interface of the shell as plain C and C++ programs use it: linked with the shell's stand-alone archive alone, which
+//! holds the engine, too.
+
+#[path = "../../lib-ubpf-rs/tests/common/c.rs"]
+mod c;
+
+#[test]
+fn every_call_from_c() {
+    c::program(c::C99, "shell");
+}
+
+#[test]
+fn every_call_from_cpp() {
+    c::program(c::CPP, "shell");
+}
+
+#[test]
+fn a_heap_of_every_size() {
+    c::program(c::C99, "memory");
+}
+
+#[test]
+fn every_function_of_the_header_is_exported() {
+    c::header_archive_and_exports_agree("ushell_rs.h", "ushell_");
+}
