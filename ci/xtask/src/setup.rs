@@ -17,6 +17,11 @@ const NEEDS: &[Need] = &[
         purpose: "compiles the demo application",
     },
     Need {
+        program: "g++",
+        package: "g++",
+        purpose: "compiles the C headers as C++ in tests",
+    },
+    Need {
         program: "clang",
         package: "clang",
         purpose: "compiles programs for BPF",
@@ -43,14 +48,14 @@ const NEEDS: &[Need] = &[
     },
 ];
 
-/// Makes sure that everything is there.
+/// Makes sure that everything is there: installs it where that is allowed, else says with which command.
 pub fn ensure() -> Result<()> {
     let missing: Vec<&Need> = NEEDS.iter().filter(|need| !have(need.program)).collect();
     if missing.is_empty() {
         return Ok(());
     }
     for need in &missing {
-        println!("{} is missing: it {}", need.program, need.purpose);
+        eprintln!("{} is missing: it {}", need.program, need.purpose);
     }
     let mut packages: Vec<&str> = missing
         .iter()
@@ -62,19 +67,24 @@ pub fn ensure() -> Result<()> {
     if !is_root() || !have("apt-get") {
         return Err(format!("install what is missing, for instance with: sudo {by_hand}").into());
     }
-    println!("installing: {by_hand}");
-    run(Command::new("apt-get").arg("update").stdout(Stdio::null()))?;
-    let install = ["install", "-y", "--no-install-recommends"];
-    let mut command = Command::new("apt-get");
-    command
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .args(install)
-        .args(&packages);
-    run(command.stdout(Stdio::null()))?;
+    eprintln!("installing: {by_hand}");
+    install(&packages).map_err(|error| {
+        format!("{error}\ninstall what is missing, for instance with: {by_hand}")
+    })?;
     match NEEDS.iter().find(|need| !have(need.program)) {
         Some(need) => Err(format!("{} is still missing after: {by_hand}", need.program).into()),
         None => Ok(()),
     }
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    run(Command::new("apt-get").arg("update").stdout(Stdio::null()))?;
+    let mut install = Command::new("apt-get");
+    install
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .args(["install", "-y", "--no-install-recommends"])
+        .args(packages);
+    run(install.stdout(Stdio::null()))
 }
 
 /// Whether a program can be started.
