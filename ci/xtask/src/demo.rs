@@ -3,7 +3,6 @@
 use crate::{qemu, samples, setup, tour, Result};
 use std::{
     fs::{self, File},
-    io::{IsTerminal, Read, Seek},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -74,6 +73,10 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
         return Err(format!("demo: unknown option {other}").into());
     }
     setup::ensure()?;
+    if !has("--script") {
+        // So that nobody waits for it when the application runs.
+        setup::run(&mut ushell(root, "build"))?;
+    }
     if has("--linux") {
         let stubs = STUBS.first().ok_or("no kind of entry stub")?;
         let demo = Demo::start(root, stubs, 1000)?;
@@ -193,25 +196,32 @@ impl Demo {
     }
 }
 
-/// Console lines in the terminal above the prompt, the shell in the foreground.
+/// The shell in the foreground, the application's console lines above its prompt.
 fn interactive(root: &Path, target: &tour::Target) -> Result<()> {
     println!("The demo application runs; its console lines are marked with `|`.");
     println!("Try: help, bpf_attach myfun count.bin, bpf_exec get_count.bin myfun, quit");
-    let console = target.console.clone();
-    if std::io::stdout().is_terminal() {
-        thread::spawn(move || show_console(&console));
+    let mut shell = ushell(root, "run");
+    shell.arg("--").arg(&target.socket);
+    shell.arg("--console").arg(&target.console);
+    if shell.status()?.success() {
+        return Ok(());
     }
-    let mut shell = Command::new(env!("CARGO"));
-    shell.args([
-        "run",
-        "--quiet",
-        "--package",
-        "ubpf-tools",
-        "--bin",
-        "ushell",
-        "--",
-    ]);
-    setup::run(shell.arg(&target.socket).current_dir(root))
+    let console = fs::read_to_string(&target.console).unwrap_or_default();
+    let lines: Vec<&str> = console.lines().collect();
+    let last = &lines[lines.len().saturating_sub(10)..];
+    Err(format!(
+        "the conversation broke off; the console's last lines:\n{}",
+        last.join("\n")
+    )
+    .into())
+}
+
+/// `cargo build` or `cargo run` of the tool that talks to the shell.
+fn ushell(root: &Path, action: &str) -> Command {
+    let mut cargo = Command::new(env!("CARGO"));
+    let package = ["--quiet", "--package", "ubpf-tools", "--bin", "ushell"];
+    cargo.arg(action).args(package).current_dir(root);
+    cargo
 }
 
 impl Drop for Demo {
@@ -219,24 +229,6 @@ impl Drop for Demo {
         // Ending a process that has ended is no error worth telling.
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-fn show_console(path: &Path) {
-    let Ok(mut file) = File::open(path) else {
-        return;
-    };
-    let _ = file.seek(std::io::SeekFrom::End(0));
-    let mut text = String::new();
-    loop {
-        text.clear();
-        if file.read_to_string(&mut text).is_err() {
-            return;
-        }
-        for line in text.lines() {
-            print!("\r\x1b[K| {line}\r\n");
-        }
-        thread::sleep(Duration::from_millis(50));
     }
 }
 

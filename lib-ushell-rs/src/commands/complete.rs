@@ -132,7 +132,7 @@ fn visit_argument(
         "FILE" if &*command.name == "bpf_detach" => visit_attached(backend, words, visit),
         "FILE" | "DIR" => visit_files(backend, last, visit),
         "ABI" => visit_words("classic|uio|linux", visit),
-        "ENGINE" => visit_words("auto|interpreter", visit),
+        "ENGINE" => visit_words("auto|interp|jit", visit),
         "POLICY" => visit_words("checked|guarded|strict", visit),
         words => visit_words(words, visit),
     }

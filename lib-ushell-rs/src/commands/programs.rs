@@ -22,7 +22,7 @@ pub(super) const COMMANDS: &[Command] = &[
         "run a program\n\
          ARG becomes its argument, with a NUL at its end. Any word as DEBUG shows the cost of the run and\n\
          remarks of the verifier. ABI is classic, uio or linux; POLICY is checked, guarded or strict;\n\
-         ENGINE is auto or interpreter.",
+         ENGINE is auto, interp or jit.",
         exec,
     ),
     Command::builtin(
@@ -30,7 +30,7 @@ pub(super) const COMMANDS: &[Command] = &[
         "FUNC FILE [--hits N] [--for SECONDS] [--abi ABI] [--policy POLICY] [--engine ENGINE]",
         "attach a program to a function\n\
          It then runs at each call of the function, after those attached before it. It is detached\n\
-         by itself after N runs or after SECONDS.",
+         by itself after N runs or after SECONDS. The other options are those of bpf_exec.",
         attach,
     ),
     Command::builtin(

@@ -2,6 +2,7 @@
 
 use crate::{
     client::{quote, ClientError},
+    console,
     session::Session,
 };
 use rustyline::{
@@ -12,13 +13,13 @@ use rustyline::{
     hint::Hinter,
     history::FileHistory,
     validate::Validator,
-    Config, Context, Editor, Helper,
+    Config, Context, Editor, ExternalPrinter, Helper,
 };
-use std::{cell::RefCell, path::PathBuf};
+use std::{cell::RefCell, io::Read, path::PathBuf};
 use ushell_rs::words::split_partial;
 
-/// Runs until the person leaves.
-pub fn run(session: Session) -> Result<(), ClientError> {
+/// Runs until the person leaves. Lines of a console appear above the one that is being typed.
+pub fn run(session: Session, console: Option<Box<dyn Read + Send>>) -> Result<(), ClientError> {
     let config = Config::builder()
         .completion_type(CompletionType::List)
         .build();
@@ -27,6 +28,11 @@ pub fn run(session: Session) -> Result<(), ClientError> {
     editor.set_helper(Some(Shell {
         session: RefCell::new(session),
     }));
+    if let Some(console) = console {
+        let mut printer = editor.create_external_printer().map_err(broken)?;
+        // A terminal that is gone ends the conversation, too.
+        console::follow(console, move |line| drop(printer.print(line)));
+    }
     let history = history_file();
     if let Some(history) = &history {
         let _ = editor.load_history(history);
@@ -82,12 +88,22 @@ impl Completer for Shell {
         let answer = self.session.borrow_mut().client.ask(&question);
         // A broken connection shows at the next command.
         let names = answer.unwrap_or_default();
+        let only = names.len() == 1;
         let pair = |name: String| Pair {
-            replacement: name.replace(' ', "\\ "),
+            replacement: replacement(&name, only),
             display: name,
         };
         Ok((start, names.into_iter().map(pair).collect()))
     }
+}
+
+/// What a completed word is on the line: the next one can follow, unless this is a folder.
+fn replacement(name: &str, only: bool) -> String {
+    let mut word = name.replace(' ', "\\ ");
+    if only && !word.ends_with('/') {
+        word.push(' ');
+    }
+    word
 }
 
 impl Hinter for Shell {
@@ -96,3 +112,15 @@ impl Hinter for Shell {
 impl Highlighter for Shell {}
 impl Validator for Shell {}
 impl Helper for Shell {}
+
+#[cfg(test)]
+mod tests {
+    use super::replacement;
+
+    #[test]
+    fn the_only_candidate_ends_its_word() {
+        assert_eq!(replacement("a b.bin", true), "a\\ b.bin ");
+        assert_eq!(replacement("count.bin", false), "count.bin");
+        assert_eq!(replacement("folder/", true), "folder/");
+    }
+}

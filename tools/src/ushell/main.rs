@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod console;
 mod interactive;
 mod options;
 mod session;
@@ -10,7 +11,8 @@ use client::{Client, ClientError};
 use options::{Options, Step, USAGE};
 use session::Session;
 use std::{
-    io::{self, BufRead, IsTerminal},
+    io::{self, BufRead, IsTerminal, Read},
+    path::Path,
     process::ExitCode,
 };
 
@@ -45,16 +47,27 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<End, ClientError> {
     let client = Client::connect(&options.socket, options.timeout, options.wait)?;
+    let console = options.console.as_deref().map(open_console).transpose()?;
     let mut session = Session::new(client, options.echo);
+    if options.steps.is_empty() && io::stdin().is_terminal() {
+        return interactive::run(session, console).map(|()| End::Good);
+    }
+    if let Some(console) = console {
+        console::follow(console, |line| print!("{line}"));
+    }
     if !options.steps.is_empty() {
         return run_steps(&mut session, &options.steps, options.stop);
-    }
-    if io::stdin().is_terminal() {
-        return interactive::run(session).map(|()| End::Good);
     }
     let lines = io::stdin().lock().lines().map_while(Result::ok);
     let steps: Vec<Step> = lines.map(Step::Command).collect();
     run_steps(&mut session, &steps, options.stop)
+}
+
+fn open_console(path: &Path) -> Result<Box<dyn Read + Send>, ClientError> {
+    console::open(path).map_err(|error| ClientError::Connect {
+        socket: path.display().to_string(),
+        error,
+    })
 }
 
 fn run_steps(session: &mut Session, steps: &[Step], stop: bool) -> Result<End, ClientError> {

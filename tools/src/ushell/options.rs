@@ -10,6 +10,8 @@ Without -c and --put, commands come from the terminal, or line by line from stan
   -c COMMAND        run a command of the shell
   --put FILE[=NAME] upload a file (as NAME; otherwise under its own name)
                     -c and --put may be repeated and are done in their order
+  --console FILE|SOCKET
+                    show the lines of the application's console, too, marked with `|`
   -e                stop at the first command that fails
   -x                show each command before its output
   --timeout SECONDS give up when nothing comes for so long (default 10)
@@ -37,6 +39,7 @@ pub enum Step {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
     pub socket: PathBuf,
+    pub console: Option<PathBuf>,
     pub steps: Vec<Step>,
     pub stop: bool,
     pub echo: bool,
@@ -50,6 +53,7 @@ impl Options {
         let mut socket = None;
         let mut options = Self {
             socket: PathBuf::new(),
+            console: None,
             steps: Vec::new(),
             stop: false,
             echo: false,
@@ -62,6 +66,7 @@ impl Options {
                 "-h" | "--help" => return Ok(None),
                 "-c" => options.steps.push(Step::Command(value()?)),
                 "--put" => options.steps.push(upload(&value()?)?),
+                "--console" => options.console = Some(value()?.into()),
                 "-e" => options.stop = true,
                 "-x" => options.echo = true,
                 "--timeout" => options.timeout = seconds(&arg, &value()?)?,
@@ -108,7 +113,7 @@ mod tests {
 
     #[test]
     fn steps_keep_their_order() {
-        let options = parse("sock -c ls --put dir/a.bin -e --put b=c --timeout 0.5")
+        let options = parse("sock -c ls --put dir/a.bin -e --put b=c --timeout 0.5 --console log")
             .unwrap()
             .unwrap();
         let put = |file: &str, name: &str| Step::Put {
@@ -122,6 +127,7 @@ mod tests {
         );
         assert_eq!(options.timeout, Duration::from_millis(500));
         assert!(options.stop);
+        assert_eq!(options.console, Some("log".into()));
     }
 
     #[test]
@@ -131,6 +137,7 @@ mod tests {
             "a b",
             "a -c",
             "a --what",
+            "a --console",
             "a --timeout x",
             "a --timeout 0",
             "a --put /",

@@ -134,7 +134,7 @@ impl Session {
 }
 
 /// Contents of files must not drive the person's terminal.
-fn mask_controls(line: &mut [u8]) {
+pub fn mask_controls(line: &mut [u8]) {
     for byte in line {
         if matches!(byte, 0..=8 | 11..=31 | 127) {
             *byte = b'?';
