@@ -186,6 +186,15 @@ uint32_t ukglue_cpu(void)
 #endif
 }
 
+int ukglue_several_cpus(void)
+{
+#if SEVERAL_CPUS
+	return 1;
+#else
+	return 0;
+#endif
+}
+
 /* Interrupt handlers run with interrupts off; there is no exact question to ask. */
 int ukglue_irqs_off(void)
 {

@@ -47,6 +47,8 @@ void ukglue_crash(void) __attribute__((noreturn));
 
 uint64_t ukglue_now(void);
 uint32_t ukglue_cpu(void);
+/* Whether the image can run on more than one CPU. */
+int ukglue_several_cpus(void);
 int ukglue_irqs_off(void);
 int ukglue_raise(int number);
 

@@ -137,6 +137,64 @@ pub trait Cpu: Sync {
     fn id(&self) -> u32;
     /// Whether this runs in an interrupt handler.
     fn in_interrupt(&self) -> bool;
+    /// How hooks count here. The answer is always the same.
+    fn counting(&self) -> Counting {
+        Counting::Locked
+    }
+    /// With [`Counting::Own`]: gives the caller (its thread, or its CPU) one of the blocks, unless it has one. With none to be had
+    /// it goes on without.
+    fn adopt_counters(&self, blocks: CounterBlocks) {
+        let _ = blocks;
+    }
+    /// With [`Counting::Own`], control path only: returns when whatever a thread or CPU wrote before this call can be seen here, and
+    /// what was written here is seen by what it reads from now on.
+    fn see_all(&self) {}
+}
+
+/// How code made for hooks counts without losing anything.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Counting {
+    /// With locked instructions, which is right everywhere and slow.
+    Locked,
+    /// With plain ones: there is one CPU, and an interrupt comes before or after an instruction.
+    OneCpu,
+    /// With plain ones in a block of counters of each thread or CPU. Its address is in a word at a fixed place of a segment; 0 while
+    /// it has none.
+    Own {
+        /// The segment.
+        segment: Segment,
+        /// Offset of the word.
+        offset: i32,
+        /// Blocks wanted, at most 256.
+        blocks: usize,
+    },
+}
+
+/// A segment register whose base belongs to a thread or CPU.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub enum Segment {
+    Fs,
+    Gs,
+}
+
+/// Blocks of counters; they live for ever and keep what was counted in them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CounterBlocks {
+    /// Address of the first.
+    pub base: u64,
+    /// From one to the next, in bytes.
+    pub stride: u64,
+    /// How many there are.
+    pub count: usize,
+}
+
+impl CounterBlocks {
+    /// Address of a block.
+    pub fn block(&self, index: usize) -> Option<u64> {
+        let offset = self.stride.checked_mul(index as u64)?;
+        (index < self.count).then(|| self.base.wrapping_add(offset))
+    }
 }
 
 /// Everything below the engine, as one value.

@@ -3,7 +3,8 @@
 
 use super::{
     arch::current,
-    pool::{CONTEXT_BYTES, HOOKS},
+    counters,
+    pool::CONTEXT_BYTES,
     probe::{Probe, ProbeList},
     Settings, TRACER,
 };
@@ -19,37 +20,28 @@ use core::{
 };
 use spin::Once;
 
-/// Sites that can have a gate. A gate is never freed, and what it counts in lies within reach of the text.
-const GATES: usize = 64;
+/// Sites that can have a gate. A gate is never freed.
+pub(super) const GATES: usize = 64;
 
 /// Bytes of argument that a program called directly may touch: they lie on the traced function's stack, which pays for at
 /// most 256 bytes in all.
 const MOST_ARGUMENT: u64 = 64;
 
-/// What a gate refers to. On a cache line of its own.
-#[repr(C, align(64))]
-struct Slot {
-    /// Hooks that went into trampolines.
-    entered: AtomicU64,
-    /// Those that came out again.
-    left: AtomicU64,
-    /// Where the gate leads.
-    target: AtomicU64,
-}
-
-#[allow(clippy::declare_interior_mutable_const)] // a pattern for the array, never used as a value
-const FREE: Slot = Slot {
-    entered: AtomicU64::new(0),
-    left: AtomicU64::new(0),
-    target: AtomicU64::new(0),
-};
-static SLOTS: [Slot; GATES] = [FREE; GATES];
+/// Where the gates lead.
+static TARGETS: [AtomicU64; GATES] = [const { AtomicU64::new(0) }; GATES];
 
 /// A site's gate.
 #[derive(Clone, Copy)]
 pub(super) struct GateRef {
-    slot: &'static Slot,
+    index: usize,
+    target: &'static AtomicU64,
     at: u64,
+}
+
+impl GateRef {
+    fn lead_to(&self, target: u64) {
+        self.target.store(target, Ordering::SeqCst);
+    }
 }
 
 /// All gates, each for the site with the key beside it.
@@ -70,17 +62,18 @@ impl Gates {
     pub fn of(&mut self, key: u64, settings: &Settings) -> Option<GateRef> {
         let block = match self.block {
             Some(block) => block,
-            None => *self.block.insert(make_gates(settings.platform.exec?)?),
+            None => *self.block.insert(make_gates(settings)?),
         };
         let known = self.keys.iter().position(|&k| k == key);
         let index = known.unwrap_or(self.keys.len());
-        let slot = SLOTS.get(index)?;
+        let target = TARGETS.get(index)?;
         if known.is_none() {
             self.keys.try_reserve(1).ok()?;
             self.keys.push(key);
         }
         Some(GateRef {
-            slot,
+            index,
+            target,
             at: gate_at(block, index),
         })
     }
@@ -90,18 +83,17 @@ fn gate_at(block: ExecBlock, index: usize) -> u64 {
     block.exec.wrapping_add(index * GATE_BYTES) as u64
 }
 
-fn make_gates(memory: &'static dyn ExecMemory) -> Option<ExecBlock> {
-    install(memory, GATES * GATE_BYTES, |out, block| {
-        let parts = out.chunks_exact_mut(GATE_BYTES).zip(&SLOTS).enumerate();
-        parts.fold(true, |good, (index, (out, slot))| {
+fn make_gates(settings: &Settings) -> Option<ExecBlock> {
+    let counting = counters::prepare(settings)?;
+    install(settings.platform.exec?, GATES * GATE_BYTES, |out, block| {
+        let parts = out.chunks_exact_mut(GATE_BYTES).zip(&TARGETS).enumerate();
+        parts.fold(true, |good, (index, (out, target))| {
             let at = gate_at(block, index);
-            slot.target
-                .store(trampoline::general_way(at), Ordering::SeqCst);
+            target.store(trampoline::general_way(at), Ordering::SeqCst);
             let gate = Gate {
                 at,
-                entered: ptr::from_ref(&slot.entered) as u64,
-                left: ptr::from_ref(&slot.left) as u64,
-                target: ptr::from_ref(&slot.target) as u64,
+                counters: counters::of_gate(counting, index),
+                target: ptr::from_ref(target) as u64,
                 general: current::hook_entry(),
             };
             good & trampoline::write_gate(out, gate)
@@ -151,11 +143,7 @@ impl Trampoline {
     /// Runs of each program since the trampoline was made.
     pub fn runs(&self) -> u64 {
         match (self.gate, self.block) {
-            (Some(gate), Some(_)) => gate
-                .slot
-                .left
-                .load(Ordering::SeqCst)
-                .wrapping_sub(self.before),
+            (Some(gate), Some(_)) => counters::left(gate.index).wrapping_sub(self.before),
             _ => 0,
         }
     }
@@ -180,21 +168,18 @@ impl Trampoline {
             gate: gate.at,
             key,
             argument_len: CONTEXT_BYTES as u32,
-            hooks: (
-                ptr::from_ref(&HOOKS.base) as u64,
-                ptr::from_ref(&HOOKS.len) as u64,
-            ),
         };
         // The length does not depend on the place; what is out of reach of the gate is out of reach anyhow.
         let Some(len) = trampoline::write(&mut [], around(gate.at), &programs) else {
             return;
         };
+        counters::adopt(settings);
         self.block = install(memory, len, |out, block| {
             trampoline::write(out, around(block.exec as u64), &programs) == Some(len)
         });
         if let Some(block) = self.block {
-            self.before = gate.slot.left.load(Ordering::SeqCst);
-            gate.slot.target.store(block.exec as u64, Ordering::SeqCst);
+            self.before = counters::left(gate.index);
+            gate.lead_to(block.exec as u64);
         }
     }
 
@@ -203,10 +188,10 @@ impl Trampoline {
         let (Some(gate), Some(block)) = (self.gate, self.block) else {
             return;
         };
-        gate.slot
-            .target
-            .store(trampoline::general_way(gate.at), Ordering::SeqCst);
-        let empty = gate.slot.wait_until_empty();
+        gate.lead_to(trampoline::general_way(gate.at));
+        // Whoever read the old target is seen to have gone in.
+        settings.platform.cpu.see_all();
+        let empty = wait_until_empty(gate.index);
         let runs = self.runs();
         self.block = None;
         for probe in &list.probes {
@@ -220,6 +205,11 @@ impl Trampoline {
     }
 }
 
+/// Called in hooks that took the general way. *Hook path.*
+pub(super) fn adopt_counters(settings: &Settings) {
+    counters::adopt(settings);
+}
+
 /// What programs that use the two-key map need in r9.
 fn map_block() -> Option<u64> {
     static BLOCK: Once<Option<u64>> = Once::new();
@@ -227,19 +217,18 @@ fn map_block() -> Option<u64> {
     *BLOCK.call_once(|| trampoline::map_block(map.layout(), current::map_ways()))
 }
 
-impl Slot {
-    /// Whether there was a moment with nobody inside. Programs end in finite time, so there should be.
-    fn wait_until_empty(&self) -> bool {
-        const ROUNDS: u32 = 100_000_000;
-        (0..ROUNDS).any(|_| {
-            let left = self.left.load(Ordering::SeqCst);
-            let empty = self.entered.load(Ordering::SeqCst) == left;
-            if !empty {
-                hint::spin_loop();
-            }
-            empty
-        })
-    }
+/// Whether there was a moment with nobody in the gate's trampoline. Programs end in finite time, so there should be.
+fn wait_until_empty(gate: usize) -> bool {
+    const ROUNDS: u32 = 10_000_000;
+    (0..ROUNDS).any(|_| {
+        // In this order: who comes in meanwhile, on the way to the general entry, can only make them differ.
+        let left = counters::left(gate);
+        let empty = counters::entered(gate) == left;
+        if !empty {
+            hint::spin_loop();
+        }
+        empty
+    })
 }
 
 /// The programs as machine code, when all can be called directly, each within every budget and for an unlimited number of runs.

@@ -2,6 +2,7 @@
 
 use super::{
     arch::current::Frame,
+    direct,
     pool::{Control, Scratch},
     probe::{Failures, Hook, Probe, ProbeList},
     site::SiteState,
@@ -30,6 +31,7 @@ pub(super) unsafe extern "sysv64" fn enter(
     let (Some(list), Some(settings)) = (list, TRACER.settings()) else {
         return;
     };
+    direct::adopt_counters(settings);
     run_all(list, settings, scratch, Site { key, frame });
 }
 

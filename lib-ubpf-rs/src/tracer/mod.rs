@@ -13,6 +13,8 @@
 
 mod arch;
 mod control;
+#[cfg(all(feature = "jit", target_arch = "x86_64"))]
+mod counters;
 mod deny;
 #[cfg_attr(
     not(all(feature = "jit", target_arch = "x86_64")),

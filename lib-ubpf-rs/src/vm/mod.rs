@@ -47,6 +47,9 @@ pub trait Executable: Send + Sync {
 pub struct Direct {
     /// Address.
     pub code: usize,
+    /// So many bytes of it can be executed elsewhere in place of a call: they end where it would return. 0 where it returns from
+    /// somewhere else too.
+    pub inline: usize,
     /// Machine registers it changes, one bit each by their number in encodings. It keeps the stack pointer.
     pub clobbers: u16,
     /// Whether it reads r1, the address of its argument.

@@ -31,6 +31,25 @@ void ubpf_linux_records(struct ubpf_linux_records *bounds)
 	bounds->mcount_end = __stop___mcount_loc;
 }
 
+/*
+ * Where a thread keeps the address of its own counters, at the same distance from the thread pointer in every thread, also
+ * in a library that was loaded late.
+ */
+static __thread unsigned long own_counters __attribute__((tls_model("initial-exec")));
+
+unsigned long *ubpf_linux_own_counters(void)
+{
+	return &own_counters;
+}
+
+long ubpf_linux_own_counters_offset(void)
+{
+	char *thread;
+
+	__asm__("mov %%fs:0, %0" : "=r"(thread));
+	return (char *)&own_counters - thread;
+}
+
 void ubpf_instrument_entry(void *function, void *call_site);
 
 void __cyg_profile_func_enter(void *function, void *call_site)

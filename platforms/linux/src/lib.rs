@@ -1,10 +1,11 @@
 //! Engine, tracer and shell inside a Linux process: for tests, benchmarks, and traced real programs.
 //!
-//! - [`platform`] gives the engine what it needs from below; `clock`, `probe_read`, `text`, `exec_memory`, `files` and
+//! - [`platform`] gives the engine what it needs from below; `counters`, `probe_read`, `text`, `exec_memory`, `files` and
 //!   `console` implement one trait each.
 //! - [`records`] and [`symbols`] read what the compiler and the linker left in the executable.
 
 mod console;
+mod counters;
 mod exec_memory;
 mod files;
 mod probe_read;
@@ -21,7 +22,7 @@ pub use start::{ubpf_linux_drain, ubpf_linux_start};
 pub use text::SelfPatch;
 
 use std::path::PathBuf;
-use ubpf_rs::platform::{Clock, Cpu, Platform};
+use ubpf_rs::platform::{Clock, CounterBlocks, Counting, Cpu, Platform};
 
 /// Monotonic clock of the kernel.
 pub struct Monotonic;
@@ -51,6 +52,18 @@ impl Cpu for ThreadCpu {
 
     fn in_interrupt(&self) -> bool {
         false
+    }
+
+    fn counting(&self) -> Counting {
+        counters::counting()
+    }
+
+    fn adopt_counters(&self, blocks: CounterBlocks) {
+        counters::adopt(blocks);
+    }
+
+    fn see_all(&self) {
+        text::see_all();
     }
 }
 

@@ -132,22 +132,50 @@ fn membarrier(command: libc::c_int) -> std::io::Result<()> {
     }
 }
 
+/// Makes every thread see what this one has written, and this one what they have.
+pub(crate) fn see_all() {
+    // Registered before anybody needs it, after which it cannot fail.
+    let _ = sync_cores();
+}
+
+/// The result of something done at most once.
+struct Done {
+    once: Once,
+    error: AtomicUsize,
+}
+
+impl Done {
+    const fn new() -> Done {
+        Done {
+            once: Once::new(),
+            error: AtomicUsize::new(0),
+        }
+    }
+
+    fn get(&self, what: impl FnOnce() -> Result<(), i32>) -> Result<(), i32> {
+        self.once.call_once(|| {
+            let code = what().err().unwrap_or(0);
+            self.error.store(code as usize, Ordering::SeqCst);
+        });
+        match self.error.load(Ordering::SeqCst) {
+            0 => Ok(()),
+            code => Err(code as i32),
+        }
+    }
+}
+
+/// Registers for core synchronisation, once.
+pub(crate) fn prepare_sync() -> Result<(), i32> {
+    const REGISTER_PRIVATE_EXPEDITED_SYNC_CORE: libc::c_int = 1 << 6;
+    static DONE: Done = Done::new();
+    DONE.get(|| membarrier(REGISTER_PRIVATE_EXPEDITED_SYNC_CORE).map_err(|e| code_of(&e)))
+}
+
 /// Registers for core synchronisation and installs the breakpoint handler, once.
 fn prepare() -> Result<(), i32> {
-    const REGISTER_PRIVATE_EXPEDITED_SYNC_CORE: libc::c_int = 1 << 6;
-    static ONCE: Once = Once::new();
-    static ERROR: AtomicUsize = AtomicUsize::new(0);
-    ONCE.call_once(|| {
-        let code = match membarrier(REGISTER_PRIVATE_EXPEDITED_SYNC_CORE) {
-            Ok(()) => install_handler().err().unwrap_or(0),
-            Err(error) => code_of(&error),
-        };
-        ERROR.store(code as usize, Ordering::SeqCst);
-    });
-    match ERROR.load(Ordering::SeqCst) {
-        0 => Ok(()),
-        code => Err(code as i32),
-    }
+    static DONE: Done = Done::new();
+    prepare_sync()?;
+    DONE.get(install_handler)
 }
 
 fn install_handler() -> Result<(), i32> {

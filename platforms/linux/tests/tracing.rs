@@ -728,6 +728,7 @@ impl HookProgram for Direct {
     fn direct(&self) -> Option<ubpf_rs::vm::Direct> {
         Some(ubpf_rs::vm::Direct {
             code: direct_record as *const () as usize,
+            inline: 0,
             clobbers: !(1 << 4),
             reads_argument: true,
             reads_length: true,
@@ -845,4 +846,61 @@ fn threads_run_through_trampolines_that_come_and_go() {
     let report = image.report(NAME, id);
     assert_eq!(report.hits, 3 * CALLS, "{report:?} after {round} rounds");
     TRACER.detach(id).unwrap();
+}
+
+/// More threads at a time than there are blocks of counters, and many more one after another.
+#[test]
+fn every_hit_of_many_threads_is_counted() {
+    let (image, _turn) = image();
+    const NAME: &str = "gcc_patchable_empty";
+    const CALLS: u64 = 1_000;
+    let body: Arc<Direct> = Arc::default();
+    let id = image.attach(NAME, "direct", body.clone());
+    // SAFETY: a C function that does nothing.
+    let work = || (0..CALLS).for_each(|_| unsafe { gcc_patchable_empty() });
+    let hits = || image.report(NAME, id).hits;
+    for n in 1..=200 {
+        thread::spawn(work).join().unwrap();
+        assert_eq!(hits(), n * CALLS);
+    }
+    // Those who came one after another needed no more than their first hit to get a block.
+    assert!(body.0.get() <= 200, "{} took the general way", body.0.get());
+    let together = Arc::new(std::sync::Barrier::new(100));
+    let threads: Vec<_> = (0..100)
+        .map(|_| {
+            let together = together.clone();
+            thread::spawn(move || {
+                work();
+                together.wait();
+                work();
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|t| t.join().unwrap());
+    let report = image.report(NAME, id);
+    assert_eq!(report.hits, (200 + 2 * 100) * CALLS);
+    assert_eq!(report.hits, report.runs + report.misses);
+    TRACER.detach(id).unwrap();
+}
+
+/// Hits inside a hook of programs that call nothing are hits like all others.
+#[test]
+fn a_direct_program_runs_inside_a_hook() {
+    struct Calls;
+    impl HookProgram for Calls {
+        fn run(&self, _: Hook<'_>) -> Result<(), Failed> {
+            // SAFETY: a C function that does nothing.
+            unsafe { gcc_patchable_empty() };
+            Ok(())
+        }
+    }
+    let (image, _turn) = image();
+    let outer = image.attach("gcc_patchable_myfun", "calls", Arc::new(Calls));
+    let inner = image.attach("gcc_patchable_empty", "direct", Arc::new(Direct::default()));
+    // SAFETY: a C function without arguments that changes a counter of its own.
+    (0..5).for_each(|_| unsafe { gcc_patchable_myfun() });
+    let report = image.report("gcc_patchable_empty", inner);
+    assert_eq!((report.hits, report.runs, report.misses), (5, 5, 0));
+    TRACER.detach(outer).unwrap();
+    TRACER.detach(inner).unwrap();
 }

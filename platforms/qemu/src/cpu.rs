@@ -51,11 +51,22 @@ struct PerCpu {
     in_interrupt: AtomicU32,
     /// The last request this CPU has answered.
     answered: AtomicU64,
+    /// Address of its counters of hooks, 0 for none yet.
+    counters: AtomicU64,
 }
 
 static PER_CPU: [PerCpu; CPUS] =
-    [const { PerCpu { number: AtomicU32::new(0), in_interrupt: AtomicU32::new(0), answered: AtomicU64::new(0) } };
-        CPUS];
+    [const {
+        PerCpu {
+            number: AtomicU32::new(0),
+            in_interrupt: AtomicU32::new(0),
+            answered: AtomicU64::new(0),
+            counters: AtomicU64::new(0),
+        }
+    }; CPUS];
+
+/// Where GS points, as [`PerCpu::counters`].
+pub const COUNTERS_OFFSET: i32 = core::mem::offset_of!(PerCpu, counters) as i32;
 static RUNNING: AtomicBool = AtomicBool::new(false);
 static REQUEST: AtomicU64 = AtomicU64::new(0);
 static SYNC: spin::Mutex<()> = spin::Mutex::new(());
@@ -90,6 +101,11 @@ pub fn number() -> usize {
     // SAFETY: GS points to this CPU's PerCpu from `init` on.
     unsafe { asm!("mov {0:e}, gs:[0]", out(reg) number, options(nostack, readonly, preserves_flags)) };
     number as usize
+}
+
+/// Tells this CPU where its counters of hooks are.
+pub fn set_counters(address: u64) {
+    PER_CPU[number()].counters.store(address, Ordering::Relaxed);
 }
 
 /// Whether this CPU runs an interrupt handler.

@@ -2,7 +2,9 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use ubpf_rs::platform::{Clock, Console, Cpu, FaultSafeRead, PatchError, Platform, TextPatch};
+use ubpf_rs::platform::{
+    Clock, Console, CounterBlocks, Counting, Cpu, FaultSafeRead, PatchError, Platform, Segment, TextPatch,
+};
 use x86_64::instructions::interrupts;
 
 use crate::{console, cpu, files::MemoryFiles, memory, time, trap};
@@ -48,6 +50,21 @@ impl Cpu for Qemu {
 
     fn in_interrupt(&self) -> bool {
         cpu::in_interrupt()
+    }
+
+    fn counting(&self) -> Counting {
+        Counting::Own { segment: Segment::Gs, offset: cpu::COUNTERS_OFFSET, blocks: cpu::CPUS }
+    }
+
+    fn adopt_counters(&self, blocks: CounterBlocks) {
+        // Threads stay on their CPU.
+        if let Some(block) = blocks.block(cpu::number()) {
+            cpu::set_counters(block);
+        }
+    }
+
+    fn see_all(&self) {
+        cpu::sync_other();
     }
 }
 

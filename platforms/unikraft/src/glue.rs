@@ -53,6 +53,7 @@ extern "C" {
     pub fn ukglue_crash() -> !;
     pub fn ukglue_now() -> u64;
     pub fn ukglue_cpu() -> u32;
+    pub fn ukglue_several_cpus() -> c_int;
     pub fn ukglue_irqs_off() -> c_int;
     pub fn ukglue_raise(number: c_int) -> c_int;
     pub fn ukglue_read(addr: u64, into: *mut c_void, len: usize) -> usize;

@@ -7,7 +7,7 @@ use core::{
     sync::atomic::{AtomicU64, Ordering},
 };
 use ubpf_rs::platform::{
-    Clock, Console, Cpu, DirEntry, ExecBlock, ExecMemory, FaultSafeRead, FileError, Files,
+    Clock, Console, Counting, Cpu, DirEntry, ExecBlock, ExecMemory, FaultSafeRead, FileError, Files,
     PatchError, Platform, TextPatch,
 };
 
@@ -90,6 +90,14 @@ impl Cpu for Unikraft {
     fn in_interrupt(&self) -> bool {
         // SAFETY: no preconditions.
         unsafe { glue::ukglue_irqs_off() != 0 }
+    }
+
+    fn counting(&self) -> Counting {
+        // SAFETY: no preconditions.
+        match unsafe { glue::ukglue_several_cpus() } {
+            0 => Counting::OneCpu,
+            _ => Counting::Locked,
+        }
     }
 }
 

@@ -93,6 +93,8 @@ pub(super) struct Registers {
     pub(super) clobbers: u16,
     /// BPF registers that are read before they are written.
     pub(super) reads: Regs,
+    /// Whether the code starts with its entry and ends with its only return.
+    pub(super) straight: bool,
 }
 
 impl Draft<'_> {
@@ -102,6 +104,9 @@ impl Draft<'_> {
             analysis,
             insns,
             style,
+            entry,
+            returns,
+            last_return,
             ..
         } = &self.emitter;
         let written = analysis
@@ -135,6 +140,7 @@ impl Draft<'_> {
         Registers {
             clobbers,
             reads: analysis.reads,
+            straight: *entry == 0 && *returns == 1 && *last_return == self.len,
         }
     }
 
@@ -194,6 +200,9 @@ struct Emitter<'p> {
     /// Places that can stop a run, counted in each pass.
     stop_count: usize,
     entry: usize,
+    /// Returns from the first function, where nobody calls it, and the end of the last of them.
+    returns: usize,
+    last_return: usize,
     pc: usize,
     /// The function being emitted.
     function: usize,
@@ -277,6 +286,8 @@ impl<'p> Emitter<'p> {
             sites: None,
             stop_count: 0,
             entry: 0,
+            returns: 0,
+            last_return: 0,
             pc: 0,
             function: 0,
             exit: None,
@@ -312,6 +323,7 @@ impl<'p> Emitter<'p> {
     fn pass(&mut self, asm: &mut Asm<'_>) {
         self.cold.clear();
         self.stop_count = 0;
+        self.returns = 0;
         self.start(asm);
         for index in 0..self.analysis.functions.len() {
             if let Some(function) = self.analysis.functions.get(index).copied() {
@@ -390,7 +402,10 @@ impl<'p> Emitter<'p> {
     fn insn_exit(&mut self, asm: &mut Asm<'_>) {
         let function = self.analysis.functions.get(self.function).copied();
         let Some(function) = function.filter(|f| f.called) else {
-            return asm.ret();
+            asm.ret();
+            self.returns += 1;
+            self.last_return = asm.len();
+            return;
         };
         if let Some(exit) = self.exit {
             return self.jump_back(asm, exit);

@@ -2,6 +2,8 @@
 
 use super::asm::{at, Alu, Asm, Cc, Shift, Unary, M, W};
 use super::regs::Gpr::{self, *};
+use super::trampoline::{write_gate, Counters, Gate, GATE_BYTES};
+use crate::platform::Segment;
 use iced_x86::{Decoder, DecoderOptions, Formatter, IntelFormatter};
 use std::{format, string::String, vec::Vec};
 
@@ -347,4 +349,107 @@ fn bytes_beyond_the_buffer_are_only_counted() {
     all.iter().for_each(|&reg| asm.push(reg));
     assert_eq!(asm.len(), 7 + 2 * 8);
     assert_eq!(buffer, [0x50, 0x51, 0x52]);
+}
+
+/// A gate as text: offset, instruction.
+fn gate(counters: Counters) -> Vec<(u64, String)> {
+    let mut out = [0; GATE_BYTES];
+    let at = 0x1000;
+    assert!(write_gate(
+        &mut out,
+        Gate {
+            at,
+            counters,
+            target: 0x3000,
+            general: 0x4000,
+        }
+    ));
+    let mut decoder = Decoder::with_ip(64, &out, at, DecoderOptions::NONE);
+    let mut formatter = IntelFormatter::new();
+    let mut list = Vec::new();
+    while decoder.can_decode() {
+        let insn = decoder.decode();
+        assert!(!insn.is_invalid(), "{out:x?}");
+        let mut text = String::new();
+        formatter.format(&insn, &mut text);
+        list.push((insn.ip() - at, text));
+    }
+    list.retain(|(_, text)| text != "int3");
+    list
+}
+
+#[test]
+fn gates_count_in_every_way() {
+    let shared = |locked| {
+        let listing = gate(Counters::Shared {
+            entered: 0x2000,
+            left: 0x2008,
+            locked,
+        });
+        let texts: Vec<_> = listing.into_iter().map(|(_, text)| text).collect();
+        let lock = if locked { "lock " } else { "" };
+        let counts = |what: &str| format!("{lock}{what}");
+        assert_eq!(
+            texts,
+            [
+                "push rax",
+                &counts("inc qword ptr [2000h]"),
+                "jmp qword ptr [3000h]",
+                &counts("inc qword ptr [2008h]"),
+                "pop rax",
+                "ret",
+                &counts("dec qword ptr [2000h]"),
+                "pop rax",
+                "jmp 0000000000004000h",
+            ]
+        );
+    };
+    shared(true);
+    shared(false);
+    for (segment, name) in [(Segment::Fs, "fs"), (Segment::Gs, "gs")] {
+        let listing = gate(Counters::Own {
+            segment,
+            offset: -0x20,
+            entered: 0x100,
+            left: 0x108,
+        });
+        let find = format!("mov rax,{name}:[0FFFFFFFFFFFFFFE0h]");
+        let texts: Vec<_> = listing.iter().map(|(_, text)| text.as_str()).collect();
+        let none = listing.iter().rposition(|(_, text)| text == "pop rax");
+        let skip = format!("je short {:016X}h", 0x1000 + listing[none.unwrap()].0);
+        assert_eq!(
+            texts,
+            [
+                "push rax",
+                &find,
+                "test rax,rax",
+                &skip,
+                "inc qword ptr [rax+100h]",
+                "jmp qword ptr [3000h]",
+                &find,
+                "inc qword ptr [rax+108h]",
+                "pop rax",
+                "ret",
+                "dec qword ptr [rax+100h]",
+                "pop rax",
+                "jmp 0000000000004000h",
+            ]
+        );
+    }
+}
+
+#[test]
+fn a_gate_that_does_not_reach_its_variables_is_not_made() {
+    let gate = Gate {
+        at: 1 << 40,
+        counters: Counters::Shared {
+            entered: 0x2000,
+            left: 0x2008,
+            locked: true,
+        },
+        target: (1 << 40) + 0x1000,
+        general: (1 << 40) + 0x2000,
+    };
+    assert!(!write_gate(&mut [0; GATE_BYTES], gate));
+    assert!(!write_gate(&mut [0; GATE_BYTES - 1], gate));
 }

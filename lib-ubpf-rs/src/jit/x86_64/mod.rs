@@ -383,6 +383,11 @@ impl Executable for JitProgram {
         let reads = |reg| self.registers.reads & analysis::bit(reg) != 0;
         Some(Direct {
             code: self.block.exec.wrapping_add(self.entry),
+            inline: if self.registers.straight {
+                self.len.wrapping_sub(1)
+            } else {
+                0
+            },
             clobbers: self.registers.clobbers,
             reads_argument: reads(Reg::R1),
             reads_length: reads(Reg::R2),

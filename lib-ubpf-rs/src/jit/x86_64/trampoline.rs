@@ -4,32 +4,59 @@
 //! *trampoline* calls the programs, and is replaced whenever they change. A gate counts who goes into trampolines and who comes
 //! out, so that one is freed only when nobody is in it: also the instructions before the first and after the last count are the
 //! gate's.
+//!
+//! Such programs call nothing that could be traced, so one may run while another hook runs: nothing is claimed, and nobody is turned away.
 
 use super::asm::{Alu, Asm, Cc, W};
 use super::context::{Context, BIAS};
 use super::regs::Gpr;
 use crate::{
     maps::TwoKeyLayout,
+    platform::Segment,
     vm::{Direct, Memory},
 };
 use alloc::vec::Vec;
+use core::slice;
 
 /// Bytes of a gate.
 pub const GATE_BYTES: usize = 64;
 /// Offset in a gate of the way out of a trampoline.
-const LEAVE: u64 = 16;
+const LEAVE: u64 = 32;
 /// Offset in a gate of the way to the general entry of hooks.
-const GENERAL: u64 = 32;
+const GENERAL: u64 = 50;
 
-/// Addresses that a gate refers to, all within 2 GiB of it.
+/// Where a gate counts.
+#[derive(Clone, Copy, Debug)]
+pub enum Counters {
+    /// Variables within 2 GiB of the gate.
+    Shared {
+        /// Those who went in.
+        entered: u64,
+        /// Those who came out.
+        left: u64,
+        /// Whether more than one CPU counts there.
+        locked: bool,
+    },
+    /// In a block of the thread or CPU; whoever has none takes the general entry.
+    Own {
+        /// Where the word with the block's address is.
+        segment: Segment,
+        /// The word's offset there.
+        offset: i32,
+        /// Offset in the block of the counter of those who went in.
+        entered: i32,
+        /// The same of those who came out.
+        left: i32,
+    },
+}
+
+/// What a gate refers to; addresses are within 2 GiB of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Gate {
     /// Where it stands.
     pub at: u64,
-    /// Counter of those who went in.
-    pub entered: u64,
-    /// Counter of those who came out.
-    pub left: u64,
+    /// Where it counts.
+    pub counters: Counters,
     /// Variable that holds where to go.
     pub target: u64,
     /// General entry of hooks, which wants the stack as the site's call left it.
@@ -67,8 +94,6 @@ pub struct Surroundings {
     pub argument_len: u32,
     /// What [`map_block`] gave; used where a program wants it.
     pub map_block: u64,
-    /// Variables with address and length of the stacks of hooks: whoever comes from there is inside a hook.
-    pub hooks: (u64, u64),
 }
 
 /// Code at a known address. Remembers whether something was out of reach.
@@ -95,15 +120,72 @@ impl Placed<'_> {
     }
 }
 
-const LOCK_INC: [u8; 4] = [0xf0, 0x48, 0xff, 0x05];
-const LOCK_DEC: [u8; 4] = [0xf0, 0x48, 0xff, 0x0d];
+const INC: [u8; 3] = [0x48, 0xff, 0x05];
+const DEC: [u8; 3] = [0x48, 0xff, 0x0d];
+const INC_AT_RAX: [u8; 3] = [0x48, 0xff, 0x80];
+const DEC_AT_RAX: [u8; 3] = [0x48, 0xff, 0x88];
+const LOCK: [u8; 1] = [0xf0];
+const RAX_FROM_SEGMENT: [u8; 4] = [0x48, 0x8b, 0x04, 0x25];
 const JMP_MEMORY: [u8; 2] = [0xff, 0x25];
 const JMP: [u8; 1] = [0xe9];
 const CALL: [u8; 1] = [0xe8];
-const SUB_RAX: [u8; 3] = [0x48, 0x2b, 0x05];
-const CMP_RAX: [u8; 3] = [0x48, 0x3b, 0x05];
+
+/// A counter's step, as an instruction.
+#[derive(Clone, Copy)]
+enum Step {
+    Enter,
+    Leave,
+    TakeBack,
+}
+
+impl Placed<'_> {
+    /// Counts; with counters of its own rax holds the address of their block.
+    fn count(&mut self, counters: Counters, step: Step) {
+        match counters {
+            Counters::Shared {
+                entered,
+                left,
+                locked,
+            } => {
+                self.asm.raw(if locked { &LOCK } else { &[] });
+                match step {
+                    Step::Enter => self.to(&INC, entered),
+                    Step::Leave => self.to(&INC, left),
+                    Step::TakeBack => self.to(&DEC, entered),
+                }
+            }
+            Counters::Own { entered, left, .. } => {
+                let (opcode, offset) = match step {
+                    Step::Enter => (INC_AT_RAX, entered),
+                    Step::Leave => (INC_AT_RAX, left),
+                    Step::TakeBack => (DEC_AT_RAX, entered),
+                };
+                self.asm.raw(&opcode);
+                self.asm.raw(&offset.to_le_bytes());
+            }
+        }
+    }
+
+    fn find_block(&mut self, counters: Counters) {
+        if let Counters::Own {
+            segment, offset, ..
+        } = counters
+        {
+            let prefix = match segment {
+                Segment::Fs => 0x64,
+                Segment::Gs => 0x65,
+            };
+            self.asm.raw(&[prefix]);
+            self.asm.raw(&RAX_FROM_SEGMENT);
+            self.asm.raw(&offset.to_le_bytes());
+        }
+    }
+}
 
 /// Writes a gate; false when something is out of its reach or `out` is shorter than [`GATE_BYTES`].
+///
+/// A trampoline finds rax on the stack, where the gate has put it, and takes it off again on its way out. A block that a thread
+/// has is never taken from it, so that one look for it is enough.
 pub fn write_gate(out: &mut [u8], gate: Gate) -> bool {
     if out.len() < GATE_BYTES {
         return false;
@@ -113,16 +195,29 @@ pub fn write_gate(out: &mut [u8], gate: Gate) -> bool {
         at: gate.at,
         reach: true,
     };
-    code.to(&LOCK_INC, gate.entered);
+    let own = matches!(gate.counters, Counters::Own { .. });
+    code.asm.push(Gpr::Rax);
+    code.find_block(gate.counters);
+    let none = own.then(|| {
+        code.asm.test_rr(W::Q, Gpr::Rax, Gpr::Rax);
+        code.asm.skip_if(Cc::E)
+    });
+    code.count(gate.counters, Step::Enter);
     code.to(&JMP_MEMORY, gate.target);
     code.pad_to(LEAVE as usize);
-    code.to(&LOCK_INC, gate.left);
+    code.find_block(gate.counters);
+    code.count(gate.counters, Step::Leave);
+    code.asm.pop(Gpr::Rax);
     code.asm.ret();
     code.pad_to(GENERAL as usize);
-    code.to(&LOCK_DEC, gate.entered);
+    code.count(gate.counters, Step::TakeBack);
+    if let Some(none) = none {
+        code.asm.land(none);
+    }
+    code.asm.pop(Gpr::Rax);
     code.to(&JMP, gate.general);
     code.pad_to(GATE_BYTES);
-    code.reach
+    code.reach && code.asm.len() == GATE_BYTES
 }
 
 /// Writes a trampoline that runs `programs` in order and gives its length; what does not fit into `out` is only counted.
@@ -133,22 +228,12 @@ pub fn write(out: &mut [u8], around: Surroundings, programs: &[Direct]) -> Optio
         at: around.at,
         reach: true,
     };
-    let saved = programs
-        .iter()
-        .fold(1 << Gpr::Rax.number(), |all, p| all | changed(p));
+    let changed = programs.iter().fold(0, |all, p| all | changed(p));
     let saved = || {
         ALL.into_iter()
-            .filter(move |reg| saved & 1 << reg.number() != 0)
+            .filter(move |reg| changed & 1 << reg.number() != 0)
     };
     saved().for_each(|reg| code.asm.push(reg));
-    // Inside a hook: its stack is one of those of the hooks.
-    code.asm.mov_rr(W::Q, Gpr::Rax, Gpr::Rsp);
-    code.to(&SUB_RAX, around.hooks.0);
-    code.to(&CMP_RAX, around.hooks.1);
-    let outside = code.asm.skip_if(Cc::Ae);
-    saved().rev().for_each(|reg| code.asm.pop(reg));
-    code.to(&JMP, general_way(around.gate));
-    code.asm.land(outside);
     for program in programs {
         write_call(&mut code, around, program);
     }
@@ -157,9 +242,11 @@ pub fn write(out: &mut [u8], around: Surroundings, programs: &[Direct]) -> Optio
     code.reach.then_some(code.asm.len())
 }
 
-/// All registers but the stack pointer.
-const ALL: [Gpr; 15] = [
-    Gpr::Rax,
+/// Longest code of a program that is copied into a trampoline, in bytes.
+const LONGEST_INLINE: usize = 96;
+
+/// All registers but the stack pointer and rax, which the gate has saved.
+const ALL: [Gpr; 14] = [
     Gpr::Rcx,
     Gpr::Rdx,
     Gpr::Rsi,
@@ -206,7 +293,13 @@ fn write_call(code: &mut Placed<'_>, around: Surroundings, program: &Direct) {
     if program.uses_map {
         code.asm.mov_ri(Gpr::R9, around.map_block);
     }
-    code.to(&CALL, program.code as u64);
+    if (1..=LONGEST_INLINE).contains(&program.inline) {
+        // SAFETY: a program's code stays readable and as it is for as long as the program lives, which the caller holds.
+        code.asm
+            .raw(unsafe { slice::from_raw_parts(program.code as *const u8, program.inline) });
+    } else {
+        code.to(&CALL, program.code as u64);
+    }
     if words > 0 {
         code.asm.alu_ri(W::Q, Alu::Add, Gpr::Rsp, 8 * words);
     }
