@@ -51,12 +51,22 @@ fn kconfig(yaml: &Yaml, what: &str) {
 }
 
 #[test]
-fn the_kraftfile_follows_the_schema() {
-    let documents = YamlLoader::load_from_str(&text("kraft.yaml")).expect("YAML");
+fn the_kraftfiles_follow_the_schema() {
+    follows_the_schema("kraft.yaml");
+    follows_the_schema("examples/sqlite/kraft.yaml");
+}
+
+fn follows_the_schema(path: &str) {
+    let documents = YamlLoader::load_from_str(&text(path)).expect("YAML");
     let [file] = documents.as_slice() else {
-        panic!("one document");
+        panic!("{path}: one document");
     };
-    only(file, "kraft.yaml", TOP);
+    only(file, path, TOP);
+    if let Some(libraries) = file["libraries"].as_hash() {
+        for library in libraries.values() {
+            only(library, path, &["source", "version", "kconfig"]);
+        }
+    }
     assert!(matches!(file["spec"].as_str(), Some("v0.6" | "0.6")));
     assert!(file["name"].as_str().is_some_and(|name| !name.is_empty()));
     only(

@@ -151,6 +151,8 @@ fn committed_configurations_name_options_that_exist() {
         "app-demo/defconfig-paging",
         "app-demo/defconfig-image",
         "kraft.yaml",
+        "examples/sqlite/defconfig",
+        "examples/sqlite/kraft.yaml",
     ] {
         for name in mentioned(&text(path)) {
             assert!(
