@@ -177,6 +177,18 @@ uint64_t ukglue_now(void)
 	return ukplat_monotonic_clock();
 }
 
+uint64_t ukglue_counter(void)
+{
+#if defined(__x86_64__) && (CONFIG_PLAT_KVM || CONFIG_KVM_VMM_QEMU || CONFIG_KVM_VMM_FIRECRACKER)
+	uint32_t low, high;
+
+	__asm__ __volatile__("rdtsc" : "=a"(low), "=d"(high));
+	return (uint64_t)high << 32 | low;
+#else
+	return 0;
+#endif
+}
+
 uint32_t ukglue_cpu(void)
 {
 #if SEVERAL_CPUS

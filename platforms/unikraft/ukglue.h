@@ -46,6 +46,8 @@ void ukglue_print(const char *text, size_t len);
 void ukglue_crash(void) __attribute__((noreturn));
 
 uint64_t ukglue_now(void);
+/* The CPU's counter from which Unikraft makes its time; 0 where it does not. */
+uint64_t ukglue_counter(void);
 uint32_t ukglue_cpu(void);
 /* Whether the image can run on more than one CPU. */
 int ukglue_several_cpus(void);

@@ -125,24 +125,6 @@ pub(super) const TABLE: &[(Helper, &[(Abi, u32)])] = &[
     ),
 ];
 
-/// A helper that machine code has inline.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum MapCall {
-    /// `bpf_map_get`
-    Get,
-    /// `bpf_map_put`
-    Put,
-}
-
-/// Which of them a number stands for.
-pub fn map_call(abi: Abi, number: u32) -> Option<MapCall> {
-    match (abi, number) {
-        (Classic, 0) | (Uio, 1) => Some(MapCall::Get),
-        (Classic, 1) | (Uio, 2) => Some(MapCall::Put),
-        _ => None,
-    }
-}
-
 type Answer = Result<u64, HelperFault>;
 
 fn map_get(call: &mut HelperCall<'_>) -> Answer {
@@ -205,25 +187,4 @@ fn time_get_ns(call: &mut HelperCall<'_>) -> Answer {
 fn puts(call: &mut HelperCall<'_>) -> Answer {
     call.host.puts(call.text);
     Ok(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::helpers::Registry;
-
-    #[test]
-    fn inline_helpers_have_the_numbers_of_the_table() {
-        let registry = Registry::with_builtins().unwrap();
-        for abi in [Classic, Uio, Abi::Linux] {
-            for number in 0..1024 {
-                let expected = match registry.get(abi, number).map(|helper| helper.name) {
-                    Some("bpf_map_get") => Some(MapCall::Get),
-                    Some("bpf_map_put") => Some(MapCall::Put),
-                    _ => None,
-                };
-                assert_eq!(map_call(abi, number), expected);
-            }
-        }
-    }
 }

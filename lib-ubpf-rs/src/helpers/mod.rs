@@ -2,14 +2,16 @@
 #![forbid(unsafe_code)]
 
 mod builtin;
+mod inline;
 mod registry;
 
-pub use builtin::{map_call, MapCall, MAP_MISS};
+pub use builtin::MAP_MISS;
+pub use inline::{Inline, Needs, Places, RingLayout};
 pub use registry::{
     CHelper, Helper, HelperCall, HelperFault, HelperFn, RegisterError, Registry, RustHelper,
 };
 
-use crate::maps::TwoKeyMap;
+use crate::{maps::TwoKeyMap, platform::Ticks};
 
 /// What helpers ask of the layers above. Every method is on the path from a hook: it must not block, allocate, or
 /// take a lock that a thread can hold.
@@ -17,6 +19,14 @@ pub trait Host: Sync {
     /// The two-key map itself, when machine code may use it in place of [`map2_get`](Self::map2_get) and
     /// [`map2_put`](Self::map2_put).
     fn map2(&self) -> Option<&TwoKeyMap> {
+        None
+    }
+    /// The output ring, when machine code may queue there in place of [`notify`](Self::notify).
+    fn output(&self) -> Option<RingLayout> {
+        None
+    }
+    /// How machine code reads the time in place of [`now_ns`](Self::now_ns).
+    fn ticks(&self) -> Option<Ticks> {
         None
     }
     /// Value in the two-key map.

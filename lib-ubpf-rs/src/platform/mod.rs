@@ -17,6 +17,41 @@ use alloc::{string::String, vec::Vec};
 pub trait Clock: Sync {
     /// Nanoseconds since an arbitrary start.
     fn now_ns(&self) -> u64;
+    /// How machine code reads the time by itself: [`now_ns`](Self::now_ns) does the same. `None` where it has to be asked. The answer
+    /// is always the same.
+    fn ticks(&self) -> Option<Ticks> {
+        None
+    }
+}
+
+/// Time as a counter of the CPU gives it: on x86-64 the TSC, which must run evenly and alike on all CPUs.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ticks {
+    /// The counter when the time was zero.
+    pub start: u64,
+    /// Nanoseconds per count, times 2^32.
+    pub scale: u64,
+}
+
+impl Ticks {
+    /// From two readings of the counter and the time, as far apart as the scale is to be exact; `None` unless both moved on.
+    pub fn between(first: (u64, u64), second: (u64, u64)) -> Option<Ticks> {
+        let counts = second.0.checked_sub(first.0)?;
+        let ns = second.1.checked_sub(first.1).filter(|&ns| ns > 0)?;
+        let scale = (u128::from(ns) << 32).checked_div(u128::from(counts))?;
+        let scale = u64::try_from(scale).ok().filter(|&scale| scale > 0)?;
+        // Counts from the start of the time to the second reading.
+        let before = (u128::from(second.1) << 32) / u128::from(scale);
+        let start = second.0.wrapping_sub(before as u64);
+        Some(Ticks { start, scale })
+    }
+
+    /// The time at a reading of the counter.
+    pub fn ns(&self, counter: u64) -> u64 {
+        let counts = counter.wrapping_sub(self.start);
+        ((u128::from(counts) * u128::from(self.scale)) >> 32) as u64
+    }
 }
 
 /// Reads memory that may not be mapped. *Hook path.*
@@ -216,4 +251,22 @@ pub struct Platform {
     pub files: &'static dyn Files,
     /// CPU state.
     pub cpu: &'static dyn Cpu,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Ticks;
+
+    #[test]
+    fn ticks_give_the_time_of_both_readings_and_beyond() {
+        let (first, second) = ((1_000_000, 5_000_000), (4_000_000, 6_000_000));
+        let ticks = Ticks::between(first, second).unwrap();
+        let near = |counter, ns| ticks.ns(counter).abs_diff(ns) <= 2;
+        assert!(near(first.0, first.1) && near(second.0, second.1));
+        assert!(near(second.0 + 3_000_000_000, second.1 + 1_000_000_000));
+        assert_eq!(Ticks::between(first, first), None);
+        assert_eq!(Ticks::between(second, first), None);
+        assert_eq!(Ticks::between(first, (first.0, second.1)), None);
+        assert_eq!(Ticks::between(first, (second.0, first.1)), None);
+    }
 }

@@ -1,7 +1,12 @@
 //! What helpers ask of the engine. Everything here is on the path from a hook: no allocation, no lock.
 
 use super::{image::Image, snapshot::Snapshot};
-use crate::{helpers::Host, maps::TwoKeyMap, platform::Platform, tracer::Ring};
+use crate::{
+    helpers::{Host, RingLayout},
+    maps::TwoKeyMap,
+    platform::{Platform, Ticks},
+    tracer::Ring,
+};
 
 /// The services behind the helpers of all ABIs.
 pub(super) struct Services {
@@ -16,6 +21,12 @@ pub(super) struct Services {
 impl Host for Services {
     fn map2(&self) -> Option<&TwoKeyMap> {
         Some(&self.map)
+    }
+    fn output(&self) -> Option<RingLayout> {
+        Some(self.ring.layout())
+    }
+    fn ticks(&self) -> Option<Ticks> {
+        self.platform.clock.ticks()
     }
     fn map2_get(&self, key1: u64, key2: u64) -> Option<u64> {
         self.map.get(key1, key2)

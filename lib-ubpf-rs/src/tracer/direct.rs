@@ -1,4 +1,4 @@
-//! Programs that need nothing but their argument and the two-key map run straight from the traced function: through the gate of the site
+//! Programs that need nothing but their argument and inline helpers run straight from the traced function: through the gate of the site
 //! and a trampoline made for the programs that sit there. All others take the general entry of hooks.
 
 use super::{
@@ -9,6 +9,7 @@ use super::{
     Settings, TRACER,
 };
 use crate::{
+    helpers::{Needs, Places},
     jit::trampoline::{self, Gate, Surroundings, GATE_BYTES},
     platform::{ExecBlock, ExecMemory},
     vm::Direct,
@@ -157,14 +158,15 @@ impl Trampoline {
         let Some(programs) = programs(list, settings) else {
             return;
         };
-        let map_block = match programs.iter().any(|p| p.uses_map).then(map_block) {
-            Some(None) => return,
-            Some(Some(block)) => block,
-            None => 0,
+        let needs = programs
+            .iter()
+            .fold(Needs::empty(), |all, program| all | program.needs);
+        let Some(helper_block) = helper_block(needs, settings) else {
+            return;
         };
         let around = |at| Surroundings {
             at,
-            map_block,
+            helper_block,
             gate: gate.at,
             key,
             argument_len: CONTEXT_BYTES as u32,
@@ -210,11 +212,22 @@ pub(super) fn adopt_counters(settings: &Settings) {
     counters::adopt(settings);
 }
 
-/// What programs that use the two-key map need in r9.
-fn map_block() -> Option<u64> {
-    static BLOCK: Once<Option<u64>> = Once::new();
-    let map = TRACER.map()?;
-    *BLOCK.call_once(|| trampoline::map_block(map.layout(), current::map_ways()))
+/// What inline helpers need in r9; `None` when not all of it is there.
+fn helper_block(needs: Needs, settings: &Settings) -> Option<u64> {
+    static BLOCK: Once<(Needs, Option<u64>)> = Once::new();
+    if needs.is_empty() {
+        return Some(0);
+    }
+    let (has, block) = *BLOCK.call_once(|| {
+        let places = Places {
+            map: TRACER.map().map(|map| map.layout()),
+            output: Some(settings.ring.layout()),
+            time: settings.platform.clock.ticks(),
+        };
+        let block = trampoline::helper_block(&places, current::map_ways());
+        (places.has(), block)
+    });
+    block.filter(|_| has.contains(needs))
 }
 
 /// Whether there was a moment with nobody in the gate's trampoline. Programs end in finite time, so there should be.

@@ -4,10 +4,13 @@
 //! one compare-and-swap and never waits; when the ring is full the record is counted as lost. A producer that is
 //! interrupted between claim and publication delays the reader, never another producer.
 
+use crate::helpers::RingLayout;
 use alloc::{boxed::Box, vec::Vec};
 use core::{
     cell::UnsafeCell,
     fmt,
+    mem::offset_of,
+    ptr,
     sync::atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 use spin::Mutex;
@@ -43,20 +46,36 @@ pub struct Record {
 }
 
 impl Record {
-    fn new(time_ns: u64, kind: RecordKind) -> Self {
-        Record {
-            sequence: 0,
-            time_ns,
-            kind,
-            len: 0,
-            text: [0; TEXT_BYTES],
-        }
-    }
-
     /// The text of the record.
     pub fn text(&self) -> &[u8] {
         self.text.get(..usize::from(self.len)).unwrap_or(&[])
     }
+}
+
+/// A record as it lies in the ring, for machine code too: of its text only what has a length was ever written.
+#[repr(C)]
+struct Stored {
+    time_ns: u64,
+    key: u64,
+    kind: u8,
+    len: u8,
+    _apart: [u8; 6],
+    text: [u8; TEXT_BYTES],
+}
+
+const NOTIFY: u8 = RingLayout::NOTIFY;
+const TEXT: u8 = 1;
+const ERROR: u8 = 2;
+
+impl Stored {
+    const EMPTY: Stored = Stored {
+        time_ns: 0,
+        key: 0,
+        kind: TEXT,
+        len: 0,
+        _apart: [0; 6],
+        text: [0; TEXT_BYTES],
+    };
 
     fn append(&mut self, bytes: &[u8]) {
         let start = usize::from(self.len);
@@ -64,20 +83,46 @@ impl Record {
         self.text[start..start + n].copy_from_slice(&bytes[..n]);
         self.len = (start + n) as u8;
     }
+
+    fn record(&self, sequence: u64) -> Record {
+        Record {
+            sequence,
+            time_ns: self.time_ns,
+            kind: match self.kind {
+                NOTIFY => RecordKind::Notify { key: self.key },
+                ERROR => RecordKind::Error,
+                _ => RecordKind::Text,
+            },
+            len: self.len.min(TEXT_BYTES as u8),
+            text: self.text,
+        }
+    }
 }
 
-impl fmt::Write for Record {
+impl fmt::Write for Stored {
     fn write_str(&mut self, s: &str) -> fmt::Result {
         self.append(s.as_bytes());
         Ok(())
     }
 }
 
+#[repr(C, align(64))]
 struct Slot {
     /// Turn of the slot: equal to the position when free for it, position + 1 when filled.
     turn: AtomicUsize,
-    record: UnsafeCell<Record>,
+    record: UnsafeCell<Stored>,
 }
+
+// What machine code goes by.
+const _: () = {
+    let record = offset_of!(Slot, record);
+    assert!(size_of::<Slot>() == 1 << RingLayout::SLOT_BITS);
+    assert!(offset_of!(Slot, turn) == RingLayout::TURN);
+    assert!(record + offset_of!(Stored, time_ns) == RingLayout::TIME);
+    assert!(record + offset_of!(Stored, key) == RingLayout::KEY);
+    assert!(record + offset_of!(Stored, kind) == RingLayout::KIND);
+    assert!(record + offset_of!(Stored, len) == RingLayout::KIND + 1);
+};
 
 /// The queue; see the module's description. All `push_*` functions are *hook path*.
 pub struct Ring {
@@ -101,10 +146,9 @@ impl Ring {
             .next_power_of_two();
         let mut slots = Vec::new();
         slots.try_reserve_exact(count).ok()?;
-        let empty = Record::new(0, RecordKind::Text);
         slots.extend((0..count).map(|i| Slot {
             turn: AtomicUsize::new(i),
-            record: UnsafeCell::new(empty),
+            record: UnsafeCell::new(Stored::EMPTY),
         }));
         Some(Ring {
             slots: slots.into_boxed_slice(),
@@ -119,27 +163,36 @@ impl Ring {
         self.slots.len()
     }
 
+    /// Where machine code finds it, for as long as it lives and stays where it is.
+    pub fn layout(&self) -> RingLayout {
+        RingLayout {
+            slots: self.slots.as_ptr() as u64,
+            mask: self.slots.len().wrapping_sub(1) as u64,
+            head: ptr::from_ref(&self.head) as u64,
+            lost: ptr::from_ref(&self.lost) as u64,
+        }
+    }
+
     /// Queues `Notify` for the function with this key. False when the ring was full.
     pub fn push_notify(&self, time_ns: u64, key: u64) -> bool {
-        self.push(Record::new(time_ns, RecordKind::Notify { key }))
+        self.push(time_ns, NOTIFY, |record| record.key = key)
     }
 
     /// Queues text of a program, cut after [`TEXT_BYTES`].
     pub fn push_text(&self, time_ns: u64, text: &[u8]) -> bool {
-        let mut record = Record::new(time_ns, RecordKind::Text);
-        record.append(text);
-        self.push(record)
+        self.push(time_ns, TEXT, |record| record.append(text))
     }
 
     /// Queues why a program was stopped, cut after [`TEXT_BYTES`].
     pub fn push_error(&self, time_ns: u64, text: fmt::Arguments<'_>) -> bool {
-        let mut record = Record::new(time_ns, RecordKind::Error);
-        // Writing to a record cannot fail; a Display that fails leaves the text it wrote so far.
-        let _ = fmt::Write::write_fmt(&mut record, text);
-        self.push(record)
+        self.push(time_ns, ERROR, |record| {
+            // Writing to a record cannot fail; a Display that fails leaves the text it wrote so far.
+            let _ = fmt::Write::write_fmt(record, text);
+        })
     }
 
-    fn push(&self, mut record: Record) -> bool {
+    /// A position that now belongs to the caller, with its slot; `None` when the ring is full.
+    fn claim(&self) -> Option<(usize, &Slot)> {
         let mask = self.slots.len() - 1;
         let mut position = self.head.load(Ordering::Relaxed);
         loop {
@@ -147,28 +200,35 @@ impl Ring {
             let ahead = slot.turn.load(Ordering::Acquire).wrapping_sub(position) as isize;
             if ahead < 0 {
                 self.lost.fetch_add(1, Ordering::Relaxed);
-                return false;
+                return None;
             }
             if ahead > 0 {
                 position = self.head.load(Ordering::Relaxed);
                 continue;
             }
+            let next = position.wrapping_add(1);
             match self.head.compare_exchange_weak(
                 position,
-                position.wrapping_add(1),
+                next,
                 Ordering::Relaxed,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => {
-                    record.sequence = position as u64;
-                    // SAFETY: the exchange gave this position, hence this slot, to us alone until `turn` is published.
-                    unsafe { *slot.record.get() = record };
-                    slot.turn.store(position.wrapping_add(1), Ordering::Release);
-                    return true;
-                }
+                Ok(_) => return Some((position, slot)),
                 Err(now) => position = now,
             }
         }
+    }
+
+    fn push(&self, time_ns: u64, kind: u8, fill: impl FnOnce(&mut Stored)) -> bool {
+        let Some((position, slot)) = self.claim() else {
+            return false;
+        };
+        // SAFETY: the position, hence the slot, is ours alone until `turn` is published.
+        let record = unsafe { &mut *slot.record.get() };
+        (record.time_ns, record.kind, record.len) = (time_ns, kind, 0);
+        fill(record);
+        slot.turn.store(position.wrapping_add(1), Ordering::Release);
+        true
     }
 
     /// Hands every queued record to `each`, oldest first; returns how many. `None` while another caller drains: records
@@ -184,7 +244,7 @@ impl Ring {
                 return Some(count);
             }
             // SAFETY: `turn` says the producer is done with the slot, and the lock of `tail` makes us the only consumer.
-            let record = unsafe { *slot.record.get() };
+            let record = unsafe { &*slot.record.get() }.record(position as u64);
             slot.turn
                 .store(position.wrapping_add(self.slots.len()), Ordering::Release);
             *tail = position.wrapping_add(1);

@@ -15,7 +15,7 @@ pub use memory::{Access, Memory, Region};
 pub use stop::{AccessKind, Stop, StopKind};
 
 use crate::{
-    helpers::{Host, Registry},
+    helpers::{Host, Needs, Registry},
     verifier::VerifiedProgram,
 };
 
@@ -40,9 +40,8 @@ pub trait Executable: Send + Sync {
     }
 }
 
-/// Machine code of a program that needs nothing but its argument and the two-key map: no stack of its own, no other helper,
-/// no check, no counting. It
-/// is called with r1 and r2 in their registers and returns like a function; it cannot be stopped.
+/// Machine code of a program that needs nothing but its argument and inline helpers: no stack of its own, no other helper, no check,
+/// no counting. It is called with r1 and r2 in their registers and returns like a function; it cannot be stopped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Direct {
     /// Address.
@@ -56,8 +55,8 @@ pub struct Direct {
     pub reads_argument: bool,
     /// Whether it reads r2, the length of its argument.
     pub reads_length: bool,
-    /// Whether it looks into the two-key map: r9 must hold the block for that.
-    pub uses_map: bool,
+    /// What its inline helpers need: r9 must hold a block that has it.
+    pub needs: Needs,
     /// Bytes of its argument that it may touch.
     pub argument: u64,
     /// Most that a run costs, in instructions.

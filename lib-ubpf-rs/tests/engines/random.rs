@@ -374,7 +374,9 @@ fn map_calls(random: &mut Random, count: usize) -> Vec<Insn> {
         code.push(mov(Reg::R1, random.below(12) as i32 * 0x10_0000));
         code.push(mov(Reg::R2, random.below(3) as i32));
         code.push(mov(Reg::R3, random.imm()));
-        code.push(Insn::Call(Call::Helper(random.pick(&[0, 0, 1, 1, 1, 2]))));
+        code.push(Insn::Call(Call::Helper(
+            random.pick(&[0, 0, 1, 1, 1, 2, 3]),
+        )));
         code.push(alu(AluOp::Mul, Reg::R6, Operand::Imm(31)));
         code.push(alu(AluOp::Add, Reg::R6, Operand::Reg(Reg::R0)));
         // The arguments are as they were.

@@ -1,29 +1,46 @@
 //! Runs one program on several engines over the same memory and compares everything that can be seen from outside.
 
 use crate::pages::Pages;
-use std::{cell::Cell, sync::Mutex};
+use std::cell::Cell;
 use ubpf_rs::{
-    helpers::{Helper, HelperFn, Host, Registry},
+    helpers::{Helper, HelperFn, Host, Registry, RingLayout},
     isa::Insn,
     jit::{JitProgram, Options},
     maps::TwoKeyMap,
+    platform::Ticks,
     program::{Abi, ArgType, Cost, HelperSignature, Program, RetType},
+    tracer::{RecordKind, Ring},
     verifier::{self, Policy, VerifiedProgram, VerifyError},
     vm::{Executable, Interpreter, Memory, Run, Stop, STACK_BYTES},
 };
 
-/// What a helper call leaves behind: a map, and a record of what was said.
+/// What a helper call leaves behind: a map, and a record of what was said. Time stands still, unless it is given ticks.
 pub struct TestHost {
     map: TwoKeyMap,
-    said: Mutex<Vec<Vec<u8>>>,
+    ring: Ring,
+    ticks: Ticks,
 }
 
 impl TestHost {
     pub fn new(capacity: usize) -> TestHost {
         TestHost {
             map: TwoKeyMap::new(capacity).unwrap(),
-            said: Mutex::default(),
+            // The smallest there is, so that it overflows.
+            ring: Ring::new(0).unwrap(),
+            ticks: Ticks { start: 0, scale: 0 },
         }
+    }
+
+    pub fn with_output(ring: Ring, ticks: Ticks) -> TestHost {
+        TestHost {
+            ring,
+            ticks,
+            ..TestHost::new(1)
+        }
+    }
+
+    pub fn ring(&self) -> &Ring {
+        &self.ring
     }
 
     pub fn map(&self) -> &TwoKeyMap {
@@ -34,6 +51,12 @@ impl TestHost {
 impl Host for TestHost {
     fn map2(&self) -> Option<&TwoKeyMap> {
         Some(&self.map)
+    }
+    fn output(&self) -> Option<RingLayout> {
+        Some(self.ring.layout())
+    }
+    fn ticks(&self) -> Option<Ticks> {
+        Some(self.ticks)
     }
     fn map2_get(&self, key1: u64, key2: u64) -> Option<u64> {
         self.map.get(key1, key2)
@@ -51,19 +74,17 @@ impl Host for TestHost {
         (name == b"known").then_some(0x1239)
     }
     fn notify(&self, address: u64) {
-        self.said
-            .lock()
-            .unwrap()
-            .push(address.to_le_bytes().to_vec());
+        self.ring.push_notify(self.now_ns(), address);
     }
     fn puts(&self, text: &[u8]) {
-        self.said.lock().unwrap().push(text.to_vec());
+        self.ring.push_text(self.now_ns(), text);
     }
     fn probe_read(&self, _address: u64, _dst: &mut [u8]) -> usize {
         0
     }
     fn now_ns(&self) -> u64 {
-        77
+        // SAFETY: every 64-bit CPU has a TSC.
+        self.ticks.ns(unsafe { std::arch::x86_64::_rdtsc() })
     }
 }
 
@@ -165,7 +186,8 @@ pub struct Outcome {
     argument: Vec<u64>,
     stack: Vec<u64>,
     arena: Vec<u64>,
-    said: Vec<Vec<u8>>,
+    said: Vec<(u64, RecordKind, Vec<u8>)>,
+    unsaid: u64,
     map: Vec<(u64, u64, u64)>,
 }
 
@@ -219,13 +241,17 @@ impl World {
         let mut map = Vec::new();
         host.map.for_each(|a, b, c| map.push((a, b, c)));
         map.sort_unstable();
+        let mut said = Vec::new();
+        host.ring
+            .drain(&mut |r| said.push((r.sequence, r.kind, r.text().to_vec())));
         Outcome {
             result,
             budget_left,
             argument: self.argument.clone(),
             stack: self.stack.clone(),
             arena: self.arena.clone(),
-            said: host.said.into_inner().unwrap(),
+            said,
+            unsaid: host.ring.lost(),
             map,
         }
     }

@@ -1,9 +1,10 @@
 //! Engine, tracer and shell inside a Linux process: for tests, benchmarks, and traced real programs.
 //!
-//! - [`platform`] gives the engine what it needs from below; `counters`, `probe_read`, `text`, `exec_memory`, `files` and
+//! - [`platform`] gives the engine what it needs from below; `clock`, `counters`, `probe_read`, `text`, `exec_memory`, `files` and
 //!   `console` implement one trait each.
 //! - [`records`] and [`symbols`] read what the compiler and the linker left in the executable.
 
+mod clock;
 mod console;
 mod counters;
 mod exec_memory;
@@ -14,6 +15,7 @@ mod start;
 pub mod symbols;
 mod text;
 
+pub use clock::Monotonic;
 pub use console::Stdout;
 pub use exec_memory::DualMapping;
 pub use files::Directory;
@@ -22,24 +24,7 @@ pub use start::{ubpf_linux_drain, ubpf_linux_start};
 pub use text::SelfPatch;
 
 use std::path::PathBuf;
-use ubpf_rs::platform::{Clock, CounterBlocks, Counting, Cpu, Platform};
-
-/// Monotonic clock of the kernel.
-pub struct Monotonic;
-
-impl Clock for Monotonic {
-    fn now_ns(&self) -> u64 {
-        let mut now = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        // SAFETY: the kernel fills the struct behind the pointer; CLOCK_MONOTONIC always exists.
-        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
-        (now.tv_sec as u64)
-            .wrapping_mul(1_000_000_000)
-            .wrapping_add(now.tv_nsec as u64)
-    }
-}
+use ubpf_rs::platform::{CounterBlocks, Counting, Cpu, Platform};
 
 /// CPU of the calling thread. A process has no interrupts.
 pub struct ThreadCpu;
@@ -69,6 +54,7 @@ impl Cpu for ThreadCpu {
 
 /// The platform of this process, with files below `root`. What it refers to lives as long as the process.
 pub fn platform(root: PathBuf) -> Platform {
+    clock::ticks(); // takes a while the first time
     let text: &'static SelfPatch = Box::leak(Box::new(SelfPatch::new()));
     let exec: &'static DualMapping = Box::leak(Box::new(DualMapping::new()));
     Platform {

@@ -732,7 +732,7 @@ impl HookProgram for Direct {
             clobbers: !(1 << 4),
             reads_argument: true,
             reads_length: true,
-            uses_map: false,
+            needs: ubpf_rs::helpers::Needs::empty(),
             argument: 16,
             cost: 30,
         })

@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use ubpf_rs::platform::{
-    Clock, Console, CounterBlocks, Counting, Cpu, FaultSafeRead, PatchError, Platform, Segment, TextPatch,
+    Clock, Console, CounterBlocks, Counting, Cpu, FaultSafeRead, PatchError, Platform, Segment, TextPatch, Ticks,
 };
 use x86_64::instructions::interrupts;
 
@@ -26,6 +26,10 @@ pub static PLATFORM: Platform = Platform {
 impl Clock for Qemu {
     fn now_ns(&self) -> u64 {
         time::now_ns()
+    }
+
+    fn ticks(&self) -> Option<Ticks> {
+        Some(time::ticks())
     }
 }
 

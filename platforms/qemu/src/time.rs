@@ -3,6 +3,7 @@
 use core::arch::x86_64::_rdtsc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use ubpf_rs::platform::Ticks;
 use x86_64::instructions::port::Port;
 
 const PIT_HZ: u64 = 1_193_182;
@@ -25,8 +26,12 @@ pub fn init() {
 
 /// Nanoseconds since the start.
 pub fn now_ns() -> u64 {
-    let counts = tsc().wrapping_sub(START.load(Ordering::Relaxed));
-    ((u128::from(counts) * u128::from(SCALE.load(Ordering::Relaxed))) >> 32) as u64
+    ticks().ns(tsc())
+}
+
+/// How the TSC becomes time; known from [`init`] on.
+pub fn ticks() -> Ticks {
+    Ticks { start: START.load(Ordering::Relaxed), scale: SCALE.load(Ordering::Relaxed) }
 }
 
 /// Makes the PIT interrupt at 1 kHz.

@@ -52,6 +52,7 @@ extern "C" {
     pub fn ukglue_print(text: *const c_char, len: usize);
     pub fn ukglue_crash() -> !;
     pub fn ukglue_now() -> u64;
+    pub fn ukglue_counter() -> u64;
     pub fn ukglue_cpu() -> u32;
     pub fn ukglue_several_cpus() -> c_int;
     pub fn ukglue_irqs_off() -> c_int;

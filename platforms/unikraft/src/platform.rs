@@ -7,8 +7,8 @@ use core::{
     sync::atomic::{AtomicU64, Ordering},
 };
 use ubpf_rs::platform::{
-    Clock, Console, Counting, Cpu, DirEntry, ExecBlock, ExecMemory, FaultSafeRead, FileError, Files,
-    PatchError, Platform, TextPatch,
+    Clock, Console, Counting, Cpu, DirEntry, ExecBlock, ExecMemory, FaultSafeRead, FileError,
+    Files, PatchError, Platform, TextPatch, Ticks,
 };
 
 const ENOENT: i32 = 2;
@@ -21,8 +21,9 @@ const EFBIG: i32 = 27;
 #[derive(Debug)]
 pub struct Unikraft;
 
-/// Everything below the engine, as this image is configured.
+/// Everything below the engine, as this image is configured. To be called once, before anybody asks for the time.
 pub fn platform() -> Platform {
+    measure();
     // SAFETY: the glue returns a static string.
     let name = unsafe { glue::static_str(glue::ukglue_version()) };
     Platform {
@@ -37,10 +38,45 @@ pub fn platform() -> Platform {
     }
 }
 
+/// How the counter becomes time; a scale of 0 where there is none.
+static TICKS: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
+
+/// Measures the CPU's counter against Unikraft's clock, which is made from it: an instant is enough for that.
+fn measure() {
+    const INSTANT_NS: u64 = 200_000;
+    // SAFETY: no preconditions.
+    let both = || unsafe { (glue::ukglue_counter(), glue::ukglue_now()) };
+    let first = both();
+    if first.0 == 0 {
+        return;
+    }
+    let second = loop {
+        let now = both();
+        if now.1.wrapping_sub(first.1) >= INSTANT_NS {
+            break now;
+        }
+        core::hint::spin_loop();
+    };
+    if let Some(ticks) = Ticks::between(first, second) {
+        TICKS[0].store(ticks.start, Ordering::Relaxed);
+        TICKS[1].store(ticks.scale, Ordering::Relaxed);
+    }
+}
+
 impl Clock for Unikraft {
     fn now_ns(&self) -> u64 {
         // SAFETY: no preconditions.
-        unsafe { glue::ukglue_now() }
+        unsafe {
+            match self.ticks() {
+                Some(ticks) => ticks.ns(glue::ukglue_counter()),
+                None => glue::ukglue_now(),
+            }
+        }
+    }
+
+    fn ticks(&self) -> Option<Ticks> {
+        let [start, scale] = [0, 1].map(|at: usize| TICKS[at].load(Ordering::Relaxed));
+        (scale != 0).then_some(Ticks { start, scale })
     }
 }
 

@@ -3,7 +3,13 @@
 
 use super::asm::{at, Mem};
 use super::regs::CONTEXT;
-use crate::{isa::Size, maps::TwoKeyLayout, vm::Memory};
+use crate::{
+    helpers::{Inline, Places, RingLayout},
+    isa::Size,
+    maps::TwoKeyLayout,
+    platform::Ticks,
+    vm::Memory,
+};
 use core::mem::offset_of;
 
 /// Where in the context the context register points.
@@ -66,9 +72,11 @@ pub(super) struct Routines {
     pub(super) helper: usize,
     /// The same, but r1 to r5 stay.
     pub(super) helper_keep: usize,
-    /// `bpf_map_get` and `bpf_map_put`, called as helpers are; r1 to r5 stay.
+    /// `bpf_map_get` and so on, called as helpers are; r1 to r5 stay.
     pub(super) map_get: usize,
     pub(super) map_put: usize,
+    pub(super) notify: usize,
+    pub(super) time: usize,
     pub(super) stop_budget: usize,
     pub(super) stop_depth: usize,
     /// Expects the address in [`TMP`](super::regs::TMP).
@@ -108,6 +116,9 @@ pub(super) struct Context {
     pub(super) map: TwoKeyLayout,
     pub(super) slow_get: usize,
     pub(super) slow_put: usize,
+    /// The output ring and the time, for the routines that use them.
+    pub(super) output: RingLayout,
+    pub(super) ticks: Ticks,
     /// The run, for the function that calls helpers.
     pub(super) session: usize,
 }
@@ -139,8 +150,29 @@ impl Context {
             map: TwoKeyLayout { slots: 0, mask: 0 },
             slow_get: routines.helper_keep,
             slow_put: routines.helper_keep,
+            output: RingLayout::default(),
+            ticks: Ticks { start: 0, scale: 0 },
             session: 0,
         }
+    }
+
+    /// Helpers that find there what they need are done by routines from now on, all others by Rust.
+    pub(super) fn work_with(&mut self, places: &Places, inline: &Routines) {
+        let has = places.has();
+        let can = |helper: Inline| has.contains(helper.needs());
+        if can(Inline::MapGet) {
+            self.routines.map_get = inline.map_get;
+            self.routines.map_put = inline.map_put;
+        }
+        if can(Inline::Notify) {
+            self.routines.notify = inline.notify;
+        }
+        if can(Inline::Time) {
+            self.routines.time = inline.time;
+        }
+        self.map = places.map.unwrap_or(self.map);
+        self.output = places.output.unwrap_or(self.output);
+        self.ticks = places.time.unwrap_or(self.ticks);
     }
 }
 
@@ -158,6 +190,8 @@ pub(super) mod field {
     pub(in super::super) const HELPER_KEEP: Mem = mem(ROUTINES + offset_of!(Routines, helper_keep));
     pub(in super::super) const MAP_GET: Mem = mem(ROUTINES + offset_of!(Routines, map_get));
     pub(in super::super) const MAP_PUT: Mem = mem(ROUTINES + offset_of!(Routines, map_put));
+    pub(in super::super) const NOTIFY: Mem = mem(ROUTINES + offset_of!(Routines, notify));
+    pub(in super::super) const TIME: Mem = mem(ROUTINES + offset_of!(Routines, time));
     pub(in super::super) const STOP_BUDGET: Mem = mem(ROUTINES + offset_of!(Routines, stop_budget));
     pub(in super::super) const STOP_DEPTH: Mem = mem(ROUTINES + offset_of!(Routines, stop_depth));
     pub(in super::super) const STOP_UNALIGNED: Mem =

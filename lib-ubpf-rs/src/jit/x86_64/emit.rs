@@ -12,7 +12,7 @@ use super::{
     regs::{native, Gpr, BUDGET, TMP, TMP2},
 };
 use crate::{
-    helpers::{map_call, MapCall},
+    helpers::Inline,
     isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, Insn, Operand, Reg, Size, Width},
     verifier::{Access, VerifiedProgram},
     vm::{FRAME_BYTES, MAX_FRAMES},
@@ -684,9 +684,11 @@ impl<'p> Emitter<'p> {
         match call {
             Call::Helper(number) => {
                 asm.push_imm(number as i32);
-                match map_call(self.program.program().abi, number) {
-                    Some(MapCall::Get) => self.stopping_call(asm, field::MAP_GET),
-                    Some(MapCall::Put) => self.stopping_call(asm, field::MAP_PUT),
+                match Inline::of(self.program.program().abi, number) {
+                    Some(Inline::MapGet) => self.stopping_call(asm, field::MAP_GET),
+                    Some(Inline::MapPut) => self.stopping_call(asm, field::MAP_PUT),
+                    Some(Inline::Notify) => self.stopping_call(asm, field::NOTIFY),
+                    Some(Inline::Time) => self.stopping_call(asm, field::TIME),
                     None => self.helper(asm),
                 }
             }

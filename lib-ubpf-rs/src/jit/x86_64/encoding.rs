@@ -4,7 +4,7 @@ use super::asm::{at, Alu, Asm, Cc, Shift, Unary, M, W};
 use super::regs::Gpr::{self, *};
 use super::trampoline::{write_gate, Counters, Gate, GATE_BYTES};
 use crate::platform::Segment;
-use iced_x86::{Decoder, DecoderOptions, Formatter, IntelFormatter};
+use iced_x86::{Decoder, DecoderOptions, Formatter, InstructionInfoFactory, IntelFormatter};
 use std::{format, string::String, vec::Vec};
 
 const ALL: [Gpr; 15] = [
@@ -452,4 +452,26 @@ fn a_gate_that_does_not_reach_its_variables_is_not_made() {
     };
     assert!(!write_gate(&mut [0; GATE_BYTES], gate));
     assert!(!write_gate(&mut [0; GATE_BYTES - 1], gate));
+}
+
+/// Nobody saves the vector registers of a traced function while such code runs.
+#[test]
+fn shared_routines_use_no_vector_register() {
+    let (start, end) = super::shared_code();
+    // SAFETY: this program's own text between two labels of one section.
+    let bytes = unsafe { core::slice::from_raw_parts(start as *const u8, end - start) };
+    let mut decoder = Decoder::with_ip(64, bytes, start as u64, DecoderOptions::NONE);
+    let mut factory = InstructionInfoFactory::new();
+    let mut count = 0;
+    while decoder.can_decode() {
+        let insn = decoder.decode();
+        assert!(!insn.is_invalid());
+        for used in factory.info(&insn).used_registers() {
+            let register = used.register();
+            let general = register.is_gpr() || register.is_segment_register();
+            assert!(general, "{insn} uses {register:?}");
+        }
+        count += 1;
+    }
+    assert!(count > 200, "{count} instructions");
 }

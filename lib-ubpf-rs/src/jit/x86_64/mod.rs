@@ -14,10 +14,10 @@ pub mod trampoline;
 
 use super::{JitError, Options};
 use crate::{
-    helpers::map_call,
+    helpers::{Inline, Needs, Places, RingLayout},
     isa::{Call, Insn, Reg},
     maps::TwoKeyLayout,
-    platform::{ExecBlock, ExecMemory},
+    platform::{ExecBlock, ExecMemory, Ticks},
     verifier::{Uses, VerifiedProgram},
     vm::{
         begin, call_helper, proofs_hold, AccessKind, Called, Direct, Executable, Interpreter,
@@ -42,6 +42,10 @@ extern "C" {
     fn ubpf_jit_helper_keep();
     fn ubpf_jit_map_get();
     fn ubpf_jit_map_put();
+    fn ubpf_jit_notify();
+    fn ubpf_jit_time();
+    #[cfg(test)]
+    fn ubpf_jit_end();
     fn ubpf_jit_stop_budget();
     fn ubpf_jit_stop_depth();
     fn ubpf_jit_stop_unaligned();
@@ -74,6 +78,18 @@ global_asm!(
     MAP = const offset(offset_of!(Context, map)),
     SLOW_GET = const offset(offset_of!(Context, slow_get)),
     SLOW_PUT = const offset(offset_of!(Context, slow_put)),
+    RING_SLOTS = const offset(offset_of!(Context, output) + offset_of!(RingLayout, slots)),
+    RING_MASK = const offset(offset_of!(Context, output) + offset_of!(RingLayout, mask)),
+    RING_HEAD = const offset(offset_of!(Context, output) + offset_of!(RingLayout, head)),
+    RING_LOST = const offset(offset_of!(Context, output) + offset_of!(RingLayout, lost)),
+    RECORD_TURN = const RingLayout::TURN,
+    RECORD_TIME = const RingLayout::TIME,
+    RECORD_KEY = const RingLayout::KEY,
+    RECORD_KIND = const RingLayout::KIND,
+    RECORD_NOTIFY = const RingLayout::NOTIFY,
+    RECORD_BITS = const RingLayout::SLOT_BITS,
+    TICKS_START = const offset(offset_of!(Context, ticks) + offset_of!(Ticks, start)),
+    TICKS_SCALE = const offset(offset_of!(Context, ticks) + offset_of!(Ticks, scale)),
     MAP_FACTOR = const TwoKeyLayout::FACTOR,
     MAP_FULL = const TwoKeyLayout::FULL,
     MAP_BUSY = const TwoKeyLayout::BUSY,
@@ -95,10 +111,14 @@ fn address(routine: unsafe extern "C" fn()) -> usize {
     routine as *const () as usize
 }
 
+/// With inline helpers done by Rust, as all others.
 fn routines() -> Routines {
+    let helper = address(ubpf_jit_helper_keep);
     Routines {
-        map_get: address(ubpf_jit_helper_keep),
-        map_put: address(ubpf_jit_helper_keep),
+        map_get: helper,
+        map_put: helper,
+        notify: helper,
+        time: helper,
         helper: address(ubpf_jit_helper),
         helper_keep: address(ubpf_jit_helper_keep),
         stop_budget: address(ubpf_jit_stop_budget),
@@ -115,6 +135,23 @@ fn routines() -> Routines {
             address(ubpf_jit_store_8),
         ],
     }
+}
+
+/// With inline helpers done by routines of their own.
+fn inline_routines() -> Routines {
+    Routines {
+        map_get: address(ubpf_jit_map_get),
+        map_put: address(ubpf_jit_map_put),
+        notify: address(ubpf_jit_notify),
+        time: address(ubpf_jit_time),
+        ..routines()
+    }
+}
+
+/// Where what is written in `shared.S` starts and ends.
+#[cfg(test)]
+fn shared_code() -> (usize, usize) {
+    (ubpf_jit_enter as *const () as usize, address(ubpf_jit_end))
 }
 
 /// Machine code to be looked at.
@@ -283,15 +320,6 @@ impl JitProgram {
     }
 }
 
-impl Context {
-    /// Calls of the map's helpers look into the map themselves.
-    fn look_into(&mut self, map: TwoKeyLayout) {
-        self.map = map;
-        self.routines.map_get = address(ubpf_jit_map_get);
-        self.routines.map_put = address(ubpf_jit_map_put);
-    }
-}
-
 fn access(insn: &Insn) -> (AccessKind, u64) {
     let (kind, size) = match *insn {
         Insn::Store { size, .. } => (AccessKind::Store, size),
@@ -336,8 +364,8 @@ impl Executable for JitProgram {
         context.budget = run.budget;
         context.call = call as *const () as usize;
         // The routines charge nothing.
-        if let (Metering::Prepaid, Some(map)) = (metering, run.host.map2()) {
-            context.look_into(map.layout());
+        if metering == Metering::Prepaid {
+            context.work_with(&Places::of(run.host), &inline_routines());
         }
         let mut session = Session {
             run,
@@ -373,12 +401,13 @@ impl Executable for JitProgram {
             return None;
         }
         let program = verified.program();
-        let other = |insn: &Insn| match *insn {
-            Insn::Call(Call::Helper(number)) => map_call(program.abi, number).is_none(),
-            _ => false,
-        };
-        if program.insns.iter().any(other) {
-            return None;
+        let calls = program.insns.iter().filter_map(|insn| match *insn {
+            Insn::Call(Call::Helper(number)) => Some(number),
+            _ => None,
+        });
+        let mut needs = Needs::empty();
+        for number in calls {
+            needs |= Inline::of(program.abi, number)?.needs();
         }
         let reads = |reg| self.registers.reads & analysis::bit(reg) != 0;
         Some(Direct {
@@ -391,7 +420,7 @@ impl Executable for JitProgram {
             clobbers: self.registers.clobbers,
             reads_argument: reads(Reg::R1),
             reads_length: reads(Reg::R2),
-            uses_map: verified.uses().contains(Uses::HELPERS),
+            needs,
             argument: verified.argument_needed(),
             cost: verified.worst_cost()?,
         })

@@ -231,3 +231,63 @@ ubpf_jit_helper_keep:
 
     ubpf_jit_map ubpf_jit_map_get, 0
     ubpf_jit_map ubpf_jit_map_put, 1
+
+# rax = the time in ns; changes rdx.
+    .macro ubpf_jit_now
+    rdtsc
+    shl     rdx, 32
+    or      rax, rdx
+    sub     rax, [r9 + {TICKS_START}]
+    mul     qword ptr [r9 + {TICKS_SCALE}]
+    shrd    rax, rdx, 32
+    .endm
+
+# bpf_time_get_ns, called as helpers are. Changes rax alone.
+    .p2align 4
+    .globl  ubpf_jit_time
+    .hidden ubpf_jit_time
+ubpf_jit_time:
+    push    rdx
+    ubpf_jit_now
+    pop     rdx
+    ret     8
+
+# bpf_notify, called as helpers are: a record with the key in rdi goes into the output ring, as the ring's own code would do it. Changes
+# rax, r10, r11.
+    .p2align 4
+    .globl  ubpf_jit_notify
+    .hidden ubpf_jit_notify
+ubpf_jit_notify:
+    push    rdx
+    push    rcx
+    mov     rcx, [r9 + {RING_HEAD}]
+    mov     rax, [rcx]
+2:  mov     r10, rax
+    and     r10, [r9 + {RING_MASK}]
+    shl     r10, {RECORD_BITS}
+    add     r10, [r9 + {RING_SLOTS}]
+    mov     r11, [r10 + {RECORD_TURN}]
+    sub     r11, rax
+    jne     4f
+    lea     r11, [rax + 1]
+    lock cmpxchg [rcx], r11
+    jne     2b
+    mov     [r10 + {RECORD_KEY}], rdi
+    mov     dword ptr [r10 + {RECORD_KIND}], {RECORD_NOTIFY}
+    ubpf_jit_now
+    mov     [r10 + {RECORD_TIME}], rax
+    mov     [r10 + {RECORD_TURN}], r11
+3:  xor     eax, eax
+    pop     rcx
+    pop     rdx
+    ret     8
+4:  js      5f
+    mov     rax, [rcx]                  # somebody else has taken this position
+    jmp     2b
+5:  mov     rcx, [r9 + {RING_LOST}]     # full
+    lock inc qword ptr [rcx]
+    jmp     3b
+
+    .globl  ubpf_jit_end
+    .hidden ubpf_jit_end
+ubpf_jit_end:

@@ -11,7 +11,7 @@ use super::asm::{Alu, Asm, Cc, W};
 use super::context::{Context, BIAS};
 use super::regs::Gpr;
 use crate::{
-    maps::TwoKeyLayout,
+    helpers::Places,
     platform::Segment,
     vm::{Direct, Memory},
 };
@@ -68,13 +68,13 @@ pub const fn general_way(gate: u64) -> u64 {
     gate.wrapping_add(GENERAL)
 }
 
-/// A block for r9 of programs that look into the two-key map, with the addresses where they go when that does not give an
-/// answer (to get, to put). It lives for ever; `None` without memory.
-pub fn map_block(map: TwoKeyLayout, slow: (usize, usize)) -> Option<u64> {
+/// A block for r9 of programs with inline helpers, with the addresses where lookups in the two-key map go that do not give an answer
+/// (to get, to put). It lives for ever; `None` without memory.
+pub fn helper_block(places: &Places, slow: (usize, usize)) -> Option<u64> {
     let mut room = Vec::new();
     room.try_reserve_exact(1).ok()?;
     let mut context = Context::new(&Memory::new(&mut [], &mut []), super::routines());
-    context.look_into(map);
+    context.work_with(places, &super::inline_routines());
     (context.slow_get, context.slow_put) = slow;
     room.push(context);
     let context = core::ptr::from_ref(room.leak().first()?);
@@ -92,8 +92,8 @@ pub struct Surroundings {
     pub key: u64,
     /// Length of the argument that programs are told.
     pub argument_len: u32,
-    /// What [`map_block`] gave; used where a program wants it.
-    pub map_block: u64,
+    /// What [`helper_block`] gave; used where a program wants it.
+    pub helper_block: u64,
 }
 
 /// Code at a known address. Remembers whether something was out of reach.
@@ -267,8 +267,8 @@ const ALL: [Gpr; 14] = [
 fn changed(program: &Direct) -> u16 {
     let argument = u16::from(program.reads_argument) << Gpr::Rdi.number();
     let length = u16::from(program.reads_length) << Gpr::Rsi.number();
-    let map = u16::from(program.uses_map) << Gpr::R9.number();
-    program.clobbers | argument | length | map
+    let block = u16::from(!program.needs.is_empty()) << Gpr::R9.number();
+    program.clobbers | argument | length | block
 }
 
 /// The argument on the stack: the key, then zeros as far as the program may look.
@@ -290,8 +290,8 @@ fn write_call(code: &mut Placed<'_>, around: Surroundings, program: &Direct) {
     if program.reads_length {
         code.asm.mov_ri(Gpr::Rsi, u64::from(around.argument_len));
     }
-    if program.uses_map {
-        code.asm.mov_ri(Gpr::R9, around.map_block);
+    if !program.needs.is_empty() {
+        code.asm.mov_ri(Gpr::R9, around.helper_block);
     }
     if (1..=LONGEST_INLINE).contains(&program.inline) {
         // SAFETY: a program's code stays readable and as it is for as long as the program lives, which the caller holds.

@@ -1,0 +1,140 @@
+//! Helpers that machine code does by itself, and what it has to know for that.
+
+use super::Host;
+use crate::{
+    maps::TwoKeyLayout,
+    platform::Ticks,
+    program::Abi::{self, Classic, Uio},
+};
+
+/// A helper that machine code has inline.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Inline {
+    /// `bpf_map_get`
+    MapGet,
+    /// `bpf_map_put`
+    MapPut,
+    /// `bpf_notify`
+    Notify,
+    /// `bpf_time_get_ns`
+    Time,
+}
+
+impl Inline {
+    /// Which of them a number stands for.
+    pub fn of(abi: Abi, number: u32) -> Option<Inline> {
+        match (abi, number) {
+            (Classic, 0) | (Uio, 1) => Some(Inline::MapGet),
+            (Classic, 1) | (Uio, 2) => Some(Inline::MapPut),
+            (Classic, 3) | (Uio, 8) => Some(Inline::Notify),
+            (Uio, 6) => Some(Inline::Time),
+            _ => None,
+        }
+    }
+
+    /// What it needs.
+    pub fn needs(self) -> Needs {
+        match self {
+            Inline::MapGet | Inline::MapPut => Needs::MAP,
+            Inline::Notify => Needs::OUTPUT.union(Needs::TIME),
+            Inline::Time => Needs::TIME,
+        }
+    }
+}
+
+bitflags::bitflags! {
+    /// What inline helpers of a program need.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct Needs: u8 {
+        /// The two-key map.
+        const MAP = 1;
+        /// The output ring.
+        const OUTPUT = 2;
+        /// A counter of the CPU as the time.
+        const TIME = 4;
+    }
+}
+
+/// Where inline helpers find what they need; what is not there they do not do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Places {
+    /// The two-key map.
+    pub map: Option<TwoKeyLayout>,
+    /// The output ring.
+    pub output: Option<RingLayout>,
+    /// The time.
+    pub time: Option<Ticks>,
+}
+
+impl Places {
+    /// Those of a host.
+    pub fn of(host: &dyn Host) -> Places {
+        Places {
+            map: host.map2().map(|map| map.layout()),
+            output: host.output(),
+            time: host.ticks(),
+        }
+    }
+
+    /// What there is.
+    pub fn has(&self) -> Needs {
+        let mut has = Needs::empty();
+        has.set(Needs::MAP, self.map.is_some());
+        has.set(Needs::OUTPUT, self.output.is_some());
+        has.set(Needs::TIME, self.time.is_some());
+        has
+    }
+}
+
+/// What machine code needs to queue a `Notify` as the output ring itself does: claim the slot at the head by moving the head on,
+/// fill it, publish it through its turn.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RingLayout {
+    /// Address of the slots.
+    pub slots: u64,
+    /// Number of slots less one; a power of two less one.
+    pub mask: u64,
+    /// Address of the position of the head. The slot of a position is free for it when its turn equals it, and filled one above.
+    pub head: u64,
+    /// Address of the number of lost records.
+    pub lost: u64,
+}
+
+impl RingLayout {
+    /// Size of a slot is two to this power.
+    pub const SLOT_BITS: u32 = 8;
+    /// Offset in a slot of its turn, eight bytes.
+    pub const TURN: usize = 0;
+    /// Of the time, eight bytes.
+    pub const TIME: usize = 8;
+    /// Of the key of the traced function, eight bytes.
+    pub const KEY: usize = 16;
+    /// Of the kind, one byte, and the length of the text, one byte behind it.
+    pub const KIND: usize = 24;
+    /// Kind of a `Notify`; its text has no length.
+    pub const NOTIFY: u8 = 0;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::helpers::Registry;
+
+    #[test]
+    fn inline_helpers_have_the_numbers_of_the_table() {
+        let registry = Registry::with_builtins().unwrap();
+        for abi in [Classic, Uio, Abi::Linux] {
+            for number in 0..1024 {
+                let expected = match registry.get(abi, number).map(|helper| helper.name) {
+                    Some("bpf_map_get") => Some(Inline::MapGet),
+                    Some("bpf_map_put") => Some(Inline::MapPut),
+                    Some("bpf_notify") => Some(Inline::Notify),
+                    Some("bpf_time_get_ns") => Some(Inline::Time),
+                    _ => None,
+                };
+                assert_eq!(Inline::of(abi, number), expected);
+            }
+        }
+    }
+}
