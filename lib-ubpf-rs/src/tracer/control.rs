@@ -158,6 +158,7 @@ pub static TRACER: Tracer = Tracer {
     control: Mutex::new(State {
         sites: Vec::new(),
         attached: Vec::new(),
+        stuck: Vec::new(),
         gates: Gates::new(),
         next_id: 1,
     }),
@@ -176,8 +177,18 @@ struct State {
     /// Ascending by address, each once.
     sites: Vec<Site>,
     attached: Vec<Attached>,
+    /// Sites whose call could not be taken out of the text.
+    stuck: Vec<Stuck>,
     gates: Gates,
     next_id: u64,
+}
+
+/// A call that is still in the text although nothing is attached: it finds no probe.
+struct Stuck {
+    site: Site,
+    call: [u8; STUB_LEN],
+    /// The bytes to put back.
+    stub: [u8; STUB_LEN],
 }
 
 /// A site that has probes.
@@ -203,6 +214,13 @@ impl Attached {
 
     fn probes(&self) -> &[Arc<Probe>] {
         &self.list().probes
+    }
+
+    /// What is in the text in place of the stub; `None` where nothing was patched.
+    fn call(&self) -> Option<[u8; STUB_LEN]> {
+        let patched = self.site.kind != SiteKind::Instrumented;
+        let call = || patch::call(self.site.addr, self.trampoline.call_target());
+        patched.then(call).flatten()
     }
 
     /// Makes the short way, unless runs are to be timed.
@@ -521,8 +539,13 @@ impl State {
         self.attached
             .try_reserve(1)
             .map_err(|_| AttachError::NoMemory)?;
+        // Taken beforehand, so that a detach needs no memory.
+        let most_stuck = self.attached.len() + 1;
+        self.stuck
+            .try_reserve(most_stuck)
+            .map_err(|_| AttachError::NoMemory)?;
         let (site, state) = (probe.site, probe.state);
-        let stub = current_stub(settings, site)?;
+        let (present, stub) = self.current_stub(settings, site)?;
         let patched = site.kind != SiteKind::Instrumented;
         let gate = (patched && probe.body.direct().is_some())
             .then(|| self.gates.of(site.key(), settings))
@@ -530,7 +553,7 @@ impl State {
         let trampoline = Trampoline::new(gate);
         let list = new_list(Vec::from([probe]));
         state.probes.store(list, Ordering::SeqCst);
-        if let Err(error) = patch_in(settings, site, stub, trampoline.call_target()) {
+        if let Err(error) = patch_in(settings, site, present, trampoline.call_target()) {
             state.probes.store(ptr::null_mut(), Ordering::SeqCst);
             free_after_grace(list);
             return Err(error);
@@ -544,7 +567,35 @@ impl State {
         };
         attached.open(settings);
         self.attached.push(attached);
+        self.stuck.retain(|s| s.site != site);
         Ok(())
+    }
+
+    /// What stands at a site that has no probe, and what stood there before the first one came.
+    fn current_stub(
+        &self,
+        settings: &Settings,
+        site: Site,
+    ) -> Result<([u8; STUB_LEN], [u8; STUB_LEN]), AttachError> {
+        if site.kind == SiteKind::Instrumented {
+            return Ok((NOP5, NOP5));
+        }
+        let mut present = [0; STUB_LEN];
+        let readable = settings.platform.probe_read.read(site.addr, &mut present);
+        if let Some(Stub::Nop5 { offset: 0, bytes }) =
+            patch::recognise(present.get(..readable).unwrap_or(&[]))
+        {
+            return Ok((bytes, bytes));
+        }
+        // A call that could not be taken out before: it is ours to use again.
+        let ours = |s: &&Stuck| s.site == site && s.call == present;
+        if let Some(stuck) = self.stuck.iter().find(ours) {
+            return Ok((present, stuck.stub));
+        }
+        Err(PatchError::Mismatch {
+            addr: site.addr as usize,
+        }
+        .into())
     }
 
     fn detach(&mut self, settings: &Settings, id: ProbeId) -> Result<(), DetachError> {
@@ -571,6 +622,13 @@ impl State {
         let mut attached = self.attached.remove(at);
         attached.close(settings);
         let restored = patch_out(settings, &attached);
+        if let (Err(_), Some(call)) = (restored, attached.call()) {
+            self.stuck.push(Stuck {
+                site: attached.site,
+                call,
+                stub: attached.stub,
+            });
+        }
         attached
             .state
             .probes
@@ -591,24 +649,6 @@ impl State {
     }
 }
 
-/// The nop at a site.
-fn current_stub(settings: &Settings, site: Site) -> Result<[u8; STUB_LEN], AttachError> {
-    if site.kind == SiteKind::Instrumented {
-        return Ok(NOP5);
-    }
-    let mut bytes = [0; STUB_LEN];
-    let readable = settings.platform.probe_read.read(site.addr, &mut bytes);
-    match patch::recognise(bytes.get(..readable).unwrap_or(&[])) {
-        Some(Stub::Nop5 { offset: 0, bytes }) => Ok(bytes),
-        // A call that could not be taken out before: it is ours to use again.
-        _ if patch::call(site.addr, current::hook_entry()) == Some(bytes) => Ok(NOP5),
-        _ => Err(PatchError::Mismatch {
-            addr: site.addr as usize,
-        }
-        .into()),
-    }
-}
-
 fn text(settings: &Settings) -> Result<&'static dyn TextPatch, AttachError> {
     settings.platform.text.ok_or(AttachError::NoTextPatch)
 }
@@ -616,27 +656,24 @@ fn text(settings: &Settings) -> Result<&'static dyn TextPatch, AttachError> {
 fn patch_in(
     settings: &Settings,
     site: Site,
-    stub: [u8; STUB_LEN],
+    present: [u8; STUB_LEN],
     target: u64,
 ) -> Result<(), AttachError> {
     if site.kind == SiteKind::Instrumented {
         return Ok(());
     }
     let call = patch::call(site.addr, target).ok_or(AttachError::OutOfReach { addr: site.addr })?;
-    text(settings)?.replace(site.addr as usize, &stub, &call)?;
+    if call != present {
+        text(settings)?.replace(site.addr as usize, &present, &call)?;
+    }
     Ok(())
 }
 
 fn patch_out(settings: &Settings, attached: &Attached) -> Result<(), PatchError> {
-    let addr = attached.site.addr;
-    if attached.site.kind == SiteKind::Instrumented {
-        return Ok(());
+    match (settings.platform.text, attached.call()) {
+        (Some(text), Some(call)) => {
+            text.replace(attached.site.addr as usize, &call, &attached.stub)
+        }
+        _ => Ok(()),
     }
-    let (Some(text), Some(call)) = (
-        settings.platform.text,
-        patch::call(addr, attached.trampoline.call_target()),
-    ) else {
-        return Ok(());
-    };
-    text.replace(addr as usize, &call, &attached.stub)
 }

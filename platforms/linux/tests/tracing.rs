@@ -4,13 +4,14 @@ use std::{
     arch::asm,
     collections::HashMap,
     sync::{
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         Arc, LazyLock, Mutex, MutexGuard,
     },
     thread,
     time::Duration,
 };
 use ubpf_platform_linux::{platform, records, symbols};
+use ubpf_rs::platform::{PatchError, TextPatch};
 use ubpf_rs::tracer::{
     AttachError, AttachOptions, AttachRequest, DetachError, Failed, Hook, HookProgram, ProbeId,
     ProbeReport, RecordKind, Ring, Site, SiteKind, TracerConfig, TRACER,
@@ -51,6 +52,7 @@ c_functions!(
     gcc_patchable_empty,
     gcc_patchable_cet_myfun,
     gcc_fentry_myfun,
+    gcc_fentry_empty,
     gcc_pg_myfun
 );
 c_functions!(gcc_instrument_myfun);
@@ -93,13 +95,28 @@ struct Image {
     functions: HashMap<String, (u64, u64)>,
 }
 
+/// Patches the text, unless it is told to refuse.
+struct Refusing(&'static dyn TextPatch);
+static REFUSE: AtomicBool = AtomicBool::new(false);
+
+impl TextPatch for Refusing {
+    fn replace(&self, addr: usize, old: &[u8], new: &[u8]) -> Result<(), PatchError> {
+        if REFUSE.load(Ordering::SeqCst) {
+            return Err(PatchError::NotWritable { addr, code: 1 });
+        }
+        self.0.replace(addr, old, new)
+    }
+}
+
 /// Starts the tracer on this process, once. Tests take turns, since they share its functions.
 fn image() -> (&'static Image, MutexGuard<'static, ()>) {
     static TURN: Mutex<()> = Mutex::new(());
     static IMAGE: LazyLock<Image> = LazyLock::new(|| {
         let ring: &'static Ring = Box::leak(Box::new(Ring::new(1 << 16).unwrap()));
+        let mut platform = platform(".".into());
+        platform.text = Some(Box::leak(Box::new(Refusing(platform.text.unwrap()))));
         TRACER
-            .init(TracerConfig::default(), platform(".".into()), ring)
+            .init(TracerConfig::default(), platform, ring)
             .unwrap();
         let records = records::own();
         let patchable = TRACER.add_sites(&records.patchable, SiteKind::Patchable);
@@ -903,4 +920,38 @@ fn a_direct_program_runs_inside_a_hook() {
     assert_eq!((report.hits, report.runs, report.misses), (5, 5, 0));
     TRACER.detach(outer).unwrap();
     TRACER.detach(inner).unwrap();
+}
+
+/// A call that could not be taken out of the text is used again, and the stub comes back with the next detach.
+#[test]
+fn a_failed_detach_is_made_good_by_the_next_one() {
+    let (image, _turn) = image();
+    const NAME: &str = "gcc_fentry_empty";
+    // SAFETY: a C function that does nothing.
+    let call = || unsafe { gcc_fentry_empty() };
+    let before = image.bytes(NAME);
+    type Make = fn() -> Arc<dyn HookProgram>;
+    let kinds: [Make; 2] = [
+        || Arc::new(Count::default()),
+        || Arc::new(Direct::default()),
+    ];
+    for (first, second) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        let body = kinds[first]();
+        let id = image.attach(NAME, "first", body.clone());
+        call();
+        REFUSE.store(true, Ordering::SeqCst);
+        let failed = TRACER.detach(id);
+        REFUSE.store(false, Ordering::SeqCst);
+        assert!(matches!(failed, Err(DetachError::Patch(_))), "{failed:?}");
+        assert_eq!(Arc::strong_count(&body), 1, "the program is gone");
+        assert_ne!(image.bytes(NAME), before, "its call is not");
+        call();
+        let id = image.attach(NAME, "second", kinds[second]());
+        call();
+        let report = image.report(NAME, id);
+        assert_eq!((report.hits, report.runs), (1, 1));
+        TRACER.detach(id).unwrap();
+        assert_eq!(image.bytes(NAME), before);
+        call();
+    }
 }
