@@ -199,12 +199,15 @@ impl Demo {
 /// The shell in the foreground, the application's console lines above its prompt.
 fn interactive(root: &Path, target: &tour::Target) -> Result<()> {
     println!("The demo application runs; its console lines are marked with `|`.");
+    println!("Its shell is at {}", target.socket.display());
     println!("Try: help, bpf_attach myfun count.bin, bpf_exec get_count.bin myfun, quit");
     let mut shell = ushell(root, "run");
     shell.arg("--").arg(&target.socket);
     shell.arg("--console").arg(&target.console);
-    if shell.status()?.success() {
-        return Ok(());
+    match shell.status()?.code() {
+        Some(0) => return Ok(()),
+        Some(1) => return Err("a command of the script failed".into()),
+        _ => {}
     }
     let console = fs::read_to_string(&target.console).unwrap_or_default();
     let lines: Vec<&str> = console.lines().collect();
