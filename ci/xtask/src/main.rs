@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+mod bench;
 mod demo;
 mod headers;
 mod qemu;
@@ -21,6 +22,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                        play and check the tour against a running target
   samples              compile the sample programs to target/bpf/{O0,O2}
   test                 run all tests
+  bench [NAME...] [--doc]
+                       measure what hits, engines and entry stubs cost, beside what they must reach
   headers [--check]    write the C headers, or compare them with the committed ones
   qemu build|test|tour|bench|run
                        build, prove, play with, measure or start the freestanding image";
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
     let rest = arguments.get(1..).unwrap_or(&[]);
     let result = match arguments.first().map(String::as_str) {
         Some("headers") => headers::main(&root(), rest),
+        Some("bench") => bench::main(&root(), rest),
         Some("demo") => demo::main(&root(), rest),
         Some("test") => test::main(&root()),
         Some("samples") => samples::main(&root()),

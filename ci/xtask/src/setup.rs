@@ -48,9 +48,34 @@ const NEEDS: &[Need] = &[
     },
 ];
 
-/// Makes sure that everything is there: installs it where that is allowed, else says with which command.
+/// What only measurements need.
+const NEEDS_OF_BENCH: &[Need] = &[
+    Need {
+        program: "cmake",
+        package: "cmake",
+        purpose: "builds uBPF, to compare with",
+    },
+    Need {
+        program: "valgrind",
+        package: "valgrind",
+        purpose: "counts instructions",
+    },
+];
+
+/// Makes sure that everything is there that builds and tests need: installs it where that is allowed, else says with which
+/// command.
 pub fn ensure() -> Result<()> {
-    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !have(need.program)).collect();
+    ensure_all(NEEDS)
+}
+
+/// Makes sure that everything is there, for measurements too.
+pub fn ensure_for_bench() -> Result<()> {
+    ensure()?;
+    ensure_all(NEEDS_OF_BENCH)
+}
+
+fn ensure_all(needs: &[Need]) -> Result<()> {
+    let missing: Vec<&Need> = needs.iter().filter(|need| !have(need.program)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -71,7 +96,7 @@ pub fn ensure() -> Result<()> {
     install(&packages).map_err(|error| {
         format!("{error}\ninstall what is missing, for instance with: {by_hand}")
     })?;
-    match NEEDS.iter().find(|need| !have(need.program)) {
+    match needs.iter().find(|need| !have(need.program)) {
         Some(need) => Err(format!("{} is still missing after: {by_hand}", need.program).into()),
         None => Ok(()),
     }

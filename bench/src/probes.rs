@@ -1,0 +1,200 @@
+//! Programs attached to a function that does nothing: the cost of a hit by program, and by how many programs sit there.
+
+use crate::{figure, stopwatch, Result};
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+};
+use ubpf_platform_linux::{platform, records, symbols};
+use ubpf_rs::{
+    platform::{Console, Platform},
+    runtime::{AttachLimits, Config, LoadOptions, ProgramId, Runtime, Symbol, SymbolTable},
+    tracer::SiteKind,
+};
+
+extern "C" {
+    fn call_plain(calls: u64);
+    fn call_subject(calls: u64);
+    fn call_hand_written(calls: u64);
+}
+
+const SUBJECT: &str = "subject";
+/// Numbers of noops on one function.
+const NUMBERS: [usize; 6] = [1, 2, 4, 8, 12, 16];
+/// Calls between two readings of the clock.
+const BATCH: u64 = 20_000;
+/// Of programs that write to the ring: less than it has room for.
+const BATCH_RING: u64 = 40;
+
+/// Swallows what hooks print, and counts the bytes.
+struct Sink(AtomicU64);
+
+impl Console for Sink {
+    fn write(&self, bytes: &[u8]) {
+        self.0.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    }
+}
+
+static SINK: Sink = Sink(AtomicU64::new(0));
+
+#[derive(Clone, Copy)]
+enum Case {
+    /// A function without a stub.
+    Plain,
+    /// A function that calls a trampoline written by hand.
+    HandWritten,
+    /// Programs of this name on one function, so many.
+    Programs(&'static str, usize),
+}
+
+impl Case {
+    fn name(self) -> String {
+        match self {
+            Case::Plain => "probe.plain".into(),
+            Case::HandWritten => "probe.hand".into(),
+            Case::Programs(_, 0) => "probe.none".into(),
+            Case::Programs("noop", count) => format!("probe.noop.{count}"),
+            Case::Programs(program, _) => format!("probe.{program}"),
+        }
+    }
+
+    fn batch(self) -> u64 {
+        match self {
+            Case::Programs("notify", _) => BATCH_RING,
+            _ => BATCH,
+        }
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let mut cases = vec![Case::Plain, Case::HandWritten, Case::Programs("noop", 0)];
+    cases.extend(["count", "get_count", "notify"].map(|program| Case::Programs(program, 1)));
+    cases.extend(NUMBERS.map(|count| Case::Programs("noop", count)));
+    cases
+}
+
+struct Bench {
+    engine: &'static Runtime,
+    programs: Vec<(&'static str, Vec<ProgramId>)>,
+}
+
+impl Bench {
+    /// The engine of this process, with the sample programs loaded; noop so often that one function can have many.
+    fn start(samples: &Path) -> Result<Bench> {
+        let platform = Platform { console: &SINK, ..platform(samples.to_path_buf()) };
+        let engine = Runtime::init(platform, Config::default())?;
+        let own = symbols::own()?;
+        let table = own.iter().map(|s| Symbol { address: s.address, name: &s.name, function: s.is_function });
+        engine.add_symbols(SymbolTable::new(table)?);
+        engine.add_sites(&records::own().patchable, SiteKind::Patchable);
+        let mut programs = Vec::new();
+        for name in ["noop", "count", "get_count", "notify"] {
+            let code = fs::read(samples.join(name).with_extension("bin"))?;
+            let copies = if name == "noop" { 16 } else { 1 };
+            let load = |copy| engine.load(&format!("{name}{copy}"), &code, &LoadOptions::default());
+            let ids = (0..copies).map(load).collect::<std::result::Result<Vec<_>, _>>()?;
+            programs.push((name, ids));
+        }
+        Ok(Bench { engine, programs })
+    }
+
+    fn attach(&self, case: Case) -> Result<()> {
+        let Case::Programs(name, count) = case else { return Ok(()) };
+        let ids = self.programs.iter().find(|(program, _)| *program == name);
+        for id in ids.iter().flat_map(|(_, ids)| ids).take(count) {
+            self.engine.attach(SUBJECT, *id, AttachLimits::default())?;
+        }
+        Ok(())
+    }
+
+    fn detach(&self, case: Case) -> Result<()> {
+        match case {
+            Case::Programs(_, 1..) => Ok(self.engine.detach(SUBJECT, None).map(drop)?),
+            _ => Ok(()),
+        }
+    }
+
+    fn round(&self, case: Case) -> Result<f64> {
+        self.attach(case)?;
+        // Once before: caches, and the entry of the map that count makes.
+        call(case, case.batch());
+        self.engine.drain_console();
+        let mut times: Vec<f64> = (0..5)
+            .map(|_| {
+                let time = stopwatch::per_call(case.batch(), |calls| call(case, calls));
+                self.engine.drain_console();
+                time
+            })
+            .collect();
+        self.detach(case)?;
+        Ok(stopwatch::median(&mut times))
+    }
+
+    /// get_count from its file and from memory, with everything that belongs to a run.
+    fn exec(&self) -> Result<[f64; 2]> {
+        let mut argument = *b"subject\0";
+        let mut file = || self.engine.exec_file("get_count.bin", &mut argument, &LoadOptions::default());
+        file()?;
+        let mut results = Vec::new();
+        let from_file = stopwatch::per_call(50, |calls| (0..calls).for_each(|_| results.push(file().is_ok())));
+        let id = self.programs.iter().find(|(name, _)| *name == "get_count").and_then(|(_, ids)| ids.first());
+        let id = *id.ok_or("get_count is not loaded")?;
+        let mut memory = || self.engine.exec(id, &mut argument, None);
+        let from_memory = stopwatch::per_call(500, |calls| (0..calls).for_each(|_| results.push(memory().is_ok())));
+        match results.iter().all(|good| *good) {
+            true => Ok([from_file, from_memory]),
+            false => Err("get_count failed".into()),
+        }
+    }
+}
+
+fn call(case: Case, calls: u64) {
+    // SAFETY: C functions that take a number and touch nothing but registers.
+    unsafe {
+        match case {
+            Case::Plain => call_plain(calls),
+            Case::HandWritten => call_hand_written(calls),
+            Case::Programs(..) => call_subject(calls),
+        }
+    }
+}
+
+/// One sample of every case: medians over `rounds` in turns.
+pub fn run(samples: &Path, rounds: usize) -> Result<()> {
+    let bench = Bench::start(samples)?;
+    let cases = cases();
+    let mut times = vec![Vec::new(); cases.len()];
+    let mut execs = [Vec::new(), Vec::new()];
+    for _ in 0..rounds {
+        for (case, times) in cases.iter().zip(&mut times) {
+            times.push(bench.round(*case)?);
+        }
+        for (times, time) in execs.iter_mut().zip(bench.exec()?) {
+            times.push(time);
+        }
+    }
+    for (case, times) in cases.iter().zip(&mut times) {
+        figure(&case.name(), stopwatch::median(times));
+    }
+    let [file, memory] = &mut execs;
+    figure("exec.file", stopwatch::median(file));
+    figure("exec.memory", stopwatch::median(memory));
+    match bench.engine.status().output_lost {
+        0 => Ok(()),
+        lost => Err(format!("{lost} messages were lost: the ring was full").into()),
+    }
+}
+
+/// One case alone, for tools that count instructions.
+pub fn only(samples: &Path, name: &str, calls: u64) -> Result<()> {
+    let bench = Bench::start(samples)?;
+    let case = cases().into_iter().find(|case| case.name() == name);
+    let case = case.ok_or_else(|| format!("no case {name}"))?;
+    bench.attach(case)?;
+    for _ in 0..calls.div_ceil(case.batch()) {
+        call(case, case.batch().min(calls));
+        bench.engine.drain_console();
+    }
+    bench.detach(case)
+}
