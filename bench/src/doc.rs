@@ -22,7 +22,10 @@ pub fn run(results: &Path, page: &Path) -> Result<()> {
     let figures = read(results)?;
     let mut text = String::new();
     write_page(&mut text, machine.trim(), &figures)?;
-    Ok(fs::write(page, text)?)
+    Ok({
+        page.parent().map_or(Ok(()), fs::create_dir_all)?;
+        fs::write(page, text)?
+    })
 }
 
 fn write_page(out: &mut String, machine: &str, figures: &[Figure]) -> fmt::Result {

@@ -132,27 +132,37 @@ fn bars(picture: &Picture, figures: &[Figure], file: &Path) -> Result<()> {
 
 /// Cost by the number of programs on one function.
 fn curve(figures: &[Figure], file: &Path) -> Result<()> {
-    let mut points: Vec<(f64, f64)> = figures
-        .iter()
-        .filter_map(|figure| {
-            let count = figure.name.strip_prefix("probe.noop.")?.strip_suffix(".ns")?;
+    let points = |program: &str| -> Vec<(f64, f64)> {
+        let of = |figure: &Figure| {
+            let rest = figure.name.strip_prefix("probe.")?.strip_prefix(program)?.strip_suffix(".ns")?;
+            let count = if rest.is_empty() { "1" } else { rest.strip_prefix('.')? };
             Some((count.parse().ok()?, figure.value?))
-        })
-        .collect();
-    points.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (Some(last), most) = (points.last(), points.iter().fold(0.0, |most: f64, point| most.max(point.1))) else {
-        return Ok(());
+        };
+        let mut points: Vec<(f64, f64)> = figures.iter().filter_map(of).collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        points
     };
+    let lines = [("noop", points("noop"), BLUE), ("count", points("count"), RED)];
+    let all = || lines.iter().flat_map(|line| &line.1);
+    let [widest, most] = all().fold([0.0, 0.0], |[x, y]: [f64; 2], point| [x.max(point.0), y.max(point.1)]);
+    if all().count() == 0 {
+        return Ok(());
+    }
     let area = SVGBackend::new(file, (800, 400)).into_drawing_area();
     area.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&area)
-        .caption("Programs on one function (noop)", ("sans-serif", 18))
+        .caption("Programs on one function", ("sans-serif", 18))
         .margin(10)
         .x_label_area_size(40)
         .y_label_area_size(60)
-        .build_cartesian_2d(0.0..last.0 + 1.0, 0.0..most * 1.1)?;
+        .build_cartesian_2d(0.0..widest + 1.0, 0.0..most * 1.1)?;
     chart.configure_mesh().x_desc("programs").y_desc("ns per call").draw()?;
-    chart.draw_series(LineSeries::new(points.clone(), &BLUE))?;
-    chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, BLUE.filled())))?;
+    for (name, points, colour) in &lines {
+        let line = chart.draw_series(LineSeries::new(points.clone(), colour))?;
+        let colour = *colour;
+        line.label(*name).legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour));
+        chart.draw_series(points.iter().map(|point| Circle::new(*point, 3, colour.filled())))?;
+    }
+    chart.configure_series_labels().position(SeriesLabelPosition::UpperLeft).draw()?;
     Ok(area.present()?)
 }

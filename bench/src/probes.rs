@@ -20,7 +20,7 @@ extern "C" {
 }
 
 const SUBJECT: &str = "subject";
-/// Numbers of noops on one function.
+/// Numbers of programs on one function.
 const NUMBERS: [usize; 6] = [1, 2, 4, 8, 12, 16];
 /// Calls between two readings of the clock.
 const BATCH: u64 = 20_000;
@@ -55,7 +55,8 @@ impl Case {
             Case::HandWritten => "probe.hand".into(),
             Case::Programs(_, 0) => "probe.none".into(),
             Case::Programs("noop", count) => format!("probe.noop.{count}"),
-            Case::Programs(program, _) => format!("probe.{program}"),
+            Case::Programs(program, 1) => format!("probe.{program}"),
+            Case::Programs(program, count) => format!("probe.{program}.{count}"),
         }
     }
 
@@ -71,6 +72,8 @@ fn cases() -> Vec<Case> {
     let mut cases = vec![Case::Plain, Case::HandWritten, Case::Programs("noop", 0)];
     cases.extend(["count", "get_count", "notify"].map(|program| Case::Programs(program, 1)));
     cases.extend(NUMBERS.map(|count| Case::Programs("noop", count)));
+    // Empty programs may cost nothing each; these do something.
+    cases.extend(NUMBERS[1..].iter().map(|count| Case::Programs("count", *count)));
     cases
 }
 
@@ -80,7 +83,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// The engine of this process, with the sample programs loaded; noop so often that one function can have many.
+    /// The engine of this process, with the sample programs loaded; noop and count so often that one function can have many.
     fn start(samples: &Path) -> Result<Bench> {
         let platform = Platform { console: &SINK, ..platform(samples.to_path_buf()) };
         let engine = Runtime::init(platform, Config::default())?;
@@ -91,7 +94,7 @@ impl Bench {
         let mut programs = Vec::new();
         for name in ["noop", "count", "get_count", "notify"] {
             let code = fs::read(samples.join(name).with_extension("bin"))?;
-            let copies = if name == "noop" { 16 } else { 1 };
+            let copies = if ["noop", "count"].contains(&name) { 16 } else { 1 };
             let load = |copy| engine.load(&format!("{name}{copy}"), &code, &LoadOptions::default());
             let ids = (0..copies).map(load).collect::<std::result::Result<Vec<_>, _>>()?;
             programs.push((name, ids));

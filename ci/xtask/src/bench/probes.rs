@@ -63,7 +63,7 @@ pub fn run(plan: &Plan) -> Result<Vec<Figure>> {
 
 /// Instructions per call: the difference between many calls and few, by the calls between.
 fn counted(plan: &Plan, programs: &str) -> Result<Vec<Figure>> {
-    const CASES: [&str; 9] = [
+    const CASES: [&str; 10] = [
         "plain",
         "hand",
         "none",
