@@ -63,7 +63,7 @@ pub fn run(plan: &Plan) -> Result<Vec<Figure>> {
 
 /// Instructions per call: the difference between many calls and few, by the calls between.
 fn counted(plan: &Plan, programs: &str) -> Result<Vec<Figure>> {
-    const CASES: [&str; 10] = [
+    const CASES: &[&str] = &[
         "plain",
         "hand",
         "none",
@@ -71,6 +71,7 @@ fn counted(plan: &Plan, programs: &str) -> Result<Vec<Figure>> {
         "noop.8",
         "noop.16",
         "count",
+        "count.8",
         "get_count",
         "notify",
     ];
