@@ -156,5 +156,9 @@ fn write_status(status: &Status, out: &mut dyn Write) -> core::fmt::Result {
     writeln!(out, "lost map updates: {}", status.map_lost)?;
     writeln!(out, "lost console messages: {}", status.output_lost)?;
     writeln!(out, "stats: {on}")?;
-    writeln!(out, "memory for generated code: {protected}")
+    writeln!(out, "memory for generated code: {protected}")?;
+    match status.fallbacks {
+        Some((count, why)) => writeln!(out, "left to the interpreter: {count} (the last: {why})"),
+        None => Ok(()),
+    }
 }

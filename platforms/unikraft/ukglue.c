@@ -348,6 +348,34 @@ int ukglue_exec_protect(uintptr_t addr, size_t len, int executable)
 #endif
 }
 
+int ukglue_exec_write(uintptr_t addr, const void *from, size_t len)
+{
+	struct ukglue_range arena = ukglue_exec_arena();
+	uintptr_t start = (uintptr_t)arena.start, end = (uintptr_t)arena.end;
+	const char *bytes = from;
+
+	if (addr < start || addr > end || len > end - addr)
+		return -EFAULT;
+	while (len) {
+		size_t part = __PAGE_SIZE - (addr & (__PAGE_SIZE - 1));
+		unsigned long flags;
+		int rc;
+
+		if (part > len)
+			part = len;
+		flags = irq_save();
+		rc = write_text(addr, bytes, part);
+		irq_restore(flags);
+		if (rc)
+			return rc;
+		addr += part;
+		bytes += part;
+		len -= part;
+	}
+	serialize();
+	return 0;
+}
+
 int ukglue_exec_enforced(void)
 {
 #if HAVE_PROTECTION

@@ -64,6 +64,8 @@ int ukglue_text_write(uintptr_t addr, const void *old, const void *fresh, size_t
 struct ukglue_range ukglue_exec_arena(void);
 int ukglue_exec_protect(uintptr_t addr, size_t len, int executable);
 int ukglue_exec_enforced(void);
+/* Puts code, which nobody executes yet, into the arena where it is executable. */
+int ukglue_exec_write(uintptr_t addr, const void *from, size_t len);
 
 /* Records of the compiler (addresses of entry stubs), and the embedded symbol table. */
 struct ukglue_range ukglue_records_patchable(void);

@@ -4,8 +4,10 @@
 //! Each access that the verifier could not prove is checked inline; each charge that it could not take beforehand is taken
 //! where the interpreter takes it. Code has no absolute address in it and needs no relocation.
 
+mod heap;
 mod x86_64;
 
+pub use heap::{CodeHeap, CODE_HEAP};
 pub use x86_64::{trampoline, JitProgram, Listing};
 
 /// What decides how a program is compiled.

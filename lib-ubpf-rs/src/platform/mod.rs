@@ -115,6 +115,17 @@ pub trait ExecMemory: Sync {
     fn free(&self, block: ExecBlock);
     /// Whether a sealed block is really not writable (`status` says so).
     fn enforces_wx(&self) -> bool;
+    /// Whether [`rewrite`](Self::rewrite) works, so that several programs can share a block.
+    fn rewrites(&self) -> bool {
+        false
+    }
+    /// Replaces code in a sealed block; `at` is where it runs. Nobody executes what is replaced, but any CPU may execute the rest of
+    /// the block meanwhile, so the block stays executable, and is never writable where it runs. On return all CPUs see the new code.
+    /// False when it could not be written.
+    fn rewrite(&self, at: usize, code: &[u8]) -> bool {
+        let _ = (at, code);
+        false
+    }
 }
 
 /// What went wrong with a file.

@@ -8,20 +8,54 @@ use crate::{
 };
 use alloc::sync::Arc;
 
+/// A program ready to run, and why it is interpreted where machine code was to be expected.
+pub(super) struct Made {
+    pub(super) code: Arc<dyn Executable>,
+    pub(super) fallback: Option<&'static str>,
+}
+
+impl Made {
+    fn interpreted(program: VerifiedProgram, fallback: Option<&'static str>) -> Made {
+        let code = Arc::new(Interpreter::new(program));
+        Made { code, fallback }
+    }
+}
+
 /// Makes a program ready to run. What is not asked for by name falls back to the interpreter.
 pub(super) fn make(
     program: VerifiedProgram,
     engine: Engine,
     platform: &Platform,
-) -> Result<Arc<dyn Executable>, Error> {
+) -> Result<Made, Error> {
     if engine == Engine::Interpreter {
-        return Ok(Arc::new(Interpreter::new(program)));
+        return Ok(Made::interpreted(program, None));
     }
     match compile(program, platform) {
-        Ok(code) => Ok(code),
-        Err((program, _)) if engine == Engine::Auto => Ok(Arc::new(Interpreter::new(program))),
+        Ok(code) => Ok(Made {
+            code,
+            fallback: None,
+        }),
+        Err((program, reason)) if engine == Engine::Auto => {
+            let expected = platform.exec.is_some() && COMPILER;
+            Ok(Made::interpreted(program, expected.then_some(reason)))
+        }
         Err((_, reason)) => Err(Error::NotCompiled { reason }),
     }
+}
+
+/// Whether the image has a compiler.
+const COMPILER: bool = cfg!(all(feature = "jit", target_arch = "x86_64"));
+
+/// Lets programs share the pages of the platform's executable memory.
+#[cfg(all(feature = "jit", target_arch = "x86_64"))]
+pub(super) fn share_pages(platform: Platform) -> Platform {
+    let exec = platform.exec.map(|m| crate::jit::CODE_HEAP.over(m));
+    Platform { exec, ..platform }
+}
+
+#[cfg(not(all(feature = "jit", target_arch = "x86_64")))]
+pub(super) fn share_pages(platform: Platform) -> Platform {
+    platform
 }
 
 /// The program as machine code, or given back with the reason why not.

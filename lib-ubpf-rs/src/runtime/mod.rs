@@ -49,6 +49,8 @@ pub struct Runtime {
     /// Replaced when a helper is registered; loaded programs keep the one they were verified with.
     helpers: Mutex<&'static Registry>,
     programs: Mutex<Programs>,
+    /// How many programs are or were interpreted for want of machine code, and why the last one.
+    fallbacks: Mutex<Option<(u64, &'static str)>>,
     /// One writer of the image's symbols and sites at a time.
     image_writer: Mutex<()>,
 }
@@ -60,7 +62,7 @@ pub struct ExecReport {
     pub value: u64,
     /// Budget left.
     pub budget_left: u64,
-    /// Remarks of the verifier.
+    /// Remarks of the verifier, and why the program is interpreted where machine code was to be expected.
     pub warnings: Vec<String>,
 }
 
@@ -73,6 +75,7 @@ impl Runtime {
         let helpers = Registry::with_builtins().map_err(|_| Error::NoMemory)?;
         let mut arena = zeroed_words(config.arena_bytes.div_ceil(8)).ok_or(Error::NoMemory)?;
         room_for_small_things()?;
+        let platform = code::share_pages(platform);
         let helpers = Box::new(helpers);
         let services = Box::into_raw(Box::new(Services {
             platform,
@@ -104,6 +107,7 @@ impl Runtime {
             services: kept,
             helpers: Mutex::new(Box::leak(helpers)),
             programs: Mutex::new(Programs::default()),
+            fallbacks: Mutex::new(None),
             image_writer: Mutex::new(()),
         }))
     }
@@ -219,11 +223,19 @@ impl Runtime {
         let program = Program::from_flat(name, bytes, abi).map_err(Error::Load)?;
         let verified = verifier::verify(program, policy, helpers).map_err(Error::Verify)?;
         room_for_small_things()?;
-        let code = code::make(verified, options.engine, &self.services.platform)?;
+        let made = code::make(verified, options.engine, &self.services.platform)?;
+        if let Some(why) = made.fallback {
+            let mut fallbacks = self.fallbacks.lock();
+            *fallbacks = Some((
+                fallbacks.map_or(0, |(count, _)| count).saturating_add(1),
+                why,
+            ));
+        }
         Ok(Loaded {
             name: name.into(),
-            code,
+            code: made.code,
             helpers,
+            fallback: made.fallback,
         })
     }
 
@@ -255,7 +267,7 @@ impl Runtime {
         } = run;
         let answer = match result {
             Ok(value) => {
-                let warnings = loaded.code.verified().warnings().to_vec();
+                let warnings = loaded.remarks();
                 Ok(ExecReport {
                     value,
                     budget_left,

@@ -2,7 +2,7 @@
 
 use super::Error;
 use crate::{helpers::Registry, vm::Executable};
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{format, string::String, sync::Arc, vec::Vec};
 
 /// Names a loaded program: slot in the low 16 bits, generation in the 40 bits above. Never 0, and never given twice.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -35,6 +35,19 @@ pub(super) struct Loaded {
     pub(super) code: Arc<dyn Executable>,
     /// The helpers it was verified with.
     pub(super) helpers: &'static Registry,
+    /// Why it is interpreted where machine code was to be expected.
+    pub(super) fallback: Option<&'static str>,
+}
+
+impl Loaded {
+    /// What there is to be said about it: by the verifier, and by whoever chose the engine.
+    pub(super) fn remarks(&self) -> Vec<String> {
+        let mut remarks = self.code.verified().warnings().to_vec();
+        if let Some(why) = self.fallback {
+            remarks.push(format!("{} is interpreted: {why}", self.name));
+        }
+        remarks
+    }
 }
 
 #[derive(Default)]

@@ -28,6 +28,9 @@ pub struct Status {
     pub stats: bool,
     /// Whether generated code is never writable; `None` without executable memory.
     pub enforces_wx: Option<bool>,
+    /// How many programs were left to the interpreter since the start although machine code was to be expected, and why the last
+    /// one was.
+    pub fallbacks: Option<(u64, &'static str)>,
 }
 
 impl Runtime {
@@ -47,6 +50,7 @@ impl Runtime {
             output_lost: services.ring.lost(),
             stats: TRACER.stats_on(),
             enforces_wx: services.platform.exec.map(|e| e.enforces_wx()),
+            fallbacks: *self.fallbacks.lock(),
         }
     }
 }

@@ -137,7 +137,7 @@ impl Runtime {
         self.attach_loaded(function, loaded, limits)
     }
 
-    /// Loads a file and attaches it; gives the verifier's remarks.
+    /// Loads a file and attaches it; gives the remarks on it, as [`ExecReport`](super::ExecReport) does.
     pub fn attach_file(
         &self,
         function: &str,
@@ -148,7 +148,7 @@ impl Runtime {
         room_for_small_things()?;
         self.resolve(function)?;
         let loaded = self.prepare(path, &self.read_file(path)?, options)?;
-        let warnings = loaded.code.verified().warnings().to_vec();
+        let warnings = loaded.remarks();
         self.attach_loaded(function, loaded, limits)?;
         Ok(warnings)
     }

@@ -1,10 +1,7 @@
 //! The control path: the one tracer of an image, its sites, attach and detach.
 
 use super::{
-    arch::current::{
-        self,
-        patch::{self, Stub, NOP5, STUB_LEN},
-    },
+    arch::current::patch::{self, Stub, NOP5, STUB_LEN},
     deny,
     direct::{Gates, Trampoline},
     pool,

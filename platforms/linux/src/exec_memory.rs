@@ -1,7 +1,12 @@
 //! Memory for generated code: an anonymous file mapped twice, once writable, once executable and within reach of the text.
-//! Sealing takes the writable mapping away.
+//! Sealing takes the writable mapping away; it comes back for as long as code is rewritten.
 
-use std::{ptr, sync::Mutex};
+use crate::text;
+use std::{
+    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    ptr,
+    sync::Mutex,
+};
 use ubpf_rs::platform::{ExecBlock, ExecMemory};
 
 const PAGE: usize = 4096;
@@ -18,6 +23,7 @@ struct Block {
     /// `None` once sealed.
     write: Option<usize>,
     len: usize,
+    file: OwnedFd,
 }
 
 impl Default for DualMapping {
@@ -44,11 +50,12 @@ impl DualMapping {
 impl ExecMemory for DualMapping {
     fn alloc(&self, len: usize) -> Option<ExecBlock> {
         let len = len.max(1).checked_next_multiple_of(PAGE)?;
-        let (write, exec) = map_twice(len)?;
+        let (file, write, exec) = map_twice(len)?;
         self.blocks().push(Block {
             exec,
             write: Some(write),
             len,
+            file,
         });
         Some(ExecBlock { write, exec, len })
     }
@@ -79,32 +86,64 @@ impl ExecMemory for DualMapping {
     fn enforces_wx(&self) -> bool {
         true
     }
-}
 
-/// Writable and executable address of `len` fresh bytes.
-fn map_twice(len: usize) -> Option<(usize, usize)> {
-    // SAFETY: the name is a C string; the descriptor is ours and is closed below, which leaves the mappings.
-    unsafe {
-        let fd = libc::memfd_create(c"ubpf-code".as_ptr(), libc::MFD_CLOEXEC);
-        if fd < 0 {
-            return None;
+    fn rewrites(&self) -> bool {
+        text::prepare_sync().is_ok()
+    }
+
+    fn rewrite(&self, at: usize, code: &[u8]) -> bool {
+        if text::prepare_sync().is_err() {
+            return false;
         }
-        let sized = libc::ftruncate(fd, len as libc::off_t) == 0;
-        let maps = if sized { map_both(fd, len) } else { None };
-        libc::close(fd);
-        maps
+        let blocks = self.blocks();
+        let inside = |b: &&Block| {
+            let offset = at.wrapping_sub(b.exec);
+            offset
+                .checked_add(code.len())
+                .is_some_and(|end| end <= b.len)
+        };
+        let Some(block) = blocks.iter().find(inside).filter(|b| b.write.is_none()) else {
+            return false;
+        };
+        let offset = at - block.exec;
+        let first = offset & !(PAGE - 1);
+        let len = (offset - first + code.len()).next_multiple_of(PAGE);
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let Some(write) = map_part(0, len, protection, 0, &block.file, first) else {
+            return false;
+        };
+        // SAFETY: the mapping is ours and long enough; the caller says that nobody uses these bytes meanwhile.
+        unsafe {
+            let to = (write + offset - first) as *mut u8;
+            ptr::copy_nonoverlapping(code.as_ptr(), to, code.len());
+        }
+        unmap(write, len);
+        text::sync_cores().is_ok()
     }
 }
 
-fn map_both(fd: i32, len: usize) -> Option<(usize, usize)> {
-    let write = map(0, len, libc::PROT_READ | libc::PROT_WRITE, 0, fd)?;
+/// The file, writable and executable address of `len` fresh bytes.
+fn map_twice(len: usize) -> Option<(OwnedFd, usize, usize)> {
+    // SAFETY: the name is a C string; a descriptor that is given is new and belongs to nobody else.
+    let file = unsafe {
+        let fd = libc::memfd_create(c"ubpf-code".as_ptr(), libc::MFD_CLOEXEC);
+        (fd >= 0).then(|| OwnedFd::from_raw_fd(fd))?
+    };
+    // SAFETY: the descriptor is open.
+    let sized = unsafe { libc::ftruncate(file.as_raw_fd(), len as libc::off_t) } == 0;
+    let (write, exec) = sized.then(|| map_both(&file, len)).flatten()?;
+    Some((file, write, exec))
+}
+
+fn map_both(file: &OwnedFd, len: usize) -> Option<(usize, usize)> {
+    let write = map(0, len, libc::PROT_READ | libc::PROT_WRITE, 0, file)?;
     let exec = near_text().find_map(|hint| {
         map(
             hint,
             len,
             libc::PROT_READ | libc::PROT_EXEC,
             libc::MAP_FIXED_NOREPLACE,
-            fd,
+            file,
         )
     });
     if exec.is_none() {
@@ -122,10 +161,22 @@ fn near_text() -> impl Iterator<Item = usize> {
         .filter(|&a| a != 0)
 }
 
-fn map(hint: usize, len: usize, protection: i32, flags: i32, fd: i32) -> Option<usize> {
-    let flags = flags | libc::MAP_SHARED;
+fn map(hint: usize, len: usize, protection: i32, flags: i32, file: &OwnedFd) -> Option<usize> {
+    map_part(hint, len, protection, flags, file, 0)
+}
+
+fn map_part(
+    hint: usize,
+    len: usize,
+    protection: i32,
+    flags: i32,
+    file: &OwnedFd,
+    offset: usize,
+) -> Option<usize> {
+    let (flags, hint_at) = (flags | libc::MAP_SHARED, hint as *mut libc::c_void);
+    let (fd, offset) = (file.as_raw_fd(), offset as libc::off_t);
     // SAFETY: without MAP_FIXED a new mapping replaces nothing.
-    let at = unsafe { libc::mmap(hint as *mut libc::c_void, len, protection, flags, fd, 0) };
+    let at = unsafe { libc::mmap(hint_at, len, protection, flags, fd, offset) };
     if at == libc::MAP_FAILED {
         return None;
     }
@@ -145,20 +196,59 @@ fn unmap(at: usize, len: usize) {
 mod tests {
     use super::*;
 
+    /// `mov eax, number; ret`
+    fn code(number: u8) -> [u8; 6] {
+        [0xb8, number, 0, 0, 0, 0xc3]
+    }
+
+    fn run(at: usize) -> i32 {
+        // SAFETY: whole functions that were written by this test.
+        let run: extern "C" fn() -> i32 = unsafe { std::mem::transmute(at) };
+        run()
+    }
+
+    fn sealed(memory: &DualMapping, len: usize) -> ExecBlock {
+        let block = memory.alloc(len).unwrap();
+        // SAFETY: the block is writable until sealed and longer than the code.
+        unsafe { ptr::copy_nonoverlapping(code(42).as_ptr(), block.write as *mut u8, 6) };
+        assert!(memory.seal(block));
+        block
+    }
+
     #[test]
     fn code_written_runs_near_the_text_after_sealing() {
         let memory = DualMapping::new();
-        let block = memory.alloc(6).unwrap();
-        let code = [0xb8, 42, 0, 0, 0, 0xc3]; // mov eax, 42; ret
-                                              // SAFETY: the block is writable until sealed and longer than the code, which is a whole function.
-        let answer = unsafe {
-            ptr::copy_nonoverlapping(code.as_ptr(), block.write as *mut u8, code.len());
-            assert!(memory.seal(block));
-            let run: extern "C" fn() -> i32 = std::mem::transmute(block.exec);
-            run()
-        };
-        assert_eq!(answer, 42);
+        let block = sealed(&memory, 6);
+        assert_eq!(run(block.exec), 42);
         assert!(block.exec.abs_diff(map_both as *const () as usize) < 1 << 31);
+        memory.free(block);
+    }
+
+    #[test]
+    fn code_is_rewritten_beside_code_that_runs() {
+        let memory = DualMapping::new();
+        let block = sealed(&memory, 3 * PAGE);
+        std::thread::scope(|scope| {
+            let running = scope.spawn(|| (0..200_000).all(|_| run(block.exec) == 42));
+            // Across the border of two pages, too.
+            for (number, at) in (1..100).zip([16, PAGE - 3, 2 * PAGE].into_iter().cycle()) {
+                assert!(memory.rewrite(block.exec + at, &code(number)));
+                assert_eq!(run(block.exec + at), i32::from(number));
+            }
+            assert!(running.join().unwrap());
+        });
+        assert!(!memory.rewrite(block.exec + block.len - 5, &code(1)));
+        assert!(!memory.rewrite(0x1000, &code(1)));
+        // No other mapping of the file is left.
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let maps: Vec<Vec<&str>> = maps
+            .lines()
+            .map(|l| l.split_whitespace().collect())
+            .collect();
+        let start = format!("{:x}-", block.exec);
+        let own = maps.iter().find(|map| map[0].starts_with(&start)).unwrap();
+        let same: Vec<_> = maps.iter().filter(|map| map[4] == own[4]).collect();
+        assert_eq!((same.len(), own[1]), (1, "r-xs"), "{same:?}");
         memory.free(block);
     }
 }

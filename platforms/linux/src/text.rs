@@ -119,7 +119,7 @@ fn is_nop(bytes: &[u8]) -> bool {
 }
 
 /// Makes every thread of the process fetch its instructions anew.
-fn sync_cores() -> std::io::Result<()> {
+pub(crate) fn sync_cores() -> std::io::Result<()> {
     const PRIVATE_EXPEDITED_SYNC_CORE: libc::c_int = 1 << 5;
     membarrier(PRIVATE_EXPEDITED_SYNC_CORE)
 }

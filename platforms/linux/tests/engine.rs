@@ -6,7 +6,7 @@ use std::{
     cell::Cell,
     fs,
     sync::{
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         LazyLock, Mutex, MutexGuard,
     },
     thread,
@@ -15,7 +15,7 @@ use ubpf_platform_linux::{platform, records, symbols};
 use ubpf_rs::{
     helpers::{HelperCall, HelperFault, HelperFn},
     isa::assemble,
-    platform::{Console, Platform},
+    platform::{Console, ExecBlock, ExecMemory, Platform},
     program::{ArgType, Cost, HelperSignature, RetType},
     runtime::{AttachLimits, Config, Engine, Error, LoadOptions, Runtime, Symbol, SymbolTable},
     tracer::{ProbeReport, SiteKind},
@@ -96,15 +96,49 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("text.bin", ".hex 23 21 2f 62 69 6e 2f 73"),
 ];
 
+/// Executable memory that counts its blocks, and has none left when told so.
+struct Scarce(&'static dyn ExecMemory);
+static BLOCKS: AtomicU64 = AtomicU64::new(0);
+static SCARCE: AtomicBool = AtomicBool::new(false);
+
+impl ExecMemory for Scarce {
+    fn alloc(&self, len: usize) -> Option<ExecBlock> {
+        if SCARCE.load(Ordering::SeqCst) {
+            return None;
+        }
+        let block = self.0.alloc(len)?;
+        BLOCKS.fetch_add(1, Ordering::SeqCst);
+        Some(block)
+    }
+    fn seal(&self, block: ExecBlock) -> bool {
+        self.0.seal(block)
+    }
+    fn free(&self, block: ExecBlock) {
+        BLOCKS.fetch_sub(1, Ordering::SeqCst);
+        self.0.free(block);
+    }
+    fn enforces_wx(&self) -> bool {
+        self.0.enforces_wx()
+    }
+    fn rewrites(&self) -> bool {
+        self.0.rewrites()
+    }
+    fn rewrite(&self, at: usize, code: &[u8]) -> bool {
+        self.0.rewrite(at, code)
+    }
+}
+
 fn start() -> &'static Runtime {
     let folder = std::env::temp_dir().join(format!("ubpf-engine-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     for (name, source) in PROGRAMS {
         fs::write(folder.join(name), assemble(source).unwrap()).unwrap();
     }
+    let below = platform(folder);
     let platform = Platform {
         console: &CONSOLE,
-        ..platform(folder)
+        exec: Some(Box::leak(Box::new(Scarce(below.exec.unwrap())))),
+        ..below
     };
     let config = Config {
         hook_areas: 8,
@@ -427,4 +461,75 @@ fn every_engine_counts_alike_and_leaves_every_register_as_it_was() {
             }
         }
     }
+}
+
+#[test]
+fn many_small_programs_share_few_pages_and_all_run() {
+    let (engine, _turn) = engine();
+    let before = BLOCKS.load(Ordering::SeqCst);
+    let options = LoadOptions {
+        engine: Engine::Jit,
+        ..LoadOptions::default()
+    };
+    let code = |n: u64| assemble(&format!("r0 = {n}\nr0 += 1\nexit")).unwrap();
+    let load = |n: u64| engine.load(&format!("p{n}"), &code(n), &options).unwrap();
+    let ids: Vec<_> = (0..300).map(load).collect();
+    let blocks = BLOCKS.load(Ordering::SeqCst) - before;
+    assert!(blocks <= 3, "{blocks} blocks for 300 programs");
+    let value = |id| engine.exec(id, &mut [], None).unwrap().value;
+    for (n, id) in (0..).zip(&ids) {
+        assert_eq!(value(*id), n + 1);
+    }
+    // Every second one goes, and others come in its place.
+    for id in ids.iter().step_by(2) {
+        engine.unload(*id).unwrap();
+    }
+    let more: Vec<_> = (1000..1150).map(load).collect();
+    assert_eq!(BLOCKS.load(Ordering::SeqCst) - before, blocks);
+    for (n, id) in (0..).zip(&ids).skip(1).step_by(2) {
+        assert_eq!(value(*id), n + 1);
+    }
+    for (n, id) in (1000..).zip(&more) {
+        assert_eq!(value(*id), n + 1);
+    }
+    engine.reset().unwrap();
+    assert!(BLOCKS.load(Ordering::SeqCst) <= before + 1);
+}
+
+#[test]
+fn a_program_without_room_for_machine_code_is_interpreted_and_that_is_said() {
+    let (engine, _turn) = engine();
+    let long = "r0 += 1\n".repeat(5_000);
+    let code = assemble(&format!("r0 = 0\n{long}exit")).unwrap();
+    let folder = std::env::temp_dir().join(format!("ubpf-engine-{}", std::process::id()));
+    fs::write(folder.join("long.bin"), code).unwrap();
+    let run = || {
+        engine
+            .exec_file("long.bin", &mut [], &LoadOptions::default())
+            .unwrap()
+    };
+    let before = engine.status().fallbacks.map_or(0, |(count, _)| count);
+    SCARCE.store(true, Ordering::SeqCst);
+    let report = run();
+    let warnings = attach(engine, MYFUN, "long.bin");
+    let refused = engine.load_file(
+        "long.bin",
+        &LoadOptions {
+            engine: Engine::Jit,
+            ..LoadOptions::default()
+        },
+    );
+    SCARCE.store(false, Ordering::SeqCst);
+    let why = "no executable memory is left";
+    let remark = format!("long.bin is interpreted: {why}");
+    assert_eq!(
+        (report.value, report.warnings),
+        (5_000, vec![remark.clone()])
+    );
+    assert_eq!(warnings.unwrap(), [remark]);
+    assert_eq!(engine.status().fallbacks, Some((before + 2, why)));
+    assert!(refused.unwrap_err().to_string().contains(why));
+    myfun(3);
+    assert_eq!(probes(engine, MYFUN)[0].runs, 3);
+    assert_eq!(run().warnings, [""; 0], "there is room again");
 }

@@ -13,7 +13,7 @@ use x86_64::structures::paging::{PageTable, PageTableFlags as Flags};
 use x86_64::{PhysAddr, VirtAddr};
 
 use crate::cell::{IrqCell, RawCell};
-use crate::cpu;
+use crate::{cpu, platform};
 use crate::startinfo::StartInfo;
 
 /// Size of a small page.
@@ -288,6 +288,19 @@ impl ExecMemory for CodeMemory {
 
     fn enforces_wx(&self) -> bool {
         true
+    }
+
+    fn rewrites(&self) -> bool {
+        true
+    }
+
+    fn rewrite(&self, at: usize, code: &[u8]) -> bool {
+        let Some(end) = at.checked_add(code.len()).filter(|_| at >= Self::base()) else { return false };
+        let sealed = (at & !(PAGE - 1)..end).step_by(PAGE).all(Self::is_sealed);
+        if sealed {
+            platform::write_code(at, code);
+        }
+        sealed
     }
 }
 

@@ -119,6 +119,15 @@ fn write_and_sync(addr: usize, bytes: &[u8]) {
     }
 }
 
+/// Writes generated code that nobody executes yet.
+pub fn write_code(addr: usize, code: &[u8]) {
+    let _one_at_a_time = cpu::lock(&PATCHING);
+    for (addr, part) in (addr..).step_by(memory::PAGE).zip(code.chunks(memory::PAGE)) {
+        interrupts::without_interrupts(|| memory::write_text(addr, part));
+    }
+    cpu::sync_other();
+}
+
 /// Called at a breakpoint: waits while a patch is being made there. False when it is no patch's breakpoint.
 pub fn wait_for_patch(addr: usize) -> bool {
     if !memory::Layout::text().contains(&addr) {

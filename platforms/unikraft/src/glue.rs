@@ -65,6 +65,7 @@ extern "C" {
         len: usize,
     ) -> c_int;
     pub fn ukglue_exec_arena() -> Range;
+    pub fn ukglue_exec_write(addr: usize, from: *const c_void, len: usize) -> c_int;
     pub fn ukglue_exec_protect(addr: usize, len: usize, executable: c_int) -> c_int;
     pub fn ukglue_exec_enforced() -> c_int;
     pub fn ukglue_records_patchable() -> Range;

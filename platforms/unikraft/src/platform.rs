@@ -201,6 +201,15 @@ impl ExecMemory for Unikraft {
         // SAFETY: no preconditions.
         unsafe { glue::ukglue_exec_enforced() != 0 }
     }
+
+    fn rewrites(&self) -> bool {
+        true
+    }
+
+    fn rewrite(&self, at: usize, code: &[u8]) -> bool {
+        // SAFETY: code is readable for its length; the glue checks that the place lies in the arena, and it is the caller's.
+        unsafe { glue::ukglue_exec_write(at, code.as_ptr().cast(), code.len()) == 0 }
+    }
 }
 
 /// A file name as C wants it, put under the configured directory when it is relative.
