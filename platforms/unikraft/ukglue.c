@@ -37,6 +37,7 @@
 #define page_kmap uk_paging_page_kmap
 #define page_kunmap uk_paging_page_kunmap
 #define pt_get_active uk_paging_pt_get_active
+#define pt_walk uk_paging_pt_walk
 #define PROT_RW_ UK_PAGING_PAGE_ATTR_PROT_RW
 #define PROT_RX_ (UK_PAGING_PAGE_ATTR_PROT_READ | UK_PAGING_PAGE_ATTR_PROT_EXEC)
 #define KMAP_FLAGS 0
@@ -47,6 +48,7 @@
 #define page_kmap ukplat_page_kmap
 #define page_kunmap ukplat_page_kunmap
 #define pt_get_active ukplat_pt_get_active
+#define pt_walk ukplat_pt_walk
 #define PROT_RW_ PAGE_ATTR_PROT_RW
 #define PROT_RX_ (PAGE_ATTR_PROT_READ | PAGE_ATTR_PROT_EXEC)
 #define KMAP_FLAGS 0
@@ -384,6 +386,71 @@ int ukglue_exec_enforced(void)
 	return 0;
 #endif
 }
+
+struct ukglue_range ukglue_text(void)
+{
+	return (struct ukglue_range){ _text, _etext };
+}
+
+#if HAVE_PROTECTION
+/* Of a page-table entry (Intel SDM volume 3, table 5-20). */
+#define ENTRY_PRESENT (1UL << 0)
+#define ENTRY_WRITABLE (1UL << 1)
+#define ENTRY_PAGE (1UL << 7)
+#define ENTRY_NO_EXECUTE (1UL << 63)
+#define TABLE_ENTRIES 512
+
+struct walk {
+	struct uk_pagetable *tables;
+	void (*each)(void *cookie, uint64_t address, uint64_t size, uint32_t rights);
+	void *cookie;
+};
+
+/* One table: its first address, the bytes of an entry, and the rights that the tables above leave. */
+static void walk_table(const struct walk *walk, unsigned int level, uint64_t base, uint32_t above)
+{
+	uint64_t size = 1UL << (12 + 9 * level);
+	unsigned int i;
+
+	for (i = 0; i < TABLE_ENTRIES; i++) {
+		uint64_t address = base + i * size;
+		unsigned int reached = level;
+		uint32_t rights = above;
+		__pte_t entry;
+
+		/* The upper half of the addresses has all its upper bits set. */
+		if (level == PT_LEVELS - 1 && i >= TABLE_ENTRIES / 2)
+			address |= ~0UL << (12 + 9 * PT_LEVELS);
+		if (pt_walk(walk->tables, address, &reached, NULL, &entry) != 0 || reached != level)
+			continue;
+		if (!(entry & ENTRY_PRESENT))
+			continue;
+		if (!(entry & ENTRY_WRITABLE))
+			rights &= ~UKGLUE_PAGE_WRITABLE;
+		if (entry & ENTRY_NO_EXECUTE)
+			rights &= ~UKGLUE_PAGE_EXECUTABLE;
+		if (level == 0 || (entry & ENTRY_PAGE))
+			walk->each(walk->cookie, address, size, rights);
+		else
+			walk_table(walk, level - 1, address, rights);
+	}
+}
+
+int ukglue_pages(void (*each)(void *cookie, uint64_t address, uint64_t size, uint32_t rights), void *cookie)
+{
+	struct walk walk = { pt_get_active(), each, cookie };
+
+	walk_table(&walk, PT_LEVELS - 1, 0, UKGLUE_PAGE_WRITABLE | UKGLUE_PAGE_EXECUTABLE);
+	return 0;
+}
+#else
+int ukglue_pages(void (*each)(void *cookie, uint64_t address, uint64_t size, uint32_t rights), void *cookie)
+{
+	(void)each;
+	(void)cookie;
+	return -ENOTSUP;
+}
+#endif
 
 /* ---- records and symbols ---- */
 

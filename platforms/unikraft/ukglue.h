@@ -67,6 +67,16 @@ int ukglue_exec_enforced(void);
 /* Puts code, which nobody executes yet, into the arena where it is executable. */
 int ukglue_exec_write(uintptr_t addr, const void *from, size_t len);
 
+/* The text of the image: what its instructions lie in. */
+struct ukglue_range ukglue_text(void);
+#define UKGLUE_PAGE_WRITABLE 1
+#define UKGLUE_PAGE_EXECUTABLE 2
+/*
+ * Goes through the page tables in use as the CPU does, and calls each(cookie, address, bytes, rights) for every page
+ * that is mapped. -ENOTSUP: the image has no page protection.
+ */
+int ukglue_pages(void (*each)(void *cookie, uint64_t address, uint64_t size, uint32_t rights), void *cookie);
+
 /* Records of the compiler (addresses of entry stubs), and the embedded symbol table. */
 struct ukglue_range ukglue_records_patchable(void);
 struct ukglue_range ukglue_records_mcount(void);

@@ -29,7 +29,16 @@ const HEADERS: &[(&str, &[&str], &str)] = &[
 ];
 
 /// C headers that something below the libraries implements, and the Rust declarations made from them.
-const BINDINGS: &[(&str, &str)] = &[("include/ubpf/platform.h", "lib-ubpf-rs/src/ffi/bindings.rs")];
+const BINDINGS: &[(&str, &str)] = &[
+    (
+        "include/ubpf/platform.h",
+        "lib-ubpf-rs/src/ffi/bindings.rs",
+    ),
+    (
+        "platforms/unikraft/ukglue.h",
+        "platforms/unikraft/src/bindings.rs",
+    ),
+];
 
 /// What the C code of a Unikraft image may call: Unikraft keeps other symbols of the library to itself.
 const EXPORTS: &str = "exportsyms.uk";
@@ -111,6 +120,7 @@ fn bind(root: &Path, header: &str) -> Result<String> {
         .header(path)
         .allowlist_file(path)
         .use_core()
+        .enable_function_attribute_detection()
         .generate_comments(false)
         .derive_debug(false)
         .formatter(bindgen::Formatter::Rustfmt)

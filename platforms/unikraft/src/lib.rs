@@ -10,6 +10,8 @@ mod platform;
 mod port;
 #[cfg(feature = "shell")]
 mod shell;
+#[cfg(feature = "shell")]
+mod walk;
 
 use core::{
     alloc::{GlobalAlloc, Layout},

@@ -287,7 +287,7 @@ impl Files for Unikraft {
         check(unsafe {
             glue::ukglue_dir_list(
                 path.as_ptr(),
-                each_entry,
+                Some(each_entry),
                 (&raw mut entries).cast::<c_void>(),
             )
         })?;

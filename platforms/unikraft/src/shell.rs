@@ -1,17 +1,30 @@
 //! The shell's thread: sleeps until bytes come, feeds the shell, writes what hooks left for the console.
 
-use crate::{glue, port::Port, say};
+use crate::{glue, port::Port, say, walk};
+use alloc::format;
 use ubpf_rs::runtime::Runtime;
 use ubpf_virtio_serial::{Input, RECEIVE_BYTES};
-use ushell_rs::{Config, Shell};
+use ushell_rs::{Command, Config, Failure, Shell};
 
 /// How long output of hooks waits for the console at most, while something is attached.
 const DRAIN_NS: u64 = 10_000_000;
 
-/// Starts the thread.
+/// Registers the image's commands and starts the thread.
 pub fn start() {
+    let pages = Command::new("pages", "", "walk the page tables and check them", |call| {
+        let none = "this image has no page protection: CONFIG_PAGING is off";
+        let survey = walk::survey().ok_or_else(|| Failure::message(none))?;
+        call.out.bytes(format!("{survey}").as_bytes());
+        match survey.holds() {
+            true => Ok(()),
+            false => Err(Failure::message("text or data is not protected")),
+        }
+    });
+    if let Err(error) = ushell_rs::register_command(pages) {
+        say(format_args!("ushell: {error}"));
+    }
     // SAFETY: called in a thread of Unikraft's scheduler.
-    let code = unsafe { glue::ukglue_thread_start(serve) };
+    let code = unsafe { glue::ukglue_thread_start(Some(serve)) };
     if code != 0 {
         say(format_args!(
             "ushell: no thread for the shell (code {code})"
