@@ -30,10 +30,7 @@ const HEADERS: &[(&str, &[&str], &str)] = &[
 
 /// C headers that something below the libraries implements, and the Rust declarations made from them.
 const BINDINGS: &[(&str, &str)] = &[
-    (
-        "include/ubpf/platform.h",
-        "lib-ubpf-rs/src/ffi/bindings.rs",
-    ),
+    ("include/ubpf/platform.h", "lib-ubpf-rs/src/ffi/bindings.rs"),
     (
         "platforms/unikraft/ukglue.h",
         "platforms/unikraft/src/bindings.rs",
