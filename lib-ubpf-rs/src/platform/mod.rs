@@ -47,6 +47,27 @@ impl Ticks {
         Some(Ticks { start, scale })
     }
 
+    /// Reads the counter and the time, `both`, until `ns` went by. `None` where no scale can be told; so also of a time that
+    /// stands still or lags: the counter is waited for [`PATIENCE`](Self::PATIENCE) counts at most.
+    pub fn measured(mut both: impl FnMut() -> (u64, u64), ns: u64) -> Option<Ticks> {
+        let first = both();
+        // A counter that stands still as well ends the wait, too.
+        for _ in 0..Self::PATIENCE {
+            let now = both();
+            if now.1.wrapping_sub(first.1) >= ns {
+                return Self::between(first, now);
+            }
+            if now.0.wrapping_sub(first.0) >= Self::PATIENCE {
+                return None;
+            }
+            core::hint::spin_loop();
+        }
+        None
+    }
+
+    /// Counts that a measurement takes at most: some milliseconds of any CPU.
+    pub const PATIENCE: u64 = 1 << 24;
+
     /// The time at a reading of the counter.
     pub fn ns(&self, counter: u64) -> u64 {
         let counts = counter.wrapping_sub(self.start);
@@ -279,5 +300,30 @@ mod tests {
         assert_eq!(Ticks::between(second, first), None);
         assert_eq!(Ticks::between(first, (first.0, second.1)), None);
         assert_eq!(Ticks::between(first, (second.0, first.1)), None);
+    }
+
+    #[test]
+    fn a_measurement_ends_whatever_the_clocks_do() {
+        let mut reads = 0;
+        let mut even = || {
+            reads += 1;
+            (reads * 300, reads * 100)
+        };
+        let ticks = Ticks::measured(&mut even, 200_000).unwrap();
+        assert!(ticks.ns(3_000_000_000).abs_diff(1_000_000_000) <= 2);
+        // The time stands still, goes a million times too slowly, or both stand still.
+        let mut counter = 0;
+        let mut stopped = || {
+            counter += 1000;
+            (counter, 7)
+        };
+        assert_eq!(Ticks::measured(&mut stopped, 200_000), None);
+        let mut counter = 0;
+        let mut slow = || {
+            counter += 1000;
+            (counter, counter / 1_000_000)
+        };
+        assert_eq!(Ticks::measured(&mut slow, 200_000), None);
+        assert_eq!(Ticks::measured(|| (5, 5), 1), None);
     }
 }

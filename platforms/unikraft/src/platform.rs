@@ -41,23 +41,16 @@ pub fn platform() -> Platform {
 /// How the counter becomes time; a scale of 0 where there is none.
 static TICKS: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
 
-/// Measures the CPU's counter against Unikraft's clock, which is made from it: an instant is enough for that.
+/// Measures the CPU's counter against Unikraft's clock, which is made from it: an instant is enough for that. Without a
+/// counter, or with a clock that does not move on, Unikraft is asked each time.
 fn measure() {
     const INSTANT_NS: u64 = 200_000;
     // SAFETY: no preconditions.
     let both = || unsafe { (glue::ukglue_counter(), glue::ukglue_now()) };
-    let first = both();
-    if first.0 == 0 {
+    if both().0 == 0 {
         return;
     }
-    let second = loop {
-        let now = both();
-        if now.1.wrapping_sub(first.1) >= INSTANT_NS {
-            break now;
-        }
-        core::hint::spin_loop();
-    };
-    if let Some(ticks) = Ticks::between(first, second) {
+    if let Some(ticks) = Ticks::measured(both, INSTANT_NS) {
         TICKS[0].store(ticks.start, Ordering::Relaxed);
         TICKS[1].store(ticks.scale, Ordering::Relaxed);
     }
