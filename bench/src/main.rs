@@ -2,7 +2,6 @@
 //! `name<TAB>value` per figure; the caller runs it several times and takes medians.
 
 mod doc;
-mod engines;
 mod plot;
 mod probes;
 mod stopwatch;
@@ -11,7 +10,6 @@ use std::process::ExitCode;
 
 const USAGE: &str = "usage: ubpf-bench probes SAMPLES [ROUNDS]
        ubpf-bench probe-instructions SAMPLES CASE CALLS
-       ubpf-bench engines [ROUNDS]
        ubpf-bench plot RESULTS FOLDER
        ubpf-bench doc RESULTS PAGE";
 
@@ -37,8 +35,6 @@ fn main() -> ExitCode {
         ["probe-instructions", samples, case, calls] => {
             number(calls).and_then(|n| probes::only(samples.as_ref(), case, n as u64))
         }
-        ["engines"] => engines::run(9),
-        ["engines", rounds] => number(rounds).and_then(engines::run),
         ["plot", results, folder] => plot::run(results.as_ref(), folder.as_ref()),
         ["doc", results, page] => doc::run(results.as_ref(), page.as_ref()),
         _ => Err(USAGE.into()),

@@ -16,6 +16,7 @@ pub fn median(values: &mut [f64]) -> f64 {
 }
 
 /// Calls that take about so many nanoseconds together, found by doubling.
+#[allow(dead_code)] // one of the two programs that share this needs it
 pub fn calls_for(ns: f64, mut batch: impl FnMut(u64)) -> u64 {
     let mut calls = 1;
     loop {

@@ -29,8 +29,10 @@ struct Plan {
     root: PathBuf,
     /// Where results go.
     folder: PathBuf,
-    /// The measuring program.
+    /// The measuring program for the tracer, which draws and writes as well.
     program: PathBuf,
+    /// The one for the engines.
+    engines: PathBuf,
     /// Processes per figure.
     processes: usize,
     /// Only to see that it works.
@@ -64,7 +66,8 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
     fs::create_dir_all(&folder)?;
     let plan = Plan {
         root: root.into(),
-        program: build(root)?,
+        program: build(root, "ubpf-bench", &[])?,
+        engines: build_engines(root)?,
         folder,
         processes: if smoke { 1 } else { processes.max(1) },
         smoke,
@@ -137,28 +140,31 @@ fn plot_and_document(plan: &Plan, doc: bool) -> Result<()> {
     Ok(())
 }
 
-/// Builds the measuring program; without uBPF where that does not build.
-fn build(root: &Path) -> Result<PathBuf> {
+/// Builds one of the measuring programs. Each by itself: together they would have the same options.
+fn build(root: &Path, package: &str, more: &[&str]) -> Result<PathBuf> {
     let target = root.join("target/bench-build");
-    let cargo = |more: &[&str]| {
-        let mut command = Command::new(env!("CARGO"));
-        command.args(["build", "--quiet", "--release", "--manifest-path"]);
-        command.arg(root.join("bench/Cargo.toml")).args(more);
-        setup::run(command.env("CARGO_TARGET_DIR", &target))
-    };
-    if let Err(error) = cargo(&[]) {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["build", "--quiet", "--release", "--package", package]);
+    command.args(more).current_dir(root.join("bench"));
+    setup::run(command.env("CARGO_TARGET_DIR", &target))?;
+    Ok(target.join("release").join(package))
+}
+
+/// Without uBPF where that does not build.
+fn build_engines(root: &Path) -> Result<PathBuf> {
+    let package = "ubpf-bench-engines";
+    build(root, package, &[]).or_else(|error| {
         println!("uBPF (crate libubpf-sys) does not build here and is left out: {error}");
-        cargo(&["--no-default-features"])?;
-    }
-    Ok(target.join("release/ubpf-bench"))
+        build(root, package, &["--no-default-features"])
+    })
 }
 
 impl Plan {
-    /// What so many processes of the measuring program print.
-    fn sample(&self, arguments: &[&str]) -> Result<Samples> {
+    /// What so many processes of a measuring program print.
+    fn sample(&self, program: &Path, arguments: &[&str]) -> Result<Samples> {
         let mut samples = Samples::default();
         for _ in 0..self.processes {
-            samples.add(&output(Command::new(&self.program).args(arguments))?)?;
+            samples.add(&output(Command::new(program).args(arguments))?)?;
         }
         Ok(samples)
     }

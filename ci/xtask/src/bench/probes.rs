@@ -8,7 +8,7 @@ pub fn run(plan: &Plan) -> Result<Vec<Figure>> {
     let folder = plan.programs();
     let programs = folder.to_string_lossy();
     let rounds = if plan.smoke { "1" } else { "15" };
-    let samples = plan.sample(&["probes", &programs, rounds])?;
+    let samples = plan.sample(&plan.program, &["probes", &programs, rounds])?;
     let mut figures = Vec::new();
     for name in samples.names("probe.") {
         let name = format!("probe.{name}");

@@ -1,5 +1,0 @@
-//! Placeholder.
-use crate::Result;
-pub fn run(_: usize) -> Result<()> {
-    Ok(())
-}
