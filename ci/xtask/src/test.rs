@@ -20,6 +20,8 @@ pub fn main(root: &Path) -> Result<()> {
         setup::run(in_qemu.args(["xtask", "qemu", part]).current_dir(root))?;
     }
     let mut tests = Command::new(env!("CARGO"));
+    // Text is patched under running threads a million times.
+    tests.env("UBPF_TEST_PATCHES", "1000000");
     setup::run(tests.args(["test", "--workspace"]).current_dir(root))?;
     println!("tours: {tours} passed, 0 failed");
     Ok(())

@@ -18,9 +18,11 @@ use ubpf_rs::platform::{PatchError, TextPatch};
 const INT3: u8 = 0xcc;
 const LONGEST: usize = 8;
 
-/// Address being patched, 0 for none, and how far a thread that meets its breakpoint steps from there.
+/// Address being patched, 0 for none, and above it how far a thread that meets its breakpoint steps from there.
 static PATCHING: AtomicUsize = AtomicUsize::new(0);
-static STEP: AtomicUsize = AtomicUsize::new(0);
+const STEP_SHIFT: u32 = 56;
+/// Counts beginnings and ends of patches: odd during a patch.
+static MOMENT: AtomicU64 = AtomicU64::new(0);
 /// Breakpoints met by other threads, for tests.
 static MET: AtomicU64 = AtomicU64::new(0);
 /// What handled SIGTRAP before: handler address and flags.
@@ -90,15 +92,13 @@ fn code_of(error: &std::io::Error) -> i32 {
 }
 
 fn write_in_steps(mem: &File, addr: usize, old: &[u8], new: &[u8]) -> std::io::Result<()> {
-    STEP.store(
-        if is_nop(old) || is_nop(new) {
-            old.len()
-        } else {
-            0
-        },
-        Ordering::SeqCst,
-    );
-    PATCHING.store(addr, Ordering::SeqCst);
+    let step = if is_nop(old) || is_nop(new) {
+        old.len()
+    } else {
+        0
+    };
+    PATCHING.store(addr | step << STEP_SHIFT, Ordering::SeqCst);
+    MOMENT.fetch_add(1, Ordering::SeqCst);
     let steps = || {
         mem.write_all_at(&[INT3], addr as u64)?;
         sync_cores()?;
@@ -108,6 +108,7 @@ fn write_in_steps(mem: &File, addr: usize, old: &[u8], new: &[u8]) -> std::io::R
         sync_cores()
     };
     let result = steps();
+    MOMENT.fetch_add(1, Ordering::SeqCst);
     PATCHING.store(0, Ordering::SeqCst);
     result
 }
@@ -202,15 +203,31 @@ extern "C" fn on_trap(signal: i32, info: *mut libc::siginfo_t, context: *mut lib
     unsafe {
         let rip = &mut (*context).uc_mcontext.gregs[libc::REG_RIP as usize];
         let at = (*rip as usize).wrapping_sub(1);
-        if PATCHING.load(Ordering::SeqCst) == at {
-            MET.fetch_add(1, Ordering::Relaxed);
-            *rip = (at + STEP.load(Ordering::SeqCst)) as i64;
-        } else if std::ptr::read_volatile(at as *const u8) != INT3 {
+        match after_breakpoint(at, || std::ptr::read_volatile(at as *const u8)) {
+            Some(next) => {
+                MET.fetch_add(1, Ordering::Relaxed);
+                *rip = next as i64;
+            }
+            None => pass_on(signal, info, context.cast()),
+        }
+    }
+}
+
+/// Where a thread goes on that met a breakpoint; `None` when it is not ours.
+fn after_breakpoint(at: usize, byte: impl Fn() -> u8) -> Option<usize> {
+    loop {
+        let moment = MOMENT.load(Ordering::SeqCst);
+        let patching = PATCHING.load(Ordering::SeqCst);
+        if patching & ((1 << STEP_SHIFT) - 1) == at {
+            return Some(at + (patching >> STEP_SHIFT));
+        }
+        if byte() != INT3 {
             // The patch was finished between trap and handler.
-            MET.fetch_add(1, Ordering::Relaxed);
-            *rip = at as i64;
-        } else {
-            pass_on(signal, info, context.cast());
+            return Some(at);
+        }
+        // Unless another patch came in between, nobody patches there.
+        if MOMENT.load(Ordering::SeqCst) == moment {
+            return None;
         }
     }
 }
