@@ -2,6 +2,7 @@
 
 use super::{
     findings::{Failure, Findings, Need},
+    planted::{self, Bug},
     scalar::{Fact, Part, Scalar},
     state::{State, FRAME, MAX_DEPTH, SHIFTED},
     structure::call_target,
@@ -320,7 +321,11 @@ impl<'a> Machine<'a> {
     ) -> (Result<(Place, u64), Need>, Target) {
         let least = i128::from(base.num.whole.smin).wrapping_add(i128::from(reach.off));
         let end = i128::from(base.num.whole.smax).wrapping_add(i128::from(reach.off));
-        let end = end.wrapping_add(i128::from(reach.size));
+        let size = match reach.size {
+            _ if planted::active(Bug::AccessSize) => 1,
+            size => size,
+        };
+        let end = end.wrapping_add(i128::from(size));
         let aligned = reach.align <= 1 || {
             let moved = base
                 .num
@@ -677,7 +682,7 @@ fn load(state: &mut State, place: Place, size: Size, signed: bool) -> Value {
         Place::Slot { frame, off } => state.read_shared(frame, off, size),
         _ => Value::scalar(unknown(size)),
     };
-    if !signed {
+    if !signed || planted::active(Bug::SignedLoad) {
         return value;
     }
     let num = value.num.sign_extend(BITS, bits(size));
@@ -692,6 +697,7 @@ fn store(state: &mut State, place: Place, size: Size, value: Value) -> Result<()
         Place::Slot { frame, off } => state.write(frame, off, size, value),
         Place::Frame { frame, from, to } => state.write_somewhere(frame, from, to),
         Place::Elsewhere => Ok(()),
+        Place::Anywhere if planted::active(Bug::WildStore) => Ok(()),
         Place::Anywhere => {
             state.forget_stack();
             Ok(())
@@ -824,7 +830,10 @@ fn learn_room(fact: Fact, part: Part, a: &mut Value, b: &mut Value, argument_min
         Fact::Below | Fact::Less if room != NO_ROOM => {
             a.room = better(a.room, room.saturating_add(1).min(NO_ROOM.wrapping_sub(1)));
         }
-        Fact::BelowOrEqual | Fact::LessOrEqual if room != NO_ROOM => a.room = better(a.room, room),
+        Fact::BelowOrEqual | Fact::LessOrEqual if room != NO_ROOM => {
+            let room = room.wrapping_add(u32::from(planted::active(Bug::RoomBeyond)));
+            a.room = better(a.room, room);
+        }
         Fact::Equal => {
             let other = a.room(argument_min);
             if room != NO_ROOM {

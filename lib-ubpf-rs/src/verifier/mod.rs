@@ -18,6 +18,7 @@ mod explore;
 mod findings;
 mod fixpoint;
 mod machine;
+pub(crate) mod planted;
 mod scalar;
 mod state;
 mod structure;

@@ -4,7 +4,10 @@
 //! small width. The half has half as many bits. Each function is *sound*: whatever numbers the operands stand for, the result
 //! stands for the number that the instruction computes from them.
 
-use super::tnum::{low_mask, Tnum};
+use super::{
+    planted::{self, Bug},
+    tnum::{low_mask, Tnum},
+};
 use crate::isa::AluOp;
 
 /// Ranges of one number, ends included.
@@ -429,6 +432,9 @@ impl Scalar {
             Fact::Less => less(a.part(part), b.part(part)),
             Fact::LessOrEqual => less_or_equal(a.part(part), b.part(part)),
         };
+        if part == Part::Half && planted::active(Bug::HalfIsWhole) {
+            a.whole.clip_unsigned(a.half.umin, a.half.umax);
+        }
         possible && a.settle(bits) && b.settle(bits)
     }
 
@@ -457,6 +463,9 @@ fn shift_count(bits: u32, b: &Bounds) -> Option<u32> {
 /// Least and greatest shift count.
 fn shift_range(bits: u32, b: &Bounds) -> (u32, u32) {
     let top = bits.wrapping_sub(1);
+    if planted::active(Bug::ShiftBeyond) && b.is_constant() {
+        return (min(b.umin, 63) as u32, min(b.umin, 63) as u32);
+    }
     if b.umax <= u64::from(top) {
         return (b.umin as u32, b.umax as u32);
     }
@@ -500,6 +509,9 @@ fn bounds_op(bits: u32, op: AluOp, a: &Bounds, b: &Bounds) -> Bounds {
         AluOp::Mod => modulo(bits, a, b),
         AluOp::Sdiv => signed_div(bits, a, b),
         AluOp::Smod => signed_modulo(bits, a, b),
+        AluOp::And if planted::active(Bug::BitwiseHalf) && bits <= 32 => {
+            Bounds::unsigned(bits, 0, min(a.umin, b.umin))
+        }
         AluOp::And => Bounds::unsigned(bits, 0, min(a.umax, b.umax)),
         AluOp::Or => Bounds::unsigned(bits, max(a.umin, b.umin), low_mask(bits)),
         AluOp::Xor => Bounds::full(bits),
@@ -528,7 +540,7 @@ fn add(bits: u32, a: &Bounds, b: &Bounds) -> Bounds {
     let top = u128::from(low_mask(bits));
     let least = u128::from(a.umin).wrapping_add(u128::from(b.umin));
     let most = u128::from(a.umax).wrapping_add(u128::from(b.umax));
-    if most <= top || least > top {
+    if most <= top || least > top || planted::active(Bug::AddWraps) {
         result.umin = least as u64 & low_mask(bits);
         result.umax = most as u64 & low_mask(bits);
     }

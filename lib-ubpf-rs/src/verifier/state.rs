@@ -1,6 +1,7 @@
 //! The abstract state of a program before one instruction: registers, stack, frames.
 
 use super::{
+    planted::{self, Bug},
     scalar::Scalar,
     tnum::{low_mask, Tnum},
     value::{Kind, Value, BITS, NO_ROOM},
@@ -228,7 +229,10 @@ impl State {
         for reg in [Reg::R0, Reg::R6, Reg::R7, Reg::R8, Reg::R9] {
             self.set(reg, Value::UNSET);
         }
-        let depth = self.depth() as u8;
+        let depth = match self.depth() as u8 {
+            _ if planted::active(Bug::SameFrame) => 0,
+            depth => depth,
+        };
         self.set(Reg::R10, Value::pointer(Kind::Stack(depth)));
         Ok(())
     }
@@ -362,8 +366,8 @@ impl State {
         let frame = usize::from(frame);
         let last = off.wrapping_add(size.bytes() as i64).wrapping_sub(1);
         let (high, low) = (Self::cell_number(off), Self::cell_number(last));
-        for number in low..=high {
-            self.split(frame, number)?;
+        if !planted::active(Bug::PartialSpill) {
+            (low..=high).try_for_each(|number| self.split(frame, number))?;
         }
         let aligned = off.rem_euclid(CELL) == 0;
         match size {

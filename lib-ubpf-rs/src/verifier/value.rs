@@ -1,6 +1,7 @@
 //! What a register or a stack slot holds: a number, or a pointer with what is known of its offset.
 
 use super::{
+    planted::{self, Bug},
     scalar::{Part, Scalar},
     Target,
 };
@@ -180,6 +181,11 @@ impl Value {
     /// A pointer with another offset. A null pointer plus something is no pointer any more.
     fn moved(&self, num: Scalar, room: u32) -> Value {
         match self.kind {
+            Kind::Object { .. } if planted::active(Bug::MovedNull) => Value {
+                id: 0,
+                num,
+                ..*self
+            },
             Kind::Argument
             | Kind::Stack(_)
             | Kind::Object {
@@ -226,6 +232,9 @@ impl Value {
 
     /// Stands for what either stands for; ids are joined elsewhere.
     pub(super) fn union(&self, other: &Value, argument_min: (u32, u32)) -> Value {
+        if planted::active(Bug::JoinKeepsFirst) && self.is_scalar() {
+            return *self;
+        }
         let kind = match (self.kind, other.kind) {
             (Kind::Unset, _) | (_, Kind::Unset) => return Value::UNSET,
             (
