@@ -405,8 +405,8 @@ fn down(counter: &Counter, step: u64, bits: u32) -> Option<u64> {
 
 /// Numbers `step` apart that fit in a range of this length.
 fn rounds(length: u64, step: u64) -> Option<u64> {
-    let last = u64::from(!planted::active(Bug::LastPass));
-    Some(length.checked_div(step)?.saturating_add(last))
+    let length = length >> u32::from(planted::active(Bug::FewPasses));
+    Some(length.checked_div(step)?.saturating_add(1))
 }
 
 fn least_of(a: Option<u64>, b: Option<u64>) -> Option<u64> {

@@ -18,7 +18,10 @@ mod explore;
 mod findings;
 mod fixpoint;
 mod machine;
+#[cfg(not(any(test, feature = "fuzz")))]
 pub(crate) mod planted;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod planted;
 mod scalar;
 mod state;
 mod structure;

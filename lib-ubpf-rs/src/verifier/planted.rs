@@ -1,9 +1,12 @@
 //! Mistakes that can be planted in tests, to see that the tests of soundness find them. Outside of tests none is ever active.
 
 /// A mistake, modelled on those that verifiers have had.
-#[cfg_attr(not(test), allow(dead_code, reason = "planted in tests only"))]
+#[cfg_attr(
+    not(any(test, feature = "fuzz")),
+    allow(dead_code, reason = "planted in tests only")
+)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Bug {
+pub enum Bug {
     /// Sums are thought not to wrap around.
     AddWraps,
     /// A comparison of 32 bits says the same of 64 (CVE-2020-8835).
@@ -26,34 +29,72 @@ pub(crate) enum Bug {
     RoomBeyond,
     /// Shifting by an amount beyond the width is taken for that amount.
     ShiftBeyond,
-    /// A counter's last pass is not counted.
-    LastPass,
+    /// Half of a counter's passes are left out.
+    FewPasses,
     /// A callee's frame is thought to be its caller's.
     SameFrame,
+    /// Machine code: the size of an access is left out of the check at run time.
+    GuardSize,
+    /// Machine code: a move of 32 bits keeps the other half.
+    WideMove,
+    /// Machine code: a sign-extending load fills with zeros.
+    ZeroFill,
+    /// Machine code: a jump back costs one less.
+    CheapLoop,
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzz"))]
+impl Bug {
+    /// All of them.
+    pub const ALL: [Bug; 17] = [
+        Bug::AddWraps,
+        Bug::HalfIsWhole,
+        Bug::BitwiseHalf,
+        Bug::MovedNull,
+        Bug::SignedLoad,
+        Bug::AccessSize,
+        Bug::PartialSpill,
+        Bug::JoinKeepsFirst,
+        Bug::WildStore,
+        Bug::RoomBeyond,
+        Bug::ShiftBeyond,
+        Bug::FewPasses,
+        Bug::SameFrame,
+        Bug::GuardSize,
+        Bug::WideMove,
+        Bug::ZeroFill,
+        Bug::CheapLoop,
+    ];
+}
+
+#[cfg(any(test, feature = "fuzz"))]
 std::thread_local! {
     static PLANTED: core::cell::Cell<Option<Bug>> = const { core::cell::Cell::new(None) };
 }
 
 /// Whether a mistake is planted.
-#[cfg(test)]
-pub(crate) fn active(bug: Bug) -> bool {
+#[cfg(any(test, feature = "fuzz"))]
+pub fn active(bug: Bug) -> bool {
     PLANTED.with(|planted| planted.get() == Some(bug))
 }
 
 /// Whether a mistake is planted: never.
-#[cfg(not(test))]
+#[cfg(not(any(test, feature = "fuzz")))]
 #[inline(always)]
-pub(crate) const fn active(_bug: Bug) -> bool {
+pub const fn active(_bug: Bug) -> bool {
     false
 }
 
-/// Runs something with a mistake planted.
-#[cfg(test)]
-pub(crate) fn with<T>(bug: Bug, run: impl FnOnce() -> T) -> T {
+/// Plants a mistake for the rest of the thread.
+#[cfg(any(test, feature = "fuzz"))]
+pub fn plant(bug: Bug) {
     PLANTED.with(|planted| planted.set(Some(bug)));
+}
+
+/// Runs something with a mistake planted.
+#[cfg(any(test, feature = "fuzz"))]
+pub fn with<T>(bug: Bug, run: impl FnOnce() -> T) -> T {
+    plant(bug);
     let result = run();
     PLANTED.with(|planted| planted.set(None));
     result

@@ -6,8 +6,8 @@ mod interpreter;
 mod memory;
 mod stop;
 
-#[cfg(test)]
-mod soundness;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod soundness;
 
 pub use call::{call_helper, Called, MAX_STRING};
 pub use interpreter::{Interpreter, Moment};

@@ -14,7 +14,10 @@ use super::{
 use crate::{
     helpers::Inline,
     isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, Insn, Operand, Reg, Size, Width},
-    verifier::{Access, VerifiedProgram},
+    verifier::{
+        planted::{self, Bug},
+        Access, VerifiedProgram,
+    },
     vm::{FRAME_BYTES, MAX_FRAMES},
 };
 use alloc::vec::Vec;
@@ -489,7 +492,7 @@ impl<'p> Emitter<'p> {
             } => {
                 self.guard(asm, base, off, size);
                 let mem = at(native(base), off.into());
-                if signed {
+                if signed && !planted::active(Bug::ZeroFill) {
                     asm.load_sx(operand_size(size), native(dst), mem);
                 } else {
                     asm.load(operand_size(size), native(dst), mem);
@@ -569,6 +572,7 @@ impl<'p> Emitter<'p> {
             AluOp::Xor => asm.alu_rr(w, Alu::Xor, d, s),
             AluOp::Mul => asm.imul_rr(w, d, s),
             AluOp::Mov if w == W::Q && d == s => {}
+            AluOp::Mov if planted::active(Bug::WideMove) => asm.mov_rr(W::Q, d, s),
             AluOp::Mov => asm.mov_rr(w, d, s),
             AluOp::Lsh => self.shift(asm, Shift::Shl, w, d, s),
             AluOp::Rsh => self.shift(asm, Shift::Shr, w, d, s),
@@ -647,7 +651,8 @@ impl<'p> Emitter<'p> {
 
     /// A jump back that is charged. The budget goes below zero when it cannot pay; Rust, which knows the charge, puts it back.
     fn metered_back(&mut self, asm: &mut Asm<'_>, target: usize) {
-        self.charge(asm, self.pc - target + 1);
+        let less = usize::from(planted::active(Bug::CheapLoop));
+        self.charge(asm, self.pc - target + 1 - less);
         self.branch_to(asm, Cc::Ae, get(&self.old.slots, target));
         self.stopping_call(asm, field::STOP_BUDGET);
     }
@@ -747,7 +752,11 @@ impl<'p> Emitter<'p> {
             return;
         }
         let place = self.facts().place;
-        match field::window(place, size) {
+        let checked = match size {
+            _ if planted::active(Bug::GuardSize) => Size::B,
+            size => size,
+        };
+        match field::window(place, checked) {
             Some((lo, limit)) => {
                 if off == 0 {
                     asm.mov_rr(W::Q, TMP, native(base));
@@ -760,7 +769,7 @@ impl<'p> Emitter<'p> {
             None => {
                 asm.lea(W::Q, TMP, at(native(base), i32::from(off) + FRAME));
                 asm.alu_rr(W::Q, Alu::Sub, TMP, Gpr::Rbp);
-                asm.alu_ri(W::Q, Alu::Cmp, TMP, FRAME + 1 - size.bytes() as i32);
+                asm.alu_ri(W::Q, Alu::Cmp, TMP, FRAME + 1 - checked.bytes() as i32);
             }
         }
         self.branch_to(asm, Cc::Ae, get(&self.old.cold, self.cold.len()));

@@ -1,0 +1,215 @@
+//! The step checker: runs admitted programs with every check on and compares each concrete machine with the states of the
+//! verifier. What is proved must hold, whatever the program. For tests and fuzz targets.
+
+use super::{
+    AccessKind, Executable, Interpreter, Memory, Moment, Run, Stop, StopKind, STACK_BYTES,
+};
+use crate::{
+    helpers::{Host, Registry},
+    isa::{AluOp, Insn, Operand, Width},
+    program::{Abi, Program},
+    verifier::{self, Access, Concrete, Event, Pass, Policy, State, VerifiedProgram},
+};
+use std::{collections::HashMap, format, string::String, vec, vec::Vec};
+
+mod programs;
+#[cfg(test)]
+mod tests;
+
+pub use programs::{random_program, Numbers};
+
+/// A host without map, symbols, clock or console.
+struct Nobody;
+
+impl Host for Nobody {
+    fn map2_get(&self, key1: u64, key2: u64) -> Option<u64> {
+        (!key1.is_multiple_of(3)).then_some(key1.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ key2)
+    }
+    fn map2_put(&self, _key1: u64, _key2: u64, _value: u64) -> bool {
+        true
+    }
+    fn map2_del(&self, _key1: u64, _key2: u64) -> bool {
+        false
+    }
+    fn symbol_address(&self, _name: &[u8]) -> Option<u64> {
+        None
+    }
+    fn trace_address(&self, _name: &[u8]) -> Option<u64> {
+        None
+    }
+    fn notify(&self, _address: u64) {}
+    fn puts(&self, _text: &[u8]) {}
+    fn probe_read(&self, _address: u64, _dst: &mut [u8]) -> usize {
+        0
+    }
+    fn now_ns(&self) -> u64 {
+        77
+    }
+}
+
+/// The states that each completed analysis has seen, by instruction.
+#[derive(Default)]
+struct Seen {
+    states: HashMap<(Pass, usize), Vec<State>>,
+    complete: Vec<Pass>,
+}
+
+/// An admitted program with the states on which that rests.
+pub struct Checked {
+    verified: VerifiedProgram,
+    seen: Seen,
+}
+
+/// Verifies a program; `None` when it is refused.
+pub fn verify(insns: &[Insn]) -> Option<Checked> {
+    let program = Program {
+        name: "test".into(),
+        insns: insns.into(),
+        entry: 0,
+        abi: Abi::Classic,
+    };
+    let helpers = Registry::with_builtins().unwrap();
+    let mut seen = Seen::default();
+    let mut observe = |event: Event<'_>| match event {
+        Event::Before { pass, pc, state } => {
+            seen.states
+                .entry((pass, pc))
+                .or_default()
+                .push(state.clone());
+        }
+        Event::Complete(pass) => seen.complete.push(pass),
+    };
+    let verified =
+        verifier::verify_observed(program, Policy::Guarded, &helpers, Some(&mut observe));
+    verified.ok().map(|verified| Checked { verified, seen })
+}
+
+impl Checked {
+    /// Runs the program once; says where the verifier was wrong.
+    pub fn run(&self, argument: &mut [u8], budget: u64) -> Result<(), String> {
+        let helpers = Registry::with_builtins().unwrap();
+        let mut stack = vec![0u8; STACK_BYTES + 7];
+        let aligned = stack.as_ptr().align_offset(8);
+        let stack = &mut stack[aligned..aligned + STACK_BYTES];
+        let len = argument.len() as u64;
+        let memory = Memory::new(argument, stack);
+        let mut run = Run {
+            args: [memory.argument().base, len],
+            memory,
+            budget,
+            helpers: &helpers,
+            host: &Nobody,
+        };
+        if !super::proofs_hold(&self.verified, &run) {
+            return Ok(());
+        }
+        let interpreter = Interpreter::new(self.verified.clone());
+        let (mut steps, mut wrong) = (0u64, None);
+        let result = interpreter.run_watched(&mut run, &mut |moment| {
+            steps += 1;
+            if wrong.is_none() {
+                wrong = self.check(&moment, len).err();
+            }
+        });
+        wrong.map_or(Ok(()), Err)?;
+        self.check_end(interpreter.verified(), result, steps)
+    }
+
+    fn check(&self, moment: &Moment<'_>, len: u64) -> Result<(), String> {
+        let pc = moment.pc;
+        if !self.verified.reachable(pc) {
+            return Err(format!("PC {pc} is reached"));
+        }
+        self.check_divisor(moment)?;
+        let calls: Vec<usize> = moment.calls().collect();
+        let machine = Concrete {
+            regs: moment.regs,
+            calls: &calls,
+            argument: (moment.memory.argument().base, len),
+            stack_top: moment.memory.stack_top(),
+            read: &|addr, size| moment.memory.load(addr, size),
+        };
+        for &pass in &self.seen.complete {
+            let states = self.seen.states.get(&(pass, pc));
+            let states = states.map_or(&[][..], |s| s.as_slice());
+            if !states
+                .iter()
+                .rev()
+                .any(|state| state.admits(&machine).is_ok())
+            {
+                let last = states.last();
+                let why = last.map(|s| format!("{:?}; {s}", s.admits(&machine)));
+                return Err(format!(
+                    "{pass:?}: no state at PC {pc} stands for {:x?}: {why:?}",
+                    moment.regs
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_divisor(&self, moment: &Moment<'_>) -> Result<(), String> {
+        let Some(Insn::Alu {
+            op,
+            width,
+            src: Operand::Reg(src),
+            ..
+        }) = self.verified.program().insns.get(moment.pc)
+        else {
+            return Ok(());
+        };
+        if !matches!(op, AluOp::Div | AluOp::Mod | AluOp::Sdiv | AluOp::Smod) {
+            return Ok(());
+        }
+        let value = moment.regs[src.index()];
+        let (zero, minus_one) = match width {
+            Width::W64 => (value == 0, value == u64::MAX),
+            Width::W32 => (value as u32 == 0, value as u32 == u32::MAX),
+        };
+        if zero && self.verified.divisor_is_not_zero(moment.pc)
+            || minus_one && self.verified.divisor_is_not_minus_one(moment.pc)
+        {
+            return Err(format!("the divisor at PC {} is {value:#x}", moment.pc));
+        }
+        Ok(())
+    }
+
+    fn check_end(
+        &self,
+        program: &VerifiedProgram,
+        result: Result<u64, Stop>,
+        steps: u64,
+    ) -> Result<(), String> {
+        if program.worst_cost().is_some_and(|cost| steps > cost) {
+            return Err(format!(
+                "{steps} steps cost more than {:?}",
+                program.worst_cost()
+            ));
+        }
+        let Err(stop) = result else { return Ok(()) };
+        let faults = matches!(
+            stop.kind,
+            StopKind::OutOfBounds { .. } | StopKind::Unaligned { .. }
+        );
+        let helper = matches!(
+            stop.kind,
+            StopKind::OutOfBounds {
+                access: AccessKind::HelperRead | AccessKind::HelperWrite,
+                ..
+            }
+        );
+        if (faults || helper) && program.access(stop.pc) == Access::Proved {
+            return Err(format!("a proved access faults: {stop}"));
+        }
+        Ok(())
+    }
+}
+
+/// A program, an instruction a line.
+pub fn text(insns: &[Insn]) -> String {
+    let lines = insns
+        .iter()
+        .enumerate()
+        .map(|(pc, insn)| format!("{pc:3}: {}", insn));
+    lines.collect::<Vec<_>>().join("\n")
+}

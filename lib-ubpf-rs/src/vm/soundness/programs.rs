@@ -1,0 +1,360 @@
+//! Random programs: what the verifier must be right about.
+
+use crate::isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, Insn, Operand, Reg, Size, Width};
+use std::{vec, vec::Vec};
+
+/// Where decisions come from.
+pub enum Numbers<'d> {
+    /// Random numbers (Marsaglia's xorshift) from this state, which is not 0.
+    Random(u64),
+    /// Bytes that something else chooses; zeros when there are no more.
+    Bytes(&'d [u8]),
+}
+
+impl Numbers<'_> {
+    fn take(&mut self, bytes: usize) -> u64 {
+        match self {
+            Numbers::Random(state) => {
+                *state ^= *state << 13;
+                *state ^= *state >> 7;
+                *state ^= *state << 17;
+                state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 8
+            }
+            Numbers::Bytes(data) => {
+                let (now, later) = data.split_at(bytes.min(data.len()));
+                *data = later;
+                now.iter().fold(0, |n, &byte| n << 8 | u64::from(byte))
+            }
+        }
+    }
+    fn next(&mut self) -> u64 {
+        self.take(4)
+    }
+    /// A number below `limit`.
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.take(if limit > 256 { 2 } else { 1 }) % limit
+    }
+    /// One of these.
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len() as u64) as usize]
+    }
+    fn reg(&mut self) -> Reg {
+        Reg::new(self.below(10) as u8).unwrap()
+    }
+    /// Immediates as programs have them, and those at which ranges break.
+    fn imm(&mut self) -> i32 {
+        match self.below(5) {
+            0 => self.below(16) as i32,
+            1 => self.below(300) as i32 - 150,
+            2 => (1i64 << self.below(32)) as i32,
+            3 => ((1i64 << self.below(32)) as i32).wrapping_sub(1),
+            _ => self.next() as i32,
+        }
+    }
+    fn operand(&mut self) -> Operand {
+        match self.below(2) {
+            0 => Operand::Reg(self.reg()),
+            _ => Operand::Imm(self.imm()),
+        }
+    }
+    fn width(&mut self) -> Width {
+        self.pick(&[Width::W32, Width::W64])
+    }
+    fn size(&mut self) -> Size {
+        self.pick(&[Size::B, Size::H, Size::W, Size::DW, Size::W, Size::DW])
+    }
+}
+
+const ALU: [AluOp; 18] = [
+    AluOp::Add,
+    AluOp::Add,
+    AluOp::Add,
+    AluOp::Sub,
+    AluOp::Mul,
+    AluOp::Div,
+    AluOp::Sdiv,
+    AluOp::Or,
+    AluOp::And,
+    AluOp::And,
+    AluOp::Lsh,
+    AluOp::Rsh,
+    AluOp::Mod,
+    AluOp::Smod,
+    AluOp::Xor,
+    AluOp::Mov,
+    AluOp::Mov,
+    AluOp::Arsh,
+];
+
+const CMP: [CmpOp; 11] = [
+    CmpOp::Eq,
+    CmpOp::Gt,
+    CmpOp::Ge,
+    CmpOp::Set,
+    CmpOp::Ne,
+    CmpOp::Sgt,
+    CmpOp::Sge,
+    CmpOp::Lt,
+    CmpOp::Le,
+    CmpOp::Slt,
+    CmpOp::Sle,
+];
+
+/// A random program: numbers from the argument, arithmetic, comparisons, accesses to stack and argument near and beyond
+/// their ends, calls, jumps mostly forwards.
+pub fn random_program(numbers: &mut Numbers<'_>) -> Vec<Insn> {
+    let len = if numbers.below(8) == 0 {
+        numbers.below(4)
+    } else {
+        8 + numbers.below(40)
+    } as usize;
+    // r6 is the argument, r7 its length, r8 a number from it.
+    let number = Insn::Load {
+        size: numbers.size(),
+        signed: false,
+        dst: Reg::R8,
+        base: Reg::R1,
+        off: 8,
+    };
+    let (r6, r7) = (mov(Reg::R6, Reg::R1), mov(Reg::R7, Reg::R2));
+    let mut insns = vec![r6, r7, number, mov(Reg::R9, Reg::R10)];
+    for number in 0..6 {
+        let dst = Reg::new(number).unwrap();
+        let src = numbers.pick(&[
+            Operand::Reg(Reg::R8),
+            Operand::Imm(3),
+            Operand::Reg(Reg::R7),
+            Operand::Reg(Reg::R10),
+            Operand::Reg(Reg::R6),
+        ]);
+        insns.push(Insn::Alu {
+            op: AluOp::Mov,
+            width: Width::W64,
+            dst,
+            src,
+        });
+    }
+    let function = len >= 4 && numbers.below(3) == 0;
+    let body = insns.len() + len;
+    while insns.len() < body {
+        if insns.len() + LONGEST_IDIOM <= body && numbers.below(10) == 0 {
+            idiom(numbers, &mut insns);
+            continue;
+        }
+        let insn = random_insn(numbers, insns.len(), body, function.then_some(body + 1));
+        insns.push(insn);
+    }
+    if len < 4 {
+        count(numbers, &mut insns);
+    }
+    insns.push(Insn::Exit);
+    if function {
+        let end = insns.len() + 6;
+        while insns.len() < end {
+            let insn = random_insn(numbers, insns.len(), end, None);
+            insns.push(insn);
+        }
+        insns.push(Insn::Exit);
+    }
+    insns
+}
+
+fn mov(dst: Reg, src: Reg) -> Insn {
+    Insn::Alu {
+        op: AluOp::Mov,
+        width: Width::W64,
+        dst,
+        src: Operand::Reg(src),
+    }
+}
+
+/// Instructions of the longest idiom.
+const LONGEST_IDIOM: usize = 6;
+
+/// A few instructions that belong together.
+fn idiom(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
+    match numbers.below(3) {
+        0 => overwrite(numbers, insns),
+        1 => write_at_a_distance(numbers, insns),
+        _ => count(numbers, insns),
+    }
+}
+
+/// A register goes to the stack, a part of it is written over, and it comes back.
+fn overwrite(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
+    let off = -8 * (1 + numbers.below(4) as i16);
+    let part = numbers.size();
+    insns.push(store(Size::DW, Reg::R10, off, Operand::Reg(numbers.reg())));
+    insns.push(store(
+        part,
+        Reg::R10,
+        off + numbers.below(12) as i16 - 2,
+        numbers.operand(),
+    ));
+    insns.push(Insn::Load {
+        size: numbers.pick(&[Size::DW, Size::W]),
+        signed: false,
+        dst: numbers.reg(),
+        base: Reg::R10,
+        off,
+    });
+}
+
+/// A number stands in the stack while something is written at a distance that only the argument knows.
+fn write_at_a_distance(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
+    let off = -8 * (1 + numbers.below(4) as i16);
+    let (by, to) = (Reg::R4, Reg::R3);
+    insns.push(store(Size::DW, Reg::R10, off, numbers.operand()));
+    insns.push(Insn::Load {
+        size: numbers.pick(&[Size::H, Size::B, Size::DW]),
+        signed: false,
+        dst: by,
+        base: Reg::R6,
+        off: numbers.below(16) as i16,
+    });
+    insns.push(mov(to, Reg::R10));
+    insns.push(Insn::Alu {
+        op: AluOp::Sub,
+        width: Width::W64,
+        dst: to,
+        src: Operand::Reg(by),
+    });
+    insns.push(store(
+        numbers.size(),
+        to,
+        -(numbers.below(16) as i16),
+        numbers.operand(),
+    ));
+    insns.push(Insn::Load {
+        size: Size::DW,
+        signed: false,
+        dst: numbers.reg(),
+        base: Reg::R10,
+        off,
+    });
+}
+
+/// A counted loop.
+fn count(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
+    let dst = Reg::R5;
+    let imm = |op, imm| Insn::Alu {
+        op,
+        width: Width::W64,
+        dst,
+        src: Operand::Imm(imm),
+    };
+    let step = 1 + numbers.below(4) as i32;
+    let (from, step, op) = match numbers.below(2) {
+        0 => (0, step, numbers.pick(&[CmpOp::Lt, CmpOp::Le, CmpOp::Slt])),
+        _ => (20, -step, CmpOp::Sgt),
+    };
+    insns.push(imm(AluOp::Mov, from));
+    insns.push(imm(AluOp::Add, step));
+    insns.push(Insn::Branch {
+        op,
+        width: Width::W64,
+        dst,
+        src: Operand::Imm(numbers.below(20) as i32),
+        off: -2,
+    });
+}
+
+fn store(size: Size, base: Reg, off: i16, src: Operand) -> Insn {
+    Insn::Store {
+        size,
+        base,
+        off,
+        src,
+    }
+}
+
+fn random_insn(numbers: &mut Numbers<'_>, pc: usize, end: usize, function: Option<usize>) -> Insn {
+    let base = numbers.pick(&[
+        Reg::R10,
+        Reg::R10,
+        Reg::R9,
+        Reg::R6,
+        Reg::R6,
+        Reg::R1,
+        Reg::R2,
+        Reg::R3,
+    ]);
+    let size = numbers.size();
+    let off = match base {
+        Reg::R10 => -(numbers.below(40) as i16) - if numbers.below(9) == 0 { 500 } else { 0 },
+        _ => numbers.below(40) as i16 - 12,
+    };
+    match numbers.below(20) {
+        0..=6 => Insn::Alu {
+            op: numbers.pick(&ALU),
+            width: numbers.width(),
+            dst: numbers.reg(),
+            src: numbers.operand(),
+        },
+        7 => Insn::MovSx {
+            width: Width::W64,
+            from: numbers.pick(&[Size::B, Size::H, Size::W]),
+            dst: numbers.reg(),
+            src: numbers.reg(),
+        },
+        8 => Insn::Neg {
+            width: numbers.width(),
+            dst: numbers.reg(),
+        },
+        9 => Insn::Endian {
+            kind: numbers.pick(&[Endianness::ToLe, Endianness::ToBe, Endianness::Swap]),
+            size: numbers.pick(&[Size::H, Size::W, Size::DW]),
+            dst: numbers.reg(),
+        },
+        10 | 11 => Insn::Load {
+            size,
+            signed: size != Size::DW && numbers.below(3) == 0,
+            dst: numbers.reg(),
+            base,
+            off,
+        },
+        12 | 13 => Insn::Store {
+            size,
+            base,
+            off,
+            src: numbers.operand(),
+        },
+        14 => atomic(numbers, base, off),
+        15 if function.is_some() => {
+            Insn::Call(Call::Local(function.unwrap() as i32 - pc as i32 - 1))
+        }
+        15 => Insn::Call(Call::Helper(numbers.pick(&[0, 1, 2, 5]))),
+        _ => branch(numbers, pc, end),
+    }
+}
+
+fn atomic(numbers: &mut Numbers<'_>, base: Reg, off: i16) -> Insn {
+    let op = numbers.pick(&[
+        AtomicOp::Add { fetch: true },
+        AtomicOp::Or { fetch: false },
+        AtomicOp::Xchg,
+        AtomicOp::CmpXchg,
+    ]);
+    Insn::Atomic {
+        op,
+        size: numbers.pick(&[Size::W, Size::DW]),
+        base,
+        off: off & !7,
+        src: numbers.reg(),
+    }
+}
+
+fn branch(numbers: &mut Numbers<'_>, pc: usize, end: usize) -> Insn {
+    let target = match numbers.below(4) {
+        0 => pc - numbers.below(pc.min(12) as u64) as usize,
+        _ => pc + 1 + numbers.below((end - pc) as u64) as usize,
+    };
+    let off = target as i64 - pc as i64 - 1;
+    Insn::Branch {
+        op: numbers.pick(&CMP),
+        width: numbers.width(),
+        dst: numbers.reg(),
+        src: numbers.operand(),
+        off: off as i16,
+    }
+}
