@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 mod bench;
 mod demo;
+mod fuzz;
 mod headers;
 mod qemu;
 mod samples;
@@ -24,6 +25,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test                 run all tests
   bench [NAME...] [--doc]
                        measure what hits, engines and entry stubs cost, beside what they must reach
+  fuzz [soundness|engines] [--seconds N] [--planted]
+                       look for programs that prove the engine wrong; --planted plants mistakes that must be found
   headers [--check]    write the C headers, or compare them with the committed ones
   qemu build|test|tour|bench|run
                        build, prove, play with, measure or start the freestanding image";
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         Some("headers") => headers::main(&root(), rest),
         Some("bench") => bench::main(&root(), rest),
         Some("demo") => demo::main(&root(), rest),
+        Some("fuzz") => fuzz::main(&root(), rest),
         Some("test") => test::main(&root()),
         Some("samples") => samples::main(&root()),
         Some("tour") => tour::main(&root(), rest),

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that can be tested on this machine.
 
-use crate::{demo, samples, setup, Result};
+use crate::{demo, fuzz, samples, setup, Result};
 use std::{path::Path, process::Command};
 
 /// Installs what is needed, builds the samples, runs the unit and integration tests, then the tours.
@@ -23,6 +23,7 @@ pub fn main(root: &Path) -> Result<()> {
     // Text is patched under running threads a million times.
     tests.env("UBPF_TEST_PATCHES", "1000000");
     setup::run(tests.args(["test", "--workspace"]).current_dir(root))?;
+    fuzz::main(root, &["--seconds".into(), "4".into()])?;
     println!("tours: {tours} passed, 0 failed");
     Ok(())
 }

@@ -1,0 +1,163 @@
+//! `cargo xtask fuzz`: builds the fuzz targets with coverage counters (libFuzzer, stable Rust) and runs them.
+
+use crate::{setup, Result};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+/// The targets, and mistakes that each must find when they are planted.
+const TARGETS: [(&str, &[&str]); 2] = [
+    (
+        "soundness",
+        &[
+            "AddWraps",
+            "HalfIsWhole",
+            "AccessSize",
+            "SignedLoad",
+            "SameFrame",
+        ],
+    ),
+    (
+        "engines",
+        &["GuardSize", "WideMove", "ZeroFill", "CheapLoop"],
+    ),
+];
+/// What the compiler adds to each basic block and comparison.
+const FLAGS: [&str; 6] = [
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Cllvm-args=-sanitizer-coverage-trace-compares",
+    "--cfg=fuzzing",
+];
+/// A target of its own keeps the flags away from build scripts.
+const TRIPLE: &str = "x86_64-unknown-linux-gnu";
+const USAGE: &str = "usage: cargo xtask fuzz [soundness|engines] [--seconds N] [--planted]";
+/// Longest input in bytes, and seconds that one may take.
+const INPUT: u32 = 400;
+const PATIENCE: u32 = 20;
+
+/// Runs one target, or each; with `--planted`, with one mistake after the other planted, each of which must be found.
+pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
+    let (mut wanted, mut seconds, mut planted) = (None, 60, false);
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--seconds" => {
+                let number = arguments.next().and_then(|n| n.parse().ok());
+                seconds = number.filter(|&n: &u32| n > 0).ok_or(USAGE)?;
+            }
+            "--planted" => planted = true,
+            name if TARGETS.iter().any(|t| t.0 == name) => wanted = Some(name),
+            _ => return Err(USAGE.into()),
+        }
+    }
+    setup::ensure()?;
+    let fuzz = Fuzz::build(root)?;
+    for (name, mistakes) in TARGETS {
+        if wanted.is_some_and(|wanted| wanted != name) {
+            continue;
+        }
+        if planted {
+            for mistake in mistakes {
+                fuzz.find(name, mistake, seconds)?;
+            }
+        } else {
+            fuzz.run(name, seconds)?;
+        }
+    }
+    Ok(())
+}
+
+struct Fuzz {
+    /// Where everything lies that is made on the way.
+    folder: PathBuf,
+}
+
+impl Fuzz {
+    fn build(root: &Path) -> Result<Fuzz> {
+        let folder = root.join("target/fuzz");
+        let mut build = Command::new(env!("CARGO"));
+        build
+            .args(["build", "--release", "--quiet", "--target", TRIPLE])
+            .current_dir(root.join("fuzz"))
+            .env("CARGO_TARGET_DIR", &folder)
+            .env_remove("RUSTFLAGS")
+            .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\x1f"));
+        setup::run(&mut build)?;
+        Ok(Fuzz { folder })
+    }
+
+    /// A run of a target that keeps what it learns in `corpus`, and what fails under `found`.
+    fn command(&self, target: &str, corpus: &str, found: &str, seconds: u32) -> Result<Command> {
+        let (corpus, found) = (self.folder.join(corpus), self.folder.join(found));
+        fs::create_dir_all(&corpus)?;
+        fs::create_dir_all(&found)?;
+        let mut command = Command::new(self.folder.join(TRIPLE).join("release").join(target));
+        command
+            .arg(format!("-max_total_time={seconds}"))
+            .arg(format!("-max_len={INPUT}"))
+            .arg(format!("-timeout={PATIENCE}"))
+            .args(["-len_control=0", "-print_final_stats=1"])
+            .arg(format!("-artifact_prefix={}/", found.display()))
+            .arg(corpus);
+        Ok(command)
+    }
+
+    fn run(&self, target: &str, seconds: u32) -> Result<()> {
+        let corpus = format!("corpus/{target}");
+        let found = format!("found/{target}");
+        let output = self
+            .command(target, &corpus, &found, seconds)?
+            .stdin(Stdio::null())
+            .output()?;
+        let text = String::from_utf8_lossy(&output.stderr);
+        if !output.status.success() {
+            eprintln!("{text}");
+            return Err(format!(
+                "{target} has a finding; the input is in {}",
+                self.folder.join(found).display()
+            )
+            .into());
+        }
+        let units = statistic(&text, "stat::number_of_executed_units:");
+        let coverage = text.lines().rev().find_map(|line| {
+            let (_, rest) = line.split_once(" cov: ")?;
+            rest.split_whitespace().next()
+        });
+        println!(
+            "fuzz {target}: {units} programs in {seconds} s, {} edges, no finding",
+            coverage.unwrap_or("?")
+        );
+        Ok(())
+    }
+
+    /// Plants a mistake and starts with nothing: it must be found.
+    fn find(&self, target: &str, mistake: &str, seconds: u32) -> Result<()> {
+        let corpus = format!("planted/{target}-{mistake}");
+        let _ = fs::remove_dir_all(self.folder.join(&corpus));
+        let start = Instant::now();
+        let output = self
+            .command(target, &corpus, "planted", seconds)?
+            .env("UBPF_PLANT", mistake)
+            .stdin(Stdio::null())
+            .output()?;
+        let text = String::from_utf8_lossy(&output.stderr);
+        if output.status.success() || !text.contains("panicked at") {
+            return Err(format!("{target} does not find {mistake} in {seconds} s\n{text}").into());
+        }
+        let units = statistic(&text, "stat::number_of_executed_units:");
+        let took = start.elapsed().as_secs_f32();
+        println!("fuzz {target}: {mistake} found after {units} programs, {took:.1} s");
+        Ok(())
+    }
+}
+
+fn statistic<'t>(text: &'t str, name: &str) -> &'t str {
+    let found = text.lines().find_map(|line| line.strip_prefix(name));
+    found.map_or("?", str::trim)
+}
