@@ -205,3 +205,31 @@ fn a_missing_cargo_is_named() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("install Rust 1.88 or newer"), "{said}");
 }
+
+/// An old toolchain would stumble over something else, the form of the lock file for one.
+#[test]
+fn an_old_cargo_or_rustc_is_named() {
+    use std::os::unix::fs::PermissionsExt;
+    for (old, other) in [("cargo", "rustc"), ("rustc", "cargo")] {
+        let harness = Harness::new(&format!("old-{old}"), &[]);
+        for (tool, version) in [(old, "1.63.0"), (other, "1.88.0")] {
+            let path = harness.folder.join(tool);
+            let script = format!("#!/bin/sh\necho '{tool} {version} (4b91a6ea7 2022-08-08)'\n");
+            fs::write(&path, script).expect("a tool");
+            let mode = fs::Permissions::from_mode(0o755);
+            fs::set_permissions(&path, mode).expect("a tool that runs");
+        }
+        let archive = format!("{}/libubpf_rs/libubpf_image.a", harness.folder.display());
+        let output = harness
+            .make()
+            .env("RUSTC", harness.folder.join("rustc"))
+            .arg(format!("UBPF_CARGO={}/cargo", harness.folder.display()))
+            .arg(archive)
+            .output()
+            .expect("make");
+        assert!(!output.status.success());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let wanted = ["Rust 1.88 or newer is needed", &format!("{old} 1.63.0")];
+        assert!(wanted.iter().all(|words| said.contains(words)), "{said}");
+    }
+}
