@@ -130,6 +130,9 @@ impl Backend for &'static Runtime {
 
     fn status(&self, out: &mut dyn Write) {
         let _ = write_status(&Runtime::status(self), out);
+        self.linked_programs(&mut |name| {
+            let _ = writeln!(out, "program of the image: {name}");
+        });
     }
     fn set_stats(&self, measure: bool) {
         Runtime::set_stats(self, measure);

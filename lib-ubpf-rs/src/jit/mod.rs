@@ -8,7 +8,7 @@ mod heap;
 mod x86_64;
 
 pub use heap::{CodeHeap, CODE_HEAP};
-pub use x86_64::{trampoline, JitProgram, Listing};
+pub use x86_64::{trampoline, Ahead, JitProgram, LinkedProgram, Listing};
 
 /// What decides how a program is compiled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

@@ -11,6 +11,7 @@ mod console;
 mod error;
 mod host;
 mod image;
+mod linked;
 mod programs;
 mod snapshot;
 mod status;
@@ -49,6 +50,8 @@ pub struct Runtime {
     /// Replaced when a helper is registered; loaded programs keep the one they were verified with.
     helpers: Mutex<&'static Registry>,
     programs: Mutex<Programs>,
+    /// Programs that are part of the image, by name.
+    linked: Mutex<Vec<Loaded>>,
     /// How many programs are or were interpreted for want of machine code, and why the last one.
     fallbacks: Mutex<Option<(u64, &'static str)>>,
     /// One writer of the image's symbols and sites at a time.
@@ -107,6 +110,7 @@ impl Runtime {
             services: kept,
             helpers: Mutex::new(Box::leak(helpers)),
             programs: Mutex::new(Programs::default()),
+            linked: Mutex::new(Vec::new()),
             fallbacks: Mutex::new(None),
             image_writer: Mutex::new(()),
         }))
@@ -174,9 +178,10 @@ impl Runtime {
         self.prepare(name, bytes, options).map(drop)
     }
 
-    /// Loads a program from a file of the platform.
+    /// Loads a program from a file of the platform, or one of the image by its name.
     pub fn load_file(&self, path: &str, options: &LoadOptions) -> Result<ProgramId, Error> {
-        self.load(path, &self.read_file(path)?, options)
+        let loaded = self.prepare_file(path, options)?;
+        self.programs.lock().insert(loaded)
     }
 
     /// Forgets a loaded program. Probes that run it go on.
@@ -205,15 +210,22 @@ impl Runtime {
         self.run(&loaded, memory, budget)
     }
 
-    /// Loads a file, runs it once and forgets it.
+    /// Loads a file, or takes a program of the image by its name, runs it once and forgets it.
     pub fn exec_file(
         &self,
         path: &str,
         memory: &mut [u8],
         options: &LoadOptions,
     ) -> Result<ExecReport, Error> {
-        let loaded = self.prepare(path, &self.read_file(path)?, options)?;
+        let loaded = self.prepare_file(path, options)?;
         self.run(&loaded, memory, None)
+    }
+
+    fn prepare_file(&self, path: &str, options: &LoadOptions) -> Result<Loaded, Error> {
+        match self.linked(path, options) {
+            Some(loaded) => Ok(loaded),
+            None => self.prepare(path, &self.read_file(path)?, options),
+        }
     }
 
     fn prepare(&self, name: &str, bytes: &[u8], options: &LoadOptions) -> Result<Loaded, Error> {

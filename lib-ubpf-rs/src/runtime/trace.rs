@@ -147,7 +147,7 @@ impl Runtime {
     ) -> Result<Vec<String>, Error> {
         room_for_small_things()?;
         self.resolve(function)?;
-        let loaded = self.prepare(path, &self.read_file(path)?, options)?;
+        let loaded = self.prepare_file(path, options)?;
         let warnings = loaded.remarks();
         self.attach_loaded(function, loaded, limits)?;
         Ok(warnings)

@@ -15,12 +15,16 @@ extern const unsigned long __start___patchable_function_entries[] WEAK_BOUND;
 extern const unsigned long __stop___patchable_function_entries[] WEAK_BOUND;
 extern const unsigned long __start___mcount_loc[] WEAK_BOUND;
 extern const unsigned long __stop___mcount_loc[] WEAK_BOUND;
+extern const unsigned long __start_ubpf_programs[] WEAK_BOUND;
+extern const unsigned long __stop_ubpf_programs[] WEAK_BOUND;
 
 struct ubpf_linux_records {
 	const unsigned long *patchable;
 	const unsigned long *patchable_end;
 	const unsigned long *mcount;
 	const unsigned long *mcount_end;
+	const unsigned long *programs;
+	const unsigned long *programs_end;
 };
 
 void ubpf_linux_records(struct ubpf_linux_records *bounds)
@@ -29,6 +33,8 @@ void ubpf_linux_records(struct ubpf_linux_records *bounds)
 	bounds->patchable_end = __stop___patchable_function_entries;
 	bounds->mcount = __start___mcount_loc;
 	bounds->mcount_end = __stop___mcount_loc;
+	bounds->programs = __start_ubpf_programs;
+	bounds->programs_end = __stop_ubpf_programs;
 }
 
 /*

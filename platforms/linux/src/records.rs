@@ -1,5 +1,7 @@
 //! The compiler's records of entry stubs in this executable.
 
+use ubpf_rs::jit::LinkedProgram;
+
 /// Addresses as the compiler recorded them.
 #[derive(Clone, Debug)]
 pub struct Records {
@@ -16,23 +18,47 @@ struct Bounds {
     patchable_end: *const u64,
     mcount: *const u64,
     mcount_end: *const u64,
+    programs: *const LinkedProgram,
+    programs_end: *const LinkedProgram,
 }
 
 extern "C" {
     fn ubpf_linux_records(bounds: *mut Bounds);
 }
 
-/// The records of this executable; empty where it was compiled without.
-pub fn own() -> Records {
+fn bounds() -> Bounds {
     let none = std::ptr::null();
     let mut bounds = Bounds {
         patchable: none,
         patchable_end: none,
         mcount: none,
         mcount_end: none,
+        programs: std::ptr::null(),
+        programs_end: std::ptr::null(),
     };
     // SAFETY: the function fills the struct behind the pointer.
     unsafe { ubpf_linux_records(&mut bounds) };
+    bounds
+}
+
+/// Programs compiled ahead of time that are linked into this executable.
+pub fn programs() -> &'static [LinkedProgram] {
+    let Bounds {
+        programs,
+        programs_end,
+        ..
+    } = bounds();
+    let bytes = (programs_end as usize).saturating_sub(programs as usize);
+    if programs.is_null() {
+        return &[];
+    }
+    // SAFETY: both are bounds that the linker set round one section, which holds nothing but such entries.
+    unsafe { std::slice::from_raw_parts(programs, bytes / size_of::<LinkedProgram>()) }
+}
+
+/// The records of this executable; empty where it was compiled without.
+pub fn own() -> Records {
+    let bounds = bounds();
     Records {
         patchable: between(bounds.patchable, bounds.patchable_end),
         mcount: between(bounds.mcount, bounds.mcount_end),

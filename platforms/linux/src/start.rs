@@ -91,6 +91,8 @@ fn add_image(runtime: &Runtime) -> io::Result<()> {
     runtime.add_sites(&records.patchable, SiteKind::Patchable);
     runtime.add_sites(&records.mcount, SiteKind::Mcount);
     runtime.add_sites(&instrumented(&own), SiteKind::Instrumented);
+    // SAFETY: the section is written by `ubpf aot` alone.
+    unsafe { runtime.add_linked(records::programs()) };
     Ok(())
 }
 

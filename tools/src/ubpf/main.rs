@@ -1,5 +1,6 @@
 //! `ubpf`: runs, verifies and disassembles programs on the host.
 
+mod aot;
 mod code_memory;
 mod disasm;
 mod run;
@@ -12,9 +13,13 @@ const USAGE: &str = "\
 usage: ubpf run PROG [ARG] [--mem-hex HEX | --mem FILE] [--abi classic|uio]
                 [--budget N] [--engine interp|jit] [--policy checked|guarded|strict]
        ubpf verify [--policy checked|guarded|strict] [--abi classic|uio] [--json] [-v] FILE...
+       ubpf aot PROG -o OBJECT [--name NAME] [--abi classic|uio]
+                [--policy checked|guarded|strict] [--guard-all] [--bmi2]
        ubpf disasm PROG
        ubpf disasm --native [--abi classic|uio] [--policy checked|guarded|strict] [--guard-all] PROG
 
+`aot` compiles PROG to an object to be linked into an image, which then has it under NAME (else
+PROG's file name); with --bmi2 for CPUs that have BMI2.
 `disasm --native` shows the machine code of each instruction, checks that are rarely needed last.
 PROG `-` reads the program from standard input.
 `run` prints r0 and exits 0; it exits 2 when the program is refused, 3 when it was stopped,
@@ -66,6 +71,7 @@ fn dispatch() -> Result<ExitCode, Failure> {
         "run" => run::main(args),
         "verify" => verify::main(args),
         "disasm" => disasm::main(args),
+        "aot" => aot::main(args),
         "help" => {
             print!("{USAGE}");
             Ok(ExitCode::SUCCESS)

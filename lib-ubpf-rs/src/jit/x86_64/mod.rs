@@ -9,6 +9,7 @@ mod context;
 mod emit;
 #[cfg(test)]
 mod encoding;
+mod linked;
 mod regs;
 pub mod trampoline;
 
@@ -32,6 +33,8 @@ use core::{
     slice,
 };
 use emit::{Draft, Registers, StopSites, Style};
+use linked::fingerprint;
+pub use linked::{Ahead, LinkedProgram};
 
 extern "sysv64" {
     fn ubpf_jit_enter(context: *mut Context, code: usize) -> u64;
@@ -196,8 +199,9 @@ fn style(program: &VerifiedProgram, options: Options) -> Style {
 pub struct JitProgram {
     /// Holds the program, and runs it where the code cannot.
     interpreter: Interpreter,
-    memory: &'static dyn ExecMemory,
-    block: ExecBlock,
+    /// Where the code came from, to be given back; `None` for code that is linked into the image.
+    memory: Option<(&'static dyn ExecMemory, ExecBlock)>,
+    at: usize,
     len: usize,
     entry: usize,
     sites: StopSites,
@@ -219,8 +223,8 @@ impl JitProgram {
         match install(&program, memory, style) {
             Ok((block, len, entry, sites, registers)) => Ok(JitProgram {
                 interpreter: Interpreter::new(program),
-                memory,
-                block,
+                memory: Some((memory, block)),
+                at: block.exec,
                 len,
                 entry,
                 sites,
@@ -232,10 +236,45 @@ impl JitProgram {
         }
     }
 
+    /// The program of a record, with the machine code that stands beside it. Refused, with the reason, when `program` is not what
+    /// the code was made of, or when this CPU cannot run it.
+    pub fn linked(
+        program: VerifiedProgram,
+        record: &LinkedProgram,
+    ) -> Result<JitProgram, &'static str> {
+        let style = record.style();
+        if style.bmi2 && !has_bmi2() {
+            return Err("it was compiled for CPUs with BMI2");
+        }
+        let bytes = [record.bytecode(), record.code()];
+        if record.fingerprint != fingerprint(&program, style, bytes) {
+            return Err(
+                "it was compiled by another version, or for other helpers than this image has",
+            );
+        }
+        let mut sites = Vec::new();
+        let table = record.sites();
+        sites
+            .try_reserve_exact(table.len())
+            .map_err(|_| "out of memory")?;
+        sites.extend(table.iter().map(|&[end, pc]| (end, pc)));
+        Ok(JitProgram {
+            interpreter: Interpreter::new(program),
+            memory: None,
+            at: record.code().as_ptr() as usize,
+            len: record.code().len(),
+            entry: record.entry as usize,
+            sites,
+            registers: record.registers(),
+            metered: style.metered,
+            guarded: style.guard_all,
+        })
+    }
+
     /// The machine code as it runs.
     pub fn code(&self) -> &[u8] {
-        // SAFETY: the block is at least `len` bytes of readable memory that this program owns and nobody writes any more.
-        unsafe { slice::from_raw_parts(self.block.exec as *const u8, self.len) }
+        // SAFETY: `len` bytes of readable memory that this program owns, or that is linked into the image, and nobody writes any more.
+        unsafe { slice::from_raw_parts(self.at as *const u8, self.len) }
     }
 
     /// Offset in [`code`](Self::code) at which a run starts.
@@ -257,7 +296,7 @@ impl JitProgram {
 
     /// The PC of the instruction whose emitted call returns to `address`.
     fn pc_at(&self, address: u64) -> usize {
-        let at = (address as usize).wrapping_sub(self.block.exec) as u32;
+        let at = (address as usize).wrapping_sub(self.at) as u32;
         let found = self.sites.binary_search_by_key(&at, |&(end, _)| end);
         let site = found.ok().and_then(|index| self.sites.get(index));
         site.map_or(self.verified().program().entry, |&(_, pc)| pc as usize)
@@ -332,7 +371,9 @@ fn access(insn: &Insn) -> (AccessKind, u64) {
 
 impl Drop for JitProgram {
     fn drop(&mut self) {
-        self.memory.free(self.block);
+        if let Some((memory, block)) = self.memory {
+            memory.free(block);
+        }
     }
 }
 
@@ -376,8 +417,7 @@ impl Executable for JitProgram {
         context.session = (&raw mut session) as usize;
         // SAFETY: the code was emitted for a verified program: it calls only the routines of the context, touches only memory
         // that is proved or checked to be the program's, and returns with the stack and the kept registers as they were.
-        let value =
-            unsafe { ubpf_jit_enter(&raw mut context, self.block.exec.wrapping_add(self.entry)) };
+        let value = unsafe { ubpf_jit_enter(&raw mut context, self.at.wrapping_add(self.entry)) };
         let end = session.end;
         run.budget = context.budget;
         if context.stop == stop::NONE {
@@ -411,7 +451,7 @@ impl Executable for JitProgram {
         }
         let reads = |reg| self.registers.reads & analysis::bit(reg) != 0;
         Some(Direct {
-            code: self.block.exec.wrapping_add(self.entry),
+            code: self.at.wrapping_add(self.entry),
             inline: if self.registers.straight {
                 self.len.wrapping_sub(1)
             } else {
