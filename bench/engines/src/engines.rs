@@ -1,7 +1,8 @@
 //! Compute programs on every engine beside native code, and what it takes to get a program ready.
 
-use crate::{exec_memory::DualMapping, figure, peers, stopwatch, Result};
+use crate::{figure, peers, stopwatch, Result};
 use std::sync::LazyLock;
+use ubpf_platform_linux::DualMapping;
 use ubpf_rs::{
     helpers::{Host, Registry},
     isa::assemble,

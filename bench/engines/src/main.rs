@@ -1,9 +1,6 @@
 //! One sample of `cargo xtask bench engines`: prints `name<TAB>value` per figure.
 
 mod engines;
-#[path = "../../../platforms/linux/src/exec_memory.rs"]
-#[allow(dead_code)] // what tests of the platform use
-mod exec_memory;
 mod peers;
 #[path = "../../src/stopwatch.rs"]
 mod stopwatch;

@@ -2,12 +2,13 @@
 //!
 //! - `sample`: figures of several processes to medians, ranges and ratios.
 //! - `results`: what is written, and what each figure must reach.
-//! - `probes`, `engines`: one evaluation each.
+//! - `probes`, `engines`, `stubs`: one evaluation each.
 
 mod engines;
 mod probes;
 mod results;
 mod sample;
+mod stubs;
 
 use crate::{samples, setup, Result};
 use results::Figure;
@@ -19,7 +20,7 @@ use std::{
 };
 
 const USAGE: &str = "usage: cargo xtask bench [NAME...] [--doc] [--processes N] [--smoke]
-  NAME         probes, engines; without one, all of them
+  NAME         probes, engines, stubs; without one, all of them
   --doc        write docs/performance.md from the results that are there, after what was named was measured
   --processes  how many processes measure each figure, 9 unless told
   --smoke      a single short pass, to see that everything works; writes to target/bench/smoke";
@@ -42,7 +43,11 @@ struct Plan {
 type Group = (&'static str, fn(&Plan) -> Result<Vec<Figure>>);
 
 /// The evaluations by name.
-const GROUPS: &[Group] = &[("probes", probes::run), ("engines", engines::run)];
+const GROUPS: &[Group] = &[
+    ("probes", probes::run),
+    ("engines", engines::run),
+    ("stubs", stubs::run),
+];
 
 /// `cargo xtask bench [NAME...]`
 pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
