@@ -3,7 +3,7 @@
 use alloc::{string::String, vec::Vec};
 use core::fmt::Write;
 use ubpf_rs::platform::{DirEntry, FileError};
-pub use ubpf_rs::runtime::{AttachLimits, LoadOptions};
+pub use ubpf_rs::runtime::{AttachLimits, CallTime, LoadOptions, Measured};
 
 /// Why the engine did not do what a command asked.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror_no_std::Error)]
@@ -77,7 +77,7 @@ pub struct Site {
     pub probes: Vec<Probe>,
 }
 
-/// The engine as the commands see it. No call blocks for longer than one run of a program.
+/// The engine as the commands see it. No call blocks for longer than one run of a program, but `measure` for less than a second.
 pub trait Backend: Send {
     /// Entries of a directory, sorted; empty = the default one.
     fn list_files(&self, directory: &str) -> Result<Vec<DirEntry>, FileError>;
@@ -108,6 +108,14 @@ pub trait Backend: Send {
     ) -> Result<Vec<String>, BackendError>;
     /// Detaches one program of a function, or all of them; gives how many.
     fn detach(&self, function: &str, program: Option<&str>) -> Result<usize, BackendError>;
+    /// Measures what a program would cost at each call of a function, over about so many calls of one of the engine's own.
+    fn measure(
+        &self,
+        function: &str,
+        path: &str,
+        options: &LoadOptions,
+        calls: u64,
+    ) -> Result<Measured, BackendError>;
     /// The functions with attached programs, or just this one (which may have none).
     fn sites(&self, function: Option<&str>) -> Result<Vec<Site>, BackendError>;
     /// Shows the names of the traceable functions to `visit`, from number `first` on, until it returns false.

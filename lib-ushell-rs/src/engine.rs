@@ -1,6 +1,8 @@
 //! The real backend: the engine of the image.
 
-use crate::backend::{AttachLimits, Backend, BackendError, ExecReport, LoadOptions, Probe, Site};
+use crate::backend::{
+    AttachLimits, Backend, BackendError, ExecReport, LoadOptions, Measured, Probe, Site,
+};
 use alloc::{
     string::{String, ToString},
     vec::Vec,
@@ -97,6 +99,15 @@ impl Backend for &'static Runtime {
     }
     fn detach(&self, function: &str, program: Option<&str>) -> Result<usize, BackendError> {
         Ok(Runtime::detach(self, function, program)?)
+    }
+    fn measure(
+        &self,
+        function: &str,
+        path: &str,
+        options: &LoadOptions,
+        calls: u64,
+    ) -> Result<Measured, BackendError> {
+        Ok(Runtime::measure(self, function, path, options, calls)?)
     }
     fn sites(&self, function: Option<&str>) -> Result<Vec<Site>, BackendError> {
         Ok(self.list(function)?.into_iter().map(Site::from).collect())

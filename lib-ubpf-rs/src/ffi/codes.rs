@@ -160,7 +160,7 @@ fn code(error: &Error) -> c_int {
         Error::Load(LoadError::NoMemory) | Error::Verify(VerifyError::NoMemory) => UBPF_NO_MEMORY,
         Error::Load(_) | Error::Verify(_) => UBPF_REFUSED,
         Error::File { error, .. } => file_code(error),
-        Error::NotCompiled { .. } => UBPF_UNSUPPORTED,
+        Error::NotCompiled { .. } | Error::NoSubject => UBPF_UNSUPPORTED,
         Error::StaleProgram { .. } => UBPF_STALE,
         Error::Stopped(_) => UBPF_STOPPED,
         Error::UnknownFunction { .. } | Error::NotAttached { .. } => UBPF_NOT_FOUND,

@@ -1,6 +1,6 @@
 //! Writes what hooks queued to the console, in order.
 
-use super::Runtime;
+use super::{measure::is_measured, Runtime};
 use crate::tracer::{Record, RecordKind};
 use alloc::vec::Vec;
 use core::fmt::Write;
@@ -25,10 +25,13 @@ impl Line {
 
 impl Runtime {
     /// Writes everything that hooks and programs have queued to the console. Platforms that own the console call it before
-    /// every write, others now and then. Returns the number of messages.
+    /// every write, others now and then. Notes of programs that are measured are left out. Returns the number of messages.
     pub fn drain_console(&self) -> usize {
         let mut line = Line(Vec::new());
         let written = self.services.ring.drain(&mut |record| {
+            if matches!(record.kind, RecordKind::Notify { key } if is_measured(key)) {
+                return;
+            }
             line.0.clear();
             self.format(record, &mut line);
             self.services.platform.console.write(&line.0);

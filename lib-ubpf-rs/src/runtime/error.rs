@@ -54,6 +54,9 @@ pub enum Error {
         /// The name asked for.
         name: String,
     },
+    /// Nothing can be measured now.
+    #[error("nothing can be measured now: another measurement runs, or this image cannot attach programs")]
+    NoSubject,
     /// The function was compiled without an entry stub.
     #[error("function {name} has no entry stub: compile it with -fpatchable-function-entry=5 (or see docs)")]
     NoStub {

@@ -174,7 +174,7 @@ impl Runtime {
     }
 
     /// The site of a function, with the function's name.
-    fn resolve(&self, function: &str) -> Result<(String, Site), Error> {
+    pub(super) fn resolve(&self, function: &str) -> Result<(String, Site), Error> {
         let image = self.services.image.read();
         if let Some(address) = address(function) {
             let site = image

@@ -353,6 +353,18 @@ impl Tracer {
         self.control.lock().sites.iter().copied().for_each(each);
     }
 
+    /// Calls `each` with the probes of a site, in attach order. `each` must not call the tracer.
+    pub(super) fn for_each_probe(&self, site: Site, each: &mut dyn FnMut(&Arc<Probe>)) {
+        let state = self.control.lock();
+        let attached = state.attached.iter().filter(|a| a.site == site);
+        attached.flat_map(Attached::probes).for_each(each);
+    }
+
+    /// Takes a site out of the list of known ones; nothing is attached to it.
+    pub(super) fn forget_site(&self, site: Site) {
+        self.control.lock().sites.retain(|known| *known != site);
+    }
+
     /// Attaches a program behind those already at the site.
     pub fn attach(&self, request: AttachRequest<'_>) -> Result<ProbeId, AttachError> {
         let settings = self.settings().ok_or(AttachError::NotInitialised)?;

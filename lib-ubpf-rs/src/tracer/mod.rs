@@ -3,6 +3,7 @@
 //! - [`Tracer`]: the one tracer of an image, [`TRACER`]; everything on it is control path, for any thread.
 //! - `site`: the instrumented places; `probe`: programs on them; `pool`: where hooks run; `hook`: what a hook does.
 //! - `direct`: the short way for programs that are machine code and need nothing but their argument.
+//! - `subject`: a function of the engine's own to measure on.
 //! - [`Ring`]: what hooks want said, until somebody may write it out.
 //! - `arch`: bytes of stubs, the trampoline.
 //!
@@ -26,6 +27,7 @@ mod pool;
 mod probe;
 mod ring;
 mod site;
+mod subject;
 
 pub use arch::current::{FpMode, Frame};
 pub use control::{
@@ -38,5 +40,6 @@ pub use probe::{
 };
 pub use ring::{Record, RecordKind, Ring, TEXT_BYTES};
 pub use site::{Site, SiteKind};
+pub use subject::Subject;
 
 use control::Settings;

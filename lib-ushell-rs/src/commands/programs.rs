@@ -2,7 +2,7 @@
 
 use super::lines::Lines;
 use crate::{
-    backend::{AttachLimits, Backend, BackendError, LoadOptions, Probe},
+    backend::{AttachLimits, Backend, BackendError, CallTime, LoadOptions, Probe},
     command::{parse_number, Call, Command, Failure, Stream},
     suggest::Nearest,
     Output,
@@ -44,6 +44,15 @@ pub(super) const COMMANDS: &[Command] = &[
         "FUNC [FILE...]",
         "detach programs from a function\nWithout FILE all of them.",
         detach,
+    ),
+    Command::builtin(
+        "bench",
+        "FUNC FILE [--runs N] [--abi ABI] [--policy POLICY] [--engine ENGINE]",
+        "measure what a program costs at each call of a function\n\
+         Calls a function of the engine's own, entered as FUNC is, N times (10000 unless told): with its bare\n\
+         stub, with the programs of FUNC, and with FILE behind them. FUNC itself is not called, nothing\n\
+         stays attached, and counts are kept apart. Text that programs print with puts is printed.",
+        bench,
     ),
     Command::builtin(
         "functions",
@@ -218,6 +227,56 @@ fn detach(call: &mut Call<'_>) -> Result<(), Failure> {
             .iter()
             .try_for_each(|program| detach(Some(program))),
     }
+}
+
+/// Calls measured unless told.
+const CALLS: u64 = 10_000;
+/// Most calls that can be asked for.
+const MOST_CALLS: u64 = 1_000_000;
+
+fn bench(call: &mut Call<'_>) -> Result<(), Failure> {
+    let options = load_options(call)?;
+    let calls = call.number_option("--runs")?.unwrap_or(CALLS);
+    if !(1..=MOST_CALLS).contains(&calls) {
+        return Err(Failure::message(format!("--runs: 1 to {MOST_CALLS}")));
+    }
+    let (function, path) = (call.args.required(0), call.args.required(1));
+    let result = call.backend.measure(function, path, &options, calls);
+    let found = result.map_err(|error| refused(call.backend, error))?;
+    write_time(call.out, "bare stub", found.stub, None);
+    if let Some(present) = found.present {
+        let name = format!("programs there now ({})", found.programs);
+        write_time(call.out, &name, present, Some(found.stub));
+    }
+    write_time(
+        call.out,
+        &format!("with {path}"),
+        found.with,
+        Some(found.stub),
+    );
+    if found.failures > 0 {
+        let _ = writeln!(call.out, "{path} was stopped {} times", found.failures);
+    }
+    if found.misses > 0 {
+        let _ = writeln!(call.out, "{path} could not run {} times", found.misses);
+    }
+    Ok(())
+}
+
+/// A line: nanoseconds of a call, and how many more than over the bare stub.
+fn write_time(out: &mut Output, name: &str, time: CallTime, stub: Option<CallTime>) {
+    let ns = |hundredths: u64| format!("{}.{:02}", hundredths / 100, hundredths % 100);
+    let (median, least) = (ns(time.median), ns(time.least));
+    let _ = write!(
+        out,
+        "{name}: {median} ns a call, least {least}, {} calls",
+        time.calls
+    );
+    if let Some(stub) = stub {
+        let more = ns(time.median.saturating_sub(stub.median));
+        let _ = write!(out, "; a hit costs {more} ns");
+    }
+    out.line("");
 }
 
 fn nothing_attached(function: &str, program: Option<&str>) -> Failure {

@@ -10,7 +10,9 @@ use std::{
 };
 use ubpf_rs::platform::{DirEntry, FileError};
 use ushell_rs::{
-    backend::{AttachLimits, BackendError, ExecReport, LoadOptions, Probe, Site},
+    backend::{
+        AttachLimits, BackendError, CallTime, ExecReport, LoadOptions, Measured, Probe, Site,
+    },
     Backend, Config, Shell,
 };
 
@@ -161,6 +163,31 @@ impl Backend for Fake {
         let removed = before - probes.len();
         state.sites.retain(|_, probes| !probes.is_empty());
         Ok(removed)
+    }
+    fn measure(
+        &self,
+        function: &str,
+        path: &str,
+        _: &LoadOptions,
+        calls: u64,
+    ) -> Result<Measured, BackendError> {
+        self.known(function)?;
+        self.readable(path)?;
+        let state = self.0.lock().unwrap();
+        let programs = state.sites.get(function).map_or(0, Vec::len);
+        let time = |median| CallTime {
+            least: median - 5,
+            median,
+            calls,
+        };
+        Ok(Measured {
+            stub: time(105),
+            present: (programs > 0).then_some(time(400)),
+            with: time(1234),
+            programs,
+            failures: u64::from(path == "oob.bin") * calls,
+            misses: 0,
+        })
     }
     fn sites(&self, function: Option<&str>) -> Result<Vec<Site>, BackendError> {
         let state = self.0.lock().unwrap();

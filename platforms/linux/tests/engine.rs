@@ -239,6 +239,37 @@ fn calls_are_counted_between_attach_and_detach() {
 }
 
 #[test]
+fn measuring_runs_the_program_and_leaves_function_counts_sites_and_console_alone() {
+    let (engine, _turn) = engine();
+    let sites = engine.status().sites;
+    let options = LoadOptions::default();
+    attach(engine, MYFUN, "count.bin").unwrap();
+    myfun(2);
+    let entries = engine.status().map_entries;
+    for file in ["noop.bin", "count.bin", "notify.bin"] {
+        let found = engine.measure(MYFUN, file, &options, 100).unwrap();
+        assert_eq!((found.programs, found.failures, found.misses), (1, 0, 0));
+        assert_eq!(
+            (found.with.calls, found.present.unwrap().calls),
+            (120, 120),
+            "whole batches"
+        );
+    }
+    assert_eq!(exec(engine, "get_count.bin", MYFUN), 2);
+    assert_eq!(engine.status().map_entries, entries);
+    assert_eq!(programs(engine, MYFUN), ["count.bin"]);
+    assert_eq!(console(), "");
+    let found = engine.measure(MYFUN, "oob.bin", &options, 40).unwrap();
+    assert_eq!(found.failures, 80, "once before the measured batch");
+    assert!(matches!(
+        engine.measure("nowhere", "noop.bin", &options, 1),
+        Err(Error::UnknownFunction { .. })
+    ));
+    engine.load_symbols("none").unwrap_err();
+    assert_eq!(engine.status().sites, sites);
+}
+
+#[test]
 fn original_tracer_ignored_a_load_failure_on_attach() {
     let (engine, _turn) = engine();
     let reason = |file| attach(engine, MYFUN, file).unwrap_err().to_string();

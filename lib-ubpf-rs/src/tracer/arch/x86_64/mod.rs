@@ -44,6 +44,34 @@ global_asm!(
     GENERATION = const offset_of!(Control, generation),
 );
 
+global_asm!(include_str!("subject.S"));
+
+extern "C" {
+    fn ubpf_subject();
+    fn ubpf_call_subject(calls: u64);
+    fn ubpf_call_instrumented_subject(calls: u64);
+}
+
+/// Address of a function with an entry stub that nobody calls but [`call_subject`].
+pub fn subject() -> u64 {
+    ubpf_subject as *const () as u64
+}
+
+/// Calls that function so often, with or without the call that `-finstrument-functions` makes.
+pub fn call_subject(calls: u64, instrumented: bool) {
+    if calls == 0 {
+        return;
+    }
+    // SAFETY: both loops take a number and call a function that does nothing; hooks keep every register.
+    unsafe {
+        if instrumented {
+            ubpf_call_instrumented_subject(calls);
+        } else {
+            ubpf_call_subject(calls);
+        }
+    }
+}
+
 /// Address that a site calls.
 pub fn hook_entry() -> u64 {
     ubpf_hook_entry as *const () as u64
