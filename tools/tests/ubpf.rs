@@ -339,6 +339,107 @@ fn verify_has_a_line_for_each_program() {
     );
 }
 
+/// The fields of the only line that `ubpf verify` prints of this program.
+fn verdict(folder: &Folder, source: &str, options: &[&str]) -> (i32, Vec<String>) {
+    let file = folder.file("program.bin", &assemble(source).unwrap());
+    let output = feed(b"", &[&["verify"], options, &[&file]].concat());
+    let (status, text, _) = outcome(&output);
+    let line = text.strip_suffix('\n').unwrap();
+    let fields: Vec<String> = line.split('\t').map(str::to_string).collect();
+    assert_eq!(fields[0], file);
+    (status, fields[1..].to_vec())
+}
+
+#[test]
+fn verify_says_how_many_accesses_are_proved_and_guarded() {
+    let folder = Folder::new("verify-counts");
+    let mixed = "r0 = *(u8 *)(r1 + 0)\n*(u64 *)(r10 - 8) = r0\nr3 = *(u32 *)(r0 + 4)\nexit";
+    let (status, fields) = verdict(&folder, mixed, &[]);
+    let remark = "1 of 3 memory accesses are checked at run time";
+    let expected = [".text", "program", "ok", "4", "4", "2", "1", remark];
+    assert_eq!((status, fields), (0, expected.map(str::to_string).into()));
+
+    let (status, fields) = verdict(&folder, mixed, &["--policy", "checked"]);
+    let expected = [".text", "program", "ok", "4", "4", "0", "3", ""];
+    assert_eq!((status, fields), (0, expected.map(str::to_string).into()));
+}
+
+#[test]
+fn strict_says_what_is_not_proved() {
+    let folder = Folder::new("verify-strict");
+    let cases = [
+        (
+            "r2 = *(u8 *)(r1 + 0)\nr3 = r10\nr3 -= r2\nr0 = *(u16 *)(r3 - 400)\nexit",
+            "memory access at PC 3 through r3-400 is not proved to be in bounds: r3 is the frame pointer plus -255 to 0; \
+             an offset from -512 to -2 is needed (strict policy)",
+        ),
+        (
+            "r0 = *(u64 *)(r2 + 0)\nexit",
+            "memory access at PC 0 through r2 is not proved to be in bounds: r2 is a number from 0 to 2147483647; \
+             a pointer to the argument, the stack or memory of the runtime is needed (strict policy)",
+        ),
+        (
+            "r0 = r7\nexit",
+            "r7 is read at PC 0 but was not set on every path to it",
+        ),
+        (
+            "r0 = *(u64 *)(r1 + 0)\nr0 += -1\nif r0 != 0 goto -2\nexit",
+            "loop at PC 1: the end is not proved (strict policy)",
+        ),
+        (
+            "r0 = *(u64 *)(r1 + 0)\ncallx r0\nexit",
+            "",
+        ),
+    ];
+    for (source, reason) in cases {
+        let (status, fields) = verdict(&folder, source, &["--policy", "strict"]);
+        assert_eq!((status, fields[2].as_str()), (2, "rejected"), "{source}");
+        assert!(fields[7].starts_with(reason), "{source}\n{}", fields[7]);
+        // What strict refuses for want of a proof, guarded takes.
+        assert_eq!(verdict(&folder, source, &[]).0, 0, "{source}");
+    }
+}
+
+#[test]
+fn verbose_shows_the_state_before_each_instruction_apart_from_the_lines() {
+    let folder = Folder::new("verify-v");
+    let source = "r6 = *(u8 *)(r1 + 0)\nr6 += 2\n*(u64 *)(r10 - 8) = r6\nr0 = 0\nexit";
+    let file = folder.file("program.bin", &assemble(source).unwrap());
+    for option in ["-v", "--verbose"] {
+        let output = feed(b"", &["verify", "--json", option, &file]);
+        let (status, text, _) = outcome(&output);
+        assert_eq!((status, text.lines().count()), (0, 1));
+        assert!(
+            text.starts_with('{') && text.ends_with("\"reason\":\"\"}\n"),
+            "{text}"
+        );
+        let states = complaint(&output);
+        let last = states.lines().nth(4).unwrap();
+        assert!(last.trim_start().starts_with("4: exit"), "{states}");
+        for known in [
+            "r0=0",
+            "r1=argument",
+            "r6=2..=257",
+            "r10=stack",
+            "u64[-8]=2..=257",
+        ] {
+            assert!(last.contains(known), "{known}: {last}");
+        }
+    }
+}
+
+#[test]
+fn a_name_with_a_tab_stays_one_field() {
+    let folder = Folder::new("verify-tab");
+    let file = folder.file("a\tb\nc.bin", &assemble("r0 = 0\nexit").unwrap());
+    let output = feed(b"", &["verify", &file]);
+    let (status, text, _) = outcome(&output);
+    assert_eq!(
+        (status, text.matches('\t').count(), text.lines().count()),
+        (0, 8, 1)
+    );
+}
+
 #[test]
 fn a_reader_that_leaves_early_is_no_failure_to_report() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ubpf"));

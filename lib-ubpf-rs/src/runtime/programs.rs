@@ -1,7 +1,7 @@
 //! Loaded programs under generation-tagged ids: a stale id is an error, never another program.
 
 use super::Error;
-use crate::{helpers::Registry, vm::Executable};
+use crate::{helpers::Registry, verifier::Policy, vm::Executable};
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 
 /// Names a loaded program: slot in the low 16 bits, generation in the 40 bits above. Never 0, and never given twice.
@@ -42,7 +42,16 @@ pub(super) struct Loaded {
 impl Loaded {
     /// What there is to be said about it: by the verifier, and by whoever chose the engine.
     pub(super) fn remarks(&self) -> Vec<String> {
-        let mut remarks = self.code.verified().warnings().to_vec();
+        let verified = self.code.verified();
+        let mut remarks = verified.warnings().to_vec();
+        let (proved, guarded) = verified.accesses();
+        if guarded > 0 && verified.policy() == Policy::Guarded {
+            let all = proved + guarded;
+            remarks.push(format!(
+                "{}: {guarded} of {all} memory accesses are checked at run time",
+                self.name
+            ));
+        }
         if let Some(why) = self.fallback {
             remarks.push(format!("{} is interpreted: {why}", self.name));
         }

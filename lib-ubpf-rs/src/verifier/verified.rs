@@ -147,6 +147,14 @@ impl VerifiedProgram {
         }
         Access::Proved
     }
+    /// How many accesses are proved, and how many are checked at run time. A helper that takes memory is one access.
+    pub fn accesses(&self) -> (usize, usize) {
+        let count = |wanted| {
+            let pcs = 0..self.notes.len();
+            pcs.filter(|&pc| self.access(pc) == wanted).count()
+        };
+        (count(Access::Proved), count(Access::Guarded))
+    }
     /// Where the access at this PC leads.
     pub fn target(&self, pc: usize) -> Target {
         self.notes.get(pc).map_or(Target::Unknown, |n| n.target)

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use ubpf_rs::{
     helpers::Registry,
     program::{Abi, Program},
-    verifier::{self, Access, Event, Pass, Policy, VerifiedProgram, VerifyError},
+    verifier::{self, Event, Pass, Policy, VerifiedProgram, VerifyError},
 };
 
 /// One line of the output.
@@ -75,7 +75,8 @@ fn row(file: String, abi: Abi, policy: Policy, helpers: &Registry, verbose: bool
     }
 }
 
-/// Verifies; with `verbose`, prints each instruction with the state before it as the verifier comes to it.
+/// Verifies; with `verbose`, each instruction goes to standard error with the state before it as the verifier comes to it, so that
+/// standard output has the lines alone.
 fn check(
     program: Program,
     policy: Policy,
@@ -88,23 +89,29 @@ fn check(
     let insns = program.insns.clone();
     let mut show = |event: Event<'_>| match event {
         Event::Before { pc, state, .. } => match insns.get(pc) {
-            Some(insn) => println!("{pc:5}: {:40} ; {state}", insn.to_string()),
-            None => println!("{pc:5}: ; {state}"),
+            Some(insn) => eprintln!("{pc:5}: {:40} ; {state}", insn.to_string()),
+            None => eprintln!("{pc:5}: ; {state}"),
         },
-        Event::Complete(Pass::Joined) => println!("states joined over all paths: complete"),
-        Event::Complete(Pass::Paths) => println!("path by path: complete"),
+        Event::Complete(Pass::Joined) => eprintln!("states joined over all paths: complete"),
+        Event::Complete(Pass::Paths) => eprintln!("path by path: complete"),
     };
     verifier::verify_observed(program, policy, helpers, Some(&mut show))
 }
 
 fn counts(program: &VerifiedProgram) -> Counts {
-    let len = program.program().insns.len();
-    let with = |wanted| (0..len).filter(|&pc| program.access(pc) == wanted).count();
+    let (proved, guarded) = program.accesses();
+    let mut remarks = program.warnings().to_vec();
+    if guarded > 0 && program.policy() == Policy::Guarded {
+        let all = proved + guarded;
+        remarks.push(format!(
+            "{guarded} of {all} memory accesses are checked at run time"
+        ));
+    }
     Counts {
         steps: program.steps(),
-        proved: with(Access::Proved),
-        guarded: with(Access::Guarded),
-        remarks: program.warnings().join("; "),
+        proved,
+        guarded,
+        remarks: remarks.join("; "),
     }
 }
 
@@ -118,7 +125,8 @@ impl Row {
 
     fn tabs(&self) -> String {
         let (verdict, steps, proved, guarded, reason) = self.fields();
-        let (file, insns) = (&self.file, self.insns);
+        let (file, insns) = (one_line(&self.file), self.insns);
+        let reason = one_line(reason);
         format!(
             "{file}\t.text\tprogram\t{verdict}\t{insns}\t{steps}\t{proved}\t{guarded}\t{reason}"
         )
@@ -134,6 +142,11 @@ impl Row {
             quoted(reason)
         )
     }
+}
+
+/// A field of a line: tabs and line ends would be taken for the ends of fields and lines.
+fn one_line(text: &str) -> String {
+    text.replace(['\t', '\n', '\r'], " ")
 }
 
 /// A JSON string (RFC 8259 section 7).

@@ -1,0 +1,455 @@
+//! Programs built to break verifiers. Each is answered within the caps on steps and memory, refused with a reason or admitted; none
+//! has an access proved that can go wrong. (The step checker runs its own programs against what the verifier says.)
+
+mod common;
+
+use common::Nobody;
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    fmt::Write,
+};
+use ubpf_rs::{
+    helpers::Registry,
+    isa::{assemble, AluOp, Call, CmpOp, Insn, Operand, Reg, Size, Width},
+    program::{Abi, Program},
+    verifier::{self, Access, Event, Policy, VerifiedProgram, VerifyError},
+    vm::{Executable, Interpreter, Memory, Run, Stop, StopKind, STACK_BYTES},
+};
+
+/// Counts the bytes that this thread holds, and the most it has held.
+struct Counting;
+
+thread_local! {
+    static HELD: Cell<usize> = const { Cell::new(0) };
+    static MOST: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: passes on to the system's allocator as it is.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        HELD.set(HELD.get().wrapping_add(layout.size()));
+        MOST.set(MOST.get().max(HELD.get()));
+        // SAFETY: the caller keeps the allocator's contract.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        HELD.set(HELD.get().wrapping_sub(layout.size()));
+        // SAFETY: the caller keeps the allocator's contract.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Bytes that a verification may hold: states (8 MiB joined, 4 MiB path by path, and lists that are copied when they grow to twice
+/// their length), and so many for each instruction.
+const STATES: usize = (3 * 12) << 20;
+const PER_INSN: usize = 256;
+/// Steps: both analyses, as `verifier::mod` has them.
+fn steps(insns: usize, policy: Policy) -> usize {
+    match policy {
+        Policy::Checked => insns,
+        Policy::Guarded => 72 * insns + 18_432,
+        Policy::Strict => 128 * insns + 278_528,
+    }
+}
+
+/// Verifies, and sees that the answer came within the caps.
+fn verify(name: &str, insns: &[Insn], policy: Policy) -> Result<VerifiedProgram, VerifyError> {
+    let helpers = Registry::with_builtins().unwrap();
+    let program = Program {
+        name: name.into(),
+        insns: insns.to_vec(),
+        entry: 0,
+        abi: Abi::Classic,
+    };
+    let mut taken = 0;
+    let mut count = |event: Event<'_>| taken += usize::from(matches!(event, Event::Before { .. }));
+    let before = HELD.get();
+    MOST.set(before);
+    let result = verifier::verify_observed(program, policy, &helpers, Some(&mut count));
+    let most = MOST.get() - before;
+    assert!(
+        taken <= steps(insns.len(), policy),
+        "{name}, {policy:?}: {taken} steps"
+    );
+    let cap = STATES + PER_INSN * insns.len();
+    assert!(most <= cap, "{name}, {policy:?}: {most} bytes of {cap}");
+    if let Err(error) = &result {
+        assert!(!matches!(error, VerifyError::NoMemory), "{name}");
+        assert!(error.to_string().len() > 10, "{name}: {error}");
+    }
+    result
+}
+
+/// Runs an admitted program on an argument; a proved access must not be what stops it.
+fn run(program: &VerifiedProgram, argument: &mut [u8]) -> Result<u64, Stop> {
+    let helpers = Registry::with_builtins().unwrap();
+    let mut stack = vec![0u64; STACK_BYTES / 8];
+    // SAFETY: plain memory of that length, borrowed exclusively.
+    let stack = unsafe { std::slice::from_raw_parts_mut(stack.as_mut_ptr().cast(), STACK_BYTES) };
+    let len = argument.len() as u64;
+    let memory = Memory::new(argument, stack);
+    let mut run = Run {
+        args: [memory.argument().base, len],
+        memory,
+        budget: 100_000,
+        helpers: &helpers,
+        host: &Nobody,
+    };
+    let result = Interpreter::new(program.clone()).run(&mut run);
+    if let Err(stop) = &result {
+        let memory = matches!(
+            stop.kind,
+            StopKind::OutOfBounds { .. } | StopKind::Unaligned { .. }
+        );
+        assert!(
+            !memory || program.access(stop.pc) != Access::Proved,
+            "{stop}"
+        );
+    }
+    result
+}
+
+fn mov(dst: Reg, imm: i32) -> Insn {
+    alu(AluOp::Mov, dst, Operand::Imm(imm))
+}
+
+fn alu(op: AluOp, dst: Reg, src: Operand) -> Insn {
+    Insn::Alu {
+        op,
+        width: Width::W64,
+        dst,
+        src,
+    }
+}
+
+fn branch(op: CmpOp, dst: Reg, src: Operand, off: i16) -> Insn {
+    Insn::Branch {
+        op,
+        width: Width::W64,
+        dst,
+        src,
+        off,
+    }
+}
+
+fn load(size: Size, dst: Reg, base: Reg, off: i16) -> Insn {
+    Insn::Load {
+        size,
+        signed: false,
+        dst,
+        base,
+        off,
+    }
+}
+
+fn store(base: Reg, off: i16, src: Operand) -> Insn {
+    Insn::Store {
+        size: Size::DW,
+        base,
+        off,
+        src,
+    }
+}
+
+const LARGEST: usize = 65_536;
+
+/// Programs of up to 65,536 instructions, each made to cost a verifier as much as possible.
+fn giants() -> Vec<(&'static str, Vec<Insn>)> {
+    vec![
+        ("a straight line", straight_line()),
+        ("diamonds whose ways stay apart", diamonds(LARGEST - 4)),
+        ("diamonds, few", diamonds(300)),
+        ("a staircase of branches", staircase()),
+        ("loops in loops", nested_loops(LARGEST / 8)),
+        ("loops in loops, few", nested_loops(40)),
+        ("a loop with a stack full of numbers", full_stack_loop()),
+        ("calls of calls", calls(8, 6)),
+        ("many calls of calls", calls(8, 1_000)),
+        ("a comb of jumps back", comb()),
+        ("full frames at every depth", deep_frames()),
+    ]
+}
+
+fn straight_line() -> Vec<Insn> {
+    let mut insns = vec![mov(Reg::R0, 1)];
+    while insns.len() < LARGEST - 1 {
+        let off = -8 * (1 + (insns.len() % 64) as i16);
+        insns.push(store(Reg::R10, off, Operand::Reg(Reg::R0)));
+        insns.push(load(Size::DW, Reg::R0, Reg::R10, off));
+    }
+    insns.truncate(LARGEST - 1);
+    insns.push(Insn::Exit);
+    insns
+}
+
+/// Each way through is another value of r3: 2 to the power of the number of diamonds.
+fn diamonds(len: usize) -> Vec<Insn> {
+    let mut insns = vec![mov(Reg::R3, 0), load(Size::DW, Reg::R4, Reg::R1, 0)];
+    while insns.len() + 4 < len {
+        let bit = (insns.len() / 3 % 31) as u32;
+        insns.push(branch(CmpOp::Set, Reg::R4, Operand::Imm(1 << bit), 1));
+        insns.push(alu(AluOp::Add, Reg::R3, Operand::Imm(1 << (bit % 20))));
+        insns.push(alu(AluOp::Mul, Reg::R3, Operand::Imm(3)));
+    }
+    insns.push(mov(Reg::R0, 0));
+    insns.push(Insn::Exit);
+    insns
+}
+
+/// Every branch goes to the same end, each with another state.
+fn staircase() -> Vec<Insn> {
+    let len = 32_000;
+    let mut insns = vec![load(Size::DW, Reg::R4, Reg::R1, 0), mov(Reg::R0, 0)];
+    while insns.len() < len {
+        let left = (len - insns.len()) as i16;
+        insns.push(branch(
+            CmpOp::Gt,
+            Reg::R4,
+            Operand::Imm(insns.len() as i32),
+            left,
+        ));
+        insns.push(alu(AluOp::Add, Reg::R0, Operand::Imm(1)));
+    }
+    insns.push(Insn::Exit);
+    insns.push(Insn::Exit);
+    insns
+}
+
+/// Jumps back to the start, one inside the other, each on a number from the argument.
+fn nested_loops(depth: usize) -> Vec<Insn> {
+    let mut insns = vec![load(Size::DW, Reg::R4, Reg::R1, 0), mov(Reg::R0, 0)];
+    for _ in 0..depth.min(8_000) {
+        insns.push(alu(AluOp::Add, Reg::R0, Operand::Imm(1)));
+        insns.push(alu(AluOp::Rsh, Reg::R4, Operand::Imm(1)));
+        let back = 1 - insns.len() as i32;
+        insns.push(branch(CmpOp::Ne, Reg::R4, Operand::Imm(0), back as i16));
+    }
+    insns.push(Insn::Exit);
+    insns
+}
+
+fn full_stack_loop() -> Vec<Insn> {
+    let mut insns = vec![load(Size::DW, Reg::R4, Reg::R1, 0)];
+    for slot in 1..=64 {
+        insns.push(store(Reg::R10, -8 * slot, Operand::Imm(i32::from(slot))));
+    }
+    let head = insns.len();
+    for slot in 1..=64 {
+        insns.push(load(Size::DW, Reg::R5, Reg::R10, -8 * slot));
+        insns.push(alu(AluOp::Add, Reg::R5, Operand::Reg(Reg::R4)));
+        insns.push(branch(CmpOp::Gt, Reg::R5, Operand::Imm(77), 1));
+        insns.push(store(Reg::R10, -8 * slot, Operand::Reg(Reg::R5)));
+        insns.push(alu(AluOp::Rsh, Reg::R4, Operand::Imm(1)));
+    }
+    let back = head as i32 - insns.len() as i32 - 1;
+    insns.push(branch(CmpOp::Ne, Reg::R4, Operand::Imm(0), back as i16));
+    insns.push(mov(Reg::R0, 0));
+    insns.push(Insn::Exit);
+    insns
+}
+
+/// Each function calls the next one `times` times: so many to the power of the depth chains of calls.
+fn calls(depth: usize, times: usize) -> Vec<Insn> {
+    let mut insns = Vec::new();
+    for level in 0..depth {
+        let end = insns.len() + times + 2;
+        insns.push(mov(Reg::R0, level as i32));
+        for _ in 0..times {
+            let off = (end - insns.len()) as i32 - 1;
+            insns.push(match level + 1 == depth {
+                true => alu(AluOp::Add, Reg::R0, Operand::Imm(1)),
+                false => Insn::Call(Call::Local(off)),
+            });
+        }
+        insns.push(Insn::Exit);
+    }
+    insns
+}
+
+/// Every second instruction jumps back a little on an unknown number: no loop is in the other.
+fn comb() -> Vec<Insn> {
+    let mut insns = vec![load(Size::DW, Reg::R4, Reg::R1, 0), mov(Reg::R0, 0)];
+    while insns.len() < LARGEST - 3 {
+        insns.push(alu(AluOp::Xor, Reg::R4, Operand::Reg(Reg::R0)));
+        insns.push(alu(AluOp::Add, Reg::R0, Operand::Reg(Reg::R4)));
+        insns.push(branch(CmpOp::Sgt, Reg::R4, Operand::Reg(Reg::R0), -3));
+    }
+    insns.push(Insn::Exit);
+    insns
+}
+
+/// Eight functions, each with its frame full of numbers before it calls the next; the last one has a loop of many branches.
+fn deep_frames() -> Vec<Insn> {
+    let mut insns = Vec::new();
+    for level in 0..8 {
+        insns.push(mov(Reg::R0, 0));
+        for slot in 1..=64 {
+            insns.push(store(
+                Reg::R10,
+                -8 * slot,
+                Operand::Imm(i32::from(slot) + level),
+            ));
+        }
+        if level < 7 {
+            insns.push(Insn::Call(Call::Local(1)));
+            insns.push(Insn::Exit);
+        }
+    }
+    let head = insns.len();
+    insns.push(load(Size::B, Reg::R4, Reg::R10, -8));
+    for step in 0..3_000 {
+        insns.push(branch(CmpOp::Gt, Reg::R0, Operand::Imm(step), 1));
+        insns.push(alu(AluOp::Add, Reg::R0, Operand::Imm(3)));
+    }
+    let back = head as i32 - insns.len() as i32 - 1;
+    insns.push(branch(
+        CmpOp::Lt,
+        Reg::R0,
+        Operand::Reg(Reg::R4),
+        back as i16,
+    ));
+    insns.push(Insn::Exit);
+    insns
+}
+
+#[test]
+fn giants_are_answered_within_the_caps() {
+    for (name, insns) in giants() {
+        assert!(insns.len() <= LARGEST, "{name}");
+        for policy in [Policy::Checked, Policy::Guarded, Policy::Strict] {
+            let result = verify(name, &insns, policy);
+            if policy != Policy::Strict {
+                let program = result.unwrap_or_else(|error| panic!("{name}: {error}"));
+                let _ = run(&program, &mut [0xa5; 32]);
+            }
+        }
+    }
+}
+
+/// What is wrong about a small program: the access at `pc` is not proved, strict says why, and guarded stops it or lets it be.
+fn unproved(name: &str, source: &str, pc: usize, reason: &str) {
+    let code = assemble(source).unwrap();
+    let program = Program::from_flat(name, &code, Abi::Classic).unwrap();
+    let error = verify(name, &program.insns, Policy::Strict)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains(reason), "{name}: {error}");
+    let admitted = verify(name, &program.insns, Policy::Guarded).unwrap();
+    assert_eq!(admitted.access(pc), Access::Guarded, "{name}");
+    for byte in [0, 1, 0x7f, 0x80, 0xff] {
+        let _ = run(&admitted, &mut [byte; 32]);
+        let mut argument = [byte; 32];
+        argument[4..8].fill(!byte);
+        let _ = run(&admitted, &mut argument);
+    }
+}
+
+#[test]
+fn pointers_that_overflow_are_not_proved() {
+    let twice = "r3 = 0x7fffffffffffffff ll\nr1 += r3\nr1 += r3\nr0 = *(u64 *)(r1 + 1)\nexit";
+    unproved("argument around the end", twice, 4, "memory access at PC 4");
+    let huge = "r3 = r10\nr4 = 0x8000000000000000 ll\nr3 += r4\nr0 = *(u64 *)(r3 - 8)\nexit";
+    unproved("half the address space", huge, 4, "through r3-8");
+    let scaled = "r2 = *(u64 *)(r1 + 0)\nr2 <<= 56\nr3 = r10\nr3 -= r2\nr0 = *(u8 *)(r3 - 1)\nexit";
+    unproved("a scaled index", scaled, 4, "through r3-1");
+    let ends = "r2 = *(u16 *)(r1 + 0)\nr2 &= 511\nr3 = r10\nr3 -= r2\nr0 = *(u64 *)(r3 - 5)\nexit";
+    unproved(
+        "the last bytes of the frame",
+        ends,
+        4,
+        "an offset from -512 to -8",
+    );
+}
+
+#[test]
+fn spilled_pointers_do_not_outlive_a_write_to_a_part_of_them() {
+    for (size, off) in [
+        ("u8", -8),
+        ("u8", -1),
+        ("u16", -7),
+        ("u16", -9),
+        ("u32", -4),
+        ("u32", -11),
+        ("u64", -15),
+        ("u64", -1),
+    ] {
+        let mut source = String::from("*(u64 *)(r10 - 8) = r10\n");
+        if off == -1 && size == "u64" {
+            // Beyond the frame: never done, so what follows cannot be either.
+            continue;
+        }
+        let _ = write!(
+            source,
+            "*({size} *)(r10 - {}) = 66\nr3 = *(u64 *)(r10 - 8)\nr0 = *(u8 *)(r3 - 16)\nexit",
+            -off
+        );
+        unproved(&source, &source, 3, "through r3-16");
+    }
+    let atomic = "*(u64 *)(r10 - 8) = r10\nr4 = 1\nlock *(u32 *)(r10 - 4) += r4\nr3 = *(u64 *)(r10 - 8)\nr0 = *(u8 *)(r3 - 1)\nexit";
+    unproved("an atomic addition", atomic, 4, "through r3-1");
+    let unknown = "*(u64 *)(r10 - 8) = r10\nr2 = *(u8 *)(r1 + 0)\nr2 &= 63\nr3 = r10\nr3 -= r2\n\
+                   *(u8 *)(r3 - 1) = 7\nr4 = *(u64 *)(r10 - 8)\nr0 = *(u8 *)(r4 - 1)\nexit";
+    unproved("a write somewhere", unknown, 7, "through r4-1");
+}
+
+#[test]
+fn halves_and_signs_say_nothing_of_the_rest() {
+    let index = |check: &str| {
+        format!(
+            "r2 = *(u64 *)(r1 + 0)\n{check}r3 = r10\nr3 -= r2\nr0 = *(u8 *)(r3 - 1)\nr0 = 0\nexit"
+        )
+    };
+    let cases = [
+        ("the low half compared", "if w2 > 15 goto +3\n", 4),
+        ("signed, below only", "if r2 s> 15 goto +3\n", 4),
+        ("the low half, signed", "if w2 s> 15 goto +3\n", 4),
+        ("equal in the low half", "if w2 != 5 goto +3\n", 4),
+        ("a byte sign-extended", "r2 = (s8)r2\n", 4),
+        (
+            "a half sign-extended after a mask",
+            "r2 &= 0xffff\nr2 = (s16)r2\n",
+            5,
+        ),
+        (
+            "a word sign-extended after a mask of its sign",
+            "w2 &= -2147483647\nr2 = (s32)r2\n",
+            5,
+        ),
+        ("an or in the low half", "w4 = 0\nr2 |= r4\n", 5),
+        ("shifted by its width", "r4 = 64\nr2 >>= r4\n", 5),
+        ("divided by zero", "r4 = 0\nr2 %= r4\n", 5),
+        ("negated", "r2 &= 15\nr2 = -r2\n", 5),
+        ("the least number divided by -1", "r4 = -1\nr2 s/= r4\n", 5),
+        ("a difference that wraps", "r2 &= 15\nr2 -= 16\n", 5),
+    ];
+    for (name, check, pc) in cases {
+        unproved(name, &index(check), pc, "through r3-1");
+    }
+}
+
+#[test]
+fn control_flow_that_nests_in_no_way_is_answered() {
+    // A loop with two ways in.
+    let irreducible =
+        "r2 = *(u64 *)(r1 + 0)\nr3 = 0\nif r2 > 5 goto +1\nr3 += 1\nr2 >>= 1\nif r2 == 0 goto +1\n\
+                       goto -4\nr0 = r3\nexit";
+    let code = assemble(irreducible).unwrap();
+    let program = Program::from_flat("irreducible", &code, Abi::Classic).unwrap();
+    let error = verify("irreducible", &program.insns, Policy::Strict).map(|p| p.worst_cost());
+    assert!(error.as_ref().is_ok_and(Option::is_some) || error.is_err());
+    let admitted = verify("irreducible", &program.insns, Policy::Guarded).unwrap();
+    assert!(run(&admitted, &mut [0xff; 32]).is_ok());
+    // A loop that ends when the argument says so.
+    let data = "r2 = *(u64 *)(r1 + 0)\nr0 = 0\nif r2 == 0 goto +3\nr0 += 1\nr2 += 3\ngoto -4\nexit";
+    let program = Program::from_flat("data", &assemble(data).unwrap(), Abi::Classic).unwrap();
+    let error = verify("data", &program.insns, Policy::Strict).unwrap_err();
+    assert!(error.to_string().starts_with("loop at PC"), "{error}");
+    let admitted = verify("data", &program.insns, Policy::Guarded).unwrap();
+    assert_eq!(admitted.worst_cost(), None);
+    let stop = run(&admitted, &mut [1; 32]).unwrap_err();
+    assert_eq!(stop.kind, StopKind::BudgetExhausted);
+}
