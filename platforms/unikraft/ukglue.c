@@ -459,6 +459,14 @@ extern const char __stop___patchable_function_entries[] __weak;
 extern const char __start___mcount_loc[] __weak;
 extern const char __stop___mcount_loc[] __weak;
 
+extern const char __start_ubpf_programs[] __weak;
+extern const char __stop_ubpf_programs[] __weak;
+
+struct ukglue_range ukglue_programs(void)
+{
+	return (struct ukglue_range){ __start_ubpf_programs, __stop_ubpf_programs };
+}
+
 struct ukglue_range ukglue_records_patchable(void)
 {
 	return (struct ukglue_range){ __start___patchable_function_entries, __stop___patchable_function_entries };

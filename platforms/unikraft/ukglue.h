@@ -77,6 +77,9 @@ struct ukglue_range ukglue_text(void);
  */
 int ukglue_pages(void (*each)(void *cookie, uint64_t address, uint64_t size, uint32_t rights), void *cookie);
 
+/* Programs compiled ahead of time (ubpf aot) that are linked into the image. */
+struct ukglue_range ukglue_programs(void);
+
 /* Records of the compiler (addresses of entry stubs), and the embedded symbol table. */
 struct ukglue_range ukglue_records_patchable(void);
 struct ukglue_range ukglue_records_mcount(void);

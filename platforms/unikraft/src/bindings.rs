@@ -156,6 +156,9 @@ unsafe extern "C" {
     ) -> ::core::ffi::c_int;
 }
 unsafe extern "C" {
+    pub fn ukglue_programs() -> ukglue_range;
+}
+unsafe extern "C" {
     pub fn ukglue_records_patchable() -> ukglue_range;
 }
 unsafe extern "C" {

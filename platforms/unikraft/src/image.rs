@@ -7,6 +7,21 @@ use ubpf_rs::{
     tracer::SiteKind,
 };
 
+/// Gives the engine the programs that were compiled ahead of time and linked into the image.
+#[cfg(feature = "jit")]
+pub fn add_programs(runtime: &Runtime) {
+    use ubpf_rs::jit::LinkedProgram;
+    // SAFETY: no preconditions; the range is the section that the linker made of such entries, or empty.
+    unsafe {
+        let range = glue::ukglue_programs();
+        let count = range.len() / size_of::<LinkedProgram>();
+        if count > 0 {
+            let table = core::slice::from_raw_parts(range.start.cast::<LinkedProgram>(), count);
+            runtime.add_linked(table);
+        }
+    }
+}
+
 /// Gives the engine names and sites; says how many of each there are.
 pub fn describe(runtime: &Runtime) -> (usize, usize) {
     // SAFETY: no preconditions; the ranges are static tables or empty.

@@ -79,6 +79,8 @@ pub extern "C" fn ubpf_uk_start() {
         "ubpf: {}, {functions} functions, {sites} can be traced",
         runtime.platform().name
     ));
+    #[cfg(feature = "jit")]
+    image::add_programs(runtime);
     #[cfg(feature = "tracer")]
     autoload(runtime);
     #[cfg(feature = "shell")]

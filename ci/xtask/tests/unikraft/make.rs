@@ -190,6 +190,19 @@ fn options_become_features_of_the_archive() {
     }
 }
 
+#[test]
+fn programs_compiled_ahead_of_time_are_linked() {
+    let programs = "LIBUBPF_RS_PROGRAMS=\"count.o /else/where/notify.o\"";
+    let harness = Harness::new("programs", &["LIBUBPF_RS_JIT=y", programs]);
+    let app = harness.app.canonicalize().expect("a path");
+    assert_eq!(
+        harness.value("LIBUBPF_RS_OBJS-y"),
+        format!("{}/count.o /else/where/notify.o", app.display())
+    );
+    let harness = Harness::new("no-programs", &["LIBUBPF_RS_JIT=y"]);
+    assert_eq!(harness.value("LIBUBPF_RS_OBJS-y"), "");
+}
+
 /// Without cargo the build stops with a sentence that says what to do.
 #[test]
 fn a_missing_cargo_is_named() {
