@@ -819,7 +819,7 @@ static int console_add(struct virtio_dev *vdev)
 	int i, count;
 
 	if (console.vdev) {
-		uk_pr_warn("ushell: a second virtio-serial device is left alone\n");
+		uk_pr_err("ushell: a second virtio-serial device is left alone\n");
 		return 0;
 	}
 	vdev->features = virtio_feature_get(vdev) & wanted;

@@ -9,6 +9,8 @@ const PORTS: usize = 16;
 const BUFFER: usize = 4096;
 /// How often a console that cannot wake anybody is looked at.
 const CONSOLE_POLL_NS: u64 = 10_000_000;
+/// How long the device may take to name its ports before it is said that ours is not among them.
+const NAMING_NS: u64 = 2_000_000_000;
 
 struct Device;
 
@@ -28,8 +30,8 @@ impl Queues for Device {
 
 /// The stream of the shell.
 pub enum Port {
-    /// A named port.
-    Virtio(Driver<PORTS, BUFFER>),
+    /// A named port; until when it is waited for, 0 once it is there or was reported missing.
+    Virtio(Driver<PORTS, BUFFER>, u64),
     /// The console; whether the shell was told that somebody is there.
     Console(bool),
 }
@@ -48,15 +50,21 @@ impl Port {
             return Self::Console(false);
         }
         if !present {
-            crate::print(b"ushell: no virtio-serial device; the shell cannot be reached\n");
+            crate::say(format_args!(
+                "ushell: no virtio-serial device with named ports; the shell cannot be reached (QEMU: -device \
+                 virtio-serial-pci -device virtserialport,chardev=ID,name={name})"
+            ));
+            return Self::Virtio(Driver::new(name), 0);
         }
-        Self::Virtio(Driver::new(name))
+        // SAFETY: no preconditions.
+        let now = unsafe { glue::ukglue_now() };
+        Self::Virtio(Driver::new(name), now + NAMING_NS)
     }
 
     /// The next thing that happened.
     pub fn read(&mut self, into: &mut [u8; RECEIVE_BYTES]) -> Input {
         match self {
-            Self::Virtio(driver) => {
+            Self::Virtio(driver, _) => {
                 driver.poll(&mut Device);
                 driver.read(into)
             }
@@ -79,7 +87,7 @@ impl Port {
     /// Hands over bytes, says how many were taken.
     pub fn write(&mut self, bytes: &[u8]) -> usize {
         match self {
-            Self::Virtio(driver) => {
+            Self::Virtio(driver, _) => {
                 let taken = driver.write(bytes);
                 driver.poll(&mut Device);
                 taken
@@ -92,13 +100,35 @@ impl Port {
     }
 
     /// Sleeps until something may have happened, at most `ns` (0: for ever).
-    pub fn wait(&self, ns: u64) {
+    pub fn wait(&mut self, ns: u64) {
         let ns = match self {
-            Self::Virtio(_) => ns,
+            Self::Virtio(_, 0) => ns,
+            Self::Virtio(driver, until) => match (ns, naming_left(driver, until)) {
+                (0, left) => left,
+                (ns, 0) => ns,
+                (ns, left) => ns.min(left),
+            },
             Self::Console(_) if ns == 0 => CONSOLE_POLL_NS,
             Self::Console(_) => ns.min(CONSOLE_POLL_NS),
         };
         // SAFETY: called from the shell's thread.
         unsafe { glue::ukglue_wait(ns) }
     }
+}
+
+/// Nanoseconds in which the wanted port may still get its name; 0 from when it is there, or was reported missing.
+fn naming_left(driver: &Driver<PORTS, BUFFER>, until: &mut u64) -> u64 {
+    // SAFETY: no preconditions; the configuration's strings are static.
+    let (now, name) = unsafe { (glue::ukglue_now(), glue::static_str(glue::config().port)) };
+    let found = driver.ports().find(name).is_some();
+    if !found && now < *until {
+        return *until - now;
+    }
+    if !found {
+        crate::say(format_args!(
+            "ushell: the virtio-serial device has no port called {name}; the shell waits for one"
+        ));
+    }
+    *until = 0;
+    0
 }
