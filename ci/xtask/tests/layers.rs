@@ -26,6 +26,7 @@ const CRATES: &[(&str, u8)] = &[
     ("ubpf-tools", 2),
     ("ubpf-fuzz", 2),
     ("ubpf-bench", 3),
+    ("ubpf-bench-engines", 3),
     ("xtask", 3),
 ];
 
@@ -41,6 +42,7 @@ const UNSAFE: &[&str] = &[
     "platforms/qemu/src/",
     "platforms/unikraft/src/",
     "tools/src/ubpf/",
+    "bench/",
 ];
 
 fn root() -> PathBuf {
