@@ -400,3 +400,18 @@ fn the_map_is_the_same_from_machine_code() {
         assert!(engines.agree(&mut world, 100_000).result.is_ok());
     }
 }
+
+#[test]
+fn random_programs_compiled_ahead_of_time_stop_alike_at_every_budget() {
+    let mut random = Random(0x5a5a_1234_0f0f_9876);
+    let mut world = World::new();
+    let mut admitted = 0;
+    for _ in 0..600 {
+        if let Ok(engines) = Engines::new(program(random.program()), &world.registry) {
+            let engines = engines.with_linked();
+            engines.agree_at_every_budget(&mut world, 600, 200);
+            admitted += 1;
+        }
+    }
+    assert!(admitted > 100, "only {admitted} programs were admitted");
+}

@@ -4,10 +4,10 @@ use crate::pages::Pages;
 use std::cell::Cell;
 use ubpf_rs::{
     helpers::{Helper, HelperFn, Host, Registry, RingLayout},
-    isa::Insn,
-    jit::{JitProgram, Options},
+    isa::{encode, Insn},
+    jit::{Ahead, JitProgram, LinkedProgram, Options},
     maps::TwoKeyMap,
-    platform::Ticks,
+    platform::{ExecMemory, Ticks},
     program::{Abi, ArgType, Cost, HelperSignature, Program, RetType},
     tracer::{RecordKind, Ring},
     verifier::{self, Policy, VerifiedProgram, VerifyError},
@@ -291,7 +291,53 @@ pub fn compile(verified: VerifiedProgram, options: Options) -> JitProgram {
     JitProgram::new(verified, &Pages, options).unwrap_or_else(|(error, _)| panic!("{error}"))
 }
 
+/// The program as an image has it that was linked with what `ubpf aot` writes. What it consists of stays for ever.
+fn linked(verified: VerifiedProgram) -> JitProgram {
+    let bytecode: &'static [u8] = encode(&verified.program().insns).unwrap().leak();
+    let options = Options {
+        baseline: true,
+        ..Options::default()
+    };
+    let ahead = Ahead::new(&verified, bytecode, options).unwrap();
+    let words = |bytes: &[u8]| -> &'static mut [u64] {
+        let word = |part: &[u8]| {
+            let mut word = [0; 8];
+            word[..part.len()].copy_from_slice(part);
+            u64::from_le_bytes(word)
+        };
+        bytes.chunks(8).map(word).collect::<Vec<_>>().leak()
+    };
+    let block = Pages.alloc(ahead.code.len()).unwrap();
+    // SAFETY: the block is open and long enough.
+    unsafe {
+        let to = block.write as *mut u8;
+        std::ptr::copy_nonoverlapping(ahead.code.as_ptr(), to, ahead.code.len());
+    }
+    assert!(Pages.seal(block));
+    let (sites, entry) = (words(&ahead.sites), words(&ahead.entry));
+    let name = verified.program().name.clone().leak();
+    for (offset, at) in [
+        (Ahead::NAME, name.as_ptr() as u64),
+        (Ahead::BYTECODE, bytecode.as_ptr() as u64),
+        (Ahead::CODE, block.exec as u64),
+        (Ahead::SITES, sites.as_ptr() as u64),
+    ] {
+        entry[offset as usize / 8] = at;
+    }
+    // SAFETY: an entry as the linker would have made it.
+    let record = unsafe { &*entry.as_ptr().cast::<LinkedProgram>() };
+    assert!(record.is_known());
+    JitProgram::linked(verified, record).unwrap()
+}
+
 impl Engines {
+    /// With code that was compiled ahead of time too.
+    pub fn with_linked(mut self) -> Engines {
+        let verified = self.interpreter.verified().clone();
+        self.compiled.push(("ahead of time", linked(verified)));
+        self
+    }
+
     pub fn new(program: Program, registry: &Registry) -> Result<Engines, VerifyError> {
         let verified = verifier::verify(program, Policy::Guarded, registry)?;
         let compiled = STYLES.map(|(name, options)| (name, compile(verified.clone(), options)));
