@@ -165,7 +165,8 @@ fn put_rate(root: &Path, image: &Path) -> Result<f64> {
     Ok(1.0 / median(times))
 }
 
-fn stripped_bytes(image: &Path) -> Result<u64> {
+/// Bytes of the image without symbols and debug information.
+pub fn stripped_bytes(image: &Path) -> Result<u64> {
     let stripped = image.with_extension("stripped");
     crate::setup::run(
         Command::new("llvm-objcopy")

@@ -67,6 +67,8 @@ pub struct Options {
     pub initrd: Option<Vec<u8>>,
     /// The shell's port.
     pub port: Port,
+    /// One nanosecond of guest time for each instruction.
+    pub icount: bool,
 }
 
 impl Default for Options {
@@ -78,6 +80,7 @@ impl Default for Options {
             command_line: String::new(),
             initrd: Some(archive(&[])),
             port: Port::Socket,
+            icount: false,
         }
     }
 }
@@ -169,6 +172,9 @@ fn command(image: &Path, folder: &Path, console: &str, options: &Options) -> Res
         "-smp",
         &options.cpus.to_string(),
     ]);
+    if options.icount {
+        command.args(["-icount", "shift=0"]);
+    }
     command.args(["-nodefaults", "-display", "none", "-serial", console]);
     command
         .arg("-kernel")

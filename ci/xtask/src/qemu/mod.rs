@@ -15,7 +15,9 @@ mod machine;
 mod proofs;
 
 use crate::{demo, samples, setup, Result};
-pub use machine::{Accel, Machine, Options};
+pub use bench::stripped_bytes;
+pub use client::Client;
+pub use machine::{archive, Accel, Machine, Options};
 use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -92,6 +94,11 @@ fn test(root: &Path) -> Result<()> {
     cuts::run(&stage)
 }
 
+/// Builds the image.
+pub fn build_image(root: &Path) -> Result<PathBuf> {
+    image::build(root)
+}
+
 /// The image with the sample programs in its initrd.
 pub fn stage(root: &Path, options: Options) -> Result<Machine> {
     let image = image::build(root)?;
@@ -105,7 +112,7 @@ pub fn stage(root: &Path, options: Options) -> Result<Machine> {
 /// With a compiled program attached there is generated code, and nothing is writable and executable; what programs leave
 /// behind does not grow, however often they come and go.
 pub fn sealed_code_is_walked(machine: &Machine) -> Result<()> {
-    let mut client = client::Client::at_prompt(&machine.socket)?;
+    let mut client = Client::at_prompt(&machine.socket)?;
     let mut come_and_go = || -> Result<(u64, u64)> {
         client.expect(
             "bpf_attach myfun count.bin --engine jit",
@@ -141,14 +148,13 @@ fn generated_kib(answer: &str) -> Result<u64> {
 
 /// A function that only the second CPU runs is counted while a program is attached, and no longer.
 pub fn second_cpu_is_traced(machine: &Machine) -> Result<()> {
-    let mut client = client::Client::at_prompt(&machine.socket)?;
+    let mut client = Client::at_prompt(&machine.socket)?;
     let function = "second_cpu_work";
     client.expect(
         &format!("bpf_attach {function} count.bin"),
         "attached successfully",
     )?;
-    let count =
-        |client: &mut client::Client| client.number(&format!("bpf_exec get_count.bin {function}"));
+    let count = |client: &mut Client| client.number(&format!("bpf_exec get_count.bin {function}"));
     let first = count(&mut client)?;
     let begin = Instant::now();
     while count(&mut client)? <= first {
@@ -168,7 +174,7 @@ pub fn second_cpu_is_traced(machine: &Machine) -> Result<()> {
 /// An initrd with the compiled sample programs.
 fn sample_files(root: &Path) -> Result<Vec<u8>> {
     let programs = samples::build(root)?.join("O0");
-    Ok(machine::archive(&samples::files(&programs)?))
+    Ok(archive(&samples::files(&programs)?))
 }
 
 fn folder(root: &Path) -> PathBuf {
