@@ -8,8 +8,13 @@
 #include <unistd.h>
 
 #ifdef UBPF_DEMO_LINUX
+#include <string.h>
 #include <ubpf_linux.h>
+#include <ushell_rs.h>
 #endif
+
+/* Milliseconds between two calls of myfun; 0: a second. */
+static volatile int period_ms;
 
 /* A function of its own at every optimisation level: it is there to be traced. */
 __attribute__((noinline)) void myfun(void)
@@ -18,25 +23,54 @@ __attribute__((noinline)) void myfun(void)
 	fflush(stdout);
 }
 
-/* Once a second; with a period, every so many milliseconds. */
-static void pause_between_calls(int period_ms)
+static void pause_between_calls(void)
 {
-	if (period_ms > 0)
-		usleep((unsigned int)period_ms * 1000);
+	int period = period_ms;
+
+	if (period > 0)
+		usleep((unsigned int)period * 1000);
 	else
 		sleep(1);
 }
 
+#ifdef UBPF_DEMO_LINUX
+/* The shell's command `period`: an application adds its own commands beside the built-in ones. */
+static int period_command(void *context, int argc, const char *const *argv, ushell_output *out)
+{
+	char text[64];
+	char *end = "";
+	long period = argc > 1 ? strtol(argv[1], &end, 10) : period_ms;
+
+	(void)context;
+	if (*end || period < 0 || period > 60000) {
+		snprintf(text, sizeof(text), "MS: a number from 0 to 60000\n");
+		ushell_write(out, text, strlen(text));
+		return 1;
+	}
+	period_ms = (int)period;
+	snprintf(text, sizeof(text), "%ld ms\n", period > 0 ? period : 1000);
+	ushell_write(out, text, strlen(text));
+	return 0;
+}
+
+/* Engine and shell, which a unikernel has before main() runs. */
+static int start_shell(const char *socket)
+{
+	int code = ushell_register_command("period", "[MS]", "show or set the pause between two calls of myfun",
+					   period_command, NULL);
+
+	return code == USHELL_OK ? ubpf_linux_start(socket) : code;
+}
+#endif
+
 int main(int argc, char *argv[])
 {
-	int period_ms = 0;
-
 #ifdef UBPF_DEMO_LINUX
 	if (argc < 2) {
 		fprintf(stderr, "usage: %s SOCKET [PERIOD_MS]\n", argv[0]);
 		return 64;
 	}
-	if (ubpf_linux_start(argv[1]) != 0)
+	if (start_shell(argv[1]) != 0)
 		return 1;
 	argc--;
 	argv++;
@@ -45,6 +79,6 @@ int main(int argc, char *argv[])
 		period_ms = atoi(argv[1]);
 	for (;;) {
 		myfun();
-		pause_between_calls(period_ms);
+		pause_between_calls();
 	}
 }

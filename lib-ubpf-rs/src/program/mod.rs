@@ -10,6 +10,7 @@ pub use signature::{ArgType, Cost, HelperSignature, RetType};
 
 use crate::isa::Insn;
 use alloc::{string::String, vec::Vec};
+use core::fmt;
 
 /// Which numbering of helpers and which context a program was written for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -20,6 +21,17 @@ pub enum Abi {
     Uio,
     /// Linux helper numbers; default for ELF objects.
     Linux,
+}
+
+impl fmt::Display for Abi {
+    /// As it is written after `--abi`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Classic => "classic",
+            Self::Uio => "uio",
+            Self::Linux => "linux",
+        })
+    }
 }
 
 /// A decoded program, structurally unchecked.

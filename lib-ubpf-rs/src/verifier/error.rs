@@ -64,7 +64,7 @@ pub enum VerifyError {
         pc: usize,
     },
     /// The helper does not exist.
-    #[error("unknown helper {number} at PC {pc} (numbering of the {abi:?} ABI)")]
+    #[error("unknown helper {number} at PC {pc} (helpers are numbered as in the {abi} ABI)")]
     UnknownHelper {
         /// The call.
         pc: usize,

@@ -61,7 +61,12 @@ pub(super) const COMMANDS: &[Command] = &[
          PATTERN is a part of the name, or has `*` for any characters.",
         functions,
     ),
-    Command::builtin("load", "FILE", "read symbols from a file", load),
+    Command::builtin(
+        "load",
+        "FILE",
+        "read symbols from a file\nFILE is the output of `nm` for this image; that of another is refused.",
+        load,
+    ),
 ];
 
 fn load_options(call: &Call<'_>) -> Result<LoadOptions, Failure> {

@@ -23,7 +23,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command::builtin("quit", "", "end the session", quit),
     Command::builtin("kill", "N", "raise signal N in the application", kill),
     Command::builtin("status", "", "show the state of engine and platform", status),
-    Command::builtin("stats", "on|off", "measure run times of attached programs, or stop it", stats),
+    Command::builtin("stats", "on|off", "measure run times of attached programs, or stop it\nbpf_list -v shows them.", stats),
     Command::builtin("version", "", "show the version", version),
 ];
 

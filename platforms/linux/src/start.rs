@@ -18,6 +18,9 @@ use ushell_rs::Shell;
 /// How often the shell's thread looks after the engine while nobody types.
 const IDLE: Duration = Duration::from_millis(10);
 
+/// Largest file that is read or taken: the symbols of a program with its libraries have some MiB.
+const FILE_LIMIT: usize = 16 << 20;
+
 extern "C" {
     /// Makes every write of the application's stdout drain the engine's output first (`c/support.c`).
     fn ubpf_linux_wrap_stdout() -> c_int;
@@ -56,6 +59,7 @@ pub extern "C" fn ubpf_linux_drain() {
 fn start(socket: &Path) -> io::Result<()> {
     let config = Config {
         hook_areas: 32,
+        file_limit: FILE_LIMIT,
         ..Config::default()
     };
     let runtime = Runtime::init(platform(".".into()), config);
@@ -138,6 +142,7 @@ fn look_after(runtime: &'static Runtime) {
 fn serve(runtime: &'static Runtime, listener: &UnixListener) {
     let config = ushell_rs::Config {
         raise: Some(raise),
+        file_limit: FILE_LIMIT,
         ..ushell_rs::Config::default()
     };
     let mut shell = Shell::new(runtime, config);
