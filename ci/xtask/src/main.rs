@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+mod bad_input;
 mod bench;
 mod demo;
 mod fuzz;
@@ -22,6 +23,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   tour --socket SHELL --console FILE|SOCKET
                        play and check the tour against a running target
   samples              compile the sample programs to target/bpf/{O0,O2}
+  bad-input            play bad input of every kind against the demo in a Linux process
   test                 run all tests
   bench [NAME...] [--doc]
                        measure what hits, engines and entry stubs cost, beside what they must reach
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Some("bench") => bench::main(&root(), rest),
         Some("demo") => demo::main(&root(), rest),
         Some("fuzz") => fuzz::main(&root(), rest),
+        Some("bad-input") => bad_input::run(&root()),
         Some("test") => test::main(&root()),
         Some("samples") => samples::main(&root()),
         Some("tour") => tour::main(&root(), rest),

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: everything that can be tested on this machine.
 
-use crate::{demo, fuzz, samples, setup, Result};
+use crate::{bad_input, demo, fuzz, samples, setup, Result};
 use std::{path::Path, process::Command};
 
 /// Installs what is needed, builds the samples, runs the unit and integration tests, then the tours.
@@ -15,6 +15,7 @@ pub fn main(root: &Path) -> Result<()> {
             .current_dir(root),
     )?;
     let tours = demo::tours(root)? + 2;
+    bad_input::run(root)?;
     for part in ["tour", "test"] {
         let mut in_qemu = Command::new(env!("CARGO"));
         setup::run(in_qemu.args(["xtask", "qemu", part]).current_dir(root))?;

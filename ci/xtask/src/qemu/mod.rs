@@ -8,7 +8,7 @@
 
 mod abuse;
 mod bench;
-mod client;
+pub mod client;
 mod cuts;
 mod image;
 mod machine;
