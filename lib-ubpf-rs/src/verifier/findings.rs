@@ -76,6 +76,11 @@ impl Failure {
             need,
         }
     }
+
+    /// Whether the base was no pointer at all.
+    fn is_number(&self) -> bool {
+        matches!(self.known.kind, Kind::Scalar)
+    }
 }
 
 /// How far a register goes that an instruction moves by a constant.
@@ -247,6 +252,11 @@ impl Findings {
                 }
             }
         }
+    }
+
+    /// Whether no access failed but those through a number.
+    pub(super) fn fails_for_numbers_alone(&self) -> bool {
+        self.failures.iter().all(Failure::is_number)
     }
 
     /// What both analyses of the same program say, each being right.

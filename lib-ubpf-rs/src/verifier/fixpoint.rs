@@ -149,6 +149,8 @@ pub(super) struct Fixpoint<'a, 'o, 'p> {
     work: BinaryHeap<Item>,
     bytes: usize,
     pub(super) steps: usize,
+    /// A pointer on one way was something else on another: path by path it may be known.
+    pub(super) lost_pointer: bool,
     observer: Option<&'o mut Observer<'p>>,
 }
 
@@ -182,6 +184,7 @@ impl<'a, 'o, 'p> Fixpoint<'a, 'o, 'p> {
             work: BinaryHeap::new(),
             bytes: 0,
             steps: 0,
+            lost_pointer: false,
             observer,
         })
     }
@@ -334,7 +337,8 @@ impl<'a, 'o, 'p> Fixpoint<'a, 'o, 'p> {
                 };
                 // The first time round shows what changes; a flag that has two values keeps them.
                 let widens = self.plan.is_head(pc) && slot.joins > 0;
-                kept.join(state, widens.then_some(&thresholds))?;
+                let lost = kept.join(state, widens.then_some(&thresholds))?;
+                self.lost_pointer |= lost;
                 self.bytes = self
                     .bytes
                     .saturating_add(kept.bytes())

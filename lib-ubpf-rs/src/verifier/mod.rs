@@ -133,10 +133,13 @@ struct Analysis {
 }
 
 impl Analysis {
-    /// Whether nothing is left to be proved.
-    fn is_complete(&self) -> bool {
+    /// Whether nothing is left that going path by path could prove. Where no pointer was lost in a join, an access through a
+    /// number has a number on every path.
+    fn is_complete(&self, lost_pointer: bool) -> bool {
         let findings = &self.findings;
-        findings.failures.is_empty()
+        let proved = findings.failures.is_empty();
+        let hopeless = !lost_pointer && findings.fails_for_numbers_alone();
+        (proved || hopeless)
             && self.worst_cost.is_ok()
             && findings.too_deep.is_none()
             && findings.unset.iter().all(Option::is_none)
@@ -167,7 +170,7 @@ fn analyse(
     if let Ended::Limit = joined.run(program.entry, limit(program, JOINED_STEPS))? {
         return Ok(None);
     }
-    let steps = joined.steps;
+    let (steps, lost_pointer) = (joined.steps, joined.lost_pointer);
     let findings = joined.findings();
     let worst_cost = cost::worst(program, &found.functions, &findings, plan.loops)?;
     let mut analysis = Analysis {
@@ -176,7 +179,7 @@ fn analyse(
         steps,
     };
     // Without a branch there is one path.
-    if !analysis.is_complete() && plan.count() > 0 {
+    if !analysis.is_complete(lost_pointer) && plan.count() > 0 {
         explore(&mut analysis, program, policy, helpers, &plan, observer)?;
     }
     Ok(Some(analysis))

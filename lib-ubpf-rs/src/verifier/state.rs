@@ -555,13 +555,14 @@ impl State {
     }
 
     /// Becomes what stands for both, the other being before the same instruction with the same callers; with
-    /// thresholds, what grows grows to the next one.
+    /// thresholds, what grows grows to the next one. True when a pointer was forgotten.
     pub(super) fn join(
         &mut self,
         other: &State,
         widen: Option<&Thresholds<'_>>,
-    ) -> Result<(), VerifyError> {
+    ) -> Result<bool, VerifyError> {
         let mut ids = Ids::default();
+        let mut lost = false;
         let mins = (self.argument_min, other.argument_min);
         let mut one = |a: &mut Value, b: &Value| {
             let mut joined = match widen {
@@ -569,6 +570,7 @@ impl State {
                 Some(thresholds) => thresholds.widen(a, b, mins),
             };
             joined.id = ids.join(a.id, b.id);
+            lost |= joined.is_scalar() && !(a.is_scalar() && b.is_scalar());
             *a = joined;
         };
         for (a, b) in self.regs.iter_mut().zip(&other.regs) {
@@ -580,26 +582,28 @@ impl State {
                 .zip(&b.saved)
                 .for_each(|(a, b)| one(a, b));
         }
-        self.join_cells(other, one)?;
+        lost |= self.join_cells(other, one)?;
         self.argument_min = mins.0.min(mins.1);
         if widen.is_some() && self.argument_min < mins.0 {
             self.argument_min = 0;
         }
         self.next_id = ids.next();
-        Ok(())
+        Ok(lost)
     }
 
     fn join_cells(
         &mut self,
         other: &State,
         mut one: impl FnMut(&mut Value, &Value),
-    ) -> Result<(), VerifyError> {
+    ) -> Result<bool, VerifyError> {
+        let mut lost = false;
         for frame in 0..=self.depth() {
             let (base, end) = self.frame_cells(frame);
             for number in 0..end.saturating_sub(base) {
                 let b = other.cell(frame, number);
                 let a = self.cell(frame, number);
                 if a.content != b.content {
+                    lost |= !(a.value.is_scalar() && b.value.is_scalar());
                     self.forget(frame, number)?;
                 } else if matches!(a.content, Content::Word | Content::Long) {
                     if let Some(cell) = self.cells.get_mut(base.saturating_add(number)) {
@@ -608,7 +612,7 @@ impl State {
                 }
             }
         }
-        Ok(())
+        Ok(lost)
     }
 
     /// What is known of a frame: offset from its end, size, value.
