@@ -185,7 +185,7 @@ fn measure(objects: &[PathBuf], program: &Path) -> Result<Sizes> {
             if section.name()?.starts_with(".text") {
                 text += section.size();
             }
-            if matches!(section.flags(), SectionFlags::Elf { sh_flags, .. } if sh_flags.0 & u64::from(ALLOC) != 0)
+            if matches!(section.flags(), SectionFlags::Elf { sh_flags, .. } if sh_flags.0 & ALLOC != 0)
             {
                 loaded += section.size();
             }
