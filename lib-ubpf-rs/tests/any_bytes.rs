@@ -85,35 +85,6 @@ impl Random {
     }
 }
 
-const ALU: &[AluOp] = &[
-    AluOp::Add,
-    AluOp::Sub,
-    AluOp::Mul,
-    AluOp::Div,
-    AluOp::Sdiv,
-    AluOp::Or,
-    AluOp::And,
-    AluOp::Lsh,
-    AluOp::Rsh,
-    AluOp::Mod,
-    AluOp::Smod,
-    AluOp::Xor,
-    AluOp::Mov,
-    AluOp::Arsh,
-];
-const CMP: &[CmpOp] = &[
-    CmpOp::Eq,
-    CmpOp::Gt,
-    CmpOp::Ge,
-    CmpOp::Set,
-    CmpOp::Ne,
-    CmpOp::Sgt,
-    CmpOp::Sge,
-    CmpOp::Lt,
-    CmpOp::Le,
-    CmpOp::Slt,
-    CmpOp::Sle,
-];
 const ATOMIC: &[AtomicOp] = &[
     AtomicOp::Add { fetch: false },
     AtomicOp::Or { fetch: true },
@@ -135,7 +106,7 @@ fn insn(random: &mut Random, pc: usize, len: usize) -> Insn {
     let distance = random.below(len + 2) as i32 - pc as i32 - 1;
     match random.below(24) {
         0..8 => Insn::Alu {
-            op: random.one(ALU),
+            op: random.one(&AluOp::ALL),
             width,
             dst,
             src: random.operand(),
@@ -177,7 +148,7 @@ fn insn(random: &mut Random, pc: usize, len: usize) -> Insn {
             long: random.below(2) == 0,
         },
         19 | 20 => Insn::Branch {
-            op: random.one(CMP),
+            op: random.one(&CmpOp::ALL),
             width,
             dst: random.reg(),
             src: random.operand(),

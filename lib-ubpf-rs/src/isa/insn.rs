@@ -128,6 +128,26 @@ pub enum AluOp {
     Arsh,
 }
 
+impl AluOp {
+    /// Every one of them.
+    pub const ALL: [AluOp; 14] = [
+        AluOp::Add,
+        AluOp::Sub,
+        AluOp::Mul,
+        AluOp::Div,
+        AluOp::Sdiv,
+        AluOp::Or,
+        AluOp::And,
+        AluOp::Lsh,
+        AluOp::Rsh,
+        AluOp::Mod,
+        AluOp::Smod,
+        AluOp::Xor,
+        AluOp::Mov,
+        AluOp::Arsh,
+    ];
+}
+
 /// What an [`Insn::Endian`] does (RFC 9669 section 4.2).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Endianness {
@@ -164,6 +184,23 @@ pub enum CmpOp {
     Slt,
     /// `dst <= src`, signed
     Sle,
+}
+
+impl CmpOp {
+    /// Every one of them.
+    pub const ALL: [CmpOp; 11] = [
+        CmpOp::Eq,
+        CmpOp::Gt,
+        CmpOp::Ge,
+        CmpOp::Set,
+        CmpOp::Ne,
+        CmpOp::Sgt,
+        CmpOp::Sge,
+        CmpOp::Lt,
+        CmpOp::Le,
+        CmpOp::Slt,
+        CmpOp::Sle,
+    ];
 }
 
 /// Atomic read-modify-write (RFC 9669 section 5.3).

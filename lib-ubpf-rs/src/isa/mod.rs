@@ -16,6 +16,7 @@ mod asm;
 mod decode;
 mod encode;
 mod insn;
+mod operands;
 mod raw;
 mod table;
 mod text;

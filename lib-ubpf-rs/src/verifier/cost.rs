@@ -8,7 +8,7 @@
 use super::{
     findings::{Counter, Findings, UNLIMITED},
     planted::{self, Bug},
-    structure::{call_target, filled, successors, written, Predecessors},
+    structure::{call_target, filled, successors, Predecessors},
     verified::Fact,
     VerifyError,
 };
@@ -236,14 +236,14 @@ impl Costs<'_> {
 
     /// Whether no other instruction of the loop writes the counter's register.
     fn is_only_write(&self, counter: usize, body: u32, first: usize, last: usize) -> bool {
-        let Some(reg) = self.insns.get(counter).and_then(written) else {
+        let Some(reg) = self.insns.get(counter).and_then(Insn::written) else {
             return false;
         };
         (first..=last).all(|pc| {
             let member = self.marks.get(pc).is_some_and(|&mark| mark >= body) && self.reached(pc);
             let writes = match self.insns.get(pc) {
                 Some(Insn::Call(_)) => reg <= Reg::R5,
-                Some(insn) => written(insn) == Some(reg),
+                Some(insn) => insn.written() == Some(reg),
                 None => false,
             };
             !(member && writes) || pc == counter

@@ -381,20 +381,11 @@ impl<'a> Machine<'a> {
         };
         store(state, place, size, Value::UNKNOWN)?;
         let old = Value { id: 0, ..old };
-        match op {
-            AtomicOp::Add { fetch }
-            | AtomicOp::Or { fetch }
-            | AtomicOp::And { fetch }
-            | AtomicOp::Xor { fetch } => {
-                if fetch {
-                    state.set(src, old);
-                }
-            }
-            AtomicOp::Xchg => state.set(src, old),
-            AtomicOp::CmpXchg => {
-                self.read(state, Reg::R0, pc);
-                state.set(Reg::R0, old);
-            }
+        if let AtomicOp::CmpXchg = op {
+            self.read(state, Reg::R0, pc);
+        }
+        if let Some(reg) = op.result(src) {
+            state.set(reg, old);
         }
         Ok(())
     }

@@ -304,7 +304,7 @@ fn uses_of(insns: &[Insn], pc: usize, insn: &Insn, note: &Note) -> Uses {
     };
     plain
         | when(note.fact.contains(Fact::GUARDED), Uses::GUARDED)
-        | when(structure::read(insn).contains(&Some(Reg::R10)), Uses::STACK)
+        | when(insn.read().contains(&Some(Reg::R10)), Uses::STACK)
         | when(back, Uses::LOOPS)
 }
 

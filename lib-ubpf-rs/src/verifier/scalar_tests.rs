@@ -7,23 +7,6 @@ use super::{
 use crate::isa::AluOp;
 use std::vec::Vec;
 
-const OPS: [AluOp; 14] = [
-    AluOp::Add,
-    AluOp::Sub,
-    AluOp::Mul,
-    AluOp::Div,
-    AluOp::Sdiv,
-    AluOp::Or,
-    AluOp::And,
-    AluOp::Lsh,
-    AluOp::Rsh,
-    AluOp::Mod,
-    AluOp::Smod,
-    AluOp::Xor,
-    AluOp::Mov,
-    AluOp::Arsh,
-];
-
 const FACTS: [Fact; 8] = [
     Fact::Equal,
     Fact::Differ,
@@ -168,7 +151,8 @@ pub(super) fn exhaustive(bits: u32, stride: usize) -> Result<(), std::string::St
     for (i, a) in scalars.iter().enumerate() {
         for b in scalars.iter().skip(i % stride).step_by(stride) {
             for part in [Part::Whole, Part::Half] {
-                OPS.iter()
+                AluOp::ALL
+                    .iter()
                     .try_for_each(|&op| check_alu(bits, part, op, a, b))?;
                 FACTS
                     .iter()
@@ -278,7 +262,8 @@ pub(super) fn random(seed: u64, pairs: usize) -> Result<(), std::string::String>
     for _ in 0..pairs {
         let (a, b) = (numbers.scalar(), numbers.scalar());
         for part in [Part::Whole, Part::Half] {
-            OPS.iter()
+            AluOp::ALL
+                .iter()
                 .try_for_each(|&op| check_alu(64, part, op, &a, &b))?;
             FACTS
                 .iter()

@@ -4,7 +4,7 @@
 use super::HelperLookup;
 use super::{Policy, VerifyError};
 use crate::{
-    isa::{AtomicOp, Call, Insn, Operand, Reg},
+    isa::{Call, Insn, Reg},
     program::Program,
 };
 use alloc::vec::Vec;
@@ -91,7 +91,7 @@ fn check_insn(
     policy: Policy,
     helpers: &dyn HelperLookup,
 ) -> Result<(), VerifyError> {
-    if written(insn) == Some(Reg::R10) {
+    if insn.written() == Some(Reg::R10) {
         return Err(VerifyError::WritesFramePointer { pc });
     }
     match *insn {
@@ -370,7 +370,8 @@ fn unset_registers(
         .filter(|(pc, _)| visited.get(*pc) == Some(&true))
     {
         let have = known.get(pc).copied().unwrap_or(ALL_REGISTERS);
-        for reg in read(insn)
+        for reg in insn
+            .read()
             .into_iter()
             .flatten()
             .filter(|&r| have & bit(r) == 0)
@@ -392,67 +393,6 @@ fn push<T>(work: &mut Vec<T>, item: T) -> Result<(), VerifyError> {
 fn after(insn: &Insn, set: u16) -> u16 {
     match insn {
         Insn::Call(_) => (set & !R1_TO_R5) | bit(Reg::R0),
-        other => set | written(other).map_or(0, bit),
-    }
-}
-
-/// The register an instruction writes, calls aside.
-pub(super) fn written(insn: &Insn) -> Option<Reg> {
-    match *insn {
-        Insn::Alu { dst, .. }
-        | Insn::MovSx { dst, .. }
-        | Insn::Neg { dst, .. }
-        | Insn::Endian { dst, .. }
-        | Insn::LoadImm64 { dst, .. }
-        | Insn::Load { dst, .. } => Some(dst),
-        Insn::Atomic { op, src, .. } => match op {
-            AtomicOp::Add { fetch }
-            | AtomicOp::Or { fetch }
-            | AtomicOp::And { fetch }
-            | AtomicOp::Xor { fetch } => fetch.then_some(src),
-            AtomicOp::Xchg => Some(src),
-            AtomicOp::CmpXchg => Some(Reg::R0),
-        },
-        Insn::LegacyPacket { .. } => Some(Reg::R0),
-        Insn::Store { .. }
-        | Insn::WideTail
-        | Insn::Jump { .. }
-        | Insn::Branch { .. }
-        | Insn::Call(_)
-        | Insn::Exit => None,
-    }
-}
-
-/// Registers an instruction reads; what a helper reads is known by its signature.
-pub(super) fn read(insn: &Insn) -> [Option<Reg>; 3] {
-    let of = |operand: Operand| match operand {
-        Operand::Reg(reg) => Some(reg),
-        Operand::Imm(_) => None,
-    };
-    match *insn {
-        Insn::Alu {
-            op: crate::isa::AluOp::Mov,
-            src,
-            ..
-        } => [of(src), None, None],
-        Insn::Alu { dst, src, .. } | Insn::Branch { dst, src, .. } => [Some(dst), of(src), None],
-        Insn::MovSx { src, .. } => [Some(src), None, None],
-        Insn::Neg { dst, .. } | Insn::Endian { dst, .. } => [Some(dst), None, None],
-        Insn::Load { base, .. } => [Some(base), None, None],
-        Insn::Store { base, src, .. } => [Some(base), of(src), None],
-        Insn::Atomic {
-            op: AtomicOp::CmpXchg,
-            base,
-            src,
-            ..
-        } => [Some(base), Some(src), Some(Reg::R0)],
-        Insn::Atomic { base, src, .. } => [Some(base), Some(src), None],
-        Insn::Call(Call::Register(reg)) => [Some(reg), None, None],
-        Insn::Exit => [Some(Reg::R0), None, None],
-        Insn::LoadImm64 { .. }
-        | Insn::WideTail
-        | Insn::LegacyPacket { .. }
-        | Insn::Jump { .. }
-        | Insn::Call(_) => [None; 3],
+        other => set | other.written().map_or(0, bit),
     }
 }

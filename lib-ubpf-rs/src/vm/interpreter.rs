@@ -387,17 +387,8 @@ impl<'m, 'a> Machine<'m, 'a> {
         let Some(old) = old else {
             return Err(self.bad_atomic(addr, size));
         };
-        match op {
-            AtomicOp::Add { fetch }
-            | AtomicOp::Or { fetch }
-            | AtomicOp::And { fetch }
-            | AtomicOp::Xor { fetch } => {
-                if fetch {
-                    self.set(src, old);
-                }
-            }
-            AtomicOp::Xchg => self.set(src, old),
-            AtomicOp::CmpXchg => self.set(Reg::R0, old),
+        if let Some(reg) = op.result(src) {
+            self.set(reg, old);
         }
         Ok(())
     }

@@ -27,35 +27,6 @@ impl Random {
     }
 }
 
-const ALU: [AluOp; 14] = [
-    AluOp::Add,
-    AluOp::Sub,
-    AluOp::Mul,
-    AluOp::Div,
-    AluOp::Sdiv,
-    AluOp::Or,
-    AluOp::And,
-    AluOp::Lsh,
-    AluOp::Rsh,
-    AluOp::Mod,
-    AluOp::Smod,
-    AluOp::Xor,
-    AluOp::Mov,
-    AluOp::Arsh,
-];
-const COMPARE: [CmpOp; 11] = [
-    CmpOp::Eq,
-    CmpOp::Gt,
-    CmpOp::Ge,
-    CmpOp::Set,
-    CmpOp::Ne,
-    CmpOp::Sgt,
-    CmpOp::Sge,
-    CmpOp::Lt,
-    CmpOp::Le,
-    CmpOp::Slt,
-    CmpOp::Sle,
-];
 const IMMEDIATES: [i32; 20] = [
     0,
     1,
@@ -160,7 +131,7 @@ impl Random {
         let (dst, src, width) = (self.reg(), self.reg(), self.width());
         let insn = match self.below(100) {
             0..=39 => Insn::Alu {
-                op: self.pick(&ALU),
+                op: self.pick(&AluOp::ALL),
                 width,
                 dst,
                 src: self.operand(),
@@ -225,7 +196,7 @@ impl Random {
                 }
             }
             73..=84 => {
-                let op = self.pick(&COMPARE);
+                let op = self.pick(&CmpOp::ALL);
                 Insn::Branch {
                     op,
                     width,

@@ -4,7 +4,7 @@
 
 use super::context::Place;
 use crate::{
-    isa::{AluOp, AtomicOp, Call, Insn, Operand, Reg, Width},
+    isa::{AluOp, Call, Insn, Operand, Reg, Width},
     verifier::{Target, VerifiedProgram},
     vm::MAX_FRAMES,
 };
@@ -242,72 +242,23 @@ fn uses(insns: &[Insn], facts: &[Facts], functions: &mut [Function], bare: &dyn 
     }
 }
 
-/// Registers that an instruction writes, calls aside from r0.
+/// Registers that an instruction writes, of a call r0 alone.
 fn writes(insn: &Insn) -> Regs {
-    match *insn {
-        Insn::Alu { dst, .. }
-        | Insn::MovSx { dst, .. }
-        | Insn::Neg { dst, .. }
-        | Insn::Endian { dst, .. }
-        | Insn::LoadImm64 { dst, .. }
-        | Insn::Load { dst, .. } => bit(dst),
-        Insn::Atomic { op, src, .. } => match op {
-            AtomicOp::Add { fetch }
-            | AtomicOp::Or { fetch }
-            | AtomicOp::And { fetch }
-            | AtomicOp::Xor { fetch } => {
-                if fetch {
-                    bit(src)
-                } else {
-                    0
-                }
-            }
-            AtomicOp::Xchg => bit(src),
-            AtomicOp::CmpXchg => bit(Reg::R0),
-        },
+    match insn {
         Insn::Call(Call::Helper(_) | Call::Register(_)) => bit(Reg::R0),
-        Insn::Call(Call::Local(_) | Call::Btf(_))
-        | Insn::Store { .. }
-        | Insn::WideTail
-        | Insn::LegacyPacket { .. }
-        | Insn::Jump { .. }
-        | Insn::Branch { .. }
-        | Insn::Exit => 0,
+        insn => insn.written().map_or(0, bit),
     }
 }
 
 /// Registers that an instruction reads, inside one function.
 fn reads(insn: &Insn) -> Regs {
-    let of = |operand: Operand| match operand {
-        Operand::Reg(reg) => bit(reg),
-        Operand::Imm(_) => 0,
-    };
-    match *insn {
-        Insn::Alu {
-            op: AluOp::Mov,
-            src,
-            ..
-        } => of(src),
-        Insn::Alu { dst, src, .. } | Insn::Branch { dst, src, .. } => bit(dst) | of(src),
-        Insn::MovSx { src, .. } => bit(src),
-        Insn::Neg { dst, .. } | Insn::Endian { dst, .. } => bit(dst),
-        Insn::Load { base, .. } => bit(base),
-        Insn::Store { base, src, .. } => bit(base) | of(src),
-        Insn::Atomic {
-            op: AtomicOp::CmpXchg,
-            base,
-            src,
-            ..
-        } => bit(base) | bit(src) | bit(Reg::R0),
-        Insn::Atomic { base, src, .. } => bit(base) | bit(src),
-        Insn::Call(Call::Helper(_)) => R1_TO_R5,
-        Insn::Call(Call::Register(reg)) => R1_TO_R5 | bit(reg),
+    let own = insn.read().into_iter().flatten();
+    let own = own.fold(0, |regs, reg| regs | bit(reg));
+    match insn {
+        Insn::Call(Call::Helper(_) | Call::Register(_)) => own | R1_TO_R5,
         // The callee sees all registers.
         Insn::Call(Call::Local(_) | Call::Btf(_)) => R0_TO_R9,
-        Insn::Exit => bit(Reg::R0),
-        Insn::LoadImm64 { .. } | Insn::WideTail | Insn::LegacyPacket { .. } | Insn::Jump { .. } => {
-            0
-        }
+        _ => own,
     }
 }
 
