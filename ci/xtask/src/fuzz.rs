@@ -147,7 +147,9 @@ impl Fuzz {
             .stdin(Stdio::null())
             .output()?;
         let text = String::from_utf8_lossy(&output.stderr);
-        if output.status.success() || !text.contains("panicked at") {
+        // A loop that is charged too little may also never end.
+        let found = ["panicked at", "libFuzzer: timeout"];
+        if output.status.success() || !found.iter().any(|sign| text.contains(sign)) {
             return Err(format!("{target} does not find {mistake} in {seconds} s\n{text}").into());
         }
         let units = statistic(&text, "stat::number_of_executed_units:");
