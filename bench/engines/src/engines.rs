@@ -1,12 +1,12 @@
 //! Compute programs on every engine beside native code, and what it takes to get a program ready.
 
 use crate::{figure, peers, stopwatch, Result};
-use std::sync::LazyLock;
+use std::{cell::RefCell, sync::LazyLock};
 use ubpf_platform_linux::DualMapping;
 use ubpf_rs::{
     helpers::{Host, Registry},
     isa::assemble,
-    jit::{JitProgram, Listing, Options},
+    jit::{JitProgram, Listing, Options, CODE_HEAP},
     program::{Abi, Program},
     verifier::{self, Access, Policy, VerifiedProgram},
     vm::{Executable, Interpreter, Memory, Run, STACK_BYTES},
@@ -110,17 +110,24 @@ fn verified(name: &str, code: &[u8], policy: Policy) -> Result<VerifiedProgram> 
 
 fn jit(name: &str, code: &[u8], options: Options) -> Result<JitProgram> {
     let program = verified(name, code, Policy::Guarded)?;
-    JitProgram::new(program, &*MEMORY, options).map_err(|(error, _)| format!("{name}: {error}").into())
+    // As an engine has it: programs share the pages of the system's executable memory.
+    JitProgram::new(program, CODE_HEAP.over(&*MEMORY), options).map_err(|(error, _)| format!("{name}: {error}").into())
 }
 
 fn accesses(program: &VerifiedProgram, kind: Access) -> usize {
     (0..program.program().insns.len()).filter(|&pc| program.access(pc) == kind).count()
 }
 
+/// A stack for programs; hooks find theirs ready, too.
+#[repr(align(16))]
+struct Stack([u8; STACK_BYTES]);
+
 fn run_on(code: &dyn Executable, memory: &mut [u8]) -> Result<u64> {
-    let mut stack = [0u64; STACK_BYTES / 8];
-    // SAFETY: the words are plain memory of that length, borrowed exclusively.
-    let stack = unsafe { std::slice::from_raw_parts_mut(stack.as_mut_ptr().cast(), STACK_BYTES) };
+    thread_local!(static STACK: RefCell<Stack> = const { RefCell::new(Stack([0; STACK_BYTES])) });
+    STACK.with_borrow_mut(|stack| run_with(code, memory, &mut stack.0))
+}
+
+fn run_with(code: &dyn Executable, memory: &mut [u8], stack: &mut [u8]) -> Result<u64> {
     let length = memory.len() as u64;
     let memory = Memory::new(memory, stack);
     let mut run =

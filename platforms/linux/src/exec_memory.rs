@@ -1,9 +1,13 @@
 //! Memory for generated code: an anonymous file mapped twice, once writable, once executable and within reach of the text.
-//! Sealing takes the writable mapping away; it comes back for as long as code is rewritten.
+//! Sealing takes the writable mapping away for good; what is rewritten later goes through the file.
 
 use crate::text;
 use std::{
-    os::fd::{AsRawFd, FromRawFd, OwnedFd},
+    fs::File,
+    os::{
+        fd::{AsRawFd, FromRawFd, OwnedFd},
+        unix::fs::FileExt,
+    },
     ptr,
     sync::Mutex,
 };
@@ -23,7 +27,7 @@ struct Block {
     /// `None` once sealed.
     write: Option<usize>,
     len: usize,
-    file: OwnedFd,
+    file: File,
 }
 
 impl Default for DualMapping {
@@ -105,37 +109,28 @@ impl ExecMemory for DualMapping {
         let Some(block) = blocks.iter().find(inside).filter(|b| b.write.is_none()) else {
             return false;
         };
-        let offset = at - block.exec;
-        let first = offset & !(PAGE - 1);
-        let len = (offset - first + code.len()).next_multiple_of(PAGE);
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let Some(write) = map_part(0, len, protection, 0, &block.file, first) else {
+        // Through the file, which needs no mapping that could be written; the caller says that nobody uses these bytes meanwhile.
+        let offset = (at - block.exec) as u64;
+        if block.file.write_all_at(code, offset).is_err() {
             return false;
-        };
-        // SAFETY: the mapping is ours and long enough; the caller says that nobody uses these bytes meanwhile.
-        unsafe {
-            let to = (write + offset - first) as *mut u8;
-            ptr::copy_nonoverlapping(code.as_ptr(), to, code.len());
         }
-        unmap(write, len);
         text::sync_cores().is_ok()
     }
 }
 
 /// The file, writable and executable address of `len` fresh bytes.
-fn map_twice(len: usize) -> Option<(OwnedFd, usize, usize)> {
+fn map_twice(len: usize) -> Option<(File, usize, usize)> {
     // SAFETY: the name is a C string; a descriptor that is given is new and belongs to nobody else.
     let file = unsafe {
         let fd = libc::memfd_create(c"ubpf-code".as_ptr(), libc::MFD_CLOEXEC);
-        (fd >= 0).then(|| OwnedFd::from_raw_fd(fd))?
+        File::from((fd >= 0).then(|| OwnedFd::from_raw_fd(fd))?)
     };
-    // SAFETY: the descriptor is open.
-    let sized = unsafe { libc::ftruncate(file.as_raw_fd(), len as libc::off_t) } == 0;
-    let (write, exec) = sized.then(|| map_both(&file, len)).flatten()?;
+    file.set_len(len as u64).ok()?;
+    let (write, exec) = map_both(&file, len)?;
     Some((file, write, exec))
 }
 
-fn map_both(file: &OwnedFd, len: usize) -> Option<(usize, usize)> {
+fn map_both(file: &File, len: usize) -> Option<(usize, usize)> {
     let write = map(0, len, libc::PROT_READ | libc::PROT_WRITE, 0, file)?;
     let exec = near_text().find_map(|hint| {
         map(
@@ -161,22 +156,11 @@ fn near_text() -> impl Iterator<Item = usize> {
         .filter(|&a| a != 0)
 }
 
-fn map(hint: usize, len: usize, protection: i32, flags: i32, file: &OwnedFd) -> Option<usize> {
-    map_part(hint, len, protection, flags, file, 0)
-}
-
-fn map_part(
-    hint: usize,
-    len: usize,
-    protection: i32,
-    flags: i32,
-    file: &OwnedFd,
-    offset: usize,
-) -> Option<usize> {
+fn map(hint: usize, len: usize, protection: i32, flags: i32, file: &File) -> Option<usize> {
     let (flags, hint_at) = (flags | libc::MAP_SHARED, hint as *mut libc::c_void);
-    let (fd, offset) = (file.as_raw_fd(), offset as libc::off_t);
+    let fd = file.as_raw_fd();
     // SAFETY: without MAP_FIXED a new mapping replaces nothing.
-    let at = unsafe { libc::mmap(hint_at, len, protection, flags, fd, offset) };
+    let at = unsafe { libc::mmap(hint_at, len, protection, flags, fd, 0) };
     if at == libc::MAP_FAILED {
         return None;
     }

@@ -31,6 +31,7 @@ use core::{
     arch::{global_asm, x86_64::__cpuid, x86_64::__cpuid_count},
     mem::offset_of,
     slice,
+    sync::atomic::{AtomicU8, Ordering::Relaxed},
 };
 use emit::{Draft, Registers, StopSites, Style};
 use linked::fingerprint;
@@ -528,7 +529,16 @@ fn install(
     Err(result)
 }
 
+/// Asked once: under a hypervisor each `cpuid` takes microseconds.
 fn has_bmi2() -> bool {
     const BMI2: u32 = 1 << 8;
-    __cpuid(0).eax >= 7 && __cpuid_count(7, 0).ebx & BMI2 != 0
+    const UNKNOWN: u8 = 2;
+    static KNOWN: AtomicU8 = AtomicU8::new(UNKNOWN);
+    let known = KNOWN.load(Relaxed);
+    if known != UNKNOWN {
+        return known == 1;
+    }
+    let has = __cpuid(0).eax >= 7 && __cpuid_count(7, 0).ebx & BMI2 != 0;
+    KNOWN.store(has.into(), Relaxed);
+    has
 }
