@@ -83,7 +83,7 @@ impl Stage<'_> {
 }
 
 /// Bytes without a meaning, others for each seed.
-fn garbage(count: usize, seed: u64) -> Vec<u8> {
+pub fn garbage(count: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
         state ^= state << 13;

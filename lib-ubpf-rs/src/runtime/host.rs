@@ -28,15 +28,6 @@ impl Host for Services {
     fn ticks(&self) -> Option<Ticks> {
         self.platform.clock.ticks()
     }
-    fn map2_get(&self, key1: u64, key2: u64) -> Option<u64> {
-        self.map.get(key1, key2)
-    }
-    fn map2_put(&self, key1: u64, key2: u64, value: u64) -> bool {
-        self.map.put(key1, key2, value).is_ok()
-    }
-    fn map2_del(&self, key1: u64, key2: u64) -> bool {
-        self.map.del(key1, key2)
-    }
     fn symbol_address(&self, name: &[u8]) -> Option<u64> {
         self.image.read().symbols.address(name)
     }

@@ -57,25 +57,8 @@ pub fn run(bytes: &[u8], argument: &mut [u8], budget: u64) -> Outcome {
 pub struct Nobody;
 
 impl Host for Nobody {
-    fn map2_get(&self, _key1: u64, _key2: u64) -> Option<u64> {
-        None
-    }
     fn map2_put(&self, _key1: u64, _key2: u64, _value: u64) -> bool {
         true
-    }
-    fn map2_del(&self, _key1: u64, _key2: u64) -> bool {
-        false
-    }
-    fn symbol_address(&self, _name: &[u8]) -> Option<u64> {
-        None
-    }
-    fn trace_address(&self, _name: &[u8]) -> Option<u64> {
-        None
-    }
-    fn notify(&self, _address: u64) {}
-    fn puts(&self, _text: &[u8]) {}
-    fn probe_read(&self, _address: u64, _dst: &mut [u8]) -> usize {
-        0
     }
     fn now_ns(&self) -> u64 {
         0

@@ -58,15 +58,6 @@ impl Host for TestHost {
     fn ticks(&self) -> Option<Ticks> {
         Some(self.ticks)
     }
-    fn map2_get(&self, key1: u64, key2: u64) -> Option<u64> {
-        self.map.get(key1, key2)
-    }
-    fn map2_put(&self, key1: u64, key2: u64, value: u64) -> bool {
-        self.map.put(key1, key2, value).is_ok()
-    }
-    fn map2_del(&self, key1: u64, key2: u64) -> bool {
-        self.map.del(key1, key2)
-    }
     fn symbol_address(&self, name: &[u8]) -> Option<u64> {
         (name == b"known").then_some(0x1234)
     }
@@ -78,9 +69,6 @@ impl Host for TestHost {
     }
     fn puts(&self, text: &[u8]) {
         self.ring.push_text(self.now_ns(), text);
-    }
-    fn probe_read(&self, _address: u64, _dst: &mut [u8]) -> usize {
-        0
     }
     fn now_ns(&self) -> u64 {
         // SAFETY: every 64-bit CPU has a TSC.

@@ -170,20 +170,8 @@ impl ToolHost {
 }
 
 impl Host for ToolHost {
-    fn map2_get(&self, key1: u64, key2: u64) -> Option<u64> {
-        self.map.get(key1, key2)
-    }
-    fn map2_put(&self, key1: u64, key2: u64, value: u64) -> bool {
-        self.map.put(key1, key2, value).is_ok()
-    }
-    fn map2_del(&self, key1: u64, key2: u64) -> bool {
-        self.map.del(key1, key2)
-    }
-    fn symbol_address(&self, _name: &[u8]) -> Option<u64> {
-        None
-    }
-    fn trace_address(&self, _name: &[u8]) -> Option<u64> {
-        None
+    fn map2(&self) -> Option<&TwoKeyMap> {
+        Some(&self.map)
     }
     fn notify(&self, address: u64) {
         self.print(&format!("Notify: {address:#x}"));

@@ -6,7 +6,7 @@ use super::{
     machine::{archive, Machine, Options, Port},
     sample_files, EXIT_FAULT,
 };
-use crate::Result;
+use crate::{bad_input::garbage, Result};
 use std::{
     io::{ErrorKind, Read, Write},
     path::Path,
@@ -133,18 +133,6 @@ fn initrds(stage: &Stage<'_>) -> Result<()> {
         passed(&format!("initrd, {name}"));
     }
     Ok(())
-}
-
-/// Bytes without a meaning, others for each seed.
-fn garbage(count: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 32) as u8
-    };
-    (0..count).map(|_| next()).collect()
 }
 
 /// Writes until the other side takes no more for a while; how many bytes went. Nothing is read.

@@ -31,17 +31,6 @@ impl Host for Nobody {
     fn map2_del(&self, _key1: u64, _key2: u64) -> bool {
         false
     }
-    fn symbol_address(&self, _name: &[u8]) -> Option<u64> {
-        None
-    }
-    fn trace_address(&self, _name: &[u8]) -> Option<u64> {
-        None
-    }
-    fn notify(&self, _address: u64) {}
-    fn puts(&self, _text: &[u8]) {}
-    fn probe_read(&self, _address: u64, _dst: &mut [u8]) -> usize {
-        0
-    }
     fn now_ns(&self) -> u64 {
         77
     }

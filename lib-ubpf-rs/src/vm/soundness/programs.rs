@@ -57,6 +57,13 @@ impl Numbers<'_> {
             _ => Operand::Imm(self.imm()),
         }
     }
+    /// Any, more often those that programs are made of.
+    fn alu(&mut self) -> AluOp {
+        match self.below(4) {
+            0 => self.pick(&[AluOp::Add, AluOp::And, AluOp::Mov]),
+            _ => self.pick(&AluOp::ALL),
+        }
+    }
     fn width(&mut self) -> Width {
         self.pick(&[Width::W32, Width::W64])
     }
@@ -64,41 +71,6 @@ impl Numbers<'_> {
         self.pick(&[Size::B, Size::H, Size::W, Size::DW, Size::W, Size::DW])
     }
 }
-
-const ALU: [AluOp; 18] = [
-    AluOp::Add,
-    AluOp::Add,
-    AluOp::Add,
-    AluOp::Sub,
-    AluOp::Mul,
-    AluOp::Div,
-    AluOp::Sdiv,
-    AluOp::Or,
-    AluOp::And,
-    AluOp::And,
-    AluOp::Lsh,
-    AluOp::Rsh,
-    AluOp::Mod,
-    AluOp::Smod,
-    AluOp::Xor,
-    AluOp::Mov,
-    AluOp::Mov,
-    AluOp::Arsh,
-];
-
-const CMP: [CmpOp; 11] = [
-    CmpOp::Eq,
-    CmpOp::Gt,
-    CmpOp::Ge,
-    CmpOp::Set,
-    CmpOp::Ne,
-    CmpOp::Sgt,
-    CmpOp::Sge,
-    CmpOp::Lt,
-    CmpOp::Le,
-    CmpOp::Slt,
-    CmpOp::Sle,
-];
 
 /// A random program: numbers from the argument, arithmetic, comparisons, accesses to stack and argument near and beyond
 /// their ends, calls, jumps mostly forwards.
@@ -286,7 +258,7 @@ fn random_insn(numbers: &mut Numbers<'_>, pc: usize, end: usize, function: Optio
     };
     match numbers.below(20) {
         0..=6 => Insn::Alu {
-            op: numbers.pick(&ALU),
+            op: numbers.alu(),
             width: numbers.width(),
             dst: numbers.reg(),
             src: numbers.operand(),
@@ -351,7 +323,7 @@ fn branch(numbers: &mut Numbers<'_>, pc: usize, end: usize) -> Insn {
     };
     let off = target as i64 - pc as i64 - 1;
     Insn::Branch {
-        op: numbers.pick(&CMP),
+        op: numbers.pick(&CmpOp::ALL),
         width: numbers.width(),
         dst: numbers.reg(),
         src: numbers.operand(),
