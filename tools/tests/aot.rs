@@ -189,6 +189,8 @@ fn linked_programs_are_listed_run_and_attached_by_name() {
         let stopped = image.ask("bpf_exec endless");
         assert!(stopped.contains("failed"), "{stopped}");
         assert!(image.console().contains("budget"), "{}", image.console());
+        let measured = image.ask("bench work count.bin --runs 100");
+        assert!(measured.contains("with count.bin: "), "{measured}");
         let missing = image.ask("bpf_exec nothing.bin");
         assert!(missing.contains("nothing.bin"), "{missing}");
     }

@@ -40,9 +40,10 @@ pub struct Measured {
 }
 
 impl Runtime {
-    /// Measures what the program in a file would cost at each call of a function, after those it has now. A function of the
-    /// engine's own, entered in the same way, is called about `calls` times instead; the programs run for it, so what they
-    /// count they count under its key, and what they leave there in the two-key map is removed. Nothing stays attached.
+    /// Measures what the program in a file, or a program of the image, would cost at each call of a function, after those it has
+    /// now. A function of the engine's own, entered in the same way, is called about `calls` times instead; the programs run for
+    /// it, so what they count they count under its key, and what they leave there in the two-key map is removed. Nothing stays
+    /// attached.
     pub fn measure(
         &self,
         function: &str,
@@ -51,7 +52,7 @@ impl Runtime {
         calls: u64,
     ) -> Result<Measured, Error> {
         let (_, site) = self.resolve(function)?;
-        let loaded = self.prepare(path, &self.read_file(path)?, options)?;
+        let loaded = self.prepare_file(path, options)?;
         let present = TRACER.bodies(site);
         room_for_small_things()?;
         let subject = Subject::take(site.kind).ok_or(Error::NoSubject)?;

@@ -223,6 +223,7 @@ impl Runtime {
         self.run(&loaded, memory, None)
     }
 
+    /// A program of the image of that name, else the file.
     fn prepare_file(&self, path: &str, options: &LoadOptions) -> Result<Loaded, Error> {
         match self.linked(path, options) {
             Some(loaded) => Ok(loaded),
