@@ -22,10 +22,8 @@ pub fn run(results: &Path, page: &Path) -> Result<()> {
     let figures = read(results)?;
     let mut text = String::new();
     write_page(&mut text, machine.trim(), &figures)?;
-    Ok({
-        page.parent().map_or(Ok(()), fs::create_dir_all)?;
-        fs::write(page, text)?
-    })
+    page.parent().map_or(Ok(()), fs::create_dir_all)?;
+    Ok(fs::write(page, text)?)
 }
 
 fn write_page(out: &mut String, machine: &str, figures: &[Figure]) -> fmt::Result {

@@ -1,6 +1,7 @@
 //! All engines against each other: same result, memory, output, budget left, and reason and place of a stop.
 #![cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
 
+mod division;
 mod map;
 mod output;
 mod pages;

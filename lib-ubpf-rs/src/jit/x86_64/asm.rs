@@ -31,10 +31,11 @@ pub(super) enum Shift {
     Sar = 7,
 }
 
-/// One-operand arithmetic of opcode group 3; the number is `/n`. Division takes rdx:rax.
+/// One-operand arithmetic of opcode group 3; the number is `/n`. Division takes rdx:rax, multiplication gives it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Unary {
     Neg = 3,
+    Mul = 4,
     Div = 6,
     Idiv = 7,
 }

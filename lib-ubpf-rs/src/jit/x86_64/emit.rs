@@ -9,6 +9,7 @@ use super::{
     analysis::{self, bit, function_of, jump_target, relative, Analysis, Function, Fused, Regs},
     asm::{at, Alu, Asm, Cc, Mem, Shift, M, W},
     context::{field, Place},
+    reciprocal::Reciprocal,
     regs::{native, Gpr, BUDGET, TMP, TMP2},
 };
 use crate::{
@@ -857,8 +858,54 @@ impl<'p> Emitter<'p> {
             _ if !signed && divisor.is_power_of_two() && imm > 0 => {
                 asm.alu_ri(W::D, Alu::And, d, imm - 1)
             }
-            _ => self.divide(asm, op, w, dst, Operand::Imm(imm)),
+            _ => match Reciprocal::of(imm, w).filter(|_| !signed) {
+                Some(by) if w == W::D => multiply_32(asm, by, d, imm, remainder),
+                Some(by) => self.multiply_64(asm, by, d, imm, remainder),
+                None => self.divide(asm, op, w, dst, Operand::Imm(imm)),
+            },
         }
+    }
+
+    /// Division of 64 bits by a constant: the upper half of a product, in rdx.
+    fn multiply_64(
+        &mut self,
+        asm: &mut Asm<'_>,
+        by: Reciprocal,
+        d: Gpr,
+        imm: i32,
+        remainder: bool,
+    ) {
+        let (rax, rdx) = (Gpr::Rax, Gpr::Rdx);
+        let keep_rax = d != rax && self.live(Reg::R0);
+        let keep_rdx = d != rdx && self.live(Reg::R3);
+        if keep_rax {
+            asm.mov_rr(W::Q, TMP2, rax);
+        }
+        if keep_rdx {
+            asm.push(rdx);
+        }
+        asm.mov_rr(W::Q, TMP, d);
+        asm.mov_ri(rax, by.factor);
+        asm.unary(W::Q, super::asm::Unary::Mul, TMP);
+        if by.long {
+            asm.mov_rr(W::Q, rax, TMP);
+            add_dividend(asm, by, rdx, rax);
+        } else if by.shift > 0 {
+            asm.shift_ri(W::Q, Shift::Shr, rdx, by.shift);
+        }
+        if remainder {
+            asm.imul_rri(W::Q, rdx, rdx, imm);
+            asm.alu_rr(W::Q, Alu::Sub, TMP, rdx);
+        } else {
+            asm.mov_rr(W::Q, TMP, rdx);
+        }
+        if keep_rdx {
+            asm.pop(rdx);
+        }
+        if keep_rax {
+            asm.mov_rr(W::Q, rax, TMP2);
+        }
+        asm.mov_rr(W::Q, d, TMP);
     }
 
     /// `div` and `idiv` take rdx:rax and give the quotient in rax, the remainder in rdx.
@@ -925,6 +972,36 @@ impl<'p> Emitter<'p> {
             asm.mov_ri(d, 0);
         }
         asm.land(end);
+    }
+}
+
+/// Division of 32 bits by a constant.
+fn multiply_32(asm: &mut Asm<'_>, by: Reciprocal, d: Gpr, imm: i32, remainder: bool) {
+    asm.mov_rr(W::D, TMP, d);
+    asm.mov_ri(TMP2, by.factor);
+    asm.imul_rr(W::Q, TMP2, TMP);
+    if by.long {
+        asm.shift_ri(W::Q, Shift::Shr, TMP2, 32);
+        add_dividend(asm, by, TMP2, TMP);
+    } else {
+        asm.shift_ri(W::Q, Shift::Shr, TMP2, by.shift + 32);
+    }
+    if remainder {
+        asm.imul_rri(W::D, TMP2, TMP2, imm);
+        asm.alu_rr(W::D, Alu::Sub, d, TMP2);
+    } else {
+        asm.mov_rr(W::D, d, TMP2);
+    }
+}
+
+/// The factor's highest bit, which the product is without: adds the dividend, `n`, to the upper half and shifts; the sum may not fit,
+/// so half of the difference is added. Changes `n`. Such a factor's shift is at least 1.
+fn add_dividend(asm: &mut Asm<'_>, by: Reciprocal, product: Gpr, n: Gpr) {
+    asm.alu_rr(W::Q, Alu::Sub, n, product);
+    asm.shift_ri(W::Q, Shift::Shr, n, 1);
+    asm.alu_rr(W::Q, Alu::Add, product, n);
+    if by.shift > 1 {
+        asm.shift_ri(W::Q, Shift::Shr, product, by.shift - 1);
     }
 }
 

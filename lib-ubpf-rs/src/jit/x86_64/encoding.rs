@@ -167,6 +167,7 @@ fn one_register() {
             let x = name(a, of(w));
             for (op, word) in [
                 (Unary::Neg, "neg"),
+                (Unary::Mul, "mul"),
                 (Unary::Div, "div"),
                 (Unary::Idiv, "idiv"),
             ] {

@@ -10,6 +10,7 @@ mod emit;
 #[cfg(test)]
 mod encoding;
 mod linked;
+mod reciprocal;
 mod regs;
 pub mod trampoline;
 
