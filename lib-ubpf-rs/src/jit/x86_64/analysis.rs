@@ -47,6 +47,22 @@ pub(super) struct Facts {
     pub(super) fused: Fused,
     /// Where a memory access probably goes: decides what is compared first, no more.
     pub(super) place: Place,
+    /// How a checked access is checked.
+    pub(super) check: Check,
+    /// Whether it is emitted a second time, with every access checked by itself.
+    pub(super) twice: bool,
+}
+
+/// How an access that is not proved is checked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Check {
+    /// By itself.
+    Own,
+    /// Together with later ones through the same register: their bytes from that register's value plus `from` to below `to`. When not
+    /// all of them are in the region that is likeliest, the run goes on where accesses are checked one by one.
+    Span { from: i32, to: i32 },
+    /// By an earlier one.
+    Covered,
 }
 
 /// One function of the program.
@@ -109,6 +125,8 @@ pub(super) fn analyse(program: &VerifiedProgram, bare: &dyn Fn(usize) -> bool) -
         target: false,
         fused: Fused::No,
         place: Place::Argument,
+        check: Check::Own,
+        twice: false,
     };
     let mut facts = Vec::new();
     facts.try_reserve_exact(insns.len()).ok()?;
@@ -121,6 +139,9 @@ pub(super) fn analyse(program: &VerifiedProgram, bare: &dyn Fn(usize) -> bool) -
     fuse(insns, &mut facts);
     for (pc, fact) in facts.iter_mut().enumerate() {
         fact.place = place(program.target(pc));
+    }
+    for function in &functions {
+        spans(insns, &mut facts, *function, bare);
     }
     let reads = before(insns, &facts, program.program().entry);
     Some(Analysis {
@@ -367,6 +388,124 @@ fn pair(first: &Insn, second: &Insn) -> Fused {
         (AluOp::Lsh, Operand::Imm(32), AluOp::Rsh, Operand::Imm(32)) => Fused::LowZero,
         (AluOp::Lsh, Operand::Imm(32), AluOp::Arsh, Operand::Imm(32)) => Fused::LowSign,
         _ => Fused::No,
+    }
+}
+
+/// Accesses through one register that follow each other without a jump in between.
+#[derive(Clone, Copy)]
+struct Group {
+    first: usize,
+    last: usize,
+    count: usize,
+    from: i32,
+    to: i32,
+    place: Place,
+}
+
+/// Farthest apart that accesses are checked together.
+const MAX_SPAN: i32 = 128;
+
+impl Group {
+    /// With one more access, where that is close enough.
+    fn with(self, other: Group) -> Option<Group> {
+        let (from, to) = (self.from.min(other.from), self.to.max(other.to));
+        let fits = self.place == other.place && to - from <= MAX_SPAN;
+        fits.then_some(Group {
+            last: other.last,
+            count: self.count + 1,
+            from,
+            to,
+            ..self
+        })
+    }
+
+    /// Comparisons that it takes to check all at once: a window has limits for sizes that one access can have.
+    fn comparisons(self) -> usize {
+        let one = self.place == Place::Frame || matches!(self.to - self.from, 1 | 2 | 4 | 8);
+        if one {
+            1
+        } else {
+            2
+        }
+    }
+}
+
+/// Finds what is checked together. A group ends where its register changes, where a jump leads in, and at calls.
+fn spans(insns: &[Insn], facts: &mut [Facts], function: Function, bare: &dyn Fn(usize) -> bool) {
+    let mut open = [None; Reg::COUNT];
+    for pc in function.start..function.end {
+        let (Some(insn), Some(fact)) = (insns.get(pc), facts.get(pc).copied()) else {
+            break;
+        };
+        if fact.target || !fact.reachable && *insn != Insn::WideTail {
+            close_all(insns, facts, &mut open);
+        }
+        if let Some((base, access)) = checked_access(insn, pc, fact.place).filter(|_| !bare(pc)) {
+            if let Some(slot) = open.get_mut(base.index()) {
+                match slot.and_then(|group: Group| group.with(access)) {
+                    Some(group) => *slot = Some(group),
+                    None => close(insns, facts, base, slot.replace(access)),
+                }
+            }
+        }
+        if let Some(reg) = insn.written() {
+            let group = open.get_mut(reg.index()).and_then(Option::take);
+            close(insns, facts, reg, group);
+        }
+        if matches!(insn, Insn::Call(_)) || !falls(insn) {
+            close_all(insns, facts, &mut open);
+        }
+    }
+    close_all(insns, facts, &mut open);
+}
+
+/// The register and the bytes of a load or store. Atomic accesses are checked by themselves, since they must be aligned too.
+fn checked_access(insn: &Insn, pc: usize, place: Place) -> Option<(Reg, Group)> {
+    let (Insn::Load {
+        base, off, size, ..
+    }
+    | Insn::Store {
+        base, off, size, ..
+    }) = *insn
+    else {
+        return None;
+    };
+    let group = Group {
+        first: pc,
+        last: pc,
+        count: 1,
+        from: off.into(),
+        to: i32::from(off) + size.bytes() as i32,
+        place,
+    };
+    Some((base, group))
+}
+
+fn close_all(insns: &[Insn], facts: &mut [Facts], open: &mut [Option<Group>; Reg::COUNT]) {
+    for (number, group) in open.iter_mut().enumerate() {
+        if let Some(reg) = Reg::new(number as u8) {
+            close(insns, facts, reg, group.take());
+        }
+    }
+}
+
+/// Writes down what was found, where it makes less comparisons.
+fn close(insns: &[Insn], facts: &mut [Facts], reg: Reg, group: Option<Group>) {
+    let Some(group) = group.filter(|group| group.comparisons() < group.count) else {
+        return;
+    };
+    let slots = insns.iter().zip(facts).enumerate();
+    let slots = slots.take(group.last + 1).skip(group.first);
+    for (pc, (insn, fact)) in slots {
+        fact.twice = true;
+        let member = checked_access(insn, pc, fact.place);
+        if member.is_some_and(|(base, _)| base == reg) {
+            fact.check = Check::Covered;
+        }
+        if pc == group.first {
+            let (from, to) = (group.from, group.to);
+            fact.check = Check::Span { from, to };
+        }
     }
 }
 

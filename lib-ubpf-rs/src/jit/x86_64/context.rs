@@ -201,14 +201,14 @@ pub(super) mod field {
         let kind = log2(size) + if store { 4 } else { 0 };
         mem(ROUTINES + offset_of!(Routines, search) + 8 * kind)
     }
-    /// Start of a window and its limit for a size. The frame has none.
-    pub(in super::super) const fn window(place: Place, size: Size) -> Option<(Mem, Mem)> {
+    /// Start of a window and its limit for 1, 2, 4 or 8 bytes. The frame has none.
+    pub(in super::super) const fn window(place: Place, bytes: i32) -> Option<(Mem, Mem)> {
         let base = match place {
             Place::Argument => offset_of!(Context, argument),
             Place::Arena => offset_of!(Context, arena),
             Place::Frame => return None,
         };
-        let limit = base + offset_of!(Window, limits) + 8 * log2(size);
+        let limit = base + offset_of!(Window, limits) + 8 * bytes.trailing_zeros() as usize;
         Some((mem(base + offset_of!(Window, lo)), mem(limit)))
     }
 }

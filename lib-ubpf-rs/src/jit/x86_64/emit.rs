@@ -6,7 +6,9 @@
 //! functions.
 
 use super::{
-    analysis::{self, bit, function_of, jump_target, relative, Analysis, Function, Fused, Regs},
+    analysis::{
+        self, bit, function_of, jump_target, relative, Analysis, Check, Function, Fused, Regs,
+    },
     asm::{at, Alu, Asm, Cc, Mem, Shift, M, W},
     context::{field, Place},
     reciprocal::Reciprocal,
@@ -23,8 +25,8 @@ use crate::{
 };
 use alloc::vec::Vec;
 
-/// Most bytes one BPF instruction can become, what stands apart for it included.
-const MAX_INSN_BYTES: usize = 96;
+/// Most bytes one BPF instruction can become, what stands apart for it included, and the same once more.
+const MAX_INSN_BYTES: usize = 224;
 /// Passes before all jumps are made long.
 const MAX_PASSES: usize = 12;
 /// No position yet: out of reach of a short jump.
@@ -163,11 +165,16 @@ impl Draft<'_> {
         let slots = (0..old.slots.len())
             .filter(emitted)
             .map(|pc| (get(&old.slots, pc), pc));
+        let twice = move |pc: &usize| analysis.facts.get(*pc).is_some_and(|fact| fact.twice);
+        let again = (0..old.again.len())
+            .filter(emitted)
+            .filter(twice)
+            .map(|pc| (get(&old.again, pc), pc));
         let apart = cold
             .iter()
             .enumerate()
             .map(|(index, cold)| (get(&old.cold, index), cold.pc));
-        slots.chain(apart)
+        slots.chain(again).chain(apart)
     }
 }
 
@@ -185,6 +192,8 @@ struct Positions {
     slots: Vec<u32>,
     /// Of each function's code, what a call leads to.
     functions: Vec<u32>,
+    /// Of each slot's code where accesses are checked one by one; empty where nothing is emitted twice.
+    again: Vec<u32>,
     /// Of what stands apart, in the order in which it was needed.
     cold: Vec<u32>,
 }
@@ -208,6 +217,8 @@ struct Emitter<'p> {
     returns: usize,
     last_return: usize,
     pc: usize,
+    /// Accesses are checked one by one.
+    one_by_one: bool,
     /// The function being emitted.
     function: usize,
     /// Where its first exit stands.
@@ -257,16 +268,19 @@ impl<'p> Emitter<'p> {
         let analysis = analysis::analyse(program, &bare)?;
         // Positions fit 32 bits.
         u32::try_from(insns.len().checked_mul(MAX_INSN_BYTES)?).ok()?;
-        let apart = insns
-            .iter()
-            .enumerate()
-            .filter(|(pc, insn)| {
-                matches!(
-                    insn,
-                    Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. }
-                ) && !bare(*pc)
-            })
-            .count();
+        let twice = |pc: usize| analysis.facts.get(pc).is_some_and(|fact| fact.twice);
+        let times = |(pc, insn): (usize, &Insn)| match insn {
+            Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. } if !bare(pc) => {
+                1 + usize::from(twice(pc))
+            }
+            _ => 0,
+        };
+        let apart = insns.iter().enumerate().map(times).sum();
+        let again = if (0..insns.len()).any(twice) {
+            insns.len()
+        } else {
+            0
+        };
         let mut cold = Vec::new();
         cold.try_reserve_exact(apart).ok()?;
         let functions = analysis.functions.len();
@@ -274,6 +288,7 @@ impl<'p> Emitter<'p> {
             Some(Positions {
                 slots: filled(insns.len(), far)?,
                 functions: filled(functions, far)?,
+                again: filled(again, far)?,
                 cold: filled(apart, far)?,
             })
         };
@@ -293,6 +308,7 @@ impl<'p> Emitter<'p> {
             returns: 0,
             last_return: 0,
             pc: 0,
+            one_by_one: false,
             function: 0,
             exit: None,
         })
@@ -301,6 +317,7 @@ impl<'p> Emitter<'p> {
     fn settled(&self) -> bool {
         self.old.slots == self.new.slots
             && self.old.functions == self.new.functions
+            && self.old.again == self.new.again
             && self.old.cold == self.new.cold
     }
 
@@ -317,6 +334,8 @@ impl<'p> Emitter<'p> {
             target: false,
             fused: Fused::No,
             place: Place::Argument,
+            check: Check::Own,
+            twice: false,
         })
     }
 
@@ -336,12 +355,36 @@ impl<'p> Emitter<'p> {
                 }
             }
         }
+        self.emit_again(asm);
         for index in 0..self.cold.len() {
             set(&mut self.new.cold, index, asm.len());
             if let Some(cold) = self.cold.get(index).copied() {
                 self.emit_cold(asm, cold);
             }
         }
+    }
+
+    /// What is emitted twice: stretches that are entered at an access, whose check of several at once failed, and left at their end. No
+    /// jump leads into them otherwise.
+    fn emit_again(&mut self, asm: &mut Asm<'_>) {
+        self.one_by_one = true;
+        for pc in 0..self.new.again.len() {
+            self.pc = pc;
+            let fact = self.facts();
+            let Some(insn) = self.insns.get(pc).copied().filter(|_| fact.twice) else {
+                continue;
+            };
+            set(&mut self.new.again, pc, asm.len());
+            if fact.reachable {
+                self.insn(asm, &insn);
+            }
+            // The last of a stretch is an access, of one slot.
+            let next = self.analysis.facts.get(pc + 1);
+            if !next.is_some_and(|next| next.twice) {
+                self.jump(asm, pc + 1);
+            }
+        }
+        self.one_by_one = false;
     }
 
     /// The way in: [`super::context`] says in which state. A first function that is called too gets a frame like all.
@@ -752,27 +795,15 @@ impl<'p> Emitter<'p> {
         if self.bare(self.pc) {
             return;
         }
-        let place = self.facts().place;
-        let checked = match size {
-            _ if planted::active(Bug::GuardSize) => Size::B,
-            size => size,
-        };
-        match field::window(place, checked) {
-            Some((lo, limit)) => {
-                if off == 0 {
-                    asm.mov_rr(W::Q, TMP, native(base));
-                } else {
-                    asm.lea(W::Q, TMP, at(native(base), off.into()));
-                }
-                asm.alu_rm(W::Q, Alu::Sub, TMP, lo);
-                asm.alu_rm(W::Q, Alu::Cmp, TMP, limit);
+        match self.facts().check {
+            Check::Covered if !self.one_by_one => return,
+            Check::Span { from, to } if !self.one_by_one => {
+                return self.guard_span(asm, base, from, to)
             }
-            None => {
-                asm.lea(W::Q, TMP, at(native(base), i32::from(off) + FRAME));
-                asm.alu_rr(W::Q, Alu::Sub, TMP, Gpr::Rbp);
-                asm.alu_ri(W::Q, Alu::Cmp, TMP, FRAME + 1 - checked.bytes() as i32);
-            }
+            _ => {}
         }
+        let off = i32::from(off);
+        self.compare(asm, base, off, size.bytes() as i32);
         self.branch_to(asm, Cc::Ae, get(&self.old.cold, self.cold.len()));
         let cold = Cold {
             pc: self.pc,
@@ -780,6 +811,54 @@ impl<'p> Emitter<'p> {
         };
         if self.cold.len() < self.cold.capacity() {
             self.cold.push(cold);
+        }
+    }
+
+    /// Checks several accesses at once: that the first and the last bytes of their span are in one region.
+    fn guard_span(&mut self, asm: &mut Asm<'_>, base: Reg, from: i32, to: i32) {
+        let one_by_one = get(&self.old.again, self.pc);
+        let bytes = to.wrapping_sub(from);
+        if self.facts().place == Place::Frame || matches!(bytes, 1 | 2 | 4 | 8) {
+            self.compare(asm, base, from, bytes);
+            return self.branch_to(asm, Cc::Ae, one_by_one);
+        }
+        let part = if bytes > 8 {
+            8
+        } else if bytes > 4 {
+            4
+        } else {
+            2
+        };
+        for start in [from, to.wrapping_sub(part)] {
+            self.compare(asm, base, start, part);
+            self.branch_to(asm, Cc::Ae, one_by_one);
+        }
+    }
+
+    /// Compares `bytes` bytes at a register's value plus `off` with the likeliest region: `below` when they are inside. Of a window,
+    /// the number is 1, 2, 4 or 8.
+    fn compare(&self, asm: &mut Asm<'_>, base: Reg, off: i32, bytes: i32) {
+        let base = native(base);
+        let bytes = if planted::active(Bug::GuardSize) {
+            1
+        } else {
+            bytes
+        };
+        match field::window(self.facts().place, bytes) {
+            Some((lo, limit)) => {
+                if off == 0 {
+                    asm.mov_rr(W::Q, TMP, base);
+                } else {
+                    asm.lea(W::Q, TMP, at(base, off));
+                }
+                asm.alu_rm(W::Q, Alu::Sub, TMP, lo);
+                asm.alu_rm(W::Q, Alu::Cmp, TMP, limit);
+            }
+            None => {
+                asm.lea(W::Q, TMP, at(base, off + FRAME));
+                asm.alu_rr(W::Q, Alu::Sub, TMP, Gpr::Rbp);
+                asm.alu_ri(W::Q, Alu::Cmp, TMP, FRAME + 1 - bytes);
+            }
         }
     }
 
