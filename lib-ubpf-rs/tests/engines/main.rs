@@ -6,4 +6,5 @@ mod map;
 mod output;
 mod pages;
 mod random;
+mod spans;
 mod support;

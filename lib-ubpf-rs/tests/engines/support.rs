@@ -203,6 +203,11 @@ impl World {
         }
     }
 
+    /// Address of the constant data.
+    pub fn rodata(&self) -> u64 {
+        self.rodata.as_ptr() as u64
+    }
+
     pub fn run(&mut self, code: &dyn Executable, budget: u64) -> Outcome {
         pattern(&mut self.argument, 1);
         pattern(&mut self.arena, 1000);
