@@ -8,6 +8,7 @@ use crate::{
 };
 use alloc::{format, string::String, vec::Vec};
 use core::fmt::Write;
+use ubpf_rs::platform::{has_room, SMALL_THINGS_THAT_STAY};
 
 /// Sizes beyond this are taken for a typing error, and nothing is awaited.
 const ABSURD: u64 = u32::MAX as u64;
@@ -88,7 +89,11 @@ fn reserve(size: u64, limit: usize) -> Result<Vec<u8>, Failure> {
     let too_large = || format!("file too large (limit {limit} bytes); nothing was written");
     let size = size.ok_or_else(|| Failure::message(too_large()))?;
     let mut contents = Vec::new();
-    let reserved = contents.try_reserve_exact(size);
-    reserved.map_err(|_| Failure::message("out of memory; nothing was written"))?;
-    Ok(contents)
+    let reserved = contents.try_reserve_exact(size).is_ok();
+    // Commands that give memory back, `rm` among them, go on when files have taken the rest.
+    if reserved && has_room(SMALL_THINGS_THAT_STAY) {
+        return Ok(contents);
+    }
+    drop(contents);
+    Err(Failure::message("out of memory; nothing was written"))
 }

@@ -1,6 +1,7 @@
 //! Return codes, and the error of a call as code and text.
 
 use crate::{
+    helpers::RegisterError,
     platform::FileError,
     program::LoadError,
     runtime::{Error, SymbolError},
@@ -155,8 +156,9 @@ impl Write for Text<'_> {
 
 fn code(error: &Error) -> c_int {
     match error {
-        Error::AlreadyRunning | Error::HelperTaken { .. } => UBPF_EXISTS,
+        Error::AlreadyRunning => UBPF_EXISTS,
         Error::NoMemory => UBPF_NO_MEMORY,
+        Error::Helper { error, .. } => helper_code(error),
         Error::Load(LoadError::NoMemory) | Error::Verify(VerifyError::NoMemory) => UBPF_NO_MEMORY,
         Error::Load(_) | Error::Verify(_) => UBPF_REFUSED,
         Error::File { error, .. } => file_code(error),
@@ -170,7 +172,16 @@ fn code(error: &Error) -> c_int {
         Error::MapFull { .. } => UBPF_FULL,
         Error::Detach(DetachError::NotAttached) => UBPF_STALE,
         Error::Detach(DetachError::Patch(_)) => UBPF_IO,
+        Error::Detach(DetachError::NoMemory) => UBPF_NO_MEMORY,
         Error::Symbols { error, .. } => symbol_code(error),
+    }
+}
+
+fn helper_code(error: &RegisterError) -> c_int {
+    match error {
+        RegisterError::NameTaken | RegisterError::NumberTaken { .. } => UBPF_EXISTS,
+        RegisterError::NumberTooLarge { .. } => UBPF_INVALID,
+        RegisterError::NoMemory => UBPF_NO_MEMORY,
     }
 }
 

@@ -53,7 +53,7 @@ const MAX_NUMBER: u32 = 1023;
 const NONE: u16 = u16::MAX;
 
 /// All helpers that programs of this image may call: by name, and by number in each ABI.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Registry {
     helpers: Vec<Helper>,
     /// Index into `helpers` by number, one table per ABI.
@@ -93,6 +93,18 @@ impl Registry {
             registry.add(*helper, numbers)?;
         }
         Ok(registry)
+    }
+
+    /// The same helpers once more; `None` without memory.
+    pub fn copy(&self) -> Option<Registry> {
+        let mut copy = Registry::default();
+        copy.helpers.try_reserve_exact(self.helpers.len()).ok()?;
+        copy.helpers.extend_from_slice(&self.helpers);
+        for (to, from) in copy.numbers.iter_mut().zip(&self.numbers) {
+            to.try_reserve_exact(from.len()).ok()?;
+            to.extend_from_slice(from);
+        }
+        Some(copy)
     }
 
     /// Adds a helper under the given numbers.

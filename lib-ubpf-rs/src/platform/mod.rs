@@ -8,7 +8,7 @@
 mod room;
 mod sort;
 
-pub use room::{has_room, SMALL_THINGS};
+pub use room::{has_room, SMALL_THINGS, SMALL_THINGS_THAT_STAY};
 pub use sort::{sort, sort_by};
 
 use alloc::{string::String, vec::Vec};

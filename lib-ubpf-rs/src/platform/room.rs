@@ -8,6 +8,10 @@ use core::hint::black_box;
 /// Bytes that the small allocations of one operation stay below, by a good margin.
 pub const SMALL_THINGS: usize = 16 * 1024;
 
+/// Bytes that an operation asks for which keeps memory (a file, an attached program): what it leaves of them is what the operations
+/// need that give memory back.
+pub const SMALL_THINGS_THAT_STAY: usize = 2 * SMALL_THINGS;
+
 /// Whether `bytes` are free in one piece. Allocates them and gives them back: what is smaller finds room afterwards, as long as
 /// nobody else takes it in between.
 pub fn has_room(bytes: usize) -> bool {

@@ -2,6 +2,7 @@
 
 use super::SymbolError;
 use crate::{
+    helpers::RegisterError,
     platform::FileError,
     program::LoadError,
     tracer::{AttachError, DetachError},
@@ -102,12 +103,12 @@ pub enum Error {
         error: SymbolError,
     },
     /// A helper cannot be registered.
-    #[error("helper {name} (number {number}) cannot be registered: name or number is taken")]
-    HelperTaken {
+    #[error("helper {name} cannot be registered: {error}")]
+    Helper {
         /// Its name.
         name: String,
-        /// Its number.
-        number: u32,
+        /// Why.
+        error: RegisterError,
     },
 }
 

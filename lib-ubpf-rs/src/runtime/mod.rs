@@ -29,8 +29,8 @@ pub use symbols::{Symbol, SymbolError, SymbolTable};
 pub use trace::{AttachLimits, FunctionReport};
 
 use crate::{
-    helpers::{HelperFn, Host, Registry},
-    platform::{has_room, DirEntry, Platform, SMALL_THINGS},
+    helpers::{HelperFn, Host, RegisterError, Registry},
+    platform::{has_room, DirEntry, Platform, SMALL_THINGS, SMALL_THINGS_THAT_STAY},
     program::{Abi, HelperSignature, Program},
     tracer::{InitError, Ring, TracerConfig, TRACER},
     verifier::{self, VerifiedProgram},
@@ -149,16 +149,19 @@ impl Runtime {
     ) -> Result<(), Error> {
         room_for_small_things()?;
         let mut current = self.helpers.lock();
-        let mut next = (*current).clone();
+        let mut next = current.copy().ok_or(Error::NoMemory)?;
         let numbers = [
             (Abi::Classic, number),
             (Abi::Uio, number),
             (Abi::Linux, number),
         ];
         next.add_named(String::from(name), signature, function, &numbers)
-            .map_err(|_| Error::HelperTaken {
-                name: name.into(),
-                number,
+            .map_err(|error| match error {
+                RegisterError::NoMemory => Error::NoMemory,
+                error => Error::Helper {
+                    name: name.into(),
+                    error,
+                },
             })?;
         *current = Box::leak(Box::new(next));
         Ok(())
@@ -172,7 +175,7 @@ impl Runtime {
         options: &LoadOptions,
     ) -> Result<ProgramId, Error> {
         let loaded = self.prepare(name, bytes, options)?;
-        self.programs.lock().insert(loaded)
+        self.keep(loaded)
     }
 
     /// Checks a program as [`load`](Self::load) does, and keeps nothing.
@@ -183,6 +186,11 @@ impl Runtime {
     /// Loads a program from a file of the platform, or one of the image by its name.
     pub fn load_file(&self, path: &str, options: &LoadOptions) -> Result<ProgramId, Error> {
         let loaded = self.prepare_file(path, options)?;
+        self.keep(loaded)
+    }
+
+    fn keep(&self, loaded: Loaded) -> Result<ProgramId, Error> {
+        room_for(SMALL_THINGS_THAT_STAY)?;
         self.programs.lock().insert(loaded)
     }
 
@@ -356,10 +364,11 @@ impl Runtime {
 
 /// Refuses an operation that could run out of memory half way.
 fn room_for_small_things() -> Result<(), Error> {
-    if has_room(SMALL_THINGS) {
-        return Ok(());
-    }
-    Err(Error::NoMemory)
+    room_for(SMALL_THINGS)
+}
+
+fn room_for(bytes: usize) -> Result<(), Error> {
+    has_room(bytes).then_some(()).ok_or(Error::NoMemory)
 }
 
 fn zeroed_words(count: usize) -> Option<Vec<u64>> {

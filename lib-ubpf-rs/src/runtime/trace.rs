@@ -2,11 +2,12 @@
 
 use super::programs::Loaded;
 use super::{
-    attached::Attached, image::Image, room_for_small_things, symbols, Error, LoadOptions,
+    attached::Attached, image::Image, room_for, room_for_small_things, symbols, Error, LoadOptions,
     ProgramId, Runtime, SymbolTable,
 };
 use crate::{
     helpers::Host,
+    platform::{SMALL_THINGS, SMALL_THINGS_THAT_STAY},
     tracer::{
         AttachOptions, AttachRequest, DetachError, ProbeId, ProbeReport, Site, SiteCount, SiteKind,
         TRACER,
@@ -63,7 +64,7 @@ impl Runtime {
             ..s
         });
         let table = SymbolTable::new(moved.chain(known.iter())).map_err(refused)?;
-        room_for_small_things()?;
+        room_for(SMALL_THINGS_THAT_STAY)?;
         let count = table.len();
         self.publish(Arc::new(table));
         Ok(count)
@@ -159,7 +160,7 @@ impl Runtime {
         loaded: Loaded,
         limits: AttachLimits,
     ) -> Result<ProbeId, Error> {
-        room_for_small_things()?;
+        room_for(SMALL_THINGS_THAT_STAY)?;
         let (name, site) = self.resolve(function)?;
         let program = loaded.name.clone();
         let services = self.services;
@@ -238,16 +239,12 @@ impl Runtime {
     pub fn detach(&self, function: &str, program: Option<&str>) -> Result<usize, Error> {
         room_for_small_things()?;
         let (name, site) = self.resolve(function)?;
-        let probes = TRACER.probes(site);
-        let chosen = probes
-            .iter()
-            .filter(|p| program.is_none_or(|wanted| p.program == wanted));
         let mut count = 0;
-        for probe in chosen {
-            match TRACER.detach(probe.id) {
+        while let Some(id) = TRACER.find_probe(site, program) {
+            match TRACER.detach(id) {
                 Ok(()) => count += 1,
                 Err(DetachError::NotAttached) => {}
-                Err(error @ DetachError::Patch(_)) => return Err(Error::Detach(error)),
+                Err(error) => return Err(Error::Detach(error)),
             }
         }
         // What the programs reported stands on the console before the answer does.
@@ -266,11 +263,13 @@ impl Runtime {
         room_for_small_things()?;
         if let Some(function) = function {
             let (function, site) = self.resolve(function)?;
+            room_for_reports(Some(site))?;
             return Ok(alloc::vec![FunctionReport {
                 function,
                 probes: TRACER.probes(site)
             }]);
         }
+        room_for_reports(None)?;
         let mut reports: Vec<FunctionReport> = Vec::new();
         for probe in TRACER.all_probes() {
             match reports
@@ -299,6 +298,16 @@ impl Runtime {
     pub fn poll(&self) -> usize {
         TRACER.poll()
     }
+}
+
+/// How many times as long as the reports on probes is what is there of them at once on their way to a reader: lists that
+/// grow, copies by function, and those of the shell.
+const REPORT_COPIES: usize = 6;
+
+/// Refuses what would report on more probes than there is memory for.
+fn room_for_reports(site: Option<Site>) -> Result<(), Error> {
+    let reports = TRACER.report_bytes(site).saturating_mul(REPORT_COPIES);
+    room_for(reports.saturating_add(SMALL_THINGS))
 }
 
 /// A function given as a hexadecimal address.

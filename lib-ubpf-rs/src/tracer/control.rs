@@ -111,6 +111,9 @@ pub enum DetachError {
     /// The text could not be changed back; the probe is off all the same.
     #[error("the probe is off, but its call stays in the text: {0}")]
     Patch(PatchError),
+    /// No memory for the list of those that stay; everything is as it was.
+    #[error("out of memory")]
+    NoMemory,
 }
 
 /// What to attach where.
@@ -414,7 +417,8 @@ impl Tracer {
         state.detach(settings, id)
     }
 
-    /// Detaches what has used up its runs or its time; returns how many. To be called now and then.
+    /// Detaches what has used up its runs or its time; returns how many. To be called now and then; without memory,
+    /// what cannot be detached yet runs no more and goes with a later call.
     pub fn poll(&self) -> usize {
         let Some(settings) = self.settings() else {
             return 0;
@@ -433,10 +437,32 @@ impl Tracer {
         self.reports(|_| true)
     }
 
+    /// Bytes of the reports on the probes of one site, or on all.
+    pub fn report_bytes(&self, site: Option<Site>) -> usize {
+        let state = self.reaped();
+        let attached = state
+            .attached
+            .iter()
+            .filter(|a| site.is_none_or(|site| a.site == site));
+        let probes = attached.flat_map(|a| a.probes());
+        probes.fold(0, |bytes, p| {
+            bytes + size_of::<ProbeReport>() + p.program.len() + p.function.len()
+        })
+    }
+
     /// Number of attached programs.
     pub fn probe_count(&self) -> usize {
         let state = self.reaped();
         state.attached.iter().map(|a| a.probes().len()).sum()
+    }
+
+    /// The first program of a site with this name, or the first of all.
+    pub fn find_probe(&self, site: Site, program: Option<&str>) -> Option<ProbeId> {
+        let state = self.reaped();
+        let attached = state.attached.iter().find(|a| a.site == site)?;
+        let mut probes = attached.probes().iter();
+        let found = probes.find(|p| program.is_none_or(|wanted| *p.program == *wanted));
+        found.map(|probe| probe.id)
     }
 
     /// One of the attached programs.
@@ -509,19 +535,33 @@ fn new_probe(
     }
 }
 
-fn new_list(probes: Vec<Arc<Probe>>) -> *mut ProbeList {
-    Box::into_raw(Box::new(ProbeList { probes }))
+/// A list in memory of its own, as a box would have it; `None` where there is none.
+fn new_list(probes: Vec<Arc<Probe>>) -> Option<*mut ProbeList> {
+    let mut list = Vec::new();
+    list.try_reserve_exact(1).ok()?;
+    list.push(ProbeList { probes });
+    Some(Box::into_raw(list.into_boxed_slice()).cast())
+}
+
+/// The probes that `keep` wants and one more, in memory that was asked for; `None` where there is none.
+fn copy_of(
+    probes: &[Arc<Probe>],
+    keep: impl Fn(&Probe) -> bool,
+    last: Option<Arc<Probe>>,
+) -> Option<Vec<Arc<Probe>>> {
+    let kept = probes.iter().filter(|probe| keep(probe));
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(kept.clone().count() + usize::from(last.is_some()))
+        .ok()?;
+    copy.extend(kept.cloned().chain(last));
+    Some(copy)
 }
 
 impl Attached {
     fn append(&mut self, settings: &Settings, probe: Arc<Probe>) -> Result<(), AttachError> {
-        let mut probes = Vec::new();
-        probes
-            .try_reserve_exact(self.probes().len() + 1)
-            .map_err(|_| AttachError::NoMemory)?;
-        probes.extend(self.probes().iter().cloned());
-        probes.push(probe);
-        self.replace(settings, new_list(probes));
+        let probes = copy_of(self.probes(), |_| true, Some(probe));
+        let list = probes.and_then(new_list).ok_or(AttachError::NoMemory)?;
+        self.replace(settings, list);
         Ok(())
     }
 
@@ -537,7 +577,8 @@ impl Attached {
 
 fn free_after_grace(list: *mut ProbeList) {
     if pool::grace() {
-        // SAFETY: `list` came from `new_list` and is published no more; every hook that could have read it has ended.
+        // SAFETY: `list` came from `new_list`, where one of a slice lies as in a box, and is published no more; every hook
+        // that could have read it has ended.
         drop(unsafe { Box::from_raw(list) });
     }
 }
@@ -560,7 +601,8 @@ impl State {
             .then(|| self.gates.of(site.key(), settings))
             .flatten();
         let trampoline = Trampoline::new(gate);
-        let list = new_list(Vec::from([probe]));
+        let probes = copy_of(&[], |_| true, Some(probe));
+        let list = probes.and_then(new_list).ok_or(AttachError::NoMemory)?;
         state.probes.store(list, Ordering::SeqCst);
         if let Err(error) = patch_in(settings, site, present, trampoline.call_target()) {
             state.probes.store(ptr::null_mut(), Ordering::SeqCst);
@@ -615,19 +657,16 @@ impl State {
             .position(has)
             .ok_or(DetachError::NotAttached)?;
         let attached = &mut self.attached[at];
-        if attached.site.kind == SiteKind::Instrumented {
-            HOOKS.instrumented.fetch_sub(1, Ordering::SeqCst);
-        }
-        let rest: Vec<_> = attached
-            .probes()
-            .iter()
-            .filter(|p| p.id != id)
-            .cloned()
-            .collect();
+        let instrumented = u64::from(attached.site.kind == SiteKind::Instrumented);
+        let rest = copy_of(attached.probes(), |p| p.id != id, None);
+        let rest = rest.ok_or(DetachError::NoMemory)?;
         if !rest.is_empty() {
-            attached.replace(settings, new_list(rest));
+            let list = new_list(rest).ok_or(DetachError::NoMemory)?;
+            HOOKS.instrumented.fetch_sub(instrumented, Ordering::SeqCst);
+            attached.replace(settings, list);
             return Ok(());
         }
+        HOOKS.instrumented.fetch_sub(instrumented, Ordering::SeqCst);
         let mut attached = self.attached.remove(at);
         attached.close(settings);
         let restored = patch_out(settings, &attached);
@@ -646,15 +685,36 @@ impl State {
         restored.map_err(DetachError::Patch)
     }
 
-    /// Detaches probes whose runs or time are used up.
+    /// Detaches probes whose runs or time are used up. Those that the others' list finds no memory without stay, and run
+    /// no more.
     fn reap(&mut self, settings: &Settings, now_ns: u64) -> usize {
-        let probes = self.attached.iter().flat_map(|a| a.probes());
-        let over: Vec<ProbeId> = probes.filter(|p| p.is_over(now_ns)).map(|p| p.id).collect();
-        // A stub that cannot be put back leaves a call that finds no probe: harmless, and nobody waits for the answer.
-        for &id in &over {
-            let _ = self.detach(settings, id);
+        let mut count = 0;
+        while let Some(id) = self.first_over(now_ns) {
+            // A stub that cannot be put back leaves a call that finds no probe: harmless, and nobody waits for the answer.
+            if self.detach(settings, id) == Err(DetachError::NoMemory) {
+                self.silence(settings, now_ns);
+                break;
+            }
+            count += 1;
         }
-        over.len()
+        count
+    }
+
+    fn first_over(&self, now_ns: u64) -> Option<ProbeId> {
+        let mut probes = self.attached.iter().flat_map(|a| a.probes());
+        probes.find(|p| p.is_over(now_ns)).map(|p| p.id)
+    }
+
+    /// Ends the runs of probes whose runs or time are used up.
+    fn silence(&mut self, settings: &Settings, now_ns: u64) {
+        for attached in &mut self.attached {
+            let over = attached.probes().iter().filter(|p| p.is_over(now_ns));
+            let count = over.map(|p| p.live.store(false, Ordering::Relaxed)).count();
+            if count > 0 {
+                // The general way looks whether they live.
+                attached.close(settings);
+            }
+        }
     }
 }
 

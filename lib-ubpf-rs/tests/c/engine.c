@@ -151,6 +151,9 @@ static void maps_helpers_and_state(void)
 	helper.cost = 1;
 	CHECK(ubpf_register_helper(&helper, &error) == UBPF_INVALID);
 	helper.function = twice;
+	helper.number = 1024;
+	CHECK(ubpf_register_helper(&helper, &error) == UBPF_INVALID && strstr(error.text, "at most 1023") != NULL);
+	helper.number = 500;
 	CHECK(ubpf_register_helper(NULL, &error) == UBPF_INVALID);
 	CHECK(ubpf_load("calls", calls, sizeof(calls), NULL, &program, &error) == UBPF_REFUSED);
 	CHECK(ubpf_register_helper(&helper, &error) == UBPF_OK);

@@ -1,6 +1,6 @@
 //! Completion from the command table: what an argument is called says what it can be.
 
-use super::lines::Lines;
+use super::lines::Text;
 use crate::{
     args,
     backend::Backend,
@@ -8,7 +8,7 @@ use crate::{
     words::split_partial,
     Output,
 };
-use alloc::{format, string::String, vec::Vec};
+use alloc::{format, string::String};
 
 pub(super) const COMMANDS: &[Command] = &[Command::builtin(
     "complete",
@@ -71,17 +71,20 @@ pub(crate) fn show(table: &Table, backend: &dyn Backend, before: &str, out: &mut
 }
 
 fn complete(call: &mut Call<'_>) -> Result<(), Failure> {
-    let mut lines = Vec::new();
+    let mut text = Ok(Text::default());
+    let mut count: usize = 0;
     candidates(
         call.table,
         call.backend,
         call.args.required(0),
         &mut |name| {
-            lines.push(String::from(name));
-            lines.len() < MOST
+            count = count.saturating_add(1);
+            let so_far = core::mem::replace(&mut text, Ok(Text::default()));
+            text = so_far.and_then(|text| text.line(format_args!("{name}")));
+            count < MOST && text.is_ok()
         },
     );
-    call.stream(Lines::new(lines));
+    call.stream(text?);
     Ok(())
 }
 

@@ -1,11 +1,10 @@
 //! Files of the unikernel.
 
-use super::lines::{Contents, Lines};
+use super::lines::Text;
 use crate::{
     command::{Call, Command, Failure, Then},
     upload::Upload,
 };
-use alloc::{format, string::String};
 use ubpf_rs::platform::{DirEntry, FileError};
 
 pub(super) const COMMANDS: &[Command] = &[
@@ -37,24 +36,22 @@ fn ls(call: &mut Call<'_>) -> Result<(), Failure> {
         .map_err(failure(directory))?;
     ubpf_rs::platform::sort_by(&mut entries, |a, b| a.name < b.name);
     let sizes = call.args.option("-l").is_some();
-    call.stream(Lines::new(
-        entries.iter().map(|entry| describe(entry, sizes)).collect(),
-    ));
-    Ok(())
-}
-
-fn describe(entry: &DirEntry, sizes: bool) -> String {
-    let slash = if entry.is_dir { "/" } else { "" };
-    match sizes {
-        true => format!("{:>10} {}{slash}", entry.size, entry.name),
-        false => format!("{}{slash}", entry.name),
+    let mut text = Text::default();
+    for DirEntry { name, size, is_dir } in &entries {
+        let slash = if *is_dir { "/" } else { "" };
+        text = match sizes {
+            true => text.line(format_args!("{size:>10} {name}{slash}")),
+            false => text.line(format_args!("{name}{slash}")),
+        }?;
     }
+    call.stream(text);
+    Ok(())
 }
 
 fn cat(call: &mut Call<'_>) -> Result<(), Failure> {
     let path = call.args.required(0);
     let bytes = call.backend.read_file(path).map_err(failure(path))?;
-    call.stream(Contents { bytes, written: 0 });
+    call.stream(Text::of(bytes)?);
     Ok(())
 }
 

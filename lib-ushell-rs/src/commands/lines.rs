@@ -1,36 +1,57 @@
-//! Streams that several commands use.
+//! Text that is made at once and written page by page.
 
-use crate::{backend::Backend, command::Stream, Output};
-use alloc::{string::String, vec::Vec};
+use crate::{
+    backend::Backend,
+    command::{Failure, Stream},
+    Output,
+};
+use alloc::vec::Vec;
+use core::fmt;
+use ubpf_rs::platform::{has_room, SMALL_THINGS};
 
-/// Lines that exist already.
-pub(super) struct Lines(alloc::vec::IntoIter<String>);
-
-impl Lines {
-    pub(super) fn new(lines: Vec<String>) -> Self {
-        Self(lines.into_iter())
-    }
+/// What a command writes, however long: it finds memory and leaves room for small things, or is an error.
+#[derive(Default)]
+pub(super) struct Text {
+    bytes: Vec<u8>,
+    written: usize,
 }
 
-impl Stream for Lines {
-    fn page(&mut self, _: &dyn Backend, out: &mut Output) -> bool {
-        while out.has_room() {
-            match self.0.next() {
-                Some(line) => out.line(&line),
-                None => return false,
-            }
+impl Text {
+    /// The contents of a file.
+    pub(super) fn of(bytes: Vec<u8>) -> Result<Self, Failure> {
+        Self { bytes, written: 0 }.checked(has_room(SMALL_THINGS))
+    }
+
+    /// Itself; or it is freed first, and why there is none of it.
+    fn checked(self, good: bool) -> Result<Self, Failure> {
+        if good {
+            return Ok(self);
         }
-        true
+        drop(self);
+        Err(Failure::message("out of memory"))
+    }
+
+    /// With one more line.
+    pub(super) fn line(mut self, line: fmt::Arguments<'_>) -> Result<Self, Failure> {
+        let written = fmt::Write::write_fmt(&mut self, format_args!("{line}\n"));
+        self.checked(written.is_ok())
     }
 }
 
-/// The contents of a file.
-pub(super) struct Contents {
-    pub(super) bytes: Vec<u8>,
-    pub(super) written: usize,
+impl fmt::Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let grows = self.bytes.capacity().saturating_sub(self.bytes.len()) < text.len();
+        if grows {
+            let room = self.bytes.try_reserve(text.len());
+            let left = room.is_ok() && has_room(SMALL_THINGS);
+            left.then_some(()).ok_or(fmt::Error)?;
+        }
+        self.bytes.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
 }
 
-impl Stream for Contents {
+impl Stream for Text {
     fn page(&mut self, _: &dyn Backend, out: &mut Output) -> bool {
         let rest = self.bytes.get(self.written..).unwrap_or(&[]);
         let page = rest.get(..1024).unwrap_or(rest);

@@ -1,6 +1,6 @@
 //! Programs: run, attach, list, detach.
 
-use super::lines::Lines;
+use super::lines::Text;
 use crate::{
     backend::{AttachLimits, Backend, BackendError, CallTime, LoadOptions, Probe},
     command::{parse_number, Call, Command, Failure, Stream},
@@ -188,12 +188,14 @@ fn list(call: &mut Call<'_>) -> Result<(), Failure> {
         }
     }
     let counters = call.args.option("-v").is_some();
-    let mut lines = Vec::new();
+    let mut text = Text::default();
     for site in &all {
-        lines.push(format!("{}:", site.function));
-        lines.extend(site.probes.iter().map(|probe| describe(probe, counters)));
+        text = text.line(format_args!("{}:", site.function))?;
+        for probe in &site.probes {
+            text = text.line(format_args!("{}", describe(probe, counters)))?;
+        }
     }
-    call.stream(Lines::new(lines));
+    call.stream(text);
     Ok(())
 }
 

@@ -1,11 +1,11 @@
 //! The session and the state of the whole.
 
-use super::lines::Lines;
+use super::lines::Text;
 use crate::{
     command::{Call, Command, Failure, Then},
     shell::Mode,
 };
-use alloc::{format, string::String, vec::Vec};
+use alloc::{format, string::String};
 use core::fmt::Write;
 
 pub(super) const COMMANDS: &[Command] = &[
@@ -32,8 +32,11 @@ const HELP_COLUMN: usize = 27;
 
 fn help(call: &mut Call<'_>) -> Result<(), Failure> {
     let Some(name) = call.args.get(0) else {
-        let lines: Vec<String> = call.table.iter().map(summary).collect();
-        call.stream(Lines::new(lines));
+        let mut text = Text::default();
+        for command in call.table.iter() {
+            text = text.line(format_args!("{}", summary(command)))?;
+        }
+        call.stream(text);
         return Ok(());
     };
     let command = call.table.find(name);

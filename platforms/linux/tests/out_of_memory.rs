@@ -4,13 +4,14 @@
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
-    fs,
+    collections::BTreeMap,
+    sync::{LazyLock, Mutex, MutexGuard},
 };
 use ubpf_platform_linux::{platform, records, symbols};
 use ubpf_rs::{
     isa::assemble,
-    platform::{Console, Platform},
-    runtime::{Config, Runtime, Symbol, SymbolTable},
+    platform::{has_room, Console, DirEntry, FileError, Files, Platform, SMALL_THINGS},
+    runtime::{AttachLimits, Config, LoadOptions, Runtime, Symbol, SymbolTable},
     tracer::SiteKind,
 };
 use ushell_rs::Shell;
@@ -55,6 +56,56 @@ unsafe impl GlobalAlloc for Limited {
 #[global_allocator]
 static ALLOCATOR: Limited = Limited;
 
+/// Files in memory.
+struct Kept(Mutex<BTreeMap<String, Vec<u8>>>);
+
+static FILES: Kept = Kept(Mutex::new(BTreeMap::new()));
+
+impl Files for Kept {
+    fn read(&self, path: &str, limit: usize) -> Result<Vec<u8>, FileError> {
+        let files = self.0.lock().unwrap();
+        let contents = files.get(path).ok_or(FileError::NotFound)?;
+        if contents.len() > limit {
+            return Err(FileError::TooLarge { limit });
+        }
+        copy(contents)
+    }
+
+    fn list(&self, _: &str) -> Result<Vec<DirEntry>, FileError> {
+        let files = self.0.lock().unwrap();
+        let mut entries = Vec::new();
+        let room = entries.try_reserve_exact(files.len()).is_ok();
+        if !room || !has_room(files.len() * 64 + SMALL_THINGS) {
+            return Err(FileError::NoMemory);
+        }
+        entries.extend(files.iter().map(|(name, contents)| DirEntry {
+            name: name.clone(),
+            size: contents.len() as u64,
+            is_dir: false,
+        }));
+        Ok(entries)
+    }
+
+    fn write(&self, path: &str, contents: &[u8]) -> Result<(), FileError> {
+        let contents = copy(contents)?;
+        self.0.lock().unwrap().insert(path.into(), contents);
+        Ok(())
+    }
+
+    fn remove(&self, path: &str) -> Result<(), FileError> {
+        let removed = self.0.lock().unwrap().remove(path);
+        removed.map(drop).ok_or(FileError::NotFound)
+    }
+}
+
+fn copy(contents: &[u8]) -> Result<Vec<u8>, FileError> {
+    let mut copy = Vec::new();
+    let room = copy.try_reserve_exact(contents.len());
+    room.map_err(|_| FileError::NoMemory)?;
+    copy.extend_from_slice(contents);
+    Ok(copy)
+}
+
 struct Nowhere;
 
 impl Console for Nowhere {
@@ -63,9 +114,30 @@ impl Console for Nowhere {
 
 const FUNCTION: &str = "gcc_patchable_myfun";
 
+/// The engine of this process with nothing attached. Tests take turns.
+fn engine() -> (&'static Runtime, MutexGuard<'static, ()>) {
+    static TURN: Mutex<()> = Mutex::new(());
+    static ENGINE: LazyLock<&'static Runtime> = LazyLock::new(start);
+    let turn = TURN.lock().unwrap_or_else(|error| error.into_inner());
+    ENGINE.reset().unwrap();
+    (*ENGINE, turn)
+}
+
+/// Does something with so much memory; gives its result, and how much is left of it.
+fn with_memory<T>(bytes: u64, job: impl FnOnce() -> T) -> (T, u64) {
+    LEFT.set(bytes);
+    let result = job();
+    let left = LEFT.get();
+    LEFT.set(u64::MAX / 2);
+    (result, left)
+}
+
+fn myfun(times: u64) {
+    // SAFETY: a C function without arguments that changes a counter of its own.
+    (0..times).for_each(|_| unsafe { gcc_patchable_myfun() });
+}
+
 fn start() -> &'static Runtime {
-    let folder = std::env::temp_dir().join(format!("ubpf-memory-{}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
     let count = "r6 = *(u64 *)(r1 + 0)\nr1 = r6\nr2 = 1\ncall 0\nr3 = r0\nif r3 != -1 goto +1\nr3 = 0\nr3 += 1\n\
                  r1 = r6\nr2 = 1\ncall 1\nr0 = 0\nexit";
     for (name, source) in [
@@ -76,11 +148,12 @@ fn start() -> &'static Runtime {
         ("oob.bin", "r1 = 0\nr0 = *(u32 *)(r1 + 0)\nexit"),
         ("large.bin", &("r0 = 1\n".repeat(3000) + "exit")),
     ] {
-        fs::write(folder.join(name), assemble(source).unwrap()).unwrap();
+        FILES.write(name, &assemble(source).unwrap()).unwrap();
     }
     let platform = Platform {
         console: &Nowhere,
-        ..platform(folder.clone())
+        files: &FILES,
+        ..platform(".".into())
     };
     let engine = Runtime::init(platform, Config::default()).unwrap();
     let own = symbols::own().unwrap();
@@ -88,7 +161,7 @@ fn start() -> &'static Runtime {
     for symbol in own.iter().filter(|s| s.name.starts_with("gcc_patchable_")) {
         nm += &format!("{:016x} T {}\n", symbol.address, symbol.name);
     }
-    fs::write(folder.join("symbols"), nm).unwrap();
+    FILES.write("symbols", nm.as_bytes()).unwrap();
     let named = own.iter().filter(|s| s.name.starts_with("gcc_patchable_"));
     let table = SymbolTable::new(named.map(|symbol| Symbol {
         address: symbol.address,
@@ -117,7 +190,7 @@ fn say(shell: &mut Shell, line: &str) -> String {
 
 #[test]
 fn a_command_without_memory_fails_and_nothing_else_does() {
-    let engine = start();
+    let (engine, _turn) = engine();
     let mut shell = Shell::new(engine, ushell_rs::Config::default());
     shell.connected();
     say(&mut shell, &format!("bpf_attach {FUNCTION} count.bin\n"));
@@ -178,4 +251,121 @@ fn a_command_without_memory_fails_and_nothing_else_does() {
     }
     let listed = say(&mut shell, &format!("bpf_list {FUNCTION}\n"));
     assert!(listed.contains(" - count.bin\n"), "{listed}");
+}
+
+#[test]
+fn programs_at_their_limit_end_without_memory_and_go_with_it() {
+    let (engine, _turn) = engine();
+    let attach = |file: &str, max_runs, max_ns| {
+        let limits = AttachLimits { max_runs, max_ns };
+        engine
+            .attach_file(FUNCTION, file, &LoadOptions::default(), limits)
+            .unwrap();
+    };
+    attach("count.bin", None, None);
+    attach("notify.bin", Some(3), None);
+    attach("seven.bin", None, Some(1));
+    let (gone, _) = with_memory(0, || {
+        myfun(5);
+        engine.poll()
+    });
+    assert_eq!(gone, 0, "the list of those that stay needs memory");
+    let runs = || {
+        let probes = engine.list(Some(FUNCTION)).unwrap().remove(0).probes;
+        let runs = probes.into_iter().map(|probe| (probe.program, probe.runs));
+        runs.collect::<Vec<_>>()
+    };
+    with_memory(0, || myfun(2));
+    assert_eq!(engine.poll(), 2);
+    assert_eq!(runs(), [("count.bin".to_owned(), 7)]);
+    // The last one of a function goes without memory.
+    engine.detach(FUNCTION, None).unwrap();
+    attach("notify.bin", Some(3), None);
+    let (gone, _) = with_memory(0, || {
+        myfun(3);
+        engine.poll()
+    });
+    assert_eq!((gone, runs()), (1, vec![]));
+}
+
+#[test]
+fn what_has_taken_the_memory_can_be_taken_away_again() {
+    let (engine, _turn) = engine();
+    let noop = assemble("r0 = 0\nexit").unwrap();
+    let attach = |n: u64| {
+        let id = engine.load(&format!("p{n}"), &noop, &LoadOptions::default())?;
+        let probe = engine.attach(FUNCTION, id, AttachLimits::default());
+        engine.unload(id).unwrap();
+        probe
+    };
+    let detach = |n| engine.detach(FUNCTION, Some(&format!("p{n}")));
+    // What is made once and kept: lists that have grown.
+    (0..600).try_for_each(|n| attach(n).map(|_| ())).unwrap();
+    engine.detach(FUNCTION, None).unwrap();
+    for limit in (64 << 10..160 << 10).step_by(4093) {
+        let (count, left) = with_memory(limit, || (0..).find(|&n| attach(n).is_err()).unwrap());
+        assert!((1..600).contains(&count), "{count}");
+        let (result, _) = with_memory(left, || (0..count).try_for_each(|n| detach(n).map(drop)));
+        result.unwrap_or_else(|error| panic!("{count} in {limit} bytes: {error}"));
+    }
+    let large = "x".repeat(5000);
+    let crc = ushell_rs::crc32::crc32(large.as_bytes());
+    let puts: Vec<_> = (0..100)
+        .map(|n| format!("put p{n} 5000 {crc}\n{large}"))
+        .collect();
+    let mut shell = Shell::new(engine, ushell_rs::Config::default());
+    say(&mut shell, "\n");
+    for limit in (64 << 10..160 << 10).step_by(4093) {
+        // The transcript's own memory is not the shell's.
+        let limit = limit + (64 << 10);
+        let full = |put: &String| !say(&mut shell, put).contains("bytes written");
+        let (count, left) = with_memory(limit, || puts.iter().position(full).unwrap());
+        assert!((1..40).contains(&count), "{count}");
+        for n in 0..count {
+            let (said, _) = with_memory(left, || say(&mut shell, &format!("rm p{n}\n")));
+            assert_eq!(said, "> ", "rm {n} of {count} in {limit} bytes");
+        }
+    }
+}
+
+/// Lists of many programs and files, with memory of every size.
+#[test]
+fn long_lists_are_whole_or_out_of_memory() {
+    let (engine, _turn) = engine();
+    let noop = assemble("r0 = 0\nexit").unwrap();
+    let id = |n| engine.load(&format!("program{n}"), &noop, &LoadOptions::default());
+    for n in 0..300 {
+        let limits = AttachLimits::default();
+        engine.attach(FUNCTION, id(n).unwrap(), limits).unwrap();
+    }
+    for n in 0..300 {
+        FILES.write(&format!("many/{n}"), b"").unwrap();
+    }
+    let mut shell = Shell::new(engine, ushell_rs::Config::default());
+    say(&mut shell, "\n");
+    for line in [
+        "bpf_list -v\n",
+        "ls -l\n",
+        "complete \"cat \"\n",
+        "cat symbols\n",
+    ] {
+        let usual = say(&mut shell, line);
+        assert!(usual.len() > 300, "{line}{usual}");
+        for limit in (0..).step_by(1021) {
+            REFUSED.set(false);
+            let (said, _) = with_memory(limit + (64 << 10), || say(&mut shell, line));
+            if !REFUSED.get() {
+                assert!(said == usual, "{line} with {limit} bytes");
+                break;
+            }
+            // Completion shows what it finds.
+            let refused = said.ends_with("out of memory\n> ") || said == "> ";
+            assert!(said == usual || refused, "{line} with {limit} bytes");
+        }
+    }
+    FILES
+        .0
+        .lock()
+        .unwrap()
+        .retain(|name, _| !name.starts_with("many/"));
 }

@@ -3,11 +3,13 @@
 use alloc::{borrow::ToOwned, collections::BTreeMap, string::String, vec::Vec};
 use core::ops::Range;
 
-use ubpf_rs::platform::{DirEntry, FileError, Files};
+use ubpf_rs::platform::{has_room, DirEntry, FileError, Files, SMALL_THINGS};
 
 /// All written files together may have so many bytes.
 const WRITE_LIMIT: usize = 4 << 20;
 const CPIO_HEADER: usize = 110;
+/// What an entry of a list takes while the list is made, without its name.
+const ENTRY_BYTES: usize = 4 * size_of::<DirEntry>();
 
 static INITRD: spin::Once<&'static [u8]> = spin::Once::new();
 static WRITTEN: spin::Mutex<BTreeMap<String, Option<Vec<u8>>>> = spin::Mutex::new(BTreeMap::new());
@@ -100,9 +102,15 @@ impl Files for MemoryFiles {
 
     fn list(&self, path: &str) -> Result<Vec<DirEntry>, FileError> {
         let folder = plain(path);
+        let written = WRITTEN.lock();
+        let names = archive().map(|entry| entry.name).chain(written.keys().map(String::as_str));
+        let listed = names.filter(|name| inside(name, folder).is_some());
+        let bytes = listed.fold(0, |bytes, name| bytes + name.len() + ENTRY_BYTES);
+        if !has_room(bytes + SMALL_THINGS) {
+            return Err(FileError::NoMemory);
+        }
         let mut found: BTreeMap<String, (u64, bool)> = BTreeMap::new();
         let mut exists = folder.is_empty();
-        let written = WRITTEN.lock();
         let mut add = |path: &str, size: usize, is_dir: bool| {
             let Some(rest) = inside(path, folder) else {
                 return;
@@ -133,6 +141,9 @@ impl Files for MemoryFiles {
         let used: usize = others.filter_map(|(_, contents)| Some(contents.as_ref()?.len())).sum();
         let limit = WRITE_LIMIT.saturating_sub(used);
         let contents = copy(contents, limit)?;
+        if !has_room(SMALL_THINGS) {
+            return Err(FileError::NoMemory);
+        }
         written.insert(path.to_owned(), Some(contents));
         Ok(())
     }

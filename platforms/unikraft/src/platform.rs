@@ -7,8 +7,8 @@ use core::{
     sync::atomic::{AtomicU64, Ordering},
 };
 use ubpf_rs::platform::{
-    Clock, Console, Counting, Cpu, DirEntry, ExecBlock, ExecMemory, FaultSafeRead, FileError,
-    Files, PatchError, Platform, TextPatch, Ticks,
+    has_room, Clock, Console, Counting, Cpu, DirEntry, ExecBlock, ExecMemory, FaultSafeRead,
+    FileError, Files, PatchError, Platform, TextPatch, Ticks, SMALL_THINGS,
 };
 
 const ENOENT: i32 = 2;
@@ -275,17 +275,20 @@ impl Files for Unikraft {
 
     fn list(&self, path: &str) -> Result<Vec<DirEntry>, FileError> {
         let path = c_path(path)?;
-        let mut entries: Vec<DirEntry> = Vec::new();
+        let mut listing = Listing::default();
         // SAFETY: each_entry casts the cookie back to what it is.
         check(unsafe {
             glue::ukglue_dir_list(
                 path.as_ptr(),
                 Some(each_entry),
-                (&raw mut entries).cast::<c_void>(),
+                (&raw mut listing).cast::<c_void>(),
             )
         })?;
-        ubpf_rs::platform::sort_by(&mut entries, |a, b| a.name < b.name);
-        Ok(entries)
+        if listing.cut {
+            return Err(FileError::NoMemory);
+        }
+        ubpf_rs::platform::sort_by(&mut listing.entries, |a, b| a.name < b.name);
+        Ok(listing.entries)
     }
 
     fn write(&self, path: &str, contents: &[u8]) -> Result<(), FileError> {
@@ -305,6 +308,13 @@ impl Files for Unikraft {
     }
 }
 
+/// The entries of a directory so far, and whether one found no memory.
+#[derive(Default)]
+struct Listing {
+    entries: Vec<DirEntry>,
+    cut: bool,
+}
+
 unsafe extern "C" fn each_entry(
     cookie: *mut c_void,
     name: *const c_char,
@@ -312,15 +322,19 @@ unsafe extern "C" fn each_entry(
     size: u64,
     dir: c_int,
 ) {
-    // SAFETY: the cookie is the vector of `list`, the name is readable for its length during the call.
-    let (entries, name) = unsafe {
+    // SAFETY: the cookie is that of `list`, the name is readable for its length during the call.
+    let (listing, name) = unsafe {
         (
-            &mut *cookie.cast::<Vec<DirEntry>>(),
+            &mut *cookie.cast::<Listing>(),
             core::slice::from_raw_parts(name.cast::<u8>(), len),
         )
     };
+    listing.cut |= listing.entries.try_reserve(1).is_err() || !has_room(SMALL_THINGS);
+    if listing.cut {
+        return;
+    }
     let name = String::from_utf8_lossy(name).into_owned();
-    entries.push(DirEntry {
+    listing.entries.push(DirEntry {
         name,
         size,
         is_dir: dir != 0,
