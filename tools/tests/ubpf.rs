@@ -440,6 +440,36 @@ fn a_name_with_a_tab_stays_one_field() {
     );
 }
 
+/// Not a panic with a backtrace.
+#[test]
+fn a_result_that_cannot_be_written_is_said() {
+    let full = fs::File::create("/dev/full").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ubpf"));
+    command.args(["run", "-"]).stdin(Stdio::piped());
+    command.stdout(full).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let program = assemble("r0 = 0\nexit").unwrap();
+    child.stdin.take().unwrap().write_all(&program).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(74));
+    let said = complaint(&output);
+    assert!(
+        said.starts_with("ubpf: standard output: ") && said.lines().count() == 1,
+        "{said}"
+    );
+}
+
+#[test]
+fn an_object_file_is_told_from_a_program() {
+    let output = feed(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0", &["run", "-"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = complaint(&output);
+    assert!(
+        said.contains("object file") && said.contains("llvm-objcopy -O binary"),
+        "{said}"
+    );
+}
+
 #[test]
 fn a_reader_that_leaves_early_is_no_failure_to_report() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ubpf"));

@@ -10,9 +10,13 @@ use std::{
 use ubpf_program_tests::{check, parse, Case, Engine};
 use ubpf_rs::{
     isa::{decode, AluOp, Call, Insn, Reg, Size},
+    jit::{JitProgram, Options},
     verifier::VerifiedProgram,
     vm::{Executable, Interpreter},
 };
+
+#[path = "../../../lib-ubpf-rs/tests/engines/pages.rs"]
+mod pages;
 
 const LEVELS: [&str; 2] = ["O0", "O2"];
 
@@ -129,6 +133,16 @@ impl Engine for Interp {
     }
 }
 
+struct Jit;
+
+impl Engine for Jit {
+    fn prepare(&self, program: VerifiedProgram) -> Result<Box<dyn Executable>, String> {
+        let code = JitProgram::new(program, &pages::Pages, Options::default());
+        code.map(|code| Box::new(code) as _)
+            .map_err(|(error, _)| error.to_string())
+    }
+}
+
 fn case(name: &str, text: &str, code: Vec<u8>) -> Case {
     let insns = decode(&code).expect("a program");
     let about = about(name, &insns)[0].to_string();
@@ -147,9 +161,11 @@ fn every_sample_does_what_it_is_for() {
     for level in LEVELS {
         for (name, text) in CASES {
             let case = case(name, text, code(level, name));
-            let faults = check(level, &case, &Interp);
-            let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            assert!(faults.is_empty(), "{text}\n{}", faults.join("\n"));
+            for (kind, engine) in [("interpreter", &Interp as &dyn Engine), ("compiler", &Jit)] {
+                let faults = check(level, &case, engine);
+                let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+                assert!(faults.is_empty(), "{kind}: {text}\n{}", faults.join("\n"));
+            }
         }
     }
 }

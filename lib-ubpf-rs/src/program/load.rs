@@ -21,6 +21,11 @@ pub enum LoadError {
         /// Slots it may have.
         limit: usize,
     },
+    /// The file as the compiler wrote it.
+    #[error(
+        "this is an object file; a program is its text alone: llvm-objcopy -O binary --only-section=.text FILE.o FILE.bin"
+    )]
+    Object,
     /// An instruction is malformed.
     #[error("{0}")]
     Decode(DecodeError),
@@ -34,6 +39,9 @@ impl Program {
     pub fn from_flat(name: &str, bytes: &[u8], abi: Abi) -> Result<Program, LoadError> {
         if bytes.is_empty() {
             return Err(LoadError::Empty);
+        }
+        if bytes.starts_with(b"\x7fELF") {
+            return Err(LoadError::Object);
         }
         let insns = bytes.len() / 8;
         if insns > MAX_INSNS {

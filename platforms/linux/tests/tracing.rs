@@ -296,9 +296,9 @@ fn gcc_nops_became_one_instruction() {
         .starts_with(&[0xf3, 0x0f, 0x1e, 0xfa, 0x0f, 0x1f, 0x44]));
 }
 
-/// Of the original tracer: `rax` (the number of vector arguments of a variadic call) was not restored.
+/// It holds the number of vector arguments of a variadic call.
 #[test]
-fn rax_is_restored() {
+fn original_tracer_did_not_restore_rax() {
     let (image, _turn) = image();
     let id = image.attach("gcc_patchable_empty", "clobber", Arc::new(Clobber));
     let (mut rax, mut r10, mut r11, mut rcx): (u64, u64, u64, u64) = (1, 10, 11, 2);
@@ -374,9 +374,8 @@ through!(through_xmm, "movaps", "xmm", 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
 through!(through_zmm, "vmovups", "zmm", 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27
     28 29 30 31);
 
-/// Of the original tracer: hook state in globals.
 #[test]
-fn two_threads_each_in_its_own_function_lose_no_count() {
+fn original_tracer_kept_hook_state_in_globals_so_that_two_threads_lost_counts() {
     let (image, _turn) = image();
     const CALLS: u64 = 200_000;
     let functions = [
@@ -458,9 +457,8 @@ fn a_traced_function_called_inside_a_hook_is_a_miss() {
     assert_eq!((report.hits, report.runs, report.misses), (2, 1, 1));
 }
 
-/// Of the original tracer: detaching one program removed all of them, and freed twice.
 #[test]
-fn detaching_one_program_leaves_the_others() {
+fn original_tracer_freed_twice_when_one_program_of_several_was_detached() {
     let (image, _turn) = image();
     // SAFETY: a C function without arguments.
     let call = || unsafe { gcc_pg_myfun() };
@@ -493,7 +491,6 @@ fn detaching_one_program_leaves_the_others() {
     );
 }
 
-/// Of the original tracer: the same file attached twice ran twice without notice.
 #[test]
 fn the_same_program_is_attached_once() {
     let (image, _turn) = image();
@@ -511,9 +508,9 @@ fn the_same_program_is_attached_once() {
     TRACER.detach(id).unwrap();
 }
 
-/// Of the original tracer: a nop found by scanning 100 bytes. Only recorded stubs are sites.
+/// Only recorded stubs are sites.
 #[test]
-fn a_function_without_record_has_no_site() {
+fn original_tracer_took_any_nop_in_100_bytes_for_a_stub() {
     let (image, _turn) = image();
     let (start, len) = image.functions["gcc_patchable_self_test"];
     let own = TRACER.site_in(start, len).unwrap();

@@ -30,7 +30,7 @@ pub fn main(args: lexopt::Parser) -> Result<ExitCode, Failure> {
     let insns = isa::decode(&bytes).map_err(|error| refused(&error))?;
     for (pc, insn) in insns.iter().enumerate() {
         if !matches!(insn, Insn::WideTail) {
-            println!("{pc:8}: {insn}");
+            crate::out(format_args!("{pc:8}: {insn}"));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -87,7 +87,7 @@ fn native(options: &Options, bytes: &[u8]) -> Result<(), Failure> {
         let at = decoder.position();
         while let Some((_, pc)) = starts.next_if(|&&(start, _)| start <= at) {
             if let Some(insn) = insns.get(*pc) {
-                println!("{pc:8}: {insn}");
+                crate::out(format_args!("{pc:8}: {insn}"));
             }
         }
         print_native(&mut decoder, &listing.bytes);
@@ -97,10 +97,10 @@ fn native(options: &Options, bytes: &[u8]) -> Result<(), Failure> {
         .filter(|insn| !matches!(insn, Insn::WideTail))
         .count();
     let total = listing.bytes.len();
-    println!(
+    crate::out(format_args!(
         "{count} instructions, {total} bytes, {:.2} bytes per instruction",
         total as f64 / count as f64
-    );
+    ));
     Ok(())
 }
 
@@ -116,5 +116,8 @@ fn print_native(decoder: &mut Decoder<'_>, code: &[u8]) {
         .options_mut()
         .set_space_after_operand_separator(true);
     formatter.format(&instruction, &mut line);
-    println!("          {at:5x}  {:30} {line}", hex.join(" "));
+    crate::out(format_args!(
+        "          {at:5x}  {:30} {line}",
+        hex.join(" ")
+    ));
 }

@@ -6,7 +6,10 @@ mod disasm;
 mod run;
 mod verify;
 
-use std::{io::Read, process::ExitCode};
+use std::{
+    io::{Read, Write},
+    process::ExitCode,
+};
 use ubpf_rs::{program::Abi, verifier::Policy};
 
 const USAGE: &str = "\
@@ -32,6 +35,8 @@ const EXIT_USAGE: u8 = 64;
 const EXIT_REFUSED: u8 = 2;
 /// Exit status when a program was stopped at run time.
 const EXIT_STOPPED: u8 = 3;
+/// Exit status when the result cannot be written.
+const EXIT_OUTPUT: u8 = 74;
 
 /// Why the tool ends without having done its work: exit status and reason.
 struct Failure(u8, String);
@@ -73,10 +78,18 @@ fn dispatch() -> Result<ExitCode, Failure> {
         "disasm" => disasm::main(args),
         "aot" => aot::main(args),
         "help" => {
-            print!("{USAGE}");
+            out(format_args!("{}", USAGE.trim_end()));
             Ok(ExitCode::SUCCESS)
         }
         other => Err(usage(format!("unknown command `{other}`"))),
+    }
+}
+
+/// A line on standard output. Where it cannot be written (a full disk), the tool ends and says why.
+fn out(line: std::fmt::Arguments<'_>) {
+    if let Err(error) = writeln!(std::io::stdout(), "{line}") {
+        eprintln!("ubpf: standard output: {error}");
+        std::process::exit(i32::from(EXIT_OUTPUT));
     }
 }
 

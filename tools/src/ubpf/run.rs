@@ -72,7 +72,7 @@ fn run(
     };
     match code.run(&mut run) {
         Ok(value) => {
-            println!("{value:#x}");
+            crate::out(format_args!("{value:#x}"));
             Ok(ExitCode::SUCCESS)
         }
         Err(stop) => Err(Failure(EXIT_STOPPED, format!("{stop}\n{}", run.memory))),

@@ -45,7 +45,8 @@ pub fn main(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
         .into_iter()
         .map(|file| {
             let row = row(file, abi, policy, &helpers, verbose);
-            println!("{}", if json { row.json() } else { row.tabs() });
+            let text = if json { row.json() } else { row.tabs() };
+            crate::out(format_args!("{text}"));
             row
         })
         .collect();

@@ -11,7 +11,7 @@ use client::{Client, ClientError};
 use options::{Options, Step, USAGE};
 use session::Session;
 use std::{
-    io::{self, BufRead, IsTerminal, Read},
+    io::{self, BufRead, IsTerminal, Read, Write},
     path::Path,
     process::ExitCode,
 };
@@ -27,7 +27,8 @@ fn main() -> ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
         Ok(Some(options)) => options,
         Ok(None) => {
-            print!("{USAGE}");
+            // Who cannot read the help is helped no further.
+            let _ = io::stdout().write_all(USAGE.as_bytes());
             return ExitCode::SUCCESS;
         }
         Err(error) => {
@@ -53,7 +54,10 @@ fn run(options: &Options) -> Result<End, ClientError> {
         return interactive::run(session, console).map(|()| End::Good);
     }
     if let Some(console) = console {
-        console::follow(console, |line| print!("{line}"));
+        // A reader that has gone is told of by what the commands write.
+        console::follow(console, |line| {
+            drop(io::stdout().write_all(line.as_bytes()))
+        });
     }
     if !options.steps.is_empty() {
         return run_steps(&mut session, &options.steps, options.stop);

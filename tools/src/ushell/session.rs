@@ -35,7 +35,7 @@ impl Session {
     /// Runs one line; tells whether it did well. What would break the conversation is done here.
     pub fn command(&mut self, line: &str) -> Result<bool, ClientError> {
         if self.echo {
-            println!("> {line}");
+            writeln!(io::stdout(), "> {line}")?;
         }
         let words = words::split(line).unwrap_or_default();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
