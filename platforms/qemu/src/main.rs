@@ -22,12 +22,14 @@ mod fault;
 mod files;
 mod memory;
 mod platform;
+#[path = "../../../tests/image/selftest.rs"]
 mod selftest;
 mod serial;
 mod shell;
 mod startinfo;
 mod symbols;
 #[cfg(feature = "tests")]
+#[path = "../../../tests/image/tests.rs"]
 mod tests;
 mod thread;
 mod time;

@@ -31,11 +31,11 @@ impl Engine for Compiled {
     }
 }
 
-#[path = "../../../lib-ushell-rs/tests/engine.rs"]
+#[path = "../../lib-ushell-rs/tests/engine.rs"]
 mod engine;
-#[path = "../../../lib-ushell-rs/tests/robustness.rs"]
+#[path = "../../lib-ushell-rs/tests/robustness.rs"]
 mod robustness;
-#[path = "../../../lib-ushell-rs/tests/transcripts.rs"]
+#[path = "../../lib-ushell-rs/tests/transcripts.rs"]
 mod transcripts;
 
 macro_rules! run {
