@@ -150,6 +150,9 @@ typedef struct {
 // Why a call failed. Every call that can fail takes a pointer to one, or NULL, and fills it also when it
 // succeeds (`UBPF_OK` and an empty text). It is the caller's memory, so calls of several threads do not disturb each
 // other.
+//
+// Every call can give UBPF_NOT_STARTED, UBPF_INVALID (an argument; the text says which) and UBPF_NO_MEMORY. What else
+// one can give stands with it.
 typedef struct {
   // What the call returned.
   int code;
@@ -283,6 +286,9 @@ void ubpf_config_default(ubpf_config *config);
 // has started it (Unikraft, ubpf_linux_start), this gives UBPF_EXISTS, and the engine can be used at once.
 // `config` may be NULL for the defaults.
 //
+// Errors: UBPF_EXISTS it runs already; UBPF_INVALID the platform lacks what is required, or a number of the
+// configuration is out of its range.
+//
 // # Safety
 // `platform` is NULL or keeps to platform.h; `config` is NULL or readable; `error` is NULL or writable.
 int ubpf_start(const ubpf_platform *platform,
@@ -291,6 +297,8 @@ int ubpf_start(const ubpf_platform *platform,
 
 // Detaches every program, forgets every loaded one, and empties the two-key map: the engine is as after its start, but
 // for helpers, symbols and sites. Handles from before are stale.
+//
+// Errors: UBPF_IO a call could not be taken out of the text (all programs are off all the same).
 //
 // # Safety
 // `error` is NULL or writable.
@@ -344,6 +352,8 @@ int ubpf_map_del(uint64_t key1, uint64_t key2, ubpf_error *error);
 
 // Registers a helper of the application, for programs loaded from now on. It cannot be taken back.
 //
+// Errors: UBPF_EXISTS name or number is taken.
+//
 // # Safety
 // `helper` is NULL or readable, with a name that is NULL or NUL-terminated; its function may be called for as long as
 // the image runs. `error` is NULL or writable.
@@ -351,6 +361,8 @@ int ubpf_register_helper(const ubpf_helper *helper,
                          ubpf_error *error);
 
 // Loads a program from memory and checks it. `name` is for messages and lists; `options` may be NULL.
+//
+// Errors: UBPF_REFUSED, with the reason as text; UBPF_UNSUPPORTED machine code was asked for, and there is none here.
 //
 // # Safety
 // `name` is NULL or NUL-terminated; `bytes` points to `length` readable bytes; `options` is NULL or readable;
@@ -364,6 +376,9 @@ int ubpf_load(const char *name,
 
 // Loads a program from a file of the platform and checks it. `options` may be NULL.
 //
+// Errors: those of ubpf_load; UBPF_NOT_FOUND, UBPF_TOO_LARGE and UBPF_IO of the file; UBPF_UNSUPPORTED also where the
+// platform has no files.
+//
 // # Safety
 // As for ubpf_load.
 int ubpf_load_file(const char *path,
@@ -372,6 +387,8 @@ int ubpf_load_file(const char *path,
                    ubpf_error *error);
 
 // Checks a program as ubpf_load does, and keeps nothing.
+//
+// Errors: those of ubpf_load.
 //
 // # Safety
 // As for ubpf_load.
@@ -383,6 +400,8 @@ int ubpf_verify(const char *name,
 
 // Forgets a loaded program. Where it is attached it goes on.
 //
+// Errors: UBPF_STALE.
+//
 // # Safety
 // `error` is NULL or writable.
 int ubpf_unload(ubpf_program program, ubpf_error *error);
@@ -390,6 +409,8 @@ int ubpf_unload(ubpf_program program, ubpf_error *error);
 // Runs a program once with `memory` as its argument (r1 its address, r2 its length), which it may read and write.
 // `budget` is in instructions, 0 for the configured one. UBPF_STOPPED when it did not come to its end; where and why
 // stands in `error` and on the console. `run` may be NULL.
+//
+// Errors: UBPF_STALE; UBPF_STOPPED.
 //
 // # Safety
 // `memory` points to `length` readable and writable bytes that nobody else uses meanwhile; `run` and `error` are NULL or
@@ -404,6 +425,9 @@ int ubpf_exec(ubpf_program program,
 // Attaches a loaded program to the entry of a function, given by name or as an address ("0x401000"). `limits` and `probe`
 // may be NULL.
 //
+// Errors: UBPF_STALE the program; UBPF_NOT_FOUND, UBPF_AMBIGUOUS, UBPF_NO_STUB and UBPF_DENIED the function; UBPF_EXISTS
+// a program of this name is attached there; UBPF_UNSUPPORTED the platform cannot change text; UBPF_IO it failed to.
+//
 // # Safety
 // `function` is NULL or NUL-terminated; `limits` is NULL or readable; `probe` and `error` are NULL or writable.
 int ubpf_attach(const char *function,
@@ -414,12 +438,18 @@ int ubpf_attach(const char *function,
 
 // Detaches one program; it runs no more when this returns.
 //
+// Errors: UBPF_STALE; UBPF_IO its call could not be taken out of the text (the program is off all the same).
+//
 // # Safety
 // `error` is NULL or writable.
-int ubpf_detach(ubpf_probe probe, ubpf_error *error);
+int ubpf_detach(ubpf_probe probe,
+                ubpf_error *error);
 
 // Detaches from a function the program of this name, or all of its programs where `program` is NULL. `count` (NULL is
 // good) gets how many they were.
+//
+// Errors: UBPF_NOT_FOUND the function, or the program there; UBPF_AMBIGUOUS and UBPF_NO_STUB the function; UBPF_IO as
+// ubpf_detach.
 //
 // # Safety
 // `function` and `program` are NULL or NUL-terminated; `count` and `error` are NULL or writable.
@@ -429,6 +459,8 @@ int ubpf_detach_function(const char *function,
                          ubpf_error *error);
 
 // Calls `each` for every attached program of a function, or of all functions where that is NULL, in the order they run.
+//
+// Errors: UBPF_NOT_FOUND, UBPF_AMBIGUOUS and UBPF_NO_STUB the function.
 //
 // # Safety
 // `function` is NULL or NUL-terminated; `each` may be called with `context`; `error` is NULL or writable.
@@ -470,6 +502,9 @@ int ubpf_add_symbols(const char *text,
 // Reads symbols from a file of the platform (the output of `nm`), when it is of this image. `count` (NULL is good) gets
 // how many are known then.
 //
+// Errors: UBPF_REFUSED no symbols, or those of another image; UBPF_NOT_FOUND, UBPF_TOO_LARGE, UBPF_IO and
+// UBPF_UNSUPPORTED of the file.
+//
 // # Safety
 // `path` is NULL or NUL-terminated; `count` and `error` are NULL or writable.
 int ubpf_load_symbols(const char *path,
@@ -484,6 +519,8 @@ int ubpf_symbol_address(const char *name, uint64_t *address, ubpf_error *error);
 
 // Name of the symbol at or before an address, and the distance from it. At most `length` bytes are written, always with a
 // NUL; a longer name is cut. `distance` may be NULL.
+//
+// Errors: UBPF_NOT_FOUND.
 //
 // # Safety
 // `name` points to `length` writable bytes; `distance` and `error` are NULL or writable.

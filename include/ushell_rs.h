@@ -70,23 +70,33 @@ const char *ushell_error_text(int code);
 // Opens a session of the shell over the engine of the image. `config` may be NULL for the defaults. The platform's
 // loop then tells it when a reader comes and goes, feeds it what the reader sends, and sends what it drains.
 //
+// Errors: USHELL_NOT_STARTED; USHELL_INVALID `session` is NULL; USHELL_NO_MEMORY.
+//
 // # Safety
 // `config` is NULL or readable, and its `raise` may be called from the thread that feeds; `session` is NULL or writable.
 int ushell_open(const ushell_config *config,
                 ushell_session *session);
 
 // Closes a session and forgets it. What commands of it have attached stays attached.
+//
+// Errors: USHELL_STALE; USHELL_BUSY.
 int ushell_close(ushell_session session);
 
 // A reader has come: the session starts afresh, in plain mode, with a prompt.
+//
+// Errors: USHELL_STALE; USHELL_BUSY.
 int ushell_connected(ushell_session session);
 
 // The reader has gone: a half-taken file, a half-typed line and unread output are dropped; the history stays.
+//
+// Errors: USHELL_STALE; USHELL_BUSY.
 int ushell_disconnected(ushell_session session);
 
 // Gives the session input; commands run within this call. Returns how many of the bytes it took, or a negative code: the
 // rest is to be offered again after output was drained, so that a reader who is slow holds the writer up. Input
 // without a reader begins a new conversation.
+//
+// Errors: USHELL_STALE; USHELL_BUSY; USHELL_INVALID `bytes` is NULL.
 //
 // # Safety
 // `bytes` points to `length` readable bytes.
@@ -97,6 +107,8 @@ ptrdiff_t ushell_feed(ushell_session session,
 // Takes output for the reader; commands with much output go on writing within this call. Returns how many bytes it wrote to
 // `into`, 0 when there is nothing to send, or a negative code.
 //
+// Errors: USHELL_STALE; USHELL_BUSY; USHELL_INVALID `into` is NULL.
+//
 // # Safety
 // `into` points to `length` writable bytes.
 ptrdiff_t ushell_drain(ushell_session session,
@@ -105,6 +117,8 @@ ptrdiff_t ushell_drain(ushell_session session,
 
 // Whether the reader asked to end (`quit`) and has all output: 1 or 0, or a negative code. The platform then closes the
 // connection; where it cannot, the next input begins a new conversation.
+//
+// Errors: USHELL_STALE; USHELL_BUSY.
 int ushell_wants_close(ushell_session session);
 
 // Registers a command of the application with every shell of the image; from any thread, at any time.
@@ -112,6 +126,8 @@ int ushell_wants_close(ushell_session session);
 // `args` says what it takes and is checked before each call: `LEVEL [FILE...] on|off` for a required
 // argument, any number of optional ones, and a choice; NULL for anything. The first line of `help` is the summary in
 // the list of commands. The texts are copied. Returns USHELL_OK, or why not.
+//
+// Errors: USHELL_EXISTS; USHELL_INVALID; USHELL_NO_MEMORY.
 //
 // # Safety
 // `name`, `args` and `help` are NULL or NUL-terminated strings. `handler` may be called with `context` from the

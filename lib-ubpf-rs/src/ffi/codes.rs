@@ -52,6 +52,9 @@ pub const UBPF_ERROR_BYTES: usize = 252;
 /// Why a call failed. Every call that can fail takes a pointer to one, or NULL, and fills it also when it
 /// succeeds (`UBPF_OK` and an empty text). It is the caller's memory, so calls of several threads do not disturb each
 /// other.
+///
+/// Every call can give UBPF_NOT_STARTED, UBPF_INVALID (an argument; the text says which) and UBPF_NO_MEMORY. What else
+/// one can give stands with it.
 #[repr(C)]
 pub struct ubpf_error {
     /// What the call returned.

@@ -97,6 +97,9 @@ pub unsafe extern "C" fn ubpf_config_default(config: *mut ubpf_config) {
 /// has started it (Unikraft, ubpf_linux_start), this gives UBPF_EXISTS, and the engine can be used at once.
 /// `config` may be NULL for the defaults.
 ///
+/// Errors: UBPF_EXISTS it runs already; UBPF_INVALID the platform lacks what is required, or a number of the
+/// configuration is out of its range.
+///
 /// # Safety
 /// `platform` is NULL or keeps to platform.h; `config` is NULL or readable; `error` is NULL or writable.
 #[no_mangle]
@@ -153,6 +156,8 @@ fn engine_config(config: &ubpf_config) -> Result<Config> {
 
 /// Detaches every program, forgets every loaded one, and empties the two-key map: the engine is as after its start, but
 /// for helpers, symbols and sites. Handles from before are stale.
+///
+/// Errors: UBPF_IO a call could not be taken out of the text (all programs are off all the same).
 ///
 /// # Safety
 /// `error` is NULL or writable.
@@ -343,6 +348,8 @@ pub struct ubpf_helper {
 pub type ubpf_helper_fn = Option<extern "C" fn(r1: u64, r2: u64, r3: u64, r4: u64, r5: u64) -> u64>;
 
 /// Registers a helper of the application, for programs loaded from now on. It cannot be taken back.
+///
+/// Errors: UBPF_EXISTS name or number is taken.
 ///
 /// # Safety
 /// `helper` is NULL or readable, with a name that is NULL or NUL-terminated; its function may be called for as long as

@@ -23,6 +23,8 @@ pub struct ubpf_run {
 
 /// Loads a program from memory and checks it. `name` is for messages and lists; `options` may be NULL.
 ///
+/// Errors: UBPF_REFUSED, with the reason as text; UBPF_UNSUPPORTED machine code was asked for, and there is none here.
+///
 /// # Safety
 /// `name` is NULL or NUL-terminated; `bytes` points to `length` readable bytes; `options` is NULL or readable;
 /// `program` and `error` are NULL or writable.
@@ -51,6 +53,9 @@ pub unsafe extern "C" fn ubpf_load(
 }
 
 /// Loads a program from a file of the platform and checks it. `options` may be NULL.
+///
+/// Errors: those of ubpf_load; UBPF_NOT_FOUND, UBPF_TOO_LARGE and UBPF_IO of the file; UBPF_UNSUPPORTED also where the
+/// platform has no files.
 ///
 /// # Safety
 /// As for ubpf_load.
@@ -89,6 +94,8 @@ unsafe fn give(into: *mut ubpf_program, load: impl FnOnce() -> Result<ProgramId>
 
 /// Checks a program as ubpf_load does, and keeps nothing.
 ///
+/// Errors: those of ubpf_load.
+///
 /// # Safety
 /// As for ubpf_load.
 #[no_mangle]
@@ -116,6 +123,8 @@ pub unsafe extern "C" fn ubpf_verify(
 
 /// Forgets a loaded program. Where it is attached it goes on.
 ///
+/// Errors: UBPF_STALE.
+///
 /// # Safety
 /// `error` is NULL or writable.
 #[no_mangle]
@@ -128,6 +137,8 @@ pub unsafe extern "C" fn ubpf_unload(program: ubpf_program, error: *mut ubpf_err
 /// Runs a program once with `memory` as its argument (r1 its address, r2 its length), which it may read and write.
 /// `budget` is in instructions, 0 for the configured one. UBPF_STOPPED when it did not come to its end; where and why
 /// stands in `error` and on the console. `run` may be NULL.
+///
+/// Errors: UBPF_STALE; UBPF_STOPPED.
 ///
 /// # Safety
 /// `memory` points to `length` readable and writable bytes that nobody else uses meanwhile; `run` and `error` are NULL or

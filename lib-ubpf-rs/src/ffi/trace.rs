@@ -59,6 +59,9 @@ pub const UBPF_SITES_INSTRUMENTED: u32 = 3;
 /// Attaches a loaded program to the entry of a function, given by name or as an address ("0x401000"). `limits` and `probe`
 /// may be NULL.
 ///
+/// Errors: UBPF_STALE the program; UBPF_NOT_FOUND, UBPF_AMBIGUOUS, UBPF_NO_STUB and UBPF_DENIED the function; UBPF_EXISTS
+/// a program of this name is attached there; UBPF_UNSUPPORTED the platform cannot change text; UBPF_IO it failed to.
+///
 /// # Safety
 /// `function` is NULL or NUL-terminated; `limits` is NULL or readable; `probe` and `error` are NULL or writable.
 #[no_mangle]
@@ -88,6 +91,8 @@ const FUNCTION: &str = "function is NULL or not UTF-8";
 
 /// Detaches one program; it runs no more when this returns.
 ///
+/// Errors: UBPF_STALE; UBPF_IO its call could not be taken out of the text (the program is off all the same).
+///
 /// # Safety
 /// `error` is NULL or writable.
 #[no_mangle]
@@ -104,6 +109,9 @@ pub unsafe extern "C" fn ubpf_detach(probe: ubpf_probe, error: *mut ubpf_error) 
 
 /// Detaches from a function the program of this name, or all of its programs where `program` is NULL. `count` (NULL is
 /// good) gets how many they were.
+///
+/// Errors: UBPF_NOT_FOUND the function, or the program there; UBPF_AMBIGUOUS and UBPF_NO_STUB the function; UBPF_IO as
+/// ubpf_detach.
 ///
 /// # Safety
 /// `function` and `program` are NULL or NUL-terminated; `count` and `error` are NULL or writable.
@@ -134,6 +142,8 @@ pub unsafe extern "C" fn ubpf_detach_function(
 }
 
 /// Calls `each` for every attached program of a function, or of all functions where that is NULL, in the order they run.
+///
+/// Errors: UBPF_NOT_FOUND, UBPF_AMBIGUOUS and UBPF_NO_STUB the function.
 ///
 /// # Safety
 /// `function` is NULL or NUL-terminated; `each` may be called with `context`; `error` is NULL or writable.
@@ -304,6 +314,9 @@ pub unsafe extern "C" fn ubpf_add_symbols(
 /// Reads symbols from a file of the platform (the output of `nm`), when it is of this image. `count` (NULL is good) gets
 /// how many are known then.
 ///
+/// Errors: UBPF_REFUSED no symbols, or those of another image; UBPF_NOT_FOUND, UBPF_TOO_LARGE, UBPF_IO and
+/// UBPF_UNSUPPORTED of the file.
+///
 /// # Safety
 /// `path` is NULL or NUL-terminated; `count` and `error` are NULL or writable.
 #[no_mangle]
@@ -353,6 +366,8 @@ pub unsafe extern "C" fn ubpf_symbol_address(
 
 /// Name of the symbol at or before an address, and the distance from it. At most `length` bytes are written, always with a
 /// NUL; a longer name is cut. `distance` may be NULL.
+///
+/// Errors: UBPF_NOT_FOUND.
 ///
 /// # Safety
 /// `name` points to `length` writable bytes; `distance` and `error` are NULL or writable.

@@ -156,7 +156,7 @@ fn warn(out: &mut Output, warnings: &[String]) {
 fn attach(call: &mut Call<'_>) -> Result<(), Failure> {
     let options = load_options(call)?;
     let limits = AttachLimits {
-        max_runs: call.number_option("--hits")?,
+        max_runs: call.number_option("--hits")?.map(one_or_more).transpose()?,
         max_ns: call.args.option("--for").map(nanoseconds).transpose()?,
     };
     let (function, path) = (call.args.required(0), call.args.required(1));
@@ -167,8 +167,19 @@ fn attach(call: &mut Call<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A program that may not run once would be gone before anybody saw it.
+fn one_or_more(hits: u64) -> Result<u64, Failure> {
+    match hits {
+        0 => Err(Failure::message("--hits: at least 1")),
+        hits => Ok(hits),
+    }
+}
+
 fn nanoseconds(seconds: &str) -> Result<u64, Failure> {
     let seconds = parse_number(seconds, "--for")?;
+    if seconds == 0 {
+        return Err(Failure::message("--for: at least 1 second"));
+    }
     let nanoseconds = seconds.checked_mul(1_000_000_000);
     nanoseconds.ok_or_else(|| Failure::message("--for: at most 18446744073 seconds"))
 }

@@ -34,6 +34,8 @@ pub type ushell_command_fn = Option<
 /// argument, any number of optional ones, and a choice; NULL for anything. The first line of `help` is the summary in
 /// the list of commands. The texts are copied. Returns USHELL_OK, or why not.
 ///
+/// Errors: USHELL_EXISTS; USHELL_INVALID; USHELL_NO_MEMORY.
+///
 /// # Safety
 /// `name`, `args` and `help` are NULL or NUL-terminated strings. `handler` may be called with `context` from the
 /// shell's thread for as long as the image runs.

@@ -105,6 +105,8 @@ fn count(result: Result<usize, c_int>) -> isize {
 /// Opens a session of the shell over the engine of the image. `config` may be NULL for the defaults. The platform's
 /// loop then tells it when a reader comes and goes, feeds it what the reader sends, and sends what it drains.
 ///
+/// Errors: USHELL_NOT_STARTED; USHELL_INVALID `session` is NULL; USHELL_NO_MEMORY.
+///
 /// # Safety
 /// `config` is NULL or readable, and its `raise` may be called from the thread that feeds; `session` is NULL or writable.
 #[no_mangle]
@@ -144,6 +146,8 @@ fn limits(given: &ushell_config) -> Config {
 }
 
 /// Closes a session and forgets it. What commands of it have attached stays attached.
+///
+/// Errors: USHELL_STALE; USHELL_BUSY.
 #[no_mangle]
 pub extern "C" fn ushell_close(session: ushell_session) -> c_int {
     // The shell is dropped after the lock is given back.
@@ -152,12 +156,16 @@ pub extern "C" fn ushell_close(session: ushell_session) -> c_int {
 }
 
 /// A reader has come: the session starts afresh, in plain mode, with a prompt.
+///
+/// Errors: USHELL_STALE; USHELL_BUSY.
 #[no_mangle]
 pub extern "C" fn ushell_connected(session: ushell_session) -> c_int {
     code(with(session, Shell::connected))
 }
 
 /// The reader has gone: a half-taken file, a half-typed line and unread output are dropped; the history stays.
+///
+/// Errors: USHELL_STALE; USHELL_BUSY.
 #[no_mangle]
 pub extern "C" fn ushell_disconnected(session: ushell_session) -> c_int {
     code(with(session, Shell::disconnected))
@@ -166,6 +174,8 @@ pub extern "C" fn ushell_disconnected(session: ushell_session) -> c_int {
 /// Gives the session input; commands run within this call. Returns how many of the bytes it took, or a negative code: the
 /// rest is to be offered again after output was drained, so that a reader who is slow holds the writer up. Input
 /// without a reader begins a new conversation.
+///
+/// Errors: USHELL_STALE; USHELL_BUSY; USHELL_INVALID `bytes` is NULL.
 ///
 /// # Safety
 /// `bytes` points to `length` readable bytes.
@@ -189,6 +199,8 @@ pub unsafe extern "C" fn ushell_feed(
 /// Takes output for the reader; commands with much output go on writing within this call. Returns how many bytes it wrote to
 /// `into`, 0 when there is nothing to send, or a negative code.
 ///
+/// Errors: USHELL_STALE; USHELL_BUSY; USHELL_INVALID `into` is NULL.
+///
 /// # Safety
 /// `into` points to `length` writable bytes.
 #[no_mangle]
@@ -210,6 +222,8 @@ pub unsafe extern "C" fn ushell_drain(
 
 /// Whether the reader asked to end (`quit`) and has all output: 1 or 0, or a negative code. The platform then closes the
 /// connection; where it cannot, the next input begins a new conversation.
+///
+/// Errors: USHELL_STALE; USHELL_BUSY.
 #[no_mangle]
 pub extern "C" fn ushell_wants_close(session: ushell_session) -> c_int {
     let wants = with(session, |shell| c_int::from(shell.wants_close()));
