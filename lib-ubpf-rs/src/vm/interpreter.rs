@@ -2,24 +2,38 @@
 
 use super::{
     call::{call_helper, Called},
-    charge, AccessKind, Executable, Memory, Metering, Run, Stop, StopKind, FRAME_BYTES, MAX_FRAMES,
+    charge,
+    quick::{quick, Op},
+    AccessKind, Executable, Memory, Metering, Run, Stop, StopKind, FRAME_BYTES, MAX_FRAMES,
 };
 use crate::{
     isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, Insn, Operand, Reg, Size, Width},
     program::Abi,
     verifier::VerifiedProgram,
 };
+use alloc::boxed::Box;
 use core::sync::atomic::Ordering::SeqCst;
 
 /// A program run instruction by instruction.
 pub struct Interpreter {
     program: VerifiedProgram,
+    /// In the form that runs quickly; `None` where it is not made, or for lack of memory.
+    quick: Option<Box<[Op]>>,
 }
 
 impl Interpreter {
-    /// Takes the program as it is.
+    /// A program to be interpreted often.
     pub fn new(program: VerifiedProgram) -> Interpreter {
-        Interpreter { program }
+        let quick = quick(&program.program().insns);
+        Interpreter { program, quick }
+    }
+
+    /// Takes the program as it is, without anything made of it: for one that is interpreted now and then.
+    pub fn plain(program: VerifiedProgram) -> Interpreter {
+        Interpreter {
+            program,
+            quick: None,
+        }
     }
 
     /// Runs the program and shows the machine before each instruction.
@@ -54,7 +68,11 @@ impl Moment<'_> {
 
 impl Executable for Interpreter {
     fn run(&self, run: &mut Run<'_>) -> Result<u64, Stop> {
-        self.run_watched(run, &mut |_| {})
+        let Some(ops) = &self.quick else {
+            return self.run_watched(run, &mut |_| {});
+        };
+        let metering = super::begin(&self.program, &mut run.budget)?;
+        Machine::new(&self.program, run, metering).execute_quick(ops)
     }
     fn verified(&self) -> &VerifiedProgram {
         &self.program
@@ -65,7 +83,7 @@ impl Executable for Interpreter {
 }
 
 /// Sixteen, so that a masked number needs no bounds check; r11 to r15 do not exist.
-const SLOTS: usize = 16;
+pub(super) const SLOTS: usize = 16;
 
 #[derive(Clone, Copy, Default)]
 struct Frame {
@@ -73,18 +91,18 @@ struct Frame {
     saved: [u64; 4],
 }
 
-struct Machine<'m, 'a> {
-    program: &'m VerifiedProgram,
-    run: &'m mut Run<'a>,
+pub(super) struct Machine<'m, 'a> {
+    pub(super) program: &'m VerifiedProgram,
+    pub(super) run: &'m mut Run<'a>,
     metering: Metering,
-    regs: [u64; SLOTS],
-    pc: usize,
+    pub(super) regs: [u64; SLOTS],
+    pub(super) pc: usize,
     frames: [Frame; MAX_FRAMES],
     depth: usize,
 }
 
 /// What an instruction asks the loop to do.
-enum Flow {
+pub(super) enum Flow {
     Next,
     Jump(i64),
     End(u64),
@@ -133,17 +151,23 @@ impl<'m, 'a> Machine<'m, 'a> {
             };
             match self.step(insn)? {
                 Flow::Next => self.pc = self.pc.wrapping_add(1),
-                Flow::Jump(off) => {
-                    let target = (self.pc as i64).wrapping_add(1).wrapping_add(off) as usize;
-                    if target <= self.pc {
-                        let cost = (self.pc - target) as u64 + 1;
-                        self.charge(cost)?;
-                    }
-                    self.pc = target;
-                }
+                Flow::Jump(off) => self.jump(off)?,
                 Flow::End(value) => return Ok(value),
             }
         }
+    }
+
+    /// To the next slot plus `off`; charged when that is back.
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn jump(&mut self, off: i64) -> Result<(), Stop> {
+        let target = (self.pc as i64).wrapping_add(1).wrapping_add(off) as usize;
+        if target <= self.pc {
+            let cost = (self.pc - target) as u64 + 1;
+            self.charge(cost)?;
+        }
+        self.pc = target;
+        Ok(())
     }
 
     #[inline(always)]
@@ -164,12 +188,11 @@ impl<'m, 'a> Machine<'m, 'a> {
         }
     }
 
-    fn stop(&self, kind: StopKind) -> Stop {
+    pub(super) fn stop(&self, kind: StopKind) -> Stop {
         Stop { pc: self.pc, kind }
     }
 
-    #[inline(always)]
-    fn step(&mut self, insn: &Insn) -> Result<Flow, Stop> {
+    pub(super) fn step(&mut self, insn: &Insn) -> Result<Flow, Stop> {
         match *insn {
             Insn::Alu {
                 op,
@@ -274,7 +297,7 @@ impl<'m, 'a> Machine<'m, 'a> {
         Ok(Flow::Next)
     }
 
-    fn out_of_bounds(&self, access: AccessKind, addr: u64, size: Size) -> Stop {
+    pub(super) fn out_of_bounds(&self, access: AccessKind, addr: u64, size: Size) -> Stop {
         let size = size.bytes() as u64;
         self.stop(StopKind::OutOfBounds { access, addr, size })
     }
@@ -436,8 +459,9 @@ fn convert(value: u64, kind: Endianness, size: Size) -> u64 {
     }
 }
 
-#[inline(always)]
-fn compare<U: Ord + Copy + core::ops::BitAnd<Output = U> + Default, S: Ord>(
+#[cfg_attr(debug_assertions, inline(never))]
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(super) fn compare<U: Ord + Copy + core::ops::BitAnd<Output = U> + Default, S: Ord>(
     op: CmpOp,
     a: U,
     b: U,
@@ -459,8 +483,9 @@ fn compare<U: Ord + Copy + core::ops::BitAnd<Output = U> + Default, S: Ord>(
     }
 }
 
-#[inline(always)]
-fn alu64(op: AluOp, a: u64, b: u64) -> u64 {
+#[cfg_attr(debug_assertions, inline(never))]
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(super) fn alu64(op: AluOp, a: u64, b: u64) -> u64 {
     match op {
         AluOp::Add => a.wrapping_add(b),
         AluOp::Sub => a.wrapping_sub(b),
@@ -481,8 +506,9 @@ fn alu64(op: AluOp, a: u64, b: u64) -> u64 {
     }
 }
 
-#[inline(always)]
-fn alu32(op: AluOp, a: u32, b: u32) -> u32 {
+#[cfg_attr(debug_assertions, inline(never))]
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(super) fn alu32(op: AluOp, a: u32, b: u32) -> u32 {
     match op {
         AluOp::Add => a.wrapping_add(b),
         AluOp::Sub => a.wrapping_sub(b),

@@ -4,6 +4,7 @@
 mod call;
 mod interpreter;
 mod memory;
+mod quick;
 mod stop;
 
 #[cfg(any(test, feature = "fuzz"))]

@@ -252,7 +252,9 @@ impl World {
 
 /// One program on every engine.
 pub struct Engines {
+    /// Instruction by instruction: what the others are compared with.
     pub interpreter: Interpreter,
+    quick: Interpreter,
     pub compiled: Vec<(&'static str, JitProgram)>,
 }
 
@@ -335,7 +337,8 @@ impl Engines {
         let verified = verifier::verify(program, Policy::Guarded, registry)?;
         let compiled = STYLES.map(|(name, options)| (name, compile(verified.clone(), options)));
         Ok(Engines {
-            interpreter: Interpreter::new(verified),
+            interpreter: Interpreter::plain(verified.clone()),
+            quick: Interpreter::new(verified),
             compiled: compiled.into(),
         })
     }
@@ -343,11 +346,14 @@ impl Engines {
     /// Runs all of them with `budget`; what came out, the same everywhere.
     pub fn agree(&self, world: &mut World, budget: u64) -> Outcome {
         let expected = world.run(&self.interpreter, budget);
-        for (name, code) in &self.compiled {
+        let compiled = self.compiled.iter();
+        let compiled = compiled.map(|(name, code)| (*name, code as &dyn Executable));
+        let quick = ("interpreted quickly", &self.quick as &dyn Executable);
+        for (name, code) in compiled.chain([quick]) {
             let found = world.run(code, budget);
             assert!(
                 found == expected,
-                "{name}, budget {budget}\ninterpreter: {:?}, left {}\nmachine code: {:?}, left {}\n{}\n{}",
+                "{name}, budget {budget}\ninterpreter: {:?}, left {}\nit: {:?}, left {}\n{}\n{}",
                 expected.result,
                 expected.budget_left,
                 found.result,

@@ -7,6 +7,9 @@ use std::{
 };
 use ubpf_rs::platform::{DirEntry, FileError, Files};
 
+/// Room for a file before its length is known.
+const ONE_READ: usize = 4096;
+
 /// A directory as the root of all paths.
 pub struct Directory {
     root: PathBuf,
@@ -36,6 +39,10 @@ impl Files for Directory {
     fn read(&self, path: &str, limit: usize) -> Result<Vec<u8>, FileError> {
         let file = fs::File::open(self.resolve(path)?).map_err(of_io)?;
         let mut contents = Vec::new();
+        // Most files are programs, read at once.
+        contents
+            .try_reserve(ONE_READ)
+            .map_err(|_| FileError::NoMemory)?;
         file.take(limit as u64 + 1)
             .read_to_end(&mut contents)
             .map_err(of_io)?;

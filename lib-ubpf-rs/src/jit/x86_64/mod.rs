@@ -224,7 +224,7 @@ impl JitProgram {
         let style = style(&program, options);
         match install(&program, memory, style) {
             Ok((block, len, entry, sites, registers)) => Ok(JitProgram {
-                interpreter: Interpreter::new(program),
+                interpreter: Interpreter::plain(program),
                 memory: Some((memory, block)),
                 at: block.exec,
                 len,
@@ -261,7 +261,7 @@ impl JitProgram {
             .map_err(|_| "out of memory")?;
         sites.extend(table.iter().map(|&[end, pc]| (end, pc)));
         Ok(JitProgram {
-            interpreter: Interpreter::new(program),
+            interpreter: Interpreter::plain(program),
             memory: None,
             at: record.code().as_ptr() as usize,
             len: record.code().len(),
