@@ -21,12 +21,32 @@ impl Made {
     }
 }
 
+/// How often a program will run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Use {
+    /// Once, then it is forgotten.
+    Once,
+    /// Nobody knows how often.
+    Often,
+}
+
+/// A program that runs once and costs at most so much, in instructions, is interpreted before it could be compiled.
+const ONCE: u64 = 1000;
+
 /// Makes a program ready to run. What is not asked for by name falls back to the interpreter.
 pub(super) fn make(
     program: VerifiedProgram,
     engine: Engine,
+    how: Use,
     platform: &Platform,
 ) -> Result<Made, Error> {
+    let short = program.worst_cost().is_some_and(|cost| cost <= ONCE);
+    if engine == Engine::Auto && how == Use::Once && short {
+        return Ok(Made {
+            code: Arc::new(Interpreter::plain(program)),
+            fallback: None,
+        });
+    }
     if engine == Engine::Interpreter {
         return Ok(Made::interpreted(program, None));
     }

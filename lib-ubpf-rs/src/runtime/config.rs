@@ -47,7 +47,8 @@ impl Default for Config {
 /// Which engine runs a program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Engine {
-    /// The fastest that the platform allows.
+    /// The fastest that the platform allows: machine code, but a program that [`exec_file`](super::Runtime::exec_file) runs once and that is
+    /// proved to cost at most 1000 instructions is interpreted, since compiling it takes longer. All engines give the same results.
     #[default]
     Auto,
     /// The interpreter.

@@ -37,6 +37,7 @@ use crate::{
     vm::{Memory, Run, STACK_BYTES as VM_STACK},
 };
 use alloc::{boxed::Box, format, string::String, vec::Vec};
+use code::Use;
 use host::Services;
 use image::Image;
 use programs::{Loaded, Programs};
@@ -174,13 +175,13 @@ impl Runtime {
         bytes: &[u8],
         options: &LoadOptions,
     ) -> Result<ProgramId, Error> {
-        let loaded = self.prepare(name, bytes, options)?;
+        let loaded = self.prepare(name, bytes, options, Use::Often)?;
         self.keep(loaded)
     }
 
     /// Checks a program as [`load`](Self::load) does, and keeps nothing.
     pub fn check(&self, name: &str, bytes: &[u8], options: &LoadOptions) -> Result<(), Error> {
-        self.prepare(name, bytes, options).map(drop)
+        self.prepare(name, bytes, options, Use::Often).map(drop)
     }
 
     /// Loads a program from a file of the platform, or one of the image by its name.
@@ -227,7 +228,10 @@ impl Runtime {
         memory: &mut [u8],
         options: &LoadOptions,
     ) -> Result<ExecReport, Error> {
-        let loaded = self.prepare_file(path, options)?;
+        let loaded = match self.linked(path, options) {
+            Some(loaded) => loaded,
+            None => self.prepare(path, &self.read_file(path)?, options, Use::Once)?,
+        };
         self.run(&loaded, memory, None)
     }
 
@@ -235,18 +239,24 @@ impl Runtime {
     fn prepare_file(&self, path: &str, options: &LoadOptions) -> Result<Loaded, Error> {
         match self.linked(path, options) {
             Some(loaded) => Ok(loaded),
-            None => self.prepare(path, &self.read_file(path)?, options),
+            None => self.prepare(path, &self.read_file(path)?, options, Use::Often),
         }
     }
 
-    fn prepare(&self, name: &str, bytes: &[u8], options: &LoadOptions) -> Result<Loaded, Error> {
+    fn prepare(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        options: &LoadOptions,
+        how: Use,
+    ) -> Result<Loaded, Error> {
         let abi = options.abi.unwrap_or(self.config.flat_abi);
         let policy = options.policy.unwrap_or(self.config.policy);
         let helpers = *self.helpers.lock();
         let program = Program::from_flat(name, bytes, abi).map_err(Error::Load)?;
         let verified = verifier::verify(program, policy, helpers).map_err(Error::Verify)?;
         room_for_small_things()?;
-        let made = code::make(verified, options.engine, &self.services.platform)?;
+        let made = code::make(verified, options.engine, how, &self.services.platform)?;
         if let Some(why) = made.fallback {
             let mut fallbacks = self.fallbacks.lock();
             *fallbacks = Some((

@@ -297,7 +297,7 @@ impl<'m, 'a> Machine<'m, 'a> {
         Ok(Flow::Next)
     }
 
-    pub(super) fn out_of_bounds(&self, access: AccessKind, addr: u64, size: Size) -> Stop {
+    fn out_of_bounds(&self, access: AccessKind, addr: u64, size: Size) -> Stop {
         let size = size.bytes() as u64;
         self.stop(StopKind::OutOfBounds { access, addr, size })
     }

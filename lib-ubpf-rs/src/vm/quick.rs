@@ -3,7 +3,7 @@
 
 use super::{
     interpreter::{alu32, alu64, compare, Flow, Machine, SLOTS},
-    AccessKind, Stop, StopKind,
+    Stop, StopKind,
 };
 use crate::isa::{AluOp, CmpOp, Insn, Size};
 use alloc::{boxed::Box, vec::Vec};
@@ -82,10 +82,20 @@ pub(super) fn quick(insns: &[Insn]) -> Option<Box<[Op]>> {
     Some(ops.into_boxed_slice())
 }
 
-/// The loop's `match`: whether the instruction is a jump to be taken. Numbers are opcodes: of 64 bits with an immediate and with a register, then of 32 bits.
+/// What comes after an instruction.
+enum After {
+    /// The next one.
+    Next,
+    /// Where its offset leads.
+    Jump,
+    /// Nothing was done: [`Machine::step`] does it, or says why not.
+    Step,
+}
+
+/// The loop's `match`. Numbers are opcodes: of 64 bits with an immediate and with a register, then of 32 bits.
 macro_rules! dispatch {
     (
-        $machine:ident, $pc:ident, $op:ident,
+        $machine:ident, $op:ident,
         arithmetic { $($alu:ident $ak:literal $ax:literal $wk:literal $wx:literal,)* }
         branches { $($cmp:ident $jk:literal $jx:literal $vk:literal $vx:literal,)* }
         loads { $($lsize:ident $load:literal,)* }
@@ -94,93 +104,120 @@ macro_rules! dispatch {
     ) => {
         match $op.opcode {
             $(
-                $ak => $machine.put($op, alu64(AluOp::$alu, $machine.dst($op), $op.number())),
-                $ax => $machine.put($op, alu64(AluOp::$alu, $machine.dst($op), $machine.src($op))),
-                $wk => $machine.put($op, alu32(AluOp::$alu, $machine.dst($op) as u32, $op.imm as u32).into()),
-                $wx => $machine.put($op, alu32(AluOp::$alu, $machine.dst($op) as u32, $machine.src($op) as u32).into()),
+                $ak => $machine.alu64_imm($op, AluOp::$alu),
+                $ax => $machine.alu64_reg($op, AluOp::$alu),
+                $wk => $machine.alu32_imm($op, AluOp::$alu),
+                $wx => $machine.alu32_reg($op, AluOp::$alu),
             )*
             $(
-                $jk => holds_64(CmpOp::$cmp, $machine.dst($op), $op.number()),
-                $jx => holds_64(CmpOp::$cmp, $machine.dst($op), $machine.src($op)),
-                $vk => holds_32(CmpOp::$cmp, $machine.dst($op) as u32, $op.imm as u32),
-                $vx => holds_32(CmpOp::$cmp, $machine.dst($op) as u32, $machine.src($op) as u32),
+                $jk => $machine.branch64_imm($op, CmpOp::$cmp),
+                $jx => $machine.branch64_reg($op, CmpOp::$cmp),
+                $vk => $machine.branch32_imm($op, CmpOp::$cmp),
+                $vx => $machine.branch32_reg($op, CmpOp::$cmp),
             )*
-            $( $load => $machine.load($pc, $op, Size::$lsize)?, )*
+            $( $load => $machine.load($op, Size::$lsize), )*
             $(
-                $imm => $machine.store($pc, $op, Size::$ssize, $op.number())?,
-                $reg => $machine.store($pc, $op, Size::$ssize, $machine.src($op))?,
+                $imm => $machine.store($op, Size::$ssize, $op.imm as i64 as u64),
+                $reg => $machine.store($op, Size::$ssize, $machine.src($op)),
             )*
             $($rest)*
         }
     };
 }
 
-impl Op {
-    /// The immediate as an operand of 64 bits.
-    #[cfg_attr(debug_assertions, inline(never))]
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn number(self) -> u64 {
-        self.imm as i64 as u64
+/// Functions of which every use is for one opcode. Without optimisation they stay functions: else a run would need much stack.
+macro_rules! small {
+    ($($(#[$meta:meta])* fn $name:ident($($argument:tt)*) -> $result:ty $body:block)*) => {
+        $(
+            $(#[$meta])*
+            #[cfg_attr(debug_assertions, inline(never))]
+            #[cfg_attr(not(debug_assertions), inline(always))]
+            fn $name($($argument)*) -> $result $body
+        )*
+    };
+}
+
+small! {
+    fn taken(holds: bool) -> After {
+        if holds {
+            After::Jump
+        } else {
+            After::Next
+        }
     }
-}
 
-#[cfg_attr(debug_assertions, inline(never))]
-#[cfg_attr(not(debug_assertions), inline(always))]
-fn holds_64(op: CmpOp, a: u64, b: u64) -> bool {
-    compare(op, a, b, a as i64, b as i64)
-}
+    fn branch64(op: CmpOp, a: u64, b: u64) -> After {
+        taken(compare(op, a, b, a as i64, b as i64))
+    }
 
-#[cfg_attr(debug_assertions, inline(never))]
-#[cfg_attr(not(debug_assertions), inline(always))]
-fn holds_32(op: CmpOp, a: u32, b: u32) -> bool {
-    compare(op, a, b, a as i32, b as i32)
+    fn branch32(op: CmpOp, a: u64, b: u32) -> After {
+        let a = a as u32;
+        taken(compare(op, a, b, a as i32, b as i32))
+    }
 }
 
 impl Machine<'_, '_> {
-    #[cfg_attr(debug_assertions, inline(never))]
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn dst(&self, op: Op) -> u64 {
-        self.regs[usize::from(op.regs) % SLOTS]
-    }
-
-    #[cfg_attr(debug_assertions, inline(never))]
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn src(&self, op: Op) -> u64 {
-        self.regs[usize::from(op.regs >> 4) % SLOTS]
-    }
-
-    /// Sets the destination; then comes the next instruction.
-    #[cfg_attr(debug_assertions, inline(never))]
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn put(&mut self, op: Op, value: u64) -> bool {
-        self.regs[usize::from(op.regs) % SLOTS] = value;
-        false
-    }
-
-    #[cfg_attr(debug_assertions, inline(never))]
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn load(&mut self, pc: usize, op: Op, size: Size) -> Result<bool, Stop> {
-        let addr = self.src(op).wrapping_add(op.off as i64 as u64);
-        match self.run.memory.load(addr, size) {
-            Some(value) => Ok(self.put(op, value)),
-            None => Err(self.outside(pc, AccessKind::Load, addr, size)),
+    small! {
+        fn dst(&self, op: Op) -> u64 {
+            self.regs[usize::from(op.regs) % SLOTS]
         }
-    }
 
-    #[cfg_attr(debug_assertions, inline(never))]
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn store(&mut self, pc: usize, op: Op, size: Size, value: u64) -> Result<bool, Stop> {
-        let addr = self.dst(op).wrapping_add(op.off as i64 as u64);
-        match self.run.memory.store(addr, size, value) {
-            Some(()) => Ok(false),
-            None => Err(self.outside(pc, AccessKind::Store, addr, size)),
+        fn src(&self, op: Op) -> u64 {
+            self.regs[usize::from(op.regs >> 4) % SLOTS]
         }
-    }
 
-    #[cold]
-    fn outside(&mut self, pc: usize, access: AccessKind, addr: u64, size: Size) -> Stop {
-        self.pc = pc;
-        self.out_of_bounds(access, addr, size)
+        fn put(&mut self, op: Op, value: u64) -> After {
+            self.regs[usize::from(op.regs) % SLOTS] = value;
+            After::Next
+        }
+
+        fn alu64_imm(&mut self, op: Op, alu: AluOp) -> After {
+            self.put(op, alu64(alu, self.dst(op), op.imm as i64 as u64))
+        }
+
+        fn alu64_reg(&mut self, op: Op, alu: AluOp) -> After {
+            self.put(op, alu64(alu, self.dst(op), self.src(op)))
+        }
+
+        fn alu32_imm(&mut self, op: Op, alu: AluOp) -> After {
+            self.put(op, alu32(alu, self.dst(op) as u32, op.imm as u32).into())
+        }
+
+        fn alu32_reg(&mut self, op: Op, alu: AluOp) -> After {
+            self.put(op, alu32(alu, self.dst(op) as u32, self.src(op) as u32).into())
+        }
+
+        fn branch64_imm(&self, op: Op, cmp: CmpOp) -> After {
+            branch64(cmp, self.dst(op), op.imm as i64 as u64)
+        }
+
+        fn branch64_reg(&self, op: Op, cmp: CmpOp) -> After {
+            branch64(cmp, self.dst(op), self.src(op))
+        }
+
+        fn branch32_imm(&self, op: Op, cmp: CmpOp) -> After {
+            branch32(cmp, self.dst(op), op.imm as u32)
+        }
+
+        fn branch32_reg(&self, op: Op, cmp: CmpOp) -> After {
+            branch32(cmp, self.dst(op), self.src(op) as u32)
+        }
+
+        fn load(&mut self, op: Op, size: Size) -> After {
+            let addr = self.src(op).wrapping_add(op.off as i64 as u64);
+            match self.run.memory.load(addr, size) {
+                Some(value) => self.put(op, value),
+                None => After::Step,
+            }
+        }
+
+        fn store(&mut self, op: Op, size: Size, value: u64) -> After {
+            let addr = self.dst(op).wrapping_add(op.off as i64 as u64);
+            match self.run.memory.store(addr, size, value) {
+                Some(()) => After::Next,
+                None => After::Step,
+            }
+        }
     }
 
     /// Runs the program that `ops` was made of.
@@ -192,8 +229,8 @@ impl Machine<'_, '_> {
                 self.pc = pc;
                 return Err(self.stop(StopKind::Internal));
             };
-            let taken = dispatch! {
-                self, pc, op,
+            let after = dispatch! {
+                self, op,
                 arithmetic {
                     Add 0x07 0x0f 0x04 0x0c,
                     Sub 0x17 0x1f 0x14 0x1c,
@@ -223,13 +260,22 @@ impl Machine<'_, '_> {
                 }
                 loads { W 0x61, H 0x69, B 0x71, DW 0x79, }
                 stores { W 0x62 0x63, H 0x6a 0x6b, B 0x72 0x73, DW 0x7a 0x7b, }
-                0x05 => true,
+                0x05 => After::Jump,
                 0x18 => {
                     pc = pc.wrapping_add(1);
                     let upper = ops.get(pc).map_or(0, |tail| tail.imm as u32);
                     self.put(op, u64::from(upper) << 32 | u64::from(op.imm as u32))
                 }
-                _ => {
+                _ => After::Step,
+            };
+            match after {
+                After::Next => pc = pc.wrapping_add(1),
+                After::Jump => {
+                    self.pc = pc;
+                    self.jump(op.off.into())?;
+                    pc = self.pc;
+                }
+                After::Step => {
                     self.pc = pc;
                     let Some(insn) = insns.get(pc) else {
                         return Err(self.stop(StopKind::Internal));
@@ -240,15 +286,7 @@ impl Machine<'_, '_> {
                         Flow::End(value) => return Ok(value),
                     }
                     pc = self.pc;
-                    continue;
                 }
-            };
-            if taken {
-                self.pc = pc;
-                self.jump(op.off.into())?;
-                pc = self.pc;
-            } else {
-                pc = pc.wrapping_add(1);
             }
         }
     }
