@@ -77,9 +77,14 @@ impl Failure {
         }
     }
 
-    /// Whether the base was no pointer at all.
-    fn is_number(&self) -> bool {
-        matches!(self.known.kind, Kind::Scalar)
+    /// Whether it fails on each path that leads here, if no pointer was lost where they met: the base is no pointer at all, or the
+    /// argument, of whose contents nothing is known.
+    fn fails_on_every_path(&self) -> bool {
+        match self.known.kind {
+            Kind::Scalar => true,
+            Kind::Argument => self.need == Need::StringEnd,
+            _ => false,
+        }
     }
 }
 
@@ -254,9 +259,9 @@ impl Findings {
         }
     }
 
-    /// Whether no access failed but those through a number.
-    pub(super) fn fails_for_numbers_alone(&self) -> bool {
-        self.failures.iter().all(Failure::is_number)
+    /// Whether no access failed but those that fail on each path that leads to them.
+    pub(super) fn fails_on_every_path(&self) -> bool {
+        self.failures.iter().all(Failure::fails_on_every_path)
     }
 
     /// What both analyses of the same program say, each being right.

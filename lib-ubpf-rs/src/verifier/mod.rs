@@ -133,12 +133,11 @@ struct Analysis {
 }
 
 impl Analysis {
-    /// Whether nothing is left that going path by path could prove. Where no pointer was lost in a join, an access through a
-    /// number has a number on every path.
+    /// Whether nothing is left that going path by path could prove.
     fn is_complete(&self, lost_pointer: bool) -> bool {
         let findings = &self.findings;
         let proved = findings.failures.is_empty();
-        let hopeless = !lost_pointer && findings.fails_for_numbers_alone();
+        let hopeless = !lost_pointer && findings.fails_on_every_path();
         (proved || hopeless)
             && self.worst_cost.is_ok()
             && findings.too_deep.is_none()
