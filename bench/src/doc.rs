@@ -1,4 +1,5 @@
-//! Results as a page: tables of all figures, and of each that is missed by how much, why, and what was tried (`notes.txt`).
+//! Results as a page: what was to be reached beside what peers reach (`rows.txt`); of each figure that is missed by how much, why, and
+//! what was tried (`notes.txt`); tables of all figures with what they show (`sections.txt`); what is said at the end (`closing.txt`).
 
 use crate::{
     plot::{read, Figure},
@@ -13,6 +14,10 @@ use std::{
 /// Sections by the beginning of the figures' names, with what a reader must know of them. `sections.txt` has them as blocks:
 /// a line `== BEGINNING TITLE`, then text.
 const SECTIONS: &str = include_str!("../sections.txt");
+/// What must be reached, in order: lines `NAME | WHAT | PEERS | AIM`.
+const ROWS: &str = include_str!("../rows.txt");
+/// The page's end.
+const CLOSING: &str = include_str!("../closing.txt");
 /// Why a target is missed and what was tried: lines `NAME: text`.
 const NOTES: &str = include_str!("../notes.txt");
 
@@ -40,19 +45,39 @@ fn write_page(out: &mut String, machine: &str, figures: &[Figure]) -> fmt::Resul
             table(out, &shown)?;
         }
     }
-    Ok(())
+    writeln!(out, "\n{}", CLOSING.trim())
 }
 
 fn targets(out: &mut String, figures: &[Figure]) -> fmt::Result {
-    writeln!(out, "| figure | measured | range | target | |\n| --- | ---: | ---: | ---: | --- |")?;
-    for figure in figures {
-        if let (Some(target), Some(met)) = (figure.target, figure.met) {
-            let verdict = if met { "met" } else { "**missed**" };
-            let (value, range) = shown(figure);
-            writeln!(out, "| `{}` | {value} {} | {range} | {target} | {verdict} |", figure.name, figure.unit)?;
-        }
+    writeln!(out, "| what | peers | target | aim | measured | range | |\n| --- | --- | ---: | ---: | ---: | ---: | --- |")?;
+    for row in ROWS.lines() {
+        let mut cells = row.split(" | ");
+        let mut cell = || cells.next().unwrap_or_default();
+        let (name, what, peers, aim) = (cell(), cell(), cell(), cell());
+        let Some(figure) = figures.iter().find(|figure| figure.name == name) else {
+            writeln!(out, "| {what} (`{name}`) | {peers} | | {aim} | | | not measured |")?;
+            continue;
+        };
+        let (value, range) = shown(figure);
+        let target = figure.target.unwrap_or_default();
+        let verdict = verdict(figure, aim);
+        writeln!(out, "| {what} (`{name}`) | {peers} | {target} {0} | {aim} | {value} {0} | {range} | {verdict} |", figure.unit)?;
     }
     Ok(())
+}
+
+fn verdict(figure: &Figure, aim: &str) -> &'static str {
+    let at_aim = match (figure.value, aim.parse::<f64>()) {
+        // Losses are negative: more is better.
+        (Some(value), Ok(aim)) if aim < 0.0 => value >= aim,
+        (Some(value), Ok(aim)) => value <= aim,
+        _ => false,
+    };
+    match figure.met {
+        Some(true) if at_aim => "met, and the aim",
+        Some(true) => "met",
+        _ => "**missed**",
+    }
 }
 
 fn misses(out: &mut String, figures: &[Figure]) -> fmt::Result {

@@ -10,7 +10,7 @@ use ubpf_platform_linux::{platform, records, symbols};
 use ubpf_rs::{
     platform::{Console, Platform},
     runtime::{AttachLimits, Config, LoadOptions, ProgramId, Runtime, Symbol, SymbolTable},
-    tracer::SiteKind,
+    tracer::{ProbeReport, SiteKind},
 };
 
 extern "C" {
@@ -130,8 +130,21 @@ impl Bench {
                 time
             })
             .collect();
+        self.all_hit(case, case.batch() * (1 + times.len() as u64))?;
         self.detach(case)?;
         Ok(stopwatch::median(&mut times))
+    }
+
+    /// Every program that is attached ran at every call, to its end: what costs next to nothing is counted all the same.
+    fn all_hit(&self, case: Case, calls: u64) -> Result<()> {
+        let Case::Programs(_, count @ 1..) = case else { return Ok(()) };
+        let reports = self.engine.list(Some(SUBJECT))?;
+        let probes: Vec<_> = reports.iter().flat_map(|function| &function.probes).collect();
+        let good = |probe: &&&ProbeReport| (probe.runs, probe.misses, probe.failures) == (calls, 0, 0);
+        match probes.iter().filter(good).count() {
+            good if good == count => Ok(()),
+            good => Err(format!("{}: only {good} of {count} programs ran at each of {calls} calls", case.name()).into()),
+        }
     }
 
     /// get_count from its file and from memory, with everything that belongs to a run.

@@ -22,7 +22,7 @@ use std::{
 
 const USAGE: &str = "usage: cargo xtask bench [NAME...] [--doc] [--processes N] [--smoke]
   NAME         probes, engines, stubs, guest; without one, all of them
-  --doc        write docs/performance.md from the results that are there, after what was named was measured
+  --doc        write docs/performance.md and its pictures from the results that are there, after what was named was measured
   --processes  how many processes measure each figure, 9 unless told
   --smoke      a single short pass, to see that everything works; writes to target/bench/smoke";
 
@@ -50,6 +50,9 @@ const GROUPS: &[Group] = &[
     ("stubs", stubs::run),
     ("guest", guest::run),
 ];
+
+/// What the page shows, in `docs/img`.
+const PICTURES: &[&str] = &["probes.svg", "programs.svg", "engines.svg", "jit.svg"];
 
 /// `cargo xtask bench [NAME...]`
 pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
@@ -143,6 +146,11 @@ fn plot_and_document(plan: &Plan, doc: bool) -> Result<()> {
                 .arg(&page),
         )?;
         println!("{}", page.display());
+        let pictures = plan.root.join("docs/img");
+        fs::create_dir_all(&pictures)?;
+        for picture in PICTURES {
+            fs::copy(plan.folder.join(picture), pictures.join(picture))?;
+        }
     }
     Ok(())
 }
