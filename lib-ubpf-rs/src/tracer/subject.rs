@@ -39,7 +39,8 @@ impl Subject {
         let turn = TURN.try_lock()?;
         let site = Self::site(kind);
         let count = TRACER.add_sites(&[site.addr], site.kind);
-        (count.added == 1).then_some(Subject {
+        // Where stubs are found by their bytes, it may be a known site; it is none of the application's.
+        (count.refused == 0).then(|| Subject {
             site,
             probes: Vec::new(),
             _turn: turn,

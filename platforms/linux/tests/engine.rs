@@ -224,6 +224,10 @@ fn myfun(times: u64) {
 
 const MYFUN: &str = "gcc_patchable_myfun";
 
+extern "C" {
+    fn ubpf_subject();
+}
+
 #[test]
 fn calls_are_counted_between_attach_and_detach() {
     let (engine, _turn) = engine();
@@ -241,8 +245,11 @@ fn calls_are_counted_between_attach_and_detach() {
 #[test]
 fn measuring_runs_the_program_and_leaves_function_counts_sites_and_console_alone() {
     let (engine, _turn) = engine();
-    let sites = engine.status().sites;
     let options = LoadOptions::default();
+    // Stubs found by their bytes: the function that is measured on is among them.
+    let subject = ubpf_subject as *const () as u64;
+    assert_eq!(engine.add_sites(&[subject], SiteKind::Patchable).added, 1);
+    let sites = engine.status().sites;
     attach(engine, MYFUN, "count.bin").unwrap();
     myfun(2);
     let entries = engine.status().map_entries;
