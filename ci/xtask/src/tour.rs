@@ -56,7 +56,8 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
 
 /// Plays the tour; prints both sides; fails at the first thing that is not as it must be.
 pub fn run(target: &Target) -> Result<()> {
-    let console = Console::open(&target.console)?;
+    let console = Console::open(&target.console)
+        .map_err(|error| format!("{}: {error}", target.console.display()))?;
     let mut shell = Shell::connect(&target.socket)?;
     upload(&mut shell, &target.programs)?;
     clean(&mut shell)?;

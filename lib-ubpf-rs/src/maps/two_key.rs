@@ -3,7 +3,8 @@
 //! Open addressing with linear probing. Each slot has a state word: a kind in the low two bits and a version above,
 //! which every change moves on. A reader compares the state before and after, so it never waits. A writer takes the
 //! one slot it changes (kind `BUSY`); writers of different keys meet only when both add a key. Waiting is
-//! bounded: a writer that interrupted another on the same CPU gives up and is counted.
+//! bounded: a writer that interrupted another on the same CPU gives up and is counted. Only the value of a slot changes while it
+//! is held: whoever looks for a key passes it, or finds its value as it was, also when the writer stands still.
 
 use alloc::{boxed::Box, vec::Vec};
 use core::sync::atomic::{
@@ -158,9 +159,8 @@ impl TwoKeyMap {
             let Some((slot, View::Entry { state, .. })) = self.find(key1, key2) else {
                 return false;
             };
-            if hold(slot, state) {
-                slot.state
-                    .store((state & !KIND).wrapping_add(VERSION) | DELETED, Release);
+            let deleted = (state & !KIND).wrapping_add(VERSION) | DELETED;
+            if change(slot, state, deleted) {
                 self.used.fetch_sub(1, Relaxed);
                 return true;
             }
@@ -206,7 +206,7 @@ impl TwoKeyMap {
                 core::hint::spin_loop();
                 continue;
             };
-            if hold(slot, state) {
+            if change(slot, state, state | BUSY) {
                 slot.value.store(value, Relaxed);
                 slot.state.store(state.wrapping_add(VERSION), Release);
                 return Some(Ok(()));
@@ -228,12 +228,13 @@ impl TwoKeyMap {
         }
         for slot in self.probe(key1, key2) {
             let state = slot.state.load(Acquire);
-            if !matches!(state & KIND, EMPTY | DELETED) || !hold(slot, state) {
+            if !matches!(state & KIND, EMPTY | DELETED) {
                 continue;
             }
-            slot.key1.store(key1, Relaxed);
-            slot.key2.store(key2, Relaxed);
-            slot.value.store(value, Relaxed);
+            // Nobody else changes it now, and whoever reads it finds no entry until the state says that there is one.
+            slot.key1.store(key1, Release);
+            slot.key2.store(key2, Release);
+            slot.value.store(value, Release);
             slot.state
                 .store((state & !KIND).wrapping_add(VERSION) | FULL, Release);
             self.used.fetch_add(1, Relaxed);
@@ -271,11 +272,10 @@ fn hash(key1: u64, key2: u64) -> u64 {
     mixed ^ (mixed >> 32)
 }
 
-/// Takes a slot for a change, if its state still is `state`.
-fn hold(slot: &Slot, state: u64) -> bool {
-    slot.state
-        .compare_exchange(state, state | BUSY, SeqCst, Relaxed)
-        .is_ok()
+/// Moves on the state of an entry that nobody holds, if it still is `state`.
+fn change(slot: &Slot, state: u64, next: u64) -> bool {
+    let swap = || slot.state.compare_exchange(state, next, SeqCst, Relaxed);
+    state & KIND == FULL && swap().is_ok()
 }
 
 fn view(slot: &Slot) -> View {
@@ -284,13 +284,13 @@ fn view(slot: &Slot) -> View {
         match state & KIND {
             EMPTY => return View::Empty,
             DELETED => return View::Deleted,
-            // Being changed: the old contents are whole until the keys change, which shows in the second look.
+            // The keys of an entry stay as long as it is one, which shows in the second look.
             _ => {}
         }
         let key1 = slot.key1.load(Acquire);
         let key2 = slot.key2.load(Acquire);
         let value = slot.value.load(Acquire);
-        if slot.state.load(SeqCst) == state && state & KIND == FULL {
+        if slot.state.load(SeqCst) == state {
             return View::Entry {
                 state,
                 key1,
@@ -370,6 +370,63 @@ mod tests {
             thread.join().unwrap();
         }
         assert!((0..4).all(|id| map.get(id, 0) == Some(100_000)));
+    }
+
+    /// As when a thread is sent to sleep, or interrupted, in the middle of an update.
+    #[test]
+    fn a_slot_whose_value_is_being_changed_hides_neither_it_nor_others() {
+        let map = TwoKeyMap::new(8).unwrap();
+        let start = |key: &u64| hash(*key, 0) as usize & (map.slots.len() - 1);
+        let together: Vec<u64> = (0..).filter(|key| start(key) == 3).take(4).collect();
+        let [a, b, c, d] = together.try_into().unwrap();
+        for key in [a, b, c] {
+            map.put(key, 0, key + 1).unwrap();
+        }
+        let Some((slot, View::Entry { state, .. })) = map.find(a, 0) else {
+            panic!("there is an entry");
+        };
+        assert!(change(slot, state, state | BUSY));
+        assert_eq!((map.get(a, 0), map.get(b, 0)), (Some(a + 1), Some(b + 1)));
+        map.put(b, 0, 7).unwrap();
+        assert!(map.del(c, 0));
+        map.put(d, 0, 9).unwrap();
+        assert_eq!(
+            [b, c, d].map(|key| map.get(key, 0)),
+            [Some(7), None, Some(9)]
+        );
+        assert_eq!((map.put(a, 0, 0), map.lost()), (Err(MapError::Busy), 1));
+        slot.state.store(state.wrapping_add(VERSION), Release);
+        assert_eq!((map.get(a, 0), map.len()), (Some(a + 1), 3));
+        map.put(a, 0, 5).unwrap();
+        assert_eq!(map.get(a, 0), Some(5));
+    }
+
+    /// Slots come and go around a key that is counted, and one that is never there.
+    #[test]
+    fn keys_that_come_and_go_disturb_no_other() {
+        let map = Arc::new(TwoKeyMap::new(8).unwrap());
+        let start = |key: &u64| hash(*key, 0) as usize & (map.slots.len() - 1);
+        let together: Vec<u64> = (1..).filter(|key| start(key) == 3).take(6).collect();
+        let churn = map.clone();
+        let keys = together.clone();
+        let other = thread::spawn(move || {
+            for n in 0..200_000 {
+                let key = keys[1 + n % 4];
+                churn.put(key, 0, key).unwrap();
+                assert_eq!(churn.get(key, 0), Some(key));
+                assert!(churn.del(key, 0));
+            }
+        });
+        let mut count = 0;
+        while !other.is_finished() {
+            let before = map.get(together[0], 0).unwrap_or(0);
+            assert_eq!(before, count);
+            map.put(together[0], 0, before + 1).unwrap();
+            assert_eq!(map.get(together[5], 0), None);
+            count += 1;
+        }
+        other.join().unwrap();
+        assert_eq!((map.len(), map.lost()), (1, 0));
     }
 
     #[test]

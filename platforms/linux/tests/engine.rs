@@ -459,6 +459,38 @@ fn an_atomic_add_loses_no_count_between_threads_of_one_function() {
 }
 
 #[test]
+fn two_threads_counting_in_the_map_each_its_own_function_lose_no_count() {
+    const CALLS: u64 = 200_000;
+    let (engine, _turn) = engine();
+    for choice in [Engine::Interpreter, Engine::Jit] {
+        engine.reset().unwrap();
+        let options = LoadOptions {
+            engine: choice,
+            ..LoadOptions::default()
+        };
+        let functions: [(&str, unsafe extern "C" fn()); 2] = [
+            (MYFUN, gcc_patchable_myfun),
+            ("gcc_fentry_myfun", gcc_fentry_myfun),
+        ];
+        let limits = AttachLimits::default();
+        for (function, _) in functions {
+            let attached = engine.attach_file(function, "count.bin", &options, limits);
+            attached.unwrap();
+        }
+        thread::scope(|scope| {
+            for (_, function) in functions {
+                // SAFETY: a C function without arguments that changes a counter of its own.
+                scope.spawn(move || (0..CALLS).for_each(|_| unsafe { function() }));
+            }
+        });
+        for (function, _) in functions {
+            assert_eq!(exec(engine, "get_count.bin", function), CALLS, "{choice:?}");
+        }
+        assert_eq!(engine.status().map_lost, 0);
+    }
+}
+
+#[test]
 fn every_engine_counts_alike_and_leaves_every_register_as_it_was() {
     let (engine, _turn) = engine();
     let functions = [
