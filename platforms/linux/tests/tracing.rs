@@ -410,6 +410,64 @@ fn original_tracer_kept_hook_state_in_globals_so_that_two_threads_lost_counts() 
     }
 }
 
+/// How many bytes of the stack below its own return address a call of `gcc_patchable_empty` has written to.
+fn stack_used() -> u64 {
+    let deepest: u64;
+    // SAFETY: writes below the stack pointer only, within the thread's stack, where nothing is kept across this block; the
+    // function is empty, and what a call may change is declared.
+    unsafe {
+        asm!(
+            "mov rcx, 256",
+            "2:",
+            "neg rcx",
+            "mov qword ptr [rsp + 8*rcx], 0x5a5a5a5a",
+            "neg rcx",
+            "dec rcx",
+            "jnz 2b",
+            "call {f}",
+            "mov rcx, 256",
+            "3:",
+            "neg rcx",
+            "cmp qword ptr [rsp + 8*rcx], 0x5a5a5a5a",
+            "jne 4f",
+            "neg rcx",
+            "dec rcx",
+            "jnz 3b",
+            "4:",
+            "neg rcx",
+            f = sym gcc_patchable_empty,
+            out("rcx") deepest,
+            clobber_abi("C"),
+        );
+    }
+    8 * deepest - 8
+}
+
+/// Stacks of Unikraft's threads are small, and a hook may come at their end.
+#[test]
+fn a_hook_takes_at_most_256_bytes_of_the_traced_stack() {
+    let (image, _turn) = image();
+    const NAME: &str = "gcc_patchable_empty";
+    assert!(stack_used() < 64, "a call without a hook");
+    let bodies: [Arc<dyn HookProgram>; 3] = [
+        Arc::new(Clobber),
+        Arc::new(Direct::default()),
+        Arc::new(Count::default()),
+    ];
+    for body in bodies {
+        let first = image.attach(NAME, "first", body.clone());
+        let one = stack_used();
+        let second = image.attach(NAME, "second", body);
+        let two = stack_used();
+        let runs = image.report(NAME, second).runs;
+        assert_eq!(runs, 1);
+        TRACER.detach(first).unwrap();
+        TRACER.detach(second).unwrap();
+        assert!((16..=256).contains(&one) && two <= 256, "{one} and {two}");
+        println!("{one} and {two}");
+    }
+}
+
 /// More threads than hook areas, in one function: what cannot run is counted.
 #[test]
 fn a_shared_function_has_hits_equal_runs_plus_misses() {
