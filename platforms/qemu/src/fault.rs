@@ -96,11 +96,12 @@ fn stack(mut frame: u64) {
         let (next, address) = words.split_at(8);
         let [next, address] =
             [next, address].map(|bytes| bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
-        if symbols::by_address(address as usize).is_none() {
+        // The call stands before the address it returns to, which may lie in the next function or in none.
+        let call = address.wrapping_sub(1);
+        if symbols::by_address(call as usize).is_none() {
             return;
         }
-        // The call stands before the address it returns to, which may lie in the next function.
-        println!("  called from {}", Place(address - 1));
+        println!("  called from {}", Place(call));
         if next <= frame {
             return;
         }

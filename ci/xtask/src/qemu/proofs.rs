@@ -19,7 +19,11 @@ const TESTS: &[(&str, i32, &str)] = &[
         EXIT_FAULT,
         "page fault at ubpf_qemu::selftest::run",
     ),
-    ("panic", EXIT_FAILURE, "panic: "),
+    (
+        "panic",
+        EXIT_FAILURE,
+        "  called from ubpf_qemu::selftest::run",
+    ),
     ("null", EXIT_FAULT, "page fault at "),
     ("write-text", EXIT_FAULT, "error 0x3"),
     ("write-rodata", EXIT_FAULT, "error 0x3"),
