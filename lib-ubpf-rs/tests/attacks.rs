@@ -431,6 +431,15 @@ fn halves_and_signs_say_nothing_of_the_rest() {
     }
 }
 
+/// On one way r3 is r6, shifted up and down again; on the other it is r7. What is then learnt of r3 says nothing of r6.
+#[test]
+fn ways_that_shift_different_numbers_are_not_taken_for_one() {
+    let source = "r6 = *(u32 *)(r1 + 0)\nr7 = *(u32 *)(r1 + 4)\nr8 = *(u8 *)(r1 + 8)\nr4 = r6\nr5 = r7\n\
+                  if r8 == 0 goto +4\nr8 = 0\nr3 = r6\nr3 <<= 32\ngoto +2\nr3 = r7\nr3 <<= 32\nr3 >>= 32\n\
+                  if r3 > 15 goto +3\nr4 = r10\nr4 -= r6\nr0 = *(u8 *)(r4 - 1)\nr0 = 0\nexit";
+    unproved("one of two shifted", source, 16, "through r4-1");
+}
+
 #[test]
 fn control_flow_that_nests_in_no_way_is_answered() {
     // A loop with two ways in.

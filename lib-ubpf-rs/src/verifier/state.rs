@@ -754,11 +754,15 @@ impl Ids {
         Some(self.len.wrapping_sub(1))
     }
 
-    /// Whether values equal in the one state are equal in the other.
+    /// Whether values equal in the one state are equal in the other, and those shifted there come from the same ones.
     fn includes(&mut self, a: u32, b: u32) -> bool {
         if a == 0 {
             return true;
         }
+        if (a ^ b) & SHIFTED != 0 {
+            return false;
+        }
+        let (a, b) = (a & !SHIFTED, b & !SHIFTED);
         let known = self.pairs.get(..self.len).unwrap_or(&[]);
         match known.iter().find(|p| p.0 == a) {
             Some(pair) => pair.1 == b && b != 0,
