@@ -110,6 +110,20 @@ impl Counter {
     }
 }
 
+/// What the proof of an access says of the argument.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Claim {
+    /// Least length that is taken for granted; 0 where the program has compared the length itself.
+    pub(super) needed: u64,
+    /// End of the last byte that is touched.
+    pub(super) end: u64,
+}
+
+impl Claim {
+    /// Other memory is accessed.
+    pub(super) const NONE: Claim = Claim { needed: 0, end: 0 };
+}
+
 /// What an analysis says of a program.
 pub(super) struct Findings {
     /// One per slot.
@@ -117,6 +131,8 @@ pub(super) struct Findings {
     /// First read of each register that may not have been set.
     pub(super) unset: [Option<usize>; Reg::COUNT],
     pub(super) argument_needed: u64,
+    /// End of the last byte of the argument that a proved access touches.
+    pub(super) argument_reach: u64,
     /// The first reason of each access that is not proved.
     pub(super) failures: Vec<Failure>,
     /// Counters in loops, ascending by PC.
@@ -141,6 +157,7 @@ impl Findings {
             notes,
             unset: [None; Reg::COUNT],
             argument_needed: 0,
+            argument_reach: 0,
             failures: Vec::new(),
             counters: Vec::new(),
             too_deep: None,
@@ -190,9 +207,10 @@ impl Findings {
         }
     }
 
-    pub(super) fn prove(&mut self, pc: usize, target: Target, argument_needed: u64) {
+    pub(super) fn prove(&mut self, pc: usize, target: Target, argument: Claim) {
         self.target(pc, target);
-        self.argument_needed = self.argument_needed.max(argument_needed);
+        self.argument_needed = self.argument_needed.max(argument.needed);
+        self.argument_reach = self.argument_reach.max(argument.end);
     }
 
     pub(super) fn guard(&mut self, pc: usize, target: Target, failure: Failure) {
@@ -278,6 +296,7 @@ impl Findings {
         }
         // Either may have relied on its own.
         self.argument_needed = self.argument_needed.max(other.argument_needed);
+        self.argument_reach = self.argument_reach.max(other.argument_reach);
         self.too_deep = self.too_deep.and(other.too_deep);
         let notes = &self.notes;
         let still = |f: &Failure| {

@@ -1,7 +1,7 @@
 //! One instruction on an abstract state: what it makes of it, and what that says of the instruction.
 
 use super::{
-    findings::{Failure, Findings, Need},
+    findings::{Claim, Failure, Findings, Need},
     planted::{self, Bug},
     scalar::{Fact, Part, Scalar},
     state::{State, FRAME, MAX_DEPTH, SHIFTED},
@@ -300,8 +300,8 @@ impl<'a> Machine<'a> {
         let base = self.read(state, reach.base, pc);
         let (proof, target) = self.prove(state, &base, reach);
         match proof {
-            Ok((place, needed)) => {
-                self.findings.prove(pc, target, needed);
+            Ok((place, claim)) => {
+                self.findings.prove(pc, target, claim);
                 place
             }
             Err(need) => {
@@ -312,13 +312,13 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// The place that an access surely lies in, with the least length of the argument it takes for granted.
+    /// The place that an access surely lies in, with what that says of the argument.
     fn prove(
         &self,
         state: &State,
         base: &Value,
         reach: Reach,
-    ) -> (Result<(Place, u64), Need>, Target) {
+    ) -> (Result<(Place, Claim), Need>, Target) {
         let least = i128::from(base.num.whole.smin).wrapping_add(i128::from(reach.off));
         let end = i128::from(base.num.whole.smax).wrapping_add(i128::from(reach.off));
         let size = match reach.size {
@@ -339,7 +339,7 @@ impl<'a> Machine<'a> {
                 let inside = least >= i128::from(FRAME.wrapping_neg()) && end <= 0;
                 let place = place_in_frame(frame, base, reach, least as i64, end as i64);
                 let proof = match (inside, aligned) {
-                    (true, true) => Ok((place, 0)),
+                    (true, true) => Ok((place, Claim::NONE)),
                     (true, false) => Err(Need::Alignment(reach.align)),
                     (false, _) => Err(Need::Within {
                         least: FRAME.wrapping_neg(),
@@ -539,7 +539,7 @@ impl<'a> Machine<'a> {
             _ => (Target::Unknown, false),
         };
         if ends {
-            return self.findings.prove(pc, target, 0);
+            return self.findings.prove(pc, target, Claim::NONE);
         }
         let failure = Failure::new(pc, reg, &base, 0, Need::StringEnd);
         self.findings.guard(pc, target, failure);
@@ -618,18 +618,22 @@ fn prove_argument(
     reach: Reach,
     least: i128,
     end: i128,
-) -> Result<(Place, u64), Need> {
+) -> Result<(Place, Claim), Need> {
     if reach.align > 1 {
         return Err(Need::Alignment(reach.align));
     }
     let room = base.room(state.argument_min);
     let past = i128::from(reach.off).wrapping_add(i128::from(reach.size));
     let has_room = room != NO_ROOM && past <= i128::from(room);
+    let claim = |needed| Claim {
+        needed,
+        end: u64::try_from(end).unwrap_or(u64::MAX),
+    };
     if least >= 0 && (end <= i128::from(state.argument_min) || has_room) {
-        return Ok((Place::Elsewhere, 0));
+        return Ok((Place::Elsewhere, claim(0)));
     }
     if least >= 0 && end <= i128::from(Program::ARGUMENT_BYTES) {
-        return Ok((Place::Elsewhere, end as u64));
+        return Ok((Place::Elsewhere, claim(end as u64)));
     }
     let most = i64::from(state.argument_min).max(Program::ARGUMENT_BYTES as i64);
     Err(Need::Within {
@@ -644,7 +648,7 @@ fn prove_object(
     reach: Reach,
     (least, end): (i128, i128),
     aligned: bool,
-) -> Result<(Place, u64), Need> {
+) -> Result<(Place, Claim), Need> {
     if nullable {
         return Err(Need::NotNull);
     }
@@ -658,7 +662,7 @@ fn prove_object(
     if !aligned {
         return Err(Need::Alignment(reach.align));
     }
-    Ok((Place::Elsewhere, 0))
+    Ok((Place::Elsewhere, Claim::NONE))
 }
 
 /// After a helper.

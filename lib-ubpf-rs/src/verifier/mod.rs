@@ -273,6 +273,7 @@ fn finish(
         uses,
         worst_cost,
         argument_needed: findings.argument_needed,
+        argument_reach: findings.argument_reach,
         steps,
         warnings,
     })

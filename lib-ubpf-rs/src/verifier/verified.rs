@@ -119,6 +119,7 @@ pub struct VerifiedProgram {
     pub(super) uses: Uses,
     pub(super) worst_cost: Option<u64>,
     pub(super) argument_needed: u64,
+    pub(super) argument_reach: u64,
     pub(super) steps: usize,
     pub(super) warnings: Vec<String>,
 }
@@ -178,6 +179,11 @@ impl VerifiedProgram {
     /// Least length of the argument, in bytes, for which the proofs hold. 0 to [`Program::ARGUMENT_BYTES`].
     pub fn argument_needed(&self) -> u64 {
         self.argument_needed
+    }
+    /// Bytes at the start of the argument in which all proved accesses to it lie, of an argument of any length: more than
+    /// [`argument_needed`](Self::argument_needed) where the program compares the length before it goes farther.
+    pub fn argument_reach(&self) -> u64 {
+        self.argument_reach
     }
     /// Start PCs of the program's functions, ascending.
     pub fn functions(&self) -> &[usize] {

@@ -93,6 +93,12 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("loop_fail.bin", "r0 = 0\nr0 += 1\ngoto -1"),
     ("oob.bin", "r1 = 0\nr0 = *(u32 *)(r1 + 0)\nexit"),
     ("atomic.bin", "call 600\nr1 = 1\nlock *(u64 *)(r0 + 0) += r1\nr0 = 0\nexit"),
+    // Fills what it is told its argument has.
+    (
+        "fill.bin",
+        "if r2 < 128 goto +4\nr0 = 0x5a5a5a5a\n*(u64 *)(r1 + 56) = r0\n*(u64 *)(r1 + 88) = r0\n*(u64 *)(r1 + 120) = r0\n\
+         r0 = 0\nexit",
+    ),
     ("text.bin", ".hex 23 21 2f 62 69 6e 2f 73"),
 ];
 
@@ -274,6 +280,21 @@ fn measuring_runs_the_program_and_leaves_function_counts_sites_and_console_alone
     ));
     engine.load_symbols("none").unwrap_err();
     assert_eq!(engine.status().sites, sites);
+}
+
+/// What lies above its argument on the stack is the application's.
+#[test]
+fn a_program_that_fills_its_argument_leaves_the_application_as_it_was() {
+    let (engine, _turn) = engine();
+    for function in ["gcc_patchable_leaf", "gcc_patchable_on_stack"] {
+        attach(engine, function, "fill.bin").unwrap();
+    }
+    // SAFETY: a C function without arguments.
+    assert_eq!(unsafe { gcc_patchable_self_test() }, 0);
+    for function in ["gcc_patchable_leaf", "gcc_patchable_on_stack"] {
+        let report = probes(engine, function).remove(0);
+        assert!(report.runs > 0 && report.failures == 0, "{report:?}");
+    }
 }
 
 #[test]

@@ -463,7 +463,7 @@ impl Executable for JitProgram {
             reads_argument: reads(Reg::R1),
             reads_length: reads(Reg::R2),
             needs,
-            argument: verified.argument_needed(),
+            argument: verified.argument_reach(),
             cost: verified.worst_cost()?,
         })
     }
