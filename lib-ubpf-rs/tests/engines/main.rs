@@ -6,5 +6,6 @@ mod map;
 mod output;
 mod pages;
 mod random;
+mod rotation;
 mod spans;
 mod support;

@@ -32,7 +32,10 @@ pub(super) enum Fused {
     LowZero,
     /// With the next: shift left and back right by 32, arithmetic: the lower half, sign-extended.
     LowSign,
-    /// Part of the one before.
+    /// With the next three: `other = x; other >>= N - n; x <<= n; x |= other`, or with the shifts the other way round: a rotation of x, of
+    /// N bits, to the left by so many.
+    Rotate(Width, u8),
+    /// Part of one before.
     Second,
 }
 
@@ -339,6 +342,21 @@ fn live_round(insns: &[Insn], functions: &[Function], facts: &mut [Facts]) -> bo
 
 fn fuse(insns: &[Insn], facts: &mut [Facts]) {
     for pc in 0..insns.len() {
+        if let Some(Fused::Rotate(width, count)) = rotation(insns, pc) {
+            let mut parts = facts.iter_mut().skip(pc);
+            let first = parts.next().filter(|f| f.fused == Fused::No);
+            let mut rest = [parts.next(), parts.next(), parts.next()];
+            let plain = |f: &Option<&mut Facts>| {
+                f.as_ref()
+                    .is_some_and(|f| !f.target && f.reachable && f.fused == Fused::No)
+            };
+            if let (Some(first), true) = (first, rest.iter().all(plain)) {
+                first.fused = Fused::Rotate(width, count);
+                for fact in rest.iter_mut().flatten() {
+                    fact.fused = Fused::Second;
+                }
+            }
+        }
         let (Some(first), Some(second)) = (insns.get(pc), insns.get(pc + 1)) else {
             return;
         };
@@ -353,6 +371,43 @@ fn fuse(insns: &[Insn], facts: &mut [Facts]) {
             }
         }
     }
+}
+
+/// The rotation that starts at `pc`.
+fn rotation(insns: &[Insn], pc: usize) -> Option<Fused> {
+    let alu = |at: usize| match *insns.get(pc.wrapping_add(at))? {
+        Insn::Alu {
+            op,
+            width,
+            dst,
+            src,
+        } => Some((op, width, dst, src)),
+        _ => None,
+    };
+    let (AluOp::Mov, moved, other, Operand::Reg(x)) = alu(0)? else {
+        return None;
+    };
+    let (shift1, width, dst1, Operand::Imm(count1)) = alu(1)? else {
+        return None;
+    };
+    let (shift2, width2, dst2, Operand::Imm(count2)) = alu(2)? else {
+        return None;
+    };
+    let together = alu(3)? == (AluOp::Or, width, x, Operand::Reg(other));
+    let bits = match width {
+        Width::W32 => 32,
+        Width::W64 => 64,
+    };
+    let left = match (shift1, shift2) {
+        (AluOp::Rsh, AluOp::Lsh) => count2,
+        (AluOp::Lsh, AluOp::Rsh) => count1,
+        _ => return None,
+    };
+    // Of 32 bits moved, 32 may be rotated.
+    let enough = moved == Width::W64 || width == Width::W32;
+    let fits = enough && other != x && dst1 == other && dst2 == x && width2 == width && together;
+    let whole = (1..bits).contains(&left) && count1.checked_add(count2) == Some(bits);
+    (fits && whole).then_some(Fused::Rotate(width, left as u8))
 }
 
 fn pair(first: &Insn, second: &Insn) -> Fused {

@@ -284,13 +284,21 @@ impl<'b> Asm<'b> {
 
     /// `lea dst, [base + index]`
     pub(super) fn lea_sum(&mut self, dst: Gpr, base: Gpr, index: Gpr) {
+        self.lea_scaled(W::Q, dst, base, index, 0);
+    }
+
+    /// `lea dst, [base + index * 2^scale]`
+    pub(super) fn lea_scaled(&mut self, w: W, dst: Gpr, base: Gpr, index: Gpr, scale: u8) {
         // rbp and r13 as base need a displacement; rsp is never an index.
-        let (b, i) = (base.number(), index.number());
-        let rex = 0x48 | ((dst.number() >> 3) << 2) | ((i >> 3) << 1) | (b >> 3);
+        let (d, b, i) = (dst.number(), base.number(), index.number());
+        let rex = 0x40 | u8::from(w == W::Q) << 3 | (d >> 3) << 2 | (i >> 3) << 1 | b >> 3;
+        if rex != 0x40 {
+            self.u8(rex);
+        }
         let short = b & 7 != 5;
         let mode = if short { 0x04 } else { 0x44 };
-        self.raw(&[rex, 0x8d, mode | ((dst.number() & 7) << 3)]);
-        self.u8(((i & 7) << 3) | (b & 7));
+        self.raw(&[0x8d, mode | ((d & 7) << 3)]);
+        self.u8(scale << 6 | ((i & 7) << 3) | (b & 7));
         if !short {
             self.u8(0);
         }
@@ -348,6 +356,14 @@ impl<'b> Asm<'b> {
             self.modrm_reg(op as u8, dst.number());
             self.u8(count);
         }
+    }
+
+    /// `rol dst, imm8`
+    pub(super) fn rotate_left(&mut self, w: W, dst: Gpr, count: u8) {
+        self.rex(w, 0, dst.number());
+        self.u8(0xc1);
+        self.modrm_reg(0, dst.number());
+        self.u8(count);
     }
 
     /// `op dst, cl`

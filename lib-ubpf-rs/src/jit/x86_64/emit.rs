@@ -501,6 +501,7 @@ impl<'p> Emitter<'p> {
         match self.facts().fused {
             Fused::No => {}
             Fused::Second => return,
+            Fused::Rotate(w, count) => return self.rotate(asm, insn, width(w), count),
             fused => return self.pair(asm, insn, fused),
         }
         match *insn {
@@ -603,6 +604,32 @@ impl<'p> Emitter<'p> {
             (Fused::LowSign, ..) => asm.movsx_rr(W::Q, M::D, to, to),
             _ => {}
         }
+    }
+
+    /// A rotation made of four instructions, of which this is the first.
+    fn rotate(&mut self, asm: &mut Asm<'_>, first: &Insn, w: W, count: u8) {
+        let Insn::Alu {
+            dst: other,
+            src: Operand::Reg(x),
+            ..
+        } = *first
+        else {
+            return;
+        };
+        let after = self.analysis.facts.get(self.pc + 3);
+        if after.is_none_or(|fact| fact.live & bit(other) != 0) {
+            // What the second instruction leaves there.
+            if let Some(&Insn::Alu {
+                op,
+                src: Operand::Imm(imm),
+                ..
+            }) = self.insns.get(self.pc + 1)
+            {
+                asm.mov_rr(W::Q, native(other), native(x));
+                self.alu_imm(asm, op, w, other, imm);
+            }
+        }
+        asm.rotate_left(w, native(x), count);
     }
 
     fn alu_reg(&mut self, asm: &mut Asm<'_>, op: AluOp, w: W, dst: Reg, src: Reg) {
@@ -1127,6 +1154,8 @@ fn multiply(asm: &mut Asm<'_>, w: W, d: Gpr, imm: i32) {
         imm if imm > 0 && imm & (imm - 1) == 0 => {
             asm.shift_ri(w, Shift::Shl, d, imm.trailing_zeros() as u8)
         }
+        // d + d * 2, 4 or 8
+        3 | 5 | 9 => asm.lea_scaled(w, d, d, d, (imm - 1).trailing_zeros() as u8),
         imm => asm.imul_rri(w, d, d, imm),
     }
 }

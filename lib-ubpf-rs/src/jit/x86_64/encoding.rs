@@ -157,6 +157,14 @@ fn two_registers() {
             name(b, M::Q)
         );
         check(|asm| asm.lea_sum(a, Rdi, b), &sum);
+        for (w, scale) in WIDTHS
+            .iter()
+            .flat_map(|&w| [1, 2, 3].map(|scale| (w, scale)))
+        {
+            let base = name(b, M::Q);
+            let expected = format!("lea {}, [{base}+{base}*{}]", name(a, of(w)), 1 << scale);
+            check(|asm| asm.lea_scaled(w, a, b, b, scale), &expected);
+        }
     }
 }
 
@@ -165,6 +173,12 @@ fn one_register() {
     for a in ALL {
         for w in WIDTHS {
             let x = name(a, of(w));
+            for count in [1, 7, 31] {
+                check(
+                    |asm| asm.rotate_left(w, a, count),
+                    &format!("rol {x}, {count:#x}"),
+                );
+            }
             for (op, word) in [
                 (Unary::Neg, "neg"),
                 (Unary::Mul, "mul"),
