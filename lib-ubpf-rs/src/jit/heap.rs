@@ -8,8 +8,10 @@ use alloc::vec::Vec;
 use core::slice;
 use spin::{Mutex, Once};
 
-/// Every part starts at a multiple of this.
+/// Every part starts at a multiple of this,
 const UNIT: usize = 16;
+/// and one that is as long as a cache line at a multiple of that: how fast loops are does not depend on what stands before them.
+const LINE: usize = 64;
 /// What stands where no code is: `int3`.
 const NOTHING: u8 = 0xcc;
 
@@ -73,10 +75,12 @@ impl Chunk {
     /// An unused place for `len` bytes, with the place in `used` where it belongs.
     fn gap(&self, len: usize) -> Option<(usize, usize)> {
         let ends = [(self.block.len, 0)];
-        let mut free = 0;
+        let mut free: usize = 0;
+        let align = if len < LINE { UNIT } else { LINE };
         for (index, &(at, taken)) in self.used.iter().chain(&ends).enumerate() {
-            if at.checked_sub(free).is_some_and(|room| room >= len) {
-                return Some((index, free));
+            let start = free.checked_next_multiple_of(align)?;
+            if at.checked_sub(start).is_some_and(|room| room >= len) {
+                return Some((index, start));
             }
             free = at.saturating_add(taken);
         }
