@@ -22,6 +22,9 @@ const VERSION: u64 = 4;
 /// Attempts before a writer gives up on a slot that another holds. Holding takes some ten instructions.
 const PATIENCE: usize = 20_000;
 
+/// Most slots that one deletion makes empty.
+const MOST_CLEANED: usize = 64;
+
 /// One entry, laid out for machine code too.
 #[derive(Default)]
 #[repr(C)]
@@ -162,6 +165,7 @@ impl TwoKeyMap {
             let deleted = (state & !KIND).wrapping_add(VERSION) | DELETED;
             if change(slot, state, deleted) {
                 self.used.fetch_sub(1, Relaxed);
+                self.clean(slot);
                 return true;
             }
             core::hint::spin_loop();
@@ -243,6 +247,29 @@ impl TwoKeyMap {
         Some(Err(MapError::Full {
             capacity: self.capacity,
         }))
+    }
+
+    /// Makes deleted slots empty again where no key can lie behind them, from this one backwards: a search ends at an empty slot.
+    /// Left to a later deletion while somebody adds a key.
+    fn clean(&self, slot: &Slot) {
+        if self.adding.swap(true, Acquire) {
+            return;
+        }
+        let offset = core::ptr::from_ref(slot)
+            .addr()
+            .wrapping_sub(self.slots.as_ptr().addr());
+        let at = offset / size_of::<Slot>();
+        let slot = |at: usize| self.slots.get(at & self.slots.len().wrapping_sub(1));
+        let kind = |slot: &Slot| slot.state.load(Acquire) & KIND;
+        if slot(at.wrapping_add(1)).is_some_and(|next| kind(next) == EMPTY) {
+            let backwards = (0..MOST_CLEANED).filter_map(|step| slot(at.wrapping_sub(step)));
+            for slot in backwards.take_while(|slot| kind(slot) == DELETED) {
+                let state = slot.state.load(Relaxed);
+                slot.state
+                    .store((state & !KIND).wrapping_add(VERSION) | EMPTY, Release);
+            }
+        }
+        self.adding.store(false, Release);
     }
 
     fn find(&self, key1: u64, key2: u64) -> Option<(&Slot, View)> {
@@ -349,6 +376,21 @@ mod tests {
             assert!(map.del(key, key));
         }
         assert_eq!((map.len(), map.lost()), (0, 0));
+    }
+
+    /// A search for what is not there would look at all of them.
+    #[test]
+    fn deleted_slots_do_not_pile_up() {
+        let map = TwoKeyMap::new(64).unwrap();
+        for round in 0..1_000 {
+            let keys = round * 32..round * 32 + 32;
+            keys.clone().for_each(|key| map.put(key, 1, key).unwrap());
+            assert!(keys.clone().all(|key| map.get(key, 1) == Some(key)));
+            assert!(keys.clone().all(|key| map.del(key, 1)));
+            assert!(keys.clone().all(|key| map.get(key, 1).is_none()));
+        }
+        let kinds = map.slots.iter().map(|slot| slot.state.load(Relaxed) & KIND);
+        assert_eq!(kinds.filter(|&kind| kind != EMPTY).count(), 0);
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub(super) const COMMANDS: &[Command] = &[
 ];
 
 fn failure(path: &str) -> impl FnOnce(FileError) -> Failure + '_ {
+    let path = if path.is_empty() { "." } else { path };
     move |error| Failure::File {
         path: path.into(),
         error,
