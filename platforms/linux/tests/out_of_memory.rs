@@ -114,6 +114,9 @@ impl Console for Nowhere {
 
 const FUNCTION: &str = "gcc_patchable_myfun";
 
+/// Memory to be looked at.
+static TEXT: [u8; 8192] = [b'x'; 8192];
+
 /// The engine of this process with nothing attached. Tests take turns.
 fn engine() -> (&'static Runtime, MutexGuard<'static, ()>) {
     static TURN: Mutex<()> = Mutex::new(());
@@ -218,6 +221,21 @@ fn a_command_without_memory_fails_and_nothing_else_does() {
         ("help".into(), String::new()),
         ("status".into(), String::new()),
         ("nonsense".into(), String::new()),
+        ("functions".into(), String::new()),
+        ("complete \"bpf_attach gcc_\"".into(), String::new()),
+        ("put new.bin 3 0x352441c2\nabc".into(), "rm new.bin".into()),
+        (format!("bpf_get_ret_addr {FUNCTION}"), String::new()),
+        (
+            format!("bpf_probe_read {:#x} 8192", TEXT.as_ptr().addr()),
+            String::new(),
+        ),
+        (
+            "bpf_attach gcc_patchable_myfum count.bin".into(),
+            String::new(),
+        ),
+        (format!("bpf_detach {FUNCTION} notify.bin"), String::new()),
+        ("rm missing".into(), String::new()),
+        ("help bpf_attach".into(), String::new()),
         ("bpf_exec \"unfinished".into(), String::new()),
     ];
     for (command, undo) in commands {
