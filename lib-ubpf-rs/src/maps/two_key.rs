@@ -4,7 +4,8 @@
 //! which every change moves on. A reader compares the state before and after, so it never waits. A writer takes the
 //! one slot it changes (kind `BUSY`); writers of different keys meet only when both add a key. Waiting is
 //! bounded: a writer that interrupted another on the same CPU gives up and is counted. Only the value of a slot changes while it
-//! is held: whoever looks for a key passes it, or finds its value as it was, also when the writer stands still.
+//! is held: whoever looks for a key passes it, or finds its value as it was, also when the writer stands still. Looking is bounded
+//! too: a key stands within a fixed number of slots from where its hash says, or not at all, whatever keys were put and deleted.
 
 use alloc::{boxed::Box, vec::Vec};
 use core::sync::atomic::{
@@ -18,6 +19,10 @@ const DELETED: u64 = 2;
 const BUSY: u64 = 3;
 const KIND: u64 = 3;
 const VERSION: u64 = 4;
+
+/// Slots that a key may stand in. At most half of all are in use, so that only keys chosen to meet fill so many that follow
+/// each other.
+const MOST_PROBES: usize = 256;
 
 /// Attempts before a writer gives up on a slot that another holds. Holding takes some ten instructions.
 const PATIENCE: usize = 20_000;
@@ -60,7 +65,7 @@ impl TwoKeyLayout {
 /// Why an entry was not taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
 pub enum MapError {
-    /// All entries are in use.
+    /// All entries are in use, or all that this key may have.
     #[error("the map is full ({capacity} entries): delete some or configure a larger one")]
     Full {
         /// Entries it can hold.
@@ -290,7 +295,7 @@ impl TwoKeyMap {
     fn probe(&self, key1: u64, key2: u64) -> impl Iterator<Item = &Slot> {
         let start = hash(key1, key2) as usize & self.slots.len().wrapping_sub(1);
         let (before, from) = self.slots.split_at(start);
-        from.iter().chain(before)
+        from.iter().chain(before).take(MOST_PROBES)
     }
 }
 
@@ -391,6 +396,29 @@ mod tests {
         }
         let kinds = map.slots.iter().map(|slot| slot.state.load(Relaxed) & KIND);
         assert_eq!(kinds.filter(|&kind| kind != EMPTY).count(), 0);
+    }
+
+    /// Neither keys of one hash nor what deleted keys leave behind make a lookup longer.
+    #[test]
+    fn chosen_keys_fill_their_own_slots_alone() {
+        let map = TwoKeyMap::new(4096).unwrap();
+        let taken = (0..4096u64)
+            .filter(|&n| map.put(n << 32, n, n).is_ok())
+            .count();
+        assert_eq!((taken, map.lost()), (MOST_PROBES, 4096 - taken as u64));
+        // Only a key whose own slots are among those finds no place.
+        let others: Vec<u64> = (0..2048)
+            .filter(|&n| map.put(n, 1 << 40, n).is_ok())
+            .collect();
+        assert!(others.len() >= 2048 - MOST_PROBES, "{}", others.len());
+        assert!(others.iter().all(|&n| map.get(n, 1 << 40) == Some(n)));
+        for n in 0..20_000 {
+            if map.put(n, 3, n).is_ok() {
+                assert!(map.del(n, 3));
+            }
+        }
+        assert!((0..20_000).all(|n| map.probe(n, 3).count() <= MOST_PROBES));
+        assert!((0..taken as u64).all(|n| map.get(n << 32, n) == Some(n)));
     }
 
     #[test]
