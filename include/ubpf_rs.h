@@ -29,7 +29,7 @@
 // There is no memory; nothing was changed.
 #define UBPF_NO_MEMORY -12
 
-// The function must not be traced, or files may not be changed.
+// The function must not be traced, files may not be changed, or a helper made the call at a traced function.
 #define UBPF_DENIED -13
 
 // The program was stopped before its end.
@@ -186,7 +186,8 @@ typedef struct {
 typedef uint64_t (*ubpf_helper_fn)(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5);
 
 // What programs may call. The engine checks r1 to r5 against `args` before each call. The function may be called from
-// a traced function, also in an interrupt: it must not block or allocate.
+// a traced function, also in an interrupt: it must not block or allocate. There it may use the two-key map, the arena and the
+// symbols; any other call of the engine gives UBPF_DENIED.
 typedef struct {
   // Name; copied.
   const char *name;

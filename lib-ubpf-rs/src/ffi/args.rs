@@ -1,11 +1,11 @@
 //! From the arguments of a C call to Rust values; a NULL or a wrong text is an error.
 
-use super::codes::{invalid, Failure, Result, UBPF_NOT_STARTED, UBPF_STALE};
+use super::codes::{invalid, Failure, Result, UBPF_DENIED, UBPF_NOT_STARTED, UBPF_STALE};
 use crate::{
     platform::{has_room, SMALL_THINGS},
     program::Abi,
     runtime::{Engine, Error, LoadOptions, ProgramId, Runtime},
-    tracer::{AttachOptions, ProbeId},
+    tracer::{AttachOptions, ProbeId, TRACER},
     verifier::Policy,
 };
 use core::ffi::{c_char, c_void, CStr};
@@ -36,8 +36,20 @@ pub(super) fn probe(handle: u64) -> Result<ProbeId> {
     value_of(PROBE, handle, "this is no handle of an attached program").map(ProbeId::from_raw)
 }
 
-/// The engine, once it was started.
+/// The engine, once it was started, for calls that may wait for others or allocate: not for helpers at a traced function, which would
+/// wait for themselves.
 pub(super) fn runtime() -> Result<&'static Runtime> {
+    if TRACER.in_hook() {
+        return Err(Failure::Argument(
+            UBPF_DENIED,
+            "a helper cannot make this call while its program runs at a traced function",
+        ));
+    }
+    engine_for_helpers()
+}
+
+/// The engine, once it was started, for calls that wait for nobody.
+pub(super) fn engine_for_helpers() -> Result<&'static Runtime> {
     Runtime::get().ok_or(Failure::Argument(
         UBPF_NOT_STARTED,
         "the engine was not started: call ubpf_start first",

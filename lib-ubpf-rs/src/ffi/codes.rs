@@ -27,7 +27,7 @@ pub const UBPF_REFUSED: c_int = -8;
 pub const UBPF_STALE: c_int = -9;
 /// There is no memory; nothing was changed.
 pub const UBPF_NO_MEMORY: c_int = -12;
-/// The function must not be traced, or files may not be changed.
+/// The function must not be traced, files may not be changed, or a helper made the call at a traced function.
 pub const UBPF_DENIED: c_int = -13;
 /// The program was stopped before its end.
 pub const UBPF_STOPPED: c_int = -14;

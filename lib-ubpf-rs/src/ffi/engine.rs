@@ -244,7 +244,7 @@ pub unsafe extern "C" fn ubpf_arena(
             args::out(length, "length is NULL"),
         )
     };
-    let result = args::runtime().and_then(|runtime| {
+    let result = args::engine_for_helpers().and_then(|runtime| {
         let (base, length) = (places.0?, places.1?);
         let (at, len) = runtime.arena();
         *base = at as *mut c_void;
@@ -269,7 +269,7 @@ pub unsafe extern "C" fn ubpf_map_get(
     // SAFETY: as the caller promises.
     let result = unsafe { args::out(value, "value is NULL") }.and_then(|into| {
         *into = 0;
-        let found = args::runtime()?.map_get(key1, key2);
+        let found = args::engine_for_helpers()?.map_get(key1, key2);
         *into = found.ok_or(NO_ENTRY)?;
         Ok(())
     });
@@ -290,7 +290,7 @@ pub unsafe extern "C" fn ubpf_map_put(
     value: u64,
     error: *mut ubpf_error,
 ) -> c_int {
-    let result = args::runtime().and_then(|runtime| Ok(runtime.map_put(key1, key2, value)?));
+    let result = args::engine_for_helpers().and_then(|runtime| Ok(runtime.map_put(key1, key2, value)?));
     // SAFETY: as the caller promises.
     unsafe { finish(result, error) }
 }
@@ -301,7 +301,7 @@ pub unsafe extern "C" fn ubpf_map_put(
 /// `error` is NULL or writable.
 #[no_mangle]
 pub unsafe extern "C" fn ubpf_map_del(key1: u64, key2: u64, error: *mut ubpf_error) -> c_int {
-    let result = args::runtime().and_then(|runtime| match runtime.map_del(key1, key2) {
+    let result = args::engine_for_helpers().and_then(|runtime| match runtime.map_del(key1, key2) {
         true => Ok(()),
         false => Err(NO_ENTRY),
     });
@@ -325,7 +325,8 @@ pub const UBPF_ARG_LENGTH: u32 = 5;
 pub const UBPF_ARG_ADDRESS: u32 = 6;
 
 /// What programs may call. The engine checks r1 to r5 against `args` before each call. The function may be called from
-/// a traced function, also in an interrupt: it must not block or allocate.
+/// a traced function, also in an interrupt: it must not block or allocate. There it may use the two-key map, the arena and the
+/// symbols; any other call of the engine gives UBPF_DENIED.
 #[repr(C)]
 pub struct ubpf_helper {
     /// Name; copied.

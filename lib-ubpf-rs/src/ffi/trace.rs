@@ -357,7 +357,7 @@ pub unsafe extern "C" fn ubpf_symbol_address(
         *into = 0;
         // SAFETY: as the caller promises.
         let name = unsafe { args::text(name, "name is NULL or not UTF-8") }?;
-        *into = args::runtime()?.symbol_address(name).ok_or(NO_SYMBOL)?;
+        *into = args::engine_for_helpers()?.symbol_address(name).ok_or(NO_SYMBOL)?;
         Ok(())
     };
     // SAFETY: as the caller promises.
@@ -387,7 +387,7 @@ pub unsafe extern "C" fn ubpf_symbol_name(
         let distance = unsafe { distance.as_mut() }.unwrap_or(&mut unused);
         *distance = 0;
         let mut text = Text::new(bytes);
-        let found = args::runtime()?.with_symbol(address, &mut |name, away| {
+        let found = args::engine_for_helpers()?.with_symbol(address, &mut |name, away| {
             *distance = away;
             // A longer name is cut.
             let _ = text.write_str(name);

@@ -283,6 +283,11 @@ impl Tracer {
         self.map.get().copied()
     }
 
+    /// Whether the caller runs in a hook. The calls that change or list probes wait for hooks to end: none may be made there.
+    pub fn in_hook(&self) -> bool {
+        pool::inside()
+    }
+
     /// Updates of the two-key map that were lost because no hook area was free.
     pub fn map_lost(&self) -> u64 {
         HOOKS.map_lost.load(Ordering::Relaxed)

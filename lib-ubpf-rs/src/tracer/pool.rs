@@ -11,7 +11,7 @@ use super::{
 use alloc::alloc::{alloc_zeroed, Layout};
 use core::{
     cell::UnsafeCell,
-    hint,
+    hint, ptr,
     sync::atomic::{fence, AtomicPtr, AtomicU64, Ordering},
 };
 
@@ -108,6 +108,14 @@ pub(super) fn create(count: usize, stack: usize) -> bool {
 
 fn all_free(count: usize) -> u64 {
     u64::MAX >> (MAX_AREAS - count)
+}
+
+/// Whether the caller runs on the stack of an area: in a hook, or in what interrupted one.
+pub(super) fn inside() -> bool {
+    let here = 0u8;
+    let base = HOOKS.base.load(Ordering::Relaxed);
+    let distance = (ptr::from_ref(&here) as u64).wrapping_sub(base);
+    distance < HOOKS.len.load(Ordering::Relaxed)
 }
 
 /// How vector registers are saved (for `status`).

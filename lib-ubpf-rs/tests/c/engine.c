@@ -11,6 +11,30 @@ static uint64_t twice(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64
 	return r1 * 2;
 }
 
+static ubpf_probe meddler;
+static int meddled[6];
+
+/* Calls the engine while its program runs. */
+static uint64_t meddle(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5)
+{
+	ubpf_program program = 0;
+	ubpf_status status;
+
+	(void)r2;
+	(void)r3;
+	(void)r4;
+	(void)r5;
+	meddled[0] = ubpf_detach(meddler, NULL);
+	meddled[1] = ubpf_load("answer", answer, sizeof(answer), NULL, &program, NULL);
+	meddled[2] = ubpf_get_status(&status, NULL);
+	meddled[3] = ubpf_reset(NULL);
+	meddled[4] = ubpf_map_put(77, 77, r1, NULL);
+	meddled[5]++;
+	ubpf_poll();
+	ubpf_drain();
+	return 0;
+}
+
 static void remember(void *context, const ubpf_probe_info *info)
 {
 	CHECK(strcmp(info->function, "traced") == 0 && strcmp(info->program, "count") == 0);
@@ -169,6 +193,37 @@ static void maps_helpers_and_state(void)
 	CHECK(ubpf_exec(program, NULL, 0, 0, &run, &error) == UBPF_STALE);
 }
 
+static void helpers_that_call_the_engine(void)
+{
+	ubpf_error error;
+	ubpf_program program = 0;
+	ubpf_helper helper;
+	ubpf_run run;
+	uint64_t value = 0;
+	/* r1 = 21; call 501; exit */
+	static const unsigned char calls[] = {0xb7, 1, 0, 0, 21, 0, 0, 0, 0x85, 0, 0, 0, 0xf5, 1, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0};
+	int i;
+
+	memset(&helper, 0, sizeof(helper));
+	helper.name = "meddle";
+	helper.number = 501;
+	helper.args[0] = UBPF_ARG_NUMBER;
+	helper.function = meddle;
+	CHECK(ubpf_register_helper(&helper, &error) == UBPF_OK);
+	CHECK(ubpf_load("meddle", calls, sizeof(calls), NULL, &program, &error) == UBPF_OK);
+	CHECK(ubpf_attach("traced", program, NULL, &meddler, &error) == UBPF_OK);
+	CHECK(traced(1) == 2 && meddled[5] == 1);
+	for (i = 0; i < 4; i++)
+		CHECK(meddled[i] == UBPF_DENIED);
+	CHECK(meddled[4] == UBPF_OK && ubpf_map_get(77, 77, &value, &error) == UBPF_OK && value == 21);
+	/* Where no hook runs, it may. */
+	CHECK(ubpf_exec(program, NULL, 0, 0, &run, &error) == UBPF_OK && meddled[5] == 2);
+	for (i = 0; i < 5; i++)
+		CHECK(meddled[i] == UBPF_OK);
+	CHECK(traced(1) == 2 && meddled[5] == 2);
+	CHECK(ubpf_reset(&error) == UBPF_OK);
+}
+
 int main(void)
 {
 	ubpf_config config;
@@ -187,5 +242,6 @@ int main(void)
 	loads_and_runs();
 	attaches();
 	maps_helpers_and_state();
+	helpers_that_call_the_engine();
 	return 0;
 }
