@@ -290,7 +290,8 @@ pub unsafe extern "C" fn ubpf_map_put(
     value: u64,
     error: *mut ubpf_error,
 ) -> c_int {
-    let result = args::engine_for_helpers().and_then(|runtime| Ok(runtime.map_put(key1, key2, value)?));
+    let result =
+        args::engine_for_helpers().and_then(|runtime| Ok(runtime.map_put(key1, key2, value)?));
     // SAFETY: as the caller promises.
     unsafe { finish(result, error) }
 }

@@ -357,7 +357,9 @@ pub unsafe extern "C" fn ubpf_symbol_address(
         *into = 0;
         // SAFETY: as the caller promises.
         let name = unsafe { args::text(name, "name is NULL or not UTF-8") }?;
-        *into = args::engine_for_helpers()?.symbol_address(name).ok_or(NO_SYMBOL)?;
+        *into = args::engine_for_helpers()?
+            .symbol_address(name)
+            .ok_or(NO_SYMBOL)?;
         Ok(())
     };
     // SAFETY: as the caller promises.
