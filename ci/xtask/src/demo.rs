@@ -64,13 +64,16 @@ pub const STUBS: &[Stubs] = &[
 ];
 
 /// `cargo xtask demo [--linux] [--script] [--accel tcg|kvm] [--smp N]`
-pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
+pub fn main(root: &Path, given: &[String]) -> Result<()> {
     let mut options = qemu::Options::default();
-    let arguments = &qemu::machine_options(arguments, &mut options)?;
+    let arguments = &qemu::machine_options(given, &mut options)?;
     let has = |option: &str| arguments.iter().any(|argument| argument == option);
     let known = ["--linux", "--script"];
     if let Some(other) = arguments.iter().find(|a| !known.contains(&a.as_str())) {
         return Err(format!("demo: unknown option {other}").into());
+    }
+    if has("--linux") && arguments.len() < given.len() {
+        return Err("demo: --accel and --smp are for QEMU, not for --linux".into());
     }
     setup::ensure()?;
     if !has("--script") {

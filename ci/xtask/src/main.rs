@@ -36,14 +36,18 @@ const USAGE: &str = "usage: cargo xtask COMMAND
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let rest = arguments.get(1..).unwrap_or(&[]);
+    let alone = |command: fn(&Path) -> Result<()>| match rest {
+        [] => command(&root()),
+        [other, ..] => Err(format!("unknown argument {other}\n{USAGE}").into()),
+    };
     let result = match arguments.first().map(String::as_str) {
         Some("headers") => headers::main(&root(), rest),
         Some("bench") => bench::main(&root(), rest),
         Some("demo") => demo::main(&root(), rest),
         Some("fuzz") => fuzz::main(&root(), rest),
-        Some("bad-input") => bad_input::run(&root()),
-        Some("test") => test::main(&root()),
-        Some("samples") => samples::main(&root()),
+        Some("bad-input") => alone(bad_input::run),
+        Some("test") => alone(test::main),
+        Some("samples") => alone(samples::main),
         Some("tour") => tour::main(&root(), rest),
         Some("qemu") => qemu::main(&root(), rest),
         _ => Err(USAGE.into()),

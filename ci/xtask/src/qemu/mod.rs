@@ -28,6 +28,9 @@ const EXIT_SUCCESS: i32 = 33;
 const EXIT_FAILURE: i32 = 35;
 const EXIT_FAULT: i32 = 37;
 
+/// CPUs that QEMU's machine can have; the image uses two.
+const MOST_CPUS: u32 = 255;
+
 const USAGE: &str =
     "usage: cargo xtask qemu build | test | tour | bench | run [--accel tcg|kvm] [--smp N]";
 
@@ -73,7 +76,11 @@ pub fn machine_options(arguments: &[String], options: &mut Options) -> Result<Ve
                     other => return Err(format!("--accel: tcg or kvm, not {other}").into()),
                 }
             }
-            "--smp" => options.cpus = value()?.parse().map_err(|_| "--smp: a number of CPUs")?,
+            "--smp" => {
+                let cpus = value()?.parse().ok();
+                let cpus = cpus.filter(|cpus| (1..=MOST_CPUS).contains(cpus));
+                options.cpus = cpus.ok_or(format!("--smp: 1 to {MOST_CPUS} CPUs"))?;
+            }
             _ => others.push(argument.clone()),
         }
     }
