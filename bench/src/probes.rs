@@ -123,7 +123,7 @@ impl Bench {
         // Once before: caches, and the entry of the map that count makes.
         call(case, case.batch());
         self.engine.drain_console();
-        let mut times: Vec<f64> = (0..5)
+        let times: Vec<f64> = (0..5)
             .map(|_| {
                 let time = stopwatch::per_call(case.batch(), |calls| call(case, calls));
                 self.engine.drain_console();
@@ -132,7 +132,7 @@ impl Bench {
             .collect();
         self.all_hit(case, case.batch() * (1 + times.len() as u64))?;
         self.detach(case)?;
-        Ok(stopwatch::median(&mut times))
+        Ok(stopwatch::least(&times))
     }
 
     /// Every program that is attached ran at every call, to its end: what costs next to nothing is counted all the same.
@@ -176,7 +176,7 @@ fn call(case: Case, calls: u64) {
     }
 }
 
-/// One sample of every case: medians over `rounds` in turns.
+/// One sample of every case: the least of `rounds` in turns.
 pub fn run(samples: &Path, rounds: usize) -> Result<()> {
     let bench = Bench::start(samples)?;
     let cases = cases();
@@ -190,12 +190,12 @@ pub fn run(samples: &Path, rounds: usize) -> Result<()> {
             times.push(time);
         }
     }
-    for (case, times) in cases.iter().zip(&mut times) {
-        figure(&case.name(), stopwatch::median(times));
+    for (case, times) in cases.iter().zip(&times) {
+        figure(&case.name(), stopwatch::least(times));
     }
-    let [file, memory] = &mut execs;
-    figure("exec.file", stopwatch::median(file));
-    figure("exec.memory", stopwatch::median(memory));
+    let [file, memory] = &execs;
+    figure("exec.file", stopwatch::least(file));
+    figure("exec.memory", stopwatch::least(memory));
     match bench.engine.status().output_lost {
         0 => Ok(()),
         lost => Err(format!("{lost} messages were lost: the ring was full").into()),

@@ -234,8 +234,8 @@ fn preparation(rounds: usize) -> Result<()> {
                 return Err(format!("{failures} of the programs of {label} instructions were not made ready").into());
             }
         }
-        for (name, mut times) in steps {
-            figure(&format!("ready.{name}.{label}"), stopwatch::median(&mut times));
+        for (name, times) in steps {
+            figure(&format!("ready.{name}.{label}"), stopwatch::least(&times));
         }
     }
     Ok(())
@@ -258,7 +258,7 @@ fn check(cases: &[Case<'_>]) -> Result<()> {
     Ok(())
 }
 
-/// One sample of everything: medians over `rounds` in turns.
+/// One sample of everything: the least of `rounds` in turns.
 pub fn run(rounds: usize) -> Result<()> {
     census()?;
     let mut cases = Vec::new();
@@ -283,8 +283,8 @@ pub fn run(rounds: usize) -> Result<()> {
     if failed > 0 {
         return Err(format!("{failed} runs were stopped").into());
     }
-    for case in &mut cases {
-        figure(&case.name, stopwatch::median(&mut case.times));
+    for case in &cases {
+        figure(&case.name, stopwatch::least(&case.times));
     }
     preparation(rounds)
 }

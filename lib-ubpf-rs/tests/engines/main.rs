@@ -2,6 +2,7 @@
 #![cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
 
 mod division;
+mod indexed;
 mod map;
 mod output;
 mod pages;

@@ -261,7 +261,7 @@ fn workload(built: &Built, arguments: &[&str], folder: &Path) -> Result<String> 
 /// Nanoseconds of one process of each kind, in turns, several times; then `count` per row.
 fn times(plan: &Plan, built: &[Built], folder: &Path) -> Result<Vec<Figure>> {
     fs::copy(plan.programs().join("count.bin"), folder.join("count.bin"))?;
-    let rounds = if plan.smoke { "1" } else { "7" };
+    let rounds = if plan.smoke { "1" } else { "21" };
     let (mut samples, mut attached) = (Samples::default(), Samples::default());
     for _ in 0..plan.processes {
         let mut lines = String::new();

@@ -32,6 +32,8 @@ pub(super) enum Fused {
     LowZero,
     /// With the next: shift left and back right by 32, arithmetic: the lower half, sign-extended.
     LowSign,
+    /// With the next two: `dst = src; dst += other` and a load or store through `dst`, which nobody reads afterwards.
+    Indexed,
     /// With the next three: `other = x; other >>= N - n; x <<= n; x |= other`, or with the shifts the other way round: a rotation of x, of
     /// N bits, to the left by so many.
     Rotate(Width, u8),
@@ -139,7 +141,7 @@ pub(super) fn analyse(program: &VerifiedProgram, bare: &dyn Fn(usize) -> bool) -
     depths(insns, &facts, &mut functions, program.program().entry);
     uses(insns, &facts, &mut functions, bare);
     let zeroed = live(insns, &functions, program.program().entry, &mut facts);
-    fuse(insns, &mut facts);
+    fuse(insns, &mut facts, bare);
     for (pc, fact) in facts.iter_mut().enumerate() {
         fact.place = place(program.target(pc));
     }
@@ -340,7 +342,7 @@ fn live_round(insns: &[Insn], functions: &[Function], facts: &mut [Facts]) -> bo
     changed
 }
 
-fn fuse(insns: &[Insn], facts: &mut [Facts]) {
+fn fuse(insns: &[Insn], facts: &mut [Facts], bare: &dyn Fn(usize) -> bool) {
     for pc in 0..insns.len() {
         if let Some(Fused::Rotate(width, count)) = rotation(insns, pc) {
             let mut parts = facts.iter_mut().skip(pc);
@@ -363,7 +365,17 @@ fn fuse(insns: &[Insn], facts: &mut [Facts]) {
         let free = facts.get(pc).is_some_and(|f| f.fused == Fused::No)
             && facts.get(pc + 1).is_some_and(|f| !f.target && f.reachable);
         let fused = if free { pair(first, second) } else { Fused::No };
-        if fused != Fused::No {
+        if fused == Fused::MoveSum && bare(pc + 2) && is_indexed(insns, facts, pc) {
+            for (at, fused) in [
+                (pc, Fused::Indexed),
+                (pc + 1, Fused::Second),
+                (pc + 2, Fused::Second),
+            ] {
+                if let Some(fact) = facts.get_mut(at) {
+                    fact.fused = fused;
+                }
+            }
+        } else if fused != Fused::No {
             for (at, fused) in [(pc, fused), (pc + 1, Fused::Second)] {
                 if let Some(fact) = facts.get_mut(at) {
                     fact.fused = fused;
@@ -371,6 +383,30 @@ fn fuse(insns: &[Insn], facts: &mut [Facts]) {
             }
         }
     }
+}
+
+/// Whether the access after the sum at `pc` is the only one that reads it.
+fn is_indexed(insns: &[Insn], facts: &[Facts], pc: usize) -> bool {
+    let sum = insns.get(pc).and_then(Insn::written);
+    let (base, own) = match insns.get(pc + 2) {
+        Some(&Insn::Load {
+            signed: false,
+            base,
+            dst,
+            ..
+        }) => (base, dst == base),
+        Some(&Insn::Store {
+            base,
+            src: Operand::Reg(src),
+            ..
+        }) if src != base => (base, false),
+        _ => return false,
+    };
+    let unread = |fact: &Facts| {
+        let dead = own || fact.live & bit(base) == 0;
+        !fact.target && fact.reachable && dead
+    };
+    sum == Some(base) && facts.get(pc + 2).is_some_and(unread)
 }
 
 /// The rotation that starts at `pc`.

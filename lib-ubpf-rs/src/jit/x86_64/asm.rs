@@ -89,6 +89,14 @@ pub(super) struct Mem {
     pub(super) disp: i32,
 }
 
+/// A memory operand `[base + index + disp]`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Indexed {
+    pub(super) base: Gpr,
+    pub(super) index: Gpr,
+    pub(super) disp: i32,
+}
+
 /// `[base + disp]`
 pub(super) const fn at(base: Gpr, disp: i32) -> Mem {
     Mem { base, disp }
@@ -473,6 +481,55 @@ impl<'b> Asm<'b> {
             M::Q => self.u8(0x8b),
         }
         self.modrm_mem(dst.number(), mem);
+    }
+
+    /// REX, with the index register's high bit.
+    fn rex_indexed(&mut self, w: W, reg: u8, place: Indexed, byte: bool) {
+        let (base, index) = (place.base.number(), place.index.number());
+        let wide = u8::from(w == W::Q) << 3;
+        let rex = 0x40 | wide | (reg >> 3) << 2 | (index >> 3) << 1 | base >> 3;
+        if rex != 0x40 || byte && reg >= 4 {
+            self.u8(rex);
+        }
+    }
+
+    /// ModRM, SIB and displacement; rsp is never an index.
+    fn modrm_indexed(&mut self, reg: u8, place: Indexed) {
+        let (base, index) = (place.base.number() & 7, place.index.number() & 7);
+        let mode = match place.disp {
+            0 if base != 5 => 0x00,
+            -128..=127 => 0x40,
+            _ => 0x80,
+        };
+        self.raw(&[mode | (reg & 7) << 3 | 4, index << 3 | base]);
+        match mode {
+            0x00 => {}
+            0x40 => self.u8(place.disp as u8),
+            _ => self.imm32(place.disp),
+        }
+    }
+
+    /// Zero-extending load
+    pub(super) fn load_indexed(&mut self, size: M, dst: Gpr, place: Indexed) {
+        let w = if size == M::Q { W::Q } else { W::D };
+        self.rex_indexed(w, dst.number(), place, false);
+        match size {
+            M::B => self.raw(&[0x0f, 0xb6]),
+            M::H => self.raw(&[0x0f, 0xb7]),
+            M::D | M::Q => self.u8(0x8b),
+        }
+        self.modrm_indexed(dst.number(), place);
+    }
+
+    /// `mov [base + index + disp], src`
+    pub(super) fn store_indexed(&mut self, size: M, place: Indexed, src: Gpr) {
+        if size == M::H {
+            self.u8(0x66);
+        }
+        let w = if size == M::Q { W::Q } else { W::D };
+        self.rex_indexed(w, src.number(), place, size == M::B);
+        self.u8(if size == M::B { 0x88 } else { 0x89 });
+        self.modrm_indexed(src.number(), place);
     }
 
     fn prefix_for(&mut self, size: M, reg: u8, base: u8) {

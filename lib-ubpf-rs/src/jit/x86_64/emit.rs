@@ -9,7 +9,7 @@ use super::{
     analysis::{
         self, bit, function_of, jump_target, relative, Analysis, Check, Function, Fused, Regs,
     },
-    asm::{at, Alu, Asm, Cc, Mem, Shift, M, W},
+    asm::{at, Alu, Asm, Cc, Indexed, Mem, Shift, M, W},
     context::{field, Place},
     reciprocal::Reciprocal,
     regs::{native, Gpr, BUDGET, TMP, TMP2},
@@ -501,6 +501,7 @@ impl<'p> Emitter<'p> {
         match self.facts().fused {
             Fused::No => {}
             Fused::Second => return,
+            Fused::Indexed => return self.indexed(asm, insn),
             Fused::Rotate(w, count) => return self.rotate(asm, insn, width(w), count),
             fused => return self.pair(asm, insn, fused),
         }
@@ -602,6 +603,49 @@ impl<'p> Emitter<'p> {
             }
             (Fused::LowZero, ..) => asm.mov_rr(W::D, to, to),
             (Fused::LowSign, ..) => asm.movsx_rr(W::Q, M::D, to, to),
+            _ => {}
+        }
+    }
+
+    /// An access through a sum, of which this is the first instruction.
+    fn indexed(&mut self, asm: &mut Asm<'_>, first: &Insn) {
+        let rest = (self.insns.get(self.pc + 1), self.insns.get(self.pc + 2));
+        let (
+            Insn::Alu {
+                src: Operand::Reg(a),
+                ..
+            },
+            (
+                Some(&Insn::Alu {
+                    src: Operand::Reg(b),
+                    ..
+                }),
+                Some(access),
+            ),
+        ) = (*first, rest)
+        else {
+            return;
+        };
+        let (mut base, mut index) = (native(a), native(b));
+        // The base that needs no displacement.
+        if base.number() & 7 == 5 {
+            core::mem::swap(&mut base, &mut index);
+        }
+        let place = |off: i16| Indexed {
+            base,
+            index,
+            disp: off.into(),
+        };
+        match *access {
+            Insn::Load { size, dst, off, .. } => {
+                asm.load_indexed(operand_size(size), native(dst), place(off));
+            }
+            Insn::Store {
+                size,
+                off,
+                src: Operand::Reg(src),
+                ..
+            } => asm.store_indexed(operand_size(size), place(off), native(src)),
             _ => {}
         }
     }

@@ -1,6 +1,6 @@
 //! Every form of the encoder, with every register it may take, read back by an independent disassembler.
 
-use super::asm::{at, Alu, Asm, Cc, Shift, Unary, M, W};
+use super::asm::{at, Alu, Asm, Cc, Indexed, Shift, Unary, M, W};
 use super::regs::Gpr::{self, *};
 use super::trampoline::{write_gate, Counters, Gate, GATE_BYTES};
 use crate::platform::Segment;
@@ -164,6 +164,35 @@ fn two_registers() {
             let base = name(b, M::Q);
             let expected = format!("lea {}, [{base}+{base}*{}]", name(a, of(w)), 1 << scale);
             check(|asm| asm.lea_scaled(w, a, b, b, scale), &expected);
+        }
+    }
+}
+
+#[test]
+fn indexed_operands() {
+    let places = ALL.iter().flat_map(|&base| ALL.map(|index| (base, index)));
+    for (base, index) in places {
+        for (reg, disp) in [Rax, Rbp, Rsi, R8, R13]
+            .into_iter()
+            .zip([0, 1, -128, 128, -32768])
+        {
+            let place = Indexed { base, index, disp };
+            let operand = memory(base, disp);
+            let index = name(index, M::Q);
+            let split = operand.find(['+', '-', ']']).unwrap();
+            let operand = format!("{}+{index}{}", &operand[..split], &operand[split..]);
+            for size in SIZES {
+                let x = name(reg, size);
+                let expected = format!("mov {} ptr {operand}, {x}", keyword(size));
+                check(|asm| asm.store_indexed(size, place, reg), &expected);
+                let expected = match size {
+                    M::B | M::H => {
+                        format!("movzx {}, {} ptr {operand}", name(reg, M::D), keyword(size))
+                    }
+                    M::D | M::Q => format!("mov {x}, {} ptr {operand}", keyword(size)),
+                };
+                check(|asm| asm.load_indexed(size, reg, place), &expected);
+            }
         }
     }
 }
