@@ -627,7 +627,11 @@ fn prove_argument(
     let has_room = room != NO_ROOM && past <= i128::from(room);
     let claim = |needed| Claim {
         needed,
-        end: u64::try_from(end).unwrap_or(u64::MAX),
+        end: match u64::try_from(end) {
+            _ if planted::active(Bug::ReachForgotten) => needed,
+            Ok(end) => end,
+            Err(_) => u64::MAX,
+        },
     };
     if least >= 0 && (end <= i128::from(state.argument_min) || has_room) {
         return Ok((Place::Elsewhere, claim(0)));

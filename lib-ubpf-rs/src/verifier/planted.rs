@@ -33,6 +33,10 @@ pub enum Bug {
     FewPasses,
     /// A callee's frame is thought to be its caller's.
     SameFrame,
+    /// Numbers shifted by 32 bits are thought to come from the same one on two ways.
+    ShiftedAlike,
+    /// What is proved by a comparison of the argument's length is left out of how far a program goes there.
+    ReachForgotten,
     /// Machine code: the size of an access is left out of the check at run time.
     GuardSize,
     /// Machine code: a move of 32 bits keeps the other half.
@@ -46,7 +50,7 @@ pub enum Bug {
 #[cfg(any(test, feature = "fuzz"))]
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 17] = [
+    pub const ALL: [Bug; 19] = [
         Bug::AddWraps,
         Bug::HalfIsWhole,
         Bug::BitwiseHalf,
@@ -60,6 +64,8 @@ impl Bug {
         Bug::ShiftBeyond,
         Bug::FewPasses,
         Bug::SameFrame,
+        Bug::ShiftedAlike,
+        Bug::ReachForgotten,
         Bug::GuardSize,
         Bug::WideMove,
         Bug::ZeroFill,

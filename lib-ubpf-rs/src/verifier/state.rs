@@ -762,7 +762,12 @@ impl Ids {
         if (a ^ b) & SHIFTED != 0 {
             return false;
         }
-        let (a, b) = (a & !SHIFTED, b & !SHIFTED);
+        let whole = if planted::active(Bug::ShiftedAlike) {
+            u32::MAX
+        } else {
+            !SHIFTED
+        };
+        let (a, b) = (a & whole, b & whole);
         let known = self.pairs.get(..self.len).unwrap_or(&[]);
         match known.iter().find(|p| p.0 == a) {
             Some(pair) => pair.1 == b && b != 0,

@@ -110,6 +110,7 @@ impl Checked {
             return Err(format!("PC {pc} is reached"));
         }
         self.check_divisor(moment)?;
+        self.check_reach(moment, len)?;
         let calls: Vec<usize> = moment.calls().collect();
         let machine = Concrete {
             regs: moment.regs,
@@ -159,6 +160,35 @@ impl Checked {
             || minus_one && self.verified.divisor_is_not_minus_one(moment.pc)
         {
             return Err(format!("the divisor at PC {} is {value:#x}", moment.pc));
+        }
+        Ok(())
+    }
+
+    /// Whoever lends a program less than it is told of counts on how far it goes.
+    fn check_reach(&self, moment: &Moment<'_>, len: u64) -> Result<(), String> {
+        let pc = moment.pc;
+        let (base, off, size) = match self.verified.program().insns.get(pc) {
+            Some(
+                &(Insn::Load {
+                    base, off, size, ..
+                }
+                | Insn::Store {
+                    base, off, size, ..
+                }
+                | Insn::Atomic {
+                    base, off, size, ..
+                }),
+            ) => (base, off, size),
+            _ => return Ok(()),
+        };
+        let address = moment.regs[base.index()].wrapping_add(off as i64 as u64);
+        let from = address.wrapping_sub(moment.memory.argument().base);
+        let reach = self.verified.argument_reach();
+        let proved = self.verified.access(pc) == Access::Proved;
+        if proved && from < len && from + size.bytes() as u64 > reach {
+            return Err(format!(
+                "the access at PC {pc} is {from} bytes into the argument, of which {reach} are reached"
+            ));
         }
         Ok(())
     }

@@ -110,7 +110,8 @@ pub fn random_program(numbers: &mut Numbers<'_>) -> Vec<Insn> {
     let body = insns.len() + len;
     while insns.len() < body {
         if insns.len() + LONGEST_IDIOM <= body && numbers.below(10) == 0 {
-            idiom(numbers, &mut insns);
+            let left = body - insns.len();
+            idiom(numbers, &mut insns, left);
             continue;
         }
         let insn = random_insn(numbers, insns.len(), body, function.then_some(body + 1));
@@ -140,16 +141,60 @@ fn mov(dst: Reg, src: Reg) -> Insn {
     }
 }
 
-/// Instructions of the longest idiom.
+/// Instructions of the longest idiom, [`one_of_two`] aside.
 const LONGEST_IDIOM: usize = 6;
 
-/// A few instructions that belong together.
-fn idiom(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
-    match numbers.below(3) {
+/// A few instructions that belong together, at most `left`.
+fn idiom(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>, left: usize) {
+    match numbers.below(4) {
         0 => overwrite(numbers, insns),
         1 => write_at_a_distance(numbers, insns),
+        2 if left >= ONE_OF_TWO => one_of_two(numbers, insns),
         _ => count(numbers, insns),
     }
+}
+
+/// Instructions of [`one_of_two`].
+const ONE_OF_TWO: usize = 13;
+
+/// One of two numbers of 32 bits, which one the argument says, is shifted up and down again and compared.
+fn one_of_two(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
+    let load = |size, dst, off| Insn::Load {
+        size,
+        signed: false,
+        dst,
+        base: Reg::R6,
+        off,
+    };
+    let shift = |op| Insn::Alu {
+        op,
+        width: Width::W64,
+        dst: Reg::R4,
+        src: Operand::Imm(32),
+    };
+    let branch = |numbers: &mut Numbers<'_>, off| Insn::Branch {
+        op: numbers.pick(&[CmpOp::Gt, CmpOp::Lt]),
+        width: Width::W64,
+        dst: Reg::R4,
+        src: Operand::Imm(numbers.below(200) as i32),
+        off,
+    };
+    insns.push(load(Size::W, Reg::R2, 0));
+    insns.push(load(Size::W, Reg::R3, 4));
+    insns.push(load(Size::B, Reg::R4, 8 + numbers.below(8) as i16));
+    insns.push(mov(Reg::R1, Reg::R2));
+    insns.push(mov(Reg::R5, Reg::R3));
+    insns.push(branch(numbers, 3));
+    insns.push(mov(Reg::R4, Reg::R2));
+    insns.push(shift(AluOp::Lsh));
+    insns.push(Insn::Jump {
+        off: 2,
+        long: false,
+    });
+    insns.push(mov(Reg::R4, Reg::R3));
+    insns.push(shift(AluOp::Lsh));
+    insns.push(shift(numbers.pick(&[AluOp::Rsh, AluOp::Arsh])));
+    insns.push(branch(numbers, 0));
 }
 
 /// A register goes to the stack, a part of it is written over, and it comes back.

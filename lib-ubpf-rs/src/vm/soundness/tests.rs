@@ -53,7 +53,7 @@ fn random_programs_stay_within_what_the_verifier_says() {
 }
 
 /// The mistakes that need memory of the runtime, which programs do not have yet, are found by tests of values.
-const FOUND_BY_PROGRAMS: [Bug; 12] = [
+const FOUND_BY_PROGRAMS: [Bug; 14] = [
     Bug::AddWraps,
     Bug::HalfIsWhole,
     Bug::BitwiseHalf,
@@ -66,6 +66,8 @@ const FOUND_BY_PROGRAMS: [Bug; 12] = [
     Bug::ShiftBeyond,
     Bug::FewPasses,
     Bug::SameFrame,
+    Bug::ShiftedAlike,
+    Bug::ReachForgotten,
 ];
 
 /// Programs tried at most for one mistake.
