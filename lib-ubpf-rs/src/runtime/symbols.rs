@@ -19,8 +19,17 @@ pub struct Symbol<'a> {
 struct Entry {
     address: u64,
     name_at: u32,
+    /// Length of the name, and [`FUNCTION`](Self::FUNCTION).
     name_len: u32,
-    function: bool,
+}
+
+impl Entry {
+    /// Code, not data.
+    const FUNCTION: u32 = 1 << 31;
+
+    fn function(&self) -> bool {
+        self.name_len & Self::FUNCTION != 0
+    }
 }
 
 /// An immutable table of symbols.
@@ -67,9 +76,17 @@ impl From<TryReserveError> for SymbolError {
 }
 
 impl SymbolTable {
-    /// A table of these symbols, in any order; exact repetitions are dropped.
-    pub fn new<'a>(symbols: impl Iterator<Item = Symbol<'a>>) -> Result<Self, SymbolError> {
+    /// A table of these symbols, in any order; exact repetitions are dropped. They are gone through twice: the table takes no more
+    /// memory than it needs.
+    pub fn new<'a>(symbols: impl Iterator<Item = Symbol<'a>> + Clone) -> Result<Self, SymbolError> {
         let mut table = SymbolTable::default();
+        let (mut count, mut bytes) = (0, 0usize);
+        for symbol in symbols.clone() {
+            count += 1;
+            bytes = bytes.saturating_add(symbol.name.len());
+        }
+        table.by_address.try_reserve_exact(count)?;
+        table.names.try_reserve_exact(bytes)?;
         for symbol in symbols {
             table.push(symbol)?;
         }
@@ -84,15 +101,17 @@ impl SymbolTable {
 
     fn push(&mut self, symbol: Symbol<'_>) -> Result<(), SymbolError> {
         let name_at = u32::try_from(self.names.len()).map_err(|_| SymbolError::NoMemory)?;
-        let name_len = u32::try_from(symbol.name.len()).map_err(|_| SymbolError::NoMemory)?;
+        let name_len = u32::try_from(symbol.name.len())
+            .ok()
+            .filter(|len| len & Entry::FUNCTION == 0)
+            .ok_or(SymbolError::NoMemory)?;
         self.names.try_reserve(symbol.name.len())?;
         self.by_address.try_reserve(1)?;
         self.names.extend_from_slice(symbol.name.as_bytes());
         self.by_address.push(Entry {
             address: symbol.address,
             name_at,
-            name_len,
-            function: symbol.function,
+            name_len: name_len | if symbol.function { Entry::FUNCTION } else { 0 },
         });
         Ok(())
     }
@@ -145,12 +164,15 @@ impl SymbolTable {
         let last = self.by_address.get(end.checked_sub(1)?)?;
         let same = self.by_address.get(..end)?.iter().rev();
         let mut same = same.take_while(|e| e.address == last.address);
-        let entry = same.clone().find(|e| e.function).or_else(|| same.next())?;
+        let entry = same
+            .clone()
+            .find(|e| e.function())
+            .or_else(|| same.next())?;
         Some((self.symbol(entry), address - entry.address))
     }
 
     /// All symbols, ascending by address.
-    pub fn iter(&self) -> impl Iterator<Item = Symbol<'_>> {
+    pub fn iter(&self) -> impl Iterator<Item = Symbol<'_>> + Clone {
         self.by_address.iter().map(|e| self.symbol(e))
     }
 
@@ -168,7 +190,7 @@ impl SymbolTable {
         Symbol {
             address: entry.address,
             name: core::str::from_utf8(bytes_of(&self.names, entry)).unwrap_or("?"),
-            function: entry.function,
+            function: entry.function(),
         }
     }
 
@@ -181,13 +203,13 @@ impl SymbolTable {
 fn bytes_of<'a>(names: &'a [u8], entry: &Entry) -> &'a [u8] {
     let start = entry.name_at as usize;
     names
-        .get(start..start.saturating_add(entry.name_len as usize))
+        .get(start..start.saturating_add((entry.name_len & !Entry::FUNCTION) as usize))
         .unwrap_or(&[])
 }
 
 /// Symbols of the output of `nm`: `ADDRESS TYPE NAME` in each line; undefined symbols, empty and odd lines are
 /// passed over.
-pub(super) fn parse_nm(text: &[u8]) -> impl Iterator<Item = Symbol<'_>> {
+pub(super) fn parse_nm(text: &[u8]) -> impl Iterator<Item = Symbol<'_>> + Clone {
     text.split(|&b| b == b'\n').filter_map(parse_nm_line)
 }
 

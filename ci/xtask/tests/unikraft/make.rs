@@ -138,6 +138,18 @@ fn each_kind_of_stub_reaches_the_application_and_not_our_glue() {
     }
 }
 
+/// The records of the compiler would keep unused functions in the image; without the table of names they are all there is.
+#[test]
+fn records_are_dropped_where_the_table_of_names_has_them() {
+    let patchable = [TRACER, &["LIBUBPF_RS_STUB_PATCHABLE=y"]].concat();
+    let flags = |name, more: &[&str]| {
+        Harness::new(name, &[patchable.as_slice(), more].concat()).value("OBJCFLAGS-y")
+    };
+    let dropped = "-R __patchable_function_entries";
+    assert_eq!(flags("records", &[]), "");
+    assert_eq!(flags("no-records", &["LIBUBPF_RS_SYMBOLS=y"]), dropped);
+}
+
 #[test]
 fn stubs_for_named_libraries_and_for_the_whole_image() {
     let names = "LIBUBPF_RS_SCOPE_NAMES=\"libother libvfscore\"";
