@@ -1,7 +1,7 @@
 //! What is known of the running image: its symbols and its sites, and which site belongs to which function.
 
 use super::SymbolTable;
-use crate::tracer::Site;
+use crate::tracer::{deny_reason, Site};
 use alloc::{sync::Arc, vec::Vec};
 
 /// Farthest a stub lies behind the start of its function: behind `endbr64`, or with `-pg` behind the prologue that
@@ -38,6 +38,14 @@ impl Image {
     /// The site with this key.
     pub(super) fn site_with_key(&self, key: u64) -> Option<Site> {
         self.sites.iter().copied().find(|s| s.key() == key)
+    }
+
+    /// Why the function of a site must not be probed, by whichever of its names says so.
+    pub(super) fn denied(&self, site: Site) -> Option<&'static str> {
+        let (symbol, _) = self.symbols.containing(site.addr)?;
+        self.symbols
+            .at(symbol.address)
+            .find_map(|symbol| deny_reason(symbol.name))
     }
 
     /// Name of the function that a site belongs to.

@@ -171,6 +171,14 @@ impl SymbolTable {
         Some((self.symbol(entry), address - entry.address))
     }
 
+    /// All symbols at an address.
+    pub fn at(&self, address: u64) -> impl Iterator<Item = Symbol<'_>> {
+        let start = self.by_address.partition_point(|e| e.address < address);
+        let same = self.by_address.iter().skip(start);
+        let same = same.take_while(move |e| e.address == address);
+        same.map(|e| self.symbol(e))
+    }
+
     /// All symbols, ascending by address.
     pub fn iter(&self) -> impl Iterator<Item = Symbol<'_>> + Clone {
         self.by_address.iter().map(|e| self.symbol(e))

@@ -9,8 +9,8 @@ use crate::{
     helpers::Host,
     platform::{SMALL_THINGS, SMALL_THINGS_THAT_STAY},
     tracer::{
-        AttachOptions, AttachRequest, DetachError, ProbeId, ProbeReport, Site, SiteCount, SiteKind,
-        TRACER,
+        AttachError, AttachOptions, AttachRequest, DetachError, ProbeId, ProbeReport, Site,
+        SiteCount, SiteKind, TRACER,
     },
 };
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
@@ -162,6 +162,10 @@ impl Runtime {
     ) -> Result<ProbeId, Error> {
         room_for(SMALL_THINGS_THAT_STAY)?;
         let (name, site) = self.resolve(function)?;
+        if let Some(reason) = self.services.image.read().denied(site) {
+            let function = name;
+            return Err(Error::Attach(AttachError::Denied { function, reason }));
+        }
         let program = loaded.name.clone();
         let services = self.services;
         let request = AttachRequest {

@@ -72,6 +72,9 @@ fn long_name() -> String {
     format!("_ZN4demo{}17h0123456789abcdefE", "9component".repeat(30))
 }
 
+/// A function with a second name that is on the no-probe list.
+const ALIASED: &str = "gcc_fentry_recursion";
+
 /// The only long-lived memory that a program and the application share here: the address of a counter in the arena.
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 const COUNTER_HELPER: u32 = 600;
@@ -161,7 +164,14 @@ fn start() -> &'static Runtime {
         },
         function: symbol.is_function,
     });
-    engine.add_symbols(SymbolTable::new(named).unwrap());
+    let alias = own.iter().find(|symbol| symbol.name == ALIASED).unwrap();
+    let denied = Symbol {
+        address: alias.address,
+        name: "uk_spin_lock",
+        function: true,
+    };
+    let symbols = SymbolTable::new(named.chain([denied])).unwrap();
+    engine.add_symbols(symbols);
     let records = records::own();
     engine.add_sites(&records.patchable, SiteKind::Patchable);
     engine.add_sites(&records.mcount, SiteKind::Mcount);
@@ -310,6 +320,16 @@ fn original_tracer_ignored_a_load_failure_on_attach() {
     myfun(2);
     assert_eq!(programs(engine, MYFUN), ["count.bin"]);
     assert_eq!(exec(engine, "get_count.bin", MYFUN), 2);
+}
+
+#[test]
+fn a_function_on_the_no_probe_list_is_not_traced_by_another_of_its_names() {
+    let (engine, _turn) = engine();
+    let address = engine.symbol_address(ALIASED).unwrap();
+    for name in [ALIASED, "uk_spin_lock", &format!("{address:#x}")] {
+        let error = attach(engine, name, "noop.bin").unwrap_err().to_string();
+        assert!(error.contains("cannot be traced: locks"), "{error}");
+    }
 }
 
 #[test]
