@@ -9,8 +9,10 @@ use std::{
     io::{Read, Write},
     os::unix::net::{UnixListener, UnixStream},
     path::PathBuf,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
+    sync::atomic::{AtomicU8, Ordering},
     thread,
+    time::Duration,
 };
 use ushell_rs::{Config, Shell};
 
@@ -38,7 +40,7 @@ impl Target {
     fn ushell(&self, args: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ushell"));
         command.arg(self.folder.join("socket")).args(args);
-        command.stdin(std::process::Stdio::null()).output().unwrap()
+        command.stdin(Stdio::null()).output().unwrap()
     }
 }
 
@@ -166,4 +168,59 @@ fn no_target() {
     assert_eq!(output.status.code(), Some(3));
     let output = Command::new(env!("CARGO_BIN_EXE_ushell")).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
+}
+
+/// Pressed while a command runs: neither the tool ends nor whatever it was started with.
+#[test]
+fn control_c_at_a_terminal_does_not_end_the_conversation() {
+    /// 1: the command has come; 2: it may be answered.
+    static STEP: AtomicU8 = AtomicU8::new(0);
+    fn wait_for(step: u8) {
+        let mut waits = 0..2_000;
+        while STEP.load(Ordering::SeqCst) != step && waits.next().is_some() {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+    let target = Target::new("terminal", |fake, stream| {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let mut back = (far.try_clone().unwrap(), stream.try_clone().unwrap());
+        thread::spawn(move || serve(fake, near));
+        thread::spawn(move || std::io::copy(&mut back.0, &mut back.1));
+        let (mut stream, mut page) = (stream, [0; 999]);
+        while let Ok(count @ 1..) = stream.read(&mut page) {
+            if page[..count].starts_with(b"status") {
+                STEP.store(1, Ordering::SeqCst);
+                wait_for(2);
+            }
+            far.write_all(&page[..count]).unwrap();
+        }
+    });
+    let tool = format!(
+        "{} {}",
+        env!("CARGO_BIN_EXE_ushell"),
+        target.folder.join("socket").display()
+    );
+    let mut script = Command::new("script");
+    script.args(["-qfec", &tool, "/dev/null"]);
+    script.env("HOME", &target.folder).env("TERM", "xterm");
+    script.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let Ok(mut child) = script.spawn() else {
+        println!("script is not installed: there is no terminal to be had");
+        return;
+    };
+    let mut keys = child.stdin.take().unwrap();
+    keys.write_all(b"status\r").unwrap();
+    wait_for(1);
+    keys.write_all(b"\x03").unwrap();
+    thread::sleep(Duration::from_millis(200));
+    STEP.store(2, Ordering::SeqCst);
+    // Keys that are typed ahead may get lost.
+    while child.try_wait().unwrap().is_none() {
+        let _ = keys.write_all(b"quit\r");
+        thread::sleep(Duration::from_millis(200));
+    }
+    let output = child.wait_with_output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(shown.contains("platform: fake"), "{shown}");
+    assert_eq!(output.status.code(), Some(0));
 }

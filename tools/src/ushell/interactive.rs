@@ -5,6 +5,7 @@ use crate::{
     console,
     session::Session,
 };
+use nix::sys::termios::{self, LocalFlags, SetArg, Termios};
 use rustyline::{
     completion::{Completer, Pair},
     config::CompletionType,
@@ -18,8 +19,36 @@ use rustyline::{
 use std::{cell::RefCell, io::Read, path::PathBuf};
 use ushell_rs::words::split_partial;
 
+/// The terminal while a conversation lasts: `^C` is a key like others and ends neither this tool nor what it was started with.
+struct Keyboard(Option<Termios>);
+
+impl Keyboard {
+    fn take() -> Keyboard {
+        let before = termios::tcgetattr(std::io::stdin()).ok();
+        if let Some(mut changed) = before.clone() {
+            changed.local_flags.remove(LocalFlags::ISIG);
+            set(&changed);
+        }
+        Keyboard(before)
+    }
+}
+
+impl Drop for Keyboard {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            set(before);
+        }
+    }
+}
+
+/// A terminal that is gone needs no settings.
+fn set(settings: &Termios) {
+    let _ = termios::tcsetattr(std::io::stdin(), SetArg::TCSADRAIN, settings);
+}
+
 /// Runs until the person leaves. Lines of a console appear above the one that is being typed.
 pub fn run(session: Session, console: Option<Box<dyn Read + Send>>) -> Result<(), ClientError> {
+    let _keyboard = Keyboard::take();
     let config = Config::builder()
         .completion_type(CompletionType::List)
         .build();
