@@ -64,7 +64,7 @@ fn entry(number: usize) -> Option<Symbol> {
 }
 
 /// All functions, by address.
-pub fn all() -> impl Iterator<Item = Symbol> {
+pub fn all() -> impl Iterator<Item = Symbol> + Clone {
     (0..count()).filter_map(entry)
 }
 
