@@ -105,6 +105,14 @@ pub enum PatchError {
         /// Platform's reason (an errno value).
         code: i32,
     },
+    /// A thread would not survive to meet a site that is being changed.
+    #[error("text at {addr:#x} stays as it is: thread {thread} blocks SIGTRAP and would not survive to meet the change; unblock it there")]
+    TrapBlocked {
+        /// Address of the site.
+        addr: usize,
+        /// The thread's number.
+        thread: i32,
+    },
 }
 
 /// Replaces instructions in the running image.

@@ -3,15 +3,20 @@
 //!
 //! A five-byte instruction cannot be replaced by one store that is known to be atomic here, so the first byte becomes a
 //! breakpoint, then the rest is written, then the first byte. A thread that meets the breakpoint steps over it when the
-//! old or the new instruction is a nop (both then are allowed to have been executed), else it tries again.
+//! old or the new instruction is a nop (both then are allowed to have been executed), else it tries again. The kernel
+//! ends a process of which a thread meets a breakpoint while it blocks SIGTRAP (`force_sig` of signal delivery): nothing
+//! is changed while there is such a thread.
 
 use std::{
+    ffi::CStr,
     fs::{File, OpenOptions},
+    io::Write,
     os::unix::fs::FileExt,
     sync::{
         atomic::{AtomicU64, AtomicUsize, Ordering},
         Mutex, Once,
     },
+    time::Duration,
 };
 use ubpf_rs::platform::{PatchError, TextPatch};
 
@@ -83,8 +88,81 @@ impl TextPatch for SelfPatch {
         if found != old {
             return Err(PatchError::Mismatch { addr });
         }
+        if let Some(thread) = blocks_traps_for_long() {
+            return Err(PatchError::TrapBlocked { addr, thread });
+        }
         write_in_steps(mem, addr, old, new).map_err(|e| refused(code_of(&e)))
     }
+}
+
+/// A thread other than this one that blocks SIGTRAP, and goes on doing so: while it is started, each does for a moment.
+fn blocks_traps_for_long() -> Option<i32> {
+    const LOOKS: usize = 125;
+    const BETWEEN: Duration = Duration::from_millis(2);
+    let mut found = None;
+    for look in 0..LOOKS {
+        if look > 0 {
+            std::thread::sleep(BETWEEN);
+        }
+        found = blocks_traps();
+        if found.is_none() {
+            break;
+        }
+    }
+    found
+}
+
+/// A thread other than this one that blocks SIGTRAP now. Allocates nothing of Rust's.
+fn blocks_traps() -> Option<i32> {
+    // SAFETY: the name ends with NUL; the stream is read and closed by this thread alone, and an entry's name ends with NUL.
+    unsafe {
+        let threads = libc::opendir(c"/proc/self/task".as_ptr());
+        if threads.is_null() {
+            return None;
+        }
+        let own = libc::gettid();
+        let mut found = None;
+        while let Some(entry) = libc::readdir(threads).as_ref() {
+            let name = CStr::from_ptr(entry.d_name.as_ptr()).to_str();
+            let thread = name.ok().and_then(|name| name.parse().ok());
+            if let Some(thread) =
+                thread.filter(|&thread| thread != own && has_traps_blocked(thread))
+            {
+                found = Some(thread);
+                break;
+            }
+        }
+        libc::closedir(threads);
+        found
+    }
+}
+
+/// Whether a thread of this process blocks SIGTRAP; false when it is gone.
+fn has_traps_blocked(thread: i32) -> bool {
+    /// Number of the field with the signals from 1 on that are blocked, counted from the thread's state, behind its name.
+    const BLOCKED: usize = 29;
+    let mut path = [0u8; 48];
+    let mut text = [0u8; 1024];
+    // The last byte stays 0.
+    if write!(&mut path[..47], "/proc/self/task/{thread}/stat").is_err() {
+        return false;
+    }
+    // SAFETY: the path ends with NUL, the text is as long as is said, and the file is closed by whoever opened it.
+    let len = unsafe {
+        let file = libc::open(path.as_ptr().cast(), libc::O_RDONLY | libc::O_CLOEXEC);
+        if file < 0 {
+            return false;
+        }
+        let len = libc::read(file, text.as_mut_ptr().cast(), text.len());
+        libc::close(file);
+        len
+    };
+    let text = text.get(..usize::try_from(len).unwrap_or(0)).unwrap_or(&[]);
+    let behind = text.iter().rposition(|&byte| byte == b')');
+    let fields = behind.and_then(|at| std::str::from_utf8(text.get(at + 1..)?).ok());
+    let blocked = fields.and_then(|fields| fields.split_ascii_whitespace().nth(BLOCKED));
+    let blocked: u64 = blocked.and_then(|word| word.parse().ok()).unwrap_or(0);
+    blocked & 1 << (libc::SIGTRAP - 1) != 0
 }
 
 fn code_of(error: &std::io::Error) -> i32 {

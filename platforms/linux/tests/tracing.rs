@@ -755,6 +755,54 @@ fn patching_under_running_threads() {
     });
 }
 
+/// The kernel ends a process of which a thread meets a breakpoint while it blocks SIGTRAP.
+#[test]
+fn nothing_is_patched_while_a_thread_would_not_survive_it() {
+    let (image, _turn) = image();
+    const NAME: &str = "gcc_patchable_myfun";
+    let before = image.bytes(NAME);
+    let (stop, runs) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // SAFETY: a set of signals is plain data, and the mask is this thread's own.
+            unsafe {
+                let mut all: libc::sigset_t = std::mem::zeroed();
+                libc::sigfillset(&mut all);
+                libc::pthread_sigmask(libc::SIG_BLOCK, &all, std::ptr::null_mut());
+            }
+            while !stop.load(Ordering::Relaxed) {
+                // SAFETY: a C function without arguments that changes a counter of its own.
+                unsafe { gcc_patchable_myfun() };
+                runs.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        while runs.load(Ordering::Relaxed) == 0 {
+            thread::yield_now();
+        }
+        for _ in 0..2 {
+            let request = AttachRequest {
+                site: image.site(NAME),
+                function: NAME,
+                program: "count",
+                body: Arc::new(Count::default()),
+                options: AttachOptions::default(),
+            };
+            let refused = TRACER.attach(request);
+            assert!(
+                matches!(
+                    refused,
+                    Err(AttachError::Patch(PatchError::TrapBlocked { .. }))
+                ),
+                "{refused:?}"
+            );
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(image.bytes(NAME), before);
+    let id = image.attach(NAME, "count", Arc::new(Count::default()));
+    TRACER.detach(id).unwrap();
+}
+
 /// What [`direct_record`] saw last: the first two words of its argument, and the length it was told.
 #[no_mangle]
 static DIRECT_SEEN: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
