@@ -3,7 +3,6 @@
 
 use crate::{
     demo::{Demo, STUBS},
-    qemu::client::{put, Client},
     Result,
 };
 use std::{
@@ -13,6 +12,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use ubpf_client::text::{put, Client};
 
 const BODY: &str = "body of function myfun";
 const REPORT: &str = "uBPF error:";

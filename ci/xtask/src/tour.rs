@@ -2,15 +2,14 @@
 //! over a Unix socket and reads the console from a file or a socket; it knows nothing else of the target.
 
 mod console;
-mod shell;
 
 use crate::Result;
 use console::Console;
-use shell::Shell;
 use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
+use ubpf_client::text::Client;
 
 const BODY: &str = "body of function myfun";
 const NOTIFY: &str = "Notify: myfun";
@@ -70,6 +69,31 @@ pub fn run(target: &Target) -> Result<()> {
     let seen = tour?;
     println!("tour: passed ({seen} calls counted)");
     Ok(())
+}
+
+/// The target's shell; both sides of what is said are printed.
+struct Shell(Client);
+
+impl Shell {
+    fn connect(socket: &Path) -> Result<Shell> {
+        Ok(Shell(Client::synchronised(socket)?))
+    }
+
+    /// Runs a command; the lines of its answer.
+    fn command(&mut self, line: &str) -> Result<Vec<String>> {
+        println!("> {line}");
+        let answer = self.0.command(line)?;
+        print!("{answer}");
+        Ok(answer.lines().map(String::from).collect())
+    }
+
+    fn put(&mut self, name: &str, contents: &[u8]) -> Result<()> {
+        let answer = self.0.put(name, contents)?;
+        if answer.contains("bytes written") {
+            return Ok(());
+        }
+        Err(format!("put {name}: {answer}").into())
+    }
 }
 
 fn upload(shell: &mut Shell, programs: &Path) -> Result<()> {

@@ -1,10 +1,6 @@
 //! For a person: line editing, history, and completion by asking the shell.
 
-use crate::{
-    client::{quote, ClientError},
-    console,
-    session::Session,
-};
+use crate::{console, session::Session};
 use nix::sys::termios::{self, LocalFlags, SetArg, Termios};
 use rustyline::{
     completion::{Completer, Pair},
@@ -17,6 +13,7 @@ use rustyline::{
     Config, Context, Editor, ExternalPrinter, Helper,
 };
 use std::{cell::RefCell, io::Read, path::PathBuf};
+use ubpf_client::{machine::quote, ClientError};
 use ushell_rs::words::split_partial;
 
 /// The terminal while a conversation lasts: `^C` is a key like others and ends neither this tool nor what it was started with.

@@ -1,13 +1,11 @@
 //! `ushell`: talks to the shell of a running unikernel, for a person or for a script.
 #![forbid(unsafe_code)]
 
-mod client;
 mod console;
 mod interactive;
 mod options;
 mod session;
 
-use client::{Client, ClientError};
 use options::{Options, Step, USAGE};
 use session::Session;
 use std::{
@@ -15,6 +13,7 @@ use std::{
     path::Path,
     process::ExitCode,
 };
+use ubpf_client::{machine::Client, ClientError};
 
 /// How the program ends.
 #[derive(Clone, Copy, PartialEq, Eq)]

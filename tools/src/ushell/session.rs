@@ -1,13 +1,14 @@
 //! Commands and uploads over a client, their output on standard output.
 
-use crate::{
-    client::{quote, Answer, Client, ClientError},
-    options::{self, Step},
-};
+use crate::options::{self, Step};
 use std::{
     fs,
     io::{self, IsTerminal, Write},
     path::Path,
+};
+use ubpf_client::{
+    machine::{quote, Answer, Client},
+    ClientError,
 };
 use ushell_rs::{crc32::crc32, words};
 

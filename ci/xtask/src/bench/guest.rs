@@ -8,10 +8,11 @@ use super::{
 };
 use crate::{
     demo::{Demo, STUBS},
-    qemu::{self, Client, Machine, Options},
+    qemu::{self, Machine, Options},
     samples, Result,
 };
 use std::{fs, io::Write, path::Path, time::Instant};
+use ubpf_client::text::Client;
 
 /// Numbers of programs on one function.
 const NUMBERS: [usize; 6] = [1, 2, 4, 8, 12, 16];

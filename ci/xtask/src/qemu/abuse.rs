@@ -2,7 +2,6 @@
 //! answers.
 
 use super::{
-    client::{put, Client},
     machine::{archive, Machine, Options, Port},
     sample_files, EXIT_FAULT,
 };
@@ -13,6 +12,7 @@ use std::{
     thread,
     time::Duration,
 };
+use ubpf_client::text::{put, Client};
 
 const BODY: &str = "body of function myfun";
 

@@ -1,10 +1,7 @@
 //! `cargo xtask qemu bench`: the image's figures beside what they must reach, on this machine. Times are medians; of round
 //! trips, which a wait for the host's scheduler doubles now and then, the lower quartiles.
 
-use super::{
-    client::Client,
-    machine::{archive, Machine, Options},
-};
+use super::machine::{archive, Machine, Options};
 use crate::Result;
 use std::{
     fs,
@@ -13,6 +10,7 @@ use std::{
     process::Command,
     time::Instant,
 };
+use ubpf_client::text::Client;
 
 /// Milliseconds from the start of QEMU to the shell's first prompt, at most.
 const PROMPT_MS: f64 = 600.0;

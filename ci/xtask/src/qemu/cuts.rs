@@ -3,12 +3,12 @@
 
 use super::{
     abuse::Stage,
-    client::{put, Client},
     machine::{Machine, Options},
     sample_files, samples,
 };
 use crate::Result;
 use std::io::Write;
+use ubpf_client::text::{put, Client};
 
 /// Milliseconds between two calls of the traced function.
 const PERIOD: u64 = 2;

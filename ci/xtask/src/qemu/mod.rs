@@ -4,11 +4,10 @@
 //! - `machine`: QEMU with the image in it.
 //! - `proofs`: what the image proves of itself.
 //! - `bench`: its figures.
-//! - `abuse`: bad input from every side; `cuts`: clients that leave after every byte; `client`: what both use.
+//! - `abuse`: bad input from every side; `cuts`: clients that leave after every byte.
 
 mod abuse;
 mod bench;
-pub mod client;
 mod cuts;
 mod image;
 mod machine;
@@ -16,12 +15,12 @@ mod proofs;
 
 use crate::{demo, samples, setup, Result};
 pub use bench::stripped_bytes;
-pub use client::Client;
 pub use machine::{archive, Accel, Machine, Options};
 use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
+use ubpf_client::text::Client;
 
 /// Exit status of QEMU when the application ended well (see `Exit` in platforms/qemu/src/fault.rs).
 const EXIT_SUCCESS: i32 = 33;

@@ -1,6 +1,6 @@
-//! A plain client of the shell's port, for tests that misbehave.
+//! The shell's plain mode: a prompt, a line, an answer, a prompt.
 
-use crate::Result;
+use crate::ClientError;
 use std::{
     io::{Read, Write},
     os::unix::net::UnixStream,
@@ -11,6 +11,9 @@ use ushell_rs::crc32::crc32;
 
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// For tests, whose failures are words.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// A connection to the port.
 pub struct Client {
@@ -28,7 +31,10 @@ impl Client {
                     stream.set_read_timeout(Some(PATIENCE))?;
                     return Ok(Client { stream });
                 }
-                Err(error) if begin.elapsed() > PATIENCE => return Err(error.into()),
+                Err(error) if begin.elapsed() > PATIENCE => {
+                    let socket = socket.display().to_string();
+                    return Err(ClientError::Connect { socket, error }.into());
+                }
                 Err(_) => std::thread::sleep(Duration::from_millis(5)),
             }
         }
@@ -64,7 +70,7 @@ impl Client {
                 Err(error) => last = Some(error),
             }
         }
-        Err(last.unwrap_or_else(|| "no prompt".into()))
+        Err(last.unwrap_or_else(|| ClientError::Timeout(PATIENCE).into()))
     }
 
     /// Reads up to the next prompt; what stands before it.
@@ -80,7 +86,7 @@ impl Client {
         let (mut text, mut buffer) = (Vec::new(), [0; 4096]);
         while !reached(&text) {
             match self.stream.read(&mut buffer) {
-                Ok(0) => return Err("the port was closed".into()),
+                Ok(0) => return Err(ClientError::Vanished.into()),
                 Ok(count) => text.extend_from_slice(buffer.get(..count).unwrap_or(&[])),
                 Err(error) => {
                     let end = text.get(text.len().saturating_sub(200)..).unwrap_or(&[]);

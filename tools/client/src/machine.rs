@@ -1,49 +1,13 @@
 //! The machine mode of the shell, from the other side: commands go out, lines and a status come back.
 
+use crate::ClientError;
 use std::{
-    fmt,
     io::{self, Read, Write},
     os::unix::net::UnixStream,
     path::Path,
     thread,
     time::{Duration, Instant},
 };
-
-/// Why there is no talking to the unikernel (any more).
-#[derive(Debug)]
-pub enum ClientError {
-    /// The socket cannot be opened.
-    Connect { socket: String, error: io::Error },
-    /// Reading or writing failed.
-    Broken(io::Error),
-    /// The other side has gone.
-    Vanished,
-    /// Nothing came for too long.
-    Timeout(Duration),
-    /// What came is not the shell's machine mode.
-    Protocol(String),
-}
-
-impl fmt::Display for ClientError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Connect { socket, error } => write!(f, "{socket}: {error}"),
-            Self::Broken(error) => write!(f, "connection broke: {error}"),
-            Self::Vanished => f.write_str("the unikernel closed the connection"),
-            Self::Timeout(time) => write!(f, "no answer for {} s", time.as_secs_f64()),
-            Self::Protocol(line) => write!(f, "unexpected answer `{}`", line.escape_debug()),
-        }
-    }
-}
-
-impl From<io::Error> for ClientError {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Self::Vanished,
-            _ => Self::Broken(error),
-        }
-    }
-}
 
 /// One event of a command's answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
