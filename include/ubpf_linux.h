@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Engine, tracer and shell inside a Linux process. */
+/*
+ * Engine, tracer and shell inside a Linux process.
+ *
+ * A child of fork or clone inherits the attached programs with their code, the two-key map and all counters as they are at that moment; from
+ * then on each process has its own. The shell, its socket and the thread that writes out what programs report stay with the parent: what
+ * programs of a child report stays in its memory. A child of vfork or posix_spawn runs in its parent's memory, and counts there, until it
+ * ends or executes a program.
+ */
 #ifndef UBPF_LINUX_H
 #define UBPF_LINUX_H
 

@@ -2,7 +2,7 @@
 
 use crate::{figure, peers, stopwatch, Result};
 use std::{cell::RefCell, sync::LazyLock};
-use ubpf_platform_linux::DualMapping;
+use ubpf_platform_linux::CodeMemory;
 use ubpf_rs::{
     helpers::{Host, Registry},
     isa::assemble,
@@ -38,7 +38,7 @@ const SCALE: u32 = 1024;
 const SPAN: f64 = 300_000.0;
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| Registry::with_builtins().expect("there is memory at the start"));
-static MEMORY: LazyLock<DualMapping> = LazyLock::new(DualMapping::new);
+static MEMORY: LazyLock<CodeMemory> = LazyLock::new(CodeMemory::new);
 
 /// The programs call no helper.
 struct NoHost;

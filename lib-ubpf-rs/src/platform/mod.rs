@@ -105,14 +105,6 @@ pub enum PatchError {
         /// Platform's reason (an errno value).
         code: i32,
     },
-    /// A thread would not survive to meet a site that is being changed.
-    #[error("text at {addr:#x} stays as it is: thread {thread} blocks SIGTRAP and would not survive to meet the change; unblock it there")]
-    TrapBlocked {
-        /// Address of the site.
-        addr: usize,
-        /// The thread's number.
-        thread: i32,
-    },
 }
 
 /// Replaces instructions in the running image.
@@ -121,6 +113,38 @@ pub trait TextPatch: Sync {
     /// CPU executes either the old or the new instruction and never a mixture; on return all CPUs see `new`.
     /// Text is never left writable and executable.
     fn replace(&self, addr: usize, old: &[u8], new: &[u8]) -> Result<(), PatchError>;
+    /// Makes many changes, each for itself as [`replace`](Self::replace) does, with one waiting for the other CPUs where the platform can.
+    /// Changes that ascend by address are made fastest.
+    fn replace_all(&self, changes: &mut [TextChange<'_>]) {
+        for change in changes {
+            change.result = self.replace(change.addr, change.old, change.new);
+        }
+    }
+}
+
+/// One of many changes of the text.
+#[derive(Clone, Copy, Debug)]
+pub struct TextChange<'a> {
+    /// Where.
+    pub addr: usize,
+    /// What stands there now, at most 8 bytes.
+    pub old: &'a [u8],
+    /// What is to stand there, of the same length.
+    pub new: &'a [u8],
+    /// What came of it; good until it is tried.
+    pub result: Result<(), PatchError>,
+}
+
+impl<'a> TextChange<'a> {
+    /// A change that has yet to be made.
+    pub fn new(addr: usize, old: &'a [u8], new: &'a [u8]) -> TextChange<'a> {
+        TextChange {
+            addr,
+            old,
+            new,
+            result: Ok(()),
+        }
+    }
 }
 
 /// A block of memory for generated code.

@@ -1,89 +1,135 @@
-//! Memory for generated code: an anonymous file mapped twice, once writable, once executable and within reach of the text.
-//! Sealing takes the writable mapping away for good; what is rewritten later goes through the file.
+//! Memory for generated code: private memory within reach of the text, writable while it is open, then executable. Code in a sealed block
+//! is written as a debugger writes, or by changed copies of its pages.
 
-use crate::text;
-use std::{
-    fs::File,
-    os::{
-        fd::{AsRawFd, FromRawFd, OwnedFd},
-        unix::fs::FileExt,
-    },
-    ptr,
-    sync::Mutex,
+use crate::{
+    pages::{self, map, protect, EXECUTE, NONE, PAGE, WRITE},
+    text,
 };
+use std::{ptr, slice, sync::Mutex};
 use ubpf_rs::platform::{ExecBlock, ExecMemory};
 
-const PAGE: usize = 4096;
+/// Address space is set aside in pieces of this size,
+const REGION: usize = 4 << 20;
+/// which are looked for at distances of this, nearest to the text first, and no farther away than this.
 const STEP: usize = 16 << 20;
 const REACH: usize = 0x7000_0000;
 
-/// Blocks of doubly mapped memory.
-pub struct DualMapping {
-    blocks: Mutex<Vec<Block>>,
+/// Blocks of private memory near the text. After a fork each process has its own.
+#[derive(Default)]
+pub struct CodeMemory {
+    regions: Mutex<Vec<Region>>,
 }
 
-struct Block {
-    exec: usize,
-    /// `None` once sealed.
-    write: Option<usize>,
+/// Address space that is set aside, with the blocks in it, ascending by address.
+struct Region {
+    start: usize,
     len: usize,
-    file: File,
+    blocks: Vec<Block>,
 }
 
-impl Default for DualMapping {
-    fn default() -> Self {
-        Self::new()
-    }
+#[derive(Clone, Copy)]
+struct Block {
+    at: usize,
+    len: usize,
+    sealed: bool,
 }
 
-impl DualMapping {
+impl CodeMemory {
     /// No blocks yet.
-    pub fn new() -> DualMapping {
-        DualMapping {
-            blocks: Mutex::new(Vec::new()),
+    pub const fn new() -> CodeMemory {
+        CodeMemory {
+            regions: Mutex::new(Vec::new()),
         }
     }
 
-    fn blocks(&self) -> std::sync::MutexGuard<'_, Vec<Block>> {
-        self.blocks
+    fn regions(&self) -> std::sync::MutexGuard<'_, Vec<Region>> {
+        self.regions
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
+
+    /// Writable pages of zeros.
+    fn take(&self, len: usize) -> Option<(usize, usize)> {
+        let len = len.max(1).checked_next_multiple_of(PAGE)?;
+        let mut regions = self.regions();
+        if let Some(at) = regions.iter_mut().find_map(|region| region.take(len)) {
+            return Some((at, len));
+        }
+        regions.try_reserve(1).ok()?;
+        let mut region = Region::new(len)?;
+        let at = region.take(len)?;
+        regions.push(region);
+        Some((at, len))
+    }
 }
 
-impl ExecMemory for DualMapping {
-    fn alloc(&self, len: usize) -> Option<ExecBlock> {
-        let len = len.max(1).checked_next_multiple_of(PAGE)?;
-        let (file, write, exec) = map_twice(len)?;
-        self.blocks().push(Block {
-            exec,
-            write: Some(write),
+impl Region {
+    fn new(len: usize) -> Option<Region> {
+        let len = len.max(REGION);
+        let aside = |hint| {
+            let flags = libc::MAP_FIXED_NOREPLACE | libc::MAP_NORESERVE;
+            let start = map(hint, len, NONE, flags, None).ok()?;
+            if start != hint {
+                unmap(start, len); // an old kernel took the address as a mere hint
+                return None;
+            }
+            Some(start)
+        };
+        let start = near_text().find_map(aside)?;
+        Some(Region {
+            start,
             len,
-            file,
-        });
+            blocks: Vec::new(),
+        })
+    }
+
+    fn take(&mut self, len: usize) -> Option<usize> {
+        let mut at = self.start;
+        let mut index = 0;
+        for block in &self.blocks {
+            if block.at - at >= len {
+                break;
+            }
+            at = block.at + block.len;
+            index += 1;
+        }
+        let fits = (self.start + self.len).checked_sub(at)? >= len;
+        let room = fits && self.blocks.try_reserve(1).is_ok();
+        if !room || protect(at, len, WRITE).is_err() {
+            return None;
+        }
+        let sealed = false;
+        self.blocks.insert(index, Block { at, len, sealed });
+        Some(at)
+    }
+}
+
+impl ExecMemory for CodeMemory {
+    fn alloc(&self, len: usize) -> Option<ExecBlock> {
+        let (at, len) = self.take(len)?;
+        let (write, exec) = (at, at);
         Some(ExecBlock { write, exec, len })
     }
 
     fn seal(&self, block: ExecBlock) -> bool {
-        let mut blocks = self.blocks();
-        let Some(known) = blocks.iter_mut().find(|b| b.exec == block.exec) else {
+        let mut regions = self.regions();
+        let blocks = regions.iter_mut().flat_map(|region| &mut region.blocks);
+        let Some(known) = blocks.into_iter().find(|b| b.at == block.exec) else {
             return false;
         };
-        if let Some(write) = known.write.take() {
-            unmap(write, known.len);
-        }
-        true
+        known.sealed = protect(known.at, known.len, EXECUTE).is_ok() || replace_by_copy(known);
+        known.sealed
     }
 
     fn free(&self, block: ExecBlock) {
-        let mut blocks = self.blocks();
-        let Some(at) = blocks.iter().position(|b| b.exec == block.exec) else {
-            return;
-        };
-        let known = blocks.swap_remove(at);
-        unmap(known.exec, known.len);
-        if let Some(write) = known.write {
-            unmap(write, known.len);
+        let mut regions = self.regions();
+        for region in regions.iter_mut() {
+            if let Some(at) = region.blocks.iter().position(|b| b.at == block.exec) {
+                let known = region.blocks.remove(at);
+                // Nothing is left of it but the address space.
+                let flags = libc::MAP_FIXED | libc::MAP_NORESERVE;
+                let _ = map(known.at, known.len, NONE, flags, None);
+            }
         }
     }
 
@@ -99,76 +145,52 @@ impl ExecMemory for DualMapping {
         if text::prepare_sync().is_err() {
             return false;
         }
-        let blocks = self.blocks();
+        let regions = self.regions();
         let inside = |b: &&Block| {
-            let offset = at.wrapping_sub(b.exec);
-            offset
-                .checked_add(code.len())
-                .is_some_and(|end| end <= b.len)
+            let end = at.wrapping_sub(b.at).checked_add(code.len());
+            b.sealed && end.is_some_and(|end| end <= b.len)
         };
-        let Some(block) = blocks.iter().find(inside).filter(|b| b.write.is_none()) else {
-            return false;
-        };
-        // Through the file, which needs no mapping that could be written; the caller says that nobody uses these bytes meanwhile.
-        let offset = (at - block.exec) as u64;
-        if block.file.write_all_at(code, offset).is_err() {
+        let mut blocks = regions.iter().flat_map(|region| &region.blocks);
+        if !blocks.any(|b| inside(&b)) {
             return false;
         }
-        text::sync_cores().is_ok()
+        // The caller says that nobody uses these bytes meanwhile.
+        let written = pages::write_through(at, code).is_ok() || write_by_copy(at, code);
+        written && text::sync_cores().is_ok()
     }
 }
 
-/// The file, writable and executable address of `len` fresh bytes.
-fn map_twice(len: usize) -> Option<(File, usize, usize)> {
-    // SAFETY: the name is a C string; a descriptor that is given is new and belongs to nobody else.
-    let file = unsafe {
-        let fd = libc::memfd_create(c"ubpf-code".as_ptr(), libc::MFD_CLOEXEC);
-        File::from((fd >= 0).then(|| OwnedFd::from_raw_fd(fd))?)
-    };
-    file.set_len(len as u64).ok()?;
-    let (write, exec) = map_both(&file, len)?;
-    Some((file, write, exec))
+/// Seals where what was once written to may not become executable.
+fn replace_by_copy(block: &Block) -> bool {
+    // SAFETY: an open block is readable, and nobody writes to it while it is sealed.
+    let code = unsafe { slice::from_raw_parts(block.at as *const u8, block.len) };
+    let mut kept = Vec::new();
+    if kept.try_reserve_exact(code.len()).is_err() {
+        return false;
+    }
+    kept.extend_from_slice(code);
+    let fresh = map(block.at, block.len, EXECUTE, libc::MAP_FIXED, None);
+    fresh.is_ok() && pages::write_through(block.at, &kept).is_ok()
 }
 
-fn map_both(file: &File, len: usize) -> Option<(usize, usize)> {
-    let write = map(0, len, libc::PROT_READ | libc::PROT_WRITE, 0, file)?;
-    let exec = near_text().find_map(|hint| {
-        map(
-            hint,
-            len,
-            libc::PROT_READ | libc::PROT_EXEC,
-            libc::MAP_FIXED_NOREPLACE,
-            file,
-        )
+/// Writes where `/proc` is not to be had.
+fn write_by_copy(at: usize, code: &[u8]) -> bool {
+    let (start, into) = (at & !(PAGE - 1), at % PAGE);
+    let len = (into + code.len()).next_multiple_of(PAGE);
+    let replaced = pages::replace(start, len, None, |copy| {
+        copy[into..into + code.len()].copy_from_slice(code);
+        true
     });
-    if exec.is_none() {
-        unmap(write, len);
-    }
-    exec.map(|exec| (write, exec))
+    replaced.is_ok()
 }
 
 /// Addresses within reach of our own text, nearest first.
 fn near_text() -> impl Iterator<Item = usize> {
-    let text = map_both as *const () as usize & !(STEP - 1);
+    let text = near_text as *const () as usize & !(STEP - 1);
     (1..REACH / STEP)
         .flat_map(move |n| [text.checked_sub(n * STEP), text.checked_add(n * STEP)])
         .flatten()
         .filter(|&a| a != 0)
-}
-
-fn map(hint: usize, len: usize, protection: i32, flags: i32, file: &File) -> Option<usize> {
-    let (flags, hint_at) = (flags | libc::MAP_SHARED, hint as *mut libc::c_void);
-    let fd = file.as_raw_fd();
-    // SAFETY: without MAP_FIXED a new mapping replaces nothing.
-    let at = unsafe { libc::mmap(hint_at, len, protection, flags, fd, 0) };
-    if at == libc::MAP_FAILED {
-        return None;
-    }
-    if hint != 0 && at as usize != hint {
-        unmap(at as usize, len); // an old kernel took the address as a mere hint
-        return None;
-    }
-    Some(at as usize)
 }
 
 fn unmap(at: usize, len: usize) {
@@ -191,7 +213,7 @@ mod tests {
         run()
     }
 
-    fn sealed(memory: &DualMapping, len: usize) -> ExecBlock {
+    fn sealed(memory: &CodeMemory, len: usize) -> ExecBlock {
         let block = memory.alloc(len).unwrap();
         // SAFETY: the block is writable until sealed and longer than the code.
         unsafe { ptr::copy_nonoverlapping(code(42).as_ptr(), block.write as *mut u8, 6) };
@@ -201,16 +223,16 @@ mod tests {
 
     #[test]
     fn code_written_runs_near_the_text_after_sealing() {
-        let memory = DualMapping::new();
+        let memory = CodeMemory::new();
         let block = sealed(&memory, 6);
         assert_eq!(run(block.exec), 42);
-        assert!(block.exec.abs_diff(map_both as *const () as usize) < 1 << 31);
+        assert!(block.exec.abs_diff(near_text as *const () as usize) < 1 << 31);
         memory.free(block);
     }
 
     #[test]
     fn code_is_rewritten_beside_code_that_runs() {
-        let memory = DualMapping::new();
+        let memory = CodeMemory::new();
         let block = sealed(&memory, 3 * PAGE);
         std::thread::scope(|scope| {
             let running = scope.spawn(|| (0..200_000).all(|_| run(block.exec) == 42));
@@ -223,16 +245,18 @@ mod tests {
         });
         assert!(!memory.rewrite(block.exec + block.len - 5, &code(1)));
         assert!(!memory.rewrite(0x1000, &code(1)));
-        // No other mapping of the file is left.
+        // It is private and not writable.
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-        let maps: Vec<Vec<&str>> = maps
+        let fields = maps
             .lines()
-            .map(|l| l.split_whitespace().collect())
-            .collect();
-        let start = format!("{:x}-", block.exec);
-        let own = maps.iter().find(|map| map[0].starts_with(&start)).unwrap();
-        let same: Vec<_> = maps.iter().filter(|map| map[4] == own[4]).collect();
-        assert_eq!((same.len(), own[1]), (1, "r-xs"), "{same:?}");
+            .map(|l| l.split_whitespace().collect::<Vec<_>>());
+        let holds = |range: &str| {
+            let (start, end) = range.split_once('-').unwrap();
+            let [start, end] = [start, end].map(|n| usize::from_str_radix(n, 16).unwrap());
+            (start..end).contains(&block.exec)
+        };
+        let own: Vec<_> = fields.filter(|map| holds(map[0])).collect();
+        assert_eq!((own.len(), own[0][1]), (1, "r-xp"), "{own:?}");
         memory.free(block);
     }
 }

@@ -9,6 +9,7 @@ mod console;
 mod counters;
 mod exec_memory;
 mod files;
+mod pages;
 mod probe_read;
 pub mod records;
 mod start;
@@ -17,7 +18,7 @@ mod text;
 
 pub use clock::Monotonic;
 pub use console::Stdout;
-pub use exec_memory::DualMapping;
+pub use exec_memory::CodeMemory;
 pub use files::Directory;
 pub use probe_read::SelfRead;
 pub use start::{ubpf_linux_drain, ubpf_linux_start};
@@ -56,7 +57,7 @@ impl Cpu for ThreadCpu {
 pub fn platform(root: PathBuf) -> Platform {
     clock::ticks(); // takes a while the first time
     let text: &'static SelfPatch = Box::leak(Box::new(SelfPatch::new()));
-    let exec: &'static DualMapping = Box::leak(Box::new(DualMapping::new()));
+    let exec: &'static CodeMemory = Box::leak(Box::new(CodeMemory::new()));
     Platform {
         name: "linux",
         clock: &Monotonic,

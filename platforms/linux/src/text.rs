@@ -1,200 +1,131 @@
-//! Patching the text of the running process: bytes go through `/proc/self/mem`, so that the mapping stays read-only and
-//! executable, and every step is made visible to all threads by `membarrier`.
-//!
-//! A five-byte instruction cannot be replaced by one store that is known to be atomic here, so the first byte becomes a
-//! breakpoint, then the rest is written, then the first byte. A thread that meets the breakpoint steps over it when the
-//! old or the new instruction is a nop (both then are allowed to have been executed), else it tries again. The kernel
-//! ends a process of which a thread meets a breakpoint while it blocks SIGTRAP (`force_sig` of signal delivery): nothing
-//! is changed while there is such a thread.
+//! Patching the text of the running process: changed copies of pages take their place (see [`pages`](crate::pages)), and every change is made
+//! visible to all threads by `membarrier`. Changes that are made together share the copies and the waiting.
 
-use std::{
-    ffi::CStr,
-    fs::{File, OpenOptions},
-    io::Write,
-    os::unix::fs::FileExt,
-    sync::{
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-        Mutex, Once,
-    },
-    time::Duration,
+use crate::pages::{self, Backing, PAGE};
+use std::sync::{
+    atomic::{AtomicUsize, Ordering},
+    Mutex, Once,
 };
-use ubpf_rs::platform::{PatchError, TextPatch};
+use ubpf_rs::platform::{PatchError, TextChange, TextPatch};
 
-const INT3: u8 = 0xcc;
 const LONGEST: usize = 8;
-
-/// Address being patched, 0 for none, and above it how far a thread that meets its breakpoint steps from there.
-static PATCHING: AtomicUsize = AtomicUsize::new(0);
-const STEP_SHIFT: u32 = 56;
-/// Counts beginnings and ends of patches: odd during a patch.
-static MOMENT: AtomicU64 = AtomicU64::new(0);
-/// Breakpoints met by other threads, for tests.
-static MET: AtomicU64 = AtomicU64::new(0);
-/// What handled SIGTRAP before: handler address and flags.
-static OLD_HANDLER: AtomicUsize = AtomicUsize::new(libc::SIG_DFL);
-static OLD_FLAGS: AtomicUsize = AtomicUsize::new(0);
+/// Most pages that are copied at once.
+const MOST_PAGES: usize = 64;
 
 /// Patches the text of this process.
+#[derive(Default)]
 pub struct SelfPatch {
-    /// One patch at a time.
-    mem: Mutex<Option<File>>,
-}
-
-impl Default for SelfPatch {
-    fn default() -> Self {
-        Self::new()
-    }
+    /// Two copies of one page at a time would lose a change.
+    turn: Mutex<()>,
 }
 
 impl SelfPatch {
-    /// Opens nothing yet; that happens at the first patch.
-    pub fn new() -> SelfPatch {
+    /// Changes nothing yet.
+    pub const fn new() -> SelfPatch {
         SelfPatch {
-            mem: Mutex::new(None),
+            turn: Mutex::new(()),
         }
-    }
-
-    /// How often a thread met a breakpoint that a patch had placed.
-    pub fn breakpoints_met() -> u64 {
-        MET.load(Ordering::Relaxed)
     }
 }
 
 impl TextPatch for SelfPatch {
     fn replace(&self, addr: usize, old: &[u8], new: &[u8]) -> Result<(), PatchError> {
-        let refused = |code| PatchError::NotWritable { addr, code };
-        if old.len() != new.len() || old.is_empty() || old.len() > LONGEST {
-            return Err(refused(libc::EINVAL));
+        let mut change = [TextChange::new(addr, old, new)];
+        self.replace_all(&mut change);
+        change[0].result
+    }
+
+    fn replace_all(&self, changes: &mut [TextChange<'_>]) {
+        if let Err(code) = prepare_sync() {
+            changes.iter_mut().for_each(|c| refuse(c, code));
+            return;
         }
-        prepare().map_err(refused)?;
-        let mut mem = self
-            .mem
+        let _turn = self
+            .turn
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
-        if mem.is_none() {
-            let opened = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .open("/proc/self/mem");
-            *mem = Some(opened.map_err(|e| refused(code_of(&e)))?);
+        let backing = Backing::of_this_process();
+        let mut rest = changes;
+        while !rest.is_empty() {
+            let (start, len, count) = together(rest);
+            let (these, others) = std::mem::take(&mut rest).split_at_mut(count);
+            replace_together(start, len, backing.as_ref(), these);
+            rest = others;
         }
-        let Some(mem) = mem.as_ref() else {
-            return Err(refused(libc::EIO));
-        };
-        let mut found = [0; LONGEST];
-        let found = &mut found[..old.len()];
-        mem.read_exact_at(found, addr as u64)
-            .map_err(|e| refused(code_of(&e)))?;
-        if found != old {
-            return Err(PatchError::Mismatch { addr });
-        }
-        if let Some(thread) = blocks_traps_for_long() {
-            return Err(PatchError::TrapBlocked { addr, thread });
-        }
-        write_in_steps(mem, addr, old, new).map_err(|e| refused(code_of(&e)))
+        // Registered, after which it cannot fail.
+        let _ = sync_cores();
     }
 }
 
-/// A thread other than this one that blocks SIGTRAP, and goes on doing so: while it is started, each does for a moment.
-fn blocks_traps_for_long() -> Option<i32> {
-    const LOOKS: usize = 125;
-    const BETWEEN: Duration = Duration::from_millis(2);
-    let mut found = None;
-    for look in 0..LOOKS {
-        if look > 0 {
-            std::thread::sleep(BETWEEN);
-        }
-        found = blocks_traps();
-        if found.is_none() {
+fn refuse(change: &mut TextChange<'_>, code: i32) {
+    let addr = change.addr;
+    change.result = Err(PatchError::NotWritable { addr, code });
+}
+
+/// Start and length of the pages of the first change.
+fn pages_of(change: &TextChange<'_>) -> (usize, usize) {
+    let start = change.addr & !(PAGE - 1);
+    let last = change.addr.saturating_add(change.old.len().max(1) - 1) & !(PAGE - 1);
+    (start, (last - start).saturating_add(PAGE))
+}
+
+/// Start and length of the pages that the first changes are in, and how many of them there are without a gap.
+fn together(changes: &[TextChange<'_>]) -> (usize, usize, usize) {
+    let Some(first) = changes.first() else {
+        return (0, 0, 0);
+    };
+    let (start, mut len) = pages_of(first);
+    let mut count = 1;
+    for change in &changes[1..] {
+        let (at, more) = pages_of(change);
+        let fits = at.checked_sub(start).filter(|&into| into <= len);
+        let Some(end) = fits
+            .map(|into| into + more)
+            .filter(|end| end / PAGE <= MOST_PAGES)
+        else {
             break;
-        }
+        };
+        len = len.max(end);
+        count += 1;
     }
-    found
+    (start, len, count)
 }
 
-/// A thread other than this one that blocks SIGTRAP now. Allocates nothing of Rust's.
-fn blocks_traps() -> Option<i32> {
-    // SAFETY: the name ends with NUL; the stream is read and closed by this thread alone, and an entry's name ends with NUL.
-    unsafe {
-        let threads = libc::opendir(c"/proc/self/task".as_ptr());
-        if threads.is_null() {
-            return None;
+fn replace_together(
+    start: usize,
+    len: usize,
+    backing: Option<&Backing>,
+    changes: &mut [TextChange<'_>],
+) {
+    let replaced = pages::replace(start, len, backing, |copy| {
+        let mut any = false;
+        for change in changes.iter_mut() {
+            change.result = put(copy, start, change);
+            any |= change.result.is_ok();
         }
-        let own = libc::gettid();
-        let mut found = None;
-        while let Some(entry) = libc::readdir(threads).as_ref() {
-            let name = CStr::from_ptr(entry.d_name.as_ptr()).to_str();
-            let thread = name.ok().and_then(|name| name.parse().ok());
-            if let Some(thread) =
-                thread.filter(|&thread| thread != own && has_traps_blocked(thread))
-            {
-                found = Some(thread);
-                break;
-            }
-        }
-        libc::closedir(threads);
-        found
+        any
+    });
+    if let Err(error) = replaced {
+        let code = error.raw_os_error().unwrap_or(libc::EIO);
+        changes.iter_mut().for_each(|c| refuse(c, code));
     }
 }
 
-/// Whether a thread of this process blocks SIGTRAP; false when it is gone.
-fn has_traps_blocked(thread: i32) -> bool {
-    /// Number of the field with the signals from 1 on that are blocked, counted from the thread's state, behind its name.
-    const BLOCKED: usize = 29;
-    let mut path = [0u8; 48];
-    let mut text = [0u8; 1024];
-    // The last byte stays 0.
-    if write!(&mut path[..47], "/proc/self/task/{thread}/stat").is_err() {
-        return false;
+/// Makes one change in the copy of the pages at `start`.
+fn put(copy: &mut [u8], start: usize, change: &TextChange<'_>) -> Result<(), PatchError> {
+    let (addr, old, new) = (change.addr, change.old, change.new);
+    let code = libc::EINVAL;
+    if old.len() != new.len() || old.is_empty() || old.len() > LONGEST {
+        return Err(PatchError::NotWritable { addr, code });
     }
-    // SAFETY: the path ends with NUL, the text is as long as is said, and the file is closed by whoever opened it.
-    let len = unsafe {
-        let file = libc::open(path.as_ptr().cast(), libc::O_RDONLY | libc::O_CLOEXEC);
-        if file < 0 {
-            return false;
-        }
-        let len = libc::read(file, text.as_mut_ptr().cast(), text.len());
-        libc::close(file);
-        len
-    };
-    let text = text.get(..usize::try_from(len).unwrap_or(0)).unwrap_or(&[]);
-    let behind = text.iter().rposition(|&byte| byte == b')');
-    let fields = behind.and_then(|at| std::str::from_utf8(text.get(at + 1..)?).ok());
-    let blocked = fields.and_then(|fields| fields.split_ascii_whitespace().nth(BLOCKED));
-    let blocked: u64 = blocked.and_then(|word| word.parse().ok()).unwrap_or(0);
-    blocked & 1 << (libc::SIGTRAP - 1) != 0
-}
-
-fn code_of(error: &std::io::Error) -> i32 {
-    error.raw_os_error().unwrap_or(libc::EIO)
-}
-
-fn write_in_steps(mem: &File, addr: usize, old: &[u8], new: &[u8]) -> std::io::Result<()> {
-    let step = if is_nop(old) || is_nop(new) {
-        old.len()
-    } else {
-        0
-    };
-    PATCHING.store(addr | step << STEP_SHIFT, Ordering::SeqCst);
-    MOMENT.fetch_add(1, Ordering::SeqCst);
-    let steps = || {
-        mem.write_all_at(&[INT3], addr as u64)?;
-        sync_cores()?;
-        mem.write_all_at(&new[1..], addr as u64 + 1)?;
-        sync_cores()?;
-        mem.write_all_at(&new[..1], addr as u64)?;
-        sync_cores()
-    };
-    let result = steps();
-    MOMENT.fetch_add(1, Ordering::SeqCst);
-    PATCHING.store(0, Ordering::SeqCst);
-    result
-}
-
-fn is_nop(bytes: &[u8]) -> bool {
-    bytes.iter().all(|&b| b == 0x90)
-        || bytes.starts_with(&[0x0f, 0x1f])
-        || bytes.starts_with(&[0x66, 0x0f, 0x1f])
+    let into = addr.wrapping_sub(start);
+    let place = copy.get_mut(into..into.wrapping_add(old.len()));
+    let place = place.ok_or(PatchError::NotWritable { addr, code })?;
+    if place != old {
+        return Err(PatchError::Mismatch { addr });
+    }
+    place.copy_from_slice(new);
+    Ok(())
 }
 
 /// Makes every thread of the process fetch its instructions anew.
@@ -217,123 +148,18 @@ pub(crate) fn see_all() {
     let _ = sync_cores();
 }
 
-/// The result of something done at most once.
-struct Done {
-    once: Once,
-    error: AtomicUsize,
-}
-
-impl Done {
-    const fn new() -> Done {
-        Done {
-            once: Once::new(),
-            error: AtomicUsize::new(0),
-        }
-    }
-
-    fn get(&self, what: impl FnOnce() -> Result<(), i32>) -> Result<(), i32> {
-        self.once.call_once(|| {
-            let code = what().err().unwrap_or(0);
-            self.error.store(code as usize, Ordering::SeqCst);
-        });
-        match self.error.load(Ordering::SeqCst) {
-            0 => Ok(()),
-            code => Err(code as i32),
-        }
-    }
-}
-
 /// Registers for core synchronisation, once.
 pub(crate) fn prepare_sync() -> Result<(), i32> {
     const REGISTER_PRIVATE_EXPEDITED_SYNC_CORE: libc::c_int = 1 << 6;
-    static DONE: Done = Done::new();
-    DONE.get(|| membarrier(REGISTER_PRIVATE_EXPEDITED_SYNC_CORE).map_err(|e| code_of(&e)))
-}
-
-/// Registers for core synchronisation and installs the breakpoint handler, once.
-fn prepare() -> Result<(), i32> {
-    static DONE: Done = Done::new();
-    prepare_sync()?;
-    DONE.get(install_handler)
-}
-
-fn install_handler() -> Result<(), i32> {
-    // SAFETY: both structs are plain data for which zeros are valid; the handler keeps to what a signal handler may do.
-    unsafe {
-        let mut action: libc::sigaction = std::mem::zeroed();
-        let mut old: libc::sigaction = std::mem::zeroed();
-        let handler: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) = on_trap;
-        action.sa_sigaction = handler as usize;
-        action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK;
-        if libc::sigaction(libc::SIGTRAP, &action, &mut old) != 0 {
-            return Err(super::errno());
-        }
-        OLD_HANDLER.store(old.sa_sigaction, Ordering::SeqCst);
-        OLD_FLAGS.store(old.sa_flags as usize, Ordering::SeqCst);
-    }
-    Ok(())
-}
-
-extern "C" fn on_trap(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    let context = context.cast::<libc::ucontext_t>();
-    // SAFETY: the kernel passes the interrupted context to an SA_SIGINFO handler; it is ours until we return. The byte before the
-    // instruction pointer was just executed, so it is mapped.
-    unsafe {
-        let rip = &mut (*context).uc_mcontext.gregs[libc::REG_RIP as usize];
-        let at = (*rip as usize).wrapping_sub(1);
-        match after_breakpoint(at, || std::ptr::read_volatile(at as *const u8)) {
-            Some(next) => {
-                MET.fetch_add(1, Ordering::Relaxed);
-                *rip = next as i64;
-            }
-            None => pass_on(signal, info, context.cast()),
-        }
-    }
-}
-
-/// Where a thread goes on that met a breakpoint; `None` when it is not ours.
-fn after_breakpoint(at: usize, byte: impl Fn() -> u8) -> Option<usize> {
-    loop {
-        let moment = MOMENT.load(Ordering::SeqCst);
-        let patching = PATCHING.load(Ordering::SeqCst);
-        if patching & ((1 << STEP_SHIFT) - 1) == at {
-            return Some(at + (patching >> STEP_SHIFT));
-        }
-        if byte() != INT3 {
-            // The patch was finished between trap and handler.
-            return Some(at);
-        }
-        // Unless another patch came in between, nobody patches there.
-        if MOMENT.load(Ordering::SeqCst) == moment {
-            return None;
-        }
-    }
-}
-
-/// Gives a trap that is not ours to whoever handled SIGTRAP before.
-///
-/// # Safety
-/// Arguments of a signal handler, passed on.
-unsafe fn pass_on(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    let handler = OLD_HANDLER.load(Ordering::SeqCst);
-    let with_info = OLD_FLAGS.load(Ordering::SeqCst) as i32 & libc::SA_SIGINFO != 0;
-    // SAFETY: `handler` is what sigaction gave us, called by the convention that its flags name.
-    unsafe {
-        match handler {
-            libc::SIG_IGN => {}
-            libc::SIG_DFL => {
-                libc::signal(signal, libc::SIG_DFL);
-                libc::raise(signal);
-            }
-            _ if with_info => {
-                let call: extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void) =
-                    std::mem::transmute(handler);
-                call(signal, info, context);
-            }
-            _ => {
-                let call: extern "C" fn(i32) = std::mem::transmute(handler);
-                call(signal);
-            }
-        }
+    static ONCE: Once = Once::new();
+    static ERROR: AtomicUsize = AtomicUsize::new(0);
+    ONCE.call_once(|| {
+        let error = membarrier(REGISTER_PRIVATE_EXPEDITED_SYNC_CORE).err();
+        let code = error.map_or(0, |e| e.raw_os_error().unwrap_or(libc::EIO));
+        ERROR.store(code as usize, Ordering::SeqCst);
+    });
+    match ERROR.load(Ordering::SeqCst) {
+        0 => Ok(()),
+        code => Err(code as i32),
     }
 }

@@ -5,6 +5,8 @@
  */
 #include <stdarg.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define GLUE_(a, b) a##_##b
 #define GLUE(a, b) GLUE_(a, b)
@@ -104,4 +106,19 @@ UNTRACED unsigned NAME(self_test)(void)
 	bad |= (NAME(recursion)(20000) != 200010000) << 4;
 	bad |= (NAME(ipa_ra)(8, 4, 3, 2, 1, 1) != 9 + 8 + 8 + 9 + 8 + 5 + 6 + 5) << 5;
 	return bad;
+}
+
+/* A child that has its parent's memory until it ends; its exit code, or -1. */
+UNTRACED int NAME(vforked)(void)
+{
+	int status = -1;
+	pid_t child = vfork();
+
+	if (child == 0) {
+		NAME(empty)();
+		_exit(NAME(recursion)(100) == 5050 ? 0 : 1);
+	}
+	if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status))
+		return -1;
+	return WEXITSTATUS(status);
 }

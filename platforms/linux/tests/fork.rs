@@ -1,0 +1,243 @@
+//! Children of a traced process run right, whatever the parent does afterwards, and whenever they were made.
+
+use std::{
+    ffi::c_int,
+    process::Command,
+    sync::{
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        Mutex, MutexGuard,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+use ubpf_platform_linux::{platform, records, symbols};
+use ubpf_rs::{
+    isa::assemble,
+    runtime::{AttachLimits, Config, LoadOptions, ProgramId, Runtime, Symbol, SymbolTable},
+    tracer::SiteKind,
+};
+
+extern "C" {
+    fn gcc_patchable_empty();
+    fn gcc_patchable_myfun();
+    fn gcc_patchable_self_test() -> u32;
+    fn gcc_patchable_vforked() -> c_int;
+}
+
+const TRACED: [&str; 3] = [
+    "gcc_patchable_empty",
+    "gcc_patchable_myfun",
+    "gcc_patchable_recursion",
+];
+
+/// The engine on this process. Tests take turns.
+fn engine() -> (&'static Runtime, MutexGuard<'static, ()>) {
+    static TURN: Mutex<bool> = Mutex::new(false);
+    static TURNS: Mutex<()> = Mutex::new(());
+    let turn = TURNS
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut started = TURN.lock().unwrap();
+    if !*started {
+        let runtime = Runtime::init(platform(".".into()), Config::default()).unwrap();
+        let own = symbols::own().unwrap();
+        let table = own.iter().map(|s| Symbol {
+            address: s.address,
+            name: &s.name,
+            function: s.is_function,
+        });
+        runtime.add_symbols(SymbolTable::new(table).unwrap());
+        runtime.add_sites(&records::own().patchable, SiteKind::Patchable);
+        *started = true;
+    }
+    drop(started);
+    (Runtime::get().unwrap(), turn)
+}
+
+fn load(runtime: &Runtime, name: &str, text: &str) -> ProgramId {
+    let code = assemble(text).unwrap();
+    runtime.load(name, &code, &LoadOptions::default()).unwrap()
+}
+
+/// Counts calls under the key of the function; a longer one beside it, so that trampolines differ.
+fn programs(runtime: &Runtime) -> [ProgramId; 2] {
+    [
+        load(runtime, "noop", "r0 = 0\nexit"),
+        load(
+            runtime,
+            "longer",
+            "r1 = *(u64 *)(r1 + 0)\nr2 = 9\nr3 = 1\ncall 1\nr0 = 0\nexit",
+        ),
+    ]
+}
+
+fn attach_all(runtime: &Runtime, program: ProgramId) {
+    for name in TRACED {
+        runtime
+            .attach(name, program, AttachLimits::default())
+            .unwrap();
+    }
+}
+
+fn detach_all(runtime: &Runtime) {
+    for name in TRACED {
+        runtime.detach(name, None).unwrap();
+    }
+}
+
+/// Calls the traced functions for a while; 0 when every result is right.
+fn work(millis: u64) -> c_int {
+    let end = Instant::now() + Duration::from_millis(millis);
+    while Instant::now() < end {
+        // SAFETY: plain C functions.
+        let right = unsafe {
+            gcc_patchable_empty();
+            gcc_patchable_myfun();
+            gcc_patchable_self_test()
+        };
+        if right != 0 {
+            return 3;
+        }
+    }
+    0
+}
+
+/// The child's exit code; its signal as a negative number.
+fn end_of(child: i32) -> c_int {
+    let mut status = 0;
+    // SAFETY: waits for a child of ours; the status is a variable of ours.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    if libc::WIFSIGNALED(status) {
+        return -libc::WTERMSIG(status);
+    }
+    libc::WEXITSTATUS(status)
+}
+
+/// A child that runs `body` and nothing else.
+fn child(make: impl Fn() -> i32, body: impl FnOnce() -> c_int) -> i32 {
+    match make() {
+        // SAFETY: ends the child at once, without the parent's exit handlers.
+        0 => unsafe { libc::_exit(body()) },
+        pid => {
+            assert!(pid > 0);
+            pid
+        }
+    }
+}
+
+fn fork() -> i32 {
+    // SAFETY: the child calls C functions of the tests, and ends.
+    unsafe { libc::fork() }
+}
+
+/// A fork without the C library, which runs no handlers.
+fn clone_raw() -> i32 {
+    // SAFETY: as with fork.
+    unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) as i32 }
+}
+
+/// Code memory was shared with children, and the parent used it again.
+#[test]
+fn children_run_what_they_inherited_while_the_parent_exchanges_programs() {
+    let (runtime, _turn) = engine();
+    let [noop, longer] = programs(runtime);
+    for make in [fork, clone_raw] {
+        attach_all(runtime, noop);
+        let children: Vec<_> = (0..4).map(|_| child(make, || work(300))).collect();
+        for round in 0..40 {
+            detach_all(runtime);
+            attach_all(runtime, if round % 2 == 0 { longer } else { noop });
+        }
+        detach_all(runtime);
+        let ends: Vec<_> = children.into_iter().map(end_of).collect();
+        assert_eq!(ends, [0; 4]);
+    }
+}
+
+/// What a child inherits is its own: programs go on in it, and count where the parent does not see it.
+#[test]
+fn a_child_keeps_programs_and_counters_of_its_own() {
+    let (runtime, _turn) = engine();
+    let [_, longer] = programs(runtime);
+    attach_all(runtime, longer);
+    let runs = || runtime.list(Some(TRACED[0])).unwrap()[0].probes[0].runs;
+    let call = |times: u64| {
+        for _ in 0..times {
+            // SAFETY: an empty C function.
+            unsafe { gcc_patchable_empty() };
+        }
+    };
+    call(10);
+    let before = runs();
+    let made = child(fork, || {
+        call(100);
+        let counted = runs() == before + 100;
+        detach_all(runtime);
+        attach_all(runtime, longer);
+        call(7);
+        c_int::from(!(counted && runs() == 7))
+    });
+    assert_eq!(end_of(made), 0);
+    assert_eq!(runs(), before);
+    call(5);
+    assert_eq!(runs(), before + 5);
+    detach_all(runtime);
+}
+
+/// 24 of 400 children kept a breakpoint in their text for good.
+#[test]
+fn a_fork_during_a_patch_takes_all_of_it_along_or_nothing() {
+    let (runtime, _turn) = engine();
+    let [noop, _] = programs(runtime);
+    let text = || {
+        let start = gcc_patchable_empty as *const () as *const u8;
+        // SAFETY: the function's stub, which is mapped.
+        unsafe { start.cast::<[u8; 5]>().read_volatile() }
+    };
+    let nop = text();
+    let (stop, patches) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                attach_all(runtime, noop);
+                detach_all(runtime);
+                patches.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let check = || {
+            // SAFETY: plain C functions.
+            let right = unsafe { gcc_patchable_self_test() } == 0;
+            let whole = text() == nop || text()[0] == 0xe8;
+            c_int::from(!(right && whole))
+        };
+        let mut ends = Vec::new();
+        for round in 0..200 {
+            // SAFETY: a C function that waits for its child, which has this process's memory.
+            assert_eq!(unsafe { gcc_patchable_vforked() }, 0);
+            let spawned = Command::new("/bin/true").status().unwrap();
+            assert!(spawned.success());
+            let make = if round % 2 == 0 { fork } else { clone_raw };
+            ends.push(end_of(child(make, check)));
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(ends, [0; 200]);
+    });
+    assert!(patches.load(Ordering::Relaxed) > 0);
+}
+
+/// Nothing of the process's own descriptors is written to in the place of its memory.
+#[test]
+fn a_program_that_closes_every_descriptor_can_be_traced() {
+    let (runtime, _turn) = engine();
+    let [noop, _] = programs(runtime);
+    attach_all(runtime, noop);
+    let made = child(fork, || {
+        // SAFETY: the child needs none of them.
+        unsafe { libc::close_range(3, u32::MAX, 0) };
+        detach_all(runtime);
+        attach_all(runtime, noop);
+        work(10)
+    });
+    assert_eq!(end_of(made), 0);
+    detach_all(runtime);
+}
