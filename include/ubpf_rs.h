@@ -35,6 +35,9 @@
 // The program was stopped before its end.
 #define UBPF_STOPPED -14
 
+// Another call, made by another thread, changes what this one must change, and takes its time; the text names it. Nothing was changed.
+#define UBPF_BUSY -16
+
 // It is there already: the engine, a helper of this name or number, or the program at this function.
 #define UBPF_EXISTS -17
 
@@ -55,6 +58,9 @@
 
 // The platform cannot do this.
 #define UBPF_UNSUPPORTED -95
+
+// The platform's `give_way` said that the call is to end.
+#define UBPF_CANCELLED -125
 
 // Bytes of an error's text, its NUL included.
 #define UBPF_ERROR_BYTES 252
@@ -151,8 +157,8 @@ typedef struct {
 // succeeds (`UBPF_OK` and an empty text). It is the caller's memory, so calls of several threads do not disturb each
 // other.
 //
-// Every call can give UBPF_NOT_STARTED, UBPF_INVALID (an argument; the text says which) and UBPF_NO_MEMORY. What else
-// one can give stands with it.
+// Every call can give UBPF_NOT_STARTED, UBPF_INVALID (an argument; the text says which) and UBPF_NO_MEMORY; every call that changes
+// something UBPF_BUSY, and every one that takes long UBPF_CANCELLED. What else one can give stands with it.
 typedef struct {
   // What the call returned.
   int code;

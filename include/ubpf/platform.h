@@ -76,6 +76,14 @@ typedef struct ubpf_platform {
 	int (*file_remove)(void *context, const char *path);
 	/* and the entries of a directory ("" is the default one): 0 or an errno value. */
 	int (*directory_list)(void *context, const char *path, ubpf_each_entry each, void *cookie);
+
+	/*
+	 * Called again and again by calls that take long (loading, running, listing ...), on the thread that made the call, with no
+	 * lock held and never on the hook path: lets other threads run, where they are cooperative, and returns. Other threads may
+	 * call the engine meanwhile. 0, or another number when the call is to end: it then gives UBPF_CANCELLED, unless it is past
+	 * the point where it could leave everything as it was. NULL: threads are preempted, and nobody waits.
+	 */
+	int (*give_way)(void *context);
 } ubpf_platform;
 
 /*

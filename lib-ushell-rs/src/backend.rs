@@ -2,7 +2,7 @@
 
 use alloc::{string::String, vec::Vec};
 use core::fmt::Write;
-use ubpf_rs::platform::{DirEntry, FileError};
+use ubpf_rs::platform::{Cancelled, DirEntry, FileError};
 pub use ubpf_rs::runtime::{AttachLimits, CallTime, LoadOptions, Measured};
 
 /// Why the engine did not do what a command asked.
@@ -77,7 +77,7 @@ pub struct Site {
     pub probes: Vec<Probe>,
 }
 
-/// The engine as the commands see it. No call blocks for longer than one run of a program, but `measure` for less than a second.
+/// The engine as the commands see it. Where threads are cooperative, a call that takes long gives way to others in between.
 pub trait Backend: Send {
     /// Entries of a directory, sorted; empty = the default one.
     fn list_files(&self, directory: &str) -> Result<Vec<DirEntry>, FileError>;
@@ -118,8 +118,9 @@ pub trait Backend: Send {
     ) -> Result<Measured, BackendError>;
     /// The functions with attached programs, or just this one (which may have none).
     fn sites(&self, function: Option<&str>) -> Result<Vec<Site>, BackendError>;
-    /// Shows the names of the traceable functions to `visit`, from number `first` on, until it returns false.
-    fn functions(&self, first: usize, visit: &mut dyn FnMut(&str) -> bool);
+    /// Shows some names of traceable functions to `visit`, from place `first` in the list on, until it returns false. Gives the place at
+    /// which to go on, that of the name that was refused if one was; `None` at the end.
+    fn functions(&self, first: usize, visit: &mut dyn FnMut(&str) -> bool) -> Option<usize>;
 
     /// Value in the two-key map.
     fn map_get(&self, key1: u64, key2: u64) -> Option<u64>;
@@ -140,5 +141,10 @@ pub trait Backend: Send {
     /// Writes the state of engine and platform, one `name: value` per line.
     fn status(&self, out: &mut dyn Write);
     /// Switches the measuring of run times.
-    fn set_stats(&self, measure: bool);
+    fn set_stats(&self, measure: bool) -> Result<(), BackendError>;
+
+    /// Lets other threads run, and returns; an error when the command is to end.
+    fn give_way(&self) -> Result<(), Cancelled> {
+        Ok(())
+    }
 }

@@ -10,7 +10,7 @@ use crate::{
     Output,
 };
 use alloc::{borrow::Cow, boxed::Box, string::String, sync::Arc, vec::Vec};
-use ubpf_rs::platform::FileError;
+use ubpf_rs::platform::{Cancelled, FileError};
 
 /// Why a command failed; what the person reads.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror_no_std::Error)]
@@ -47,6 +47,9 @@ pub enum Failure {
     /// The engine refused.
     #[error("{0}")]
     Backend(#[from] BackendError),
+    /// The reader wants no more of it.
+    #[error("{0}")]
+    Cancelled(#[from] Cancelled),
     /// Anything else, in words.
     #[error("{0}")]
     Message(String),

@@ -19,13 +19,35 @@ const fn table() -> [u32; 256] {
     table
 }
 
+/// CRC-32 of what comes in pieces.
+pub(crate) struct Crc32(u32);
+
+impl Crc32 {
+    /// Of nothing yet.
+    pub(crate) fn new() -> Self {
+        Self(u32::MAX)
+    }
+
+    /// Of `bytes` as well.
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        let step = |crc: u32, &byte: &u8| {
+            let index = (crc ^ u32::from(byte)) & 0xff;
+            (crc >> 8) ^ TABLE.get(index as usize).copied().unwrap_or(0)
+        };
+        self.0 = bytes.iter().fold(self.0, step);
+    }
+
+    /// Of all that was added.
+    pub(crate) fn value(&self) -> u32 {
+        !self.0
+    }
+}
+
 /// CRC-32 of `bytes`.
 pub fn crc32(bytes: &[u8]) -> u32 {
-    let step = |crc: u32, &byte: &u8| {
-        let index = (crc ^ u32::from(byte)) & 0xff;
-        (crc >> 8) ^ TABLE.get(index as usize).copied().unwrap_or(0)
-    };
-    !bytes.iter().fold(u32::MAX, step)
+    let mut crc = Crc32::new();
+    crc.add(bytes);
+    crc.value()
 }
 
 #[cfg(test)]

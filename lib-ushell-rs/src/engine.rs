@@ -9,7 +9,7 @@ use alloc::{
 };
 use core::fmt::Write;
 use ubpf_rs::{
-    platform::{DirEntry, FileError},
+    platform::{Cancelled, DirEntry, FileError},
     runtime::{Error, FunctionReport, Runtime, Status, Stopped},
     tracer::ProbeReport,
 };
@@ -112,8 +112,8 @@ impl Backend for &'static Runtime {
     fn sites(&self, function: Option<&str>) -> Result<Vec<Site>, BackendError> {
         Ok(self.list(function)?.into_iter().map(Site::from).collect())
     }
-    fn functions(&self, first: usize, visit: &mut dyn FnMut(&str) -> bool) {
-        Runtime::functions(self, first, visit);
+    fn functions(&self, first: usize, visit: &mut dyn FnMut(&str) -> bool) -> Option<usize> {
+        Runtime::functions(self, first, visit)
     }
 
     fn map_get(&self, key1: u64, key2: u64) -> Option<u64> {
@@ -145,8 +145,11 @@ impl Backend for &'static Runtime {
             let _ = writeln!(out, "program of the image: {name}");
         });
     }
-    fn set_stats(&self, measure: bool) {
-        Runtime::set_stats(self, measure);
+    fn set_stats(&self, measure: bool) -> Result<(), BackendError> {
+        Ok(Runtime::set_stats(self, measure)?)
+    }
+    fn give_way(&self) -> Result<(), Cancelled> {
+        self.platform().give_way.give_way()
     }
 }
 
@@ -171,6 +174,10 @@ fn write_status(status: &Status, out: &mut dyn Write) -> core::fmt::Result {
     writeln!(out, "lost console messages: {}", status.output_lost)?;
     writeln!(out, "stats: {on}")?;
     writeln!(out, "memory for generated code: {protected}")?;
+    let (areas, lists) = status.lost_hooks;
+    if areas > 0 || lists > 0 {
+        writeln!(out, "hooks that never returned: {areas}, each keeps its place among those that can run at once; replaced lists of programs kept for them: {lists}")?;
+    }
     match status.fallbacks {
         Some((count, why)) => writeln!(out, "left to the interpreter: {count} (the last: {why})"),
         None => Ok(()),

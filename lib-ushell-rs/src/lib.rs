@@ -33,6 +33,7 @@ mod engine;
 pub mod ffi;
 mod line;
 mod output;
+mod pace;
 mod registry;
 mod shell;
 mod suggest;

@@ -11,9 +11,11 @@ use crate::{
     words, Output,
 };
 use alloc::{boxed::Box, format, string::String};
-use ubpf_rs::platform::{has_room, SMALL_THINGS};
+use ubpf_rs::platform::{has_room, Cancelled, SLICE_NS, SMALL_THINGS};
 
 const PROMPT: &[u8] = b"> ";
+/// What `^C` sends.
+const INTERRUPT: u8 = 3;
 
 /// Who reads the other end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -142,13 +144,34 @@ impl Shell {
             self.connected();
         }
         let mut taken: usize = 0;
+        let mut begin = self.backend.now_ns();
         while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
             match self.feed_some(rest) {
                 0 => break,
                 count => taken = taken.saturating_add(count),
             }
+            // Not within a file: there the next byte may be any, and the platform looks for `^C`.
+            let between = matches!(self.activity, Activity::Line) && rest.first() < Some(&b' ');
+            if between && self.give_way(&mut begin).is_err() {
+                self.take_byte(INTERRUPT);
+            }
         }
         taken
+    }
+
+    /// Gives way when it is time, `begin` being when that was last thought of.
+    fn give_way(&self, begin: &mut u64) -> Result<(), Cancelled> {
+        if self.backend.now_ns().wrapping_sub(*begin) < SLICE_NS {
+            return Ok(());
+        }
+        let answer = self.backend.give_way();
+        *begin = self.backend.now_ns();
+        answer
+    }
+
+    /// Whether a command writes its output page by page, so that `^C` ends it: that byte may then be fed ahead of other input.
+    pub fn is_writing(&self) -> bool {
+        matches!(self.activity, Activity::Stream(_))
     }
 
     /// Gives output; returns how many bytes. Writes on at what is unfinished.
@@ -175,7 +198,7 @@ impl Shell {
                 self.finish_upload();
                 count
             }
-            Activity::Stream(_) if byte == 3 => {
+            Activity::Stream(_) if byte == INTERRUPT => {
                 self.output.end_command();
                 self.finish(Ok(()));
                 1
@@ -190,15 +213,19 @@ impl Shell {
 
     /// Writes the next page of a command's output.
     fn advance(&mut self) {
-        let Activity::Stream(stream) = &mut self.activity else {
-            return;
-        };
+        let mut begin = self.backend.now_ns();
         while self.output.has_room() {
+            let Activity::Stream(stream) = &mut self.activity else {
+                return;
+            };
             if !has_room(SMALL_THINGS) {
                 return self.finish_without_memory();
             }
             if !stream.page(&*self.backend, &mut self.output) {
                 return self.finish(Ok(()));
+            }
+            if let Err(cancelled) = self.give_way(&mut begin) {
+                return self.finish(Err(cancelled.into()));
             }
         }
     }

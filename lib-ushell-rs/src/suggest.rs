@@ -19,10 +19,13 @@ impl<'a> Nearest<'a> {
         if name.len() > 64 || self.wanted.len() > 64 {
             return;
         }
+        let allowed = (self.wanted.len() / 4).saturating_add(1).min(3);
+        if name.len().abs_diff(self.wanted.len()) > allowed {
+            return;
+        }
         let distance = distance(self.wanted.as_bytes(), name.as_bytes());
-        let allowed = (self.wanted.len() / 4).saturating_add(1);
         let better = self.best.as_ref().is_none_or(|(best, _)| distance < *best);
-        if distance <= allowed.min(3) && better {
+        if distance <= allowed && better {
             self.best = Some((distance, name.into()));
         }
     }

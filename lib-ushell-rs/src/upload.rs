@@ -3,7 +3,7 @@
 use crate::{
     backend::Backend,
     command::{Call, Failure},
-    crc32::crc32,
+    crc32::Crc32,
     Output,
 };
 use alloc::{format, string::String, vec::Vec};
@@ -18,6 +18,8 @@ pub(crate) struct Upload {
     name: String,
     left: u64,
     crc: u32,
+    /// That of what has arrived.
+    sum: Crc32,
     /// What has arrived; or why the bytes are thrown away.
     contents: Result<Vec<u8>, Failure>,
 }
@@ -45,6 +47,7 @@ impl Upload {
             name,
             left,
             crc,
+            sum: Crc32::new(),
             contents,
         })
     }
@@ -54,7 +57,9 @@ impl Upload {
         let wanted = usize::try_from(self.left).unwrap_or(usize::MAX);
         let count = wanted.min(bytes.len());
         if let Ok(contents) = &mut self.contents {
-            contents.extend_from_slice(bytes.get(..count).unwrap_or(&[]));
+            let bytes = bytes.get(..count).unwrap_or(&[]);
+            contents.extend_from_slice(bytes);
+            self.sum.add(bytes);
         }
         self.left = self.left.saturating_sub(count as u64);
         count
@@ -67,7 +72,7 @@ impl Upload {
     /// Checks and stores the file.
     pub(crate) fn finish(self, backend: &dyn Backend, out: &mut Output) -> Result<(), Failure> {
         let contents = self.contents?;
-        let crc = crc32(&contents);
+        let crc = self.sum.value();
         if crc != self.crc {
             return Err(Failure::message(format!(
                 "{}: CRC32 is {crc:#010x}, expected {:#010x}; nothing was written",

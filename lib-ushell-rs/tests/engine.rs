@@ -4,7 +4,9 @@
 
 use std::{borrow::ToOwned, collections::BTreeMap, string::String, sync::Mutex, vec::Vec};
 use ubpf_rs::{
-    platform::{Clock, Console, Cpu, DirEntry, FaultSafeRead, FileError, Files, Platform},
+    platform::{
+        Clock, Console, Cpu, DirEntry, FaultSafeRead, FileError, Files, Platform, Preemptive,
+    },
     runtime::{self, Runtime, Symbol, SymbolTable},
 };
 use ushell_rs::{Config, Shell};
@@ -165,6 +167,7 @@ pub(crate) fn a_session() {
         exec: None,
         files: &FAKE,
         cpu: &FAKE,
+        give_way: &Preemptive,
     };
     install_programs();
     let runtime = Runtime::init(platform, runtime::Config::default()).unwrap();

@@ -17,6 +17,9 @@
 #include <uk/init.h>
 #include <uk/print.h>
 #include <uk/nofault.h>
+#if CONFIG_LIBUKSCHED
+#include <uk/sched.h>
+#endif
 #include <uk/plat/time.h>
 #include <uk/plat/bootstrap.h>
 #if __has_include(<uk/lcpu.h>)
@@ -528,6 +531,9 @@ struct ukglue_range ukglue_symbols(void)
 /* ---- files ---- */
 
 #if CONFIG_LIBUBPF_RS_FILES
+/* Read or written at once, before other threads may run. */
+#define FILE_PIECE (64 * 1024)
+
 static int negative_errno(void)
 {
 	return errno > 0 ? -errno : -EIO;
@@ -552,7 +558,8 @@ long ukglue_file_read(const char *path, void *into, size_t len)
 	if (fd < 0)
 		return negative_errno();
 	while (have < len) {
-		ssize_t n = read(fd, (char *)into + have, len - have);
+		size_t piece = len - have < FILE_PIECE ? len - have : FILE_PIECE;
+		ssize_t n = read(fd, (char *)into + have, piece);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -565,6 +572,7 @@ long ukglue_file_read(const char *path, void *into, size_t len)
 		if (n == 0)
 			break;
 		have += (size_t)n;
+		ukglue_yield();
 	}
 	close(fd);
 	return (long)have;
@@ -584,11 +592,13 @@ int ukglue_file_write(const char *path, const void *from, size_t len)
 	if (fd < 0)
 		return negative_errno();
 	while (done < len && !rc) {
-		ssize_t n = write(fd, (const char *)from + done, len - done);
+		size_t piece = len - done < FILE_PIECE ? len - done : FILE_PIECE;
+		ssize_t n = write(fd, (const char *)from + done, piece);
 
-		if (n > 0)
+		if (n > 0) {
 			done += (size_t)n;
-		else if (n == 0)
+			ukglue_yield();
+		} else if (n == 0)
 			rc = -ENOSPC;
 		else if (errno != EINTR)
 			rc = negative_errno();
@@ -648,6 +658,18 @@ int ukglue_dir_list(const char *path __unused,
 #endif
 
 /* ---- the shell's thread and its port ---- */
+
+#if CONFIG_LIBUKSCHED
+void ukglue_yield(void)
+{
+	struct uk_thread *self = uk_thread_current();
+
+	if (self && self->sched && !irq_disabled())
+		uk_sched_yield();
+}
+#else
+void ukglue_yield(void) {}
+#endif
 
 #if CONFIG_LIBUSHELL_RS
 #include <uk/sched.h>

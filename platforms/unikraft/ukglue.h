@@ -94,6 +94,9 @@ int ukglue_dir_list(const char *path,
 		    void (*each)(void *cookie, const char *name, size_t name_len, uint64_t size, int dir),
 		    void *cookie);
 
+/* Lets other threads run and returns; does nothing before there are threads. Not for interrupts. */
+void ukglue_yield(void);
+
 /* The thread that serves the shell, and its sleep. */
 int ukglue_thread_start(void (*body)(void));
 /* Sleeps until something came from the port or the time is over (0: no limit). */

@@ -31,6 +31,8 @@ pub const UBPF_NO_MEMORY: c_int = -12;
 pub const UBPF_DENIED: c_int = -13;
 /// The program was stopped before its end.
 pub const UBPF_STOPPED: c_int = -14;
+/// Another call, made by another thread, changes what this one must change, and takes its time; the text names it. Nothing was changed.
+pub const UBPF_BUSY: c_int = -16;
 /// It is there already: the engine, a helper of this name or number, or the program at this function.
 pub const UBPF_EXISTS: c_int = -17;
 /// A pointer is NULL, a text is not UTF-8, or a number is out of its range.
@@ -45,6 +47,8 @@ pub const UBPF_NO_STUB: c_int = -61;
 pub const UBPF_AMBIGUOUS: c_int = -76;
 /// The platform cannot do this.
 pub const UBPF_UNSUPPORTED: c_int = -95;
+/// The platform's `give_way` said that the call is to end.
+pub const UBPF_CANCELLED: c_int = -125;
 
 /// Bytes of an error's text, its NUL included.
 pub const UBPF_ERROR_BYTES: usize = 252;
@@ -53,8 +57,8 @@ pub const UBPF_ERROR_BYTES: usize = 252;
 /// succeeds (`UBPF_OK` and an empty text). It is the caller's memory, so calls of several threads do not disturb each
 /// other.
 ///
-/// Every call can give UBPF_NOT_STARTED, UBPF_INVALID (an argument; the text says which) and UBPF_NO_MEMORY. What else
-/// one can give stands with it.
+/// Every call can give UBPF_NOT_STARTED, UBPF_INVALID (an argument; the text says which) and UBPF_NO_MEMORY; every call that changes
+/// something UBPF_BUSY, and every one that takes long UBPF_CANCELLED. What else one can give stands with it.
 #[repr(C)]
 pub struct ubpf_error {
     /// What the call returned.
@@ -160,6 +164,8 @@ impl Write for Text<'_> {
 fn code(error: &Error) -> c_int {
     match error {
         Error::AlreadyRunning => UBPF_EXISTS,
+        Error::Cancelled => UBPF_CANCELLED,
+        Error::Busy { .. } => UBPF_BUSY,
         Error::NoMemory => UBPF_NO_MEMORY,
         Error::Helper { error, .. } => helper_code(error),
         Error::Load(LoadError::NoMemory) | Error::Verify(VerifyError::NoMemory) => UBPF_NO_MEMORY,
@@ -175,6 +181,7 @@ fn code(error: &Error) -> c_int {
         Error::MapFull { .. } => UBPF_FULL,
         Error::Detach(DetachError::NotAttached) => UBPF_STALE,
         Error::Detach(DetachError::Patch(_)) => UBPF_IO,
+        Error::Detach(DetachError::Busy { .. }) => UBPF_BUSY,
         Error::Detach(DetachError::NoMemory) => UBPF_NO_MEMORY,
         Error::Symbols { error, .. } => symbol_code(error),
     }
@@ -196,6 +203,7 @@ fn attach_code(error: &AttachError) -> c_int {
         AttachError::AlreadyAttached { .. } => UBPF_EXISTS,
         AttachError::NoTextPatch | AttachError::OutOfReach { .. } => UBPF_UNSUPPORTED,
         AttachError::Patch(_) => UBPF_IO,
+        AttachError::Busy { .. } => UBPF_BUSY,
         AttachError::NoMemory => UBPF_NO_MEMORY,
     }
 }
@@ -214,6 +222,7 @@ fn file_code(error: &FileError) -> c_int {
 pub(super) fn symbol_code(error: &SymbolError) -> c_int {
     match error {
         SymbolError::NoMemory => UBPF_NO_MEMORY,
+        SymbolError::Cancelled => UBPF_CANCELLED,
         _ => UBPF_REFUSED,
     }
 }

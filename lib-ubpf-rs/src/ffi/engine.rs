@@ -191,7 +191,7 @@ pub extern "C" fn ubpf_poll() {
 /// `error` is NULL or writable.
 #[no_mangle]
 pub unsafe extern "C" fn ubpf_stats(on: c_int, error: *mut ubpf_error) -> c_int {
-    let result = args::runtime().map(|runtime| runtime.set_stats(on != 0));
+    let result = args::runtime().and_then(|runtime| Ok(runtime.set_stats(on != 0)?));
     // SAFETY: as the caller promises.
     unsafe { finish(result, error) }
 }

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     platform::{
-        Clock, Console, Cpu, DirEntry, ExecBlock, ExecMemory, FaultSafeRead, FileError, Files,
-        PatchError, Platform, TextPatch,
+        Cancelled, Clock, Console, Cpu, DirEntry, ExecBlock, ExecMemory, FaultSafeRead, FileError,
+        Files, GiveWay, PatchError, Platform, TextPatch,
     },
     runtime::Error,
 };
@@ -82,6 +82,7 @@ pub(super) unsafe fn platform(table: *const ubpf_platform) -> Result<Platform> {
         exec: table.table.exec_alloc.map(|_| table as &dyn ExecMemory),
         files: table,
         cpu: table,
+        give_way: table,
     })
 }
 
@@ -154,6 +155,18 @@ impl Cpu for Table {
         self.table
             .in_interrupt
             .is_some_and(|ask| unsafe { ask(context) } != 0)
+    }
+}
+
+impl GiveWay for Table {
+    fn give_way(&self) -> core::result::Result<(), Cancelled> {
+        let context = self.table.context;
+        let give_way = self.table.give_way;
+        // SAFETY: the application's function with its context.
+        match give_way.map_or(0, |give_way| unsafe { give_way(context) }) {
+            0 => Ok(()),
+            _ => Err(Cancelled),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     programs::ubpf_program,
 };
 use crate::{
-    runtime::{Error, SymbolTable},
+    runtime::{Error, SymbolError, SymbolTable},
     tracer::{ProbeReport, SiteKind},
 };
 use alloc::vec::Vec;
@@ -158,8 +158,11 @@ pub unsafe extern "C" fn ubpf_list(
         // SAFETY: as the caller promises.
         let function = unsafe { args::optional_text(function, FUNCTION) }?;
         let each = each.ok_or(invalid("each is NULL"))?;
-        for report in args::runtime()?.list(function)? {
+        let runtime = args::runtime()?;
+        let mut pace = runtime.pace();
+        for report in runtime.list(function)? {
             for probe in &report.probes {
+                pace.point().map_err(Error::from)?;
                 show(probe, &report.function, |info| {
                     // SAFETY: as the caller promises; the info lives during the call.
                     unsafe { each(context, info) }
@@ -215,16 +218,24 @@ pub unsafe extern "C" fn ubpf_functions(
 ) -> c_int {
     let list = || {
         let each = each.ok_or(invalid("each is NULL"))?;
-        let mut result = Ok(());
-        args::runtime()?.functions(0, &mut |name| match c_text(name) {
-            // SAFETY: as the caller promises; the name lives during the call.
-            Ok(name) => unsafe { each(context, name.as_ptr()) != 0 },
-            Err(failure) => {
-                result = Err(failure);
-                false
+        let runtime = args::runtime()?;
+        let mut pace = runtime.pace();
+        let mut result = Ok(true);
+        let mut next = Some(0);
+        while let Some(first) = next {
+            next = runtime.functions(first, &mut |name| {
+                result = c_text(name).map(|name| {
+                    // SAFETY: as the caller promises; the name lives during the call.
+                    unsafe { each(context, name.as_ptr()) != 0 }
+                });
+                matches!(result, Ok(true))
+            });
+            if !matches!(result, Ok(true)) {
+                break;
             }
-        });
-        result
+            pace.point().map_err(Error::from)?;
+        }
+        result.map(drop)
     };
     // SAFETY: as the caller promises.
     unsafe { finish(list(), error) }
@@ -299,11 +310,19 @@ pub unsafe extern "C" fn ubpf_add_symbols(
         *count = 0;
         // SAFETY: as the caller promises.
         let text = unsafe { args::bytes(text.cast(), length) }?;
-        let table = SymbolTable::from_nm(text)
-            .map_err(|error| Failure::Argument(symbol_code(&error), "out of memory"))?;
+        let runtime = args::runtime()?;
+        let mut pace = runtime.pace();
+        let table =
+            SymbolTable::from_nm_in_pieces(text, &mut || pace.point()).map_err(|error| {
+                let why = match error {
+                    SymbolError::Cancelled => "cancelled",
+                    _ => "out of memory",
+                };
+                Failure::Argument(symbol_code(&error), why)
+            })?;
         let found = table.len();
         args::room()?;
-        args::runtime()?.add_symbols(table);
+        runtime.add_symbols(table);
         *count = found;
         Ok(())
     };

@@ -5,11 +5,15 @@
 //! several CPUs at once: it must not block, allocate or take a lock that a thread can hold.
 #![forbid(unsafe_code)]
 
+mod pace;
 mod room;
 mod sort;
 
+pub use pace::{
+    no_pause, Cancelled, GiveWay, Pace, Pause, Preemptive, Taken, Turn, PATIENCE_NS, SLICE_NS,
+};
 pub use room::{has_room, SMALL_THINGS, SMALL_THINGS_THAT_STAY};
-pub use sort::{sort, sort_by};
+pub use sort::{sort, sort_by, sort_by_in_pieces};
 
 use alloc::{string::String, vec::Vec};
 
@@ -315,6 +319,8 @@ pub struct Platform {
     pub files: &'static dyn Files,
     /// CPU state.
     pub cpu: &'static dyn Cpu,
+    /// How a long command lets others run; [`Preemptive`] where that goes by itself.
+    pub give_way: &'static dyn GiveWay,
 }
 
 #[cfg(test)]

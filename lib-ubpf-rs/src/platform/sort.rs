@@ -1,16 +1,30 @@
 //! Sorting in little code. The standard library's sorts are the fastest there are, and bring 6 to 10 KiB of machine code for
 //! each type that is sorted; an image has better use for that.
 
+use super::{no_pause, Cancelled};
+
 /// Sorts ascending, in place, in O(n log n) comparisons (heap sort). Equal items may change places.
 pub fn sort_by<T>(list: &mut [T], before: impl Fn(&T, &T) -> bool) {
+    let _ = sort_by_in_pieces(list, before, no_pause);
+}
+
+/// Sorts as [`sort_by`] does, and calls `pause` again and again meanwhile; when that is an error the list is left in any order.
+pub fn sort_by_in_pieces<T>(
+    list: &mut [T],
+    before: impl Fn(&T, &T) -> bool,
+    mut pause: impl FnMut() -> Result<(), Cancelled>,
+) -> Result<(), Cancelled> {
     for root in (0..list.len() / 2).rev() {
         sift(list, root, &before);
+        pause()?;
     }
     for end in (1..list.len()).rev() {
         list.swap(0, end);
         let (heap, _) = list.split_at_mut(end);
         sift(heap, 0, &before);
+        pause()?;
     }
+    Ok(())
 }
 
 /// Sorts numbers and the like.

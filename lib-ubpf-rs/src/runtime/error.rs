@@ -3,7 +3,7 @@
 use super::SymbolError;
 use crate::{
     helpers::RegisterError,
-    platform::FileError,
+    platform::{Cancelled, FileError},
     program::LoadError,
     tracer::{AttachError, DetachError},
     verifier::VerifyError,
@@ -20,6 +20,15 @@ pub enum Error {
     /// No memory; nothing was changed.
     #[error("out of memory")]
     NoMemory,
+    /// The operation was cancelled before it changed anything, or while it was repeating something: what it did so far stays.
+    #[error("cancelled")]
+    Cancelled,
+    /// Another operation changes what this one must change. Nothing was changed.
+    #[error("busy: {command} is at work; try again")]
+    Busy {
+        /// The other operation.
+        command: &'static str,
+    },
     /// The bytes are no program.
     #[error("{0}")]
     Load(LoadError),
@@ -121,4 +130,10 @@ pub struct Stopped {
     pub budget_left: u64,
     /// The memory it had, as text: `mem 0x…/len stack 0x…/len`.
     pub regions: String,
+}
+
+impl From<Cancelled> for Error {
+    fn from(_: Cancelled) -> Self {
+        Error::Cancelled
+    }
 }

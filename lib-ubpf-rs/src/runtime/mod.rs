@@ -1,8 +1,9 @@
 //! One engine instance: it binds platform, maps, helpers, symbols, loaded programs and the tracer. The C
 //! interface and the shell stand on [`Runtime`] and know nothing below it.
 //!
-//! The control path (load, exec, attach, list …) may be called from any thread; its locks are short and never held
-//! over a call into the platform's files or console. What a hook needs is read without a lock.
+//! The control path (load, exec, attach, list …) may be called from any thread; its locks are short and never held over a call into
+//! the platform's files or console, nor while it gives way: a long operation is done in pieces, first what changes nothing, then what
+//! it changes, piece by piece. What a hook needs is read without a lock.
 
 mod attached;
 mod code;
@@ -30,7 +31,7 @@ pub use trace::{AttachLimits, FunctionReport};
 
 use crate::{
     helpers::{HelperFn, Host, RegisterError, Registry},
-    platform::{has_room, DirEntry, Platform, SMALL_THINGS, SMALL_THINGS_THAT_STAY},
+    platform::{has_room, DirEntry, Pace, Platform, SMALL_THINGS, SMALL_THINGS_THAT_STAY},
     program::{Abi, HelperSignature, Program},
     tracer::{InitError, Ring, TracerConfig, TRACER},
     verifier::{self, VerifiedProgram},
@@ -127,6 +128,11 @@ impl Runtime {
     /// Sizes and limits.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The pace of an operation that begins now.
+    pub(crate) fn pace(&self) -> Pace<'_> {
+        Pace::new(&self.services.platform)
     }
 
     /// The platform below.

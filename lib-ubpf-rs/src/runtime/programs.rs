@@ -110,9 +110,10 @@ impl Programs {
             .ok_or(Error::StaleProgram { id: id.raw() })
     }
 
-    /// Forgets all of them; their ids are stale from now on.
-    pub(super) fn clear(&mut self) {
-        self.slots.iter_mut().for_each(|slot| slot.loaded = None);
+    /// Takes out the first program in slot `from` or behind it, and gives the slot after it. Its id is stale from now on.
+    pub(super) fn take_from(&mut self, from: usize) -> Option<(usize, Loaded)> {
+        let mut slots = self.slots.iter_mut().enumerate().skip(from);
+        slots.find_map(|(at, slot)| Some((at + 1, slot.loaded.take()?)))
     }
 
     pub(super) fn len(&self) -> usize {

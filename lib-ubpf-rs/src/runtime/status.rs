@@ -28,6 +28,8 @@ pub struct Status {
     pub stats: bool,
     /// Whether generated code is never writable; `None` without executable memory.
     pub enforces_wx: Option<bool>,
+    /// Areas of hooks that did not come back, and lists of programs kept for them.
+    pub lost_hooks: (usize, usize),
     /// How many programs were left to the interpreter since the start although machine code was to be expected, and why the last
     /// one was.
     pub fallbacks: Option<(u64, &'static str)>,
@@ -50,6 +52,7 @@ impl Runtime {
             output_lost: services.ring.lost(),
             stats: TRACER.stats_on(),
             enforces_wx: services.platform.exec.map(|e| e.enforces_wx()),
+            lost_hooks: TRACER.lost(),
             fallbacks: *self.fallbacks.lock(),
         }
     }

@@ -1,7 +1,7 @@
 //! Names of the image's functions and variables, by name and by address in logarithmic time. Names are kept
 //! whole, whatever their length.
 
-use crate::platform::sort_by;
+use crate::platform::{no_pause, sort_by_in_pieces, Cancelled, Pause};
 use alloc::{collections::TryReserveError, vec::Vec};
 
 /// One symbol of a [`SymbolTable`].
@@ -64,6 +64,9 @@ pub enum SymbolError {
         /// Its address in the image.
         image: u64,
     },
+    /// The reading was cancelled; the table in use stays.
+    #[error("cancelled")]
+    Cancelled,
     /// No memory for the table; the one in use stays.
     #[error("out of memory")]
     NoMemory,
@@ -75,28 +78,67 @@ impl From<TryReserveError> for SymbolError {
     }
 }
 
+impl From<Cancelled> for SymbolError {
+    fn from(_: Cancelled) -> Self {
+        SymbolError::Cancelled
+    }
+}
+
 impl SymbolTable {
     /// A table of these symbols, in any order; exact repetitions are dropped. They are gone through twice: the table takes no more
     /// memory than it needs.
     pub fn new<'a>(symbols: impl Iterator<Item = Symbol<'a>> + Clone) -> Result<Self, SymbolError> {
+        Self::in_pieces(symbols.map(Some), &mut no_pause)
+    }
+
+    /// As [`new`](Self::new), calling `pause` again and again: between two items, of which some may be nothing, and while sorting.
+    fn in_pieces<'a>(
+        symbols: impl Iterator<Item = Option<Symbol<'a>>> + Clone,
+        pause: &mut Pause<'_>,
+    ) -> Result<Self, SymbolError> {
         let mut table = SymbolTable::default();
         let (mut count, mut bytes) = (0, 0usize);
-        for symbol in symbols.clone() {
-            count += 1;
-            bytes = bytes.saturating_add(symbol.name.len());
+        for item in symbols.clone() {
+            if let Some(symbol) = item {
+                count += 1;
+                bytes = bytes.saturating_add(symbol.name.len());
+            }
+            pause()?;
         }
         table.by_address.try_reserve_exact(count)?;
         table.names.try_reserve_exact(bytes)?;
-        for symbol in symbols {
-            table.push(symbol)?;
+        for item in symbols {
+            if let Some(symbol) = item {
+                table.push(symbol)?;
+            }
+            pause()?;
         }
-        table.sort()?;
+        table.sort(pause)?;
         Ok(table)
     }
 
     /// A table of the output of `nm`; odd lines are passed over.
     pub fn from_nm(text: &[u8]) -> Result<Self, SymbolError> {
-        Self::new(parse_nm(text))
+        Self::from_nm_in_pieces(text, &mut no_pause)
+    }
+
+    /// As [`from_nm`](Self::from_nm), calling `pause` again and again.
+    pub fn from_nm_in_pieces(text: &[u8], pause: &mut Pause<'_>) -> Result<Self, SymbolError> {
+        Self::in_pieces(parse_nm(text), pause)
+    }
+
+    /// The symbols of `file`, moved by `bias`, and those of `known`.
+    pub(super) fn joined(
+        file: &SymbolTable,
+        bias: u64,
+        known: &SymbolTable,
+        pause: &mut Pause<'_>,
+    ) -> Result<Self, SymbolError> {
+        let moved = file.iter().map(|s| Symbol {
+            address: s.address.wrapping_add(bias),
+            ..s
+        });
+        Self::in_pieces(moved.chain(known.iter()).map(Some), pause)
     }
 
     fn push(&mut self, symbol: Symbol<'_>) -> Result<(), SymbolError> {
@@ -116,19 +158,18 @@ impl SymbolTable {
         Ok(())
     }
 
-    fn sort(&mut self) -> Result<(), SymbolError> {
+    fn sort(&mut self, pause: &mut Pause<'_>) -> Result<(), SymbolError> {
         let names = &self.names;
         let name = |e: &Entry| bytes_of(names, e);
-        sort_by(&mut self.by_address, |a, b| {
-            (a.address, name(a)) < (b.address, name(b))
-        });
+        let before = |a: &Entry, b: &Entry| (a.address, name(a)) < (b.address, name(b));
+        sort_by_in_pieces(&mut self.by_address, before, &mut *pause)?;
         self.by_address
             .dedup_by(|a, b| a.address == b.address && name(a) == name(b));
         self.by_name.try_reserve_exact(self.by_address.len())?;
         self.by_name.extend(0..self.by_address.len() as u32);
         let entries = &self.by_address;
         let key = |&i: &u32| entries.get(i as usize).map(|e| (name(e), e.address));
-        sort_by(&mut self.by_name, |a, b| key(a) < key(b));
+        sort_by_in_pieces(&mut self.by_name, |a, b| key(a) < key(b), pause)?;
         Ok(())
     }
 
@@ -215,10 +256,42 @@ fn bytes_of<'a>(names: &'a [u8], entry: &Entry) -> &'a [u8] {
         .unwrap_or(&[])
 }
 
-/// Symbols of the output of `nm`: `ADDRESS TYPE NAME` in each line; undefined symbols, empty and odd lines are
-/// passed over.
-pub(super) fn parse_nm(text: &[u8]) -> impl Iterator<Item = Symbol<'_>> + Clone {
-    text.split(|&b| b == b'\n').filter_map(parse_nm_line)
+/// Symbols of the output of `nm`: `ADDRESS TYPE NAME` in each line; nothing for undefined symbols, empty and odd lines.
+fn parse_nm(text: &[u8]) -> impl Iterator<Item = Option<Symbol<'_>>> + Clone {
+    Lines {
+        rest: Some(text),
+        odd: false,
+    }
+    .map(|line| parse_nm_line(line?))
+}
+
+/// Longest line that can be of `nm`, in bytes.
+const LONGEST_LINE: usize = 16 * 1024;
+
+/// The lines of a text; nothing for each piece of one that is too long to be of use.
+#[derive(Clone)]
+struct Lines<'t> {
+    rest: Option<&'t [u8]>,
+    /// A piece of this line was passed over.
+    odd: bool,
+}
+
+impl<'t> Iterator for Lines<'t> {
+    type Item = Option<&'t [u8]>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.rest?;
+        let piece = rest.get(..LONGEST_LINE).unwrap_or(rest);
+        let Some(end) = piece.iter().position(|&b| b == b'\n') else {
+            let last = piece.len() == rest.len();
+            self.rest = if last { None } else { rest.get(LONGEST_LINE..) };
+            let odd = core::mem::replace(&mut self.odd, true);
+            return Some((last && !odd).then_some(piece));
+        };
+        self.rest = rest.get(end.saturating_add(1)..);
+        let odd = core::mem::replace(&mut self.odd, false);
+        Some(if odd { None } else { piece.get(..end) })
+    }
 }
 
 fn parse_nm_line(line: &[u8]) -> Option<Symbol<'_>> {
@@ -242,7 +315,11 @@ fn parse_nm_line(line: &[u8]) -> Option<Symbol<'_>> {
 
 /// How far the image lies above the addresses of `file`, when the file is of this image: every name that stands
 /// once in both must have moved by the same distance.
-pub(super) fn load_bias(image: &SymbolTable, file: &SymbolTable) -> Result<u64, SymbolError> {
+pub(super) fn load_bias(
+    image: &SymbolTable,
+    file: &SymbolTable,
+    pause: &mut Pause<'_>,
+) -> Result<u64, SymbolError> {
     let only = |table: &SymbolTable, name: &str| {
         let mut all = table.addresses(name.as_bytes());
         let first = all.next()?;
@@ -250,6 +327,7 @@ pub(super) fn load_bias(image: &SymbolTable, file: &SymbolTable) -> Result<u64, 
     };
     let mut bias = None;
     for here in image.iter() {
+        pause()?;
         let (Some(image_at), Some(file_at)) = (only(image, here.name), only(file, here.name))
         else {
             continue;
@@ -272,7 +350,7 @@ mod tests {
     use std::{format, string::String, vec::Vec};
 
     fn table(text: &str) -> SymbolTable {
-        SymbolTable::new(parse_nm(text.as_bytes())).unwrap()
+        SymbolTable::from_nm(text.as_bytes()).unwrap()
     }
 
     #[test]
@@ -287,6 +365,21 @@ mod tests {
                 (0x2000, "x", false)
             ]
         );
+    }
+
+    #[test]
+    fn a_line_too_long_to_be_of_nm_is_passed_over_in_pieces() {
+        let text = format!("10 T a\n20 T {}\n30 T c", "f".repeat(5 * LONGEST_LINE));
+        let mut points = 0;
+        let table = SymbolTable::from_nm_in_pieces(text.as_bytes(), &mut || {
+            points += 1;
+            Ok(())
+        });
+        let names: Vec<_> = table.unwrap().iter().map(|s| s.address).collect();
+        assert_eq!(names, [0x10, 0x30]);
+        assert!(points >= 2 * 8);
+        let stopped = SymbolTable::from_nm_in_pieces(text.as_bytes(), &mut || Err(Cancelled));
+        assert_eq!(stopped.err(), Some(SymbolError::Cancelled));
     }
 
     #[test]
@@ -311,12 +404,15 @@ mod tests {
     #[test]
     fn a_file_of_another_image_is_refused() {
         let image = table("1000 T a\n2000 T b\n");
-        assert_eq!(load_bias(&image, &table("0 T a\n1000 T b\n")), Ok(0x1000));
         assert_eq!(
-            load_bias(&image, &table("1 T q\n")),
+            load_bias(&image, &table("0 T a\n1000 T b\n"), &mut no_pause),
+            Ok(0x1000)
+        );
+        assert_eq!(
+            load_bias(&image, &table("1 T q\n"), &mut no_pause),
             Err(SymbolError::NothingInCommon)
         );
-        let other = load_bias(&image, &table("1000 T a\n2004 T b\n"));
+        let other = load_bias(&image, &table("1000 T a\n2004 T b\n"), &mut no_pause);
         assert!(
             matches!(other, Err(SymbolError::OtherImage { .. })),
             "{other:?}"

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     helpers::Host,
-    platform::{SMALL_THINGS, SMALL_THINGS_THAT_STAY},
+    platform::{Pace, Pause, SMALL_THINGS, SMALL_THINGS_THAT_STAY},
     tracer::{
         AttachError, AttachOptions, AttachRequest, DetachError, ProbeId, ProbeReport, Site,
         SiteCount, SiteKind, TRACER,
@@ -50,22 +50,29 @@ impl Runtime {
             path: path.into(),
             error,
         };
+        let mut pace = self.pace();
         let text = self.read_file(path)?;
-        let file = SymbolTable::from_nm(&text).map_err(refused)?;
+        let pause: &mut Pause<'_> = &mut || pace.point();
+        let file = SymbolTable::from_nm_in_pieces(&text, pause).map_err(refused)?;
         if file.is_empty() {
-            let lines = text.split(|&b| b == b'\n').count();
+            let mut lines = 1;
+            for piece in text.chunks(PIECE) {
+                lines += piece.iter().filter(|&&b| b == b'\n').count();
+                pause()?;
+            }
             return Err(refused(symbols::SymbolError::Empty { lines }));
         }
-        let _one_writer = self.image_writer.lock();
         let known = self.services.image.read().symbols.clone();
-        let bias = symbols::load_bias(&known, &file).map_err(refused)?;
-        let moved = file.iter().map(|s| symbols::Symbol {
-            address: s.address.wrapping_add(bias),
-            ..s
-        });
-        let table = SymbolTable::new(moved.chain(known.iter())).map_err(refused)?;
+        let bias = symbols::load_bias(&known, &file, pause).map_err(refused)?;
+        let table = SymbolTable::joined(&file, bias, &known, pause).map_err(refused)?;
         room_for(SMALL_THINGS_THAT_STAY)?;
         let count = table.len();
+        let _one_writer = self.image_writer.lock();
+        if !Arc::ptr_eq(&known, &self.services.image.read().symbols) {
+            return Err(Error::Busy {
+                command: "another reading of symbols",
+            });
+        }
         self.publish(Arc::new(table));
         Ok(count)
     }
@@ -112,19 +119,18 @@ impl Runtime {
         self.services.trace_address(name.as_bytes())
     }
 
-    /// Shows the names of the traceable functions, ascending by address, from number `first` on, until `visit` says
-    /// false.
-    pub fn functions(&self, first: usize, visit: &mut dyn FnMut(&str) -> bool) {
+    /// Shows the names of the traceable functions, ascending by address, from place `first` in the list on (0 is its start), until
+    /// `visit` says false. It shows some of them only, so that a list of any length is gone through in pieces: gives the place at which
+    /// to go on, that of the name `visit` refused if it did; `None` at the end.
+    pub fn functions(&self, first: usize, visit: &mut dyn FnMut(&str) -> bool) -> Option<usize> {
         let image = self.services.image.read();
-        let names = image
-            .sites
-            .iter()
-            .filter_map(|&site| image.function_of(site));
-        for name in names.skip(first) {
-            if !visit(name) {
-                return;
+        let rest = image.sites.get(first..)?;
+        for (at, &site) in rest.iter().take(NAMES).enumerate() {
+            if image.function_of(site).is_some_and(|name| !visit(name)) {
+                return Some(first + at);
             }
         }
+        (rest.len() > NAMES).then_some(first + NAMES)
     }
 
     /// Attaches a loaded program to the entry of a function, named or given as `0x…` address.
@@ -149,6 +155,7 @@ impl Runtime {
         room_for_small_things()?;
         self.resolve(function)?;
         let loaded = self.prepare_file(path, options)?;
+        // What it was may have changed meanwhile: it is looked up again.
         let warnings = loaded.remarks();
         self.attach_loaded(function, loaded, limits)?;
         Ok(warnings)
@@ -215,27 +222,46 @@ impl Runtime {
     }
 
     /// Detaches every probe; gives the first failure after having tried all.
-    fn detach_everything(&self) -> Result<(), Error> {
+    fn detach_everything(&self, pace: &mut Pace<'_>) -> Result<(), Error> {
         let mut result = Ok(());
         while let Some(id) = TRACER.any_probe() {
             room_for_small_things()?;
             match TRACER.detach(id) {
                 Ok(()) | Err(DetachError::NotAttached) => {}
+                Err(error @ DetachError::Busy { .. }) => return Err(Error::Detach(error)),
                 Err(error) => result = result.and(Err(Error::Detach(error))),
             }
+            pace.point()?;
         }
         result
     }
 
     /// Detaches every probe, forgets every loaded program and empties the two-key map. Helpers, symbols and sites stay.
     pub fn reset(&self) -> Result<(), Error> {
-        let result = self.detach_everything();
-        self.programs.lock().clear();
+        let mut pace = self.pace();
+        let result = self.detach_everything(&mut pace);
+        if let Err(Error::Cancelled | Error::Detach(DetachError::Busy { .. })) = result {
+            return result;
+        }
+        let mut from = 0;
+        loop {
+            let next = self.programs.lock().take_from(from);
+            let Some((at, loaded)) = next else { break };
+            // Freed with no lock held.
+            drop(loaded);
+            from = at;
+            pace.point()?;
+        }
         let map = &self.services.map;
+        let mut go_on = Ok(());
         map.for_each(|key1, key2, _| {
-            map.del(key1, key2);
+            if go_on.is_ok() {
+                map.del(key1, key2);
+                go_on = pace.point();
+            }
         });
         self.drain_console();
+        go_on?;
         result
     }
 
@@ -265,20 +291,25 @@ impl Runtime {
     /// The functions that have programs, or just this one (which may have none).
     pub fn list(&self, function: Option<&str>) -> Result<Vec<FunctionReport>, Error> {
         room_for_small_things()?;
+        let mut pace = self.pace();
+        let pause = &mut || pace.point();
         if let Some(function) = function {
             let (function, site) = self.resolve(function)?;
             room_for_reports(Some(site))?;
             return Ok(alloc::vec![FunctionReport {
                 function,
-                probes: TRACER.probes(site)
+                probes: TRACER.reports(Some(site), pause)?
             }]);
         }
         room_for_reports(None)?;
         let mut reports: Vec<FunctionReport> = Vec::new();
-        for probe in TRACER.all_probes() {
+        for probe in TRACER.reports(None, &mut *pause)? {
+            pause()?;
+            room_for_small_things()?;
+            // The programs of a site stand together.
             match reports
-                .iter_mut()
-                .find(|r| r.probes.first().is_some_and(|p| p.site == probe.site))
+                .last_mut()
+                .filter(|r| r.probes.first().is_some_and(|p| p.site == probe.site))
             {
                 Some(report) => report.probes.push(probe),
                 None => {
@@ -294,8 +325,9 @@ impl Runtime {
     }
 
     /// Switches the measuring of programs' run times.
-    pub fn set_stats(&self, on: bool) {
-        TRACER.set_stats(on);
+    pub fn set_stats(&self, on: bool) -> Result<(), Error> {
+        let done = TRACER.set_stats(on);
+        done.map_err(|command| Error::Busy { command })
     }
 
     /// Takes off what has used up its runs or its time. To be called now and then by the platform.
@@ -303,6 +335,10 @@ impl Runtime {
         TRACER.poll()
     }
 }
+
+/// Bytes of a text gone through, and names shown, between two points at which other threads may run.
+const PIECE: usize = 16 * 1024;
+const NAMES: usize = 64;
 
 /// How many times as long as the reports on probes is what is there of them at once on their way to a reader: lists that
 /// grow, copies by function, and those of the shell.

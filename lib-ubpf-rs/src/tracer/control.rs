@@ -5,13 +5,13 @@ use super::{
     deny,
     direct::{Gates, Trampoline},
     pool,
-    pool::HOOKS,
+    pool::{Grace, Lost, HOOKS},
     probe::{AttachOptions, HookProgram, Probe, ProbeId, ProbeList, ProbeReport},
     ring::Ring,
     site::{self, Site, SiteKind, SiteState},
 };
 use crate::maps::TwoKeyMap;
-use crate::platform::{PatchError, Platform, TextPatch};
+use crate::platform::{Cancelled, Pace, PatchError, Platform, Taken, TextPatch, Turn};
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::{
     mem, ptr,
@@ -97,6 +97,12 @@ pub enum AttachError {
     /// The text could not be changed.
     #[error(transparent)]
     Patch(#[from] PatchError),
+    /// Another operation changes what is attached, and takes its time.
+    #[error("busy: {command} is at work; try again")]
+    Busy {
+        /// The other operation.
+        command: &'static str,
+    },
     /// No memory.
     #[error("out of memory")]
     NoMemory,
@@ -111,6 +117,12 @@ pub enum DetachError {
     /// The text could not be changed back; the probe is off all the same.
     #[error("the probe is off, but its call stays in the text: {0}")]
     Patch(PatchError),
+    /// Another operation changes what is attached, and takes its time; everything is as it was.
+    #[error("busy: {command} is at work; try again")]
+    Busy {
+        /// The other operation.
+        command: &'static str,
+    },
     /// No memory for the list of those that stay; everything is as it was.
     #[error("out of memory")]
     NoMemory,
@@ -155,9 +167,13 @@ pub static TRACER: Tracer = Tracer {
     starting: AtomicBool::new(false),
     stats: AtomicBool::new(false),
     map: Once::new(),
+    turn: Turn::new(),
     control: Mutex::new(State {
         sites: Vec::new(),
         attached: Vec::new(),
+        kept: Vec::new(),
+        leaked: 0,
+        lost: Lost::new(),
         stuck: Vec::new(),
         gates: Gates::new(),
         next_id: 1,
@@ -170,13 +186,32 @@ pub struct Tracer {
     starting: AtomicBool,
     stats: AtomicBool,
     map: Once<&'static TwoKeyMap>,
+    /// Who changes what is attached. It waits for hooks to end, and gives way meanwhile.
+    turn: Turn,
+    /// Held for a moment only: never while somebody waits or gives way.
     control: Mutex<State>,
 }
+
+/// How long a hook is waited for. Its budget is over in far less; a thread that was taken off its CPU in the midst of it comes back in
+/// this time unless it was stopped.
+const HOOK_ENDS_NS: u64 = 1_000_000_000;
+
+/// So many new sites are put in their place one by one.
+const FEW_SITES: usize = 4;
+
+/// Why the tracer's turn is nobody else's: the name of who has it.
+type Busy = &'static str;
 
 struct State {
     /// Ascending by address, each once.
     sites: Vec<Site>,
+    /// Changed by who has the turn.
     attached: Vec<Attached>,
+    /// Lists that a hook which does not end may still read.
+    kept: Vec<Kept>,
+    /// How many of those there was no room for in `kept`: they are never freed.
+    leaked: usize,
+    lost: Lost,
     /// Sites whose call could not be taken out of the text.
     stuck: Vec<Stuck>,
     gates: Gates,
@@ -189,6 +224,27 @@ struct Stuck {
     call: [u8; STUB_LEN],
     /// The bytes to put back.
     stub: [u8; STUB_LEN],
+}
+
+/// A list of probes that is published no more.
+struct Kept {
+    grace: Grace,
+    list: Replaced,
+}
+
+/// A list of probes that is published no more. It is freed by [`free`](Self::free) alone.
+struct Replaced(*mut ProbeList);
+
+// SAFETY: a replaced list has one owner; hooks that may still be in it share it read-only.
+unsafe impl Send for Replaced {}
+
+impl Replaced {
+    /// # Safety
+    /// Every hook that could have read the list has ended.
+    unsafe fn free(self) {
+        // SAFETY: it came from `new_list`, where one of a slice lies as in a box; nobody reads it, as the caller says.
+        drop(unsafe { Box::from_raw(self.0) });
+    }
 }
 
 /// A site that has probes.
@@ -232,10 +288,11 @@ impl Attached {
         }
     }
 
-    fn close(&mut self, settings: &Settings) {
+    /// After [`Trampoline::leave`].
+    fn left(&mut self, settings: &Settings, empty: bool) {
         // SAFETY: the entry owns its list until it replaces it.
         let list = unsafe { &*self.list };
-        self.trampoline.close(list, settings);
+        self.trampoline.left(list, settings, empty);
     }
 }
 
@@ -293,17 +350,26 @@ impl Tracer {
         HOOKS.map_lost.load(Ordering::Relaxed)
     }
 
-    /// Switches the measuring of run times on or off.
-    pub fn set_stats(&self, on: bool) {
-        let mut state = self.control.lock();
-        self.stats.store(on, Ordering::Relaxed);
+    /// Switches the measuring of run times on or off. An error gives the name of the operation that is at work.
+    pub fn set_stats(&self, on: bool) -> Result<(), Busy> {
         let Some(settings) = self.settings() else {
-            return;
+            self.stats.store(on, Ordering::Relaxed);
+            return Ok(());
         };
-        for attached in &mut state.attached {
-            attached.close(settings);
-            attached.open(settings);
+        let mut change = Change::begin(self, settings, "stats")?;
+        self.stats.store(on, Ordering::Relaxed);
+        let mut at = 0;
+        while at < self.control.lock().attached.len() {
+            let mut state = change.closed(at);
+            if let Some(attached) = state.attached.get_mut(at) {
+                attached.open(settings);
+            }
+            drop(state);
+            // All sites are treated alike: it is not left half done.
+            let _ = change.pace.point();
+            at += 1;
         }
+        Ok(())
     }
 
     /// Whether run times are measured.
@@ -323,17 +389,27 @@ impl Tracer {
             count.refused = records.len();
             return count;
         }
+        let few = records.len() <= FEW_SITES;
         for &record in records.iter().filter(|&&r| r != 0) {
             match prepare(settings, record, kind) {
                 Some((addr, rewritten)) => {
-                    state.sites.push(Site { addr, kind });
+                    let site = Site { addr, kind };
+                    let place = if few {
+                        state.sites.partition_point(|known| *known < site)
+                    } else {
+                        state.sites.len()
+                    };
+                    state.sites.insert(place, site);
                     count.rewritten += usize::from(rewritten);
                 }
                 None => count.refused += 1,
             }
         }
         let before = state.sites.len();
-        crate::platform::sort(&mut state.sites);
+        // A few more are put in their place: sorting all of them again would take long.
+        if !few {
+            crate::platform::sort(&mut state.sites);
+        }
         state.sites.dedup_by_key(|s| s.addr);
         let twice = before - state.sites.len();
         count.added = records.iter().filter(|&&r| r != 0).count() - count.refused - twice;
@@ -383,14 +459,16 @@ impl Tracer {
                 reason,
             });
         }
+        let busy = |command| AttachError::Busy { command };
+        let mut change = Change::begin(self, settings, "attach").map_err(busy)?;
+        let now_ns = settings.platform.clock.now_ns();
+        change.reap(now_ns);
         let mut state = self.control.lock();
         if state.sites.binary_search(&request.site).is_err() {
             return Err(AttachError::NoSite {
                 function: function(),
             });
         }
-        let now_ns = settings.platform.clock.now_ns();
-        state.reap(settings, now_ns);
         let place = state.attached.iter().position(|a| a.site == request.site);
         let present = place.map_or(&[][..], |at| state.attached[at].probes());
         if present.iter().any(|p| *p.program == *request.program) {
@@ -404,10 +482,23 @@ impl Tracer {
         let id = ProbeId(state.next_id);
         let probe = Arc::new(new_probe(id, &request, site_state, now_ns));
         match place {
-            Some(at) => state.attached[at].append(settings, probe)?,
-            None => state.attach_first(settings, probe)?,
+            Some(at) => {
+                let probes = copy_of(state.attached[at].probes(), |_| true, Some(probe));
+                let list = probes.and_then(new_list).ok_or(AttachError::NoMemory)?;
+                state.next_id += 1;
+                drop(state);
+                change.replace(at, list);
+            }
+            None => {
+                state.next_id += 1;
+                let done = state.attach_first(settings, probe);
+                drop(state);
+                if let Err((error, list)) = done {
+                    list.into_iter().for_each(|list| change.retire(list));
+                    return Err(error);
+                }
+            }
         }
-        state.next_id += 1;
         if request.site.kind == SiteKind::Instrumented {
             HOOKS.instrumented.fetch_add(1, Ordering::SeqCst);
         }
@@ -418,56 +509,85 @@ impl Tracer {
     /// gone, the site's nop is back.
     pub fn detach(&self, id: ProbeId) -> Result<(), DetachError> {
         let settings = self.settings().ok_or(DetachError::NotAttached)?;
-        let mut state = self.control.lock();
-        state.detach(settings, id)
+        let busy = |command| DetachError::Busy { command };
+        let mut change = Change::begin(self, settings, "detach").map_err(busy)?;
+        change.detach(id)
     }
 
     /// Detaches what has used up its runs or its time; returns how many. To be called now and then; without memory,
-    /// what cannot be detached yet runs no more and goes with a later call.
+    /// what cannot be detached yet runs no more and goes with a later call, and so while another operation is at work.
     pub fn poll(&self) -> usize {
         let Some(settings) = self.settings() else {
             return 0;
         };
-        let now_ns = settings.platform.clock.now_ns();
-        self.control.lock().reap(settings, now_ns)
+        let Ok(mut change) = Change::try_begin(self, settings, "poll") else {
+            return 0;
+        };
+        change.sweep();
+        change.reap(settings.platform.clock.now_ns())
+    }
+
+    /// Hooks that did not end in time and have kept their area since: (areas, replaced lists of programs that are kept for them).
+    pub fn lost(&self) -> (usize, usize) {
+        let mut state = self.control.lock();
+        let kept = state.kept.len().saturating_add(state.leaked);
+        (state.lost.count() as usize, kept)
     }
 
     /// Reports on the probes of one site, in attach order.
     pub fn probes(&self, site: Site) -> Vec<ProbeReport> {
-        self.reports(|s| s == site)
+        self.reports(Some(site), crate::platform::no_pause)
+            .unwrap_or_default()
     }
 
     /// Reports on all probes, by the order in which their sites were first attached to.
     pub fn all_probes(&self) -> Vec<ProbeReport> {
-        self.reports(|_| true)
+        self.reports(None, crate::platform::no_pause)
+            .unwrap_or_default()
+    }
+
+    /// Reports on the probes of one site, or on all, as they are attached now; `pause` is called between them.
+    pub fn reports(
+        &self,
+        site: Option<Site>,
+        mut pause: impl FnMut() -> Result<(), Cancelled>,
+    ) -> Result<Vec<ProbeReport>, Cancelled> {
+        let mut seen = Vec::new();
+        self.with_reaped(site, |probe, direct| seen.push((probe.clone(), direct)));
+        let mut reports = Vec::with_capacity(seen.len());
+        for (probe, direct) in seen {
+            reports.push(probe.report(direct));
+            pause()?;
+        }
+        Ok(reports)
     }
 
     /// Bytes of the reports on the probes of one site, or on all.
     pub fn report_bytes(&self, site: Option<Site>) -> usize {
-        let state = self.reaped();
-        let attached = state
-            .attached
-            .iter()
-            .filter(|a| site.is_none_or(|site| a.site == site));
-        let probes = attached.flat_map(|a| a.probes());
-        probes.fold(0, |bytes, p| {
-            bytes + size_of::<ProbeReport>() + p.program.len() + p.function.len()
-        })
+        let mut bytes = 0;
+        self.with_reaped(site, |p, _| {
+            let seen = size_of::<(Arc<Probe>, u64)>();
+            bytes += seen + size_of::<ProbeReport>() + p.program.len() + p.function.len();
+        });
+        bytes
     }
 
     /// Number of attached programs.
     pub fn probe_count(&self) -> usize {
-        let state = self.reaped();
-        state.attached.iter().map(|a| a.probes().len()).sum()
+        let mut count = 0;
+        self.with_reaped(None, |_, _| count += 1);
+        count
     }
 
     /// The first program of a site with this name, or the first of all.
     pub fn find_probe(&self, site: Site, program: Option<&str>) -> Option<ProbeId> {
-        let state = self.reaped();
-        let attached = state.attached.iter().find(|a| a.site == site)?;
-        let mut probes = attached.probes().iter();
-        let found = probes.find(|p| program.is_none_or(|wanted| *p.program == *wanted));
-        found.map(|probe| probe.id)
+        let mut found = None;
+        self.with_reaped(Some(site), |probe, _| {
+            if found.is_none() && program.is_none_or(|wanted| *probe.program == *wanted) {
+                found = Some(probe.id);
+            }
+        });
+        found
     }
 
     /// One of the attached programs.
@@ -476,21 +596,189 @@ impl Tracer {
         Some(state.attached.last()?.probes().last()?.id)
     }
 
-    fn reports(&self, wanted: impl Fn(Site) -> bool) -> Vec<ProbeReport> {
-        let state = self.reaped();
-        let attached = state.attached.iter().filter(|a| wanted(a.site));
-        attached
-            .flat_map(|a| a.probes().iter().map(|p| p.report(a.trampoline.runs())))
-            .collect()
+    /// Takes off what is over, unless another operation is at work, and calls `each` with the probes of one site, or with all, and how
+    /// often each ran without being counted there. `each` must not call the tracer.
+    fn with_reaped(&self, site: Option<Site>, mut each: impl FnMut(&Arc<Probe>, u64)) {
+        self.poll();
+        let state = self.control.lock();
+        let wanted = |a: &&Attached| site.is_none_or(|site| a.site == site);
+        for attached in state.attached.iter().filter(wanted) {
+            let direct = attached.trampoline.runs();
+            attached.probes().iter().for_each(|p| each(p, direct));
+        }
+    }
+}
+
+/// A change of what is attached. It has the turn, and takes the lock for a moment at a time.
+struct Change<'t> {
+    tracer: &'t Tracer,
+    settings: &'t Settings,
+    pace: Pace<'t>,
+    _turn: Taken<'t>,
+}
+
+impl<'t> Change<'t> {
+    /// Takes the turn, waiting for it; else gives the name of who has it.
+    fn begin(tracer: &'t Tracer, settings: &'t Settings, name: Busy) -> Result<Self, Busy> {
+        let mut pace = Pace::new(&settings.platform);
+        let turn = tracer.turn.take(name, &mut pace)?;
+        Ok(Change {
+            tracer,
+            settings,
+            pace,
+            _turn: turn,
+        })
     }
 
-    fn reaped(&self) -> MutexGuard<'_, State> {
-        let mut state = self.control.lock();
-        if let Some(settings) = self.settings() {
-            let now_ns = settings.platform.clock.now_ns();
-            state.reap(settings, now_ns);
+    /// Takes the turn if nobody has it.
+    fn try_begin(tracer: &'t Tracer, settings: &'t Settings, name: Busy) -> Result<Self, Busy> {
+        let turn = tracer.turn.try_take(name)?;
+        Ok(Change {
+            tracer,
+            settings,
+            pace: Pace::new(&settings.platform),
+            _turn: turn,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'t, State> {
+        self.tracer.control.lock()
+    }
+
+    /// Sends the hooks of a site the general way, and waits until nobody is in its trampoline: the state after that.
+    fn closed(&mut self, at: usize) -> MutexGuard<'t, State> {
+        let mut state = self.lock();
+        let leaving = state.attached.get_mut(at).map(|a| a.trampoline.leave());
+        let Some(leaving) = leaving.flatten() else {
+            return state;
+        };
+        drop(state);
+        leaving.begin(self.settings);
+        let empty = self.pace.wait_until(HOOK_ENDS_NS, || leaving.is_over());
+        let mut state = self.lock();
+        if let Some(attached) = state.attached.get_mut(at) {
+            attached.left(self.settings, empty);
         }
         state
+    }
+
+    /// Publishes `list` at a site that has one, and frees the one before it once no hook reads it.
+    fn replace(&mut self, at: usize, list: *mut ProbeList) {
+        let mut state = self.closed(at);
+        let Some(attached) = state.attached.get_mut(at) else {
+            return;
+        };
+        let old = mem::replace(&mut attached.list, list);
+        attached.state.probes.store(list, Ordering::SeqCst);
+        attached.open(self.settings);
+        drop(state);
+        self.retire(Replaced(old));
+    }
+
+    /// Frees a list that is published no more when every hook that could have read it has ended. One that does not end is waited for
+    /// once; from then on it is known to be lost, and what it may read is kept.
+    fn retire(&mut self, list: Replaced) {
+        let mut grace = Grace::begin();
+        let tracer = self.tracer;
+        let over = |grace: &mut Grace| grace.is_hopeless(&tracer.control.lock().lost);
+        self.pace.wait_until(HOOK_ENDS_NS, || over(&mut grace));
+        if grace.is_over() {
+            // SAFETY: the list was unpublished before the grace period began.
+            return unsafe { list.free() };
+        }
+        let mut state = self.lock();
+        state.lost.add(&mut grace);
+        match state.kept.try_reserve(1) {
+            Ok(()) => state.kept.push(Kept { grace, list }),
+            Err(_) => state.leaked += 1,
+        }
+    }
+
+    /// Frees what was kept for hooks that have ended after all.
+    fn sweep(&mut self) {
+        loop {
+            let mut state = self.lock();
+            let Some(at) = state.kept.iter_mut().position(|k| k.grace.is_over()) else {
+                return;
+            };
+            let kept = state.kept.swap_remove(at);
+            drop(state);
+            // SAFETY: its grace period is over.
+            unsafe { kept.list.free() };
+        }
+    }
+
+    fn detach(&mut self, id: ProbeId) -> Result<(), DetachError> {
+        let state = self.lock();
+        let has = |a: &Attached| a.probes().iter().any(|p| p.id == id);
+        let at = state.attached.iter().position(has);
+        let at = at.ok_or(DetachError::NotAttached)?;
+        let attached = &state.attached[at];
+        let instrumented = u64::from(attached.site.kind == SiteKind::Instrumented);
+        let rest = copy_of(attached.probes(), |p| p.id != id, None);
+        let rest = rest.ok_or(DetachError::NoMemory)?;
+        if !rest.is_empty() {
+            let list = new_list(rest).ok_or(DetachError::NoMemory)?;
+            HOOKS.instrumented.fetch_sub(instrumented, Ordering::SeqCst);
+            drop(state);
+            self.replace(at, list);
+            return Ok(());
+        }
+        drop(state);
+        HOOKS.instrumented.fetch_sub(instrumented, Ordering::SeqCst);
+        let mut state = self.closed(at);
+        let attached = state.attached.remove(at);
+        let restored = patch_out(self.settings, &attached);
+        if let (Err(_), Some(call)) = (restored, attached.call()) {
+            state.stuck.push(Stuck {
+                site: attached.site,
+                call,
+                stub: attached.stub,
+            });
+        }
+        attached
+            .state
+            .probes
+            .store(ptr::null_mut(), Ordering::SeqCst);
+        drop(state);
+        self.retire(Replaced(attached.list));
+        restored.map_err(DetachError::Patch)
+    }
+
+    /// Detaches probes whose runs or time are used up. Those that the others' list finds no memory without stay, and run
+    /// no more.
+    fn reap(&mut self, now_ns: u64) -> usize {
+        let mut count = 0;
+        loop {
+            let Some(id) = self.lock().first_over(now_ns) else {
+                return count;
+            };
+            // A stub that cannot be put back leaves a call that finds no probe: harmless, and nobody waits for the answer.
+            if self.detach(id) == Err(DetachError::NoMemory) {
+                self.silence(now_ns);
+                return count;
+            }
+            count += 1;
+        }
+    }
+
+    /// Ends the runs of probes whose runs or time are used up.
+    fn silence(&mut self, now_ns: u64) {
+        let mut at = 0;
+        loop {
+            let state = self.lock();
+            let Some(attached) = state.attached.get(at) else {
+                return;
+            };
+            let over = attached.probes().iter().filter(|p| p.is_over(now_ns));
+            let count = over.map(|p| p.live.store(false, Ordering::Relaxed)).count();
+            drop(state);
+            if count > 0 {
+                // The general way looks whether they live.
+                drop(self.closed(at));
+            }
+            at += 1;
+        }
     }
 }
 
@@ -562,57 +850,34 @@ fn copy_of(
     Some(copy)
 }
 
-impl Attached {
-    fn append(&mut self, settings: &Settings, probe: Arc<Probe>) -> Result<(), AttachError> {
-        let probes = copy_of(self.probes(), |_| true, Some(probe));
-        let list = probes.and_then(new_list).ok_or(AttachError::NoMemory)?;
-        self.replace(settings, list);
-        Ok(())
-    }
-
-    /// Publishes `list` and frees the one before it once no hook reads it.
-    fn replace(&mut self, settings: &Settings, list: *mut ProbeList) {
-        self.close(settings);
-        let old = mem::replace(&mut self.list, list);
-        self.state.probes.store(list, Ordering::SeqCst);
-        free_after_grace(old);
-        self.open(settings);
-    }
-}
-
-fn free_after_grace(list: *mut ProbeList) {
-    if pool::grace() {
-        // SAFETY: `list` came from `new_list`, where one of a slice lies as in a box, and is published no more; every hook
-        // that could have read it has ended.
-        drop(unsafe { Box::from_raw(list) });
-    }
-}
-
 impl State {
-    /// Publishes the first probe of a site, then patches the site.
-    fn attach_first(&mut self, settings: &Settings, probe: Arc<Probe>) -> Result<(), AttachError> {
-        self.attached
-            .try_reserve(1)
-            .map_err(|_| AttachError::NoMemory)?;
+    /// Publishes the first probe of a site, then patches the site. With an error comes the list that was published for a moment.
+    fn attach_first(
+        &mut self,
+        settings: &Settings,
+        probe: Arc<Probe>,
+    ) -> Result<(), (AttachError, Option<Replaced>)> {
+        let early = |error| (error, None);
+        let no_memory = || early(AttachError::NoMemory);
+        self.attached.try_reserve(1).map_err(|_| no_memory())?;
         // Taken beforehand, so that a detach needs no memory.
         let most_stuck = self.attached.len() + 1;
         self.stuck
             .try_reserve(most_stuck)
-            .map_err(|_| AttachError::NoMemory)?;
+            .map_err(|_| no_memory())?;
         let (site, state) = (probe.site, probe.state);
-        let (present, stub) = self.current_stub(settings, site)?;
+        let (present, stub) = self.current_stub(settings, site).map_err(early)?;
         let patched = site.kind != SiteKind::Instrumented;
         let gate = (patched && probe.body.direct().is_some())
             .then(|| self.gates.of(site.key(), settings))
             .flatten();
         let trampoline = Trampoline::new(gate);
         let probes = copy_of(&[], |_| true, Some(probe));
-        let list = probes.and_then(new_list).ok_or(AttachError::NoMemory)?;
+        let list = probes.and_then(new_list).ok_or_else(no_memory)?;
         state.probes.store(list, Ordering::SeqCst);
         if let Err(error) = patch_in(settings, site, present, trampoline.call_target()) {
             state.probes.store(ptr::null_mut(), Ordering::SeqCst);
-            free_after_grace(list);
-            return Err(error);
+            return Err((error, Some(Replaced(list))));
         }
         let mut attached = Attached {
             site,
@@ -654,72 +919,9 @@ impl State {
         .into())
     }
 
-    fn detach(&mut self, settings: &Settings, id: ProbeId) -> Result<(), DetachError> {
-        let has = |a: &Attached| a.probes().iter().any(|p| p.id == id);
-        let at = self
-            .attached
-            .iter()
-            .position(has)
-            .ok_or(DetachError::NotAttached)?;
-        let attached = &mut self.attached[at];
-        let instrumented = u64::from(attached.site.kind == SiteKind::Instrumented);
-        let rest = copy_of(attached.probes(), |p| p.id != id, None);
-        let rest = rest.ok_or(DetachError::NoMemory)?;
-        if !rest.is_empty() {
-            let list = new_list(rest).ok_or(DetachError::NoMemory)?;
-            HOOKS.instrumented.fetch_sub(instrumented, Ordering::SeqCst);
-            attached.replace(settings, list);
-            return Ok(());
-        }
-        HOOKS.instrumented.fetch_sub(instrumented, Ordering::SeqCst);
-        let mut attached = self.attached.remove(at);
-        attached.close(settings);
-        let restored = patch_out(settings, &attached);
-        if let (Err(_), Some(call)) = (restored, attached.call()) {
-            self.stuck.push(Stuck {
-                site: attached.site,
-                call,
-                stub: attached.stub,
-            });
-        }
-        attached
-            .state
-            .probes
-            .store(ptr::null_mut(), Ordering::SeqCst);
-        free_after_grace(attached.list);
-        restored.map_err(DetachError::Patch)
-    }
-
-    /// Detaches probes whose runs or time are used up. Those that the others' list finds no memory without stay, and run
-    /// no more.
-    fn reap(&mut self, settings: &Settings, now_ns: u64) -> usize {
-        let mut count = 0;
-        while let Some(id) = self.first_over(now_ns) {
-            // A stub that cannot be put back leaves a call that finds no probe: harmless, and nobody waits for the answer.
-            if self.detach(settings, id) == Err(DetachError::NoMemory) {
-                self.silence(settings, now_ns);
-                break;
-            }
-            count += 1;
-        }
-        count
-    }
-
     fn first_over(&self, now_ns: u64) -> Option<ProbeId> {
         let mut probes = self.attached.iter().flat_map(|a| a.probes());
         probes.find(|p| p.is_over(now_ns)).map(|p| p.id)
-    }
-
-    /// Ends the runs of probes whose runs or time are used up.
-    fn silence(&mut self, settings: &Settings, now_ns: u64) {
-        for attached in &mut self.attached {
-            let over = attached.probes().iter().filter(|p| p.is_over(now_ns));
-            let count = over.map(|p| p.live.store(false, Ordering::Relaxed)).count();
-            if count > 0 {
-                // The general way looks whether they live.
-                attached.close(settings);
-            }
-        }
     }
 }
 

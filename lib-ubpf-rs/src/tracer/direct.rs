@@ -16,8 +16,8 @@ use crate::{
 };
 use alloc::{sync::Arc, vec::Vec};
 use core::{
-    hint, mem, ptr, slice,
-    sync::atomic::{AtomicU64, Ordering},
+    mem, ptr, slice,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 use spin::Once;
 
@@ -31,11 +31,15 @@ const MOST_ARGUMENT: u64 = 64;
 /// Where the gates lead.
 static TARGETS: [AtomicU64; GATES] = [const { AtomicU64::new(0) }; GATES];
 
+/// The gates of which somebody did not come out: they lead the general way for ever.
+static SPOILT: [AtomicBool; GATES] = [const { AtomicBool::new(false) }; GATES];
+
 /// A site's gate.
 #[derive(Clone, Copy)]
 pub(super) struct GateRef {
     index: usize,
     target: &'static AtomicU64,
+    spoilt: &'static AtomicBool,
     at: u64,
 }
 
@@ -75,6 +79,7 @@ impl Gates {
         Some(GateRef {
             index,
             target,
+            spoilt: SPOILT.get(index)?,
             at: gate_at(block, index),
         })
     }
@@ -155,6 +160,9 @@ impl Trampoline {
         else {
             return;
         };
+        if gate.spoilt.load(Ordering::Relaxed) {
+            return;
+        }
         let Some(programs) = programs(list, settings) else {
             return;
         };
@@ -185,15 +193,22 @@ impl Trampoline {
         }
     }
 
-    /// Sends hooks the general way and waits until nobody is in the trampoline; its runs are added to the probes' own.
-    pub fn close(&mut self, list: &ProbeList, settings: &Settings) {
+    /// Sends hooks the general way. What is given says when nobody is in the trampoline any more; [`left`](Self::left) is to be called
+    /// then. `None` where there is no trampoline.
+    pub fn leave(&mut self) -> Option<Leaving> {
+        let (Some(gate), Some(_)) = (self.gate, self.block) else {
+            return None;
+        };
+        gate.lead_to(trampoline::general_way(gate.at));
+        Some(Leaving { gate: gate.index })
+    }
+
+    /// After [`leave`](Self::leave): the trampoline's runs are added to the probes' own, and it is freed if it is `empty`. If not, neither
+    /// trampoline nor programs are ever freed, and its gate gets no other one.
+    pub fn left(&mut self, list: &ProbeList, settings: &Settings, empty: bool) {
         let (Some(gate), Some(block)) = (self.gate, self.block) else {
             return;
         };
-        gate.lead_to(trampoline::general_way(gate.at));
-        // Whoever read the old target is seen to have gone in.
-        settings.platform.cpu.see_all();
-        let empty = wait_until_empty(gate.index);
         let runs = self.runs();
         self.block = None;
         for probe in &list.probes {
@@ -201,9 +216,31 @@ impl Trampoline {
         }
         match settings.platform.exec {
             Some(memory) if empty => memory.free(block),
-            // Somebody may still be in there: neither trampoline nor programs are ever freed.
-            _ => list.probes.iter().cloned().for_each(mem::forget),
+            _ => {
+                list.probes.iter().cloned().for_each(mem::forget);
+                gate.spoilt.store(true, Ordering::Relaxed);
+            }
         }
+    }
+}
+
+/// Hooks that are leaving a trampoline.
+#[derive(Clone, Copy)]
+pub(super) struct Leaving {
+    gate: usize,
+}
+
+impl Leaving {
+    /// Whoever read the old target is seen to have gone in, from now on. To be called once, no lock being held.
+    pub fn begin(&self, settings: &Settings) {
+        settings.platform.cpu.see_all();
+    }
+
+    /// Whether there was a moment with nobody in the trampoline. Programs end in finite time, so there should be.
+    pub fn is_over(&self) -> bool {
+        // In this order: who comes in meanwhile, on the way to the general entry, can only make them differ.
+        let left = counters::left(self.gate);
+        counters::entered(self.gate) == left
     }
 }
 
@@ -228,20 +265,6 @@ fn helper_block(needs: Needs, settings: &Settings) -> Option<u64> {
         (places.has(), block)
     });
     block.filter(|_| has.contains(needs))
-}
-
-/// Whether there was a moment with nobody in the gate's trampoline. Programs end in finite time, so there should be.
-fn wait_until_empty(gate: usize) -> bool {
-    const ROUNDS: u32 = 10_000_000;
-    (0..ROUNDS).any(|_| {
-        // In this order: who comes in meanwhile, on the way to the general entry, can only make them differ.
-        let left = counters::left(gate);
-        let empty = counters::entered(gate) == left;
-        if !empty {
-            hint::spin_loop();
-        }
-        empty
-    })
 }
 
 /// The programs as machine code, when all can be called directly, each within every budget and for an unlimited number of runs.

@@ -31,5 +31,19 @@ impl Trampoline {
         0
     }
     pub fn open(&mut self, _key: u64, _list: &ProbeList, _settings: &Settings) {}
-    pub fn close(&mut self, _list: &ProbeList, _settings: &Settings) {}
+    pub fn leave(&mut self) -> Option<Leaving> {
+        None
+    }
+    pub fn left(&mut self, _list: &ProbeList, _settings: &Settings, _empty: bool) {}
+}
+
+/// There is nobody in what there is not.
+#[derive(Clone, Copy)]
+pub(super) enum Leaving {}
+
+impl Leaving {
+    pub fn begin(&self, _settings: &Settings) {}
+    pub fn is_over(&self) -> bool {
+        true
+    }
 }

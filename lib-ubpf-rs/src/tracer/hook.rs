@@ -22,7 +22,7 @@ pub(super) unsafe extern "sysv64" fn enter(
     frame: *const Frame,
     control: *const Control,
 ) {
-    // SAFETY: see above. The list is not freed before this area is given back (`pool::grace`), and the scratch memory belongs to
+    // SAFETY: see above. The list is not freed before this area is given back (`pool::Grace`), and the scratch memory belongs to
     // the area, hence to this call alone.
     let (list, frame, scratch) = unsafe {
         let list = (*site).probes.load(Ordering::SeqCst).as_ref();

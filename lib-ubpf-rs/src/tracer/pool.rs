@@ -2,7 +2,8 @@
 //! preallocated areas (stack, saved vector registers, the program's stack) and gives it back when it returns.
 //!
 //! An area knows nothing of threads or CPUs: claiming is one compare-and-swap on a word of free bits. A snapshot
-//! that a hook may still read is freed after [`grace`]: once every area has been seen free or has changed its generation.
+//! that a hook may still read is freed after a [`Grace`]: once every area has been seen free or has changed its generation. A hook that
+//! left its area by other ways (a longjmp out of a signal handler) is waited for once, then counted as [`Lost`]; what it may read is kept.
 
 use super::{
     arch::current::{self, FpMode, FP_BYTES},
@@ -11,7 +12,7 @@ use super::{
 use alloc::alloc::{alloc_zeroed, Layout};
 use core::{
     cell::UnsafeCell,
-    hint, ptr,
+    ptr,
     sync::atomic::{fence, AtomicPtr, AtomicU64, Ordering},
 };
 
@@ -136,24 +137,95 @@ fn control(area: usize) -> &'static Control {
     unsafe { &*(at as *const Control) }
 }
 
-/// Waits until every hook that was running when this was called has returned. Hooks end in finite time, so this does
-/// too; should one have left its area by other ways (a longjmp out of a signal handler), the wait is given up and the answer
-/// is false: what it guarded must then be leaked, not freed.
-pub(super) fn grace() -> bool {
-    const ROUNDS: u32 = 100_000_000;
-    fence(Ordering::SeqCst);
-    let area_bytes = HOOKS.area_bytes.load(Ordering::Relaxed).max(1);
-    let count = HOOKS.len.load(Ordering::Relaxed) / area_bytes;
-    (0..count as usize).all(|area| {
-        let bit = 1u64 << area;
-        let generation = || control(area).generation.load(Ordering::Acquire);
-        let before = generation();
-        (0..ROUNDS).any(|_| {
-            let gone = HOOKS.free.load(Ordering::Acquire) & bit != 0 || generation() != before;
-            if !gone {
-                hint::spin_loop();
+/// The hooks that run at a moment: those that may still read what was unpublished before it. It waits for nobody: whoever must know asks
+/// again, holding no lock meanwhile.
+pub(super) struct Grace {
+    /// Areas, one bit each, whose hook has not been seen to end.
+    areas: u64,
+    /// What their generations were.
+    generations: [u64; MAX_AREAS],
+}
+
+/// The areas whose hooks were waited for in vain, with their generations. Touched by whoever has the tracer's turn.
+pub(super) struct Lost {
+    areas: u64,
+    generations: [u64; MAX_AREAS],
+}
+
+impl Grace {
+    /// The hooks that run now.
+    pub fn begin() -> Grace {
+        fence(Ordering::SeqCst);
+        let mut grace = Grace {
+            areas: 0,
+            generations: [0; MAX_AREAS],
+        };
+        for (area, kept) in (0..count()).zip(&mut grace.generations) {
+            *kept = control(area).generation.load(Ordering::Acquire);
+            if HOOKS.free.load(Ordering::Acquire) & bit(area) == 0 {
+                grace.areas |= bit(area);
             }
-            gone
-        })
-    })
+        }
+        grace
+    }
+
+    /// Whether all of them have returned.
+    pub fn is_over(&mut self) -> bool {
+        self.areas = still(self.areas, &self.generations);
+        self.areas == 0
+    }
+
+    /// Whether all of them have returned but those that are known to be lost: it is no use to wait longer.
+    pub fn is_hopeless(&mut self, lost: &Lost) -> bool {
+        let known = still(lost.areas, &lost.generations);
+        self.is_over() || self.areas & !known == 0
+    }
+}
+
+impl Lost {
+    pub const fn new() -> Lost {
+        Lost {
+            areas: 0,
+            generations: [0; MAX_AREAS],
+        }
+    }
+
+    /// How many there are. A hook that comes back after all is taken off.
+    pub fn count(&mut self) -> u32 {
+        self.areas = still(self.areas, &self.generations);
+        self.areas.count_ones()
+    }
+
+    /// Takes in what was waited for long enough.
+    pub fn add(&mut self, grace: &mut Grace) {
+        if grace.is_over() {
+            return;
+        }
+        for area in (0..MAX_AREAS).filter(|&area| grace.areas & bit(area) != 0) {
+            self.areas |= bit(area);
+            self.generations[area] = grace.generations[area];
+        }
+    }
+}
+
+fn bit(area: usize) -> u64 {
+    1 << area
+}
+
+/// How many areas there are.
+fn count() -> usize {
+    let area_bytes = HOOKS.area_bytes.load(Ordering::Relaxed).max(1);
+    (HOOKS.len.load(Ordering::Relaxed) / area_bytes) as usize
+}
+
+/// Those of `areas` that neither are free nor have another generation: the same hook has them.
+fn still(areas: u64, generations: &[u64; MAX_AREAS]) -> u64 {
+    let same = |area: &usize| {
+        areas & bit(*area) != 0
+            && HOOKS.free.load(Ordering::Acquire) & bit(*area) == 0
+            && control(*area).generation.load(Ordering::Acquire) == generations[*area]
+    };
+    (0..count())
+        .filter(same)
+        .fold(0, |all, area| all | bit(area))
 }

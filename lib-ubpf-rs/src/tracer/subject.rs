@@ -2,7 +2,7 @@
 
 use super::{
     arch::current,
-    control::{AttachError, AttachRequest, Tracer, TRACER},
+    control::{AttachError, AttachRequest, DetachError, Tracer, TRACER},
     probe::{AttachOptions, HookProgram, ProbeId, ProbeReport},
     site::{Site, SiteKind},
 };
@@ -78,8 +78,8 @@ impl Subject {
 impl Drop for Subject {
     fn drop(&mut self) {
         for id in self.probes.drain(..) {
-            // A call that stays in the text finds no program; the next attach uses it again.
-            let _ = TRACER.detach(id);
+            // A call that stays in the text finds no program; the next attach uses it again. Another operation is waited for.
+            while let Err(DetachError::Busy { .. }) = TRACER.detach(id) {}
         }
         TRACER.forget_site(self.site);
     }

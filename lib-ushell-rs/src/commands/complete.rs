@@ -5,6 +5,7 @@ use crate::{
     args,
     backend::Backend,
     command::{Call, Command, Failure, Table},
+    pace::{all_functions, Pace},
     words::split_partial,
     Output,
 };
@@ -131,7 +132,10 @@ fn visit_argument(
     let kind = expected(&command.args, words);
     match kind {
         "CMD" => visit_commands(table, visit),
-        "FUNC" => backend.functions(0, visit),
+        "FUNC" => {
+            // Who is not waited for any more gets what was found so far.
+            let _ = all_functions(backend, visit);
+        }
         "FILE" if &*command.name == "bpf_detach" => visit_attached(backend, words, visit),
         "FILE" | "DIR" => visit_files(backend, last, visit),
         "ABI" => visit_words("classic|uio|linux", visit),
@@ -174,15 +178,22 @@ fn visit_words(words: &str, visit: &mut dyn FnMut(&str) -> bool) {
 fn visit_files(backend: &dyn Backend, last: &str, visit: &mut dyn FnMut(&str) -> bool) {
     let directory = last.rfind('/').and_then(|at| last.get(..=at)).unwrap_or("");
     let entries = backend.list_files(directory).unwrap_or_default();
-    let _ = entries.iter().all(|entry| {
-        let slash = if entry.is_dir { "/" } else { "" };
-        visit(&format!("{directory}{}{slash}", entry.name))
-    });
+    let mut pace = Pace::new(backend);
+    let _ = entries
+        .iter()
+        .take_while(|_| pace.point().is_ok())
+        .all(|entry| {
+            let slash = if entry.is_dir { "/" } else { "" };
+            visit(&format!("{directory}{}{slash}", entry.name))
+        });
 }
 
 fn visit_attached(backend: &dyn Backend, words: &[String], visit: &mut dyn FnMut(&str) -> bool) {
     let function = words.first().map(String::as_str);
     let sites = backend.sites(function).unwrap_or_default();
-    let mut programs = sites.iter().flat_map(|site| &site.probes);
-    let _ = programs.all(|probe| visit(&probe.program));
+    let programs = sites.iter().flat_map(|site| &site.probes);
+    let mut pace = Pace::new(backend);
+    let _ = programs
+        .take_while(|_| pace.point().is_ok())
+        .all(|probe| visit(&probe.program));
 }

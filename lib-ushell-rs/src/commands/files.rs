@@ -2,9 +2,13 @@
 
 use super::lines::Text;
 use crate::{
-    command::{Call, Command, Failure, Then},
+    backend::Backend,
+    command::{Call, Command, Failure, Stream, Then},
     upload::Upload,
+    Output,
 };
+use alloc::vec::IntoIter;
+use core::fmt::Write;
 use ubpf_rs::platform::{DirEntry, FileError};
 
 pub(super) const COMMANDS: &[Command] = &[
@@ -31,22 +35,34 @@ fn failure(path: &str) -> impl FnOnce(FileError) -> Failure + '_ {
 
 fn ls(call: &mut Call<'_>) -> Result<(), Failure> {
     let directory = call.args.get(0).unwrap_or("");
-    let mut entries = call
+    let entries = call
         .backend
         .list_files(directory)
         .map_err(failure(directory))?;
-    ubpf_rs::platform::sort_by(&mut entries, |a, b| a.name < b.name);
     let sizes = call.args.option("-l").is_some();
-    let mut text = Text::default();
-    for DirEntry { name, size, is_dir } in &entries {
-        let slash = if *is_dir { "/" } else { "" };
-        text = match sizes {
-            true => text.line(format_args!("{size:>10} {name}{slash}")),
-            false => text.line(format_args!("{name}{slash}")),
-        }?;
-    }
-    call.stream(text);
+    let entries = entries.into_iter();
+    call.stream(Entries { entries, sizes });
     Ok(())
+}
+
+/// What is left of a listing.
+struct Entries {
+    entries: IntoIter<DirEntry>,
+    sizes: bool,
+}
+
+impl Stream for Entries {
+    fn page(&mut self, _: &dyn Backend, out: &mut Output) -> bool {
+        let Some(DirEntry { name, size, is_dir }) = self.entries.next() else {
+            return false;
+        };
+        let slash = if is_dir { "/" } else { "" };
+        let _ = match self.sizes {
+            true => writeln!(out, "{size:>10} {name}{slash}"),
+            false => writeln!(out, "{name}{slash}"),
+        };
+        true
+    }
 }
 
 fn cat(call: &mut Call<'_>) -> Result<(), Failure> {

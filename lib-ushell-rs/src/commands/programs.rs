@@ -1,16 +1,16 @@
 //! Programs: run, attach, list, detach.
 
-use super::lines::Text;
 use crate::{
-    backend::{AttachLimits, Backend, BackendError, CallTime, LoadOptions, Probe},
+    backend::{AttachLimits, Backend, BackendError, CallTime, LoadOptions, Probe, Site},
     command::{parse_number, Call, Command, Failure, Stream},
+    pace::{all_functions, Pace},
     suggest::Nearest,
     Output,
 };
 use alloc::{
     format,
     string::{String, ToString},
-    vec::Vec,
+    vec::{IntoIter, Vec},
 };
 use core::fmt::Write;
 use ubpf_rs::{program::Abi, runtime::Engine, verifier::Policy};
@@ -104,10 +104,13 @@ fn not_one_of(name: &str, word: &str, allowed: &str) -> Failure {
 /// The failure for a function that cannot be traced, with the nearest that can.
 pub(super) fn unknown_function(backend: &dyn Backend, name: &str) -> Failure {
     let mut nearest = Nearest::new(name);
-    backend.functions(0, &mut |known| {
+    let all = all_functions(backend, &mut |known| {
         nearest.offer(known);
         true
     });
+    if let Err(cancelled) = all {
+        return cancelled.into();
+    }
     let error = BackendError::UnknownFunction { name: name.into() };
     Failure::message(match nearest.found() {
         Some(near) => format!("{error}; did you mean `{near}`?"),
@@ -193,21 +196,43 @@ fn list(call: &mut Call<'_>) -> Result<(), Failure> {
     match call.args.from(0) {
         [] => all = sites(None)?,
         functions => {
+            let mut pace = Pace::new(call.backend);
             for function in functions {
                 all.extend(sites(Some(function))?);
+                pace.point()?;
             }
         }
     }
     let counters = call.args.option("-v").is_some();
-    let mut text = Text::default();
-    for site in &all {
-        text = text.line(format_args!("{}:", site.function))?;
-        for probe in &site.probes {
-            text = text.line(format_args!("{}", describe(probe, counters)))?;
-        }
-    }
-    call.stream(text);
+    call.stream(Sites {
+        sites: all.into_iter(),
+        probes: Vec::new().into_iter(),
+        counters,
+    });
     Ok(())
+}
+
+/// What is left of a list of attached programs.
+struct Sites {
+    sites: IntoIter<Site>,
+    /// Those left of the site that is being shown.
+    probes: IntoIter<Probe>,
+    counters: bool,
+}
+
+impl Stream for Sites {
+    fn page(&mut self, _: &dyn Backend, out: &mut Output) -> bool {
+        if let Some(probe) = self.probes.next() {
+            out.line(&describe(&probe, self.counters));
+            return true;
+        }
+        let Some(site) = self.sites.next() else {
+            return false;
+        };
+        let _ = writeln!(out, "{}:", site.function);
+        self.probes = site.probes.into_iter();
+        true
+    }
 }
 
 fn describe(probe: &Probe, counters: bool) -> String {
@@ -241,9 +266,14 @@ fn detach(call: &mut Call<'_>) -> Result<(), Failure> {
     };
     match call.args.from(1) {
         [] => detach(None),
-        programs => programs
-            .iter()
-            .try_for_each(|program| detach(Some(program))),
+        programs => {
+            let mut pace = Pace::new(call.backend);
+            for program in programs {
+                pace.point()?;
+                detach(Some(program))?;
+            }
+            Ok(())
+        }
     }
 }
 
@@ -327,20 +357,15 @@ struct Functions {
 
 impl Stream for Functions {
     fn page(&mut self, backend: &dyn Backend, out: &mut Output) -> bool {
-        let mut more = false;
-        let mut seen: usize = 0;
-        backend.functions(self.next, &mut |name| {
-            more = !out.has_room();
-            if !more {
-                seen = seen.saturating_add(1);
-                if matches(&self.pattern, name) {
-                    out.line(name);
-                }
+        let next = backend.functions(self.next, &mut |name| {
+            let room = out.has_room();
+            if room && matches(&self.pattern, name) {
+                out.line(name);
             }
-            !more
+            room
         });
-        self.next = self.next.saturating_add(seen);
-        more
+        self.next = next.unwrap_or(self.next);
+        next.is_some()
     }
 }
 

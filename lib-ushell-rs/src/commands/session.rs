@@ -98,8 +98,7 @@ fn status(call: &mut Call<'_>) -> Result<(), Failure> {
 }
 
 fn stats(call: &mut Call<'_>) -> Result<(), Failure> {
-    call.backend.set_stats(call.args.required(0) == "on");
-    Ok(())
+    Ok(call.backend.set_stats(call.args.required(0) == "on")?)
 }
 
 fn version(call: &mut Call<'_>) -> Result<(), Failure> {

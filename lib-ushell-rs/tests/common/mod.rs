@@ -201,9 +201,11 @@ impl Backend for Fake {
             Some(name) => Err(BackendError::UnknownFunction { name: name.into() }),
         }
     }
-    fn functions(&self, first: usize, visit: &mut dyn FnMut(&str) -> bool) {
+    fn functions(&self, first: usize, visit: &mut dyn FnMut(&str) -> bool) -> Option<usize> {
         let state = self.0.lock().unwrap();
-        let _ = state.functions.iter().skip(first).all(|name| visit(name));
+        let mut rest = state.functions.iter().skip(first);
+        let refused = rest.position(|name| !visit(name))?;
+        Some(first + refused)
     }
     fn map_get(&self, key1: u64, key2: u64) -> Option<u64> {
         self.0.lock().unwrap().map.get(&(key1, key2)).copied()
@@ -240,8 +242,9 @@ impl Backend for Fake {
     fn status(&self, out: &mut dyn Write) {
         let _ = writeln!(out, "platform: fake");
     }
-    fn set_stats(&self, measure: bool) {
+    fn set_stats(&self, measure: bool) -> Result<(), BackendError> {
         self.0.lock().unwrap().stats = measure;
+        Ok(())
     }
 }
 

@@ -25,7 +25,7 @@ pub use start::{ubpf_linux_drain, ubpf_linux_start};
 pub use text::SelfPatch;
 
 use std::path::PathBuf;
-use ubpf_rs::platform::{CounterBlocks, Counting, Cpu, Platform};
+use ubpf_rs::platform::{Cancelled, CounterBlocks, Counting, Cpu, GiveWay, Platform};
 
 /// CPU of the calling thread. A process has no interrupts.
 pub struct ThreadCpu;
@@ -53,6 +53,14 @@ impl Cpu for ThreadCpu {
     }
 }
 
+impl GiveWay for ThreadCpu {
+    fn give_way(&self) -> Result<(), Cancelled> {
+        // Whoever waits for another thread to end what it does lets it.
+        std::thread::yield_now();
+        Ok(())
+    }
+}
+
 /// The platform of this process, with files below `root`. What it refers to lives as long as the process.
 pub fn platform(root: PathBuf) -> Platform {
     clock::ticks(); // takes a while the first time
@@ -67,6 +75,7 @@ pub fn platform(root: PathBuf) -> Platform {
         exec: Some(exec),
         files: Box::leak(Box::new(Directory::new(root))),
         cpu: &ThreadCpu,
+        give_way: &ThreadCpu,
     }
 }
 

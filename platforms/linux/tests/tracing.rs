@@ -688,9 +688,9 @@ fn run_time_is_measured_only_with_statistics_on() {
     let call = || unsafe { gcc_instrument_myfun() };
     let id = image.attach("gcc_instrument_myfun", "count", Arc::new(Count::default()));
     call();
-    TRACER.set_stats(true);
+    TRACER.set_stats(true).unwrap();
     call();
-    TRACER.set_stats(false);
+    TRACER.set_stats(false).unwrap();
     let report = image.report("gcc_instrument_myfun", id);
     TRACER.detach(id).unwrap();
     assert_eq!((report.runs, report.timed_runs), (2, 1));
@@ -915,9 +915,9 @@ fn runs_are_counted_whichever_way_they_took() {
     TRACER.detach(other).unwrap();
     call(5);
     assert_eq!((runs(), direct.0.get(), count.get()), (12, 4, 4));
-    TRACER.set_stats(true);
+    TRACER.set_stats(true).unwrap();
     call(6);
-    TRACER.set_stats(false);
+    TRACER.set_stats(false).unwrap();
     let report = image.report(NAME, id);
     assert_eq!((report.runs, report.timed_runs, report.misses), (18, 6, 0));
     call(7);

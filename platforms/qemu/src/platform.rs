@@ -3,11 +3,12 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use ubpf_rs::platform::{
-    Clock, Console, CounterBlocks, Counting, Cpu, FaultSafeRead, PatchError, Platform, Segment, TextPatch, Ticks,
+    Cancelled, Clock, Console, CounterBlocks, Counting, Cpu, FaultSafeRead, GiveWay, PatchError, Platform, Segment,
+    TextPatch, Ticks,
 };
 use x86_64::instructions::interrupts;
 
-use crate::{console, cpu, files::MemoryFiles, memory, time, trap};
+use crate::{console, cpu, files::MemoryFiles, memory, thread, time, trap};
 
 struct Qemu;
 
@@ -21,6 +22,7 @@ pub static PLATFORM: Platform = Platform {
     exec: Some(&memory::CodeMemory),
     files: &MemoryFiles,
     cpu: &Qemu,
+    give_way: &Qemu,
 };
 
 impl Clock for Qemu {
@@ -69,6 +71,13 @@ impl Cpu for Qemu {
 
     fn see_all(&self) {
         cpu::sync_other();
+    }
+}
+
+impl GiveWay for Qemu {
+    fn give_way(&self) -> Result<(), Cancelled> {
+        thread::give_way();
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use x86_64::instructions::interrupts;
 
 use crate::cell::{IrqCell, RawCell};
+use crate::cpu;
 use crate::memory::Stack;
 use crate::time;
 
@@ -69,6 +70,13 @@ pub fn wait(event: Option<&'static AtomicBool>, ns: u64) {
         current.event = event;
     });
     run_next();
+}
+
+/// Lets the other threads that can run have their turn; nothing on a CPU that has no threads, nor before there are any.
+pub fn give_way() {
+    if cpu::number() == 0 && SCHEDULER.with(|scheduler| scheduler.threads[scheduler.current].used) {
+        wait(None, 0);
+    }
 }
 
 fn run_next() {

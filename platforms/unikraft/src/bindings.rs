@@ -203,6 +203,9 @@ unsafe extern "C" {
     ) -> ::core::ffi::c_int;
 }
 unsafe extern "C" {
+    pub fn ukglue_yield();
+}
+unsafe extern "C" {
     pub fn ukglue_thread_start(
         body: ::core::option::Option<unsafe extern "C" fn()>,
     ) -> ::core::ffi::c_int;

@@ -7,8 +7,8 @@ use core::{
     sync::atomic::{AtomicU64, Ordering},
 };
 use ubpf_rs::platform::{
-    has_room, Clock, Console, Counting, Cpu, DirEntry, ExecBlock, ExecMemory, FaultSafeRead,
-    FileError, Files, PatchError, Platform, TextPatch, Ticks, SMALL_THINGS,
+    has_room, Cancelled, Clock, Console, Counting, Cpu, DirEntry, ExecBlock, ExecMemory, FaultSafeRead,
+    FileError, Files, GiveWay, PatchError, Platform, TextPatch, Ticks, SMALL_THINGS,
 };
 
 const ENOENT: i32 = 2;
@@ -35,6 +35,7 @@ pub fn platform() -> Platform {
         exec: cfg!(feature = "jit").then_some(&Unikraft as &dyn ExecMemory),
         files: &Unikraft,
         cpu: &Unikraft,
+        give_way: &Unikraft,
     }
 }
 
@@ -138,6 +139,14 @@ impl Cpu for Unikraft {
             0 => Counting::OneCpu,
             _ => Counting::Locked,
         }
+    }
+}
+
+impl GiveWay for Unikraft {
+    fn give_way(&self) -> Result<(), Cancelled> {
+        // SAFETY: called on the control path, in a thread.
+        unsafe { glue::ukglue_yield() };
+        Ok(())
     }
 }
 

@@ -1,0 +1,197 @@
+//! The application goes on while a command works: long operations are done in pieces, and give way between them.
+
+use super::{Clock, Platform};
+use spin::Mutex;
+
+/// How long an operation works before it gives way at the next point where it can, in nanoseconds.
+pub const SLICE_NS: u64 = 200_000;
+
+/// How long an operation waits for another one to end before it is refused as "busy", in nanoseconds.
+pub const PATIENCE_NS: u64 = 100_000_000;
+
+/// The person or program that gave the command wants no answer any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+#[error("cancelled")]
+pub struct Cancelled;
+
+/// Where threads are cooperative, a command lets the others run now and then. Control path only: never called from a hook, nor by
+/// who holds a lock. The engine may be called by other threads meanwhile.
+pub trait GiveWay: Sync {
+    /// Lets other threads run, and returns; an error when the command that runs on this thread is to end (`^C` was typed, or its
+    /// client is gone). An operation that is past its last point of return goes on all the same.
+    fn give_way(&self) -> Result<(), Cancelled>;
+}
+
+/// For platforms whose threads are preempted: nobody has to wait for a command.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Preemptive;
+
+impl GiveWay for Preemptive {
+    fn give_way(&self) -> Result<(), Cancelled> {
+        Ok(())
+    }
+}
+
+/// What is called between the pieces of a long operation.
+pub type Pause<'p> = dyn FnMut() -> Result<(), Cancelled> + 'p;
+
+/// For callers in whose place nobody waits.
+pub fn no_pause() -> Result<(), Cancelled> {
+    Ok(())
+}
+
+/// The pace of one operation: it gives way whenever it has worked for [`SLICE_NS`].
+pub struct Pace<'p> {
+    clock: &'p dyn Clock,
+    way: &'p dyn GiveWay,
+    begin: u64,
+}
+
+impl<'p> Pace<'p> {
+    /// From now on.
+    pub fn new(platform: &'p Platform) -> Pace<'p> {
+        let Platform {
+            clock, give_way, ..
+        } = *platform;
+        Pace {
+            clock,
+            way: give_way,
+            begin: clock.now_ns(),
+        }
+    }
+
+    /// Between two pieces of work, no lock being held: gives way when it is time. An error when the operation is to end.
+    pub fn point(&mut self) -> Result<(), Cancelled> {
+        if self.clock.now_ns().wrapping_sub(self.begin) < SLICE_NS {
+            return Ok(());
+        }
+        self.wait()
+    }
+
+    /// Gives way now, no lock being held. An error when the operation is to end.
+    pub fn wait(&mut self) -> Result<(), Cancelled> {
+        let answer = self.way.give_way();
+        self.begin = self.clock.now_ns();
+        answer
+    }
+
+    /// Gives way until `done` says true, or `ns` have passed; the last answer of `done`. Whether the operation is to end is not asked:
+    /// for what was begun and cannot be left half done.
+    pub fn wait_until(&mut self, ns: u64, mut done: impl FnMut() -> bool) -> bool {
+        let start = self.clock.now_ns();
+        loop {
+            if done() {
+                return true;
+            }
+            if self.clock.now_ns().wrapping_sub(start) >= ns {
+                return done();
+            }
+            let _ = self.wait();
+        }
+    }
+}
+
+/// Whose turn it is to change something: one operation at a time, which may give way meanwhile. Whoever comes second waits by giving
+/// way, not for ever, and is then told who is at work.
+pub struct Turn(Mutex<Option<&'static str>>);
+
+/// Held by the operation whose turn it is.
+pub struct Taken<'t>(&'t Turn);
+
+impl Turn {
+    /// Nobody's turn.
+    #[allow(clippy::new_without_default)] // for statics
+    pub const fn new() -> Turn {
+        Turn(Mutex::new(None))
+    }
+
+    /// Takes the turn if it is nobody's, else gives the name of who has it.
+    pub fn try_take(&self, name: &'static str) -> Result<Taken<'_>, &'static str> {
+        let mut holder = self.0.lock();
+        match *holder {
+            Some(other) => Err(other),
+            None => {
+                *holder = Some(name);
+                Ok(Taken(self))
+            }
+        }
+    }
+
+    /// Takes the turn, waiting for it up to [`PATIENCE_NS`]; else gives the name of who has it.
+    pub fn take(&self, name: &'static str, pace: &mut Pace<'_>) -> Result<Taken<'_>, &'static str> {
+        let start = pace.clock.now_ns();
+        loop {
+            let holder = match self.try_take(name) {
+                Ok(taken) => return Ok(taken),
+                Err(holder) => holder,
+            };
+            let waited = pace.clock.now_ns().wrapping_sub(start);
+            if waited >= PATIENCE_NS || pace.wait().is_err() {
+                return Err(holder);
+            }
+        }
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        *self.0 .0.lock() = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    /// Time goes on by a step at each reading.
+    struct Steps(AtomicU64, u64);
+
+    impl Clock for Steps {
+        fn now_ns(&self) -> u64 {
+            self.0.fetch_add(self.1, Relaxed)
+        }
+    }
+
+    struct Counted(AtomicU64);
+
+    impl GiveWay for Counted {
+        fn give_way(&self) -> Result<(), Cancelled> {
+            self.0.fetch_add(1, Relaxed);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_operation_gives_way_once_a_slice() {
+        let clock = Steps(AtomicU64::new(0), SLICE_NS / 4);
+        let way = Counted(AtomicU64::new(0));
+        let mut pace = Pace {
+            clock: &clock,
+            way: &way,
+            begin: clock.now_ns(),
+        };
+        for _ in 0..100 {
+            pace.point().unwrap();
+        }
+        // A reading at each point, and one behind each give-way.
+        assert_eq!(way.0.load(Relaxed), 25);
+    }
+
+    #[test]
+    fn who_comes_second_waits_and_is_told_who_is_at_work() {
+        let clock = Steps(AtomicU64::new(0), PATIENCE_NS / 10);
+        let way = Counted(AtomicU64::new(0));
+        let mut pace = Pace {
+            clock: &clock,
+            way: &way,
+            begin: 0,
+        };
+        let turn = Turn::new();
+        let first = turn.try_take("detach").unwrap();
+        assert_eq!(turn.take("attach", &mut pace).err(), Some("detach"));
+        assert!(way.0.load(Relaxed) >= 4);
+        drop(first);
+        assert!(turn.take("attach", &mut pace).is_ok());
+    }
+}
