@@ -465,7 +465,7 @@ fn an_object_file_is_told_from_a_program() {
     assert_eq!(output.status.code(), Some(2));
     let said = complaint(&output);
     assert!(
-        said.contains("object file") && said.contains("llvm-objcopy -O binary"),
+        said.contains("object file") && said.contains("ubpf flat FILE.o -o FILE.bin"),
         "{said}"
     );
 }

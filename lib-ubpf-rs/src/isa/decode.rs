@@ -43,11 +43,27 @@ pub enum DecodeError {
         /// Value found.
         found: i64,
     },
-    /// The program ends within a two-slot instruction, or the second slot is no second slot.
-    #[error("wide instruction at PC {pc} has no second half")]
+    /// A jump through a register, which newer compilers make of a `switch`.
+    #[error("jump through a register at PC {pc} (opcode 0x0d, gotox) is not supported: compile with -mcpu=v3")]
+    JumpThroughRegister {
+        /// Slot.
+        pc: usize,
+    },
+    /// The program ends within a two-slot instruction.
+    #[error("wide instruction at PC {pc} has no second half: the program ends there")]
     HalfWide {
         /// Slot of the first half.
         pc: usize,
+    },
+    /// The second slot of a two-slot instruction is none: only its `imm` may hold something.
+    #[error("the second half of the wide instruction at PC {pc} holds {found:#04x} in field {field}, which must be zero")]
+    SecondHalf {
+        /// Slot of the first half.
+        pc: usize,
+        /// `opcode`, `registers` or `off`.
+        field: &'static str,
+        /// Value found.
+        found: u16,
     },
     /// No memory.
     #[error("out of memory")]
@@ -197,6 +213,9 @@ impl One {
 
     fn goto(&self, width: Width) -> Result<Insn, DecodeError> {
         let raw = self.raw;
+        if raw.opcode == class::JMP | code::JA | X {
+            return Err(DecodeError::JumpThroughRegister { pc: self.pc });
+        }
         self.source_bit_clear()?;
         self.zero("dst", raw.dst)?;
         self.zero("src", raw.src)?;
@@ -334,11 +353,26 @@ impl One {
         };
         self.zero("off", raw.off)?;
         let dst = self.dst()?;
-        if (RawInsn { imm: 0, ..second }) != RawInsn::default() {
-            return Err(DecodeError::HalfWide { pc: self.pc });
-        }
+        self.second_half(second)?;
         let imm = u64::from(second.imm as u32) << 32 | u64::from(raw.imm as u32);
         Ok(Insn::LoadImm64 { kind, dst, imm })
+    }
+
+    fn second_half(&self, second: RawInsn) -> Result<(), DecodeError> {
+        let registers = u16::from(second.src) << 4 | u16::from(second.dst);
+        let fields = [
+            ("opcode", u16::from(second.opcode)),
+            ("registers", registers),
+            ("off", second.off as u16),
+        ];
+        match fields.into_iter().find(|&(_, found)| found != 0) {
+            None => Ok(()),
+            Some((field, found)) => Err(DecodeError::SecondHalf {
+                pc: self.pc,
+                field,
+                found,
+            }),
+        }
     }
 
     fn operand(&self) -> Result<Operand, DecodeError> {

@@ -1,6 +1,6 @@
 //! Flat programs: the `.text` of one C function and nothing else.
 
-use super::{Abi, Program};
+use super::{byte_order, Abi, Program};
 use crate::isa::{self, DecodeError};
 use alloc::string::String;
 
@@ -23,9 +23,12 @@ pub enum LoadError {
     },
     /// The file as the compiler wrote it.
     #[error(
-        "this is an object file; a program is its text alone: llvm-objcopy -O binary --only-section=.text FILE.o FILE.bin"
+        "this is an object file: `ubpf flat FILE.o -o FILE.bin` makes a flat program of it, which can be loaded"
     )]
     Object,
+    /// The numbers are in the other byte order.
+    #[error("this is the text of a big-endian program: compile with -target bpfel")]
+    BigEndian,
     /// An instruction is malformed.
     #[error("{0}")]
     Decode(DecodeError),
@@ -50,10 +53,12 @@ impl Program {
                 limit: MAX_INSNS,
             });
         }
-        let insns = isa::decode(bytes).map_err(|error| match error {
-            DecodeError::NoMemory => LoadError::NoMemory,
-            error => LoadError::Decode(error),
-        })?;
+        let insns = match isa::decode(bytes) {
+            Err(DecodeError::NoMemory) => return Err(LoadError::NoMemory),
+            _ if byte_order::is_big_endian(bytes) => return Err(LoadError::BigEndian),
+            Err(error) => return Err(LoadError::Decode(error)),
+            Ok(insns) => insns,
+        };
         let mut owned = String::new();
         owned
             .try_reserve_exact(name.len())

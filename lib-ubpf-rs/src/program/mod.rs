@@ -2,6 +2,7 @@
 //! neither `maps` nor `helpers`. Knows nothing about execution.
 #![forbid(unsafe_code)]
 
+mod byte_order;
 mod load;
 mod signature;
 

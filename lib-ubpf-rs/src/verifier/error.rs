@@ -57,6 +57,22 @@ pub enum VerifyError {
         /// The last instruction.
         pc: usize,
     },
+    /// A call of a function that the linker should have put in.
+    #[error("the call at PC {pc} was not resolved; load the object file (`ubpf flat FILE.o -o FILE.bin` makes a flat program of it)")]
+    UnresolvedCall {
+        /// The call.
+        pc: usize,
+    },
+    /// An address that the linker should have put in is used: that of a string, a table, a variable or a function.
+    #[error("{what} at PC {pc} needs an address that the flat file lacks: PC {load} loads a place in the object; load the object file (`ubpf flat FILE.o -o FILE.bin`)")]
+    MissingAddress {
+        /// Where it is used.
+        pc: usize,
+        /// What it is used for.
+        what: &'static str,
+        /// Where it is loaded.
+        load: usize,
+    },
     /// The frame pointer is written.
     #[error("write to r10 at PC {pc}: the frame pointer is read-only")]
     WritesFramePointer {

@@ -77,6 +77,11 @@ impl Failure {
         }
     }
 
+    /// Whether the base is of this kind.
+    pub(super) fn is_of(&self, kind: Kind) -> bool {
+        self.known.kind == kind
+    }
+
     /// Whether it fails on each path that leads here, if no pointer was lost where they met: the base is no pointer at all, or the
     /// argument, of whose contents nothing is known.
     fn fails_on_every_path(&self) -> bool {

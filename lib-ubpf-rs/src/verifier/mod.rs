@@ -18,6 +18,7 @@ mod explore;
 mod findings;
 mod fixpoint;
 mod machine;
+mod missing;
 #[cfg(not(any(test, feature = "fuzz")))]
 pub(crate) mod planted;
 #[cfg(any(test, feature = "fuzz"))]
@@ -119,6 +120,7 @@ pub fn verify_observed(
     let Some(analysis) = analysis else {
         return unproved(program, policy, found);
     };
+    missing::check(&program, &analysis.findings, helpers)?;
     if policy == Policy::Strict {
         check_strict(&analysis)?;
     }
@@ -334,7 +336,7 @@ fn check_strict(analysis: &Analysis) -> Result<(), VerifyError> {
     if let Some(pc) = findings.too_deep {
         return Err(VerifyError::UnprovedEnd {
             pc,
-            what: "call deeper than 8 functions",
+            what: "call that needs a ninth stack frame (a program has eight)",
         });
     }
     match analysis.worst_cost {

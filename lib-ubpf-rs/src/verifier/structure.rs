@@ -97,6 +97,10 @@ fn check_insn(
     match *insn {
         Insn::Jump { off, .. } => check_target(&program.insns, pc, i64::from(off)),
         Insn::Branch { off, .. } => check_target(&program.insns, pc, i64::from(off)),
+        // What compilers leave for the linker; a call that calls itself would never return.
+        Insn::Call(Call::Local(-1) | Call::Helper(u32::MAX)) => {
+            Err(VerifyError::UnresolvedCall { pc })
+        }
         Insn::Call(Call::Local(off)) => check_target(&program.insns, pc, i64::from(off)),
         Insn::Call(Call::Helper(number)) => {
             let abi = program.abi;

@@ -90,7 +90,8 @@ impl fmt::Display for Stop {
             }
             StopKind::BudgetExhausted => write!(f, "instruction budget exhausted at PC {pc}"),
             StopKind::CallDepth => {
-                write!(f, "more than {} nested calls at PC {pc}", super::MAX_FRAMES)
+                let frames = super::MAX_FRAMES;
+                write!(f, "call at PC {pc} needs more than {frames} stack frames")
             }
             StopKind::UnknownHelper { number } => {
                 write!(f, "unknown helper {number} called at PC {pc}")
