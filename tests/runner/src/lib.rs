@@ -14,6 +14,8 @@ mod memory;
 
 pub use case::{parse, Case, End, Expected, Place, SyntaxError, Why};
 pub use check::{check, Fault};
+pub use host::FixedHost;
+pub use memory::Buffers;
 
 use alloc::{boxed::Box, string::String, vec::Vec};
 use ubpf_rs::{verifier::VerifiedProgram, vm::Executable};

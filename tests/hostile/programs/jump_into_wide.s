@@ -1,0 +1,3 @@
+    goto +1
+    r0 = 0x95 ll
+    exit
