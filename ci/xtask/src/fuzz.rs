@@ -18,6 +18,8 @@ const TARGETS: [(&str, &[&str]); 2] = [
             "AccessSize",
             "SignedLoad",
             "SameFrame",
+            "StraightRecursion",
+            "AnyArgument",
         ],
     ),
     (

@@ -12,7 +12,7 @@ use crate::{
     helpers::{Needs, Places},
     jit::trampoline::{self, Gate, Surroundings, GATE_BYTES},
     platform::{ExecBlock, ExecMemory},
-    vm::Direct,
+    vm::{argument_fits, Direct},
 };
 use alloc::{sync::Arc, vec::Vec};
 use core::{
@@ -271,10 +271,16 @@ fn helper_block(needs: Needs, settings: &Settings) -> Option<u64> {
 fn programs(list: &ProbeList, settings: &Settings) -> Option<Vec<Direct>> {
     let budget = settings.budget.min(settings.budget_interrupt);
     let mut programs = Vec::new();
+    // The argument will lie on a stack, in the same part of the address space as this one.
+    let stack = ptr::from_ref(&programs) as u64;
+    let fits = |d: &Direct| {
+        d.cost <= budget
+            && d.argument <= MOST_ARGUMENT
+            && argument_fits(d.argument_needed, stack, CONTEXT_BYTES as u64)
+    };
     programs.try_reserve_exact(list.probes.len()).ok()?;
     for probe in &list.probes {
-        let direct = direct(probe).filter(|d| d.cost <= budget && d.argument <= MOST_ARGUMENT)?;
-        programs.push(direct);
+        programs.push(direct(probe).filter(fits)?);
     }
     (!programs.is_empty()).then_some(programs)
 }

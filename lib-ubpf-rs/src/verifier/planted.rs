@@ -31,12 +31,16 @@ pub enum Bug {
     ShiftBeyond,
     /// Half of a counter's passes are left out.
     FewPasses,
+    /// A program of one function is taken for one that calls nothing.
+    StraightRecursion,
     /// A callee's frame is thought to be its caller's.
     SameFrame,
     /// Numbers shifted by 32 bits are thought to come from the same one on two ways.
     ShiftedAlike,
     /// What is proved by a comparison of the argument's length is left out of how far a program goes there.
     ReachForgotten,
+    /// The proofs are thought to hold for an argument of any length.
+    AnyArgument,
     /// Machine code: the size of an access is left out of the check at run time.
     GuardSize,
     /// Machine code: a move of 32 bits keeps the other half.
@@ -50,7 +54,7 @@ pub enum Bug {
 #[cfg(any(test, feature = "fuzz"))]
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 19] = [
+    pub const ALL: [Bug; 21] = [
         Bug::AddWraps,
         Bug::HalfIsWhole,
         Bug::BitwiseHalf,
@@ -63,9 +67,11 @@ impl Bug {
         Bug::RoomBeyond,
         Bug::ShiftBeyond,
         Bug::FewPasses,
+        Bug::StraightRecursion,
         Bug::SameFrame,
         Bug::ShiftedAlike,
         Bug::ReachForgotten,
+        Bug::AnyArgument,
         Bug::GuardSize,
         Bug::WideMove,
         Bug::ZeroFill,

@@ -96,7 +96,7 @@ impl Note {
 ///
 /// # Charging
 /// The same on every engine; [`vm::begin`](crate::vm::begin) decides at the start of each run.
-/// - **Prepaid**: when [`worst_cost`](Self::worst_cost) is `Some(w)` and the budget is at least `w`, the run is charged `w` when it
+/// - **Prepaid**: when [`worst_cost`](Self::worst_cost) is `Some(w)`, the budget is at least `w` and the proofs hold, the run is charged `w` when it
 ///   starts and nothing afterwards, whatever path it takes and however it ends. It cannot run out of budget.
 /// - **Metered** otherwise. On entry to a function, the start of the program included, the budget is charged
 ///   [`function_len`](Self::function_len) of it; on a taken jump from `pc` to `target <= pc` it is charged `pc - target + 1`; before a
@@ -107,7 +107,7 @@ impl Note {
 /// That r1 and r2 start as address and length of the run's argument, the length being at least
 /// [`argument_needed`](Self::argument_needed) and at most [`ARGUMENT_MAX`](Self::ARGUMENT_MAX), the address at most
 /// [`ARGUMENT_BASE_MAX`](Self::ARGUMENT_BASE_MAX). An engine that leaves out the check of a proved access asks
-/// [`vm::proofs_hold`](crate::vm::proofs_hold) when a run starts and checks every access when the answer is no.
+/// [`vm::proofs_hold`](crate::vm::proofs_hold) when a run starts; when the answer is no it checks every access, and the run is metered.
 #[derive(Clone, Debug)]
 pub struct VerifiedProgram {
     pub(super) program: Program,

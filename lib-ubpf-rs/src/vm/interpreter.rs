@@ -43,7 +43,7 @@ impl Interpreter {
         run: &mut Run<'_>,
         watch: &mut impl FnMut(Moment<'_>),
     ) -> Result<u64, Stop> {
-        let metering = super::begin(&self.program, &mut run.budget)?;
+        let metering = super::begin(&self.program, run)?;
         Machine::new(&self.program, run, metering).execute(watch)
     }
 }
@@ -71,7 +71,7 @@ impl Executable for Interpreter {
         let Some(ops) = &self.quick else {
             return self.run_watched(run, &mut |_| {});
         };
-        let metering = super::begin(&self.program, &mut run.budget)?;
+        let metering = super::begin(&self.program, run)?;
         Machine::new(&self.program, run, metering).execute_quick(ops)
     }
     fn verified(&self) -> &VerifiedProgram {

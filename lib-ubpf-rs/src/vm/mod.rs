@@ -17,7 +17,10 @@ pub use stop::{AccessKind, Stop, StopKind};
 
 use crate::{
     helpers::{Host, Needs, Registry},
-    verifier::VerifiedProgram,
+    verifier::{
+        planted::{self, Bug},
+        VerifiedProgram,
+    },
 };
 
 /// Bytes of stack of one frame (RFC 9669 leaves it to the runtime; Linux has 512).
@@ -60,6 +63,8 @@ pub struct Direct {
     pub needs: Needs,
     /// Bytes of its argument that it may touch.
     pub argument: u64,
+    /// Least length of its argument for which it may be called; its address and length are bounded as [`proofs_hold`] says.
+    pub argument_needed: u64,
     /// Most that a run costs, in instructions.
     pub cost: u64,
 }
@@ -87,27 +92,40 @@ pub enum Metering {
     Metered,
 }
 
-/// The charge at the start of a run: the whole proved cost where the budget has it, else the length of the first function. To be
-/// called by every engine before the first instruction.
+/// The charge at the start of a run: the whole proved cost where the proofs hold in this run and the budget has it, else the length
+/// of the first function. To be called by every engine before the first instruction.
 #[inline]
-pub fn begin(program: &VerifiedProgram, budget: &mut u64) -> Result<Metering, Stop> {
-    if let Some(left) = program.worst_cost().and_then(|w| budget.checked_sub(w)) {
-        *budget = left;
+pub fn begin(program: &VerifiedProgram, run: &mut Run<'_>) -> Result<Metering, Stop> {
+    let whole = program
+        .worst_cost()
+        .and_then(|cost| run.budget.checked_sub(cost));
+    if let Some(left) = whole.filter(|_| proofs_hold(program, run)) {
+        run.budget = left;
         return Ok(Metering::Prepaid);
     }
     let entry = program.program().entry;
-    charge(budget, program.function_len(entry) as u64, entry)?;
+    charge(&mut run.budget, program.function_len(entry) as u64, entry)?;
     Ok(Metering::Metered)
 }
 
-/// Whether what the proofs of `program` assume is so in this run. Where it is not, proved accesses must be checked too.
+/// Whether what the proofs of `program` assume is so in this run. Where it is not, proved accesses must be checked too, and the proved
+/// cost says nothing.
 #[inline]
 pub fn proofs_hold(program: &VerifiedProgram, run: &Run<'_>) -> bool {
     let argument = run.memory.argument();
-    let lengths = program.argument_needed()..=VerifiedProgram::ARGUMENT_MAX;
     run.args == [argument.base, argument.len]
-        && lengths.contains(&argument.len)
-        && argument.base <= VerifiedProgram::ARGUMENT_BASE_MAX
+        && argument_fits(program.argument_needed(), argument.base, argument.len)
+}
+
+/// Whether the proofs of a program that needs `needed` bytes hold for an argument of `len` bytes at `base`.
+#[inline]
+pub fn argument_fits(needed: u64, base: u64, len: u64) -> bool {
+    let longest = if planted::active(Bug::AnyArgument) {
+        u64::MAX
+    } else {
+        VerifiedProgram::ARGUMENT_MAX
+    };
+    (needed..=longest).contains(&len) && base <= VerifiedProgram::ARGUMENT_BASE_MAX
 }
 
 /// Takes a charge from the budget, or stops at `pc` and leaves the budget as it was.

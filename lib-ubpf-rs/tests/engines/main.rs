@@ -3,10 +3,12 @@
 
 mod division;
 mod indexed;
+mod long_argument;
 mod map;
 mod output;
 mod pages;
 mod random;
+mod recursion;
 mod rotation;
 mod spans;
 mod support;

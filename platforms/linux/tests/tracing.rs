@@ -842,6 +842,7 @@ impl HookProgram for Direct {
             reads_length: true,
             needs: ubpf_rs::helpers::Needs::empty(),
             argument: 16,
+            argument_needed: 0,
             cost: 30,
         })
     }

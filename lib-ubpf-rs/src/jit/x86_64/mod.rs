@@ -400,7 +400,7 @@ impl Executable for JitProgram {
         if !self.fits(run) {
             return self.interpreter.run(run);
         }
-        let metering = begin(self.verified(), &mut run.budget)?;
+        let metering = begin(self.verified(), run)?;
         let mut context = Context::new(&run.memory, routines());
         let [r1, r2] = run.args;
         context.args = [r1, r2, 0, 0, 0];
@@ -464,6 +464,7 @@ impl Executable for JitProgram {
             reads_length: reads(Reg::R2),
             needs,
             argument: verified.argument_reach(),
+            argument_needed: verified.argument_needed(),
             cost: verified.worst_cost()?,
         })
     }

@@ -89,19 +89,24 @@ impl Checked {
             helpers: &helpers,
             host: &Nobody,
         };
-        if !super::proofs_hold(&self.verified, &run) {
-            return Ok(());
-        }
+        let proofs = super::proofs_hold(&self.verified, &run);
         let interpreter = Interpreter::new(self.verified.clone());
         let (mut steps, mut wrong) = (0u64, None);
         let result = interpreter.run_watched(&mut run, &mut |moment| {
             steps += 1;
-            if wrong.is_none() {
+            if wrong.is_none() && proofs {
                 wrong = self.check(&moment, len).err();
             }
         });
         wrong.map_or(Ok(()), Err)?;
-        self.check_end(interpreter.verified(), result, steps)
+        let charged = budget - run.budget;
+        if steps > charged {
+            return Err(format!("{steps} steps were charged {charged}"));
+        }
+        if !proofs {
+            return Ok(());
+        }
+        self.check_end(interpreter.verified(), result)
     }
 
     fn check(&self, moment: &Moment<'_>, len: u64) -> Result<(), String> {
@@ -197,14 +202,7 @@ impl Checked {
         &self,
         program: &VerifiedProgram,
         result: Result<u64, Stop>,
-        steps: u64,
     ) -> Result<(), String> {
-        if program.worst_cost().is_some_and(|cost| steps > cost) {
-            return Err(format!(
-                "{steps} steps cost more than {:?}",
-                program.worst_cost()
-            ));
-        }
         let Err(stop) = result else { return Ok(()) };
         let faults = matches!(
             stop.kind,

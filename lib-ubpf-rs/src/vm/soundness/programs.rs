@@ -124,7 +124,7 @@ pub fn random_program(numbers: &mut Numbers<'_>) -> Vec<Insn> {
     if function {
         let end = insns.len() + 6;
         while insns.len() < end {
-            let insn = random_insn(numbers, insns.len(), end, None);
+            let insn = random_insn(numbers, insns.len(), end, Some(body + 1));
             insns.push(insn);
         }
         insns.push(Insn::Exit);
@@ -337,8 +337,13 @@ fn random_insn(numbers: &mut Numbers<'_>, pc: usize, end: usize, function: Optio
             src: numbers.operand(),
         },
         14 => atomic(numbers, base, off),
-        15 if function.is_some() => {
-            Insn::Call(Call::Local(function.unwrap() as i32 - pc as i32 - 1))
+        15 if function.is_some() || numbers.below(4) == 0 => {
+            // To the other function, mostly; backwards and to itself too.
+            let target = match function {
+                Some(start) if numbers.below(8) != 0 => start,
+                _ => 0,
+            };
+            Insn::Call(Call::Local(target as i32 - pc as i32 - 1))
         }
         15 => Insn::Call(Call::Helper(numbers.pick(&[0, 1, 2, 5]))),
         _ => branch(numbers, pc, end),

@@ -53,7 +53,7 @@ fn random_programs_stay_within_what_the_verifier_says() {
 }
 
 /// The mistakes that need memory of the runtime, which programs do not have yet, are found by tests of values.
-const FOUND_BY_PROGRAMS: [Bug; 14] = [
+const FOUND_BY_PROGRAMS: [Bug; 15] = [
     Bug::AddWraps,
     Bug::HalfIsWhole,
     Bug::BitwiseHalf,
@@ -65,6 +65,7 @@ const FOUND_BY_PROGRAMS: [Bug; 14] = [
     Bug::RoomBeyond,
     Bug::ShiftBeyond,
     Bug::FewPasses,
+    Bug::StraightRecursion,
     Bug::SameFrame,
     Bug::ShiftedAlike,
     Bug::ReachForgotten,
