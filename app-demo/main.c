@@ -16,9 +16,21 @@
 /* Milliseconds between two calls of myfun; 0: a second. */
 static volatile int period_ms;
 
+/*
+ * Before each line of the application, what hooks have reported is written out. In a unikernel whoever owns the console does that by
+ * itself.
+ */
+static inline __attribute__((always_inline)) void drain(void)
+{
+#ifdef UBPF_DEMO_LINUX
+	ubpf_linux_drain();
+#endif
+}
+
 /* A function of its own at every optimisation level: it is there to be traced. */
 __attribute__((noinline)) void myfun(void)
 {
+	drain();
 	printf("body of function myfun\n");
 	fflush(stdout);
 }

@@ -27,16 +27,20 @@ impl Runtime {
     /// Writes everything that hooks and programs have queued to the console. Platforms that own the console call it before
     /// every write, others now and then. Notes of programs that are measured are left out. Returns the number of messages.
     pub fn drain_console(&self) -> usize {
+        self.try_drain_console().unwrap_or(0)
+    }
+
+    /// As [`drain_console`](Self::drain_console); `None` while somebody else does it.
+    pub fn try_drain_console(&self) -> Option<usize> {
         let mut line = Line(Vec::new());
-        let written = self.services.ring.drain(&mut |record| {
+        self.services.ring.drain(&mut |record| {
             if matches!(record.kind, RecordKind::Notify { key } if is_measured(key)) {
                 return;
             }
             line.0.clear();
             self.format(record, &mut line);
             self.services.platform.console.write(&line.0);
-        });
-        written.unwrap_or(0)
+        })
     }
 
     fn format(&self, record: &Record, line: &mut Line) {

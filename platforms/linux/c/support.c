@@ -4,10 +4,7 @@
  * and the functions that -finstrument-functions calls.
  */
 
-#define _GNU_SOURCE
-#include <errno.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #define WEAK_BOUND __attribute__((weak, visibility("hidden")))
 
@@ -69,36 +66,7 @@ void __cyg_profile_func_exit(void *function, void *call_site)
 	(void)call_site;
 }
 
-void ubpf_linux_drain(void);
-
-/* What hooks queued before this write comes out before it. */
-static ssize_t write_in_order(void *cookie, const char *bytes, size_t size)
+void ubpf_linux_flush(void)
 {
-	size_t done = 0;
-
-	(void)cookie;
-	ubpf_linux_drain();
-	while (done < size) {
-		ssize_t n = write(STDOUT_FILENO, bytes + done, size - done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return 0;
-		done += (size_t)n;
-	}
-	return (ssize_t)size;
-}
-
-int ubpf_linux_wrap_stdout(void)
-{
-	cookie_io_functions_t io = { .write = write_in_order };
-	FILE *stream = fopencookie(NULL, "w", io);
-
-	if (!stream)
-		return -1;
 	fflush(stdout);
-	setvbuf(stream, NULL, _IOLBF, 0);
-	stdout = stream;
-	return 0;
 }

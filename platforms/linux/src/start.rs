@@ -4,10 +4,18 @@ use crate::{platform, records, symbols};
 use std::{
     ffi::{c_char, c_int, CStr},
     io::{self, Read, Write},
-    os::unix::{ffi::OsStrExt, net::UnixListener, net::UnixStream},
+    net::Shutdown,
+    os::{
+        fd::AsRawFd,
+        unix::{ffi::OsStrExt, fs::FileTypeExt, net::UnixListener, net::UnixStream},
+    },
     path::Path,
+    sync::{
+        atomic::{AtomicI32, Ordering},
+        Mutex, Once,
+    },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use ubpf_rs::{
     runtime::{Config, Runtime, Symbol, SymbolTable},
@@ -21,16 +29,54 @@ const IDLE: Duration = Duration::from_millis(10);
 /// Largest file that is read or taken: the symbols of a program with its libraries have some MiB.
 const FILE_LIMIT: usize = 16 << 20;
 
+/// Entries of the two-key map, unless [`MAP_ENTRIES`] says how many.
+const USUAL_MAP_ENTRIES: usize = 16 << 10;
+/// Name in the environment of how many entries the two-key map has.
+const MAP_ENTRIES: &str = "UBPF_MAP_ENTRIES";
+
+/// How long a drain waits for one that is under way.
+const DRAIN_PATIENCE: Duration = Duration::from_millis(100);
+
 extern "C" {
-    /// Makes every write of the application's stdout drain the engine's output first (`c/support.c`).
-    fn ubpf_linux_wrap_stdout() -> c_int;
+    /// `fflush(stdout)` (`c/support.c`).
+    fn ubpf_linux_flush();
+}
+
+/// What of the start is done. A failed one can be repeated and goes on there.
+struct Progress {
+    image: bool,
+    running: bool,
+}
+
+static PROGRESS: Mutex<Progress> = Mutex::new(Progress {
+    image: false,
+    running: false,
+});
+
+/// Which step of the start failed, and why.
+struct Failed {
+    step: String,
+    error: io::Error,
+}
+
+/// Names the step of an error.
+fn step<E: Into<io::Error>>(step: impl Into<String>) -> impl FnOnce(E) -> Failed {
+    move |error| Failed {
+        step: step.into(),
+        error: error.into(),
+    }
+}
+
+fn other(error: impl ToString) -> io::Error {
+    io::Error::other(error.to_string())
 }
 
 /// Starts the engine in this process with its shell on a Unix socket, and returns once the socket listens. Files are
-/// looked up in the working directory. Returns 0, or an errno value.
+/// looked up in the working directory. Returns 0, or an errno value; which step failed is said on standard error. After a failure it can be
+/// called again.
 ///
 /// # Safety
-/// `socket` is null or a NUL-terminated string. Called once, before other threads run instrumented functions.
+/// `socket` is null or a NUL-terminated string. No other thread runs instrumented functions yet.
 #[no_mangle]
 pub unsafe extern "C" fn ubpf_linux_start(socket: *const c_char) -> c_int {
     if socket.is_null() {
@@ -41,55 +87,160 @@ pub unsafe extern "C" fn ubpf_linux_start(socket: *const c_char) -> c_int {
     let path = Path::new(std::ffi::OsStr::from_bytes(path.to_bytes()));
     match start(path) {
         Ok(()) => 0,
-        Err(error) => {
-            eprintln!("ubpf: {}: {error}", path.display());
+        Err(Failed { step, error }) => {
+            // Standard error may be closed.
+            let _ = writeln!(io::stderr(), "ubpf: {step}: {error}");
             error.raw_os_error().unwrap_or(libc::EIO)
         }
     }
 }
 
-/// Drains what hooks queued to the console; called before each write of the application.
+/// Flushes stdout and writes out what hooks have queued: what the caller prints next comes behind it.
 #[no_mangle]
 pub extern "C" fn ubpf_linux_drain() {
-    if let Some(runtime) = Runtime::get() {
-        runtime.drain_console();
+    let Some(runtime) = Runtime::get() else {
+        return;
+    };
+    // SAFETY: takes nothing; the stream has a lock of its own.
+    unsafe { ubpf_linux_flush() };
+    let end = Instant::now() + DRAIN_PATIENCE;
+    // Somebody else may be writing what was queued: it has to be out before the caller goes on.
+    while runtime.try_drain_console().is_none() && Instant::now() < end {
+        thread::yield_now();
     }
 }
 
-fn start(socket: &Path) -> io::Result<()> {
-    let config = Config {
-        hook_areas: 32,
-        file_limit: FILE_LIMIT,
-        ..Config::default()
-    };
-    let runtime = Runtime::init(platform(".".into()), config);
-    let runtime = runtime.map_err(|error| io::Error::other(error.to_string()))?;
-    add_image(runtime)?;
-    // SAFETY: replaces the stream `stdout` by one of its own; nobody writes to it yet.
-    if unsafe { ubpf_linux_wrap_stdout() } != 0 {
-        return Err(io::Error::last_os_error());
+fn start(socket: &Path) -> Result<(), Failed> {
+    let mut progress = PROGRESS
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    if progress.running {
+        let twice = io::Error::from_raw_os_error(libc::EALREADY);
+        return Err(step("the engine and its shell run already")(twice));
     }
-    // A socket file left by an earlier process is in the way; that there is none is the usual case.
-    let _ = std::fs::remove_file(socket);
-    let listener = UnixListener::bind(socket)?;
-    thread::Builder::new()
-        .name("ushell".into())
-        .spawn(move || serve(runtime, &listener))?;
-    thread::Builder::new()
-        .name("ubpf-drain".into())
-        .spawn(move || look_after(runtime))?;
+    let runtime = match Runtime::get() {
+        Some(runtime) => runtime,
+        None => Runtime::init(platform(".".into()), config()?)
+            .map_err(|e| step("starting the engine")(other(e)))?,
+    };
+    if !progress.image {
+        add_image(runtime)?;
+        progress.image = true;
+    }
+    let listener = listen(socket)?;
+    let started = keep_from_children(&listener)
+        .and_then(|()| spawn("ubpf-drain", move || look_after(runtime)))
+        .and_then(|()| spawn("ushell", move || serve(runtime, &listener)));
+    if let Err(failed) = started {
+        LISTENER.store(-1, Ordering::SeqCst);
+        let _ = std::fs::remove_file(socket); // ours, and nobody listens there
+        return Err(failed);
+    }
+    progress.running = true;
     Ok(())
 }
 
+fn config() -> Result<Config, Failed> {
+    Ok(Config {
+        hook_areas: 32,
+        file_limit: FILE_LIMIT,
+        map_entries: map_entries()?,
+        ..Config::default()
+    })
+}
+
+fn map_entries() -> Result<usize, Failed> {
+    const MOST: usize = 1 << 26;
+    let Some(text) = std::env::var_os(MAP_ENTRIES) else {
+        return Ok(USUAL_MAP_ENTRIES);
+    };
+    let number = text.to_str().and_then(|text| text.parse().ok());
+    number.filter(|n| (1..=MOST).contains(n)).ok_or_else(|| {
+        let wrong = io::Error::from_raw_os_error(libc::EINVAL);
+        step(format!(
+            "{MAP_ENTRIES}={}: a number from 1 to {MOST} is wanted",
+            text.display()
+        ))(wrong)
+    })
+}
+
+/// The sockets of the shell, which a child of the process does not keep; -1 for none.
+static LISTENER: AtomicI32 = AtomicI32::new(-1);
+static CLIENT: AtomicI32 = AtomicI32::new(-1);
+
+/// In a child of a fork nobody serves the shell: a client must find it gone when the parent is.
+extern "C" fn leave_the_shell() {
+    for socket in [&LISTENER, &CLIENT] {
+        let socket = socket.swap(-1, Ordering::SeqCst);
+        if socket >= 0 {
+            // SAFETY: it belongs to a thread that there is not in this process.
+            unsafe { libc::close(socket) };
+        }
+    }
+}
+
+/// Ties the listener to this process.
+fn keep_from_children(listener: &UnixListener) -> Result<(), Failed> {
+    static ONCE: Once = Once::new();
+    LISTENER.store(listener.as_raw_fd(), Ordering::SeqCst);
+    let mut code = 0;
+    ONCE.call_once(|| {
+        // SAFETY: the handler does what a signal handler may.
+        code = unsafe { libc::pthread_atfork(None, None, Some(leave_the_shell)) };
+    });
+    match code {
+        0 => Ok(()),
+        code => Err(step("asking to be told of forks")(
+            io::Error::from_raw_os_error(code),
+        )),
+    }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Failed> {
+    let thread = thread::Builder::new().name(name.into());
+    let made = thread.spawn(body).map(drop);
+    made.map_err(step(format!("starting the thread {name}")))
+}
+
+/// Listens on the socket. A socket in its place is removed when nobody listens there any more; anything else stays.
+fn listen(socket: &Path) -> Result<UnixListener, Failed> {
+    let path = socket.display();
+    match UnixListener::bind(socket) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
+        bound => return bound.map_err(step(format!("listening on {path}"))),
+    }
+    let found = std::fs::symlink_metadata(socket);
+    let found = found.map_err(step(format!("looking at {path}, which is in the way")))?;
+    if !found.file_type().is_socket() {
+        let exists = io::Error::from_raw_os_error(libc::EEXIST);
+        return Err(step(format!("{path} is in the way, and no socket"))(exists));
+    }
+    match UnixStream::connect(socket) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+        Ok(_) => {
+            let used = io::Error::from_raw_os_error(libc::EADDRINUSE);
+            return Err(step(format!("somebody listens on {path} already"))(used));
+        }
+        Err(error) => {
+            return Err(step(format!("asking who listens on {path}"))(error));
+        }
+    }
+    std::fs::remove_file(socket).map_err(step(format!("removing the old socket {path}")))?;
+    UnixListener::bind(socket).map_err(step(format!("listening on {path}")))
+}
+
 /// Symbols first, then sites: the sites' functions are named by the symbols.
-fn add_image(runtime: &Runtime) -> io::Result<()> {
-    let own = symbols::own()?;
+fn add_image(runtime: &Runtime) -> Result<(), Failed> {
+    let own = symbols::own();
+    let own = own.map_err(step(
+        "reading the symbols of the program from /proc/self/exe",
+    ))?;
     let table = own.iter().map(|s| Symbol {
         address: s.address,
         name: &s.name,
         function: s.is_function,
     });
-    let table = SymbolTable::new(table).map_err(|error| io::Error::other(error.to_string()))?;
+    let table = SymbolTable::new(table).map_err(|e| step("sorting the symbols")(other(e)))?;
     runtime.add_symbols(table);
     let records = records::own();
     runtime.add_sites(&records.patchable, SiteKind::Patchable);
@@ -146,17 +297,21 @@ fn serve(runtime: &'static Runtime, listener: &UnixListener) {
         ..ushell_rs::Config::default()
     };
     let mut shell = Shell::new(runtime, config);
-    for client in listener.incoming().flatten() {
+    for mut client in listener.incoming().flatten() {
         shell.connected();
+        CLIENT.store(client.as_raw_fd(), Ordering::SeqCst);
         // The end of a conversation, however it came, is not an error here.
-        let _ = talk(&mut shell, client);
+        let _ = talk(&mut shell, &mut client);
+        CLIENT.store(-1, Ordering::SeqCst);
+        // A child of the process may have the socket open as well; the client is told all the same.
+        let _ = client.shutdown(Shutdown::Both);
         shell.disconnected();
     }
 }
 
-fn talk(shell: &mut Shell, mut client: UnixStream) -> io::Result<()> {
+fn talk(shell: &mut Shell, client: &mut UnixStream) -> io::Result<()> {
     let mut input = [0; 4096];
-    send(shell, &mut client)?;
+    send(shell, client)?;
     loop {
         let count = client.read(&mut input)?;
         if count == 0 {
@@ -166,7 +321,7 @@ fn talk(shell: &mut Shell, mut client: UnixStream) -> io::Result<()> {
         while !rest.is_empty() {
             let taken = shell.feed(rest);
             rest = rest.get(taken..).unwrap_or(&[]);
-            send(shell, &mut client)?;
+            send(shell, client)?;
         }
         if shell.wants_close() {
             return Ok(());

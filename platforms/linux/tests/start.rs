@@ -1,0 +1,230 @@
+//! The start in a C program: what it leaves alone, what it says when it fails, and that it can be tried again.
+
+mod common;
+
+use common::{text, Folder};
+use std::{
+    os::unix::net::UnixListener,
+    path::Path,
+    process::{Output, Stdio},
+};
+
+/// What programs do with stdout, with the engine or without.
+const STREAMS: &str = r#"
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <iostream>
+#include <ubpf_linux.h>
+int main(int argc, char **argv)
+{
+	if (argc > 1 && ubpf_linux_start("shell"))
+		return 1;
+	std::cout << "1 cout\n";
+	std::printf("2 printf\n");
+	std::cout << "3 cout\n";
+	std::puts("4 puts");
+	std::cout << "fileno " << fileno(stdout) << "\n";
+	setvbuf(stdout, NULL, _IOFBF, 1 << 16);
+	FILE *full = freopen("/dev/full", "w", stdout);
+	std::fprintf(stderr, "freopen %d\n", full == stdout);
+	std::printf("lost\n");
+	int code = std::fflush(stdout);
+	std::fprintf(stderr, "fflush %d %s ferror %d\n", code, code ? strerror(errno) : "", ferror(stdout) != 0);
+	FILE *file = freopen("file", "w", stdout);
+	std::printf("to the file\n");
+	std::fflush(stdout);
+	std::fprintf(stderr, "freopen %d, cat %d\n", file == stdout, std::system("cat file >&2"));
+	return 0;
+}
+"#;
+
+#[test]
+fn the_stream_stdout_is_as_without_the_engine() {
+    let folder = Folder::new("streams");
+    folder.write("streams.cc", STREAMS);
+    let program = folder.build(&["streams.cc"], &[]);
+    let said = |output: Output| {
+        (
+            output.status.code(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    };
+    let plain = said(folder.run(&program, &[]));
+    let with = said(folder.run(&program, &["with"]));
+    assert_eq!(plain, with);
+    assert!(
+        plain
+            .1
+            .contains("1 cout\n2 printf\n3 cout\n4 puts\nfileno 1\n"),
+        "{plain:?}"
+    );
+    assert!(
+        plain
+            .2
+            .contains("fflush -1 No space left on device ferror 1"),
+        "{plain:?}"
+    );
+}
+
+/// Who wants order asks for it: reports come before what is printed after them.
+const ORDERED: &str = r#"
+#include <stdio.h>
+#include <ubpf_linux.h>
+#include <ubpf_rs.h>
+__attribute__((noinline)) void traced(int i)
+{
+	ubpf_linux_drain();
+	printf("body %d\n", i);
+}
+int main(void)
+{
+	ubpf_error error;
+	ubpf_program notify;
+	ubpf_probe probe;
+	ubpf_linux_drain();
+	if (ubpf_linux_start("shell") || ubpf_load_file("notify.bin", NULL, &notify, &error) ||
+	    ubpf_attach("traced", notify, NULL, &probe, &error))
+		return 1;
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	for (int i = 0; i < 2000; i++)
+		traced(i);
+	return 0;
+}
+"#;
+
+#[test]
+fn reports_stand_before_what_is_printed_after_a_drain() {
+    let folder = Folder::new("ordered");
+    folder.write("ordered.c", ORDERED);
+    let notify = ubpf_rs::isa::assemble("r1 = *(u64 *)(r1 + 0)\ncall 3\nr0 = 0\nexit");
+    folder.write("notify.bin", notify.unwrap());
+    let program = folder.build(&["ordered.c"], &["-O2"]);
+    let output = folder.run(&program, &[]);
+    let expected: String = (0..2000)
+        .map(|i| format!("Notify: traced\nbody {i}\n"))
+        .collect();
+    assert_eq!(text(&output.stderr), "");
+    assert!(text(&output.stdout) == expected, "{}", text(&output.stdout));
+}
+
+/// Starts twice with the arguments and says the codes.
+const TWICE: &str = r#"
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <ubpf_linux.h>
+#include <ubpf_rs.h>
+__attribute__((noinline)) int traced(int i)
+{
+	return i + 1;
+}
+int main(int argc, char **argv)
+{
+	ubpf_error error;
+	ubpf_program count;
+	ubpf_probe probe;
+	int sum = 0;
+	if (argc > 3 && prctl(65 /* PR_SET_MDWE */, 1, 0, 0, 0))
+		return 77;
+	for (int i = 1; i < 3; i++)
+		printf("%d\n", ubpf_linux_start(argv[i]));
+	if (ubpf_load_file("count.bin", NULL, &count, &error) || ubpf_attach("traced", count, NULL, &probe, &error)) {
+		puts(error.text);
+		return 1;
+	}
+	for (int i = 0; i < 100; i++)
+		sum += traced(i);
+	if (ubpf_detach(probe, &error))
+		puts(error.text);
+	printf("sum %d\n", sum);
+	return 0;
+}
+"#;
+
+const COUNT: &str = "r6 = *(u64 *)(r1 + 0)\nr1 = r6\nr2 = 1\ncall 0\nr3 = r0\nif r3 != -1 goto +1\nr3 = 0\nr3 += 1\n\
+    r1 = r6\nr2 = 1\ncall 1\nr0 = 0\nexit";
+
+fn starter(name: &str) -> (Folder, std::path::PathBuf) {
+    let folder = Folder::new(name);
+    folder.write("twice.c", TWICE);
+    folder.write("count.bin", ubpf_rs::isa::assemble(COUNT).unwrap());
+    let program = folder.build(&["twice.c"], &["-O2"]);
+    (folder, program)
+}
+
+fn check(output: &Output, said: &str, complaint: &str) {
+    assert_eq!(text(&output.stdout), said, "{}", text(&output.stderr));
+    let error = text(&output.stderr);
+    assert!(error.contains(complaint), "{error:?} has no {complaint:?}");
+}
+
+#[test]
+fn a_failed_start_says_which_step_and_can_be_repeated() {
+    let (folder, program) = starter("again");
+    let run = |first: &str, second: &str| folder.run(&program, &[first, second]);
+    let nowhere = run("no/such/folder/shell", "shell");
+    check(
+        &nowhere,
+        "2\n0\nsum 5050\n",
+        "ubpf: listening on no/such/folder/shell: ",
+    );
+    // The process is gone, its socket is not: in the way of nobody.
+    assert!(folder.0.join("shell").exists());
+    let twice = run("shell", "other");
+    check(&twice, "0\n114\nsum 5050\n", "run already");
+}
+
+#[test]
+fn nothing_but_a_dead_socket_is_removed() {
+    let (folder, program) = starter("in-the-way");
+    folder.write("file", "precious");
+    let run = |first: &str| folder.run(&program, &[first, "shell"]);
+    check(
+        &run("file"),
+        "17\n0\nsum 5050\n",
+        "file is in the way, and no socket",
+    );
+    assert_eq!(std::fs::read(folder.0.join("file")).unwrap(), b"precious");
+    std::os::unix::fs::symlink("file", folder.0.join("link")).unwrap();
+    check(
+        &run("link"),
+        "17\n0\nsum 5050\n",
+        "link is in the way, and no socket",
+    );
+    let alive = folder.0.join("alive");
+    let _listener = UnixListener::bind(&alive).unwrap();
+    check(
+        &run("alive"),
+        "98\n0\nsum 5050\n",
+        "somebody listens on alive already",
+    );
+    assert!(Path::new(&alive).exists());
+}
+
+/// No page that was written to may become executable in such a process (Linux 6.3 and newer).
+#[test]
+fn a_process_that_denies_new_code_pages_is_traced_all_the_same() {
+    let (folder, program) = starter("mdwe");
+    let output = folder.run(&program, &["shell", "shell", "deny"]);
+    if output.status.code() == Some(77) {
+        return println!("this kernel does not know PR_SET_MDWE");
+    }
+    check(&output, "0\n114\nsum 5050\n", "run already");
+}
+
+#[test]
+fn a_map_of_no_size_is_refused_by_name() {
+    let (folder, program) = starter("entries");
+    let mut command = std::process::Command::new(&program);
+    command
+        .args(["shell", "shell"])
+        .env("UBPF_MAP_ENTRIES", "many");
+    let output = command.current_dir(&folder.0).stdin(Stdio::null()).output();
+    let error = text(&output.unwrap().stderr);
+    assert!(
+        error.contains("UBPF_MAP_ENTRIES=many: a number from 1 to"),
+        "{error}"
+    );
+}
