@@ -76,6 +76,8 @@ pub(crate) enum Then {
     Stream(Box<dyn Stream>),
     /// The following bytes of input are a file.
     Receive(Upload),
+    /// The reader talks in frames from now on; its number.
+    Session(u64),
     /// The session ends.
     Quit,
 }

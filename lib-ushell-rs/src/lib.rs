@@ -4,6 +4,7 @@
 //! - [`Shell`] is the state machine: [`Shell::feed`] takes input, [`Shell::drain`] gives output.
 //! - `line` edits a line and knows no commands; [`words`] and [`args`] make arguments of it.
 //! - [`command`] is the table; `commands` holds the built-in ones; they know no terminal.
+//! - [`frame`] is how programs talk to the shell.
 //! - [`backend`] is what the commands need from the engine; `engine` implements it for the real one.
 #![no_std]
 #![cfg_attr(
@@ -31,6 +32,7 @@ pub mod crc32;
 mod engine;
 #[cfg(feature = "capi")]
 pub mod ffi;
+pub mod frame;
 mod line;
 mod output;
 mod pace;

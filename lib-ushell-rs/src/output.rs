@@ -1,6 +1,9 @@
 //! The bounded queue of bytes on their way to the reader.
 
-use crate::shell::Mode;
+use crate::{
+    frame::{Frame, Kind, AROUND},
+    shell::Mode,
+};
 use alloc::collections::VecDeque;
 use core::fmt;
 
@@ -13,7 +16,22 @@ pub struct Output {
     mode: Mode,
     at_line_start: bool,
     truncated: bool,
+    answer: Answer,
 }
+
+/// Output that is cut into frames.
+struct Answer {
+    /// The request.
+    id: u32,
+    /// Bytes in frames so far.
+    sent: u32,
+    piece: [u8; PIECE],
+    /// Bytes in the piece.
+    len: usize,
+}
+
+/// Most output in one frame.
+const PIECE: usize = 512;
 
 impl Output {
     pub(crate) fn new(limit: usize) -> Self {
@@ -23,6 +41,12 @@ impl Output {
             mode: Mode::Plain,
             at_line_start: true,
             truncated: false,
+            answer: Answer {
+                id: 0,
+                sent: 0,
+                piece: [0; PIECE],
+                len: 0,
+            },
         }
     }
 
@@ -54,6 +78,7 @@ impl Output {
             self.queue.push_back(b'|');
         }
         match (self.mode, byte) {
+            (Mode::Framed, _) => self.add_to_piece(byte),
             (Mode::Terminal, b'\n') => self.queue.extend(b"\r\n"),
             // Contents of files must not drive the person's terminal.
             (Mode::Terminal, 0..=8 | 11..=31 | 127) => self.queue.push_back(b'?'),
@@ -72,10 +97,69 @@ impl Output {
             TRUNCATED.iter().for_each(|&byte| self.byte(byte));
         }
         let whole = self.at_line_start;
-        if !whole {
+        if self.mode == Mode::Framed {
+            self.at_line_start = true;
+        } else if !whole {
             self.byte(b'\n');
         }
         whole
+    }
+
+    fn add_to_piece(&mut self, byte: u8) {
+        if let Some(slot) = self.answer.piece.get_mut(self.answer.len) {
+            *slot = byte;
+            self.answer.len = self.answer.len.saturating_add(1);
+        }
+        if self.answer.len >= PIECE {
+            self.send_piece();
+        }
+    }
+
+    fn send_piece(&mut self) {
+        let Answer { id, sent, len, .. } = self.answer;
+        if len == 0 {
+            return;
+        }
+        let payload = self.answer.piece.get(..len).unwrap_or(&[]);
+        let frame = Frame {
+            kind: Kind::Output,
+            id,
+            place: sent,
+            payload,
+        };
+        frame.write(|byte| self.queue.push_back(byte));
+        self.answer.sent = sent.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
+        self.answer.len = 0;
+    }
+
+    /// Writes a frame. There is room: it is written only when a page could be.
+    pub(crate) fn frame(&mut self, kind: Kind, id: u32, place: u32, payload: &[u8]) {
+        let frame = Frame {
+            kind,
+            id,
+            place,
+            payload,
+        };
+        frame.write(|byte| self.queue.push_back(byte));
+    }
+
+    /// Starts the answer to a request.
+    pub(crate) fn begin_answer(&mut self, id: u32) {
+        (self.answer.id, self.answer.sent, self.answer.len) = (id, 0, 0);
+        self.at_line_start = true;
+    }
+
+    /// Ends what a command wrote, in frames; gives how many bytes that was.
+    pub(crate) fn end_answer(&mut self) -> u32 {
+        self.end_command();
+        self.send_piece();
+        self.answer.sent
+    }
+
+    /// Bytes of the answer so far.
+    pub(crate) fn answered(&self) -> u32 {
+        let len = u32::try_from(self.answer.len).unwrap_or(u32::MAX);
+        self.answer.sent.saturating_add(len)
     }
 
     /// Writes bytes as they are: prompts, echo, escape sequences.
@@ -101,21 +185,31 @@ impl Output {
     }
 
     fn free(&self) -> usize {
-        self.limit.saturating_sub(self.queue.len())
+        let piece = match self.mode {
+            // As it may be on the line, with what ends the answer behind it.
+            Mode::Framed => self.answer.len.saturating_add(AROUND).saturating_mul(2),
+            _ => 0,
+        };
+        self.limit
+            .saturating_sub(self.queue.len().saturating_add(piece))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.is_empty() && self.answer.len == 0
     }
 
     pub(crate) fn clear(&mut self) {
         self.queue.clear();
+        self.answer.len = 0;
         self.at_line_start = true;
         self.truncated = false;
     }
 
     /// Moves bytes to `into`; returns how many.
     pub(crate) fn take(&mut self, into: &mut [u8]) -> usize {
+        if self.queue.is_empty() {
+            self.send_piece();
+        }
         let count = into.len().min(self.queue.len());
         for (slot, byte) in into.iter_mut().zip(self.queue.drain(..count)) {
             *slot = byte;

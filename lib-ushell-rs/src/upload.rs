@@ -17,6 +17,7 @@ const ABSURD: u64 = u32::MAX as u64;
 pub(crate) struct Upload {
     name: String,
     left: u64,
+    received: u64,
     crc: u32,
     /// That of what has arrived.
     sum: Crc32,
@@ -40,16 +41,40 @@ impl Upload {
         let crc =
             u32::try_from(crc).map_err(|_| Failure::message("CRC32: does not fit into 32 bits"));
         let (crc, contents) = match crc {
-            Ok(crc) => (crc, reserve(left, call.config.file_limit)),
+            Ok(crc) => {
+                let room = || reserve(left, call.config.file_limit);
+                (crc, check_name(&name).and_then(|()| room()))
+            }
             Err(failure) => (0, Err(failure)),
         };
         Ok(Self {
             name,
             left,
+            received: 0,
             crc,
             sum: Crc32::new(),
             contents,
         })
+    }
+
+    /// A file of this size. Nothing is awaited if it cannot be taken.
+    pub(crate) fn begin(name: String, size: u32, crc: u32, limit: usize) -> Result<Self, Failure> {
+        check_name(&name)?;
+        let left = u64::from(size);
+        let contents = Ok(reserve(left, limit)?);
+        Ok(Self {
+            name,
+            left,
+            received: 0,
+            crc,
+            sum: Crc32::new(),
+            contents,
+        })
+    }
+
+    /// How many bytes have come.
+    pub(crate) fn received(&self) -> u64 {
+        self.received
     }
 
     /// Takes what belongs to the file; returns how many bytes that is.
@@ -62,6 +87,7 @@ impl Upload {
             self.sum.add(bytes);
         }
         self.left = self.left.saturating_sub(count as u64);
+        self.received = self.received.saturating_add(count as u64);
         count
     }
 
@@ -86,6 +112,23 @@ impl Upload {
         })?;
         let _ = writeln!(out, "{}: {} bytes written.", self.name, contents.len());
         Ok(())
+    }
+}
+
+/// Longest name of a file that is taken, in bytes.
+const NAME_BYTES: usize = 255;
+
+fn check_name(name: &str) -> Result<(), Failure> {
+    match name {
+        "" => Err(Failure::message("NAME is empty; nothing was written")),
+        name if name.len() > NAME_BYTES => Err(Failure::message(format!(
+            "NAME has {} bytes (limit {NAME_BYTES}); nothing was written",
+            name.len()
+        ))),
+        name if name.chars().any(char::is_control) => Err(Failure::message(
+            "NAME has control characters; nothing was written",
+        )),
+        _ => Ok(()),
     }
 }
 

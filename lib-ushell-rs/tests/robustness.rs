@@ -9,7 +9,11 @@ use std::{
     string::{String, ToString},
     vec::Vec,
 };
-use ushell_rs::{crc32::crc32, Call, Command, Config, Failure, RegisterError, Shell};
+use ushell_rs::{
+    crc32::crc32,
+    frame::{self, Frame, Kind},
+    Call, Command, Config, Failure, RegisterError, Shell,
+};
 
 /// A small generator of random numbers (xorshift), so that failures repeat.
 struct Random(u64);
@@ -29,7 +33,9 @@ impl Random {
 #[cfg_attr(test, test)]
 pub(crate) fn cutting_the_input_changes_nothing() {
     let upload = format!("put a 6 {:#x}\nab\n\x1b[Ecat a\n", crc32(b"ab\n\x1b[E"));
-    let inputs: [&[u8]; 6] = [
+    let frames = framed().concat();
+    let inputs: [&[u8]; 7] = [
+        &frames,
         b"bpf_attach myfun count.bin\r\nbpf_list\nls\n",
         b"terminal on\rver\x1b[D\x1b[D\x1b[3~x\x01y\x05z\x17bpf_l\t\r\x1b[A\x1b[A\x1bOB\r",
         upload.as_bytes(),
@@ -59,9 +65,40 @@ pub(crate) fn cutting_the_input_changes_nothing() {
     }
 }
 
+/// The beginning of a conversation in frames; requests.
+fn framed() -> [Vec<u8>; 3] {
+    let file = [&crc32(b"ab\n").to_le_bytes()[..], b"a"].concat();
+    let frames = [
+        (Kind::Command, 1, 0, &b"version"[..]),
+        (Kind::Command, 1, 0, b"version"),
+        (Kind::File, 2, 3, &file),
+        (Kind::Piece, 2, 0, b"ab\n"),
+        (Kind::Command, 3, 0, b"nothing\x1b"),
+        (Kind::Ask, 3, 0, b""),
+        (Kind::Command, 4, 0, b"cat a"),
+    ];
+    let mut bytes = Vec::new();
+    for (kind, id, place, payload) in frames {
+        let frame = Frame {
+            kind,
+            id,
+            place,
+            payload,
+        };
+        frame.write(|byte| bytes.push(byte));
+    }
+    let end = bytes.split_off(20);
+    let hello = format!("\x03session 1 77 {}\n", frame::sum(1, 77));
+    [hello.into_bytes(), bytes, end]
+}
+
 /// Random bytes, mixed with pieces that lead deeper into the shell.
 fn garbage(random: &mut Random) -> Vec<u8> {
-    let pieces: [&[u8]; 14] = [
+    let frames = framed();
+    let pieces: [&[u8]; 17] = [
+        &frames[0],
+        &frames[1],
+        &frames[2],
         b"\n",
         b"\r\n",
         b"\x1b[",

@@ -3,7 +3,8 @@
 use super::lines::Text;
 use crate::{
     command::{Call, Command, Failure, Then},
-    shell::Mode,
+    frame,
+    shell::{another_version, Mode},
 };
 use alloc::{format, string::String};
 use core::fmt::Write;
@@ -20,6 +21,14 @@ pub(super) const COMMANDS: &[Command] = &[
         mode,
     ),
     Command::builtin("terminal", "on|off", "switch editing on or off (see mode)", terminal),
+    Command::builtin(
+        "session",
+        "VERSION NONCE CRC32",
+        "talk in frames with length and checksum (for programs)\n\
+         NONCE is a number that names the conversation, CRC32 the sum of both numbers as 64 bits, little-endian.\n\
+         The ushell tool does this by itself.",
+        session,
+    ),
     Command::builtin("quit", "", "end the session", quit),
     Command::builtin("kill", "N", "raise signal N in the application", kill),
     Command::builtin("status", "", "show the state of engine and platform", status),
@@ -68,6 +77,18 @@ fn terminal(call: &mut Call<'_>) -> Result<(), Failure> {
         "on" => Mode::Terminal,
         _ => Mode::Plain,
     };
+    Ok(())
+}
+
+fn session(call: &mut Call<'_>) -> Result<(), Failure> {
+    let (version, nonce) = (call.number(0, "VERSION")?, call.number(1, "NONCE")?);
+    if call.number(2, "CRC32")? != u64::from(frame::sum(version, nonce)) {
+        return Err(Failure::message("CRC32: not that of VERSION and NONCE"));
+    }
+    if version != u64::from(frame::VERSION) {
+        return Err(another_version(version, nonce));
+    }
+    call.then = Then::Session(nonce);
     Ok(())
 }
 

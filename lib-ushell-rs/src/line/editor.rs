@@ -64,6 +64,22 @@ impl Editor {
         }
     }
 
+    /// Takes a whole line at once.
+    pub(crate) fn load(&mut self, line: &[u8]) {
+        self.reset();
+        match self.text.get_mut(..line.len()) {
+            Some(text) => text.copy_from_slice(line),
+            None => return self.damage = Some(LineError::TooLong { limit: LINE_BYTES }),
+        }
+        (self.len, self.cursor) = (line.len(), line.len());
+        if line
+            .iter()
+            .any(|byte| byte.is_ascii_control() && *byte != b'\t')
+        {
+            self.damage = Some(LineError::Control);
+        }
+    }
+
     /// Takes one byte of input.
     pub(crate) fn push(&mut self, byte: u8, screen: &mut impl Screen) -> Event {
         match self.decoder.push(byte) {

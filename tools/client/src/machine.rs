@@ -1,52 +1,116 @@
-//! The machine mode of the shell, from the other side: commands go out, lines and a status come back.
+//! The shell's framed mode, from the other side: requests go out, their output and how they ended come back.
 
 use crate::ClientError;
 use std::{
+    collections::VecDeque,
     io::{self, Read, Write},
     os::unix::net::UnixStream,
     path::Path,
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
+};
+use ushell_rs::{
+    crc32::crc32,
+    frame::{self, Frame, Kind, Outcome, Received, Receiver, ESCAPE, PAYLOAD, VERSION},
 };
 
-/// One event of a command's answer.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Answer {
-    /// A line of output, without its end.
-    Line(Vec<u8>),
-    /// The command is done.
-    Done {
-        /// It did well.
-        good: bool,
-        /// The last line had an end.
-        whole: bool,
-    },
+/// So many silent ticks, and the shell is asked how things stand.
+const ASK_AFTER: u32 = 5;
+/// So many times asked in vain, and the conversation is begun again.
+const GREET_AFTER: u32 = 2;
+/// First wait for a greeting in ticks; each next one is twice as long.
+const GREETING: u32 = 2;
+const LONGEST_GREETING: u32 = 20;
+/// Bytes of a file that are sent before the shell has said that it has them.
+const WINDOW: usize = 16 * PAYLOAD;
+/// How often a file is sent from its beginning.
+const UPLOADS: usize = 3;
+
+/// How long to wait for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// How often is looked after what else there is to do while nothing comes.
+    pub tick: Duration,
+    /// How long a shell may be silent.
+    pub timeout: Duration,
+    /// How long it may take to greet.
+    pub patience: Duration,
 }
 
-/// A shell in machine mode.
+impl Timing {
+    /// For people and scripts.
+    pub fn new(timeout: Duration) -> Self {
+        Self {
+            tick: Duration::from_millis(100),
+            timeout,
+            patience: timeout,
+        }
+    }
+}
+
+/// What is done with output as it comes.
+pub type Show<'s> = &'s mut dyn FnMut(&[u8]) -> io::Result<()>;
+
+/// A shell in framed mode.
 pub struct Client {
     stream: UnixStream,
-    timeout: Duration,
-    /// Received, not yet given out.
-    buffer: Vec<u8>,
+    timing: Timing,
+    receiver: Receiver,
+    frames: VecDeque<Answer>,
+    /// What came between frames.
+    text: Vec<u8>,
+    nonce: u64,
+    /// Number of the last request.
+    id: u32,
+    /// Asked while a command runs: whether to end it.
+    interrupt: Option<Box<dyn FnMut() -> bool>>,
+}
+
+/// A frame of the shell.
+struct Answer {
+    kind: Kind,
+    id: u32,
+    place: u32,
+    payload: Vec<u8>,
+}
+
+/// A request on its way.
+struct Request<'r> {
+    kind: Kind,
+    place: u32,
+    payload: &'r [u8],
+    /// The file that comes after it.
+    contents: &'r [u8],
+}
+
+/// How far a request is.
+#[derive(Default)]
+struct Progress {
+    /// Bytes of output seen.
+    shown: u32,
+    /// Bytes of output that did not come.
+    lost: u32,
+    /// Bytes of the file sent.
+    sent: usize,
+    /// Bytes of the file that the shell has.
+    taken: usize,
 }
 
 impl Client {
-    /// Connects, and brings the shell into machine mode whatever it was at before.
+    /// Connects, and begins a conversation whatever the shell was at before. `wait`: how long the socket may take to appear.
     pub fn connect(socket: &Path, timeout: Duration, wait: Duration) -> Result<Self, ClientError> {
         let until = Instant::now() + wait;
         loop {
+            let left = until.saturating_duration_since(Instant::now());
             let tried = Self::open(socket).and_then(|stream| {
-                let mut client = Self {
+                let patience = timeout.max(left);
+                Self::over(
                     stream,
-                    timeout,
-                    buffer: Vec::new(),
-                };
-                let left = until.saturating_duration_since(Instant::now());
-                client.set_timeout(timeout.max(left))?;
-                client.synchronize()?;
-                client.set_timeout(timeout)?;
-                Ok(client)
+                    Timing {
+                        patience,
+                        ..Timing::new(timeout)
+                    },
+                )
             });
             match tried {
                 Err(ClientError::Connect { .. } | ClientError::Vanished)
@@ -67,100 +131,319 @@ impl Client {
         UnixStream::connect(socket).map_err(failed)
     }
 
-    fn set_timeout(&mut self, timeout: Duration) -> Result<(), ClientError> {
-        self.timeout = timeout;
-        self.stream.set_read_timeout(Some(timeout))?;
-        self.stream.set_write_timeout(Some(timeout))?;
+    /// Begins a conversation over a connection that stands.
+    pub fn over(stream: UnixStream, timing: Timing) -> Result<Self, ClientError> {
+        stream.set_write_timeout(Some(timing.timeout.max(timing.patience)))?;
+        let mut client = Self {
+            stream,
+            timing,
+            receiver: Receiver::new(),
+            frames: VecDeque::new(),
+            text: Vec::new(),
+            nonce: nonce(),
+            id: 0,
+            interrupt: None,
+        };
+        client.begin()?;
+        Ok(client)
+    }
+
+    /// While a command runs, `asked` is called about ten times a second; when it says so, the command is ended as by `^C`.
+    pub fn set_interrupt(&mut self, asked: impl FnMut() -> bool + 'static) {
+        self.interrupt = Some(Box::new(asked));
+    }
+
+    /// Says hello until there is a greeting. What was sent while the port still was another one's may be gone.
+    fn begin(&mut self) -> Result<(), ClientError> {
+        let Timing { tick, patience, .. } = self.timing;
+        let (start, mut pause) = (Instant::now(), tick * GREETING);
+        // The prompt of a new connection; a line without such news says nothing.
+        self.next(tick)?;
+        loop {
+            self.hello("\x03")?;
+            let asked = Instant::now();
+            while asked.elapsed() < pause {
+                let answer = self.next(pause)?;
+                if answer.is_some_and(|answer| self.is_greeting(&answer)) {
+                    self.text.clear();
+                    return Ok(());
+                }
+                self.check_version()?;
+            }
+            if start.elapsed() > patience {
+                return Err(ClientError::Timeout(patience));
+            }
+            pause = (2 * pause).min(tick * LONGEST_GREETING);
+        }
+    }
+
+    fn hello(&mut self, first: &str) -> Result<(), ClientError> {
+        let crc = frame::sum(VERSION.into(), self.nonce);
+        let line = format!("{first}session {VERSION} {} {crc}\n", self.nonce);
+        self.write(line.as_bytes())
+    }
+
+    fn is_greeting(&self, answer: &Answer) -> bool {
+        answer.kind == Kind::Greeting && answer.payload.starts_with(&self.nonce.to_le_bytes())
+    }
+
+    /// Whether the shell has said in text that it speaks another version, or none.
+    fn check_version(&self) -> Result<(), ClientError> {
+        let text = String::from_utf8_lossy(&self.text);
+        if text.contains("unknown command `session`") {
+            return Err(ClientError::Version(None));
+        }
+        let mark = format!("session {}: version ", self.nonce);
+        let Some((_, rest)) = text.split_once(&mark) else {
+            return Ok(());
+        };
+        let digits = rest.split_once(' ').map(|(digits, _)| digits.parse());
+        match digits {
+            Some(Ok(version)) => Err(ClientError::Version(Some(version))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Runs a command; tells whether it did well.
+    pub fn run(&mut self, line: &str, show: Show<'_>) -> Result<bool, ClientError> {
+        if line.len() > PAYLOAD {
+            return Err(ClientError::LongLine(line.len()));
+        }
+        let request = Request {
+            kind: Kind::Command,
+            place: 0,
+            payload: line.as_bytes(),
+            contents: &[],
+        };
+        match self.request(&request, show, &mut |_| {})? {
+            Outcome::BrokenOff => Err(ClientError::BrokenOff),
+            outcome => Ok(outcome == Outcome::Good),
+        }
+    }
+
+    /// Runs a command and collects its output, for questions that are not shown; nothing if it fails.
+    pub fn ask(&mut self, line: &str) -> Result<Vec<String>, ClientError> {
+        let mut output = Vec::new();
+        let good = self.run(line, &mut |bytes| {
+            output.extend_from_slice(bytes);
+            Ok(())
+        })?;
+        let text = String::from_utf8_lossy(&output);
+        Ok(text.lines().filter(|_| good).map(String::from).collect())
+    }
+
+    /// Uploads a file; tells whether it did well. `progress` is told how many bytes the shell has.
+    pub fn put(
+        &mut self,
+        name: &str,
+        contents: &[u8],
+        show: Show<'_>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<bool, ClientError> {
+        let size = u32::try_from(contents.len()).map_err(|_| ClientError::LargeFile)?;
+        let payload = [&crc32(contents).to_le_bytes(), name.as_bytes()].concat();
+        if payload.len() > PAYLOAD {
+            return Err(ClientError::LongLine(name.len()));
+        }
+        let request = Request {
+            kind: Kind::File,
+            place: size,
+            payload: &payload,
+            contents,
+        };
+        for _ in 0..UPLOADS {
+            match self.request(&request, show, progress)? {
+                // Sending it once more changes nothing that is there.
+                Outcome::BrokenOff => {}
+                outcome => return Ok(outcome == Outcome::Good),
+            }
+        }
+        Err(ClientError::BrokenOff)
+    }
+
+    /// Sends a request and whatever comes after it, until it is done.
+    fn request(
+        &mut self,
+        request: &Request<'_>,
+        show: Show<'_>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Outcome, ClientError> {
+        self.id += 1;
+        self.send_request(request)?;
+        let (mut at, mut heard, mut silent) = (Progress::default(), Instant::now(), 0u32);
+        loop {
+            self.send_pieces(request, &mut at)?;
+            let Some(answer) = self.next(self.timing.tick)? else {
+                silent += 1;
+                if heard.elapsed() > self.timing.timeout {
+                    return Err(ClientError::Timeout(self.timing.timeout));
+                }
+                self.look_after(silent)?;
+                continue;
+            };
+            (heard, silent) = (Instant::now(), 0);
+            if let Some(outcome) = self.take(&answer, request, &mut at, show)? {
+                return Ok(outcome);
+            }
+            progress(at.taken);
+        }
+    }
+
+    fn send_request(&mut self, request: &Request<'_>) -> Result<(), ClientError> {
+        self.send(request.kind, request.place, request.payload)
+    }
+
+    fn send_pieces(&mut self, request: &Request<'_>, at: &mut Progress) -> Result<(), ClientError> {
+        while at.sent < request.contents.len() && at.sent < at.taken + WINDOW {
+            let rest = &request.contents[at.sent..];
+            let piece = &rest[..rest.len().min(PAYLOAD)];
+            self.send(Kind::Piece, at.sent as u32, piece)?;
+            at.sent += piece.len();
+        }
         Ok(())
     }
 
-    /// Skips whatever comes until the answer to a command nobody else has given.
-    fn synchronize(&mut self) -> Result<(), ClientError> {
-        let mark = format!("sync-{}", std::process::id());
-        self.write(format!("\x03mode machine\n{mark}\n").as_bytes())?;
-        loop {
-            let line = self.read_line()?;
-            if String::from_utf8_lossy(&line).contains(&mark) {
-                break;
+    /// Nothing has come for so many ticks.
+    fn look_after(&mut self, silent: u32) -> Result<(), ClientError> {
+        if self.interrupt.as_mut().is_some_and(|asked| asked()) {
+            self.write(b"\x03")?;
+        }
+        if silent.is_multiple_of(ASK_AFTER * GREET_AFTER) {
+            self.hello(&format!("{}\n", char::from(ESCAPE)))?;
+        }
+        if silent.is_multiple_of(ASK_AFTER) {
+            self.send(Kind::Ask, 0, &[])?;
+        }
+        Ok(())
+    }
+
+    /// Takes what the shell says; gives how the request ended when it has.
+    fn take(
+        &mut self,
+        answer: &Answer,
+        request: &Request<'_>,
+        at: &mut Progress,
+        show: Show<'_>,
+    ) -> Result<Option<Outcome>, ClientError> {
+        match answer.kind {
+            Kind::Greeting if !self.is_greeting(answer) => Ok(None),
+            Kind::State | Kind::Greeting if answer.id + 1 == self.id => {
+                // The request did not arrive.
+                at.sent = 0;
+                self.send_request(request).map(|()| None)
             }
-        }
-        match self.answer()? {
-            Answer::Done { .. } => Ok(()),
-            Answer::Line(line) => Err(protocol(&line)),
-        }
-    }
-
-    /// Sends a command.
-    pub fn send(&mut self, line: &str) -> Result<(), ClientError> {
-        self.write(format!("{line}\n").as_bytes())
-    }
-
-    /// Sends raw bytes.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
-        self.stream
-            .write_all(bytes)
-            .map_err(|error| self.explain(error))
-    }
-
-    /// The next part of the answer to the command that was sent.
-    pub fn answer(&mut self) -> Result<Answer, ClientError> {
-        let line = self.read_line()?;
-        let done = |good, whole| Ok(Answer::Done { good, whole });
-        match line.as_slice() {
-            [b'|', text @ ..] => Ok(Answer::Line(text.to_vec())),
-            b"=ok" => done(true, true),
-            b"=ok-" => done(true, false),
-            b"=error" => done(false, true),
-            b"=error-" => done(false, false),
-            other => Err(protocol(other)),
-        }
-    }
-
-    /// Sends a command and collects its output, for questions that are not shown.
-    pub fn ask(&mut self, line: &str) -> Result<Vec<String>, ClientError> {
-        self.send(line)?;
-        let mut lines = Vec::new();
-        loop {
-            match self.answer()? {
-                Answer::Line(line) => lines.push(String::from_utf8_lossy(&line).into_owned()),
-                Answer::Done { good: true, .. } => return Ok(lines),
-                Answer::Done { good: false, .. } => return Ok(Vec::new()),
+            Kind::State if answer.id != self.id => Err(ClientError::Forgotten),
+            Kind::State => {
+                at.taken = (answer.place as usize).min(request.contents.len());
+                at.sent = at.taken;
+                Ok(None)
             }
+            _ if answer.id != self.id => Ok(None),
+            Kind::Taken => {
+                at.taken = at.taken.max(answer.place as usize);
+                Ok(None)
+            }
+            Kind::Output => at.output(answer, show).map(|()| None),
+            Kind::End => at.end(answer).map(Some),
+            _ => Ok(None),
         }
     }
 
-    fn read_line(&mut self) -> Result<Vec<u8>, ClientError> {
-        let mut searched = 0;
-        loop {
-            let new = &self.buffer[searched..];
-            if let Some(end) = new.iter().position(|&byte| byte == b'\n') {
-                let mut line: Vec<u8> = self.buffer.drain(..=searched + end).collect();
-                line.pop();
-                return Ok(line);
-            }
-            searched = self.buffer.len();
-            let mut page = [0; 4096];
-            match self.stream.read(&mut page) {
-                Ok(0) => return Err(ClientError::Vanished),
-                Ok(count) => self.buffer.extend(&page[..count]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.explain(error)),
-            }
-        }
+    fn send(&mut self, kind: Kind, place: u32, payload: &[u8]) -> Result<(), ClientError> {
+        let frame = Frame {
+            kind,
+            id: self.id,
+            place,
+            payload,
+        };
+        let mut bytes = Vec::with_capacity(2 * payload.len() + 40);
+        frame.write(|byte| bytes.push(byte));
+        self.write(&bytes)
     }
 
-    fn explain(&self, error: io::Error) -> ClientError {
-        match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                ClientError::Timeout(self.timeout)
-            }
+    fn write(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
+        let timeout = self.timing.timeout;
+        let explain = |error: io::Error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ClientError::Timeout(timeout),
             _ => error.into(),
+        };
+        self.stream.write_all(bytes).map_err(explain)
+    }
+
+    /// The next frame; `None` if nothing came for so long.
+    fn next(&mut self, wait: Duration) -> Result<Option<Answer>, ClientError> {
+        if let Some(frame) = self.frames.pop_front() {
+            return Ok(Some(frame));
+        }
+        self.stream.set_read_timeout(Some(wait))?;
+        let mut page = [0; 4096];
+        let count = match self.stream.read(&mut page) {
+            Ok(0) => return Err(ClientError::Vanished),
+            Ok(count) => count,
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock
+                | io::ErrorKind::TimedOut
+                | io::ErrorKind::Interrupted => return Ok(None),
+                _ => return Err(error.into()),
+            },
+        };
+        for &byte in &page[..count] {
+            self.take_byte(byte);
+        }
+        Ok(self.frames.pop_front())
+    }
+
+    fn take_byte(&mut self, byte: u8) {
+        match self.receiver.push(byte) {
+            Received::Text(byte) if self.text.len() < 64 * 1024 => self.text.push(byte),
+            Received::Frame => self
+                .frames
+                .extend(self.receiver.frame().map(|frame| Answer {
+                    kind: frame.kind,
+                    id: frame.id,
+                    place: frame.place,
+                    payload: frame.payload.to_vec(),
+                })),
+            // What is missing shows by the place of what comes next.
+            Received::Text(_) | Received::Damaged | Received::Nothing => {}
         }
     }
 }
 
-fn protocol(line: &[u8]) -> ClientError {
-    ClientError::Protocol(String::from_utf8_lossy(line).into_owned())
+impl Progress {
+    fn output(&mut self, answer: &Answer, show: Show<'_>) -> Result<(), ClientError> {
+        if answer.place < self.shown {
+            // Doubled.
+            return Ok(());
+        }
+        self.lost += answer.place - self.shown;
+        self.shown = answer.place + answer.payload.len() as u32;
+        show(&answer.payload).map_err(ClientError::Output)
+    }
+
+    fn end(&mut self, answer: &Answer) -> Result<Outcome, ClientError> {
+        let outcome = match answer.payload.as_slice() {
+            [0] => Outcome::Good,
+            [1] => Outcome::Failed,
+            _ => Outcome::BrokenOff,
+        };
+        self.lost += answer.place.saturating_sub(self.shown);
+        match self.lost {
+            0 => Ok(outcome),
+            lost => Err(ClientError::Lost {
+                lost,
+                of: answer.place,
+                good: outcome == Outcome::Good,
+            }),
+        }
+    }
+}
+
+/// A number that no other conversation has.
+fn nonce() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = now.map_or(0, |now| now.as_nanos() as u64);
+    now ^ u64::from(std::process::id()) << 40
 }
 
 /// A word as the shell reads it back.

@@ -6,11 +6,8 @@ use std::{
     io::{self, IsTerminal, Write},
     path::Path,
 };
-use ubpf_client::{
-    machine::{quote, Answer, Client},
-    ClientError,
-};
-use ushell_rs::{crc32::crc32, words};
+use ubpf_client::{machine::Client, ClientError};
+use ushell_rs::words;
 
 /// A conversation.
 pub struct Session {
@@ -44,22 +41,19 @@ impl Session {
             [] => Ok(true),
             ["quit" | "exit"] => {
                 self.over = true;
-                self.client.send("quit").map(|()| true)
+                self.run("quit")
             }
-            ["mode" | "terminal", ..] => {
-                eprintln!("ushell: this tool needs the shell in machine mode");
+            ["mode" | "terminal" | "session", ..] => {
+                say("ushell: this tool needs the shell in its own mode\n");
                 Ok(false)
             }
             ["put", file] => self.put_as(options::upload(file)),
             ["put", file, name] => self.put_as(options::upload(&format!("{file}={name}"))),
             ["put", ..] => {
-                eprintln!("Usage: put FILE [NAME]");
+                say("Usage: put FILE [NAME]\n");
                 Ok(false)
             }
-            _ => {
-                self.client.send(&line.replace(['\n', '\r'], " "))?;
-                self.show()
-            }
+            _ => self.run(line),
         }
     }
 
@@ -68,7 +62,7 @@ impl Session {
             Ok(Step::Put { file, name }) => self.put(&file, &name),
             Ok(Step::Command(_)) => Ok(false),
             Err(error) => {
-                eprintln!("ushell: {error}");
+                say(&format!("ushell: {error}\n"));
                 Ok(false)
             }
         }
@@ -79,59 +73,73 @@ impl Session {
         let contents = match fs::read(file) {
             Ok(contents) => contents,
             Err(error) => {
-                eprintln!("ushell: {}: {error}", file.display());
+                say(&format!("ushell: {}: {error}\n", file.display()));
                 return Ok(false);
             }
         };
-        let (size, crc) = (contents.len(), crc32(&contents));
-        if size > u32::MAX as usize {
-            eprintln!("ushell: {}: too large", file.display());
-            return Ok(false);
-        }
-        self.client
-            .send(&format!("put {} {size} {crc:#010x}", quote(name)))?;
+        let size = contents.len();
         let progress = io::stderr().is_terminal() && size > PAGE;
-        for (index, page) in contents.chunks(PAGE).enumerate() {
-            self.client.write(page)?;
-            if progress {
-                let done = index * PAGE + page.len();
-                eprint!("\r{name}: {done} of {size} bytes ({} %)", done * 100 / size);
-            }
-        }
+        let mut shown = Shown::new();
+        let result = self
+            .client
+            .put(name, &contents, &mut |page| shown.take(page), &mut |done| {
+                if progress {
+                    let percent = done * 100 / size;
+                    say(&format!("\r{name}: {done} of {size} bytes ({percent} %)"));
+                }
+            });
         if progress {
-            eprint!("\r\x1b[K");
+            say("\r\x1b[K");
         }
-        self.show()
+        shown.end()?;
+        result
     }
 
-    /// Shows the answer to what was sent; tells whether it is a good one.
-    fn show(&mut self) -> Result<bool, ClientError> {
-        let mut out = io::stdout().lock();
-        let harmless = out.is_terminal();
-        let mut first = true;
-        loop {
-            match self.client.answer()? {
-                Answer::Line(mut line) => {
-                    if harmless {
-                        mask_controls(&mut line);
-                    }
-                    // The end of a line is written when it is known that the line has one.
-                    if !first {
-                        out.write_all(b"\n")?;
-                    }
-                    first = false;
-                    out.write_all(&line)?;
-                }
-                Answer::Done { good, whole } => {
-                    if whole && !first {
-                        out.write_all(b"\n")?;
-                    }
-                    out.flush()?;
-                    return Ok(good);
-                }
-            }
+    /// Runs a command and shows its output; tells whether it did well.
+    fn run(&mut self, line: &str) -> Result<bool, ClientError> {
+        let mut shown = Shown::new();
+        let result = self.client.run(line, &mut |page| shown.take(page));
+        shown.end()?;
+        result
+    }
+}
+
+/// Output of a command on its way to standard output.
+struct Shown {
+    /// Control characters are shown as `?`, and the prompt gets a line of its own.
+    terminal: bool,
+    /// The last line has no end yet.
+    open: bool,
+}
+
+impl Shown {
+    fn new() -> Self {
+        Self {
+            terminal: io::stdout().is_terminal(),
+            open: false,
         }
     }
+
+    fn take(&mut self, page: &[u8]) -> io::Result<()> {
+        let mut page = page.to_vec();
+        self.open = page.last().is_some_and(|&byte| byte != b'\n');
+        if self.terminal {
+            mask_controls(&mut page);
+        }
+        io::stdout().write_all(&page)
+    }
+
+    fn end(self) -> Result<(), ClientError> {
+        if self.open && self.terminal {
+            io::stdout().write_all(b"\n").map_err(ClientError::Output)?;
+        }
+        io::stdout().flush().map_err(ClientError::Output)
+    }
+}
+
+/// Writes to standard error; who has closed it or has no room for it misses nothing that matters.
+pub fn say(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Contents of files must not drive the person's terminal.
@@ -143,5 +151,5 @@ pub fn mask_controls(line: &mut [u8]) {
     }
 }
 
-/// Bytes of an upload sent at once.
+/// Uploads of more bytes show how far they are.
 const PAGE: usize = 4096;

@@ -1,10 +1,13 @@
 //! The shell as a state machine.
 
+mod framed;
+
 use crate::{
     args::Args,
     backend::Backend,
     command::{Call, Command, Failure, RegisterError, Stream, Table, Then},
     commands::complete,
+    frame::Outcome,
     line::{Editor, Event, LineError, Screen},
     suggest::Nearest,
     upload::Upload,
@@ -12,6 +15,10 @@ use crate::{
 };
 use alloc::{boxed::Box, format, string::String};
 use ubpf_rs::platform::{has_room, Cancelled, SLICE_NS, SMALL_THINGS};
+
+use framed::Conversation;
+
+pub(crate) use framed::another_version;
 
 const PROMPT: &[u8] = b"> ";
 /// What `^C` sends.
@@ -28,6 +35,8 @@ pub enum Mode {
     /// A program: no prompt; every line of output starts with `|`, and every command ends with a line `=ok` or `=error`
     /// (`=ok-`, `=error-` when the output did not end with a newline, which was then added).
     Machine,
+    /// A program that wants to be sure: everything in frames (see [`crate::frame`]).
+    Framed,
 }
 
 /// Limits of a shell.
@@ -62,6 +71,7 @@ pub struct Shell {
     editor: Editor,
     output: Output,
     activity: Activity,
+    conversation: Conversation,
     mode: Mode,
     connected: bool,
     quit: bool,
@@ -98,6 +108,7 @@ impl Shell {
             editor: Editor::new(config.history_lines),
             output: Output::new(config.output_bytes.max(8 * 1024)),
             activity: Activity::Line,
+            conversation: Conversation::new(),
             mode: Mode::Plain,
             connected: false,
             quit: false,
@@ -119,6 +130,7 @@ impl Shell {
     /// The reader has gone: a half-taken file, a half-typed line and unread output are dropped.
     pub fn disconnected(&mut self) {
         self.activity = Activity::Line;
+        self.conversation.break_off(self.output.answered());
         self.editor.reset();
         self.output.clear();
         self.set_mode(Mode::Plain);
@@ -191,6 +203,12 @@ impl Shell {
         let Some(&byte) = bytes.first() else { return 0 };
         if self.quit {
             return bytes.len();
+        }
+        if self.mode == Mode::Framed {
+            // What ends a command must come through.
+            let takes = self.output.has_room() || byte == 3;
+            takes.then(|| self.take_framed(byte));
+            return usize::from(takes);
         }
         match &mut self.activity {
             Activity::Receive(upload) => {
@@ -291,11 +309,20 @@ impl Shell {
         self.set_mode(mode);
         match (result, then) {
             (Ok(()), Then::Stream(stream)) => self.activity = Activity::Stream(stream),
+            (Ok(()), Then::Session(nonce)) => self.greet(nonce),
+            (Ok(()), Then::Receive(_)) if self.mode == Mode::Framed => {
+                self.finish(Err(Failure::message("here, files come in frames")));
+            }
             (Ok(()), Then::Receive(upload)) => {
                 self.activity = Activity::Receive(upload);
                 self.finish_upload();
             }
-            (Ok(()), Then::Quit) => self.quit = true,
+            (Ok(()), Then::Quit) => {
+                self.quit = true;
+                if self.mode == Mode::Framed {
+                    self.finish_frames(Outcome::Good);
+                }
+            }
             (result, _) => self.finish(result),
         }
     }
@@ -329,6 +356,9 @@ impl Shell {
     }
 
     fn end(&mut self, done: bool) {
+        if self.mode == Mode::Framed {
+            return self.finish_frames(if done { Outcome::Good } else { Outcome::Failed });
+        }
         let whole = self.output.end_command();
         if self.mode == Mode::Machine {
             self.output.raw(match (done, whole) {
@@ -342,7 +372,7 @@ impl Shell {
     }
 
     fn prompt(&mut self) {
-        if self.mode != Mode::Machine {
+        if matches!(self.mode, Mode::Plain | Mode::Terminal) {
             self.output.raw(PROMPT);
         }
     }
