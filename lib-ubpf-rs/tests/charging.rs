@@ -34,20 +34,20 @@ fn a_budget_below_the_proved_cost_stops_the_run_at_its_entry() {
 
 #[test]
 fn a_metered_run_pays_for_the_function_and_for_each_jump_back() {
-    // Five slots on entry, then two jumps back over two slots each.
+    // Six on entry, of which the load is two, then two jumps back over two instructions each.
     let outcome = run(&insns(LOOP), &mut [3], 100);
     assert_eq!(
         outcome,
         Outcome {
             result: Ok(0),
-            left: 100 - 5 - 2 * 2
+            left: 100 - 6 - 2 * 2
         }
     );
 }
 
 #[test]
 fn a_metered_run_stops_at_the_jump_it_cannot_pay() {
-    let outcome = run(&insns(LOOP), &mut [3], 5 + 2 + 1);
+    let outcome = run(&insns(LOOP), &mut [3], 6 + 2 + 1);
     assert_eq!(outcome.result, Err((2, StopKind::BudgetExhausted)));
     assert_eq!(outcome.left, 1, "a charge that cannot be paid is not taken");
 }

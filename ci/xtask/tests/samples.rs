@@ -116,13 +116,15 @@ fn about(name: &str, insns: &[Insn]) -> Vec<usize> {
 }
 
 /// What three turns of a loop with a helper of price 16 cost, and 15 more.
-fn three_turns(insns: &[Insn]) -> usize {
-    let back = insns.iter().find_map(|insn| match *insn {
-        Insn::Jump { off, .. } if off < 0 => Some(-off),
-        Insn::Branch { off, .. } if off < 0 => Some(-i32::from(off)),
+fn three_turns(insns: &[Insn]) -> u32 {
+    let weight = |insns: &[Insn]| insns.iter().map(Insn::weight).sum::<u32>();
+    let back = insns.iter().enumerate().find_map(|(pc, insn)| match *insn {
+        Insn::Jump { off, .. } if off < 0 => Some((pc, -off as usize)),
+        Insn::Branch { off, .. } if off < 0 => Some((pc, -i32::from(off) as usize)),
         _ => None,
     });
-    insns.len() + 3 * (back.unwrap_or(0) as usize + 16) + 15
+    let round = back.map_or(0, |(pc, off)| weight(&insns[pc + 1 - off..=pc]));
+    weight(insns) + 3 * (round + 16) + 15
 }
 
 struct Interp;

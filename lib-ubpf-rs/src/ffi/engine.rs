@@ -388,6 +388,7 @@ unsafe fn register_helper(helper: *const ubpf_helper) -> Result<()> {
         },
         cost: Cost {
             base: helper.cost,
+            walk: 0,
             per_8_bytes: helper.cost_per_8_bytes,
         },
     };

@@ -14,6 +14,9 @@ pub struct HelperCall<'a> {
     pub text: &'a [u8],
     /// Services.
     pub host: &'a dyn Host,
+    /// What the helper sets to be charged for what it walked, in units of budget: at most its [`Cost`](crate::program::Cost)'s
+    /// `walk`. 0 before the call.
+    pub walked: u32,
 }
 
 /// Why a helper stopped the program.

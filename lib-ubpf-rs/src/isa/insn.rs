@@ -1,5 +1,7 @@
-//! The decoded instruction. Consumers match on [`Insn`] without a wildcard, so that a new form fails to
+//! The decoded instruction; its operations stand in [`table`](super::table). Consumers match on [`Insn`] without a wildcard, so that a new form fails to
 //! compile until each of them handles it.
+
+use super::{AluOp, CmpOp};
 
 /// A register number, 0 to 10 (RFC 9669 section 2.1). r10 is the read-only frame pointer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -94,60 +96,6 @@ pub enum Operand {
     Imm(i32),
 }
 
-/// Two-operand arithmetic (RFC 9669 section 4.1). Division by zero gives 0, modulo by zero leaves the
-/// dividend; shift counts are masked to the width; the smallest negative number divided by -1 is itself.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum AluOp {
-    /// `dst += src`
-    Add,
-    /// `dst -= src`
-    Sub,
-    /// `dst *= src`
-    Mul,
-    /// `dst = src != 0 ? dst / src : 0`, unsigned
-    Div,
-    /// `dst = src != 0 ? dst / src : 0`, signed
-    Sdiv,
-    /// `dst |= src`
-    Or,
-    /// `dst &= src`
-    And,
-    /// `dst <<= src & mask`
-    Lsh,
-    /// `dst >>= src & mask`, zeroes shifted in
-    Rsh,
-    /// `dst = src != 0 ? dst % src : dst`, unsigned
-    Mod,
-    /// `dst = src != 0 ? dst % src : dst`, signed
-    Smod,
-    /// `dst ^= src`
-    Xor,
-    /// `dst = src`
-    Mov,
-    /// `dst >>= src & mask`, sign bit shifted in
-    Arsh,
-}
-
-impl AluOp {
-    /// Every one of them.
-    pub const ALL: [AluOp; 14] = [
-        AluOp::Add,
-        AluOp::Sub,
-        AluOp::Mul,
-        AluOp::Div,
-        AluOp::Sdiv,
-        AluOp::Or,
-        AluOp::And,
-        AluOp::Lsh,
-        AluOp::Rsh,
-        AluOp::Mod,
-        AluOp::Smod,
-        AluOp::Xor,
-        AluOp::Mov,
-        AluOp::Arsh,
-    ];
-}
-
 /// What an [`Insn::Endian`] does (RFC 9669 section 4.2).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Endianness {
@@ -157,50 +105,6 @@ pub enum Endianness {
     ToBe,
     /// Byte swap, always.
     Swap,
-}
-
-/// Condition of a jump (RFC 9669 section 4.3).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum CmpOp {
-    /// `dst == src`
-    Eq,
-    /// `dst > src`, unsigned
-    Gt,
-    /// `dst >= src`, unsigned
-    Ge,
-    /// `dst & src`
-    Set,
-    /// `dst != src`
-    Ne,
-    /// `dst > src`, signed
-    Sgt,
-    /// `dst >= src`, signed
-    Sge,
-    /// `dst < src`, unsigned
-    Lt,
-    /// `dst <= src`, unsigned
-    Le,
-    /// `dst < src`, signed
-    Slt,
-    /// `dst <= src`, signed
-    Sle,
-}
-
-impl CmpOp {
-    /// Every one of them.
-    pub const ALL: [CmpOp; 11] = [
-        CmpOp::Eq,
-        CmpOp::Gt,
-        CmpOp::Ge,
-        CmpOp::Set,
-        CmpOp::Ne,
-        CmpOp::Sgt,
-        CmpOp::Sge,
-        CmpOp::Lt,
-        CmpOp::Le,
-        CmpOp::Slt,
-        CmpOp::Sle,
-    ];
 }
 
 /// Atomic read-modify-write (RFC 9669 section 5.3).

@@ -20,11 +20,11 @@ mod operands;
 mod raw;
 mod table;
 mod text;
+mod weight;
 
 pub use asm::{assemble, AsmError, AsmProblem};
 pub use decode::{decode, DecodeError};
 pub use encode::{encode, EncodeError};
-pub use insn::{
-    AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, Reg, Size, Width,
-};
+pub use insn::{AtomicOp, Call, Endianness, ImmKind, Insn, Operand, Reg, Size, Width};
 pub use raw::RawInsn;
+pub use table::{AluOp, CmpOp};

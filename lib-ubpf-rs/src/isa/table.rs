@@ -1,7 +1,7 @@
 //! The instruction set as tables: every number of RFC 9669 that the decoder, the encoder and the text forms use
-//! stands here once.
+//! stands here once, and what each operation is charged.
 
-use super::{AluOp, AtomicOp, CmpOp, Size};
+use super::{AtomicOp, Size};
 
 /// Instruction classes (section 3.2.1), low three bits of the opcode.
 pub(super) mod class {
@@ -38,38 +38,125 @@ pub(super) mod code {
     pub const EXIT: u8 = 0x90;
 }
 
-/// Arithmetic (section 4.1): code, value of the offset field, operation, sign between `dst` and `src` in text.
-pub(super) const ALU: &[(u8, i16, AluOp, &str)] = &[
-    (0x00, 0, AluOp::Add, "+="),
-    (0x10, 0, AluOp::Sub, "-="),
-    (0x20, 0, AluOp::Mul, "*="),
-    (0x30, 0, AluOp::Div, "/="),
-    (0x30, 1, AluOp::Sdiv, "s/="),
-    (0x40, 0, AluOp::Or, "|="),
-    (0x50, 0, AluOp::And, "&="),
-    (0x60, 0, AluOp::Lsh, "<<="),
-    (0x70, 0, AluOp::Rsh, ">>="),
-    (0x90, 0, AluOp::Mod, "%="),
-    (0x90, 1, AluOp::Smod, "s%="),
-    (0xa0, 0, AluOp::Xor, "^="),
-    (0xb0, 0, AluOp::Mov, "="),
-    (0xc0, 0, AluOp::Arsh, "s>>="),
-];
+/// An operation per row: makes the enum, its list and its weights of the rows, and the table that decoder, encoder and text use.
+macro_rules! operations {
+    (
+        $(#[$about:meta])*
+        $name:ident, $(#[$of_table:meta])* $table:ident: $row:ty = ($code:ident, $op:ident, $sign:ident) => $cells:expr;
+        $($(#[$doc:meta])* $variant:ident: $number:expr, $text:literal, $weight:expr;)*
+    ) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        pub enum $name {
+            $($(#[$doc])* $variant,)*
+        }
 
-/// Conditions (section 4.3): code, condition, sign in text.
-pub(super) const JUMP: &[(u8, CmpOp, &str)] = &[
-    (0x10, CmpOp::Eq, "=="),
-    (0x20, CmpOp::Gt, ">"),
-    (0x30, CmpOp::Ge, ">="),
-    (0x40, CmpOp::Set, "&"),
-    (0x50, CmpOp::Ne, "!="),
-    (0x60, CmpOp::Sgt, "s>"),
-    (0x70, CmpOp::Sge, "s>="),
-    (0xa0, CmpOp::Lt, "<"),
-    (0xb0, CmpOp::Le, "<="),
-    (0xc0, CmpOp::Slt, "s<"),
-    (0xd0, CmpOp::Sle, "s<="),
-];
+        impl $name {
+            /// Every one of them.
+            pub const ALL: [$name; [$($name::$variant),*].len()] = [$($name::$variant),*];
+
+            /// What one execution is charged.
+            pub const fn weight(self) -> u32 {
+                match self {
+                    $($name::$variant => $weight,)*
+                }
+            }
+        }
+
+        $(#[$of_table])*
+        pub(super) const $table: &[$row] = &[
+            $({
+                let ($code, $op, $sign) = ($number, $name::$variant, $text);
+                $cells
+            },)*
+        ];
+    };
+}
+
+/// What one execution of an instruction is charged, in units of budget: one is a nanosecond of machine code on the machine of
+/// `docs/performance.md`, with warm caches. None takes longer than four times its weight; most take less than it. The weights of
+/// operations stand in their tables.
+pub(super) mod weight {
+    /// What moves and changes bits.
+    pub const PLAIN: u32 = 1;
+    /// A division with the slowest operands.
+    pub const DIVISION: u32 = 4;
+    /// An access that is checked at run time, goes across a page, or waits for a store of another size.
+    pub const ACCESS: u32 = 2;
+    /// An atomic access.
+    pub const ATOMIC: u32 = 4;
+    /// A jump, foreseen wrongly or not.
+    pub const JUMP: u32 = 1;
+    /// Call of a function of the program: what it keeps, its frame, its return.
+    pub const LOCAL_CALL: u32 = 2;
+    /// Way into a helper and out; what the helper does has a cost of its own.
+    pub const HELPER_CALL: u32 = 4;
+}
+
+operations! {
+    /// Two-operand arithmetic (RFC 9669 section 4.1). Division by zero gives 0, modulo by zero leaves the
+    /// dividend; shift counts are masked to the width; the smallest negative number divided by -1 is itself.
+    AluOp,
+    /// Arithmetic (section 4.1): code, value of the offset field, operation, sign between `dst` and `src` in text.
+    ALU: (u8, i16, AluOp, &str) = (code, op, sign) => (code.0, code.1, op, sign);
+    /// `dst += src`
+    Add: (0x00, 0), "+=", weight::PLAIN;
+    /// `dst -= src`
+    Sub: (0x10, 0), "-=", weight::PLAIN;
+    /// `dst *= src`
+    Mul: (0x20, 0), "*=", weight::PLAIN;
+    /// `dst = src != 0 ? dst / src : 0`, unsigned
+    Div: (0x30, 0), "/=", weight::DIVISION;
+    /// `dst = src != 0 ? dst / src : 0`, signed
+    Sdiv: (0x30, 1), "s/=", weight::DIVISION;
+    /// `dst |= src`
+    Or: (0x40, 0), "|=", weight::PLAIN;
+    /// `dst &= src`
+    And: (0x50, 0), "&=", weight::PLAIN;
+    /// `dst <<= src & mask`
+    Lsh: (0x60, 0), "<<=", weight::PLAIN;
+    /// `dst >>= src & mask`, zeroes shifted in
+    Rsh: (0x70, 0), ">>=", weight::PLAIN;
+    /// `dst = src != 0 ? dst % src : dst`, unsigned
+    Mod: (0x90, 0), "%=", weight::DIVISION;
+    /// `dst = src != 0 ? dst % src : dst`, signed
+    Smod: (0x90, 1), "s%=", weight::DIVISION;
+    /// `dst ^= src`
+    Xor: (0xa0, 0), "^=", weight::PLAIN;
+    /// `dst = src`
+    Mov: (0xb0, 0), "=", weight::PLAIN;
+    /// `dst >>= src & mask`, sign bit shifted in
+    Arsh: (0xc0, 0), "s>>=", weight::PLAIN;
+}
+
+operations! {
+    /// Condition of a jump (RFC 9669 section 4.3).
+    CmpOp,
+    /// Conditions (section 4.3): code, condition, sign in text.
+    JUMP: (u8, CmpOp, &str) = (code, op, sign) => (code, op, sign);
+    /// `dst == src`
+    Eq: 0x10, "==", weight::JUMP;
+    /// `dst > src`, unsigned
+    Gt: 0x20, ">", weight::JUMP;
+    /// `dst >= src`, unsigned
+    Ge: 0x30, ">=", weight::JUMP;
+    /// `dst & src`
+    Set: 0x40, "&", weight::JUMP;
+    /// `dst != src`
+    Ne: 0x50, "!=", weight::JUMP;
+    /// `dst > src`, signed
+    Sgt: 0x60, "s>", weight::JUMP;
+    /// `dst >= src`, signed
+    Sge: 0x70, "s>=", weight::JUMP;
+    /// `dst < src`, unsigned
+    Lt: 0xa0, "<", weight::JUMP;
+    /// `dst <= src`, unsigned
+    Le: 0xb0, "<=", weight::JUMP;
+    /// `dst < src`, signed
+    Slt: 0xc0, "s<", weight::JUMP;
+    /// `dst <= src`, signed
+    Sle: 0xd0, "s<=", weight::JUMP;
+}
 
 /// Sizes (section 5.1): bits, size, unsigned and signed type in text.
 pub(super) const SIZE: &[(u8, Size, &str, &str)] = &[

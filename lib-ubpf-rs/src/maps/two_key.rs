@@ -24,11 +24,14 @@ const VERSION: u64 = 4;
 /// each other.
 const MOST_PROBES: usize = 256;
 
-/// Attempts before a writer gives up on a slot that another holds. Holding takes some ten instructions.
-const PATIENCE: usize = 20_000;
+/// Slots that a writer looks at, again and again, before it gives up on one that another holds. Holding takes some ten instructions.
+const PATIENCE: u32 = 20_000;
 
 /// Most slots that one deletion makes empty.
 const MOST_CLEANED: usize = 64;
+
+/// Slots that are not counted as a walk.
+const NEAR: u32 = 8;
 
 /// One entry, laid out for machine code too.
 #[derive(Default)]
@@ -38,6 +41,13 @@ struct Slot {
     key1: AtomicU64,
     key2: AtomicU64,
     value: AtomicU64,
+}
+
+impl Slot {
+    /// Whether it has this key just now, if it has any.
+    fn is(&self, key1: u64, key2: u64) -> bool {
+        self.key1.load(Acquire) == key1 && self.key2.load(Acquire) == key2
+    }
 }
 
 /// What machine code needs to look for a key as [`TwoKeyMap::get`] and [`TwoKeyMap::put`] do. It leaves to them what it does
@@ -146,7 +156,21 @@ impl TwoKeyMap {
 
     /// The value of a key. Waits for nobody.
     pub fn get(&self, key1: u64, key2: u64) -> Option<u64> {
-        match self.find(key1, key2)? {
+        self.get_walking(key1, key2, &mut 0)
+    }
+
+    /// Most that [`get_walking`](Self::get_walking) adds.
+    pub const MOST_WALKED_TO_GET: u32 = MOST_PROBES as u32 - NEAR;
+    /// Most that [`put_walking`](Self::put_walking) and [`del_walking`](Self::del_walking) add when they need not wait for another
+    /// writer: one search, and the one for a free slot; or what a deletion makes empty.
+    pub const MOST_WALKED: u32 = 2 * MOST_PROBES as u32 - NEAR;
+
+    /// As [`get`](Self::get); adds the slots that were walked, those nearby aside.
+    pub fn get_walking(&self, key1: u64, key2: u64, walked: &mut u32) -> Option<u64> {
+        let mut looked = 0;
+        let found = self.find(key1, key2, &mut looked);
+        *walked = walked.saturating_add(looked.saturating_sub(NEAR));
+        match found? {
             (_, View::Entry { value, .. }) => Some(value),
             _ => None,
         }
@@ -154,7 +178,20 @@ impl TwoKeyMap {
 
     /// Inserts or replaces.
     pub fn put(&self, key1: u64, key2: u64, value: u64) -> Result<(), MapError> {
-        let result = self.try_put(key1, key2, value);
+        self.put_walking(key1, key2, value, &mut 0)
+    }
+
+    /// As [`put`](Self::put); adds the slots that were walked, those nearby aside.
+    pub fn put_walking(
+        &self,
+        key1: u64,
+        key2: u64,
+        value: u64,
+        walked: &mut u32,
+    ) -> Result<(), MapError> {
+        let mut looked = 0;
+        let result = self.try_put(key1, key2, value, &mut looked);
+        *walked = walked.saturating_add(looked.saturating_sub(NEAR));
         if result.is_err() {
             self.lost.fetch_add(1, Relaxed);
         }
@@ -163,20 +200,35 @@ impl TwoKeyMap {
 
     /// Removes; whether there was an entry.
     pub fn del(&self, key1: u64, key2: u64) -> bool {
-        for _ in 0..PATIENCE {
-            let Some((slot, View::Entry { state, .. })) = self.find(key1, key2) else {
-                return false;
+        self.del_walking(key1, key2, &mut 0)
+    }
+
+    /// As [`del`](Self::del); adds the slots that were walked, those nearby aside.
+    pub fn del_walking(&self, key1: u64, key2: u64, walked: &mut u32) -> bool {
+        let mut looked = 0;
+        let deleted = self.try_del(key1, key2, &mut looked);
+        *walked = walked.saturating_add(looked.saturating_sub(NEAR));
+        if deleted.is_none() {
+            self.lost.fetch_add(1, Relaxed);
+        }
+        deleted.unwrap_or(false)
+    }
+
+    /// `None` when another writer held the entry for too long.
+    fn try_del(&self, key1: u64, key2: u64, looked: &mut u32) -> Option<bool> {
+        while *looked < PATIENCE {
+            let Some((slot, View::Entry { state, .. })) = self.find(key1, key2, looked) else {
+                return Some(false);
             };
             let deleted = (state & !KIND).wrapping_add(VERSION) | DELETED;
             if change(slot, state, deleted) {
                 self.used.fetch_sub(1, Relaxed);
-                self.clean(slot);
-                return true;
+                *looked = looked.saturating_add(self.clean(slot));
+                return Some(true);
             }
             core::hint::spin_loop();
         }
-        self.lost.fetch_add(1, Relaxed);
-        false
+        None
     }
 
     /// Calls `each` with every entry (keys and value), in no order.
@@ -191,13 +243,13 @@ impl TwoKeyMap {
         }
     }
 
-    fn try_put(&self, key1: u64, key2: u64, value: u64) -> Result<(), MapError> {
-        for _ in 0..PATIENCE {
-            if let Some(done) = self.replace(key1, key2, value) {
+    fn try_put(&self, key1: u64, key2: u64, value: u64, looked: &mut u32) -> Result<(), MapError> {
+        while *looked < PATIENCE {
+            if let Some(done) = self.replace(key1, key2, value, looked) {
                 return done;
             }
             if !self.adding.swap(true, Acquire) {
-                let added = self.add(key1, key2, value);
+                let added = self.add(key1, key2, value, looked);
                 self.adding.store(false, Release);
                 if let Some(done) = added {
                     return done;
@@ -209,9 +261,15 @@ impl TwoKeyMap {
     }
 
     /// Replaces the value of a present key. `None`: it is not there.
-    fn replace(&self, key1: u64, key2: u64, value: u64) -> Option<Result<(), MapError>> {
-        for _ in 0..PATIENCE {
-            let (slot, View::Entry { state, .. }) = self.find(key1, key2)? else {
+    fn replace(
+        &self,
+        key1: u64,
+        key2: u64,
+        value: u64,
+        looked: &mut u32,
+    ) -> Option<Result<(), MapError>> {
+        while *looked < PATIENCE {
+            let (slot, View::Entry { state, .. }) = self.find(key1, key2, looked)? else {
                 core::hint::spin_loop();
                 continue;
             };
@@ -226,40 +284,50 @@ impl TwoKeyMap {
     }
 
     /// Adds a key; the caller is the only one who adds. `None`: somebody was quicker, look again.
-    fn add(&self, key1: u64, key2: u64, value: u64) -> Option<Result<(), MapError>> {
-        if self.find(key1, key2).is_some() {
-            return None;
-        }
-        if self.len() >= self.capacity {
-            return Some(Err(MapError::Full {
-                capacity: self.capacity,
-            }));
-        }
+    fn add(
+        &self,
+        key1: u64,
+        key2: u64,
+        value: u64,
+        looked: &mut u32,
+    ) -> Option<Result<(), MapError>> {
+        let mut free = None;
         for slot in self.probe(key1, key2) {
+            *looked = looked.saturating_add(1);
             let state = slot.state.load(Acquire);
-            if !matches!(state & KIND, EMPTY | DELETED) {
-                continue;
+            match state & KIND {
+                EMPTY | DELETED => free = free.or(Some((slot, state))),
+                // Keys come only from who adds.
+                _ if slot.is(key1, key2) => return None,
+                _ => {}
             }
-            // Nobody else changes it now, and whoever reads it finds no entry until the state says that there is one.
-            slot.key1.store(key1, Release);
-            slot.key2.store(key2, Release);
-            slot.value.store(value, Release);
-            slot.state
-                .store((state & !KIND).wrapping_add(VERSION) | FULL, Release);
-            self.used.fetch_add(1, Relaxed);
-            return Some(Ok(()));
+            if state & KIND == EMPTY {
+                break;
+            }
         }
-        Some(Err(MapError::Full {
+        let full = MapError::Full {
             capacity: self.capacity,
-        }))
+        };
+        let Some((slot, state)) = free.filter(|_| self.len() < self.capacity) else {
+            return Some(Err(full));
+        };
+        // Nobody else changes it now, and whoever reads it finds no entry until the state says that there is one.
+        slot.key1.store(key1, Release);
+        slot.key2.store(key2, Release);
+        slot.value.store(value, Release);
+        slot.state
+            .store((state & !KIND).wrapping_add(VERSION) | FULL, Release);
+        self.used.fetch_add(1, Relaxed);
+        Some(Ok(()))
     }
 
     /// Makes deleted slots empty again where no key can lie behind them, from this one backwards: a search ends at an empty slot.
-    /// Left to a later deletion while somebody adds a key.
-    fn clean(&self, slot: &Slot) {
+    /// Left to a later deletion while somebody adds a key. Gives how many it looked at.
+    fn clean(&self, slot: &Slot) -> u32 {
         if self.adding.swap(true, Acquire) {
-            return;
+            return 0;
         }
+        let mut looked = 1;
         let offset = core::ptr::from_ref(slot)
             .addr()
             .wrapping_sub(self.slots.as_ptr().addr());
@@ -272,13 +340,24 @@ impl TwoKeyMap {
                 let state = slot.state.load(Relaxed);
                 slot.state
                     .store((state & !KIND).wrapping_add(VERSION) | EMPTY, Release);
+                looked += 1;
             }
         }
         self.adding.store(false, Release);
+        looked
     }
 
-    fn find(&self, key1: u64, key2: u64) -> Option<(&Slot, View)> {
+    /// The entry of a key; adds the slots that were looked at.
+    fn find(&self, key1: u64, key2: u64, looked: &mut u32) -> Option<(&Slot, View)> {
         for slot in self.probe(key1, key2) {
+            *looked = looked.saturating_add(1);
+            match slot.state.load(Acquire) & KIND {
+                EMPTY => return None,
+                DELETED => continue,
+                // Whose key is another was not this one's at that moment; a second look would say no more.
+                _ if !slot.is(key1, key2) => continue,
+                _ => {}
+            }
             match view(slot) {
                 View::Empty => return None,
                 View::Deleted => {}
@@ -421,6 +500,32 @@ mod tests {
         assert!((0..taken as u64).all(|n| map.get(n << 32, n) == Some(n)));
     }
 
+    /// What programs are charged for.
+    #[test]
+    fn walks_are_counted_and_bounded() {
+        let map = TwoKeyMap::new(4096).unwrap();
+        fn walked<T>(work: impl Fn(&mut u32) -> T) -> u32 {
+            let mut walked = 0;
+            work(&mut walked);
+            walked
+        }
+        let put = |n: u64| walked(|w| map.put_walking(n << 32, n, n, w));
+        let get = |n: u64| walked(|w| map.get_walking(n << 32, n, w));
+        let del = |n: u64| walked(|w| map.del_walking(n << 32, n, w));
+        // The first few stand near.
+        assert_eq!((put(0), put(1), get(1), get(9)), (0, 0, 0, 0));
+        (2..MOST_PROBES as u64).for_each(|n| {
+            // One search for the key, one for a free slot.
+            assert_eq!(u64::from(put(n)), (2 * (n + 1)).saturating_sub(NEAR.into()));
+        });
+        let most = TwoKeyMap::MOST_WALKED;
+        assert_eq!(get(255), TwoKeyMap::MOST_WALKED_TO_GET);
+        assert_eq!(get(1000), TwoKeyMap::MOST_WALKED_TO_GET);
+        assert_eq!((put(1000), put(255)), (most, most / 2 - NEAR / 2));
+        // From the first on: the last one finds a row of deleted slots to make empty.
+        assert!((0..MOST_PROBES as u64).all(|n| del(n) <= most));
+    }
+
     #[test]
     fn threads_with_their_own_keys_lose_nothing() {
         let map = Arc::new(TwoKeyMap::new(64).unwrap());
@@ -452,7 +557,7 @@ mod tests {
         for key in [a, b, c] {
             map.put(key, 0, key + 1).unwrap();
         }
-        let Some((slot, View::Entry { state, .. })) = map.find(a, 0) else {
+        let Some((slot, View::Entry { state, .. })) = map.find(a, 0, &mut 0) else {
             panic!("there is an entry");
         };
         assert!(change(slot, state, state | BUSY));

@@ -30,13 +30,32 @@ pub enum RetType {
     EndIfZero,
 }
 
-/// Cost of one call in instructions, charged to the budget before the call.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+/// Cost of one call in units of budget: nanoseconds on the machine of `docs/performance.md`. The call instruction has a weight beside it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Cost {
-    /// Per call.
+    /// Per call, charged before it.
     pub base: u32,
-    /// Per 8 bytes of each [`ArgType::Length`] argument.
+    /// Per 8 bytes of each [`ArgType::Length`] argument, charged before the call, and of a string, charged when it was read; that a
+    /// string is read costs [`Cost::READ`] more.
     pub per_8_bytes: u32,
+    /// Most that the helper adds by itself for what it walked ([`HelperCall::walked`](crate::helpers::HelperCall::walked)), charged
+    /// after the call.
+    pub walk: u32,
+}
+
+impl Cost {
+    /// Per 8 bytes of a string: what it takes to read it.
+    pub const READ: u32 = 3;
+
+    /// What a string of so many bytes adds.
+    pub const fn of_string(&self, bytes: u64) -> u64 {
+        (bytes / 8).saturating_mul(self.per_8_bytes as u64 + Self::READ as u64)
+    }
+
+    /// What so many bytes add.
+    pub const fn of_bytes(&self, bytes: u64) -> u64 {
+        (bytes / 8).saturating_mul(self.per_8_bytes as u64)
+    }
 }
 
 /// What a helper takes and gives.

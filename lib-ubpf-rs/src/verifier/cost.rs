@@ -78,8 +78,11 @@ fn cost(insns: &[Insn], findings: &Findings, pc: usize) -> Bound {
             let what = "helper call whose cost has no limit";
             Err(Unbounded { pc, what })
         }
-        Some(Insn::Call(Call::Helper(_) | Call::Register(_))) => Ok(u64::from(note.cost).max(1)),
-        _ => Ok(1),
+        Some(insn @ Insn::Call(Call::Helper(_) | Call::Register(_))) => {
+            Ok(u64::from(note.cost.max(insn.weight())))
+        }
+        Some(insn) => Ok(u64::from(insn.weight())),
+        None => Ok(0),
     }
 }
 

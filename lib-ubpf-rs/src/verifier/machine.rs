@@ -64,7 +64,7 @@ pub(super) struct Machine<'a> {
     pub(super) findings: Findings,
     /// The state of the jump, after [`Flow::Fork`].
     pub(super) taken: State,
-    /// What the last instruction costs at most, in instructions; `None` for no limit.
+    /// What the last instruction costs at most, in units of budget; `None` for no limit.
     pub(super) cost: Option<u64>,
 }
 
@@ -80,19 +80,19 @@ impl<'a> Machine<'a> {
             objects,
             findings: Findings::new(program.insns.len())?,
             taken: State::EMPTY,
-            cost: Some(1),
+            cost: Some(0),
         })
     }
 
     /// Executes the instruction at `pc`.
     pub(super) fn step(&mut self, state: &mut State, pc: usize) -> Result<Flow, VerifyError> {
         self.findings.reach(pc);
-        self.cost = Some(1);
         let next = pc.wrapping_add(1);
         let target = |off: i64| (next as i64).wrapping_add(off) as usize;
         let Some(insn) = self.program.insns.get(pc) else {
             return Ok(Flow::End);
         };
+        self.cost = Some(u64::from(insn.weight()));
         match *insn {
             Insn::Alu {
                 op,
@@ -468,7 +468,9 @@ impl<'a> Machine<'a> {
         pc: usize,
         signature: &HelperSignature,
     ) -> Result<(), VerifyError> {
-        let mut cost = u64::from(signature.cost.base).saturating_add(1);
+        let call = self.cost.unwrap_or(0);
+        let mut cost = u64::from(signature.cost.base).saturating_add(call);
+        cost = cost.saturating_add(signature.cost.walk.into());
         let regs = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5];
         for (index, (kind, reg)) in signature.args.iter().zip(regs).enumerate() {
             let length = regs.get(index.wrapping_add(1)).copied();
@@ -477,10 +479,12 @@ impl<'a> Machine<'a> {
                 ArgType::Scalar | ArgType::AnyAddress => {}
                 ArgType::Length => {
                     let most = self.read(state, reg, pc).number().whole.umax;
-                    let per = u64::from(signature.cost.per_8_bytes);
-                    cost = cost.saturating_add((most / 8).saturating_mul(per));
+                    cost = cost.saturating_add(signature.cost.of_bytes(most));
                 }
-                ArgType::CString => self.string(state, pc, reg),
+                ArgType::CString => {
+                    cost = cost.saturating_add(signature.cost.of_string(STRING as u64));
+                    self.string(state, pc, reg)
+                }
                 ArgType::MemRead => {
                     self.memory(state, pc, reg, length, false);
                 }

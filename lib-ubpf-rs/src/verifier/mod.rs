@@ -267,7 +267,9 @@ fn finish(
     let worst_cost = worst_cost.ok();
     let uses = uses(&program, &findings);
     let warnings = warnings(&findings)?;
+    let weights = verified::weights(&program.insns).ok_or(VerifyError::NoMemory)?;
     Ok(VerifiedProgram {
+        weights,
         program,
         notes: findings.notes,
         functions: found.functions,

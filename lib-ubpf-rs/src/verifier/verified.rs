@@ -1,7 +1,7 @@
 //! What is known of a program that may run: how each access is made safe, what it uses, what it costs.
 
 use super::Policy;
-use crate::program::Program;
+use crate::{isa::Insn, program::Program};
 use alloc::{string::String, vec::Vec};
 
 /// How one memory access is made safe.
@@ -99,9 +99,13 @@ impl Note {
 /// - **Prepaid**: when [`worst_cost`](Self::worst_cost) is `Some(w)`, the budget is at least `w` and the proofs hold, the run is charged `w` when it
 ///   starts and nothing afterwards, whatever path it takes and however it ends. It cannot run out of budget.
 /// - **Metered** otherwise. On entry to a function, the start of the program included, the budget is charged
-///   [`function_len`](Self::function_len) of it; on a taken jump from `pc` to `target <= pc` it is charged `pc - target + 1`; before a
-///   helper call the helper's cost. A charge that the budget cannot pay leaves the budget as it was and stops the run
-///   with the PC of the jump or call (the entry PC at the start). So executed instructions never exceed what was charged.
+///   [`function_charge`](Self::function_charge): the weights ([`Insn::weight`]) of all its instructions; on a taken jump from `pc` to
+///   `target <= pc` it is charged [`jump_charge`](Self::jump_charge): those from `target` to `pc`; for the call of a helper what its
+///   signature says ([`Cost`](crate::program::Cost)). A charge that the budget cannot pay leaves the budget as it was and stops
+///   the run with the PC of the jump or call (the entry PC at the start). So what is executed never weighs more than what was charged.
+///
+/// A unit of budget is a nanosecond of machine code on the machine of `docs/performance.md`, with warm caches: nothing takes more than
+/// four times what it is charged. An interpreter may take thirty times as long ([`INTERPRETED`](crate::vm::INTERPRETED)).
 ///
 /// # What proofs assume
 /// That r1 and r2 start as address and length of the run's argument, the length being at least
@@ -115,6 +119,8 @@ pub struct VerifiedProgram {
     pub(super) notes: Vec<Note>,
     /// Start PC of each function, ascending; the first is 0.
     pub(super) functions: Vec<usize>,
+    /// Weight of all slots before each, and of all.
+    pub(super) weights: Vec<u32>,
     pub(super) policy: Policy,
     pub(super) uses: Uses,
     pub(super) worst_cost: Option<u64>,
@@ -189,19 +195,28 @@ impl VerifiedProgram {
     pub fn functions(&self) -> &[usize] {
         &self.functions
     }
-    /// Number of slots of the function that starts at `start`: its charge on entry.
-    pub fn function_len(&self, start: usize) -> usize {
+    /// What an entry to the function that starts at `start` is charged.
+    pub fn function_charge(&self, start: usize) -> u64 {
         let next = self.functions.partition_point(|&f| f <= start);
         let end = self.functions.get(next).copied();
-        end.unwrap_or(self.program.insns.len())
-            .saturating_sub(start)
+        self.weight_of(start, end.unwrap_or(self.program.insns.len()))
+    }
+    /// What a taken jump back from `pc` to `target` is charged.
+    #[inline]
+    pub fn jump_charge(&self, pc: usize, target: usize) -> u64 {
+        self.weight_of(target, pc.wrapping_add(1))
+    }
+    #[inline]
+    fn weight_of(&self, from: usize, to: usize) -> u64 {
+        let before = |pc: usize| self.weights.get(pc).copied().unwrap_or(0);
+        u64::from(before(to).wrapping_sub(before(from)))
     }
     /// The policy it was admitted under.
     pub fn policy(&self) -> Policy {
         self.policy
     }
-    /// Proved upper bound of what one run costs, in instructions and helpers' costs, on any path and whatever it
-    /// reads; `None` where there is no proof.
+    /// Proved upper bound of what one run costs, in units of budget, on any path and whatever it reads; `None` where there is no
+    /// proof.
     pub fn worst_cost(&self) -> Option<u64> {
         self.worst_cost
     }
@@ -213,4 +228,20 @@ impl VerifiedProgram {
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
+}
+
+/// Weight of all slots before each slot, and of all: what a stretch weighs is a difference. `None` without memory.
+pub(super) fn weights(insns: &[Insn]) -> Option<Vec<u32>> {
+    let mut weights = Vec::new();
+    weights
+        .try_reserve_exact(insns.len().saturating_add(1))
+        .ok()?;
+    let mut sum = 0u32;
+    weights.push(sum);
+    for insn in insns {
+        // Of the longest program with the heaviest instructions it is far from 32 bits.
+        sum = sum.saturating_add(insn.weight());
+        weights.push(sum);
+    }
+    Some(weights)
 }

@@ -1,5 +1,5 @@
-//! Calling a helper: what every engine does before and after. Charges the cost where the run is metered, checks memory
-//! arguments against the signature, calls.
+//! Calling a helper: what every engine does before and after. Charges where the run is metered: before the call what is known
+//! then, after it what the helper walked. Checks memory arguments against the signature, calls.
 
 use super::{Access, AccessKind, Metering, Run, Stop, StopKind};
 use crate::{
@@ -27,14 +27,22 @@ pub fn call_helper(
     metering: Metering,
     pc: usize,
 ) -> Result<Called, Stop> {
-    if metering == Metering::Metered {
-        charge_helper(run, helper, &args, pc)?;
-    }
+    pay(run, cost_before(helper, &args), metering, pc)?;
     check_ranges(run, helper, &args, pc)?;
     if helper.signature.args.contains(&ArgType::CString) {
-        return call_with_text(run, helper, args, pc);
+        return call_with_text(run, helper, args, metering, pc);
     }
-    call(run, helper, args, &[], pc)
+    call(run, helper, args, &[], metering, pc)
+}
+
+/// Charges where the run is metered.
+fn pay(run: &mut Run<'_>, cost: u64, metering: Metering, pc: usize) -> Result<(), Stop> {
+    if metering == Metering::Metered {
+        super::charge(&mut run.budget, cost, pc)?;
+    }
+    #[cfg(any(test, feature = "fuzz"))]
+    super::executed::add(cost);
+    Ok(())
 }
 
 /// Apart from other calls, which need no buffer.
@@ -43,6 +51,7 @@ fn call_with_text(
     run: &mut Run<'_>,
     helper: &Helper,
     args: [u64; 5],
+    metering: Metering,
     pc: usize,
 ) -> Result<Called, Stop> {
     let mut buffer = [0; MAX_STRING];
@@ -55,7 +64,10 @@ fn call_with_text(
             })?;
         }
     }
-    call(run, helper, args, buffer.get(..len).unwrap_or(&[]), pc)
+    let cost = helper.signature.cost.of_string(len as u64);
+    pay(run, cost, metering, pc)?;
+    let text = buffer.get(..len).unwrap_or(&[]);
+    call(run, helper, args, text, metering, pc)
 }
 
 fn call(
@@ -63,6 +75,7 @@ fn call(
     helper: &Helper,
     args: [u64; 5],
     text: &[u8],
+    metering: Metering,
     pc: usize,
 ) -> Result<Called, Stop> {
     let value = match helper.function {
@@ -71,14 +84,18 @@ fn call(
                 args,
                 text,
                 host: run.host,
+                walked: 0,
             };
-            function(&mut call).map_err(|fault| Stop {
+            let value = function(&mut call).map_err(|fault| Stop {
                 pc,
                 kind: StopKind::Helper {
                     name: helper.name,
                     reason: fault.reason,
                 },
-            })?
+            })?;
+            let walked = call.walked.min(helper.signature.cost.walk);
+            pay(run, walked.into(), metering, pc)?;
+            value
         }
         HelperFn::C(function) => {
             let [a, b, c, d, e] = args;
@@ -93,20 +110,15 @@ fn call(
     })
 }
 
-fn charge_helper(
-    run: &mut Run<'_>,
-    helper: &Helper,
-    args: &[u64; 5],
-    pc: usize,
-) -> Result<(), Stop> {
+/// What is known before the call.
+fn cost_before(helper: &Helper, args: &[u64; 5]) -> u64 {
     let cost = helper.signature.cost;
-    let mut charge = u64::from(cost.base);
-    for (kind, value) in helper.signature.args.iter().zip(args) {
-        if *kind == ArgType::Length {
-            charge = charge.saturating_add((value / 8).saturating_mul(u64::from(cost.per_8_bytes)));
-        }
-    }
-    super::charge(&mut run.budget, charge, pc)
+    let lengths = helper.signature.args.iter().zip(args);
+    lengths
+        .filter(|(kind, _)| **kind == ArgType::Length)
+        .fold(u64::from(cost.base), |sum, (_, &bytes)| {
+            sum.saturating_add(cost.of_bytes(bytes))
+        })
 }
 
 fn check_ranges(run: &Run<'_>, helper: &Helper, args: &[u64; 5], pc: usize) -> Result<(), Stop> {

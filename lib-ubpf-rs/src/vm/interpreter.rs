@@ -163,8 +163,7 @@ impl<'m, 'a> Machine<'m, 'a> {
     pub(super) fn jump(&mut self, off: i64) -> Result<(), Stop> {
         let target = (self.pc as i64).wrapping_add(1).wrapping_add(off) as usize;
         if target <= self.pc {
-            let cost = (self.pc - target) as u64 + 1;
-            self.charge(cost)?;
+            self.charge(self.program.jump_charge(self.pc, target))?;
         }
         self.pc = target;
         Ok(())
@@ -347,8 +346,7 @@ impl<'m, 'a> Machine<'m, 'a> {
         if self.depth + 1 >= MAX_FRAMES {
             return Err(self.stop(StopKind::CallDepth));
         }
-        let len = self.program.function_len(target) as u64;
-        self.charge(len)?;
+        self.charge(self.program.function_charge(target))?;
         self.frames[self.depth] = Frame {
             return_to: self.pc,
             saved,

@@ -2,6 +2,8 @@
 //! which is the reference for every other engine.
 
 mod call;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod executed;
 mod interpreter;
 mod memory;
 mod quick;
@@ -27,6 +29,9 @@ use crate::{
 pub const FRAME_BYTES: usize = 512;
 /// Frames a program may have: the outermost function and seven nested calls.
 pub const MAX_FRAMES: usize = 8;
+/// How much longer an interpreter may take than machine code, for which a budget is meant: what runs interpreted and is given no
+/// budget of its own gets the configured one divided by this.
+pub const INTERPRETED: u64 = 30;
 /// Bytes of stack that a run needs.
 pub const STACK_BYTES: usize = FRAME_BYTES * MAX_FRAMES;
 
@@ -65,7 +70,7 @@ pub struct Direct {
     pub argument: u64,
     /// Least length of its argument for which it may be called; its address and length are bounded as [`proofs_hold`] says.
     pub argument_needed: u64,
-    /// Most that a run costs, in instructions.
+    /// Most that a run costs, in units of budget.
     pub cost: u64,
 }
 
@@ -75,7 +80,7 @@ pub struct Run<'a> {
     pub args: [u64; 2],
     /// What the program may touch; the stack is zeroed by the caller if that matters to it.
     pub memory: Memory<'a>,
-    /// Instructions that may still be charged.
+    /// Units of budget that may still be charged ([`VerifiedProgram`], "Charging").
     pub budget: u64,
     /// Helpers that exist.
     pub helpers: &'a Registry,
@@ -92,8 +97,8 @@ pub enum Metering {
     Metered,
 }
 
-/// The charge at the start of a run: the whole proved cost where the proofs hold in this run and the budget has it, else the length
-/// of the first function. To be called by every engine before the first instruction.
+/// The charge at the start of a run: the whole proved cost where the proofs hold in this run and the budget has it, else that of the
+/// first function's entry. To be called by every engine before the first instruction.
 #[inline]
 pub fn begin(program: &VerifiedProgram, run: &mut Run<'_>) -> Result<Metering, Stop> {
     let whole = program
@@ -104,7 +109,7 @@ pub fn begin(program: &VerifiedProgram, run: &mut Run<'_>) -> Result<Metering, S
         return Ok(Metering::Prepaid);
     }
     let entry = program.program().entry;
-    charge(&mut run.budget, program.function_len(entry) as u64, entry)?;
+    charge(&mut run.budget, program.function_charge(entry), entry)?;
     Ok(Metering::Metered)
 }
 

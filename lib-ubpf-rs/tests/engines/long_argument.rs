@@ -100,11 +100,11 @@ fn a_run_that_the_proved_cost_is_not_about_is_metered() {
 fn an_argument_that_is_too_short_for_the_proofs_is_metered() {
     let program = verified("r0 = *(u64 *)(r1 + 16)\nexit", Policy::Guarded);
     assert_eq!(program.argument_needed(), 24);
-    assert_eq!(everywhere(&program, 24, 100).1, 98);
+    assert_eq!(everywhere(&program, 24, 100).1, 97);
     let (result, left) = everywhere(&program, 23, 100);
     assert!(matches!(
         result.unwrap_err().kind,
         StopKind::OutOfBounds { .. }
     ));
-    assert_eq!(left, 98);
+    assert_eq!(left, 97);
 }

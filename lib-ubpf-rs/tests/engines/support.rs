@@ -97,6 +97,7 @@ pub fn registry() -> Registry {
     let cost = Cost {
         base: 9,
         per_8_bytes: 2,
+        walk: 0,
     };
     for (name, number, function) in [("arena", 100, arena as _), ("mix", 101, mix as _)] {
         let signature = HelperSignature {

@@ -181,6 +181,7 @@ fn start() -> &'static Runtime {
         cost: Cost {
             base: 1,
             per_8_bytes: 0,
+            walk: 0,
         },
     };
     COUNTER.store(engine.arena().0, Ordering::Relaxed);

@@ -766,13 +766,13 @@ impl<'p> Emitter<'p> {
 
     /// A jump back that is charged. The budget goes below zero when it cannot pay; Rust, which knows the charge, puts it back.
     fn metered_back(&mut self, asm: &mut Asm<'_>, target: usize) {
-        let less = usize::from(planted::active(Bug::CheapLoop));
-        self.charge(asm, self.pc - target + 1 - less);
+        let less = u64::from(planted::active(Bug::CheapLoop));
+        self.charge(asm, self.program.jump_charge(self.pc, target) - less);
         self.branch_to(asm, Cc::Ae, get(&self.old.slots, target));
         self.stopping_call(asm, field::STOP_BUDGET);
     }
 
-    fn charge(&self, asm: &mut Asm<'_>, cost: usize) {
+    fn charge(&self, asm: &mut Asm<'_>, cost: u64) {
         asm.alu_ri(W::Q, Alu::Sub, BUDGET, cost as i32);
     }
 
@@ -844,7 +844,7 @@ impl<'p> Emitter<'p> {
             asm.land(over);
         }
         if self.style.metered {
-            self.charge(asm, callee.end - callee.start);
+            self.charge(asm, self.program.function_charge(callee.start));
             let over = asm.skip_if(Cc::Ae);
             self.stopping_call(asm, field::STOP_BUDGET);
             asm.land(over);

@@ -45,7 +45,7 @@ unsafe impl Sync for LinkedProgram {}
 const MAGIC: u32 = u32::from_le_bytes(*b"uBPF");
 /// Of the layout of an entry and of what emitted code expects; to be counted up when either changes in a way that [`fingerprint`] does
 /// not show.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 const METERED: u16 = 1;
 const GUARD_ALL: u16 = 1 << 1;
@@ -233,6 +233,8 @@ pub(super) fn fingerprint(program: &VerifiedProgram, style: Style, bytes: [&[u8]
         u64::from(style.guard_all) | u64::from(style.metered) << 1 | u64::from(style.bmi2) << 2,
     );
     hash.add(program.worst_cost().unwrap_or(u64::MAX));
+    let insns = program.program().insns.iter();
+    insns.for_each(|insn| hash.add(insn.weight().into()));
     hash.add(program.argument_needed());
     hash.add(program.uses().bits().into());
     hash.add(program.program().entry as u64);

@@ -352,12 +352,11 @@ impl JitProgram {
     /// What the jump or local call at `pc` charges.
     fn cost(&self, pc: usize, insn: &Insn) -> u64 {
         if let Insn::Call(Call::Local(off)) = *insn {
-            return self
-                .verified()
-                .function_len(analysis::relative(pc, off.into())) as u64;
+            let target = analysis::relative(pc, off.into());
+            return self.verified().function_charge(target);
         }
         let target = analysis::jump_target(pc, insn).unwrap_or(pc);
-        (pc.wrapping_sub(target) as u64).wrapping_add(1)
+        self.verified().jump_charge(pc, target)
     }
 }
 

@@ -91,17 +91,22 @@ impl Checked {
         };
         let proofs = super::proofs_hold(&self.verified, &run);
         let interpreter = Interpreter::new(self.verified.clone());
-        let (mut steps, mut wrong) = (0u64, None);
+        let (mut executed, mut wrong) = (0, None);
+        let insns = &self.verified.program().insns;
+        super::executed::take();
         let result = interpreter.run_watched(&mut run, &mut |moment| {
-            steps += 1;
+            executed += insns
+                .get(moment.pc)
+                .map_or(0, |insn| u64::from(insn.weight()));
             if wrong.is_none() && proofs {
                 wrong = self.check(&moment, len).err();
             }
         });
         wrong.map_or(Ok(()), Err)?;
         let charged = budget - run.budget;
-        if steps > charged {
-            return Err(format!("{steps} steps were charged {charged}"));
+        executed += super::executed::take();
+        if executed > charged {
+            return Err(format!("what weighs {executed} was charged {charged}"));
         }
         if !proofs {
             return Ok(());
