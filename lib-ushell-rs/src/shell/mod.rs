@@ -144,6 +144,11 @@ impl Shell {
         self.quit && self.output.is_empty()
     }
 
+    /// Whether the reader is in the middle of a file's contents.
+    pub fn is_receiving(&self) -> bool {
+        matches!(self.activity, Activity::Receive(_))
+    }
+
     /// Whether [`drain`](Self::drain) would give something.
     pub fn has_output(&self) -> bool {
         !self.output.is_empty() || matches!(self.activity, Activity::Stream(_))

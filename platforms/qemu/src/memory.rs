@@ -5,6 +5,7 @@
 
 use core::alloc::GlobalAlloc;
 use core::ptr::{addr_of, NonNull};
+use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, AtomicU8};
 
 use linked_list_allocator::LockedHeap;
 use ubpf_rs::platform::{ExecBlock, ExecMemory};
@@ -13,8 +14,8 @@ use x86_64::structures::paging::{PageTable, PageTableFlags as Flags};
 use x86_64::{PhysAddr, VirtAddr};
 
 use crate::cell::{IrqCell, RawCell};
-use crate::{cpu, platform};
 use crate::startinfo::StartInfo;
+use crate::{cpu, platform};
 
 /// Size of a small page.
 pub const PAGE: usize = 4096;
@@ -214,11 +215,28 @@ pub fn heap_usage() -> (usize, usize) {
     (heap.used(), heap.size())
 }
 
-/// Pages for contiguous DMA: whole, zeroed.
-pub fn dma_pages(pages: usize) -> Option<NonNull<u8>> {
-    let layout = core::alloc::Layout::from_size_align(pages.checked_mul(PAGE)?, PAGE).ok()?;
-    // SAFETY: the size is not zero: the queues ask for at least a page.
-    NonNull::new(unsafe { alloc::alloc::alloc_zeroed(layout) })
+/// An integer that the device may change at any time.
+///
+/// # Safety
+/// All zeros are a value, and shared references allow changes.
+pub unsafe trait Shared: 'static {}
+// SAFETY: atomic integers.
+unsafe impl Shared for AtomicU8 {}
+// SAFETY: as above.
+unsafe impl Shared for AtomicU16 {}
+// SAFETY: as above.
+unsafe impl Shared for AtomicU32 {}
+// SAFETY: as above.
+unsafe impl Shared for AtomicU64 {}
+
+/// Zeroed memory for a device and the driver, for good; at the same address for both.
+pub fn shared<T: Shared>(count: usize) -> Option<&'static [T]> {
+    const LINE: usize = 64;
+    let layout = core::alloc::Layout::array::<T>(count).ok()?.align_to(LINE).ok()?;
+    // SAFETY: the size is not zero: there is no queue without entries.
+    let start = NonNull::new(unsafe { alloc::alloc::alloc_zeroed(layout) })?;
+    // SAFETY: so many values were allocated, zero is one of them, and they are never freed.
+    Some(unsafe { core::slice::from_raw_parts(start.as_ptr().cast(), count) })
 }
 
 /// Generated code lives in pages of the image itself, so it is near the text.

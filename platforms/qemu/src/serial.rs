@@ -1,12 +1,15 @@
 //! The shell's port: the one called "ushell" on any of the virtio-serial devices, served by interrupts.
 
 use alloc::boxed::Box;
+use core::fmt;
 use core::ptr::NonNull;
-use core::sync::atomic::{fence, AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
-use ubpf_virtio_serial::{receive_queue, transmit_queue, PortId, FEATURE_MULTIPORT, RECEIVE_BYTES};
-use ubpf_virtio_serial::{Driver, Input, Queues, CONTROL_RECEIVE_QUEUE, CONTROL_TRANSMIT_QUEUE};
-use virtio_drivers::queue::VirtQueue;
+use ubpf_virtio_serial::{control::HEADER_BYTES, CONTROL_BYTES, MOST_BUFFERS, RECEIVE_BYTES, TRANSMIT_BYTES};
+use ubpf_virtio_serial::{receive_queue, transmit_queue, Areas, Buffers, PortId, FEATURE_MULTIPORT};
+use ubpf_virtio_serial::{
+    Counters, Driver, Input, Offer, Queue, Queues, CONTROL_RECEIVE_QUEUE, CONTROL_TRANSMIT_QUEUE,
+};
 use virtio_drivers::transport::pci::bus::{Command, ConfigurationAccess, DeviceFunction, PciRoot};
 use virtio_drivers::transport::pci::{virtio_device_type, PciTransport};
 use virtio_drivers::transport::{DeviceStatus, DeviceType, Transport};
@@ -18,7 +21,8 @@ use crate::{memory, time};
 
 const PORTS: usize = 8;
 const BUFFER: usize = 16 << 10;
-const QUEUE: usize = 16;
+/// Buffers that may be on their way to the host.
+const SENDING: usize = 16;
 const FEATURE_VERSION_1: u64 = 1 << 32;
 const CONFIG_MAX_PORTS: usize = 4;
 const CONFIG_INTERRUPT_LINE: u8 = 0x3c;
@@ -92,6 +96,38 @@ pub fn write(bytes: &[u8]) -> usize {
 /// How many bytes [`write`] takes now.
 pub fn room() -> usize {
     with(|serial| serial.driver.room()).unwrap_or(0)
+}
+
+/// Throws away what may be of the session of which [`read`] just told the end.
+pub fn drop_unclear() {
+    with(|serial| serial.driver.drop_unclear());
+}
+
+/// Says how the port is doing.
+pub fn survey() -> Option<Survey> {
+    with(|serial| {
+        let port = serial.driver.ports().find(WANTED)?;
+        let queue = serial.device.sending(port)?;
+        queue.take_back();
+        let (free, count, reclaimed) = (queue.free(), queue.count(), queue.reclaimed());
+        Some(Survey { free, count, reclaimed, counters: serial.driver.counters() })
+    })?
+}
+
+/// How the port is doing.
+pub struct Survey {
+    free: u32,
+    count: u32,
+    reclaimed: u32,
+    counters: Counters,
+}
+
+impl fmt::Display for Survey {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { free, count, reclaimed, counters } = self;
+        writeln!(out, "transmit buffers: {free} of {count} free, {reclaimed} kept by the device and used again")?;
+        writeln!(out, "{counters}")
+    }
 }
 
 /// True while the interrupt itself sends back what comes: the yardstick for the shell's speed.
@@ -176,8 +212,8 @@ impl Serial {
 /// The device's queues with their buffers.
 struct Device {
     transport: PciTransport,
-    receive: [Option<Queue>; PORTS + 1],
-    transmit: [Option<Queue>; PORTS + 1],
+    receive: [Option<Queue<'static>>; PORTS + 1],
+    transmit: [Option<Queue<'static>>; PORTS + 1],
 }
 
 impl Device {
@@ -193,19 +229,17 @@ impl Device {
         transport.write_driver_features(wanted);
         transport.set_status(begun | DeviceStatus::FEATURES_OK);
         let ports = transport.read_config_space::<u32>(CONFIG_MAX_PORTS).ok()?.min(PORTS as u32) as u8;
-        let mut device =
-            Self { transport, receive: [const { None }; PORTS + 1], transmit: [const { None }; PORTS + 1] };
-        let control = (CONTROL_RECEIVE_QUEUE, CONTROL_TRANSMIT_QUEUE);
-        let queues = (0..ports).map(|port| (receive_queue(PortId(port)), transmit_queue(PortId(port))));
-        for (receive, transmit) in queues.chain([control]) {
-            device.receive[slot(receive)] = Some(Queue::new(&mut device.transport, receive)?);
-            device.transmit[slot(transmit)] = Some(Queue::new(&mut device.transport, transmit)?);
+        let (mut receive, mut transmit) = ([const { None }; PORTS + 1], [const { None }; PORTS + 1]);
+        let (from, to) = (CONTROL_RECEIVE_QUEUE, CONTROL_TRANSMIT_QUEUE);
+        receive[slot(from)] = Some(queue(&mut transport, from, MOST_BUFFERS, CONTROL_BYTES)?);
+        transmit[slot(to)] = Some(queue(&mut transport, to, 1, HEADER_BYTES)?);
+        for port in (0..ports).map(PortId) {
+            let (from, to) = (receive_queue(port), transmit_queue(port));
+            receive[slot(from)] = Some(queue(&mut transport, from, 1, RECEIVE_BYTES)?);
+            transmit[slot(to)] = Some(queue(&mut transport, to, SENDING, TRANSMIT_BYTES)?);
         }
-        device.transport.set_status(begun | DeviceStatus::FEATURES_OK | DeviceStatus::DRIVER_OK);
-        for queue in device.receive.iter_mut().flatten() {
-            queue.offer_all(&mut device.transport);
-        }
-        Some(device)
+        transport.set_status(begun | DeviceStatus::FEATURES_OK | DeviceStatus::DRIVER_OK);
+        Some(Self { transport, receive, transmit })
     }
 
     /// Whether the device has taken everything that was given to it for the host.
@@ -213,8 +247,13 @@ impl Device {
         let mut queues = self.transmit.iter_mut().flatten();
         queues.all(|queue| {
             queue.take_back();
-            queue.free == u16::MAX
+            queue.free() == queue.count()
         })
+    }
+
+    /// What `port` shows of the queue that a port transmits on.
+    fn sending(&mut self, port: PortId) -> Option<&mut Queue<'static>> {
+        self.transmit.get_mut(slot(transmit_queue(port)))?.as_mut()
     }
 }
 
@@ -223,142 +262,60 @@ fn slot(queue: u16) -> usize {
     usize::from(queue / 2)
 }
 
+/// Makes a queue with so many buffers of this size and tells the device where it is.
+fn queue(transport: &mut PciTransport, index: u16, buffers: usize, each: usize) -> Option<Queue<'static>> {
+    let size = buffers.next_power_of_two();
+    if transport.max_queue_size(index) < size as u32 {
+        return None;
+    }
+    let areas = Areas {
+        descriptors: memory::shared(2 * size)?,
+        driver: memory::shared(2 + size)?,
+        device: memory::shared(1 + 2 * size)?,
+    };
+    let bytes = memory::shared(buffers * each)?;
+    let at = |address: usize| address as PhysAddr;
+    let [descriptors, driver, device] =
+        [areas.descriptors.as_ptr() as usize, areas.driver.as_ptr() as usize, areas.device.as_ptr() as usize].map(at);
+    transport.queue_set(index, size as u32, descriptors, driver, device);
+    Some(Queue::new(areas, Buffers { bytes, each, address: at(bytes.as_ptr() as usize) }))
+}
+
 impl Queues for Device {
     fn receive(&mut self, queue: u16, into: &mut [u8]) -> Option<usize> {
-        self.receive.get_mut(slot(queue))?.as_mut()?.receive(into, &mut self.transport)
+        self.receive.get_mut(slot(queue))?.as_mut()?.receive(into)
+    }
+
+    fn offer(&mut self, queue: u16) -> Offer {
+        let Some(Some(its)) = self.receive.get_mut(slot(queue)) else { return Offer::Nothing };
+        let offer = its.offer();
+        if offer != Offer::Nothing && its.wants_notice() {
+            self.transport.notify(queue);
+        }
+        offer
     }
 
     fn transmit(&mut self, queue: u16, bytes: &[u8]) -> bool {
-        let queue = self.transmit.get_mut(slot(queue)).and_then(Option::as_mut);
-        queue.is_some_and(|queue| queue.transmit(bytes, &mut self.transport))
-    }
-}
-
-/// A queue that owns its buffers. `buffer_of` maps the queue's tokens to buffers.
-struct Queue {
-    index: u16,
-    queue: VirtQueue<Identity, QUEUE>,
-    buffers: Box<[[u8; RECEIVE_BYTES]]>,
-    lengths: [usize; QUEUE],
-    buffer_of: [usize; QUEUE],
-    /// One bit per buffer that the device does not have.
-    free: u16,
-    /// Buffers given back to be filled of which the device was not told. It still has as many others, and waits for a
-    /// word only when it has none.
-    unannounced: usize,
-}
-
-impl Queue {
-    fn new(transport: &mut PciTransport, index: u16) -> Option<Self> {
-        let queue = VirtQueue::new(transport, index, false, false).ok()?;
-        let buffers = alloc::vec![[0; RECEIVE_BYTES]; QUEUE].into_boxed_slice();
-        Some(Self { index, queue, buffers, lengths: [0; QUEUE], buffer_of: [0; QUEUE], free: u16::MAX, unannounced: 0 })
-    }
-
-    fn offer_all(&mut self, transport: &mut PciTransport) {
-        for buffer in 0..QUEUE {
-            self.offer(buffer);
+        let Some(Some(its)) = self.transmit.get_mut(slot(queue)) else { return false };
+        let sent = its.transmit(bytes);
+        if sent && its.wants_notice() {
+            self.transport.notify(queue);
         }
-        self.notify(transport);
-    }
-
-    /// Gives the buffer to the device to be filled.
-    fn offer(&mut self, buffer: usize) {
-        // SAFETY: the buffer lives as long as the queue and is not touched until the device returns it.
-        if let Ok(token) = unsafe { self.queue.add(&[], &mut [&mut self.buffers[buffer]]) } {
-            self.given(buffer, token);
-        }
-    }
-
-    fn given(&mut self, buffer: usize, token: u16) {
-        self.free &= !(1 << buffer);
-        self.buffer_of[usize::from(token)] = buffer;
-    }
-
-    /// The buffer the device returned next, with its token; `None` also when the device names one it cannot have.
-    fn returned(&mut self) -> Option<(usize, u16)> {
-        let token = self.queue.peek_used()?;
-        let buffer = *self.buffer_of.get(usize::from(token))?;
-        (self.free & 1 << buffer == 0).then_some((buffer, token))
-    }
-
-    fn receive(&mut self, into: &mut [u8], transport: &mut PciTransport) -> Option<usize> {
-        let (buffer, token) = self.returned()?;
-        // SAFETY: the same buffer was given under this token.
-        let claimed = unsafe { self.queue.pop_used(token, &[], &mut [&mut self.buffers[buffer]]) }.ok()? as usize;
-        self.free |= 1 << buffer;
-        let count = claimed.min(into.len()).min(RECEIVE_BYTES);
-        into[..count].copy_from_slice(&self.buffers[buffer][..count]);
-        self.offer(buffer);
-        self.unannounced += 1;
-        if self.unannounced >= QUEUE / 2 {
-            self.notify(transport);
-        }
-        Some(claimed)
-    }
-
-    /// Takes back the buffers that the device has sent.
-    fn take_back(&mut self) {
-        while let Some((buffer, token)) = self.returned() {
-            let sent = &self.buffers[buffer][..self.lengths[buffer]];
-            // SAFETY: the same bytes were given under this token.
-            if unsafe { self.queue.pop_used(token, &[sent], &mut []) }.is_err() {
-                return;
-            }
-            self.free |= 1 << buffer;
-        }
-    }
-
-    /// A buffer to send. The device interrupts for sent buffers only while there is none.
-    fn free_buffer(&mut self) -> Option<usize> {
-        self.take_back();
-        self.queue.set_dev_notify(self.free == 0);
-        if self.free == 0 {
-            // One that came back before the device saw the wish would never be told.
-            fence(Ordering::SeqCst);
-            self.take_back();
-        }
-        (self.free != 0).then(|| self.free.trailing_zeros() as usize)
-    }
-
-    fn transmit(&mut self, bytes: &[u8], transport: &mut PciTransport) -> bool {
-        if bytes.is_empty() || bytes.len() > RECEIVE_BYTES {
-            return bytes.is_empty();
-        }
-        let Some(buffer) = self.free_buffer() else {
-            return false;
-        };
-        self.lengths[buffer] = bytes.len();
-        self.buffers[buffer][..bytes.len()].copy_from_slice(bytes);
-        // SAFETY: as in `offer`.
-        let Ok(token) = (unsafe { self.queue.add(&[&self.buffers[buffer][..bytes.len()]], &mut []) }) else {
-            return false;
-        };
-        self.given(buffer, token);
-        self.notify(transport);
-        true
-    }
-
-    fn notify(&mut self, transport: &mut PciTransport) {
-        self.unannounced = 0;
-        if self.queue.should_notify() {
-            transport.notify(self.index);
-        }
+        sent
     }
 }
 
 /// Memory is mapped one to one and devices see all of it.
 struct Identity;
 
-// SAFETY: the pages come zeroed and page-aligned from the heap; addresses are the same for the device and for us.
+// SAFETY: gives out no memory; addresses are the same for the device and for us.
 unsafe impl Hal for Identity {
-    fn dma_alloc(pages: usize, _: BufferDirection) -> (PhysAddr, NonNull<u8>) {
-        let memory = memory::dma_pages(pages).expect("no memory for a device queue");
-        (memory.as_ptr() as PhysAddr, memory)
+    fn dma_alloc(_: usize, _: BufferDirection) -> (PhysAddr, NonNull<u8>) {
+        unreachable!("the queues are not the crate's")
     }
 
     unsafe fn dma_dealloc(_: PhysAddr, _: NonNull<u8>, _: usize) -> i32 {
-        0 // queues are never given up
+        0
     }
 
     unsafe fn mmio_phys_to_virt(paddr: PhysAddr, _: usize) -> NonNull<u8> {

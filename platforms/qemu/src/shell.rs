@@ -24,7 +24,12 @@ pub fn start() {
         serial::echo();
         Ok(())
     });
-    for command in [pages, echo] {
+    let port = Command::new("port", "", "show how the shell's port is doing", |call| {
+        let survey = serial::survey().ok_or_else(|| Failure::message("there is no port"))?;
+        call.out.bytes(format!("{survey}").as_bytes());
+        Ok(())
+    });
+    for command in [pages, echo, port] {
         if let Err(error) = ushell_rs::register_command(command) {
             println!("{error}");
         }
@@ -82,7 +87,13 @@ impl Session {
             match serial::read(&mut self.input) {
                 Input::Nothing => return false,
                 Input::Connected => self.shell.connected(),
-                Input::Disconnected => self.shell.disconnected(),
+                Input::Disconnected => {
+                    // The rest of a file's contents are no commands.
+                    if self.shell.is_receiving() {
+                        serial::drop_unclear();
+                    }
+                    self.shell.disconnected();
+                }
                 Input::Bytes(count) => self.waiting = 0..count,
             }
         }

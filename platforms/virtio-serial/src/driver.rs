@@ -2,24 +2,36 @@
 
 use crate::control::HEADER_BYTES;
 use crate::ports::{Change, PortId, Ports, MAX_NAME};
+use crate::queue::Offer;
 use crate::ring::ByteRing;
+use core::fmt;
+
 use crate::{receive_queue, transmit_queue, CONTROL_RECEIVE_QUEUE, CONTROL_TRANSMIT_QUEUE};
 
-/// Size of the largest receive buffer a [`Queues`] may use on a port's queue.
-pub const RECEIVE_BYTES: usize = 1024;
+/// Size of the one receive buffer that a port's queue has.
+pub const RECEIVE_BYTES: usize = 2048;
+
+/// Size of the largest control message.
+pub const CONTROL_BYTES: usize = HEADER_BYTES + MAX_NAME + 1;
 
 /// Most bytes handed to the device at once.
-const TRANSMIT_BYTES: usize = 1024;
+pub const TRANSMIT_BYTES: usize = 1024;
 /// Most messages and buffers handled in each direction by one [`Driver::poll`], so that a flood cannot hold it.
 const BURST: usize = 64;
-/// Sessions that may end before the reader has seen the first end.
+/// Sessions that may end before the reader has seen the first end; the device is not asked for more then.
 const PENDING_ENDS: usize = 8;
+/// Ends that one look at the device may bring.
+const NEW_ENDS: usize = 2;
 
-/// The device's queues, by index. The implementation owns the buffers and keeps receive queues filled.
+/// The device's queues, by index. The implementation owns the buffers: one on the queue a port receives on, at least 32 on that for
+/// received control messages (as many as QEMU can have to say), one on that for sent control messages (so that each is answered
+/// before the next is sent), any number on the queue a port transmits on.
 pub trait Queues {
-    /// Takes the next received buffer off `queue`: copies it into `into` (the leading bytes, if it is longer),
-    /// gives the buffer back to the device and returns the length the device *claims*, which may be anything.
+    /// Takes the next received buffer off `queue`: copies it into `into` (the leading bytes, if it is longer), and returns the length
+    /// the device *claims*, which may be anything. The device gets the buffer back by the next [`Queues::offer`].
     fn receive(&mut self, queue: u16, into: &mut [u8]) -> Option<usize>;
+    /// Gives the device all buffers of `queue` that it does not have.
+    fn offer(&mut self, queue: u16) -> Offer;
     /// Puts a copy of `bytes` into `queue`; false when there is no place at the moment.
     fn transmit(&mut self, queue: u16, bytes: &[u8]) -> bool;
 }
@@ -46,20 +58,67 @@ pub struct Counters {
     pub oversize: u32,
     /// Bytes thrown away because their session was over.
     pub discarded: u32,
+    /// How often the device had no buffer left for what it had to tell, and was asked again.
+    pub starved: u32,
+}
+
+impl fmt::Display for Counters {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            ignored,
+            oversize,
+            discarded,
+            starved,
+        } = self;
+        write!(
+            out,
+            "control messages: {ignored} without sense, asked anew {starved} times; buffers too long: {oversize}; bytes of \
+             sessions that were over: {discarded}"
+        )
+    }
+}
+
+/// The end of a session in the bytes received.
+#[derive(Clone, Copy)]
+struct End {
+    /// Its position.
+    at: u64,
+    /// How many bytes from there on may have come before it, as well as after the next client did.
+    unclear: usize,
+}
+
+/// What the control queue brought in one look.
+#[derive(Default)]
+struct News {
+    /// How many messages.
+    messages: usize,
+    /// A session ended.
+    ended: bool,
+    /// After that another began.
+    again: bool,
+    /// The port of the last that ended.
+    port: Option<PortId>,
 }
 
 /// The port called `wanted` of a device with at most `PORTS` ports; `BUFFER` bytes may wait in each direction.
+///
+/// The device tells of its clients on another queue than it sends their bytes on, and nothing orders the two but this: a client is
+/// announced before its first byte. So the device gets one buffer at a time, and the control queue is looked at after a buffer was
+/// taken and before it is given back: where no client left meanwhile, the bytes are those of the client that is there. Where one left
+/// and another came, one buffer at most can be of either.
 pub struct Driver<const PORTS: usize, const BUFFER: usize> {
     ports: Ports<PORTS>,
     /// The port in use: the wanted one while the host has it open.
     current: Option<PortId>,
     input: ByteRing<BUFFER>,
     output: ByteRing<BUFFER>,
-    /// Positions in `input` at which sessions ended that the reader has not yet seen end.
-    ends: [u64; PENDING_ENDS],
+    /// Sessions in `input` that ended and that the reader has not yet seen end.
+    ends: [End; PENDING_ENDS],
     ends_len: usize,
     /// What the reader was told last.
     told_connected: bool,
+    /// Leading bytes of `input` that may be of the session before.
+    unclear: usize,
     counters: Counters,
 }
 
@@ -75,13 +134,15 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
             current: None,
             input: ByteRing::new(),
             output: ByteRing::new(),
-            ends: [0; PENDING_ENDS],
+            ends: [End { at: 0, unclear: 0 }; PENDING_ENDS],
             ends_len: 0,
             told_connected: false,
+            unclear: 0,
             counters: Counters {
                 ignored: 0,
                 oversize: 0,
                 discarded: 0,
+                starved: 0,
             },
         }
     }
@@ -89,28 +150,26 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
     /// Moves everything that can be moved without waiting. Call it once after the device is set up, on every
     /// interrupt, and after [`Driver::read`] or [`Driver::write`].
     pub fn poll(&mut self, queues: &mut impl Queues) {
+        let mut messages: usize = 0;
         for _ in 0..BURST {
-            let mut message = [0; HEADER_BYTES + MAX_NAME + 1];
-            let Some(claimed) = queues.receive(CONTROL_RECEIVE_QUEUE, &mut message) else {
+            match self.look(queues) {
+                Some(more) => messages = messages.saturating_add(more),
+                None => break,
+            }
+            // There was an interrupt for each, so there is another call.
+            if messages >= BURST {
                 break;
-            };
-            // A longer name was cut off, which leaves it without its end: too long to match.
-            let message = message.get(..claimed.min(message.len())).unwrap_or(&[]);
-            match self.ports.receive(message) {
-                Some(Change::Opened(port)) => self.open(port),
-                Some(Change::Closed(port)) => self.close(port, queues),
-                None => {}
             }
         }
         self.counters.ignored = self.ports.ignored();
-        self.answer(queues);
-        self.take_input(queues);
         self.give_output(queues);
     }
 
-    /// The next thing that happened on the port. The device tells of its sessions on another queue than it sends bytes on;
-    /// what a host sends right after it opened may thus count as the session's before. A host that waits for the first
-    /// output is safe.
+    /// The next thing that happened on the port.
+    ///
+    /// What a client sends by one write of whole lines, of up to [`RECEIVE_BYTES`] bytes, is its own session's even when it sends it at once.
+    /// Other bytes that came while a client left and another came count as the former's: a client that wants to send such waits for the
+    /// first output.
     pub fn read(&mut self, into: &mut [u8]) -> Input {
         if !self.told_connected {
             if self.ends_len == 0 && self.current.is_none() {
@@ -121,19 +180,33 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
         }
         let end = self.ends.first().copied().filter(|_| self.ends_len > 0);
         let before_end = match end {
-            Some(end) => end.saturating_sub(self.input.start()) as usize,
+            Some(end) => end.at.saturating_sub(self.input.start()) as usize,
             None => usize::MAX,
         };
         let limit = into.len().min(before_end);
-        match self.input.pop(into.get_mut(..limit).unwrap_or(&mut [])) {
-            0 if end.is_some() && before_end == 0 => {
+        match (
+            self.input.pop(into.get_mut(..limit).unwrap_or(&mut [])),
+            end,
+        ) {
+            (0, Some(end)) if before_end == 0 => {
                 self.ends.rotate_left(1);
                 self.ends_len = self.ends_len.saturating_sub(1);
                 self.told_connected = false;
+                self.unclear = end.unclear;
                 Input::Disconnected
             }
-            0 => Input::Nothing,
-            count => Input::Bytes(count),
+            (0, _) => Input::Nothing,
+            (count, _) => Input::Bytes(count),
+        }
+    }
+
+    /// Throws away what may be of the session that [`Driver::read`] just told the end of. For a reader to whom bytes of that one
+    /// would mean something else in the next, as when it ended in the middle of a file's contents.
+    pub fn drop_unclear(&mut self) {
+        if !self.told_connected {
+            self.discard(self.unclear);
+            self.input.consume(self.unclear);
+            self.unclear = 0;
         }
     }
 
@@ -174,78 +247,132 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
         self.counters
     }
 
-    fn open(&mut self, port: PortId) {
-        // A second port of the same name waits for nothing: the first one stays.
-        if self.current.is_none() {
-            self.current = Some(port);
-            self.output.clear();
+    /// One look at the device; `None` when another would find no more, else how many messages there were.
+    fn look(&mut self, queues: &mut impl Queues) -> Option<usize> {
+        if self.ends_len.saturating_add(NEW_ENDS) > PENDING_ENDS {
+            return None;
         }
-    }
-
-    fn close(&mut self, port: PortId, queues: &mut impl Queues) {
-        if self.current != Some(port) {
-            return;
+        let mut bytes = [0; RECEIVE_BYTES];
+        let mut taken = self.take_bytes(self.current, &mut bytes, queues);
+        let before = self.current;
+        let news = self.take_news(queues);
+        if news.ended && taken.is_none() {
+            taken = self.take_bytes(news.port, &mut bytes, queues);
         }
-        // What the host sent before it closed is in the queue by now and belongs to this session; what of it finds no
-        // room must not become the next session's.
-        self.take_input(queues);
-        self.drop_input(port, queues);
-        self.current = None;
-        self.discard(self.output.len());
-        self.output.clear();
-        match self.ends.get_mut(self.ends_len) {
-            Some(end) => {
-                *end = self.input.end();
-                self.ends_len = self.ends_len.saturating_add(1);
-            }
-            // Too many sessions unread: the last of them become one.
-            None => {
-                if let Some(end) = self.ends.last_mut() {
-                    *end = self.input.end();
-                }
-            }
-        }
-    }
-
-    fn answer(&mut self, queues: &mut impl Queues) {
-        for _ in 0..BURST {
-            let Some(message) = self.ports.answer() else {
-                return;
-            };
-            if !queues.transmit(CONTROL_TRANSMIT_QUEUE, &message.encode()) {
-                return;
-            }
-            self.ports.sent();
-        }
-    }
-
-    /// Takes received buffers while a whole one fits; the rest stays with the device, which holds the host back.
-    fn take_input(&mut self, queues: &mut impl Queues) {
-        let Some(port) = self.current else { return };
-        let mut buffer = [0; RECEIVE_BYTES];
-        for _ in 0..BURST {
-            if self.input.room() < RECEIVE_BYTES {
-                return;
-            }
-            let Some(claimed) = queues.receive(receive_queue(port), &mut buffer) else {
-                return;
-            };
-            if claimed > buffer.len() {
-                self.counters.oversize = self.counters.oversize.saturating_add(1);
-            }
-            let bytes = buffer.get(..claimed.min(buffer.len())).unwrap_or(&[]);
+        let bytes = bytes.get(..taken.unwrap_or(0)).unwrap_or(&[]);
+        if news.ended {
+            self.end_session(&news, bytes);
+        } else {
             self.input.push(bytes);
         }
+        if news.ended || before.is_none() {
+            self.discard(self.output.len());
+            self.output.clear();
+        }
+        // Nobody there: the next one may come, say something and leave before the device is looked at again.
+        let port = self.current.or_else(|| self.ports.wanted());
+        if let Some(port) = port.filter(|_| self.input.room() >= RECEIVE_BYTES) {
+            queues.offer(receive_queue(port));
+        }
+        let more = self.answer(queues) || taken.is_some() || news.messages > 0;
+        more.then_some(news.messages)
     }
 
-    /// Throws away what is left in the device.
-    fn drop_input(&mut self, port: PortId, queues: &mut impl Queues) {
+    /// All control messages. Only a look that finds no more of them says whose the bytes are that were taken before.
+    fn take_news(&mut self, queues: &mut impl Queues) -> News {
+        let mut news = News::default();
         for _ in 0..BURST {
-            match queues.receive(receive_queue(port), &mut [0; RECEIVE_BYTES]) {
-                Some(claimed) => self.discard(claimed.min(RECEIVE_BYTES)),
-                None => return,
+            let mut message = [0; CONTROL_BYTES];
+            let Some(claimed) = queues.receive(CONTROL_RECEIVE_QUEUE, &mut message) else {
+                break;
+            };
+            news.messages = news.messages.saturating_add(1);
+            // A longer name was cut off, which leaves it without its end: too long to match.
+            let message = message.get(..claimed.min(message.len())).unwrap_or(&[]);
+            match self.ports.receive(message) {
+                // A second port of the same name waits for nothing: the first one stays.
+                Some(Change::Opened(port)) if self.current.is_none() => {
+                    self.current = Some(port);
+                    news.again |= news.ended;
+                }
+                Some(Change::Closed(port)) if self.current == Some(port) => {
+                    self.current = None;
+                    news.ended = true;
+                    news.port = Some(port);
+                }
+                _ => {}
             }
         }
+        if queues.offer(CONTROL_RECEIVE_QUEUE) == Offer::Starved {
+            self.ask_again(&mut news);
+        }
+        news
+    }
+
+    /// The device had no buffer for messages, and drops what it cannot tell: it is asked how things stand.
+    fn ask_again(&mut self, news: &mut News) {
+        self.counters.starved = self.counters.starved.saturating_add(1);
+        self.ports.ask_again();
+        if let Some(port) = self.current.take() {
+            news.port = Some(port);
+            news.again = true;
+            news.ended = true;
+        }
+    }
+
+    /// Marks the end of a session in the input, to which `bytes` came about then.
+    fn end_session(&mut self, news: &News, bytes: &[u8]) {
+        // Lines that the former client sent would be carried out in either session; what is no line would be joined with
+        // what the next client sends.
+        let next = news.again && bytes.ends_with(b"\n");
+        let (before, after) = if next {
+            (&[][..], bytes)
+        } else {
+            (bytes, &[][..])
+        };
+        self.input.push(before);
+        self.mark_end(after.len());
+        self.input.push(after);
+        if next && self.current.is_none() {
+            self.mark_end(0);
+        }
+    }
+
+    fn mark_end(&mut self, unclear: usize) {
+        if let Some(end) = self.ends.get_mut(self.ends_len) {
+            let at = self.input.end();
+            *end = End { at, unclear };
+            self.ends_len = self.ends_len.saturating_add(1);
+        }
+    }
+
+    /// Sends the next answer; whether it went. The device answers it before the next is sent, and thus has room to.
+    fn answer(&mut self, queues: &mut impl Queues) -> bool {
+        let Some(message) = self.ports.answer() else {
+            return false;
+        };
+        let sent = queues.transmit(CONTROL_TRANSMIT_QUEUE, &message.encode());
+        if sent {
+            self.ports.sent();
+        }
+        sent
+    }
+
+    /// Takes a received buffer when a whole one fits; the length of what it holds.
+    fn take_bytes(
+        &mut self,
+        port: Option<PortId>,
+        into: &mut [u8; RECEIVE_BYTES],
+        queues: &mut impl Queues,
+    ) -> Option<usize> {
+        if self.input.room() < RECEIVE_BYTES {
+            return None;
+        }
+        let claimed = queues.receive(receive_queue(port?), into)?;
+        if claimed > RECEIVE_BYTES {
+            self.counters.oversize = self.counters.oversize.saturating_add(1);
+        }
+        Some(claimed.min(RECEIVE_BYTES))
     }
 
     fn give_output(&mut self, queues: &mut impl Queues) {

@@ -3,6 +3,7 @@
 //! - [`control`]: the messages of the control queues, from and to bytes.
 //! - [`Ports`]: which ports exist, what they are called, who has them open; says what to answer.
 //! - [`ByteRing`]: bytes waiting for the reader or for the device.
+//! - [`Queue`]: a virtqueue with its buffers, in memory that the platform provides; survives a device that keeps some.
 //! - [`Driver`]: one named port over any [`Queues`]: connects, reads, writes, never blocks, never loses input.
 //!
 //! Everything that comes from the device is untrusted: lengths are clamped, messages that make no sense are
@@ -23,11 +24,13 @@
 pub mod control;
 mod driver;
 mod ports;
+mod queue;
 mod ring;
 
 pub use control::Message;
-pub use driver::{Counters, Driver, Input, Queues, RECEIVE_BYTES};
+pub use driver::{Counters, Driver, Input, Queues, CONTROL_BYTES, RECEIVE_BYTES, TRANSMIT_BYTES};
 pub use ports::{Change, PortId, Ports, MAX_NAME};
+pub use queue::{Areas, Buffers, Offer, Queue, MOST_BUFFERS};
 pub use ring::ByteRing;
 
 /// Feature bit: several ports and the control queues.

@@ -86,6 +86,14 @@ impl<const N: usize> Ports<N> {
         }
     }
 
+    /// Messages may have been lost: asks the device for its ports anew. Until it tells so again, the host has none open.
+    pub fn ask_again(&mut self) {
+        self.announce = true;
+        for port in &mut self.ports {
+            port.host_open = false;
+        }
+    }
+
     /// The next message to send to the device, if any. Call [`Ports::sent`] once it is in the queue.
     pub fn answer(&self) -> Option<Message> {
         if self.announce {
@@ -135,6 +143,11 @@ impl<const N: usize> Ports<N> {
             .iter()
             .position(|port| port.present && port.name.is(name.as_bytes()))?;
         u8::try_from(at).ok().map(PortId)
+    }
+
+    /// The first port with the wanted name, open or not.
+    pub fn wanted(&self) -> Option<PortId> {
+        self.find(self.wanted)
     }
 
     /// Whether the host has this port open (whatever it is called).
