@@ -702,26 +702,17 @@ void ukglue_wait(uint64_t ns)
 }
 
 #if CONFIG_LIBUSHELL_RS_VIRTIO
-#include <uk/sglist.h>
 #include <virtio/virtio_bus.h>
 
 #define VIRTIO_ID_CONSOLE_ 3
 #define FEATURE_MULTIPORT_BIT 1
 #define PORTS CONFIG_LIBUSHELL_RS_PORTS
 #define QUEUES (2 * PORTS + 2)
-#define BUFFER_BYTES 1024
-#define BUFFERS 4 /* per queue in use */
-
-struct queue {
-	struct virtqueue *vq;
-	char (*buffers)[BUFFER_BYTES];
-	uint32_t free; /* transmit: bit per free buffer */
-};
 
 static struct {
 	struct virtio_dev *vdev;
 	struct uk_alloc *a;
-	struct queue queues[QUEUES];
+	struct virtqueue *queues[QUEUES];
 } console;
 
 static int queue_event(struct virtqueue *vq __unused, void *priv __unused)
@@ -730,95 +721,54 @@ static int queue_event(struct virtqueue *vq __unused, void *priv __unused)
 	return 1;
 }
 
-static struct queue *queue_get(uint16_t number)
+static struct virtqueue *queue_get(uint16_t number)
 {
-	struct queue *q = number < QUEUES ? &console.queues[number] : NULL;
-
-	return q && q->vq ? q : NULL;
+	return number < QUEUES ? console.queues[number] : NULL;
 }
 
-/* The buffers come with the first use: a port nobody asks for costs none. */
-static int queue_use(struct queue *q)
+/*
+ * Unikraft's own functions for buffers never get back a descriptor that the device keeps, so they are not used. It finds the device's
+ * index ahead of its own from the first buffer on, and calls queue_event at every interrupt of the device.
+ */
+int ukglue_queue(uint16_t number, struct ukglue_queue *queue)
 {
-	if (!q->buffers) {
-		q->buffers = uk_memalign(console.a, BUFFER_BYTES, BUFFERS * BUFFER_BYTES);
-		q->free = (1u << BUFFERS) - 1;
-		return q->buffers ? 1 : -ENOMEM;
+	struct virtqueue *vq = queue_get(number);
+	__paddr_t start;
+	char *view;
+
+	if (!vq)
+		return -ENODEV;
+	start = virtqueue_physaddr(vq);
+	queue->size = virtqueue_vring_get_num(vq);
+#if HAVE_PROTECTION
+	{
+		size_t len = virtqueue_get_used_addr(vq) - start + 8UL * queue->size + 8;
+		__vaddr_t mapped = page_kmap(pt_get_active(), start, (len + __PAGE_SIZE - 1) / __PAGE_SIZE, KMAP_FLAGS);
+
+		if (mapped == __VADDR_INV)
+			return -ENODEV;
+		view = (char *)mapped;
 	}
+#else
+	view = (char *)start;
+#endif
+	queue->descriptors = view;
+	queue->driver = view + (virtqueue_get_avail_addr(vq) - start);
+	queue->device = view + (virtqueue_get_used_addr(vq) - start);
 	return 0;
 }
 
-static int queue_give(struct queue *q, void *buffer, size_t len, int to_device)
+void ukglue_queue_notify(uint16_t number)
 {
-	struct uk_sglist_seg segments[2];
-	struct uk_sglist sg;
-	int rc;
+	struct virtqueue *vq = queue_get(number);
 
-	uk_sglist_init(&sg, 2, segments);
-	rc = uk_sglist_append(&sg, buffer, len);
-	if (rc < 0)
-		return rc;
-	rc = virtqueue_buffer_enqueue(q->vq, buffer, &sg, to_device ? sg.sg_nseg : 0, to_device ? 0 : sg.sg_nseg);
-	return rc < 0 ? rc : 0;
+	if (vq && vq->vq_notify_host)
+		vq->vq_notify_host(vq->vdev, vq->queue_id);
 }
 
-long ukglue_queue_receive(uint16_t number, void *into, size_t len)
+uint64_t ukglue_physical(const void *memory)
 {
-	struct queue *q = queue_get(number);
-	void *buffer = NULL;
-	__u32 claimed = 0;
-	int i, rc;
-
-	if (!q)
-		return -1;
-	rc = queue_use(q);
-	if (rc < 0)
-		return -1;
-	if (rc) {
-		for (i = 0; i < BUFFERS; i++)
-			queue_give(q, q->buffers[i], BUFFER_BYTES, 0);
-		virtqueue_host_notify(q->vq);
-	}
-	if (virtqueue_buffer_dequeue(q->vq, &buffer, &claimed) < 0 || !buffer)
-		return -1;
-	memcpy(into, buffer, len < BUFFER_BYTES ? len : BUFFER_BYTES);
-	queue_give(q, buffer, BUFFER_BYTES, 0);
-	virtqueue_host_notify(q->vq);
-	return claimed;
-}
-
-static void queue_collect(struct queue *q)
-{
-	void *buffer;
-	__u32 len;
-
-	while (virtqueue_buffer_dequeue(q->vq, &buffer, &len) >= 0 && buffer)
-		q->free |= 1u << (((char *)buffer - q->buffers[0]) / BUFFER_BYTES);
-}
-
-int ukglue_queue_transmit(uint16_t number, const void *from, size_t len)
-{
-	struct queue *q = queue_get(number);
-	int i;
-
-	if (!q || len > BUFFER_BYTES || queue_use(q) < 0)
-		return 0;
-	queue_collect(q);
-	if (!q->free) {
-		/* Tell us when there is room; look again, it may have come in between. */
-		if (virtqueue_intr_enable(q->vq))
-			queue_collect(q);
-		if (!q->free)
-			return 0;
-	}
-	virtqueue_intr_disable(q->vq);
-	i = __builtin_ctz(q->free);
-	memcpy(q->buffers[i], from, len);
-	if (queue_give(q, q->buffers[i], len, 1) < 0)
-		return 0;
-	q->free &= ~(1u << i);
-	virtqueue_host_notify(q->vq);
-	return 1;
+	return virt_to_phys(memory);
 }
 
 int ukglue_port_present(void)
@@ -868,9 +818,7 @@ static int console_add(struct virtio_dev *vdev)
 			return PTR2ERR(vq);
 		}
 		vq->priv = NULL;
-		console.queues[i].vq = vq;
-		if (i & 1)
-			virtqueue_intr_disable(vq);
+		console.queues[i] = vq;
 	}
 	console.vdev = vdev;
 	virtio_dev_drv_up(vdev);
@@ -892,8 +840,9 @@ long ukglue_console_read(void *into __unused, size_t len __unused)
 }
 #else /* no virtio driver of ours: a console of Unikraft, polled */
 int ukglue_port_present(void) { return 0; }
-long ukglue_queue_receive(uint16_t q __unused, void *into __unused, size_t len __unused) { return -1; }
-int ukglue_queue_transmit(uint16_t q __unused, const void *from __unused, size_t len __unused) { return 0; }
+int ukglue_queue(uint16_t number __unused, struct ukglue_queue *queue __unused) { return -ENODEV; }
+void ukglue_queue_notify(uint16_t number __unused) { }
+uint64_t ukglue_physical(const void *memory __unused) { return 0; }
 
 long ukglue_console_read(void *into, size_t len)
 {

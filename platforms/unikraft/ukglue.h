@@ -104,10 +104,22 @@ void ukglue_wait(uint64_t ns);
 
 /* The virtio-console device: 1 when there is one (else 0). */
 int ukglue_port_present(void);
-/* Takes the next received buffer; returns the length the device claims, or -1. */
-long ukglue_queue_receive(uint16_t queue, void *into, size_t len);
-/* 1 when the bytes went into the queue, 0 when it is full. */
-int ukglue_queue_transmit(uint16_t queue, const void *from, size_t len);
+/*
+ * One of the device's queues: its areas (VIRTIO 1.2, section 2.7), zero at first, and how many descriptors it has. They belong to the
+ * caller: Unikraft only looks whether the device has returned anything.
+ */
+struct ukglue_queue {
+	void *descriptors;
+	void *driver;
+	void *device;
+	uint32_t size;
+};
+/* -ENODEV: the device has no such queue. */
+int ukglue_queue(uint16_t number, struct ukglue_queue *queue);
+/* Tells the device that it was given buffers. */
+void ukglue_queue_notify(uint16_t number);
+/* Where the device finds memory that lies within one page. */
+uint64_t ukglue_physical(const void *memory);
 /* The fallback: a console of Unikraft. Counts of bytes, or negative. */
 long ukglue_console_read(void *into, size_t len);
 

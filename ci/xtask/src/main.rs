@@ -31,7 +31,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                        look for programs that prove the engine wrong; --planted plants mistakes that must be found
   headers [--check]    write the C headers, or compare them with the committed ones
   qemu build|test|tour|bench|run
-                       build, prove, play with, measure or start the freestanding image";
+                       build, prove, play with, measure or start the freestanding image
+  qemu sessions N      play N rude sessions with its shell: everything is as before then";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -7,7 +7,7 @@ use ubpf_rs::runtime::Runtime;
 use ubpf_virtio_serial::Input;
 use ushell_rs::{Command, Config, Failure, Shell};
 
-use crate::{serial, thread, walk};
+use crate::{memory, serial, thread, walk};
 
 /// How long what programs said may wait for the console when nobody uses the shell.
 const PAUSE_NS: u64 = 20_000_000;
@@ -24,9 +24,10 @@ pub fn start() {
         serial::echo();
         Ok(())
     });
-    let port = Command::new("port", "", "show how the shell's port is doing", |call| {
+    let port = Command::new("port", "", "show how the shell's port is doing, and how much memory is in use", |call| {
         let survey = serial::survey().ok_or_else(|| Failure::message("there is no port"))?;
-        call.out.bytes(format!("{survey}").as_bytes());
+        let (used, size) = memory::heap_usage();
+        call.out.bytes(format!("{survey}heap: {used} of {size} bytes in use\n").as_bytes());
         Ok(())
     });
     for command in [pages, echo, port] {

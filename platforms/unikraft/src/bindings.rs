@@ -216,19 +216,34 @@ unsafe extern "C" {
 unsafe extern "C" {
     pub fn ukglue_port_present() -> ::core::ffi::c_int;
 }
+#[repr(C)]
+#[derive(Copy, Clone)]
+pub struct ukglue_queue {
+    pub descriptors: *mut ::core::ffi::c_void,
+    pub driver: *mut ::core::ffi::c_void,
+    pub device: *mut ::core::ffi::c_void,
+    pub size: u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of ukglue_queue"][::core::mem::size_of::<ukglue_queue>() - 32usize];
+    ["Alignment of ukglue_queue"][::core::mem::align_of::<ukglue_queue>() - 8usize];
+    ["Offset of field: ukglue_queue::descriptors"]
+        [::core::mem::offset_of!(ukglue_queue, descriptors) - 0usize];
+    ["Offset of field: ukglue_queue::driver"]
+        [::core::mem::offset_of!(ukglue_queue, driver) - 8usize];
+    ["Offset of field: ukglue_queue::device"]
+        [::core::mem::offset_of!(ukglue_queue, device) - 16usize];
+    ["Offset of field: ukglue_queue::size"][::core::mem::offset_of!(ukglue_queue, size) - 24usize];
+};
 unsafe extern "C" {
-    pub fn ukglue_queue_receive(
-        queue: u16,
-        into: *mut ::core::ffi::c_void,
-        len: usize,
-    ) -> ::core::ffi::c_long;
+    pub fn ukglue_queue(number: u16, queue: *mut ukglue_queue) -> ::core::ffi::c_int;
 }
 unsafe extern "C" {
-    pub fn ukglue_queue_transmit(
-        queue: u16,
-        from: *const ::core::ffi::c_void,
-        len: usize,
-    ) -> ::core::ffi::c_int;
+    pub fn ukglue_queue_notify(number: u16);
+}
+unsafe extern "C" {
+    pub fn ukglue_physical(memory: *const ::core::ffi::c_void) -> u64;
 }
 unsafe extern "C" {
     pub fn ukglue_console_read(into: *mut ::core::ffi::c_void, len: usize) -> ::core::ffi::c_long;

@@ -1,37 +1,130 @@
 //! The stream the shell talks on: a virtio-serial port, or the unikernel's console.
 
 use crate::glue;
-use ubpf_virtio_serial::{Driver, Input, Queues, RECEIVE_BYTES};
+use alloc::alloc::alloc_zeroed;
+use core::{alloc::Layout, sync::atomic::AtomicU8};
+use ubpf_virtio_serial::{
+    control::HEADER_BYTES, Areas, Buffers, Driver, Input, Offer, Queue, Queues, CONTROL_BYTES,
+    CONTROL_RECEIVE_QUEUE, CONTROL_TRANSMIT_QUEUE, MOST_BUFFERS, RECEIVE_BYTES, TRANSMIT_BYTES,
+};
 
 /// Ports of the device that are looked at, at most.
 const PORTS: usize = 16;
 /// Bytes that may wait in each direction.
 const BUFFER: usize = 4096;
+/// Buffers that may be on their way to the host.
+const SENDING: usize = 4;
 /// How often a console that cannot wake anybody is looked at.
 const CONSOLE_POLL_NS: u64 = 10_000_000;
 /// How long the device may take to name its ports before it is said that ours is not among them.
 const NAMING_NS: u64 = 2_000_000_000;
 
-struct Device;
+/// The queues in use: those for control messages and those of the port. They come with the first use: a port nobody asks for costs
+/// none.
+pub struct Device([Option<(u16, Queue<'static>)>; 6]);
+
+impl Device {
+    const fn new() -> Self {
+        Self([const { None }; 6])
+    }
+
+    fn get(&mut self, number: u16) -> Option<&mut Queue<'static>> {
+        let place = self
+            .0
+            .iter_mut()
+            .find(|place| place.as_ref().is_none_or(|(taken, _)| *taken == number))?;
+        if place.is_none() {
+            *place = Some((number, queue(number)?));
+        }
+        place.as_mut().map(|(_, queue)| queue)
+    }
+}
+
+/// The queue with its buffers; `None` where the device has none, or there is no memory.
+fn queue(number: u16) -> Option<Queue<'static>> {
+    let mut areas = glue::ukglue_queue {
+        descriptors: core::ptr::null_mut(),
+        driver: core::ptr::null_mut(),
+        device: core::ptr::null_mut(),
+        size: 0,
+    };
+    // SAFETY: fills in the structure.
+    if unsafe { glue::ukglue_queue(number, &raw mut areas) } != 0 {
+        return None;
+    }
+    let (count, each) = match number {
+        CONTROL_RECEIVE_QUEUE => (MOST_BUFFERS, CONTROL_BYTES),
+        CONTROL_TRANSMIT_QUEUE => (1, HEADER_BYTES),
+        port if port.is_multiple_of(2) => (1, RECEIVE_BYTES),
+        _ => (SENDING, TRANSMIT_BYTES),
+    };
+    let bytes = shared(count * each)?;
+    let size = areas.size as usize;
+    // SAFETY: the areas have this layout and are zero; they stay for good, and nobody but the device changes them. Each of the
+    // atomic integers allows for that.
+    let areas = unsafe {
+        Areas {
+            descriptors: core::slice::from_raw_parts(areas.descriptors.cast(), 2 * size),
+            driver: core::slice::from_raw_parts(areas.driver.cast(), 2 + size),
+            device: core::slice::from_raw_parts(areas.device.cast(), 1 + 2 * size),
+        }
+    };
+    // SAFETY: asks the page table; the memory is mapped.
+    let address = unsafe { glue::ukglue_physical(bytes.as_ptr().cast()) };
+    let buffers = Buffers {
+        bytes,
+        each,
+        address,
+    };
+    Some(Queue::new(areas, buffers))
+}
+
+/// Zeroed memory for the device and the driver, within one page.
+fn shared(len: usize) -> Option<&'static [AtomicU8]> {
+    let layout = Layout::from_size_align(len, len.next_power_of_two()).ok()?;
+    // SAFETY: the length is not zero.
+    let start = unsafe { alloc_zeroed(layout) };
+    if start.is_null() {
+        return None;
+    }
+    // SAFETY: so many zeros were allocated, and are never freed.
+    Some(unsafe { core::slice::from_raw_parts(start.cast(), len) })
+}
 
 impl Queues for Device {
     fn receive(&mut self, queue: u16, into: &mut [u8]) -> Option<usize> {
-        // SAFETY: into is writable for its length.
-        let claimed =
-            unsafe { glue::ukglue_queue_receive(queue, into.as_mut_ptr().cast(), into.len()) };
-        usize::try_from(claimed).ok()
+        self.get(queue)?.receive(into)
+    }
+
+    fn offer(&mut self, queue: u16) -> Offer {
+        let Some(its) = self.get(queue) else {
+            return Offer::Nothing;
+        };
+        let offer = its.offer();
+        if offer != Offer::Nothing && its.wants_notice() {
+            // SAFETY: the device has this queue.
+            unsafe { glue::ukglue_queue_notify(queue) }
+        }
+        offer
     }
 
     fn transmit(&mut self, queue: u16, bytes: &[u8]) -> bool {
-        // SAFETY: bytes is readable for its length.
-        unsafe { glue::ukglue_queue_transmit(queue, bytes.as_ptr().cast(), bytes.len()) != 0 }
+        let Some(its) = self.get(queue) else {
+            return false;
+        };
+        let sent = its.transmit(bytes);
+        if sent && its.wants_notice() {
+            // SAFETY: the device has this queue.
+            unsafe { glue::ukglue_queue_notify(queue) }
+        }
+        sent
     }
 }
 
 /// The stream of the shell.
 pub enum Port {
-    /// A named port; until when it is waited for, 0 once it is there or was reported missing.
-    Virtio(Driver<PORTS, BUFFER>, u64),
+    /// A named port of the device; until when it is waited for, 0 once it is there or was reported missing.
+    Virtio(Driver<PORTS, BUFFER>, Device, u64),
     /// The console; whether the shell was told that somebody is there.
     Console(bool),
 }
@@ -54,18 +147,18 @@ impl Port {
                 "ushell: no virtio-serial device with named ports; the shell cannot be reached (QEMU: -device \
                  virtio-serial-pci -device virtserialport,chardev=ID,name={name})"
             ));
-            return Self::Virtio(Driver::new(name), 0);
+            return Self::Virtio(Driver::new(name), Device::new(), 0);
         }
         // SAFETY: no preconditions.
         let now = unsafe { glue::ukglue_now() };
-        Self::Virtio(Driver::new(name), now + NAMING_NS)
+        Self::Virtio(Driver::new(name), Device::new(), now + NAMING_NS)
     }
 
     /// The next thing that happened.
-    pub fn read(&mut self, into: &mut [u8; RECEIVE_BYTES]) -> Input {
+    pub fn read(&mut self, into: &mut [u8]) -> Input {
         match self {
-            Self::Virtio(driver, _) => {
-                driver.poll(&mut Device);
+            Self::Virtio(driver, device, _) => {
+                driver.poll(device);
                 driver.read(into)
             }
             Self::Console(connected @ false) => {
@@ -84,12 +177,19 @@ impl Port {
         }
     }
 
+    /// Throws away what may be of the session of which [`Port::read`] just told the end.
+    pub fn drop_unclear(&mut self) {
+        if let Self::Virtio(driver, ..) = self {
+            driver.drop_unclear();
+        }
+    }
+
     /// Hands over bytes, says how many were taken.
     pub fn write(&mut self, bytes: &[u8]) -> usize {
         match self {
-            Self::Virtio(driver, _) => {
+            Self::Virtio(driver, device, _) => {
                 let taken = driver.write(bytes);
-                driver.poll(&mut Device);
+                driver.poll(device);
                 taken
             }
             Self::Console(_) => {
@@ -102,8 +202,8 @@ impl Port {
     /// Sleeps until something may have happened, at most `ns` (0: for ever).
     pub fn wait(&mut self, ns: u64) {
         let ns = match self {
-            Self::Virtio(_, 0) => ns,
-            Self::Virtio(driver, until) => match (ns, naming_left(driver, until)) {
+            Self::Virtio(_, _, 0) => ns,
+            Self::Virtio(driver, _, until) => match (ns, naming_left(driver, until)) {
                 (0, left) => left,
                 (ns, 0) => ns,
                 (ns, left) => ns.min(left),

@@ -3,11 +3,13 @@
 use crate::{glue, port::Port, say, walk};
 use alloc::format;
 use ubpf_rs::runtime::Runtime;
-use ubpf_virtio_serial::{Input, RECEIVE_BYTES};
+use ubpf_virtio_serial::Input;
 use ushell_rs::{Command, Config, Failure, Shell};
 
 /// How long output of hooks waits for the console at most, while something is attached.
 const DRAIN_NS: u64 = 10_000_000;
+/// Bytes moved at once between the port and the shell.
+const PIECE: usize = 1024;
 
 /// Registers the image's commands and starts the thread.
 pub fn start() {
@@ -46,9 +48,9 @@ extern "C" fn serve() {
         runtime,
         shell: Shell::new(runtime, config),
         port: Port::new(),
-        input: [0; RECEIVE_BYTES],
+        input: [0; PIECE],
         pending: 0..0,
-        output: [0; RECEIVE_BYTES],
+        output: [0; PIECE],
         unsent: 0..0,
     }
     .run()
@@ -64,10 +66,10 @@ struct Session {
     runtime: &'static Runtime,
     shell: Shell,
     port: Port,
-    input: [u8; RECEIVE_BYTES],
+    input: [u8; PIECE],
     /// Input that the shell did not take yet.
     pending: core::ops::Range<usize>,
-    output: [u8; RECEIVE_BYTES],
+    output: [u8; PIECE],
     /// Output that the port did not take yet.
     unsent: core::ops::Range<usize>,
 }
@@ -96,6 +98,10 @@ impl Session {
             Input::Connected => self.shell.connected(),
             Input::Disconnected => {
                 self.unsent = 0..0;
+                // The rest of a file's contents are no commands.
+                if self.shell.is_receiving() {
+                    self.port.drop_unclear();
+                }
                 self.shell.disconnected();
             }
             Input::Bytes(count) => self.pending = 0..count,

@@ -1,7 +1,6 @@
 //! One named port as a stream of sessions: connected, bytes, disconnected, connected again.
 
-use crate::control::HEADER_BYTES;
-use crate::ports::{Change, PortId, Ports, MAX_NAME};
+use crate::ports::{Change, PortId, Ports};
 use crate::queue::Offer;
 use crate::ring::ByteRing;
 use core::fmt;
@@ -11,8 +10,8 @@ use crate::{receive_queue, transmit_queue, CONTROL_RECEIVE_QUEUE, CONTROL_TRANSM
 /// Size of the one receive buffer that a port's queue has.
 pub const RECEIVE_BYTES: usize = 2048;
 
-/// Size of the largest control message.
-pub const CONTROL_BYTES: usize = HEADER_BYTES + MAX_NAME + 1;
+/// Size of a buffer for control messages. A name that does not fit into it is too long to match.
+pub const CONTROL_BYTES: usize = 64;
 
 /// Most bytes handed to the device at once.
 pub const TRANSMIT_BYTES: usize = 1024;
@@ -255,9 +254,12 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
         let mut bytes = [0; RECEIVE_BYTES];
         let mut taken = self.take_bytes(self.current, &mut bytes, queues);
         let before = self.current;
-        let news = self.take_news(queues);
+        let mut news = News::default();
+        self.take_news(&mut news, queues);
         if news.ended && taken.is_none() {
             taken = self.take_bytes(news.port, &mut bytes, queues);
+            // These may be of a client that came just now.
+            self.take_news(&mut news, queues);
         }
         let bytes = bytes.get(..taken.unwrap_or(0)).unwrap_or(&[]);
         if news.ended {
@@ -279,15 +281,13 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
     }
 
     /// All control messages. Only a look that finds no more of them says whose the bytes are that were taken before.
-    fn take_news(&mut self, queues: &mut impl Queues) -> News {
-        let mut news = News::default();
+    fn take_news(&mut self, news: &mut News, queues: &mut impl Queues) {
         for _ in 0..BURST {
             let mut message = [0; CONTROL_BYTES];
             let Some(claimed) = queues.receive(CONTROL_RECEIVE_QUEUE, &mut message) else {
                 break;
             };
             news.messages = news.messages.saturating_add(1);
-            // A longer name was cut off, which leaves it without its end: too long to match.
             let message = message.get(..claimed.min(message.len())).unwrap_or(&[]);
             match self.ports.receive(message) {
                 // A second port of the same name waits for nothing: the first one stays.
@@ -304,9 +304,8 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
             }
         }
         if queues.offer(CONTROL_RECEIVE_QUEUE) == Offer::Starved {
-            self.ask_again(&mut news);
+            self.ask_again(news);
         }
-        news
     }
 
     /// The device had no buffer for messages, and drops what it cannot tell: it is asked how things stand.

@@ -98,6 +98,8 @@ struct Device {
     half_sent: BTreeMap<u16, u16>,
     /// The client reads nothing: the device sends half of the next buffer.
     blocked: bool,
+    /// What happens when the driver has seen that the queue for control messages is empty.
+    unseen: Option<fn(&mut Device)>,
     /// What of control messages finds no buffer is lost, as with QEMU; or it waits.
     loses: bool,
 }
@@ -111,6 +113,7 @@ impl Default for Device {
             places: None,
             half_sent: BTreeMap::new(),
             blocked: false,
+            unseen: None,
             loses: false,
         }
     }
@@ -119,7 +122,13 @@ impl Default for Device {
 impl Queues for Device {
     fn receive(&mut self, queue: u16, into: &mut [u8]) -> Option<usize> {
         self.deliver();
-        self.queues.get_mut(&queue)?.driver.receive(into)
+        let received = self.queues.get_mut(&queue)?.driver.receive(into);
+        if received.is_none() && queue == CONTROL_IN {
+            if let Some(happens) = self.unseen.take() {
+                happens(self);
+            }
+        }
+        received
     }
 
     fn offer(&mut self, queue: u16) -> Offer {
@@ -586,6 +595,27 @@ fn what_is_sent_at_once_is_neither_lost_nor_joined() {
         device.send_bytes(1, new.as_bytes());
         assert_eq!(transcript(&mut serial, &mut device), told);
     }
+}
+
+/// The next client comes while the driver looks: after it has seen that the former one left, before it takes what that one sent.
+#[test]
+fn a_client_that_comes_while_the_driver_looks_loses_nothing() {
+    let (mut device, mut serial) = connected();
+    device.send_bytes(1, b"unfinished");
+    serial.poll(&mut device);
+    device.leave(1);
+    device.unseen = Some(|device| {
+        device.enter(1);
+        device.send_bytes(1, b"new\n");
+    });
+    assert_eq!(transcript(&mut serial, &mut device), "unfinished><new\n");
+    device.unseen = Some(|device| {
+        device.send_bytes(1, b"last words");
+        device.leave(1);
+        device.enter(1);
+    });
+    serial.poll(&mut device);
+    assert_eq!(transcript(&mut serial, &mut device), "last words><");
 }
 
 #[test]

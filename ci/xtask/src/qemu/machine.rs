@@ -325,6 +325,11 @@ impl Machine {
         self.folder.join("other")
     }
 
+    /// QEMU's process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What QEMU wrote to its standard error output, when that was kept.
     fn complaint(&mut self) -> String {
         let mut text = String::new();

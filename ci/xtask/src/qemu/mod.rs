@@ -4,7 +4,7 @@
 //! - `machine`: QEMU with the image in it.
 //! - `proofs`: what the image proves of itself.
 //! - `bench`: its figures.
-//! - `abuse`: bad input from every side; `cuts`: clients that leave after every byte.
+//! - `abuse`: bad input from every side; `cuts`: clients that leave after every byte; `sessions`: rude clients by the thousand.
 
 mod abuse;
 mod bench;
@@ -12,6 +12,7 @@ mod cuts;
 mod image;
 mod machine;
 mod proofs;
+mod sessions;
 
 use crate::{demo, samples, setup, Result};
 pub use bench::stripped_bytes;
@@ -30,14 +31,17 @@ const EXIT_FAULT: i32 = 37;
 /// CPUs that QEMU's machine can have; the image uses two.
 const MOST_CPUS: u32 = 255;
 
-const USAGE: &str =
-    "usage: cargo xtask qemu build | test | tour | bench | run [--accel tcg|kvm] [--smp N]";
+/// Rude sessions among the tests; `cargo xtask qemu sessions N` plays more.
+const SESSIONS: u64 = 400;
 
-/// `cargo xtask qemu build|test|tour|bench|run`: `run` leaves the console in the terminal.
+const USAGE: &str =
+    "usage: cargo xtask qemu build | test | tour | bench | sessions N | run [--accel tcg|kvm] [--smp N]";
+
+/// `cargo xtask qemu build|test|tour|bench|sessions|run`: `run` leaves the console in the terminal.
 pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
     setup::ensure()?;
     let (command, rest) = arguments.split_first().ok_or(USAGE)?;
-    if command != "run" && !rest.is_empty() {
+    if !matches!(command.as_str(), "run" | "sessions") && !rest.is_empty() {
         return Err(USAGE.into());
     }
     match command.as_str() {
@@ -45,6 +49,14 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
         "test" => test(root),
         "bench" => bench::run(root, &image::build(root)?),
         "tour" => (1..=2).try_for_each(|cpus| demo::tour_in_qemu(root, cpus)),
+        "sessions" => {
+            let count = match rest {
+                [count] => count.parse().ok(),
+                _ => None,
+            };
+            let count = count.ok_or("qemu sessions: how many?")?;
+            sessions::run(root, &image::build(root)?, count)
+        }
         "run" => {
             let mut options = Options {
                 initrd: Some(sample_files(root)?),
@@ -97,7 +109,8 @@ fn test(root: &Path) -> Result<()> {
         image: &image,
     };
     abuse::run(&stage)?;
-    cuts::run(&stage)
+    cuts::run(&stage)?;
+    sessions::run(root, &image, SESSIONS)
 }
 
 /// Builds the image.
