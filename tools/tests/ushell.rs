@@ -4,15 +4,31 @@
 mod common;
 
 use common::Fake;
+use nix::{
+    poll::{poll, PollFd, PollFlags, PollTimeout},
+    pty::{openpty, OpenptyResult},
+    sys::{
+        signal::{kill, Signal},
+        termios::tcgetattr,
+    },
+    unistd::Pid,
+};
 use std::{
+    ffi::OsStr,
     fs,
     io::{Read, Write},
-    os::unix::net::{UnixListener, UnixStream},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::{
+            ffi::OsStrExt,
+            net::{UnixListener, UnixStream},
+        },
+    },
     path::PathBuf,
-    process::{Command, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     sync::atomic::{AtomicU8, Ordering},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use ushell_rs::{Config, Shell};
 
@@ -38,9 +54,81 @@ impl Target {
     }
 
     fn ushell(&self, args: &[&str]) -> Output {
+        self.command(args).stdin(Stdio::null()).output().unwrap()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ushell"));
         command.arg(self.folder.join("socket")).args(args);
-        command.stdin(Stdio::null()).output().unwrap()
+        command
+    }
+
+    /// Runs a script given on standard input, which is a file.
+    fn script(&self, script: &[u8], args: &[&str]) -> Output {
+        let path = self.folder.join("script");
+        fs::write(&path, script).unwrap();
+        let input = fs::File::open(path).unwrap();
+        self.command(args).stdin(input).output().unwrap()
+    }
+
+    /// The tool at a terminal.
+    fn terminal(&self) -> Terminal {
+        let OpenptyResult { master, slave } = openpty(None, None).unwrap();
+        let end = || Stdio::from(slave.try_clone().unwrap());
+        let mut command = self.command(&[]);
+        command.stdin(end()).stdout(end()).stderr(end());
+        command.env("HOME", &self.folder).env("TERM", "xterm");
+        let child = command.spawn().unwrap();
+        Terminal {
+            keys: fs::File::from(master),
+            screen: slave,
+            child,
+            shown: String::new(),
+        }
+    }
+}
+
+/// A tool at a terminal.
+struct Terminal {
+    keys: fs::File,
+    screen: OwnedFd,
+    child: Child,
+    shown: String,
+}
+
+impl Terminal {
+    fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits until so many of these words were shown.
+    fn wait_for(&mut self, words: &str, times: usize) {
+        let begin = Instant::now();
+        while self.shown.matches(words).count() < times {
+            assert!(
+                begin.elapsed() < Duration::from_secs(20),
+                "{words}: {}",
+                self.shown
+            );
+            let mut fds = [PollFd::new(self.keys.as_fd(), PollFlags::POLLIN)];
+            if poll(&mut fds, PollTimeout::from(100u8)).unwrap() > 0 {
+                let mut page = [0; 999];
+                let count = self.keys.read(&mut page).unwrap();
+                self.shown
+                    .push_str(&String::from_utf8_lossy(&page[..count]));
+            }
+        }
+    }
+
+    fn end(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -104,8 +192,11 @@ fn failures_show_in_the_status() {
     assert_eq!(output.status.code(), Some(1));
     let output = target.ushell(&["-e", "-c", "cat nothing", "-c", "version"]);
     assert_eq!(text(&output.stdout), "nothing: no such file\n");
-    let output = target.ushell(&["-c", "quit", "-c", "cat nothing"]);
+    let output = target.ushell(&["-c", "quit"]);
     assert_eq!(output.status.code(), Some(0));
+    let output = target.ushell(&["-c", "cat 'hello.txt"]);
+    assert_eq!(text(&output.stdout), "quote ' at column 5 is not closed\n");
+    assert_eq!(output.status.code(), Some(1));
 }
 
 #[test]
@@ -167,7 +258,7 @@ fn no_target() {
         .unwrap();
     assert_eq!(output.status.code(), Some(3));
     let output = Command::new(env!("CARGO_BIN_EXE_ushell")).output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(output.status.code(), Some(64));
 }
 
 /// Pressed while a command runs: neither the tool ends nor whatever it was started with.
@@ -195,32 +286,224 @@ fn control_c_at_a_terminal_does_not_end_the_conversation() {
             far.write_all(&page[..count]).unwrap();
         }
     });
-    let tool = format!(
-        "{} {}",
-        env!("CARGO_BIN_EXE_ushell"),
-        target.folder.join("socket").display()
-    );
-    let mut script = Command::new("script");
-    script.args(["-qfec", &tool, "/dev/null"]);
-    script.env("HOME", &target.folder).env("TERM", "xterm");
-    script.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let Ok(mut child) = script.spawn() else {
-        println!("script is not installed: there is no terminal to be had");
-        return;
-    };
-    let mut keys = child.stdin.take().unwrap();
-    keys.write_all(b"status\r").unwrap();
+    let mut terminal = target.terminal();
+    terminal.wait_for("> ", 1);
+    terminal.press("status\r");
     wait_for(1);
-    keys.write_all(b"\x03").unwrap();
+    terminal.press("\x03");
     thread::sleep(Duration::from_millis(200));
     STEP.store(2, Ordering::SeqCst);
-    // Keys that are typed ahead may get lost.
-    while child.try_wait().unwrap().is_none() {
-        let _ = keys.write_all(b"quit\r");
-        thread::sleep(Duration::from_millis(200));
+    terminal.wait_for("platform: fake", 1);
+    terminal.press("quit\r");
+    assert_eq!(terminal.end().code(), Some(0), "{}", terminal.shown);
+}
+
+/// As terminals without and with bracketed paste give it; the third line is finished by a key.
+#[test]
+fn three_pasted_lines_are_three_commands() {
+    let target = Target::new("paste", serve);
+    for paste in [
+        "cat hello.txt\rversion\rcat 'no newline.txt'\r",
+        "\x1b[200~cat hello.txt\nversion\r\ncat 'no newline.txt'\x1b[201~\r",
+    ] {
+        let mut terminal = target.terminal();
+        terminal.wait_for("> ", 1);
+        terminal.press(paste);
+        for answer in ["hello\r\n", "ushell-rs 0.1.0\r\n", "no newline\r\n"] {
+            terminal.wait_for(answer, 1);
+        }
+        terminal.press("quit\r");
+        assert_eq!(terminal.end().code(), Some(0), "{}", terminal.shown);
     }
-    let output = child.wait_with_output().unwrap();
-    let shown = String::from_utf8_lossy(&output.stdout);
-    assert!(shown.contains("platform: fake"), "{shown}");
+}
+
+#[test]
+fn a_signal_leaves_the_terminal_as_it_was() {
+    let target = Target::new("signal", serve);
+    for signal in [Signal::SIGTERM, Signal::SIGHUP] {
+        let mut terminal = target.terminal();
+        let before = tcgetattr(&terminal.screen).unwrap().local_flags;
+        terminal.wait_for("> ", 1);
+        assert_ne!(tcgetattr(&terminal.screen).unwrap().local_flags, before);
+        kill(Pid::from_raw(terminal.child.id() as i32), signal).unwrap();
+        assert_eq!(terminal.end().code(), Some(128 + signal as i32));
+        assert_eq!(tcgetattr(&terminal.screen).unwrap().local_flags, before);
+    }
+}
+
+#[test]
+fn lines_of_one_argument_are_commands() {
+    let target = Target::new("lines", serve);
+    let output = target.ushell(&[
+        "-c",
+        "cat hello.txt\n# comment\r\nversion\n",
+        "-c",
+        "version",
+    ]);
+    assert_eq!(
+        text(&output.stdout),
+        "hello\nushell-rs 0.1.0\nushell-rs 0.1.0\n"
+    );
     assert_eq!(output.status.code(), Some(0));
+}
+
+/// Comments and a byte-order mark are left out; what is not run is said, with an exit status.
+#[test]
+fn scripts() {
+    let target = Target::new("scripts", serve);
+    let output = target.script(b"\xef\xbb\xbfversion\r\n\n  # comment\ncat hello.txt", &[]);
+    assert_eq!(text(&output.stdout), "ushell-rs 0.1.0\nhello\n");
+    assert_eq!(output.status.code(), Some(0));
+
+    let output = target.script(b"version\ncat \xff\nversion\n", &[]);
+    assert_eq!(text(&output.stdout), "ushell-rs 0.1.0\nushell-rs 0.1.0\n");
+    assert_eq!(
+        text(&output.stderr),
+        "ushell: line 2 is not UTF-8: not run\n"
+    );
+    assert_eq!(output.status.code(), Some(1));
+
+    let output = target.script(b"version\nquit\n# nothing\nrm hello.txt\n", &[]);
+    let expected = "ushell: after `quit` nothing is run: line 4: rm hello.txt\n";
+    assert_eq!(text(&output.stderr), expected);
+    assert_eq!(output.status.code(), Some(1));
+    let output = target.ushell(&["-c", "quit\nrm hello.txt"]);
+    assert_eq!(output.status.code(), Some(1));
+
+    let folder = fs::File::open(&target.folder).unwrap();
+    let output = target.command(&[]).stdin(folder).output().unwrap();
+    assert!(text(&output.stderr).starts_with("ushell: standard input: Is a directory"));
+    assert_eq!(output.status.code(), Some(66));
+
+    let output = target.script(b"rm hello.txt\n", &["-c", "version"]);
+    assert!(text(&output.stderr).contains("standard input is a script, which is not read"));
+    assert_eq!(output.status.code(), Some(64));
+    assert!(target
+        .fake
+        .0
+        .lock()
+        .unwrap()
+        .files
+        .contains_key("hello.txt"));
+}
+
+/// Names that the shell does not take: an error, and the contents are never commands.
+#[test]
+fn names_of_uploads() {
+    let target = Target::new("names", serve);
+    let file = target.folder.join("file");
+    fs::write(&file, b"rm hello.txt\n".repeat(1000)).unwrap();
+    let file = file.to_str().unwrap();
+    for name in [
+        "n".repeat(1100),
+        "a\nb".into(),
+        "a\x1bb".into(),
+        String::new(),
+    ] {
+        let output = target.ushell(&["--put", &format!("{file}={name}")]);
+        assert_eq!(output.status.code(), Some(64), "{}", text(&output.stderr));
+        let output = target.script(format!("put {file} '{name}'\n").as_bytes(), &[]);
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    }
+    assert!(target
+        .fake
+        .0
+        .lock()
+        .unwrap()
+        .files
+        .contains_key("hello.txt"));
+}
+
+#[test]
+fn arguments_that_are_not_utf8() {
+    let bad = OsStr::from_bytes(b"\xff");
+    for args in [
+        vec![bad],
+        vec!["s".as_ref(), "-c".as_ref(), bad],
+        vec!["s".as_ref(), bad, bad],
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_ushell"))
+            .args(&args)
+            .output()
+            .unwrap();
+        // A socket may be called so.
+        let expected = if args.len() == 1 { 3 } else { 64 };
+        assert_eq!(output.status.code(), Some(expected), "{args:?}");
+    }
+    let target = Target::new("not-utf8", serve);
+    let file = target.folder.join(bad);
+    fs::write(&file, b"x").unwrap();
+    let mut named = file.into_os_string();
+    let output = target.command(&["--put"]).arg(&named).output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    named.push("=x");
+    let output = target.command(&["--put"]).arg(&named).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+}
+
+/// Nobody reads, nobody listens, no room: no panic, and the right exit status.
+#[test]
+fn pipes_that_are_closed_or_full() {
+    let target = Target::new("pipes", serve);
+    let with = |args: &[&str], redirect: &str| {
+        let tool = [
+            env!("CARGO_BIN_EXE_ushell"),
+            target.folder.join("socket").to_str().unwrap(),
+        ]
+        .map(String::from);
+        let line = format!("\"$@\" {redirect}");
+        let mut sh = Command::new("bash");
+        sh.args(["-o", "pipefail", "-c", &line, "bash"])
+            .args(tool)
+            .args(args);
+        sh.stdin(Stdio::null()).output().unwrap()
+    };
+    let all = "help\n".repeat(100);
+    let output = with(&["-c", &all], "| head -n 1");
+    assert_eq!(
+        (text(&output.stderr), output.status.code()),
+        ("", Some(141))
+    );
+    assert_eq!(with(&["-c", "help"], ">/dev/full").status.code(), Some(74));
+    for redirect in ["2>/dev/full", "2>&-"] {
+        assert_eq!(
+            with(&["--what"], redirect).status.code(),
+            Some(64),
+            "{redirect}"
+        );
+        assert_eq!(
+            with(&["--put", "/nowhere"], redirect).status.code(),
+            Some(1),
+            "{redirect}"
+        );
+        let output = with(&["-c", "version"], redirect);
+        assert_eq!(
+            (text(&output.stdout), output.status.code()),
+            ("ushell-rs 0.1.0\n", Some(0))
+        );
+    }
+}
+
+#[test]
+fn help_version_completions_and_the_manual() {
+    let run = |arg: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_ushell"))
+            .args(arg)
+            .output()
+            .unwrap()
+    };
+    for (args, words) in [
+        (&["--help"][..], "Exit status: 0 all commands did well"),
+        (&["--version"], "ushell 0.1.0"),
+        (&["--completions", "bash"], "--timeout"),
+        (&["--manual"], "Stop at the first command that fails"),
+    ] {
+        let output = run(args);
+        assert!(
+            text(&output.stdout).contains(words),
+            "{args:?}: {}",
+            text(&output.stdout)
+        );
+        assert_eq!((text(&output.stderr), output.status.code()), ("", Some(0)));
+    }
 }

@@ -271,8 +271,10 @@ impl Client {
         self.id += 1;
         self.send_request(request)?;
         let (mut at, mut heard, mut silent) = (Progress::default(), Instant::now(), 0u32);
+        let mut asked = heard;
         loop {
             self.send_pieces(request, &mut at)?;
+            self.ask_whether_to_end(&mut asked)?;
             let Some(answer) = self.next(self.timing.tick)? else {
                 silent += 1;
                 if heard.elapsed() > self.timing.timeout {
@@ -303,11 +305,20 @@ impl Client {
         Ok(())
     }
 
+    fn ask_whether_to_end(&mut self, asked: &mut Instant) -> Result<(), ClientError> {
+        // A command that is done by then is not worth the question.
+        if asked.elapsed() < 2 * self.timing.tick {
+            return Ok(());
+        }
+        *asked = Instant::now();
+        match self.interrupt.as_mut().is_some_and(|asked| asked()) {
+            true => self.write(b"\x03"),
+            false => Ok(()),
+        }
+    }
+
     /// Nothing has come for so many ticks.
     fn look_after(&mut self, silent: u32) -> Result<(), ClientError> {
-        if self.interrupt.as_mut().is_some_and(|asked| asked()) {
-            self.write(b"\x03")?;
-        }
         if silent.is_multiple_of(ASK_AFTER * GREET_AFTER) {
             self.hello(&format!("{}\n", char::from(ESCAPE)))?;
         }

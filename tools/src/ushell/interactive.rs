@@ -1,7 +1,10 @@
 //! For a person: line editing, history, and completion by asking the shell.
 
-use crate::{console, session::Session};
-use nix::sys::termios::{self, LocalFlags, SetArg, Termios};
+use crate::{
+    console, script,
+    session::Session,
+    terminal::{Ahead, Terminal},
+};
 use rustyline::{
     completion::{Completer, Pair},
     config::CompletionType,
@@ -12,40 +15,13 @@ use rustyline::{
     validate::Validator,
     Config, Context, Editor, ExternalPrinter, Helper,
 };
-use std::{cell::RefCell, io::Read, path::PathBuf};
+use std::{cell::RefCell, io::Read, path::PathBuf, rc::Rc};
 use ubpf_client::{machine::quote, ClientError};
 use ushell_rs::words::split_partial;
 
-/// The terminal while a conversation lasts: `^C` is a key like others and ends neither this tool nor what it was started with.
-struct Keyboard(Option<Termios>);
-
-impl Keyboard {
-    fn take() -> Keyboard {
-        let before = termios::tcgetattr(std::io::stdin()).ok();
-        if let Some(mut changed) = before.clone() {
-            changed.local_flags.remove(LocalFlags::ISIG);
-            set(&changed);
-        }
-        Keyboard(before)
-    }
-}
-
-impl Drop for Keyboard {
-    fn drop(&mut self) {
-        if let Some(before) = &self.0 {
-            set(before);
-        }
-    }
-}
-
-/// A terminal that is gone needs no settings.
-fn set(settings: &Termios) {
-    let _ = termios::tcsetattr(std::io::stdin(), SetArg::TCSADRAIN, settings);
-}
-
 /// Runs until the person leaves. Lines of a console appear above the one that is being typed.
 pub fn run(session: Session, console: Option<Box<dyn Read + Send>>) -> Result<(), ClientError> {
-    let _keyboard = Keyboard::take();
+    let _terminal = Terminal::take();
     let config = Config::builder()
         .completion_type(CompletionType::List)
         .build();
@@ -71,23 +47,55 @@ pub fn run(session: Session, console: Option<Box<dyn Read + Send>>) -> Result<()
 }
 
 fn read_lines(editor: &mut Editor<Shell, FileHistory>) -> Result<(), ClientError> {
+    let ahead = Rc::new(RefCell::new(Ahead::default()));
+    if let Some(shell) = editor.helper() {
+        let keys = ahead.clone();
+        let mut session = shell.session.borrow_mut();
+        session
+            .client
+            .set_interrupt(move || keys.borrow_mut().take_keys());
+    }
+    let mut begun = String::new();
     loop {
-        let line = match editor.readline("> ") {
-            Ok(line) => line,
-            Err(ReadlineError::Interrupted) => continue,
+        let text = match editor.readline_with_initial("> ", (&begun, "")) {
+            Ok(text) => text,
+            Err(ReadlineError::Interrupted) => {
+                begun.clear();
+                continue;
+            }
             Err(ReadlineError::Eof) => return Ok(()),
             Err(error) => return Err(ClientError::Broken(std::io::Error::other(error))),
         };
-        let _ = editor.add_history_entry(&line);
-        let Some(shell) = editor.helper() else {
-            return Ok(());
-        };
-        let mut session = shell.session.borrow_mut();
-        session.command(&line)?;
-        if session.is_over() {
-            return Ok(());
+        // What was pasted, and what was typed while it ran.
+        let mut lines: Vec<String> = script::commands(&text).map(String::from).collect();
+        begun.clear();
+        while !lines.is_empty() {
+            for (index, line) in lines.iter().enumerate() {
+                let _ = editor.add_history_entry(line);
+                if run_line(editor, line, index > 0)? {
+                    return Ok(());
+                }
+            }
+            (lines, begun) = ahead.borrow_mut().lines();
         }
     }
+}
+
+/// Runs a line; tells whether it ended the conversation.
+fn run_line(
+    editor: &mut Editor<Shell, FileHistory>,
+    line: &str,
+    show: bool,
+) -> Result<bool, ClientError> {
+    let Some(shell) = editor.helper() else {
+        return Ok(true);
+    };
+    let mut session = shell.session.borrow_mut();
+    if show {
+        session.show_line(line)?;
+    }
+    session.command(line)?;
+    Ok(session.is_over())
 }
 
 /// Where lines are kept from one session to the next.

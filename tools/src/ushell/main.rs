@@ -4,12 +4,15 @@
 mod console;
 mod interactive;
 mod options;
+mod script;
 mod session;
+mod terminal;
 
-use options::{Options, Step, USAGE};
-use session::Session;
+use options::{Options, Step, Task, EXIT_USAGE};
+use session::{say, Session};
 use std::{
-    io::{self, BufRead, IsTerminal, Read, Write},
+    io::{self, IsTerminal, Read, Seek, Write},
+    os::fd::AsFd,
     path::Path,
     process::ExitCode,
 };
@@ -17,31 +20,95 @@ use ubpf_client::{machine::Client, ClientError};
 
 /// How the program ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
+pub(crate) enum End {
     Good,
     CommandFailed,
+    /// Standard input cannot be read.
+    NoInput,
 }
 
 fn main() -> ExitCode {
-    let options = match Options::parse(std::env::args().skip(1)) {
-        Ok(Some(options)) => options,
-        Ok(None) => {
-            // Who cannot read the help is helped no further.
-            let _ = io::stdout().write_all(USAGE.as_bytes());
-            return ExitCode::SUCCESS;
+    match options::parse(std::env::args_os()) {
+        Ok(Task::Talk(options)) => talk(&options),
+        Ok(Task::Completions(shell)) => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut options::definition(), "ushell", &mut text);
+            print(&text)
         }
-        Err(error) => {
-            eprint!("ushell: {error}\n{USAGE}");
-            return ExitCode::from(2);
+        Ok(Task::Manual) => {
+            let mut text = Vec::new();
+            // Writing to memory does not fail.
+            let _ = clap_mangen::Man::new(options::definition()).render(&mut text);
+            print(&text)
         }
-    };
-    match run(&options) {
+        Err(error) if error.use_stderr() => {
+            say(&error.render().to_string());
+            ExitCode::from(EXIT_USAGE)
+        }
+        Err(text) => print(text.render().to_string().as_bytes()),
+    }
+}
+
+/// Writes to standard output.
+fn print(text: &[u8]) -> ExitCode {
+    let written = io::stdout()
+        .write_all(text)
+        .and_then(|()| io::stdout().flush());
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&ClientError::Output(error)),
+    }
+}
+
+fn talk(options: &Options) -> ExitCode {
+    if let Err(error) = unread_script(options) {
+        say(&format!("ushell: {error}\n"));
+        return ExitCode::from(EXIT_USAGE);
+    }
+    match run(options) {
         Ok(End::Good) => ExitCode::SUCCESS,
         Ok(End::CommandFailed) => ExitCode::from(1),
-        Err(error) => {
-            eprintln!("ushell: {error}");
-            ExitCode::from(3)
+        Ok(End::NoInput) => ExitCode::from(66),
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &ClientError) -> ExitCode {
+    match error {
+        // As if the signal had ended it.
+        ClientError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            return ExitCode::from(141);
         }
+        error => say(&format!("ushell: {error}\n")),
+    }
+    match error {
+        ClientError::Output(_) => ExitCode::from(74),
+        ClientError::LongLine(_) | ClientError::LargeFile => ExitCode::from(1),
+        _ => ExitCode::from(3),
+    }
+}
+
+/// A script that nobody would read is told of; what is left of one (`while read ...`) is not.
+fn unread_script(options: &Options) -> Result<(), String> {
+    if options.steps.is_empty() {
+        return Ok(());
+    }
+    let input = io::stdin()
+        .as_fd()
+        .try_clone_to_owned()
+        .map(std::fs::File::from);
+    let Ok(mut input) = input else {
+        return Ok(());
+    };
+    let unread = input
+        .metadata()
+        .is_ok_and(|input| input.is_file() && input.len() > 0)
+        && input.stream_position().is_ok_and(|place| place == 0);
+    match unread {
+        true => {
+            Err("standard input is a script, which is not read where -c or --put is given".into())
+        }
+        false => Ok(()),
     }
 }
 
@@ -58,12 +125,10 @@ fn run(options: &Options) -> Result<End, ClientError> {
             drop(io::stdout().write_all(line.as_bytes()))
         });
     }
-    if !options.steps.is_empty() {
-        return run_steps(&mut session, &options.steps, options.stop);
+    match options.steps.is_empty() {
+        true => run_script(&mut session, options.stop),
+        false => run_steps(&mut session, options),
     }
-    let lines = io::stdin().lock().lines().map_while(Result::ok);
-    let steps: Vec<Step> = lines.map(Step::Command).collect();
-    run_steps(&mut session, &steps, options.stop)
 }
 
 fn open_console(path: &Path) -> Result<Box<dyn Read + Send>, ClientError> {
@@ -73,19 +138,70 @@ fn open_console(path: &Path) -> Result<Box<dyn Read + Send>, ClientError> {
     })
 }
 
-fn run_steps(session: &mut Session, steps: &[Step], stop: bool) -> Result<End, ClientError> {
+fn run_steps(session: &mut Session, options: &Options) -> Result<End, ClientError> {
     let mut end = End::Good;
-    for step in steps {
-        let good = match step {
-            Step::Command(line) => session.command(line)?,
-            Step::Put { file, name } => session.put(file, name)?,
+    for step in &options.steps {
+        let lines: Vec<&str> = match step {
+            Step::Commands(text) => script::commands(text).collect(),
+            Step::Put(upload) => {
+                if session.is_over() {
+                    return Ok(not_run(&format!("--put {}", upload.file.display())));
+                }
+                if !session.put(upload)? {
+                    end = End::CommandFailed;
+                }
+                Vec::new()
+            }
+        };
+        for line in lines {
+            if session.is_over() {
+                return Ok(not_run(line));
+            }
+            if !session.command(line)? {
+                end = End::CommandFailed;
+            }
+            if options.stop && end != End::Good {
+                return Ok(end);
+            }
+        }
+        if options.stop && end != End::Good {
+            return Ok(end);
+        }
+    }
+    Ok(end)
+}
+
+fn not_run(what: &str) -> End {
+    say(&format!("ushell: after `quit` nothing is run: {what}\n"));
+    End::CommandFailed
+}
+
+/// Runs what standard input holds, line by line as it comes.
+fn run_script(session: &mut Session, stop: bool) -> Result<End, ClientError> {
+    let (mut end, mut number) = (End::Good, 0);
+    let mut input = io::stdin().lock();
+    loop {
+        let line = match script::next(&mut input, &mut number) {
+            Ok(Some(line)) => line,
+            Ok(None) => return Ok(end),
+            Err(error) => {
+                say(&format!("ushell: standard input: {error}\n"));
+                return Ok(End::NoInput);
+            }
+        };
+        let good = match line {
+            Ok(line) if session.is_over() => return Ok(not_run(&format!("line {number}: {line}"))),
+            Ok(line) => session.command(&line)?,
+            Err(error) => {
+                say(&format!("ushell: {error}\n"));
+                false
+            }
         };
         if !good {
             end = End::CommandFailed;
         }
-        if session.is_over() || (stop && !good) {
-            break;
+        if stop && !good {
+            return Ok(end);
         }
     }
-    Ok(end)
 }

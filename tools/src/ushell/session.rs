@@ -1,10 +1,10 @@
 //! Commands and uploads over a client, their output on standard output.
 
-use crate::options::{self, Step};
+use crate::options::{upload, Upload};
+use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     fs,
     io::{self, IsTerminal, Write},
-    path::Path,
 };
 use ubpf_client::{machine::Client, ClientError};
 use ushell_rs::words;
@@ -30,12 +30,20 @@ impl Session {
         self.over
     }
 
+    /// Shows a line that nobody has typed.
+    pub fn show_line(&self, line: &str) -> Result<(), ClientError> {
+        writeln!(io::stdout(), "> {line}").map_err(ClientError::Output)
+    }
+
     /// Runs one line; tells whether it did well. What would break the conversation is done here.
     pub fn command(&mut self, line: &str) -> Result<bool, ClientError> {
         if self.echo {
-            writeln!(io::stdout(), "> {line}")?;
+            self.show_line(line)?;
         }
-        let words = words::split(line).unwrap_or_default();
+        let Ok(words) = words::split(line) else {
+            // The shell says what is wrong with it.
+            return self.run(line);
+        };
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match words.as_slice() {
             [] => Ok(true),
@@ -47,8 +55,8 @@ impl Session {
                 say("ushell: this tool needs the shell in its own mode\n");
                 Ok(false)
             }
-            ["put", file] => self.put_as(options::upload(file)),
-            ["put", file, name] => self.put_as(options::upload(&format!("{file}={name}"))),
+            ["put", file] => self.put_as(upload(file.as_ref())),
+            ["put", file, name] => self.put_as(upload(format!("{file}={name}").as_ref())),
             ["put", ..] => {
                 say("Usage: put FILE [NAME]\n");
                 Ok(false)
@@ -57,10 +65,9 @@ impl Session {
         }
     }
 
-    fn put_as(&mut self, step: Result<Step, String>) -> Result<bool, ClientError> {
-        match step {
-            Ok(Step::Put { file, name }) => self.put(&file, &name),
-            Ok(Step::Command(_)) => Ok(false),
+    fn put_as(&mut self, upload: Result<Upload, String>) -> Result<bool, ClientError> {
+        match upload {
+            Ok(upload) => self.put(&upload),
             Err(error) => {
                 say(&format!("ushell: {error}\n"));
                 Ok(false)
@@ -69,7 +76,8 @@ impl Session {
     }
 
     /// Uploads a file; tells whether it did well.
-    pub fn put(&mut self, file: &Path, name: &str) -> Result<bool, ClientError> {
+    pub fn put(&mut self, upload: &Upload) -> Result<bool, ClientError> {
+        let Upload { file, name } = upload;
         let contents = match fs::read(file) {
             Ok(contents) => contents,
             Err(error) => {
@@ -77,22 +85,16 @@ impl Session {
                 return Ok(false);
             }
         };
-        let size = contents.len();
-        let progress = io::stderr().is_terminal() && size > PAGE;
+        let bar = progress(name, contents.len());
         let mut shown = Shown::new();
         let result = self
             .client
             .put(name, &contents, &mut |page| shown.take(page), &mut |done| {
-                if progress {
-                    let percent = done * 100 / size;
-                    say(&format!("\r{name}: {done} of {size} bytes ({percent} %)"));
-                }
+                bar.set_position(done as u64)
             });
-        if progress {
-            say("\r\x1b[K");
-        }
+        bar.finish_and_clear();
         shown.end()?;
-        result
+        self.told(result)
     }
 
     /// Runs a command and shows its output; tells whether it did well.
@@ -100,7 +102,31 @@ impl Session {
         let mut shown = Shown::new();
         let result = self.client.run(line, &mut |page| shown.take(page));
         shown.end()?;
-        result
+        self.told(result)
+    }
+
+    /// What is wrong with one command alone does not end the conversation.
+    fn told(&self, result: Result<bool, ClientError>) -> Result<bool, ClientError> {
+        use ClientError::{BrokenOff, LargeFile, LongLine, Lost};
+        match result {
+            Err(error @ (BrokenOff | LargeFile | LongLine(_) | Lost { .. })) => {
+                say(&format!("ushell: {error}\n"));
+                Ok(false)
+            }
+            result => result,
+        }
+    }
+}
+
+/// Shown on standard error, if that is a terminal and the file is large.
+fn progress(name: &str, size: usize) -> ProgressBar {
+    if size <= PAGE {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(size as u64).with_message(name.to_owned());
+    match ProgressStyle::with_template("{msg}: {bytes} of {total_bytes} ({percent} %)") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
     }
 }
 
