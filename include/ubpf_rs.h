@@ -276,6 +276,19 @@ typedef void (*ubpf_each_probe)(void *context, const ubpf_probe_info *info);
 // Called for each name; returns 0 to end the list.
 typedef int (*ubpf_each_name)(void *context, const char *name);
 
+// An entry stub that cannot be used; valid during the call that shows it.
+typedef struct {
+  // Name of the function; empty where it is unknown.
+  const char *function;
+  // Address of the function; where that is unknown, what was recorded.
+  uint64_t address;
+  // Why, in words.
+  const char *reason;
+} ubpf_refused_stub;
+
+// Called for each stub that cannot be used; returns 0 to end the list.
+typedef int (*ubpf_each_refused_stub)(void *context, const ubpf_refused_stub *stub);
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -485,7 +498,9 @@ int ubpf_functions(ubpf_each_name each,
                    ubpf_error *error);
 
 // Tells the engine where the compiler left entry stubs: `count` addresses. `kind` is one of UBPF_SITES. `added` (NULL is good)
-// gets how many of them can be traced. To be called at start, before threads run in these functions.
+// gets how many of them can be traced. To be called at start, before threads run in these functions, and after
+// ubpf_add_symbols: a stub of nops is used when a symbol says where its function begins. Why the others are not used says
+// ubpf_refused_stubs, and ubpf_attach to such a function.
 //
 // # Safety
 // `records` points to `count` readable numbers, which the compiler made for this image; `added` and `error` are NULL or
@@ -496,8 +511,17 @@ int ubpf_add_sites(uint32_t kind,
                    size_t *added,
                    ubpf_error *error);
 
+// Calls `each` for every entry stub that cannot be used. It must not call the engine.
+//
+// # Safety
+// `each` may be called with `context`; `error` is NULL or writable.
+int ubpf_refused_stubs(ubpf_each_refused_stub each, void *context, ubpf_error *error);
+
 // Gives the engine the symbols of this image, as the output of `nm`; they replace those known before. `count` (NULL
-// is good) gets how many they are.
+// is good) gets how many they are. To be called at start, before ubpf_add_sites. Addresses are those of the running image,
+// or those of its file where the engine's own functions are in the list.
+//
+// Errors: UBPF_REFUSED no symbols, or those of another image.
 //
 // # Safety
 // `text` points to `length` readable bytes; `count` and `error` are NULL or writable.

@@ -1,9 +1,12 @@
 //! What the shell's commands need from the engine and its platform; tests use a fake.
 
 use alloc::{string::String, vec::Vec};
-use core::fmt::Write;
+use core::fmt::{Display, Write};
 use ubpf_rs::platform::{Cancelled, DirEntry, FileError};
 pub use ubpf_rs::runtime::{AttachLimits, CallTime, LoadOptions, Measured};
+
+/// Takes a stub that cannot be used: name of its function (empty where that is unknown), its address, and why. False for enough.
+pub type RefusedStub<'a> = &'a mut dyn FnMut(&str, u64, &dyn Display) -> bool;
 
 /// Why the engine did not do what a command asked.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror_no_std::Error)]
@@ -121,6 +124,9 @@ pub trait Backend: Send {
     /// Shows some names of traceable functions to `visit`, from place `first` in the list on, until it returns false. Gives the place at
     /// which to go on, that of the name that was refused if one was; `None` at the end.
     fn functions(&self, first: usize, visit: &mut dyn FnMut(&str) -> bool) -> Option<usize>;
+    /// Shows some of the entry stubs that cannot be used to `visit`, from place `first` in the list on, until it returns false. Gives the
+    /// place at which to go on, as `functions` does.
+    fn refused_stubs(&self, first: usize, visit: RefusedStub<'_>) -> Option<usize>;
 
     /// Value in the two-key map.
     fn map_get(&self, key1: u64, key2: u64) -> Option<u64>;

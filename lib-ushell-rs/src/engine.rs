@@ -1,7 +1,8 @@
 //! The real backend: the engine of the image.
 
 use crate::backend::{
-    AttachLimits, Backend, BackendError, ExecReport, LoadOptions, Measured, Probe, Site,
+    AttachLimits, Backend, BackendError, ExecReport, LoadOptions, Measured, Probe, RefusedStub,
+    Site,
 };
 use alloc::{
     string::{String, ToString},
@@ -114,6 +115,11 @@ impl Backend for &'static Runtime {
     }
     fn functions(&self, first: usize, visit: &mut dyn FnMut(&str) -> bool) -> Option<usize> {
         Runtime::functions(self, first, visit)
+    }
+    fn refused_stubs(&self, first: usize, visit: RefusedStub<'_>) -> Option<usize> {
+        Runtime::refused_stubs(self, first, &mut |name, address, reason| {
+            visit(name, address, &reason)
+        })
     }
 
     fn map_get(&self, key1: u64, key2: u64) -> Option<u64> {

@@ -175,7 +175,7 @@ fn code(error: &Error) -> c_int {
         Error::StaleProgram { .. } => UBPF_STALE,
         Error::Stopped(_) => UBPF_STOPPED,
         Error::UnknownFunction { .. } | Error::NotAttached { .. } => UBPF_NOT_FOUND,
-        Error::NoStub { .. } => UBPF_NO_STUB,
+        Error::NoStub { .. } | Error::UnusableStub { .. } => UBPF_NO_STUB,
         Error::Ambiguous { .. } => UBPF_AMBIGUOUS,
         Error::Attach(error) => attach_code(error),
         Error::MapFull { .. } => UBPF_FULL,
@@ -219,7 +219,7 @@ fn file_code(error: &FileError) -> c_int {
     }
 }
 
-pub(super) fn symbol_code(error: &SymbolError) -> c_int {
+fn symbol_code(error: &SymbolError) -> c_int {
     match error {
         SymbolError::NoMemory => UBPF_NO_MEMORY,
         SymbolError::Cancelled => UBPF_CANCELLED,

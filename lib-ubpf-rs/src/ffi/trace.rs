@@ -2,14 +2,14 @@
 
 use super::{
     args::{self, handle, ubpf_limits, PROBE},
-    codes::{finish, invalid, symbol_code, ubpf_error, Failure, Result, Text, UBPF_NOT_FOUND},
+    codes::{finish, invalid, ubpf_error, Failure, Result, Text, UBPF_NOT_FOUND},
     programs::ubpf_program,
 };
 use crate::{
-    runtime::{Error, SymbolError, SymbolTable},
-    tracer::{ProbeReport, SiteKind},
+    runtime::Error,
+    tracer::{ProbeReport, SiteKind, Unusable},
 };
-use alloc::vec::Vec;
+use alloc::{string::ToString, vec::Vec};
 use core::{
     ffi::{c_char, c_int, c_void},
     fmt::Write,
@@ -242,7 +242,9 @@ pub unsafe extern "C" fn ubpf_functions(
 }
 
 /// Tells the engine where the compiler left entry stubs: `count` addresses. `kind` is one of UBPF_SITES. `added` (NULL is good)
-/// gets how many of them can be traced. To be called at start, before threads run in these functions.
+/// gets how many of them can be traced. To be called at start, before threads run in these functions, and after
+/// ubpf_add_symbols: a stub of nops is used when a symbol says where its function begins. Why the others are not used says
+/// ubpf_refused_stubs, and ubpf_attach to such a function.
 ///
 /// # Safety
 /// `records` points to `count` readable numbers, which the compiler made for this image; `added` and `error` are NULL or
@@ -276,6 +278,58 @@ pub unsafe extern "C" fn ubpf_add_sites(
     unsafe { finish(add(), error) }
 }
 
+/// An entry stub that cannot be used; valid during the call that shows it.
+#[repr(C)]
+pub struct ubpf_refused_stub {
+    /// Name of the function; empty where it is unknown.
+    pub function: *const c_char,
+    /// Address of the function; where that is unknown, what was recorded.
+    pub address: u64,
+    /// Why, in words.
+    pub reason: *const c_char,
+}
+
+/// Called for each stub that cannot be used; returns 0 to end the list.
+pub type ubpf_each_refused_stub =
+    Option<unsafe extern "C" fn(context: *mut c_void, stub: *const ubpf_refused_stub) -> c_int>;
+
+/// Calls `each` for every entry stub that cannot be used. It must not call the engine.
+///
+/// # Safety
+/// `each` may be called with `context`; `error` is NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn ubpf_refused_stubs(
+    each: ubpf_each_refused_stub,
+    context: *mut c_void,
+    error: *mut ubpf_error,
+) -> c_int {
+    let list = || {
+        let each = each.ok_or(invalid("each is NULL"))?;
+        let runtime = args::runtime()?;
+        args::room()?;
+        let (mut result, mut next) = (Ok(true), Some(0));
+        let show = &mut |function: &str, address, reason: Unusable| {
+            let (function, reason) = (c_text(function)?, c_text(&reason.to_string())?);
+            let stub = ubpf_refused_stub {
+                function: function.as_ptr(),
+                address,
+                reason: reason.as_ptr(),
+            };
+            // SAFETY: as the caller promises; the stub and its texts live during the call.
+            Ok(unsafe { each(context, &stub) != 0 })
+        };
+        while let (Some(first), Ok(true)) = (next, &result) {
+            next = runtime.refused_stubs(first, &mut |function, address, reason| {
+                result = show(function, address, reason);
+                matches!(result, Ok(true))
+            });
+        }
+        result.map(|_| ())
+    };
+    // SAFETY: as the caller promises.
+    unsafe { finish(list(), error) }
+}
+
 /// A copy of numbers, which need not be aligned.
 ///
 /// # Safety
@@ -292,7 +346,10 @@ unsafe fn numbers(numbers: *const u64, count: usize) -> Result<Vec<u64>> {
 }
 
 /// Gives the engine the symbols of this image, as the output of `nm`; they replace those known before. `count` (NULL
-/// is good) gets how many they are.
+/// is good) gets how many they are. To be called at start, before ubpf_add_sites. Addresses are those of the running image,
+/// or those of its file where the engine's own functions are in the list.
+///
+/// Errors: UBPF_REFUSED no symbols, or those of another image.
 ///
 /// # Safety
 /// `text` points to `length` readable bytes; `count` and `error` are NULL or writable.
@@ -310,20 +367,12 @@ pub unsafe extern "C" fn ubpf_add_symbols(
         *count = 0;
         // SAFETY: as the caller promises.
         let text = unsafe { args::bytes(text.cast(), length) }?;
-        let runtime = args::runtime()?;
-        let mut pace = runtime.pace();
-        let table =
-            SymbolTable::from_nm_in_pieces(text, &mut || pace.point()).map_err(|error| {
-                let why = match error {
-                    SymbolError::Cancelled => "cancelled",
-                    _ => "out of memory",
-                };
-                Failure::Argument(symbol_code(&error), why)
-            })?;
-        let found = table.len();
         args::room()?;
-        runtime.add_symbols(table);
-        *count = found;
+        let refused = |error| Error::Symbols {
+            path: "symbols".into(),
+            error,
+        };
+        *count = args::runtime()?.add_symbol_list(text).map_err(refused)?;
         Ok(())
     };
     // SAFETY: as the caller promises.

@@ -124,6 +124,12 @@ pub trait TextPatch: Sync {
             change.result = self.replace(change.addr, change.old, change.new);
         }
     }
+
+    /// Whether no thread can stand between two instructions while another one calls this, as on one CPU whose threads give
+    /// way by themselves. Then several instructions can become one at any time, otherwise only at start.
+    fn exclusive(&self) -> bool {
+        false
+    }
 }
 
 /// One of many changes of the text.

@@ -5,7 +5,7 @@ use crate::{
     helpers::RegisterError,
     platform::{Cancelled, FileError},
     program::LoadError,
-    tracer::{AttachError, DetachError},
+    tracer::{AttachError, DetachError, Unusable},
     verifier::VerifyError,
     vm::Stop,
 };
@@ -72,6 +72,14 @@ pub enum Error {
     NoStub {
         /// The name asked for.
         name: String,
+    },
+    /// The function has a stub that cannot be used.
+    #[error("function {name}: this stub cannot be used: {reason}")]
+    UnusableStub {
+        /// The name asked for.
+        name: String,
+        /// Why.
+        reason: Unusable,
     },
     /// Several functions have the name.
     #[error("{count} functions are called {name}: name one by address, for instance {example:#x}")]

@@ -1,12 +1,8 @@
 //! What is known of the running image: its symbols and its sites, and which site belongs to which function.
 
 use super::SymbolTable;
-use crate::tracer::{deny_reason, Site};
+use crate::tracer::{deny_reason, Site, SiteKind, STUB_REACH};
 use alloc::{sync::Arc, vec::Vec};
-
-/// Farthest a stub lies behind the start of its function: behind `endbr64`, or with `-pg` behind the prologue that
-/// saves and sets the frame pointer.
-const STUB_REACH: u64 = 64;
 
 /// Symbols and sites; replaced as a whole.
 #[derive(Default)]
@@ -27,7 +23,7 @@ impl Image {
     pub(super) fn site_at(&self, start: u64) -> Option<Site> {
         let at = self.sites.partition_point(|s| s.addr < start);
         let site = *self.sites.get(at)?;
-        if site.addr.wrapping_sub(start) >= STUB_REACH {
+        if site.addr.wrapping_sub(start) >= reach(site.kind) {
             return None;
         }
         let own = self.symbols.containing(site.addr);
@@ -51,6 +47,16 @@ impl Image {
     /// Name of the function that a site belongs to.
     pub(super) fn function_of(&self, site: Site) -> Option<&str> {
         let (symbol, distance) = self.symbols.containing(site.addr)?;
-        (distance < STUB_REACH).then_some(symbol.name)
+        (distance < reach(site.kind)).then_some(symbol.name)
+    }
+}
+
+/// Nearer than this to a function's start, a site is the function's own.
+fn reach(kind: SiteKind) -> u64 {
+    match kind {
+        // The nops stand at the entry or behind `endbr64`.
+        SiteKind::Patchable => 5,
+        SiteKind::Mcount => STUB_REACH,
+        SiteKind::Instrumented => 1,
     }
 }

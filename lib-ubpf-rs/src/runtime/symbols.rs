@@ -1,7 +1,10 @@
 //! Names of the image's functions and variables, by name and by address in logarithmic time. Names are kept
 //! whole, whatever their length.
 
-use crate::platform::{no_pause, sort_by_in_pieces, Cancelled, Pause};
+use crate::{
+    platform::{no_pause, sort_by_in_pieces, Cancelled, Pause},
+    tracer::Neighbours,
+};
 use alloc::{collections::TryReserveError, vec::Vec};
 
 /// One symbol of a [`SymbolTable`].
@@ -54,6 +57,12 @@ pub enum SymbolError {
     /// Nothing in the file can be compared with the running image.
     #[error("the file shares no symbol with the running image, so it cannot be of this image")]
     NothingInCommon,
+    /// The functions of the image begin elsewhere.
+    #[error("none of the {stubs} entry stubs of this image lies in a function of the list: its addresses are of another image, or as they were before the image was loaded")]
+    FitsNoStub {
+        /// How many stubs there are.
+        stubs: usize,
+    },
     /// A symbol lies elsewhere in the running image.
     #[error("the file is of another image: {name} is at {file:#x} there and at {image:#x} here")]
     OtherImage {
@@ -212,6 +221,16 @@ impl SymbolTable {
         Some((self.symbol(entry), address - entry.address))
     }
 
+    /// What stands round an address.
+    pub fn neighbours(&self, address: u64) -> Neighbours {
+        let holds = self.containing(address).map(|(symbol, _)| symbol);
+        let above = self.by_address.partition_point(|e| e.address <= address);
+        Neighbours {
+            function: holds.filter(|s| s.function).map(|s| s.address),
+            next: self.by_address.get(above).map(|e| e.address),
+        }
+    }
+
     /// All symbols at an address.
     pub fn at(&self, address: u64) -> impl Iterator<Item = Symbol<'_>> {
         let start = self.by_address.partition_point(|e| e.address < address);
@@ -313,19 +332,27 @@ fn parse_nm_line(line: &[u8]) -> Option<Symbol<'_>> {
     })
 }
 
+/// The address of a name that stands once in a table.
+fn only(table: &SymbolTable, name: &str) -> Option<u64> {
+    let mut all = table.addresses(name.as_bytes());
+    let first = all.next()?;
+    all.next().is_none().then_some(first)
+}
+
+/// How far the image lies above the addresses of `file`, by one symbol that the engine itself knows.
+pub(super) fn own_bias(own: Symbol<'_>, file: &SymbolTable) -> Option<u64> {
+    Some(own.address.wrapping_sub(only(file, own.name)?))
+}
+
 /// How far the image lies above the addresses of `file`, when the file is of this image: every name that stands
-/// once in both must have moved by the same distance.
+/// once in both, and the one that the engine itself knows, must have moved by the same distance.
 pub(super) fn load_bias(
+    own: Symbol<'_>,
     image: &SymbolTable,
     file: &SymbolTable,
     pause: &mut Pause<'_>,
 ) -> Result<u64, SymbolError> {
-    let only = |table: &SymbolTable, name: &str| {
-        let mut all = table.addresses(name.as_bytes());
-        let first = all.next()?;
-        all.next().is_none().then_some(first)
-    };
-    let mut bias = None;
+    let mut bias = own_bias(own, file);
     for here in image.iter() {
         pause()?;
         let (Some(image_at), Some(file_at)) = (only(image, here.name), only(file, here.name))
@@ -396,6 +423,16 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_round_an_address() {
+        let t = table("10 T f\n10 d label\n20 d data\n30 T g\n");
+        let round = |function, next| Neighbours { function, next };
+        assert_eq!(t.neighbours(0xf), round(None, Some(0x10)));
+        assert_eq!(t.neighbours(0x10), round(Some(0x10), Some(0x20)));
+        assert_eq!(t.neighbours(0x2f), round(None, Some(0x30)));
+        assert_eq!(t.neighbours(u64::MAX), round(Some(0x30), None));
+    }
+
+    #[test]
     fn a_function_wins_over_a_label_at_its_address() {
         let t = table("10 d _etext_start\n10 T f\n10 d zzz\n");
         assert_eq!(t.containing(0x12).unwrap().0.name, "f");
@@ -404,15 +441,25 @@ mod tests {
     #[test]
     fn a_file_of_another_image_is_refused() {
         let image = table("1000 T a\n2000 T b\n");
+        let own = Symbol {
+            address: 0x3000,
+            name: "own",
+            function: true,
+        };
+        let load_bias = |image: &_, file: &_| load_bias(own, image, file, &mut no_pause);
+        assert_eq!(load_bias(&image, &table("0 T a\n1000 T b\n")), Ok(0x1000));
         assert_eq!(
-            load_bias(&image, &table("0 T a\n1000 T b\n"), &mut no_pause),
-            Ok(0x1000)
-        );
-        assert_eq!(
-            load_bias(&image, &table("1 T q\n"), &mut no_pause),
+            load_bias(&image, &table("1 T q\n")),
             Err(SymbolError::NothingInCommon)
         );
-        let other = load_bias(&image, &table("1000 T a\n2004 T b\n"), &mut no_pause);
+        let none = SymbolTable::default();
+        assert_eq!(load_bias(&none, &table("2000 T own\n")), Ok(0x1000));
+        let moved = load_bias(&image, &table("1000 T a\n2000 T own\n"));
+        assert!(
+            matches!(moved, Err(SymbolError::OtherImage { .. })),
+            "{moved:?}"
+        );
+        let other = load_bias(&image, &table("1000 T a\n2004 T b\n"));
         assert!(
             matches!(other, Err(SymbolError::OtherImage { .. })),
             "{other:?}"

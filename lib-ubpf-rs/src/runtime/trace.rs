@@ -3,14 +3,14 @@
 use super::programs::Loaded;
 use super::{
     attached::Attached, image::Image, room_for, room_for_small_things, symbols, Error, LoadOptions,
-    ProgramId, Runtime, SymbolTable,
+    ProgramId, Runtime, Symbol, SymbolError, SymbolTable,
 };
 use crate::{
     helpers::Host,
-    platform::{Pace, Pause, SMALL_THINGS, SMALL_THINGS_THAT_STAY},
+    platform::{no_pause, Cancelled, Pace, Pause, SMALL_THINGS, SMALL_THINGS_THAT_STAY},
     tracer::{
-        AttachError, AttachOptions, AttachRequest, DetachError, ProbeId, ProbeReport, Site,
-        SiteCount, SiteKind, TRACER,
+        AttachError, AttachOptions, AttachRequest, DetachError, Moment, ProbeId, ProbeReport, Site,
+        SiteCount, SiteKind, Subject, Unusable, STUB_REACH, TRACER,
     },
 };
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
@@ -28,19 +28,41 @@ pub struct FunctionReport {
 }
 
 impl Runtime {
-    /// Adds the compiler's records: addresses of entry stubs (of functions for [`SiteKind::Instrumented`]).
+    /// Adds the compiler's records: addresses of entry stubs (of functions for [`SiteKind::Instrumented`]). A stub of nops is
+    /// used when a symbol says where its function begins, so the symbols come first. To be called at start, before threads run in
+    /// these functions.
     pub fn add_sites(&self, records: &[u64], kind: SiteKind) -> SiteCount {
-        let count = TRACER.add_sites(records, kind);
         let _one_writer = self.image_writer.lock();
         let symbols = self.services.image.read().symbols.clone();
+        let count = TRACER.add_sites(records, kind, &|address| symbols.neighbours(address));
         self.publish(symbols);
         count
     }
 
-    /// Gives the engine the symbols that the platform knows of the image.
+    /// Gives the engine the symbols that the platform knows of the image; they replace those known before. To be called at
+    /// start, before threads run in the functions that have entry stubs.
     pub fn add_symbols(&self, symbols: SymbolTable) {
+        // Nobody is there to cancel.
+        let _ = recheck(&symbols, Moment::Start, &mut no_pause);
         let _one_writer = self.image_writer.lock();
         self.publish(Arc::new(symbols));
+    }
+
+    /// Gives the engine the symbols of this image as the output of `nm`, as [`add_symbols`](Self::add_symbols) does. Where the
+    /// engine's own functions are among them, they say how far the image was moved when it was loaded. Gives how many symbols there
+    /// are.
+    pub fn add_symbol_list(&self, text: &[u8]) -> Result<usize, SymbolError> {
+        let mut pace = self.pace();
+        let pause: &mut Pause<'_> = &mut || pace.point();
+        let mut table = parse(text, pause)?;
+        let bias = symbols::own_bias(own_symbol(), &table).unwrap_or(0);
+        if bias != 0 {
+            table = SymbolTable::joined(&table, bias, &SymbolTable::default(), pause)?;
+        }
+        fits_a_stub(&table)?;
+        let count = table.len();
+        self.add_symbols(table);
+        Ok(count)
     }
 
     /// Reads symbols from a file (the output of `nm`), when it belongs to this image. What was known before stays
@@ -53,20 +75,13 @@ impl Runtime {
         let mut pace = self.pace();
         let text = self.read_file(path)?;
         let pause: &mut Pause<'_> = &mut || pace.point();
-        let file = SymbolTable::from_nm_in_pieces(&text, pause).map_err(refused)?;
-        if file.is_empty() {
-            let mut lines = 1;
-            for piece in text.chunks(PIECE) {
-                lines += piece.iter().filter(|&&b| b == b'\n').count();
-                pause()?;
-            }
-            return Err(refused(symbols::SymbolError::Empty { lines }));
-        }
+        let file = parse(&text, pause).map_err(refused)?;
         let known = self.services.image.read().symbols.clone();
-        let bias = symbols::load_bias(&known, &file, pause).map_err(refused)?;
+        let bias = symbols::load_bias(own_symbol(), &known, &file, pause).map_err(refused)?;
         let table = SymbolTable::joined(&file, bias, &known, pause).map_err(refused)?;
         room_for(SMALL_THINGS_THAT_STAY)?;
         let count = table.len();
+        recheck(&table, Moment::Later, pause)?;
         let _one_writer = self.image_writer.lock();
         if !Arc::ptr_eq(&known, &self.services.image.read().symbols) {
             return Err(Error::Busy {
@@ -90,6 +105,26 @@ impl Runtime {
         self.services
             .image
             .replace(Box::new(Image { symbols, sites }));
+    }
+
+    /// Shows stubs that cannot be used, from place `first` in the list on (0 is its start), until `visit` says false: the name of
+    /// the function (empty where it is unknown), its address, and why. Shows some of them only, as [`functions`](Self::functions)
+    /// does, and gives the place at which to go on; `None` at the end.
+    pub fn refused_stubs(
+        &self,
+        first: usize,
+        visit: &mut dyn FnMut(&str, u64, Unusable) -> bool,
+    ) -> Option<usize> {
+        let image = self.services.image.read();
+        TRACER.some_refused(first, &mut |refused| {
+            let mut symbols = image.symbols.at(refused.function);
+            let name = symbols.find(|symbol| symbol.function);
+            visit(
+                name.map_or("", |s| s.name),
+                refused.function,
+                refused.reason,
+            )
+        })
     }
 
     /// Address of a symbol.
@@ -192,16 +227,14 @@ impl Runtime {
             let site = image
                 .site_at(address)
                 .or_else(|| image.site_with_key(address));
-            let site = site.ok_or_else(|| Error::NoStub {
-                name: function.into(),
-            })?;
+            let site = site.ok_or_else(|| no_stub(function, address))?;
             return Ok((image.function_of(site).unwrap_or(function).into(), site));
         }
         let mut sites = image.sites_of(function.as_bytes());
         let Some((start, site)) = sites.next() else {
             let name = function.into();
             return Err(match image.symbols.address(function.as_bytes()) {
-                Some(_) => Error::NoStub { name },
+                Some(start) => no_stub(function, start),
                 None => Error::UnknownFunction { name },
             });
         };
@@ -348,6 +381,74 @@ const REPORT_COPIES: usize = 6;
 fn room_for_reports(site: Option<Site>) -> Result<(), Error> {
     let reports = TRACER.report_bytes(site).saturating_mul(REPORT_COPIES);
     room_for(reports.saturating_add(SMALL_THINGS))
+}
+
+/// Symbols of the output of `nm`, of which there must be some.
+fn parse(text: &[u8], pause: &mut Pause<'_>) -> Result<SymbolTable, SymbolError> {
+    let table = SymbolTable::from_nm_in_pieces(text, pause)?;
+    if table.is_empty() {
+        let mut lines = 1;
+        for piece in text.chunks(PIECE) {
+            lines += piece.iter().filter(|&&b| b == b'\n').count();
+            pause()?;
+        }
+        return Err(SymbolError::Empty { lines });
+    }
+    Ok(table)
+}
+
+/// Looks again at the stubs that could not be used.
+fn recheck(symbols: &SymbolTable, moment: Moment, pause: &mut Pause<'_>) -> Result<(), Cancelled> {
+    let mut next = Some(0);
+    while let Some(from) = next {
+        next = TRACER.recheck(from, &|address| symbols.neighbours(address), moment);
+        pause()?;
+    }
+    Ok(())
+}
+
+/// A symbol whose address the engine knows by itself.
+fn own_symbol() -> Symbol<'static> {
+    Symbol {
+        name: Subject::SYMBOL,
+        address: Subject::address(),
+        function: true,
+    }
+}
+
+/// Refuses a list of symbols that no known stub lies in a function of.
+fn fits_a_stub(table: &SymbolTable) -> Result<(), SymbolError> {
+    let (mut stubs, mut fit) = (0, false);
+    let mut look = |address: u64| {
+        let round = table.neighbours(address);
+        let behind = round
+            .function
+            .is_some_and(|start| address - start < STUB_REACH);
+        let before = round.next.is_some_and(|next| next - address < STUB_REACH);
+        stubs += 1;
+        fit |= behind || before;
+    };
+    TRACER.for_each_site(&mut |site| look(site.addr));
+    let mut next = Some(0);
+    while let Some(first) = next {
+        next = TRACER.some_refused(first, &mut |refused| {
+            look(refused.function);
+            true
+        });
+    }
+    match fit || stubs == 0 {
+        true => Ok(()),
+        false => Err(SymbolError::FitsNoStub { stubs }),
+    }
+}
+
+/// Why a function has no site.
+fn no_stub(function: &str, start: u64) -> Error {
+    let name = function.into();
+    match TRACER.refusal(start) {
+        Some(reason) => Error::UnusableStub { name, reason },
+        None => Error::NoStub { name },
+    }
 }
 
 /// A function given as a hexadecimal address.

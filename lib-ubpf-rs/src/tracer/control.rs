@@ -9,6 +9,7 @@ use super::{
     probe::{AttachOptions, HookProgram, Probe, ProbeId, ProbeList, ProbeReport},
     ring::Ring,
     site::{self, Site, SiteKind, SiteState},
+    stubs::Refused,
 };
 use crate::maps::TwoKeyMap;
 use crate::platform::{Cancelled, Pace, PatchError, Platform, Taken, TextPatch, Turn};
@@ -142,17 +143,6 @@ pub struct AttachRequest<'a> {
     pub options: AttachOptions,
 }
 
-/// Result of [`Tracer::add_sites`].
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct SiteCount {
-    /// New sites.
-    pub added: usize,
-    /// Of those, sites whose five nops became one.
-    pub rewritten: usize,
-    /// Records that do not point to a stub, or whose stub could not be rewritten.
-    pub refused: usize,
-}
-
 /// What hooks need, fixed at start.
 pub(super) struct Settings {
     pub platform: Platform,
@@ -170,6 +160,7 @@ pub static TRACER: Tracer = Tracer {
     turn: Turn::new(),
     control: Mutex::new(State {
         sites: Vec::new(),
+        refused: Vec::new(),
         attached: Vec::new(),
         kept: Vec::new(),
         leaked: 0,
@@ -189,22 +180,21 @@ pub struct Tracer {
     /// Who changes what is attached. It waits for hooks to end, and gives way meanwhile.
     turn: Turn,
     /// Held for a moment only: never while somebody waits or gives way.
-    control: Mutex<State>,
+    pub(super) control: Mutex<State>,
 }
 
 /// How long a hook is waited for. Its budget is over in far less; a thread that was taken off its CPU in the midst of it comes back in
 /// this time unless it was stopped.
 const HOOK_ENDS_NS: u64 = 1_000_000_000;
 
-/// So many new sites are put in their place one by one.
-const FEW_SITES: usize = 4;
-
 /// Why the tracer's turn is nobody else's: the name of who has it.
 type Busy = &'static str;
 
-struct State {
+pub(super) struct State {
     /// Ascending by address, each once.
-    sites: Vec<Site>,
+    pub(super) sites: Vec<Site>,
+    /// Stubs that cannot be used; ascending by record, each once.
+    pub(super) refused: Vec<Refused>,
     /// Changed by who has the turn.
     attached: Vec<Attached>,
     /// Lists that a hook which does not end may still read.
@@ -375,50 +365,6 @@ impl Tracer {
     /// Whether run times are measured.
     pub fn stats_on(&self) -> bool {
         self.stats.load(Ordering::Relaxed)
-    }
-
-    /// Takes the compiler's records (addresses of stubs, of functions for [`SiteKind::Instrumented`]) and makes each stub
-    /// one five-byte nop. To be called at start, before threads run in the functions that the records name.
-    pub fn add_sites(&self, records: &[u64], kind: SiteKind) -> SiteCount {
-        let mut count = SiteCount::default();
-        let Some(settings) = self.settings() else {
-            return count;
-        };
-        let mut state = self.control.lock();
-        if state.sites.try_reserve(records.len()).is_err() {
-            count.refused = records.len();
-            return count;
-        }
-        let few = records.len() <= FEW_SITES;
-        for &record in records.iter().filter(|&&r| r != 0) {
-            match prepare(settings, record, kind) {
-                Some((addr, rewritten)) => {
-                    let site = Site { addr, kind };
-                    let place = if few {
-                        state.sites.partition_point(|known| *known < site)
-                    } else {
-                        state.sites.len()
-                    };
-                    state.sites.insert(place, site);
-                    count.rewritten += usize::from(rewritten);
-                }
-                None => count.refused += 1,
-            }
-        }
-        let before = state.sites.len();
-        // A few more are put in their place: sorting all of them again would take long.
-        if !few {
-            crate::platform::sort(&mut state.sites);
-        }
-        state.sites.dedup_by_key(|s| s.addr);
-        let twice = before - state.sites.len();
-        count.added = records.iter().filter(|&&r| r != 0).count() - count.refused - twice;
-        count
-    }
-
-    /// Number of known sites.
-    pub fn site_count(&self) -> usize {
-        self.control.lock().sites.len()
     }
 
     /// The first site in `start .. start + len`: the one of the function with these bounds.
@@ -778,25 +724,6 @@ impl<'t> Change<'t> {
                 drop(self.closed(at));
             }
             at += 1;
-        }
-    }
-}
-
-/// Checks the stub that a record points to; its address, and whether it had to be rewritten.
-fn prepare(settings: &Settings, record: u64, kind: SiteKind) -> Option<(u64, bool)> {
-    if kind == SiteKind::Instrumented {
-        return Some((record, false));
-    }
-    let mut bytes = [0; 16];
-    let readable = settings.platform.probe_read.read(record, &mut bytes);
-    match patch::recognise(bytes.get(..readable)?)? {
-        Stub::Nop5 { offset, .. } => Some((record + offset as u64, false)),
-        Stub::FiveNops { offset } => {
-            let addr = record + offset as u64;
-            let text = settings.platform.text?;
-            text.replace(addr as usize, &patch::FIVE_NOPS, &NOP5)
-                .ok()
-                .map(|()| (addr, true))
         }
     }
 }

@@ -3,6 +3,7 @@
 //! - [`Tracer`]: the one tracer of an image, [`TRACER`]; everything on it is control path, for any thread.
 //! - `site`: the instrumented places; `probe`: programs on them; `pool`: where hooks run; `hook`: what a hook does.
 //! - `direct`: the short way for programs that are machine code and need nothing but their argument.
+//! - `stubs`: which of the compiler's stubs can be used.
 //! - `subject`: a function of the engine's own to measure on.
 //! - [`Ring`]: what hooks want said, until somebody may write it out.
 //! - `arch`: bytes of stubs, the trampoline.
@@ -27,11 +28,12 @@ mod pool;
 mod probe;
 mod ring;
 mod site;
+mod stubs;
 mod subject;
 
 pub use arch::current::{FpMode, Frame};
 pub use control::{
-    AttachError, AttachRequest, DetachError, InitError, SiteCount, Tracer, TracerConfig, TRACER,
+    AttachError, AttachRequest, DetachError, InitError, Tracer, TracerConfig, TRACER,
 };
 pub use deny::{reason as deny_reason, Denied, BUILT_IN as DENIED};
 pub use pool::{fp_mode, CONTEXT_BYTES, MAX_AREAS, PROGRAM_STACK};
@@ -40,6 +42,7 @@ pub use probe::{
 };
 pub use ring::{Record, RecordKind, Ring, TEXT_BYTES};
 pub use site::{Site, SiteKind};
+pub use stubs::{Moment, Neighbours, Refused, SiteCount, Symbols, Unusable, STUB_REACH};
 pub use subject::Subject;
 
 use control::Settings;

@@ -5,6 +5,7 @@ use super::{
     control::{AttachError, AttachRequest, DetachError, Tracer, TRACER},
     probe::{AttachOptions, HookProgram, ProbeId, ProbeReport},
     site::{Site, SiteKind},
+    stubs::Neighbours,
 };
 use alloc::{format, sync::Arc, vec::Vec};
 use spin::{Mutex, MutexGuard};
@@ -25,8 +26,16 @@ impl Subject {
         Self::site(kind).key()
     }
 
+    /// The function's name in the image.
+    pub const SYMBOL: &'static str = "ubpf_subject";
+
+    /// Where it begins.
+    pub fn address() -> u64 {
+        current::subject()
+    }
+
     fn site(kind: SiteKind) -> Site {
-        let addr = current::subject();
+        let addr = Self::address();
         let kind = match kind {
             SiteKind::Instrumented => kind,
             SiteKind::Patchable | SiteKind::Mcount => SiteKind::Patchable,
@@ -38,7 +47,7 @@ impl Subject {
     pub fn take(kind: SiteKind) -> Option<Subject> {
         let turn = TURN.try_lock()?;
         let site = Self::site(kind);
-        let count = TRACER.add_sites(&[site.addr], site.kind);
+        let count = TRACER.add_sites(&[site.addr], site.kind, &|_| Neighbours::default());
         // Where stubs are found by their bytes, it may be a known site; it is none of the application's.
         (count.refused == 0).then(|| Subject {
             site,

@@ -212,14 +212,53 @@ const ubpf_platform *test_platform(void)
 	return &platform;
 }
 
+static const char *wanted_reason;
+
+static int count_refused(void *context, const ubpf_refused_stub *stub)
+{
+	*(int *)context += strstr(stub->reason, wanted_reason) != NULL;
+	return 1;
+}
+
+/* How many stubs cannot be used for this reason. */
+static int refused(const char *reason)
+{
+	int count = 0;
+
+	wanted_reason = reason;
+	CHECK(ubpf_refused_stubs(count_refused, &count, NULL) == UBPF_OK);
+	return count;
+}
+
+static int count_name(void *context, const char *name)
+{
+	*(size_t *)context += name[0] != 0;
+	return 1;
+}
+
 void describe_image(void)
 {
+	/* No symbols, and those of another image. */
+	static const char *const no_lists[] = { "", "hello\n", "# comment\n\n", "1000 T other\n2000 T another\n" };
+	ubpf_error error;
 	char symbols[128];
 	size_t records, known = 0;
 	int length = snprintf(symbols, sizeof(symbols), "%llx T traced\n", (unsigned long long)(uintptr_t)traced);
 
 	records = (size_t)(__stop___patchable_function_entries - __start___patchable_function_entries);
-	CHECK(ubpf_add_symbols(symbols, (size_t)length, &known, NULL) == UBPF_OK && known == 1);
+	/* Without symbols nobody knows where the functions begin. */
 	CHECK(ubpf_add_sites(UBPF_SITES_PATCHABLE, __start___patchable_function_entries, records, &known, NULL) == UBPF_OK);
-	CHECK(known >= 1);
+	CHECK(known == 0 && refused("no symbol says") == (int)records);
+	for (size_t i = 0; i < sizeof(no_lists) / sizeof(no_lists[0]); i++) {
+		known = 1;
+		CHECK(ubpf_add_symbols(no_lists[i], strlen(no_lists[i]), &known, &error) == UBPF_REFUSED && known == 0);
+		CHECK(error.code == UBPF_REFUSED && error.text[0] != 0);
+	}
+	CHECK(ubpf_add_symbols(symbols, (size_t)length, &known, NULL) == UBPF_OK && known == 1);
+	CHECK(refused("") == (int)records - 1);
+	/* Known already. */
+	CHECK(ubpf_add_sites(UBPF_SITES_PATCHABLE, __start___patchable_function_entries, records, &known, NULL) == UBPF_OK);
+	CHECK(known == 0);
+	known = 0;
+	CHECK(ubpf_functions(count_name, &known, NULL) == UBPF_OK && known == 1);
 }

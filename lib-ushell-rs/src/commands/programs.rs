@@ -56,9 +56,10 @@ pub(super) const COMMANDS: &[Command] = &[
     ),
     Command::builtin(
         "functions",
-        "[PATTERN]",
+        "[PATTERN] [-v]",
         "list functions that programs can be attached to\n\
-         PATTERN is a part of the name, or has `*` for any characters.",
+         PATTERN is a part of the name, or has `*` for any characters. -v also lists those whose entry\n\
+         stub cannot be used, and says why.",
         functions,
     ),
     Command::builtin(
@@ -344,28 +345,44 @@ fn functions(call: &mut Call<'_>) -> Result<(), Failure> {
     let pattern = call.args.get(0).unwrap_or("");
     call.stream(Functions {
         pattern: pattern.into(),
-        next: 0,
+        next: Some(0),
+        refused: call.args.option("-v").map(|_| 0),
     });
     Ok(())
 }
 
-/// Names of traceable functions from number `next` on.
+/// Names of traceable functions from place `next` on; then the stubs that cannot be used from place `refused` on.
 struct Functions {
     pattern: String,
-    next: usize,
+    next: Option<usize>,
+    refused: Option<usize>,
 }
 
 impl Stream for Functions {
     fn page(&mut self, backend: &dyn Backend, out: &mut Output) -> bool {
-        let next = backend.functions(self.next, &mut |name| {
-            let room = out.has_room();
-            if room && matches(&self.pattern, name) {
-                out.line(name);
-            }
-            room
-        });
-        self.next = next.unwrap_or(self.next);
-        next.is_some()
+        if let Some(first) = self.next {
+            self.next = backend.functions(first, &mut |name| {
+                let room = out.has_room();
+                if room && matches(&self.pattern, name) {
+                    out.line(name);
+                }
+                room
+            });
+        } else if let Some(first) = self.refused {
+            self.refused = backend.refused_stubs(first, &mut |name, address, reason| {
+                let room = out.has_room();
+                if room && matches(&self.pattern, name) {
+                    let name = if name.is_empty() { "?" } else { name };
+                    // The queue takes every text.
+                    let _ = writeln!(
+                        out,
+                        "{name} ({address:#x}): this stub cannot be used: {reason}"
+                    );
+                }
+                room
+            });
+        }
+        self.next.is_some() || self.refused.is_some()
     }
 }
 

@@ -11,7 +11,8 @@ use std::{
 use ubpf_rs::platform::{DirEntry, FileError};
 use ushell_rs::{
     backend::{
-        AttachLimits, BackendError, CallTime, ExecReport, LoadOptions, Measured, Probe, Site,
+        AttachLimits, BackendError, CallTime, ExecReport, LoadOptions, Measured, Probe,
+        RefusedStub, Site,
     },
     Backend, Config, Shell,
 };
@@ -206,6 +207,13 @@ impl Backend for Fake {
         let mut rest = state.functions.iter().skip(first);
         let refused = rest.position(|name| !visit(name))?;
         Some(first + refused)
+    }
+    fn refused_stubs(&self, first: usize, visit: RefusedStub<'_>) -> Option<usize> {
+        let reason = "4 bytes of nops stand at its entry";
+        let stubs = [("mystub", 0x1000), ("", 0x2000)];
+        let mut places = stubs.iter().enumerate().skip(first);
+        let refused = places.find(|(_, &(name, address))| !visit(name, address, &reason));
+        refused.map(|(place, _)| place)
     }
     fn map_get(&self, key1: u64, key2: u64) -> Option<u64> {
         self.0.lock().unwrap().map.get(&(key1, key2)).copied()

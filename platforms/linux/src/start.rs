@@ -246,9 +246,28 @@ fn add_image(runtime: &Runtime) -> Result<(), Failed> {
     runtime.add_sites(&records.patchable, SiteKind::Patchable);
     runtime.add_sites(&records.mcount, SiteKind::Mcount);
     runtime.add_sites(&instrumented(&own), SiteKind::Instrumented);
+    say_refused(runtime);
     // SAFETY: the section is written by `ubpf aot` alone.
     unsafe { runtime.add_linked(records::programs()) };
     Ok(())
+}
+
+/// Says how many stubs cannot be used, and why the first one cannot.
+fn say_refused(runtime: &Runtime) {
+    let (mut count, mut first) = (0usize, String::new());
+    let mut next = Some(0);
+    while let Some(place) = next {
+        next = runtime.refused_stubs(place, &mut |name, address, reason| {
+            if count == 0 {
+                first = format!("that of {name} ({address:#x}): {reason}");
+            }
+            count += 1;
+            true
+        });
+    }
+    if count > 0 {
+        eprintln!("ubpf: {count} entry stubs cannot be used; {first} (functions -v lists them)");
+    }
 }
 
 /// Functions that call `__cyg_profile_func_enter`, by what a near call to it looks like. Nothing is patched there, so a

@@ -12,6 +12,7 @@ use std::{
 };
 use ubpf_platform_linux::{platform, records, symbols};
 use ubpf_rs::platform::{PatchError, TextPatch};
+use ubpf_rs::runtime::{Symbol, SymbolTable};
 use ubpf_rs::tracer::{
     AttachError, AttachOptions, AttachRequest, DetachError, Failed, Hook, HookProgram, ProbeId,
     ProbeReport, RecordKind, Ring, Site, SiteKind, TracerConfig, TRACER,
@@ -108,6 +109,17 @@ impl TextPatch for Refusing {
     }
 }
 
+/// Symbols of this process.
+fn table() -> SymbolTable {
+    let own = symbols::own().unwrap();
+    let named = own.iter().map(|s| Symbol {
+        address: s.address,
+        name: &s.name,
+        function: s.is_function,
+    });
+    SymbolTable::new(named).unwrap()
+}
+
 /// Starts the tracer on this process, once. Tests take turns, since they share its functions.
 fn image() -> (&'static Image, MutexGuard<'static, ()>) {
     static TURN: Mutex<()> = Mutex::new(());
@@ -119,8 +131,10 @@ fn image() -> (&'static Image, MutexGuard<'static, ()>) {
             .init(TracerConfig::default(), platform, ring)
             .unwrap();
         let records = records::own();
-        let patchable = TRACER.add_sites(&records.patchable, SiteKind::Patchable);
-        let mcount = TRACER.add_sites(&records.mcount, SiteKind::Mcount);
+        let table = table();
+        let around = |address| table.neighbours(address);
+        let patchable = TRACER.add_sites(&records.patchable, SiteKind::Patchable, &around);
+        let mcount = TRACER.add_sites(&records.mcount, SiteKind::Mcount, &around);
         println!("patchable {patchable:?} mcount {mcount:?}");
         assert_eq!((patchable.refused, mcount.refused), (0, 0));
         assert!(patchable.rewritten >= 2 * FUNCTIONS.len() && mcount.rewritten == 0);
@@ -134,7 +148,7 @@ fn image() -> (&'static Image, MutexGuard<'static, ()>) {
             .filter(|f| f.0.contains("_instrument_"))
             .map(|f| f.1 .0)
             .collect();
-        TRACER.add_sites(&instrumented, SiteKind::Instrumented);
+        TRACER.add_sites(&instrumented, SiteKind::Instrumented, &around);
         Image { ring, functions }
     });
     let turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -592,7 +606,8 @@ fn original_tracer_took_any_nop_in_100_bytes_for_a_stub() {
     ));
     assert_eq!(
         TRACER
-            .add_sites(&[start, 0, 8], SiteKind::Patchable)
+            .add_sites(&[start, 0, 8], SiteKind::Patchable, &|address| table()
+                .neighbours(address))
             .refused,
         2
     );

@@ -26,7 +26,7 @@ pub fn start() {
     }
     let sites = runtime.add_sites(records(), SiteKind::Patchable);
     if sites.refused > 0 {
-        println!("{} of the compiler's entry stubs cannot be traced", sites.refused);
+        println!("{} of the compiler's entry stubs cannot be used (functions -v lists them)", sites.refused);
     }
 }
 

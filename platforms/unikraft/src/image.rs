@@ -66,10 +66,14 @@ pub fn describe(runtime: &Runtime) -> (usize, usize) {
 }
 
 fn add(runtime: &Runtime, records: &[u64], kind: SiteKind) -> usize {
-    if !records.is_empty() {
-        runtime.add_sites(records, kind);
+    let sites = runtime.add_sites(records, kind);
+    if let Some(first) = sites.first_refused {
+        crate::say(format_args!(
+            "ubpf: {} entry stubs cannot be used; the first one, of the function at {:#x}: {} (functions -v lists them)",
+            sites.refused, first.function, first.reason
+        ));
     }
-    records.len()
+    sites.added
 }
 
 /// # Safety

@@ -120,6 +120,11 @@ impl TextPatch for Unikraft {
             code => Err(PatchError::NotWritable { addr, code }),
         }
     }
+
+    fn exclusive(&self) -> bool {
+        // SAFETY: no preconditions.
+        unsafe { glue::ukglue_several_cpus() == 0 }
+    }
 }
 
 impl Cpu for Unikraft {

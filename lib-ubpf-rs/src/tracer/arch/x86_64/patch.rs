@@ -9,46 +9,139 @@ pub const NOP5: [u8; STUB_LEN] = [0x0f, 0x1f, 0x44, 0x00, 0x00];
 /// What gcc emits for `-fpatchable-function-entry=5`.
 pub const FIVE_NOPS: [u8; STUB_LEN] = [0x90; STUB_LEN];
 
-const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
+/// What `-fcf-protection` puts first at an entry.
+pub const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
 
-/// What stands at a recorded address.
+/// The one-byte nop.
+pub const NOP: u8 = 0x90;
+
+/// The longest nop that is recognised.
+pub const LONGEST_NOP: usize = 10;
+
+/// What stands at an entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stub {
-    /// One five-byte nop, `offset` bytes behind the recorded address.
+    /// One five-byte nop, `offset` bytes behind the address.
     Nop5 {
         /// 4 when an `endbr64` stands before it.
         offset: usize,
         /// The nop as the compiler wrote it.
         bytes: [u8; STUB_LEN],
     },
-    /// Five one-byte nops, to be rewritten before use: a thread may stand between two of them.
-    FiveNops {
-        /// 4 when an `endbr64` stands before it.
+    /// Five one-byte nops, or a longer nop: to be rewritten before use. A thread may stand between two of them.
+    Nops {
+        /// 4 when an `endbr64` stands before them.
         offset: usize,
+        /// Bytes of all of it.
+        length: usize,
+        /// What makes it a five-byte nop with others behind.
+        rewrite: Rewrite,
     },
 }
 
-/// Recognises the stub at a recorded address from its bytes; `None` when it is something else.
+/// Bytes that take the place of others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rewrite {
+    len: usize,
+    old: [u8; Self::LONGEST],
+    new: [u8; Self::LONGEST],
+}
+
+impl Rewrite {
+    /// As many as are replaced at once.
+    const LONGEST: usize = 8;
+
+    /// Makes a nop, or five of one byte, one of five bytes and a rest.
+    fn of(bytes: &[u8]) -> Option<Rewrite> {
+        // Of 9 and 10 bytes the last ones stay: they are operands of the last nop.
+        let rest: &[u8] = match bytes.len() {
+            5 => &[],
+            6 => &[0x90],
+            7 => &[0x66, 0x90],
+            8 => &[0x0f, 0x1f, 0x00],
+            9 => &[0x0f, 0x1f, 0x40],
+            10 => &[0x0f, 0x1f, 0x44],
+            _ => return None,
+        };
+        let mut rewrite = Rewrite {
+            len: STUB_LEN + rest.len(),
+            old: [0; Self::LONGEST],
+            new: [0; Self::LONGEST],
+        };
+        let written = NOP5.iter().chain(rest);
+        for ((old, new), (was, is)) in rewrite
+            .old
+            .iter_mut()
+            .zip(&mut rewrite.new)
+            .zip(bytes.iter().zip(written))
+        {
+            (*old, *new) = (*was, *is);
+        }
+        Some(rewrite)
+    }
+
+    /// What must be there.
+    pub fn old(&self) -> &[u8] {
+        &self.old[..self.len]
+    }
+
+    /// What is written.
+    pub fn new(&self) -> &[u8] {
+        &self.new[..self.len]
+    }
+}
+
+/// Recognises the stub at an entry from its bytes; `None` when it is something else.
 pub fn recognise(bytes: &[u8]) -> Option<Stub> {
     let (offset, rest) = match bytes.strip_prefix(&ENDBR64) {
         Some(rest) => (ENDBR64.len(), rest),
         None => (0, bytes),
     };
     let stub: [u8; STUB_LEN] = rest.get(..STUB_LEN)?.try_into().ok()?;
-    match stub {
-        FIVE_NOPS => Some(Stub::FiveNops { offset }),
-        // nopl disp8(%rax,%rax,1): clang writes the displacement 8.
-        [0x0f, 0x1f, 0x44, 0x00, _] => Some(Stub::Nop5 {
-            offset,
-            bytes: stub,
-        }),
-        // nopw with an operand-size prefix, another five-byte form.
-        [0x66, 0x0f, 0x1f, 0x40, _] => Some(Stub::Nop5 {
-            offset,
-            bytes: stub,
-        }),
-        _ => None,
+    let length = match stub {
+        FIVE_NOPS => STUB_LEN,
+        _ => nop(rest)?,
+    };
+    if length == STUB_LEN && stub != FIVE_NOPS {
+        let bytes = stub;
+        return Some(Stub::Nop5 { offset, bytes });
     }
+    let rewrite = Rewrite::of(&rest[..length])?;
+    Some(Stub::Nops {
+        offset,
+        length,
+        rewrite,
+    })
+}
+
+/// Length of the nop that stands first, if one does.
+fn nop(bytes: &[u8]) -> Option<usize> {
+    let prefixes = bytes.iter().take_while(|b| matches!(b, 0x66 | 0x2e));
+    let prefixes = prefixes.count();
+    let length = prefixes
+        + match bytes.get(prefixes..)? {
+            [NOP, ..] => 1,
+            // nop r/m: no operand, a displacement of one byte or of four, each with or without an index.
+            [0x0f, 0x1f, modrm, ..] => match modrm {
+                0x00..=0x03 | 0x06..=0x07 => 3,
+                0x40..=0x43 | 0x45..=0x47 => 4,
+                0x44 => 5,
+                0x80..=0x83 | 0x85..=0x87 => 7,
+                0x84 => 8,
+                _ => return None,
+            },
+            _ => return None,
+        };
+    (length <= bytes.len()).then_some(length)
+}
+
+/// Bytes of nops that stand first.
+pub fn nops(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(length) = bytes.get(at..).and_then(nop) {
+        at += length;
+    }
+    at
 }
 
 /// `call target` placed at `site`; `None` when the target is more than 2 GiB away.
@@ -62,15 +155,20 @@ pub fn call(site: u64, target: u64) -> Option<[u8; STUB_LEN]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::vec::Vec;
 
     #[test]
     fn stubs_of_gcc_and_clang() {
         let check = |bytes: &[u8], expected| assert_eq!(recognise(bytes), expected, "{bytes:02x?}");
         let clang = [0x0f, 0x1f, 0x44, 0x00, 0x08];
-        check(
-            &[0x90, 0x90, 0x90, 0x90, 0x90, 0xc3],
-            Some(Stub::FiveNops { offset: 0 }),
-        );
+        let five = |offset| {
+            Some(Stub::Nops {
+                offset,
+                length: 5,
+                rewrite: Rewrite::of(&FIVE_NOPS).unwrap(),
+            })
+        };
+        check(&[0x90, 0x90, 0x90, 0x90, 0x90, 0xc3], five(0));
         check(
             &clang,
             Some(Stub::Nop5 {
@@ -86,11 +184,49 @@ mod tests {
             }),
         );
         let behind = [0xf3, 0x0f, 0x1e, 0xfa, 0x90, 0x90, 0x90, 0x90, 0x90];
-        check(&behind, Some(Stub::FiveNops { offset: 4 }));
+        check(&behind, five(4));
         check(&[0x90, 0x90, 0x90, 0x90], None);
         check(&[0x90, 0x90, 0x90, 0x90, 0xc3], None);
         check(&[0x55, 0x48, 0x89, 0xe5, 0x90], None);
         check(&[], None);
+    }
+
+    #[test]
+    fn a_longer_nop_becomes_one_of_five_bytes_and_others() {
+        // As the assemblers of gcc and clang write them.
+        let longer: [&[u8]; 6] = [
+            &[0x66, 0x0f, 0x1f, 0x44, 0x00, 0x08],
+            &[0x0f, 0x1f, 0x80, 0x00, 0x02, 0x00, 0x00],
+            &[0x0f, 0x1f, 0x84, 0x00, 0x00, 0x02, 0x00, 0x00],
+            &[0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x02, 0x00, 0x00],
+            &[0x2e, 0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x02, 0x00, 0x00],
+            &[0x66, 0x2e, 0x0f, 0x1f, 0x84, 0x12, 0x34, 0x56, 0x78, 0x9a],
+        ];
+        for was in longer {
+            let text: Vec<u8> = was.iter().chain(&[0xc3; 16]).copied().collect();
+            let Some(Stub::Nops {
+                offset: 0,
+                length,
+                rewrite,
+            }) = recognise(&text)
+            else {
+                panic!("{was:02x?}");
+            };
+            assert_eq!(
+                (length, rewrite.old()),
+                (was.len(), &was[..was.len().min(8)])
+            );
+            let mut text = text;
+            text[..rewrite.new().len()].copy_from_slice(rewrite.new());
+            assert_eq!(
+                (nop(&text), nops(&text)),
+                (Some(5), was.len()),
+                "{text:02x?}"
+            );
+        }
+        // Clang's eleven bytes for some processors.
+        let eleven = [0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 2, 0, 0, 0xc3];
+        assert_eq!((recognise(&eleven), nops(&eleven)), (None, 11));
     }
 
     #[test]
