@@ -43,7 +43,8 @@ fn archive() -> &'static Path {
         cargo.args(["rustc", "--package", "ubpf-platform-linux", "--lib"]);
         cargo
             .args(["--crate-type", "staticlib"])
-            .env_remove("RUSTFLAGS");
+            .env_remove("RUSTFLAGS")
+            .env("CARGO_PROFILE_DEV_DEBUG", "0");
         run(cargo.arg("--target-dir").arg(&target));
         target.join("debug/libubpf_platform_linux.a")
     })
