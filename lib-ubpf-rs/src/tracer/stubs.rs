@@ -252,7 +252,7 @@ fn prepare(
     if moment == Moment::Later && !text.exclusive() {
         return Err(refused(Unusable::TooLate));
     }
-    text.replace(addr as usize, rewrite.old(), rewrite.new())
+    text.replace(addr as usize, rewrite.old(), rewrite.fresh())
         .map_err(|error| refused(Unusable::Patch(error)))?;
     Ok((addr, true))
 }

@@ -86,7 +86,7 @@ impl Rewrite {
     }
 
     /// What is written.
-    pub fn new(&self) -> &[u8] {
+    pub fn fresh(&self) -> &[u8] {
         &self.new[..self.len]
     }
 }
@@ -217,7 +217,7 @@ mod tests {
                 (was.len(), &was[..was.len().min(8)])
             );
             let mut text = text;
-            text[..rewrite.new().len()].copy_from_slice(rewrite.new());
+            text[..rewrite.fresh().len()].copy_from_slice(rewrite.fresh());
             assert_eq!(
                 (nop(&text), nops(&text)),
                 (Some(5), was.len()),
