@@ -17,6 +17,8 @@ pub struct Options {
     pub guard_all: bool,
     /// Leave out what not every x86-64 CPU has, even if this one has it.
     pub baseline: bool,
+    /// Count the budget down as the program runs, also where it could be paid beforehand.
+    pub metered: bool,
 }
 
 /// Why a program was not compiled. It can still be interpreted.

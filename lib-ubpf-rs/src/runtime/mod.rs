@@ -35,7 +35,7 @@ use crate::{
     program::{Abi, HelperSignature, Program},
     tracer::{InitError, Ring, TracerConfig, TRACER},
     verifier::{self, VerifiedProgram},
-    vm::{Memory, Run, STACK_BYTES as VM_STACK},
+    vm::{Memory, Run, Slices, Stop, StopKind, SLICE, STACK_BYTES as VM_STACK},
 };
 use alloc::{boxed::Box, format, string::String, vec::Vec};
 use code::Use;
@@ -298,7 +298,12 @@ impl Runtime {
             helpers: loaded.helpers,
             host: self.services,
         };
-        let result = loaded.code.run(&mut run);
+        let mut pace = self.pace();
+        let slices = Slices {
+            units: SLICE,
+            pause: &mut || pace.point(),
+        };
+        let result = loaded.code.run_in_slices(&mut run, slices);
         let Run {
             budget: budget_left,
             memory,
@@ -313,6 +318,10 @@ impl Runtime {
                     warnings,
                 })
             }
+            Err(Stop {
+                kind: StopKind::Cancelled,
+                ..
+            }) => Err(Error::Cancelled),
             Err(stop) => {
                 let regions = format!("{memory}");
                 let now = self.services.now_ns();

@@ -4,7 +4,7 @@ use super::{
     call::{call_helper, Called},
     charge,
     quick::{quick, Op},
-    AccessKind, Executable, Memory, Metering, Run, Stop, StopKind, FRAME_BYTES, MAX_FRAMES,
+    AccessKind, Executable, Memory, Metering, Run, Slices, Stop, StopKind, FRAME_BYTES, MAX_FRAMES,
 };
 use crate::{
     isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, Insn, Operand, Reg, Size, Width},
@@ -74,6 +74,21 @@ impl Executable for Interpreter {
         let metering = super::begin(&self.program, run)?;
         Machine::new(&self.program, run, metering).execute_quick(ops)
     }
+    /// Instruction by instruction, whatever the run is charged: charges stand far apart in code without jumps.
+    fn run_in_slices(&self, run: &mut Run<'_>, slices: Slices<'_>) -> Result<u64, Stop> {
+        let short = self.program.worst_cost().is_some_and(|cost| cost <= SHORT);
+        if short && slices.units >= SHORT && super::proofs_hold(&self.program, run) {
+            return self.run(run);
+        }
+        let metering = super::begin(&self.program, run)?;
+        let mut machine = Machine::new(&self.program, run, metering);
+        loop {
+            if let Some(value) = machine.some(slices.units.min(BETWEEN_POINTS), &mut |_| {})? {
+                return Ok(value);
+            }
+            (slices.pause)().map_err(|_| machine.stop(StopKind::Cancelled))?;
+        }
+    }
     fn verified(&self) -> &VerifiedProgram {
         &self.program
     }
@@ -81,6 +96,11 @@ impl Executable for Interpreter {
         "interp"
     }
 }
+
+/// Instructions that a run in slices executes before it asks whether to give way.
+const BETWEEN_POINTS: u64 = 128;
+/// A program that costs at most so much is over before anybody could wait for it.
+const SHORT: u64 = 1000;
 
 /// Sixteen, so that a masked number needs no bounds check; r11 to r15 do not exist.
 pub(super) const SLOTS: usize = 16;
@@ -138,8 +158,22 @@ impl<'m, 'a> Machine<'m, 'a> {
 
     #[inline]
     fn execute(&mut self, watch: &mut impl FnMut(Moment<'_>)) -> Result<u64, Stop> {
-        let insns = self.program.program().insns.as_slice();
         loop {
+            if let Some(value) = self.some(u64::MAX, watch)? {
+                return Ok(value);
+            }
+        }
+    }
+
+    /// Executes so many instructions, or fewer when the program ends before.
+    #[inline]
+    fn some(
+        &mut self,
+        count: u64,
+        watch: &mut impl FnMut(Moment<'_>),
+    ) -> Result<Option<u64>, Stop> {
+        let insns = self.program.program().insns.as_slice();
+        for _ in 0..count {
             watch(Moment {
                 pc: self.pc,
                 regs: &self.regs[..Reg::COUNT],
@@ -152,9 +186,10 @@ impl<'m, 'a> Machine<'m, 'a> {
             match self.step(insn)? {
                 Flow::Next => self.pc = self.pc.wrapping_add(1),
                 Flow::Jump(off) => self.jump(off)?,
-                Flow::End(value) => return Ok(value),
+                Flow::End(value) => return Ok(Some(value)),
             }
         }
+        Ok(None)
     }
 
     /// To the next slot plus `off`; charged when that is back.

@@ -7,6 +7,7 @@ pub mod executed;
 mod interpreter;
 mod memory;
 mod quick;
+mod slices;
 mod stop;
 
 #[cfg(any(test, feature = "fuzz"))]
@@ -15,6 +16,8 @@ pub mod soundness;
 pub use call::{call_helper, Called, MAX_STRING};
 pub use interpreter::{Interpreter, Moment};
 pub use memory::{Access, Memory, Region};
+pub(crate) use slices::{Reserve, ENDLESS};
+pub use slices::{Slices, AT_A_STRETCH, SLICE};
 pub use stop::{AccessKind, Stop, StopKind};
 
 use crate::{
@@ -39,6 +42,9 @@ pub const STACK_BYTES: usize = FRAME_BYTES * MAX_FRAMES;
 pub trait Executable: Send + Sync {
     /// Runs it to its end and gives r0. Allocates nothing, blocks on nothing; `run.budget` is what is left afterwards.
     fn run(&self, run: &mut Run<'_>) -> Result<u64, Stop>;
+    /// Runs it as [`run`](Self::run) does, with the same result, memory, charges and budget left, but calls `slices.pause` again and
+    /// again meanwhile. Not for hooks.
+    fn run_in_slices(&self, run: &mut Run<'_>, slices: Slices<'_>) -> Result<u64, Stop>;
     /// The program.
     fn verified(&self) -> &VerifiedProgram;
     /// Name of the engine: `interp` or `jit`.

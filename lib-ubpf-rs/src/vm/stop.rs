@@ -47,6 +47,8 @@ pub enum StopKind {
     },
     /// The budget could not pay the next charge.
     BudgetExhausted,
+    /// Whoever waited for the run wants it no more.
+    Cancelled,
     /// More than [`MAX_FRAMES`](super::MAX_FRAMES) nested functions.
     CallDepth,
     /// A helper that does not exist was called through a register.
@@ -89,6 +91,7 @@ impl fmt::Display for Stop {
                 )
             }
             StopKind::BudgetExhausted => write!(f, "instruction budget exhausted at PC {pc}"),
+            StopKind::Cancelled => write!(f, "cancelled at PC {pc}"),
             StopKind::CallDepth => {
                 let frames = super::MAX_FRAMES;
                 write!(f, "call at PC {pc} needs more than {frames} stack frames")

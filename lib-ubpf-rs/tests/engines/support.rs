@@ -259,12 +259,13 @@ pub struct Engines {
     pub compiled: Vec<(&'static str, JitProgram)>,
 }
 
-pub const STYLES: [(&str, Options); 3] = [
+pub const STYLES: [(&str, Options); 4] = [
     (
         "proved",
         Options {
             guard_all: false,
             baseline: false,
+            metered: false,
         },
     ),
     (
@@ -272,6 +273,7 @@ pub const STYLES: [(&str, Options); 3] = [
         Options {
             guard_all: true,
             baseline: false,
+            metered: false,
         },
     ),
     (
@@ -279,6 +281,15 @@ pub const STYLES: [(&str, Options); 3] = [
         Options {
             guard_all: false,
             baseline: true,
+            metered: false,
+        },
+    ),
+    (
+        "metered",
+        Options {
+            guard_all: false,
+            baseline: false,
+            metered: true,
         },
     ),
 ];

@@ -29,6 +29,8 @@ pub(super) mod stop {
     pub const HELPER: u64 = 4;
     /// An atomic access was not aligned.
     pub const UNALIGNED: u64 = 5;
+    /// Between two slices of the run it was said that it is to end.
+    pub const CANCELLED: u64 = 6;
 }
 
 /// One region of memory that the program may touch. An access of `size` bytes at `lo + d` is inside exactly when
@@ -112,6 +114,8 @@ pub(super) struct Context {
     pub(super) rodata: Window,
     /// `extern "sysv64" fn(*mut Context, number) -> r0`
     pub(super) call: usize,
+    /// `extern "sysv64" fn(*mut Context)`: the next slice of the budget.
+    pub(super) refill: usize,
     /// The two-key map, for the routines that look into it, and where they go when they do not find the key at once.
     pub(super) map: TwoKeyLayout,
     pub(super) slow_get: usize,
@@ -147,6 +151,7 @@ impl Context {
             args: [0; 5],
             rodata: Window::new(rodata.base, rodata.len),
             call: 0,
+            refill: 0,
             map: TwoKeyLayout { slots: 0, mask: 0 },
             slow_get: routines.helper_keep,
             slow_put: routines.helper_keep,

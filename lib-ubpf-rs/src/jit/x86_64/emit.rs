@@ -770,6 +770,8 @@ impl<'p> Emitter<'p> {
         self.charge(asm, self.program.jump_charge(self.pc, target) - less);
         self.branch_to(asm, Cc::Ae, get(&self.old.slots, target));
         self.stopping_call(asm, field::STOP_BUDGET);
+        // A run in slices comes back with the next one.
+        self.jump(asm, target);
     }
 
     fn charge(&self, asm: &mut Asm<'_>, cost: u64) {

@@ -45,7 +45,7 @@ unsafe impl Sync for LinkedProgram {}
 const MAGIC: u32 = u32::from_le_bytes(*b"uBPF");
 /// Of the layout of an entry and of what emitted code expects; to be counted up when either changes in a way that [`fingerprint`] does
 /// not show.
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 
 const METERED: u16 = 1;
 const GUARD_ALL: u16 = 1 << 1;
@@ -150,7 +150,7 @@ impl Ahead {
     pub fn new(program: &VerifiedProgram, bytecode: &[u8], options: Options) -> Option<Ahead> {
         let style = Style {
             guard_all: options.guard_all,
-            metered: program.worst_cost().is_none(),
+            metered: super::metered(program),
             bmi2: !options.baseline && has_bmi2(),
         };
         let draft = Draft::new(program, style)?;

@@ -19,11 +19,12 @@ use crate::{
     helpers::{Inline, Needs, Places, RingLayout},
     isa::{Call, Insn, Reg},
     maps::TwoKeyLayout,
-    platform::{ExecBlock, ExecMemory, Ticks},
+    platform::{Cancelled, ExecBlock, ExecMemory, Ticks},
     verifier::{Uses, VerifiedProgram},
     vm::{
         begin, call_helper, proofs_hold, AccessKind, Called, Direct, Executable, Interpreter,
-        Metering, Run, Stop, StopKind, FRAME_BYTES, STACK_BYTES,
+        Metering, Reserve, Run, Slices, Stop, StopKind, AT_A_STRETCH, ENDLESS, FRAME_BYTES,
+        STACK_BYTES,
     },
 };
 use alloc::vec::Vec;
@@ -52,6 +53,7 @@ extern "C" {
     #[cfg(test)]
     fn ubpf_jit_end();
     fn ubpf_jit_stop_budget();
+    fn ubpf_jit_refill();
     fn ubpf_jit_stop_depth();
     fn ubpf_jit_stop_unaligned();
     fn ubpf_jit_load_1();
@@ -77,6 +79,7 @@ global_asm!(
     HELPER_RSP = const offset(offset_of!(Context, helper_rsp)),
     FRAME = const offset(offset_of!(Context, frame)),
     CALL = const offset(offset_of!(Context, call)),
+    REFILL = const offset(offset_of!(Context, refill)),
     ARGUMENT = const offset(offset_of!(Context, argument)),
     ARENA = const offset(offset_of!(Context, arena)),
     RODATA = const offset(offset_of!(Context, rodata)),
@@ -192,9 +195,14 @@ impl Listing {
 fn style(program: &VerifiedProgram, options: Options) -> Style {
     Style {
         guard_all: options.guard_all,
-        metered: program.worst_cost().is_none(),
+        metered: options.metered || metered(program),
         bmi2: !options.baseline && has_bmi2(),
     }
+}
+
+/// Whether code has its charges in it: where they cannot be taken beforehand, and where it would otherwise run too long at a stretch.
+fn metered(program: &VerifiedProgram) -> bool {
+    program.worst_cost().is_none_or(|cost| cost > AT_A_STRETCH)
 }
 
 /// A program as machine code in executable memory, which it gives back when dropped.
@@ -311,9 +319,10 @@ impl JitProgram {
         stack.len == STACK_BYTES as u64
             && stack.base.is_multiple_of(8)
             && (self.guarded && self.metered || proofs_hold(verified, run))
-            && verified
-                .worst_cost()
-                .is_none_or(|worst| worst <= run.budget)
+            && (self.metered
+                || verified
+                    .worst_cost()
+                    .is_some_and(|worst| worst <= run.budget))
     }
 
     fn stopped(
@@ -331,6 +340,7 @@ impl JitProgram {
                 StopKind::BudgetExhausted
             }
             (stop::DEPTH, _) => StopKind::CallDepth,
+            (stop::CANCELLED, _) => StopKind::Cancelled,
             (stop::MEMORY, Some(insn)) => {
                 let (access, size) = access(insn);
                 StopKind::OutOfBounds { access, addr, size }
@@ -387,19 +397,41 @@ enum HelperEnd {
 }
 
 /// What the function that calls helpers needs during a run.
-struct Session<'s, 'a> {
+struct Session<'s, 'a, 'p> {
     run: &'s mut Run<'a>,
     program: &'s VerifiedProgram,
     metering: Metering,
     end: Option<HelperEnd>,
+    /// Of a run in slices: the budget beside the slice that the code counts down.
+    reserve: Option<Reserve<'p>>,
 }
 
-impl Executable for JitProgram {
-    fn run(&self, run: &mut Run<'_>) -> Result<u64, Stop> {
-        if !self.fits(run) {
-            return self.interpreter.run(run);
+impl JitProgram {
+    /// Most that may be executed between two charges: all of a function.
+    fn stretch(&self) -> u64 {
+        let verified = self.verified();
+        let charges = verified.functions().iter();
+        let longest = charges.map(|&start| verified.function_charge(start)).max();
+        longest.unwrap_or(0)
+    }
+
+    fn enter(&self, run: &mut Run<'_>, slices: Option<Slices<'_>>) -> Result<u64, Stop> {
+        let paid = begin(self.verified(), run)? == Metering::Prepaid;
+        let at_the_end = run.budget;
+        let mut reserve = None;
+        if let Some(slices) = slices {
+            let (rest, slice) = Reserve::new(slices, run.budget, paid);
+            run.budget = slice;
+            reserve = Some(rest);
+        } else if paid {
+            // Code that charges all the same never comes to an end of it.
+            run.budget = ENDLESS;
         }
-        let metering = begin(self.verified(), run)?;
+        let metering = if paid && reserve.is_none() {
+            Metering::Prepaid
+        } else {
+            Metering::Metered
+        };
         let mut context = Context::new(&run.memory, routines());
         let [r1, r2] = run.args;
         context.args = [r1, r2, 0, 0, 0];
@@ -409,22 +441,50 @@ impl Executable for JitProgram {
         if metering == Metering::Prepaid {
             context.work_with(&Places::of(run.host), &inline_routines());
         }
+        if reserve.is_some() {
+            context.routines.stop_budget = address(ubpf_jit_refill);
+            context.refill = refill as *const () as usize;
+        }
         let mut session = Session {
             run,
             program: self.verified(),
             metering,
             end: None,
+            reserve,
         };
         context.session = (&raw mut session) as usize;
         // SAFETY: the code was emitted for a verified program: it calls only the routines of the context, touches only memory
         // that is proved or checked to be the program's, and returns with the stack and the kept registers as they were.
         let value = unsafe { ubpf_jit_enter(&raw mut context, self.at.wrapping_add(self.entry)) };
         let end = session.end;
-        run.budget = context.budget;
-        if context.stop == stop::NONE {
-            return Ok(value);
+        let reserve = session.reserve.map_or(0, |reserve| reserve.left());
+        run.budget = context.budget.wrapping_add(reserve);
+        let result = match context.stop {
+            stop::NONE => Ok(value),
+            _ => self.stopped(&context, run, end),
+        };
+        if paid {
+            run.budget = at_the_end;
         }
-        self.stopped(&context, run, end)
+        result
+    }
+}
+
+impl Executable for JitProgram {
+    fn run(&self, run: &mut Run<'_>) -> Result<u64, Stop> {
+        match self.fits(run) {
+            true => self.enter(run, None),
+            false => self.interpreter.run(run),
+        }
+    }
+
+    fn run_in_slices(&self, run: &mut Run<'_>, slices: Slices<'_>) -> Result<u64, Stop> {
+        match self.fits(run) {
+            // Without charges in it, the code is over soon. With charges that stand too far apart, it is not for slices.
+            true if !self.metered => self.enter(run, None),
+            true if self.stretch() <= AT_A_STRETCH => self.enter(run, Some(slices)),
+            _ => self.interpreter.run_in_slices(run, slices),
+        }
     }
 
     fn verified(&self) -> &VerifiedProgram {
@@ -438,7 +498,7 @@ impl Executable for JitProgram {
     fn direct(&self) -> Option<Direct> {
         let verified = self.verified();
         let more = Uses::STACK | Uses::CALLX | Uses::LOCAL_CALLS | Uses::GUARDED;
-        if self.guarded || verified.uses().intersects(more) {
+        if self.guarded || self.metered || verified.uses().intersects(more) {
             return None;
         }
         let program = verified.program();
@@ -478,11 +538,13 @@ unsafe extern "sysv64" fn call(context: *mut Context, number: u64) -> u64 {
     let (context, session) = unsafe {
         (
             &mut *context,
-            &mut *((*context).session as *mut Session<'_, '_>),
+            &mut *((*context).session as *mut Session<'_, '_, '_>),
         )
     };
     let run = &mut *session.run;
-    run.budget = context.budget;
+    let slice = context.budget;
+    let reserve = session.reserve.as_ref().map_or(0, Reserve::left);
+    run.budget = slice.wrapping_add(reserve);
     let below = context.top.wrapping_sub(context.frame) as usize;
     run.memory.set_frames((below / FRAME_BYTES).wrapping_add(1));
     let abi = session.program.program().abi;
@@ -496,6 +558,16 @@ unsafe extern "sysv64" fn call(context: *mut Context, number: u64) -> u64 {
         None => Err(StopKind::UnknownHelper { number }),
     };
     context.budget = run.budget;
+    if let Some(reserve) = &mut session.reserve {
+        match reserve.after(slice, run.budget) {
+            Ok(rest) => context.budget = rest,
+            Err(Cancelled) => {
+                context.budget = 0;
+                context.stop = stop::CANCELLED;
+                return 0;
+            }
+        }
+    }
     let end = match result {
         Ok(Called::Returned(value)) => return value,
         Ok(Called::Ended) => HelperEnd::Ended,
@@ -504,6 +576,29 @@ unsafe extern "sysv64" fn call(context: *mut Context, number: u64) -> u64 {
     session.end = Some(end);
     context.stop = stop::HELPER;
     0
+}
+
+/// Called by emitted code (`shared.S`) when a run in slices has used up one: `context.budget` is below zero by what is missing.
+///
+/// # Safety
+/// As for [`call`].
+unsafe extern "sysv64" fn refill(context: *mut Context) {
+    // SAFETY: see above; emitted code waits for this call and touches neither meanwhile.
+    let (context, session) = unsafe {
+        (
+            &mut *context,
+            &mut *((*context).session as *mut Session<'_, '_, '_>),
+        )
+    };
+    let missing = 0u64.wrapping_sub(context.budget);
+    match session.reserve.as_mut().and_then(|r| r.next(missing)) {
+        Some(Ok(slice)) => context.budget = slice,
+        Some(Err(Cancelled)) => {
+            context.budget = 0;
+            context.stop = stop::CANCELLED;
+        }
+        None => context.stop = stop::BUDGET,
+    }
 }
 
 fn install(

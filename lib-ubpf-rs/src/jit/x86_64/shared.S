@@ -64,6 +64,41 @@ ubpf_jit_stop_unaligned:
     mov     rsp, [r9 + {SAVED_RSP}]
     jmp     .Lubpf_jit_out
 
+# The end of a slice of the budget: reached as the stop is, and returns when there is a next one.
+    .p2align 4
+    .globl  ubpf_jit_refill
+    .hidden ubpf_jit_refill
+ubpf_jit_refill:
+    push    rax
+    push    rcx
+    push    rdx
+    push    rsi
+    push    rdi
+    push    r8
+    push    r10
+    push    r11
+    mov     [r9 + {BUDGET}], r12
+    mov     [r9 + {HELPER_RSP}], rsp
+    lea     rdi, [r9 - {BIAS}]
+    and     rsp, -16
+    push    r9
+    push    r9
+    call    qword ptr [r9 + {REFILL}]
+    pop     r9
+    mov     rsp, [r9 + {HELPER_RSP}]
+    mov     r12, [r9 + {BUDGET}]
+    pop     r11
+    pop     r10
+    pop     r8
+    pop     rdi
+    pop     rsi
+    pop     rdx
+    pop     rcx
+    pop     rax
+    cmp     dword ptr [r9 + {STOP}], {STOP_NONE}
+    jne     .Lubpf_jit_stop
+    ret
+
 # Helper call: [rsp] return address, [rsp + 8] the helper's number, r1 to r5 in their registers. Gives r0.
     .p2align 4
     .globl  ubpf_jit_helper
