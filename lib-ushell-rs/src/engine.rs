@@ -184,6 +184,13 @@ fn write_status(status: &Status, out: &mut dyn Write) -> core::fmt::Result {
     if areas > 0 || lists > 0 {
         writeln!(out, "hooks that never returned: {areas}, each keeps its place among those that can run at once; replaced lists of programs kept for them: {lists}")?;
     }
+    if status.cramped_sites > 0 {
+        writeln!(
+            out,
+            "functions whose programs take the long way, for want of executable memory: {}",
+            status.cramped_sites
+        )?;
+    }
     match status.fallbacks {
         Some((count, why)) => writeln!(out, "left to the interpreter: {count} (the last: {why})"),
         None => Ok(()),

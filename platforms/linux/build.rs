@@ -48,6 +48,7 @@ fn main() {
     for (name, compiler, flags) in VARIANTS {
         test_object(name, compiler, flags);
     }
+    many_functions();
     println!("cargo::rustc-link-arg-tests=-no-pie");
     println!("cargo::rustc-link-arg-tests=-Wl,-z,nostart-stop-gc");
 }
@@ -77,5 +78,33 @@ fn test_object(name: &str, compiler: &str, flags: &[&str]) {
         Err(_) => {
             println!("cargo::warning={compiler} is not installed: tests of {name} are left out")
         }
+    }
+}
+
+/// Number of the functions `many_0` and so on, each `long many_N(long n)`: n + N.
+const MANY: usize = 400;
+
+/// More functions than are attached to one by one in a test.
+fn many_functions() {
+    let out = std::env::var("OUT_DIR").unwrap_or_default();
+    let (source, object) = (format!("{out}/many.c"), format!("{out}/many.o"));
+    let functions = (0..MANY).map(|n| {
+        format!("__attribute__((noinline)) long many_{n}(long n) {{ return n + {n}; }}\n")
+    });
+    let names = (0..MANY).map(|n| format!("many_{n}, "));
+    let text = functions.collect::<String>()
+        + "long (*const many[])(long) = { "
+        + &names.collect::<String>()
+        + "};\n";
+    if let Err(error) = std::fs::write(&source, text) {
+        println!("cargo::error={source}: {error}");
+    }
+    let done = Command::new("gcc")
+        .args(["-O2", "-fno-pie", "-fpatchable-function-entry=5", "-c"])
+        .args([&source, "-o", &object])
+        .status();
+    match done {
+        Ok(status) if status.success() => println!("cargo::rustc-link-arg-tests={object}"),
+        _ => println!("cargo::warning=gcc is not installed: tests of many functions are left out"),
     }
 }

@@ -182,6 +182,10 @@ impl ExecMemory for CodeHeap {
         state.give_back(block.exec, below);
     }
 
+    fn data(&self, len: usize) -> Option<usize> {
+        self.below()?.data(len)
+    }
+
     fn enforces_wx(&self) -> bool {
         self.below().is_some_and(|below| below.enforces_wx())
     }

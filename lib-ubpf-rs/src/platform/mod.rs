@@ -176,6 +176,12 @@ pub trait ExecMemory: Sync {
     fn seal(&self, block: ExecBlock) -> bool;
     /// Gives the block back; nothing executes in it any more.
     fn free(&self, block: ExecBlock);
+    /// Zeros within 2 GiB of the image's text that are never executable and live for ever, aligned for words, for data of code; `None`
+    /// where the platform has no such memory of its own.
+    fn data(&self, len: usize) -> Option<usize> {
+        let _ = len;
+        None
+    }
     /// Whether a sealed block is really not writable (`status` says so).
     fn enforces_wx(&self) -> bool;
     /// Whether [`rewrite`](Self::rewrite) works, so that several programs can share a block.

@@ -30,6 +30,8 @@ pub struct Status {
     pub enforces_wx: Option<bool>,
     /// Areas of hooks that did not come back, and lists of programs kept for them.
     pub lost_hooks: (usize, usize),
+    /// Sites whose hooks go the general way, some fifty times as long, because no executable memory was left for the short one.
+    pub cramped_sites: usize,
     /// How many programs were left to the interpreter since the start although machine code was to be expected, and why the last
     /// one was.
     pub fallbacks: Option<(u64, &'static str)>,
@@ -53,6 +55,7 @@ impl Runtime {
             stats: TRACER.stats_on(),
             enforces_wx: services.platform.exec.map(|e| e.enforces_wx()),
             lost_hooks: TRACER.lost(),
+            cramped_sites: TRACER.cramped(),
             fallbacks: *self.fallbacks.lock(),
         }
     }

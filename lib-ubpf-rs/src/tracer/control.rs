@@ -415,7 +415,11 @@ impl Tracer {
                 function: function(),
             });
         }
-        let place = state.attached.iter().position(|a| a.site == request.site);
+        let site_state =
+            site::state(&HOOKS.table, request.site.key()).ok_or(AttachError::NoMemory)?;
+        let has_probes = !site_state.probes.load(Ordering::Relaxed).is_null();
+        let at = || state.attached.iter().position(|a| a.site == request.site);
+        let place = has_probes.then(at).flatten();
         let present = place.map_or(&[][..], |at| state.attached[at].probes());
         if present.iter().any(|p| *p.program == *request.program) {
             return Err(AttachError::AlreadyAttached {
@@ -423,8 +427,6 @@ impl Tracer {
                 program: request.program.into(),
             });
         }
-        let site_state =
-            site::state(&HOOKS.table, request.site.key()).ok_or(AttachError::NoMemory)?;
         let id = ProbeId(state.next_id);
         let probe = Arc::new(new_probe(id, &request, site_state, now_ns));
         match place {
@@ -478,6 +480,13 @@ impl Tracer {
         let mut state = self.control.lock();
         let kept = state.kept.len().saturating_add(state.leaked);
         (state.lost.count() as usize, kept)
+    }
+
+    /// Sites whose hooks take the general way although their programs need it not: there was no memory near the text for the short one.
+    pub fn cramped(&self) -> usize {
+        let state = self.control.lock();
+        let cramped = state.attached.iter().filter(|a| a.trampoline.is_cramped());
+        cramped.count()
     }
 
     /// Reports on the probes of one site, in attach order.
@@ -675,6 +684,9 @@ impl<'t> Change<'t> {
         let mut state = self.closed(at);
         let attached = state.attached.remove(at);
         let restored = patch_out(self.settings, &attached);
+        let gate = attached.trampoline.gate().filter(|_| restored.is_ok());
+        gate.into_iter()
+            .for_each(|gate| state.gates.give_back(gate));
         if let (Err(_), Some(call)) = (restored, attached.call()) {
             state.stuck.push(Stuck {
                 site: attached.site,
@@ -795,15 +807,26 @@ impl State {
         let (site, state) = (probe.site, probe.state);
         let (present, stub) = self.current_stub(settings, site).map_err(early)?;
         let patched = site.kind != SiteKind::Instrumented;
-        let gate = (patched && probe.body.direct().is_some())
-            .then(|| self.gates.of(site.key(), settings))
+        let wanted = patched && probe.body.direct().is_some();
+        let gate = wanted
+            .then(|| self.gates.of(site.key(), self.sites.len(), settings))
             .flatten();
-        let trampoline = Trampoline::new(gate);
+        let trampoline = Trampoline::new(gate, wanted);
+        // A call that is still in the text leads to it: then it is not free.
+        let unused = gate.filter(|_| present == stub);
         let probes = copy_of(&[], |_| true, Some(probe));
-        let list = probes.and_then(new_list).ok_or_else(no_memory)?;
+        let Some(list) = probes.and_then(new_list) else {
+            unused
+                .into_iter()
+                .for_each(|gate| self.gates.give_back(gate));
+            return Err(no_memory());
+        };
         state.probes.store(list, Ordering::SeqCst);
         if let Err(error) = patch_in(settings, site, present, trampoline.call_target()) {
             state.probes.store(ptr::null_mut(), Ordering::SeqCst);
+            unused
+                .into_iter()
+                .for_each(|gate| self.gates.give_back(gate));
             return Err((error, Some(Replaced(list))));
         }
         let mut attached = Attached {

@@ -4,67 +4,109 @@
 //! Where each thread or CPU has a block of its own, the sum over all blocks is exact for all that has happened before
 //! [`Cpu::see_all`](crate::platform::Cpu::see_all), and a block outlives whoever counted in it.
 
-use super::{direct::GATES, Settings};
+use super::{gates::GateRef, Settings};
 use crate::{
     jit::trampoline::Counters,
     platform::{CounterBlocks, Counting},
 };
-use alloc::{boxed::Box, vec::Vec};
+use alloc::alloc::{alloc_zeroed, Layout};
 use core::{
     ptr,
     sync::atomic::{AtomicU64, Ordering},
 };
 use spin::Once;
 
-/// Counters of one gate.
+/// Counters of one gate. Zeros are those that nobody has counted in.
 #[repr(C)]
-struct Pair {
+pub(super) struct Pair {
     entered: AtomicU64,
     left: AtomicU64,
 }
 
-/// Counters of all gates.
-#[repr(C, align(64))]
-struct Block([Pair; GATES]);
-
-impl Block {
-    const fn new() -> Block {
-        Block(
-            [const {
-                Pair {
-                    entered: AtomicU64::new(0),
-                    left: AtomicU64::new(0),
-                }
-            }; GATES],
-        )
-    }
-}
-
-/// Used by everybody, unless each has its own.
-static SHARED: Block = Block::new();
-static OWN: Once<&'static [Block]> = Once::new();
-const MOST_BLOCKS: usize = 256;
-
-/// Makes what the platform's way of counting needs; `None` without memory.
-pub(super) fn prepare(settings: &Settings) -> Option<Counting> {
-    let counting = settings.platform.cpu.counting();
-    if let Counting::Own { blocks, .. } = counting {
-        if OWN.get().is_none() {
-            let count = blocks.clamp(1, MOST_BLOCKS);
-            let mut list = Vec::new();
-            list.try_reserve_exact(count).ok()?;
-            list.resize_with(count, Block::new);
-            OWN.call_once(|| Box::leak(list.into_boxed_slice()));
+impl Pair {
+    pub const fn new() -> Pair {
+        Pair {
+            entered: AtomicU64::new(0),
+            left: AtomicU64::new(0),
         }
     }
-    Some(counting)
 }
 
-/// Where the gate with this number counts.
-pub(super) fn of_gate(counting: Counting, gate: usize) -> Counters {
-    if let Counting::Own {
-        segment, offset, ..
-    } = counting
+/// Blocks of pairs, one for each who counts, a pair for each gate in each. They live for ever.
+struct Own {
+    base: usize,
+    blocks: usize,
+    /// Pairs in a block.
+    gates: usize,
+}
+
+static OWN: Once<Option<Own>> = Once::new();
+const MOST_BLOCKS: usize = 256;
+/// Bytes of blocks: those of different threads or CPUs share no cache line.
+const LINE: usize = 64;
+/// Gates that everybody has counters of their own for, at least.
+const LEAST: usize = 64;
+
+impl Own {
+    /// Room for the gates of twice as many sites: more may come to be known. What is not used needs no memory where zeros need none.
+    fn new(blocks: usize, sites: usize) -> Option<Own> {
+        let gates = sites
+            .saturating_mul(2)
+            .max(LEAST)
+            .checked_next_power_of_two()?;
+        let blocks = blocks.clamp(1, MOST_BLOCKS);
+        let bytes = gates.checked_mul(size_of::<Pair>())?.checked_mul(blocks)?;
+        // A gate's counters are reached by a 31-bit offset.
+        i32::try_from(bytes).ok()?;
+        let layout = Layout::from_size_align(bytes, LINE).ok()?;
+        // SAFETY: the layout is not empty.
+        let base = unsafe { alloc_zeroed(layout) } as usize;
+        (base != 0).then_some(Own {
+            base,
+            blocks,
+            gates,
+        })
+    }
+
+    fn stride(&self) -> usize {
+        self.gates * size_of::<Pair>()
+    }
+
+    /// The pair of a gate in a block.
+    fn pair(&self, block: usize, gate: usize) -> Option<&Pair> {
+        let at = self.base + block * self.stride() + gate * size_of::<Pair>();
+        // SAFETY: within the blocks, which hold nothing but pairs; zeros are valid ones, and all changes are atomic or made by machine
+        // code one word at a time.
+        (block < self.blocks && gate < self.gates).then(|| unsafe { &*(at as *const Pair) })
+    }
+}
+
+fn own() -> Option<&'static Own> {
+    OWN.get()?.as_ref()
+}
+
+/// Makes what the platform's way of counting needs for the gates of so many sites; `None` without memory.
+pub(super) fn prepare(settings: &Settings, sites: usize) -> Option<()> {
+    let Counting::Own { blocks, .. } = settings.platform.cpu.counting() else {
+        return Some(());
+    };
+    if OWN.get().is_none() {
+        let own = Own::new(blocks, sites)?;
+        OWN.call_once(|| Some(own));
+    }
+    Some(())
+}
+
+/// Where the gate with this number counts, whose shared counters these are.
+pub(super) fn of_gate(settings: &Settings, gate: usize, shared: &'static Pair) -> Counters {
+    let counting = settings.platform.cpu.counting();
+    let has = own().is_some_and(|own| gate < own.gates);
+    if let (
+        Counting::Own {
+            segment, offset, ..
+        },
+        true,
+    ) = (counting, has)
     {
         let entered = (gate * size_of::<Pair>()) as i32;
         return Counters::Own {
@@ -74,38 +116,39 @@ pub(super) fn of_gate(counting: Counting, gate: usize) -> Counters {
             left: entered + size_of::<AtomicU64>() as i32,
         };
     }
-    let pair = &SHARED.0[gate];
     Counters::Shared {
-        entered: ptr::from_ref(&pair.entered) as u64,
-        left: ptr::from_ref(&pair.left) as u64,
-        locked: counting == Counting::Locked,
+        entered: ptr::from_ref(&shared.entered) as u64,
+        left: ptr::from_ref(&shared.left) as u64,
+        locked: counting != Counting::OneCpu,
     }
 }
 
 /// Gives whoever runs a hook the general way a block of its own, so that next time it need not. *Hook path.*
 pub(super) fn adopt(settings: &Settings) {
-    if let Some(own) = OWN.get() {
+    if let Some(own) = own() {
         settings.platform.cpu.adopt_counters(CounterBlocks {
-            base: own.as_ptr() as u64,
-            stride: size_of::<Block>() as u64,
-            count: own.len(),
+            base: own.base as u64,
+            stride: own.stride() as u64,
+            count: own.blocks,
         });
     }
 }
 
-fn sum(gate: usize, one: impl Fn(&Pair) -> &AtomicU64) -> u64 {
-    let own = OWN.get().copied().unwrap_or(&[]);
-    let blocks = own.iter().chain([&SHARED]);
-    let counts = blocks.filter_map(|block| Some(one(block.0.get(gate)?).load(Ordering::SeqCst)));
-    counts.fold(0, u64::wrapping_add)
+fn sum(gate: &GateRef, one: impl Fn(&Pair) -> &AtomicU64) -> u64 {
+    let blocks = own().map_or(0, |own| own.blocks);
+    let pair = |block| own()?.pair(block, gate.index);
+    let pairs = (0..blocks).filter_map(pair).chain([&gate.data.shared]);
+    pairs
+        .map(|pair| one(pair).load(Ordering::SeqCst))
+        .fold(0, u64::wrapping_add)
 }
 
 /// How many came out of the gate's trampolines.
-pub(super) fn left(gate: usize) -> u64 {
+pub(super) fn left(gate: &GateRef) -> u64 {
     sum(gate, |pair| &pair.left)
 }
 
 /// How many went in.
-pub(super) fn entered(gate: usize) -> u64 {
+pub(super) fn entered(gate: &GateRef) -> u64 {
     sum(gate, |pair| &pair.entered)
 }

@@ -4,124 +4,26 @@
 use super::{
     arch::current,
     counters,
+    gates::{install, GateRef},
     pool::CONTEXT_BYTES,
     probe::{Probe, ProbeList},
     Settings, TRACER,
 };
 use crate::{
     helpers::{Needs, Places},
-    jit::trampoline::{self, Gate, Surroundings, GATE_BYTES},
-    platform::{ExecBlock, ExecMemory},
+    jit::trampoline::{self, Surroundings},
+    platform::ExecBlock,
     vm::{argument_fits, Direct},
 };
 use alloc::{sync::Arc, vec::Vec};
-use core::{
-    mem, ptr, slice,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
-};
+use core::{mem, ptr, sync::atomic::Ordering};
 use spin::Once;
 
-/// Sites that can have a gate. A gate is never freed.
-pub(super) const GATES: usize = 64;
+pub(super) use super::gates::Gates;
 
 /// Bytes of argument that a program called directly may touch: they lie on the traced function's stack, which pays for at
 /// most 256 bytes in all.
 const MOST_ARGUMENT: u64 = 64;
-
-/// Where the gates lead.
-static TARGETS: [AtomicU64; GATES] = [const { AtomicU64::new(0) }; GATES];
-
-/// The gates of which somebody did not come out: they lead the general way for ever.
-static SPOILT: [AtomicBool; GATES] = [const { AtomicBool::new(false) }; GATES];
-
-/// A site's gate.
-#[derive(Clone, Copy)]
-pub(super) struct GateRef {
-    index: usize,
-    target: &'static AtomicU64,
-    spoilt: &'static AtomicBool,
-    at: u64,
-}
-
-impl GateRef {
-    fn lead_to(&self, target: u64) {
-        self.target.store(target, Ordering::SeqCst);
-    }
-}
-
-/// All gates, each for the site with the key beside it.
-pub(super) struct Gates {
-    block: Option<ExecBlock>,
-    keys: Vec<u64>,
-}
-
-impl Gates {
-    pub const fn new() -> Gates {
-        Gates {
-            block: None,
-            keys: Vec::new(),
-        }
-    }
-
-    /// The gate of the site with this key; `None` where there is none to be had.
-    pub fn of(&mut self, key: u64, settings: &Settings) -> Option<GateRef> {
-        let block = match self.block {
-            Some(block) => block,
-            None => *self.block.insert(make_gates(settings)?),
-        };
-        let known = self.keys.iter().position(|&k| k == key);
-        let index = known.unwrap_or(self.keys.len());
-        let target = TARGETS.get(index)?;
-        if known.is_none() {
-            self.keys.try_reserve(1).ok()?;
-            self.keys.push(key);
-        }
-        Some(GateRef {
-            index,
-            target,
-            spoilt: SPOILT.get(index)?,
-            at: gate_at(block, index),
-        })
-    }
-}
-
-fn gate_at(block: ExecBlock, index: usize) -> u64 {
-    block.exec.wrapping_add(index * GATE_BYTES) as u64
-}
-
-fn make_gates(settings: &Settings) -> Option<ExecBlock> {
-    let counting = counters::prepare(settings)?;
-    install(settings.platform.exec?, GATES * GATE_BYTES, |out, block| {
-        let parts = out.chunks_exact_mut(GATE_BYTES).zip(&TARGETS).enumerate();
-        parts.fold(true, |good, (index, (out, target))| {
-            let at = gate_at(block, index);
-            target.store(trampoline::general_way(at), Ordering::SeqCst);
-            let gate = Gate {
-                at,
-                counters: counters::of_gate(counting, index),
-                target: ptr::from_ref(target) as u64,
-                general: current::hook_entry(),
-            };
-            good & trampoline::write_gate(out, gate)
-        })
-    })
-}
-
-/// Executable memory with what `write` puts there; it says whether that went well.
-fn install(
-    memory: &'static dyn ExecMemory,
-    len: usize,
-    write: impl FnOnce(&mut [u8], ExecBlock) -> bool,
-) -> Option<ExecBlock> {
-    let block = memory.alloc(len)?;
-    // SAFETY: an open block is writable memory of its length that belongs to whom it was given.
-    let out = unsafe { slice::from_raw_parts_mut(block.write as *mut u8, len.min(block.len)) };
-    if out.len() == len && write(out, block) && memory.seal(block) {
-        return Some(block);
-    }
-    memory.free(block);
-    None
-}
 
 /// The trampoline of one site, if its programs can have one.
 pub(super) struct Trampoline {
@@ -129,16 +31,29 @@ pub(super) struct Trampoline {
     block: Option<ExecBlock>,
     /// How many came out before the trampoline was made.
     before: u64,
+    /// There was no room for gate or trampoline.
+    cramped: bool,
 }
 
 impl Trampoline {
-    /// None yet. The gate is what the site calls from now on.
-    pub fn new(gate: Option<GateRef>) -> Trampoline {
+    /// None yet. The gate is what the site calls from now on; `wanted` says whether it is to have one.
+    pub fn new(gate: Option<GateRef>, wanted: bool) -> Trampoline {
         Trampoline {
             gate,
             block: None,
             before: 0,
+            cramped: wanted && gate.is_none(),
         }
+    }
+
+    /// Its gate.
+    pub fn gate(&self) -> Option<GateRef> {
+        self.gate
+    }
+
+    /// Whether hooks go the general way for want of room alone.
+    pub fn is_cramped(&self) -> bool {
+        self.cramped
     }
 
     /// What the site calls.
@@ -149,7 +64,7 @@ impl Trampoline {
     /// Runs of each program since the trampoline was made.
     pub fn runs(&self) -> u64 {
         match (self.gate, self.block) {
-            (Some(gate), Some(_)) => counters::left(gate.index).wrapping_sub(self.before),
+            (Some(gate), Some(_)) => counters::left(&gate).wrapping_sub(self.before),
             _ => 0,
         }
     }
@@ -160,7 +75,7 @@ impl Trampoline {
         else {
             return;
         };
-        if gate.spoilt.load(Ordering::Relaxed) {
+        if gate.is_spoilt() {
             return;
         }
         let Some(programs) = programs(list, settings) else {
@@ -177,6 +92,7 @@ impl Trampoline {
             helper_block,
             gate: gate.at,
             key,
+            moved: gate.moved,
             argument_len: CONTEXT_BYTES as u32,
         };
         // The length does not depend on the place; what is out of reach of the gate is out of reach anyhow.
@@ -187,8 +103,9 @@ impl Trampoline {
         self.block = install(memory, len, |out, block| {
             trampoline::write(out, around(block.exec as u64), &programs) == Some(len)
         });
+        self.cramped = self.block.is_none();
         if let Some(block) = self.block {
-            self.before = counters::left(gate.index);
+            self.before = counters::left(&gate);
             gate.lead_to(block.exec as u64);
         }
     }
@@ -200,7 +117,7 @@ impl Trampoline {
             return None;
         };
         gate.lead_to(trampoline::general_way(gate.at));
-        Some(Leaving { gate: gate.index })
+        Some(Leaving { gate })
     }
 
     /// After [`leave`](Self::leave): the trampoline's runs are added to the probes' own, and it is freed if it is `empty`. If not, neither
@@ -218,7 +135,7 @@ impl Trampoline {
             Some(memory) if empty => memory.free(block),
             _ => {
                 list.probes.iter().cloned().for_each(mem::forget);
-                gate.spoilt.store(true, Ordering::Relaxed);
+                gate.spoil();
             }
         }
     }
@@ -227,7 +144,7 @@ impl Trampoline {
 /// Hooks that are leaving a trampoline.
 #[derive(Clone, Copy)]
 pub(super) struct Leaving {
-    gate: usize,
+    gate: GateRef,
 }
 
 impl Leaving {
@@ -239,8 +156,8 @@ impl Leaving {
     /// Whether there was a moment with nobody in the trampoline. Programs end in finite time, so there should be.
     pub fn is_over(&self) -> bool {
         // In this order: who comes in meanwhile, on the way to the general entry, can only make them differ.
-        let left = counters::left(self.gate);
-        counters::entered(self.gate) == left
+        let left = counters::left(&self.gate);
+        counters::entered(&self.gate) == left
     }
 }
 

@@ -11,8 +11,11 @@ impl Gates {
     pub const fn new() -> Gates {
         Gates
     }
-    pub fn of(&mut self, _key: u64, _settings: &Settings) -> Option<GateRef> {
+    pub fn of(&mut self, _key: u64, _sites: usize, _settings: &Settings) -> Option<GateRef> {
         None
+    }
+    pub fn give_back(&mut self, gate: GateRef) {
+        match gate {}
     }
 }
 
@@ -21,8 +24,14 @@ pub(super) fn adopt_counters(_settings: &Settings) {}
 pub(super) struct Trampoline;
 
 impl Trampoline {
-    pub fn new(_gate: Option<GateRef>) -> Trampoline {
+    pub fn new(_gate: Option<GateRef>, _wanted: bool) -> Trampoline {
         Trampoline
+    }
+    pub fn gate(&self) -> Option<GateRef> {
+        None
+    }
+    pub fn is_cramped(&self) -> bool {
+        false
     }
     pub fn call_target(&self) -> u64 {
         current::hook_entry()

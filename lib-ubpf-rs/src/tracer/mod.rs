@@ -2,7 +2,7 @@
 //!
 //! - [`Tracer`]: the one tracer of an image, [`TRACER`]; everything on it is control path, for any thread.
 //! - `site`: the instrumented places; `probe`: programs on them; `pool`: where hooks run; `hook`: what a hook does.
-//! - `direct`: the short way for programs that are machine code and need nothing but their argument.
+//! - `direct`: the short way for programs that are machine code and need nothing but their argument; `gates`: where sites enter it.
 //! - `stubs`: which of the compiler's stubs can be used.
 //! - `subject`: a function of the engine's own to measure on.
 //! - [`Ring`]: what hooks want said, until somebody may write it out.
@@ -23,6 +23,8 @@ mod deny;
     path = "direct_none.rs"
 )]
 mod direct;
+#[cfg(all(feature = "jit", target_arch = "x86_64"))]
+mod gates;
 mod hook;
 mod pool;
 mod probe;

@@ -133,6 +133,10 @@ impl ExecMemory for CodeMemory {
         }
     }
 
+    fn data(&self, len: usize) -> Option<usize> {
+        self.take(len).map(|(at, _)| at)
+    }
+
     fn enforces_wx(&self) -> bool {
         true
     }

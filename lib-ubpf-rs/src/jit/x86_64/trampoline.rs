@@ -90,6 +90,8 @@ pub struct Surroundings {
     pub gate: u64,
     /// What programs know the site by.
     pub key: u64,
+    /// Whether its gate has had another site, so that somebody from there may come yet.
+    pub moved: bool,
     /// Length of the argument that programs are told.
     pub argument_len: u32,
     /// What [`helper_block`] gave; used where a program wants it.
@@ -129,6 +131,9 @@ const RAX_FROM_SEGMENT: [u8; 4] = [0x48, 0x8b, 0x04, 0x25];
 const JMP_MEMORY: [u8; 2] = [0xff, 0x25];
 const JMP: [u8; 1] = [0xe9];
 const CALL: [u8; 1] = [0xe8];
+const JNE: [u8; 2] = [0x0f, 0x85];
+/// With 32 bits of the key; the gate has put rax above the return address.
+const CMP_RETURN_ADDRESS: [u8; 4] = [0x81, 0x7c, 0x24, 0x08];
 
 /// A counter's step, as an instruction.
 #[derive(Clone, Copy)]
@@ -228,6 +233,12 @@ pub fn write(out: &mut [u8], around: Surroundings, programs: &[Direct]) -> Optio
         at: around.at,
         reach: true,
     };
+    if around.moved {
+        // Return addresses that reach one gate differ in their low halves.
+        code.asm.raw(&CMP_RETURN_ADDRESS);
+        code.asm.raw(&(around.key as u32).to_le_bytes());
+        code.to(&JNE, general_way(around.gate));
+    }
     let changed = programs.iter().fold(0, |all, p| all | changed(p));
     let saved = || {
         ALL.into_iter()

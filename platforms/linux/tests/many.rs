@@ -1,0 +1,213 @@
+//! Many sites: each has the short way to its programs, whatever was attached before, and none gets what belongs to another.
+
+use std::{
+    process::Command,
+    sync::{
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        LazyLock, Mutex, MutexGuard,
+    },
+    thread,
+};
+use ubpf_platform_linux::{platform, records, symbols};
+use ubpf_rs::{
+    isa::assemble,
+    platform::{ExecBlock, ExecMemory},
+    runtime::{AttachLimits, Config, LoadOptions, ProgramId, Runtime, Symbol, SymbolTable},
+    tracer::SiteKind,
+};
+
+const MANY: usize = 400;
+
+extern "C" {
+    static many: [extern "C" fn(i64) -> i64; MANY];
+}
+
+fn call(n: usize) {
+    // SAFETY: a table of C functions that is never changed.
+    let function = unsafe { many[n] };
+    assert_eq!(function(5), 5 + n as i64);
+}
+
+fn name(n: usize) -> String {
+    format!("many_{n}")
+}
+
+/// Executable memory of which only so much is left when it is told.
+struct Scarce(&'static dyn ExecMemory);
+static LEFT: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+impl ExecMemory for Scarce {
+    fn alloc(&self, len: usize) -> Option<ExecBlock> {
+        let take = |left: usize| match left {
+            usize::MAX => Some(left),
+            left => left.checked_sub(len),
+        };
+        LEFT.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take)
+            .ok()?;
+        self.0.alloc(len)
+    }
+    fn seal(&self, block: ExecBlock) -> bool {
+        self.0.seal(block)
+    }
+    fn free(&self, block: ExecBlock) {
+        self.0.free(block);
+    }
+    fn data(&self, len: usize) -> Option<usize> {
+        self.0.data(len)
+    }
+    fn enforces_wx(&self) -> bool {
+        self.0.enforces_wx()
+    }
+    fn rewrites(&self) -> bool {
+        self.0.rewrites()
+    }
+    fn rewrite(&self, at: usize, code: &[u8]) -> bool {
+        self.0.rewrite(at, code)
+    }
+}
+
+/// Runs the test of this name in a process of its own, where no other has made gates; true there.
+fn alone(test: &str) -> bool {
+    const ALONE: &str = "UBPF_TEST_ALONE";
+    if std::env::var(ALONE).is_ok_and(|name| name == test) {
+        return true;
+    }
+    let mut process = Command::new(std::env::current_exe().unwrap());
+    let done = process.args(["--exact", test]).env(ALONE, test).output();
+    let done = done.unwrap();
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stdout)
+    );
+    false
+}
+
+fn engine() -> (&'static Runtime, MutexGuard<'static, ()>) {
+    static TURN: Mutex<()> = Mutex::new(());
+    static ENGINE: LazyLock<&Runtime> = LazyLock::new(|| {
+        let mut platform = platform(".".into());
+        platform.exec = Some(Box::leak(Box::new(Scarce(platform.exec.unwrap()))));
+        let runtime = Runtime::init(platform, Config::default()).unwrap();
+        let own = symbols::own().unwrap();
+        let table = own.iter().map(|s| Symbol {
+            address: s.address,
+            name: &s.name,
+            function: s.is_function,
+        });
+        runtime.add_symbols(SymbolTable::new(table).unwrap());
+        runtime.add_sites(&records::own().patchable, SiteKind::Patchable);
+        runtime
+    });
+    let turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    (&ENGINE, turn)
+}
+
+fn load(runtime: &Runtime, name: &str, text: &str) -> ProgramId {
+    let code = assemble(text).unwrap();
+    runtime.load(name, &code, &LoadOptions::default()).unwrap()
+}
+
+fn noop(runtime: &Runtime) -> ProgramId {
+    load(runtime, "noop", "r0 = 0\nexit")
+}
+
+fn attach(runtime: &Runtime, n: usize, program: ProgramId) {
+    let limits = AttachLimits::default();
+    runtime.attach(&name(n), program, limits).unwrap();
+}
+
+fn runs(runtime: &Runtime, n: usize) -> u64 {
+    runtime.list(Some(&name(n))).unwrap()[0].probes[0].runs
+}
+
+/// What a site calls: where the call in its text leads.
+fn target(n: usize) -> usize {
+    // SAFETY: the table is never changed; a call stands in the function's first five bytes, which are mapped.
+    unsafe {
+        let start = many[n] as usize;
+        let distance = ((start + 1) as *const i32).read_unaligned();
+        (start + 5).wrapping_add_signed(distance as isize)
+    }
+}
+
+#[test]
+fn the_last_of_many_functions_has_the_short_way_as_the_first() {
+    let (runtime, _turn) = engine();
+    let noop = noop(runtime);
+    (0..MANY).for_each(|n| attach(runtime, n, noop));
+    assert_eq!(runtime.status().cramped_sites, 0);
+    let mut gates: Vec<usize> = (0..MANY).map(target).collect();
+    gates.sort_unstable();
+    gates.dedup();
+    assert_eq!(gates.len(), MANY, "each site has a gate of its own");
+    for round in 1..=3 {
+        (0..MANY).for_each(call);
+        assert!((0..MANY).all(|n| runs(runtime, n) == round));
+    }
+    (0..MANY).for_each(|n| assert_eq!(runtime.detach(&name(n), None).unwrap(), 1));
+    (0..MANY).for_each(call);
+}
+
+#[test]
+fn gates_are_used_again_and_no_site_gets_the_runs_of_another() {
+    if !alone("gates_are_used_again_and_no_site_gets_the_runs_of_another") {
+        return;
+    }
+    let (runtime, _turn) = engine();
+    let noop = noop(runtime);
+    let stop = AtomicBool::new(false);
+    let mut seen = Vec::new();
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    (1..MANY).for_each(call);
+                }
+            });
+        }
+        for round in 0..60 {
+            // A window that moves on over the functions; the first is called by nobody but this thread.
+            let others: Vec<usize> = (0..40).map(|n| 1 + (round * 40 + n) % (MANY - 1)).collect();
+            attach(runtime, 0, noop);
+            others.iter().for_each(|&n| attach(runtime, n, noop));
+            seen.extend(others.iter().map(|&n| target(n)));
+            (0..10).for_each(|_| call(0));
+            assert_eq!(runs(runtime, 0), 10);
+            for n in others.into_iter().chain([0]) {
+                assert_eq!(runtime.detach(&name(n), None).unwrap(), 1);
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    seen.sort_unstable();
+    seen.dedup();
+    assert!(seen.len() <= 64, "{} gates for 41 at a time", seen.len());
+}
+
+#[test]
+fn without_room_for_gates_programs_run_the_general_way_and_status_says_so() {
+    if !alone("without_room_for_gates_programs_run_the_general_way_and_status_says_so") {
+        return;
+    }
+    let (runtime, _turn) = engine();
+    let noop = noop(runtime);
+    LEFT.store(0, Ordering::SeqCst);
+    let long = load(
+        runtime,
+        "long",
+        &("r0 = 1\n".to_owned() + &"r0 *= 3\n".repeat(2000) + "exit"),
+    );
+    (0..MANY).for_each(|n| attach(runtime, n, noop));
+    let cramped = runtime.status().cramped_sites;
+    (0..MANY).for_each(call);
+    let right = (0..MANY).all(|n| runs(runtime, n) == 1);
+    LEFT.store(usize::MAX, Ordering::SeqCst);
+    (0..MANY).for_each(|n| assert_eq!(runtime.detach(&name(n), None).unwrap(), 1));
+    assert!(right && cramped > 0, "{cramped}");
+    runtime.unload(long).unwrap();
+    // With room again the next attach has the short way.
+    attach(runtime, MANY - 1, noop);
+    assert_eq!(runtime.status().cramped_sites, 0);
+    runtime.detach(&name(MANY - 1), None).unwrap();
+}
