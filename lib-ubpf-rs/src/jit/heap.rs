@@ -34,6 +34,8 @@ struct Chunk {
     block: ExecBlock,
     /// Offset and length of what is in use, ascending.
     used: Vec<(usize, usize)>,
+    /// A length for which no place was found since something was given back; what is longer has none either.
+    too_long: usize,
 }
 
 /// Code that is being written.
@@ -88,7 +90,13 @@ impl Chunk {
     }
 
     fn take(&mut self, len: usize) -> Option<usize> {
-        let (index, at) = self.gap(len)?;
+        if len >= self.too_long {
+            return None;
+        }
+        let Some((index, at)) = self.gap(len) else {
+            self.too_long = len;
+            return None;
+        };
         self.used.try_reserve(1).ok()?;
         self.used.insert(index, (at, len));
         Some(self.block.exec.wrapping_add(at))
@@ -96,6 +104,7 @@ impl Chunk {
 
     fn give_back(&mut self, exec: usize) {
         let offset = exec.wrapping_sub(self.block.exec);
+        self.too_long = usize::MAX;
         self.used.retain(|&(at, _)| at != offset);
     }
 
@@ -120,6 +129,7 @@ impl State {
         self.chunks.push(Chunk {
             block,
             used: Vec::new(),
+            too_long: usize::MAX,
         });
         self.chunks.last_mut()?.take(len)
     }

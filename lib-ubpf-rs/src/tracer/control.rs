@@ -168,6 +168,7 @@ pub static TRACER: Tracer = Tracer {
         stuck: Vec::new(),
         gates: Gates::new(),
         next_id: 1,
+        limited: false,
     }),
 };
 
@@ -206,6 +207,8 @@ pub(super) struct State {
     stuck: Vec<Stuck>,
     gates: Gates,
     next_id: u64,
+    /// Whether a probe ever was attached that goes by itself: only then they are looked through for such.
+    limited: bool,
 }
 
 /// A call that is still in the text although nothing is attached: it finds no probe.
@@ -428,6 +431,7 @@ impl Tracer {
             });
         }
         let id = ProbeId(state.next_id);
+        state.limited |= request.options != AttachOptions::default();
         let probe = Arc::new(new_probe(id, &request, site_state, now_ns));
         match place {
             Some(at) => {
@@ -870,6 +874,9 @@ impl State {
     }
 
     fn first_over(&self, now_ns: u64) -> Option<ProbeId> {
+        if !self.limited {
+            return None;
+        }
         let mut probes = self.attached.iter().flat_map(|a| a.probes());
         probes.find(|p| p.is_over(now_ns)).map(|p| p.id)
     }
