@@ -92,6 +92,8 @@ const ATOMIC: &[AtomicOp] = &[
     AtomicOp::Xor { fetch: false },
     AtomicOp::Xchg,
     AtomicOp::CmpXchg,
+    AtomicOp::LoadAcquire,
+    AtomicOp::StoreRelease,
 ];
 
 /// A random instruction, mostly one that the verifier lets pass.

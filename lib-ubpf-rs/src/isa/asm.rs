@@ -431,6 +431,8 @@ impl<'t> Text<'t> {
         }
         let insn = if self.word("lock") {
             self.lock()?
+        } else if self.word("store_release") {
+            self.store_release()?
         } else if self.sign("*") {
             self.store()?
         } else {
@@ -571,6 +573,22 @@ impl<'t> Text<'t> {
             return Err(self.expected("+=, |=, &= or ^="));
         };
         let src = self.register_for(size)?;
+        Ok(Insn::Atomic {
+            op,
+            size,
+            base,
+            off,
+            src,
+        })
+    }
+
+    fn store_release(&mut self) -> Result<Insn, AsmProblem> {
+        self.need("(")?;
+        let (size, base, off) = self.unsigned_memory()?;
+        self.need(",")?;
+        let src = self.register_for(size)?;
+        self.need(")")?;
+        let op = AtomicOp::StoreRelease;
         Ok(Insn::Atomic {
             op,
             size,
@@ -729,6 +747,22 @@ impl<'t> Text<'t> {
                 return Err(NoSuchForm);
             }
             return self.exchange(op, dst, width).map(Some);
+        }
+        if name == "load_acquire" {
+            self.need("(")?;
+            let (size, base, off) = self.unsigned_memory()?;
+            self.need(")")?;
+            if (width == Width::W64) != (size == Size::DW) {
+                return Err(NoSuchForm);
+            }
+            let (op, src) = (AtomicOp::LoadAcquire, dst);
+            return Ok(Some(Insn::Atomic {
+                op,
+                size,
+                base,
+                off,
+                src,
+            }));
         }
         let fetch = name.strip_prefix("atomic_");
         let row = fetch.and_then(|name| table::ATOMIC.iter().find(|row| row.2 == name));

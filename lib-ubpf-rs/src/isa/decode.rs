@@ -2,7 +2,7 @@
 
 use super::{
     table::{self, class, code, mode, X},
-    Call, Endianness, ImmKind, Insn, Operand, RawInsn, Reg, Size, Width,
+    AtomicOp, Call, Endianness, ImmKind, Insn, Operand, RawInsn, Reg, Size, Width,
 };
 use alloc::vec::Vec;
 
@@ -303,10 +303,16 @@ impl One {
                     src: Operand::Imm(raw.imm),
                 })
             }
-            mode::ATOMIC if register && size >= Size::W => {
-                let row = table::ATOMIC.iter().find(|row| row.0 == raw.imm);
+            mode::ATOMIC if register => {
+                let any_size = |op: AtomicOp| size >= Size::W || op.is_ordered_access();
+                let mut rows = table::ATOMIC.iter().filter(|row| any_size(row.1));
+                let row = rows.find(|row| row.0 == raw.imm);
                 let &(_, op, _) = row.ok_or_else(|| self.reserved("imm", raw.imm))?;
-                let src = self.src()?;
+                // A load has its operands where loads have them.
+                let (base, src) = match op {
+                    AtomicOp::LoadAcquire => (self.src()?, base),
+                    _ => (base, self.src()?),
+                };
                 Ok(Insn::Atomic {
                     op,
                     size,

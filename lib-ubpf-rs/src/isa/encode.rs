@@ -2,7 +2,7 @@
 
 use super::{
     table::{self, class, code, mode, X},
-    Call, Endianness, ImmKind, Insn, Operand, RawInsn, Reg, Size, Width,
+    AtomicOp, Call, Endianness, ImmKind, Insn, Operand, RawInsn, Reg, Size, Width,
 };
 use alloc::vec::Vec;
 
@@ -120,18 +120,28 @@ impl Insn {
             } => store(size, base, off, src)?,
             Insn::Atomic {
                 op,
-                size: size @ (Size::W | Size::DW),
+                size: Size::B | Size::H,
+                ..
+            } if !op.is_ordered_access() => return None,
+            Insn::Atomic {
+                op,
+                size,
                 base,
                 off,
                 src,
-            } => RawInsn {
-                opcode: class::STX | mode::ATOMIC | size_bits(size)?,
-                dst: base.number(),
-                src: src.number(),
-                off,
-                imm: table::ATOMIC.iter().find(|row| row.1 == op)?.0,
-            },
-            Insn::Atomic { .. } => return None,
+            } => {
+                let (dst, src) = match op {
+                    AtomicOp::LoadAcquire => (src, base),
+                    _ => (base, src),
+                };
+                RawInsn {
+                    opcode: class::STX | mode::ATOMIC | size_bits(size)?,
+                    dst: dst.number(),
+                    src: src.number(),
+                    off,
+                    imm: table::ATOMIC.iter().find(|row| row.1 == op)?.0,
+                }
+            }
             Insn::LegacyPacket { size: Size::DW, .. } => return None,
             Insn::LegacyPacket { size, index, imm } => RawInsn {
                 opcode: class::LD | size_bits(size)? | index.map_or(mode::ABS, |_| mode::IND),

@@ -107,7 +107,8 @@ pub enum Endianness {
     Swap,
 }
 
-/// Atomic read-modify-write (RFC 9669 section 5.3).
+/// Atomic operation: read-modify-write (RFC 9669 section 5.3), or a load or store that orders the accesses around it, as
+/// compilers write it for `-mcpu=v4` (Linux, `BPF_LOAD_ACQ` and `BPF_STORE_REL`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum AtomicOp {
     /// Add; with `fetch`, the old value goes to `src`.
@@ -134,6 +135,17 @@ pub enum AtomicOp {
     Xchg,
     /// Compare with r0 and exchange; the old value goes to r0.
     CmpXchg,
+    /// Load to `src`, zero-extended; no access after it takes place before it.
+    LoadAcquire,
+    /// Store of `src`; no access before it takes place after it.
+    StoreRelease,
+}
+
+impl AtomicOp {
+    /// Whether it only loads or stores, of any size; the others are of 4 or 8 bytes.
+    pub const fn is_ordered_access(self) -> bool {
+        matches!(self, AtomicOp::LoadAcquire | AtomicOp::StoreRelease)
+    }
 }
 
 /// What the 64-bit immediate of [`Insn::LoadImm64`] stands for (RFC 9669 section 5.4, field `src`).
@@ -245,11 +257,11 @@ pub enum Insn {
         /// Value.
         src: Operand,
     },
-    /// Atomic operation on `*(size *)(base + off)`; size is W or DW.
+    /// Atomic operation on `*(size *)(base + off)`.
     Atomic {
         /// Operation.
         op: AtomicOp,
-        /// Size: W or DW.
+        /// Size: W or DW; of an ordered load or store any.
         size: Size,
         /// Base address.
         base: Reg,

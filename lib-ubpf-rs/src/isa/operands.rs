@@ -13,13 +13,15 @@ impl Operand {
 }
 
 impl AtomicOp {
-    /// The register that receives the old value, `src` being the instruction's (RFC 9669 section 5.3): none without `fetch`.
+    /// The register that receives the old value, `src` being the instruction's (RFC 9669 section 5.3): none without `fetch`, and none
+    /// of a store.
     pub const fn result(self, src: Reg) -> Option<Reg> {
         match self {
             AtomicOp::Add { fetch: false }
             | AtomicOp::Or { fetch: false }
             | AtomicOp::And { fetch: false }
-            | AtomicOp::Xor { fetch: false } => None,
+            | AtomicOp::Xor { fetch: false }
+            | AtomicOp::StoreRelease => None,
             AtomicOp::CmpXchg => Some(Reg::R0),
             _ => Some(src),
         }
@@ -68,6 +70,11 @@ impl Insn {
                 src,
                 ..
             } => [Some(base), Some(src), Some(Reg::R0)],
+            Insn::Atomic {
+                op: AtomicOp::LoadAcquire,
+                base,
+                ..
+            } => [Some(base), None, None],
             Insn::Atomic { base, src, .. } => [Some(base), Some(src), None],
             Insn::Call(Call::Register(reg)) => [Some(reg), None, None],
             Insn::Exit => [Some(Reg::R0), None, None],

@@ -166,7 +166,7 @@ pub(super) const SIZE: &[(u8, Size, &str, &str)] = &[
     (0x18, Size::DW, "u64", "s64"),
 ];
 
-/// Atomic operations (section 5.3): immediate, operation, name in text.
+/// Atomic operations (section 5.3; the last two as in Linux): immediate, operation, name in text.
 pub(super) const ATOMIC: &[(i32, AtomicOp, &str)] = &[
     (0x00, AtomicOp::Add { fetch: false }, "add"),
     (0x40, AtomicOp::Or { fetch: false }, "or"),
@@ -178,4 +178,6 @@ pub(super) const ATOMIC: &[(i32, AtomicOp, &str)] = &[
     (0xa1, AtomicOp::Xor { fetch: true }, "fetch_xor"),
     (0xe1, AtomicOp::Xchg, "xchg"),
     (0xf1, AtomicOp::CmpXchg, "cmpxchg"),
+    (0x100, AtomicOp::LoadAcquire, "load_acquire"),
+    (0x110, AtomicOp::StoreRelease, "store_release"),
 ];

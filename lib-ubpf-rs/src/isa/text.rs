@@ -237,8 +237,13 @@ fn atomic(f: &mut Formatter<'_>, op: AtomicOp, size: Size, at: At, src: Reg) -> 
     } else {
         ("r", "_64")
     };
+    let row = table::SIZE.iter().find(|row| row.1 == size);
+    let kind = row.map_or("?", |row| row.2);
     let (at, base) = (Apart(at.off), at.base.number());
+    let half = if size == Size::DW { "r" } else { "w" };
     match op {
+        AtomicOp::LoadAcquire => write!(f, "{half}{src} = {name}(({kind} *)(r{base} {at}))"),
+        AtomicOp::StoreRelease => write!(f, "{name}(({kind} *)(r{base} {at}), {half}{src})"),
         AtomicOp::Xchg => write!(
             f,
             "{prefix}{src} = xchg{suffix}(r{base} {at}, {prefix}{src})"
@@ -250,7 +255,6 @@ fn atomic(f: &mut Formatter<'_>, op: AtomicOp, size: Size, at: At, src: Reg) -> 
             )
         }
         _ => {
-            let kind = if size == Size::W { "u32" } else { "u64" };
             let name = name.strip_prefix("fetch_").unwrap_or(name);
             write!(
                 f,

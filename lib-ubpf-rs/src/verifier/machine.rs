@@ -152,10 +152,9 @@ impl<'a> Machine<'a> {
                 off,
                 src,
             } => {
-                let align = size.bytes() as u64;
                 let reach = Reach {
-                    write: true,
-                    align,
+                    write: op != AtomicOp::LoadAcquire,
+                    align: size.bytes() as u64,
                     ..Reach::of(base, off, size)
                 };
                 self.atomic(state, pc, op, size, reach, src)?;
@@ -374,6 +373,18 @@ impl<'a> Machine<'a> {
         src: Reg,
     ) -> Result<(), VerifyError> {
         let place = self.access(state, pc, reach);
+        match op {
+            AtomicOp::LoadAcquire => {
+                let value = load(state, place, size, false);
+                state.set(src, value);
+                return Ok(());
+            }
+            AtomicOp::StoreRelease => {
+                let value = self.stored(state, pc, Operand::Reg(src));
+                return store(state, place, size, value);
+            }
+            _ => {}
+        }
         self.read(state, src, pc);
         let old = match place {
             Place::Slot { frame, off } => state.read(frame, off, size),

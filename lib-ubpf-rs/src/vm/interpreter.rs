@@ -4,7 +4,8 @@ use super::{
     call::{call_helper, Called},
     charge,
     quick::{quick, Op},
-    AccessKind, Executable, Memory, Metering, Run, Slices, Stop, StopKind, FRAME_BYTES, MAX_FRAMES,
+    Access, AccessKind, Executable, Memory, Metering, Run, Slices, Stop, StopKind, FRAME_BYTES,
+    MAX_FRAMES,
 };
 use crate::{
     isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, Insn, Operand, Reg, Size, Width},
@@ -410,6 +411,19 @@ impl<'m, 'a> Machine<'m, 'a> {
     }
 
     fn atomic(&mut self, op: AtomicOp, size: Size, addr: u64, src: Reg) -> Result<(), Stop> {
+        match op {
+            AtomicOp::LoadAcquire => {
+                let value = self.run.memory.load_acquire(addr, size);
+                let value = value.ok_or_else(|| self.bad_atomic(Access::Read, addr, size))?;
+                self.set(src, value);
+                return Ok(());
+            }
+            AtomicOp::StoreRelease => {
+                let stored = self.run.memory.store_release(addr, size, self.get(src));
+                return stored.ok_or_else(|| self.bad_atomic(Access::Write, addr, size));
+            }
+            _ => {}
+        }
         let operand = self.get(src);
         let expected = self.get(Reg::R0);
         let old = if size == Size::W {
@@ -422,6 +436,8 @@ impl<'m, 'a> Machine<'m, 'a> {
                     AtomicOp::And { .. } => cell.fetch_and(operand, SeqCst),
                     AtomicOp::Xor { .. } => cell.fetch_xor(operand, SeqCst),
                     AtomicOp::Xchg => cell.swap(operand, SeqCst),
+                    // Done above.
+                    AtomicOp::LoadAcquire | AtomicOp::StoreRelease => operand,
                     AtomicOp::CmpXchg => cell
                         .compare_exchange(expected, operand, SeqCst, SeqCst)
                         .unwrap_or_else(|old| old),
@@ -435,13 +451,14 @@ impl<'m, 'a> Machine<'m, 'a> {
                 AtomicOp::And { .. } => cell.fetch_and(operand, SeqCst),
                 AtomicOp::Xor { .. } => cell.fetch_xor(operand, SeqCst),
                 AtomicOp::Xchg => cell.swap(operand, SeqCst),
+                AtomicOp::LoadAcquire | AtomicOp::StoreRelease => operand,
                 AtomicOp::CmpXchg => cell
                     .compare_exchange(expected, operand, SeqCst, SeqCst)
                     .unwrap_or_else(|old| old),
             })
         };
         let Some(old) = old else {
-            return Err(self.bad_atomic(addr, size));
+            return Err(self.bad_atomic(Access::Write, addr, size));
         };
         if let Some(reg) = op.result(src) {
             self.set(reg, old);
@@ -449,9 +466,9 @@ impl<'m, 'a> Machine<'m, 'a> {
         Ok(())
     }
 
-    fn bad_atomic(&self, addr: u64, size: Size) -> Stop {
+    fn bad_atomic(&self, access: Access, addr: u64, size: Size) -> Stop {
         let bytes = size.bytes() as u64;
-        if self.run.memory.allows(super::Access::Write, addr, bytes) {
+        if self.run.memory.allows(access, addr, bytes) {
             return self.stop(StopKind::Unaligned { addr, size: bytes });
         }
         self.out_of_bounds(AccessKind::Atomic, addr, size)

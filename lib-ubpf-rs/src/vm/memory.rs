@@ -7,7 +7,10 @@ use crate::isa::Size;
 use core::{
     fmt,
     marker::PhantomData,
-    sync::atomic::{AtomicU32, AtomicU64},
+    sync::atomic::{
+        AtomicU16, AtomicU32, AtomicU64, AtomicU8,
+        Ordering::{Acquire, Release},
+    },
 };
 
 /// What an access needs of a region.
@@ -174,6 +177,43 @@ impl<'a> Memory<'a> {
                 Size::H => (addr as *mut u16).write_unaligned(value as u16),
                 Size::W => (addr as *mut u32).write_unaligned(value as u32),
                 Size::DW => (addr as *mut u64).write_unaligned(value),
+            }
+        }
+        Some(())
+    }
+
+    /// Reads 1, 2, 4 or 8 bytes with acquire ordering, when in bounds and aligned.
+    #[inline]
+    pub fn load_acquire(&self, addr: u64, size: Size) -> Option<u64> {
+        let bytes = size.bytes() as u64;
+        if !self.allows(Access::Read, addr, bytes) || !addr.is_multiple_of(bytes) {
+            return None;
+        }
+        // SAFETY: in bounds of a region that is valid for reads, aligned, and others access it atomically only.
+        unsafe {
+            Some(match size {
+                Size::B => u64::from(AtomicU8::from_ptr(addr as *mut u8).load(Acquire)),
+                Size::H => u64::from(AtomicU16::from_ptr(addr as *mut u16).load(Acquire)),
+                Size::W => u64::from(AtomicU32::from_ptr(addr as *mut u32).load(Acquire)),
+                Size::DW => AtomicU64::from_ptr(addr as *mut u64).load(Acquire),
+            })
+        }
+    }
+
+    /// Writes the low 1, 2, 4 or 8 bytes of `value` with release ordering, when in bounds and aligned.
+    #[inline]
+    pub fn store_release(&mut self, addr: u64, size: Size, value: u64) -> Option<()> {
+        let bytes = size.bytes() as u64;
+        if !self.allows(Access::Write, addr, bytes) || !addr.is_multiple_of(bytes) {
+            return None;
+        }
+        // SAFETY: in bounds of a writable region, aligned, and others access it atomically only.
+        unsafe {
+            match size {
+                Size::B => AtomicU8::from_ptr(addr as *mut u8).store(value as u8, Release),
+                Size::H => AtomicU16::from_ptr(addr as *mut u16).store(value as u16, Release),
+                Size::W => AtomicU32::from_ptr(addr as *mut u32).store(value as u32, Release),
+                Size::DW => AtomicU64::from_ptr(addr as *mut u64).store(value, Release),
             }
         }
         Some(())

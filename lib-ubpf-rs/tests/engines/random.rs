@@ -58,7 +58,7 @@ const WIDE: [u64; 6] = [
     0x1234_5678_9abc_def0,
 ];
 const SIZES: [Size; 4] = [Size::B, Size::H, Size::W, Size::DW];
-const ATOMICS: [AtomicOp; 10] = [
+const ATOMICS: [AtomicOp; 12] = [
     AtomicOp::Add { fetch: false },
     AtomicOp::Add { fetch: true },
     AtomicOp::Or { fetch: false },
@@ -69,6 +69,8 @@ const ATOMICS: [AtomicOp; 10] = [
     AtomicOp::Xor { fetch: true },
     AtomicOp::Xchg,
     AtomicOp::CmpXchg,
+    AtomicOp::LoadAcquire,
+    AtomicOp::StoreRelease,
 ];
 
 impl Random {
@@ -187,9 +189,11 @@ impl Random {
             }
             67..=72 => {
                 let (base, off) = self.place();
+                let op = self.pick(&ATOMICS);
+                let least = if op.is_ordered_access() { 0 } else { 2 };
                 Insn::Atomic {
-                    op: self.pick(&ATOMICS),
-                    size: self.pick(&SIZES[2..]),
+                    op,
+                    size: self.pick(&SIZES[least..]),
                     base,
                     off,
                     src,

@@ -945,8 +945,12 @@ impl<'p> Emitter<'p> {
                 base, off, size, ..
             }) => (base, off, size, true),
             Some(&Insn::Atomic {
-                base, off, size, ..
-            }) => (base, off, size, true),
+                op,
+                base,
+                off,
+                size,
+                ..
+            }) => (base, off, size, op != AtomicOp::LoadAcquire),
             _ => return,
         };
         asm.lea(W::Q, TMP, at(native(base), off.into()));
@@ -955,7 +959,7 @@ impl<'p> Emitter<'p> {
     }
 
     fn check_aligned(&mut self, asm: &mut Asm<'_>, base: Reg, off: i16, size: Size) {
-        if self.bare(self.pc) {
+        if self.bare(self.pc) || size == Size::B {
             return;
         }
         asm.lea(W::Q, TMP, at(native(base), off.into()));
@@ -978,6 +982,9 @@ impl<'p> Emitter<'p> {
             AtomicOp::And { fetch: true } => fetch_loop(asm, w, Alu::And, mem, s),
             AtomicOp::Xor { fetch: true } => fetch_loop(asm, w, Alu::Xor, mem, s),
             AtomicOp::Xchg => asm.xchg(w, mem, s),
+            // The CPU's own order: loads acquire, stores release.
+            AtomicOp::LoadAcquire => asm.load(operand_size(size), s, mem),
+            AtomicOp::StoreRelease => asm.store(operand_size(size), mem, s),
             AtomicOp::CmpXchg => {
                 asm.lock_cmpxchg(w, mem, s);
                 if w == W::D {

@@ -356,10 +356,18 @@ fn atomic(numbers: &mut Numbers<'_>, base: Reg, off: i16) -> Insn {
         AtomicOp::Or { fetch: false },
         AtomicOp::Xchg,
         AtomicOp::CmpXchg,
+        AtomicOp::LoadAcquire,
+        AtomicOp::StoreRelease,
     ]);
+    let sizes = [Size::W, Size::DW, Size::B, Size::H];
+    let sizes = if op.is_ordered_access() {
+        &sizes[..]
+    } else {
+        &sizes[..2]
+    };
     Insn::Atomic {
         op,
-        size: numbers.pick(&[Size::W, Size::DW]),
+        size: numbers.pick(sizes),
         base,
         off: off & !7,
         src: numbers.reg(),
