@@ -470,6 +470,19 @@ struct ukglue_range ukglue_programs(void)
 	return (struct ukglue_range){ __start_ubpf_programs, __stop_ubpf_programs };
 }
 
+#if UBPF_CARRIES_FILES
+extern const char ubpf_carried[];
+#endif
+
+const void *ukglue_carried(void)
+{
+#if UBPF_CARRIES_FILES
+	return ubpf_carried;
+#else
+	return NULL;
+#endif
+}
+
 struct ukglue_range ukglue_records_patchable(void)
 {
 	return (struct ukglue_range){ __start___patchable_function_entries, __stop___patchable_function_entries };

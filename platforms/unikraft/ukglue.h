@@ -80,6 +80,9 @@ int ukglue_pages(void (*each)(void *cookie, uint64_t address, uint64_t size, uin
 /* Programs compiled ahead of time (ubpf aot) that are linked into the image. */
 struct ukglue_range ukglue_programs(void);
 
+/* The table of files that the image carries (platforms/unikraft/src/carried.rs has its layout), or NULL. */
+const void *ukglue_carried(void);
+
 /* Records of the compiler (addresses of entry stubs), and the embedded symbol table. */
 struct ukglue_range ukglue_records_patchable(void);
 struct ukglue_range ukglue_records_mcount(void);

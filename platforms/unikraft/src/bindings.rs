@@ -159,6 +159,9 @@ unsafe extern "C" {
     pub fn ukglue_programs() -> ukglue_range;
 }
 unsafe extern "C" {
+    pub fn ukglue_carried() -> *const ::core::ffi::c_void;
+}
+unsafe extern "C" {
     pub fn ukglue_records_patchable() -> ukglue_range;
 }
 unsafe extern "C" {

@@ -3,6 +3,7 @@
 
 extern crate alloc;
 
+mod carried;
 mod glue;
 mod image;
 mod platform;

@@ -1,6 +1,9 @@
 //! The engine's platform traits over the glue.
 
-use crate::glue::{self, Range};
+use crate::{
+    carried,
+    glue::{self, Range},
+};
 use alloc::{ffi::CString, string::String, vec::Vec};
 use core::{
     ffi::{c_char, c_int, c_void},
@@ -276,44 +279,42 @@ fn check(code: c_int) -> Result<(), FileError> {
 }
 
 impl Files for Unikraft {
+    /// The file system's file, else the one that the image carries.
     fn read(&self, path: &str, limit: usize) -> Result<Vec<u8>, FileError> {
-        let path = c_path(path)?;
-        // SAFETY: path is a C string.
-        let size = unsafe { glue::ukglue_file_size(path.as_ptr()) };
-        let size = usize::try_from(size).map_err(|_| file_error(-size as i32))?;
-        if size > limit {
-            return Err(FileError::TooLarge { limit });
+        let from_files = read_file(path, limit);
+        match (from_files, carried::find(path)) {
+            (Err(FileError::NotFound | FileError::Unsupported | FileError::Io(_)), Some(file)) => {
+                copy(file.contents, limit)
+            }
+            (from_files, _) => from_files,
         }
-        let mut contents = Vec::new();
-        contents
-            .try_reserve_exact(size)
-            .map_err(|_| FileError::NoMemory)?;
-        contents.resize(size, 0u8);
-        // SAFETY: contents is writable for its length.
-        let read = unsafe {
-            glue::ukglue_file_read(path.as_ptr(), contents.as_mut_ptr().cast(), contents.len())
-        };
-        let read = usize::try_from(read).map_err(|_| file_error(-read as i32))?;
-        contents.truncate(read);
-        Ok(contents)
     }
 
     fn list(&self, path: &str) -> Result<Vec<DirEntry>, FileError> {
-        let path = c_path(path)?;
-        let mut listing = Listing::default();
-        // SAFETY: each_entry casts the cookie back to what it is.
-        check(unsafe {
-            glue::ukglue_dir_list(
-                path.as_ptr(),
-                Some(each_entry),
-                (&raw mut listing).cast::<c_void>(),
-            )
-        })?;
-        if listing.cut {
-            return Err(FileError::NoMemory);
+        let listed = list_directory(path);
+        if !carried::is_directory(path) || carried::files().next().is_none() {
+            return listed;
         }
-        ubpf_rs::platform::sort_by(&mut listing.entries, |a, b| a.name < b.name);
-        Ok(listing.entries)
+        // Without a file system there are those of the image.
+        let mut entries = match listed {
+            Err(FileError::NoMemory) => return Err(FileError::NoMemory),
+            listed => listed.unwrap_or_default(),
+        };
+        for file in carried::files() {
+            if entries.iter().any(|entry| entry.name == file.name) {
+                continue;
+            }
+            if entries.try_reserve(1).is_err() || !has_room(SMALL_THINGS) {
+                return Err(FileError::NoMemory);
+            }
+            entries.push(DirEntry {
+                name: file.name.into(),
+                size: file.contents.len() as u64,
+                is_dir: false,
+            });
+        }
+        ubpf_rs::platform::sort_by(&mut entries, |a, b| a.name < b.name);
+        Ok(entries)
     }
 
     fn write(&self, path: &str, contents: &[u8]) -> Result<(), FileError> {
@@ -325,12 +326,68 @@ impl Files for Unikraft {
         })
     }
 
+    /// A file that the image carries stays.
     fn remove(&self, path: &str) -> Result<(), FileError> {
         writable()?;
-        let path = c_path(path)?;
+        let c_path = c_path(path)?;
         // SAFETY: path is a C string.
-        check(unsafe { glue::ukglue_file_remove(path.as_ptr()) })
+        match check(unsafe { glue::ukglue_file_remove(c_path.as_ptr()) }) {
+            Err(_) if carried::find(path).is_some() => Err(FileError::ReadOnly),
+            result => result,
+        }
     }
+}
+
+/// The bytes in memory of their own.
+fn copy(contents: &[u8], limit: usize) -> Result<Vec<u8>, FileError> {
+    if contents.len() > limit {
+        return Err(FileError::TooLarge { limit });
+    }
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(contents.len())
+        .map_err(|_| FileError::NoMemory)?;
+    copy.extend_from_slice(contents);
+    Ok(copy)
+}
+
+fn read_file(path: &str, limit: usize) -> Result<Vec<u8>, FileError> {
+    let path = c_path(path)?;
+    // SAFETY: path is a C string.
+    let size = unsafe { glue::ukglue_file_size(path.as_ptr()) };
+    let size = usize::try_from(size).map_err(|_| file_error(-size as i32))?;
+    if size > limit {
+        return Err(FileError::TooLarge { limit });
+    }
+    let mut contents = Vec::new();
+    contents
+        .try_reserve_exact(size)
+        .map_err(|_| FileError::NoMemory)?;
+    contents.resize(size, 0u8);
+    // SAFETY: contents is writable for its length.
+    let read = unsafe {
+        glue::ukglue_file_read(path.as_ptr(), contents.as_mut_ptr().cast(), contents.len())
+    };
+    let read = usize::try_from(read).map_err(|_| file_error(-read as i32))?;
+    contents.truncate(read);
+    Ok(contents)
+}
+
+fn list_directory(path: &str) -> Result<Vec<DirEntry>, FileError> {
+    let path = c_path(path)?;
+    let mut listing = Listing::default();
+    // SAFETY: each_entry casts the cookie back to what it is.
+    check(unsafe {
+        glue::ukglue_dir_list(
+            path.as_ptr(),
+            Some(each_entry),
+            (&raw mut listing).cast::<c_void>(),
+        )
+    })?;
+    if listing.cut {
+        return Err(FileError::NoMemory);
+    }
+    ubpf_rs::platform::sort_by(&mut listing.entries, |a, b| a.name < b.name);
+    Ok(listing.entries)
 }
 
 /// The entries of a directory so far, and whether one found no memory.
