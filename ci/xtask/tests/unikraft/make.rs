@@ -258,3 +258,113 @@ fn an_old_cargo_or_rustc_is_named() {
         assert!(wanted.iter().all(|words| said.contains(words)), "{said}");
     }
 }
+
+/// The table of carried files, made by the build and read back from the object that the assembler makes of it.
+#[test]
+fn files_are_carried_as_they_are() {
+    let harness = Harness::new("carried", &[]);
+    let (one, two) = ("a program\0with bytes\"\\", "");
+    fs::write(harness.app.join("one.bin"), one).expect("a file");
+    fs::write(harness.app.join("empty.bin"), two).expect("a file");
+    let harness = harness.with("LIBUBPF_RS_CARRIED=\"one.bin empty.bin\"");
+    let table = harness.carried().expect("the table");
+    assert_eq!(carried_names(&table), ["one.bin", "empty.bin"]);
+    let word =
+        |at: usize| u32::from_le_bytes(table[at..at + 4].try_into().expect("a word")) as usize;
+    assert_eq!(&table[word(12)..][..word(16)], one.as_bytes());
+    assert_eq!(word(32), 0);
+}
+
+#[test]
+fn the_samples_are_compiled_and_carried() {
+    let harness = Harness::new("samples", &["LIBUBPF_RS_SAMPLES=y"]);
+    let table = harness.carried().expect("the table");
+    let names = carried_names(&table);
+    for name in ["count.bin", "get_count.bin", "oob.bin", "zerodiv.bin"] {
+        assert!(names.iter().any(|have| have == name), "{name} of {names:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_carried_is_named() {
+    let missing = Harness::new("carried-missing", &["LIBUBPF_RS_CARRIED=\"no.bin\""]);
+    let error = missing.carried().expect_err("no such file");
+    assert!(
+        error.contains("LIBUBPF_RS_CARRIED: there is no file") && error.contains("no.bin"),
+        "{error}"
+    );
+
+    let twice = Harness::new("carried-twice", &[]);
+    for folder in ["a", "b"] {
+        fs::create_dir_all(twice.app.join(folder)).expect("a folder");
+        fs::write(twice.app.join(folder).join("same.bin"), "x").expect("a file");
+    }
+    let twice = twice.with("LIBUBPF_RS_CARRIED=\"a/same.bin b/same.bin\"");
+    let error = twice.carried().expect_err("two of one name");
+    assert!(error.contains("two files are called same.bin"), "{error}");
+
+    let clang = Harness::new("carried-clang", &["LIBUBPF_RS_SAMPLES=y"]);
+    let mut make = clang.make();
+    make.arg("UBPF_CLANG=/no/clang").arg(clang.carried_source());
+    let output = make.output().expect("make");
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success());
+    assert!(error.contains("install clang and llvm"), "{error}");
+}
+
+#[test]
+fn a_folder_with_a_space_is_refused_with_its_name() {
+    let mut harness = Harness::new("space", &[]);
+    harness.app = harness.folder.join("my app");
+    fs::create_dir_all(&harness.app).expect("a folder");
+    let output = harness.make().arg("print-UK_LIBS").output().expect("make");
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success());
+    assert!(
+        error.contains("a folder with a space") && error.contains("my app"),
+        "{error}"
+    );
+}
+
+impl Harness {
+    fn with(mut self, option: &str) -> Harness {
+        self.options.push(option.to_owned());
+        self
+    }
+
+    fn carried_source(&self) -> std::path::PathBuf {
+        let folder = self.folder.canonicalize().expect("a path");
+        folder.join("libubpf_rs/carried/carried.S")
+    }
+
+    /// Makes the table and gives its bytes, or what make said.
+    fn carried(&self) -> Result<Vec<u8>, String> {
+        let source = self.carried_source();
+        let output = self.make().arg(&source).output().expect("make");
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+        let object = source.with_extension("o");
+        let bytes = source.with_extension("raw");
+        let run = |command: &mut Command| assert!(command.status().expect("a tool").success());
+        run(Command::new("gcc")
+            .arg("-c")
+            .arg(&source)
+            .arg("-o")
+            .arg(&object));
+        let mut copy = Command::new("objcopy");
+        copy.args(["-O", "binary", "--only-section=.rodata"]);
+        run(copy.arg(&object).arg(&bytes));
+        Ok(fs::read(bytes).expect("the table"))
+    }
+}
+
+fn carried_names(table: &[u8]) -> Vec<String> {
+    let word =
+        |at: usize| u32::from_le_bytes(table[at..at + 4].try_into().expect("a word")) as usize;
+    let name = |index: usize| {
+        let entry = 4 + 16 * index;
+        String::from_utf8_lossy(&table[word(entry)..][..word(entry + 4)]).into_owned()
+    };
+    (0..word(0)).map(name).collect()
+}
