@@ -125,7 +125,7 @@ int ushell_wants_close(ushell_session session);
 //
 // `args` says what it takes and is checked before each call: `LEVEL [FILE...] on|off` for a required
 // argument, any number of optional ones, and a choice; NULL for anything. The first line of `help` is the summary in
-// the list of commands. The texts are copied. Returns USHELL_OK, or why not.
+// the list of commands. `name` has at most 64 bytes (letters, digits, `_` and `-`), `args` 512 and `help` 8192. The texts are copied. Returns USHELL_OK, or why not.
 //
 // Errors: USHELL_EXISTS; USHELL_INVALID; USHELL_NO_MEMORY.
 //

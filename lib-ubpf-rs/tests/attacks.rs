@@ -10,9 +10,9 @@ use std::{
     fmt::Write,
 };
 use ubpf_rs::{
-    helpers::Registry,
+    helpers::{Helper, HelperFn, RegisterError, Registry},
     isa::{assemble, AluOp, Call, CmpOp, Insn, Operand, Reg, Size, Width},
-    program::{Abi, Program},
+    program::{Abi, ArgType, Cost, HelperSignature, Program, RetType},
     verifier::{self, Access, Event, Policy, VerifiedProgram, VerifyError},
     vm::{Executable, Interpreter, Memory, Run, Stop, StopKind, STACK_BYTES},
 };
@@ -461,4 +461,36 @@ fn control_flow_that_nests_in_no_way_is_answered() {
     assert_eq!(admitted.worst_cost(), None);
     let stop = run(&admitted, &mut [1; 32]).unwrap_err();
     assert_eq!(stop.kind, StopKind::BudgetExhausted);
+}
+
+/// The table of helpers grows in place, and what it outgrew stays small: 900 helpers, each with a table of its own, took 57 MB.
+#[test]
+fn a_thousand_helpers_take_kilobytes() {
+    const KEEP: isize = 256 << 10;
+    let before = HELD.get();
+    let mut registry: &'static Registry = Box::leak(Box::new(Registry::with_builtins().unwrap()));
+    for number in 100..1000u32 {
+        let helper = Helper {
+            name: format!("helper{number}").leak(),
+            signature: HelperSignature {
+                args: [ArgType::Scalar; 5],
+                ret: RetType::Scalar,
+                cost: Cost::default(),
+            },
+            function: HelperFn::Rust(|call| Ok(call.args[0])),
+        };
+        let numbers = [(Abi::Classic, number), (Abi::Linux, number)];
+        if registry.add(helper, &numbers) == Err(RegisterError::Full) {
+            registry = Box::leak(Box::new(registry.larger().unwrap()));
+            registry.add(helper, &numbers).unwrap();
+        }
+        assert_eq!(
+            registry.add(helper, &numbers),
+            Err(RegisterError::NameTaken)
+        );
+    }
+    assert_eq!(registry.get(Abi::Linux, 999).unwrap().name, "helper999");
+    assert!(registry.by_name("helper100").is_some() && registry.get(Abi::Uio, 999).is_none());
+    let held = HELD.get().wrapping_sub(before) as isize;
+    assert!(held < KEEP, "{held} bytes");
 }

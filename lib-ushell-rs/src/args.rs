@@ -46,6 +46,66 @@ pub enum ArgsError {
     },
 }
 
+/// What is wrong with an argument line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+pub enum LineError {
+    /// A character that cannot be shown.
+    #[error("it has a control character")]
+    Control,
+    /// Brackets that do not open and close one after the other, or have nothing in them.
+    #[error("each `[` needs a `]`, with something between")]
+    Brackets,
+    /// What can never be given.
+    #[error("nothing can follow an argument that may be repeated, and none that must be given one that may be")]
+    Order,
+    /// A name without letters, or a choice with an empty part.
+    #[error("an argument has no name")]
+    NoName,
+}
+
+/// Checks an argument line, so that words can be bound to it.
+pub fn check_line(spec: &str) -> Result<(), LineError> {
+    if spec.chars().any(char::is_control) {
+        return Err(LineError::Control);
+    }
+    let mut open = false;
+    for c in spec.chars() {
+        match (c, open) {
+            ('[', false) => open = true,
+            (']', true) => open = false,
+            ('[' | ']', _) => return Err(LineError::Brackets),
+            _ => {}
+        }
+    }
+    if open || spec.contains("[]") {
+        return Err(LineError::Brackets);
+    }
+    let (mut optional, mut repeated) = (false, false);
+    for item in items(spec) {
+        let name = match item {
+            Item::Flag(flag, value) => {
+                if flag.trim_start_matches('-').is_empty()
+                    || value.is_some_and(|v| v.trim().is_empty())
+                {
+                    return Err(LineError::NoName);
+                }
+                continue;
+            }
+            Item::Required(name) | Item::Optional(name) | Item::Repeated(name) => name,
+        };
+        if name.split('|').any(|part| part.trim().is_empty()) {
+            return Err(LineError::NoName);
+        }
+        let must = matches!(item, Item::Required(_));
+        if repeated || must && optional {
+            return Err(LineError::Order);
+        }
+        optional |= !must;
+        repeated |= matches!(item, Item::Repeated(_));
+    }
+    Ok(())
+}
+
 /// One element of an argument line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Item<'s> {
@@ -257,6 +317,42 @@ mod tests {
             fits("A", "--foo"),
             "a command without options takes any word"
         );
+    }
+
+    #[test]
+    fn argument_lines() {
+        for good in [
+            "",
+            "A",
+            "LEVEL [FILE...] [-v] [--hits N]",
+            "[ARG...]",
+            "A [B] [C]",
+            "on|off [X]",
+        ] {
+            assert_eq!(check_line(good), Ok(()), "{good}");
+        }
+        for (bad, why) in [
+            ("[A", LineError::Brackets),
+            ("A]", LineError::Brackets),
+            ("[[A]]", LineError::Brackets),
+            ("A []", LineError::Brackets),
+            ("[A] B", LineError::Order),
+            ("[A...] [B]", LineError::Order),
+            ("a||b", LineError::NoName),
+            ("[...]", LineError::NoName),
+            ("[--]", LineError::NoName),
+            ("A\x1b[31m", LineError::Control),
+        ] {
+            assert_eq!(check_line(bad), Err(why), "{bad}");
+        }
+        for command in crate::commands::all() {
+            assert_eq!(
+                crate::command::check(command),
+                Ok(()),
+                "{}",
+                command.usage()
+            );
+        }
     }
 
     #[test]

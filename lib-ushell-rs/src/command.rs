@@ -1,7 +1,7 @@
 //! The command table: a command is one value, and `help`, the check of its arguments and completion come from it.
 
 use crate::{
-    args::{Args, ArgsError},
+    args::{self, Args, ArgsError, LineError},
     backend::{Backend, BackendError},
     registry,
     shell::{Config, Mode},
@@ -211,18 +211,47 @@ pub enum RegisterError {
         /// The name.
         name: String,
     },
+    /// The name, the argument line or the help is too long.
+    #[error("the {what} has {bytes} bytes, and {limit} are the most")]
+    TooLong {
+        /// Which of them.
+        what: &'static str,
+        /// Its length.
+        bytes: usize,
+        /// The most it can have.
+        limit: usize,
+    },
+    /// The argument line says nothing that words can be checked against.
+    #[error("the argument line is wrong: {reason}")]
+    BadArgs {
+        /// Why.
+        reason: LineError,
+    },
     /// There is no memory for it.
     #[error("out of memory")]
     NoMemory,
 }
 
-/// Checks that a name can be typed.
-pub(crate) fn check_name(name: &str) -> Result<(), RegisterError> {
-    let typable = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    match !name.is_empty() && name.chars().all(typable) {
-        true => Ok(()),
-        false => Err(RegisterError::BadName { name: name.into() }),
+/// Checks that a command can be typed, checked and shown.
+pub(crate) fn check(command: &Command) -> Result<(), RegisterError> {
+    /// So that a line of the list of commands, an answer of `help`, and each error message are small things.
+    const LONGEST: [(&str, usize); 3] = [("name", 64), ("argument line", 512), ("help", 8192)];
+    let texts = [&command.name, &command.args, &command.help];
+    for ((what, limit), text) in LONGEST.into_iter().zip(texts) {
+        let bytes = text.len();
+        if bytes > limit {
+            return Err(RegisterError::TooLong { what, bytes, limit });
+        }
     }
+    let name = &command.name;
+    let typable = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if name.is_empty() || !name.chars().all(typable) {
+        let name = name.chars().map(|c| if c.is_control() { '?' } else { c });
+        let name = name.collect();
+        return Err(RegisterError::BadName { name });
+    }
+    let wrong = |reason| RegisterError::BadArgs { reason };
+    args::check_line(&command.args).map_err(wrong)
 }
 
 /// All commands of a shell, sorted by name.
@@ -253,7 +282,7 @@ impl Table {
     }
 
     pub(crate) fn register(&mut self, command: Command) -> Result<(), RegisterError> {
-        check_name(&command.name)?;
+        check(&command)?;
         match self.place(&command.name) {
             Ok(_) => Err(RegisterError::Exists {
                 name: command.name.into_owned(),

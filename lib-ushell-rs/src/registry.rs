@@ -2,7 +2,7 @@
 //! shell starts and while it runs; they are never taken back.
 
 use crate::{
-    command::{check_name, Command, RegisterError},
+    command::{check, Command, RegisterError},
     commands,
 };
 use alloc::vec::Vec;
@@ -12,7 +12,7 @@ static COMMANDS: Mutex<Vec<Command>> = Mutex::new(Vec::new());
 
 /// Adds a command of the application to all shells.
 pub fn register_command(command: Command) -> Result<(), RegisterError> {
-    check_name(&command.name)?;
+    check(&command)?;
     let mut registered = COMMANDS.lock();
     let same = |other: &Command| other.name == command.name;
     if commands::all().any(same) || registered.iter().any(same) {

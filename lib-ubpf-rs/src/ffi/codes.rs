@@ -190,8 +190,10 @@ fn code(error: &Error) -> c_int {
 fn helper_code(error: &RegisterError) -> c_int {
     match error {
         RegisterError::NameTaken | RegisterError::NumberTaken { .. } => UBPF_EXISTS,
-        RegisterError::NumberTooLarge { .. } => UBPF_INVALID,
-        RegisterError::NoMemory => UBPF_NO_MEMORY,
+        RegisterError::NumberTooLarge { .. }
+        | RegisterError::BadName
+        | RegisterError::BadSignature(_) => UBPF_INVALID,
+        RegisterError::NoMemory | RegisterError::Full => UBPF_NO_MEMORY,
     }
 }
 

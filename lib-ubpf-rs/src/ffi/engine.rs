@@ -377,9 +377,6 @@ unsafe fn register_helper(helper: *const ubpf_helper) -> Result<()> {
     let function = helper
         .function
         .ok_or(invalid("the helper's function is NULL"))?;
-    if name.is_empty() {
-        return Err(invalid("the helper's name is empty"));
-    }
     let signature = HelperSignature {
         args: argument_types(&helper.args)?,
         ret: match helper.returns_nothing {
@@ -396,7 +393,7 @@ unsafe fn register_helper(helper: *const ubpf_helper) -> Result<()> {
     Ok(runtime.register_helper(name, helper.number, signature, HelperFn::C(function))?)
 }
 
-/// Types of arguments; each memory is followed by its length, and each length follows a memory. At most one is a string.
+/// Types of arguments.
 fn argument_types(numbers: &[u32; 5]) -> Result<[ArgType; 5]> {
     let mut types = [ArgType::Unused; 5];
     for (slot, number) in types.iter_mut().zip(numbers) {
@@ -411,46 +408,5 @@ fn argument_types(numbers: &[u32; 5]) -> Result<[ArgType; 5]> {
             _ => return Err(invalid("a type in args is none of UBPF_ARG")),
         };
     }
-    let is_memory = |kind: &ArgType| matches!(kind, ArgType::MemRead | ArgType::MemWrite);
-    let next = types.iter().skip(1).chain([&ArgType::Unused]);
-    let mut before = false;
-    for (kind, next) in types.iter().zip(next) {
-        let measured = *next == ArgType::Length;
-        if is_memory(kind) != measured || (*kind == ArgType::Length) != before {
-            return Err(invalid(
-                "in args, a length must follow each memory and nothing else",
-            ));
-        }
-        before = is_memory(kind);
-    }
     Ok(types)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_and_length_come_in_pairs() {
-        let good = [
-            [
-                UBPF_ARG_READ,
-                UBPF_ARG_LENGTH,
-                UBPF_ARG_WRITE,
-                UBPF_ARG_LENGTH,
-                UBPF_ARG_NUMBER,
-            ],
-            [UBPF_ARG_STRING, 0, 0, 0, 0],
-            [0, 0, 0, UBPF_ARG_READ, UBPF_ARG_LENGTH],
-        ];
-        let bad = [
-            [UBPF_ARG_LENGTH, 0, 0, 0, 0],
-            [UBPF_ARG_READ, 0, 0, 0, 0],
-            [0, 0, 0, 0, UBPF_ARG_WRITE],
-            [UBPF_ARG_READ, UBPF_ARG_LENGTH, UBPF_ARG_LENGTH, 0, 0],
-            [7, 0, 0, 0, 0],
-        ];
-        assert!(good.iter().all(|types| argument_types(types).is_ok()));
-        assert!(bad.iter().all(|types| argument_types(types).is_err()));
-    }
 }

@@ -8,7 +8,8 @@ mod registry;
 pub use builtin::MAP_MISS;
 pub use inline::{Inline, Needs, Places, RingLayout};
 pub use registry::{
-    CHelper, Helper, HelperCall, HelperFault, HelperFn, RegisterError, Registry, RustHelper,
+    is_name, CHelper, Helper, HelperCall, HelperFault, HelperFn, RegisterError, Registry,
+    RustHelper, LONGEST_NAME, MAX_NUMBER,
 };
 
 use crate::{maps::TwoKeyMap, platform::Ticks};

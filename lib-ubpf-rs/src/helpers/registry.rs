@@ -1,9 +1,11 @@
 //! The table of helpers and how one is called.
 
 use super::Host;
-use crate::program::{Abi, HelperSignature};
+use crate::program::{Abi, HelperSignature, SignatureError};
 use crate::verifier::HelperLookup;
-use alloc::{string::String, vec::Vec};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use spin::Once;
 
 /// A helper's arguments and surroundings during one call. Memory arguments were checked by the engine against the
 /// helper's signature before the call.
@@ -51,16 +53,21 @@ pub struct Helper {
     pub function: HelperFn,
 }
 
-/// Most distinct helper numbers of one ABI.
-const MAX_NUMBER: u32 = 1023;
+/// Largest helper number of an ABI.
+pub const MAX_NUMBER: u32 = 1023;
 const NONE: u16 = u16::MAX;
 
-/// All helpers that programs of this image may call: by name, and by number in each ABI.
-#[derive(Default)]
+/// Longest name of a helper, in bytes.
+pub const LONGEST_NAME: usize = 128;
+
+/// All helpers that programs of this image may call: by name, and by number in each ABI. Helpers are only ever added, in place while
+/// there is room: programs that were loaded before see them too, and call none of them.
 pub struct Registry {
-    helpers: Vec<Helper>,
+    /// Filled from the front.
+    helpers: Vec<Once<Helper>>,
+    used: AtomicUsize,
     /// Index into `helpers` by number, one table per ABI.
-    numbers: [Vec<u16>; 3],
+    numbers: [Vec<AtomicU16>; 3],
 }
 
 /// Why a helper was not registered.
@@ -83,6 +90,15 @@ pub enum RegisterError {
         /// The largest.
         limit: u32,
     },
+    /// The name is empty, too long, or cannot be shown in a line.
+    #[error("a name has 1 to 128 bytes, without spaces and control characters")]
+    BadName,
+    /// Its arguments cannot be checked.
+    #[error("{0}")]
+    BadSignature(SignatureError),
+    /// There is no room in this table.
+    #[error("the table of helpers is full")]
+    Full,
     /// No memory.
     #[error("out of memory")]
     NoMemory,
@@ -91,28 +107,81 @@ pub enum RegisterError {
 impl Registry {
     /// A registry with the built-in helpers of all ABIs.
     pub fn with_builtins() -> Result<Registry, RegisterError> {
-        let mut registry = Registry::default();
-        for (helper, numbers) in super::builtin::TABLE {
+        let table = super::builtin::TABLE;
+        let numbers = table.iter().flat_map(|(_, numbers)| numbers.iter());
+        let largest = numbers.map(|(_, number)| *number as usize).max();
+        let registry = Registry::with_room(table.len(), largest.map_or(0, |number| number + 1));
+        let registry = registry.ok_or(RegisterError::NoMemory)?;
+        for (helper, numbers) in table {
             registry.add(*helper, numbers)?;
         }
         Ok(registry)
     }
 
-    /// The same helpers once more; `None` without memory.
-    pub fn copy(&self) -> Option<Registry> {
-        let mut copy = Registry::default();
-        copy.helpers.try_reserve_exact(self.helpers.len()).ok()?;
-        copy.helpers.extend_from_slice(&self.helpers);
-        for (to, from) in copy.numbers.iter_mut().zip(&self.numbers) {
-            to.try_reserve_exact(from.len()).ok()?;
-            to.extend_from_slice(from);
+    fn with_room(helpers: usize, numbers: usize) -> Option<Registry> {
+        let mut registry = Registry {
+            helpers: Vec::new(),
+            used: AtomicUsize::new(0),
+            numbers: [const { Vec::new() }; 3],
+        };
+        registry.helpers.try_reserve_exact(helpers).ok()?;
+        registry.helpers.resize_with(helpers, Once::new);
+        for table in &mut registry.numbers {
+            table.try_reserve_exact(numbers).ok()?;
+            table.resize_with(numbers, || AtomicU16::new(NONE));
+        }
+        Some(registry)
+    }
+
+    /// The same helpers once more, with room for as many again and for every number; `None` without memory.
+    pub fn larger(&self) -> Option<Registry> {
+        const LEAST: usize = 32;
+        let helpers = (2 * self.helpers.len()).max(LEAST);
+        let copy = Registry::with_room(helpers, MAX_NUMBER as usize + 1)?;
+        for (to, from) in copy.helpers.iter().zip(&self.helpers) {
+            if let Some(helper) = from.get() {
+                to.call_once(|| *helper);
+            }
+        }
+        copy.used
+            .store(self.used.load(Ordering::Relaxed), Ordering::Relaxed);
+        for (to, from) in copy.numbers.iter().zip(&self.numbers) {
+            for (to, from) in to.iter().zip(from) {
+                to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
         }
         Some(copy)
     }
 
-    /// Adds a helper under the given numbers.
-    pub fn add(&mut self, helper: Helper, numbers: &[(Abi, u32)]) -> Result<(), RegisterError> {
-        if self.by_name(helper.name).is_some() {
+    /// Adds a helper under the given numbers, or nothing. For one caller at a time.
+    pub fn add(&self, helper: Helper, numbers: &[(Abi, u32)]) -> Result<(), RegisterError> {
+        self.check(helper.name, &helper.signature, numbers)?;
+        let index = self.used.load(Ordering::Relaxed);
+        let slot = self.helpers.get(index).ok_or(RegisterError::Full)?;
+        let place = |&(abi, number): &(Abi, u32)| self.numbers[abi as usize].get(number as usize);
+        if numbers.iter().any(|number| place(number).is_none()) {
+            return Err(RegisterError::Full);
+        }
+        slot.call_once(|| helper);
+        self.used.store(index + 1, Ordering::Release);
+        for place in numbers.iter().filter_map(place) {
+            place.store(index as u16, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Whether a helper can have this name, this signature and these numbers.
+    pub fn check(
+        &self,
+        name: &str,
+        signature: &HelperSignature,
+        numbers: &[(Abi, u32)],
+    ) -> Result<(), RegisterError> {
+        if !is_name(name) {
+            return Err(RegisterError::BadName);
+        }
+        signature.check().map_err(RegisterError::BadSignature)?;
+        if self.by_name(name).is_some() {
             return Err(RegisterError::NameTaken);
         }
         for &(abi, number) in numbers {
@@ -125,58 +194,30 @@ impl Registry {
             if self.get(abi, number).is_some() {
                 return Err(RegisterError::NumberTaken { number });
             }
-            let table = &mut self.numbers[abi as usize];
-            let missing = (number as usize + 1).saturating_sub(table.len());
-            table
-                .try_reserve(missing)
-                .map_err(|_| RegisterError::NoMemory)?;
-        }
-        self.helpers
-            .try_reserve(1)
-            .map_err(|_| RegisterError::NoMemory)?;
-        let index = self.helpers.len() as u16;
-        self.helpers.push(helper);
-        for &(abi, number) in numbers {
-            let table = &mut self.numbers[abi as usize];
-            if table.len() <= number as usize {
-                table.resize(number as usize + 1, NONE);
-            }
-            table[number as usize] = index;
         }
         Ok(())
-    }
-
-    /// Adds a helper of the application under a name made at run time.
-    pub fn add_named(
-        &mut self,
-        name: String,
-        signature: HelperSignature,
-        function: HelperFn,
-        numbers: &[(Abi, u32)],
-    ) -> Result<(), RegisterError> {
-        if self.by_name(&name).is_some() {
-            return Err(RegisterError::NameTaken);
-        }
-        // Helpers are never removed, so neither is the name.
-        let helper = Helper {
-            name: name.leak(),
-            signature,
-            function,
-        };
-        self.add(helper, numbers)
     }
 
     /// The helper with this number.
     #[inline]
     pub fn get(&self, abi: Abi, number: u32) -> Option<&Helper> {
-        let index = *self.numbers[abi as usize].get(number as usize)?;
-        self.helpers.get(index as usize)
+        let index = self.numbers[abi as usize].get(number as usize)?;
+        self.helpers
+            .get(usize::from(index.load(Ordering::Acquire)))?
+            .get()
     }
 
     /// The helper with this name.
     pub fn by_name(&self, name: &str) -> Option<&Helper> {
-        self.helpers.iter().find(|h| h.name == name)
+        let mut helpers = self.helpers.iter().map_while(Once::get);
+        helpers.find(|h| h.name == name)
     }
+}
+
+/// Whether a helper or a program of the image can have this name: it is not empty, not too long, and can be shown in a line.
+pub fn is_name(name: &str) -> bool {
+    let shown = |c: char| !c.is_control() && !c.is_whitespace();
+    !name.is_empty() && name.len() <= LONGEST_NAME && name.chars().all(shown)
 }
 
 impl HelperLookup for Registry {

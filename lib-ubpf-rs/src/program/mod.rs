@@ -7,7 +7,7 @@ mod load;
 mod signature;
 
 pub use load::{LoadError, MAX_INSNS};
-pub use signature::{ArgType, Cost, HelperSignature, RetType};
+pub use signature::{ArgType, Cost, HelperSignature, RetType, SignatureError};
 
 use crate::isa::Insn;
 use alloc::{string::String, vec::Vec};

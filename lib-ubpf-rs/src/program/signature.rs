@@ -68,3 +68,83 @@ pub struct HelperSignature {
     /// The cost of a call.
     pub cost: Cost,
 }
+
+/// Why the arguments of a helper cannot be checked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+pub enum SignatureError {
+    /// Memory without a length, or a length without memory.
+    #[error("r{register}: a length must follow each memory and nothing else")]
+    Unpaired {
+        /// The register of it, from 1.
+        register: usize,
+    },
+    /// A helper is given one string at most.
+    #[error("r{register}: there is a string already, and one at most")]
+    SecondString {
+        /// The register of the second.
+        register: usize,
+    },
+}
+
+impl HelperSignature {
+    /// Checks that the engine can check what a program passes: a length stands behind each memory and nowhere else, and there is one
+    /// string at most.
+    pub fn check(&self) -> Result<(), SignatureError> {
+        let (mut memory, mut string) = (None, false);
+        for (register, kind) in (1..).zip(self.args) {
+            if let Some(before) = memory.filter(|_| kind != ArgType::Length) {
+                return Err(SignatureError::Unpaired { register: before });
+            }
+            if kind == ArgType::Length && memory.is_none() {
+                return Err(SignatureError::Unpaired { register });
+            }
+            if kind == ArgType::CString && core::mem::replace(&mut string, true) {
+                return Err(SignatureError::SecondString { register });
+            }
+            memory = matches!(kind, ArgType::MemRead | ArgType::MemWrite).then_some(register);
+        }
+        match memory {
+            Some(register) => Err(SignatureError::Unpaired { register }),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ArgType::*, *};
+
+    #[test]
+    fn memory_has_a_length_and_strings_are_single() {
+        let check = |args| {
+            let cost = Cost::default();
+            let ret = RetType::Scalar;
+            HelperSignature { args, ret, cost }.check()
+        };
+        let unpaired = |register| Err(SignatureError::Unpaired { register });
+        assert_eq!(check([MemRead, Length, MemWrite, Length, Scalar]), Ok(()));
+        assert_eq!(
+            check([AnyAddress, CString, Unused, MemRead, Length]),
+            Ok(())
+        );
+        assert_eq!(
+            check([Unused, Unused, Unused, Unused, MemWrite]),
+            unpaired(5)
+        );
+        assert_eq!(
+            check([MemWrite, Scalar, Length, Unused, Unused]),
+            unpaired(1)
+        );
+        assert_eq!(check([Length, Unused, Unused, Unused, Unused]), unpaired(1));
+        assert_eq!(
+            check([MemRead, Length, Length, Unused, Unused]),
+            unpaired(3)
+        );
+        assert_eq!(
+            check([MemRead, MemRead, Length, Unused, Unused]),
+            unpaired(1)
+        );
+        let second = Err(SignatureError::SecondString { register: 3 });
+        assert_eq!(check([CString, Scalar, CString, Unused, Unused]), second);
+    }
+}

@@ -27,7 +27,7 @@ impl Runtime {
 mod add {
     use super::{Loaded, Runtime};
     use crate::{
-        helpers::Host,
+        helpers::{is_name, Host},
         jit::{JitProgram, LinkedProgram},
         program::Program,
         verifier,
@@ -57,6 +57,12 @@ mod add {
                 return refused("?", &"it was compiled by another version of ubpf");
             }
             let name = record.name();
+            if !is_name(name) {
+                return refused(
+                    "?",
+                    &"its name is empty, too long, or cannot be shown in a line",
+                );
+            }
             let helpers = *self.helpers.lock();
             let program = match Program::from_flat(name, record.bytecode(), record.abi()) {
                 Ok(program) => program,

@@ -30,7 +30,7 @@ pub use symbols::{Symbol, SymbolError, SymbolTable};
 pub use trace::{AttachLimits, FunctionReport};
 
 use crate::{
-    helpers::{HelperFn, Host, RegisterError, Registry},
+    helpers::{Helper, HelperFn, Host, RegisterError, Registry},
     platform::{has_room, DirEntry, Pace, Platform, SMALL_THINGS, SMALL_THINGS_THAT_STAY},
     program::{Abi, HelperSignature, Program},
     tracer::{InitError, Ring, TracerConfig, TRACER},
@@ -156,22 +156,37 @@ impl Runtime {
     ) -> Result<(), Error> {
         room_for_small_things()?;
         let mut current = self.helpers.lock();
-        let mut next = current.copy().ok_or(Error::NoMemory)?;
         let numbers = [
             (Abi::Classic, number),
             (Abi::Uio, number),
             (Abi::Linux, number),
         ];
-        next.add_named(String::from(name), signature, function, &numbers)
-            .map_err(|error| match error {
-                RegisterError::NoMemory => Error::NoMemory,
-                error => Error::Helper {
-                    name: name.into(),
-                    error,
-                },
-            })?;
-        *current = Box::leak(Box::new(next));
-        Ok(())
+        let refused = |error| match error {
+            RegisterError::NoMemory => Error::NoMemory,
+            error => Error::Helper {
+                name: shown(name),
+                error,
+            },
+        };
+        current.check(name, &signature, &numbers).map_err(refused)?;
+        let mut own = Vec::new();
+        own.try_reserve_exact(name.len())
+            .map_err(|_| Error::NoMemory)?;
+        own.extend_from_slice(name.as_bytes());
+        // Helpers are never removed, so neither is the name.
+        let name = core::str::from_utf8(own.leak()).unwrap_or("?");
+        let helper = Helper {
+            name,
+            signature,
+            function,
+        };
+        let mut added = current.add(helper, &numbers);
+        if added == Err(RegisterError::Full) {
+            let larger = current.larger().ok_or(Error::NoMemory)?;
+            *current = Box::leak(Box::new(larger));
+            added = current.add(helper, &numbers);
+        }
+        added.map_err(refused)
     }
 
     /// Loads a program from memory.
@@ -385,6 +400,19 @@ impl Runtime {
     pub fn probe_read(&self, address: u64, dst: &mut [u8]) -> usize {
         self.services.platform.probe_read.read(address, dst)
     }
+}
+
+/// The beginning of a name, for a message.
+fn shown(name: &str) -> String {
+    const MOST: usize = 64;
+    let end = name
+        .char_indices()
+        .nth(MOST)
+        .map_or(name.len(), |(at, _)| at);
+    let name = name.get(..end).unwrap_or("");
+    name.chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
 }
 
 /// Refuses an operation that could run out of memory half way.

@@ -93,7 +93,7 @@ extern "C" fn mix(a: u64, b: u64, c: u64, d: u64, e: u64) -> u64 {
 }
 
 pub fn registry() -> Registry {
-    let mut registry = Registry::with_builtins().unwrap();
+    let registry = Registry::with_builtins().unwrap().larger().unwrap();
     let cost = Cost {
         base: 9,
         per_8_bytes: 2,

@@ -32,7 +32,7 @@ pub type ushell_command_fn = Option<
 ///
 /// `args` says what it takes and is checked before each call: `LEVEL [FILE...] on|off` for a required
 /// argument, any number of optional ones, and a choice; NULL for anything. The first line of `help` is the summary in
-/// the list of commands. The texts are copied. Returns USHELL_OK, or why not.
+/// the list of commands. `name` has at most 64 bytes (letters, digits, `_` and `-`), `args` 512 and `help` 8192. The texts are copied. Returns USHELL_OK, or why not.
 ///
 /// Errors: USHELL_EXISTS; USHELL_INVALID; USHELL_NO_MEMORY.
 ///
@@ -66,7 +66,11 @@ pub unsafe extern "C" fn ushell_register_command(
         Ok(()) => USHELL_OK,
         Err(RegisterError::NoMemory) => USHELL_NO_MEMORY,
         Err(RegisterError::Exists { .. }) => USHELL_EXISTS,
-        Err(RegisterError::BadName { .. }) => USHELL_INVALID,
+        Err(
+            RegisterError::BadName { .. }
+            | RegisterError::TooLong { .. }
+            | RegisterError::BadArgs { .. },
+        ) => USHELL_INVALID,
     }
 }
 

@@ -645,3 +645,49 @@ fn a_program_without_room_for_machine_code_is_interpreted_and_that_is_said() {
     assert_eq!(probes(engine, MYFUN)[0].runs, 3);
     assert_eq!(run().warnings, [""; 0], "there is room again");
 }
+
+/// What a helper is given is checked by its signature, so one that cannot be checked by is refused, from Rust as from C; names are
+/// bounded, and can be shown in a line.
+#[test]
+fn helpers_that_cannot_be_checked_or_shown_are_refused() {
+    let (engine, _turn) = engine();
+    use ArgType::{CString, Length, MemRead, MemWrite, Scalar, Unused};
+    fn never(_: &mut HelperCall<'_>) -> Result<u64, HelperFault> {
+        panic!("called")
+    }
+    let register = |name: &str, number, args| {
+        let cost = Cost::default();
+        let ret = RetType::Scalar;
+        let signature = HelperSignature { args, ret, cost };
+        let refused = engine.register_helper(name, number, signature, HelperFn::Rust(never));
+        refused.unwrap_err().to_string()
+    };
+    let unpaired = [
+        [MemRead, Unused, Unused, Unused, Unused],
+        [Length, Unused, Unused, Unused, Unused],
+        [Unused, Unused, Unused, Unused, MemWrite],
+        [MemWrite, Scalar, Length, Unused, Unused],
+    ];
+    for args in unpaired {
+        let error = register("odd", 700, args);
+        assert!(
+            error.contains("a length must follow each memory"),
+            "{error}"
+        );
+    }
+    let error = register("odd", 700, [CString, CString, Unused, Unused, Unused]);
+    assert!(error.contains("r2: there is a string already"), "{error}");
+    let long = "n".repeat(100_000);
+    for name in ["", "two words", "red\x1b[31m", "line\n", &long] {
+        let error = register(name, 700, [Unused; 5]);
+        assert!(
+            error.contains("1 to 128 bytes") && error.len() < 300,
+            "{error}"
+        );
+        assert!(!error.contains(char::is_control), "{error:?}");
+    }
+    // None of them has the number.
+    let options = LoadOptions::default();
+    let calls = assemble("call 700\nexit").unwrap();
+    assert!(engine.load("calls", &calls, &options).is_err());
+}
