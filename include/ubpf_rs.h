@@ -489,7 +489,7 @@ int ubpf_list(const char *function,
               void *context,
               ubpf_error *error);
 
-// Calls `each` with the names of the functions that can be traced, ascending by address. It must not call the engine.
+// Calls `each` with the names of the functions that can be traced, ascending. It must not call the engine.
 //
 // # Safety
 // `each` may be called with `context`; `error` is NULL or writable.

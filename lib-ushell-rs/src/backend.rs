@@ -121,9 +121,16 @@ pub trait Backend: Send {
     ) -> Result<Measured, BackendError>;
     /// The functions with attached programs, or just this one (which may have none).
     fn sites(&self, function: Option<&str>) -> Result<Vec<Site>, BackendError>;
-    /// Shows some names of traceable functions to `visit`, from place `first` in the list on, until it returns false. Gives the place at
+    /// Shows some names of traceable functions, ascending, to `visit`, from place `first` in the list on, until it returns false; with the
+    /// address where several functions have the name. Gives the place at
     /// which to go on, that of the name that was refused if one was; `None` at the end.
-    fn functions(&self, first: usize, visit: &mut dyn FnMut(&str) -> bool) -> Option<usize>;
+    fn functions(
+        &self,
+        first: usize,
+        visit: &mut dyn FnMut(&str, Option<u64>) -> bool,
+    ) -> Option<usize>;
+    /// The addresses of the traceable functions of this name.
+    fn functions_called(&self, name: &str) -> Vec<u64>;
     /// Shows some of the entry stubs that cannot be used to `visit`, from place `first` in the list on, until it returns false. Gives the
     /// place at which to go on, as `functions` does.
     fn refused_stubs(&self, first: usize, visit: RefusedStub<'_>) -> Option<usize>;
@@ -134,6 +141,13 @@ pub trait Backend: Send {
     fn map_put(&self, key1: u64, key2: u64, value: u64) -> Result<(), BackendError>;
     /// Removes; false when there was none.
     fn map_del(&self, key1: u64, key2: u64) -> bool;
+
+    /// Shows some entries of the two-key map to `visit`, as `functions` does.
+    fn map_entries(
+        &self,
+        first: usize,
+        visit: &mut dyn FnMut(u64, u64, u64) -> bool,
+    ) -> Option<usize>;
 
     /// Address of a symbol.
     fn symbol_address(&self, name: &str) -> Option<u64>;

@@ -111,10 +111,28 @@ impl Backend for &'static Runtime {
         Ok(Runtime::measure(self, function, path, options, calls)?)
     }
     fn sites(&self, function: Option<&str>) -> Result<Vec<Site>, BackendError> {
-        Ok(self.list(function)?.into_iter().map(Site::from).collect())
+        let mut reports = self.list(function)?;
+        for report in &mut reports {
+            // Where others have the name, too, the address says which one it is.
+            let site = report.probes.first().map(|probe| probe.site.addr);
+            if let Some(site) = site.filter(|_| self.has_several(&report.function)) {
+                self.with_symbol(site, &mut |name, distance| {
+                    let start = site.saturating_sub(distance);
+                    report.function = alloc::format!("{name} {start:#x}");
+                });
+            }
+        }
+        Ok(reports.into_iter().map(Site::from).collect())
     }
-    fn functions(&self, first: usize, visit: &mut dyn FnMut(&str) -> bool) -> Option<usize> {
+    fn functions(
+        &self,
+        first: usize,
+        visit: &mut dyn FnMut(&str, Option<u64>) -> bool,
+    ) -> Option<usize> {
         Runtime::functions(self, first, visit)
+    }
+    fn functions_called(&self, name: &str) -> Vec<u64> {
+        Runtime::functions_called(self, name)
     }
     fn refused_stubs(&self, first: usize, visit: RefusedStub<'_>) -> Option<usize> {
         Runtime::refused_stubs(self, first, &mut |name, address, reason| {
@@ -130,6 +148,14 @@ impl Backend for &'static Runtime {
     }
     fn map_del(&self, key1: u64, key2: u64) -> bool {
         Runtime::map_del(self, key1, key2)
+    }
+
+    fn map_entries(
+        &self,
+        first: usize,
+        visit: &mut dyn FnMut(u64, u64, u64) -> bool,
+    ) -> Option<usize> {
+        Runtime::map_entries(self, first, visit)
     }
 
     fn symbol_address(&self, name: &str) -> Option<u64> {

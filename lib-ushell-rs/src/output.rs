@@ -5,7 +5,7 @@ use crate::{
     shell::Mode,
 };
 use alloc::collections::VecDeque;
-use core::fmt;
+use core::fmt::{self, Write};
 
 const TRUNCATED: &[u8] = b"[output truncated]\n";
 
@@ -218,7 +218,23 @@ impl Output {
     }
 }
 
-impl fmt::Write for Output {
+/// A name in a list: control characters in it are shown as escapes.
+pub(crate) struct Printable<'a>(pub(crate) &'a str);
+
+impl fmt::Display for Printable<'_> {
+    #[inline(never)]
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            match c.is_control() {
+                true => write!(f, "\\x{:02x}", u32::from(c))?,
+                false => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Write for Output {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.bytes(text.as_bytes());
         Ok(())

@@ -39,7 +39,7 @@ pub(crate) fn all_functions(
     let mut next = Some(0);
     while let Some(first) = next {
         let mut ended = false;
-        next = backend.functions(first, &mut |name| {
+        next = backend.functions(first, &mut |name, _| {
             answer = pace.point();
             ended = answer.is_err() || !visit(name);
             !ended

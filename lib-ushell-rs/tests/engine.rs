@@ -2,6 +2,8 @@
 //!
 //! Also compiled into the freestanding image and run there, on this platform in place of the image's own.
 
+mod common;
+
 use std::{borrow::ToOwned, collections::BTreeMap, string::String, sync::Mutex, vec::Vec};
 use ubpf_rs::{
     platform::{
@@ -204,5 +206,5 @@ pub(crate) fn a_session() {
         return std::fs::write(std::path::Path::new(folder).join("engine.session"), actual)
             .unwrap();
     }
-    assert_eq!(actual, expected);
+    common::assert_same("engine.session", &actual, expected);
 }

@@ -21,7 +21,20 @@ fn compare(name: &str, expected: &str, actual: &str) {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts");
         return std::fs::write(std::path::Path::new(folder).join(name), actual).unwrap();
     }
-    assert_eq!(actual, expected, "{name}");
+    common::assert_same(name, actual, expected);
+}
+
+#[test]
+fn a_difference_is_told_by_its_line() {
+    assert_eq!(common::first_difference("a\nb\n", "a\nb\n"), None);
+    assert_eq!(
+        common::first_difference("a\nb\nc", "a\nx\nc"),
+        Some((2, ("b", "x")))
+    );
+    assert_eq!(
+        common::first_difference("a", "a\nb"),
+        Some((2, ("nothing", "b")))
+    );
 }
 
 #[test]

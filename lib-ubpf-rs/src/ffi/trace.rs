@@ -206,7 +206,7 @@ fn c_text(text: &str) -> Result<Vec<c_char>> {
 pub type ubpf_each_name =
     Option<unsafe extern "C" fn(context: *mut c_void, name: *const c_char) -> c_int>;
 
-/// Calls `each` with the names of the functions that can be traced, ascending by address. It must not call the engine.
+/// Calls `each` with the names of the functions that can be traced, ascending. It must not call the engine.
 ///
 /// # Safety
 /// `each` may be called with `context`; `error` is NULL or writable.
@@ -223,7 +223,7 @@ pub unsafe extern "C" fn ubpf_functions(
         let mut result = Ok(true);
         let mut next = Some(0);
         while let Some(first) = next {
-            next = runtime.functions(first, &mut |name| {
+            next = runtime.functions(first, &mut |name, _| {
                 result = c_text(name).map(|name| {
                     // SAFETY: as the caller promises; the name lives during the call.
                     unsafe { each(context, name.as_ptr()) != 0 }

@@ -109,6 +109,9 @@ enum View {
     Unstable,
 }
 
+/// Slots gone through at once.
+const SOME: usize = 256;
+
 impl TwoKeyMap {
     /// A map for `capacity` entries (at least 1); `None` when memory runs out.
     pub fn new(capacity: usize) -> Option<TwoKeyMap> {
@@ -241,6 +244,27 @@ impl TwoKeyMap {
                 each(key1, key2, value);
             }
         }
+    }
+
+    /// Calls `each` with the entries of some slots, from slot `first` on, until it returns false; gives the slot at which to go on, that
+    /// of the entry that was refused if one was, and `None` at the end.
+    pub fn for_some(
+        &self,
+        first: usize,
+        each: &mut dyn FnMut(u64, u64, u64) -> bool,
+    ) -> Option<usize> {
+        let rest = self.slots.get(first..)?;
+        for (at, slot) in rest.iter().take(SOME).enumerate() {
+            if let View::Entry {
+                key1, key2, value, ..
+            } = view(slot)
+            {
+                if !each(key1, key2, value) {
+                    return first.checked_add(at);
+                }
+            }
+        }
+        (rest.len() > SOME).then(|| first.saturating_add(SOME))
     }
 
     fn try_put(&self, key1: u64, key2: u64, value: u64, looked: &mut u32) -> Result<(), MapError> {

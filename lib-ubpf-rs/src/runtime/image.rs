@@ -19,7 +19,14 @@ impl Image {
         starts.filter_map(|start| Some((start, self.site_at(start)?)))
     }
 
+    /// Whether several functions of this name have a site.
+    #[inline(never)]
+    pub(super) fn has_several(&self, name: &[u8]) -> bool {
+        self.sites_of(name).nth(1).is_some()
+    }
+
     /// The site of the function that starts at `start`.
+    #[inline(never)]
     pub(super) fn site_at(&self, start: u64) -> Option<Site> {
         let at = self.sites.partition_point(|s| s.addr < start);
         let site = *self.sites.get(at)?;
@@ -45,6 +52,7 @@ impl Image {
     }
 
     /// Name of the function that a site belongs to.
+    #[inline(never)]
     pub(super) fn function_of(&self, site: Site) -> Option<&str> {
         let (symbol, distance) = self.symbols.containing(site.addr)?;
         (distance < reach(site.kind)).then_some(symbol.name)

@@ -391,6 +391,16 @@ impl Runtime {
         self.services.map.del(key1, key2)
     }
 
+    /// Shows some entries of the two-key map (keys and value, in no order) to `visit`, from place `first` on (0 is the start), until it
+    /// says false; gives the place at which to go on, that of the entry it refused if it did, and `None` at the end.
+    pub fn map_entries(
+        &self,
+        first: usize,
+        visit: &mut dyn FnMut(u64, u64, u64) -> bool,
+    ) -> Option<usize> {
+        self.services.map.for_some(first, visit)
+    }
+
     /// Monotonic time in nanoseconds.
     pub fn now_ns(&self) -> u64 {
         self.services.now_ns()

@@ -202,6 +202,23 @@ impl SymbolTable {
             .filter_map(|&i| self.by_address.get(i as usize).map(|e| e.address))
     }
 
+    /// All symbols from the `first` in the order of names on.
+    pub fn by_name(&self, first: usize) -> impl ExactSizeIterator<Item = Symbol<'_>> {
+        let rest = self.by_name.get(first..).unwrap_or(&[]);
+        // Every index is one of an entry.
+        rest.iter().map(|&i| {
+            let entry = self.by_address.get(i as usize);
+            entry.map_or(
+                Symbol {
+                    address: 0,
+                    name: "",
+                    function: false,
+                },
+                |e| self.symbol(e),
+            )
+        })
+    }
+
     /// The lowest address with this name.
     pub fn address(&self, name: &[u8]) -> Option<u64> {
         self.addresses(name).next()

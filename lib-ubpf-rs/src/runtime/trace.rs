@@ -154,18 +154,49 @@ impl Runtime {
         self.services.trace_address(name.as_bytes())
     }
 
-    /// Shows the names of the traceable functions, ascending by address, from place `first` in the list on (0 is its start), until
-    /// `visit` says false. It shows some of them only, so that a list of any length is gone through in pieces: gives the place at which
-    /// to go on, that of the name `visit` refused if it did; `None` at the end.
-    pub fn functions(&self, first: usize, visit: &mut dyn FnMut(&str) -> bool) -> Option<usize> {
+    /// Shows the names of the traceable functions, ascending, from place `first` in the list on (0 is its start), until `visit` says
+    /// false; with the address of the function if others of this name can be traced, too. It shows some of them only, so that a list
+    /// of any length is gone through in pieces: gives the place at which to go on, that of the name `visit` refused if it did;
+    /// `None` at the end.
+    pub fn functions(
+        &self,
+        first: usize,
+        visit: &mut dyn FnMut(&str, Option<u64>) -> bool,
+    ) -> Option<usize> {
         let image = self.services.image.read();
-        let rest = image.sites.get(first..)?;
-        for (at, &site) in rest.iter().take(NAMES).enumerate() {
-            if image.function_of(site).is_some_and(|name| !visit(name)) {
+        let rest = image.symbols.by_name(first);
+        let left = rest.len();
+        for (at, symbol) in rest.take(NAMES).enumerate() {
+            let site = image.site_at(symbol.address);
+            // A function with several names is shown by one of them.
+            let shown = site.is_some_and(|site| image.function_of(site) == Some(symbol.name));
+            if !shown {
+                continue;
+            }
+            let several = image.has_several(symbol.name.as_bytes());
+            if !visit(symbol.name, several.then_some(symbol.address)) {
                 return Some(first + at);
             }
         }
-        (rest.len() > NAMES).then_some(first + NAMES)
+        (left > NAMES).then_some(first + NAMES)
+    }
+
+    /// The addresses of the traceable functions of this name, ascending.
+    pub fn functions_called(&self, name: &str) -> Vec<u64> {
+        let image = self.services.image.read();
+        let mut found = Vec::new();
+        for (address, _) in image.sites_of(name.as_bytes()) {
+            // Those that there is memory for.
+            if found.try_reserve(1).is_ok() {
+                found.push(address);
+            }
+        }
+        found
+    }
+
+    /// Whether several traceable functions have this name.
+    pub fn has_several(&self, name: &str) -> bool {
+        self.services.image.read().has_several(name.as_bytes())
     }
 
     /// Attaches a loaded program to the entry of a function, named or given as `0x…` address.

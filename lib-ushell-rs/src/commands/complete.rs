@@ -98,7 +98,9 @@ fn candidates(
 ) -> usize {
     let partial = split_partial(before);
     let last = partial.last.as_str();
-    let mut visit = |name: &str| !name.starts_with(last) || visit(name);
+    // A name with control characters cannot be typed.
+    let fits = |name: &str| name.starts_with(last) && !name.contains(char::is_control);
+    let mut visit = |name: &str| !fits(name) || visit(name);
     match partial.words.split_first() {
         None => visit_commands(table, &mut visit),
         Some((command, words)) => {

@@ -1,19 +1,25 @@
 //! Files of the unikernel.
 
-use super::lines::Text;
+use super::{lines::Text, memory::dump_row};
 use crate::{
     backend::Backend,
     command::{Call, Command, Failure, Stream, Then},
+    output::Printable,
     upload::Upload,
     Output,
 };
-use alloc::vec::IntoIter;
+use alloc::vec::{IntoIter, Vec};
 use core::fmt::Write;
 use ubpf_rs::platform::{DirEntry, FileError};
 
 pub(super) const COMMANDS: &[Command] = &[
     Command::builtin("ls", "[DIR] [-l]", "list files\n-l shows their sizes.", ls),
-    Command::builtin("cat", "FILE", "show a file", cat),
+    Command::builtin(
+        "cat",
+        "FILE [--raw]",
+        "show a file\nBytes that are no text are shown as a dump in hexadecimal, unless --raw is given.",
+        cat,
+    ),
     Command::builtin("rm", "FILE", "remove a file", rm),
     Command::builtin(
         "put",
@@ -58,8 +64,8 @@ impl Stream for Entries {
         };
         let slash = if is_dir { "/" } else { "" };
         let _ = match self.sizes {
-            true => writeln!(out, "{size:>10} {name}{slash}"),
-            false => writeln!(out, "{name}{slash}"),
+            true => writeln!(out, "{size:>10} {}{slash}", Printable(&name)),
+            false => writeln!(out, "{}{slash}", Printable(&name)),
         };
         true
     }
@@ -68,8 +74,43 @@ impl Stream for Entries {
 fn cat(call: &mut Call<'_>) -> Result<(), Failure> {
     let path = call.args.required(0);
     let bytes = call.backend.read_file(path).map_err(failure(path))?;
-    call.stream(Text::of(bytes)?);
+    if call.args.option("--raw").is_some() || is_text(&bytes) {
+        call.stream(Text::of(bytes)?);
+    } else {
+        call.stream(Dump { bytes, shown: 0 });
+    }
     Ok(())
+}
+
+/// Whether a person can read it, by its beginning.
+fn is_text(bytes: &[u8]) -> bool {
+    let begin = bytes.get(..512).unwrap_or(bytes);
+    let text = match core::str::from_utf8(begin) {
+        // A character that the end cuts.
+        Err(error) if error.error_len().is_none() => begin.get(..error.valid_up_to()),
+        Err(_) => None,
+        Ok(_) => Some(begin),
+    };
+    let odd = |byte: &u8| byte.is_ascii_control() && !b"\n\r\t\x1b".contains(byte);
+    text.is_some_and(|text| !text.iter().any(odd))
+}
+
+/// Bytes of a file in hexadecimal, from place `shown` on.
+struct Dump {
+    bytes: Vec<u8>,
+    shown: usize,
+}
+
+impl Stream for Dump {
+    fn page(&mut self, _: &dyn Backend, out: &mut Output) -> bool {
+        let rest = self.bytes.get(self.shown..).unwrap_or(&[]);
+        let Some(line) = rest.chunks(16).next() else {
+            return false;
+        };
+        dump_row(self.shown as u64, line, out);
+        self.shown = self.shown.saturating_add(line.len());
+        self.shown < self.bytes.len()
+    }
 }
 
 fn rm(call: &mut Call<'_>) -> Result<(), Failure> {

@@ -1,11 +1,21 @@
 //! The two-key map that all programs share.
 
-use crate::command::{Call, Command, Failure};
+use crate::{
+    backend::Backend,
+    command::{Call, Command, Failure, Stream},
+    Output,
+};
 use alloc::format;
 use core::fmt::Write;
 
 pub(super) const COMMANDS: &[Command] = &[
     Command::builtin("bpf_map_get", "K1 K2", "show a value of the map", get),
+    Command::builtin(
+        "bpf_map_list",
+        "",
+        "list the entries of the map\nOne in each line: K1, K2, V. They stand in no order.",
+        list,
+    ),
     Command::builtin("bpf_map_put", "K1 K2 V", "put a value into the map", put),
     Command::builtin("bpf_map_del", "K1 K2", "remove a value from the map", del),
 ];
@@ -24,6 +34,30 @@ fn get(call: &mut Call<'_>) -> Result<(), Failure> {
     let value = value.ok_or_else(|| no_entry(key1, key2))?;
     let _ = writeln!(call.out, "{value}");
     Ok(())
+}
+
+fn list(call: &mut Call<'_>) -> Result<(), Failure> {
+    call.stream(Entries { next: 0 });
+    Ok(())
+}
+
+/// Entries of the map from place `next` on.
+struct Entries {
+    next: usize,
+}
+
+impl Stream for Entries {
+    fn page(&mut self, backend: &dyn Backend, out: &mut Output) -> bool {
+        let next = backend.map_entries(self.next, &mut |key1, key2, value| {
+            let room = out.has_room();
+            if room {
+                let _ = writeln!(out, "{key1:#x} {key2:#x} {value}");
+            }
+            room
+        });
+        self.next = next.unwrap_or(self.next);
+        next.is_some()
+    }
 }
 
 fn put(call: &mut Call<'_>) -> Result<(), Failure> {

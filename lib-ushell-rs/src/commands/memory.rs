@@ -102,7 +102,7 @@ impl Stream for Dump {
     }
 }
 
-fn dump_row(address: u64, bytes: &[u8], out: &mut Output) {
+pub(super) fn dump_row(address: u64, bytes: &[u8], out: &mut Output) {
     let _ = write!(out, "{address:#018x}:");
     for column in 0..ROW {
         let _ = match bytes.get(column) {

@@ -3,6 +3,7 @@
 use crate::{
     backend::{AttachLimits, Backend, BackendError, CallTime, LoadOptions, Probe, Site},
     command::{parse_number, Call, Command, Failure, Stream},
+    output::Printable,
     pace::{all_functions, Pace},
     suggest::Nearest,
     Output,
@@ -27,10 +28,10 @@ pub(super) const COMMANDS: &[Command] = &[
     ),
     Command::builtin(
         "bpf_attach",
-        "FUNC FILE [--hits N] [--for SECONDS] [--abi ABI] [--policy POLICY] [--engine ENGINE]",
+        "FUNC FILE [--all] [--hits N] [--for SECONDS] [--abi ABI] [--policy POLICY] [--engine ENGINE]",
         "attach a program to a function\n\
          It then runs at each call of the function, after those attached before it. It is detached\n\
-         by itself after N runs or after SECONDS. The other options are those of bpf_exec.",
+         by itself after N runs or after SECONDS. --all: to every function of this name. The other options are those of bpf_exec.",
         attach,
     ),
     Command::builtin(
@@ -41,8 +42,8 @@ pub(super) const COMMANDS: &[Command] = &[
     ),
     Command::builtin(
         "bpf_detach",
-        "FUNC [FILE...]",
-        "detach programs from a function\nWithout FILE all of them.",
+        "FUNC [FILE...] [--all]",
+        "detach programs from a function\nWithout FILE all of them. --all: from every function of this name.",
         detach,
     ),
     Command::builtin(
@@ -58,8 +59,9 @@ pub(super) const COMMANDS: &[Command] = &[
         "functions",
         "[PATTERN] [-v]",
         "list functions that programs can be attached to\n\
-         PATTERN is a part of the name, or has `*` for any characters. -v also lists those whose entry\n\
-         stub cannot be used, and says why.",
+         PATTERN is a part of the name, or has `*` for any characters. Where several functions have a name,\n\
+         the address of each is shown: name it by that, or take all of them with --all. -v also lists those\n\
+         whose entry stub cannot be used, and says why.",
         functions,
     ),
     Command::builtin(
@@ -163,11 +165,34 @@ fn attach(call: &mut Call<'_>) -> Result<(), Failure> {
         max_runs: call.number_option("--hits")?.map(one_or_more).transpose()?,
         max_ns: call.args.option("--for").map(nanoseconds).transpose()?,
     };
-    let (function, path) = (call.args.required(0), call.args.required(1));
-    let result = call.backend.attach(function, path, &options, &limits);
-    let warnings = result.map_err(|error| refused(call.backend, error))?;
-    call.out.line("Program was attached successfully.");
-    warn(call.out, &warnings);
+    let path = call.args.required(1);
+    for_each_function(call, &mut |call, function| {
+        let result = call.backend.attach(function, path, &options, &limits);
+        let warnings = result.map_err(|error| refused(call.backend, error))?;
+        call.out.line("Program was attached successfully.");
+        warn(call.out, &warnings);
+        Ok(())
+    })
+}
+
+/// Does something with FUNC; with `--all`, with each function of that name.
+fn for_each_function<'a>(
+    call: &mut Call<'a>,
+    work: &mut dyn FnMut(&mut Call<'a>, &str) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let name = call.args.required(0);
+    if call.args.option("--all").is_none() {
+        return work(call, name);
+    }
+    let addresses = call.backend.functions_called(name);
+    if addresses.is_empty() {
+        return Err(unknown_function(call.backend, name));
+    }
+    let mut pace = Pace::new(call.backend);
+    for address in addresses {
+        pace.point()?;
+        work(call, &format!("{address:#x}"))?;
+    }
     Ok(())
 }
 
@@ -189,21 +214,18 @@ fn nanoseconds(seconds: &str) -> Result<u64, Failure> {
 }
 
 fn list(call: &mut Call<'_>) -> Result<(), Failure> {
-    let sites = |function| {
-        let sites = call.backend.sites(function);
-        sites.map_err(|error| refused(call.backend, error))
-    };
-    let mut all = Vec::new();
-    match call.args.from(0) {
-        [] => all = sites(None)?,
+    let all = match call.args.from(0) {
+        [] => listed(call.backend, None)?,
         functions => {
+            let mut all = Vec::new();
             let mut pace = Pace::new(call.backend);
             for function in functions {
-                all.extend(sites(Some(function))?);
+                all.extend(listed_by_name(call.backend, function)?);
                 pace.point()?;
             }
+            all
         }
-    }
+    };
     let counters = call.args.option("-v").is_some();
     call.stream(Sites {
         sites: all.into_iter(),
@@ -211,6 +233,25 @@ fn list(call: &mut Call<'_>) -> Result<(), Failure> {
         counters,
     });
     Ok(())
+}
+
+fn listed(backend: &dyn Backend, function: Option<&str>) -> Result<Vec<Site>, Failure> {
+    let sites = backend.sites(function);
+    sites.map_err(|error| refused(backend, error))
+}
+
+/// Where several functions have the name, those of them that have programs.
+fn listed_by_name(backend: &dyn Backend, name: &str) -> Result<Vec<Site>, Failure> {
+    let addresses = backend.functions_called(name);
+    if addresses.len() < 2 {
+        return listed(backend, Some(name));
+    }
+    let mut all = Vec::new();
+    for address in addresses {
+        let sites = listed(backend, Some(&format!("{address:#x}")))?;
+        all.extend(sites.into_iter().filter(|site| !site.probes.is_empty()));
+    }
+    Ok(all)
 }
 
 /// What is left of a list of attached programs.
@@ -230,14 +271,14 @@ impl Stream for Sites {
         let Some(site) = self.sites.next() else {
             return false;
         };
-        let _ = writeln!(out, "{}:", site.function);
+        let _ = writeln!(out, "{}:", Printable(&site.function));
         self.probes = site.probes.into_iter();
         true
     }
 }
 
 fn describe(probe: &Probe, counters: bool) -> String {
-    let mut line = format!(" - {}", probe.program);
+    let mut line = format!(" - {}", Printable(&probe.program));
     if counters {
         let Probe {
             runs,
@@ -255,7 +296,10 @@ fn describe(probe: &Probe, counters: bool) -> String {
 }
 
 fn detach(call: &mut Call<'_>) -> Result<(), Failure> {
-    let function = call.args.required(0);
+    for_each_function(call, &mut detach_from)
+}
+
+fn detach_from(call: &mut Call<'_>, function: &str) -> Result<(), Failure> {
     let mut detach = |program| -> Result<(), Failure> {
         let result = call.backend.detach(function, program);
         let count = result.map_err(|error| refused(call.backend, error))?;
@@ -361,10 +405,13 @@ struct Functions {
 impl Stream for Functions {
     fn page(&mut self, backend: &dyn Backend, out: &mut Output) -> bool {
         if let Some(first) = self.next {
-            self.next = backend.functions(first, &mut |name| {
+            self.next = backend.functions(first, &mut |name, address| {
                 let room = out.has_room();
                 if room && matches(&self.pattern, name) {
-                    out.line(name);
+                    let _ = match address {
+                        None => writeln!(out, "{}", Printable(name)),
+                        Some(address) => writeln!(out, "{} {address:#x}", Printable(name)),
+                    };
                 }
                 room
             });
@@ -376,7 +423,8 @@ impl Stream for Functions {
                     // The queue takes every text.
                     let _ = writeln!(
                         out,
-                        "{name} ({address:#x}): this stub cannot be used: {reason}"
+                        "{} ({address:#x}): this stub cannot be used: {reason}",
+                        Printable(name)
                     );
                 }
                 room

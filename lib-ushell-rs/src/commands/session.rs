@@ -97,6 +97,9 @@ fn quit(call: &mut Call<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// `ENOSYS`, from an image without signals.
+const NO_SIGNALS: i32 = 38;
+
 fn kill(call: &mut Call<'_>) -> Result<(), Failure> {
     let signal = call.number(0, "N")?;
     let signal = i32::try_from(signal)
@@ -107,6 +110,9 @@ fn kill(call: &mut Call<'_>) -> Result<(), Failure> {
     let raise = raise.ok_or_else(|| Failure::message("this platform has no signals"))?;
     match raise(signal) {
         0 => Ok(()),
+        NO_SIGNALS => Err(Failure::message(
+            "this image has no signals: in Unikraft, they need CONFIG_LIBUKSIGNAL (option \"uksignal\")",
+        )),
         code => Err(Failure::message(format!(
             "signal {signal} was not raised (code {code})"
         ))),

@@ -44,27 +44,44 @@ impl Fake {
             ] {
                 state.files.insert(name.into(), name.as_bytes().to_vec());
             }
+            state.files.insert("odd\x1b[2Jname".into(), vec![]);
+            state
+                .files
+                .insert("bytes".into(), b"\x7fELF\0\x01\x02".repeat(5));
             state.files.insert("hello.txt".into(), b"hello\n".to_vec());
             state
                 .files
                 .insert("no newline.txt".into(), b"no newline".to_vec());
-            state.functions = ["main", "myfun", "myother"].map(String::from).to_vec();
+            state.functions = ["main", "myfun", "myother", "twin", "twin"]
+                .map(String::from)
+                .to_vec();
         }
         fake
     }
 
     fn known(&self, function: &str) -> Result<(), BackendError> {
-        let known = self
-            .0
-            .lock()
-            .unwrap()
-            .functions
-            .iter()
-            .any(|f| f == function);
         let name = function.into();
-        known
-            .then_some(())
-            .ok_or(BackendError::UnknownFunction { name })
+        if let Some(digits) = function.strip_prefix("0x") {
+            let known = u64::from_str_radix(digits, 16).is_ok_and(|at| at >= address(0));
+            return known
+                .then_some(())
+                .ok_or(BackendError::UnknownFunction { name });
+        }
+        match self.addresses(function).len() {
+            0 => Err(BackendError::UnknownFunction { name }),
+            1 => Ok(()),
+            count => Err(BackendError::Other {
+                reason: format!("{count} functions are called {name}"),
+            }),
+        }
+    }
+
+    fn addresses(&self, function: &str) -> Vec<u64> {
+        let state = self.0.lock().unwrap();
+        let all = state.functions.iter().enumerate();
+        all.filter(|(_, name)| *name == function)
+            .map(|(at, _)| address(at))
+            .collect()
     }
 
     fn readable(&self, path: &str) -> Result<(), BackendError> {
@@ -74,6 +91,11 @@ impl Fake {
             error,
         })
     }
+}
+
+/// Of the function with this place in the list.
+fn address(at: usize) -> u64 {
+    0x5000 + 0x10 * at as u64
 }
 
 impl Backend for Fake {
@@ -202,10 +224,29 @@ impl Backend for Fake {
             Some(name) => Err(BackendError::UnknownFunction { name: name.into() }),
         }
     }
-    fn functions(&self, first: usize, visit: &mut dyn FnMut(&str) -> bool) -> Option<usize> {
+    fn functions(
+        &self,
+        first: usize,
+        visit: &mut dyn FnMut(&str, Option<u64>) -> bool,
+    ) -> Option<usize> {
         let state = self.0.lock().unwrap();
-        let mut rest = state.functions.iter().skip(first);
-        let refused = rest.position(|name| !visit(name))?;
+        let mut rest = state.functions.iter().enumerate().skip(first);
+        let several = |name| state.functions.iter().filter(|n| *n == name).count() > 1;
+        let refused =
+            rest.position(|(at, name)| !visit(name, several(name).then_some(address(at))))?;
+        Some(first + refused)
+    }
+    fn functions_called(&self, name: &str) -> Vec<u64> {
+        self.addresses(name)
+    }
+    fn map_entries(
+        &self,
+        first: usize,
+        visit: &mut dyn FnMut(u64, u64, u64) -> bool,
+    ) -> Option<usize> {
+        let state = self.0.lock().unwrap();
+        let mut rest = state.map.iter().skip(first);
+        let refused = rest.position(|(&(key1, key2), &value)| !visit(key1, key2, value))?;
         Some(first + refused)
     }
     fn refused_stubs(&self, first: usize, visit: RefusedStub<'_>) -> Option<usize> {
@@ -298,5 +339,29 @@ impl Session {
 
     pub fn text(&mut self, input: &str) -> String {
         String::from_utf8(self.say(input.as_bytes())).unwrap()
+    }
+}
+
+/// Number of the first line that differs, and both lines.
+pub fn first_difference<'a>(a: &'a str, b: &'a str) -> Option<(usize, (&'a str, &'a str))> {
+    let (mut a, mut b) = (a.lines(), b.lines());
+    let mut number = 0;
+    loop {
+        number += 1;
+        match (a.next(), b.next()) {
+            (None, None) => return None,
+            (a, b) if a == b => {}
+            (a, b) => return Some((number, (a.unwrap_or("nothing"), b.unwrap_or("nothing")))),
+        }
+    }
+}
+
+/// Checks a transcript; says where it differs and what to do.
+pub fn assert_same(name: &str, actual: &str, expected: &str) {
+    if let Some((number, (expected, actual))) = first_difference(expected, actual) {
+        panic!(
+            "{name}, line {number}:\n  expected {expected:?}\n  but got  {actual:?}\n\
+             If that is right: USHELL_BLESS=1 cargo test -p ushell-rs writes the files anew."
+        );
     }
 }

@@ -160,6 +160,7 @@ fn start() -> &'static Runtime {
         address: symbol.address,
         name: match symbol.name.as_str() {
             "gcc_patchable_cet_empty" => &long_name,
+            "gcc_pg_structure" | "gcc_pg_variadic" => "twin",
             name => name,
         },
         function: symbol.is_function,
@@ -217,6 +218,61 @@ fn attach(engine: &Runtime, function: &str, file: &str) -> Result<Vec<String>, E
         &LoadOptions::default(),
         AttachLimits::default(),
     )
+}
+
+/// The traceable functions as they are listed.
+fn functions(engine: &Runtime) -> Vec<(String, Option<u64>)> {
+    let (mut all, mut next) = (Vec::new(), Some(0));
+    while let Some(first) = next {
+        next = engine.functions(first, &mut |name, address| {
+            all.push((name.to_owned(), address));
+            true
+        });
+    }
+    all
+}
+
+#[test]
+fn functions_are_listed_by_name_and_those_that_share_one_by_address() {
+    let (engine, _turn) = engine();
+    let all = functions(engine);
+    assert!(all.is_sorted(), "{all:?}");
+    assert!(all.iter().any(|function| *function == (MYFUN.into(), None)));
+    let twins = engine.functions_called("twin");
+    let listed: Vec<u64> = all
+        .iter()
+        .filter_map(|(name, address)| address.filter(|_| name == "twin"))
+        .collect();
+    assert_eq!((twins.len(), &twins), (2, &listed));
+    assert!(matches!(
+        attach(engine, "twin", "noop.bin"),
+        Err(Error::Ambiguous { count: 2, .. })
+    ));
+    for address in twins {
+        attach(engine, &format!("{address:#x}"), "noop.bin").unwrap();
+    }
+    assert_eq!(engine.list(None).unwrap().len(), 2);
+}
+
+#[test]
+fn entries_of_the_map_are_listed() {
+    let (engine, _turn) = engine();
+    (0..600).for_each(|key| engine.map_put(key, key + 1, key + 2).unwrap());
+    let (mut all, mut next) = (Vec::new(), Some(0));
+    while let Some(first) = next {
+        // Every seventh is refused once.
+        let mut some = 0;
+        next = engine.map_entries(first, &mut |key1, key2, value| {
+            some += 1;
+            let taken = some % 7 != 0;
+            taken.then(|| all.push((key1, key2, value)));
+            taken
+        });
+    }
+    all.sort_unstable();
+    assert!(all
+        .into_iter()
+        .eq((0..600).map(|key| (key, key + 1, key + 2))));
 }
 
 fn exec(engine: &Runtime, file: &str, argument: &str) -> u64 {

@@ -164,6 +164,12 @@ fn a_good_line() {
         run(&mut client, "cat 'no newline.txt'").unwrap(),
         (true, "no newline".into())
     );
+    let mut raw = Vec::new();
+    let good = client.run("cat bytes --raw", &mut |bytes| {
+        raw.extend_from_slice(bytes);
+        Ok(())
+    });
+    assert!(good.unwrap() && raw == b"\x7fELF\0\x01\x02".repeat(5));
     let contents: Vec<u8> = (0..100_000u32).map(|n| ((n * 31) >> 3) as u8).collect();
     assert!(put(&mut client, "a b", &contents).unwrap());
     assert!(put(&mut client, "empty", b"").unwrap());
