@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Helpers of the classic interface, for programs compiled by
- *     clang -target bpf -c prog.c
- *     llvm-objcopy -O binary --only-section=.text prog.o prog.bin
+ *     clang -target bpf -O2 -c prog.c      or      bpf-gcc -O2 -c prog.c
+ *     ubpf flat prog.o -o prog.bin
  */
 #ifndef UBPF_CLASSIC_BPF_HELPERS_H
 #define UBPF_CLASSIC_BPF_HELPERS_H
 
 #include "config.h"
+
+#ifdef __clang__
 
 /**
  * Value in the two-key map, UINT64_MAX where there is none.
@@ -39,5 +41,27 @@ static uint64_t (*const bpf_get_ret_addr)(const char *function_name) = (void *)4
 
 /** Ends the program with result 0 when its argument is 0. */
 static uint64_t (*const unwind)(uint64_t value) = (void *)5;
+
+#else /* gcc */
+
+/** Value in the two-key map, UINT64_MAX where there is none. */
+uint64_t bpf_map_get(uint64_t key1, uint64_t key2) __attribute__((kernel_helper(0)));
+
+/** Inserts or replaces a value in the two-key map. */
+void bpf_map_put(uint64_t key1, uint64_t key2, uint64_t value) __attribute__((kernel_helper(1)));
+
+/** Removes a value from the two-key map. */
+void bpf_map_del(uint64_t key1, uint64_t key2) __attribute__((kernel_helper(2)));
+
+/** Prints `Notify: <function name>` on the unikernel's console. */
+void bpf_notify(uint64_t function_address) __attribute__((kernel_helper(3)));
+
+/** Address by which a traced function is known, 0 where there is none of this name. */
+uint64_t bpf_get_ret_addr(const char *function_name) __attribute__((kernel_helper(4)));
+
+/** Ends the program with result 0 when its argument is 0. */
+uint64_t unwind(uint64_t value) __attribute__((kernel_helper(5)));
+
+#endif
 
 #endif /* UBPF_CLASSIC_BPF_HELPERS_H */

@@ -17,6 +17,8 @@ struct UbpfTracerCtx {
 	char buf[120];
 };
 
+#ifdef __clang__
+
 /** Value in the two-key map, UINT64_MAX where there is none. */
 static uint64_t (*const bpf_map_get)(uint64_t key1, uint64_t key2) = (void *)1;
 
@@ -43,5 +45,36 @@ static void (*const bpf_notify)(uint64_t function_address) = (void *)8;
 
 /** Address by which a traced function is known, 0 where there is none of this name. */
 static uint64_t (*const bpf_get_ret_addr)(const char *function_name) = (void *)9;
+
+#else /* gcc */
+
+/** Value in the two-key map, UINT64_MAX where there is none. */
+uint64_t bpf_map_get(uint64_t key1, uint64_t key2) __attribute__((kernel_helper(1)));
+
+/** Inserts or replaces a value in the two-key map. */
+void bpf_map_put(uint64_t key1, uint64_t key2, uint64_t value) __attribute__((kernel_helper(2)));
+
+/** Removes a value from the two-key map. */
+void bpf_map_del(uint64_t key1, uint64_t key2) __attribute__((kernel_helper(3)));
+
+/** Address of a symbol of the image, 0 where there is none of this name. */
+uint64_t bpf_get_addr(const char *name) __attribute__((kernel_helper(4)));
+
+/** The 1 to 8 bytes at an application address as a number, 0 where they cannot be read. */
+uint64_t bpf_probe_read(uint64_t address, uint64_t size) __attribute__((kernel_helper(5)));
+
+/** Monotonic time in nanoseconds. */
+uint64_t bpf_time_get_ns(void) __attribute__((kernel_helper(6)));
+
+/** Prints a line on the unikernel's console. */
+void bpf_puts(const char *text) __attribute__((kernel_helper(7)));
+
+/** Prints `Notify: <function name>` on the unikernel's console. */
+void bpf_notify(uint64_t function_address) __attribute__((kernel_helper(8)));
+
+/** Address by which a traced function is known, 0 where there is none of this name. */
+uint64_t bpf_get_ret_addr(const char *function_name) __attribute__((kernel_helper(9)));
+
+#endif
 
 #endif /* UBPF_UIO_BPF_HELPERS_H */

@@ -3,6 +3,8 @@
 mod aot;
 mod code_memory;
 mod disasm;
+mod flat;
+mod object;
 mod run;
 mod verify;
 
@@ -18,11 +20,14 @@ usage: ubpf run PROG [ARG] [--mem-hex HEX | --mem FILE] [--abi classic|uio]
        ubpf verify [--policy checked|guarded|strict] [--abi classic|uio] [--json] [-v] FILE...
        ubpf aot PROG -o OBJECT [--name NAME] [--abi classic|uio]
                 [--policy checked|guarded|strict] [--guard-all] [--bmi2]
+       ubpf flat OBJECT -o FILE [--entry NAME]
        ubpf disasm PROG
        ubpf disasm --native [--abi classic|uio] [--policy checked|guarded|strict] [--guard-all] PROG
 
 `aot` compiles PROG to an object to be linked into an image, which then has it under NAME (else
 PROG's file name); with --bmi2 for CPUs that have BMI2.
+`flat` makes a flat program of a compiler's object: the function NAME (else `bpf_prog`, else the one
+that no other calls) and what it calls. The other commands do the same when PROG is an object.
 `disasm --native` shows the machine code of each instruction, checks that are rarely needed last.
 PROG `-` reads the program from standard input.
 `run` prints r0 and exits 0; it exits 2 when the program is refused, 3 when it was stopped,
@@ -77,6 +82,7 @@ fn dispatch() -> Result<ExitCode, Failure> {
         "verify" => verify::main(args),
         "disasm" => disasm::main(args),
         "aot" => aot::main(args),
+        "flat" => flat::main(args),
         "help" => {
             out(format_args!("{}", USAGE.trim_end()));
             Ok(ExitCode::SUCCESS)
@@ -93,8 +99,18 @@ fn out(line: std::fmt::Arguments<'_>) {
     }
 }
 
-/// The bytes of a program; `-` is standard input.
+/// A flat program, made of an object where the file is one.
 fn read_program(path: &str) -> Result<Vec<u8>, Failure> {
+    let bytes = read_bytes(path)?;
+    if !object::is_object(&bytes) {
+        return Ok(bytes);
+    }
+    let flat = object::flatten(&bytes, None);
+    flat.map_err(|reason| Failure(EXIT_REFUSED, format!("{path}: {reason}")))
+}
+
+/// The bytes of a file; `-` is standard input.
+fn read_bytes(path: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let read = match path {
         "-" => std::io::stdin()
