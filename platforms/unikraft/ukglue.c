@@ -243,6 +243,28 @@ size_t ukglue_read(uint64_t addr, void *into, size_t len)
 	return uk_nofault_memcpy(into, (const char *)(uintptr_t)addr, len, UK_NOFAULTF_NOPAGING);
 }
 
+/*
+ * Faults are handled on cpu_trap_stack; breakpoints, NMIs and the worst of faults on cpu_crit_stack, perhaps while the other is in use.
+ * The CPU begins either at its top each time, so a fault there would overwrite the handler that is at work.
+ */
+#if defined(__x86_64__) && (CONFIG_PLAT_KVM || CONFIG_KVM_VMM_QEMU || CONFIG_KVM_VMM_FIRECRACKER)
+#include <uk/asm/limits.h>
+#define TRAP_STACKS ((uint64_t)__CPU_EXCEPT_STACK_SIZE * CONFIG_UKPLAT_LCPU_MAXCOUNT)
+
+extern char cpu_trap_stack[] __weak;
+extern char cpu_crit_stack[] __weak;
+
+int ukglue_may_fault(uint64_t stack)
+{
+	return stack - (uint64_t)cpu_trap_stack >= TRAP_STACKS && stack - (uint64_t)cpu_crit_stack >= TRAP_STACKS;
+}
+#else
+int ukglue_may_fault(uint64_t stack __unused)
+{
+	return 1;
+}
+#endif
+
 /* ---- text and generated code ---- */
 
 extern char _text[], _etext[];

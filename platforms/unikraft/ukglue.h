@@ -57,6 +57,9 @@ int ukglue_raise(int number);
 /* Fault-safe copy; returns how many leading bytes could be read. */
 size_t ukglue_read(uint64_t addr, void *into, size_t len);
 
+/* Whether a read may take a fault while the stack that holds this address is in use; 0 on those that the CPU begins anew at each trap. */
+int ukglue_may_fault(uint64_t stack);
+
 /* Replaces len (1..8) bytes of text, after comparing them with the old ones. -EILSEQ: others were there. */
 int ukglue_text_write(uintptr_t addr, const void *old, const void *fresh, size_t len);
 

@@ -6,12 +6,13 @@ use core::hint::black_box;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use ubpf_rs::platform::ExecMemory;
+use ubpf_rs::program::Abi;
 use ubpf_rs::runtime::{AttachLimits, LoadOptions, Runtime};
 use ushell_rs::Command;
 use x86_64::structures::paging::PageTableFlags as Flags;
 
 use crate::memory::{self, CodeMemory};
-use crate::{app, cpu, engine, fault, platform, shell, symbols, thread, walk};
+use crate::{app, cpu, engine, fault, platform, shell, symbols, thread, trap, walk};
 
 /// Runs the test that the command line names and ends the image.
 pub fn run(name: &str) -> ! {
@@ -31,6 +32,7 @@ pub fn run(name: &str) -> ! {
         "patch" => patch(),
         "code" => code(),
         "probe" => probe(),
+        "read-in-trap" => read_in_trap(),
         "heap" => heap(),
         #[cfg(feature = "tests")]
         "programs" => crate::tests::programs(),
@@ -195,6 +197,57 @@ fn probe() {
     assert_eq!(read(memory::ram_end() as u64 - 5, &mut bytes), 5);
     assert_eq!(read(memory::PAGE as u64 - 5, &mut bytes), 0);
     assert!(symbols::by_address(app::myfun as *const () as usize).is_some_and(|(name, _)| name == "myfun"));
+}
+
+/// A function that the handler of a fault calls is traced by a program that reads: nothing is readable there, and no fault is
+/// taken, which would begin the handler's stack anew.
+fn read_in_trap() {
+    const SITE: &str = "second_cpu_work";
+    const READABLE: u64 = 0xc3c3_c3c3;
+    engine::start();
+    let runtime = Runtime::get().expect("the engine was started");
+    let address = RODATA.as_ptr() as u64;
+    // map_put(1, 2, read(RODATA, 4) + read(8, 8)), by uIO's numbers.
+    let insns = [
+        0x18 | 1 << 8 | address << 32,
+        address >> 32 << 32,
+        0xb7 | 2 << 8 | 4 << 32,
+        0x85 | 5 << 32,
+        0xbf | 0x06 << 8,
+        0xb7 | 1 << 8 | 8 << 32,
+        0xb7 | 2 << 8 | 8 << 32,
+        0x85 | 5 << 32,
+        0x0f | 0x06 << 8,
+        0xb7 | 1 << 8 | 1 << 32,
+        0xb7 | 2 << 8 | 2 << 32,
+        0xbf | 0x63 << 8,
+        0x85 | 2 << 32,
+        0xb7,
+        0x95,
+    ];
+    let bytes: Vec<u8> = insns.iter().flat_map(|insn: &u64| insn.to_le_bytes()).collect();
+    let options = LoadOptions { abi: Some(Abi::Uio), ..LoadOptions::default() };
+    let program = runtime.load("reads", &bytes, &options).expect("a program");
+    runtime.attach(SITE, program, AttachLimits::default()).expect("attached");
+    let work = runtime.symbol_address(SITE).expect("the image has symbols");
+    // SAFETY: a C function without arguments, which counts its calls.
+    let work: extern "C" fn() = unsafe { core::mem::transmute(work as usize) };
+    let runs = || runtime.list(Some(SITE)).expect("a site")[0].probes[0].runs;
+    let read = |address: u64, into: &mut [u8]| platform::PLATFORM.probe_read.read(address, into);
+
+    work();
+    assert_eq!((runs(), runtime.map_get(1, 2)), (1, Some(READABLE)));
+    *trap::AT_FAULT.lock() = Some(work);
+    // From a thread, and from a program in a hook.
+    assert_eq!(read(8, &mut [0; 8]), 0);
+    assert_eq!((runs(), runtime.map_get(1, 2)), (2, Some(0)));
+    work();
+    assert_eq!((runs(), runtime.map_get(1, 2)), (4, Some(READABLE)));
+    for _ in 0..1000 {
+        assert_eq!(read(8, &mut [0; 8]), 0);
+        work();
+    }
+    assert_eq!(runs(), 3004);
 }
 
 fn heap() {

@@ -84,6 +84,12 @@ pub trait FaultSafeRead: Sync {
     /// Copies from application address `addr` into `dst`; returns how many leading bytes were readable.
     /// Refuses device memory (returns 0).
     fn read(&self, addr: u64, dst: &mut [u8]) -> usize;
+    /// Whether a read may end in a fault while the traced function runs on the stack that holds this address: not on one that the next
+    /// fault begins anew, as the handler of a fault has it. *Hook path.*
+    fn may_fault(&self, stack: u64) -> bool {
+        let _ = stack;
+        true
+    }
 }
 
 /// The console of the unikernel. Called from the control path only, never from a hook.

@@ -1,6 +1,9 @@
 //! A loaded program as the tracer runs it.
 
-use super::{host::Services, programs::Loaded};
+use super::{
+    host::{AtFunction, Services},
+    programs::Loaded,
+};
 use crate::{
     tracer::{Failed, Hook, HookProgram},
     vm::{Direct, Memory, Run},
@@ -17,6 +20,10 @@ pub(super) struct Attached {
 impl HookProgram for Attached {
     fn run(&self, mut hook: Hook<'_>) -> Result<(), Failed> {
         let budget = hook.budget;
+        let host = AtFunction {
+            services: self.services,
+            stack: core::ptr::from_ref(hook.frame) as u64,
+        };
         let (context, stack, failures) = hook.split();
         let len = context.len() as u64;
         let memory = with_arena(Memory::new(context, stack), self.services);
@@ -25,7 +32,7 @@ impl HookProgram for Attached {
             memory,
             budget,
             helpers: self.loaded.helpers,
-            host: self.services,
+            host: &host,
         };
         match self.loaded.code.run(&mut run) {
             Ok(_) => Ok(()),

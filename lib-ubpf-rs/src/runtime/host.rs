@@ -49,3 +49,44 @@ impl Host for Services {
         self.platform.clock.now_ns()
     }
 }
+
+/// The same for a program that runs at a traced function.
+pub(super) struct AtFunction {
+    pub(super) services: &'static Services,
+    /// An address on the function's stack.
+    pub(super) stack: u64,
+}
+
+impl Host for AtFunction {
+    fn map2(&self) -> Option<&TwoKeyMap> {
+        self.services.map2()
+    }
+    fn output(&self) -> Option<RingLayout> {
+        self.services.output()
+    }
+    fn ticks(&self) -> Option<Ticks> {
+        self.services.ticks()
+    }
+    fn symbol_address(&self, name: &[u8]) -> Option<u64> {
+        self.services.symbol_address(name)
+    }
+    fn trace_address(&self, name: &[u8]) -> Option<u64> {
+        self.services.trace_address(name)
+    }
+    fn notify(&self, address: u64) {
+        self.services.notify(address);
+    }
+    fn puts(&self, text: &[u8]) {
+        self.services.puts(text);
+    }
+    fn probe_read(&self, address: u64, dst: &mut [u8]) -> usize {
+        let reads = self.services.platform.probe_read;
+        if !reads.may_fault(self.stack) {
+            return 0;
+        }
+        reads.read(address, dst)
+    }
+    fn now_ns(&self) -> u64 {
+        self.services.now_ns()
+    }
+}

@@ -41,6 +41,10 @@ impl FaultSafeRead for Qemu {
         let len = dst.len().min(usize::try_from(room).unwrap_or(usize::MAX));
         trap::probe_read(addr as usize, &mut dst[..len])
     }
+
+    fn may_fault(&self, stack: u64) -> bool {
+        trap::may_fault(stack as usize)
+    }
 }
 
 impl Console for Qemu {

@@ -23,6 +23,7 @@ const NMI: u64 = 2;
 const BREAKPOINT: u64 = 3;
 const FIRST_IRQ: u64 = 32;
 const STACKS: usize = 5;
+const INTERRUPT_STACK: usize = 3;
 
 /// Registers at an interrupt, as trap.S pushes them.
 #[repr(C)]
@@ -119,7 +120,7 @@ fn fill_idt(idt: &mut InterruptDescriptorTable) {
     );
     for vector in 32..51u8 {
         // SAFETY: as above.
-        unsafe { idt[vector].set_handler_addr(stub(usize::from(vector))).set_stack_index(3) };
+        unsafe { idt[vector].set_handler_addr(stub(usize::from(vector))).set_stack_index(INTERRUPT_STACK as u16) };
     }
 }
 
@@ -173,6 +174,10 @@ extern "C" fn trap(frame: &mut Frame) {
     }
     let probing = addr_of!(probe_begin) as u64..addr_of!(probe_fault) as u64;
     if probing.contains(&frame.rip) && matches!(frame.vector, 13 | 14) {
+        let at_fault = *AT_FAULT.lock();
+        if let Some(call) = at_fault {
+            call();
+        }
         frame.rip = probing.end;
         return;
     }
@@ -189,6 +194,16 @@ fn interrupt(vector: u64) {
     } else if SERIAL_LINES.load(Ordering::Relaxed) & 1 << line != 0 {
         serial::interrupt();
     }
+}
+
+/// What the handler calls when a read failed: for the test of functions that are traced there.
+pub static AT_FAULT: spin::Mutex<Option<extern "C" fn()>> = spin::Mutex::new(None);
+
+/// Whether who runs on the stack that holds this address may take a fault: not on the stack of a handler that runs for a fault, or may
+/// have interrupted one that does.
+pub fn may_fault(stack: usize) -> bool {
+    let number = stack.wrapping_sub(TRAP_STACKS.get() as usize) / size_of::<Stack>();
+    number >= STACKS * CPUS || number % STACKS == INTERRUPT_STACK
 }
 
 /// Copies from memory that may not be mapped; returns how many leading bytes were readable.

@@ -112,6 +112,9 @@ unsafe extern "C" {
     pub fn ukglue_read(addr: u64, into: *mut ::core::ffi::c_void, len: usize) -> usize;
 }
 unsafe extern "C" {
+    pub fn ukglue_may_fault(stack: u64) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
     pub fn ukglue_text_write(
         addr: usize,
         old: *const ::core::ffi::c_void,

@@ -94,6 +94,11 @@ impl FaultSafeRead for Unikraft {
         let count = unsafe { glue::ukglue_read(addr, dst.as_mut_ptr().cast(), dst.len()) };
         count.min(dst.len())
     }
+
+    fn may_fault(&self, stack: u64) -> bool {
+        // SAFETY: compares numbers.
+        unsafe { glue::ukglue_may_fault(stack) != 0 }
+    }
 }
 
 impl Console for Unikraft {

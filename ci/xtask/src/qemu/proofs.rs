@@ -12,6 +12,7 @@ const TESTS: &[(&str, i32, &str)] = &[
     ("patch", EXIT_SUCCESS, "body of function myfun"),
     ("code", EXIT_SUCCESS, "test code passed"),
     ("probe", EXIT_SUCCESS, "test probe passed"),
+    ("read-in-trap", EXIT_SUCCESS, "test read-in-trap passed"),
     ("heap", EXIT_SUCCESS, "test heap passed"),
     ("two-cpus", EXIT_SUCCESS, "test two-cpus passed"),
     (
