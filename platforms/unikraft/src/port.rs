@@ -188,6 +188,9 @@ impl Port {
     pub fn write(&mut self, bytes: &[u8]) -> usize {
         match self {
             Self::Virtio(driver, device, _) => {
+                // What the device has sent makes room. Were that only found afterwards, nothing would be taken, and nobody would
+                // be told again.
+                driver.poll(device);
                 let taken = driver.write(bytes);
                 driver.poll(device);
                 taken
