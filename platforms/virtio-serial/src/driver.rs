@@ -376,7 +376,10 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
 
     fn give_output(&mut self, queues: &mut impl Queues) {
         let Some(port) = self.current else { return };
-        while !self.output.is_empty() {
+        // QEMU ends a connection in the middle of a write when its client is gone and the driver takes no input at the moment. Then it
+        // sends nothing to the next client until that one leaves too. So output waits for input to be taken again, as long as it can.
+        let takes_input = self.input.room() >= RECEIVE_BYTES;
+        while !self.output.is_empty() && (takes_input || self.output.room() == 0) {
             let front = self.output.front();
             let chunk = front
                 .get(..front.len().min(TRANSMIT_BYTES))

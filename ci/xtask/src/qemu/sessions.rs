@@ -19,6 +19,8 @@ use ubpf_client::text::Client;
 const BODY: &str = "body of function myfun";
 /// What is asked for by those who do not read it.
 const LARGE: usize = 1 << 20;
+/// How long a client waits for the first word.
+const HEARS: Duration = Duration::from_secs(10);
 /// So many kinds of clients are followed by one that wants an answer.
 const TOGETHER: u64 = 4;
 
@@ -110,10 +112,10 @@ pub fn run(root: &Path, image: &Path, count: u64) -> Result<()> {
     play(&machine, 0, KINDS.len() as u64)?;
     let before = state(&machine)?;
     let (first, _) = reclaimed(&machine)?;
-    let begin = Instant::now();
+    let (begin, mut silent) = (Instant::now(), 0);
     for session in 0..count.div_ceil(TOGETHER) {
         let (start, end) = (session * TOGETHER, ((session + 1) * TOGETHER).min(count));
-        play(&machine, start, end)
+        silent += play(&machine, start, end)
             .map_err(|error| format!("sessions {start} to {end} of {count}: {error}"))?;
     }
     let time = begin.elapsed();
@@ -131,7 +133,7 @@ pub fn run(root: &Path, image: &Path, count: u64) -> Result<()> {
     }
     println!(
         "{count} rude sessions of {} kinds in {:.1} s: memory, {} transmit buffers and descriptors are as before; {} buffers were \
-         kept by the device, {starved} times it was asked anew",
+         kept by the device, {starved} times it was asked anew, {silent} clients heard nothing and connected again",
         KINDS.len(),
         time.as_secs_f64(),
         after.buffers,
@@ -140,8 +142,9 @@ pub fn run(root: &Path, image: &Path, count: u64) -> Result<()> {
     Ok(())
 }
 
-/// These sessions, each of another kind; then one by a client that says its line at once and wants an answer.
-fn play(machine: &Machine, start: u64, end: u64) -> Result<()> {
+/// These sessions, each of another kind; then one by a client that says its line at once and wants an answer. How often that one
+/// had to connect again.
+fn play(machine: &Machine, start: u64, end: u64) -> Result<u64> {
     let mut upload = false;
     for session in start..end {
         // Each kind comes before and after each other one.
@@ -164,23 +167,43 @@ fn is_farewell(error: &std::io::Error) -> bool {
     )
 }
 
-/// A first line, sent by one write as soon as there is a connection, is answered for itself.
-fn answers(machine: &Machine, number: u64, waits: bool) -> Result<()> {
-    let mut client = Client::connect(&machine.socket)?;
-    if waits {
-        // A line may still be of the file that the client before was sending.
-        client.until(|text| text.ends_with(b"> "))?;
-    }
+/// A first line, sent by one write as soon as there is a connection, is answered for itself. Whoever hears nothing at all connects
+/// again; how often that was needed.
+fn answers(machine: &Machine, number: u64, waits: bool) -> Result<u64> {
     let word = format!("word{number}");
-    client.stream.write_all(format!("{word}\n").as_bytes())?;
     let wanted = format!("unknown command `{word}`; try `help`\n");
-    let found = |text: &[u8]| {
-        text.windows(wanted.len())
-            .any(|part| part == wanted.as_bytes())
-    };
-    client
-        .until(found)
-        .map_err(|error| format!("a first line: {error}"))?;
+    let mut silent = 0;
+    loop {
+        let mut client = Client::connect(&machine.socket)?;
+        client.stream.set_read_timeout(Some(HEARS))?;
+        if waits {
+            // A line may still be of the file that the client before was sending.
+            client.until(|text| text.ends_with(b"> "))?;
+        }
+        client.stream.write_all(format!("{word}\n").as_bytes())?;
+        let mut text = Vec::new();
+        let heard = hear(&mut client.stream, &mut text, wanted.as_bytes());
+        match heard {
+            Ok(()) => return Ok(silent),
+            Err(_) if text.is_empty() && silent < 3 => silent += 1,
+            Err(error) => {
+                let end = text.get(text.len().saturating_sub(200)..).unwrap_or(&[]);
+                let end = String::from_utf8_lossy(end);
+                return Err(format!("a first line was answered by {end:?}: {error}").into());
+            }
+        }
+    }
+}
+
+/// Reads until these words come.
+fn hear(stream: &mut UnixStream, text: &mut Vec<u8>, wanted: &[u8]) -> std::io::Result<()> {
+    let mut buffer = [0; 4096];
+    while !text.windows(wanted.len()).any(|part| part == wanted) {
+        match stream.read(&mut buffer)? {
+            0 => return Err(ErrorKind::UnexpectedEof.into()),
+            count => text.extend_from_slice(buffer.get(..count).unwrap_or(&[])),
+        }
+    }
     Ok(())
 }
 
