@@ -96,6 +96,7 @@ impl Session {
         match self.port.read(&mut self.input) {
             Input::Nothing => return false,
             Input::Connected => self.shell.connected(),
+            Input::Cut => self.shell.cut_line(),
             Input::Disconnected => {
                 self.unsent = 0..0;
                 // The rest of a file's contents are no commands.

@@ -46,6 +46,8 @@ pub enum Input {
     Bytes(usize),
     /// The host closed the port; all it sent before was read.
     Disconnected,
+    /// What was read since [`Input::Connected`] may be the former client's. A line that it did not finish is not to be gone on with.
+    Cut,
 }
 
 /// What went wrong so far; nothing of it needs action.
@@ -84,6 +86,16 @@ struct End {
     at: u64,
     /// How many bytes from there on may have come before it, as well as after the next client did.
     unclear: usize,
+    /// They end in the middle of a line.
+    cut: bool,
+}
+
+impl End {
+    const NONE: Self = Self {
+        at: 0,
+        unclear: 0,
+        cut: false,
+    };
 }
 
 /// What the control queue brought in one look.
@@ -91,8 +103,8 @@ struct End {
 struct News {
     /// How many messages.
     messages: usize,
-    /// A session ended.
-    ended: bool,
+    /// How many sessions ended.
+    ended: usize,
     /// After that another began.
     again: bool,
     /// The port of the last that ended.
@@ -116,8 +128,9 @@ pub struct Driver<const PORTS: usize, const BUFFER: usize> {
     ends_len: usize,
     /// What the reader was told last.
     told_connected: bool,
-    /// Leading bytes of `input` that may be of the session before.
+    /// Leading bytes of `input` that may be of the session before; whether they end in the middle of a line.
     unclear: usize,
+    cut: bool,
     counters: Counters,
 }
 
@@ -133,10 +146,11 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
             current: None,
             input: ByteRing::new(),
             output: ByteRing::new(),
-            ends: [End { at: 0, unclear: 0 }; PENDING_ENDS],
+            ends: [End::NONE; PENDING_ENDS],
             ends_len: 0,
             told_connected: false,
             unclear: 0,
+            cut: false,
             counters: Counters {
                 ignored: 0,
                 oversize: 0,
@@ -167,8 +181,8 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
     /// The next thing that happened on the port.
     ///
     /// What a client sends by one write of whole lines, of up to [`RECEIVE_BYTES`] bytes, is its own session's even when it sends it at once.
-    /// Other bytes that came while a client left and another came count as the former's: a client that wants to send such waits for the
-    /// first output.
+    /// Of other bytes that came while a client left and another came nobody knows whose they are: a client that wants to send such waits
+    /// for the first output.
     pub fn read(&mut self, into: &mut [u8]) -> Input {
         if !self.told_connected {
             if self.ends_len == 0 && self.current.is_none() {
@@ -178,11 +192,15 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
             return Input::Connected;
         }
         let end = self.ends.first().copied().filter(|_| self.ends_len > 0);
+        if self.unclear == 0 && core::mem::take(&mut self.cut) {
+            return Input::Cut;
+        }
         let before_end = match end {
             Some(end) => end.at.saturating_sub(self.input.start()) as usize,
             None => usize::MAX,
         };
-        let limit = into.len().min(before_end);
+        let before_cut = if self.cut { self.unclear } else { usize::MAX };
+        let limit = into.len().min(before_end).min(before_cut);
         match (
             self.input.pop(into.get_mut(..limit).unwrap_or(&mut [])),
             end,
@@ -192,10 +210,14 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
                 self.ends_len = self.ends_len.saturating_sub(1);
                 self.told_connected = false;
                 self.unclear = end.unclear;
+                self.cut = end.cut;
                 Input::Disconnected
             }
             (0, _) => Input::Nothing,
-            (count, _) => Input::Bytes(count),
+            (count, _) => {
+                self.unclear = self.unclear.saturating_sub(count);
+                Input::Bytes(count)
+            }
         }
     }
 
@@ -206,6 +228,7 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
             self.discard(self.unclear);
             self.input.consume(self.unclear);
             self.unclear = 0;
+            self.cut = false;
         }
     }
 
@@ -256,18 +279,18 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
         let before = self.current;
         let mut news = News::default();
         self.take_news(&mut news, queues);
-        if news.ended && taken.is_none() {
+        if news.ended > 0 && taken.is_none() {
             taken = self.take_bytes(news.port, &mut bytes, queues);
             // These may be of a client that came just now.
             self.take_news(&mut news, queues);
         }
         let bytes = bytes.get(..taken.unwrap_or(0)).unwrap_or(&[]);
-        if news.ended {
+        if news.ended > 0 {
             self.end_session(&news, bytes);
         } else {
             self.input.push(bytes);
         }
-        if news.ended || before.is_none() {
+        if news.ended > 0 || before.is_none() {
             self.discard(self.output.len());
             self.output.clear();
         }
@@ -293,11 +316,11 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
                 // A second port of the same name waits for nothing: the first one stays.
                 Some(Change::Opened(port)) if self.current.is_none() => {
                     self.current = Some(port);
-                    news.again |= news.ended;
+                    news.again |= news.ended > 0;
                 }
                 Some(Change::Closed(port)) if self.current == Some(port) => {
                     self.current = None;
-                    news.ended = true;
+                    news.ended = news.ended.saturating_add(1);
                     news.port = Some(port);
                 }
                 _ => {}
@@ -315,32 +338,38 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
         if let Some(port) = self.current.take() {
             news.port = Some(port);
             news.again = true;
-            news.ended = true;
+            news.ended = news.ended.saturating_add(1);
         }
     }
 
     /// Marks the end of a session in the input, to which `bytes` came about then.
     fn end_session(&mut self, news: &News, bytes: &[u8]) {
-        // Lines that the former client sent would be carried out in either session; what is no line would be joined with
-        // what the next client sends.
-        let next = news.again && bytes.ends_with(b"\n");
+        // Lines of the former client would be carried out in either session. A buffer that ends in the middle of a line is the end of
+        // what somebody sent, so it is not the beginning of what the next one says in whole lines. If it is full, more of it
+        // may follow: where the next one has begun a file, the rest must not be taken for commands.
+        let whole = bytes.ends_with(b"\n");
+        let next = news.again && (whole || bytes.len() == RECEIVE_BYTES);
+        let alone = next && (self.current.is_none() || !whole && news.ended > 1);
         let (before, after) = if next {
             (&[][..], bytes)
         } else {
             (bytes, &[][..])
         };
         self.input.push(before);
-        self.mark_end(after.len());
+        self.mark_end(after.len(), !whole);
         self.input.push(after);
-        if next && self.current.is_none() {
-            self.mark_end(0);
+        if alone {
+            self.mark_end(0, false);
         }
     }
 
-    fn mark_end(&mut self, unclear: usize) {
+    fn mark_end(&mut self, unclear: usize, cut: bool) {
         if let Some(end) = self.ends.get_mut(self.ends_len) {
-            let at = self.input.end();
-            *end = End { at, unclear };
+            *end = End {
+                at: self.input.end(),
+                unclear,
+                cut: cut && unclear > 0,
+            };
             self.ends_len = self.ends_len.saturating_add(1);
         }
     }
