@@ -130,11 +130,12 @@
 
 // Sizes and limits of the engine; `ubpf_config_default` fills in what suits a small image.
 typedef struct {
-  // Budget of a program run by `ubpf_exec`, in instructions.
+  // Budget of a program run by `ubpf_exec`: units of a nanosecond of machine code; no operation takes more than four times what
+  // it is charged. A run that is interpreted gets a thirtieth.
   uint64_t exec_budget;
-  // Budget of a program run at a function, in instructions.
+  // Budget of a program run at a function, in the same units.
   uint64_t hook_budget;
-  // Budget of a program run at a function in an interrupt, in instructions.
+  // Budget of a program run at a function in an interrupt, in the same units.
   uint64_t irq_budget;
   // Entries of the two-key map.
   size_t map_entries;
@@ -203,7 +204,7 @@ typedef struct {
   uint32_t args[5];
   // Whether the helper gives nothing: r0 is 0 then.
   int returns_nothing;
-  // Cost of a call in instructions, charged to the program's budget.
+  // Cost of a call in nanoseconds, charged to the program's budget.
   uint32_t cost;
   // Cost of each 8 bytes of memory that it is given.
   uint32_t cost_per_8_bytes;
@@ -229,7 +230,7 @@ typedef uint64_t ubpf_program;
 typedef struct {
   // r0.
   uint64_t value;
-  // Instructions left of the budget. Also filled in when the program was stopped.
+  // What is left of the budget. Also filled in when the program was stopped.
   uint64_t budget_left;
 } ubpf_run;
 
@@ -427,7 +428,7 @@ int ubpf_verify(const char *name,
 int ubpf_unload(ubpf_program program, ubpf_error *error);
 
 // Runs a program once with `memory` as its argument (r1 its address, r2 its length), which it may read and write.
-// `budget` is in instructions, 0 for the configured one. UBPF_STOPPED when it did not come to its end; where and why
+// `budget` is in units of a nanosecond of machine code, 0 for the configured one. UBPF_STOPPED when it did not come to its end; where and why
 // stands in `error` and on the console. `run` may be NULL.
 //
 // Errors: UBPF_STALE; UBPF_STOPPED.

@@ -50,7 +50,7 @@ pub enum BackendError {
 pub struct ExecReport {
     /// Value of r0.
     pub value: u64,
-    /// Instructions charged, if known.
+    /// Units of budget charged, if known.
     pub charged: Option<u64>,
     /// Remarks of loader and verifier.
     pub warnings: Vec<String>,

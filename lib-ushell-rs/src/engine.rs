@@ -81,10 +81,9 @@ impl Backend for &'static Runtime {
         options: &LoadOptions,
     ) -> Result<ExecReport, BackendError> {
         let report = self.exec_file(path, argument, options)?;
-        let charged = self.config().exec_budget.checked_sub(report.budget_left);
         Ok(ExecReport {
             value: report.value,
-            charged,
+            charged: Some(report.charged),
             warnings: report.warnings,
         })
     }

@@ -16,11 +16,12 @@ use core::ffi::{c_char, c_int, c_void};
 /// Sizes and limits of the engine; `ubpf_config_default` fills in what suits a small image.
 #[repr(C)]
 pub struct ubpf_config {
-    /// Budget of a program run by `ubpf_exec`, in instructions.
+    /// Budget of a program run by `ubpf_exec`: units of a nanosecond of machine code; no operation takes more than four times what
+    /// it is charged. A run that is interpreted gets a thirtieth.
     pub exec_budget: u64,
-    /// Budget of a program run at a function, in instructions.
+    /// Budget of a program run at a function, in the same units.
     pub hook_budget: u64,
-    /// Budget of a program run at a function in an interrupt, in instructions.
+    /// Budget of a program run at a function in an interrupt, in the same units.
     pub irq_budget: u64,
     /// Entries of the two-key map.
     pub map_entries: usize,
@@ -338,7 +339,7 @@ pub struct ubpf_helper {
     pub args: [u32; 5],
     /// Whether the helper gives nothing: r0 is 0 then.
     pub returns_nothing: c_int,
-    /// Cost of a call in instructions, charged to the program's budget.
+    /// Cost of a call in nanoseconds, charged to the program's budget.
     pub cost: u32,
     /// Cost of each 8 bytes of memory that it is given.
     pub cost_per_8_bytes: u32,

@@ -17,7 +17,7 @@ pub type ubpf_program = u64;
 pub struct ubpf_run {
     /// r0.
     pub value: u64,
-    /// Instructions left of the budget. Also filled in when the program was stopped.
+    /// What is left of the budget. Also filled in when the program was stopped.
     pub budget_left: u64,
 }
 
@@ -135,7 +135,7 @@ pub unsafe extern "C" fn ubpf_unload(program: ubpf_program, error: *mut ubpf_err
 }
 
 /// Runs a program once with `memory` as its argument (r1 its address, r2 its length), which it may read and write.
-/// `budget` is in instructions, 0 for the configured one. UBPF_STOPPED when it did not come to its end; where and why
+/// `budget` is in units of a nanosecond of machine code, 0 for the configured one. UBPF_STOPPED when it did not come to its end; where and why
 /// stands in `error` and on the console. `run` may be NULL.
 ///
 /// Errors: UBPF_STALE; UBPF_STOPPED.

@@ -141,7 +141,7 @@ pub(super) const TABLE: &[(Helper, &[(Abi, u32)])] = &[
             "bpf_probe_read",
             args(&[AnyAddress, Scalar]),
             RetType::Scalar,
-            flat(600),
+            flat(400),
             probe_read,
         ),
         &[(Uio, 5)],

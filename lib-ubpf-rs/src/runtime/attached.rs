@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     tracer::{Failed, Hook, HookProgram},
-    vm::{Direct, Memory, Run},
+    vm::{Direct, Executable, Memory, Run, INTERPRETED},
 };
 
 /// Bytes of stack that a run needs.
@@ -34,6 +34,7 @@ impl HookProgram for Attached {
             helpers: self.loaded.helpers,
             host: &host,
         };
+        divide_budget(&*self.loaded.code, &mut run, false);
         match self.loaded.code.run(&mut run) {
             Ok(_) => Ok(()),
             Err(stop) => {
@@ -45,6 +46,13 @@ impl HookProgram for Attached {
 
     fn direct(&self) -> Option<Direct> {
         self.loaded.code.direct()
+    }
+}
+
+/// A configured budget is meant for machine code: a run that is interpreted gets its part of it. *Hook path.*
+pub(super) fn divide_budget(code: &dyn Executable, run: &mut Run<'_>, in_slices: bool) {
+    if code.interprets(run, in_slices) {
+        run.budget /= INTERPRETED;
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) enum Use {
     Often,
 }
 
-/// A program that runs once and costs at most so much, in instructions, is interpreted before it could be compiled.
+/// A program that runs once and costs at most so much is interpreted before it could be compiled.
 const ONCE: u64 = 1000;
 
 /// Makes a program ready to run. What is not asked for by name falls back to the interpreter.

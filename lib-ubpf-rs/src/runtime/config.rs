@@ -5,11 +5,13 @@ use crate::{program::Abi, verifier::Policy};
 /// Sizes and limits, fixed when the engine starts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Config {
-    /// Budget of a program run by `exec`, in instructions.
+    /// Budget of a program run by `exec`, in units of which one is a nanosecond of machine code on the machine of
+    /// `docs/performance.md`; nothing takes more than four times what it is charged ([`VerifiedProgram`](crate::verifier::VerifiedProgram),
+    /// "Charging"). A run that is interpreted gets a thirtieth ([`INTERPRETED`](crate::vm::INTERPRETED)).
     pub exec_budget: u64,
-    /// Budget of a program run by a probe, in instructions.
+    /// Budget of a program run by a probe, in the same units.
     pub hook_budget: u64,
-    /// Budget of a program run by a probe in an interrupt, in instructions.
+    /// Budget of a program run by a probe in an interrupt, in the same units.
     pub irq_budget: u64,
     /// Entries of the two-key map.
     pub map_entries: usize,
@@ -31,7 +33,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             exec_budget: 1_000_000,
-            hook_budget: 65_536,
+            hook_budget: 62_500,
             irq_budget: 8_192,
             map_entries: 1024,
             ring_bytes: 16 * 1024,
@@ -48,7 +50,7 @@ impl Default for Config {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Engine {
     /// The fastest that the platform allows: machine code, but a program that [`exec_file`](super::Runtime::exec_file) runs once and that is
-    /// proved to cost at most 1000 instructions is interpreted, since compiling it takes longer. All engines give the same results.
+    /// proved to cost at most 1000 units of budget is interpreted, since compiling it takes longer. All engines give the same results.
     #[default]
     Auto,
     /// The interpreter.

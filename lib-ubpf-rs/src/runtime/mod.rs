@@ -69,6 +69,8 @@ pub struct ExecReport {
     pub value: u64,
     /// Budget left.
     pub budget_left: u64,
+    /// What was charged.
+    pub charged: u64,
     /// Remarks of the verifier, and why the program is interpreted where machine code was to be expected.
     pub warnings: Vec<String>,
 }
@@ -313,6 +315,10 @@ impl Runtime {
             helpers: loaded.helpers,
             host: self.services,
         };
+        if budget.is_none() {
+            attached::divide_budget(&*loaded.code, &mut run, true);
+        }
+        let given = run.budget;
         let mut pace = self.pace();
         let slices = Slices {
             units: SLICE,
@@ -330,6 +336,7 @@ impl Runtime {
                 Ok(ExecReport {
                     value,
                     budget_left,
+                    charged: given.saturating_sub(budget_left),
                     warnings,
                 })
             }

@@ -38,7 +38,7 @@ impl Default for TracerConfig {
         TracerConfig {
             hook_areas: 16,
             hook_stack: 24 << 10,
-            budget: 65_536,
+            budget: 62_500,
             budget_interrupt: 8_192,
         }
     }

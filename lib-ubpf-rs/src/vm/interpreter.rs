@@ -96,6 +96,9 @@ impl Executable for Interpreter {
     fn engine(&self) -> &'static str {
         "interp"
     }
+    fn interprets(&self, _run: &Run<'_>, _in_slices: bool) -> bool {
+        true
+    }
 }
 
 /// Instructions that a run in slices executes before it asks whether to give way.

@@ -49,6 +49,8 @@ pub trait Executable: Send + Sync {
     fn verified(&self) -> &VerifiedProgram;
     /// Name of the engine: `interp` or `jit`.
     fn engine(&self) -> &'static str;
+    /// Whether this run would be interpreted, also where there is machine code; its budget buys less then ([`INTERPRETED`]).
+    fn interprets(&self, run: &Run<'_>, in_slices: bool) -> bool;
     /// How its machine code is called from machine code; `None` where it needs more than its argument.
     fn direct(&self) -> Option<Direct> {
         None

@@ -5,8 +5,9 @@ use crate::platform::{Cancelled, Pause};
 /// Units of budget that machine code uses up before it asks whether to give way.
 pub const SLICE: u64 = 20_000;
 
-/// What runs at a stretch: machine code of a program that is proved to cost no more has no place at which it could give way.
-pub const AT_A_STRETCH: u64 = 65_536;
+/// What runs at a stretch: machine code of a program that is proved to cost no more has no place at which it could give way. It is
+/// what a hook has to spend, unless configured otherwise: what costs more would not be paid beforehand there.
+pub const AT_A_STRETCH: u64 = 62_500;
 
 /// How a run is cut into slices.
 pub struct Slices<'p> {

@@ -146,7 +146,7 @@ fn exec(call: &mut Call<'_>) -> Result<(), Failure> {
     let _ = writeln!(call.out, "The program returned: {}", report.value);
     if call.args.get(2).is_some() {
         if let Some(charged) = report.charged {
-            let _ = writeln!(call.out, "instructions charged: {charged}");
+            let _ = writeln!(call.out, "budget charged: {charged}");
         }
         warn(call.out, &report.warnings);
     }

@@ -747,3 +747,43 @@ fn helpers_that_cannot_be_checked_or_shown_are_refused() {
     let calls = assemble("call 700\nexit").unwrap();
     assert!(engine.load("calls", &calls, &options).is_err());
 }
+
+/// A budget is meant for machine code: what is interpreted instead may not take thirty times as long.
+#[test]
+fn an_interpreted_run_gets_a_thirtieth_of_the_configured_budget() {
+    let (engine, _alone) = engine();
+    let source =
+        "l: r2 = *(u64 *)(r1 + 0)\nr2 += 1\n*(u64 *)(r1 + 0) = r2\nif r2 != 0 goto l\nexit";
+    let code = assemble(source).unwrap();
+    let rounds = |on, budget| {
+        let options = LoadOptions {
+            engine: on,
+            ..LoadOptions::default()
+        };
+        let id = engine.load("endless", &code, &options).unwrap();
+        let mut argument = [0; 8];
+        let stopped = engine.exec(id, &mut argument, budget);
+        assert!(matches!(stopped, Err(Error::Stopped(_))), "{stopped:?}");
+        engine.unload(id).unwrap();
+        u64::from_le_bytes(argument)
+    };
+    // A round is charged 6.
+    let (jit, interpreted) = (rounds(Engine::Jit, None), rounds(Engine::Interpreter, None));
+    assert_eq!((jit, interpreted), (1_000_000 / 6, 1_000_000 / 30 / 6));
+    // What is given by name is given.
+    let given = [Engine::Jit, Engine::Interpreter].map(|on| rounds(on, Some(6_006)));
+    assert_eq!(given, [1_000, 1_000]);
+    // Whatever its argument, a program is interpreted where the proofs of its machine code do not hold.
+    let counted = "r3 = 0\nl: r2 = *(u64 *)(r1 + 0)\nr2 += 1\n*(u64 *)(r1 + 0) = r2\nr3 += 1\n\
+                   if r3 != 100000000 goto l\nr0 = *(u8 *)(r1 + 8)\nexit";
+    let code = assemble(counted).unwrap();
+    let id = engine.load("long", &code, &LoadOptions::default()).unwrap();
+    for (len, most) in [(16, 1_000_000), (8, 1_000_000 / 30)] {
+        let mut argument = vec![0; len];
+        assert!(engine.exec(id, &mut argument, None).is_err());
+        let rounds = u64::from_le_bytes(argument[..8].try_into().unwrap());
+        // 11 at its entry, with the first round; 7 for each other.
+        assert_eq!(rounds, 1 + (most - 11) / 7, "{len} bytes");
+    }
+    engine.unload(id).unwrap();
+}

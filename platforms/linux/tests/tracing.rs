@@ -728,7 +728,7 @@ fn a_hook_sees_key_and_arguments() {
             hook.context.fill(0xff);
             assert_eq!(
                 (hook.budget, &raw const *hook.stack as usize % 16),
-                (65_536, 0)
+                (62_500, 0)
             );
             Ok(())
         }

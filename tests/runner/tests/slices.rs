@@ -92,6 +92,9 @@ impl Executable for Program {
     fn engine(&self) -> &'static str {
         self.code.engine()
     }
+    fn interprets(&self, run: &Run<'_>, in_slices: bool) -> bool {
+        self.code.interprets(run, in_slices)
+    }
 }
 
 /// What was left of each budget, and the number of pauses.
@@ -170,6 +173,9 @@ impl Executable for EndedProgram {
     }
     fn engine(&self) -> &'static str {
         self.code.engine()
+    }
+    fn interprets(&self, run: &Run<'_>, in_slices: bool) -> bool {
+        self.code.interprets(run, in_slices)
     }
 }
 

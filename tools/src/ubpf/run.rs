@@ -11,8 +11,9 @@ use ubpf_rs::{
     jit::{self, JitProgram},
     maps::TwoKeyMap,
     program::{Abi, Program},
+    runtime::Config,
     verifier::{self, Policy},
-    vm::{Executable, Interpreter, Memory, Run, STACK_BYTES},
+    vm::{Executable, Interpreter, Memory, Run, INTERPRETED, STACK_BYTES},
 };
 
 #[derive(Clone, Copy)]
@@ -26,7 +27,8 @@ struct Options {
     program: String,
     memory: Vec<u8>,
     abi: Abi,
-    budget: u64,
+    /// As the command line has it.
+    budget: Option<u64>,
     policy: Policy,
 }
 
@@ -66,10 +68,13 @@ fn run(
     let mut run = Run {
         args: [memory.argument().base, len],
         memory,
-        budget: options.budget,
+        budget: options.budget.unwrap_or(Config::default().exec_budget),
         helpers,
         host: &host,
     };
+    if options.budget.is_none() && code.interprets(&run, false) {
+        run.budget /= INTERPRETED;
+    }
     match code.run(&mut run) {
         Ok(value) => {
             crate::out(format_args!("{value:#x}"));
@@ -81,7 +86,7 @@ fn run(
 
 fn parse(mut args: lexopt::Parser) -> Result<Options, Failure> {
     let (mut program, mut argument, mut memory) = (None, None, None);
-    let (mut abi, mut budget, mut policy) = (Abi::Classic, 1_000_000, Policy::Guarded);
+    let (mut abi, mut budget, mut policy) = (Abi::Classic, None, Policy::Guarded);
     let mut engine = Engine::Jit;
     while let Some(arg) = args.next()? {
         match arg {
@@ -93,7 +98,7 @@ fn parse(mut args: lexopt::Parser) -> Result<Options, Failure> {
             }
             Long("mem-hex" | "mem") => return Err(usage("--mem and --mem-hex exclude each other")),
             Long("abi") => abi = parse_abi(&text(&mut args)?)?,
-            Long("budget") => budget = parse_number("--budget", &text(&mut args)?)?,
+            Long("budget") => budget = Some(parse_number("--budget", &text(&mut args)?)?),
             Long("policy") => policy = parse_policy(&text(&mut args)?)?,
             Long("engine") => match text(&mut args)?.as_str() {
                 "interp" => engine = Engine::Interpreter,

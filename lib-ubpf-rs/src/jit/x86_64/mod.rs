@@ -436,6 +436,10 @@ impl JitProgram {
         let [r1, r2] = run.args;
         context.args = [r1, r2, 0, 0, 0];
         context.budget = run.budget;
+        if metering == Metering::Prepaid && self.metered {
+            // All is paid: what the code counts is never enough to stop it.
+            context.budget = ENDLESS;
+        }
         context.call = call as *const () as usize;
         // The routines charge nothing.
         if metering == Metering::Prepaid {
@@ -493,6 +497,11 @@ impl Executable for JitProgram {
 
     fn engine(&self) -> &'static str {
         "jit"
+    }
+
+    fn interprets(&self, run: &Run<'_>, in_slices: bool) -> bool {
+        let coarse = self.metered && self.stretch() > AT_A_STRETCH;
+        !self.fits(run) || in_slices && coarse
     }
 
     fn direct(&self) -> Option<Direct> {
