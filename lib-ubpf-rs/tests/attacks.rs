@@ -2,6 +2,11 @@
 //! has an access proved that can go wrong. (The step checker runs its own programs against what the verifier says.)
 
 mod common;
+#[path = "common/giants.rs"]
+mod giants;
+#[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+#[path = "engines/pages.rs"]
+mod pages;
 
 use common::Nobody;
 use std::{
@@ -11,9 +16,9 @@ use std::{
 };
 use ubpf_rs::{
     helpers::{Helper, HelperFn, RegisterError, Registry},
-    isa::{assemble, AluOp, Call, CmpOp, Insn, Operand, Reg, Size, Width},
+    isa::{assemble, Insn},
     program::{Abi, ArgType, Cost, HelperSignature, Program, RetType},
-    verifier::{self, Access, Event, Policy, VerifiedProgram, VerifyError},
+    verifier::{self, Access, Event, Policy, VerifiedProgram, VerifyError, Work},
     vm::{Executable, Interpreter, Memory, Run, Stop, StopKind, STACK_BYTES},
 };
 
@@ -43,10 +48,6 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Bytes that a verification may hold: states (8 MiB joined, 4 MiB path by path, and lists that are copied when they grow to twice
-/// their length), and so many for each instruction.
-const STATES: usize = (3 * 12) << 20;
-const PER_INSN: usize = 256;
 /// Steps: both analyses, as `verifier::mod` has them.
 fn steps(insns: usize, policy: Policy) -> usize {
     match policy {
@@ -67,22 +68,55 @@ fn verify(name: &str, insns: &[Insn], policy: Policy) -> Result<VerifiedProgram,
     };
     let mut taken = 0;
     let mut count = |event: Event<'_>| taken += usize::from(matches!(event, Event::Before { .. }));
-    let before = HELD.get();
-    MOST.set(before);
-    let result = verifier::verify_observed(program, policy, &helpers, Some(&mut count));
+    // The program itself counts.
+    let before = HELD.get() - size_of_val(insns);
+    MOST.set(HELD.get());
+    let mut work = Work::default();
+    let result = verifier::verify_observed(program, policy, &helpers, &mut work, Some(&mut count));
+    compile(name, result.as_ref().ok(), &mut work);
     let most = MOST.get() - before;
     assert!(
         taken <= steps(insns.len(), policy),
         "{name}, {policy:?}: {taken} steps"
     );
-    let cap = STATES + PER_INSN * insns.len();
-    assert!(most <= cap, "{name}, {policy:?}: {most} bytes of {cap}");
+    assert!(
+        work.spent() <= Work::LIMIT,
+        "{name}, {policy:?}: {} units",
+        work.spent()
+    );
+    let (counted, limit) = (work.most_bytes(), Work::BYTES);
+    assert!(
+        most <= limit && counted <= limit,
+        "{name}, {policy:?}: {most} bytes, {counted} counted"
+    );
     if let Err(error) = &result {
         assert!(!matches!(error, VerifyError::NoMemory), "{name}");
         assert!(error.to_string().len() > 10, "{name}: {error}");
     }
     result
 }
+
+/// Compiles an admitted program on what is left of the account.
+#[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+fn compile(name: &str, program: Option<&VerifiedProgram>, work: &mut Work<'_>) {
+    use ubpf_rs::jit::{JitError, JitProgram};
+    let Some(program) = program else { return };
+    // The copy stands for the program itself.
+    let held = HELD.get();
+    let copy = program.clone();
+    HELD.set(held);
+    match JitProgram::new(copy, &pages::Pages, Default::default(), work) {
+        Ok(code) => drop(code),
+        Err((error, _)) => assert!(
+            matches!(error, JitError::TooComplex { .. }),
+            "{name}: {error}"
+        ),
+    }
+    HELD.set(held);
+}
+
+#[cfg(not(all(feature = "jit", target_arch = "x86_64", target_os = "linux")))]
+fn compile(_: &str, _: Option<&VerifiedProgram>, _: &mut Work<'_>) {}
 
 /// Runs an admitted program on an argument; a proved access must not be what stops it.
 fn run(program: &VerifiedProgram, argument: &mut [u8]) -> Result<u64, Stop> {
@@ -113,213 +147,10 @@ fn run(program: &VerifiedProgram, argument: &mut [u8]) -> Result<u64, Stop> {
     result
 }
 
-fn mov(dst: Reg, imm: i32) -> Insn {
-    alu(AluOp::Mov, dst, Operand::Imm(imm))
-}
-
-fn alu(op: AluOp, dst: Reg, src: Operand) -> Insn {
-    Insn::Alu {
-        op,
-        width: Width::W64,
-        dst,
-        src,
-    }
-}
-
-fn branch(op: CmpOp, dst: Reg, src: Operand, off: i16) -> Insn {
-    Insn::Branch {
-        op,
-        width: Width::W64,
-        dst,
-        src,
-        off,
-    }
-}
-
-fn load(size: Size, dst: Reg, base: Reg, off: i16) -> Insn {
-    Insn::Load {
-        size,
-        signed: false,
-        dst,
-        base,
-        off,
-    }
-}
-
-fn store(base: Reg, off: i16, src: Operand) -> Insn {
-    Insn::Store {
-        size: Size::DW,
-        base,
-        off,
-        src,
-    }
-}
-
-const LARGEST: usize = 65_536;
-
-/// Programs of up to 65,536 instructions, each made to cost a verifier as much as possible.
-fn giants() -> Vec<(&'static str, Vec<Insn>)> {
-    vec![
-        ("a straight line", straight_line()),
-        ("diamonds whose ways stay apart", diamonds(LARGEST - 4)),
-        ("diamonds, few", diamonds(300)),
-        ("a staircase of branches", staircase()),
-        ("loops in loops", nested_loops(LARGEST / 8)),
-        ("loops in loops, few", nested_loops(40)),
-        ("a loop with a stack full of numbers", full_stack_loop()),
-        ("calls of calls", calls(8, 6)),
-        ("many calls of calls", calls(8, 1_000)),
-        ("a comb of jumps back", comb()),
-        ("full frames at every depth", deep_frames()),
-    ]
-}
-
-fn straight_line() -> Vec<Insn> {
-    let mut insns = vec![mov(Reg::R0, 1)];
-    while insns.len() < LARGEST - 1 {
-        let off = -8 * (1 + (insns.len() % 64) as i16);
-        insns.push(store(Reg::R10, off, Operand::Reg(Reg::R0)));
-        insns.push(load(Size::DW, Reg::R0, Reg::R10, off));
-    }
-    insns.truncate(LARGEST - 1);
-    insns.push(Insn::Exit);
-    insns
-}
-
-/// Each way through is another value of r3: 2 to the power of the number of diamonds.
-fn diamonds(len: usize) -> Vec<Insn> {
-    let mut insns = vec![mov(Reg::R3, 0), load(Size::DW, Reg::R4, Reg::R1, 0)];
-    while insns.len() + 4 < len {
-        let bit = (insns.len() / 3 % 31) as u32;
-        insns.push(branch(CmpOp::Set, Reg::R4, Operand::Imm(1 << bit), 1));
-        insns.push(alu(AluOp::Add, Reg::R3, Operand::Imm(1 << (bit % 20))));
-        insns.push(alu(AluOp::Mul, Reg::R3, Operand::Imm(3)));
-    }
-    insns.push(mov(Reg::R0, 0));
-    insns.push(Insn::Exit);
-    insns
-}
-
-/// Every branch goes to the same end, each with another state.
-fn staircase() -> Vec<Insn> {
-    let len = 32_000;
-    let mut insns = vec![load(Size::DW, Reg::R4, Reg::R1, 0), mov(Reg::R0, 0)];
-    while insns.len() < len {
-        let left = (len - insns.len()) as i16;
-        insns.push(branch(
-            CmpOp::Gt,
-            Reg::R4,
-            Operand::Imm(insns.len() as i32),
-            left,
-        ));
-        insns.push(alu(AluOp::Add, Reg::R0, Operand::Imm(1)));
-    }
-    insns.push(Insn::Exit);
-    insns.push(Insn::Exit);
-    insns
-}
-
-/// Jumps back to the start, one inside the other, each on a number from the argument.
-fn nested_loops(depth: usize) -> Vec<Insn> {
-    let mut insns = vec![load(Size::DW, Reg::R4, Reg::R1, 0), mov(Reg::R0, 0)];
-    for _ in 0..depth.min(8_000) {
-        insns.push(alu(AluOp::Add, Reg::R0, Operand::Imm(1)));
-        insns.push(alu(AluOp::Rsh, Reg::R4, Operand::Imm(1)));
-        let back = 1 - insns.len() as i32;
-        insns.push(branch(CmpOp::Ne, Reg::R4, Operand::Imm(0), back as i16));
-    }
-    insns.push(Insn::Exit);
-    insns
-}
-
-fn full_stack_loop() -> Vec<Insn> {
-    let mut insns = vec![load(Size::DW, Reg::R4, Reg::R1, 0)];
-    for slot in 1..=64 {
-        insns.push(store(Reg::R10, -8 * slot, Operand::Imm(i32::from(slot))));
-    }
-    let head = insns.len();
-    for slot in 1..=64 {
-        insns.push(load(Size::DW, Reg::R5, Reg::R10, -8 * slot));
-        insns.push(alu(AluOp::Add, Reg::R5, Operand::Reg(Reg::R4)));
-        insns.push(branch(CmpOp::Gt, Reg::R5, Operand::Imm(77), 1));
-        insns.push(store(Reg::R10, -8 * slot, Operand::Reg(Reg::R5)));
-        insns.push(alu(AluOp::Rsh, Reg::R4, Operand::Imm(1)));
-    }
-    let back = head as i32 - insns.len() as i32 - 1;
-    insns.push(branch(CmpOp::Ne, Reg::R4, Operand::Imm(0), back as i16));
-    insns.push(mov(Reg::R0, 0));
-    insns.push(Insn::Exit);
-    insns
-}
-
-/// Each function calls the next one `times` times: so many to the power of the depth chains of calls.
-fn calls(depth: usize, times: usize) -> Vec<Insn> {
-    let mut insns = Vec::new();
-    for level in 0..depth {
-        let end = insns.len() + times + 2;
-        insns.push(mov(Reg::R0, level as i32));
-        for _ in 0..times {
-            let off = (end - insns.len()) as i32 - 1;
-            insns.push(match level + 1 == depth {
-                true => alu(AluOp::Add, Reg::R0, Operand::Imm(1)),
-                false => Insn::Call(Call::Local(off)),
-            });
-        }
-        insns.push(Insn::Exit);
-    }
-    insns
-}
-
-/// Every second instruction jumps back a little on an unknown number: no loop is in the other.
-fn comb() -> Vec<Insn> {
-    let mut insns = vec![load(Size::DW, Reg::R4, Reg::R1, 0), mov(Reg::R0, 0)];
-    while insns.len() < LARGEST - 3 {
-        insns.push(alu(AluOp::Xor, Reg::R4, Operand::Reg(Reg::R0)));
-        insns.push(alu(AluOp::Add, Reg::R0, Operand::Reg(Reg::R4)));
-        insns.push(branch(CmpOp::Sgt, Reg::R4, Operand::Reg(Reg::R0), -3));
-    }
-    insns.push(Insn::Exit);
-    insns
-}
-
-/// Eight functions, each with its frame full of numbers before it calls the next; the last one has a loop of many branches.
-fn deep_frames() -> Vec<Insn> {
-    let mut insns = Vec::new();
-    for level in 0..8 {
-        insns.push(mov(Reg::R0, 0));
-        for slot in 1..=64 {
-            insns.push(store(
-                Reg::R10,
-                -8 * slot,
-                Operand::Imm(i32::from(slot) + level),
-            ));
-        }
-        if level < 7 {
-            insns.push(Insn::Call(Call::Local(1)));
-            insns.push(Insn::Exit);
-        }
-    }
-    let head = insns.len();
-    insns.push(load(Size::B, Reg::R4, Reg::R10, -8));
-    for step in 0..3_000 {
-        insns.push(branch(CmpOp::Gt, Reg::R0, Operand::Imm(step), 1));
-        insns.push(alu(AluOp::Add, Reg::R0, Operand::Imm(3)));
-    }
-    let back = head as i32 - insns.len() as i32 - 1;
-    insns.push(branch(
-        CmpOp::Lt,
-        Reg::R0,
-        Operand::Reg(Reg::R4),
-        back as i16,
-    ));
-    insns.push(Insn::Exit);
-    insns
-}
-
 #[test]
 fn giants_are_answered_within_the_caps() {
-    for (name, insns) in giants() {
-        assert!(insns.len() <= LARGEST, "{name}");
+    for (name, insns) in giants::giants() {
+        assert!(insns.len() <= giants::LARGEST, "{name}");
         for policy in [Policy::Checked, Policy::Guarded, Policy::Strict] {
             let result = verify(name, &insns, policy);
             if policy != Policy::Strict {

@@ -105,13 +105,13 @@ fn memory() -> Vec<u8> {
 
 fn verified(name: &str, code: &[u8], policy: Policy) -> Result<VerifiedProgram> {
     let program = Program::from_flat(name, code, Abi::Classic)?;
-    verifier::verify(program, policy, &*REGISTRY).map_err(|error| format!("{name}: {error}").into())
+    verifier::verify(program, policy, &*REGISTRY, &mut verifier::Work::default()).map_err(|error| format!("{name}: {error}").into())
 }
 
 fn jit(name: &str, code: &[u8], options: Options) -> Result<JitProgram> {
     let program = verified(name, code, Policy::Guarded)?;
     // As an engine has it: programs share the pages of the system's executable memory.
-    JitProgram::new(program, CODE_HEAP.over(&*MEMORY), options).map_err(|(error, _)| format!("{name}: {error}").into())
+    JitProgram::new(program, CODE_HEAP.over(&*MEMORY), options, &mut verifier::Work::default()).map_err(|(error, _)| format!("{name}: {error}").into())
 }
 
 fn accesses(program: &VerifiedProgram, kind: Access) -> usize {

@@ -139,7 +139,12 @@ struct Jit;
 
 impl Engine for Jit {
     fn prepare(&self, program: VerifiedProgram) -> Result<Box<dyn Executable>, String> {
-        let code = JitProgram::new(program, &pages::Pages, Options::default());
+        let code = JitProgram::new(
+            program,
+            &pages::Pages,
+            Options::default(),
+            &mut Default::default(),
+        );
         code.map(|code| Box::new(code) as _)
             .map_err(|(error, _)| error.to_string())
     }

@@ -4,11 +4,19 @@
 //! Each access that the verifier could not prove is checked inline; each charge that it could not take beforehand is taken
 //! where the interpreter takes it. Code has no absolute address in it and needs no relocation.
 
+use crate::verifier::Cap;
+
 mod heap;
 mod x86_64;
 
 pub use heap::{CodeHeap, CODE_HEAP};
 pub use x86_64::{trampoline, Ahead, JitProgram, LinkedProgram, Listing};
+
+impl From<Cap> for JitError {
+    fn from(cap: Cap) -> Self {
+        JitError::TooComplex { cap }
+    }
+}
 
 /// What decides how a program is compiled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -27,6 +35,12 @@ pub enum JitError {
     /// No memory to compile in.
     #[error("out of memory")]
     NoMemory,
+    /// It would take more work or memory than a program may cost, or was cancelled.
+    #[error("it was not compiled: {cap}")]
+    TooComplex {
+        /// Why.
+        cap: Cap,
+    },
     /// No executable memory.
     #[error("no room for {bytes} bytes of machine code")]
     NoRoom {

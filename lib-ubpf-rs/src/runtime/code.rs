@@ -3,7 +3,7 @@
 use super::{Engine, Error};
 use crate::{
     platform::Platform,
-    verifier::VerifiedProgram,
+    verifier::{VerifiedProgram, Work},
     vm::{Executable, Interpreter},
 };
 use alloc::sync::Arc;
@@ -39,6 +39,7 @@ pub(super) fn make(
     engine: Engine,
     how: Use,
     platform: &Platform,
+    work: &mut Work<'_>,
 ) -> Result<Made, Error> {
     let short = program.worst_cost().is_some_and(|cost| cost <= ONCE);
     if engine == Engine::Auto && how == Use::Once && short {
@@ -50,7 +51,7 @@ pub(super) fn make(
     if engine == Engine::Interpreter {
         return Ok(Made::interpreted(program, None));
     }
-    match compile(program, platform) {
+    match compile(program, platform, work) {
         Ok(code) => Ok(Made {
             code,
             fallback: None,
@@ -83,17 +84,25 @@ type Compiled = Result<Arc<dyn Executable>, (VerifiedProgram, &'static str)>;
 
 #[cfg(all(feature = "jit", target_arch = "x86_64"))]
 #[allow(clippy::result_large_err)] // the program is given back
-fn compile(program: VerifiedProgram, platform: &Platform) -> Compiled {
-    use crate::jit::{JitError, JitProgram, Options};
+fn compile(program: VerifiedProgram, platform: &Platform, work: &mut Work<'_>) -> Compiled {
+    use crate::{
+        jit::{JitError, JitProgram, Options},
+        verifier::Cap,
+    };
     let Some(memory) = platform.exec else {
         return Err((program, "this platform has no executable memory"));
     };
-    match JitProgram::new(program, memory, Options::default()) {
+    match JitProgram::new(program, memory, Options::default(), work) {
         Ok(code) => Ok(Arc::new(code)),
         Err((error, program)) => Err((
             program,
             match error {
                 JitError::NoMemory => "out of memory",
+                JitError::TooComplex { cap } => match cap {
+                    Cap::Cancelled => "compiling it was cancelled",
+                    Cap::Memory => "compiling it takes more memory than it may",
+                    _ => "compiling it takes more work than it may",
+                },
                 JitError::NoRoom { .. } => "no executable memory is left",
                 JitError::NotExecutable => "the platform refused to make memory executable",
             },
@@ -103,6 +112,6 @@ fn compile(program: VerifiedProgram, platform: &Platform) -> Compiled {
 
 #[cfg(not(all(feature = "jit", target_arch = "x86_64")))]
 #[allow(clippy::result_large_err)] // the program is given back
-fn compile(program: VerifiedProgram, _platform: &Platform) -> Compiled {
+fn compile(program: VerifiedProgram, _platform: &Platform, _work: &mut Work<'_>) -> Compiled {
     Err((program, "this image was built without the compiler"))
 }

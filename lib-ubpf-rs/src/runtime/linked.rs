@@ -30,7 +30,7 @@ mod add {
         helpers::{is_name, Host},
         jit::{JitProgram, LinkedProgram},
         program::Program,
-        verifier,
+        verifier::{self, Work},
     };
     use alloc::{string::ToString, sync::Arc};
 
@@ -68,10 +68,11 @@ mod add {
                 Ok(program) => program,
                 Err(error) => return refused(name, &error),
             };
-            let verified = match verifier::verify(program, record.policy(), helpers) {
-                Ok(verified) => verified,
-                Err(error) => return refused(name, &error),
-            };
+            let verified =
+                match verifier::verify(program, record.policy(), helpers, &mut Work::default()) {
+                    Ok(verified) => verified,
+                    Err(error) => return refused(name, &error),
+                };
             let code = match JitProgram::linked(verified, record) {
                 Ok(code) => Arc::new(code),
                 Err(why) => return refused(name, &why),

@@ -277,9 +277,18 @@ impl Runtime {
         let policy = options.policy.unwrap_or(self.config.policy);
         let helpers = *self.helpers.lock();
         let program = Program::from_flat(name, bytes, abi).map_err(Error::Load)?;
-        let verified = verifier::verify(program, policy, helpers).map_err(Error::Verify)?;
+        // From here to the machine code.
+        let mut work = verifier::Work::default();
+        let verified =
+            verifier::verify(program, policy, helpers, &mut work).map_err(Error::Verify)?;
         room_for_small_things()?;
-        let made = code::make(verified, options.engine, how, &self.services.platform)?;
+        let made = code::make(
+            verified,
+            options.engine,
+            how,
+            &self.services.platform,
+            &mut work,
+        )?;
         if let Some(why) = made.fallback {
             let mut fallbacks = self.fallbacks.lock();
             *fallbacks = Some((

@@ -10,6 +10,7 @@ use super::{
     planted::{self, Bug},
     structure::{call_target, filled, successors, Predecessors},
     verified::Fact,
+    work::{price, Work},
     VerifyError,
 };
 use crate::{
@@ -32,13 +33,32 @@ type Bound = Result<u64, Unbounded>;
 /// Instructions looked at, per instruction of the program, before the loops count as too entangled.
 const EFFORT: usize = 64;
 
+/// A function whose cost is being added up.
+struct Sum {
+    function: usize,
+    /// The next instruction.
+    pc: usize,
+    cost: u64,
+}
+
+/// What is known of a function's cost.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Nothing,
+    /// It is being added up: who calls it now calls in a circle.
+    Open,
+    Cost(u64),
+}
+
 /// What one run of the program costs at most.
 pub(super) fn worst(
     program: &Program,
     functions: &[usize],
     findings: &Findings,
     loops: bool,
+    work: &mut Work<'_>,
 ) -> Result<Bound, VerifyError> {
+    work.spend_each(program.insns.len(), price::LOOK)?;
     let insns = program.insns.as_slice();
     // One function may still call itself.
     let calls = insns
@@ -52,11 +72,12 @@ pub(super) fn worst(
         insns,
         functions,
         findings,
-        before: Predecessors::new(insns)?,
+        before: Predecessors::new(insns, work)?,
         counts: filled(insns.len(), 1)?,
         marks: filled(insns.len(), 0)?,
         mark: 0,
-        work: Vec::new(),
+        queue: Vec::new(),
+        work,
         effort: insns.len().saturating_mul(EFFORT).saturating_add(4096),
     };
     if let Err(unbounded) = costs.count_loops()? {
@@ -93,7 +114,7 @@ fn straight(insns: &[Insn], findings: &Findings) -> Bound {
     })
 }
 
-struct Costs<'a> {
+struct Costs<'a, 'w, 'b> {
     insns: &'a [Insn],
     functions: &'a [usize],
     findings: &'a Findings,
@@ -103,12 +124,13 @@ struct Costs<'a> {
     /// Members of the set in hand have the current mark.
     marks: Vec<u32>,
     mark: u32,
-    work: Vec<usize>,
+    queue: Vec<u32>,
+    work: &'w mut Work<'b>,
     /// What is left of it.
     effort: usize,
 }
 
-impl Costs<'_> {
+impl Costs<'_, '_, '_> {
     fn reached(&self, pc: usize) -> bool {
         let note = self.findings.notes.get(pc);
         note.is_some_and(|note| note.fact.contains(Fact::REACHED))
@@ -120,15 +142,24 @@ impl Costs<'_> {
         (target <= pc && self.reached(pc)).then_some(target)
     }
 
+    /// Pays for going over so many instructions.
+    fn look(&mut self, insns: usize, price: u64) -> Result<(), VerifyError> {
+        if planted::active(Bug::FreeLoops) {
+            return Ok(());
+        }
+        Ok(self.work.spend_each(insns, price)?)
+    }
+
     /// Multiplies the counts in every loop by its rounds.
     fn count_loops(&mut self) -> Result<Result<(), Unbounded>, VerifyError> {
         let mut heads = Vec::new();
         for pc in 0..self.insns.len() {
             if let Some(head) = self.back(pc) {
                 heads.try_reserve(1).map_err(|_| VerifyError::NoMemory)?;
-                heads.push((head, pc));
+                heads.push((head as u32, pc as u32));
             }
         }
+        self.look(heads.len(), price::SEARCH.saturating_mul(4))?;
         crate::platform::sort(&mut heads);
         for group in heads.chunk_by(|a, b| a.0 == b.0) {
             if let Err(unbounded) = self.count_loop(group)? {
@@ -139,23 +170,24 @@ impl Costs<'_> {
     }
 
     /// One loop: the jumps back to one head.
-    fn count_loop(
-        &mut self,
-        jumps: &[(usize, usize)],
-    ) -> Result<Result<(), Unbounded>, VerifyError> {
+    fn count_loop(&mut self, jumps: &[(u32, u32)]) -> Result<Result<(), Unbounded>, VerifyError> {
         let Some(&(head, source)) = jumps.last() else {
             return Ok(Ok(()));
         };
+        let (head, source) = (head as usize, source as usize);
         let unbounded = |what| Ok(Err(Unbounded { pc: source, what }));
         let Some((body, first, last)) = self.body(head, jumps)? else {
             return unbounded("loop that is entered in more than one place");
         };
+        self.look(self.findings.counters.len(), price::LOOK)?;
+        let span = last.saturating_sub(first).saturating_add(1);
         let mut rounds = None;
         for counter in &self.findings.counters {
             let inside = self.marks.get(counter.pc).is_some_and(|&mark| mark >= body);
             let Some(passes) = passes(self.insns, counter).filter(|_| inside) else {
                 continue;
             };
+            self.look(span, price::GLANCE)?;
             if self.is_only_write(counter.pc, body, first, last)
                 && self.every_round(counter.pc, head, body, jumps)?
             {
@@ -166,6 +198,7 @@ impl Costs<'_> {
         let Some(rounds) = rounds else {
             return unbounded("loop");
         };
+        self.look(span, price::GLANCE)?;
         for pc in first..=last {
             if let (Some(count), Some(&mark)) = (self.counts.get_mut(pc), self.marks.get(pc)) {
                 // Marks of later sets are greater.
@@ -177,17 +210,18 @@ impl Costs<'_> {
         Ok(Ok(()))
     }
 
-    fn spend(&mut self) -> bool {
+    fn spend(&mut self) -> Result<bool, VerifyError> {
+        self.look(1, price::LOOK)?;
         let left = self.effort.checked_sub(1);
         self.effort = left.unwrap_or(0);
-        left.is_some()
+        Ok(left.is_some())
     }
 
     fn push(&mut self, pc: usize) -> Result<(), VerifyError> {
-        self.work
+        self.queue
             .try_reserve(1)
             .map_err(|_| VerifyError::NoMemory)?;
-        self.work.push(pc);
+        self.queue.push(pc as u32);
         Ok(())
     }
 
@@ -196,17 +230,17 @@ impl Costs<'_> {
     fn body(
         &mut self,
         head: usize,
-        jumps: &[(usize, usize)],
+        jumps: &[(u32, u32)],
     ) -> Result<Option<(u32, usize, usize)>, VerifyError> {
         self.mark = self.mark.wrapping_add(1);
         let mark = self.mark;
-        self.work.clear();
+        self.queue.clear();
         for &(_, source) in jumps {
-            self.push(source)?;
+            self.push(source as usize)?;
         }
         let (mut first, mut last) = (head, head);
-        while let Some(pc) = self.work.pop() {
-            if !self.spend() {
+        while let Some(pc) = self.queue.pop().map(|pc| pc as usize) {
+            if !self.spend()? {
                 return Ok(None);
             }
             let Some(slot) = self.marks.get_mut(pc) else {
@@ -224,13 +258,14 @@ impl Costs<'_> {
             }
             // By fall-through from two places at most, by jump from any number.
             let mut full = false;
-            let (work, notes) = (&mut self.work, &self.findings.notes);
+            let (queue, notes, marks) = (&mut self.queue, &self.findings.notes, &self.marks);
             self.before.each(pc, |before| {
                 let reached = notes
                     .get(before)
                     .is_some_and(|n| n.fact.contains(Fact::REACHED));
-                match work.try_reserve(1) {
-                    Ok(()) if reached => work.push(before),
+                let new = marks.get(before).is_some_and(|&m| m != mark);
+                match queue.try_reserve(1) {
+                    Ok(()) if reached && new => queue.push(before as u32),
                     Ok(()) => {}
                     Err(_) => full = true,
                 }
@@ -264,17 +299,17 @@ impl Costs<'_> {
         counter: usize,
         head: usize,
         body: u32,
-        jumps: &[(usize, usize)],
+        jumps: &[(u32, u32)],
     ) -> Result<bool, VerifyError> {
         if counter == head {
             return Ok(true);
         }
         self.mark = self.mark.wrapping_add(1);
         let mark = self.mark;
-        self.work.clear();
+        self.queue.clear();
         self.push(head)?;
-        while let Some(pc) = self.work.pop() {
-            if !self.spend() {
+        while let Some(pc) = self.queue.pop().map(|pc| pc as usize) {
+            if !self.spend()? {
                 return Ok(false);
             }
             let Some(slot) = self.marks.get_mut(pc) else {
@@ -284,7 +319,11 @@ impl Costs<'_> {
                 continue;
             }
             *slot = mark;
-            if jumps.iter().any(|&(_, source)| source == pc) {
+            // They are sorted.
+            if jumps
+                .binary_search_by_key(&pc, |&(_, source)| source as usize)
+                .is_ok()
+            {
                 return Ok(false);
             }
             let next = successors(self.insns, pc);
@@ -301,62 +340,102 @@ impl Costs<'_> {
 
     /// Adds the functions up, callees first.
     fn sum(&mut self, entry: usize) -> Result<Bound, VerifyError> {
-        let mut known: Vec<Option<u64>> = filled(self.functions.len(), None)?;
-        let mut path: Vec<usize> = Vec::new();
-        path.try_reserve_exact(self.functions.len())
-            .map_err(|_| VerifyError::NoMemory)?;
-        path.extend(self.functions.binary_search(&entry));
-        while let Some(&function) = path.last() {
-            match self.function(function, &known) {
-                Ok(Ok(cost)) => {
-                    path.pop();
-                    if let Some(slot) = known.get_mut(function) {
-                        *slot = Some(cost);
-                    }
+        let mut known = filled(self.functions.len(), Known::Nothing)?;
+        let mut path: Vec<Sum> = Vec::new();
+        let Ok(entry) = self.functions.binary_search(&entry) else {
+            let what = "program";
+            return Ok(Err(Unbounded { pc: entry, what }));
+        };
+        self.open(entry, &mut path, &mut known)?;
+        while let Some(sum) = path.last_mut() {
+            let callee = match self.add(sum, &known)? {
+                Ok(callee) => callee,
+                Err(unbounded) => return Ok(Err(unbounded)),
+            };
+            let (function, cost, pc) = (sum.function, sum.cost, sum.pc);
+            let Some(callee) = callee else {
+                path.pop();
+                if let Some(slot) = known.get_mut(function) {
+                    *slot = Known::Cost(cost);
                 }
-                Ok(Err(unbounded)) => return Ok(Err(unbounded)),
-                Err((pc, callee)) if path.contains(&callee) => {
-                    let what = "recursive call";
-                    return Ok(Err(Unbounded { pc, what }));
-                }
-                Err((_, callee)) => path.push(callee),
+                continue;
+            };
+            if known.get(callee) == Some(&Known::Open) {
+                let what = "recursive call";
+                return Ok(Err(Unbounded { pc, what }));
             }
+            self.open(callee, &mut path, &mut known)?;
         }
-        let entry = self.functions.binary_search(&entry).ok();
-        let cost = entry.and_then(|f| known.get(f).copied().flatten());
-        Ok(cost.ok_or(Unbounded {
-            pc: 0,
-            what: "program",
-        }))
+        match known.get(entry) {
+            Some(&Known::Cost(cost)) => Ok(Ok(cost)),
+            _ => Ok(Err(Unbounded {
+                pc: 0,
+                what: "program",
+            })),
+        }
     }
 
-    /// The cost of one call of a function, or a callee (with the PC of the call) whose cost must be known first.
-    fn function(&self, function: usize, known: &[Option<u64>]) -> Result<Bound, (usize, usize)> {
-        let start = self.functions.get(function).copied().unwrap_or(0);
-        let end = self.functions.get(function.wrapping_add(1));
+    /// Begins with a function.
+    fn open(
+        &self,
+        function: usize,
+        path: &mut Vec<Sum>,
+        known: &mut [Known],
+    ) -> Result<(), VerifyError> {
+        path.try_reserve(1).map_err(|_| VerifyError::NoMemory)?;
+        let pc = self.functions.get(function).copied().unwrap_or(0);
+        path.push(Sum {
+            function,
+            pc,
+            cost: 0,
+        });
+        if let Some(slot) = known.get_mut(function) {
+            *slot = Known::Open;
+        }
+        Ok(())
+    }
+
+    /// Goes on adding up a function, to its end or to the call of one whose cost is not known yet: gives that one.
+    fn add(
+        &mut self,
+        sum: &mut Sum,
+        known: &[Known],
+    ) -> Result<Result<Option<usize>, Unbounded>, VerifyError> {
+        let start = self.functions.get(sum.function).copied().unwrap_or(0);
+        let end = self.functions.get(sum.function.wrapping_add(1));
         let end = end.copied().unwrap_or(self.insns.len());
-        let mut sum = 0u64;
-        for pc in (start..end).filter(|&pc| self.reached(pc)) {
+        while sum.pc < end {
+            let pc = sum.pc;
+            self.look(1, price::LOOK)?;
             let mut once = match cost(self.insns, self.findings, pc) {
                 Ok(cost) => cost,
                 Err(unbounded) => return Ok(Err(unbounded)),
             };
-            if let Some(Insn::Call(Call::Local(off))) = self.insns.get(pc) {
-                let target = call_target(pc, *off);
-                let callee = target.and_then(|t| self.functions.binary_search(&t).ok());
-                if let Some(callee) = callee {
-                    let cost = known.get(callee).copied().flatten().ok_or((pc, callee))?;
-                    once = once.saturating_add(cost);
+            if let Some(callee) = self.callee(pc) {
+                self.look(1, price::SEARCH)?;
+                match known.get(callee) {
+                    Some(Known::Cost(cost)) => once = once.saturating_add(*cost),
+                    _ => return Ok(Ok(Some(callee))),
                 }
             }
             let times = self.counts.get(pc).copied().unwrap_or(1);
-            sum = sum.saturating_add(once.saturating_mul(times));
+            sum.cost = sum.cost.saturating_add(once.saturating_mul(times));
+            sum.pc = pc.wrapping_add(1);
         }
-        if sum == u64::MAX {
+        if sum.cost == u64::MAX {
             let what = "loops of too many rounds";
             return Ok(Err(Unbounded { pc: start, what }));
         }
-        Ok(Ok(sum))
+        Ok(Ok(None))
+    }
+
+    /// The function that a reached instruction calls.
+    fn callee(&self, pc: usize) -> Option<usize> {
+        let Some(Insn::Call(Call::Local(off))) = self.insns.get(pc) else {
+            return None;
+        };
+        let target = call_target(pc, *off).filter(|_| self.reached(pc))?;
+        self.functions.binary_search(&target).ok()
     }
 }
 

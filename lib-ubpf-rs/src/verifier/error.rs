@@ -1,6 +1,6 @@
 //! Why a program is refused: the instruction, what is wrong with it, what would do.
 
-use super::{Known, Need};
+use super::{Cap, Known, Need};
 use crate::{isa::Reg, program::Abi};
 use core::fmt;
 
@@ -119,11 +119,20 @@ pub enum VerifyError {
         /// What would have done.
         need: Need,
     },
-    /// Under `strict`: the analysis reached its limit of time or memory.
+    /// Under `strict`: the analysis came to a limit.
     #[error(
-        "the program is too complex to be proved (strict policy): the guarded policy takes it"
+        "the program is too complex to be proved (strict policy): {cap}; the guarded policy takes it"
     )]
-    TooComplex,
+    TooComplex {
+        /// Which one.
+        cap: Cap,
+    },
+    /// No answer under any policy: the account of work was too small, or the pause ended it.
+    #[error("the program was not verified: {cap}")]
+    Unfinished {
+        /// Why.
+        cap: Cap,
+    },
     /// Under `strict`: nothing shows that the program ends in time.
     #[error("{what} at PC {pc}: the end is not proved (strict policy)")]
     UnprovedEnd {
@@ -135,4 +144,10 @@ pub enum VerifyError {
     /// No memory.
     #[error("out of memory")]
     NoMemory,
+}
+
+impl From<Cap> for VerifyError {
+    fn from(cap: Cap) -> Self {
+        VerifyError::Unfinished { cap }
+    }
 }

@@ -3,21 +3,22 @@
 //! not: then the path has come back to itself.
 
 use super::{
+    chunks::Chunks,
     cost::Unbounded,
     findings::Findings,
-    fixpoint::{Ended, Plan},
+    fixpoint::Plan,
     machine::{Flow, Machine},
+    planted::{self, Bug},
     state::State,
     structure::filled,
     value::Object,
+    work::{price, Cap, Work},
     Event, HelperLookup, Observer, Pass, VerifyError,
 };
 use crate::program::Program;
 use alloc::vec::Vec;
 
 const NONE: u32 = u32::MAX;
-/// Bytes of states at most.
-const MAX_BYTES: usize = 4 << 20;
 /// States at one place that are compared, the latest first.
 const COMPARED: usize = 12;
 /// Instructions between states that are kept for comparison.
@@ -49,36 +50,40 @@ struct Path {
     distance: usize,
 }
 
-pub(super) struct Explorer<'a, 'o, 'p> {
+pub(super) struct Explorer<'a, 'o, 'p, 'w, 'b> {
     plan: &'a Plan,
     machine: Machine<'a>,
-    checkpoints: Vec<Checkpoint>,
+    checkpoints: Chunks<Checkpoint>,
     /// Latest checkpoint by node number.
     latest: Vec<u32>,
     /// Paths to be followed, each with the state at its beginning.
-    pending: Vec<(Path, State)>,
-    free: Vec<State>,
+    pending: Chunks<(Path, State)>,
+    free: Chunks<State>,
+    work: &'w mut Work<'b>,
+    /// Bytes that it holds.
     bytes: usize,
     pub(super) steps: usize,
     worst: Result<u64, Unbounded>,
     observer: Option<&'o mut Observer<'p>>,
 }
 
-impl<'a, 'o, 'p> Explorer<'a, 'o, 'p> {
+impl<'a, 'o, 'p, 'w, 'b> Explorer<'a, 'o, 'p, 'w, 'b> {
     pub(super) fn new(
         program: &'a Program,
         helpers: &'a dyn HelperLookup,
         objects: &'a [Object],
         plan: &'a Plan,
         observer: Option<&'o mut Observer<'p>>,
+        work: &'w mut Work<'b>,
     ) -> Result<Self, VerifyError> {
         Ok(Explorer {
             plan,
             machine: Machine::new(program, helpers, objects)?,
-            checkpoints: Vec::new(),
+            checkpoints: Chunks::new(),
             latest: filled(plan.count(), NONE)?,
-            pending: Vec::new(),
-            free: Vec::new(),
+            pending: Chunks::new(),
+            free: Chunks::new(),
+            work,
             bytes: 0,
             steps: 0,
             worst: Ok(0),
@@ -86,8 +91,8 @@ impl<'a, 'o, 'p> Explorer<'a, 'o, 'p> {
         })
     }
 
-    /// Runs it.
-    pub(super) fn run(&mut self, entry: usize, limit: usize) -> Result<Ended, VerifyError> {
+    /// Runs it to its end, or to a limit: [`VerifyError::Unfinished`].
+    pub(super) fn run(&mut self, entry: usize, limit: usize) -> Result<(), VerifyError> {
         let mut state = State::start();
         let mut path = Path {
             pc: entry,
@@ -96,54 +101,76 @@ impl<'a, 'o, 'p> Explorer<'a, 'o, 'p> {
             distance: 0,
         };
         loop {
-            if !self.follow(&mut state, path, limit)? {
-                return Ok(Ended::Limit);
-            }
+            self.follow(&mut state, path, limit)?;
             let Some((next, start)) = self.pending.pop() else {
                 if let Some(observer) = self.observer.as_deref_mut() {
                     observer(Event::Complete(Pass::Paths));
                 }
-                return Ok(Ended::Complete);
+                return Ok(());
             };
-            self.bytes = self.bytes.saturating_sub(start.bytes());
+            self.release(start.bytes());
             let done = core::mem::replace(&mut state, start);
-            self.free
-                .try_reserve(1)
-                .map_err(|_| VerifyError::NoMemory)?;
-            self.free.push(done);
+            self.hold(done.bytes())?;
+            self.free.push(done)?;
             path = next;
         }
     }
 
+    fn hold(&mut self, bytes: usize) -> Result<(), VerifyError> {
+        if planted::active(Bug::WeightlessStates) {
+            return Ok(());
+        }
+        self.work.spend((bytes / price::MEMORY) as u64)?;
+        self.work.hold(bytes)?;
+        self.bytes = self.bytes.saturating_add(bytes);
+        Ok(())
+    }
+
+    /// A state that is not used any more, with its memory, or an empty one.
+    fn spare(&mut self) -> State {
+        let Some(spare) = self.free.pop() else {
+            return State::EMPTY;
+        };
+        self.release(spare.bytes());
+        spare
+    }
+
+    fn release(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.work.release(bytes);
+    }
+
     /// What it says, and what a run costs at most.
     pub(super) fn result(self) -> (Findings, Result<u64, Unbounded>) {
+        self.work.release(self.bytes);
         (self.machine.findings, self.worst)
     }
 
-    /// Follows one path to its end. False at a limit.
+    /// Follows one path to its end.
     fn follow(
         &mut self,
         state: &mut State,
         mut path: Path,
         limit: usize,
-    ) -> Result<bool, VerifyError> {
+    ) -> Result<(), VerifyError> {
         loop {
             if let Some(node) = self.plan.node(path.pc) {
-                if self.seen(node, state, &path) {
-                    return Ok(true);
+                if self.seen(node, state, &path)? {
+                    return Ok(());
                 }
                 self.remember(node, state, &mut path)?;
             }
             self.steps = self.steps.wrapping_add(1);
             path.distance = path.distance.wrapping_add(1);
-            if self.steps > limit || self.bytes > MAX_BYTES {
-                return Ok(false);
+            if self.steps > limit {
+                return Err(Cap::Steps.into());
             }
             if let Some(observer) = self.observer.as_deref_mut() {
                 let (pass, pc) = (Pass::Paths, path.pc);
                 observer(Event::Before { pass, pc, state });
             }
             let flow = self.machine.step(state, path.pc)?;
+            self.work.spend(self.machine.units)?;
             self.pay(&mut path);
             match flow {
                 Flow::To(next) | Flow::Into(next) => path.pc = next,
@@ -153,8 +180,7 @@ impl<'a, 'o, 'p> Explorer<'a, 'o, 'p> {
                     path.pc = fall;
                 }
                 Flow::End => {
-                    self.end(path.parent, path.cost);
-                    return Ok(true);
+                    return self.end(path.parent, path.cost);
                 }
             }
         }
@@ -175,37 +201,38 @@ impl<'a, 'o, 'p> Explorer<'a, 'o, 'p> {
 
     /// Keeps the jump's side of a fork for later.
     fn postpone(&mut self, path: Path) -> Result<(), VerifyError> {
-        let spare = self.free.pop().unwrap_or(State::EMPTY);
+        let spare = self.spare();
         let taken = core::mem::replace(&mut self.machine.taken, spare);
-        self.bytes = self.bytes.saturating_add(taken.bytes());
+        self.hold(taken.bytes())?;
         if let Some(parent) = self.checkpoints.get_mut(path.parent as usize) {
             parent.open = parent.open.saturating_add(1);
         }
-        self.pending
-            .try_reserve(1)
-            .map_err(|_| VerifyError::NoMemory)?;
-        self.pending.push((path, taken));
-        Ok(())
+        self.pending.push((path, taken))
     }
 
     /// Whether a state seen before stands for this one; the path ends there.
-    fn seen(&mut self, node: u32, state: &State, path: &Path) -> bool {
+    fn seen(&mut self, node: u32, state: &State, path: &Path) -> Result<bool, VerifyError> {
         let mut index = self.latest.get(node as usize).copied().unwrap_or(NONE);
         for _ in 0..COMPARED {
             let Some(known) = self.checkpoints.get(index as usize) else {
-                return false;
+                return Ok(false);
             };
-            if known.state.includes(state) {
+            let mut compared = 2u64;
+            let included = known.state.includes(state, &mut compared);
+            if !planted::active(Bug::FreeComparisons) {
+                self.work.spend(compared.saturating_mul(price::COMPARE))?;
+            }
+            if included {
                 let (open, worst) = (known.open > 0, known.worst);
                 if open {
                     self.unbounded(path.pc, "loop");
                 }
-                self.end(path.parent, path.cost.saturating_add(worst));
-                return true;
+                self.end(path.parent, path.cost.saturating_add(worst))?;
+                return Ok(true);
             }
             index = known.older;
         }
-        false
+        Ok(false)
     }
 
     /// Makes a checkpoint, if the last one is some way back.
@@ -214,15 +241,13 @@ impl<'a, 'o, 'p> Explorer<'a, 'o, 'p> {
         if path.parent != NONE && path.distance < DISTANCE && !head {
             return Ok(());
         }
+        self.work.spend(state.copy_price())?;
+        let mut copy = self.spare();
+        copy.copy_from(state)?;
+        self.hold(copy.bytes().saturating_add(size_of::<Checkpoint>()))?;
         let Some(latest) = self.latest.get_mut(node as usize) else {
             return Ok(());
         };
-        let mut copy = self.free.pop().unwrap_or(State::EMPTY);
-        copy.copy_from(state)?;
-        self.bytes = self.bytes.saturating_add(copy.bytes());
-        self.checkpoints
-            .try_reserve(1)
-            .map_err(|_| VerifyError::NoMemory)?;
         let index = self.checkpoints.len() as u32;
         self.checkpoints.push(Checkpoint {
             state: copy,
@@ -231,21 +256,22 @@ impl<'a, 'o, 'p> Explorer<'a, 'o, 'p> {
             open: 1,
             cost: path.cost,
             worst: 0,
-        });
+        })?;
         path.parent = index;
         path.distance = 0;
         Ok(())
     }
 
     /// A path has ended with this cost: tells the checkpoints on it, up to the first that has other paths open.
-    fn end(&mut self, parent: u32, cost: u64) {
+    fn end(&mut self, parent: u32, cost: u64) -> Result<(), VerifyError> {
         let (mut index, mut total) = (parent, cost);
         while let Some(checkpoint) = self.checkpoints.get_mut(index as usize) {
+            self.work.spend(price::LOOK)?;
             let beyond = total.saturating_sub(checkpoint.cost);
             checkpoint.worst = checkpoint.worst.max(beyond);
             checkpoint.open = checkpoint.open.saturating_sub(1);
             if checkpoint.open > 0 {
-                return;
+                return Ok(());
             }
             total = checkpoint.cost.saturating_add(checkpoint.worst);
             index = checkpoint.parent;
@@ -253,5 +279,6 @@ impl<'a, 'o, 'p> Explorer<'a, 'o, 'p> {
         if let Ok(worst) = &mut self.worst {
             *worst = (*worst).max(total);
         }
+        Ok(())
     }
 }

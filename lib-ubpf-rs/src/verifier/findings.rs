@@ -138,8 +138,10 @@ pub(super) struct Findings {
     pub(super) argument_needed: u64,
     /// End of the last byte of the argument that a proved access touches.
     pub(super) argument_reach: u64,
-    /// The first reason of each access that is not proved.
+    /// The first reason of each access that is not proved, of [`MAX_FAILURES`] of them.
     pub(super) failures: Vec<Failure>,
+    /// There are more.
+    pub(super) more_failures: bool,
     /// Counters in loops, ascending by PC.
     pub(super) counters: Vec<Counter>,
     /// A call for which there may be no frame.
@@ -148,6 +150,8 @@ pub(super) struct Findings {
 
 /// Cost of a call that nothing limits.
 pub(super) const UNLIMITED: u32 = u32::MAX;
+/// Reasons that are kept.
+const MAX_FAILURES: usize = 4096;
 /// Most counters that are followed.
 const MAX_COUNTERS: usize = 256;
 
@@ -164,6 +168,7 @@ impl Findings {
             argument_needed: 0,
             argument_reach: 0,
             failures: Vec::new(),
+            more_failures: false,
             counters: Vec::new(),
             too_deep: None,
         })
@@ -224,8 +229,10 @@ impl Findings {
             return;
         }
         self.note(pc, Fact::GUARDED);
-        if self.failures.try_reserve(1).is_ok() {
+        if self.failures.len() < MAX_FAILURES && self.failures.try_reserve(1).is_ok() {
             self.failures.push(failure);
+        } else {
+            self.more_failures = true;
         }
     }
 
@@ -284,7 +291,7 @@ impl Findings {
 
     /// Whether no access failed but those that fail on each path that leads to them.
     pub(super) fn fails_on_every_path(&self) -> bool {
-        self.failures.iter().all(Failure::fails_on_every_path)
+        !self.more_failures && self.failures.iter().all(Failure::fails_on_every_path)
     }
 
     /// What both analyses of the same program say, each being right.

@@ -1,16 +1,19 @@
 //! The first analysis: one state per jump target, joined over all ways that lead there, widened where a loop closes.
-//! Its time is bounded by the size of the program times a small number, whatever the program does.
+//! Its time is bounded by the size of the program times a small number, whatever the program does, and by the account of work.
 //!
 //! Every cycle contains a jump backwards, so only the targets of such jumps are widened. Work is taken in the order of the PCs,
 //! callees first: without loops each state is complete when its turn comes. A function is analysed once per chain of calls.
 
 use super::{
+    chunks::Chunks,
     findings::Findings,
     machine::{Flow, Machine},
+    planted::{self, Bug},
     state::State,
-    structure::{filled, successors},
+    structure::{filled, successors, Structure},
     value::Object,
     widen::{self, Step, Thresholds},
+    work::{price, Cap, Work},
     Event, HelperLookup, Observer, Pass, VerifyError,
 };
 use crate::{
@@ -22,8 +25,6 @@ use core::cmp::Reverse;
 
 /// Chains of calls at most.
 const MAX_CONTEXTS: usize = 256;
-/// Bytes of states at most.
-const MAX_BYTES: usize = 8 << 20;
 /// Joins at a loop's head before growth goes to the limit, and before nothing is kept.
 const PATIENCE: u8 = 12;
 const GIVE_UP: u8 = 24;
@@ -35,6 +36,8 @@ pub(super) struct Plan {
     /// Number of the state at each PC that is a jump target or follows a call, [`NONE`] elsewhere.
     nodes: Vec<u32>,
     count: u32,
+    /// Where they are, ascending.
+    places: Vec<u32>,
     /// After the last jump that leads back there, by PC; 0 where none does.
     heads: Vec<u32>,
     /// Numbers at which growth halts.
@@ -43,11 +46,13 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn new(program: &Program) -> Result<Plan, VerifyError> {
+    pub(super) fn new(program: &Program, work: &mut Work<'_>) -> Result<Plan, VerifyError> {
         let insns = &program.insns;
+        work.spend_each(insns.len(), price::LOOK)?;
         let mut plan = Plan {
             nodes: filled(insns.len(), NONE)?,
             count: 0,
+            places: Vec::new(),
             heads: filled(insns.len(), 0)?,
             numbers: Vec::new(),
             loops: false,
@@ -59,10 +64,15 @@ impl Plan {
                 _ => {}
             }
         }
-        for slot in &mut plan.nodes {
+        let count = plan.nodes.iter().filter(|&&node| node != NONE).count();
+        plan.places
+            .try_reserve_exact(count)
+            .map_err(|_| VerifyError::NoMemory)?;
+        for (pc, slot) in plan.nodes.iter_mut().enumerate() {
             if *slot != NONE {
                 *slot = plan.count;
                 plan.count = plan.count.wrapping_add(1);
+                plan.places.push(pc as u32);
             }
         }
         if plan.loops {
@@ -104,6 +114,11 @@ impl Plan {
         self.heads.get(pc).is_some_and(|&end| end != 0)
     }
 
+    /// The number of the first state at a PC or after it, or how many there are.
+    fn first_from(&self, pc: usize) -> u32 {
+        self.places.partition_point(|&place| (place as usize) < pc) as u32
+    }
+
     /// Marks what lies between a jump back and its target.
     fn mark_loops(&self, findings: &mut Findings) {
         let mut end = 0;
@@ -117,14 +132,15 @@ impl Plan {
 }
 
 /// A chain of calls.
-#[derive(Clone, Copy)]
 struct Context {
     parent: u32,
     /// The call that led here.
     call: usize,
     depth: u8,
-    /// Where its states are, by node number.
-    slots: usize,
+    /// Number of the first state of the function.
+    first: u32,
+    /// Where the function's states are.
+    slots: Vec<Slot>,
 }
 
 /// A place for a state.
@@ -137,16 +153,18 @@ struct Slot {
 }
 
 /// Work: deepest chain first, then lowest PC.
-type Item = (u8, Reverse<usize>, Reverse<u32>);
+type Item = (u8, Reverse<u32>, Reverse<u32>);
 
-pub(super) struct Fixpoint<'a, 'o, 'p> {
+pub(super) struct Fixpoint<'a, 'o, 'p, 'w, 'b> {
     plan: &'a Plan,
+    functions: &'a [usize],
     machine: Machine<'a>,
     contexts: Vec<Context>,
-    slots: Vec<Slot>,
-    states: Vec<State>,
+    states: Chunks<State>,
     free: Vec<u32>,
-    work: BinaryHeap<Item>,
+    queue: BinaryHeap<Item>,
+    work: &'w mut Work<'b>,
+    /// Bytes that it holds.
     bytes: usize,
     pub(super) steps: usize,
     /// A pointer on one way was something else on another: path by path it may be known.
@@ -154,34 +172,30 @@ pub(super) struct Fixpoint<'a, 'o, 'p> {
     observer: Option<&'o mut Observer<'p>>,
 }
 
-/// Why an analysis has no result.
-pub(super) enum Ended {
-    /// It is complete.
-    Complete,
-    /// A limit was reached.
-    Limit,
-}
-
-impl<'a, 'o, 'p> Fixpoint<'a, 'o, 'p> {
+impl<'a, 'o, 'p, 'w, 'b> Fixpoint<'a, 'o, 'p, 'w, 'b> {
     pub(super) fn new(
         program: &'a Program,
+        found: &'a Structure,
         helpers: &'a dyn HelperLookup,
         objects: &'a [Object],
         plan: &'a Plan,
         observer: Option<&'o mut Observer<'p>>,
+        work: &'w mut Work<'b>,
     ) -> Result<Self, VerifyError> {
         let mut machine = Machine::new(program, helpers, objects)?;
         if plan.loops {
+            work.spend_each(program.insns.len(), price::GLANCE)?;
             plan.mark_loops(&mut machine.findings);
         }
         Ok(Fixpoint {
             plan,
+            functions: &found.functions,
             machine,
             contexts: Vec::new(),
-            slots: Vec::new(),
-            states: Vec::new(),
+            states: Chunks::new(),
             free: Vec::new(),
-            work: BinaryHeap::new(),
+            queue: BinaryHeap::new(),
+            work,
             bytes: 0,
             steps: 0,
             lost_pointer: false,
@@ -189,44 +203,50 @@ impl<'a, 'o, 'p> Fixpoint<'a, 'o, 'p> {
         })
     }
 
-    /// Runs it.
-    pub(super) fn run(&mut self, entry: usize, limit: usize) -> Result<Ended, VerifyError> {
-        let Some(outermost) = self.context(0, usize::MAX, 0)? else {
-            return Ok(Ended::Limit);
-        };
+    /// Runs it to its end, or to a limit: [`VerifyError::Unfinished`].
+    pub(super) fn run(&mut self, entry: usize, limit: usize) -> Result<(), VerifyError> {
+        let outermost = self.context(0, usize::MAX, 0, entry)?;
         let mut state = State::start();
         let mut at = (outermost, entry);
         loop {
-            if !self.walk(&mut state, at, limit)? {
-                return Ok(Ended::Limit);
-            }
-            let Some((_, Reverse(pc), Reverse(context))) = self.work.pop() else {
+            self.walk(&mut state, at, limit)?;
+            let Some((_, Reverse(pc), Reverse(context))) = self.queue.pop() else {
                 if let Some(observer) = self.observer.as_deref_mut() {
                     observer(Event::Complete(Pass::Joined));
                 }
-                return Ok(Ended::Complete);
+                return Ok(());
             };
+            let pc = pc as usize;
             self.take(context, pc, &mut state)?;
             at = (context, pc);
         }
     }
 
+    /// What it says; the states are given back.
     pub(super) fn findings(self) -> Findings {
+        self.work.release(self.bytes);
         self.machine.findings
     }
 
-    /// Follows the instructions until the path ends or meets a kept state. False at a limit.
+    fn hold(&mut self, bytes: usize) -> Result<(), VerifyError> {
+        self.work.spend((bytes / price::MEMORY) as u64)?;
+        self.work.hold(bytes)?;
+        self.bytes = self.bytes.saturating_add(bytes);
+        Ok(())
+    }
+
+    /// Follows the instructions until the path ends or meets a kept state.
     fn walk(
         &mut self,
         state: &mut State,
         at: (u32, usize),
         limit: usize,
-    ) -> Result<bool, VerifyError> {
+    ) -> Result<(), VerifyError> {
         let (mut context, mut pc) = at;
         loop {
             self.steps = self.steps.wrapping_add(1);
-            if self.steps > limit || self.bytes > MAX_BYTES {
-                return Ok(false);
+            if self.steps > limit {
+                return Err(Cap::Steps.into());
             }
             if let Some(observer) = self.observer.as_deref_mut() {
                 observer(Event::Before {
@@ -235,7 +255,9 @@ impl<'a, 'o, 'p> Fixpoint<'a, 'o, 'p> {
                     state,
                 });
             }
-            match self.machine.step(state, pc)? {
+            let flow = self.machine.step(state, pc)?;
+            self.work.spend(self.machine.units)?;
+            match flow {
                 Flow::To(next) => pc = next,
                 Flow::Fork { fall, jump } => {
                     let taken = core::mem::replace(&mut self.machine.taken, State::EMPTY);
@@ -245,85 +267,99 @@ impl<'a, 'o, 'p> Fixpoint<'a, 'o, 'p> {
                     pc = fall;
                 }
                 Flow::Into(start) => {
-                    let Some(inner) = self.inner(context, pc)? else {
-                        return Ok(false);
-                    };
-                    (context, pc) = (inner, start);
+                    (context, pc) = (self.inner(context, pc, start)?, start);
                 }
                 Flow::Back(call) => {
                     let outer = self.contexts.get(context as usize).map_or(0, |c| c.parent);
                     (context, pc) = (outer, call.wrapping_add(1));
                 }
-                Flow::End => return Ok(true),
+                Flow::End => return Ok(()),
             }
             if self.plan.node(pc).is_some() {
-                self.merge(context, pc, state)?;
-                return Ok(true);
+                return self.merge(context, pc, state);
             }
         }
     }
 
-    fn inner(&mut self, parent: u32, call: usize) -> Result<Option<u32>, VerifyError> {
+    fn inner(&mut self, parent: u32, call: usize, start: usize) -> Result<u32, VerifyError> {
+        self.work.spend_each(self.contexts.len(), 1)?;
         let known = self
             .contexts
             .iter()
             .position(|c| c.parent == parent && c.call == call);
         if let Some(index) = known {
-            return Ok(Some(index as u32));
+            return Ok(index as u32);
         }
         let depth = self.contexts.get(parent as usize).map_or(0, |c| c.depth);
-        self.context(parent, call, depth.wrapping_add(1))
+        self.context(parent, call, depth.wrapping_add(1), start)
     }
 
-    fn context(&mut self, parent: u32, call: usize, depth: u8) -> Result<Option<u32>, VerifyError> {
-        let slots = self.slots.len();
-        let count = self.plan.count as usize;
-        let bytes = count.saturating_mul(size_of::<Slot>());
-        self.bytes = self.bytes.saturating_add(bytes);
-        if self.contexts.len() >= MAX_CONTEXTS || self.bytes > MAX_BYTES {
-            return Ok(None);
+    /// A new chain of calls, that leads into the function that starts there.
+    fn context(
+        &mut self,
+        parent: u32,
+        call: usize,
+        depth: u8,
+        start: usize,
+    ) -> Result<u32, VerifyError> {
+        if self.contexts.len() >= MAX_CONTEXTS {
+            return Err(Cap::Chains.into());
         }
+        // The outermost function may be entered in its middle, and go back to its start.
+        let next = self.functions.partition_point(|&f| f <= start);
+        let function = self.functions.get(next.wrapping_sub(1));
+        let end = self.functions.get(next).copied().unwrap_or(usize::MAX);
+        self.work.spend(price::SEARCH.saturating_mul(3))?;
+        let first = self.plan.first_from(function.copied().unwrap_or(0));
+        let count = self.plan.first_from(end).saturating_sub(first) as usize;
+        self.hold(
+            size_of::<Context>()
+                .saturating_mul(2)
+                .saturating_add(count.saturating_mul(size_of::<Slot>())),
+        )?;
         self.contexts
             .try_reserve(1)
-            .map_err(|_| VerifyError::NoMemory)?;
-        self.slots
-            .try_reserve(count)
             .map_err(|_| VerifyError::NoMemory)?;
         let empty = Slot {
             state: NONE,
             joins: 0,
             queued: false,
         };
-        self.slots.resize(slots.saturating_add(count), empty);
         self.contexts.push(Context {
             parent,
             call,
             depth,
-            slots,
+            first,
+            slots: filled(count, empty)?,
         });
-        Ok(Some((self.contexts.len() as u32).wrapping_sub(1)))
+        Ok((self.contexts.len() as u32).wrapping_sub(1))
     }
 
-    fn slot(&self, context: u32, pc: usize) -> Option<usize> {
-        let base = self.contexts.get(context as usize)?.slots;
+    fn slot(&mut self, context: u32, pc: usize) -> Option<&mut Slot> {
         let node = self.plan.node(pc)?;
-        Some(base.saturating_add(node as usize))
+        let context = self.contexts.get_mut(context as usize)?;
+        let index = node.checked_sub(context.first)?;
+        context.slots.get_mut(index as usize)
     }
 
     /// Joins a state into the one kept at a PC; queues the PC when that grows.
     fn merge(&mut self, context: u32, pc: usize, state: &State) -> Result<(), VerifyError> {
-        let Some(index) = self.slot(context, pc) else {
-            return Ok(());
-        };
-        let Some(&slot) = self.slots.get(index) else {
+        let Some(&mut slot) = self.slot(context, pc) else {
             return Ok(());
         };
         let mut new = slot;
         match self.states.get_mut(slot.state as usize) {
             None => new.state = self.keep(state)?,
             Some(kept) => {
-                if kept.includes(state) {
+                let mut compared = 0u64;
+                let included = kept.includes(state, &mut compared);
+                self.work.spend(compared.saturating_mul(price::COMPARE))?;
+                if included {
                     return Ok(());
+                }
+                let join = kept.values().saturating_mul(price::JOIN);
+                if !planted::active(Bug::FreeJoins) {
+                    self.work.spend(join)?;
                 }
                 let before = kept.bytes();
                 let step = match slot.joins {
@@ -339,62 +375,81 @@ impl<'a, 'o, 'p> Fixpoint<'a, 'o, 'p> {
                 let widens = self.plan.is_head(pc) && slot.joins > 0;
                 let lost = kept.join(state, widens.then_some(&thresholds))?;
                 self.lost_pointer |= lost;
-                self.bytes = self
-                    .bytes
-                    .saturating_add(kept.bytes())
-                    .saturating_sub(before);
+                let more = kept.bytes().saturating_sub(before);
+                self.hold(more)?;
                 new.joins = slot.joins.saturating_add(1);
             }
         }
         if !slot.queued {
             new.queued = true;
             let depth = self.contexts.get(context as usize).map_or(0, |c| c.depth);
-            self.work
-                .try_reserve(1)
-                .map_err(|_| VerifyError::NoMemory)?;
-            self.work.push((depth, Reverse(pc), Reverse(context)));
+            self.queue(depth, pc, context)?;
         }
-        if let Some(slot) = self.slots.get_mut(index) {
+        if let Some(slot) = self.slot(context, pc) {
             *slot = new;
         }
         Ok(())
     }
 
+    fn queue(&mut self, depth: u8, pc: usize, context: u32) -> Result<(), VerifyError> {
+        self.work.spend(price::SEARCH)?;
+        if self.queue.len() == self.queue.capacity() {
+            let more = self.queue.len().max(64);
+            self.hold(more.saturating_mul(size_of::<Item>()))?;
+            self.queue
+                .try_reserve_exact(more)
+                .map_err(|_| VerifyError::NoMemory)?;
+        }
+        self.queue
+            .push((depth, Reverse(pc as u32), Reverse(context)));
+        Ok(())
+    }
+
     /// Index of a new copy.
     fn keep(&mut self, state: &State) -> Result<u32, VerifyError> {
+        self.work.spend(state.copy_price())?;
         let index = match self.free.pop() {
             Some(index) => index,
             None => {
-                self.states
-                    .try_reserve(1)
-                    .map_err(|_| VerifyError::NoMemory)?;
-                self.states.push(State::EMPTY);
+                self.hold(size_of::<State>())?;
+                self.states.push(State::EMPTY)?;
                 (self.states.len() as u32).wrapping_sub(1)
             }
         };
+        let mut more = 0;
         if let Some(kept) = self.states.get_mut(index as usize) {
+            let before = kept.bytes();
             kept.copy_from(state)?;
-            self.bytes = self.bytes.saturating_add(kept.bytes());
+            more = kept.bytes().saturating_sub(before);
         }
+        self.hold(more)?;
         Ok(index)
     }
 
     /// Takes a queued state; where no loop can lead back to it, it is not kept.
     fn take(&mut self, context: u32, pc: usize, state: &mut State) -> Result<(), VerifyError> {
-        let Some(slot) = self.slot(context, pc).and_then(|i| self.slots.get_mut(i)) else {
+        let loops = self.plan.loops;
+        let Some(slot) = self.slot(context, pc) else {
             return Ok(());
         };
         slot.queued = false;
         let index = slot.state;
+        if !loops {
+            slot.state = NONE;
+        }
         let Some(kept) = self.states.get_mut(index as usize) else {
             return Ok(());
         };
-        if self.plan.loops {
+        self.work.spend(kept.copy_price())?;
+        if loops {
             return state.copy_from(kept);
         }
-        slot.state = NONE;
-        self.bytes = self.bytes.saturating_sub(kept.bytes());
+        // Its memory is used again.
+        let (before, after) = (kept.bytes(), state.bytes());
         core::mem::swap(kept, state);
+        self.bytes = self.bytes.saturating_sub(before);
+        self.work.release(before);
+        self.hold(after)?;
         self.free
             .try_reserve(1)
             .map_err(|_| VerifyError::NoMemory)?;

@@ -7,6 +7,7 @@ use super::{
     state::{State, FRAME, MAX_DEPTH, SHIFTED},
     structure::call_target,
     value::{Kind, Object, Value, BITS, NO_ROOM},
+    work::price,
     HelperLookup, Target, VerifyError,
 };
 use crate::{
@@ -66,6 +67,8 @@ pub(super) struct Machine<'a> {
     pub(super) taken: State,
     /// What the last instruction costs at most, in units of budget; `None` for no limit.
     pub(super) cost: Option<u64>,
+    /// Units of work that the last step took.
+    pub(super) units: u64,
 }
 
 impl<'a> Machine<'a> {
@@ -81,12 +84,14 @@ impl<'a> Machine<'a> {
             findings: Findings::new(program.insns.len())?,
             taken: State::EMPTY,
             cost: Some(0),
+            units: 0,
         })
     }
 
     /// Executes the instruction at `pc`.
     pub(super) fn step(&mut self, state: &mut State, pc: usize) -> Result<Flow, VerifyError> {
         self.findings.reach(pc);
+        self.units = price::STEP;
         let next = pc.wrapping_add(1);
         let target = |off: i64| (next as i64).wrapping_add(off) as usize;
         let Some(insn) = self.program.insns.get(pc) else {
@@ -143,6 +148,7 @@ impl<'a> Machine<'a> {
                 };
                 let place = self.access(state, pc, reach);
                 let value = self.stored(state, pc, src);
+                self.spend_for(&place, state);
                 store(state, place, size, value)?;
             }
             Insn::Atomic {
@@ -180,6 +186,17 @@ impl<'a> Machine<'a> {
             Insn::WideTail | Insn::LegacyPacket { .. } => return Ok(Flow::End),
         }
         Ok(Flow::To(next))
+    }
+
+    /// A write that may go to many places forgets all of them.
+    fn spend_for(&mut self, place: &Place, state: &State) {
+        if matches!(place, Place::Frame { .. } | Place::Anywhere) {
+            self.spend(state.copy_price());
+        }
+    }
+
+    fn spend(&mut self, units: u64) {
+        self.units = self.units.saturating_add(units);
     }
 
     /// A register's value; one that nothing has set may hold anything.
@@ -390,6 +407,7 @@ impl<'a> Machine<'a> {
             Place::Slot { frame, off } => state.read(frame, off, size),
             _ => Value::scalar(unknown(size)),
         };
+        self.spend_for(&place, state);
         store(state, place, size, Value::UNKNOWN)?;
         let old = Value { id: 0, ..old };
         if let AtomicOp::CmpXchg = op {
@@ -411,6 +429,9 @@ impl<'a> Machine<'a> {
         let fall = pc.wrapping_add(1);
         self.read(state, compare.dst, pc);
         self.operand(state, compare.src, pc);
+        // Each side may learn of both registers.
+        let refine = state.values().saturating_mul(price::REFINE * 4);
+        self.spend(state.copy_price().saturating_add(refine));
         self.taken.copy_from(state)?;
         let jumps = assume(&mut self.taken, compare, true);
         let falls = assume(state, compare, false);
@@ -434,6 +455,7 @@ impl<'a> Machine<'a> {
                 None => {
                     self.cost = None;
                     self.findings.call(pc, u64::MAX);
+                    self.spend(state.copy_price());
                     state.forget_stack();
                     Ok(called(state, pc, Value::UNKNOWN))
                 }
@@ -447,6 +469,7 @@ impl<'a> Machine<'a> {
                 let Some(target) = call_target(pc, off) else {
                     return Ok(Flow::End);
                 };
+                self.spend(price::SEARCH);
                 state.enter(pc)?;
                 Ok(Flow::Into(target))
             }
@@ -461,6 +484,8 @@ impl<'a> Machine<'a> {
             // A number in a register that names no helper: the run stops here.
             return Ok(Flow::End);
         };
+        // All of the stack may be forgotten.
+        self.spend(state.copy_price());
         self.arguments(state, pc, &signature)?;
         let cost = self.cost.unwrap_or(u64::MAX);
         self.findings.call(pc, cost);
@@ -545,6 +570,7 @@ impl<'a> Machine<'a> {
                 let from = off as i64;
                 let most = FRAME.min(from.wrapping_neg()).min(STRING);
                 let mut bytes = (0..most).map(|i| from.wrapping_add(i));
+                self.spend(price::READ.saturating_mul(most as u64));
                 let inside = from >= FRAME.wrapping_neg();
                 let nul = |at| state.read(frame, at, Size::B).num.value() == Some(0);
                 (Target::Stack, inside && bytes.any(nul))
@@ -561,6 +587,7 @@ impl<'a> Machine<'a> {
     }
 
     fn exit(&mut self, state: &mut State, pc: usize) -> Flow {
+        self.spend(state.values().saturating_mul(price::REFINE));
         match state.leave() {
             Some(call) => Flow::Back(call),
             None => {

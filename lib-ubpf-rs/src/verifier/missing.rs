@@ -5,6 +5,7 @@ use super::{
     findings::{Findings, Need},
     value::Kind,
     verified::Fact,
+    work::{price, Work},
     HelperLookup, VerifyError,
 };
 use crate::{
@@ -24,34 +25,134 @@ pub(super) fn check(
     program: &Program,
     findings: &Findings,
     helpers: &dyn HelperLookup,
+    work: &mut Work<'_>,
 ) -> Result<(), VerifyError> {
     let insns = program.insns.as_slice();
-    for failure in &findings.failures {
-        let number =
-            failure.is_of(Kind::Scalar) && matches!(failure.need, Need::Pointer | Need::StringEnd);
-        if !number {
-            continue;
+    work.spend_each(insns.len(), price::LOOK)?;
+    let effort = insns
+        .len()
+        .saturating_mul(EFFORT.0)
+        .saturating_add(EFFORT.1);
+    let mut search = Search {
+        insns,
+        left: effort,
+    };
+    let found = search.check(program, findings, helpers);
+    work.spend_each(effort.saturating_sub(search.left), price::GLANCE)?;
+    found
+}
+
+/// Instructions looked at in all: so many per instruction, and so many more. Then no more is found to be missing.
+const EFFORT: (usize, usize) = (16, 1 << 16);
+
+/// Looks for what numbers come from.
+struct Search<'a> {
+    insns: &'a [Insn],
+    /// Instructions that may still be looked at.
+    left: usize,
+}
+
+impl Search<'_> {
+    fn check(
+        &mut self,
+        program: &Program,
+        findings: &Findings,
+        helpers: &dyn HelperLookup,
+    ) -> Result<(), VerifyError> {
+        for failure in &findings.failures {
+            let number = failure.is_of(Kind::Scalar)
+                && matches!(failure.need, Need::Pointer | Need::StringEnd);
+            if !number {
+                continue;
+            }
+            if let Some(load) = self.origin(failure.pc, failure.base, MOVES) {
+                let (pc, what) = (failure.pc, failure.need.what());
+                return Err(VerifyError::MissingAddress { pc, what, load });
+            }
         }
-        if let Some(load) = origin(insns, failure.pc, failure.base, MOVES) {
-            let (pc, what) = (failure.pc, failure.need.what());
+        for (pc, (insn, note)) in self.insns.iter().zip(&findings.notes).enumerate() {
+            let Insn::Call(Call::Register(reg)) = *insn else {
+                continue;
+            };
+            if !note.fact.contains(Fact::REACHED) {
+                continue;
+            }
+            let load = self.origin(pc, reg, MOVES);
+            let Some(load) = load.filter(|&load| !is_helper(program, helpers, load)) else {
+                continue;
+            };
+            let what = "function called";
             return Err(VerifyError::MissingAddress { pc, what, load });
         }
+        Ok(())
     }
-    for (pc, (insn, note)) in insns.iter().zip(&findings.notes).enumerate() {
-        let Insn::Call(Call::Register(reg)) = *insn else {
-            continue;
-        };
-        if !note.fact.contains(Fact::REACHED) {
-            continue;
+
+    /// The wide load of a small number that a register's value at `pc` comes from, as the text stands: the nearest instruction above
+    /// that writes it, through moves, sums and the stack.
+    fn origin(&mut self, pc: usize, reg: Reg, moves: usize) -> Option<usize> {
+        let moves = moves.checked_sub(1)?;
+        let above = self.insns.get(..pc)?;
+        let reach = REACH.min(self.left);
+        let writer = above
+            .iter()
+            .rev()
+            .take(reach)
+            .position(|insn| insn.written() == Some(reg) || clobbers(insn, reg));
+        let looked = writer.unwrap_or(reach);
+        self.left = self.left.saturating_sub(looked.saturating_add(1));
+        let writer = writer?;
+        let at = pc.checked_sub(writer)?.checked_sub(1)?;
+        match *self.insns.get(at)? {
+            Insn::LoadImm64 {
+                kind: ImmKind::Value,
+                imm,
+                ..
+            } => (imm < PLACES).then_some(at),
+            Insn::Alu {
+                op: AluOp::Mov,
+                src: Operand::Reg(from),
+                ..
+            } => self.origin(at, from, moves),
+            Insn::Alu {
+                op: AluOp::Add | AluOp::Sub,
+                dst,
+                src,
+                ..
+            } => {
+                let other = src.register();
+                let first = self.origin(at, dst, moves);
+                first.or_else(|| self.origin(at, other?, moves))
+            }
+            Insn::Load {
+                size: Size::DW,
+                base: Reg::R10,
+                off,
+                ..
+            } => {
+                let (from, value) = self.stored(at, off)?;
+                self.origin(from, value, moves)
+            }
+            _ => None,
         }
-        let load = origin(insns, pc, reg, MOVES);
-        let Some(load) = load.filter(|&load| !is_helper(program, helpers, load)) else {
-            continue;
-        };
-        let what = "function called";
-        return Err(VerifyError::MissingAddress { pc, what, load });
     }
-    Ok(())
+
+    /// The nearest store above to a place of the stack, and what it stores.
+    fn stored(&mut self, pc: usize, place: i16) -> Option<(usize, Reg)> {
+        let reach = REACH.min(self.left);
+        let mut above = self.insns.get(..pc)?.iter().enumerate().rev().take(reach);
+        let found = above.find_map(|(at, insn)| match *insn {
+            Insn::Store {
+                size: Size::DW,
+                base: Reg::R10,
+                off,
+                src: Operand::Reg(value),
+            } if off == place => Some((at, value)),
+            _ => None,
+        });
+        let looked = found.map_or(reach, |(at, _)| pc.saturating_sub(at));
+        self.left = self.left.saturating_sub(looked);
+        found
+    }
 }
 
 /// Whether the number that is loaded there is a helper's.
@@ -63,66 +164,7 @@ fn is_helper(program: &Program, helpers: &dyn HelperLookup, load: usize) -> bool
     number.is_some_and(|n| helpers.signature(program.abi, n).is_some())
 }
 
-/// The wide load of a small number that a register's value at `pc` comes from, as the text stands: the nearest instruction above
-/// that writes it, through moves, sums and the stack.
-fn origin(insns: &[Insn], pc: usize, reg: Reg, moves: usize) -> Option<usize> {
-    let moves = moves.checked_sub(1)?;
-    let above = insns.get(..pc)?;
-    let writer = above
-        .iter()
-        .rev()
-        .take(REACH)
-        .position(|insn| insn.written() == Some(reg) || clobbers(insn, reg))?;
-    let at = pc.checked_sub(writer)?.checked_sub(1)?;
-    match *insns.get(at)? {
-        Insn::LoadImm64 {
-            kind: ImmKind::Value,
-            imm,
-            ..
-        } => (imm < PLACES).then_some(at),
-        Insn::Alu {
-            op: AluOp::Mov,
-            src: Operand::Reg(from),
-            ..
-        } => origin(insns, at, from, moves),
-        Insn::Alu {
-            op: AluOp::Add | AluOp::Sub,
-            dst,
-            src,
-            ..
-        } => {
-            let other = src.register();
-            let first = origin(insns, at, dst, moves);
-            first.or_else(|| origin(insns, at, other?, moves))
-        }
-        Insn::Load {
-            size: Size::DW,
-            base: Reg::R10,
-            off,
-            ..
-        } => {
-            let (from, value) = stored(insns, at, off)?;
-            origin(insns, from, value, moves)
-        }
-        _ => None,
-    }
-}
-
 /// Whether a call changes it.
 fn clobbers(insn: &Insn, reg: Reg) -> bool {
     matches!(insn, Insn::Call(_)) && reg <= Reg::R5
-}
-
-/// The nearest store above to a place of the stack, and what it stores.
-fn stored(insns: &[Insn], pc: usize, place: i16) -> Option<(usize, Reg)> {
-    let above = insns.get(..pc)?.iter().enumerate().rev().take(REACH);
-    above.into_iter().find_map(|(at, insn)| match *insn {
-        Insn::Store {
-            size: Size::DW,
-            base: Reg::R10,
-            off,
-            src: Operand::Reg(value),
-        } if off == place => Some((at, value)),
-        _ => None,
-    })
 }

@@ -12,6 +12,7 @@
     )
 )]
 
+mod chunks;
 mod cost;
 mod error;
 mod explore;
@@ -30,6 +31,7 @@ mod tnum;
 mod value;
 mod verified;
 mod widen;
+mod work;
 
 #[cfg(test)]
 mod scalar_tests;
@@ -38,6 +40,7 @@ pub use error::VerifyError;
 pub use findings::{Known, Need};
 pub use state::{Concrete, State};
 pub use verified::{Access, Target, Uses, VerifiedProgram};
+pub use work::{Cap, Work};
 
 use crate::{
     isa::{Call, Insn, Reg},
@@ -48,9 +51,10 @@ use core::fmt::Write;
 use cost::Unbounded;
 use explore::Explorer;
 use findings::Findings;
-use fixpoint::{Ended, Fixpoint, Plan};
+use fixpoint::{Fixpoint, Plan};
 use structure::Structure;
 use verified::{Fact, Note};
+use work::price;
 
 /// How much must be proved before a program is admitted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -96,13 +100,15 @@ pub enum Event<'s> {
 /// Is shown what the analyses do.
 pub type Observer<'o> = dyn FnMut(Event<'_>) + 'o;
 
-/// Checks a program and says how each access is made safe.
+/// Checks a program and says how each access is made safe. What that costs is spent from `work`; of the limit of an account, enough is
+/// kept back to take the program without a proof, and to compile it.
 pub fn verify(
     program: Program,
     policy: Policy,
     helpers: &dyn HelperLookup,
+    work: &mut Work<'_>,
 ) -> Result<VerifiedProgram, VerifyError> {
-    verify_observed(program, policy, helpers, None)
+    verify_observed(program, policy, helpers, work, None)
 }
 
 /// Like [`verify`], showing the states on which the result rests.
@@ -110,35 +116,68 @@ pub fn verify_observed(
     program: Program,
     policy: Policy,
     helpers: &dyn HelperLookup,
+    work: &mut Work<'_>,
     observer: Option<&mut Observer<'_>>,
 ) -> Result<VerifiedProgram, VerifyError> {
-    let found = structure::check(&program, policy, helpers)?;
+    let insns = program.insns.len();
+    let held = insns.saturating_mul(BYTES_PER_INSN);
+    work.hold(held)?;
+    let found = structure::check(&program, policy, helpers, work)?;
     let analysis = match policy {
-        Policy::Checked => None,
-        Policy::Guarded | Policy::Strict => analyse(&program, policy, helpers, &found, observer)?,
+        Policy::Checked => Err(None),
+        Policy::Guarded | Policy::Strict => {
+            work.keep_back(kept_back(insns as u64));
+            let analysis = analyse(&program, policy, helpers, &found, observer, work);
+            work.keep_back(0);
+            match analysis {
+                Err(VerifyError::Unfinished { cap }) if cap != Cap::Cancelled => Err(Some(cap)),
+                other => Ok(other?),
+            }
+        }
     };
-    let Some(analysis) = analysis else {
-        return unproved(program, policy, found);
-    };
-    missing::check(&program, &analysis.findings, helpers)?;
-    if policy == Policy::Strict {
-        check_strict(&analysis)?;
+    work.spend_each(insns, FINISH)?;
+    if let Ok(analysis) = &analysis {
+        missing::check(&program, &analysis.findings, helpers, work)?;
     }
-    finish(program, policy, found, analysis)
+    let verified = match analysis {
+        Ok(analysis) if policy == Policy::Strict => {
+            check_strict(&analysis)?;
+            finish(program, policy, found, analysis)
+        }
+        Ok(analysis) => finish(program, policy, found, analysis),
+        Err(cap) => unproved(program, policy, found, cap),
+    }?;
+    work.release(held);
+    work.hold(verified.bytes())?;
+    Ok(verified)
 }
+
+/// Bytes that verification takes for each instruction, states aside: the instruction itself, what is found out of it in each of the
+/// analyses, and lists of slots.
+const BYTES_PER_INSN: usize = size_of::<Insn>() + 2 * size_of::<Note>() + 52;
+/// Units that an analysis leaves: to take the program unproved, and to compile it. (The compiler tries longer with small programs.)
+fn kept_back(insns: u64) -> u64 {
+    let small = insns.min(8192).saturating_mul(600);
+    insns.saturating_mul(500).saturating_add(small)
+}
+
+/// Units for an instruction when all is known.
+const FINISH: u64 = 4 * price::LOOK;
 
 /// What is known of a program in the end.
 struct Analysis {
     findings: Findings,
     worst_cost: Result<u64, Unbounded>,
     steps: usize,
+    /// The limit that the analysis came to.
+    cap: Option<Cap>,
 }
 
 impl Analysis {
     /// Whether nothing is left that going path by path could prove.
     fn is_complete(&self, lost_pointer: bool) -> bool {
         let findings = &self.findings;
-        let proved = findings.failures.is_empty();
+        let proved = findings.failures.is_empty() && !findings.more_failures;
         let hopeless = !lost_pointer && findings.fails_on_every_path();
         (proved || hopeless)
             && self.worst_cost.is_ok()
@@ -158,32 +197,56 @@ fn limit(program: &Program, (per_insn, more): (usize, usize)) -> usize {
     insns.saturating_mul(per_insn).saturating_add(more)
 }
 
-/// Runs the first analysis, and the second where that has left something; `None` when the first reaches its limit.
+/// Runs the first analysis, and the second where that has left something. [`VerifyError::Unfinished`] when the first comes to a limit.
 fn analyse(
     program: &Program,
     policy: Policy,
     helpers: &dyn HelperLookup,
     found: &Structure,
     mut observer: Option<&mut Observer<'_>>,
-) -> Result<Option<Analysis>, VerifyError> {
-    let plan = Plan::new(program)?;
-    let mut joined = Fixpoint::new(program, helpers, &[], &plan, observer.as_deref_mut())?;
-    if let Ended::Limit = joined.run(program.entry, limit(program, JOINED_STEPS))? {
-        return Ok(None);
-    }
+    work: &mut Work<'_>,
+) -> Result<Analysis, VerifyError> {
+    let plan = Plan::new(program, work)?;
+    let mut joined = Fixpoint::new(
+        program,
+        found,
+        helpers,
+        &[],
+        &plan,
+        observer.as_deref_mut(),
+        work,
+    )?;
+    let ended = joined.run(program.entry, limit(program, JOINED_STEPS));
     let (steps, lost_pointer) = (joined.steps, joined.lost_pointer);
     let findings = joined.findings();
-    let worst_cost = cost::worst(program, &found.functions, &findings, plan.loops)?;
+    ended?;
+    let worst_cost = cost::worst(program, &found.functions, &findings, plan.loops, work);
+    let (worst_cost, cap) = match worst_cost {
+        Err(VerifyError::Unfinished { cap }) if cap != Cap::Cancelled => {
+            let what = "cost that takes too long to be found out";
+            (Err(Unbounded { pc: 0, what }), Some(cap))
+        }
+        other => (other?, None),
+    };
     let mut analysis = Analysis {
         findings,
         worst_cost,
         steps,
+        cap,
     };
     // Without a branch there is one path.
     if !analysis.is_complete(lost_pointer) && plan.count() > 0 {
-        explore(&mut analysis, program, policy, helpers, &plan, observer)?;
+        explore(
+            &mut analysis,
+            program,
+            policy,
+            helpers,
+            &plan,
+            observer,
+            work,
+        )?;
     }
-    Ok(Some(analysis))
+    Ok(analysis)
 }
 
 fn explore(
@@ -193,18 +256,23 @@ fn explore(
     helpers: &dyn HelperLookup,
     plan: &Plan,
     observer: Option<&mut Observer<'_>>,
+    work: &mut Work<'_>,
 ) -> Result<(), VerifyError> {
     let steps = match policy {
         Policy::Strict => PATHS_STEPS_STRICT,
         Policy::Guarded | Policy::Checked => PATHS_STEPS_GUARDED,
     };
-    let mut paths = Explorer::new(program, helpers, &[], plan, observer)?;
-    let ended = paths.run(program.entry, limit(program, steps))?;
+    let mut paths = Explorer::new(program, helpers, &[], plan, observer, work)?;
+    let ended = paths.run(program.entry, limit(program, steps));
     analysis.steps = analysis.steps.saturating_add(paths.steps);
-    if let Ended::Limit = ended {
-        return Ok(());
-    }
     let (findings, worst_cost) = paths.result();
+    match ended {
+        Err(VerifyError::Unfinished { cap }) if cap != Cap::Cancelled => {
+            analysis.cap = Some(cap);
+            return Ok(());
+        }
+        other => other?,
+    }
     analysis.findings.combine(&findings);
     analysis.worst_cost = match (analysis.worst_cost, worst_cost) {
         (Ok(a), Ok(b)) => Ok(a.min(b)),
@@ -219,9 +287,10 @@ fn unproved(
     program: Program,
     policy: Policy,
     found: Structure,
+    cap: Option<Cap>,
 ) -> Result<VerifiedProgram, VerifyError> {
-    if policy == Policy::Strict {
-        return Err(VerifyError::TooComplex);
+    if let (Policy::Strict, Some(cap)) = (policy, cap) {
+        return Err(VerifyError::TooComplex { cap });
     }
     let mut findings = Findings::new(program.insns.len())?;
     for (pc, insn) in program.insns.iter().enumerate() {
@@ -239,6 +308,7 @@ fn unproved(
         findings,
         worst_cost: Err(Unbounded { pc: 0, what: "" }),
         steps: program.insns.len(),
+        cap,
     };
     finish(program, policy, found, analysis)
 }
@@ -263,10 +333,12 @@ fn finish(
         findings,
         worst_cost,
         steps,
+        cap,
     } = analysis;
     let worst_cost = worst_cost.ok();
     let uses = uses(&program, &findings);
-    let warnings = warnings(&findings)?;
+    let unproved = cap.filter(|_| worst_cost.is_none() && steps == program.insns.len());
+    let warnings = warnings(&findings, unproved)?;
     let weights = verified::weights(&program.insns).ok_or(VerifyError::NoMemory)?;
     Ok(VerifiedProgram {
         weights,
@@ -279,6 +351,7 @@ fn finish(
         argument_needed: findings.argument_needed,
         argument_reach: findings.argument_reach,
         steps,
+        cap,
         warnings,
     })
 }
@@ -335,6 +408,11 @@ fn check_strict(analysis: &Analysis) -> Result<(), VerifyError> {
             need,
         });
     }
+    // Of those that are left, none was kept.
+    let guarded = |note: &Note| note.fact.contains(Fact::GUARDED);
+    if findings.more_failures && findings.notes.iter().any(guarded) {
+        return Err(VerifyError::TooComplex { cap: Cap::Memory });
+    }
     if let Some(pc) = findings.too_deep {
         return Err(VerifyError::UnprovedEnd {
             pc,
@@ -347,11 +425,20 @@ fn check_strict(analysis: &Analysis) -> Result<(), VerifyError> {
     }
 }
 
-/// Room for one warning: a register and a PC of at most twenty digits each, and the words between.
-const WARNING_BYTES: usize = 96;
+/// Room for one warning: a register and a PC of at most twenty digits each, and the words between; or a limit.
+const WARNING_BYTES: usize = 128;
 
-fn warnings(findings: &Findings) -> Result<Vec<String>, VerifyError> {
+fn warnings(findings: &Findings, unproved: Option<Cap>) -> Result<Vec<String>, VerifyError> {
     let mut warnings = Vec::new();
+    if let Some(cap) = unproved {
+        let mut text = String::new();
+        text.try_reserve_exact(WARNING_BYTES)
+            .map_err(|_| VerifyError::NoMemory)?;
+        // Writing to a string with room does not fail.
+        let _ = write!(text, "too complex to be proved, all is checked: {cap}");
+        warnings.try_reserve(1).map_err(|_| VerifyError::NoMemory)?;
+        warnings.push(text);
+    }
     for (register, pc) in findings.unset.iter().enumerate() {
         let Some(pc) = pc else { continue };
         let mut text = String::new();

@@ -39,6 +39,14 @@ pub enum Bug {
     ShiftedAlike,
     /// What is proved by a comparison of the argument's length is left out of how far a program goes there.
     ReachForgotten,
+    /// Joins of states are not charged to the account of work.
+    FreeJoins,
+    /// Comparisons of states are not charged to it.
+    FreeComparisons,
+    /// What loops cost to be looked at is not charged to it.
+    FreeLoops,
+    /// The memory of states is not counted.
+    WeightlessStates,
     /// The proofs are thought to hold for an argument of any length.
     AnyArgument,
     /// Machine code: the size of an access is left out of the check at run time.
@@ -54,7 +62,7 @@ pub enum Bug {
 #[cfg(any(test, feature = "fuzz"))]
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 21] = [
+    pub const ALL: [Bug; 25] = [
         Bug::AddWraps,
         Bug::HalfIsWhole,
         Bug::BitwiseHalf,
@@ -71,6 +79,10 @@ impl Bug {
         Bug::SameFrame,
         Bug::ShiftedAlike,
         Bug::ReachForgotten,
+        Bug::FreeJoins,
+        Bug::FreeComparisons,
+        Bug::FreeLoops,
+        Bug::WeightlessStates,
         Bug::AnyArgument,
         Bug::GuardSize,
         Bug::WideMove,

@@ -6,6 +6,7 @@ use super::{
     tnum::{low_mask, Tnum},
     value::{Kind, Value, BITS, NO_ROOM},
     widen::Thresholds,
+    work::price,
     VerifyError,
 };
 use crate::isa::{Reg, Size};
@@ -99,10 +100,10 @@ impl State {
         let cells = other.cells.len().saturating_sub(self.cells.len());
         let frames = other.frames.len().saturating_sub(self.frames.len());
         self.cells
-            .try_reserve(cells)
+            .try_reserve_exact(cells)
             .map_err(|_| VerifyError::NoMemory)?;
         self.frames
-            .try_reserve(frames)
+            .try_reserve_exact(frames)
             .map_err(|_| VerifyError::NoMemory)?;
         self.regs = other.regs;
         self.cells.clone_from(&other.cells);
@@ -113,11 +114,26 @@ impl State {
         Ok(())
     }
 
-    /// Bytes of memory a copy takes, about.
+    /// Bytes of memory that it holds.
     pub(super) fn bytes(&self) -> usize {
-        let cells = self.cells.len().wrapping_mul(size_of::<Cell>());
-        let frames = self.frames.len().wrapping_mul(size_of::<Frame>());
+        let cells = self.cells.capacity().wrapping_mul(size_of::<Cell>());
+        let frames = self.frames.capacity().wrapping_mul(size_of::<Frame>());
         size_of::<State>().wrapping_add(cells).wrapping_add(frames)
+    }
+
+    /// How many values it has.
+    pub(super) fn values(&self) -> u64 {
+        let saved = self.frames.len().wrapping_mul(4);
+        let all = Reg::COUNT
+            .wrapping_add(self.cells.len())
+            .wrapping_add(saved);
+        all as u64
+    }
+
+    /// Units of work that a copy costs.
+    pub(super) fn copy_price(&self) -> u64 {
+        let (base, each) = price::COPY;
+        base.saturating_add(self.values().saturating_mul(each))
     }
 
     /// What a register holds.
@@ -509,44 +525,41 @@ impl State {
         Value::scalar(Scalar::from_bits(BITS, tnum.shr(shift).truncate(bits)))
     }
 
-    /// Whether it stands for all that `other` stands for, both being before the same instruction.
-    pub(super) fn includes(&self, other: &State) -> bool {
+    /// Whether it stands for all that `other` stands for, both being before the same instruction. Counts the values that it compares.
+    pub(super) fn includes(&self, other: &State, compared: &mut u64) -> bool {
         let mut ids = Ids::default();
-        let one = |ids: &mut Ids, a: &Value, b: &Value| {
+        let mut one = |a: &Value, b: &Value| {
+            *compared = compared.wrapping_add(1);
             a.includes(b, other.argument_min) && ids.includes(a.id, b.id)
         };
         if self.argument_min > other.argument_min || !self.same_callers(other) {
             return false;
         }
-        if !self
-            .regs
-            .iter()
-            .zip(&other.regs)
-            .all(|(a, b)| one(&mut ids, a, b))
-        {
+        if !self.regs.iter().zip(&other.regs).all(|(a, b)| one(a, b)) {
             return false;
         }
         for (a, b) in self.frames.iter().zip(&other.frames) {
-            if !a
-                .saved
-                .iter()
-                .zip(&b.saved)
-                .all(|(a, b)| one(&mut ids, a, b))
-            {
+            if !a.saved.iter().zip(&b.saved).all(|(a, b)| one(a, b)) {
                 return false;
             }
         }
         (0..=self.depth()).all(|frame| {
-            let (base, end) = self.frame_cells(frame);
-            (0..end.saturating_sub(base)).all(|number| {
-                let (a, b) = (self.cell(frame, number), other.cell(frame, number));
+            let (mine, others) = (self.frame(frame), other.frame(frame));
+            mine.iter().enumerate().all(|(number, a)| {
+                let b = others.get(number).unwrap_or(const { &Cell::UNKNOWN });
                 match (a.content, b.content) {
                     (Content::Unknown, _) => true,
                     (Content::Tail, Content::Tail) => true,
-                    (x, y) => x == y && one(&mut ids, &a.value, &b.value),
+                    (x, y) => x == y && one(&a.value, &b.value),
                 }
             })
         })
+    }
+
+    /// The known cells of a frame.
+    fn frame(&self, frame: usize) -> &[Cell] {
+        let (base, end) = self.frame_cells(frame);
+        self.cells.get(base..end).unwrap_or(&[])
     }
 
     fn same_callers(&self, other: &State) -> bool {

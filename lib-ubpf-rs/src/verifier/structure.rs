@@ -1,8 +1,10 @@
 //! The structural pass: functions, targets, reachability, cycles without a way out, registers that are never set.
-//! Linear in the size of the program, but for a factor of the number of nested loops in the register analysis.
+//! Linear in the size of the program, but for a factor of at most the number of registers in the register analysis.
 
-use super::HelperLookup;
-use super::{Policy, VerifyError};
+use super::{
+    work::{price, Work},
+    HelperLookup, Policy, VerifyError,
+};
 use crate::{
     isa::{Call, Insn, Reg},
     program::Program,
@@ -66,17 +68,19 @@ pub(super) fn check(
     program: &Program,
     policy: Policy,
     helpers: &dyn HelperLookup,
+    work: &mut Work<'_>,
 ) -> Result<Structure, VerifyError> {
     let insns = &program.insns;
     for (pc, insn) in insns.iter().enumerate() {
+        work.spend(price::LOOK)?;
         check_insn(program, pc, insn, policy, helpers)?;
     }
-    let functions = functions(program)?;
-    check_function_bounds(insns, &functions)?;
-    let reachable = reachable(insns, &functions)?;
-    check_ends(insns, &reachable)?;
-    check_loops(insns, &reachable)?;
-    let unset = unset_registers(program, &functions)?;
+    let functions = functions(program, work)?;
+    check_function_bounds(insns, &functions, work)?;
+    let reachable = reachable(insns, &functions, work)?;
+    check_ends(insns, &reachable, work)?;
+    check_loops(insns, &reachable, work)?;
+    let unset = unset_registers(program, &functions, work)?;
     Ok(Structure {
         functions,
         reachable,
@@ -151,7 +155,8 @@ fn check_target(insns: &[Insn], pc: usize, off: i64) -> Result<(), VerifyError> 
 }
 
 /// Functions start at slot 0, at the entry, and wherever a local call leads.
-fn functions(program: &Program) -> Result<Vec<usize>, VerifyError> {
+fn functions(program: &Program, work: &mut Work<'_>) -> Result<Vec<usize>, VerifyError> {
+    work.spend_each(program.insns.len(), price::LOOK)?;
     let mut starts = filled(program.insns.len(), false)?;
     let calls = program
         .insns
@@ -186,9 +191,14 @@ pub(super) fn call_target(pc: usize, off: i32) -> Option<usize> {
 }
 
 /// Jumps stay in their function.
-fn check_function_bounds(insns: &[Insn], functions: &[usize]) -> Result<(), VerifyError> {
+fn check_function_bounds(
+    insns: &[Insn],
+    functions: &[usize],
+    work: &mut Work<'_>,
+) -> Result<(), VerifyError> {
     let owner = |pc: usize| functions.partition_point(|&start| start <= pc);
     for pc in 0..insns.len() {
+        work.spend(price::SEARCH)?;
         let Some(target) = successors(insns, pc).jump else {
             continue;
         };
@@ -211,30 +221,56 @@ fn check_function_bounds(insns: &[Insn], functions: &[usize]) -> Result<(), Veri
     Ok(())
 }
 
-fn reachable(insns: &[Insn], functions: &[usize]) -> Result<Vec<bool>, VerifyError> {
+fn reachable(
+    insns: &[Insn],
+    functions: &[usize],
+    work: &mut Work<'_>,
+) -> Result<Vec<bool>, VerifyError> {
     let mut seen = filled(insns.len(), false)?;
-    let mut work = Vec::new();
-    work.try_reserve(insns.len().saturating_add(functions.len()))
-        .map_err(|_| VerifyError::NoMemory)?;
-    work.extend_from_slice(functions);
-    while let Some(pc) = work.pop() {
-        let Some(flag) = seen.get_mut(pc) else {
-            continue;
-        };
-        if core::mem::replace(flag, true) {
-            continue;
-        }
+    let mut queue = Queue::new(insns.len())?;
+    functions
+        .iter()
+        .for_each(|&start| queue.push(&mut seen, start));
+    while let Some(pc) = queue.pop() {
+        work.spend(price::LOOK)?;
         let next = successors(insns, pc);
         for to in [next.fall, next.jump].into_iter().flatten() {
-            if seen.get(to) == Some(&false) {
-                work.push(to);
-            }
+            queue.push(&mut seen, to);
         }
     }
     Ok(seen)
 }
 
-fn check_ends(insns: &[Insn], reachable: &[bool]) -> Result<(), VerifyError> {
+/// Slots that wait for their turn, each at most once at a time.
+struct Queue(Vec<u32>);
+
+impl Queue {
+    fn new(len: usize) -> Result<Queue, VerifyError> {
+        let mut list = Vec::new();
+        list.try_reserve_exact(len)
+            .map_err(|_| VerifyError::NoMemory)?;
+        Ok(Queue(list))
+    }
+
+    /// Adds a slot that is not marked yet, and marks it.
+    fn push(&mut self, marked: &mut [bool], pc: usize) {
+        match marked.get_mut(pc) {
+            // There is room for each slot once.
+            Some(mark) if !*mark && self.0.len() < self.0.capacity() => {
+                *mark = true;
+                self.0.push(pc as u32);
+            }
+            _ => {}
+        }
+    }
+
+    fn pop(&mut self) -> Option<usize> {
+        self.0.pop().map(|pc| pc as usize)
+    }
+}
+
+fn check_ends(insns: &[Insn], reachable: &[bool], work: &mut Work<'_>) -> Result<(), VerifyError> {
+    work.spend_each(insns.len(), price::GLANCE)?;
     for pc in 0..insns.len() {
         let falls_off = successors(insns, pc)
             .fall
@@ -247,8 +283,9 @@ fn check_ends(insns: &[Insn], reachable: &[bool]) -> Result<(), VerifyError> {
 }
 
 /// Every reachable instruction must have a way to an exit.
-fn check_loops(insns: &[Insn], reachable: &[bool]) -> Result<(), VerifyError> {
-    let ends = reaching_exit(insns)?;
+fn check_loops(insns: &[Insn], reachable: &[bool], work: &mut Work<'_>) -> Result<(), VerifyError> {
+    let ends = reaching_exit(insns, work)?;
+    work.spend_each(insns.len(), price::GLANCE)?;
     let stuck = |pc: usize| reachable.get(pc) == Some(&true) && ends.get(pc) == Some(&false);
     let closes = |pc: usize| {
         successors(insns, pc)
@@ -273,8 +310,12 @@ pub(super) struct Predecessors<'a> {
 impl<'a> Predecessors<'a> {
     const NONE: u32 = u32::MAX;
 
-    pub(super) fn new(insns: &'a [Insn]) -> Result<Predecessors<'a>, VerifyError> {
+    pub(super) fn new(
+        insns: &'a [Insn],
+        work: &mut Work<'_>,
+    ) -> Result<Predecessors<'a>, VerifyError> {
         let len = insns.len();
+        work.spend_each(len, price::GLANCE)?;
         let (mut head, mut link) = (filled(len, Self::NONE)?, filled(len, Self::NONE)?);
         for pc in 0..len {
             let target = successors(insns, pc).jump;
@@ -305,23 +346,17 @@ impl<'a> Predecessors<'a> {
 }
 
 /// Which instructions have a path to an exit: backwards from the exits.
-fn reaching_exit(insns: &[Insn]) -> Result<Vec<bool>, VerifyError> {
+fn reaching_exit(insns: &[Insn], work: &mut Work<'_>) -> Result<Vec<bool>, VerifyError> {
     let len = insns.len();
-    let before = Predecessors::new(insns)?;
+    let before = Predecessors::new(insns, work)?;
     let mut ends = filled(len, false)?;
-    let mut work = Vec::new();
-    // Each instruction is pushed once per way out of it, and the exits once more.
-    work.try_reserve(len.saturating_mul(3))
-        .map_err(|_| VerifyError::NoMemory)?;
-    work.extend((0..len).filter(|&pc| insns.get(pc) == Some(&Insn::Exit)));
-    while let Some(pc) = work.pop() {
-        let Some(flag) = ends.get_mut(pc) else {
-            continue;
-        };
-        if core::mem::replace(flag, true) {
-            continue;
-        }
-        before.each(pc, |from| work.push(from));
+    let mut queue = Queue::new(len)?;
+    (0..len)
+        .filter(|&pc| insns.get(pc) == Some(&Insn::Exit))
+        .for_each(|pc| queue.push(&mut ends, pc));
+    while let Some(pc) = queue.pop() {
+        work.spend(price::LOOK)?;
+        before.each(pc, |from| queue.push(&mut ends, from));
     }
     Ok(ends)
 }
@@ -332,41 +367,56 @@ const fn bit(reg: Reg) -> u16 {
 }
 const R1_TO_R5: u16 = 0b11_1110;
 
-/// Forward analysis: which registers are set on every path, from fixed sets at each function's start.
+/// Forward analysis: which registers are set on every path, from fixed sets at each function's start. A slot's set shrinks each time
+/// it is queued again, so that is at most as often as there are registers.
 fn unset_registers(
     program: &Program,
     functions: &[usize],
+    work: &mut Work<'_>,
 ) -> Result<[Option<usize>; Reg::COUNT], VerifyError> {
     let insns = &program.insns;
     // Not yet visited: everything set, the neutral value of the intersection.
     let mut known = filled(insns.len(), ALL_REGISTERS)?;
     let mut visited = filled(insns.len(), false)?;
-    let mut work: Vec<(usize, u16)> = Vec::new();
+    let mut queued = filled(insns.len(), false)?;
+    let mut queue = Queue::new(insns.len())?;
+    let mut join = |known: &mut [u16], queue: &mut Queue, queued: &mut [bool], pc: usize, set| {
+        let have: Option<&mut u16> = known.get_mut(pc);
+        let seen: Option<&mut bool> = visited.get_mut(pc);
+        let (Some(have), Some(seen)) = (have, seen) else {
+            return;
+        };
+        let joined = *have & set;
+        if joined != *have || !*seen {
+            *have = joined;
+            *seen = true;
+            queue.push(queued, pc);
+        }
+    };
     for &start in functions {
         let callee = if start == program.entry {
             0b110
         } else {
             R1_TO_R5
         };
-        push(&mut work, (start, callee | bit(Reg::R10)))?;
+        let set = callee | bit(Reg::R10);
+        join(&mut known, &mut queue, &mut queued, start, set);
     }
-    while let Some((pc, set)) = work.pop() {
-        let (Some(have), Some(seen)) = (known.get_mut(pc), visited.get_mut(pc)) else {
+    while let Some(pc) = queue.pop() {
+        work.spend(price::LOOK)?;
+        let (Some(&have), Some(waits), Some(insn)) =
+            (known.get(pc), queued.get_mut(pc), insns.get(pc))
+        else {
             continue;
         };
-        let joined = *have & set;
-        if *seen && joined == *have {
-            continue;
-        }
-        *have = joined;
-        *seen = true;
-        let Some(insn) = insns.get(pc) else { continue };
-        let after = after(insn, joined);
+        *waits = false;
+        let after = after(insn, have);
         let next = successors(insns, pc);
         for to in [next.fall, next.jump].into_iter().flatten() {
-            push(&mut work, (to, after))?;
+            join(&mut known, &mut queue, &mut queued, to, after);
         }
     }
+    work.spend_each(insns.len(), price::LOOK)?;
     let mut unset = [None; Reg::COUNT];
     for (pc, insn) in insns
         .iter()
@@ -386,12 +436,6 @@ fn unset_registers(
         }
     }
     Ok(unset)
-}
-
-fn push<T>(work: &mut Vec<T>, item: T) -> Result<(), VerifyError> {
-    work.try_reserve(1).map_err(|_| VerifyError::NoMemory)?;
-    work.push(item);
-    Ok(())
 }
 
 fn after(insn: &Insn, set: u16) -> u16 {

@@ -1,6 +1,6 @@
 //! What is known of a program that may run: how each access is made safe, what it uses, what it costs.
 
-use super::Policy;
+use super::{Cap, Policy};
 use crate::{isa::Insn, program::Program};
 use alloc::{string::String, vec::Vec};
 
@@ -127,6 +127,7 @@ pub struct VerifiedProgram {
     pub(super) argument_needed: u64,
     pub(super) argument_reach: u64,
     pub(super) steps: usize,
+    pub(super) cap: Option<Cap>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -223,6 +224,22 @@ impl VerifiedProgram {
     /// Instructions that the verifier went through, repetitions included.
     pub fn steps(&self) -> usize {
         self.steps
+    }
+    /// The limit that the analysis came to: there may be more to prove than is proved.
+    pub fn cap(&self) -> Option<Cap> {
+        self.cap
+    }
+    /// Bytes of memory that it holds.
+    pub(super) fn bytes(&self) -> usize {
+        let of = |count: usize, size: usize| count.saturating_mul(size);
+        [
+            of(self.program.insns.capacity(), size_of::<Insn>()),
+            of(self.weights.capacity(), size_of::<u32>()),
+            of(self.notes.capacity(), size_of::<Note>()),
+            of(self.functions.capacity(), size_of::<usize>()),
+        ]
+        .into_iter()
+        .fold(0, usize::saturating_add)
     }
     /// Remarks for the person who loaded it.
     pub fn warnings(&self) -> &[String] {

@@ -17,7 +17,13 @@ fn code(source: &str) -> JitProgram {
     let insns = Program::from_flat("map", &bytes, Abi::Classic)
         .unwrap()
         .insns;
-    let verified = verifier::verify(program(insns), Policy::Strict, &registry()).unwrap();
+    let verified = verifier::verify(
+        program(insns),
+        Policy::Strict,
+        &registry(),
+        &mut verifier::Work::default(),
+    )
+    .unwrap();
     compile(verified, Options::default())
 }
 

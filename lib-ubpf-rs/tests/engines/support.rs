@@ -295,7 +295,8 @@ pub const STYLES: [(&str, Options); 4] = [
 ];
 
 pub fn compile(verified: VerifiedProgram, options: Options) -> JitProgram {
-    JitProgram::new(verified, &Pages, options).unwrap_or_else(|(error, _)| panic!("{error}"))
+    JitProgram::new(verified, &Pages, options, &mut verifier::Work::default())
+        .unwrap_or_else(|(error, _)| panic!("{error}"))
 }
 
 /// The program as an image has it that was linked with what `ubpf aot` writes. What it consists of stays for ever.
@@ -346,7 +347,12 @@ impl Engines {
     }
 
     pub fn new(program: Program, registry: &Registry) -> Result<Engines, VerifyError> {
-        let verified = verifier::verify(program, Policy::Guarded, registry)?;
+        let verified = verifier::verify(
+            program,
+            Policy::Guarded,
+            registry,
+            &mut verifier::Work::default(),
+        )?;
         let compiled = STYLES.map(|(name, options)| (name, compile(verified.clone(), options)));
         Ok(Engines {
             interpreter: Interpreter::plain(verified.clone()),

@@ -155,7 +155,7 @@ fn run(code: &dyn Executable, buffers: &mut Buffers, helpers: &Registry) -> Seen
 fn load(name: &str, bytes: &[u8], policy: Policy) -> Result<VerifiedProgram, String> {
     let helpers = Registry::with_builtins().unwrap();
     let program = Program::from_flat(name, bytes, Abi::Classic).map_err(|e| e.to_string())?;
-    verifier::verify(program, policy, &helpers).map_err(|e| e.to_string())
+    verifier::verify(program, policy, &helpers, &mut Default::default()).map_err(|e| e.to_string())
 }
 
 /// Loads and runs it everywhere; gives what became of it.
@@ -173,7 +173,12 @@ fn play(name: &str, bytes: &[u8], policy: Policy) -> BTreeSet<&'static str> {
             guard_all,
             ..Options::default()
         };
-        let code = JitProgram::new(verified().unwrap(), &pages::Pages, options);
+        let code = JitProgram::new(
+            verified().unwrap(),
+            &pages::Pages,
+            options,
+            &mut Default::default(),
+        );
         code.unwrap_or_else(|(error, _)| panic!("{name} {policy:?}: {error}"))
     });
     let helpers = Registry::with_builtins().unwrap();

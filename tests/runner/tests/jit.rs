@@ -15,7 +15,7 @@ struct Jit(Options);
 
 impl Engine for Jit {
     fn prepare(&self, program: VerifiedProgram) -> Result<Box<dyn Executable>, String> {
-        let code = JitProgram::new(program, &pages::Pages, self.0);
+        let code = JitProgram::new(program, &pages::Pages, self.0, &mut Default::default());
         code.map(|code| Box::new(code) as _)
             .map_err(|(error, _)| error.to_string())
     }

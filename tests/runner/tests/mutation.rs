@@ -24,7 +24,12 @@ struct Jit;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 impl Engine for Jit {
     fn prepare(&self, program: VerifiedProgram) -> Result<Box<dyn Executable>, String> {
-        let code = ubpf_rs::jit::JitProgram::new(program, &pages::Pages, Default::default());
+        let code = ubpf_rs::jit::JitProgram::new(
+            program,
+            &pages::Pages,
+            Default::default(),
+            &mut Default::default(),
+        );
         code.map(|code| Box::new(code) as _)
             .map_err(|(error, _)| error.to_string())
     }

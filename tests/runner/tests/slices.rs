@@ -56,7 +56,7 @@ fn prepare(program: VerifiedProgram, compiled: bool) -> Result<Box<dyn Executabl
         metered: true,
         ..Options::default()
     };
-    let code = JitProgram::new(program, &pages::Pages, options);
+    let code = JitProgram::new(program, &pages::Pages, options, &mut Default::default());
     code.map(|code| Box::new(code) as _)
         .map_err(|(error, _)| error.to_string())
 }

@@ -74,7 +74,8 @@ fn native(options: &Options, bytes: &[u8]) -> Result<(), Failure> {
     let helpers = Registry::with_builtins().map_err(|error| refused(&error))?;
     let program =
         Program::from_flat(&options.program, bytes, abi).map_err(|error| refused(&error))?;
-    let verified = verifier::verify(program, policy, &helpers).map_err(|error| refused(&error))?;
+    let verified = verifier::verify(program, policy, &helpers, &mut verifier::Work::default())
+        .map_err(|error| refused(&error))?;
     let style = jit::Options {
         guard_all: options.guard_all,
         ..jit::Options::default()

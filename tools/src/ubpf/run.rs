@@ -39,7 +39,8 @@ pub fn main(args: lexopt::Parser) -> Result<ExitCode, Failure> {
     let program = Program::from_flat(&options.program, &bytes, options.abi);
     let program = program.map_err(|error| refused(error.to_string()))?;
     let helpers = Registry::with_builtins().map_err(|error| refused(error.to_string()))?;
-    let verified = verifier::verify(program, options.policy, &helpers);
+    let mut work = verifier::Work::default();
+    let verified = verifier::verify(program, options.policy, &helpers, &mut work);
     let verified = verified.map_err(|error| refused(error.to_string()))?;
     for warning in verified.warnings() {
         eprintln!("ubpf: warning: {warning}");
@@ -47,7 +48,12 @@ pub fn main(args: lexopt::Parser) -> Result<ExitCode, Failure> {
     match options.engine {
         Engine::Interpreter => run(&Interpreter::new(verified), options, &helpers),
         Engine::Jit => {
-            let code = JitProgram::new(verified, &code_memory::Pages, jit::Options::default());
+            let code = JitProgram::new(
+                verified,
+                &code_memory::Pages,
+                jit::Options::default(),
+                &mut work,
+            );
             let code = code.map_err(|(error, _)| refused(error.to_string()))?;
             run(&code, options, &helpers)
         }

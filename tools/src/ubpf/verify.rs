@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use ubpf_rs::{
     helpers::Registry,
     program::{Abi, Program},
-    verifier::{self, Event, Pass, Policy, VerifiedProgram, VerifyError},
+    verifier::{self, Event, Pass, Policy, VerifiedProgram, VerifyError, Work},
 };
 
 /// One line of the output.
@@ -85,7 +85,7 @@ fn check(
     verbose: bool,
 ) -> Result<VerifiedProgram, VerifyError> {
     if !verbose {
-        return verifier::verify(program, policy, helpers);
+        return verifier::verify(program, policy, helpers, &mut Work::default());
     }
     let insns = program.insns.clone();
     let mut show = |event: Event<'_>| match event {
@@ -96,7 +96,13 @@ fn check(
         Event::Complete(Pass::Joined) => eprintln!("states joined over all paths: complete"),
         Event::Complete(Pass::Paths) => eprintln!("path by path: complete"),
     };
-    verifier::verify_observed(program, policy, helpers, Some(&mut show))
+    verifier::verify_observed(
+        program,
+        policy,
+        helpers,
+        &mut Work::default(),
+        Some(&mut show),
+    )
 }
 
 fn counts(program: &VerifiedProgram) -> Counts {

@@ -5,7 +5,8 @@
 use super::context::Place;
 use crate::{
     isa::{AluOp, Call, Insn, Operand, Reg, Width},
-    verifier::{Target, VerifiedProgram},
+    jit::JitError,
+    verifier::{Cap, Target, VerifiedProgram, Work},
     vm::MAX_FRAMES,
 };
 use alloc::vec::Vec;
@@ -63,9 +64,9 @@ pub(super) struct Facts {
 pub(super) enum Check {
     /// By itself.
     Own,
-    /// Together with later ones through the same register: their bytes from that register's value plus `from` to below `to`. When not
+    /// Together with later ones through the same register: so many bytes from that register's value plus `from`. When not
     /// all of them are in the region that is likeliest, the run goes on where accesses are checked one by one.
-    Span { from: i32, to: i32 },
+    Span { from: i16, bytes: u8 },
     /// By an earlier one.
     Covered,
 }
@@ -121,9 +122,28 @@ pub(super) fn width_in_slots(insn: &Insn) -> usize {
     }
 }
 
-/// Analyses `program`; `bare` says whether the access at a slot is emitted without a check. `None` without memory.
-pub(super) fn analyse(program: &VerifiedProgram, bare: &dyn Fn(usize) -> bool) -> Option<Analysis> {
+impl Analysis {
+    /// Bytes of memory that it holds.
+    pub(super) fn bytes(&self) -> usize {
+        self.facts.capacity() * size_of::<Facts>()
+            + self.functions.capacity() * size_of::<Function>()
+    }
+}
+
+/// Units of work: to look at an instruction once, to find a function.
+const LOOK: u64 = 4;
+const SEARCH: u64 = 20;
+
+/// Analyses `program`; `bare` says whether the access at a slot is emitted without a check.
+pub(super) fn analyse(
+    program: &VerifiedProgram,
+    bare: &dyn Fn(usize) -> bool,
+    work: &mut Work<'_>,
+) -> Result<Analysis, JitError> {
     let insns = &program.program().insns;
+    let functions = program.functions().len();
+    let bytes = insns.len() * size_of::<Facts>() + functions * size_of::<Function>();
+    work.hold(bytes)?;
     let start = Facts {
         live: R0_TO_R9,
         reachable: false,
@@ -134,22 +154,29 @@ pub(super) fn analyse(program: &VerifiedProgram, bare: &dyn Fn(usize) -> bool) -
         twice: false,
     };
     let mut facts = Vec::new();
-    facts.try_reserve_exact(insns.len()).ok()?;
+    facts
+        .try_reserve_exact(insns.len())
+        .map_err(|_| JitError::NoMemory)?;
     facts.resize(insns.len(), start);
-    let mut functions = functions(program)?;
-    reach(insns, program.program().entry, &mut facts)?;
-    depths(insns, &facts, &mut functions, program.program().entry);
+    let mut functions = self::functions(program).ok_or(JitError::NoMemory)?;
+    let entry = program.program().entry;
+    work.spend_each(insns.len(), 2 * LOOK)?;
+    reach(insns, entry, &mut facts).ok_or(JitError::NoMemory)?;
+    depths(insns, &facts, &mut functions, entry, work)?;
+    work.spend_each(insns.len(), LOOK)?;
     uses(insns, &facts, &mut functions, bare);
-    let zeroed = live(insns, &functions, program.program().entry, &mut facts);
+    let zeroed = live(insns, &functions, entry, &mut facts, work)?;
+    work.spend_each(insns.len(), 2 * LOOK)?;
     fuse(insns, &mut facts, bare);
+    work.spend_each(insns.len(), 4 * LOOK)?;
     for (pc, fact) in facts.iter_mut().enumerate() {
         fact.place = place(program.target(pc));
     }
     for function in &functions {
         spans(insns, &mut facts, *function, bare);
     }
-    let reads = before(insns, &facts, program.program().entry);
-    Some(Analysis {
+    let reads = before(insns, &facts, entry);
+    Ok(Analysis {
         facts,
         functions,
         zeroed,
@@ -211,40 +238,55 @@ fn reach(insns: &[Insn], entry: usize, facts: &mut [Facts]) -> Option<()> {
 }
 
 /// Longest chain of calls to each function, capped just above the limit: then the limit is checked at run time.
-fn depths(insns: &[Insn], facts: &[Facts], functions: &mut [Function], entry: usize) {
+fn depths(
+    insns: &[Insn],
+    facts: &[Facts],
+    functions: &mut [Function],
+    entry: usize,
+    work: &mut Work<'_>,
+) -> Result<(), JitError> {
     let main = function_of(functions, entry);
     if let Some(main) = functions.get_mut(main) {
         main.depth = 1;
     }
-    let calls = insns
-        .iter()
-        .enumerate()
-        .filter_map(|(pc, insn)| match *insn {
-            Insn::Call(Call::Local(off)) if facts.get(pc).is_some_and(|f| f.reachable) => {
-                Some((pc, relative(pc, i64::from(off))))
-            }
-            _ => None,
-        });
+    // From which function to which.
+    let mut calls: Vec<(u32, u32)> = Vec::new();
+    for (pc, insn) in insns.iter().enumerate() {
+        let (Insn::Call(Call::Local(off)), true) =
+            (*insn, facts.get(pc).is_some_and(|f| f.reachable))
+        else {
+            continue;
+        };
+        work.spend(2 * SEARCH)?;
+        let from = function_of(functions, pc);
+        let to = function_of(functions, relative(pc, i64::from(off)));
+        if let Some(callee) = functions.get_mut(to) {
+            callee.called = true;
+        }
+        let call = (from as u32, to as u32);
+        if calls.last() != Some(&call) {
+            calls.try_reserve(1).map_err(|_| JitError::NoMemory)?;
+            calls.push(call);
+        }
+    }
     for _ in 0..=MAX_FRAMES {
+        work.spend_each(calls.len(), LOOK)?;
         let mut changed = false;
-        for (pc, target) in calls.clone() {
-            let from = functions
-                .get(function_of(functions, pc))
-                .map_or(0, |f| f.depth);
-            let to = function_of(functions, target);
-            let Some(callee) = functions.get_mut(to) else {
+        for &(from, to) in &calls {
+            let from = functions.get(from as usize).map_or(0, |f| f.depth);
+            let Some(callee) = functions.get_mut(to as usize) else {
                 continue;
             };
-            callee.called = true;
             if from >= callee.depth && from != 0 && callee.depth <= MAX_FRAMES {
                 callee.depth = from + 1;
                 changed = true;
             }
         }
         if !changed {
-            return;
+            break;
         }
     }
+    Ok(())
 }
 
 fn uses(insns: &[Insn], facts: &[Facts], functions: &mut [Function], bare: &dyn Fn(usize) -> bool) {
@@ -290,20 +332,27 @@ fn reads(insn: &Insn) -> Regs {
 
 /// Backwards over the program until nothing changes; gives what must be zero at the start. Should that take too long, every
 /// register counts as read everywhere.
-fn live(insns: &[Insn], functions: &[Function], entry: usize, facts: &mut [Facts]) -> Regs {
+fn live(
+    insns: &[Insn],
+    functions: &[Function],
+    entry: usize,
+    facts: &mut [Facts],
+    work: &mut Work<'_>,
+) -> Result<Regs, Cap> {
     const ROUNDS: usize = 24;
     for fact in facts.iter_mut() {
         fact.live = 0;
     }
     for _ in 0..ROUNDS {
+        work.spend_each(insns.len(), LOOK)?;
         if !live_round(insns, functions, facts) {
-            return before(insns, facts, entry) & R0_TO_R9 & !bit(Reg::R1) & !bit(Reg::R2);
+            return Ok(before(insns, facts, entry) & R0_TO_R9 & !bit(Reg::R1) & !bit(Reg::R2));
         }
     }
     for fact in facts.iter_mut() {
         fact.live = R0_TO_R9;
     }
-    R0_TO_R9 & !bit(Reg::R1) & !bit(Reg::R2)
+    Ok(R0_TO_R9 & !bit(Reg::R1) & !bit(Reg::R2))
 }
 
 /// Registers read at or after a slot before they are written.
@@ -585,17 +634,21 @@ fn close(insns: &[Insn], facts: &mut [Facts], reg: Reg, group: Option<Group>) {
     let Some(group) = group.filter(|group| group.comparisons() < group.count) else {
         return;
     };
-    let slots = insns.iter().zip(facts).enumerate();
-    let slots = slots.take(group.last + 1).skip(group.first);
-    for (pc, (insn, fact)) in slots {
+    let range = group.first..group.last + 1;
+    let (Some(insns), Some(facts)) = (insns.get(range.clone()), facts.get_mut(range.clone()))
+    else {
+        return;
+    };
+    for (pc, (insn, fact)) in range.zip(insns.iter().zip(facts)) {
         fact.twice = true;
         let member = checked_access(insn, pc, fact.place);
         if member.is_some_and(|(base, _)| base == reg) {
             fact.check = Check::Covered;
         }
         if pc == group.first {
-            let (from, to) = (group.from, group.to);
-            fact.check = Check::Span { from, to };
+            // Offsets have 16 bits, and a span is no longer than `MAX_SPAN`.
+            let (from, bytes) = (group.from as i16, (group.to - group.from) as u8);
+            fact.check = Check::Span { from, bytes };
         }
     }
 }

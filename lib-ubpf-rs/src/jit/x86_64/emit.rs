@@ -17,9 +17,10 @@ use super::{
 use crate::{
     helpers::Inline,
     isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, Insn, Operand, Reg, Size, Width},
+    jit::JitError,
     verifier::{
         planted::{self, Bug},
-        Access, VerifiedProgram,
+        Access, Cap, VerifiedProgram, Work,
     },
     vm::{FRAME_BYTES, MAX_FRAMES},
 };
@@ -27,8 +28,13 @@ use alloc::vec::Vec;
 
 /// Most bytes one BPF instruction can become, what stands apart for it included, and the same once more.
 const MAX_INSN_BYTES: usize = 224;
-/// Passes before all jumps are made long.
+/// Passes before all jumps are made long, of a program with more instructions than [`LARGE`] too.
 const MAX_PASSES: usize = 12;
+const MAX_PASSES_LARGE: usize = 2;
+const LARGE: usize = 8192;
+/// Units of work: to emit an instruction once, and to go over one.
+const EMIT: u64 = 12;
+const GLANCE: u64 = 2;
 /// No position yet: out of reach of a short jump.
 const FAR: u32 = u32::MAX >> 1;
 
@@ -53,24 +59,34 @@ pub(super) struct Draft<'p> {
 pub(super) type StopSites = Vec<(u32, u32)>;
 
 impl<'p> Draft<'p> {
-    /// Finds the layout of `program`; `None` without memory.
-    pub(super) fn new(program: &'p VerifiedProgram, style: Style) -> Option<Self> {
-        let mut emitter = Emitter::new(program, style)?;
-        for pass in 0..MAX_PASSES + 4 {
+    /// Finds the layout of `program`.
+    pub(super) fn new(
+        program: &'p VerifiedProgram,
+        style: Style,
+        work: &mut Work<'_>,
+    ) -> Result<Self, JitError> {
+        let mut emitter = Emitter::new(program, style, work)?;
+        let passes = if emitter.insns.len() > LARGE {
+            MAX_PASSES_LARGE
+        } else {
+            MAX_PASSES
+        };
+        for pass in 0..passes + 4 {
             // Long jumps have one size: a pass or two more and nothing moves.
-            emitter.long_jumps = pass >= MAX_PASSES;
+            emitter.long_jumps = pass >= passes;
             let mut asm = Asm::default();
-            emitter.pass(&mut asm);
+            emitter.pass(&mut asm, work)?;
+            work.spend_each(emitter.insns.len(), GLANCE)?;
             let settled = emitter.settled();
             emitter.turn();
             if settled && pass > 0 {
-                return Some(Draft {
+                return Ok(Draft {
                     len: asm.len(),
                     emitter,
                 });
             }
         }
-        None
+        Err(JitError::TooComplex { cap: Cap::Steps })
     }
 
     /// Bytes of the code.
@@ -79,16 +95,27 @@ impl<'p> Draft<'p> {
     }
 
     /// Writes the code to `out`, which is [`len`](Self::len) bytes long. Gives the offset of the entry and the places that can
-    /// stop a run; `None` without memory.
-    pub(super) fn write(mut self, out: &mut [u8]) -> Option<(usize, StopSites)> {
+    /// stop a run.
+    pub(super) fn write(
+        mut self,
+        out: &mut [u8],
+        work: &mut Work<'_>,
+    ) -> Result<(usize, StopSites), JitError> {
         let emitter = &mut self.emitter;
         let mut sites = Vec::new();
-        sites.try_reserve_exact(emitter.stop_count).ok()?;
+        let places = emitter.stop_count;
+        work.hold(places.saturating_mul(size_of::<(u32, u32)>()))?;
+        sites
+            .try_reserve_exact(places)
+            .map_err(|_| JitError::NoMemory)?;
         emitter.sites = Some(sites);
         let mut asm = Asm::new(out);
-        emitter.pass(&mut asm);
-        (asm.len() == self.len).then_some(())?;
-        Some((emitter.entry, emitter.sites.take()?))
+        emitter.pass(&mut asm, work)?;
+        work.release(emitter.bytes());
+        match emitter.sites.take() {
+            Some(sites) if asm.len() == self.len => Ok((emitter.entry, sites)),
+            _ => Err(JitError::NoMemory),
+        }
     }
 }
 
@@ -173,7 +200,7 @@ impl Draft<'_> {
         let apart = cold
             .iter()
             .enumerate()
-            .map(|(index, cold)| (get(&old.cold, index), cold.pc));
+            .map(|(index, cold)| (get(&old.cold, index), cold.pc as usize));
         slots.chain(again).chain(apart)
     }
 }
@@ -181,9 +208,9 @@ impl Draft<'_> {
 /// What stands after all functions.
 #[derive(Clone, Copy)]
 struct Cold {
-    pc: usize,
+    pc: u32,
     /// Where it goes back to.
-    back: usize,
+    back: u32,
 }
 
 #[derive(Default)]
@@ -262,12 +289,19 @@ fn operand_size(size: Size) -> M {
 }
 
 impl<'p> Emitter<'p> {
-    fn new(program: &'p VerifiedProgram, style: Style) -> Option<Self> {
+    fn new(
+        program: &'p VerifiedProgram,
+        style: Style,
+        work: &mut Work<'_>,
+    ) -> Result<Self, JitError> {
         let insns = program.program().insns.as_slice();
         let bare = |pc| !style.guard_all && program.access(pc) == Access::Proved;
-        let analysis = analysis::analyse(program, &bare)?;
+        let analysis = analysis::analyse(program, &bare, work)?;
+        work.spend_each(insns.len(), 3 * GLANCE)?;
         // Positions fit 32 bits.
-        u32::try_from(insns.len().checked_mul(MAX_INSN_BYTES)?).ok()?;
+        let most = insns.len().checked_mul(MAX_INSN_BYTES);
+        most.and_then(|most| u32::try_from(most).ok())
+            .ok_or(JitError::NoMemory)?;
         let twice = |pc: usize| analysis.facts.get(pc).is_some_and(|fact| fact.twice);
         let times = |(pc, insn): (usize, &Insn)| match insn {
             Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. } if !bare(pc) => {
@@ -275,24 +309,29 @@ impl<'p> Emitter<'p> {
             }
             _ => 0,
         };
-        let apart = insns.iter().enumerate().map(times).sum();
+        let apart: usize = insns.iter().enumerate().map(times).sum();
         let again = if (0..insns.len()).any(twice) {
             insns.len()
         } else {
             0
         };
-        let mut cold = Vec::new();
-        cold.try_reserve_exact(apart).ok()?;
         let functions = analysis.functions.len();
+        let positions = insns.len() + functions + again + apart;
+        let positions = positions.saturating_mul(2 * size_of::<u32>());
+        work.hold(positions.saturating_add(apart * size_of::<Cold>()))?;
+        let mut cold = Vec::new();
+        cold.try_reserve_exact(apart)
+            .map_err(|_| JitError::NoMemory)?;
         let positions = |far| {
-            Some(Positions {
-                slots: filled(insns.len(), far)?,
-                functions: filled(functions, far)?,
-                again: filled(again, far)?,
-                cold: filled(apart, far)?,
+            let filled = |len| filled(len, far).ok_or(JitError::NoMemory);
+            Ok::<_, JitError>(Positions {
+                slots: filled(insns.len())?,
+                functions: filled(functions)?,
+                again: filled(again)?,
+                cold: filled(apart)?,
             })
         };
-        Some(Emitter {
+        Ok(Emitter {
             program,
             insns,
             style,
@@ -312,6 +351,15 @@ impl<'p> Emitter<'p> {
             function: 0,
             exit: None,
         })
+    }
+
+    /// Bytes of memory that it holds, sites aside.
+    fn bytes(&self) -> usize {
+        let positions = [&self.old, &self.new].map(|p| {
+            p.slots.capacity() + p.functions.capacity() + p.again.capacity() + p.cold.capacity()
+        });
+        let positions = positions.iter().sum::<usize>() * size_of::<u32>();
+        positions + self.cold.capacity() * size_of::<Cold>() + self.analysis.bytes()
     }
 
     fn settled(&self) -> bool {
@@ -343,7 +391,7 @@ impl<'p> Emitter<'p> {
         self.facts().live & bit(reg) != 0
     }
 
-    fn pass(&mut self, asm: &mut Asm<'_>) {
+    fn pass(&mut self, asm: &mut Asm<'_>, work: &mut Work<'_>) -> Result<(), Cap> {
         self.cold.clear();
         self.stop_count = 0;
         self.returns = 0;
@@ -351,24 +399,27 @@ impl<'p> Emitter<'p> {
         for index in 0..self.analysis.functions.len() {
             if let Some(function) = self.analysis.functions.get(index).copied() {
                 if function.depth != 0 {
-                    self.emit_function(asm, index, function);
+                    self.emit_function(asm, index, function, work)?;
                 }
             }
         }
-        self.emit_again(asm);
+        self.emit_again(asm, work)?;
         for index in 0..self.cold.len() {
+            work.spend(EMIT)?;
             set(&mut self.new.cold, index, asm.len());
             if let Some(cold) = self.cold.get(index).copied() {
                 self.emit_cold(asm, cold);
             }
         }
+        Ok(())
     }
 
     /// What is emitted twice: stretches that are entered at an access, whose check of several at once failed, and left at their end. No
     /// jump leads into them otherwise.
-    fn emit_again(&mut self, asm: &mut Asm<'_>) {
+    fn emit_again(&mut self, asm: &mut Asm<'_>, work: &mut Work<'_>) -> Result<(), Cap> {
         self.one_by_one = true;
         for pc in 0..self.new.again.len() {
+            work.spend(EMIT)?;
             self.pc = pc;
             let fact = self.facts();
             let Some(insn) = self.insns.get(pc).copied().filter(|_| fact.twice) else {
@@ -385,6 +436,7 @@ impl<'p> Emitter<'p> {
             }
         }
         self.one_by_one = false;
+        Ok(())
     }
 
     /// The way in: [`super::context`] says in which state. A first function that is called too gets a frame like all.
@@ -410,7 +462,13 @@ impl<'p> Emitter<'p> {
         }
     }
 
-    fn emit_function(&mut self, asm: &mut Asm<'_>, index: usize, function: Function) {
+    fn emit_function(
+        &mut self,
+        asm: &mut Asm<'_>,
+        index: usize,
+        function: Function,
+        work: &mut Work<'_>,
+    ) -> Result<(), Cap> {
         self.function = index;
         self.exit = None;
         set(&mut self.new.functions, index, asm.len());
@@ -421,6 +479,7 @@ impl<'p> Emitter<'p> {
             self.zero_registers(asm);
         }
         for pc in function.start..function.end {
+            work.spend(EMIT)?;
             self.pc = pc;
             set(&mut self.new.slots, pc, asm.len());
             let Some(insn) = self.insns.get(pc).copied() else {
@@ -430,6 +489,7 @@ impl<'p> Emitter<'p> {
                 self.insn(asm, &insn);
             }
         }
+        Ok(())
     }
 
     fn saved(function: Function) -> impl DoubleEndedIterator<Item = Reg> {
@@ -870,8 +930,9 @@ impl<'p> Emitter<'p> {
         }
         match self.facts().check {
             Check::Covered if !self.one_by_one => return,
-            Check::Span { from, to } if !self.one_by_one => {
-                return self.guard_span(asm, base, from, to)
+            Check::Span { from, bytes } if !self.one_by_one => {
+                let (from, bytes) = (i32::from(from), i32::from(bytes));
+                return self.guard_span(asm, base, from, from + bytes);
             }
             _ => {}
         }
@@ -879,8 +940,8 @@ impl<'p> Emitter<'p> {
         self.compare(asm, base, off, size.bytes() as i32);
         self.branch_to(asm, Cc::Ae, get(&self.old.cold, self.cold.len()));
         let cold = Cold {
-            pc: self.pc,
-            back: asm.len(),
+            pc: self.pc as u32,
+            back: asm.len() as u32,
         };
         if self.cold.len() < self.cold.capacity() {
             self.cold.push(cold);
@@ -936,8 +997,8 @@ impl<'p> Emitter<'p> {
     }
 
     fn emit_cold(&mut self, asm: &mut Asm<'_>, cold: Cold) {
-        self.pc = cold.pc;
-        let (base, off, size, store) = match self.insns.get(cold.pc) {
+        self.pc = cold.pc as usize;
+        let (base, off, size, store) = match self.insns.get(self.pc) {
             Some(&Insn::Load {
                 base, off, size, ..
             }) => (base, off, size, false),
@@ -955,7 +1016,7 @@ impl<'p> Emitter<'p> {
         };
         asm.lea(W::Q, TMP, at(native(base), off.into()));
         self.stopping_call(asm, field::search(size, store));
-        self.jump_back(asm, cold.back);
+        self.jump_back(asm, cold.back as usize);
     }
 
     fn check_aligned(&mut self, asm: &mut Asm<'_>, base: Reg, off: i16, size: Size) {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     program::Abi,
-    verifier::{Access, Policy, Target, VerifiedProgram},
+    verifier::{Access, Policy, Target, VerifiedProgram, Work},
 };
 use alloc::vec::Vec;
 use core::{mem::offset_of, slice};
@@ -146,19 +146,20 @@ impl Ahead {
     pub const SITES: u64 = offset_of!(LinkedProgram, sites) as u64;
 
     /// Compiles `program`, which `bytecode` is the flat form of. With `options.baseline` the code runs on every CPU, else on CPUs
-    /// like this one. `None` without memory.
+    /// like this one. `None` without memory, or where that takes too much work.
     pub fn new(program: &VerifiedProgram, bytecode: &[u8], options: Options) -> Option<Ahead> {
         let style = Style {
             guard_all: options.guard_all,
             metered: super::metered(program),
             bmi2: !options.baseline && has_bmi2(),
         };
-        let draft = Draft::new(program, style)?;
+        let mut work = Work::default();
+        let draft = Draft::new(program, style, &mut work).ok()?;
         let registers = draft.registers();
         let mut code = Vec::new();
         code.try_reserve_exact(draft.len()).ok()?;
         code.resize(draft.len(), 0);
-        let (start, sites) = draft.write(&mut code)?;
+        let (start, sites) = draft.write(&mut code, &mut work).ok()?;
         let flag = |set: bool, bit: u16| if set { bit } else { 0 };
         let entry = LinkedProgram {
             magic: MAGIC,

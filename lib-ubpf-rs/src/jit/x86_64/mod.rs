@@ -20,7 +20,7 @@ use crate::{
     isa::{Call, Insn, Reg},
     maps::TwoKeyLayout,
     platform::{Cancelled, ExecBlock, ExecMemory, Ticks},
-    verifier::{Uses, VerifiedProgram},
+    verifier::{Uses, VerifiedProgram, Work},
     vm::{
         begin, call_helper, proofs_hold, AccessKind, Called, Direct, Executable, Interpreter,
         Metering, Reserve, Run, Slices, Stop, StopKind, AT_A_STRETCH, ENDLESS, FRAME_BYTES,
@@ -174,16 +174,17 @@ pub struct Listing {
 }
 
 impl Listing {
-    /// What [`JitProgram::new`] makes of `program`, in plain memory; `None` where that runs out.
+    /// What [`JitProgram::new`] makes of `program`, in plain memory; `None` where that runs out, or the work it takes is too much.
     pub fn new(program: &VerifiedProgram, options: Options) -> Option<Listing> {
-        let draft = Draft::new(program, style(program, options))?;
+        let mut work = Work::default();
+        let draft = Draft::new(program, style(program, options), &mut work).ok()?;
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(draft.len()).ok()?;
         bytes.resize(draft.len(), 0);
         let mut starts = Vec::new();
         starts.try_reserve_exact(draft.starts().count()).ok()?;
         starts.extend(draft.starts());
-        let (entry, _) = draft.write(&mut bytes)?;
+        let (entry, _) = draft.write(&mut bytes, &mut work).ok()?;
         Some(Listing {
             bytes,
             entry,
@@ -222,15 +223,16 @@ pub struct JitProgram {
 }
 
 impl JitProgram {
-    /// Compiles `program` into `memory`. A refusal gives the program back.
+    /// Compiles `program` into `memory`, on the account on which it was verified. A refusal gives the program back.
     #[allow(clippy::result_large_err)] // so that a program need not be copied to be interpreted instead
     pub fn new(
         program: VerifiedProgram,
         memory: &'static dyn ExecMemory,
         options: Options,
+        work: &mut Work<'_>,
     ) -> Result<JitProgram, (JitError, VerifiedProgram)> {
         let style = style(&program, options);
-        match install(&program, memory, style) {
+        match install(&program, memory, style, work) {
             Ok((block, len, entry, sites, registers)) => Ok(JitProgram {
                 interpreter: Interpreter::plain(program),
                 memory: Some((memory, block)),
@@ -614,8 +616,9 @@ fn install(
     program: &VerifiedProgram,
     memory: &'static dyn ExecMemory,
     style: Style,
+    work: &mut Work<'_>,
 ) -> Result<(ExecBlock, usize, usize, StopSites, Registers), JitError> {
-    let draft = Draft::new(program, style).ok_or(JitError::NoMemory)?;
+    let draft = Draft::new(program, style, work)?;
     let (bytes, registers) = (draft.len(), draft.registers());
     let block = memory
         .alloc(bytes)
@@ -623,12 +626,12 @@ fn install(
         .ok_or(JitError::NoRoom { bytes })?;
     // SAFETY: an open block is writable memory of its length that belongs to whom it was given.
     let out = unsafe { slice::from_raw_parts_mut(block.write as *mut u8, bytes) };
-    let result = match draft.write(out) {
-        Some((entry, sites)) if memory.seal(block) => {
+    let result = match draft.write(out, work) {
+        Ok((entry, sites)) if memory.seal(block) => {
             return Ok((block, bytes, entry, sites, registers))
         }
-        Some(_) => JitError::NotExecutable,
-        None => JitError::NoMemory,
+        Ok(_) => JitError::NotExecutable,
+        Err(error) => error,
     };
     memory.free(block);
     Err(result)

@@ -8,7 +8,7 @@ use crate::{
     helpers::{Host, Registry},
     isa::{AluOp, Insn, Operand, Width},
     program::{Abi, Program},
-    verifier::{self, Access, Concrete, Event, Pass, Policy, State, VerifiedProgram},
+    verifier::{self, Access, Concrete, Event, Pass, Policy, State, VerifiedProgram, Work},
 };
 use std::{collections::HashMap, format, string::String, vec, vec::Vec};
 
@@ -68,8 +68,13 @@ pub fn verify(insns: &[Insn]) -> Option<Checked> {
         }
         Event::Complete(pass) => seen.complete.push(pass),
     };
-    let verified =
-        verifier::verify_observed(program, Policy::Guarded, &helpers, Some(&mut observe));
+    let verified = verifier::verify_observed(
+        program,
+        Policy::Guarded,
+        &helpers,
+        &mut Work::default(),
+        Some(&mut observe),
+    );
     verified.ok().map(|verified| Checked { verified, seen })
 }
 
