@@ -116,10 +116,10 @@ fn functions(table: &'static [u8]) -> impl Iterator<Item = Function> + Clone {
     let (count, mut rest) = rest.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
     let base = u64::from_le_bytes(*base);
     (0..u32::from_le_bytes(*count)).map_while(move |_| {
-        let (head, after) = rest.split_first_chunk::<7>()?;
-        let [a, b, c, d, stub, offset, len] = *head;
-        let name = after.get(..usize::from(len))?;
-        rest = after.get(usize::from(len)..)?;
+        let (head, after) = rest.split_first_chunk::<8>()?;
+        let [a, b, c, d, stub, offset, low, high] = *head;
+        let (name, after) = after.split_at_checked(u16::from_le_bytes([low, high]).into())?;
+        rest = after;
         Some(Function {
             address: base + u64::from(u32::from_le_bytes([a, b, c, d])),
             stub,

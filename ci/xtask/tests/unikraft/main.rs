@@ -1,6 +1,7 @@
 //! What of the Unikraft integration can be tested without a Unikraft tree: the menu, the makefiles on a harness of
 //! ours, the Kraftfile, and the QEMU wrapper for kraft.
 
+mod embed;
 mod kraft;
 mod make;
 mod menu;
