@@ -368,3 +368,29 @@ fn carried_names(table: &[u8]) -> Vec<String> {
     };
     (0..word(0)).map(name).collect()
 }
+
+/// Stubs of which a call does not fit behind the entry are of no use: the option is refused by its name, whoever gave it.
+#[test]
+fn an_option_that_leaves_no_room_behind_the_entry_is_refused_by_name() {
+    let harness = Harness::new("stub-flags", TRACER);
+    let build = |flag: &str| {
+        let mut make = harness.make();
+        make.arg(format!("LIBOTHER_CFLAGS-y=-O2 {flag} -g"));
+        make.arg("ubpf_stub_flags").output().expect("make")
+    };
+    for good in ["", "5", "5,0", "7,2", "16,11", "10", "0", "0,0"] {
+        let flag = format!("-fpatchable-function-entry={good}");
+        let flag = if good.is_empty() { "" } else { &flag };
+        let output = build(flag);
+        assert!(output.status.success(), "{flag}: {output:?}");
+    }
+    for bad in ["4", "5,1", "5,5", "1", "10,6"] {
+        let flag = format!("-fpatchable-function-entry={bad}");
+        let output = build(&flag);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            !output.status.success() && said.contains(&flag),
+            "{flag}: {said}"
+        );
+    }
+}
