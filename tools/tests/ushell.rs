@@ -507,3 +507,116 @@ fn help_version_completions_and_the_manual() {
         assert_eq!((text(&output.stderr), output.status.code()), ("", Some(0)));
     }
 }
+
+/// A machine of kraft: a `kraft` that tells of it, and QEMU's control socket. What QEMU is asked is kept.
+struct FakeKraft {
+    target: Target,
+    asked: std::sync::Arc<std::sync::Mutex<Vec<String>>>,
+}
+
+impl FakeKraft {
+    fn new(name: &str, status: &'static str) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let target = Target::new(name, serve);
+        let machine = target.folder.join("the-id");
+        fs::create_dir_all(&machine).unwrap();
+        let script = r#"#!/bin/sh
+case $1 in
+ps) echo '[{"name":"mine","status":"created","machine_id":"the-id"}]' ;;
+start) [ "$2 $3" = '--detach mine' ] || exit 1 ;;
+esac
+"#;
+        let kraft = target.folder.join("kraft");
+        fs::write(&kraft, script).unwrap();
+        fs::set_permissions(&kraft, fs::Permissions::from_mode(0o755)).unwrap();
+        let asked = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let control = UnixListener::bind(machine.join("qemu_control.sock")).unwrap();
+        let (kept, socket) = (asked.clone(), target.folder.join("socket"));
+        thread::spawn(move || {
+            for stream in control.incoming() {
+                qmp(stream.unwrap(), status, &kept);
+                // The device's socket is there from now on.
+                let _ = std::os::unix::fs::symlink(&socket, machine.join("ushell.sock"));
+            }
+        });
+        Self { target, asked }
+    }
+
+    fn ushell(&self, args: &[&str]) -> Output {
+        let path = std::env::var("PATH").unwrap_or_default();
+        Command::new(env!("CARGO_BIN_EXE_ushell"))
+            .args(args)
+            .stdin(Stdio::null())
+            .env("PATH", format!("{}:{path}", self.target.folder.display()))
+            .env("KRAFTKIT_RUNTIME_DIR", &self.target.folder)
+            .output()
+            .unwrap()
+    }
+}
+
+/// Answers as QEMU does; an event comes before an answer.
+fn qmp(stream: UnixStream, status: &str, asked: &std::sync::Mutex<Vec<String>>) {
+    use std::io::BufRead;
+    let mut lines = std::io::BufReader::new(stream.try_clone().unwrap()).lines();
+    let mut stream = stream;
+    stream.write_all(b"{\"QMP\": {}}\n").unwrap();
+    while let Some(Ok(line)) = lines.next() {
+        let answer = match line.contains("query-status") {
+            true => {
+                format!("{{\"event\": \"RESUME\"}}\n{{\"return\": {{\"status\": \"{status}\"}}}}\n")
+            }
+            false => "{\"return\": {}}\n".into(),
+        };
+        asked.lock().unwrap().push(line);
+        if stream.write_all(answer.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+/// A machine of kraft gets its port before it starts, and is talked to by its name.
+#[test]
+fn a_machine_of_kraft_gets_a_port() {
+    let kraft = FakeKraft::new("kraft", "prelaunch");
+    let listed = kraft.ushell(&["kraft"]);
+    assert!(text(&listed.stdout).contains("no port"), "{listed:?}");
+
+    let without = kraft.ushell(&["kraft", "mine", "-c", "version"]);
+    assert_eq!(without.status.code(), Some(3));
+    assert!(
+        text(&without.stderr).contains("`ushell kraft mine --start`"),
+        "{without:?}"
+    );
+
+    let started = kraft.ushell(&["kraft", "mine", "--start", "-c", "version", "--wait", "5"]);
+    assert!(started.status.success(), "{started:?}");
+    assert!(text(&started.stdout).contains("ushell-rs"), "{started:?}");
+    let asked = kraft.asked.lock().unwrap().join("\n");
+    for words in [
+        "chardev-add",
+        "virtio-serial-pci",
+        "virtserialport",
+        "the-id/ushell.sock",
+    ] {
+        assert!(asked.contains(words), "{words} of {asked}");
+    }
+    let again = kraft.ushell(&["kraft", "mine", "-c", "version"]);
+    assert!(again.status.success(), "{again:?}");
+}
+
+/// What cannot be done is said, with what to do.
+#[test]
+fn a_machine_of_kraft_that_cannot_get_a_port() {
+    let running = FakeKraft::new("kraft-runs", "running");
+    let refused = running.ushell(&["kraft", "mine", "--port"]);
+    assert_eq!(refused.status.code(), Some(3));
+    assert!(text(&refused.stderr).contains("--no-start"), "{refused:?}");
+
+    let unknown = running.ushell(&["kraft", "other"]);
+    assert_eq!(unknown.status.code(), Some(3));
+    let said = text(&unknown.stderr);
+    assert!(
+        said.contains("no machine other") && said.contains("mine"),
+        "{said}"
+    );
+}

@@ -3,12 +3,13 @@
 
 mod console;
 mod interactive;
+mod kraft;
 mod options;
 mod script;
 mod session;
 mod terminal;
 
-use options::{Options, Step, Task, EXIT_USAGE};
+use options::{Options, Step, Target, Task, EXIT_USAGE};
 use session::{say, Session};
 use std::{
     io::{self, IsTerminal, Read, Seek, Write},
@@ -65,7 +66,21 @@ fn talk(options: &Options) -> ExitCode {
         say(&format!("ushell: {error}\n"));
         return ExitCode::from(EXIT_USAGE);
     }
-    match run(options) {
+    let place = match &options.target {
+        Target::Socket(socket) => kraft::Place {
+            socket: socket.clone(),
+            console: None,
+        },
+        Target::Kraft(wanted) => match kraft::find(wanted) {
+            Ok(kraft::Found::Port(place)) => place,
+            Ok(kraft::Found::Text(text)) => return print(text.as_bytes()),
+            Err(error) => {
+                say(&format!("ushell: {error}\n"));
+                return ExitCode::from(3);
+            }
+        },
+    };
+    match run(options, place) {
         Ok(End::Good) => ExitCode::SUCCESS,
         Ok(End::CommandFailed) => ExitCode::from(1),
         Ok(End::NoInput) => ExitCode::from(66),
@@ -112,11 +127,15 @@ fn unread_script(options: &Options) -> Result<(), String> {
     }
 }
 
-fn run(options: &Options) -> Result<End, ClientError> {
-    let client = Client::connect(&options.socket, options.timeout, options.wait)?;
-    let console = options.console.as_deref().map(open_console).transpose()?;
+fn run(options: &Options, place: kraft::Place) -> Result<End, ClientError> {
+    let client = Client::connect(&place.socket, options.timeout, options.wait)?;
+    let interactive = options.steps.is_empty() && io::stdin().is_terminal();
+    // A person at a terminal sees a machine's console without asking.
+    let own = place.console.filter(|_| interactive);
+    let console = options.console.clone().or(own);
+    let console = console.as_deref().map(open_console).transpose()?;
     let mut session = Session::new(client, options.echo);
-    if options.steps.is_empty() && io::stdin().is_terminal() {
+    if interactive {
         return interactive::run(session, console).map(|()| End::Good);
     }
     if let Some(console) = console {

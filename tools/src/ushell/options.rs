@@ -1,5 +1,6 @@
 //! The command line: one definition for parsing, help, completions and the manual page.
 
+use crate::kraft;
 use clap::{value_parser, Arg, ArgAction, ArgMatches, Command, ValueHint};
 use clap_complete::Shell;
 use std::{
@@ -15,6 +16,14 @@ comment. -c and --put may be repeated and are done in their order.
 
 Exit status: 0 all commands did well; 1 a command failed, or a line was not run; 3 no connection, or it broke; 64 wrong usage;
 66 standard input cannot be read; 74 standard output cannot be written; 141 nobody reads it any more.";
+
+const KRAFT: &str = "\
+`kraft run` has no option for a port. A machine gets one before it starts:
+
+    kraft run --no-start -n NAME …
+    ushell kraft NAME --start
+
+or by a QEMU that brings it: `kraft run --qemu …/platforms/unikraft/qemu-ushell`.";
 
 /// Wrong usage.
 pub const EXIT_USAGE: u8 = 64;
@@ -37,10 +46,18 @@ pub struct Upload {
     pub name: String,
 }
 
+/// Whom to talk to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Target {
+    Socket(PathBuf),
+    /// A machine of kraft.
+    Kraft(kraft::Wanted),
+}
+
 /// What the command line asks for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
-    pub socket: PathBuf,
+    pub target: Target,
     pub console: Option<PathBuf>,
     pub steps: Vec<Step>,
     pub stop: bool,
@@ -62,29 +79,60 @@ pub enum Task {
 
 /// The definition.
 pub fn definition() -> Command {
-    let path = |name: &'static str| {
-        Arg::new(name)
-            .value_parser(value_parser!(PathBuf))
-            .value_hint(ValueHint::FilePath)
-    };
-    let flag = |name: &'static str, short| Arg::new(name).short(short).action(ArgAction::SetTrue);
+    let machine = Command::new("kraft")
+        .about("Talks to a machine of kraft, by its name; without a name, lists the machines and their ports")
+        .after_help(KRAFT)
+        .arg(Arg::new("NAME").help("The machine's name or id"))
+        .arg(flag("port").help("Give the machine, which has not started, a port"))
+        .arg(flag("start").help("Give the machine a port, start it, and talk to it"));
+    with_talk(
+        Command::new("ushell")
+            .version(env!("CARGO_PKG_VERSION"))
+            .about("Talks to the shell of a unikernel through the Unix socket of its virtio-serial port")
+            .after_help(AFTER)
+            .args_conflicts_with_subcommands(true)
+            .arg(
+                path("SOCKET")
+                    .required_unless_present_any(["completions", "manual"])
+                    .help("The socket that QEMU was given, or that the process opened"),
+            ),
+    )
+    .arg(
+        Arg::new("completions")
+            .long("completions")
+            .value_name("SHELL")
+            .value_parser(value_parser!(Shell))
+            .help("Print completions for a shell of this machine"),
+    )
+    .arg(
+        Arg::new("manual")
+            .long("manual")
+            .action(ArgAction::SetTrue)
+            .help("Print the manual page"),
+    )
+    .subcommand(with_talk(machine))
+}
+
+fn path(name: &'static str) -> Arg {
+    Arg::new(name)
+        .value_parser(value_parser!(PathBuf))
+        .value_hint(ValueHint::FilePath)
+}
+
+fn flag(name: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue)
+}
+
+/// What every conversation takes.
+fn with_talk(command: Command) -> Command {
+    let short = |name: &'static str, short| Arg::new(name).short(short).action(ArgAction::SetTrue);
     let time = |name: &'static str| {
         Arg::new(name)
             .long(name)
             .value_name("SECONDS")
             .value_parser(seconds)
     };
-    Command::new("ushell")
-        .version(env!("CARGO_PKG_VERSION"))
-        .about(
-            "Talks to the shell of a unikernel through the Unix socket of its virtio-serial port",
-        )
-        .after_help(AFTER)
-        .arg(
-            path("SOCKET")
-                .required_unless_present_any(["completions", "manual"])
-                .help("The socket that QEMU was given, or that the process opened"),
-        )
+    command
         .arg(
             Arg::new("command")
                 .short('c')
@@ -108,27 +156,14 @@ pub fn definition() -> Command {
                 .value_name("FILE|SOCKET")
                 .help("Show the lines of the application's console, too, marked with `|`"),
         )
-        .arg(flag("stop", 'e').help("Stop at the first command that fails"))
-        .arg(flag("echo", 'x').help("Show each command before its output"))
+        .arg(short("stop", 'e').help("Stop at the first command that fails"))
+        .arg(short("echo", 'x').help("Show each command before its output"))
         .arg(
             time("timeout")
                 .default_value("10")
                 .help("Give up when nothing comes for so long"),
         )
         .arg(time("wait").help("Wait so long for the socket and the shell to appear"))
-        .arg(
-            Arg::new("completions")
-                .long("completions")
-                .value_name("SHELL")
-                .value_parser(value_parser!(Shell))
-                .help("Print completions for a shell of this machine"),
-        )
-        .arg(
-            Arg::new("manual")
-                .long("manual")
-                .action(ArgAction::SetTrue)
-                .help("Print the manual page"),
-        )
 }
 
 /// Reads the arguments; the error holds help and version, too.
@@ -140,6 +175,13 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Task, clap::Error> 
     if matches.get_flag("manual") {
         return Ok(Task::Manual);
     }
+    let (target, matches) = match matches.subcommand() {
+        Some((_, machine)) => (Target::Kraft(wanted(machine)), machine),
+        None => {
+            let socket = matches.get_one("SOCKET").cloned().unwrap_or_default();
+            (Target::Socket(socket), &matches)
+        }
+    };
     let time = |name| {
         matches
             .get_one::<Duration>(name)
@@ -147,14 +189,22 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Task, clap::Error> 
             .unwrap_or_default()
     };
     Ok(Task::Talk(Options {
-        socket: matches.get_one("SOCKET").cloned().unwrap_or_default(),
+        target,
         console: matches.get_one("console").cloned(),
-        steps: steps(&matches)?,
+        steps: steps(matches)?,
         stop: matches.get_flag("stop"),
         echo: matches.get_flag("echo"),
         timeout: time("timeout"),
         wait: time("wait"),
     }))
+}
+
+fn wanted(matches: &ArgMatches) -> kraft::Wanted {
+    kraft::Wanted {
+        name: matches.get_one("NAME").cloned(),
+        port: matches.get_flag("port"),
+        start: matches.get_flag("start"),
+    }
 }
 
 /// What is to be done, in the order it was given.
