@@ -59,7 +59,7 @@
 // The platform cannot do this.
 #define UBPF_UNSUPPORTED -95
 
-// The platform's `give_way` said that the call is to end.
+// The platform's `cancelled` said that the call is to end.
 #define UBPF_CANCELLED -125
 
 // Bytes of an error's text, its NUL included.

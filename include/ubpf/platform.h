@@ -80,10 +80,14 @@ typedef struct ubpf_platform {
 	/*
 	 * Called again and again by calls that take long (loading, running, listing ...), on the thread that made the call, with no
 	 * lock held and never on the hook path: lets other threads run, where they are cooperative, and returns. Other threads may
-	 * call the engine meanwhile. 0, or another number when the call is to end: it then gives UBPF_CANCELLED, unless it is past
-	 * the point where it could leave everything as it was. NULL: threads are preempted, and nobody waits.
+	 * call the engine meanwhile. NULL: threads are preempted, and nobody waits.
 	 */
-	int (*give_way)(void *context);
+	void (*give_way)(void *context);
+	/*
+	 * Asked after it: whether the call that runs on this thread is to end. It then gives UBPF_CANCELLED, unless it is past the
+	 * point where it could leave everything as it was. NULL: never.
+	 */
+	int (*cancelled)(void *context);
 } ubpf_platform;
 
 /*

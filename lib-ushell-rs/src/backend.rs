@@ -2,7 +2,7 @@
 
 use alloc::{string::String, vec::Vec};
 use core::fmt::{Display, Write};
-use ubpf_rs::platform::{Cancelled, DirEntry, FileError};
+use ubpf_rs::platform::{DirEntry, FileError};
 pub use ubpf_rs::runtime::{AttachLimits, CallTime, LoadOptions, Measured};
 
 /// Takes a stub that cannot be used: name of its function (empty where that is unknown), its address, and why. False for enough.
@@ -37,6 +37,9 @@ pub enum BackendError {
         /// The name.
         name: String,
     },
+    /// The reader wanted no more of it.
+    #[error("cancelled")]
+    Cancelled,
     /// Anything else, in words.
     #[error("{reason}")]
     Other {
@@ -163,8 +166,10 @@ pub trait Backend: Send {
     /// Switches the measuring of run times.
     fn set_stats(&self, measure: bool) -> Result<(), BackendError>;
 
-    /// Lets other threads run, and returns; an error when the command is to end.
-    fn give_way(&self) -> Result<(), Cancelled> {
-        Ok(())
+    /// Lets other threads run, and returns.
+    fn give_way(&self) {}
+    /// Asked after it: whether the command is to end.
+    fn is_cancelled(&self) -> bool {
+        false
     }
 }

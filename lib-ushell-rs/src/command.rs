@@ -56,6 +56,14 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Whether the reader wanted no more of the command.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        matches!(
+            self,
+            Self::Cancelled(_) | Self::Backend(BackendError::Cancelled)
+        )
+    }
+
     /// A failure in words.
     pub fn message(text: impl Into<String>) -> Self {
         Self::Message(text.into())

@@ -10,7 +10,7 @@ use alloc::{
 };
 use core::fmt::Write;
 use ubpf_rs::{
-    platform::{Cancelled, DirEntry, FileError},
+    platform::{DirEntry, FileError},
     runtime::{Error, FunctionReport, Runtime, Status, Stopped},
     tracer::ProbeReport,
 };
@@ -25,6 +25,7 @@ impl From<Error> for BackendError {
             Error::Stopped(Stopped { stop, .. }) => Self::Stopped {
                 stop: stop.to_string(),
             },
+            Error::Cancelled => Self::Cancelled,
             Error::UnknownFunction { name } => Self::UnknownFunction { name },
             Error::File { path, error } => Self::File { path, error },
             other => Self::Other {
@@ -179,8 +180,11 @@ impl Backend for &'static Runtime {
     fn set_stats(&self, measure: bool) -> Result<(), BackendError> {
         Ok(Runtime::set_stats(self, measure)?)
     }
-    fn give_way(&self) -> Result<(), Cancelled> {
-        self.platform().give_way.give_way()
+    fn give_way(&self) {
+        self.platform().give_way.give_way();
+    }
+    fn is_cancelled(&self) -> bool {
+        self.platform().give_way.is_cancelled()
     }
 }
 

@@ -20,12 +20,20 @@ impl<'b> Pace<'b> {
 
     /// Between two pieces of work: gives way when it is time. An error when the command is to end.
     pub(crate) fn point(&mut self) -> Result<(), Cancelled> {
-        if self.backend.now_ns().wrapping_sub(self.begin) < SLICE_NS {
-            return Ok(());
+        match self.give_way() && self.backend.is_cancelled() {
+            true => Err(Cancelled),
+            false => Ok(()),
         }
-        let answer = self.backend.give_way();
-        self.begin = self.backend.now_ns();
-        answer
+    }
+
+    /// Between two commands: gives way when it is time; whether it was.
+    pub(crate) fn give_way(&mut self) -> bool {
+        let due = self.backend.now_ns().wrapping_sub(self.begin) >= SLICE_NS;
+        if due {
+            self.backend.give_way();
+            self.begin = self.backend.now_ns();
+        }
+        due
     }
 }
 

@@ -711,6 +711,7 @@ void ukglue_yield(void) {}
 #include <uk/semaphore.h>
 
 static struct uk_semaphore wake;
+static struct uk_thread *shell_thread;
 
 static void thread_body(void *arg)
 {
@@ -722,7 +723,13 @@ int ukglue_thread_start(void (*body)(void))
 	struct uk_thread *t;
 
 	t = uk_sched_thread_create(uk_sched_current(), (uk_thread_fn1_t)thread_body, (void *)body, "ushell");
+	shell_thread = t;
 	return t ? 0 : -ENOMEM;
+}
+
+int ukglue_in_shell(void)
+{
+	return shell_thread && uk_thread_current() == shell_thread;
 }
 
 void ukglue_wait(uint64_t ns)

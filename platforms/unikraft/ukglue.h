@@ -105,6 +105,8 @@ void ukglue_yield(void);
 
 /* The thread that serves the shell, and its sleep. */
 int ukglue_thread_start(void (*body)(void));
+/* Whether this is that thread. */
+int ukglue_in_shell(void);
 /* Sleeps until something came from the port or the time is over (0: no limit). */
 void ukglue_wait(uint64_t ns);
 

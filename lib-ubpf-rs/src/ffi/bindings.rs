@@ -117,13 +117,14 @@ pub struct ubpf_platform {
             cookie: *mut ::core::ffi::c_void,
         ) -> ::core::ffi::c_int,
     >,
-    pub give_way: ::core::option::Option<
+    pub give_way: ::core::option::Option<unsafe extern "C" fn(context: *mut ::core::ffi::c_void)>,
+    pub cancelled: ::core::option::Option<
         unsafe extern "C" fn(context: *mut ::core::ffi::c_void) -> ::core::ffi::c_int,
     >,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of ubpf_platform"][::core::mem::size_of::<ubpf_platform>() - 144usize];
+    ["Size of ubpf_platform"][::core::mem::size_of::<ubpf_platform>() - 152usize];
     ["Alignment of ubpf_platform"][::core::mem::align_of::<ubpf_platform>() - 8usize];
     ["Offset of field: ubpf_platform::name"][::core::mem::offset_of!(ubpf_platform, name) - 0usize];
     ["Offset of field: ubpf_platform::context"]
@@ -159,6 +160,8 @@ const _: () = {
         [::core::mem::offset_of!(ubpf_platform, directory_list) - 128usize];
     ["Offset of field: ubpf_platform::give_way"]
         [::core::mem::offset_of!(ubpf_platform, give_way) - 136usize];
+    ["Offset of field: ubpf_platform::cancelled"]
+        [::core::mem::offset_of!(ubpf_platform, cancelled) - 144usize];
 };
 unsafe extern "C" {
     pub fn ubpf_platform_alloc(align: usize, length: usize) -> *mut ::core::ffi::c_void;

@@ -47,7 +47,7 @@ pub const UBPF_NO_STUB: c_int = -61;
 pub const UBPF_AMBIGUOUS: c_int = -76;
 /// The platform cannot do this.
 pub const UBPF_UNSUPPORTED: c_int = -95;
-/// The platform's `give_way` said that the call is to end.
+/// The platform's `cancelled` said that the call is to end.
 pub const UBPF_CANCELLED: c_int = -125;
 
 /// Bytes of an error's text, its NUL included.

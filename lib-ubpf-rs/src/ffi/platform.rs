@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     platform::{
-        Cancelled, Clock, Console, Cpu, DirEntry, ExecBlock, ExecMemory, FaultSafeRead, FileError,
-        Files, GiveWay, PatchError, Platform, TextPatch,
+        Clock, Console, Cpu, DirEntry, ExecBlock, ExecMemory, FaultSafeRead, FileError, Files,
+        GiveWay, PatchError, Platform, TextPatch,
     },
     runtime::Error,
 };
@@ -159,14 +159,19 @@ impl Cpu for Table {
 }
 
 impl GiveWay for Table {
-    fn give_way(&self) -> core::result::Result<(), Cancelled> {
-        let context = self.table.context;
-        let give_way = self.table.give_way;
-        // SAFETY: the application's function with its context.
-        match give_way.map_or(0, |give_way| unsafe { give_way(context) }) {
-            0 => Ok(()),
-            _ => Err(Cancelled),
+    fn give_way(&self) {
+        if let Some(give_way) = self.table.give_way {
+            // SAFETY: the application's function with its context.
+            unsafe { give_way(self.table.context) }
         }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        let context = self.table.context;
+        // SAFETY: the application's function with its context.
+        self.table
+            .cancelled
+            .is_some_and(|ask| unsafe { ask(context) } != 0)
     }
 }
 

@@ -17,9 +17,13 @@ pub struct Cancelled;
 /// Where threads are cooperative, a command lets the others run now and then. Control path only: never called from a hook, nor by
 /// who holds a lock. The engine may be called by other threads meanwhile.
 pub trait GiveWay: Sync {
-    /// Lets other threads run, and returns; an error when the command that runs on this thread is to end (`^C` was typed, or its
-    /// client is gone). An operation that is past its last point of return goes on all the same.
-    fn give_way(&self) -> Result<(), Cancelled>;
+    /// Lets other threads run, and returns.
+    fn give_way(&self);
+    /// Whether the command that runs on this thread is to end: `^C` was typed, or its client is gone. Asked after
+    /// [`give_way`](Self::give_way); where the answer is yes the command ends.
+    fn is_cancelled(&self) -> bool {
+        false
+    }
 }
 
 /// For platforms whose threads are preempted: nobody has to wait for a command.
@@ -27,9 +31,7 @@ pub trait GiveWay: Sync {
 pub struct Preemptive;
 
 impl GiveWay for Preemptive {
-    fn give_way(&self) -> Result<(), Cancelled> {
-        Ok(())
-    }
+    fn give_way(&self) {}
 }
 
 /// What is called between the pieces of a long operation.
@@ -70,9 +72,16 @@ impl<'p> Pace<'p> {
 
     /// Gives way now, no lock being held. An error when the operation is to end.
     pub fn wait(&mut self) -> Result<(), Cancelled> {
-        let answer = self.way.give_way();
+        self.give_way();
+        match self.way.is_cancelled() {
+            true => Err(Cancelled),
+            false => Ok(()),
+        }
+    }
+
+    fn give_way(&mut self) {
+        self.way.give_way();
         self.begin = self.clock.now_ns();
-        answer
     }
 
     /// Gives way until `done` says true, or `ns` have passed; the last answer of `done`. Whether the operation is to end is not asked:
@@ -86,7 +95,7 @@ impl<'p> Pace<'p> {
             if self.clock.now_ns().wrapping_sub(start) >= ns {
                 return done();
             }
-            let _ = self.wait();
+            self.give_way();
         }
     }
 }
@@ -156,9 +165,8 @@ mod tests {
     struct Counted(AtomicU64);
 
     impl GiveWay for Counted {
-        fn give_way(&self) -> Result<(), Cancelled> {
+        fn give_way(&self) {
             self.0.fetch_add(1, Relaxed);
-            Ok(())
         }
     }
 

@@ -16,6 +16,7 @@ pub mod soundness;
 pub use call::{call_helper, Called, MAX_STRING};
 pub use interpreter::{Interpreter, Moment};
 pub use memory::{Access, Memory, Region};
+#[cfg(all(feature = "jit", target_arch = "x86_64"))]
 pub(crate) use slices::{Reserve, ENDLESS};
 pub use slices::{Slices, AT_A_STRETCH, SLICE};
 pub use stop::{AccessKind, Stop, StopKind};

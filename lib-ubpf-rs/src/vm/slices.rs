@@ -1,6 +1,6 @@
 //! Runs on the control path: others go on meanwhile.
 
-use crate::platform::{Cancelled, Pause};
+use crate::platform::Pause;
 
 /// Units of budget that machine code uses up before it asks whether to give way.
 pub const SLICE: u64 = 20_000;
@@ -17,50 +17,60 @@ pub struct Slices<'p> {
     pub pause: &'p mut Pause<'p>,
 }
 
-/// The budget of a run in slices, but for the slice at hand, which the engine counts down.
-pub(crate) struct Reserve<'p> {
-    slices: Slices<'p>,
-    left: u64,
-}
+#[cfg(all(feature = "jit", target_arch = "x86_64"))]
+pub(crate) use reserve::{Reserve, ENDLESS};
 
-/// More than a run can use up.
-pub(crate) const ENDLESS: u64 = u64::MAX / 2;
+/// Machine code counts down one slice at a time.
+#[cfg(all(feature = "jit", target_arch = "x86_64"))]
+mod reserve {
+    use super::Slices;
+    use crate::platform::Cancelled;
 
-impl<'p> Reserve<'p> {
-    /// Takes the first slice off the budget. A run that is paid already is counted all the same, but has no end.
-    pub(crate) fn new(slices: Slices<'p>, budget: u64, paid: bool) -> (Reserve<'p>, u64) {
-        let left = if paid { ENDLESS } else { budget };
-        let mut reserve = Reserve { slices, left };
-        let slice = reserve.slice();
-        (reserve, slice)
+    /// The budget of a run in slices, but for the slice at hand, which the engine counts down.
+    pub(crate) struct Reserve<'p> {
+        slices: Slices<'p>,
+        left: u64,
     }
 
-    /// What is left beside the slice at hand.
-    pub(crate) fn left(&self) -> u64 {
-        self.left
-    }
+    /// More than a run can use up.
+    pub(crate) const ENDLESS: u64 = u64::MAX / 2;
 
-    fn slice(&mut self) -> u64 {
-        let slice = self.slices.units.clamp(1, self.left.max(1)).min(self.left);
-        self.left -= slice;
-        slice
-    }
-
-    /// A slice was overdrawn by `missing`. The next one, which has paid it; or `None` where the budget cannot pay it, and is left as it is.
-    pub(crate) fn next(&mut self, missing: u64) -> Option<Result<u64, Cancelled>> {
-        self.left = self.left.checked_sub(missing)?;
-        Some((self.slices.pause)().map(|()| self.slice()))
-    }
-
-    /// Of a slice, `slice` was left; then somebody charged slice and reserve together, and left `all` of both. What is left of the slice,
-    /// or of the next.
-    pub(crate) fn after(&mut self, slice: u64, all: u64) -> Result<u64, Cancelled> {
-        let spent = slice.saturating_add(self.left).saturating_sub(all);
-        if let Some(rest) = slice.checked_sub(spent) {
-            return Ok(rest);
+    impl<'p> Reserve<'p> {
+        /// Takes the first slice off the budget. A run that is paid already is counted all the same, but has no end.
+        pub(crate) fn new(slices: Slices<'p>, budget: u64, paid: bool) -> (Reserve<'p>, u64) {
+            let left = if paid { ENDLESS } else { budget };
+            let mut reserve = Reserve { slices, left };
+            let slice = reserve.slice();
+            (reserve, slice)
         }
-        self.left = all;
-        (self.slices.pause)()?;
-        Ok(self.slice())
+
+        /// What is left beside the slice at hand.
+        pub(crate) fn left(&self) -> u64 {
+            self.left
+        }
+
+        fn slice(&mut self) -> u64 {
+            let slice = self.slices.units.clamp(1, self.left.max(1)).min(self.left);
+            self.left -= slice;
+            slice
+        }
+
+        /// A slice was overdrawn by `missing`. The next one, which has paid it; or `None` where the budget cannot pay it, and is left as it is.
+        pub(crate) fn next(&mut self, missing: u64) -> Option<Result<u64, Cancelled>> {
+            self.left = self.left.checked_sub(missing)?;
+            Some((self.slices.pause)().map(|()| self.slice()))
+        }
+
+        /// Of a slice, `slice` was left; then somebody charged slice and reserve together, and left `all` of both. What is left of the slice,
+        /// or of the next.
+        pub(crate) fn after(&mut self, slice: u64, all: u64) -> Result<u64, Cancelled> {
+            let spent = slice.saturating_add(self.left).saturating_sub(all);
+            if let Some(rest) = slice.checked_sub(spent) {
+                return Ok(rest);
+            }
+            self.left = all;
+            (self.slices.pause)()?;
+            Ok(self.slice())
+        }
     }
 }

@@ -174,23 +174,21 @@ impl Shell {
                 0 => break,
                 count => taken = taken.saturating_add(count),
             }
-            // Not within a file: there the next byte may be any, and the platform looks for `^C`.
-            let between = matches!(self.activity, Activity::Line) && rest.first() < Some(&b' ');
-            if between && self.give_way(&mut begin).is_err() {
-                self.take_byte(INTERRUPT);
+            if rest.first() < Some(&b' ') {
+                self.give_way(&mut begin);
             }
         }
         taken
     }
 
-    /// Gives way when it is time, `begin` being when that was last thought of.
-    fn give_way(&self, begin: &mut u64) -> Result<(), Cancelled> {
-        if self.backend.now_ns().wrapping_sub(*begin) < SLICE_NS {
-            return Ok(());
+    /// Gives way when it is time, `begin` being when that was last thought of; whether it was.
+    fn give_way(&self, begin: &mut u64) -> bool {
+        let due = self.backend.now_ns().wrapping_sub(*begin) >= SLICE_NS;
+        if due {
+            self.backend.give_way();
+            *begin = self.backend.now_ns();
         }
-        let answer = self.backend.give_way();
-        *begin = self.backend.now_ns();
-        answer
+        due
     }
 
     /// Whether a command writes its output page by page, so that `^C` ends it: that byte may then be fed ahead of other input.
@@ -254,8 +252,8 @@ impl Shell {
             if !stream.page(&*self.backend, &mut self.output) {
                 return self.finish(Ok(()));
             }
-            if let Err(cancelled) = self.give_way(&mut begin) {
-                return self.finish(Err(cancelled.into()));
+            if self.give_way(&mut begin) && self.backend.is_cancelled() {
+                return self.finish(Err(Cancelled.into()));
             }
         }
     }
@@ -355,6 +353,10 @@ impl Shell {
         if let Err(failure) = &result {
             self.output.fresh_line();
             self.output.line(&format!("{failure}"));
+        }
+        let cancelled = matches!(&result, Err(failure) if failure.is_cancelled());
+        if cancelled && self.mode == Mode::Framed {
+            return self.finish_frames(Outcome::BrokenOff);
         }
         self.end(result.is_ok());
     }

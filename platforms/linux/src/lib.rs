@@ -25,7 +25,7 @@ pub use start::{ubpf_linux_drain, ubpf_linux_start};
 pub use text::SelfPatch;
 
 use std::path::PathBuf;
-use ubpf_rs::platform::{Cancelled, CounterBlocks, Counting, Cpu, GiveWay, Platform};
+use ubpf_rs::platform::{CounterBlocks, Counting, Cpu, GiveWay, Platform};
 
 /// CPU of the calling thread. A process has no interrupts.
 pub struct ThreadCpu;
@@ -54,10 +54,9 @@ impl Cpu for ThreadCpu {
 }
 
 impl GiveWay for ThreadCpu {
-    fn give_way(&self) -> Result<(), Cancelled> {
+    fn give_way(&self) {
         // Whoever waits for another thread to end what it does lets it.
         std::thread::yield_now();
-        Ok(())
     }
 }
 

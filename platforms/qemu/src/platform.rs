@@ -3,12 +3,12 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use ubpf_rs::platform::{
-    Cancelled, Clock, Console, CounterBlocks, Counting, Cpu, FaultSafeRead, GiveWay, PatchError, Platform, Segment,
+    Clock, Console, CounterBlocks, Counting, Cpu, FaultSafeRead, GiveWay, PatchError, Platform, Segment,
     TextPatch, Ticks,
 };
 use x86_64::instructions::interrupts;
 
-use crate::{console, cpu, files::MemoryFiles, memory, thread, time, trap};
+use crate::{console, cpu, files::MemoryFiles, memory, serial, shell, thread, time, trap};
 
 struct Qemu;
 
@@ -79,9 +79,12 @@ impl Cpu for Qemu {
 }
 
 impl GiveWay for Qemu {
-    fn give_way(&self) -> Result<(), Cancelled> {
+    fn give_way(&self) {
         thread::give_way();
-        Ok(())
+    }
+
+    fn is_cancelled(&self) -> bool {
+        shell::is_here() && serial::is_cancelled()
     }
 }
 

@@ -78,6 +78,21 @@ pub fn read(into: &mut [u8]) -> Input {
     .unwrap_or(Input::Nothing)
 }
 
+/// Whether the command that runs is to end: `^C` came, which is taken, or its client is gone.
+pub fn is_cancelled() -> bool {
+    with(|serial| serial.driver.take_interrupt() || !serial.driver.is_connected()).unwrap_or(false)
+}
+
+/// Takes the `^C` that came behind other input.
+pub fn take_interrupt() -> bool {
+    with(|serial| serial.driver.take_interrupt()).unwrap_or(false)
+}
+
+/// How many bytes are to be read at once while the shell waits for a line.
+pub fn piece() -> usize {
+    with(|serial| serial.driver.piece()).unwrap_or(0)
+}
+
 /// Whether [`read`] would give something.
 pub fn has_input() -> bool {
     with(|serial| serial.driver.has_input()).unwrap_or(false)

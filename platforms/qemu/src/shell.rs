@@ -1,13 +1,13 @@
 //! The shell's thread: between the port's bytes and the shell, with a pause whenever neither has anything to do.
 
 use alloc::format;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use ubpf_rs::runtime::Runtime;
-use ubpf_virtio_serial::Input;
+use ubpf_virtio_serial::{Input, INTERRUPT};
 use ushell_rs::{Command, Config, Failure, Shell};
 
-use crate::{memory, serial, thread, walk};
+use crate::{cpu, memory, serial, thread, walk};
 
 /// How long what programs said may wait for the console when nobody uses the shell.
 const PAUSE_NS: u64 = 20_000_000;
@@ -40,7 +40,17 @@ pub fn start() {
     }
 }
 
+/// The shell's thread; 0 is none of its.
+static THREAD: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether this is the shell's thread.
+pub fn is_here() -> bool {
+    let own = THREAD.load(Ordering::Relaxed);
+    own != 0 && cpu::number() == 0 && thread::current() == own
+}
+
 extern "C" fn run() -> ! {
+    THREAD.store(thread::current(), Ordering::Relaxed);
     x86_64::instructions::interrupts::enable();
     let Some(runtime) = Runtime::get() else {
         loop {
@@ -85,7 +95,9 @@ impl Session {
     /// Moves input to the shell; whether there was any.
     fn take_input(&mut self) -> bool {
         if self.waiting.is_empty() {
-            match serial::read(&mut self.input) {
+            // A file's contents at once; else what follows a command waits where a `^C` in it is found.
+            let most = if self.shell.is_receiving() { BUFFER } else { serial::piece().clamp(1, BUFFER) };
+            match serial::read(&mut self.input[..most]) {
                 Input::Nothing => return false,
                 Input::Connected => self.shell.connected(),
                 Input::Cut => self.shell.cut_line(),
@@ -101,6 +113,9 @@ impl Session {
         }
         let count = self.shell.feed(&self.input[self.waiting.clone()]);
         self.waiting.start += count;
+        if self.shell.is_writing() && serial::take_interrupt() {
+            self.shell.feed(&[INTERRUPT]);
+        }
         true
     }
 }

@@ -72,6 +72,11 @@ pub fn wait(event: Option<&'static AtomicBool>, ns: u64) {
     run_next();
 }
 
+/// Number of the thread that runs on the first CPU.
+pub fn current() -> usize {
+    SCHEDULER.with(|scheduler| scheduler.current)
+}
+
 /// Lets the other threads that can run have their turn; nothing on a CPU that has no threads, nor before there are any.
 pub fn give_way() {
     if cpu::number() == 0 && SCHEDULER.with(|scheduler| scheduler.threads[scheduler.current].used) {

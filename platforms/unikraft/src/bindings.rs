@@ -217,6 +217,9 @@ unsafe extern "C" {
     ) -> ::core::ffi::c_int;
 }
 unsafe extern "C" {
+    pub fn ukglue_in_shell() -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
     pub fn ukglue_wait(ns: u64);
 }
 unsafe extern "C" {

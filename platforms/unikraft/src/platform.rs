@@ -10,7 +10,7 @@ use core::{
     sync::atomic::{AtomicU64, Ordering},
 };
 use ubpf_rs::platform::{
-    has_room, Cancelled, Clock, Console, Counting, Cpu, DirEntry, ExecBlock, ExecMemory, FaultSafeRead,
+    has_room, Clock, Console, Counting, Cpu, DirEntry, ExecBlock, ExecMemory, FaultSafeRead,
     FileError, Files, GiveWay, PatchError, Platform, TextPatch, Ticks, SMALL_THINGS,
 };
 
@@ -156,10 +156,14 @@ impl Cpu for Unikraft {
 }
 
 impl GiveWay for Unikraft {
-    fn give_way(&self) -> Result<(), Cancelled> {
+    fn give_way(&self) {
         // SAFETY: called on the control path, in a thread.
         unsafe { glue::ukglue_yield() };
-        Ok(())
+    }
+
+    #[cfg(feature = "shell")]
+    fn is_cancelled(&self) -> bool {
+        crate::shell::is_cancelled()
     }
 }
 

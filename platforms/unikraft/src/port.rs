@@ -4,8 +4,9 @@ use crate::glue;
 use alloc::alloc::alloc_zeroed;
 use core::{alloc::Layout, sync::atomic::AtomicU8};
 use ubpf_virtio_serial::{
-    control::HEADER_BYTES, Areas, Buffers, Driver, Input, Offer, Queue, Queues, CONTROL_BYTES,
-    CONTROL_RECEIVE_QUEUE, CONTROL_TRANSMIT_QUEUE, MOST_BUFFERS, RECEIVE_BYTES, TRANSMIT_BYTES,
+    control::HEADER_BYTES, Areas, Buffers, ByteRing, Driver, Input, Offer, Queue, Queues,
+    CONTROL_BYTES, CONTROL_RECEIVE_QUEUE, CONTROL_TRANSMIT_QUEUE, MOST_BUFFERS, RECEIVE_BYTES,
+    TRANSMIT_BYTES,
 };
 
 /// Ports of the device that are looked at, at most.
@@ -122,12 +123,16 @@ impl Queues for Device {
 }
 
 /// The stream of the shell.
+#[allow(clippy::large_enum_variant)] // there is one, and it stays where it is
 pub enum Port {
     /// A named port of the device; until when it is waited for, 0 once it is there or was reported missing.
     Virtio(Driver<PORTS, BUFFER>, Device, u64),
-    /// The console; whether the shell was told that somebody is there.
-    Console(bool),
+    /// The console; whether the shell was told that somebody is there, and what was typed since.
+    Console(bool, ByteRing<TYPED>),
 }
+
+/// Bytes of the console that wait for the shell.
+const TYPED: usize = 256;
 
 impl Port {
     /// The port as configured.
@@ -140,7 +145,7 @@ impl Port {
             )
         };
         if name.is_empty() {
-            return Self::Console(false);
+            return Self::Console(false, ByteRing::new());
         }
         if !present {
             crate::say(format_args!(
@@ -161,19 +166,47 @@ impl Port {
                 driver.poll(device);
                 driver.read(into)
             }
-            Self::Console(connected @ false) => {
+            Self::Console(connected @ false, _) => {
                 *connected = true;
                 Input::Connected
             }
-            Self::Console(true) => {
-                // SAFETY: into is writable for its length.
-                let count =
-                    unsafe { glue::ukglue_console_read(into.as_mut_ptr().cast(), into.len()) };
-                match usize::try_from(count) {
-                    Ok(count) if count > 0 => Input::Bytes(count.min(into.len())),
-                    _ => Input::Nothing,
+            Self::Console(true, typed) => {
+                read_console(typed);
+                match typed.pop(into) {
+                    0 => Input::Nothing,
+                    count => Input::Bytes(count),
                 }
             }
+        }
+    }
+
+    /// How many bytes are to be read at once while the shell waits for a line.
+    pub fn piece(&self) -> usize {
+        match self {
+            Self::Virtio(driver, ..) => driver.piece(),
+            Self::Console(_, typed) => typed.piece(),
+        }
+    }
+
+    /// Takes the `^C` that ends the command which runs; whether there was one.
+    pub fn take_interrupt(&mut self) -> bool {
+        match self {
+            Self::Virtio(driver, device, _) => {
+                driver.poll(device);
+                driver.take_interrupt()
+            }
+            Self::Console(_, typed) => {
+                read_console(typed);
+                typed.take_interrupt(TYPED)
+            }
+        }
+    }
+
+    /// Whether the reader of what a command says is gone.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            Self::Virtio(driver, ..) => !driver.is_connected(),
+            Self::Console(..) => false,
         }
     }
 
@@ -195,7 +228,7 @@ impl Port {
                 driver.poll(device);
                 taken
             }
-            Self::Console(_) => {
+            Self::Console(..) => {
                 crate::print(bytes);
                 bytes.len()
             }
@@ -211,12 +244,21 @@ impl Port {
                 (ns, 0) => ns,
                 (ns, left) => ns.min(left),
             },
-            Self::Console(_) if ns == 0 => CONSOLE_POLL_NS,
-            Self::Console(_) => ns.min(CONSOLE_POLL_NS),
+            Self::Console(..) if ns == 0 => CONSOLE_POLL_NS,
+            Self::Console(..) => ns.min(CONSOLE_POLL_NS),
         };
         // SAFETY: called from the shell's thread.
         unsafe { glue::ukglue_wait(ns) }
     }
+}
+
+fn read_console(typed: &mut ByteRing<TYPED>) {
+    let mut bytes = [0u8; TYPED];
+    let room = bytes.get_mut(..typed.room()).unwrap_or_default();
+    // SAFETY: writable for its length.
+    let count = unsafe { glue::ukglue_console_read(room.as_mut_ptr().cast(), room.len()) };
+    let count = usize::try_from(count).unwrap_or(0);
+    typed.push(room.get(..count).unwrap_or_default());
 }
 
 /// Nanoseconds in which the wanted port may still get its name; 0 from when it is there, or was reported missing.

@@ -2,8 +2,9 @@
 
 use crate::{glue, port::Port, say, walk};
 use alloc::format;
+use core::cell::UnsafeCell;
 use ubpf_rs::runtime::Runtime;
-use ubpf_virtio_serial::Input;
+use ubpf_virtio_serial::{Input, INTERRUPT};
 use ushell_rs::{Command, Config, Failure, Shell};
 
 /// How long output of hooks waits for the console at most, while something is attached.
@@ -34,6 +35,33 @@ pub fn start() {
     }
 }
 
+/// The port of the shell's thread.
+struct OwnPort(UnsafeCell<Option<Port>>);
+
+// SAFETY: `with` lets the shell's thread alone touch it.
+unsafe impl Sync for OwnPort {}
+
+static PORT: OwnPort = OwnPort(UnsafeCell::new(None));
+
+impl OwnPort {
+    /// Uses the port, made at the first time; `None` on other threads. `job` does not come here again.
+    fn with<R>(&self, job: impl FnOnce(&mut Port) -> R) -> Option<R> {
+        // SAFETY: no preconditions.
+        if unsafe { glue::ukglue_in_shell() } == 0 {
+            return None;
+        }
+        // SAFETY: this is the only thread that gets here, also while it waits, and `job` does not come here again.
+        let port = unsafe { &mut *self.0.get() };
+        Some(job(port.get_or_insert_with(Port::new)))
+    }
+}
+
+/// Whether the command that runs on this thread is to end: `^C` came, which is taken, or its client is gone.
+pub fn is_cancelled() -> bool {
+    PORT.with(|port| port.take_interrupt() || port.is_gone())
+        .unwrap_or(false)
+}
+
 extern "C" fn serve() {
     let Some(runtime) = Runtime::get() else {
         return;
@@ -47,7 +75,6 @@ extern "C" fn serve() {
     Session {
         runtime,
         shell: Shell::new(runtime, config),
-        port: Port::new(),
         input: [0; PIECE],
         pending: 0..0,
         output: [0; PIECE],
@@ -65,7 +92,6 @@ extern "C" fn raise(signal: i32) -> i32 {
 struct Session {
     runtime: &'static Runtime,
     shell: Shell,
-    port: Port,
     input: [u8; PIECE],
     /// Input that the shell did not take yet.
     pending: core::ops::Range<usize>,
@@ -82,9 +108,12 @@ impl Session {
             busy |= self.write();
             self.runtime.drain_console();
             self.runtime.poll();
-            if !busy {
+            if busy {
+                // SAFETY: in a thread.
+                unsafe { glue::ukglue_yield() };
+            } else {
                 let attached = self.runtime.status().probes > 0;
-                self.port.wait(if attached { DRAIN_NS } else { 0 });
+                PORT.with(|port| port.wait(if attached { DRAIN_NS } else { 0 }));
             }
         }
     }
@@ -93,7 +122,14 @@ impl Session {
         if !self.pending.is_empty() {
             return false;
         }
-        match self.port.read(&mut self.input) {
+        // A file's contents at once; else what follows a command waits where a `^C` in it is found.
+        let whole = self.shell.is_receiving();
+        let input = &mut self.input;
+        let read = PORT.with(|port| {
+            let most = if whole { PIECE } else { port.piece() };
+            port.read(input.get_mut(..most.clamp(1, PIECE)).unwrap_or_default())
+        });
+        match read.unwrap_or(Input::Nothing) {
             Input::Nothing => return false,
             Input::Connected => self.shell.connected(),
             Input::Cut => self.shell.cut_line(),
@@ -101,7 +137,7 @@ impl Session {
                 self.unsent = 0..0;
                 // The rest of a file's contents are no commands.
                 if self.shell.is_receiving() {
-                    self.port.drop_unclear();
+                    PORT.with(Port::drop_unclear);
                 }
                 self.shell.disconnected();
             }
@@ -117,6 +153,9 @@ impl Session {
         }
         let taken = self.shell.feed(bytes);
         self.pending.start += taken;
+        if self.shell.is_writing() && PORT.with(Port::take_interrupt) == Some(true) {
+            self.shell.feed(&[INTERRUPT]);
+        }
         taken > 0
     }
 
@@ -128,7 +167,7 @@ impl Session {
         if bytes.is_empty() {
             return false;
         }
-        let taken = self.port.write(bytes);
+        let taken = PORT.with(|port| port.write(bytes)).unwrap_or(bytes.len());
         self.unsent.start += taken;
         taken > 0
     }

@@ -259,6 +259,20 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
             || (self.current.is_some() && !self.told_connected)
     }
 
+    /// How many bytes [`Driver::read`] should be asked for, so that what a command does not need waits here ([`ByteRing::piece`]).
+    pub fn piece(&self) -> usize {
+        self.input.piece()
+    }
+
+    /// Takes the `^C` out of the session's waiting bytes that ends the command which runs; whether there was one.
+    pub fn take_interrupt(&mut self) -> bool {
+        let end = self.ends.first().filter(|_| self.ends_len > 0);
+        let limit = end.map_or(usize::MAX, |end| {
+            end.at.saturating_sub(self.input.start()) as usize
+        });
+        self.told_connected && self.input.take_interrupt(limit)
+    }
+
     /// The ports of the device.
     pub fn ports(&self) -> &Ports<PORTS> {
         &self.ports

@@ -26,12 +26,14 @@ mod driver;
 mod ports;
 mod queue;
 mod ring;
+mod typed;
 
 pub use control::Message;
 pub use driver::{Counters, Driver, Input, Queues, CONTROL_BYTES, RECEIVE_BYTES, TRANSMIT_BYTES};
 pub use ports::{Change, PortId, Ports, MAX_NAME};
 pub use queue::{Areas, Buffers, Offer, Queue, MOST_BUFFERS};
 pub use ring::ByteRing;
+pub use typed::INTERRUPT;
 
 /// Feature bit: several ports and the control queues.
 pub const FEATURE_MULTIPORT: u64 = 1 << 1;

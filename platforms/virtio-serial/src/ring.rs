@@ -1,5 +1,7 @@
 //! A fixed-size queue of bytes.
 
+use crate::typed;
+
 /// Bytes in the order they came; at most `N` at a time.
 pub struct ByteRing<const N: usize> {
     bytes: [u8; N],
@@ -80,6 +82,43 @@ impl<const N: usize> ByteRing<N> {
         done
     }
 
+    /// The waiting bytes in their order.
+    pub fn iter(&self) -> impl Iterator<Item = u8> + '_ {
+        let places = (0..self.len() as u64).map(|at| self.slot(self.taken.wrapping_add(at)));
+        places.filter_map(|at| self.bytes.get(at).copied())
+    }
+
+    /// Takes out the waiting byte number `at`; those before it stay in front of those behind it.
+    pub fn remove(&mut self, at: usize) {
+        if at >= self.len() {
+            return;
+        }
+        for place in (1..=at as u64).rev() {
+            let (to, from) = (
+                self.slot(self.taken.wrapping_add(place)),
+                self.slot(self.taken.wrapping_add(place.wrapping_sub(1))),
+            );
+            let byte = self.bytes.get(from).copied();
+            if let (Some(to), Some(byte)) = (self.bytes.get_mut(to), byte) {
+                *to = byte;
+            }
+        }
+        self.consume(1);
+    }
+
+    /// How many bytes go to the shell at once: up to the first with which it may begin to work. What follows waits here, where a
+    /// `^C` in it is found.
+    pub fn piece(&self) -> usize {
+        typed::piece(self.iter())
+    }
+
+    /// Takes out the `^C` among the first `limit` bytes that ends the command which runs; whether there was one. The contents of a file
+    /// are none.
+    pub fn take_interrupt(&mut self, limit: usize) -> bool {
+        let found = typed::interrupt(self.iter().take(limit));
+        found.inspect(|&at| self.remove(at)).is_some()
+    }
+
     /// Forgets all waiting bytes.
     pub fn clear(&mut self) {
         self.taken = self.put;
@@ -120,6 +159,36 @@ mod tests {
         assert_eq!(ring.pop(&mut out), 5);
         assert_eq!(&out[..5], b"cdefg");
         assert!(ring.is_empty());
+    }
+
+    #[test]
+    fn a_byte_is_taken_out_of_the_midst_and_the_others_keep_their_order() {
+        for start in 0..7 {
+            for at in 0..6 {
+                let mut ring = ByteRing::<7>::new();
+                ring.push(&b"xxxxxxx"[..start]);
+                ring.consume(start);
+                ring.push(b"abcdef");
+                ring.remove(at);
+                let others = (b'a'..=b'f').filter(|byte| *byte != b'a' + at as u8);
+                assert!(ring.iter().eq(others), "{start} {at}");
+                ring.remove(5);
+                assert_eq!((ring.len(), ring.room()), (5, 2));
+            }
+        }
+    }
+
+    #[test]
+    fn an_interrupt_is_taken_out_of_what_was_typed_ahead() {
+        let mut ring = ByteRing::<32>::new();
+        ring.push(b"ls\n\x03status\n");
+        assert!(!ring.take_interrupt(3));
+        assert!(ring.take_interrupt(4) && !ring.take_interrupt(32));
+        let mut out = [0; 16];
+        let first = ring.piece();
+        assert_eq!(ring.pop(&mut out[..first]), 3);
+        assert_eq!(ring.pop(&mut out), 7);
+        assert_eq!(&out[..7], b"status\n");
     }
 
     #[test]
