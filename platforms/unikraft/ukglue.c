@@ -656,6 +656,7 @@ int ukglue_dir_list(const char *path,
 		    void *cookie)
 {
 	DIR *dir = opendir(path);
+	unsigned int count = 0;
 	struct dirent *entry;
 	char full[512];
 
@@ -676,6 +677,8 @@ int ukglue_dir_list(const char *path,
 		}
 		each(cookie, entry->d_name, name_len, known && !S_ISDIR(st.st_mode) ? (uint64_t)st.st_size : 0,
 		     known && S_ISDIR(st.st_mode));
+		if (++count % 16 == 0)
+			ukglue_yield();
 	}
 	closedir(dir);
 	return 0;

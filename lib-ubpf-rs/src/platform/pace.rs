@@ -55,9 +55,14 @@ impl<'p> Pace<'p> {
         let Platform {
             clock, give_way, ..
         } = *platform;
+        Pace::of(clock, give_way)
+    }
+
+    /// From now on, for a part of a platform.
+    pub fn of(clock: &'p dyn Clock, way: &'p dyn GiveWay) -> Pace<'p> {
         Pace {
             clock,
-            way: give_way,
+            way,
             begin: clock.now_ns(),
         }
     }
@@ -68,6 +73,13 @@ impl<'p> Pace<'p> {
             return Ok(());
         }
         self.wait()
+    }
+
+    /// As [`point`](Self::point), for an operation that goes on in any case.
+    pub fn go_on(&mut self) {
+        if self.clock.now_ns().wrapping_sub(self.begin) >= SLICE_NS {
+            self.give_way();
+        }
     }
 
     /// Gives way now, no lock being held. An error when the operation is to end.

@@ -1,10 +1,13 @@
 //! What a program costs at a call of a function, measured in the running image without touching the application.
 
 use super::{attached::Attached, room_for_small_things, Error, LoadOptions, Runtime};
-use crate::tracer::{HookProgram, SiteKind, Subject, TRACER};
+use crate::{
+    platform::{sort_by_in_pieces, SLICE_NS},
+    tracer::{HookProgram, SiteKind, Subject, TRACER},
+};
 use alloc::{sync::Arc, vec::Vec};
 
-/// Calls between two readings of the clock, and between two drains of the console: what they print fits into the ring.
+/// Most calls between two readings of the clock, and between two drains of the console: what they print fits into the ring.
 const BATCH: u64 = 40;
 /// Batches at most.
 const MOST_BATCHES: u64 = 25_000;
@@ -60,10 +63,13 @@ impl Runtime {
         let services = self.services;
         let body = Arc::new(Attached { loaded, services });
         let result = self.measure_on(subject, present, body, calls);
+        let mut pace = self.pace();
         self.services.map.for_each(|key1, key2, _| {
             if key1 == key {
                 self.services.map.del(key1, key2);
             }
+            // What was begun is cleaned up.
+            pace.go_on();
         });
         self.drain_console();
         result
@@ -100,31 +106,38 @@ impl Runtime {
     }
 
     fn call_time(&self, subject: &Subject, calls: u64) -> Result<CallTime, Error> {
-        let batches = calls.div_ceil(BATCH).clamp(1, MOST_BATCHES);
+        // Once before: caches, and what a program makes at its first run.
+        subject.call(1);
+        self.drain_console();
+        let start = self.now_ns();
+        subject.call(1);
+        let once = self.now_ns().saturating_sub(start).max(1);
+        // Nobody waits longer for a batch than for a slice of another command.
+        let batch = (SLICE_NS / once).clamp(1, BATCH);
+        let batches = calls.div_ceil(batch).clamp(1, MOST_BATCHES);
         let mut times: Vec<u64> = Vec::new();
         times
             .try_reserve_exact(batches as usize)
             .map_err(|_| Error::NoMemory)?;
-        // Once before: caches, and what a program makes at its first run.
-        subject.call(BATCH);
-        self.drain_console();
+        let mut pace = self.pace();
         let begin = self.now_ns();
         for _ in 0..batches {
             let start = self.now_ns();
             if start.saturating_sub(begin) > LONGEST_NS && !times.is_empty() {
                 break;
             }
-            subject.call(BATCH);
+            subject.call(batch);
             let took = self.now_ns().saturating_sub(start);
-            times.push(took.saturating_mul(100) / BATCH);
+            times.push(took.saturating_mul(100) / batch);
             self.drain_console();
+            pace.point()?;
         }
-        crate::platform::sort(&mut times);
+        sort_by_in_pieces(&mut times, u64::lt, || pace.point())?;
         let at = |index: usize| times.get(index).copied().unwrap_or(0);
         Ok(CallTime {
             least: at(0),
             median: at(times.len() / 2),
-            calls: (times.len() as u64).saturating_mul(BATCH),
+            calls: (times.len() as u64).saturating_mul(batch),
         })
     }
 }

@@ -359,7 +359,7 @@ impl Tracer {
             }
             drop(state);
             // All sites are treated alike: it is not left half done.
-            let _ = change.pace.point();
+            change.pace.go_on();
             at += 1;
         }
         Ok(())

@@ -3,7 +3,9 @@
 use alloc::{borrow::ToOwned, collections::BTreeMap, string::String, vec::Vec};
 use core::ops::Range;
 
-use ubpf_rs::platform::{has_room, DirEntry, FileError, Files, SMALL_THINGS};
+use ubpf_rs::platform::{has_room, DirEntry, FileError, Files, Pace, SMALL_THINGS};
+
+use crate::platform::PLATFORM;
 
 /// All written files together may have so many bytes.
 const WRITE_LIMIT: usize = 4 << 20;
@@ -102,16 +104,30 @@ impl Files for MemoryFiles {
 
     fn list(&self, path: &str) -> Result<Vec<DirEntry>, FileError> {
         let folder = plain(path);
-        let written = WRITTEN.lock();
-        let names = archive().map(|entry| entry.name).chain(written.keys().map(String::as_str));
+        // Other threads may run between two entries, and write files: what is listed is what was there at first.
+        let written: Vec<(String, Option<usize>)> = {
+            let written = WRITTEN.lock();
+            let bytes = written.keys().fold(0, |bytes, name| bytes + name.len() + ENTRY_BYTES);
+            if !has_room(bytes + SMALL_THINGS) {
+                return Err(FileError::NoMemory);
+            }
+            written.iter().map(|(name, contents)| (name.clone(), contents.as_ref().map(Vec::len))).collect()
+        };
+        let is_written = |name: &str| written.binary_search_by(|(known, _)| known.as_str().cmp(name)).is_ok();
+        let mut pace = Pace::new(&PLATFORM);
+        let names = archive().map(|entry| entry.name).chain(written.iter().map(|(name, _)| name.as_str()));
         let listed = names.filter(|name| inside(name, folder).is_some());
-        let bytes = listed.fold(0, |bytes, name| bytes + name.len() + ENTRY_BYTES);
+        let bytes = listed.fold(0, |bytes, name| {
+            pace.go_on();
+            bytes + name.len() + ENTRY_BYTES
+        });
         if !has_room(bytes + SMALL_THINGS) {
             return Err(FileError::NoMemory);
         }
         let mut found: BTreeMap<String, (u64, bool)> = BTreeMap::new();
         let mut exists = folder.is_empty();
         let mut add = |path: &str, size: usize, is_dir: bool| {
+            pace.go_on();
             let Some(rest) = inside(path, folder) else {
                 return;
             };
@@ -122,15 +138,18 @@ impl Files for MemoryFiles {
                 None => drop(found.insert(rest.to_owned(), (size as u64, is_dir))),
             }
         };
-        for entry in archive().filter(|entry| !written.contains_key(entry.name)) {
+        for entry in archive().filter(|entry| !is_written(entry.name)) {
             add(entry.name, if entry.is_dir { 0 } else { entry.contents.len() }, entry.is_dir);
         }
-        for (name, contents) in written.iter() {
-            if let Some(contents) = contents {
-                add(name, contents.len(), false);
+        for (name, size) in &written {
+            if let Some(size) = size {
+                add(name, *size, false);
             }
         }
-        let entries = found.into_iter().map(|(name, (size, is_dir))| DirEntry { name, size, is_dir });
+        let entries = found.into_iter().map(|(name, (size, is_dir))| {
+            pace.go_on();
+            DirEntry { name, size, is_dir }
+        });
         exists.then(|| entries.collect()).ok_or(FileError::NotFound)
     }
 

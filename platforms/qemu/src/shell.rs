@@ -1,13 +1,13 @@
 //! The shell's thread: between the port's bytes and the shell, with a pause whenever neither has anything to do.
 
 use alloc::format;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use ubpf_rs::runtime::Runtime;
 use ubpf_virtio_serial::{Input, INTERRUPT};
 use ushell_rs::{Command, Config, Failure, Shell};
 
-use crate::{cpu, memory, serial, thread, walk};
+use crate::{cpu, memory, serial, thread, time, walk};
 
 /// How long what programs said may wait for the console when nobody uses the shell.
 const PAUSE_NS: u64 = 20_000_000;
@@ -30,13 +30,34 @@ pub fn start() {
         call.out.bytes(format!("{survey}heap: {used} of {size} bytes in use\n").as_bytes());
         Ok(())
     });
-    for command in [pages, echo, port] {
+    let gap = Command::new("gap", "", "show the longest time that a ready thread had to wait, in ns, since this was last asked", |call| {
+        let started = WATCHED.swap(true, Ordering::Relaxed) || thread::spawn(watch);
+        started.then_some(()).ok_or_else(|| Failure::message("no thread to watch"))?;
+        call.out.line(&format!("{}", LONGEST.swap(0, Ordering::Relaxed)));
+        Ok(())
+    });
+    for command in [pages, echo, port, gap] {
         if let Err(error) = ushell_rs::register_command(command) {
             println!("{error}");
         }
     }
     if !thread::spawn(run) {
         println!("no thread for the shell");
+    }
+}
+
+/// Whether a thread watches for what follows.
+static WATCHED: AtomicBool = AtomicBool::new(false);
+/// The longest time, in ns, that it had to wait for its turn.
+static LONGEST: AtomicU64 = AtomicU64::new(0);
+
+/// A thread that is always ready.
+extern "C" fn watch() -> ! {
+    x86_64::instructions::interrupts::enable();
+    loop {
+        let before = time::now_ns();
+        thread::wait(None, 0);
+        LONGEST.fetch_max(time::now_ns().saturating_sub(before), Ordering::Relaxed);
     }
 }
 

@@ -10,8 +10,9 @@ use core::{
     sync::atomic::{AtomicU64, Ordering},
 };
 use ubpf_rs::platform::{
-    has_room, Clock, Console, Counting, Cpu, DirEntry, ExecBlock, ExecMemory, FaultSafeRead,
-    FileError, Files, GiveWay, PatchError, Platform, TextPatch, Ticks, SMALL_THINGS,
+    has_room, sort_by_in_pieces, Clock, Console, Counting, Cpu, DirEntry, ExecBlock, ExecMemory,
+    FaultSafeRead, FileError, Files, GiveWay, Pace, PatchError, Platform, TextPatch, Ticks,
+    SMALL_THINGS,
 };
 
 const ENOENT: i32 = 2;
@@ -309,7 +310,9 @@ impl Files for Unikraft {
             Err(FileError::NoMemory) => return Err(FileError::NoMemory),
             listed => listed.unwrap_or_default(),
         };
+        let mut pace = Pace::of(&Unikraft, &Unikraft);
         for file in carried::files() {
+            pace.go_on();
             if entries.iter().any(|entry| entry.name == file.name) {
                 continue;
             }
@@ -322,7 +325,7 @@ impl Files for Unikraft {
                 is_dir: false,
             });
         }
-        ubpf_rs::platform::sort_by(&mut entries, |a, b| a.name < b.name);
+        sort(&mut entries);
         Ok(entries)
     }
 
@@ -395,8 +398,18 @@ fn list_directory(path: &str) -> Result<Vec<DirEntry>, FileError> {
     if listing.cut {
         return Err(FileError::NoMemory);
     }
-    ubpf_rs::platform::sort_by(&mut listing.entries, |a, b| a.name < b.name);
+    sort(&mut listing.entries);
     Ok(listing.entries)
+}
+
+/// Sorts by name, and gives way in between. Whether the command is to end is asked when it goes on.
+fn sort(entries: &mut [DirEntry]) {
+    let mut pace = Pace::of(&Unikraft, &Unikraft);
+    let pause = || {
+        pace.go_on();
+        Ok(())
+    };
+    let _ = sort_by_in_pieces(entries, |a, b| a.name < b.name, pause);
 }
 
 /// The entries of a directory so far, and whether one found no memory.

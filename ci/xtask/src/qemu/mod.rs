@@ -3,12 +3,13 @@
 //! - `image`: cargo, and the symbol table that is filled after linking.
 //! - `machine`: QEMU with the image in it.
 //! - `proofs`: what the image proves of itself.
-//! - `bench`: its figures.
+//! - `bench`: its figures; `gaps`: how long a command keeps the application from the CPU.
 //! - `abuse`: bad input from every side; `cuts`: clients that leave after every byte; `sessions`: rude clients by the thousand.
 
 mod abuse;
 mod bench;
 mod cuts;
+mod gaps;
 mod image;
 mod machine;
 mod proofs;
@@ -35,9 +36,9 @@ const MOST_CPUS: u32 = 255;
 const SESSIONS: u64 = 400;
 
 const USAGE: &str =
-    "usage: cargo xtask qemu build | test | tour | bench | sessions N | run [--accel tcg|kvm] [--smp N]";
+    "usage: cargo xtask qemu build | test | tour | bench | gaps | sessions N | run [--accel tcg|kvm] [--smp N]";
 
-/// `cargo xtask qemu build|test|tour|bench|sessions|run`: `run` leaves the console in the terminal.
+/// `cargo xtask qemu build|test|tour|bench|gaps|sessions|run`: `run` leaves the console in the terminal.
 pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
     setup::ensure()?;
     let (command, rest) = arguments.split_first().ok_or(USAGE)?;
@@ -48,6 +49,7 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
         "build" => image::build(root).map(drop),
         "test" => test(root),
         "bench" => bench::run(root, &image::build(root)?),
+        "gaps" => gaps::run(root, &image::build(root)?),
         "tour" => (1..=2).try_for_each(|cpus| demo::tour_in_qemu(root, cpus)),
         "sessions" => {
             let count = match rest {

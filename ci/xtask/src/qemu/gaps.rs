@@ -1,0 +1,184 @@
+//! The application goes on while a command works: a thread that is always ready never waits longer than [`LIMIT`], whatever the command,
+//! and the worst that files can do to it. With one nanosecond of guest time for each instruction, what is found is a count and no time.
+
+use super::machine::{archive, Machine, Options};
+use crate::{samples, Result};
+use std::{fmt::Write, path::Path};
+use ubpf_client::text::Client;
+
+/// Instructions that a command may execute at a stretch.
+const LIMIT: u64 = 1_000_000;
+/// Symbols of a large image.
+const SYMBOLS: usize = 20_000;
+/// Files in a folder.
+const FILES: usize = 2_000;
+/// Instructions of the longest program.
+const INSNS: usize = 65_536;
+
+/// Commands, each with what its answer must contain.
+const COMMANDS: &[(&str, &str)] = &[
+    ("version", "ushell"),
+    ("help", "bpf_attach"),
+    ("status", "platform"),
+    ("pages", "none"),
+    ("ls many", "file-1999"),
+    ("ls -l many", "file-1999"),
+    ("cat large.txt", "the end"),
+    ("bpf_exec spin.bin --engine interp", "exhausted"),
+    ("bpf_exec spin.bin --engine jit", "exhausted"),
+    ("bpf_exec counted.bin --engine interp", "returned: "),
+    ("bpf_exec counted.bin --engine jit", "returned: "),
+    ("bpf_exec calls.bin --engine interp", "exhausted"),
+    ("bpf_exec calls.bin --engine jit", "exhausted"),
+    ("bpf_exec straight.bin --engine interp", ""),
+    ("bpf_exec straight.bin --engine jit", ""),
+    ("bpf_exec branches.bin --engine interp", ""),
+    ("bpf_exec branches.bin --engine jit", ""),
+    ("bpf_exec loads.bin a --policy checked --engine jit", ""),
+    ("bpf_attach myfun count.bin", "successfully"),
+    ("bpf_list -v", "count.bin"),
+    ("bench myfun count.bin", "a hit costs"),
+    ("bench myfun spin.bin --runs 100", "was stopped"),
+    ("stats on", ""),
+    ("stats off", ""),
+    ("bpf_detach myfun", "successfully"),
+    ("load symbols.txt", "symbols loaded"),
+    ("load rubbish.txt", "no symbols"),
+    ("bpf_get_addr generated_19999", "0x"),
+    ("functions", "myfun"),
+    ("functions nothing", ""),
+    ("bpf_attach myfum count.bin", "did you mean"),
+    ("complete \"bpf_attach m\"", "myfun"),
+    ("bpf_probe_read 0x100000 65536", "0x"),
+    ("rm large.txt", ""),
+];
+
+/// Plays them.
+pub fn run(root: &Path, image: &Path) -> Result<()> {
+    let options = Options {
+        memory: 128,
+        initrd: Some(archive(&files(root)?)),
+        icount: true,
+        ..Options::default()
+    };
+    let machine = Machine::start(root, image, &options)?;
+    let mut client = Client::at_prompt(&machine.socket)?;
+    let symbols = symbols(&mut client)?;
+    client.put("symbols.txt", symbols.as_bytes())?;
+    client.number("gap")?;
+    let mut found = Vec::new();
+    for (command, words) in COMMANDS {
+        client.expect(command, words)?;
+        found.push((*command, client.number("gap")?));
+    }
+    let large = vec![b'x'; 1 << 20];
+    client.put("large.bin", &large)?;
+    found.push(("put of 1 MiB", client.number("gap")?));
+    let mut broken = 0;
+    for (command, gap) in &found {
+        let more = if *gap > LIMIT { ": TOO LONG" } else { "" };
+        println!("{gap:>9} instructions at a stretch: {command}{more}");
+        broken += usize::from(*gap > LIMIT);
+    }
+    match broken {
+        0 => Ok(()),
+        broken => {
+            Err(format!("{broken} commands hold the CPU for more than {LIMIT} instructions").into())
+        }
+    }
+}
+
+/// An instruction.
+fn insn(op: u8, dst: u8, src: u8, off: i16, imm: i32) -> [u8; 8] {
+    let ([a, b], [c, d, e, f]) = (off.to_le_bytes(), imm.to_le_bytes());
+    [op, src << 4 | dst, a, b, c, d, e, f]
+}
+
+const MOV: u8 = 0xb7;
+const ADD: u8 = 0x07;
+const ADD_REG: u8 = 0x0f;
+const JUMP: u8 = 0x05;
+const JUMP_EQUAL: u8 = 0x15;
+const JUMP_LESS: u8 = 0xa5;
+const LOAD: u8 = 0x79;
+const CALL: u8 = 0x85;
+const EXIT: [u8; 8] = [0x95, 0, 0, 0, 0, 0, 0, 0];
+
+/// Programs that take as long as they may, to be checked or to be run.
+fn programs() -> [(&'static str, Vec<[u8; 8]>); 6] {
+    let begin = insn(MOV, 0, 0, 0, 0);
+    let long = |body: &dyn Fn(usize) -> [u8; 8]| {
+        let body = (0..INSNS - 2).map(body);
+        [begin].into_iter().chain(body).chain([EXIT]).collect()
+    };
+    let branch = |n: usize| match n % 2 {
+        0 => insn(JUMP_EQUAL, 1, 0, 1, n as i32),
+        _ => insn(ADD, 0, 0, 0, 1),
+    };
+    // An end that the verifier must believe in, and that never comes.
+    let spin = vec![
+        begin,
+        insn(ADD, 0, 0, 0, 1),
+        insn(JUMP_EQUAL, 1, 0, 1, 1),
+        insn(JUMP, 0, 0, -3, 0),
+        EXIT,
+    ];
+    let counted = vec![
+        begin,
+        insn(MOV, 1, 0, 0, 0),
+        insn(ADD_REG, 0, 1, 0, 0),
+        insn(ADD, 1, 0, 0, 1),
+        insn(JUMP_LESS, 1, 0, -3, 100_000),
+        EXIT,
+    ];
+    // Entries put into the map, again and again.
+    let calls = vec![
+        insn(MOV, 6, 0, 0, 0),
+        insn(MOV, 1, 0, 0, 1),
+        insn(MOV, 2, 0, 0, 2),
+        insn(MOV, 3, 0, 0, 3),
+        insn(CALL, 0, 0, 0, 1),
+        insn(ADD, 6, 0, 0, 1),
+        insn(JUMP_EQUAL, 6, 0, 1, -1),
+        insn(JUMP, 0, 0, -7, 0),
+        EXIT,
+    ];
+    [
+        ("spin.bin", spin),
+        ("counted.bin", counted),
+        ("calls.bin", calls),
+        ("straight.bin", long(&|_| insn(ADD, 0, 0, 0, 1))),
+        ("branches.bin", long(&branch)),
+        ("loads.bin", long(&|_| insn(LOAD, 2, 1, 0, 0))),
+    ]
+}
+
+fn files(root: &Path) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut files = samples::files(&samples::build(root)?.join("O0"))?;
+    let programs = programs().into_iter();
+    files.extend(programs.map(|(name, insns)| (name.to_owned(), insns.concat())));
+    files.push(("rubbish.txt".into(), vec![b'x'; 900_000]));
+    let mut large = "a line of a text that is long\n"
+        .repeat(30_000)
+        .into_bytes();
+    large.extend(b"the end\n");
+    files.push(("large.txt".into(), large));
+    for number in 0..FILES {
+        files.push((format!("many/file-{number}"), Vec::new()));
+    }
+    Ok(files)
+}
+
+/// The output of `nm` for an image with many more functions than this one.
+fn symbols(client: &mut Client) -> Result<String> {
+    let known = client.command("bpf_get_addr myfun")?;
+    let known = known
+        .trim()
+        .strip_prefix("0x")
+        .ok_or("no address of myfun")?;
+    let mut text = format!("{known} T myfun\n");
+    for number in (0..SYMBOLS).rev() {
+        let _ = writeln!(text, "{:x} T generated_{number}", 0x4000_0000 + number * 16);
+    }
+    Ok(text)
+}
