@@ -72,16 +72,30 @@ pub enum DecodeError {
 
 /// Decodes a whole program, one entry per slot.
 pub fn decode(bytes: &[u8]) -> Result<Vec<Insn>, DecodeError> {
+    let mut insns = Vec::new();
+    while decode_some(bytes, &mut insns, usize::MAX)? {}
+    Ok(insns)
+}
+
+/// Decodes some more of a program: at most `most` slots, or one more where a wide instruction ends them, behind those that are in
+/// `insns`. Whether there are others.
+pub fn decode_some(bytes: &[u8], insns: &mut Vec<Insn>, most: usize) -> Result<bool, DecodeError> {
     if !bytes.len().is_multiple_of(8) {
         return Err(DecodeError::OddLength { len: bytes.len() });
     }
     let (slots, _) = bytes.as_chunks::<8>();
-    let mut insns = Vec::new();
-    insns
-        .try_reserve_exact(slots.len())
-        .map_err(|_| DecodeError::NoMemory)?;
-    let mut slots = slots.iter().enumerate();
-    while let Some((pc, slot)) = slots.next() {
+    let begin = insns.len();
+    if begin == 0 {
+        insns
+            .try_reserve_exact(slots.len())
+            .map_err(|_| DecodeError::NoMemory)?;
+    }
+    let end = begin.saturating_add(most);
+    let mut slots = slots.iter().enumerate().skip(begin);
+    while insns.len() < end {
+        let Some((pc, slot)) = slots.next() else {
+            return Ok(false);
+        };
         let one = One {
             raw: RawInsn::from_bytes(*slot),
             pc,
@@ -94,7 +108,7 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Insn>, DecodeError> {
             insns.push(one.narrow()?);
         }
     }
-    Ok(insns)
+    Ok(slots.next().is_some())
 }
 
 struct One {

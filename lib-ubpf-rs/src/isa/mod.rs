@@ -23,7 +23,7 @@ mod text;
 mod weight;
 
 pub use asm::{assemble, AsmError, AsmProblem};
-pub use decode::{decode, DecodeError};
+pub use decode::{decode, decode_some, DecodeError};
 pub use encode::{encode, EncodeError};
 pub use insn::{AtomicOp, Call, Endianness, ImmKind, Insn, Operand, Reg, Size, Width};
 pub use raw::RawInsn;

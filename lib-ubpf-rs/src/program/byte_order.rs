@@ -1,7 +1,11 @@
 //! Whether a text is one of big-endian instructions. The file does not say so, and much of such a text can be read the other way
 //! round; but then its numbers are large where those of programs are small, and registers are read that nothing has set.
 
-use crate::isa::{self, Insn, RawInsn, Reg};
+use super::load::PIECE;
+use crate::{
+    isa::{self, Insn, RawInsn, Reg},
+    platform::{Cancelled, Pause},
+};
 
 /// What speaks for each byte order.
 #[derive(Default)]
@@ -11,20 +15,23 @@ struct Signs {
 }
 
 /// Whether `bytes` are instructions in big-endian order, and not those of a program with unusual numbers.
-pub(super) fn is_big_endian(bytes: &[u8]) -> bool {
+pub(super) fn is_big_endian(bytes: &[u8], pause: &mut Pause<'_>) -> Result<bool, Cancelled> {
     let (slots, rest) = bytes.as_chunks::<8>();
     if !rest.is_empty() {
-        return false;
+        return Ok(false);
     }
     let mut signs = Signs::default();
-    for slot in slots {
-        signs.numbers(*slot);
-        if signs.little > 0 {
-            return false;
+    for piece in slots.chunks(PIECE) {
+        for slot in piece {
+            signs.numbers(*slot);
+            if signs.little > 0 {
+                return Ok(false);
+            }
         }
+        pause()?;
     }
     signs.registers(slots);
-    signs.little == 0 && signs.big >= 2 && decodes_swapped(slots)
+    Ok(signs.little == 0 && signs.big >= 2 && decodes_swapped(slots, pause)?)
 }
 
 impl Signs {
@@ -98,14 +105,23 @@ fn swapped(slot: [u8; 8]) -> [u8; 8] {
     [opcode, registers.rotate_left(4), o1, o0, i3, i2, i1, i0]
 }
 
-fn decodes_swapped(slots: &[[u8; 8]]) -> bool {
+fn decodes_swapped(slots: &[[u8; 8]], pause: &mut Pause<'_>) -> Result<bool, Cancelled> {
     let mut bytes = alloc::vec::Vec::new();
     if bytes
         .try_reserve_exact(slots.len().saturating_mul(8))
         .is_err()
     {
-        return false;
+        return Ok(false);
     }
-    slots.iter().for_each(|slot| bytes.extend(swapped(*slot)));
-    isa::decode(&bytes).is_ok()
+    for piece in slots.chunks(PIECE) {
+        piece.iter().for_each(|slot| bytes.extend(swapped(*slot)));
+        pause()?;
+    }
+    let mut insns = alloc::vec::Vec::new();
+    loop {
+        match isa::decode_some(&bytes, &mut insns, PIECE) {
+            Ok(true) => pause()?,
+            done => return Ok(done.is_ok()),
+        }
+    }
 }

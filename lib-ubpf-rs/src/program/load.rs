@@ -2,7 +2,8 @@
 
 use super::{byte_order, Abi, Program};
 use crate::isa::{self, DecodeError};
-use alloc::string::String;
+use crate::platform::{no_pause, Cancelled, Pause};
+use alloc::{string::String, vec::Vec};
 
 /// Most slots a program may have.
 pub const MAX_INSNS: usize = 65_536;
@@ -32,14 +33,36 @@ pub enum LoadError {
     /// An instruction is malformed.
     #[error("{0}")]
     Decode(DecodeError),
+    /// Nobody wants the answer any more.
+    #[error("cancelled")]
+    Cancelled,
     /// No memory.
     #[error("out of memory")]
     NoMemory,
 }
 
+/// Slots that are looked at between two pauses.
+pub(super) const PIECE: usize = 512;
+
+impl From<Cancelled> for LoadError {
+    fn from(_: Cancelled) -> Self {
+        LoadError::Cancelled
+    }
+}
+
 impl Program {
     /// A flat program that starts at its first instruction.
     pub fn from_flat(name: &str, bytes: &[u8], abi: Abi) -> Result<Program, LoadError> {
+        Self::from_flat_in_pieces(name, bytes, abi, &mut no_pause)
+    }
+
+    /// As [`from_flat`](Self::from_flat), calling `pause` again and again.
+    pub fn from_flat_in_pieces(
+        name: &str,
+        bytes: &[u8],
+        abi: Abi,
+        pause: &mut Pause<'_>,
+    ) -> Result<Program, LoadError> {
         if bytes.is_empty() {
             return Err(LoadError::Empty);
         }
@@ -53,12 +76,19 @@ impl Program {
                 limit: MAX_INSNS,
             });
         }
-        let insns = match isa::decode(bytes) {
-            Err(DecodeError::NoMemory) => return Err(LoadError::NoMemory),
-            _ if byte_order::is_big_endian(bytes) => return Err(LoadError::BigEndian),
-            Err(error) => return Err(LoadError::Decode(error)),
-            Ok(insns) => insns,
+        let mut insns = Vec::new();
+        let decoded = loop {
+            match isa::decode_some(bytes, &mut insns, PIECE) {
+                Ok(true) => pause()?,
+                other => break other,
+            }
         };
+        match decoded {
+            Err(DecodeError::NoMemory) => return Err(LoadError::NoMemory),
+            _ if byte_order::is_big_endian(bytes, pause)? => return Err(LoadError::BigEndian),
+            Err(error) => return Err(LoadError::Decode(error)),
+            Ok(_) => {}
+        }
         let mut owned = String::new();
         owned
             .try_reserve_exact(name.len())

@@ -2,7 +2,7 @@
 
 use super::{Engine, Error};
 use crate::{
-    platform::Platform,
+    platform::{Pace, Platform},
     verifier::{VerifiedProgram, Work},
     vm::{Executable, Interpreter},
 };
@@ -15,8 +15,13 @@ pub(super) struct Made {
 }
 
 impl Made {
-    fn interpreted(program: VerifiedProgram, fallback: Option<&'static str>) -> Made {
-        let code = Arc::new(Interpreter::new(program));
+    fn interpreted(
+        program: VerifiedProgram,
+        fallback: Option<&'static str>,
+        platform: &Platform,
+    ) -> Made {
+        let mut pace = Pace::new(platform);
+        let code = Arc::new(Interpreter::in_pieces(program, &mut || pace.go_on()));
         Made { code, fallback }
     }
 }
@@ -49,20 +54,25 @@ pub(super) fn make(
         });
     }
     if engine == Engine::Interpreter {
-        return Ok(Made::interpreted(program, None));
+        return Ok(Made::interpreted(program, None, platform));
     }
     match compile(program, platform, work) {
         Ok(code) => Ok(Made {
             code,
             fallback: None,
         }),
+        Err((_, CANCELLED)) => Err(Error::Cancelled),
         Err((program, reason)) if engine == Engine::Auto => {
             let expected = platform.exec.is_some() && COMPILER;
-            Ok(Made::interpreted(program, expected.then_some(reason)))
+            let reason = expected.then_some(reason);
+            Ok(Made::interpreted(program, reason, platform))
         }
         Err((_, reason)) => Err(Error::NotCompiled { reason }),
     }
 }
+
+/// Why a program that nobody wants any more was not compiled.
+const CANCELLED: &str = "compiling it was cancelled";
 
 /// Whether the image has a compiler.
 const COMPILER: bool = cfg!(all(feature = "jit", target_arch = "x86_64"));
@@ -99,7 +109,7 @@ fn compile(program: VerifiedProgram, platform: &Platform, work: &mut Work<'_>) -
             match error {
                 JitError::NoMemory => "out of memory",
                 JitError::TooComplex { cap } => match cap {
-                    Cap::Cancelled => "compiling it was cancelled",
+                    Cap::Cancelled => CANCELLED,
                     Cap::Memory => "compiling it takes more memory than it may",
                     _ => "compiling it takes more work than it may",
                 },

@@ -32,9 +32,9 @@ pub use trace::{AttachLimits, FunctionReport};
 use crate::{
     helpers::{Helper, HelperFn, Host, RegisterError, Registry},
     platform::{has_room, DirEntry, Pace, Platform, SMALL_THINGS, SMALL_THINGS_THAT_STAY},
-    program::{Abi, HelperSignature, Program},
+    program::{Abi, HelperSignature, LoadError, Program},
     tracer::{InitError, Ring, TracerConfig, TRACER},
-    verifier::{self, VerifiedProgram},
+    verifier::{self, Cap, VerifiedProgram, VerifyError, Work},
     vm::{Memory, Run, Slices, Stop, StopKind, SLICE, STACK_BYTES as VM_STACK},
 };
 use alloc::{boxed::Box, format, string::String, vec::Vec};
@@ -276,11 +276,13 @@ impl Runtime {
         let abi = options.abi.unwrap_or(self.config.flat_abi);
         let policy = options.policy.unwrap_or(self.config.policy);
         let helpers = *self.helpers.lock();
-        let program = Program::from_flat(name, bytes, abi).map_err(Error::Load)?;
+        let mut pace = self.pace();
+        let mut pause = || pace.point();
+        let program =
+            Program::from_flat_in_pieces(name, bytes, abi, &mut pause).map_err(refused_load)?;
         // From here to the machine code.
-        let mut work = verifier::Work::default();
-        let verified =
-            verifier::verify(program, policy, helpers, &mut work).map_err(Error::Verify)?;
+        let mut work = Work::with_pause(Work::LIMIT, WORK_SLICE, &mut pause);
+        let verified = verifier::verify(program, policy, helpers, &mut work).map_err(refused)?;
         room_for_small_things()?;
         let made = code::make(
             verified,
@@ -440,6 +442,25 @@ fn shown(name: &str) -> String {
         .map(|c| if c.is_control() { '?' } else { c })
         .collect()
 }
+
+fn refused_load(error: LoadError) -> Error {
+    match error {
+        LoadError::Cancelled => Error::Cancelled,
+        error => Error::Load(error),
+    }
+}
+
+fn refused(error: VerifyError) -> Error {
+    match error {
+        VerifyError::Unfinished {
+            cap: Cap::Cancelled,
+        } => Error::Cancelled,
+        error => Error::Verify(error),
+    }
+}
+
+/// Units of a verification's or a compilation's work between two looks at the clock.
+const WORK_SLICE: u64 = 20_000;
 
 /// Refuses an operation that could run out of memory half way.
 fn room_for_small_things() -> Result<(), Error> {

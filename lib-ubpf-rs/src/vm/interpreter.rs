@@ -25,7 +25,12 @@ pub struct Interpreter {
 impl Interpreter {
     /// A program to be interpreted often.
     pub fn new(program: VerifiedProgram) -> Interpreter {
-        let quick = quick(&program.program().insns);
+        Self::in_pieces(program, &mut || {})
+    }
+
+    /// As [`new`](Self::new), calling `between` again and again.
+    pub fn in_pieces(program: VerifiedProgram, between: &mut dyn FnMut()) -> Interpreter {
+        let quick = quick(&program.program().insns, between);
         Interpreter { program, quick }
     }
 

@@ -64,12 +64,18 @@ impl Op {
     }
 }
 
-/// A program for [`Machine::execute_quick`]; `None` without memory.
-pub(super) fn quick(insns: &[Insn]) -> Option<Box<[Op]>> {
+/// Slots between two calls of `between`.
+const PIECE: usize = 1024;
+
+/// A program for [`Machine::execute_quick`]; `None` without memory. `between` is called now and then.
+pub(super) fn quick(insns: &[Insn], between: &mut dyn FnMut()) -> Option<Box<[Op]>> {
     let mut ops: Vec<Op> = Vec::new();
     ops.try_reserve_exact(insns.len()).ok()?;
     let mut upper = 0;
-    for insn in insns {
+    for (pc, insn) in insns.iter().enumerate() {
+        if pc % PIECE == PIECE - 1 {
+            between();
+        }
         let op = Op::of(insn);
         ops.push(match insn {
             Insn::WideTail => Op { imm: upper, ..op },
