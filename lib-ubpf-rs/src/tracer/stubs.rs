@@ -9,7 +9,7 @@ use super::{
     site::{Site, SiteKind},
     Settings,
 };
-use crate::platform::{sort_by, FaultSafeRead, PatchError};
+use crate::platform::{sort_by, FaultSafeRead, PatchError, TextChange, TextPatch};
 
 /// Farthest a stub lies behind the start of its function: behind `endbr64`, or with `-pg` behind the prologue that
 /// saves and sets the frame pointer.
@@ -20,6 +20,9 @@ const LONGEST_PREFIX: u64 = u16::MAX as u64;
 
 /// So many new sites are put in their place one by one: sorting all of them again would take longer.
 const FEW_SITES: usize = 4;
+
+/// Stubs that are rewritten together at start: few, since all of them stand on the stack.
+const TOGETHER: usize = 32;
 
 /// Stubs that are looked at without giving way.
 const PIECE: usize = 64;
@@ -121,8 +124,8 @@ impl Tracer {
         }
         let before = state.sites.len();
         let few = records.len() <= FEW_SITES;
-        for &record in records.iter().filter(|&&r| r != 0) {
-            match prepare(settings, record, kind, symbols, Moment::Start) {
+        for piece in records.chunks(TOGETHER) {
+            prepare_together(settings, piece, kind, symbols, |prepared| match prepared {
                 Ok((addr, rewritten)) => {
                     let site = Site { addr, kind };
                     match few {
@@ -136,7 +139,7 @@ impl Tracer {
                     count.first_refused.get_or_insert(refused);
                     state.keep_refused(refused);
                 }
-            }
+            });
         }
         if !few {
             crate::platform::sort(&mut state.sites);
@@ -219,6 +222,17 @@ impl State {
     }
 }
 
+/// What a record leads to.
+#[derive(Clone, Copy)]
+struct Found {
+    /// Where the stub is.
+    addr: u64,
+    /// What is to be written there before it can be used.
+    rewrite: Option<Rewrite>,
+    /// What to say if that fails; the reason is none yet.
+    refused: Refused,
+}
+
 /// Checks the stub that a record points to and makes it one instruction; its address, and whether it had to be rewritten.
 fn prepare(
     settings: &Settings,
@@ -227,34 +241,114 @@ fn prepare(
     symbols: Symbols<'_>,
     moment: Moment,
 ) -> Result<(u64, bool), Refused> {
-    if kind == SiteKind::Instrumented {
-        return Ok((record, false));
+    let found = look(settings, record, kind, symbols, moment)?;
+    let Some(rewrite) = found.rewrite else {
+        return Ok((found.addr, false));
+    };
+    let text = text(settings).map_err(|reason| found.refused.with(reason))?;
+    text.replace(found.addr as usize, rewrite.old(), rewrite.fresh())
+        .map_err(|error| found.refused.with(Unusable::Patch(error)))?;
+    Ok((found.addr, true))
+}
+
+/// The same at start with up to [`TOGETHER`] records, of which those that are 0 are none; the stubs are rewritten together.
+fn prepare_together(
+    settings: &Settings,
+    records: &[u64],
+    kind: SiteKind,
+    symbols: Symbols<'_>,
+    mut each: impl FnMut(Result<(u64, bool), Refused>),
+) {
+    let moment = Moment::Start;
+    let records = records.iter().copied().filter(|&r| r != 0);
+    let mut rewrites = [const { None }; TOGETHER];
+    let mut count = 0;
+    for record in records {
+        match look(settings, record, kind, symbols, moment) {
+            Ok(Found {
+                addr,
+                rewrite: Some(rewrite),
+                refused,
+            }) if count < TOGETHER => {
+                rewrites[count] = Some((addr, rewrite, refused));
+                count += 1;
+            }
+            looked => each(looked.map(|found| (found.addr, false))),
+        }
     }
+    // What has to be rewritten was found only where the platform can.
+    let Ok(text) = text(settings) else { return };
+    let mut changes = [TextChange::new(0, &[], &[]); TOGETHER];
+    for ((addr, rewrite, _), change) in rewrites.iter().flatten().zip(&mut changes) {
+        *change = TextChange::new(*addr as usize, rewrite.old(), rewrite.fresh());
+    }
+    text.replace_all(&mut changes[..count]);
+    for ((addr, _, refused), change) in rewrites.iter().flatten().zip(&changes) {
+        each(match change.result {
+            Ok(()) => Ok((*addr, true)),
+            // The same record twice: it is one instruction by now.
+            Err(PatchError::Mismatch { .. }) => {
+                prepare(settings, refused.record, kind, symbols, moment)
+            }
+            Err(error) => Err(refused.with(Unusable::Patch(error))),
+        });
+    }
+}
+
+fn text(settings: &Settings) -> Result<&'static dyn TextPatch, Unusable> {
+    settings.platform.text.ok_or(Unusable::NoTextPatch)
+}
+
+/// Checks the stub that a record points to.
+fn look(
+    settings: &Settings,
+    record: u64,
+    kind: SiteKind,
+    symbols: Symbols<'_>,
+    moment: Moment,
+) -> Result<Found, Refused> {
     let read = settings.platform.probe_read;
-    let function = function_of(record, kind, symbols, read);
-    let refused = |reason| Refused {
+    let function = match kind {
+        SiteKind::Instrumented => Some(record),
+        _ => function_of(record, kind, symbols, read),
+    };
+    let refused = Refused {
         function: function.unwrap_or(record),
-        reason,
+        reason: Unusable::NoTextPatch,
         record,
         kind,
         usable: false,
     };
+    if kind == SiteKind::Instrumented {
+        return Ok(Found {
+            addr: record,
+            rewrite: None,
+            refused,
+        });
+    }
     let start = match kind {
         SiteKind::Patchable => function.unwrap_or(record),
         _ => record,
     };
-    let (addr, rewrite) = find(start, kind, function, symbols, read).map_err(refused)?;
-    let Some(rewrite) = rewrite else {
-        return Ok((addr, false));
-    };
-    let text = settings.platform.text;
-    let text = text.ok_or(refused(Unusable::NoTextPatch))?;
-    if moment == Moment::Later && !text.exclusive() {
-        return Err(refused(Unusable::TooLate));
+    let found = find(start, kind, function, symbols, read);
+    let (addr, rewrite) = found.map_err(|reason| refused.with(reason))?;
+    if rewrite.is_some() {
+        let text = text(settings).map_err(|reason| refused.with(reason))?;
+        if moment == Moment::Later && !text.exclusive() {
+            return Err(refused.with(Unusable::TooLate));
+        }
     }
-    text.replace(addr as usize, rewrite.old(), rewrite.fresh())
-        .map_err(|error| refused(Unusable::Patch(error)))?;
-    Ok((addr, true))
+    Ok(Found {
+        addr,
+        rewrite,
+        refused,
+    })
+}
+
+impl Refused {
+    fn with(self, reason: Unusable) -> Refused {
+        Refused { reason, ..self }
+    }
 }
 
 /// Start of the function that a record is of; `None` when no symbol says.

@@ -129,7 +129,11 @@ pub(crate) fn replace(
 ) -> io::Result<()> {
     let of_file = backing.and_then(|b| Some((&b.file, b.offset_of(start, len)?)));
     let mut copy = Mapped::new(len, WRITE, of_file)?;
-    if SelfRead.read(start as u64, copy.bytes()) != len {
+    if of_file.is_some() {
+        // SAFETY: part of a segment of the program, which stays mapped and readable while it runs; only whoever changes it is here.
+        let now = unsafe { slice::from_raw_parts(start as *const u8, len) };
+        copy.bytes().copy_from_slice(now);
+    } else if SelfRead.read(start as u64, copy.bytes()) != len {
         return Err(io::Error::from_raw_os_error(libc::EFAULT));
     }
     if !change(copy.bytes()) {
