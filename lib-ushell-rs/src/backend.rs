@@ -151,6 +151,8 @@ pub trait Backend: Send {
         first: usize,
         visit: &mut dyn FnMut(u64, u64, u64) -> bool,
     ) -> Option<usize>;
+    /// What the map has lost, in one line for those who look at counts; `None` when it has everything.
+    fn map_note(&self) -> Option<String>;
 
     /// Address of a symbol.
     fn symbol_address(&self, name: &str) -> Option<u64>;

@@ -167,6 +167,9 @@ impl Backend for &'static Runtime {
     fn probe_read(&self, address: u64, into: &mut [u8]) -> usize {
         Runtime::probe_read(self, address, into)
     }
+    fn map_note(&self) -> Option<String> {
+        Runtime::map_note(self)
+    }
     fn now_ns(&self) -> u64 {
         Runtime::now_ns(self)
     }

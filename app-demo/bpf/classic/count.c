@@ -5,11 +5,7 @@
 int bpf_prog(void *arg)
 {
 	struct UbpfTracerCtx *ctx = arg;
-	uint64_t function = ctx->traced_function_address;
-	uint64_t count = bpf_map_get(function, COUNT_KEY);
 
-	if (count == UINT64_MAX)
-		count = 0;
-	bpf_map_put(function, COUNT_KEY, count + 1);
+	bpf_map_add(ctx->traced_function_address, COUNT_KEY, 1);
 	return 0;
 }

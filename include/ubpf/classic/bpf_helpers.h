@@ -42,6 +42,12 @@ static uint64_t (*const bpf_get_ret_addr)(const char *function_name) = (void *)4
 /** Ends the program with result 0 when its argument is 0. */
 static uint64_t (*const unwind)(uint64_t value) = (void *)5;
 
+/**
+ * Adds to a value of the two-key map, in one step: of several threads that count at a time none is lost. A key that is not there counts
+ * as 0.
+ */
+static void (*const bpf_map_add)(uint64_t key1, uint64_t key2, uint64_t more) = (void *)32;
+
 #else /* gcc */
 
 /** Value in the two-key map, UINT64_MAX where there is none. */
@@ -61,6 +67,12 @@ uint64_t bpf_get_ret_addr(const char *function_name) __attribute__((kernel_helpe
 
 /** Ends the program with result 0 when its argument is 0. */
 uint64_t unwind(uint64_t value) __attribute__((kernel_helper(5)));
+
+/**
+ * Adds to a value of the two-key map, in one step: of several threads that count at a time none is lost. A key that is not there counts
+ * as 0.
+ */
+void bpf_map_add(uint64_t key1, uint64_t key2, uint64_t more) __attribute__((kernel_helper(32)));
 
 #endif
 

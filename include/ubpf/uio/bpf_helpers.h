@@ -46,6 +46,9 @@ static void (*const bpf_notify)(uint64_t function_address) = (void *)8;
 /** Address by which a traced function is known, 0 where there is none of this name. */
 static uint64_t (*const bpf_get_ret_addr)(const char *function_name) = (void *)9;
 
+/** Adds to a value of the two-key map, in one step. A key that is not there counts as 0. */
+static void (*const bpf_map_add)(uint64_t key1, uint64_t key2, uint64_t more) = (void *)32;
+
 #else /* gcc */
 
 /** Value in the two-key map, UINT64_MAX where there is none. */
@@ -74,6 +77,9 @@ void bpf_notify(uint64_t function_address) __attribute__((kernel_helper(8)));
 
 /** Address by which a traced function is known, 0 where there is none of this name. */
 uint64_t bpf_get_ret_addr(const char *function_name) __attribute__((kernel_helper(9)));
+
+/** Adds to a value of the two-key map, in one step. A key that is not there counts as 0. */
+void bpf_map_add(uint64_t key1, uint64_t key2, uint64_t more) __attribute__((kernel_helper(32)));
 
 #endif
 

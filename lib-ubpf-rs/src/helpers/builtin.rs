@@ -98,6 +98,16 @@ pub(super) const TABLE: &[(Helper, &[(Abi, u32)])] = &[
     ),
     (
         helper(
+            "bpf_map_add",
+            args(&[Scalar, Scalar, Scalar]),
+            RetType::Void,
+            walks(8, TwoKeyMap::MOST_WALKED),
+            map_add,
+        ),
+        &[(Classic, 32), (Uio, 32)],
+    ),
+    (
+        helper(
             "bpf_notify",
             args(&[Scalar]),
             RetType::Void,
@@ -179,6 +189,16 @@ fn map_put(call: &mut HelperCall<'_>) -> Answer {
         // A full map drops the entry; it counts that, and `status` shows it.
         Some(map) => _ = map.put_walking(key1, key2, value, &mut call.walked),
         None => _ = call.host.map2_put(key1, key2, value),
+    }
+    Ok(0)
+}
+
+fn map_add(call: &mut HelperCall<'_>) -> Answer {
+    let [key1, key2, more, ..] = call.args;
+    match call.host.map2() {
+        // As with a put.
+        Some(map) => _ = map.add_walking(key1, key2, more, &mut call.walked),
+        None => _ = call.host.map2_add(key1, key2, more),
     }
     Ok(0)
 }

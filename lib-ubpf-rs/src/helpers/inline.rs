@@ -14,6 +14,8 @@ pub enum Inline {
     MapGet,
     /// `bpf_map_put`
     MapPut,
+    /// `bpf_map_add`
+    MapAdd,
     /// `bpf_notify`
     Notify,
     /// `bpf_time_get_ns`
@@ -26,6 +28,7 @@ impl Inline {
         match (abi, number) {
             (Classic, 0) | (Uio, 1) => Some(Inline::MapGet),
             (Classic, 1) | (Uio, 2) => Some(Inline::MapPut),
+            (Classic | Uio, 32) => Some(Inline::MapAdd),
             (Classic, 3) | (Uio, 8) => Some(Inline::Notify),
             (Uio, 6) => Some(Inline::Time),
             _ => None,
@@ -35,7 +38,7 @@ impl Inline {
     /// What it needs.
     pub fn needs(self) -> Needs {
         match self {
-            Inline::MapGet | Inline::MapPut => Needs::MAP,
+            Inline::MapGet | Inline::MapPut | Inline::MapAdd => Needs::MAP,
             Inline::Notify => Needs::OUTPUT.union(Needs::TIME),
             Inline::Time => Needs::TIME,
         }
@@ -129,6 +132,7 @@ mod tests {
                 let expected = match registry.get(abi, number).map(|helper| helper.name) {
                     Some("bpf_map_get") => Some(Inline::MapGet),
                     Some("bpf_map_put") => Some(Inline::MapPut),
+                    Some("bpf_map_add") => Some(Inline::MapAdd),
                     Some("bpf_notify") => Some(Inline::Notify),
                     Some("bpf_time_get_ns") => Some(Inline::Time),
                     _ => None,

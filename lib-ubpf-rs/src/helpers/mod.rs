@@ -39,6 +39,16 @@ pub trait Host: Sync {
         self.map2()
             .is_some_and(|map| map.put(key1, key2, value).is_ok())
     }
+    /// Adds to a value, none counting as 0; false when the map is full or busy (counted by the map).
+    fn map2_add(&self, key1: u64, key2: u64, more: u64) -> bool {
+        match self.map2() {
+            Some(map) => map.add_to(key1, key2, more).is_ok(),
+            None => {
+                let before = self.map2_get(key1, key2).unwrap_or(0);
+                self.map2_put(key1, key2, before.wrapping_add(more))
+            }
+        }
+    }
     /// Removes; whether there was an entry.
     fn map2_del(&self, key1: u64, key2: u64) -> bool {
         self.map2().is_some_and(|map| map.del(key1, key2))

@@ -201,6 +201,60 @@ impl TwoKeyMap {
         result
     }
 
+    /// Adds to the value of a key, in one step: of several that add at a time none is lost. A key that is not there counts as 0. One who
+    /// adds while the key is deleted, and its slot is given to another, may add to that one.
+    pub fn add_to(&self, key1: u64, key2: u64, more: u64) -> Result<(), MapError> {
+        self.add_walking(key1, key2, more, &mut 0)
+    }
+
+    /// As [`add_to`](Self::add_to); adds the slots that were walked, those nearby aside.
+    pub fn add_walking(
+        &self,
+        key1: u64,
+        key2: u64,
+        more: u64,
+        walked: &mut u32,
+    ) -> Result<(), MapError> {
+        let mut looked = 0;
+        let result = self.try_add(key1, key2, more, &mut looked);
+        *walked = walked.saturating_add(looked.saturating_sub(NEAR));
+        if result.is_err() {
+            self.lost.fetch_add(1, Relaxed);
+        }
+        result
+    }
+
+    fn try_add(&self, key1: u64, key2: u64, more: u64, looked: &mut u32) -> Result<(), MapError> {
+        while *looked < PATIENCE {
+            // Also while somebody puts another value there: then it came before.
+            if let Some((slot, View::Entry { .. })) = self.find(key1, key2, looked) {
+                slot.value.fetch_add(more, SeqCst);
+                return Ok(());
+            }
+            if !self.adding.swap(true, Acquire) {
+                let added = self.add(key1, key2, more, looked);
+                self.adding.store(false, Release);
+                if let Some(done) = added {
+                    return done;
+                }
+            }
+            core::hint::spin_loop();
+        }
+        Err(MapError::Busy)
+    }
+
+    /// Ends what other threads were doing in a copy of the process in which they are not: in a child of a fork.
+    pub fn after_fork(&self) {
+        for slot in &self.slots {
+            let state = slot.state.load(Acquire);
+            if state & KIND == BUSY {
+                let free = (state & !KIND).wrapping_add(VERSION) | FULL;
+                slot.state.store(free, Release);
+            }
+        }
+        self.adding.store(false, Release);
+    }
+
     /// Removes; whether there was an entry.
     pub fn del(&self, key1: u64, key2: u64) -> bool {
         self.del_walking(key1, key2, &mut 0)
@@ -598,6 +652,43 @@ mod tests {
         assert_eq!((map.get(a, 0), map.len()), (Some(a + 1), 3));
         map.put(a, 0, 5).unwrap();
         assert_eq!(map.get(a, 0), Some(5));
+    }
+
+    #[test]
+    fn threads_that_add_to_one_key_lose_nothing() {
+        let map = Arc::new(TwoKeyMap::new(64).unwrap());
+        let threads: Vec<_> = (0..4u64)
+            .map(|id| {
+                let map = map.clone();
+                thread::spawn(move || {
+                    for n in 0..50_000 {
+                        map.add_to(n % 16, 0, 1).unwrap();
+                        map.put(100 + id, 0, n).unwrap();
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|t| t.join().unwrap());
+        assert!((0..16).all(|key| map.get(key, 0) == Some(12_500)));
+        assert_eq!(map.lost(), 0);
+    }
+
+    /// A fork takes along what another thread had half done.
+    #[test]
+    fn after_a_fork_nothing_is_held_by_threads_that_are_not_there() {
+        let map = TwoKeyMap::new(4).unwrap();
+        map.put(1, 2, 3).unwrap();
+        let Some((slot, View::Entry { state, .. })) = map.find(1, 2, &mut 0) else {
+            panic!("there is an entry");
+        };
+        assert!(change(slot, state, state | BUSY));
+        map.adding.store(true, SeqCst);
+        assert_eq!(map.put(1, 2, 4), Err(MapError::Busy));
+        assert_eq!(map.put(5, 5, 5), Err(MapError::Busy));
+        map.after_fork();
+        map.put(1, 2, 4).unwrap();
+        map.put(5, 5, 5).unwrap();
+        assert_eq!((map.get(1, 2), map.get(5, 5)), (Some(4), Some(5)));
     }
 
     /// Slots come and go around a key that is counted, and one that is never there.

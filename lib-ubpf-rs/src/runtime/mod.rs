@@ -71,7 +71,8 @@ pub struct ExecReport {
     pub budget_left: u64,
     /// What was charged.
     pub charged: u64,
-    /// Remarks of the verifier, and why the program is interpreted where machine code was to be expected.
+    /// Remarks of the verifier, why the program is interpreted where machine code was to be expected, and what the map that it looked
+    /// into has lost.
     pub warnings: Vec<String>,
 }
 
@@ -244,6 +245,33 @@ impl Runtime {
         self.run(&loaded, memory, budget)
     }
 
+    /// How many updates of the two-key map were lost and why, for those who look at counts; `None` when there were none.
+    pub fn map_note(&self) -> Option<String> {
+        let map = &self.services.map;
+        let capacity = map.capacity();
+        let lost = map.lost().saturating_add(TRACER.map_lost());
+        if lost == 0 || !has_room(SMALL_THINGS) {
+            return None;
+        }
+        let why = if map.len() >= capacity {
+            alloc::format!(
+                "it is full ({capacity} entries): delete some, or start with a larger one"
+            )
+        } else {
+            "it was full, or others were at work on it for too long".into()
+        };
+        Some(alloc::format!(
+            "{lost} updates of the two-key map were lost, so counts may be too low: {why}"
+        ))
+    }
+
+    /// Ends what other threads were doing, in a process in which they are not: to be called in a child of a fork, by the only thread
+    /// there is. Programs that are attached go on then with counters and a map of their own.
+    pub fn after_fork(&self) {
+        self.services.map.after_fork();
+        TRACER.after_fork();
+    }
+
     /// Loads a file, or takes a program of the image by its name, runs it once and forgets it.
     pub fn exec_file(
         &self,
@@ -343,7 +371,8 @@ impl Runtime {
         } = run;
         let answer = match result {
             Ok(value) => {
-                let warnings = loaded.remarks();
+                let mut warnings = loaded.remarks();
+                warnings.extend(self.map_note().filter(|_| loaded.calls_a_map_helper()));
                 Ok(ExecReport {
                     value,
                     budget_left,

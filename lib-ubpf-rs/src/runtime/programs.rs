@@ -1,7 +1,12 @@
 //! Loaded programs under generation-tagged ids: a stale id is an error, never another program.
 
 use super::Error;
-use crate::{helpers::Registry, verifier::Policy, vm::Executable};
+use crate::{
+    helpers::Registry,
+    isa::{Call, Insn},
+    verifier::Policy,
+    vm::Executable,
+};
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 
 /// Names a loaded program: slot in the low 16 bits, generation in the 40 bits above. Never 0, and never given twice.
@@ -40,6 +45,18 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
+    /// Whether it looks into the two-key map.
+    pub(super) fn calls_a_map_helper(&self) -> bool {
+        let program = self.code.verified().program();
+        program.insns.iter().any(|insn| match *insn {
+            Insn::Call(Call::Helper(number)) => {
+                let helper = self.helpers.get(program.abi, number);
+                helper.is_some_and(|helper| helper.name.starts_with("bpf_map_"))
+            }
+            _ => false,
+        })
+    }
+
     /// What there is to be said about it: by the verifier, and by whoever chose the engine.
     pub(super) fn remarks(&self) -> Vec<String> {
         let verified = self.code.verified();

@@ -486,6 +486,11 @@ impl Tracer {
         (state.lost.count() as usize, kept)
     }
 
+    /// Gives the areas of hooks back that ran in threads which are not in this process: it is a child of a fork, and this its only thread.
+    pub fn after_fork(&self) {
+        pool::after_fork();
+    }
+
     /// Sites whose hooks take the general way although their programs need it not: there was no memory near the text for the short one.
     pub fn cramped(&self) -> usize {
         let state = self.control.lock();

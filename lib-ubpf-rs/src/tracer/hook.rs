@@ -35,11 +35,12 @@ pub(super) unsafe extern "sysv64" fn enter(
     run_all(list, settings, scratch, Site { key, frame });
 }
 
-/// Called for a program that was called directly, on a claimed area, with the vector registers saved: `bpf_map_put` or
-/// `bpf_map_get`; gives r0.
+/// Called for a program that was called directly, on a claimed area, with the vector registers saved: `bpf_map_get`, `bpf_map_put` (1) or
+/// `bpf_map_add` (2); gives r0.
 pub(super) extern "sysv64" fn map(put: u64, key1: u64, key2: u64, value: u64) -> u64 {
     match TRACER.map() {
         // A full map drops the entry and counts it.
+        Some(map) if put == 2 => map.add_to(key1, key2, value).map_or(0, |()| 0),
         Some(map) if put != 0 => map.put(key1, key2, value).map_or(0, |()| 0),
         Some(map) => map.get(key1, key2).unwrap_or(MAP_MISS),
         None if put != 0 => 0,

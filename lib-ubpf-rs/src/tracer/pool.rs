@@ -129,6 +129,13 @@ pub fn fp_mode() -> FpMode {
     }
 }
 
+/// All areas are free but those on whose stack the caller is: there is no other thread.
+pub(super) fn after_fork() {
+    if !inside() {
+        HOOKS.free.store(all_free(count()), Ordering::SeqCst);
+    }
+}
+
 fn control(area: usize) -> &'static Control {
     let first = HOOKS.first_control.load(Ordering::Relaxed);
     let at = first + area as u64 * HOOKS.area_bytes.load(Ordering::Relaxed);

@@ -231,6 +231,7 @@ fn list(call: &mut Call<'_>) -> Result<(), Failure> {
         sites: all.into_iter(),
         probes: Vec::new().into_iter(),
         counters,
+        note: call.backend.map_note(),
     });
     Ok(())
 }
@@ -260,6 +261,8 @@ struct Sites {
     /// Those left of the site that is being shown.
     probes: IntoIter<Probe>,
     counters: bool,
+    /// The last line.
+    note: Option<String>,
 }
 
 impl Stream for Sites {
@@ -269,7 +272,9 @@ impl Stream for Sites {
             return true;
         }
         let Some(site) = self.sites.next() else {
-            return false;
+            let note = self.note.take();
+            note.iter().for_each(|note| out.line(note));
+            return note.is_some();
         };
         let _ = writeln!(out, "{}:", Printable(&site.function));
         self.probes = site.probes.into_iter();

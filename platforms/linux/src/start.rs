@@ -168,8 +168,12 @@ fn map_entries() -> Result<usize, Failed> {
 static LISTENER: AtomicI32 = AtomicI32::new(-1);
 static CLIENT: AtomicI32 = AtomicI32::new(-1);
 
-/// In a child of a fork nobody serves the shell: a client must find it gone when the parent is.
-extern "C" fn leave_the_shell() {
+/// In a child of a fork nobody serves the shell: a client must find it gone when the parent is. What other threads were doing in the engine
+/// nobody ends any more.
+extern "C" fn in_a_child() {
+    if let Some(runtime) = Runtime::get() {
+        runtime.after_fork();
+    }
     for socket in [&LISTENER, &CLIENT] {
         let socket = socket.swap(-1, Ordering::SeqCst);
         if socket >= 0 {
@@ -186,7 +190,7 @@ fn keep_from_children(listener: &UnixListener) -> Result<(), Failed> {
     let mut code = 0;
     ONCE.call_once(|| {
         // SAFETY: the handler does what a signal handler may.
-        code = unsafe { libc::pthread_atfork(None, None, Some(leave_the_shell)) };
+        code = unsafe { libc::pthread_atfork(None, None, Some(in_a_child)) };
     });
     match code {
         0 => Ok(()),

@@ -149,6 +149,65 @@ fn the_last_of_many_functions_has_the_short_way_as_the_first() {
     (0..MANY).for_each(call);
 }
 
+/// As the shipped `count` does. With get and put, of two threads that count at a time one is lost.
+#[test]
+fn threads_that_count_the_same_functions_lose_nothing() {
+    const ROUNDS: u64 = 400;
+    const THREADS: u64 = 4;
+    let (runtime, _turn) = engine();
+    let count = "r1 = *(u64 *)(r1 + 0)\nr2 = 77\nr3 = 1\ncall 32\nr0 = 0\nexit";
+    let count = load(runtime, "count", count);
+    (0..MANY).for_each(|n| attach(runtime, n, count));
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                for _ in 0..ROUNDS {
+                    // One is hot.
+                    (0..MANY).for_each(|n| call(if n % 2 == 0 { 7 } else { n }));
+                }
+            });
+        }
+    });
+    let counted = |n| runtime.map_get(runtime.trace_address(&name(n)).unwrap(), 77);
+    let half = MANY as u64 / 2;
+    let expected = |n| match n {
+        7 => ROUNDS * THREADS * (half + 1),
+        _ => ROUNDS * THREADS,
+    };
+    for n in (1..MANY).step_by(2) {
+        assert_eq!(
+            (counted(n), runs(runtime, n)),
+            (Some(expected(n)), expected(n)),
+            "{n}"
+        );
+    }
+    (0..MANY).for_each(|n| assert_eq!(runtime.detach(&name(n), None).unwrap(), 1));
+    assert_eq!(runtime.map_note(), None);
+}
+
+/// What a person sees who looks at counts.
+#[test]
+fn a_full_map_is_said_where_counts_are_looked_at() {
+    if !alone("a_full_map_is_said_where_counts_are_looked_at") {
+        return;
+    }
+    let (runtime, _turn) = engine();
+    for key in 0..=runtime.status().map_capacity as u64 {
+        let _ = runtime.map_put(key, 1, 1);
+    }
+    let note = runtime.map_note().unwrap();
+    let said = "1 updates of the two-key map were lost, so counts may be too low: it is full (1024 entries)";
+    assert!(note.starts_with(said), "{note}");
+    let look = load(runtime, "look", "r1 = 1\nr2 = 1\ncall 0\nexit");
+    let report = runtime.exec(look, &mut [], None).unwrap();
+    assert_eq!((report.value, report.warnings), (1, vec![note]));
+    let other = load(runtime, "other", "r0 = 2\nexit");
+    assert_eq!(
+        runtime.exec(other, &mut [], None).unwrap().warnings,
+        Vec::<String>::new()
+    );
+}
+
 #[test]
 fn gates_are_used_again_and_no_site_gets_the_runs_of_another() {
     if !alone("gates_are_used_again_and_no_site_gets_the_runs_of_another") {

@@ -77,6 +77,7 @@ pub(super) struct Routines {
     /// `bpf_map_get` and so on, called as helpers are; r1 to r5 stay.
     pub(super) map_get: usize,
     pub(super) map_put: usize,
+    pub(super) map_add: usize,
     pub(super) notify: usize,
     pub(super) time: usize,
     pub(super) stop_budget: usize,
@@ -120,6 +121,7 @@ pub(super) struct Context {
     pub(super) map: TwoKeyLayout,
     pub(super) slow_get: usize,
     pub(super) slow_put: usize,
+    pub(super) slow_add: usize,
     /// The output ring and the time, for the routines that use them.
     pub(super) output: RingLayout,
     pub(super) ticks: Ticks,
@@ -155,6 +157,7 @@ impl Context {
             map: TwoKeyLayout { slots: 0, mask: 0 },
             slow_get: routines.helper_keep,
             slow_put: routines.helper_keep,
+            slow_add: routines.helper_keep,
             output: RingLayout::default(),
             ticks: Ticks { start: 0, scale: 0 },
             session: 0,
@@ -168,6 +171,7 @@ impl Context {
         if can(Inline::MapGet) {
             self.routines.map_get = inline.map_get;
             self.routines.map_put = inline.map_put;
+            self.routines.map_add = inline.map_add;
         }
         if can(Inline::Notify) {
             self.routines.notify = inline.notify;
@@ -195,6 +199,7 @@ pub(super) mod field {
     pub(in super::super) const HELPER_KEEP: Mem = mem(ROUTINES + offset_of!(Routines, helper_keep));
     pub(in super::super) const MAP_GET: Mem = mem(ROUTINES + offset_of!(Routines, map_get));
     pub(in super::super) const MAP_PUT: Mem = mem(ROUTINES + offset_of!(Routines, map_put));
+    pub(in super::super) const MAP_ADD: Mem = mem(ROUTINES + offset_of!(Routines, map_add));
     pub(in super::super) const NOTIFY: Mem = mem(ROUTINES + offset_of!(Routines, notify));
     pub(in super::super) const TIME: Mem = mem(ROUTINES + offset_of!(Routines, time));
     pub(in super::super) const STOP_BUDGET: Mem = mem(ROUTINES + offset_of!(Routines, stop_budget));

@@ -869,6 +869,7 @@ impl<'p> Emitter<'p> {
                 match Inline::of(self.program.program().abi, number) {
                     Some(Inline::MapGet) => self.stopping_call(asm, field::MAP_GET),
                     Some(Inline::MapPut) => self.stopping_call(asm, field::MAP_PUT),
+                    Some(Inline::MapAdd) => self.stopping_call(asm, field::MAP_ADD),
                     Some(Inline::Notify) => self.stopping_call(asm, field::NOTIFY),
                     Some(Inline::Time) => self.stopping_call(asm, field::TIME),
                     None => self.helper(asm),

@@ -48,6 +48,7 @@ extern "C" {
     fn ubpf_jit_helper_keep();
     fn ubpf_jit_map_get();
     fn ubpf_jit_map_put();
+    fn ubpf_jit_map_add();
     fn ubpf_jit_notify();
     fn ubpf_jit_time();
     #[cfg(test)]
@@ -86,6 +87,7 @@ global_asm!(
     MAP = const offset(offset_of!(Context, map)),
     SLOW_GET = const offset(offset_of!(Context, slow_get)),
     SLOW_PUT = const offset(offset_of!(Context, slow_put)),
+    SLOW_ADD = const offset(offset_of!(Context, slow_add)),
     RING_SLOTS = const offset(offset_of!(Context, output) + offset_of!(RingLayout, slots)),
     RING_MASK = const offset(offset_of!(Context, output) + offset_of!(RingLayout, mask)),
     RING_HEAD = const offset(offset_of!(Context, output) + offset_of!(RingLayout, head)),
@@ -125,6 +127,7 @@ fn routines() -> Routines {
     Routines {
         map_get: helper,
         map_put: helper,
+        map_add: helper,
         notify: helper,
         time: helper,
         helper: address(ubpf_jit_helper),
@@ -150,6 +153,7 @@ fn inline_routines() -> Routines {
     Routines {
         map_get: address(ubpf_jit_map_get),
         map_put: address(ubpf_jit_map_put),
+        map_add: address(ubpf_jit_map_add),
         notify: address(ubpf_jit_notify),
         time: address(ubpf_jit_time),
         ..routines()

@@ -186,7 +186,7 @@ ubpf_jit_helper_keep:
     ubpf_jit_search ubpf_jit_store_4, 4, 2, 0
     ubpf_jit_search ubpf_jit_store_8, 8, 3, 0
 
-# The two-key map: as helpers are called (number pushed), key1 in rdi, key2 in rsi, value in rdx. Changes rax, r10, r11. What is
+# The two-key map: get (put = 0), put (1), add (2). As helpers are called (number pushed), key1 in rdi, key2 in rsi, value in rdx. Changes rax, r10, r11. What is
 # not decided within a few slots, or is being changed by somebody, goes the slow way with the registers and the stack as they
 # came.
     .macro ubpf_jit_map name, put
@@ -217,13 +217,19 @@ ubpf_jit_helper_keep:
     jz      6f                          # empty: the key is not there
     test    dl, {MAP_FULL}
     jz      5f                          # deleted
+    .if \put < 2
     test    dl, {MAP_BUSY} - {MAP_FULL}
-    jnz     7f                          # being changed
+    jnz     7f                          # being changed: who adds comes before that
+    .endif
     cmp     rdi, [rcx + 8]
     jne     4f
     cmp     rsi, [rcx + 16]
     jne     4f
-    .if \put
+    .if \put == 2
+    mov     r11, [rsp]
+    lock add [rcx + 24], r11
+    xor     eax, eax
+    .elseif \put
     mov     rax, rdx
     mov     r11, rdx
     or      r11, {MAP_BUSY}
@@ -257,7 +263,9 @@ ubpf_jit_helper_keep:
 7:  pop     rdx
     pop     rcx
     pop     rbx
-    .if \put
+    .if \put == 2
+    jmp     qword ptr [r9 + {SLOW_ADD}]
+    .elseif \put
     jmp     qword ptr [r9 + {SLOW_PUT}]
     .else
     jmp     qword ptr [r9 + {SLOW_GET}]
@@ -266,6 +274,7 @@ ubpf_jit_helper_keep:
 
     ubpf_jit_map ubpf_jit_map_get, 0
     ubpf_jit_map ubpf_jit_map_put, 1
+    ubpf_jit_map ubpf_jit_map_add, 2
 
 # rax = the time in ns; changes rdx.
     .macro ubpf_jit_now

@@ -69,13 +69,13 @@ pub const fn general_way(gate: u64) -> u64 {
 }
 
 /// A block for r9 of programs with inline helpers, with the addresses where lookups in the two-key map go that do not give an answer
-/// (to get, to put). It lives for ever; `None` without memory.
-pub fn helper_block(places: &Places, slow: (usize, usize)) -> Option<u64> {
+/// (to get, to put, to add). It lives for ever; `None` without memory.
+pub fn helper_block(places: &Places, slow: (usize, usize, usize)) -> Option<u64> {
     let mut room = Vec::new();
     room.try_reserve_exact(1).ok()?;
     let mut context = Context::new(&Memory::new(&mut [], &mut []), super::routines());
     context.work_with(places, &super::inline_routines());
-    (context.slow_get, context.slow_put) = slow;
+    (context.slow_get, context.slow_put, context.slow_add) = slow;
     room.push(context);
     let context = core::ptr::from_ref(room.leak().first()?);
     Some((context as u64).wrapping_add(BIAS as u64))

@@ -18,6 +18,8 @@ extern "C" {
     fn ubpf_hook_map_get();
     #[allow(dead_code)]
     fn ubpf_hook_map_put();
+    #[allow(dead_code)]
+    fn ubpf_hook_map_add();
 }
 
 global_asm!(
@@ -77,12 +79,13 @@ pub fn hook_entry() -> u64 {
     ubpf_hook_entry as *const () as u64
 }
 
-/// Where the map's helpers of programs called directly go when they need more: `bpf_map_get`, `bpf_map_put`.
+/// Where the map's helpers of programs called directly go when they need more: `bpf_map_get`, `bpf_map_put`, `bpf_map_add`.
 #[allow(dead_code)] // without machine code nobody needs them
-pub fn map_ways() -> (usize, usize) {
+pub fn map_ways() -> (usize, usize, usize) {
     (
         ubpf_hook_map_get as *const () as usize,
         ubpf_hook_map_put as *const () as usize,
+        ubpf_hook_map_add as *const () as usize,
     )
 }
 

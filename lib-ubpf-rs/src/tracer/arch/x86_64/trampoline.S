@@ -199,6 +199,14 @@ ubpf_hook_map_get:
     jmp     2f
     .cfi_endproc
     .size   ubpf_hook_map_get, . - ubpf_hook_map_get
+    .globl  ubpf_hook_map_add
+    .type   ubpf_hook_map_add, @function
+ubpf_hook_map_add:
+    .cfi_startproc
+    mov     r10d, 2
+    jmp     2f
+    .cfi_endproc
+    .size   ubpf_hook_map_add, . - ubpf_hook_map_add
     .globl  ubpf_hook_map_put
     .type   ubpf_hook_map_put, @function
 ubpf_hook_map_put:
@@ -245,8 +253,11 @@ ubpf_hook_map_put:
     lock or [rip + {hooks} + {FREE}], rax
     mov     rax, r10
     jmp     9f
-8:  lock add [rip + {hooks} + {MAP_LOST}], r10
-    lea     rax, [r10 - 1]              # nothing found, or nothing to say
+8:  mov     rax, -1                     # nothing found
+    test    r10d, r10d
+    jz      9f
+    lock inc qword ptr [rip + {hooks} + {MAP_LOST}]
+    xor     eax, eax                    # nothing to say
 9:  pop     rbx
     .cfi_adjust_cfa_offset -8
     pop     r9
