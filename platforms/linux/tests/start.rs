@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{text, Folder};
+use common::{root, text, Folder};
 use std::{
     os::unix::net::UnixListener,
     path::Path,
@@ -227,4 +227,63 @@ fn a_map_of_no_size_is_refused_by_name() {
         error.contains("UBPF_MAP_ENTRIES=many: a number from 1 to"),
         "{error}"
     );
+}
+
+/// A template and an inline function that two files have, without optimisation: the linker keeps one copy.
+const SHARED: &str = r#"
+#pragma once
+template<class T> __attribute__((noinline)) T twice(T a) { return a + a; }
+__attribute__((noinline)) inline int once() { static int n = 0; return ++n; }
+"#;
+const SHARED_A: &str = r#"
+#include "shared.h"
+int a(int x) { return twice(x) + once(); }
+"#;
+const SHARED_MAIN: &str = r#"
+#include <cstdio>
+#include <ubpf_linux.h>
+#include <ubpf_rs.h>
+#include "shared.h"
+int a(int);
+int main()
+{
+	ubpf_error error;
+	ubpf_program count;
+	ubpf_probe probe;
+	const char *names[] = { "_Z5twiceIiET_S0_", "_Z4oncev", "_Z1ai" };
+	// What the programs know them by: where their stubs end.
+	const uint64_t keys[] = { (uint64_t)&twice<int> + 5, (uint64_t)&once + 5, (uint64_t)&a + 5 };
+	if (ubpf_linux_start("shell") || ubpf_load_file("count.bin", NULL, &count, &error))
+		return 1;
+	for (const char *name : names)
+		if (ubpf_attach(name, count, NULL, &probe, &error))
+			std::puts(error.text);
+	std::printf("%d\n", a(1) + twice(2) + once());
+	for (int i = 0; i < 3; i++) {
+		uint64_t value = 0;
+		ubpf_map_get(keys[i], 1, &value, NULL);
+		std::printf("%s %d\n", names[i], (int)value);
+	}
+	return 0;
+}
+"#;
+
+#[test]
+fn functions_that_several_cxx_files_have_are_linked_and_traced() {
+    let folder = Folder::new("shared");
+    folder.write("shared.h", SHARED);
+    folder.write("a.cc", SHARED_A);
+    folder.write("main.cc", SHARED_MAIN);
+    folder.write("count.bin", ubpf_rs::isa::assemble(COUNT).unwrap());
+    let tool = root().join("tools/gcc12/");
+    for optimised in ["-O0", "-O2"] {
+        let flags = [optimised, "-B", tool.to_str().unwrap()];
+        let program = folder.build(&["a.cc", "main.cc"], &flags);
+        let output = folder.run(&program, &[]);
+        let said = "9\n_Z5twiceIiET_S0_ 2\n_Z4oncev 2\n_Z1ai 1\n";
+        assert_eq!(
+            (text(&output.stdout).as_str(), text(&output.stderr).as_str()),
+            (said, "")
+        );
+    }
 }
