@@ -3,6 +3,7 @@
 use super::{
     history::History,
     keys::{Decoder, Key},
+    width::width,
     LINE_BYTES,
 };
 
@@ -50,6 +51,27 @@ pub(crate) struct Editor {
     len: usize,
     cursor: usize,
     damage: Option<LineError>,
+    /// A character of several bytes that is not whole yet.
+    part: [u8; 4],
+    part_len: usize,
+    /// Columns of the terminal; `None`: it has not said.
+    columns: Option<usize>,
+    /// It was asked.
+    asked: bool,
+}
+
+/// Columns of the prompt.
+const PROMPT: usize = 2;
+/// Narrowest terminal that is believed; less is what a key with a modifier looks like.
+const NARROWEST: u16 = 10;
+/// Puts the cursor as far to the right as it goes, asks where that is, and puts it back.
+const ASK: &[u8] = b"\x1b7\x1b[999C\x1b[6n\x1b8";
+
+/// Where something stands on the screen: rows below the prompt, and column.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Spot {
+    row: usize,
+    column: usize,
 }
 
 impl Editor {
@@ -61,7 +83,17 @@ impl Editor {
             len: 0,
             cursor: 0,
             damage: None,
+            part: [0; 4],
+            part_len: 0,
+            columns: None,
+            asked: false,
         }
+    }
+
+    /// Asks the terminal how wide it is.
+    pub(crate) fn ask_width(&mut self, screen: &mut impl Screen) {
+        self.asked = true;
+        screen.put(ASK);
     }
 
     /// Takes a whole line at once.
@@ -107,26 +139,76 @@ impl Editor {
     }
 
     fn terminal_key(&mut self, key: Key, screen: &mut impl Screen) -> Event {
+        if let Key::Text(byte @ 0x80..) = key {
+            self.insert_part(byte, screen);
+            return Event::None;
+        }
+        self.insert_whole(screen);
         match key {
             Key::Text(byte) => self.insert(&[byte], screen),
             Key::Enter => {
-                screen.put(b"\r\n");
+                self.leave(screen);
                 return Event::Line;
             }
             Key::Tab => return Event::Complete,
             Key::Control(3) => {
+                self.step_to(self.len, screen);
                 screen.put(b"^C\r\n");
                 return self.abandon();
             }
             Key::Control(12) => {
                 screen.put(b"\x1b[H\x1b[2J");
+                self.ask_width(screen);
                 return Event::Redraw;
+            }
+            Key::Place(column) => {
+                if self.asked && column >= NARROWEST {
+                    self.asked = false;
+                    self.columns = Some(usize::from(column));
+                }
             }
             Key::Up | Key::Control(16) => self.recall(History::older, screen),
             Key::Down | Key::Control(14) => self.recall(History::newer, screen),
             key => self.edit(key, screen),
         }
         Event::None
+    }
+
+    /// Goes to a new line behind the text.
+    pub(crate) fn leave(&self, screen: &mut impl Screen) {
+        self.step_to(self.len, screen);
+        let end = self.spot(self.len);
+        if end.row == 0 || end.column > 0 {
+            screen.put(b"\r\n");
+        }
+    }
+
+    /// Takes a byte of a character; a character is inserted when it is whole.
+    fn insert_part(&mut self, byte: u8, screen: &mut impl Screen) {
+        if !is_continuation(byte) {
+            self.insert_whole(screen);
+        }
+        if let Some(slot) = self.part.get_mut(self.part_len) {
+            *slot = byte;
+            self.part_len = self.part_len.saturating_add(1);
+        }
+        let length = match self.part.first() {
+            Some(0xc2..=0xdf) => 2,
+            Some(0xe0..=0xef) => 3,
+            Some(0xf0..=0xf4) => 4,
+            _ => 1,
+        };
+        if self.part_len >= length {
+            self.insert_whole(screen);
+        }
+    }
+
+    /// Inserts what has come of a character.
+    fn insert_whole(&mut self, screen: &mut impl Screen) {
+        let (part, len) = (self.part, core::mem::take(&mut self.part_len));
+        if len > 0 {
+            self.insert(part.get(..len).unwrap_or(&[]), screen);
+        }
     }
 
     fn edit(&mut self, key: Key, screen: &mut impl Screen) {
@@ -175,13 +257,14 @@ impl Editor {
     /// Forgets line and partial input, not the history.
     pub(crate) fn reset(&mut self) {
         self.decoder = Decoder::new();
+        (self.columns, self.asked) = (None, false);
         self.clear();
     }
 
     /// Shows the line after the prompt.
     pub(crate) fn redraw(&self, screen: &mut impl Screen) {
-        screen.put(self.bytes(0, self.len));
-        self.step_back(self.cursor, screen);
+        self.show(0, self.len, screen);
+        self.step(self.len, self.cursor, screen);
     }
 
     /// Inserts at the cursor.
@@ -196,22 +279,29 @@ impl Editor {
         self.text.copy_within(self.cursor..self.len, end);
         let gap = self.text.iter_mut().skip(self.cursor);
         gap.zip(new).for_each(|(slot, &byte)| *slot = byte);
-        screen.put(self.bytes(self.cursor, len));
-        (self.len, self.cursor) = (len, end);
-        self.step_back(end, screen);
+        let mut from = self.cursor;
+        self.len = len;
+        if from > 0 && self.stands_on_another(from) {
+            // It is written with what it stands on, which may end a row.
+            from = self.char_before(from);
+            self.step_to(from, screen);
+        }
+        self.cursor = end;
+        self.show(from, len, screen);
+        self.step(len, end, screen);
     }
 
     fn remove(&mut self, from: usize, to: usize, screen: &mut impl Screen) {
         if from >= to || to > self.len {
             return;
         }
-        self.step(self.cursor, from, screen);
+        self.step_to(from, screen);
+        self.erase(from, screen);
         self.text.copy_within(to..self.len, from);
         self.len = self.len.saturating_sub(to.saturating_sub(from));
         self.cursor = from;
-        screen.put(b"\x1b[K");
-        screen.put(self.bytes(from, self.len));
-        self.step_back(from, screen);
+        self.show(from, self.len, screen);
+        self.step(self.len, from, screen);
     }
 
     fn recall(
@@ -219,7 +309,8 @@ impl Editor {
         pick: impl FnOnce(&mut History) -> Option<&[u8]>,
         screen: &mut impl Screen,
     ) {
-        self.step(self.cursor, 0, screen);
+        self.step_to(0, screen);
+        self.erase(0, screen);
         if let Some(line) = pick(&mut self.history) {
             let slots = self.text.iter_mut().zip(line);
             slots.for_each(|(slot, &byte)| *slot = byte);
@@ -227,9 +318,8 @@ impl Editor {
             self.cursor = self.len;
             self.damage = None;
         }
-        screen.put(b"\x1b[K");
-        screen.put(self.bytes(0, self.len));
-        self.step_back(self.cursor, screen);
+        self.show(0, self.len, screen);
+        self.step(self.len, self.cursor, screen);
     }
 
     fn abandon(&mut self) -> Event {
@@ -239,29 +329,104 @@ impl Editor {
 
     fn clear(&mut self) {
         self.history.leave();
-        (self.len, self.cursor, self.damage) = (0, 0, None);
+        (self.len, self.cursor, self.damage, self.part_len) = (0, 0, None, 0);
     }
 
     fn move_to(&mut self, place: usize, screen: &mut impl Screen) {
-        self.step(self.cursor, place, screen);
+        self.step_to(place, screen);
         self.cursor = place;
     }
 
-    /// Moves the terminal's cursor from the end of the line to `place`.
-    fn step_back(&self, place: usize, screen: &mut impl Screen) {
-        self.step(self.len, place, screen);
+    /// Moves the terminal's cursor from where it is.
+    fn step_to(&self, place: usize, screen: &mut impl Screen) {
+        self.step(self.cursor, place, screen);
     }
 
-    /// Moves the terminal's cursor from one place in the line to another: by backspaces, or by writing the text anew.
+    /// Moves the terminal's cursor from one place in the line to another: by writing the text anew, or back.
     fn step(&self, from: usize, to: usize, screen: &mut impl Screen) {
         if !screen.is_terminal() {
             return;
         }
-        screen.put(self.bytes(from, to));
-        for &byte in self.bytes(to, from) {
-            if !is_continuation(byte) {
-                screen.put(b"\x08");
+        if from < to {
+            return self.show(from, to, screen);
+        }
+        let (old, new) = (self.spot(from), self.spot(to));
+        if old.row == new.row {
+            (new.column..old.column).for_each(|_| screen.put(b"\x08"));
+            return;
+        }
+        sequence(screen, old.row.saturating_sub(new.row), b'A');
+        screen.put(b"\r");
+        if new.column > 0 {
+            sequence(screen, new.column, b'C');
+        }
+    }
+
+    /// Removes what stands on the screen from this place on, where the cursor is.
+    fn erase(&self, from: usize, screen: &mut impl Screen) {
+        let several = self.spot(from).row < self.spot(self.len).row;
+        screen.put(if several { b"\x1b[J" } else { b"\x1b[K" });
+    }
+
+    /// Writes a part of the line, where the cursor is at its beginning.
+    fn show(&self, from: usize, to: usize, screen: &mut impl Screen) {
+        if !screen.is_terminal() {
+            return;
+        }
+        let mut spot = self.spot(from);
+        self.walk(from, to, &mut spot, &mut |text, gap| {
+            if gap {
+                // The terminal leaves a column free; what stood there goes.
+                screen.put(b"\x1b[K");
             }
+            screen.put(text);
+        });
+        if self.is_full(spot) {
+            screen.put(b"\r\n");
+        }
+    }
+
+    /// Where the character at a place of the line stands.
+    fn spot(&self, place: usize) -> Spot {
+        let mut spot = Spot {
+            row: 0,
+            column: PROMPT,
+        };
+        self.walk(0, place, &mut spot, &mut |_, _| {});
+        if self.is_full(spot) {
+            spot.row = spot.row.saturating_add(1);
+            spot.column = 0;
+        }
+        spot
+    }
+
+    /// Whether the row is, so that what comes next stands in the next one.
+    fn is_full(&self, spot: Spot) -> bool {
+        self.columns.is_some_and(|columns| spot.column >= columns)
+    }
+
+    /// Goes through the characters of a part of the line: `each` gets what is written for one, and whether a column in front
+    /// of it stays free because it is too wide.
+    fn walk(&self, from: usize, to: usize, spot: &mut Spot, each: &mut dyn FnMut(&[u8], bool)) {
+        let columns = self.columns.unwrap_or(usize::MAX);
+        let mut take = |text: &[u8], width: usize| {
+            let end = spot.column.saturating_add(width);
+            let wraps = end > columns;
+            each(text, wraps && spot.column < columns);
+            if wraps {
+                *spot = Spot {
+                    row: spot.row.saturating_add(1),
+                    column: width,
+                };
+            } else {
+                spot.column = end;
+            }
+        };
+        for chunk in self.bytes(from, to).utf8_chunks() {
+            for c in chunk.valid().chars() {
+                take(c.encode_utf8(&mut [0; 4]).as_bytes(), width(c));
+            }
+            chunk.invalid().iter().for_each(|_| take(b"?", 1));
         }
     }
 
@@ -269,18 +434,37 @@ impl Editor {
         self.text.get(from..to).unwrap_or(&[])
     }
 
+    /// The beginning of the character in front of a place, with what stands on it.
     fn char_before(&self, place: usize) -> usize {
-        let before = self.bytes(0, place);
-        before
-            .iter()
-            .rposition(|&b| !is_continuation(b))
-            .unwrap_or(0)
+        let mut place = place;
+        loop {
+            let before = self.bytes(0, place);
+            let start = before.iter().rposition(|&b| !is_continuation(b));
+            place = start.unwrap_or(0);
+            if place == 0 || !self.stands_on_another(place) {
+                return place;
+            }
+        }
     }
 
+    /// The end of the character at a place, with what stands on it.
     fn char_after(&self, place: usize) -> usize {
-        let after = self.bytes(place.saturating_add(1), self.len);
-        let skip = after.iter().take_while(|&&b| is_continuation(b)).count();
-        place.saturating_add(1).saturating_add(skip).min(self.len)
+        let mut place = place;
+        loop {
+            let after = self.bytes(place.saturating_add(1), self.len);
+            let skip = after.iter().take_while(|&&b| is_continuation(b)).count();
+            place = place.saturating_add(1).saturating_add(skip).min(self.len);
+            if place >= self.len || !self.stands_on_another(place) {
+                return place;
+            }
+        }
+    }
+
+    fn stands_on_another(&self, place: usize) -> bool {
+        let rest = self.bytes(place, place.saturating_add(4).min(self.len));
+        let first = rest.utf8_chunks().next();
+        let first = first.and_then(|chunk| chunk.valid().chars().next());
+        first.is_some_and(|c| width(c) == 0)
     }
 
     fn word_before(&self, place: usize) -> usize {
@@ -303,6 +487,27 @@ impl Editor {
             .count();
         place.saturating_add(blanks).saturating_add(word)
     }
+}
+
+/// Writes a control sequence with one number.
+fn sequence(screen: &mut impl Screen, number: usize, letter: u8) {
+    let mut digits = [0; 5];
+    let (mut rest, mut count) = (number, 0usize);
+    for slot in digits.iter_mut().rev() {
+        *slot = b'0'.saturating_add(u8::try_from(rest % 10).unwrap_or(0));
+        rest /= 10;
+        count = count.saturating_add(1);
+        if rest == 0 {
+            break;
+        }
+    }
+    screen.put(b"\x1b[");
+    screen.put(
+        digits
+            .get(digits.len().saturating_sub(count)..)
+            .unwrap_or(&[]),
+    );
+    screen.put(&[letter]);
 }
 
 /// Whether a byte continues a UTF-8 sequence and so takes no column of its own.
@@ -390,6 +595,114 @@ mod tests {
         check(b"\x1b[A\x1b[A\x1b[A\x1b[B", "second", 6);
         check(b"abc\x1b[A\x1b[B", "", 0);
         check(b"abc\x1b[D\x1b[B", "abc", 2);
+    }
+
+    /// A terminal that is believed to show what a person sees.
+    struct Emulator(vt100::Parser);
+
+    impl Screen for Emulator {
+        fn put(&mut self, bytes: &[u8]) {
+            self.0.process(bytes);
+        }
+        fn is_terminal(&self) -> bool {
+            true
+        }
+    }
+
+    impl Emulator {
+        fn new(columns: u16) -> Self {
+            let mut new = Self(vt100::Parser::new(60, columns, 0));
+            new.put(b"> ");
+            new
+        }
+
+        fn rows(&self) -> Vec<std::string::String> {
+            let (_, columns) = self.0.screen().size();
+            let mut rows: Vec<_> = self.0.screen().rows(0, columns).collect();
+            rows.iter_mut()
+                .for_each(|row| row.truncate(row.trim_end().len()));
+            rows
+        }
+
+        /// Row and column of the cursor, the end of a full row being the beginning of the next one.
+        fn cursor(&self, columns: u16) -> (u16, u16) {
+            match self.0.screen().cursor_position() {
+                (row, column) if column >= columns => (row + 1, 0),
+                place => place,
+            }
+        }
+    }
+
+    /// Random keys on terminals of every width: the screen shows what a terminal shows that was given the line at once, and
+    /// the cursor stands where it ends that was given the line up to there.
+    #[test]
+    fn the_screen_shows_the_line() {
+        let keys = [
+            "a",
+            "b",
+            " ",
+            "word",
+            "ä",
+            "漢",
+            "字",
+            "🦀",
+            "한",
+            "x\u{301}",
+            "\x1b[D",
+            "\x1b[C",
+            "\x1b[H",
+            "\x1b[F",
+            "\x7f",
+            "\x1b[3~",
+            "\x01",
+            "\x05",
+            "\x0b",
+            "\x15",
+            "\x17",
+            "\x1b[A",
+            "\x1b[B",
+            "\x1b[1;5D",
+            "\x1b[1;5C",
+            "\x1b[[A",
+            "0123456789",
+            "漢字漢字漢字",
+        ];
+        let mut random = 0x9e37_79b9_7f4a_7c15u64;
+        for round in 0..155 {
+            let columns = 10 + round % 31;
+            let (mut editor, mut screen) = (Editor::new(64), Emulator::new(columns));
+            editor.ask_width(&mut screen);
+            for line in [
+                "short",
+                "a line of the history that is longer than most of the terminals here",
+                "漢字 ä 🦀 漢字 漢字",
+            ] {
+                editor.history.add(line.as_bytes());
+            }
+            let answer = std::format!("\x1b[1;{columns}R");
+            let mut pressed = std::vec![answer.as_str()];
+            for _ in 0..30 {
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                pressed.push(keys[(random % keys.len() as u64) as usize]);
+            }
+            for (index, key) in pressed.iter().enumerate() {
+                key.bytes()
+                    .for_each(|byte| drop(editor.push(byte, &mut screen)));
+                let mut whole = Emulator::new(columns);
+                whole.put(editor.line().unwrap().as_bytes());
+                let mut part = Emulator::new(columns);
+                part.put(editor.before_cursor().unwrap().as_bytes());
+                let keys = &pressed[..=index];
+                assert_eq!(screen.rows(), whole.rows(), "{columns} columns, {keys:?}");
+                assert_eq!(
+                    screen.cursor(columns),
+                    part.cursor(columns),
+                    "{columns} columns, {keys:?}"
+                );
+            }
+        }
     }
 
     #[test]

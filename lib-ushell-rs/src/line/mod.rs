@@ -3,6 +3,7 @@
 mod editor;
 mod history;
 mod keys;
+mod width;
 
 pub(crate) use editor::{Editor, Event, LineError, Screen};
 

@@ -268,6 +268,7 @@ impl Shell {
             Event::TerminalKey => {
                 self.set_mode(Mode::Terminal);
                 self.output.raw(b"\r\n");
+                self.editor.ask_width(&mut self.output);
                 self.show_line();
             }
         }
@@ -316,6 +317,10 @@ impl Shell {
         };
         let result = command.run(&mut call);
         let then = call.then;
+        if (self.mode, mode) == (Mode::Plain, Mode::Terminal) {
+            self.set_mode(mode);
+            self.editor.ask_width(&mut self.output);
+        }
         self.set_mode(mode);
         match (result, then) {
             (Ok(()), Then::Stream(stream)) => self.activity = Activity::Stream(stream),
@@ -410,7 +415,7 @@ impl Shell {
             self.editor
                 .insert(found.insert.as_bytes(), &mut self.output);
         } else if found.count > 1 {
-            self.output.raw(b"\r\n");
+            self.editor.leave(&mut self.output);
             complete::show(&self.table, &*self.backend, before, &mut self.output);
             self.output.end_command();
             self.show_line();
