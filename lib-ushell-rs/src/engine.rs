@@ -199,7 +199,11 @@ fn write_status(status: &Status, out: &mut dyn Write) -> core::fmt::Result {
         Some(false) => "writable and executable (not enforced)",
     };
     writeln!(out, "platform: {}", status.platform)?;
-    writeln!(out, "loaded programs: {}", status.programs)?;
+    writeln!(
+        out,
+        "programs loaded by the application: {}",
+        status.programs
+    )?;
     writeln!(out, "traceable functions: {}", status.sites)?;
     writeln!(out, "symbols: {}", status.symbols)?;
     writeln!(out, "attached programs: {}", status.probes)?;

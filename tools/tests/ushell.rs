@@ -318,6 +318,33 @@ fn three_pasted_lines_are_three_commands() {
 }
 
 #[test]
+fn a_second_client_is_told_who_holds_the_port() {
+    let target = Target::new("second", serve);
+    let mut first = target.terminal();
+    first.wait_for("> ", 1);
+    let output = target.ushell(&["--timeout", "0.3", "-c", "version"]);
+    let expected = format!("and process {} (ushell) holds it\n", first.child.id());
+    assert!(
+        text(&output.stderr).ends_with(&expected),
+        "{}",
+        text(&output.stderr)
+    );
+    assert_eq!(output.status.code(), Some(3));
+    // It waits for its turn.
+    let second = target
+        .command(&["-c", "version"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    first.press("quit\r");
+    assert_eq!(first.end().code(), Some(0));
+    assert_eq!(
+        text(&second.wait_with_output().unwrap().stdout),
+        "ushell-rs 0.1.0\n"
+    );
+}
+
+#[test]
 fn a_signal_leaves_the_terminal_as_it_was() {
     let target = Target::new("signal", serve);
     for signal in [Signal::SIGTERM, Signal::SIGHUP] {

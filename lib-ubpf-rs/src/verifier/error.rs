@@ -80,7 +80,10 @@ pub enum VerifyError {
         pc: usize,
     },
     /// The helper does not exist.
-    #[error("unknown helper {number} at PC {pc} (helpers are numbered as in the {abi} ABI)")]
+    #[error(
+        "unknown helper {number} at PC {pc} (helpers are numbered as in the {abi} ABI{})",
+        Elsewhere(*.elsewhere)
+    )]
     UnknownHelper {
         /// The call.
         pc: usize,
@@ -88,6 +91,8 @@ pub enum VerifyError {
         number: u32,
         /// The numbering.
         abi: Abi,
+        /// Another numbering that has one of this number.
+        elsewhere: Option<Abi>,
     },
     /// The instruction exists but cannot run here.
     #[error("{what} at PC {pc} is not supported")]
@@ -149,5 +154,17 @@ pub enum VerifyError {
 impl From<Cap> for VerifyError {
     fn from(cap: Cap) -> Self {
         VerifyError::Unfinished { cap }
+    }
+}
+
+/// What to try where another numbering knows the helper.
+struct Elsewhere(Option<Abi>);
+
+impl fmt::Display for Elsewhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => Ok(()),
+            Some(abi) => write!(f, "; there is one in the {abi} ABI: try --abi {abi}"),
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     isa::{Call, Insn, Reg},
-    program::Program,
+    program::{Abi, Program},
 };
 use alloc::vec::Vec;
 
@@ -109,9 +109,14 @@ fn check_insn(
         Insn::Call(Call::Helper(number)) => {
             let abi = program.abi;
             let known = helpers.signature(abi, number);
-            known
-                .map(|_| ())
-                .ok_or(VerifyError::UnknownHelper { pc, number, abi })
+            known.map(|_| ()).ok_or_else(|| VerifyError::UnknownHelper {
+                pc,
+                number,
+                abi,
+                elsewhere: [Abi::Classic, Abi::Uio, Abi::Linux]
+                    .into_iter()
+                    .find(|&other| helpers.signature(other, number).is_some()),
+            })
         }
         Insn::Call(Call::Btf(_)) => Err(VerifyError::Unsupported {
             pc,

@@ -13,6 +13,13 @@ pub enum ClientError {
         /// Why not.
         error: io::Error,
     },
+    /// Another client talks to the port.
+    Held {
+        /// Its process; 0: it has just gone.
+        process: i32,
+        /// The name of its program.
+        name: String,
+    },
     /// Reading or writing failed.
     Broken(io::Error),
     /// The other side has gone.
@@ -46,6 +53,10 @@ impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect { socket, error } => write!(f, "{socket}: {error}"),
+            Self::Held { process, name } => write!(
+                f,
+                "the port takes one client at a time, and process {process} ({name}) holds it"
+            ),
             Self::Broken(error) => write!(f, "connection broke: {error}"),
             Self::Vanished => f.write_str("the unikernel closed the connection"),
             Self::Timeout(time) => write!(f, "no answer for {} s", time.as_secs_f64()),

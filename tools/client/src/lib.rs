@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod holder;
 pub mod machine;
 pub mod text;
 

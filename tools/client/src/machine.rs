@@ -1,6 +1,6 @@
 //! The shell's framed mode, from the other side: requests go out, their output and how they ended come back.
 
-use crate::ClientError;
+use crate::{holder::Holder, ClientError};
 use std::{
     collections::VecDeque,
     io::{self, Read, Write},
@@ -48,6 +48,9 @@ impl Timing {
     }
 }
 
+/// Between two looks at what is not there yet.
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// What is done with output as it comes.
 pub type Show<'s> = &'s mut dyn FnMut(&[u8]) -> io::Result<()>;
 
@@ -62,6 +65,7 @@ pub struct Client {
     nonce: u64,
     /// Number of the last request.
     id: u32,
+    _holder: Option<Holder>,
     /// Asked while a command runs: whether to end it.
     interrupt: Option<Box<dyn FnMut() -> bool>>,
 }
@@ -99,6 +103,7 @@ struct Progress {
 impl Client {
     /// Connects, and begins a conversation whatever the shell was at before. `wait`: how long the socket may take to appear.
     pub fn connect(socket: &Path, timeout: Duration, wait: Duration) -> Result<Self, ClientError> {
+        let holder = Self::take_turn(socket, timeout.max(wait))?;
         let until = Instant::now() + wait;
         loop {
             let left = until.saturating_duration_since(Instant::now());
@@ -116,8 +121,23 @@ impl Client {
                 Err(ClientError::Connect { .. } | ClientError::Vanished)
                     if Instant::now() < until =>
                 {
-                    thread::sleep(Duration::from_millis(50));
+                    thread::sleep(PAUSE);
                 }
+                Ok(client) => {
+                    let _holder = holder;
+                    return Ok(Self { _holder, ..client });
+                }
+                error => return error,
+            }
+        }
+    }
+
+    /// Waits until no other client holds the port.
+    fn take_turn(socket: &Path, patience: Duration) -> Result<Option<Holder>, ClientError> {
+        let begin = Instant::now();
+        loop {
+            match Holder::take(socket) {
+                Err(ClientError::Held { .. }) if begin.elapsed() < patience => thread::sleep(PAUSE),
                 result => return result,
             }
         }
@@ -142,6 +162,7 @@ impl Client {
             text: Vec::new(),
             nonce: nonce(),
             id: 0,
+            _holder: None,
             interrupt: None,
         };
         client.begin()?;
