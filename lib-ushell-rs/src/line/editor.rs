@@ -688,8 +688,9 @@ mod tests {
                 pressed.push(keys[(random % keys.len() as u64) as usize]);
             }
             for (index, key) in pressed.iter().enumerate() {
-                key.bytes()
-                    .for_each(|byte| drop(editor.push(byte, &mut screen)));
+                for byte in key.bytes() {
+                    editor.push(byte, &mut screen);
+                }
                 let mut whole = Emulator::new(columns);
                 whole.put(editor.line().unwrap().as_bytes());
                 let mut part = Emulator::new(columns);
