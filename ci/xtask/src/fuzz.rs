@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The targets, and mistakes that each must find when they are planted.
-const TARGETS: [(&str, &[&str]); 2] = [
+const TARGETS: [(&str, &[&str]); 3] = [
     (
         "soundness",
         &[
@@ -26,6 +26,7 @@ const TARGETS: [(&str, &[&str]); 2] = [
         "engines",
         &["GuardSize", "WideMove", "ZeroFill", "CheapLoop"],
     ),
+    ("slow", &["FreeStates", "NoLimit", "WeightlessStates"]),
 ];
 /// What the compiler adds to each basic block and comparison.
 const FLAGS: [&str; 6] = [
@@ -38,7 +39,7 @@ const FLAGS: [&str; 6] = [
 ];
 /// A target of its own keeps the flags away from build scripts.
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
-const USAGE: &str = "usage: cargo xtask fuzz [soundness|engines] [--seconds N] [--planted]";
+const USAGE: &str = "usage: cargo xtask fuzz [soundness|engines|slow] [--seconds N] [--planted]";
 /// Longest input in bytes, and seconds that one may take.
 const INPUT: u32 = 400;
 const PATIENCE: u32 = 20;
@@ -132,8 +133,9 @@ impl Fuzz {
             rest.split_whitespace().next()
         });
         println!(
-            "fuzz {target}: {units} programs in {seconds} s, {} edges, no finding",
-            coverage.unwrap_or("?")
+            "fuzz {target}: {units} programs in {seconds} s, {} edges, no finding (seed {})",
+            coverage.unwrap_or("?"),
+            statistic(&text, "INFO: Seed:")
         );
         Ok(())
     }
@@ -156,7 +158,10 @@ impl Fuzz {
         }
         let units = statistic(&text, "stat::number_of_executed_units:");
         let took = start.elapsed().as_secs_f32();
-        println!("fuzz {target}: {mistake} found after {units} programs, {took:.1} s");
+        let seed = statistic(&text, "INFO: Seed:");
+        println!(
+            "fuzz {target}: {mistake} found after {units} programs, {took:.1} s (seed {seed})"
+        );
         Ok(())
     }
 }

@@ -219,9 +219,7 @@ impl<'a, 'o, 'p, 'w, 'b> Explorer<'a, 'o, 'p, 'w, 'b> {
             };
             let mut compared = 2u64;
             let included = known.state.includes(state, &mut compared);
-            if !planted::active(Bug::FreeComparisons) {
-                self.work.spend(compared.saturating_mul(price::COMPARE))?;
-            }
+            self.work.spend(compared.saturating_mul(price::COMPARE))?;
             if included {
                 let (open, worst) = (known.open > 0, known.worst);
                 if open {

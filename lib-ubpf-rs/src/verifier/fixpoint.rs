@@ -353,13 +353,14 @@ impl<'a, 'o, 'p, 'w, 'b> Fixpoint<'a, 'o, 'p, 'w, 'b> {
             Some(kept) => {
                 let mut compared = 0u64;
                 let included = kept.includes(state, &mut compared);
-                self.work.spend(compared.saturating_mul(price::COMPARE))?;
+                let join = if included { 0 } else { kept.values() };
+                if !planted::active(Bug::FreeStates) {
+                    let compare = compared.saturating_mul(price::COMPARE);
+                    let join = join.saturating_mul(price::JOIN);
+                    self.work.spend(compare.saturating_add(join))?;
+                }
                 if included {
                     return Ok(());
-                }
-                let join = kept.values().saturating_mul(price::JOIN);
-                if !planted::active(Bug::FreeJoins) {
-                    self.work.spend(join)?;
                 }
                 let before = kept.bytes();
                 let step = match slot.joins {

@@ -39,12 +39,10 @@ pub enum Bug {
     ShiftedAlike,
     /// What is proved by a comparison of the argument's length is left out of how far a program goes there.
     ReachForgotten,
-    /// Joins of states are not charged to the account of work.
-    FreeJoins,
-    /// Comparisons of states are not charged to it.
-    FreeComparisons,
-    /// What loops cost to be looked at is not charged to it.
-    FreeLoops,
+    /// What is done with whole states, copies and joins of the first analysis, is not charged to the account of work.
+    FreeStates,
+    /// An account that is used up goes on.
+    NoLimit,
     /// The memory of states is not counted.
     WeightlessStates,
     /// The proofs are thought to hold for an argument of any length.
@@ -62,7 +60,7 @@ pub enum Bug {
 #[cfg(any(test, feature = "fuzz"))]
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 25] = [
+    pub const ALL: [Bug; 24] = [
         Bug::AddWraps,
         Bug::HalfIsWhole,
         Bug::BitwiseHalf,
@@ -79,9 +77,8 @@ impl Bug {
         Bug::SameFrame,
         Bug::ShiftedAlike,
         Bug::ReachForgotten,
-        Bug::FreeJoins,
-        Bug::FreeComparisons,
-        Bug::FreeLoops,
+        Bug::FreeStates,
+        Bug::NoLimit,
         Bug::WeightlessStates,
         Bug::AnyArgument,
         Bug::GuardSize,

@@ -70,6 +70,7 @@ pub fn giants() -> Vec<(&'static str, Vec<Insn>)> {
         ("a fan of jumps back", fan_of_jumps_back()),
         ("counters in loops", counters_in_loops(10_000)),
         ("checked accesses", checked_accesses()),
+        ("strings without an end", strings()),
     ]
 }
 
@@ -314,6 +315,22 @@ fn checked_accesses() -> Vec<Insn> {
         insns.push(load(Size::B, Reg::R0, Reg::R3, 1));
         insns.push(load(Size::DW, Reg::R3, Reg::R3, 3));
     }
+    insns.push(Insn::Exit);
+    insns
+}
+
+/// Calls of a helper with strings that may end nowhere in the stack.
+fn strings() -> Vec<Insn> {
+    let mut insns = vec![mov(Reg::R0, 1)];
+    for slot in 1..=64 {
+        insns.push(store(Reg::R10, -8 * slot, Operand::Imm(0x0101_0101)));
+    }
+    while insns.len() < LARGEST - 6 {
+        insns.push(alu(AluOp::Mov, Reg::R1, Operand::Reg(Reg::R10)));
+        insns.push(alu(AluOp::Add, Reg::R1, Operand::Imm(-512)));
+        insns.push(Insn::Call(Call::Helper(4)));
+    }
+    insns.push(mov(Reg::R0, 0));
     insns.push(Insn::Exit);
     insns
 }

@@ -1,0 +1,387 @@
+//! Programs that are slow to verify and to compile. Small inputs describe programs of up to 65,536 slots; the fuzzer is led to much work
+//! and much memory per byte of program. Fails when an account is overdrawn, when more memory is held than there may be, or when an answer
+//! takes several times as long as the work it was charged: then there is work that is not counted.
+#![no_main]
+
+#[allow(dead_code, reason = "programs are made here")]
+mod input;
+#[path = "../../lib-ubpf-rs/tests/engines/pages.rs"]
+mod pages;
+
+use libfuzzer_sys::fuzz_target;
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    sync::OnceLock,
+};
+use ubpf_rs::{
+    helpers::Registry,
+    isa::{AluOp, Call, CmpOp, Insn, Operand, Reg, Size, Width},
+    jit::JitProgram,
+    program::{Abi, Program},
+    verifier::{self, Policy, Work},
+    vm::soundness::Numbers,
+};
+
+/// Times that the work charged may take, as measured for ordinary programs when the target starts.
+const TIMES: f64 = 3.0;
+/// Nanoseconds that do not count.
+const NOISE: f64 = 2e6;
+/// An answer that seems to take too long is asked for so often.
+const ATTEMPTS: usize = 6;
+/// What may be spent beyond a limit: the piece of work that was refused.
+const PIECE: u64 = 1_000_000;
+
+struct Counting;
+
+thread_local! {
+    static HELD: Cell<usize> = const { Cell::new(0) };
+    static MOST: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: passes on to the system's allocator as it is.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        HELD.set(HELD.get().wrapping_add(layout.size()));
+        MOST.set(MOST.get().max(HELD.get()));
+        // SAFETY: the caller keeps the allocator's contract.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        HELD.set(HELD.get().wrapping_sub(layout.size()));
+        // SAFETY: the caller keeps the allocator's contract.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What the fuzzer takes for coverage: one more counter set is an input worth keeping.
+const BUCKETS: usize = 512;
+
+/// Counters that are not the compiler's.
+#[link_section = "__libfuzzer_extra_counters"]
+static mut REACHED: [u8; BUCKETS] = [0; BUCKETS];
+
+/// Notes that a measure came so far, in steps of a quarter of an octave.
+fn reached(measure: usize, value: f64) {
+    let step = (value.max(1.0).log2() * 4.0) as usize;
+    let bucket = measure * 128 + step.min(127);
+    // SAFETY: the target has one thread, and the fuzzer looks at the counters between its runs only.
+    unsafe { (&raw mut REACHED).cast::<u8>().add(bucket).write(1) };
+}
+
+/// What an answer took.
+struct Answer {
+    spent: u64,
+    nanoseconds: f64,
+    bytes: usize,
+    counted_bytes: usize,
+}
+
+fn cpu_time() -> f64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the clock exists, and the time is ours to write.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
+}
+
+/// Verifies and compiles.
+fn answer(insns: &[Insn], policy: Policy, limit: u64, helpers: &Registry) -> Answer {
+    let before = HELD.get();
+    MOST.set(before);
+    let program = Program {
+        name: String::new(),
+        insns: insns.to_vec(),
+        entry: 0,
+        abi: Abi::Classic,
+    };
+    let mut work = Work::new(limit);
+    let start = cpu_time();
+    if let Ok(verified) = verifier::verify(program, policy, helpers, &mut work) {
+        let _ = JitProgram::new(verified, &pages::Pages, Default::default(), &mut work);
+    }
+    Answer {
+        nanoseconds: cpu_time() - start,
+        spent: work.spent(),
+        bytes: MOST.get() - before,
+        counted_bytes: work.most_bytes(),
+    }
+}
+
+/// Nanoseconds of a unit in this build, on this machine: the most of some programs, made by the same generator.
+fn unit(helpers: &Registry) -> f64 {
+    static UNIT: OnceLock<f64> = OnceLock::new();
+    *UNIT.get_or_init(|| {
+        let mut numbers = Numbers::Random(0x9e37_79b9_7f4a_7c15);
+        let mut ratios = Vec::new();
+        while ratios.len() < 24 {
+            let insns = expand(&mut numbers);
+            let times = (0..3).map(|_| answer(&insns, Policy::Guarded, Work::LIMIT / 8, helpers));
+            let least = times.map(|a| a.nanoseconds / a.spent as f64);
+            let spent = answer(&insns, Policy::Guarded, Work::LIMIT / 8, helpers).spent;
+            if spent > 1_000_000 {
+                ratios.push(least.fold(f64::MAX, f64::min));
+            }
+        }
+        ratios.sort_by(f64::total_cmp);
+        ratios[ratios.len() / 2]
+    })
+}
+
+fn prepare() {
+    // A unit is measured without a mistake.
+    let helpers = Registry::with_builtins().unwrap();
+    eprintln!("a unit takes {:.2} ns", unit(&helpers));
+    input::plant();
+}
+
+fuzz_target!(init: prepare(), |data: &[u8]| {
+    let mut numbers = Numbers::Bytes(data);
+    let policy = numbers.pick(&[Policy::Guarded, Policy::Strict, Policy::Guarded, Policy::Checked]);
+    let limit = numbers.pick(&[Work::LIMIT / 8, Work::LIMIT / 8, Work::LIMIT / 8, Work::LIMIT]);
+    let insns = expand(&mut numbers);
+    let helpers = Registry::with_builtins().unwrap();
+    let unit = unit(&helpers);
+    let mut least = f64::MAX;
+    for attempt in 0..ATTEMPTS {
+        let answer = answer(&insns, policy, limit, &helpers);
+        let Answer { spent, nanoseconds, bytes, counted_bytes } = answer;
+        assert!(spent <= limit + PIECE, "{spent} of {limit} units were spent");
+        assert!(bytes <= Work::BYTES, "{bytes} bytes were held, {counted_bytes} counted");
+        least = least.min(nanoseconds);
+        let charged = spent as f64 * unit;
+        if attempt == 0 {
+            let slots = insns.len() as f64;
+            reached(0, spent as f64 / slots);
+            reached(1, bytes as f64 / slots);
+            reached(2, nanoseconds / charged * 16.0);
+        }
+        if least <= charged * TIMES + NOISE {
+            return;
+        }
+        if attempt + 1 == ATTEMPTS {
+            panic!(
+                "{spent} units took {:.1} ms, at {unit:.2} ns a unit; {} instructions, {policy:?}",
+                least / 1e6,
+                insns.len()
+            );
+        }
+    }
+});
+
+const LARGEST: usize = 65_536;
+
+fn mov(dst: Reg, src: Operand) -> Insn {
+    alu(AluOp::Mov, dst, src)
+}
+
+fn alu(op: AluOp, dst: Reg, src: Operand) -> Insn {
+    Insn::Alu {
+        op,
+        width: Width::W64,
+        dst,
+        src,
+    }
+}
+
+fn load(size: Size, dst: Reg, base: Reg, off: i16) -> Insn {
+    Insn::Load {
+        size,
+        signed: false,
+        dst,
+        base,
+        off,
+    }
+}
+
+/// A program of functions, each a few stretches of many instructions of a kind.
+fn expand(numbers: &mut Numbers<'_>) -> Vec<Insn> {
+    let size = numbers.pick(&[300, 2_000, 2_000, 8_000, 8_000, 20_000, 65_536]);
+    let functions = 1 + numbers.below(8) as usize;
+    let mut insns = Vec::new();
+    let (mut starts, mut calls) = (Vec::new(), Vec::new());
+    for function in 0..functions {
+        starts.push(insns.len());
+        let end = (size * (function + 1) / functions).min(LARGEST);
+        insns.push(match function {
+            0 => load(Size::B, Reg::R6, Reg::R1, 0),
+            _ => mov(Reg::R6, Operand::Reg(Reg::R1)),
+        });
+        insns.push(mov(Reg::R8, Operand::Reg(Reg::R6)));
+        insns.push(mov(Reg::R0, Operand::Imm(0)));
+        let stretches = 1 + numbers.below(6);
+        for _ in 0..stretches {
+            let room = end.saturating_sub(insns.len() + 4);
+            let count = (1usize << numbers.below(16)) + numbers.below(16) as usize;
+            stretch(numbers, &mut insns, count, room, &mut |at, to| {
+                // Mostly to the next one.
+                let to = if to < 13 { function + 1 } else { to as usize };
+                calls.push((at, to % functions));
+            });
+        }
+        insns.push(Insn::Exit);
+    }
+    for (at, function) in calls {
+        insns[at] = Insn::Call(Call::Local(starts[function] as i32 - at as i32 - 1));
+    }
+    insns
+}
+
+/// Farthest jump that the generator makes.
+const FAR: usize = 32_000;
+
+/// About `count` times instructions of one kind, within `room`.
+fn stretch(
+    numbers: &mut Numbers<'_>,
+    insns: &mut Vec<Insn>,
+    count: usize,
+    room: usize,
+    call: &mut impl FnMut(usize, u64),
+) {
+    let kind = numbers.below(14);
+    let reg = numbers.pick(&[Reg::R6, Reg::R7, Reg::R8, Reg::R0]);
+    let imm = numbers.below(256) as i32;
+    let branch = |op, imm, off: i64| Insn::Branch {
+        op,
+        width: Width::W64,
+        dst: reg,
+        src: Operand::Imm(imm),
+        off: off as i16,
+    };
+    let op = numbers.pick(&[CmpOp::Eq, CmpOp::Gt, CmpOp::Slt, CmpOp::Set, CmpOp::Ne]);
+    let start = insns.len();
+    let part = |each: usize| count.min(room / each).min(FAR / each);
+    let back = |insns: &Vec<Insn>, to: usize| to as i64 - insns.len() as i64 - 1;
+    match kind {
+        // The stack is filled, with words or longs that are known to be equal or are not.
+        0 | 1 => {
+            let (size, step) = if kind == 0 {
+                (Size::W, 4)
+            } else {
+                (Size::DW, 8)
+            };
+            for cell in 0..part(1).min(512 / step as usize) as i16 {
+                let (base, off) = (Reg::R10, -step * (cell + 1));
+                let src = Operand::Reg(reg);
+                insns.push(Insn::Store {
+                    size,
+                    base,
+                    off,
+                    src,
+                });
+            }
+        }
+        // Branches to one place.
+        2 => {
+            let count = part(1);
+            for left in (0..count).rev() {
+                insns.push(branch(op, imm + (left % 31) as i32, left as i64));
+            }
+        }
+        // Two ways that meet again, with something in between.
+        3 => {
+            for turn in 0..part(2) {
+                insns.push(branch(op, imm + (turn % 29) as i32, 1));
+                insns.push(alu(AluOp::Add, Reg::R0, Operand::Imm(1 << (turn % 20))));
+            }
+        }
+        // Jumps back to one place.
+        4 => {
+            for turn in 0..part(2) {
+                insns.push(alu(AluOp::Add, reg, Operand::Imm(1)));
+                insns.push(branch(op, imm + turn as i32, back(insns, start)));
+            }
+        }
+        // Loops in loops, each with a counter.
+        5 => {
+            let depth = part(4);
+            let counter = numbers.pick(&[Reg::R3, Reg::R4, Reg::R7]);
+            (0..depth).for_each(|_| insns.push(mov(counter, Operand::Imm(0))));
+            for head in (start..start + depth).rev() {
+                insns.push(alu(AluOp::Add, counter, Operand::Imm(1)));
+                let off = back(insns, head) as i16;
+                insns.push(Insn::Branch {
+                    op: CmpOp::Lt,
+                    width: Width::W64,
+                    dst: counter,
+                    src: Operand::Imm(2 + imm),
+                    off,
+                });
+            }
+        }
+        // Loops one after the other.
+        6 => {
+            for _ in 0..part(3) {
+                insns.push(alu(AluOp::Xor, reg, Operand::Reg(Reg::R0)));
+                insns.push(alu(AluOp::Add, Reg::R0, Operand::Reg(reg)));
+                insns.push(branch(op, imm, -3));
+            }
+        }
+        // Accesses through a number, or the argument.
+        7 => {
+            let base = numbers.pick(&[Reg::R1, reg, Reg::R10]);
+            for turn in 0..part(1) {
+                insns.push(load(
+                    Size::B,
+                    Reg::R3,
+                    base,
+                    (turn % 97) as i16 - imm as i16,
+                ));
+            }
+        }
+        // Calls of functions.
+        8 | 9 => {
+            let to = numbers.below(16);
+            for _ in 0..part(2) {
+                insns.push(mov(Reg::R1, Operand::Reg(reg)));
+                call(insns.len(), to);
+                insns.push(Insn::Exit);
+            }
+        }
+        // Calls of helpers.
+        10 => {
+            let number = numbers.pick(&[0, 1, 2, 3, 4, 5]);
+            for turn in 0..part(4) {
+                insns.push(mov(Reg::R1, Operand::Reg(Reg::R10)));
+                let off = -(imm + (turn % 200) as i32);
+                insns.push(alu(AluOp::Add, Reg::R1, Operand::Imm(off)));
+                insns.push(mov(Reg::R2, Operand::Reg(Reg::R1)));
+                insns.push(Insn::Call(Call::Helper(number)));
+            }
+        }
+        // Copies, reads of the stack.
+        11 => {
+            for turn in 0..part(2) {
+                insns.push(mov(Reg::R4, Operand::Reg(reg)));
+                let off = -8 * (1 + (turn % 64) as i16);
+                insns.push(load(Size::DW, Reg::R5, Reg::R10, off));
+            }
+        }
+        // Writes that may go anywhere.
+        12 => {
+            for turn in 0..part(2) {
+                let (size, base, off) = (Size::DW, reg, (turn % 64) as i16);
+                let src = Operand::Imm(1);
+                insns.push(Insn::Store {
+                    size,
+                    base,
+                    off,
+                    src,
+                });
+                insns.push(load(Size::W, reg, Reg::R10, -8));
+            }
+        }
+        // Arithmetic.
+        _ => {
+            let op = numbers.pick(&[AluOp::Mul, AluOp::And, AluOp::Rsh, AluOp::Div, AluOp::Or]);
+            for turn in 0..part(1) {
+                insns.push(alu(op, reg, Operand::Imm(1 + (turn % 17) as i32)));
+            }
+        }
+    }
+}
