@@ -30,7 +30,7 @@ pub(super) fn is_big_endian(bytes: &[u8], pause: &mut Pause<'_>) -> Result<bool,
         }
         pause()?;
     }
-    signs.registers(slots);
+    signs.registers(slots, pause)?;
     Ok(signs.little == 0 && signs.big >= 2 && decodes_swapped(slots, pause)?)
 }
 
@@ -42,16 +42,20 @@ impl Signs {
         self.number((raw.off.into(), swapped.off.into()), 1 << 8);
     }
 
-    fn registers(&mut self, slots: &[[u8; 8]]) {
+    fn registers(&mut self, slots: &[[u8; 8]], pause: &mut Pause<'_>) -> Result<(), Cancelled> {
         let (mut little, mut big) = (Straight::new(), Straight::new());
-        for slot in slots {
+        for (at, slot) in slots.iter().enumerate() {
             if little.0.is_none() && big.0.is_none() {
-                return;
+                return Ok(());
+            }
+            if at.is_multiple_of(PIECE) {
+                pause()?;
             }
             let [raw, swapped] = [*slot, swapped(*slot)].map(RawInsn::from_bytes);
             self.big += u32::from(little.reads_unset(slot, raw));
             self.little += u32::from(big.reads_unset(slot, swapped));
         }
+        Ok(())
     }
 
     /// One field, read both ways.
