@@ -103,6 +103,8 @@ impl End {
 struct News {
     /// How many messages.
     messages: usize,
+    /// How many sessions began.
+    begun: usize,
     /// How many sessions ended.
     ended: usize,
     /// After that another began.
@@ -330,6 +332,7 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
                 // A second port of the same name waits for nothing: the first one stays.
                 Some(Change::Opened(port)) if self.current.is_none() => {
                     self.current = Some(port);
+                    news.begun = news.begun.saturating_add(1);
                     news.again |= news.ended > 0;
                 }
                 Some(Change::Closed(port)) if self.current == Some(port) => {
@@ -363,7 +366,9 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
         // may follow: where the next one has begun a file, the rest must not be taken for commands.
         let whole = bytes.ends_with(b"\n");
         let next = news.again && (whole || bytes.len() == RECEIVE_BYTES);
-        let alone = next && (self.current.is_none() || !whole && news.ended > 1);
+        // A client that came and went in between is the likeliest to have sent it.
+        let between = news.begun > usize::from(self.current.is_some());
+        let alone = next && (self.current.is_none() || !whole && between);
         let (before, after) = if next {
             (&[][..], bytes)
         } else {

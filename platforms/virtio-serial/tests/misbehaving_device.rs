@@ -657,6 +657,14 @@ fn a_long_beginning_is_not_torn_apart() {
     device.enter(1);
     let told = transcript(&mut serial, &mut device);
     assert_eq!(told, format!("><{long}|><"));
+    device.leave(1);
+    assert_eq!(transcript(&mut serial, &mut device), ">");
+    device.enter(1);
+    device.send_bytes(1, long.as_bytes());
+    device.leave(1);
+    device.enter(1);
+    let told = transcript(&mut serial, &mut device);
+    assert_eq!(told, format!("<><{long}|><"));
 }
 
 /// A reader in the middle of a file's contents asks for that, so that contents are never taken for commands.

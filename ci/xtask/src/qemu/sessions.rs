@@ -153,7 +153,7 @@ fn play(machine: &Machine, start: u64, end: u64) -> Result<u64> {
         let mut stream = Client::connect(&machine.socket)?.stream;
         match act(&mut stream, session) {
             Err(error) if !is_farewell(&error) => return Err(format!("{name}: {error}").into()),
-            _ => upload = name.contains("file"),
+            _ => upload |= name.contains("file"),
         }
     }
     answers(machine, end, upload)
@@ -177,7 +177,7 @@ fn answers(machine: &Machine, number: u64, waits: bool) -> Result<u64> {
         let mut client = Client::connect(&machine.socket)?;
         client.stream.set_read_timeout(Some(HEARS))?;
         if waits {
-            // A line may still be of the file that the client before was sending.
+            // A line may still be of the file that a client before was sending.
             client.until(|text| text.ends_with(b"> "))?;
         }
         client.stream.write_all(format!("{word}\n").as_bytes())?;
