@@ -310,6 +310,12 @@ impl Queues for Device {
         offer
     }
 
+    fn end_session(&mut self, queue: u16) {
+        if let Some(Some(its)) = self.transmit.get_mut(slot(queue)) {
+            its.end_session();
+        }
+    }
+
     fn transmit(&mut self, queue: u16, bytes: &[u8]) -> bool {
         let Some(Some(its)) = self.transmit.get_mut(slot(queue)) else { return false };
         let sent = its.transmit(bytes);

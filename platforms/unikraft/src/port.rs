@@ -109,6 +109,12 @@ impl Queues for Device {
         offer
     }
 
+    fn end_session(&mut self, queue: u16) {
+        if let Some(its) = self.get(queue) {
+            its.end_session();
+        }
+    }
+
     fn transmit(&mut self, queue: u16, bytes: &[u8]) -> bool {
         let Some(its) = self.get(queue) else {
             return false;

@@ -31,6 +31,8 @@ pub trait Queues {
     fn receive(&mut self, queue: u16, into: &mut [u8]) -> Option<usize>;
     /// Gives the device all buffers of `queue` that it does not have.
     fn offer(&mut self, queue: u16) -> Offer;
+    /// The client to whom `queue` transmits has gone ([`Queue::end_session`](crate::Queue::end_session)).
+    fn end_session(&mut self, queue: u16);
     /// Puts a copy of `bytes` into `queue`; false when there is no place at the moment.
     fn transmit(&mut self, queue: u16, bytes: &[u8]) -> bool;
 }
@@ -302,6 +304,9 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
         }
         let bytes = bytes.get(..taken.unwrap_or(0)).unwrap_or(&[]);
         if news.ended > 0 {
+            if let Some(port) = news.port {
+                queues.end_session(transmit_queue(port));
+            }
             self.end_session(&news, bytes);
         } else {
             self.input.push(bytes);

@@ -3,7 +3,10 @@
 //! A device may keep what it was given to send: QEMU's virtio-serial, when a client leaves, returns everything that waits but the
 //! buffer of which it had sent a part. It forgets that one. A console port is a stream, so its device takes buffers in the
 //! order in which it was given them: when a later one comes back, all earlier ones that did not are lost, and used again.
-//! Nothing is reclaimed before such a proof, and buffers to be filled never are.
+//! A client that leaves before it has read a word can take a buffer along without any coming back later, and so can the
+//! next: what was given before a session ended is used again when there is no other ([`Queue::end_session`]). The device read the
+//! descriptor of a buffer that it holds, and reads its memory at most to send it, so nothing but text of the port can suffer if it does
+//! hold one. Buffers to be filled are never reclaimed.
 
 use core::sync::atomic::{fence, AtomicU16, AtomicU32, AtomicU64, AtomicU8, Ordering};
 
@@ -69,6 +72,8 @@ pub struct Queue<'m> {
     buffers: Buffers<'m>,
     /// One bit for each buffer that the device does not have.
     free: u32,
+    /// One bit for each buffer that was given before a session ended and has not come back.
+    doubtful: u32,
     /// The value of `put` when the device got the buffer.
     given: [u16; MOST_BUFFERS],
     /// Buffers ever given, modulo 65,536.
@@ -92,6 +97,7 @@ impl<'m> Queue<'m> {
             areas,
             buffers,
             free,
+            doubtful: 0,
             given: [0; MOST_BUFFERS],
             put: 0,
             taken: 0,
@@ -160,6 +166,10 @@ impl<'m> Queue<'m> {
             self.take_back();
         }
         if self.free == 0 {
+            let doubtful = core::mem::take(&mut self.doubtful);
+            self.reclaim(doubtful);
+        }
+        if self.free == 0 {
             return false;
         }
         let buffer = self.free.trailing_zeros() as usize;
@@ -170,15 +180,28 @@ impl<'m> Queue<'m> {
         true
     }
 
+    /// The client has gone for whom the device has buffers: it returned what it does not keep.
+    pub fn end_session(&mut self) {
+        self.take_back();
+        let all = (0..self.count() as usize).fold(0, |all, buffer| all | bit(buffer));
+        self.doubtful = all & !self.free;
+    }
+
+    /// Uses buffers again that the device did not return.
+    fn reclaim(&mut self, buffers: u32) {
+        self.free |= buffers;
+        self.reclaimed = self.reclaimed.saturating_add(buffers.count_ones());
+    }
+
     /// Takes back the buffers that the device has sent, and those that it must have lost.
     pub fn take_back(&mut self) {
         while let Some((buffer, _)) = self.returned() {
             let age = self.age(buffer);
             self.free |= bit(buffer);
+            self.doubtful &= !bit(buffer);
             for other in 0..self.count() as usize {
                 if self.free & bit(other) == 0 && self.age(other) > age {
-                    self.free |= bit(other);
-                    self.reclaimed = self.reclaimed.saturating_add(1);
+                    self.reclaim(bit(other));
                 }
             }
         }
@@ -206,6 +229,7 @@ impl<'m> Queue<'m> {
     /// Puts the buffer's descriptor into the driver's area.
     fn give(&mut self, buffer: usize, flags_and_length: u64) {
         self.free &= !bit(buffer);
+        self.doubtful &= !bit(buffer);
         let size = self.areas.descriptors.len() / 2;
         let at = usize::from(self.put).checked_rem(size).unwrap_or(0);
         let address =

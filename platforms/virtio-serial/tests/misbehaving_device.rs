@@ -137,6 +137,10 @@ impl Queues for Device {
         offer
     }
 
+    fn end_session(&mut self, queue: u16) {
+        self.queues.get_mut(&queue).unwrap().driver.end_session();
+    }
+
     fn transmit(&mut self, queue: u16, bytes: &[u8]) -> bool {
         let taken = self.queues.get_mut(&queue).unwrap().driver.transmit(bytes);
         self.send();
@@ -711,6 +715,26 @@ fn buffers_that_the_device_keeps_are_used_again() {
         assert_eq!(free as usize, SENDING, "session {session}");
     }
     assert_eq!(device.sending(1).reclaimed(), 1000);
+}
+
+/// Clients that leave before the first word has reached them: each takes a buffer along, and none comes back.
+#[test]
+fn buffers_are_used_again_though_none_comes_back() {
+    let (mut device, mut serial) = connected();
+    for session in 0..100 {
+        device.blocked = true;
+        assert_eq!(serial.write(b"greeting"), 8);
+        serial.poll(&mut device);
+        assert_eq!(device.half_sent.len(), 1, "session {session}");
+        device.leave(1);
+        device.enter(1);
+        assert_eq!(transcript(&mut serial, &mut device), "><");
+    }
+    assert_eq!(serial.write(b"greeting"), 8);
+    serial.poll(&mut device);
+    assert_eq!(device.output(1), b"greeting");
+    device.sending(1).take_back();
+    assert_eq!(device.sending(1).free() as usize, SENDING);
 }
 
 /// Without a proof that a buffer is lost it stays with the device, however long that takes.
