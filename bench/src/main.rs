@@ -1,6 +1,7 @@
 //! The measuring process of `cargo xtask bench`. Each run of it is one sample: it goes through all cases in turns and prints
 //! `name<TAB>value` per figure; the caller runs it several times and takes medians.
 
+mod charges;
 mod doc;
 mod plot;
 mod probes;
@@ -10,6 +11,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "usage: ubpf-bench probes SAMPLES [ROUNDS]
        ubpf-bench probe-instructions SAMPLES CASE CALLS
+       ubpf-bench charges [PASSES]
        ubpf-bench plot RESULTS FOLDER
        ubpf-bench doc RESULTS PAGE";
 
@@ -35,6 +37,8 @@ fn main() -> ExitCode {
         ["probe-instructions", samples, case, calls] => {
             number(calls).and_then(|n| probes::only(samples.as_ref(), case, n as u64))
         }
+        ["charges"] => charges::run(40),
+        ["charges", passes] => number(passes).and_then(charges::run),
         ["plot", results, folder] => plot::run(results.as_ref(), folder.as_ref()),
         ["doc", results, page] => doc::run(results.as_ref(), page.as_ref()),
         _ => Err(USAGE.into()),

@@ -2,8 +2,9 @@
 //!
 //! - `sample`: figures of several processes to medians, ranges and ratios.
 //! - `results`: what is written, and what each figure must reach.
-//! - `probes`, `engines`, `stubs`, `guest`: one evaluation each.
+//! - `probes`, `engines`, `charges`, `stubs`, `guest`: one evaluation each.
 
+mod charges;
 mod engines;
 mod guest;
 mod probes;
@@ -21,7 +22,7 @@ use std::{
 };
 
 const USAGE: &str = "usage: cargo xtask bench [NAME...] [--doc] [--processes N] [--smoke]
-  NAME         probes, engines, stubs, guest; without one, all of them
+  NAME         probes, engines, charges, stubs, guest; without one, all of them
   --doc        write docs/performance.md and its pictures from the results that are there, after what was named was measured
   --processes  how many processes measure each figure, 9 unless told
   --smoke      a single short pass, to see that everything works; writes to target/bench/smoke";
@@ -47,6 +48,7 @@ type Group = (&'static str, fn(&Plan) -> Result<Vec<Figure>>);
 const GROUPS: &[Group] = &[
     ("probes", probes::run),
     ("engines", engines::run),
+    ("charges", charges::run),
     ("stubs", stubs::run),
     ("guest", guest::run),
 ];

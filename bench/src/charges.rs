@@ -1,0 +1,237 @@
+//! What each operation takes beside what it is charged: one unit of budget stands for one nanosecond of machine code. Every case is a
+//! loop of one operation with the operands that it is slowest with, so that what it was charged divides what it took.
+
+use crate::{figure, stopwatch, Result};
+use std::time::Instant;
+use ubpf_platform_linux::platform;
+use ubpf_rs::{
+    isa::assemble,
+    platform::{Console, Platform},
+    program::Abi,
+    runtime::{Config, Engine, LoadOptions, ProgramId, Runtime, Symbol, SymbolTable},
+};
+
+/// Swallows what programs print.
+struct Sink;
+
+impl Console for Sink {
+    fn write(&self, _bytes: &[u8]) {}
+}
+
+/// An operation, or a few that belong together: what stands before the loop, and what stands in it so many times.
+struct Case {
+    name: &'static str,
+    before: &'static str,
+    body: &'static str,
+    times: usize,
+    /// How often the loop runs; as often as it takes, unless it fills something.
+    rounds: Option<u64>,
+    /// What stands behind the program: functions that it calls.
+    behind: &'static str,
+}
+
+const fn case(name: &'static str, before: &'static str, body: &'static str) -> Case {
+    Case { name, before, body, times: 64, rounds: None, behind: "" }
+}
+
+/// Bytes of the argument: two pages and more; its first word is the number of rounds.
+const ARGUMENT: usize = 3 * 4096;
+
+/// r7 is the argument; r6 counts. An address that was loaded is one of which the verifier knows nothing: its accesses are guarded.
+const CASES: &[Case] = &[
+    case("add", "r0 = 1", "r0 += r0\n"),
+    case("xor", "r1 = 7", "r0 ^= r1\nr1 ^= r0\n"),
+    case("mul", "r0 = 3", "r0 *= r0\n"),
+    case("mul_imm", "r0 = 3", "r0 *= 1234567\n"),
+    case("div64", "r2 = -1 ll\nr3 = 3", "r0 = r2\nr0 /= r3\nr0 |= r2\n"),
+    case("div64_chain", "r2 = -1 ll\nr3 = 3\nr0 = r2", "r0 /= r3\nr0 |= r2\n"),
+    case("mod64_chain", "r2 = -1 ll\nr3 = 0x7fffffff\nr0 = r2", "r0 %= r3\nr0 |= r2\n"),
+    case("div32_chain", "w2 = -1\nw3 = 3\nw0 = w2", "w0 /= w3\nw0 |= w2\n"),
+    case("sdiv64_chain", "r2 = 0x7fffffffffffffff ll\nr3 = 3\nr0 = r2", "r0 s/= r3\nr0 |= r2\n"),
+    case("smod64_chain", "r2 = 0x7fffffffffffffff ll\nr3 = -3\nr0 = r2", "r0 s%= r3\nr0 |= r2\n"),
+    case("div_imm", "r2 = -1 ll\nr0 = r2", "r0 /= 7\nr0 |= r2\n"),
+    case("mod_imm", "r2 = -1 ll\nr0 = r2", "r0 %= 1000000007\nr0 |= r2\n"),
+    case("sdiv_imm", "r2 = 0x7fffffffffffffff ll\nr0 = r2", "r0 s/= 7\nr0 |= r2\n"),
+    case("shift", "r0 = 3\nr1 = 5", "r0 <<= r1\nr0 >>= r1\n"),
+    case("arsh32", "r0 = 3\nr1 = 5", "w0 s>>= w1\n"),
+    case("neg", "r0 = 3", "r0 = -r0\n"),
+    case("swap", "r0 = 3", "r0 = bswap64 r0\n"),
+    case("be16", "r0 = 3", "r0 = be16 r0\n"),
+    case("movsx", "r0 = 3", "r0 = (s8)r0\n"),
+    case("lddw", "", "r0 = 0x123456789abcdef0 ll\n"),
+    case("load", "", "r0 = *(u64 *)(r7 + 64)\n"),
+    case("load_chain", "*(u64 *)(r7 + 64) = r7\nr1 = r7", "r1 = *(u64 *)(r1 + 64)\n"),
+    case("load_guarded_far", "*(u64 *)(r10 - 8) = 1\n*(u64 *)(r7 + 64) = r10\nr1 = *(u64 *)(r7 + 64)", "r0 = *(u64 *)(r1 - 8)\n"),
+    case("chain_guarded_far", "r1 = r10\nr1 += -64\n*(u64 *)(r10 - 64) = r1\n*(u64 *)(r7 + 64) = r1\nr1 = *(u64 *)(r7 + 64)", "r1 = *(u64 *)(r1 + 0)\n"),
+    case("load_page", "r1 = r7\nr1 += 4092", "r0 = *(u64 *)(r1 + 0)\n"),
+    case("load_page_chain", "r8 = *(u64 *)(r7 + 8)\n*(u64 *)(r8 + 0) = r8\nr1 = r8", "r1 = *(u64 *)(r1 + 0)\n"),
+    case("store", "", "*(u64 *)(r7 + 64) = r0\n"),
+    case("store_page", "r8 = *(u64 *)(r7 + 8)", "*(u64 *)(r8 + 0) = r0\n"),
+    case("store_far", "*(u64 *)(r7 + 64) = r10\nr1 = *(u64 *)(r7 + 64)", "*(u64 *)(r1 - 8) = r0\n"),
+    case("forward", "", "*(u64 *)(r7 + 64) = r0\nr0 = *(u64 *)(r7 + 64)\n"),
+    case("forward_fails", "", "*(u8 *)(r7 + 65) = r0\nr0 = *(u64 *)(r7 + 64)\n"),
+    case("forward_page", "r8 = *(u64 *)(r7 + 8)", "*(u8 *)(r8 + 5) = r0\nr0 = *(u64 *)(r8 + 0)\n"),
+    case("forward_far", "*(u64 *)(r7 + 64) = r10\nr1 = *(u64 *)(r7 + 64)", "*(u8 *)(r1 - 8) = r0\nr0 = *(u64 *)(r1 - 8)\n"),
+    case("atomic_add", "", "lock *(u64 *)(r7 + 64) += r0\n"),
+    case("fetch_add", "", "r0 = atomic_fetch_add((u64 *)(r7 + 64), r0)\n"),
+    case("fetch_or", "", "r0 = atomic_fetch_or((u64 *)(r7 + 64), r0)\n"),
+    case("fetch_xor32", "", "w1 = atomic_fetch_xor((u32 *)(r7 + 64), w1)\n"),
+    case("xchg", "", "r0 = xchg_64(r7 + 64, r0)\n"),
+    case("cmpxchg", "", "r0 = cmpxchg_64(r7 + 64, r0, r1)\n"),
+    case("atomic_far", "*(u64 *)(r7 + 64) = r10\nr1 = *(u64 *)(r7 + 64)", "r2 = atomic_fetch_or((u64 *)(r1 - 8), r2)\n"),
+    case("branch_not", "r1 = 1", "if r1 == 0 goto +1\nr2 = r1\n"),
+    case("branch_taken", "r1 = 1", "if r1 != 0 goto +1\nr2 = r1\n"),
+    // Every bit of a random number decides a jump: half of them are foreseen wrongly.
+    Case {
+        name: "branch_random",
+        before: "r1 = 88172645463325252 ll",
+        body: "r2 = r1\nr2 <<= 13\nr1 ^= r2\nr2 = r1\nr2 >>= 7\nr1 ^= r2\nr2 = r1\nr2 <<= 17\nr1 ^= r2\n\
+               if r1 & 1 goto +1\nr0 += 1\nif r1 & 2 goto +1\nr0 += 1\nif r1 & 4 goto +1\nr0 += 1\nif r1 & 8 goto +1\nr0 += 1\n\
+               if r1 & 16 goto +1\nr0 += 1\nif r1 & 32 goto +1\nr0 += 1\nif r1 & 64 goto +1\nr0 += 1\nif r1 & 128 goto +1\nr0 += 1\n\
+               if r1 & 256 goto +1\nr0 += 1\nif r1 & 512 goto +1\nr0 += 1\nif r1 & 1024 goto +1\nr0 += 1\nif r1 & 2048 goto +1\nr0 += 1\n",
+        times: 8,
+        rounds: None,
+        behind: "",
+    },
+    Case { name: "jump_back", before: "", body: "", times: 0, rounds: None, behind: "" },
+    Case { name: "call", before: "", body: "call local function\n", times: 64, rounds: None, behind: "function:\nr6 = 1\nr7 = 1\nr8 = 1\nr9 = 1\n*(u64 *)(r10 - 8) = r6\nexit\n" },
+    Case { name: "call_leaf", before: "", body: "call local function\n", times: 64, rounds: None, behind: "function:\nexit\n" },
+    case("callx", "r9 = 5", "r1 = 1\ncallx r9\n"),
+    case("unwind", "", "r1 = 1\ncall 5\n"),
+    case("unwind_keep", "r1 = 1\nr2 = 1\nr3 = 1\nr4 = 1", "call 5\n"),
+    case("map_get", "", "r1 = 5\nr2 = 6\ncall 0\n"),
+    case("map_get_miss", "", "r1 = 777\nr2 = 6\ncall 0\n"),
+    case("map_put", "", "r1 = 5\nr2 = 6\nr3 = 7\ncall 1\n"),
+    case("map_add_del", "", "r1 = 5\nr2 = 7\nr3 = 7\ncall 1\nr1 = 5\nr2 = 7\ncall 2\n"),
+    // 255 keys stand before these.
+    case("map_get_met", "", "r1 = 255\nr1 <<= 32\nr2 = 255\ncall 0\n"),
+    case("map_get_met_miss", "", "r1 = 400\nr1 <<= 32\nr2 = 400\ncall 0\n"),
+    case("map_put_met", "", "r1 = 255\nr1 <<= 32\nr2 = 255\ncall 1\n"),
+    case("map_put_met_full", "", "r1 = 400\nr1 <<= 32\nr2 = 400\ncall 1\n"),
+    case("map_del_put_met", "", "r1 = 255\nr1 <<= 32\nr2 = 255\ncall 2\nr1 = 255\nr1 <<= 32\nr2 = 255\ncall 1\n"),
+    case("notify_full", "", "r1 = 5\ncall 3\n"),
+    Case { name: "notify", before: "", body: "r1 = 5\ncall 3\n", times: 1, rounds: Some(40), behind: "" },
+    case("get_ret_addr_short", "*(u16 *)(r7 + 128) = 120", "r1 = r7\nr1 += 128\ncall 4\n"),
+    case("get_ret_addr_long", "", "r1 = r7\nr1 += 256\ncall 4\n"),
+];
+
+/// The same in the numbering of `uio`.
+const CASES_UIO: &[Case] = &[
+    case("get_addr_short", "*(u16 *)(r7 + 128) = 120", "r1 = r7\nr1 += 128\ncall 4\n"),
+    case("get_addr_long", "", "r1 = r7\nr1 += 256\ncall 4\n"),
+    case("probe_read", "", "r1 = r7\nr2 = 8\ncall 5\n"),
+    case("probe_read_fault", "", "r1 = 16\nr2 = 8\ncall 5\n"),
+    case("probe_read_far", "", "r1 = -1\nr2 = 8\ncall 5\n"),
+    case("time", "", "call 6\n"),
+    case("puts_full", "", "r1 = r7\nr1 += 256\ncall 7\n"),
+    case("puts_short_full", "*(u16 *)(r7 + 128) = 120", "r1 = r7\nr1 += 128\ncall 7\n"),
+    Case { name: "puts", before: "", body: "r1 = r7\nr1 += 256\ncall 7\n", times: 1, rounds: Some(40), behind: "" },
+    Case { name: "puts_short", before: "*(u16 *)(r7 + 128) = 120", body: "r1 = r7\nr1 += 128\ncall 7\n", times: 1, rounds: Some(40), behind: "" },
+];
+
+/// A case as a program. Its counter comes from memory: it is charged as it runs.
+fn program(case: &Case) -> Result<Vec<u8>> {
+    let body = case.body.repeat(case.times);
+    let text = format!(
+        "r7 = r1\nr6 = *(u64 *)(r7 + 0)\n{}\nloop:\n{body}r6 -= 1\nif r6 != 0 goto loop\nexit\n{}",
+        case.before, case.behind
+    );
+    assemble(&text).map_err(|error| format!("{}: line {}: {}", case.name, error.line, error.problem).into())
+}
+
+#[repr(align(4096))]
+struct Argument([u8; ARGUMENT]);
+
+fn argument(rounds: u64) -> Box<Argument> {
+    let mut argument = Box::new(Argument([0; ARGUMENT]));
+    argument.0[..8].copy_from_slice(&rounds.to_le_bytes());
+    // Eight bytes from here lie in two pages.
+    let split = argument.0.as_ptr() as u64 + 4092;
+    argument.0[8..16].copy_from_slice(&split.to_le_bytes());
+    argument.0[256..256 + 255].fill(b'x');
+    argument
+}
+
+/// Time of one run, and what it was charged.
+fn once(engine: &Runtime, id: ProgramId, rounds: u64) -> Result<(f64, u64)> {
+    const BUDGET: u64 = u64::MAX >> 1;
+    let mut argument = argument(rounds);
+    let begin = Instant::now();
+    let report = engine.exec(id, &mut argument.0, Some(BUDGET))?;
+    let took = begin.elapsed().as_nanos() as f64;
+    engine.drain_console();
+    Ok((took, BUDGET - report.budget_left))
+}
+
+/// Nanoseconds of one run, about: shorter than what a scheduler gives at a time.
+const SPAN: f64 = 300_000.0;
+
+fn measure(engine: &Runtime, case: &Case, abi: Abi, passes: usize) -> Result<()> {
+    let code = program(case)?;
+    for (name, on) in [("jit", Engine::Jit), ("interp", Engine::Interpreter)] {
+        let options = LoadOptions { abi: Some(abi), engine: on, ..LoadOptions::default() };
+        let id = engine.load(case.name, &code, &options)?;
+        let (trial, _) = once(engine, id, case.rounds.unwrap_or(10))?;
+        let rounds = case.rounds.unwrap_or(((10.0 * SPAN / trial) as u64).clamp(10, 100_000));
+        let (mut times, mut charged) = (Vec::new(), 0);
+        for _ in 0..passes {
+            let (took, charge) = once(engine, id, rounds)?;
+            times.push(took);
+            charged = charge;
+        }
+        let time = stopwatch::least(&times);
+        figure(&format!("charge.{name}.{}", case.name), time / charged as f64);
+        figure(&format!("charge-ns.{name}.{}", case.name), time / (rounds * case.times.max(1) as u64) as f64);
+        engine.unload(id)?;
+    }
+    Ok(())
+}
+
+/// Symbols that look alike for long: what a search by name has to compare.
+const SYMBOLS: u64 = 20_000;
+
+/// Pages that a chain of loads goes through, each once a round: more than the caches hold.
+const PAGES: usize = 32_768;
+
+/// Nanoseconds of a load that no cache has, nor the table of pages.
+fn cache_miss(engine: &Runtime, passes: usize) -> Result<()> {
+    const LOADS: u64 = 20_000;
+    let text = "r6 = *(u64 *)(r1 + 8)\nloop: r1 = *(u64 *)(r1 + 0)\nr6 -= 1\nif r6 != 0 goto loop\nexit";
+    let code = assemble(text).map_err(|error| format!("line {}: {}", error.line, error.problem))?;
+    let mut memory = vec![0u8; PAGES * 4096];
+    let base = memory.as_ptr() as u64;
+    let place = |page: usize| page * 4096 + page % 64 * 64;
+    for page in 0..PAGES {
+        let next = base + place((page * 20_077 + 12_345) % PAGES) as u64;
+        memory[place(page)..][..8].copy_from_slice(&next.to_le_bytes());
+    }
+    memory[8..16].copy_from_slice(&LOADS.to_le_bytes());
+    let id = engine.load("cache_miss", &code, &LoadOptions { engine: Engine::Jit, ..LoadOptions::default() })?;
+    let mut times = Vec::new();
+    for _ in 0..passes {
+        let begin = Instant::now();
+        engine.exec(id, &mut memory, Some(u64::MAX >> 1))?;
+        times.push(begin.elapsed().as_nanos() as f64 / LOADS as f64);
+    }
+    figure("charge-ns.jit.cache_miss", stopwatch::least(&times));
+    Ok(())
+}
+
+/// All cases.
+pub fn run(passes: usize) -> Result<()> {
+    let platform = Platform { console: &Sink, ..platform(".".into()) };
+    let engine = Runtime::init(platform, Config { ring_bytes: 64 * 1024, ..Config::default() })?;
+    let names: Vec<String> = (0..SYMBOLS).map(|n| format!("{}{n:05}", "x".repeat(250))).collect();
+    let table = names.iter().zip(0..).map(|(name, n)| Symbol { address: 0x10_0000 + 16 * n, name, function: true });
+    engine.add_symbols(SymbolTable::new(table)?);
+    for number in 0..256u64 {
+        // Keys of one hash: all in a row. The last takes the last of the slots that they may stand in.
+        engine.map_put(number << 32, number, number)?;
+    }
+    engine.map_put(5, 6, 7)?;
+    cache_miss(engine, passes)?;
+    for (cases, abi) in [(CASES, Abi::Classic), (CASES_UIO, Abi::Uio)] {
+        cases.iter().try_for_each(|case| measure(engine, case, abi, passes))?;
+    }
+    Ok(())
+}
