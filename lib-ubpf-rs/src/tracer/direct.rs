@@ -13,6 +13,7 @@ use crate::{
     helpers::{Needs, Places},
     jit::trampoline::{self, Surroundings},
     platform::ExecBlock,
+    verifier::planted::{self, Bug},
     vm::{argument_fits, Direct},
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -128,7 +129,11 @@ impl Trampoline {
         };
         let runs = self.runs();
         self.block = None;
-        for probe in &list.probes {
+        let counted = match planted::active(Bug::OneCounted) {
+            true => 1,
+            false => list.probes.len(),
+        };
+        for probe in list.probes.iter().take(counted) {
             probe.runs.fetch_add(runs, Ordering::Relaxed);
         }
         match settings.platform.exec {

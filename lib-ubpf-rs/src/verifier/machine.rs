@@ -97,7 +97,7 @@ impl<'a> Machine<'a> {
         let Some(insn) = self.program.insns.get(pc) else {
             return Ok(Flow::End);
         };
-        self.cost = Some(u64::from(insn.weight()));
+        self.cost = Some(super::cost::weight(insn));
         match *insn {
             Insn::Alu {
                 op,

@@ -55,12 +55,22 @@ pub enum Bug {
     ZeroFill,
     /// Machine code: a jump back costs one less.
     CheapLoop,
+    /// Charges: an atomic access or a division weighs as much as an addition in the proved cost.
+    LightOperation,
+    /// Trampoline: one of the registers that programs change is not kept.
+    LostRegister,
+    /// Trampoline: only the first program is given its argument.
+    OneArgument,
+    /// Trampoline: the argument is not cleared behind its first word.
+    DirtyArgument,
+    /// Tracer: what was counted at a site goes to the first program alone.
+    OneCounted,
 }
 
 #[cfg(any(test, feature = "fuzz"))]
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 24] = [
+    pub const ALL: [Bug; 29] = [
         Bug::AddWraps,
         Bug::HalfIsWhole,
         Bug::BitwiseHalf,
@@ -85,6 +95,11 @@ impl Bug {
         Bug::WideMove,
         Bug::ZeroFill,
         Bug::CheapLoop,
+        Bug::LightOperation,
+        Bug::LostRegister,
+        Bug::OneArgument,
+        Bug::DirtyArgument,
+        Bug::OneCounted,
     ];
 }
 

@@ -13,6 +13,7 @@ use super::regs::Gpr;
 use crate::{
     helpers::Places,
     platform::Segment,
+    verifier::planted::{self, Bug},
     vm::{Direct, Memory},
 };
 use alloc::vec::Vec;
@@ -240,13 +241,17 @@ pub fn write(out: &mut [u8], around: Surroundings, programs: &[Direct]) -> Optio
         code.to(&JNE, general_way(around.gate));
     }
     let changed = programs.iter().fold(0, |all, p| all | changed(p));
+    let changed = match planted::active(Bug::LostRegister) {
+        true => changed & !(1 << Gpr::Rbx.number()),
+        false => changed,
+    };
     let saved = || {
         ALL.into_iter()
             .filter(move |reg| changed & 1 << reg.number() != 0)
     };
     saved().for_each(|reg| code.asm.push(reg));
-    for program in programs {
-        write_call(&mut code, around, program);
+    for (index, program) in programs.iter().enumerate() {
+        write_call(&mut code, around, program, index == 0);
     }
     saved().rev().for_each(|reg| code.asm.pop(reg));
     code.to(&JMP, around.gate.wrapping_add(LEAVE));
@@ -283,7 +288,7 @@ fn changed(program: &Direct) -> u16 {
 }
 
 /// The argument on the stack: the key, then zeros as far as the program may look.
-fn write_call(code: &mut Placed<'_>, around: Surroundings, program: &Direct) {
+fn write_call(code: &mut Placed<'_>, around: Surroundings, program: &Direct, first: bool) {
     let words = if program.reads_argument {
         program.argument.div_ceil(8).max(1) as i32
     } else {
@@ -292,11 +297,15 @@ fn write_call(code: &mut Placed<'_>, around: Surroundings, program: &Direct) {
     if words > 0 {
         if words > 1 {
             code.asm.alu_rr(W::D, Alu::Xor, Gpr::Rax, Gpr::Rax);
-            (1..words).for_each(|_| code.asm.push(Gpr::Rax));
+            let dirty = planted::active(Bug::DirtyArgument);
+            let filler = if dirty { Gpr::Rcx } else { Gpr::Rax };
+            (1..words).for_each(|_| code.asm.push(filler));
         }
         code.asm.mov_ri(Gpr::Rax, around.key);
         code.asm.push(Gpr::Rax);
-        code.asm.mov_rr(W::Q, Gpr::Rdi, Gpr::Rsp);
+        if first || !planted::active(Bug::OneArgument) {
+            code.asm.mov_rr(W::Q, Gpr::Rdi, Gpr::Rsp);
+        }
     }
     if program.reads_length {
         code.asm.mov_ri(Gpr::Rsi, u64::from(around.argument_len));

@@ -1,0 +1,468 @@
+//! Programs that a trampoline runs straight from a traced function, several at one site in several orders: what they leave in the map
+//! and in the output ring, how often they ran, and the registers of the traced function, beside the same programs run by the
+//! interpreter one after the other. What each is said to cost must be no less than what it executes.
+#![no_main]
+
+#[allow(dead_code, reason = "a part is for other targets")]
+mod input;
+#[path = "../../lib-ubpf-rs/tests/engines/pages.rs"]
+mod pages;
+
+use libfuzzer_sys::fuzz_target;
+use pages::Pages;
+use std::{
+    arch::global_asm,
+    cell::OnceCell,
+    sync::{
+        atomic::{AtomicU64, Ordering::Relaxed},
+        Arc,
+    },
+};
+use ubpf_platform_linux::platform;
+use ubpf_rs::{
+    helpers::{Host, Registry, RingLayout},
+    isa::{AluOp, Call, CmpOp, Insn, Operand, Reg, Size, Width},
+    jit::{JitProgram, Options},
+    maps::TwoKeyMap,
+    platform::{Clock, Platform, Ticks},
+    program::{Abi, Program},
+    tracer::{
+        Failed, Hook, HookProgram, RecordKind, Ring, SiteKind, Subject, TracerConfig,
+        CONTEXT_BYTES, TRACER,
+    },
+    verifier::{self, Policy},
+    vm::{executed, soundness::Numbers, Direct, Executable, Interpreter, Memory, Run, STACK_BYTES},
+};
+
+/// Time stands still: machine code reads it as everybody.
+struct Still;
+
+const STILL: Ticks = Ticks { start: 0, scale: 0 };
+
+impl Clock for Still {
+    fn now_ns(&self) -> u64 {
+        0
+    }
+    fn ticks(&self) -> Option<Ticks> {
+        Some(STILL)
+    }
+}
+
+/// A map and a ring for programs.
+struct Surface {
+    map: TwoKeyMap,
+    ring: Ring,
+}
+
+/// So few entries that chosen keys fill it, and so few records that the ring overflows.
+const ENTRIES: usize = 16;
+
+impl Surface {
+    fn new() -> Surface {
+        Surface {
+            map: TwoKeyMap::new(ENTRIES).unwrap(),
+            ring: Ring::new(0).unwrap(),
+        }
+    }
+
+    /// What programs left, ready for the next ones.
+    fn take(&self) -> Left {
+        let mut map = Vec::new();
+        self.map.for_each(|a, b, value| map.push((a, b, value)));
+        map.sort_unstable();
+        map.iter().for_each(|&(a, b, _)| _ = self.map.del(a, b));
+        let mut said = Vec::new();
+        self.ring
+            .drain(&mut |record| said.push((record.kind, record.time_ns)));
+        (map, said, self.ring.lost())
+    }
+}
+
+type Left = (Vec<(u64, u64, u64)>, Vec<(RecordKind, u64)>, u64);
+
+impl Host for Surface {
+    fn map2(&self) -> Option<&TwoKeyMap> {
+        Some(&self.map)
+    }
+    fn output(&self) -> Option<RingLayout> {
+        Some(self.ring.layout())
+    }
+    fn ticks(&self) -> Option<Ticks> {
+        Some(STILL)
+    }
+    fn notify(&self, address: u64) {
+        self.ring.push_notify(0, address);
+    }
+    fn now_ns(&self) -> u64 {
+        0
+    }
+}
+
+/// A program as the tracer runs it.
+struct Probe {
+    code: JitProgram,
+    world: &'static World,
+    /// Runs that took the general way.
+    general: Arc<AtomicU64>,
+}
+
+impl HookProgram for Probe {
+    fn run(&self, mut hook: Hook<'_>) -> Result<(), Failed> {
+        self.general.fetch_add(1, Relaxed);
+        let budget = hook.budget;
+        let (context, stack, _) = hook.split();
+        // A stop is no failure here: its report would go into the ring.
+        let _ = run(&self.code, context, stack, budget, self.world);
+        Ok(())
+    }
+    fn direct(&self) -> Option<Direct> {
+        self.code.direct()
+    }
+}
+
+fn run(
+    code: &dyn Executable,
+    context: &mut [u8],
+    stack: &mut [u8],
+    budget: u64,
+    world: &World,
+) -> Result<u64, ubpf_rs::vm::Stop> {
+    let len = context.len() as u64;
+    let memory = Memory::new(context, stack);
+    let mut run = Run {
+        args: [memory.argument().base, len],
+        memory,
+        budget,
+        helpers: &world.registry,
+        host: &world.real,
+    };
+    code.run(&mut run)
+}
+
+struct World {
+    registry: Registry,
+    /// What hooks use.
+    real: Surface,
+    /// What the interpreter uses.
+    expected: Surface,
+}
+
+thread_local! {
+    static WORLD: OnceCell<&'static World> = const { OnceCell::new() };
+}
+
+fn start() -> &'static World {
+    let world: &'static World = Box::leak(Box::new(World {
+        registry: Registry::with_builtins().unwrap(),
+        real: Surface::new(),
+        expected: Surface::new(),
+    }));
+    let platform = Platform {
+        clock: &Still,
+        ..platform(".".into())
+    };
+    assert!(TRACER
+        .init(TracerConfig::default(), platform, &world.real.ring)
+        .is_ok());
+    TRACER.set_map(&world.real.map);
+    world
+}
+
+// What is in each register, before and behind the call of the traced function: rax, rcx, rdx, rbx, rbp, rsi, rdi, r8 to r15.
+global_asm!(
+    ".text",
+    "ubpf_fuzz_call:",
+    "push rbx",
+    "push rbp",
+    "push r12",
+    "push r13",
+    "push r14",
+    "push r15",
+    "push rsi",
+    "push rdi",
+    "mov rax, rsi",
+    "mov rcx, [rax + 8]",
+    "mov rdx, [rax + 16]",
+    "mov rbx, [rax + 24]",
+    "mov rbp, [rax + 32]",
+    "mov rsi, [rax + 40]",
+    "mov rdi, [rax + 48]",
+    "mov r8, [rax + 56]",
+    "mov r9, [rax + 64]",
+    "mov r10, [rax + 72]",
+    "mov r11, [rax + 80]",
+    "mov r12, [rax + 88]",
+    "mov r13, [rax + 96]",
+    "mov r14, [rax + 104]",
+    "mov r15, [rax + 112]",
+    "mov rax, [rax]",
+    // The traced function lies 16-aligned behind its own call.
+    "call [rsp]",
+    "push rax",
+    "mov rax, [rsp + 16]",
+    "mov [rax + 8], rcx",
+    "mov [rax + 16], rdx",
+    "mov [rax + 24], rbx",
+    "mov [rax + 32], rbp",
+    "mov [rax + 40], rsi",
+    "mov [rax + 48], rdi",
+    "mov [rax + 56], r8",
+    "mov [rax + 64], r9",
+    "mov [rax + 72], r10",
+    "mov [rax + 80], r11",
+    "mov [rax + 88], r12",
+    "mov [rax + 96], r13",
+    "mov [rax + 104], r14",
+    "mov [rax + 112], r15",
+    "pop rcx",
+    "mov [rax], rcx",
+    "pop rdi",
+    "pop rsi",
+    "pop r15",
+    "pop r14",
+    "pop r13",
+    "pop r12",
+    "pop rbp",
+    "pop rbx",
+    "ret",
+);
+
+extern "sysv64" {
+    fn ubpf_fuzz_call(function: u64, registers: *mut [u64; 15]);
+}
+
+/// Calls the traced function with these numbers in all registers but the stack pointer; they must come back.
+fn call(seed: u64) {
+    let mut registers: [u64; 15] =
+        std::array::from_fn(|i| (seed + i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let before = registers;
+    // SAFETY: the traced function returns at once; what is attached there keeps the stack.
+    unsafe { ubpf_fuzz_call(Subject::address(), &mut registers) };
+    assert_eq!(registers, before, "registers of the traced function");
+}
+
+/// A program that can be called directly, most often: arithmetic, loads from the context, jumps forwards, counted loops, helpers.
+fn program(numbers: &mut Numbers<'_>) -> Vec<Insn> {
+    let len = 1 + numbers.below(12);
+    let mut insns = Vec::new();
+    // What is never set starts as zero; here it is what the one before left, if somebody made a mistake.
+    for _ in 0..len {
+        piece(numbers, &mut insns);
+    }
+    insns.push(Insn::Exit);
+    insns
+}
+
+/// Any but r1, which is an address, and another one in each engine.
+fn register(numbers: &mut Numbers<'_>) -> Reg {
+    Reg::new([0, 2, 3, 4, 5, 6, 7, 8, 9][numbers.below(9) as usize]).unwrap()
+}
+
+fn alu(op: AluOp, dst: Reg, src: Operand) -> Insn {
+    let width = Width::W64;
+    Insn::Alu {
+        op,
+        width,
+        dst,
+        src,
+    }
+}
+
+fn piece(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
+    let imm = |n: u64| Operand::Imm(n as i32);
+    let (dst, src) = (register(numbers), register(numbers));
+    let load = |numbers: &mut Numbers<'_>, dst| Insn::Load {
+        size: numbers.pick(&[Size::B, Size::W, Size::DW]),
+        signed: false,
+        dst,
+        base: Reg::R1,
+        off: numbers.pick(&[0, 0, 8, 24, 40, 56]),
+    };
+    match numbers.below(11) {
+        0 | 1 => {
+            let op = numbers.pick(&[
+                AluOp::Add,
+                AluOp::Xor,
+                AluOp::Mul,
+                AluOp::Mov,
+                AluOp::Div,
+                AluOp::Lsh,
+            ]);
+            insns.push(alu(op, dst, Operand::Reg(src)));
+        }
+        2 => insns.push(alu(AluOp::Add, dst, imm(numbers.below(100)))),
+        // As long as r1 is the argument.
+        3 if !insns.iter().any(|insn| insn.written() == Some(Reg::R1)) => {
+            insns.push(load(numbers, dst));
+        }
+        3 => insns.push(alu(AluOp::Xor, dst, Operand::Reg(src))),
+        4 => {
+            let op = numbers.pick(&[CmpOp::Eq, CmpOp::Gt, CmpOp::Slt, CmpOp::Set]);
+            let (width, src, off) = (Width::W64, imm(numbers.below(4)), 1);
+            insns.push(Insn::Branch {
+                op,
+                width,
+                dst,
+                src,
+                off,
+            });
+            insns.push(alu(AluOp::Add, dst, imm(1)));
+        }
+        5 => {
+            insns.push(alu(AluOp::Mov, dst, imm(0)));
+            insns.push(alu(AluOp::Add, dst, imm(1)));
+            let (op, width) = (CmpOp::Lt, Width::W64);
+            let (src, off) = (imm(1 + numbers.below(5)), -2);
+            insns.push(Insn::Branch {
+                op,
+                width,
+                dst,
+                src,
+                off,
+            });
+        }
+        6..=9 => {
+            // What it knows, under a key of few: other programs read it, or find the map full.
+            insns.push(alu(AluOp::Mov, Reg::R3, Operand::Reg(src)));
+            let key = numbers.below(24);
+            insns.push(alu(AluOp::Mov, Reg::R1, imm(key)));
+            if numbers.below(4) == 0 {
+                insns.push(alu(AluOp::Mov, Reg::R2, imm(numbers.below(2))));
+            } else {
+                // All of them have one hash: whoever looks for one walks over the others.
+                insns.push(alu(AluOp::Lsh, Reg::R1, imm(32)));
+                insns.push(alu(AluOp::Mov, Reg::R2, imm(key)));
+            }
+            insns.push(Insn::Call(Call::Helper(numbers.pick(&[1, 2, 2]))));
+        }
+        _ => {
+            insns.push(alu(AluOp::Mov, Reg::R1, Operand::Reg(src)));
+            insns.push(Insn::Call(Call::Helper(numbers.pick(&[6, 8, 8]))));
+        }
+    }
+}
+
+/// A program on both engines.
+struct Made {
+    probe: Arc<Probe>,
+    plain: Interpreter,
+    /// What it is said to cost when it is called directly.
+    cost: Option<u64>,
+}
+
+fn make(
+    numbers: &mut Numbers<'_>,
+    world: &'static World,
+    general: &Arc<AtomicU64>,
+) -> Option<Made> {
+    let program = Program {
+        name: "fuzz".into(),
+        insns: program(numbers),
+        entry: 0,
+        abi: Abi::Uio,
+    };
+    let verified = verifier::verify(program, Policy::Guarded, &world.registry).ok()?;
+    let code = JitProgram::new(verified.clone(), &Near, Options::default());
+    let code = code.unwrap_or_else(|(error, _)| panic!("{error}"));
+    let direct = code.direct().filter(|direct| direct.cost <= 8_192);
+    Some(Made {
+        cost: direct.map(|direct| direct.cost),
+        plain: Interpreter::plain(verified),
+        probe: Arc::new(Probe {
+            code,
+            world,
+            general: general.clone(),
+        }),
+    })
+}
+
+/// Where trampolines reach: the platform's own memory.
+struct Near;
+
+impl ubpf_rs::platform::ExecMemory for Near {
+    fn alloc(&self, len: usize) -> Option<ubpf_rs::platform::ExecBlock> {
+        exec().alloc(len)
+    }
+    fn seal(&self, block: ubpf_rs::platform::ExecBlock) -> bool {
+        exec().seal(block)
+    }
+    fn free(&self, block: ubpf_rs::platform::ExecBlock) {
+        exec().free(block)
+    }
+    fn enforces_wx(&self) -> bool {
+        true
+    }
+}
+
+fn exec() -> &'static dyn ubpf_rs::platform::ExecMemory {
+    static FALLBACK: Pages = Pages;
+    thread_local! {
+        static EXEC: OnceCell<&'static dyn ubpf_rs::platform::ExecMemory> = const { OnceCell::new() };
+    }
+    EXEC.with(|exec| *exec.get_or_init(|| platform(".".into()).exec.unwrap_or(&FALLBACK)))
+}
+
+/// What a program leaves when the interpreter runs it, and that it was said to cost no less than it executes.
+fn expect(made: &Made, world: &World) {
+    let mut context = [0; CONTEXT_BYTES];
+    context[..8].copy_from_slice(&Subject::key(SiteKind::Patchable).to_ne_bytes());
+    let mut stack = vec![0u64; STACK_BYTES / 8];
+    // SAFETY: plain memory of that size, borrowed for as long as the bytes are used.
+    let stack = unsafe { std::slice::from_raw_parts_mut(stack.as_mut_ptr().cast(), STACK_BYTES) };
+    executed::take();
+    let insns = &made.plain.verified().program().insns;
+    let mut weight = 0;
+    let len = context.len() as u64;
+    let memory = Memory::new(&mut context, stack);
+    let mut run = Run {
+        args: [memory.argument().base, len],
+        memory,
+        budget: TracerConfig::default().budget,
+        helpers: &world.registry,
+        host: &world.expected,
+    };
+    // A program that is stopped is stopped in a hook, too.
+    let _ = made.plain.run_watched(&mut run, &mut |moment| {
+        weight += u64::from(insns[moment.pc].weight());
+    });
+    weight += executed::take();
+    if let Some(cost) = made.cost {
+        assert!(weight <= cost, "{weight} executed, said to cost {cost}");
+    }
+}
+
+fuzz_target!(init: input::plant(), |data: &[u8]| {
+    let world = WORLD.with(|world| *world.get_or_init(start));
+    let mut numbers = Numbers::Bytes(data);
+    let general = Arc::new(AtomicU64::new(0));
+    let programs: Vec<Made> = (0..1 + numbers.below(3))
+        .filter_map(|_| make(&mut numbers, world, &general))
+        .collect();
+    if programs.is_empty() {
+        return;
+    }
+    let order: Vec<usize> = (0..1 + numbers.below(5))
+        .map(|_| numbers.below(programs.len() as u64) as usize)
+        .collect();
+    let mut subject = Subject::take(SiteKind::Patchable).expect("nobody else has it");
+    let mut calls = vec![0; order.len()];
+    let mut seed = 1;
+    // After each that is attached: the trampoline is made anew, and what was counted is kept.
+    for count in 1..=order.len() {
+        subject.attach(programs[order[count - 1]].probe.clone()).expect("there is room");
+        for _ in 0..1 + numbers.below(2) {
+            seed += 1;
+            call(seed);
+            for (calls, &which) in calls[..count].iter_mut().zip(&order) {
+                *calls += 1;
+                expect(&programs[which], world);
+            }
+        }
+        let (found, expected) = (world.real.take(), world.expected.take());
+        assert_eq!(found, expected, "what programs left: found, expected");
+        let runs: Vec<u64> = subject.reports().iter().map(|report| report.runs).collect();
+        assert_eq!(runs, calls[..count], "runs counted");
+        let direct = order[..count].iter().all(|&which| programs[which].cost.is_some());
+        assert!(!direct || general.load(Relaxed) == 0, "called directly");
+    }
+});
