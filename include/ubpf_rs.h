@@ -128,8 +128,10 @@
 // Addresses of functions compiled with `-finstrument-functions`.
 #define UBPF_SITES_INSTRUMENTED 3
 
-// Sizes and limits of the engine; `ubpf_config_default` fills in what suits a small image.
+// Sizes and limits of the engine; but for `size`, 0 stands for what suits a small image.
 typedef struct {
+  // sizeof of this struct, as the caller knows it.
+  size_t size;
   // Budget of a program run by `ubpf_exec`: units of a nanosecond of machine code; no operation takes more than four times what
   // it is charged. A run that is interpreted gets a thirtieth.
   uint64_t exec_budget;
@@ -169,6 +171,8 @@ typedef struct {
 
 // The state of the engine in numbers.
 typedef struct {
+  // sizeof of this struct, as the caller knows it.
+  size_t size;
   // Loaded programs.
   size_t programs;
   // Functions that can be traced.
@@ -196,6 +200,8 @@ typedef uint64_t (*ubpf_helper_fn)(uint64_t r1, uint64_t r2, uint64_t r3, uint64
 // a traced function, also in an interrupt: it must not block or allocate. There it may use the two-key map, the arena and the
 // symbols; any other call of the engine gives UBPF_DENIED.
 typedef struct {
+  // sizeof of this struct, as the caller knows it.
+  size_t size;
   // Name; copied.
   const char *name;
   // Number, in every numbering: at most 1023, and none that is taken.
@@ -212,8 +218,10 @@ typedef struct {
   ubpf_helper_fn function;
 } ubpf_helper;
 
-// How a program is loaded; all zeros for the defaults.
+// How a program is loaded; but for `size`, all zeros for the defaults.
 typedef struct {
+  // sizeof of this struct, as the caller knows it.
+  size_t size;
   // Numbering of helpers, one of UBPF_ABI.
   uint32_t abi;
   // How much must be proved, one of UBPF_POLICY.
@@ -228,14 +236,18 @@ typedef uint64_t ubpf_program;
 
 // What a run gave.
 typedef struct {
+  // sizeof of this struct, as the caller knows it.
+  size_t size;
   // r0.
   uint64_t value;
   // What is left of the budget. Also filled in when the program was stopped.
   uint64_t budget_left;
 } ubpf_run;
 
-// How long an attached program stays; all zeros for ever.
+// How long an attached program stays; but for `size`, all zeros for ever.
 typedef struct {
+  // sizeof of this struct, as the caller knows it.
+  size_t size;
   // Detached after this many runs; 0: no limit.
   uint64_t max_runs;
   // Detached after this many nanoseconds; 0: no limit.
@@ -247,6 +259,8 @@ typedef uint64_t ubpf_probe;
 
 // An attached program; valid during the call that shows it.
 typedef struct {
+  // sizeof of this struct, as the library knows it: fields beyond are not there.
+  size_t size;
   // Its handle.
   ubpf_probe probe;
   // Name of the function.
@@ -279,6 +293,8 @@ typedef int (*ubpf_each_name)(void *context, const char *name);
 
 // An entry stub that cannot be used; valid during the call that shows it.
 typedef struct {
+  // sizeof of this struct, as the library knows it: fields beyond are not there.
+  size_t size;
   // Name of the function; empty where it is unknown.
   const char *function;
   // Address of the function; where that is unknown, what was recorded.
@@ -297,11 +313,14 @@ extern "C" {
 // The version of the library, for instance "0.1.0". The text stays.
 const char *ubpf_version(void);
 
-// Fills in the default sizes and limits. NULL is passed over.
+// Fills in the default sizes and limits, as much of them as `size` bytes hold, and the size itself. NULL is passed over.
+//
+// Errors: UBPF_INVALID `size` is not that of a configuration.
 //
 // # Safety
-// `config` is NULL or points to writable memory for one.
-void ubpf_config_default(ubpf_config *config);
+// `config` is NULL or points to `size` writable bytes.
+int ubpf_config_default(ubpf_config *config,
+                        size_t size);
 
 // Starts the engine over the application's platform; there is one engine in an image. Where a platform of this project
 // has started it (Unikraft, ubpf_linux_start), this gives UBPF_EXISTS, and the engine can be used at once.

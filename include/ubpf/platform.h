@@ -33,6 +33,7 @@ typedef void (*ubpf_each_entry)(void *cookie, const char *name, size_t length, u
  * `context` first. A function that returns int gives 0, or an errno value where it says so.
  */
 typedef struct ubpf_platform {
+	size_t size;      /* sizeof(ubpf_platform), as the application knows it */
 	const char *name; /* for `status`, for instance "myos 1.0"; copied */
 	void *context;
 

@@ -30,6 +30,7 @@ pub type ubpf_each_entry = ::core::option::Option<
 #[repr(C)]
 #[derive(Copy, Clone)]
 pub struct ubpf_platform {
+    pub size: usize,
     pub name: *const ::core::ffi::c_char,
     pub context: *mut ::core::ffi::c_void,
     pub now_ns:
@@ -124,44 +125,45 @@ pub struct ubpf_platform {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of ubpf_platform"][::core::mem::size_of::<ubpf_platform>() - 152usize];
+    ["Size of ubpf_platform"][::core::mem::size_of::<ubpf_platform>() - 160usize];
     ["Alignment of ubpf_platform"][::core::mem::align_of::<ubpf_platform>() - 8usize];
-    ["Offset of field: ubpf_platform::name"][::core::mem::offset_of!(ubpf_platform, name) - 0usize];
+    ["Offset of field: ubpf_platform::size"][::core::mem::offset_of!(ubpf_platform, size) - 0usize];
+    ["Offset of field: ubpf_platform::name"][::core::mem::offset_of!(ubpf_platform, name) - 8usize];
     ["Offset of field: ubpf_platform::context"]
-        [::core::mem::offset_of!(ubpf_platform, context) - 8usize];
+        [::core::mem::offset_of!(ubpf_platform, context) - 16usize];
     ["Offset of field: ubpf_platform::now_ns"]
-        [::core::mem::offset_of!(ubpf_platform, now_ns) - 16usize];
+        [::core::mem::offset_of!(ubpf_platform, now_ns) - 24usize];
     ["Offset of field: ubpf_platform::probe_read"]
-        [::core::mem::offset_of!(ubpf_platform, probe_read) - 24usize];
+        [::core::mem::offset_of!(ubpf_platform, probe_read) - 32usize];
     ["Offset of field: ubpf_platform::console_write"]
-        [::core::mem::offset_of!(ubpf_platform, console_write) - 32usize];
-    ["Offset of field: ubpf_platform::cpu"][::core::mem::offset_of!(ubpf_platform, cpu) - 40usize];
+        [::core::mem::offset_of!(ubpf_platform, console_write) - 40usize];
+    ["Offset of field: ubpf_platform::cpu"][::core::mem::offset_of!(ubpf_platform, cpu) - 48usize];
     ["Offset of field: ubpf_platform::in_interrupt"]
-        [::core::mem::offset_of!(ubpf_platform, in_interrupt) - 48usize];
+        [::core::mem::offset_of!(ubpf_platform, in_interrupt) - 56usize];
     ["Offset of field: ubpf_platform::text_replace"]
-        [::core::mem::offset_of!(ubpf_platform, text_replace) - 56usize];
+        [::core::mem::offset_of!(ubpf_platform, text_replace) - 64usize];
     ["Offset of field: ubpf_platform::exec_alloc"]
-        [::core::mem::offset_of!(ubpf_platform, exec_alloc) - 64usize];
+        [::core::mem::offset_of!(ubpf_platform, exec_alloc) - 72usize];
     ["Offset of field: ubpf_platform::exec_seal"]
-        [::core::mem::offset_of!(ubpf_platform, exec_seal) - 72usize];
+        [::core::mem::offset_of!(ubpf_platform, exec_seal) - 80usize];
     ["Offset of field: ubpf_platform::exec_free"]
-        [::core::mem::offset_of!(ubpf_platform, exec_free) - 80usize];
+        [::core::mem::offset_of!(ubpf_platform, exec_free) - 88usize];
     ["Offset of field: ubpf_platform::exec_enforced"]
-        [::core::mem::offset_of!(ubpf_platform, exec_enforced) - 88usize];
+        [::core::mem::offset_of!(ubpf_platform, exec_enforced) - 96usize];
     ["Offset of field: ubpf_platform::file_size"]
-        [::core::mem::offset_of!(ubpf_platform, file_size) - 96usize];
+        [::core::mem::offset_of!(ubpf_platform, file_size) - 104usize];
     ["Offset of field: ubpf_platform::file_read"]
-        [::core::mem::offset_of!(ubpf_platform, file_read) - 104usize];
+        [::core::mem::offset_of!(ubpf_platform, file_read) - 112usize];
     ["Offset of field: ubpf_platform::file_write"]
-        [::core::mem::offset_of!(ubpf_platform, file_write) - 112usize];
+        [::core::mem::offset_of!(ubpf_platform, file_write) - 120usize];
     ["Offset of field: ubpf_platform::file_remove"]
-        [::core::mem::offset_of!(ubpf_platform, file_remove) - 120usize];
+        [::core::mem::offset_of!(ubpf_platform, file_remove) - 128usize];
     ["Offset of field: ubpf_platform::directory_list"]
-        [::core::mem::offset_of!(ubpf_platform, directory_list) - 128usize];
+        [::core::mem::offset_of!(ubpf_platform, directory_list) - 136usize];
     ["Offset of field: ubpf_platform::give_way"]
-        [::core::mem::offset_of!(ubpf_platform, give_way) - 136usize];
+        [::core::mem::offset_of!(ubpf_platform, give_way) - 144usize];
     ["Offset of field: ubpf_platform::cancelled"]
-        [::core::mem::offset_of!(ubpf_platform, cancelled) - 144usize];
+        [::core::mem::offset_of!(ubpf_platform, cancelled) - 152usize];
 };
 unsafe extern "C" {
     pub fn ubpf_platform_alloc(align: usize, length: usize) -> *mut ::core::ffi::c_void;

@@ -1,9 +1,9 @@
 //! Start, state, console, two-key map, helpers of the application.
 
 use super::{
-    args,
+    args::{self, Versioned},
     bindings::ubpf_platform,
-    codes::{finish, invalid, ubpf_error, Failure, Result, UBPF_NOT_FOUND},
+    codes::{finish, invalid, ubpf_error, Failure, Result, UBPF_INVALID, UBPF_NOT_FOUND, UBPF_OK},
     platform,
 };
 use crate::{
@@ -13,9 +13,12 @@ use crate::{
 };
 use core::ffi::{c_char, c_int, c_void};
 
-/// Sizes and limits of the engine; `ubpf_config_default` fills in what suits a small image.
+/// Sizes and limits of the engine; but for `size`, 0 stands for what suits a small image.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub struct ubpf_config {
+    /// sizeof of this struct, as the caller knows it.
+    pub size: usize,
     /// Budget of a program run by `ubpf_exec`: units of a nanosecond of machine code; no operation takes more than four times what
     /// it is charged. A run that is interpreted gets a thirtieth.
     pub exec_budget: u64,
@@ -42,8 +45,10 @@ pub struct ubpf_config {
 
 /// The state of the engine in numbers.
 #[repr(C)]
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub struct ubpf_status {
+    /// sizeof of this struct, as the caller knows it.
+    pub size: usize,
     /// Loaded programs.
     pub programs: usize,
     /// Functions that can be traced.
@@ -70,28 +75,40 @@ pub extern "C" fn ubpf_version() -> *const c_char {
     concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
 }
 
-/// Fills in the default sizes and limits. NULL is passed over.
+/// Fills in the default sizes and limits, as much of them as `size` bytes hold, and the size itself. NULL is passed over.
+///
+/// Errors: UBPF_INVALID `size` is not that of a configuration.
 ///
 /// # Safety
-/// `config` is NULL or points to writable memory for one.
+/// `config` is NULL or points to `size` writable bytes.
 #[no_mangle]
-pub unsafe extern "C" fn ubpf_config_default(config: *mut ubpf_config) {
-    let default = Config::default();
-    // SAFETY: as the caller promises.
-    if let Some(config) = unsafe { config.as_mut() } {
-        *config = ubpf_config {
-            exec_budget: default.exec_budget,
-            hook_budget: default.hook_budget,
-            irq_budget: default.irq_budget,
-            map_entries: default.map_entries,
-            ring_bytes: default.ring_bytes,
-            hook_areas: default.hook_areas,
-            arena_bytes: default.arena_bytes,
-            file_limit: default.file_limit,
-            policy: args::UBPF_POLICY_DEFAULT,
-            abi: args::UBPF_ABI_DEFAULT,
-        };
+pub unsafe extern "C" fn ubpf_config_default(config: *mut ubpf_config, size: usize) -> c_int {
+    if config.is_null() {
+        return UBPF_OK;
     }
+    let default = Config::default();
+    let default = ubpf_config {
+        size,
+        exec_budget: default.exec_budget,
+        hook_budget: default.hook_budget,
+        irq_budget: default.irq_budget,
+        map_entries: default.map_entries,
+        ring_bytes: default.ring_bytes,
+        hook_areas: default.hook_areas,
+        arena_bytes: default.arena_bytes,
+        file_limit: default.file_limit,
+        policy: args::UBPF_POLICY_DEFAULT,
+        abi: args::UBPF_ABI_DEFAULT,
+    };
+    if size < size_of::<usize>() {
+        return UBPF_INVALID;
+    }
+    // SAFETY: as the caller promises; the size stands first, and is within.
+    let given = unsafe {
+        config.cast::<usize>().write_unaligned(size);
+        args::give(config, &default)
+    };
+    given.map_or(UBPF_INVALID, |()| UBPF_OK)
 }
 
 /// Starts the engine over the application's platform; there is one engine in an image. Where a platform of this project
@@ -121,9 +138,9 @@ unsafe fn start(platform: *const ubpf_platform, config: *const ubpf_config) -> R
     if Runtime::get().is_some() {
         return Err(Error::AlreadyRunning.into());
     }
-    // SAFETY: as the caller promises; every number is valid for the fields.
-    let config = match unsafe { config.as_ref() } {
-        Some(config) => engine_config(config)?,
+    // SAFETY: as the caller promises.
+    let config = match unsafe { args::sized(config) }? {
+        Some(config) => engine_config(&config)?,
         None => Config::default(),
     };
     // SAFETY: as the caller promises.
@@ -138,22 +155,26 @@ unsafe fn start(platform: *const ubpf_platform, config: *const ubpf_config) -> R
 
 fn engine_config(config: &ubpf_config) -> Result<Config> {
     let default = Config::default();
-    if !(1..=crate::tracer::MAX_AREAS).contains(&config.hook_areas) {
+    if config.hook_areas > crate::tracer::MAX_AREAS {
         return Err(invalid("hook_areas is not in 1 to 64"));
     }
+    let budget = |given: u64, default| if given == 0 { default } else { given };
+    let size = |given: usize, default| if given == 0 { default } else { given };
     Ok(Config {
-        exec_budget: config.exec_budget,
-        hook_budget: config.hook_budget,
-        irq_budget: config.irq_budget,
-        map_entries: config.map_entries,
-        ring_bytes: config.ring_bytes,
-        hook_areas: config.hook_areas,
-        arena_bytes: config.arena_bytes,
-        file_limit: config.file_limit,
+        exec_budget: budget(config.exec_budget, default.exec_budget),
+        hook_budget: budget(config.hook_budget, default.hook_budget),
+        irq_budget: budget(config.irq_budget, default.irq_budget),
+        map_entries: size(config.map_entries, default.map_entries),
+        ring_bytes: size(config.ring_bytes, default.ring_bytes),
+        hook_areas: size(config.hook_areas, default.hook_areas),
+        arena_bytes: size(config.arena_bytes, default.arena_bytes),
+        file_limit: size(config.file_limit, default.file_limit),
         policy: args::policy(config.policy)?.unwrap_or(default.policy),
         flat_abi: args::abi(config.abi)?.unwrap_or(default.flat_abi),
     })
 }
+
+args::sized_structs!(ubpf_config, ubpf_status, ubpf_helper);
 
 /// Detaches every program, forgets every loaded one, and empties the two-key map: the engine is as after its start, but
 /// for helpers, symbols and sites. Handles from before are stale.
@@ -208,9 +229,11 @@ pub unsafe extern "C" fn ubpf_get_status(
 ) -> c_int {
     // SAFETY: as the caller promises.
     let result = unsafe { args::out(status, "status is NULL") }.and_then(|into| {
-        *into = ubpf_status::default();
+        // SAFETY: as the caller promises, also for the second call.
+        unsafe { args::give(into, &ubpf_status::default()) }?;
         let status = args::runtime()?.status();
-        *into = ubpf_status {
+        let status = ubpf_status {
+            size: 0,
             programs: status.programs,
             sites: status.sites,
             symbols: status.symbols,
@@ -221,7 +244,8 @@ pub unsafe extern "C" fn ubpf_get_status(
             output_lost: status.output_lost,
             stats: status.stats.into(),
         };
-        Ok(())
+        // SAFETY: as above.
+        unsafe { args::give(into, &status) }
     });
     // SAFETY: as the caller promises.
     unsafe { finish(result, error) }
@@ -330,7 +354,10 @@ pub const UBPF_ARG_ADDRESS: u32 = 6;
 /// a traced function, also in an interrupt: it must not block or allocate. There it may use the two-key map, the arena and the
 /// symbols; any other call of the engine gives UBPF_DENIED.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub struct ubpf_helper {
+    /// sizeof of this struct, as the caller knows it.
+    pub size: usize,
     /// Name; copied.
     pub name: *const c_char,
     /// Number, in every numbering: at most 1023, and none that is taken.
@@ -371,8 +398,8 @@ pub unsafe extern "C" fn ubpf_register_helper(
 /// # Safety
 /// As for [`ubpf_register_helper`].
 unsafe fn register_helper(helper: *const ubpf_helper) -> Result<()> {
-    // SAFETY: as the caller promises; every number is valid for the fields.
-    let helper = unsafe { helper.as_ref() }.ok_or(invalid("helper is NULL"))?;
+    // SAFETY: as the caller promises.
+    let helper = unsafe { args::sized(helper) }?.ok_or(invalid("helper is NULL"))?;
     // SAFETY: as the caller promises.
     let name = unsafe { args::text(helper.name, "the helper's name is NULL or not UTF-8") }?;
     let function = helper

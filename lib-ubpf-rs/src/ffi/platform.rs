@@ -1,7 +1,7 @@
 //! The engine's platform traits over the table of functions that a C application gives.
 
 use super::{
-    args,
+    args::{self, Versioned},
     bindings::{ubpf_exec_block, ubpf_platform},
     codes::{invalid, Result},
 };
@@ -19,6 +19,8 @@ const ENOENT: c_int = 2;
 const ENOMEM: c_int = 12;
 const EROFS: c_int = 30;
 const EILSEQ: c_int = 84;
+
+args::sized_structs!(ubpf_platform);
 
 /// The application's table, with what must be there taken out of its options.
 struct Table {
@@ -40,7 +42,7 @@ unsafe impl Sync for Table {}
 /// `platform.h` for as long as the image runs.
 pub(super) unsafe fn platform(table: *const ubpf_platform) -> Result<Platform> {
     // SAFETY: as the caller promises.
-    let table = unsafe { table.as_ref() }.ok_or(invalid("platform is NULL"))?;
+    let table = &unsafe { args::sized(table) }?.ok_or(invalid("platform is NULL"))?;
     // SAFETY: as the caller promises.
     let name = unsafe { args::optional_text(table.name, "the platform's name is not UTF-8") }?;
     let (Some(now_ns), Some(probe_read), Some(console_write)) =

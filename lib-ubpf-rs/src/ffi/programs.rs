@@ -1,7 +1,7 @@
 //! Load, run, forget.
 
 use super::{
-    args::{self, handle, ubpf_load_options, PROGRAM},
+    args::{self, handle, ubpf_load_options, Versioned, PROGRAM},
     codes::{finish, ubpf_error, Result},
 };
 use crate::runtime::{Error, ProgramId};
@@ -13,13 +13,17 @@ pub type ubpf_program = u64;
 
 /// What a run gave.
 #[repr(C)]
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub struct ubpf_run {
+    /// sizeof of this struct, as the caller knows it.
+    pub size: usize,
     /// r0.
     pub value: u64,
     /// What is left of the budget. Also filled in when the program was stopped.
     pub budget_left: u64,
 }
+
+args::sized_structs!(ubpf_run);
 
 /// Loads a program from memory and checks it. `name` is for messages and lists; `options` may be NULL.
 ///
@@ -153,10 +157,14 @@ pub unsafe extern "C" fn ubpf_exec(
     error: *mut ubpf_error,
 ) -> c_int {
     let exec = || {
-        let mut unused = ubpf_run::default();
-        // SAFETY: as the caller promises.
-        let run = unsafe { run.as_mut() }.unwrap_or(&mut unused);
-        *run = ubpf_run::default();
+        let mut unused = ubpf_run {
+            size: size_of::<ubpf_run>(),
+            ..ubpf_run::default()
+        };
+        let into = if run.is_null() { &raw mut unused } else { run };
+        let mut run = ubpf_run::default();
+        // SAFETY: as the caller promises, also for the second call.
+        unsafe { args::give(into, &run) }?;
         // SAFETY: as the caller promises.
         let memory = unsafe { args::bytes_mut(memory, length) }?;
         let budget = (budget != 0).then_some(budget);
@@ -166,6 +174,8 @@ pub unsafe extern "C" fn ubpf_exec(
             Err(Error::Stopped(stopped)) => run.budget_left = stopped.budget_left,
             Err(_) => {}
         }
+        // SAFETY: as above.
+        unsafe { args::give(into, &run) }?;
         report?;
         Ok(())
     };

@@ -21,6 +21,8 @@ pub type ubpf_probe = u64;
 /// An attached program; valid during the call that shows it.
 #[repr(C)]
 pub struct ubpf_probe_info {
+    /// sizeof of this struct, as the library knows it: fields beyond are not there.
+    pub size: usize,
     /// Its handle.
     pub probe: ubpf_probe,
     /// Name of the function.
@@ -78,7 +80,8 @@ pub unsafe extern "C" fn ubpf_attach(
         let into = unsafe { probe.as_mut() }.unwrap_or(&mut unused);
         *into = 0;
         // SAFETY: as the caller promises.
-        let (function, limits) = unsafe { (args::text(function, FUNCTION)?, args::limits(limits)) };
+        let (function, limits) =
+            unsafe { (args::text(function, FUNCTION)?, args::limits(limits)?) };
         let id = args::runtime()?.attach(function, args::program(program)?, limits)?;
         *into = handle(PROBE, id.raw());
         Ok(())
@@ -178,6 +181,7 @@ pub unsafe extern "C" fn ubpf_list(
 fn show(report: &ProbeReport, function: &str, each: impl FnOnce(&ubpf_probe_info)) -> Result<()> {
     let (function, program) = (c_text(function)?, c_text(&report.program)?);
     each(&ubpf_probe_info {
+        size: size_of::<ubpf_probe_info>(),
         probe: handle(PROBE, report.id.raw()),
         function: function.as_ptr(),
         program: program.as_ptr(),
@@ -281,6 +285,8 @@ pub unsafe extern "C" fn ubpf_add_sites(
 /// An entry stub that cannot be used; valid during the call that shows it.
 #[repr(C)]
 pub struct ubpf_refused_stub {
+    /// sizeof of this struct, as the library knows it: fields beyond are not there.
+    pub size: usize,
     /// Name of the function; empty where it is unknown.
     pub function: *const c_char,
     /// Address of the function; where that is unknown, what was recorded.
@@ -311,6 +317,7 @@ pub unsafe extern "C" fn ubpf_refused_stubs(
         let show = &mut |function: &str, address, reason: Unusable| {
             let (function, reason) = (c_text(function)?, c_text(&reason.to_string())?);
             let stub = ubpf_refused_stub {
+                size: size_of::<ubpf_refused_stub>(),
                 function: function.as_ptr(),
                 address,
                 reason: reason.as_ptr(),

@@ -24,6 +24,7 @@ static uint64_t meddle(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint6
 	(void)r3;
 	(void)r4;
 	(void)r5;
+	SIZED(status);
 	meddled[0] = ubpf_detach(meddler, NULL);
 	meddled[1] = ubpf_load("answer", answer, sizeof(answer), NULL, &program, NULL);
 	meddled[2] = ubpf_get_status(&status, NULL);
@@ -38,6 +39,7 @@ static uint64_t meddle(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint6
 static void remember(void *context, const ubpf_probe_info *info)
 {
 	CHECK(strcmp(info->function, "traced") == 0 && strcmp(info->program, "count") == 0);
+	CHECK(info->size == sizeof(*info));
 	*(uint64_t *)context = info->runs;
 }
 
@@ -53,7 +55,7 @@ static void before_the_start(void)
 	ubpf_program program = 1;
 	ubpf_platform nothing;
 
-	memset(&nothing, 0, sizeof(nothing));
+	SIZED(nothing);
 	CHECK(ubpf_load("a", answer, sizeof(answer), NULL, &program, &error) == UBPF_NOT_STARTED && program == 0);
 	CHECK(error.code == UBPF_NOT_STARTED && strstr(error.text, "ubpf_start") != NULL);
 	CHECK(ubpf_start(NULL, NULL, &error) == UBPF_INVALID);
@@ -70,6 +72,7 @@ static void loads_and_runs(void)
 	ubpf_run run;
 	ubpf_load_options options;
 
+	SIZED(run);
 	CHECK(ubpf_load("answer", answer, sizeof(answer), NULL, &program, &error) == UBPF_OK && program != 0);
 	CHECK(error.code == UBPF_OK && error.text[0] == 0);
 	CHECK(ubpf_exec(program, NULL, 0, 0, &run, &error) == UBPF_OK && run.value == 42 && run.budget_left > 0);
@@ -84,7 +87,7 @@ static void loads_and_runs(void)
 	CHECK(ubpf_load(NULL, answer, sizeof(answer), NULL, &other, &error) == UBPF_INVALID);
 	CHECK(ubpf_load("\xff", answer, sizeof(answer), NULL, &other, &error) == UBPF_INVALID);
 	CHECK(ubpf_load("answer", answer, sizeof(answer), NULL, NULL, &error) == UBPF_INVALID);
-	memset(&options, 0, sizeof(options));
+	SIZED(options);
 	options.policy = 99;
 	CHECK(ubpf_verify("answer", answer, sizeof(answer), &options, &error) == UBPF_INVALID);
 	options.policy = UBPF_POLICY_STRICT;
@@ -160,6 +163,7 @@ static void maps_helpers_and_state(void)
 	/* r1 = 21; call 500; exit */
 	static const unsigned char calls[] = {0xb7, 1, 0, 0, 21, 0, 0, 0, 0x85, 0, 0, 0, 0xf4, 1, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0};
 
+	SIZED(status);
 	CHECK(ubpf_map_get(1, 2, &value, &error) == UBPF_NOT_FOUND && value == 0);
 	CHECK(ubpf_map_get(1, 2, NULL, &error) == UBPF_INVALID);
 	CHECK(ubpf_map_put(1, 2, 3, &error) == UBPF_OK);
@@ -168,7 +172,8 @@ static void maps_helpers_and_state(void)
 	CHECK(ubpf_arena(&base, &length, &error) == UBPF_OK && base != NULL && length >= 8);
 	CHECK(ubpf_arena(NULL, &length, &error) == UBPF_INVALID);
 
-	memset(&helper, 0, sizeof(helper));
+	SIZED(helper);
+	SIZED(run);
 	helper.name = "twice";
 	helper.number = 500;
 	helper.args[0] = UBPF_ARG_NUMBER;
@@ -204,7 +209,8 @@ static void helpers_that_call_the_engine(void)
 	static const unsigned char calls[] = {0xb7, 1, 0, 0, 21, 0, 0, 0, 0x85, 0, 0, 0, 0xf5, 1, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0};
 	int i;
 
-	memset(&helper, 0, sizeof(helper));
+	SIZED(helper);
+	SIZED(run);
 	helper.name = "meddle";
 	helper.number = 501;
 	helper.args[0] = UBPF_ARG_NUMBER;
@@ -224,6 +230,57 @@ static void helpers_that_call_the_engine(void)
 	CHECK(ubpf_reset(&error) == UBPF_OK);
 }
 
+/* Callers that were compiled with an older or a newer header. */
+static void older_and_newer_callers(void)
+{
+	struct {
+		ubpf_load_options known;
+		uint64_t later;
+	} newer;
+	struct {
+		ubpf_status known;
+		uint64_t later;
+	} larger;
+	struct {
+		size_t size;
+		uint64_t value;
+		uint64_t not_ours;
+	} smaller;
+	ubpf_error error;
+	ubpf_program program = 0;
+	ubpf_run run;
+
+	/* Zero, and what was never filled in. */
+	memset(&newer, 0, sizeof(newer));
+	CHECK(ubpf_load("a", answer, sizeof(answer), &newer.known, &program, &error) == UBPF_INVALID);
+	CHECK(strstr(error.text, "sizeof(ubpf_load_options)") != NULL);
+	memset(&newer, 0xa5, sizeof(newer));
+	CHECK(ubpf_load("a", answer, sizeof(answer), &newer.known, &program, &error) == UBPF_INVALID);
+	/* A newer one: zeros ask for nothing. */
+	SIZED(newer.known);
+	newer.known.size = sizeof(newer);
+	newer.later = 0;
+	CHECK(ubpf_load("a", answer, sizeof(answer), &newer.known, &program, &error) == UBPF_OK);
+	newer.later = 1;
+	CHECK(ubpf_verify("a", answer, sizeof(answer), &newer.known, &error) == UBPF_UNSUPPORTED);
+	CHECK(strstr(error.text, "ubpf_load_options has fields") != NULL);
+	/* An older one: what it does not have is zero, and it gets no more than it has. */
+	newer.known.size = offsetof(ubpf_load_options, policy);
+	newer.known.policy = 99;
+	CHECK(ubpf_verify("a", answer, sizeof(answer), &newer.known, &error) == UBPF_OK);
+	memset(&smaller, 0xa5, sizeof(smaller));
+	smaller.size = offsetof(ubpf_run, budget_left);
+	CHECK(ubpf_exec(program, NULL, 0, 0, (ubpf_run *)(void *)&smaller, &error) == UBPF_OK);
+	CHECK(smaller.size == offsetof(ubpf_run, budget_left) && smaller.value == 42 && smaller.not_ours == 0xa5a5a5a5a5a5a5a5u);
+	memset(&larger, 0xa5, sizeof(larger));
+	larger.known.size = sizeof(larger);
+	CHECK(ubpf_get_status(&larger.known, &error) == UBPF_OK);
+	CHECK(larger.known.size == sizeof(larger) && larger.known.programs >= 1 && larger.later == 0);
+	memset(&run, 0, sizeof(run));
+	CHECK(ubpf_exec(program, NULL, 0, 0, &run, &error) == UBPF_INVALID && strstr(error.text, "sizeof(ubpf_run)") != NULL);
+	CHECK(ubpf_unload(program, &error) == UBPF_OK);
+}
+
 int main(void)
 {
 	ubpf_config config;
@@ -231,16 +288,20 @@ int main(void)
 
 	CHECK(strchr(ubpf_version(), '.') != NULL);
 	before_the_start();
-	ubpf_config_default(NULL);
-	ubpf_config_default(&config);
-	config.hook_areas = 0;
+	CHECK(ubpf_config_default(NULL, 0) == UBPF_OK && ubpf_config_default(&config, 4) == UBPF_INVALID);
+	CHECK(ubpf_config_default(&config, sizeof(config)) == UBPF_OK && config.size == sizeof(config) && config.exec_budget > 0);
+	config.hook_areas = 65;
 	CHECK(ubpf_start(test_platform(), &config, &error) == UBPF_INVALID);
+	config.size = 0;
 	config.hook_areas = 4;
+	CHECK(ubpf_start(test_platform(), &config, &error) == UBPF_INVALID && strstr(error.text, "sizeof(ubpf_config)") != NULL);
+	config.size = sizeof(config);
 	CHECK(ubpf_start(test_platform(), &config, &error) == UBPF_OK);
 	CHECK(ubpf_start(test_platform(), &config, &error) == UBPF_EXISTS);
 	describe_image();
 	loads_and_runs();
 	attaches();
+	older_and_newer_callers();
 	maps_helpers_and_state();
 	helpers_that_call_the_engine();
 	return 0;

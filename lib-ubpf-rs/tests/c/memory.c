@@ -25,6 +25,7 @@ static int round_of_calls(void)
 		code = ubpf_attach("traced", program, NULL, &probe, NULL);
 	if (code == UBPF_OK)
 		code = ubpf_list(NULL, nothing, NULL, NULL);
+	SIZED(run);
 	CHECK(traced(1) == 2);
 	if (program != 0 && code == UBPF_OK) {
 		char memory[8] = {0};
@@ -53,6 +54,7 @@ int main(void)
 	ubpf_status status;
 	int code;
 
+	SIZED(status);
 	for (room = 0;; room += 997) {
 		heap_limit = room;
 		code = ubpf_start(test_platform(), NULL, NULL);

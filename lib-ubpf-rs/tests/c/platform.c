@@ -199,6 +199,7 @@ const ubpf_platform *test_platform(void)
 {
 	static ubpf_platform platform;
 
+	platform.size = sizeof(platform);
 	platform.name = "test";
 	platform.now_ns = now_ns;
 	platform.probe_read = probe_read;

@@ -19,6 +19,9 @@ size_t heap_used(void);
 extern char console[4096];
 
 const ubpf_platform *test_platform(void);
+
+/* A struct of the C interface with its size and zeros. */
+#define SIZED(thing) (memset(&(thing), 0, sizeof(thing)), (thing).size = sizeof(thing))
 /* Tells the engine the entry stubs and the function `traced`. */
 void describe_image(void);
 /* Traced; gives its argument plus one. */

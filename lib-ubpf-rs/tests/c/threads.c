@@ -26,6 +26,7 @@ static void *work(void *argument)
 		ubpf_run run;
 		uint64_t value = 0;
 
+		SIZED(run);
 		CHECK(ubpf_load(name, answer, sizeof(answer), NULL, &program, &error) == UBPF_OK);
 		CHECK(ubpf_load(name, count, sizeof(count), NULL, &counter, &error) == UBPF_OK);
 		CHECK(ubpf_exec(program, NULL, 0, 0, &run, &error) == UBPF_OK && run.value == 42);
@@ -47,6 +48,7 @@ int main(void)
 	ubpf_status status;
 	size_t i;
 
+	SIZED(status);
 	CHECK(ubpf_start(test_platform(), NULL, NULL) == UBPF_OK);
 	describe_image();
 	for (i = 0; i < THREADS; i++)

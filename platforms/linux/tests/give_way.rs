@@ -172,7 +172,7 @@ const FUNCTIONS: &[Call] = &[
     ("ubpf_version", || c_int::from(ubpf_version().is_null())),
     ("ubpf_config_default", || {
         // SAFETY: NULL is passed over.
-        unsafe { ubpf_config_default(ptr::null_mut()) };
+        unsafe { ubpf_config_default(ptr::null_mut(), 0) };
         0
     }),
     ("ubpf_start", || {
@@ -199,7 +199,10 @@ const FUNCTIONS: &[Call] = &[
     // SAFETY: no result is asked for.
     ("ubpf_stats", || unsafe { ubpf_stats(1, ptr::null_mut()) }),
     ("ubpf_get_status", || {
-        let mut status = ubpf_status::default();
+        let mut status = ubpf_status {
+            size: size_of::<ubpf_status>(),
+            ..ubpf_status::default()
+        };
         // SAFETY: the result lives during the call.
         unsafe { ubpf_get_status(&mut status, ptr::null_mut()) }
     }),
@@ -401,6 +404,7 @@ fn load_symbols() -> c_int {
 
 fn helper(name: &CString) -> c_int {
     let helper = ubpf_helper {
+        size: size_of::<ubpf_helper>(),
         name: name.as_ptr(),
         number: 700,
         args: [0; 5],
@@ -415,7 +419,11 @@ fn helper(name: &CString) -> c_int {
 
 fn platform_table() -> ubpf_platform {
     // SAFETY: a table of NULLs.
-    unsafe { std::mem::zeroed() }
+    let nothing = unsafe { std::mem::zeroed() };
+    ubpf_platform {
+        size: size_of::<ubpf_platform>(),
+        ..nothing
+    }
 }
 
 /// A thread that is in a hook of `gcc_patchable_myfun` until it is released.
