@@ -2,9 +2,10 @@
 
 use super::{
     findings::{Claim, Failure, Findings, Need},
+    idioms::{Idiom, Idioms},
     planted::{self, Bug},
     scalar::{Fact, Part, Scalar},
-    state::{State, FRAME, MAX_DEPTH, SHIFTED},
+    state::{State, END, FRAME, LENGTH, MAX_DEPTH, SHIFTED},
     structure::call_target,
     value::{Kind, Object, Value, BITS, NO_ROOM},
     work::price,
@@ -62,6 +63,7 @@ pub(super) struct Machine<'a> {
     program: &'a Program,
     helpers: &'a dyn HelperLookup,
     objects: &'a [Object],
+    idioms: Idioms,
     pub(super) findings: Findings,
     /// The state of the jump, after [`Flow::Fork`].
     pub(super) taken: State,
@@ -81,6 +83,7 @@ impl<'a> Machine<'a> {
             program,
             helpers,
             objects,
+            idioms: Idioms::new(program)?,
             findings: Findings::new(program.insns.len())?,
             taken: State::EMPTY,
             cost: Some(0),
@@ -266,11 +269,48 @@ impl<'a> Machine<'a> {
             self.divisor(pc, part, &b);
         }
         self.findings.count(pc, op, part, &a, src);
+        if let Some(value) = self.idiom(state, pc, (op, part), &a) {
+            state.set(dst, value);
+            return;
+        }
         let mut value = a.alu(part, op, &b, state.argument_min);
         if part == Part::Whole && b.as_constant() == Some(32) {
             value.id = shifted_id(op, &a, &value);
         }
+        if part == Part::Whole && op == AluOp::Add && (is_end(&a, &b) || is_end(&b, &a)) {
+            value.id = END;
+        }
         state.set(dst, value);
+    }
+
+    /// The result of an instruction that is part of an idiom.
+    fn idiom(
+        &mut self,
+        state: &mut State,
+        pc: usize,
+        (op, part): (AluOp, Part),
+        a: &Value,
+    ) -> Option<Value> {
+        if !matches!(op, AluOp::And | AluOp::Sub) || !a.is_scalar() {
+            return None;
+        }
+        match self.idioms.at(pc)? {
+            Idiom::Equal(reg) if state.get(reg).is_scalar() => Some(state.share(reg)),
+            Idiom::Remainder { divisor, mask } => {
+                let bits = match part {
+                    Part::Whole => a.num.tnum,
+                    Part::Half => a.num.low_half(BITS).tnum,
+                };
+                let part_of = (bits.value | bits.mask) & !mask != 0;
+                if part_of && !planted::active(Bug::RemainderOfPart) {
+                    return None;
+                }
+                let divisor = self.operand(state, divisor, pc);
+                let divisor = Some(divisor).filter(Value::is_scalar)?;
+                Some(a.alu(part, AluOp::Mod, &divisor, state.argument_min))
+            }
+            Idiom::Equal(_) | Idiom::Moved { .. } => None,
+        }
     }
 
     fn divisor(&mut self, pc: usize, part: Part, divisor: &Value) {
@@ -438,6 +478,22 @@ impl<'a> Machine<'a> {
         self.taken.copy_from(state)?;
         let jumps = assume(&mut self.taken, compare, true);
         let falls = assume(state, compare, false);
+        if let Some(Idiom::Moved {
+            of,
+            from,
+            by,
+            width,
+        }) = self.idioms.at(pc)
+        {
+            let part = part(width);
+            for side in [&mut *state, &mut self.taken] {
+                if compare.dst == of {
+                    learn_moved(side, from, of, (AluOp::Sub, by, part));
+                } else {
+                    learn_moved(side, of, from, (AluOp::Add, by, part));
+                }
+            }
+        }
         Ok(match (falls, jumps) {
             (true, true) => Flow::Fork { fall, jump },
             (true, false) => Flow::To(fall),
@@ -632,6 +688,11 @@ fn unknown(size: Size) -> Scalar {
     }
 }
 
+/// Whether the sum is the argument's end.
+fn is_end(start: &Value, length: &Value) -> bool {
+    start.kind == Kind::Argument && start.num.value() == Some(0) && length.id == LENGTH
+}
+
 /// A number of 32 bits that is shifted up and down again is the one it was.
 fn shifted_id(op: AluOp, before: &Value, after: &Value) -> u32 {
     if !before.is_scalar() || before.id == 0 {
@@ -806,11 +867,29 @@ fn assume(state: &mut State, compare: Compare, outcome: bool) -> bool {
     true
 }
 
+/// One register is another one plus or less a number: what was learned of the other says something of it.
+fn learn_moved(state: &mut State, reg: Reg, other: Reg, (op, by, part): (AluOp, i32, Part)) {
+    let (old, other) = (*state.get(reg), *state.get(other));
+    if !old.is_scalar() || !other.is_scalar() {
+        return;
+    }
+    let by = Scalar::constant(BITS, by as i64 as u64);
+    let mut number = Scalar::alu(BITS, part, op, &other.num, &by);
+    let mut new = old;
+    let possible = Scalar::assume(BITS, part, Fact::Equal, &mut new.num, &mut number);
+    if possible && new != old {
+        state.refine(reg, new);
+    }
+}
+
 /// What a fact says of two values; false when it cannot be.
 fn learn(fact: Fact, part: Part, a: &mut Value, b: &mut Value, argument_min: u32) -> bool {
     let numbers = a.is_scalar() && b.is_scalar();
     let same = part == Part::Whole && a.same_memory(b);
-    if numbers || same && matches!(fact, Fact::Equal | Fact::Differ) {
+    let offsets = same
+        && (matches!(fact, Fact::Equal | Fact::Differ)
+            || a.kind == Kind::Argument && offsets_keep_order(fact, a, b));
+    if numbers || offsets {
         if !Scalar::assume(BITS, part, fact, &mut a.num, &mut b.num) {
             return false;
         }
@@ -819,8 +898,25 @@ fn learn(fact: Fact, part: Part, a: &mut Value, b: &mut Value, argument_min: u32
     }
     if numbers || same && a.kind == Kind::Argument {
         learn_room(fact, part, a, b, argument_min);
+        learn_end(fact, a, b, argument_min);
+        learn_end(fact, b, a, argument_min);
+        return a.settle_room() && b.settle_room();
     }
     true
+}
+
+/// What is no greater than the argument's length and differs from it is less. (Numbers that have room fit half a register.)
+fn learn_end(fact: Fact, a: &mut Value, end: &Value, argument_min: u32) {
+    let exact = matches!(end.id, LENGTH | END) || planted::active(Bug::AnyEnd);
+    if fact == Fact::Differ && exact && a.room(argument_min) == 0 {
+        a.room = 1;
+    }
+}
+
+/// Whether addresses in the argument are in the order of their offsets: no sum wraps around.
+fn offsets_keep_order(fact: Fact, a: &Value, b: &Value) -> bool {
+    let narrow = |value: &Value| value.num.whole.umax <= u64::from(u32::MAX);
+    matches!(fact, Fact::Below | Fact::BelowOrEqual) && narrow(a) && narrow(b)
 }
 
 /// A pointer that may be null, compared with 0.

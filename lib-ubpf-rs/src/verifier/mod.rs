@@ -18,6 +18,7 @@ mod error;
 mod explore;
 mod findings;
 mod fixpoint;
+mod idioms;
 mod machine;
 mod missing;
 #[cfg(not(any(test, feature = "fuzz")))]

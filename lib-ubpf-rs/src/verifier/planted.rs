@@ -45,6 +45,12 @@ pub enum Bug {
     NoLimit,
     /// The memory of states is not counted.
     WeightlessStates,
+    /// What a register holds of another one outlives a change of that one.
+    StaleRelation,
+    /// A remainder of a part of a number is taken for one of the number.
+    RemainderOfPart,
+    /// Any pointer is taken for the argument's end.
+    AnyEnd,
     /// The proofs are thought to hold for an argument of any length.
     AnyArgument,
     /// Machine code: the size of an access is left out of the check at run time.
@@ -70,7 +76,7 @@ pub enum Bug {
 #[cfg(any(test, feature = "fuzz"))]
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 29] = [
+    pub const ALL: &[Bug] = &[
         Bug::AddWraps,
         Bug::HalfIsWhole,
         Bug::BitwiseHalf,
@@ -90,6 +96,9 @@ impl Bug {
         Bug::FreeStates,
         Bug::NoLimit,
         Bug::WeightlessStates,
+        Bug::StaleRelation,
+        Bug::RemainderOfPart,
+        Bug::AnyEnd,
         Bug::AnyArgument,
         Bug::GuardSize,
         Bug::WideMove,

@@ -244,6 +244,12 @@ impl Scalar {
             && self.half.includes(&other.half)
     }
 
+    /// Makes use of a limit of the unsigned number. False when there is no such number.
+    pub(super) fn at_most(&mut self, bits: u32, most: u64) -> bool {
+        self.whole.clip_unsigned(0, most);
+        !self.whole.is_empty() && self.settle(bits)
+    }
+
     /// Stands for what either stands for.
     pub(super) fn union(&self, other: &Scalar) -> Scalar {
         Scalar {

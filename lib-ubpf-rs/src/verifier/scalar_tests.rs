@@ -186,6 +186,35 @@ fn conversions_of_all_scalars_of_six_bits_are_sound() {
 }
 
 #[test]
+fn limits_of_all_scalars_of_six_bits_are_sound() {
+    for (scalar, numbers) in all(6) {
+        for most in 0..64 {
+            let mut limited = scalar;
+            let possible = limited.at_most(6, most);
+            for &number in numbers.iter().filter(|&&n| n <= most) {
+                assert!(possible && limited.contains(6, number), "{scalar:?} {most}");
+            }
+            assert!(!possible || limited.whole.umax <= most, "{scalar:?} {most}");
+        }
+    }
+}
+
+/// What compilers make of `a % c`, and of `a % c` where only some bits of `a` may be set.
+#[test]
+fn a_number_less_its_quotient_times_the_divisor_is_the_remainder() {
+    for bits in [4, 8] {
+        for (a, c) in (0..1 << bits).flat_map(|a| (0..1 << bits).map(move |c| (a, c))) {
+            for mask in (1..=bits).map(low_mask).filter(|mask| a & !mask == 0) {
+                let quotient = compute(bits, AluOp::Div, a & mask, c);
+                let product = compute(bits, AluOp::Mul, quotient, c);
+                let left = compute(bits, AluOp::Sub, a, product);
+                assert_eq!(left, compute(bits, AluOp::Mod, a, c));
+            }
+        }
+    }
+}
+
+#[test]
 fn joins_and_order_of_all_scalars_of_four_bits() {
     let scalars = all(4);
     for a in &scalars {

@@ -20,6 +20,11 @@ pub(super) const MAX_DEPTH: usize = 8;
 /// Bit of the ids of values that were shifted left by 32 bits: shifted back, they are equal again to those with the id
 /// without it.
 pub(super) const SHIFTED: u32 = 1 << 31;
+/// Ids from here on say more than that values are equal.
+const RESERVED: u32 = 1 << 30;
+/// Id of the argument's length, and of its end: an address that counts from its start and is as far from it as it is long.
+pub(super) const LENGTH: u32 = RESERVED;
+pub(super) const END: u32 = RESERVED + 1;
 /// Bytes of a cell.
 const CELL: i64 = 4;
 
@@ -90,7 +95,14 @@ impl State {
     pub(super) fn start() -> State {
         let mut state = State::EMPTY;
         state.set(Reg::R1, Value::pointer(Kind::Argument));
-        state.set(Reg::R2, Value::length());
+        let length = Value::length();
+        state.set(
+            Reg::R2,
+            Value {
+                id: LENGTH,
+                ..length
+            },
+        );
         state.set(Reg::R10, Value::pointer(Kind::Stack(0)));
         state
     }
@@ -155,7 +167,7 @@ impl State {
         let Some(slot) = self.regs.get_mut(reg.index()) else {
             return Value::UNSET;
         };
-        if slot.id == 0 && slot.num.value().is_none() && fresh < SHIFTED {
+        if slot.id == 0 && slot.num.value().is_none() && fresh < RESERVED {
             slot.id = fresh;
             self.next_id = fresh.wrapping_add(1);
         }
@@ -165,7 +177,7 @@ impl State {
     /// Reads a place of a frame, so that the place and what is read are known to be equal.
     pub(super) fn read_shared(&mut self, frame: u8, off: i64, size: Size) -> Value {
         let mut value = self.read(frame, off, size);
-        if value.id != 0 || value.num.value().is_some() || self.next_id >= SHIFTED {
+        if value.id != 0 || value.num.value().is_some() || self.next_id >= RESERVED {
             return value;
         }
         let number = Self::cell_number(off);
@@ -702,6 +714,9 @@ impl Concrete<'_> {
         if !value.num.contains(BITS, num) {
             return Err(format!("not {value}"));
         }
+        if matches!(value.id, LENGTH | END) && num != self.argument.1 {
+            return Err(format!("{value} is not the length"));
+        }
         let end = num.checked_add(u64::from(value.room));
         if value.room != NO_ROOM && end.is_none_or(|end| end > self.argument.1) {
             return Err(format!("{value} without room of {}", value.room));
@@ -780,6 +795,9 @@ impl Ids {
         } else {
             !SHIFTED
         };
+        if a & !SHIFTED >= RESERVED {
+            return a == b;
+        }
         let (a, b) = (a & whole, b & whole);
         let known = self.pairs.get(..self.len).unwrap_or(&[]);
         match known.iter().find(|p| p.0 == a) {
@@ -792,6 +810,9 @@ impl Ids {
     fn join(&mut self, a: u32, b: u32) -> u32 {
         if a == 0 || b == 0 {
             return 0;
+        }
+        if a == b && a & !SHIFTED >= RESERVED {
+            return a;
         }
         self.find((a, b))
             .map_or(0, |index| (index as u32).wrapping_add(1))

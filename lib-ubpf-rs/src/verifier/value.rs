@@ -230,6 +230,15 @@ impl Value {
             && self.num == const { Scalar::unknown(BITS) }
     }
 
+    /// What room says of the number: it is at most the longest argument's length less the room. False when there is no such number.
+    pub(super) fn settle_room(&mut self) -> bool {
+        if self.room == NO_ROOM || !matches!(self.kind, Kind::Scalar | Kind::Argument) {
+            return true;
+        }
+        let most = ARGUMENT_MAX.saturating_sub(u64::from(self.room));
+        self.num.whole.umax <= most || self.num.at_most(BITS, most)
+    }
+
     /// Stands for what either stands for; ids are joined elsewhere.
     pub(super) fn union(&self, other: &Value, argument_min: (u32, u32)) -> Value {
         if planted::active(Bug::JoinKeepsFirst) && self.is_scalar() {
@@ -284,9 +293,25 @@ fn room_after(part: Part, op: AluOp, a: &Value, b: &Value, argument_min: u32) ->
             }
         }
         AluOp::Sub if by.smin >= 0 => grown(a, room, by.umin, by.umax),
+        // The remainder is less than the divisor.
+        AluOp::Mod if a.is_scalar() && b.is_scalar() && by.umin > 0 && part == Part::Whole => {
+            match (room, b.room(argument_min)) {
+                (room, NO_ROOM) => room,
+                (NO_ROOM, other) => other.saturating_add(1),
+                (room, other) => max(room, other.saturating_add(1)),
+            }
+        }
         // Results that are no greater than `a`.
         AluOp::And | AluOp::Rsh | AluOp::Div | AluOp::Mod if a.is_scalar() => room,
         _ => NO_ROOM,
+    }
+}
+
+fn max(a: u32, b: u32) -> u32 {
+    if a > b {
+        a
+    } else {
+        b
     }
 }
 

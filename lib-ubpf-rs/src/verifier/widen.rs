@@ -80,7 +80,13 @@ impl Thresholds<'_> {
                 (_, Step::Next) => 0,
             };
         }
-        joined
+        // Growth stops there; a contradiction cannot be, since what is clipped stands for all of the old value.
+        let grown = joined;
+        if joined.settle_room() {
+            joined
+        } else {
+            grown
+        }
     }
 
     fn grow(&self, old: &Scalar, joined: &Scalar) -> Scalar {

@@ -109,7 +109,7 @@ pub fn random_program(numbers: &mut Numbers<'_>) -> Vec<Insn> {
     let function = len >= 4 && numbers.below(3) == 0;
     let body = insns.len() + len;
     while insns.len() < body {
-        if insns.len() + LONGEST_IDIOM <= body && numbers.below(10) == 0 {
+        if insns.len() + LONGEST_IDIOM <= body && numbers.below(6) == 0 {
             let left = body - insns.len();
             idiom(numbers, &mut insns, left);
             continue;
@@ -146,12 +146,123 @@ const LONGEST_IDIOM: usize = 6;
 
 /// A few instructions that belong together, at most `left`.
 fn idiom(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>, left: usize) {
-    match numbers.below(4) {
+    match numbers.below(6) {
+        4 if left >= RELATED => related(numbers, insns),
+        5 if left >= WALK => walk(numbers, insns),
         0 => overwrite(numbers, insns),
         1 => write_at_a_distance(numbers, insns),
         2 if left >= ONE_OF_TWO => one_of_two(numbers, insns),
         _ => count(numbers, insns),
     }
+}
+
+/// Instructions of [`related`], and of [`walk`].
+const RELATED: usize = 9;
+const WALK: usize = 6;
+
+/// Registers that hold the same number changed in one or two ways: remainders, masks used twice, sums that are compared.
+fn related(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
+    let (from, of) = (Reg::R2, Reg::R3);
+    let width = numbers.width();
+    let alu = |op, width, dst, src| Insn::Alu {
+        op,
+        width,
+        dst,
+        src,
+    };
+    insns.push(Insn::Load {
+        size: numbers.size(),
+        signed: false,
+        dst: from,
+        base: Reg::R6,
+        off: numbers.below(9) as i16,
+    });
+    let number = numbers.pick(&[3, 7, 63, 100, 255]);
+    let by = numbers.pick(&[Operand::Imm(number), Operand::Reg(Reg::R7)]);
+    insns.push(alu(AluOp::Mov, width, of, Operand::Reg(from)));
+    if numbers.below(2) == 0 {
+        let mask = Operand::Imm(numbers.pick(&[15, 63, 255]));
+        insns.push(alu(AluOp::And, numbers.width(), of, mask));
+    }
+    if numbers.below(4) == 0 {
+        // Now they are not related any more.
+        let op = numbers.pick(&[AluOp::Add, AluOp::Xor]);
+        insns.push(alu(
+            op,
+            width,
+            from,
+            Operand::Imm(numbers.pick(&[1, 8, 64, 200])),
+        ));
+    }
+    match numbers.below(3) {
+        0 => {
+            insns.push(alu(AluOp::Div, width, of, by));
+            insns.push(alu(AluOp::Mul, width, of, by));
+            insns.push(alu(AluOp::Sub, width, from, Operand::Reg(of)));
+        }
+        1 => {
+            let branch = Insn::Branch {
+                op: numbers.pick(&CmpOp::ALL),
+                width: numbers.width(),
+                dst: of,
+                src: Operand::Imm(numbers.below(100) as i32),
+                off: 0,
+            };
+            insns.push(alu(AluOp::And, width, of, Operand::Imm(number)));
+            insns.push(branch);
+            insns.push(alu(AluOp::And, Width::W64, from, Operand::Imm(number)));
+        }
+        _ => {
+            insns.push(alu(
+                AluOp::Add,
+                width,
+                of,
+                Operand::Imm(numbers.pick(&[-48, -1, 1, 10])),
+            ));
+            insns.push(Insn::Branch {
+                op: numbers.pick(&CmpOp::ALL),
+                width: numbers.width(),
+                dst: numbers.pick(&[of, from]),
+                src: Operand::Imm(numbers.below(100) as i32),
+                off: 1,
+            });
+            insns.push(alu(AluOp::Mov, Width::W64, of, Operand::Reg(from)));
+        }
+    }
+}
+
+/// A pointer walks to the argument's end, or to where another one points.
+fn walk(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
+    let (at, end) = (Reg::R1, Reg::R3);
+    let far = numbers.pick(&[Reg::R7, Reg::R7, Reg::R8]);
+    insns.push(mov(at, Reg::R6));
+    insns.push(mov(end, Reg::R6));
+    insns.push(Insn::Alu {
+        op: AluOp::Add,
+        width: Width::W64,
+        dst: end,
+        src: Operand::Reg(far),
+    });
+    insns.push(Insn::Load {
+        size: numbers.pick(&[Size::B, Size::B, Size::H]),
+        signed: false,
+        dst: Reg::R0,
+        base: at,
+        off: 0,
+    });
+    insns.push(Insn::Alu {
+        op: AluOp::Add,
+        width: Width::W64,
+        dst: at,
+        src: Operand::Imm(1),
+    });
+    insns.push(Insn::Branch {
+        op: numbers.pick(&[CmpOp::Ne, CmpOp::Ne, CmpOp::Lt, CmpOp::Le]),
+        width: Width::W64,
+        dst: at,
+        src: Operand::Reg(end),
+        off: -3,
+    });
 }
 
 /// Instructions of [`one_of_two`].

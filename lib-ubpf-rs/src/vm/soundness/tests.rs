@@ -53,7 +53,7 @@ fn random_programs_stay_within_what_the_verifier_says() {
 }
 
 /// The mistakes that need memory of the runtime, which programs do not have yet, are found by tests of values.
-const FOUND_BY_PROGRAMS: [Bug; 15] = [
+const FOUND_BY_PROGRAMS: [Bug; 18] = [
     Bug::AddWraps,
     Bug::HalfIsWhole,
     Bug::BitwiseHalf,
@@ -69,6 +69,9 @@ const FOUND_BY_PROGRAMS: [Bug; 15] = [
     Bug::SameFrame,
     Bug::ShiftedAlike,
     Bug::ReachForgotten,
+    Bug::StaleRelation,
+    Bug::RemainderOfPart,
+    Bug::AnyEnd,
 ];
 
 /// Programs tried at most for one mistake.
