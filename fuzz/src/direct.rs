@@ -30,7 +30,7 @@ use ubpf_rs::{
         Failed, Hook, HookProgram, RecordKind, Ring, SiteKind, Subject, TracerConfig,
         CONTEXT_BYTES, TRACER,
     },
-    verifier::{self, Policy},
+    verifier::{self, Policy, Work},
     vm::{executed, soundness::Numbers, Direct, Executable, Interpreter, Memory, Run, STACK_BYTES},
 };
 
@@ -361,8 +361,19 @@ fn make(
         entry: 0,
         abi: Abi::Uio,
     };
-    let verified = verifier::verify(program, Policy::Guarded, &world.registry).ok()?;
-    let code = JitProgram::new(verified.clone(), &Near, Options::default());
+    let verified = verifier::verify(
+        program,
+        Policy::Guarded,
+        &world.registry,
+        &mut Work::default(),
+    )
+    .ok()?;
+    let code = JitProgram::new(
+        verified.clone(),
+        &Near,
+        Options::default(),
+        &mut Work::default(),
+    );
     let code = code.unwrap_or_else(|(error, _)| panic!("{error}"));
     let direct = code.direct().filter(|direct| direct.cost <= 8_192);
     Some(Made {
