@@ -460,14 +460,11 @@ fn a_result_that_cannot_be_written_is_said() {
 }
 
 #[test]
-fn an_object_file_is_told_from_a_program() {
+fn half_an_object_file_is_told_from_a_program() {
     let output = feed(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0", &["run", "-"]);
     assert_eq!(output.status.code(), Some(2));
     let said = complaint(&output);
-    assert!(
-        said.contains("object file") && said.contains("ubpf flat FILE.o -o FILE.bin"),
-        "{said}"
-    );
+    assert!(said.contains("no object file"), "{said}");
 }
 
 #[test]
