@@ -8,7 +8,7 @@ use super::{
 use crate::{
     platform::{
         Clock, Console, Cpu, DirEntry, ExecBlock, ExecMemory, FaultSafeRead, FileError, Files,
-        GiveWay, PatchError, Platform, TextPatch,
+        GiveWay, PatchError, Platform, Preemptive, TextPatch, PATIENCE_NS,
     },
     runtime::Error,
 };
@@ -162,9 +162,17 @@ impl Cpu for Table {
 
 impl GiveWay for Table {
     fn give_way(&self) {
-        if let Some(give_way) = self.table.give_way {
+        match self.table.give_way {
             // SAFETY: the application's function with its context.
-            unsafe { give_way(self.table.context) }
+            Some(give_way) => unsafe { give_way(self.table.context) },
+            None => Preemptive.give_way(),
+        }
+    }
+
+    fn patience_ns(&self) -> u64 {
+        match self.table.give_way {
+            Some(_) => PATIENCE_NS,
+            None => Preemptive.patience_ns(),
         }
     }
 

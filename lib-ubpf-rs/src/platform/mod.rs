@@ -10,7 +10,8 @@ mod room;
 mod sort;
 
 pub use pace::{
-    no_pause, Cancelled, GiveWay, Pace, Pause, Preemptive, Taken, Turn, PATIENCE_NS, SLICE_NS,
+    no_pause, Cancelled, GiveWay, Pace, Pause, Preemptive, Taken, Turn, PATIENCE_NS,
+    PREEMPTED_PATIENCE_NS, SLICE_NS,
 };
 pub use room::{has_room, SMALL_THINGS, SMALL_THINGS_THAT_STAY};
 pub use sort::{sort, sort_by, sort_by_in_pieces};

@@ -6,8 +6,12 @@ use spin::Mutex;
 /// How long an operation works before it gives way at the next point where it can, in nanoseconds.
 pub const SLICE_NS: u64 = 200_000;
 
-/// How long an operation waits for another one to end before it is refused as "busy", in nanoseconds.
+/// How long an operation waits for another one to end before it is refused as "busy", in nanoseconds: where threads are
+/// cooperative, and the one that waits may be the application's.
 pub const PATIENCE_NS: u64 = 100_000_000;
+
+/// The same where threads are preempted: who is at work may wait for a CPU.
+pub const PREEMPTED_PATIENCE_NS: u64 = 10_000_000_000;
 
 /// The person or program that gave the command wants no answer any more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
@@ -24,6 +28,10 @@ pub trait GiveWay: Sync {
     fn is_cancelled(&self) -> bool {
         false
     }
+    /// How long one operation waits for another, in nanoseconds.
+    fn patience_ns(&self) -> u64 {
+        PATIENCE_NS
+    }
 }
 
 /// For platforms whose threads are preempted: nobody has to wait for a command.
@@ -31,7 +39,12 @@ pub trait GiveWay: Sync {
 pub struct Preemptive;
 
 impl GiveWay for Preemptive {
-    fn give_way(&self) {}
+    fn give_way(&self) {
+        core::hint::spin_loop();
+    }
+    fn patience_ns(&self) -> u64 {
+        PREEMPTED_PATIENCE_NS
+    }
 }
 
 /// What is called between the pieces of a long operation.
@@ -138,7 +151,7 @@ impl Turn {
         }
     }
 
-    /// Takes the turn, waiting for it up to [`PATIENCE_NS`]; else gives the name of who has it.
+    /// Takes the turn, waiting for it as long as the platform says; else gives the name of who has it.
     pub fn take(&self, name: &'static str, pace: &mut Pace<'_>) -> Result<Taken<'_>, &'static str> {
         let start = pace.clock.now_ns();
         loop {
@@ -147,7 +160,7 @@ impl Turn {
                 Err(holder) => holder,
             };
             let waited = pace.clock.now_ns().wrapping_sub(start);
-            if waited >= PATIENCE_NS || pace.wait().is_err() {
+            if waited >= pace.way.patience_ns() || pace.wait().is_err() {
                 return Err(holder);
             }
         }

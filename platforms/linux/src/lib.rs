@@ -58,6 +58,10 @@ impl GiveWay for ThreadCpu {
         // Whoever waits for another thread to end what it does lets it.
         std::thread::yield_now();
     }
+
+    fn patience_ns(&self) -> u64 {
+        ubpf_rs::platform::PREEMPTED_PATIENCE_NS
+    }
 }
 
 /// The platform of this process, with files below `root`. What it refers to lives as long as the process.
