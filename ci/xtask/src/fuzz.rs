@@ -20,6 +20,9 @@ const TARGETS: [(&str, &[&str]); 4] = [
             "SameFrame",
             "StraightRecursion",
             "AnyArgument",
+            "StaleRelation",
+            "RemainderOfPart",
+            "AnyEnd",
         ],
     ),
     (
