@@ -144,13 +144,6 @@ impl Shell {
         self.quit && self.output.is_empty()
     }
 
-    /// Drops a half-typed line. A file whose contents are under way goes on.
-    pub fn cut_line(&mut self) {
-        if !self.is_receiving() {
-            self.editor.reset();
-        }
-    }
-
     /// Whether the reader is in the middle of a file's contents.
     pub fn is_receiving(&self) -> bool {
         matches!(self.activity, Activity::Receive(_))

@@ -121,7 +121,6 @@ impl Session {
             match serial::read(&mut self.input[..most]) {
                 Input::Nothing => return false,
                 Input::Connected => self.shell.connected(),
-                Input::Cut => self.shell.cut_line(),
                 Input::Disconnected => {
                     // The rest of a file's contents are no commands.
                     if self.shell.is_receiving() {

@@ -132,7 +132,6 @@ impl Session {
         match read.unwrap_or(Input::Nothing) {
             Input::Nothing => return false,
             Input::Connected => self.shell.connected(),
-            Input::Cut => self.shell.cut_line(),
             Input::Disconnected => {
                 self.unsent = 0..0;
                 // The rest of a file's contents are no commands.

@@ -48,8 +48,6 @@ pub enum Input {
     Bytes(usize),
     /// The host closed the port; all it sent before was read.
     Disconnected,
-    /// What was read since [`Input::Connected`] may be the former client's. A line that it did not finish is not to be gone on with.
-    Cut,
 }
 
 /// What went wrong so far; nothing of it needs action.
@@ -88,16 +86,6 @@ struct End {
     at: u64,
     /// How many bytes from there on may have come before it, as well as after the next client did.
     unclear: usize,
-    /// They end in the middle of a line.
-    cut: bool,
-}
-
-impl End {
-    const NONE: Self = Self {
-        at: 0,
-        unclear: 0,
-        cut: false,
-    };
 }
 
 /// What the control queue brought in one look.
@@ -132,9 +120,8 @@ pub struct Driver<const PORTS: usize, const BUFFER: usize> {
     ends_len: usize,
     /// What the reader was told last.
     told_connected: bool,
-    /// Leading bytes of `input` that may be of the session before; whether they end in the middle of a line.
+    /// Leading bytes of `input` that may be of the session before.
     unclear: usize,
-    cut: bool,
     counters: Counters,
 }
 
@@ -150,11 +137,10 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
             current: None,
             input: ByteRing::new(),
             output: ByteRing::new(),
-            ends: [End::NONE; PENDING_ENDS],
+            ends: [End { at: 0, unclear: 0 }; PENDING_ENDS],
             ends_len: 0,
             told_connected: false,
             unclear: 0,
-            cut: false,
             counters: Counters {
                 ignored: 0,
                 oversize: 0,
@@ -196,15 +182,11 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
             return Input::Connected;
         }
         let end = self.ends.first().copied().filter(|_| self.ends_len > 0);
-        if self.unclear == 0 && core::mem::take(&mut self.cut) {
-            return Input::Cut;
-        }
         let before_end = match end {
             Some(end) => end.at.saturating_sub(self.input.start()) as usize,
             None => usize::MAX,
         };
-        let before_cut = if self.cut { self.unclear } else { usize::MAX };
-        let limit = into.len().min(before_end).min(before_cut);
+        let limit = into.len().min(before_end);
         match (
             self.input.pop(into.get_mut(..limit).unwrap_or(&mut [])),
             end,
@@ -214,14 +196,10 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
                 self.ends_len = self.ends_len.saturating_sub(1);
                 self.told_connected = false;
                 self.unclear = end.unclear;
-                self.cut = end.cut;
                 Input::Disconnected
             }
             (0, _) => Input::Nothing,
-            (count, _) => {
-                self.unclear = self.unclear.saturating_sub(count);
-                Input::Bytes(count)
-            }
+            (count, _) => Input::Bytes(count),
         }
     }
 
@@ -232,7 +210,6 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
             self.discard(self.unclear);
             self.input.consume(self.unclear);
             self.unclear = 0;
-            self.cut = false;
         }
     }
 
@@ -366,34 +343,31 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
 
     /// Marks the end of a session in the input, to which `bytes` came about then.
     fn end_session(&mut self, news: &News, bytes: &[u8]) {
-        // Lines of the former client would be carried out in either session. A buffer that ends in the middle of a line is the end of
-        // what somebody sent, so it is not the beginning of what the next one says in whole lines. If it is full, more of it
-        // may follow: where the next one has begun a file, the rest must not be taken for commands.
+        // Lines of the former client would be carried out in either session. What ends in the middle of a line is not what the next
+        // one says at once in whole lines; a client that came and went in between is the likeliest to have sent it.
         let whole = bytes.ends_with(b"\n");
-        let next = news.again && (whole || bytes.len() == RECEIVE_BYTES);
-        // A client that came and went in between is the likeliest to have sent it.
         let between = news.begun > usize::from(self.current.is_some());
-        let alone = next && (self.current.is_none() || !whole && between);
+        let (next, alone) = match (whole, between) {
+            (true, _) => (news.again, self.current.is_none()),
+            (false, between) => (between && !bytes.is_empty(), true),
+        };
         let (before, after) = if next {
             (&[][..], bytes)
         } else {
             (bytes, &[][..])
         };
         self.input.push(before);
-        self.mark_end(after.len(), !whole);
+        self.mark_end(after.len());
         self.input.push(after);
-        if alone {
-            self.mark_end(0, false);
+        if next && alone {
+            self.mark_end(0);
         }
     }
 
-    fn mark_end(&mut self, unclear: usize, cut: bool) {
+    fn mark_end(&mut self, unclear: usize) {
         if let Some(end) = self.ends.get_mut(self.ends_len) {
-            *end = End {
-                at: self.input.end(),
-                unclear,
-                cut: cut && unclear > 0,
-            };
+            let at = self.input.end();
+            *end = End { at, unclear };
             self.ends_len = self.ends_len.saturating_add(1);
         }
     }
