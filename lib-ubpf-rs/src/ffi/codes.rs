@@ -2,7 +2,7 @@
 
 use crate::{
     helpers::RegisterError,
-    platform::FileError,
+    platform::{FileError, PatchError},
     program::LoadError,
     runtime::{Error, SymbolError},
     tracer::{AttachError, DetachError},
@@ -203,7 +203,9 @@ fn attach_code(error: &AttachError) -> c_int {
         AttachError::NoSite { .. } => UBPF_NO_STUB,
         AttachError::Denied { .. } => UBPF_DENIED,
         AttachError::AlreadyAttached { .. } => UBPF_EXISTS,
-        AttachError::NoTextPatch | AttachError::OutOfReach { .. } => UBPF_UNSUPPORTED,
+        AttachError::NoTextPatch
+        | AttachError::OutOfReach { .. }
+        | AttachError::Patch(PatchError::SeveralCpus { .. }) => UBPF_UNSUPPORTED,
         AttachError::Patch(_) => UBPF_IO,
         AttachError::Busy { .. } => UBPF_BUSY,
         AttachError::NoMemory => UBPF_NO_MEMORY,

@@ -116,6 +116,12 @@ pub enum PatchError {
         /// Platform's reason (an errno value).
         code: i32,
     },
+    /// Another CPU could execute the text meanwhile, and the platform cannot stop it.
+    #[error("several CPUs run, and the others cannot be stopped while text is changed: {remedy}")]
+    SeveralCpus {
+        /// What to do.
+        remedy: &'static str,
+    },
 }
 
 /// Replaces instructions in the running image.

@@ -99,11 +99,17 @@ struct Image {
 /// Patches the text, unless it is told to refuse.
 struct Refusing(&'static dyn TextPatch);
 static REFUSE: AtomicBool = AtomicBool::new(false);
+/// As where other CPUs run that cannot be stopped.
+static SEVERAL_CPUS: AtomicBool = AtomicBool::new(false);
 
 impl TextPatch for Refusing {
     fn replace(&self, addr: usize, old: &[u8], new: &[u8]) -> Result<(), PatchError> {
         if REFUSE.load(Ordering::SeqCst) {
             return Err(PatchError::NotWritable { addr, code: 1 });
+        }
+        if SEVERAL_CPUS.load(Ordering::SeqCst) {
+            let remedy = "run it on one CPU";
+            return Err(PatchError::SeveralCpus { remedy });
         }
         self.0.replace(addr, old, new)
     }
@@ -629,6 +635,30 @@ fn the_no_probe_list_refuses_with_a_reason() {
         error,
         "function memcpy cannot be traced: hooks use it to copy memory"
     );
+}
+
+/// Where other CPUs run that cannot be stopped, nothing is attached, the text stays as it is, and the answer says what to do.
+#[test]
+fn several_cpus_refuse_with_a_remedy() {
+    let (image, _turn) = image();
+    const NAME: &str = "gcc_fentry_empty";
+    let before = image.bytes(NAME);
+    let body = Arc::new(Count::default());
+    SEVERAL_CPUS.store(true, Ordering::SeqCst);
+    let attached = TRACER.attach(AttachRequest {
+        site: image.site(NAME),
+        function: NAME,
+        program: "count",
+        body: body.clone(),
+        options: AttachOptions::default(),
+    });
+    SEVERAL_CPUS.store(false, Ordering::SeqCst);
+    assert_eq!(
+        attached.unwrap_err().to_string(),
+        "several CPUs run, and the others cannot be stopped while text is changed: run it on one CPU"
+    );
+    assert_eq!(image.bytes(NAME), before);
+    assert_eq!(Arc::strong_count(&body), 1, "the program is given back");
 }
 
 /// A program that keeps failing is counted, and reported at a bounded rate.

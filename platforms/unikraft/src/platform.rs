@@ -17,6 +17,7 @@ use ubpf_rs::platform::{
 
 const ENOENT: i32 = 2;
 const ENOMEM: i32 = 12;
+const EBUSY: i32 = 16;
 const EILSEQ: i32 = 84;
 const ENOSYS: i32 = 38;
 const EFBIG: i32 = 27;
@@ -126,6 +127,10 @@ impl TextPatch for Unikraft {
         match -code {
             0 => Ok(()),
             EILSEQ => Err(PatchError::Mismatch { addr }),
+            EBUSY => Err(PatchError::SeveralCpus {
+                remedy: "start the image with one CPU (QEMU: -smp 1), or build it for one (UKPLAT_LCPU_MAXCOUNT, \
+                         since Unikraft 0.21 UKPLAT_CPU_MAXCOUNT)",
+            }),
             code => Err(PatchError::NotWritable { addr, code }),
         }
     }
