@@ -1,85 +1,27 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Everything of this project that depends on a Unikraft version. See ukglue.h.
- * Built and run: 0.17.0 and 0.18 (docs/unikraft.md). The branches for newer trees (CONFIG_LIBUKPAGING,
- * <uk/lcpu.h>, CONFIG_LIBVIRTIO_CONSOLE) are written from their sources and untested.
+ * Everything of this project that depends on a Unikraft version. See ukglue.h; ukversion.h has what versions call differently.
+ * Built and run: 0.17.0 and 0.18. Compiled against the headers of 0.21, and not run there (docs/unikraft.md).
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <stdint.h>
-#include <uk/config.h>
-#include <uk/alloc.h>
-#include <uk/arch/types.h>
-#include <uk/arch/lcpu.h>
-#include <uk/assert.h>
-#include <uk/essentials.h>
-#include <uk/init.h>
-#include <uk/print.h>
-#include <uk/nofault.h>
-#if CONFIG_LIBUKSCHED
-#include <uk/sched.h>
-#endif
-#include <uk/plat/time.h>
-#include <uk/plat/bootstrap.h>
-#if __has_include(<uk/lcpu.h>)
-#include <uk/lcpu.h>
-#define irq_save() uk_lcpu_save_irqf()
-#define irq_restore(flags) uk_lcpu_restore_irqf(flags)
-#define irq_disabled() uk_lcpu_irqs_disabled()
-#else
-#include <uk/plat/lcpu.h>
-#define irq_save() ukplat_lcpu_save_irqf()
-#define irq_restore(flags) ukplat_lcpu_restore_irqf(flags)
-#define irq_disabled() ukplat_lcpu_irqs_disabled()
-#endif
-#if CONFIG_LIBUKPAGING
-#include <uk/paging.h>
-#define HAVE_PROTECTION 1
-#define page_set_attr uk_paging_page_set_attr
-#define page_kmap uk_paging_page_kmap
-#define page_kunmap uk_paging_page_kunmap
-#define pt_get_active uk_paging_pt_get_active
-#define pt_walk uk_paging_pt_walk
-#define PROT_RW_ UK_PAGING_PAGE_ATTR_PROT_RW
-#define PROT_RX_ (UK_PAGING_PAGE_ATTR_PROT_READ | UK_PAGING_PAGE_ATTR_PROT_EXEC)
-#define KMAP_FLAGS 0
-#elif CONFIG_PAGING
-#include <uk/plat/paging.h>
-#define HAVE_PROTECTION 1
-#define page_set_attr ukplat_page_set_attr
-#define page_kmap ukplat_page_kmap
-#define page_kunmap ukplat_page_kunmap
-#define pt_get_active ukplat_pt_get_active
-#define pt_walk ukplat_pt_walk
-#define PROT_RW_ PAGE_ATTR_PROT_RW
-#define PROT_RX_ (PAGE_ATTR_PROT_READ | PAGE_ATTR_PROT_EXEC)
-#define KMAP_FLAGS 0
-#endif
-#if __has_include(<uk/plat/io.h>)
-#include <uk/plat/io.h>
-#define virt_to_phys(p) ukplat_virt_to_phys(p)
-#endif
-#if CONFIG_LIBUKCONSOLE
-#include <uk/console.h>
-#else
-#include <uk/plat/console.h>
-#endif
+#include "ukversion.h"
 #if CONFIG_LIBUKSIGNAL
 #include <signal.h>
 #endif
 #if CONFIG_LIBUBPF_RS_FILES
-#include <dirent.h>
-#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#if LISTS_DIRECTORIES
+#include <dirent.h>
+#endif
+/* POSIX; Unikraft's nolibc declares them with vfscore only. */
+int rename(const char *from, const char *to);
+int unlink(const char *path);
 #endif
 #include "ukglue.h"
-
-/* The image is one CPU's unless several are switched on; patching with several is refused. */
-#if CONFIG_UKPLAT_LCPU_MAXCOUNT > 1
-#define SEVERAL_CPUS 1
-#endif
 
 /* Precompiled Rust core refers to these although panics abort. They never run and are not exported. */
 void rust_eh_personality(void);
@@ -92,9 +34,6 @@ void _Unwind_Resume(void) { ukglue_crash(); }
 #ifndef CONFIG_LIBUSHELL_RS_HISTORY
 #define CONFIG_LIBUSHELL_RS_HISTORY 16
 #endif
-#ifndef CONFIG_LIBUSHELL_RS_PORT
-#define CONFIG_LIBUSHELL_RS_PORT ""
-#endif
 #ifndef CONFIG_LIBUBPF_RS_AUTOLOAD
 #define CONFIG_LIBUBPF_RS_AUTOLOAD ""
 #endif
@@ -105,7 +44,6 @@ void _Unwind_Resume(void) { ukglue_crash(); }
 #define ATTACH_MAX 16
 static char *attach[ATTACH_MAX];
 #if CONFIG_LIBUKLIBPARAM
-#include <uk/libparam.h>
 UK_LIBPARAM_PARAM_ARR_ALIAS(attach, &attach, charp, ATTACH_MAX, "Programs to attach at boot: function:file");
 #endif
 
@@ -133,7 +71,11 @@ const struct ukglue_config *ukglue_config(void)
 		.autoload = CONFIG_LIBUBPF_RS_AUTOLOAD,
 		.attach = (const char *const *)attach,
 		.attach_count = ATTACH_MAX,
+#if CONFIG_LIBUSHELL_RS_VIRTIO
 		.port = CONFIG_LIBUSHELL_RS_PORT,
+#else
+		.port = "",
+#endif
 	};
 	return &config;
 }
@@ -162,7 +104,7 @@ void ukglue_free(void *block)
 
 void ukglue_print(const char *text, size_t len)
 {
-#if CONFIG_LIBUKCONSOLE
+#if HAVE_UKCONSOLE
 	uk_console_out(text, len);
 #else
 	if (len)
@@ -184,7 +126,7 @@ uint64_t ukglue_now(void)
 
 uint64_t ukglue_counter(void)
 {
-#if defined(__x86_64__) && (CONFIG_PLAT_KVM || CONFIG_KVM_VMM_QEMU || CONFIG_KVM_VMM_FIRECRACKER)
+#if CONFIG_PLAT_KVM
 	uint32_t low, high;
 
 	__asm__ __volatile__("rdtsc" : "=a"(low), "=d"(high));
@@ -197,7 +139,7 @@ uint64_t ukglue_counter(void)
 uint32_t ukglue_cpu(void)
 {
 #if SEVERAL_CPUS
-	return (uint32_t)ukplat_lcpu_idx();
+	return (uint32_t)cpu_index();
 #else
 	return 0;
 #endif
@@ -243,26 +185,33 @@ size_t ukglue_read(uint64_t addr, void *into, size_t len)
 	return uk_nofault_memcpy(into, (const char *)(uintptr_t)addr, len, UK_NOFAULTF_NOPAGING);
 }
 
+#if EXCEPT_STACKS
+/*
+ * Each CPU has a block of three stacks: for breakpoints, NMIs and the worst of faults, for other faults, and for interrupts. It begins
+ * the first two at their top each time, so a fault there would overwrite the handler that is at work.
+ */
+int ukglue_may_fault(uint64_t stack)
+{
+	uint64_t at = stack - (uint64_t)uk_pal_except_get_except_stack_base(), size = CPU_EXCEPT_STACK_SIZE;
+
+	return at >= CPUS_MOST * EXCEPT_STACKS * size || at % (EXCEPT_STACKS * size) >= 2 * size;
+}
+#elif CONFIG_PLAT_KVM
 /*
  * Faults are handled on cpu_trap_stack; breakpoints, NMIs and the worst of faults on cpu_crit_stack, perhaps while the other is in use.
  * The CPU begins either at its top each time, so a fault there would overwrite the handler that is at work.
  */
-#if defined(__x86_64__) && (CONFIG_PLAT_KVM || CONFIG_KVM_VMM_QEMU || CONFIG_KVM_VMM_FIRECRACKER)
-#include <uk/asm/limits.h>
-#define TRAP_STACKS ((uint64_t)__CPU_EXCEPT_STACK_SIZE * CONFIG_UKPLAT_LCPU_MAXCOUNT)
+#define TRAP_STACKS ((uint64_t)CPU_EXCEPT_STACK_SIZE * CPUS_MOST)
 
-extern char cpu_trap_stack[] __weak;
-extern char cpu_crit_stack[] __weak;
+extern char cpu_trap_stack[];
+extern char cpu_crit_stack[];
 
 int ukglue_may_fault(uint64_t stack)
 {
 	return stack - (uint64_t)cpu_trap_stack >= TRAP_STACKS && stack - (uint64_t)cpu_crit_stack >= TRAP_STACKS;
 }
 #else
-int ukglue_may_fault(uint64_t stack __unused)
-{
-	return 1;
-}
+#error "ubpf-rs: built for another platform than KVM (PLAT_KVM): it is not known on which stacks traps run there"
 #endif
 
 /* ---- text and generated code ---- */
@@ -297,8 +246,8 @@ static void serialize(void)
 static int write_text(uintptr_t addr, const void *bytes, size_t len)
 {
 #if HAVE_PROTECTION
-	uintptr_t page = addr & ~(uintptr_t)(__PAGE_SIZE - 1);
-	size_t first = __PAGE_SIZE - (addr - page);
+	uintptr_t page = addr & ~(uintptr_t)(PAGE_BYTES - 1);
+	size_t first = PAGE_BYTES - (addr - page);
 	__paddr_t pa;
 	__vaddr_t view;
 
@@ -308,10 +257,10 @@ static int write_text(uintptr_t addr, const void *bytes, size_t len)
 		return rc ? rc : write_text(addr + first, (const char *)bytes + first, len - first);
 	}
 	pa = virt_to_phys((const void *)page);
-	if (pa == __PADDR_INV)
+	if (pa == PADDR_INVALID)
 		return -EFAULT;
 	view = page_kmap(pt_get_active(), pa, 1, KMAP_FLAGS);
-	if (view == __VADDR_INV)
+	if (view == VADDR_INVALID)
 		return -EFAULT;
 	store((char *)view + (addr - page), bytes, len);
 	page_kunmap(pt_get_active(), view, 1, KMAP_FLAGS);
@@ -331,7 +280,7 @@ int ukglue_text_write(uintptr_t addr, const void *old, const void *fresh, size_t
 	if (addr < (uintptr_t)_text || addr > (uintptr_t)_etext - len)
 		return -EFAULT;
 #if SEVERAL_CPUS
-	if (ukplat_lcpu_count() > 1)
+	if (cpus_found() > 1)
 		return -EBUSY;
 #endif
 	flags = irq_save();
@@ -362,7 +311,7 @@ struct ukglue_range ukglue_exec_arena(void)
 int ukglue_exec_protect(uintptr_t addr, size_t len, int executable)
 {
 #if HAVE_PROTECTION
-	int rc = page_set_attr(pt_get_active(), addr, len / __PAGE_SIZE, executable ? PROT_RX_ : PROT_RW_, 0);
+	int rc = page_set_attr(pt_get_active(), addr, len / PAGE_BYTES, executable ? PROT_RX_ : PROT_RW_, 0);
 
 	serialize();
 	return rc;
@@ -384,7 +333,7 @@ int ukglue_exec_write(uintptr_t addr, const void *from, size_t len)
 	if (addr < start || addr > end || len > end - addr)
 		return -EFAULT;
 	while (len) {
-		size_t part = __PAGE_SIZE - (addr & (__PAGE_SIZE - 1));
+		size_t part = PAGE_BYTES - (addr & (PAGE_BYTES - 1));
 		unsigned long flags;
 		int rc;
 
@@ -444,8 +393,8 @@ static void walk_table(const struct walk *walk, unsigned int level, uint64_t bas
 		__pte_t entry;
 
 		/* The upper half of the addresses has all its upper bits set. */
-		if (level == PT_LEVELS - 1 && i >= TABLE_ENTRIES / 2)
-			address |= ~0UL << (12 + 9 * PT_LEVELS);
+		if (level == LEVELS - 1 && i >= TABLE_ENTRIES / 2)
+			address |= ~0UL << (12 + 9 * LEVELS);
 		if (pt_walk(walk->tables, address, &reached, NULL, &entry) != 0 || reached != level)
 			continue;
 		if (!(entry & ENTRY_PRESENT))
@@ -465,7 +414,7 @@ int ukglue_pages(void (*each)(void *cookie, uint64_t address, uint64_t size, uin
 {
 	struct walk walk = { pt_get_active(), each, cookie };
 
-	walk_table(&walk, PT_LEVELS - 1, 0, UKGLUE_PAGE_WRITABLE | UKGLUE_PAGE_EXECUTABLE);
+	walk_table(&walk, LEVELS - 1, 0, UKGLUE_PAGE_WRITABLE | UKGLUE_PAGE_EXECUTABLE);
 	return 0;
 }
 #else
@@ -651,6 +600,7 @@ int ukglue_file_remove(const char *path)
 	return unlink(path) == 0 ? 0 : negative_errno();
 }
 
+#if LISTS_DIRECTORIES
 int ukglue_dir_list(const char *path,
 		    void (*each)(void *cookie, const char *name, size_t name_len, uint64_t size, int dir),
 		    void *cookie)
@@ -683,11 +633,14 @@ int ukglue_dir_list(const char *path,
 	closedir(dir);
 	return 0;
 }
+#endif
 #else
 long ukglue_file_size(const char *path __unused) { return -ENOSYS; }
 long ukglue_file_read(const char *path __unused, void *into __unused, size_t len __unused) { return -ENOSYS; }
 int ukglue_file_write(const char *path __unused, const void *from __unused, size_t len __unused) { return -ENOSYS; }
 int ukglue_file_remove(const char *path __unused) { return -ENOSYS; }
+#endif
+#if !CONFIG_LIBUBPF_RS_FILES || !LISTS_DIRECTORIES
 int ukglue_dir_list(const char *path __unused,
 		    void (*each)(void *, const char *, size_t, uint64_t, int) __unused, void *cookie __unused)
 {
@@ -710,9 +663,6 @@ void ukglue_yield(void) {}
 #endif
 
 #if CONFIG_LIBUSHELL_RS
-#include <uk/sched.h>
-#include <uk/semaphore.h>
-
 static struct uk_semaphore wake;
 static struct uk_thread *shell_thread;
 
@@ -725,6 +675,10 @@ int ukglue_thread_start(void (*body)(void))
 {
 	struct uk_thread *t;
 
+#if !CONFIG_LIBUSHELL_RS_VIRTIO
+	/* With a driver of ours it is there before the first interrupt. */
+	uk_semaphore_init(&wake, 0);
+#endif
 	t = uk_sched_thread_create(uk_sched_current(), (uk_thread_fn1_t)thread_body, (void *)body, "ushell");
 	shell_thread = t;
 	return t ? 0 : -ENOMEM;
@@ -747,8 +701,6 @@ void ukglue_wait(uint64_t ns)
 }
 
 #if CONFIG_LIBUSHELL_RS_VIRTIO
-#include <virtio/virtio_bus.h>
-
 #define VIRTIO_ID_CONSOLE_ 3
 #define FEATURE_MULTIPORT_BIT 1
 #define PORTS CONFIG_LIBUSHELL_RS_PORTS
@@ -788,9 +740,9 @@ int ukglue_queue(uint16_t number, struct ukglue_queue *queue)
 #if HAVE_PROTECTION
 	{
 		size_t len = virtqueue_get_used_addr(vq) - start + 8UL * queue->size + 8;
-		__vaddr_t mapped = page_kmap(pt_get_active(), start, (len + __PAGE_SIZE - 1) / __PAGE_SIZE, KMAP_FLAGS);
+		__vaddr_t mapped = page_kmap(pt_get_active(), start, (len + PAGE_BYTES - 1) / PAGE_BYTES, KMAP_FLAGS);
 
-		if (mapped == __VADDR_INV)
+		if (mapped == VADDR_INVALID)
 			return -ENODEV;
 		view = (char *)mapped;
 	}
@@ -830,7 +782,7 @@ static int console_init(struct uk_alloc *a)
 
 static int console_add(struct virtio_dev *vdev)
 {
-	__u64 wanted = 1ULL << FEATURE_MULTIPORT_BIT;
+	__u64 wanted = 1ULL << FEATURE_MULTIPORT_BIT | 1ULL << VIRTIO_F_VERSION_1;
 	__u16 sizes[QUEUES] = { 0 };
 	__u32 ports = 1;
 	int i, count;
@@ -840,7 +792,7 @@ static int console_add(struct virtio_dev *vdev)
 		return 0;
 	}
 	vdev->features = virtio_feature_get(vdev) & wanted;
-	if (!vdev->features) {
+	if (!(vdev->features & 1ULL << FEATURE_MULTIPORT_BIT)) {
 		uk_pr_err("ushell: the virtio-serial device has no named ports\n");
 		return 0;
 	}
@@ -879,24 +831,125 @@ static struct virtio_driver console_driver = {
 };
 VIRTIO_BUS_REGISTER_DRIVER(&console_driver);
 
-long ukglue_console_read(void *into __unused, size_t len __unused)
-{
-	return -1;
-}
-#else /* no virtio driver of ours: a console of Unikraft, polled */
+int ukglue_console_wakes(void) { return 0; }
+long ukglue_console_read(void *into __unused, size_t len __unused) { return -1; }
+long ukglue_console_write(const void *from __unused, size_t len __unused) { return -1; }
+#else /* no driver of ours */
 int ukglue_port_present(void) { return 0; }
 int ukglue_queue(uint16_t number __unused, struct ukglue_queue *queue __unused) { return -ENODEV; }
 void ukglue_queue_notify(uint16_t number __unused) { }
 uint64_t ukglue_physical(const void *memory __unused) { return 0; }
 
+#if CONFIG_LIBUSHELL_RS_UKCONSOLE
+/* Consoles that are looked at. */
+#define CONSOLES 64
+/* The driver's name for a port whose own name has not come yet when it is registered; it stays. */
+#define UNNAMED "virtio-console-port"
+/* How long a port may take before it is said to be missing. */
+#define NAMING_NS 2000000000ULL
+
+static struct uk_console *port;
+static __u16 port_id;
+static int port_wakes;
+
+static void port_event(struct uk_console *dev __unused, void *cookie __unused)
+{
+	uk_semaphore_up(&wake);
+}
+
+/* By its number, or its name, or because it is the only one. */
+static struct uk_console *port_find(void)
+{
+	struct uk_console *unnamed = NULL;
+	unsigned int count = 0;
+	__u16 id;
+
+	for (id = 0; id < CONSOLES; id++) {
+		struct uk_console *dev = uk_console_get(id);
+
+		if (!dev || !(dev->flags & UK_CONSOLE_FLAG_ASYNC_RX) || dev->dclass == UK_CONSOLE_CLASS_HVC || !dev->name)
+			continue;
+#if CONFIG_LIBUSHELL_RS_PORT_NUMBER >= 0
+		if (id == CONFIG_LIBUSHELL_RS_PORT_NUMBER)
+			return dev;
+#else
+		if (!strcmp(dev->name, CONFIG_LIBUSHELL_RS_PORT))
+			return dev;
+		if (!strcmp(dev->name, UNNAMED)) {
+			unnamed = dev;
+			count++;
+		}
+#endif
+	}
+	return count == 1 ? unnamed : NULL;
+}
+
+static void port_missing(void)
+{
+	static const char text[] = "ushell: of Unikraft's consoles none, or more than one, can be the shell's port: give the device one port"
+		" (QEMU: -device virtio-serial-pci -device virtserialport,chardev=ID,name=ushell), or choose it by LIBUSHELL_RS_PORT_NUMBER\n";
+	static uint64_t until;
+
+	if (!until)
+		until = ukglue_now() + NAMING_NS;
+	if (until == UINT64_MAX || ukglue_now() < until)
+		return;
+	until = UINT64_MAX;
+	ukglue_print(text, sizeof(text) - 1);
+}
+
+/* The port, as long as it is registered: the host may have taken it away. */
+static struct uk_console *port_now(void)
+{
+	if (port && uk_console_get(port_id) == port)
+		return port;
+	port_wakes = 0;
+	port = port_find();
+	if (!port) {
+		port_missing();
+		return NULL;
+	}
+	port_id = port->id;
+	port_wakes = uk_console_async_register_callback(port, port_event, NULL, UK_CONSOLE_ASYNC_EVENT_IN) == 0;
+	return port;
+}
+
+int ukglue_console_wakes(void)
+{
+	return port_now() && port_wakes;
+}
+
 long ukglue_console_read(void *into, size_t len)
 {
-#if CONFIG_LIBUKCONSOLE
+	struct uk_console *dev = port_now();
+
+	return dev && len ? (long)uk_console_in_direct(dev, into, len) : 0;
+}
+
+long ukglue_console_write(const void *from, size_t len)
+{
+	struct uk_console *dev = port_now();
+
+	return dev && len ? (long)uk_console_out_direct(dev, from, len) : (long)len;
+}
+#else /* a console of Unikraft, polled */
+int ukglue_console_wakes(void) { return 0; }
+
+long ukglue_console_read(void *into, size_t len)
+{
+#if HAVE_UKCONSOLE
 	return (long)uk_console_in(into, len);
 #else
 	return ukplat_cink(into, (unsigned int)len);
 #endif
 }
+
+long ukglue_console_write(const void *from, size_t len)
+{
+	ukglue_print(from, len);
+	return (long)len;
+}
+#endif
 #endif
 #endif /* CONFIG_LIBUSHELL_RS */
 

@@ -128,8 +128,11 @@ int ukglue_queue(uint16_t number, struct ukglue_queue *queue);
 void ukglue_queue_notify(uint16_t number);
 /* Where the device finds memory that lies within one page. */
 uint64_t ukglue_physical(const void *memory);
-/* The fallback: a console of Unikraft. Counts of bytes, or negative. */
+/* A console of Unikraft, or a port of its own virtio-serial driver. Counts of bytes, or negative; 0 bytes written: there is no room now. */
 long ukglue_console_read(void *into, size_t len);
+long ukglue_console_write(const void *from, size_t len);
+/* Whether bytes that come on it end ukglue_wait. */
+int ukglue_console_wakes(void);
 
 /* Called by ukglue.c, defined in Rust. */
 void ubpf_uk_start(void);

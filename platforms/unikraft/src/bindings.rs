@@ -258,5 +258,14 @@ unsafe extern "C" {
     pub fn ukglue_console_read(into: *mut ::core::ffi::c_void, len: usize) -> ::core::ffi::c_long;
 }
 unsafe extern "C" {
+    pub fn ukglue_console_write(
+        from: *const ::core::ffi::c_void,
+        len: usize,
+    ) -> ::core::ffi::c_long;
+}
+unsafe extern "C" {
+    pub fn ukglue_console_wakes() -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
     pub fn ubpf_uk_start();
 }

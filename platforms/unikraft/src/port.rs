@@ -133,8 +133,9 @@ impl Queues for Device {
 pub enum Port {
     /// A named port of the device; until when it is waited for, 0 once it is there or was reported missing.
     Virtio(Driver<PORTS, BUFFER>, Device, u64),
-    /// The console; whether the shell was told that somebody is there, and what was typed since.
-    Console(bool, ByteRing<TYPED>),
+    /// A console of Unikraft, or a port of its own driver; whether the shell was told that somebody is there, what was typed
+    /// since, and whether the last write found no room for all.
+    Console(bool, ByteRing<TYPED>, bool),
 }
 
 /// Bytes of the console that wait for the shell.
@@ -151,7 +152,7 @@ impl Port {
             )
         };
         if name.is_empty() {
-            return Self::Console(false, ByteRing::new());
+            return Self::Console(false, ByteRing::new(), false);
         }
         if !present {
             crate::say(format_args!(
@@ -172,11 +173,11 @@ impl Port {
                 driver.poll(device);
                 driver.read(into)
             }
-            Self::Console(connected @ false, _) => {
+            Self::Console(connected @ false, ..) => {
                 *connected = true;
                 Input::Connected
             }
-            Self::Console(true, typed) => {
+            Self::Console(true, typed, _) => {
                 read_console(typed);
                 match typed.pop(into) {
                     0 => Input::Nothing,
@@ -190,7 +191,7 @@ impl Port {
     pub fn piece(&self) -> usize {
         match self {
             Self::Virtio(driver, ..) => driver.piece(),
-            Self::Console(_, typed) => typed.piece(),
+            Self::Console(_, typed, _) => typed.piece(),
         }
     }
 
@@ -201,7 +202,7 @@ impl Port {
                 driver.poll(device);
                 driver.take_interrupt()
             }
-            Self::Console(_, typed) => {
+            Self::Console(_, typed, _) => {
                 read_console(typed);
                 typed.take_interrupt(TYPED)
             }
@@ -234,9 +235,13 @@ impl Port {
                 driver.poll(device);
                 taken
             }
-            Self::Console(..) => {
-                crate::print(bytes);
-                bytes.len()
+            Self::Console(_, _, full) => {
+                // SAFETY: readable for its length.
+                let taken =
+                    unsafe { glue::ukglue_console_write(bytes.as_ptr().cast(), bytes.len()) };
+                let taken = usize::try_from(taken).unwrap_or(0).min(bytes.len());
+                *full = taken < bytes.len();
+                taken
             }
         }
     }
@@ -250,6 +255,9 @@ impl Port {
                 (ns, 0) => ns,
                 (ns, left) => ns.min(left),
             },
+            // SAFETY: called from the shell's thread.
+            Self::Console(_, _, false) if unsafe { glue::ukglue_console_wakes() } != 0 => ns,
+            // Nobody tells when there is room again.
             Self::Console(..) if ns == 0 => CONSOLE_POLL_NS,
             Self::Console(..) => ns.min(CONSOLE_POLL_NS),
         };

@@ -2,6 +2,7 @@
 //! ours, the Kraftfile, and the QEMU wrapper for kraft.
 
 mod embed;
+mod glue;
 mod kraft;
 mod make;
 mod menu;

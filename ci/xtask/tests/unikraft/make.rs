@@ -31,6 +31,7 @@ $(eval $(call addlib,libother))
 IMPORT_BASE := $(REPOSITORY)
 CONFIG_UK_APP := $(APP)
 CONFIG_UK_BASE := /uk
+.SECONDEXPANSION:
 prepare:
 include $(REPOSITORY)/Makefile.uk
 include $(REPOSITORY)/Makefile.uk
@@ -393,4 +394,57 @@ fn an_option_that_leaves_no_room_behind_the_entry_is_refused_by_name() {
             "{flag}: {said}"
         );
     }
+}
+
+/// Where Unikraft has renamed an option once more, or is too old, the build ends with a sentence; where it is newer, it is said.
+#[test]
+fn an_option_under_a_name_that_is_not_known_ends_the_build() {
+    let harness = Harness::new("options", &[]);
+    let configuration = harness.folder.join("config");
+    let build = |config: &str, version: &str| {
+        fs::write(&configuration, config).expect("a configuration");
+        let mut make = harness.make();
+        make.arg(format!("UK_CONFIG={}", configuration.display()));
+        make.arg(format!("UK_SUBVERSION={version}"));
+        let output = make.arg("ubpf_options").output().expect("make");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.success(), said)
+    };
+    const OLD: &str = "# CONFIG_PAGING is not set\nCONFIG_UKPLAT_LCPU_MAXCOUNT=1\n";
+    const NEW: &str = "CONFIG_LIBUKPAGING=y\nCONFIG_UKPLAT_CPU_MAXCOUNT=1\n";
+    for (config, version) in [(OLD, "17"), (OLD, "20"), (NEW, "21"), (NEW, "")] {
+        assert_eq!(build(config, version), (true, String::new()), "{version}");
+    }
+    let (built, said) = build(NEW, "22");
+    assert!(built && said.contains("0.22 is newer than 0.21"), "{said}");
+    let without_paging = "CONFIG_HAVE_PAGING=y\nCONFIG_UKPLAT_CPU_MAXCOUNT=1\n";
+    let without_cpus = "CONFIG_PAGING=y\nCONFIG_CPUS=2\n";
+    for (config, version, sentence) in [
+        (OLD, "16", "0.16 is too old"),
+        (without_paging, "21", "no option called PAGING"),
+        (without_cpus, "18", "no option called UKPLAT_LCPU_MAXCOUNT"),
+    ] {
+        let (built, said) = build(config, version);
+        assert!(!built && said.contains(sentence), "{said}");
+    }
+}
+
+/// Without the names of the finished image there would be no names of functions in it.
+#[test]
+fn an_image_without_a_name_ends_the_build() {
+    let harness = Harness::new("image", &["LIBUBPF_RS_SYMBOLS=y"]);
+    let folder = harness.folder.canonicalize().expect("a path");
+    let tool = folder.join("libubpf_rs/embed/release/ubpf-embed");
+    let output = harness
+        .make()
+        .arg("-o")
+        .arg(tool)
+        .arg(harness.value("UBPF_EMBEDDED"))
+        .output()
+        .expect("make");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && said.contains("switch LIBUBPF_RS_SYMBOLS off"),
+        "{said}"
+    );
 }
