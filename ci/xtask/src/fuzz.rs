@@ -20,9 +20,6 @@ const TARGETS: [(&str, &[&str]); 4] = [
             "SameFrame",
             "StraightRecursion",
             "AnyArgument",
-            "StaleRelation",
-            "RemainderOfPart",
-            "AnyEnd",
         ],
     ),
     (

@@ -161,10 +161,11 @@ impl ExecMemory for CodeHeap {
         let len = len.max(1).checked_next_multiple_of(UNIT)?;
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(len).ok()?;
-        bytes.resize(len, NOTHING);
         let mut state = self.state.lock();
         state.open.try_reserve(1).ok()?;
         let exec = state.take(len, below)?;
+        // What is too long for the memory that there is, is not filled.
+        bytes.resize(len, NOTHING);
         let write = bytes.as_mut_ptr() as usize;
         state.open.push(Open { exec, bytes });
         Some(ExecBlock { write, exec, len })

@@ -1,19 +1,19 @@
 //! Sorting in little code. The standard library's sorts are the fastest there are, and bring 6 to 10 KiB of machine code for
 //! each type that is sorted; an image has better use for that.
 
-use super::{no_pause, Cancelled};
+use core::convert::Infallible;
 
 /// Sorts ascending, in place, in O(n log n) comparisons (heap sort). Equal items may change places.
 pub fn sort_by<T>(list: &mut [T], before: impl Fn(&T, &T) -> bool) {
-    let _ = sort_by_in_pieces(list, before, no_pause);
+    let _ = sort_by_in_pieces(list, before, || Ok::<(), Infallible>(()));
 }
 
 /// Sorts as [`sort_by`] does, and calls `pause` again and again meanwhile; when that is an error the list is left in any order.
-pub fn sort_by_in_pieces<T>(
+pub fn sort_by_in_pieces<T, E>(
     list: &mut [T],
     before: impl Fn(&T, &T) -> bool,
-    mut pause: impl FnMut() -> Result<(), Cancelled>,
-) -> Result<(), Cancelled> {
+    mut pause: impl FnMut() -> Result<(), E>,
+) -> Result<(), E> {
     for root in (0..list.len() / 2).rev() {
         sift(list, root, &before);
         pause()?;

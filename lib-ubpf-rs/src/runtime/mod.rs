@@ -489,7 +489,7 @@ fn refused(error: VerifyError) -> Error {
 }
 
 /// Units of a verification's or a compilation's work between two looks at the clock.
-const WORK_SLICE: u64 = 20_000;
+const WORK_SLICE: u64 = 4_000;
 
 /// Refuses an operation that could run out of memory half way.
 fn room_for_small_things() -> Result<(), Error> {

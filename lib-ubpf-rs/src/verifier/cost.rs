@@ -10,7 +10,7 @@ use super::{
     planted::{self, Bug},
     structure::{call_target, filled, successors, Predecessors},
     verified::Fact,
-    work::{price, Work},
+    work::{pieces, price, Cap, Work},
     VerifyError,
 };
 use crate::{
@@ -58,15 +58,11 @@ pub(super) fn worst(
     loops: bool,
     work: &mut Work<'_>,
 ) -> Result<Bound, VerifyError> {
-    work.spend_each(program.insns.len(), price::LOOK)?;
     let insns = program.insns.as_slice();
     // One function may still call itself.
-    let calls = insns
-        .iter()
-        .any(|insn| matches!(insn, Insn::Call(Call::Local(_))));
-    let calls = calls && !planted::active(Bug::StraightRecursion);
+    let calls = has_calls(insns, work)? && !planted::active(Bug::StraightRecursion);
     if !loops && !calls && functions.len() <= 1 {
-        return Ok(straight(insns, findings));
+        return straight(insns, findings, work);
     }
     let mut costs = Costs {
         insns,
@@ -116,11 +112,35 @@ pub(super) fn weight(insn: &Insn) -> u64 {
     weight
 }
 
+/// Whether there is a call of a function of the program.
+fn has_calls(insns: &[Insn], work: &mut Work<'_>) -> Result<bool, Cap> {
+    let local = |insn: &Insn| matches!(insn, Insn::Call(Call::Local(_)));
+    for mut piece in pieces(0..insns.len()) {
+        work.spend_each(piece.len(), price::GLANCE)?;
+        if piece.any(|pc| insns.get(pc).is_some_and(local)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Without loops and calls each instruction runs once at most.
-fn straight(insns: &[Insn], findings: &Findings) -> Bound {
-    (0..insns.len()).try_fold(0u64, |sum, pc| {
-        Ok(sum.saturating_add(cost(insns, findings, pc)?))
-    })
+fn straight(
+    insns: &[Insn],
+    findings: &Findings,
+    work: &mut Work<'_>,
+) -> Result<Bound, VerifyError> {
+    let mut sum = 0u64;
+    for piece in pieces(0..insns.len()) {
+        work.spend_each(piece.len(), price::LOOK)?;
+        for pc in piece {
+            match cost(insns, findings, pc) {
+                Ok(cost) => sum = sum.saturating_add(cost),
+                Err(unbounded) => return Ok(Err(unbounded)),
+            }
+        }
+    }
+    Ok(Ok(sum))
 }
 
 struct Costs<'a, 'w, 'b> {
@@ -159,14 +179,18 @@ impl Costs<'_, '_, '_> {
     /// Multiplies the counts in every loop by its rounds.
     fn count_loops(&mut self) -> Result<Result<(), Unbounded>, VerifyError> {
         let mut heads = Vec::new();
-        for pc in 0..self.insns.len() {
-            if let Some(head) = self.back(pc) {
-                heads.try_reserve(1).map_err(|_| VerifyError::NoMemory)?;
-                heads.push((head as u32, pc as u32));
+        for piece in pieces(0..self.insns.len()) {
+            self.look(piece.len(), price::LOOK)?;
+            for pc in piece {
+                if let Some(head) = self.back(pc) {
+                    heads.try_reserve(1).map_err(|_| VerifyError::NoMemory)?;
+                    heads.push((head as u32, pc as u32));
+                }
             }
         }
-        self.look(heads.len(), price::SEARCH.saturating_mul(4))?;
-        crate::platform::sort(&mut heads);
+        // So it is asked three times for two of them.
+        let one = price::SEARCH.saturating_mul(3);
+        crate::platform::sort_by_in_pieces(&mut heads, PartialOrd::lt, || self.work.spend(one))?;
         for group in heads.chunk_by(|a, b| a.0 == b.0) {
             if let Err(unbounded) = self.count_loop(group)? {
                 return Ok(Err(unbounded));
@@ -186,15 +210,13 @@ impl Costs<'_, '_, '_> {
             return unbounded("loop that is entered in more than one place");
         };
         self.look(self.findings.counters.len(), price::LOOK)?;
-        let span = last.saturating_sub(first).saturating_add(1);
         let mut rounds = None;
         for counter in &self.findings.counters {
             let inside = self.marks.get(counter.pc).is_some_and(|&mark| mark >= body);
             let Some(passes) = passes(self.insns, counter).filter(|_| inside) else {
                 continue;
             };
-            self.look(span, price::GLANCE)?;
-            if self.is_only_write(counter.pc, body, first, last)
+            if self.is_only_write(counter.pc, body, first, last)?
                 && self.every_round(counter.pc, head, body, jumps)?
             {
                 let bound = passes.saturating_add(1);
@@ -204,12 +226,14 @@ impl Costs<'_, '_, '_> {
         let Some(rounds) = rounds else {
             return unbounded("loop");
         };
-        self.look(span, price::GLANCE)?;
-        for pc in first..=last {
-            if let (Some(count), Some(&mark)) = (self.counts.get_mut(pc), self.marks.get(pc)) {
-                // Marks of later sets are greater.
-                if mark >= body {
-                    *count = count.saturating_mul(rounds);
+        for piece in pieces(first..last.saturating_add(1)) {
+            self.look(piece.len(), price::GLANCE)?;
+            for pc in piece {
+                if let (Some(count), Some(&mark)) = (self.counts.get_mut(pc), self.marks.get(pc)) {
+                    // Marks of later sets are greater.
+                    if mark >= body {
+                        *count = count.saturating_mul(rounds);
+                    }
                 }
             }
         }
@@ -265,7 +289,7 @@ impl Costs<'_, '_, '_> {
             // By fall-through from two places at most, by jump from any number.
             let mut full = false;
             let (queue, notes, marks) = (&mut self.queue, &self.findings.notes, &self.marks);
-            self.before.each(pc, |before| {
+            self.before.each(pc, self.work, |before| {
                 let reached = notes
                     .get(before)
                     .is_some_and(|n| n.fact.contains(Fact::REACHED));
@@ -275,7 +299,7 @@ impl Costs<'_, '_, '_> {
                     Ok(()) => {}
                     Err(_) => full = true,
                 }
-            });
+            })?;
             if full {
                 return Err(VerifyError::NoMemory);
             }
@@ -284,21 +308,35 @@ impl Costs<'_, '_, '_> {
     }
 
     /// Whether no other instruction of the loop writes the counter's register.
-    fn is_only_write(&self, counter: usize, body: u32, first: usize, last: usize) -> bool {
+    fn is_only_write(
+        &mut self,
+        counter: usize,
+        body: u32,
+        first: usize,
+        last: usize,
+    ) -> Result<bool, VerifyError> {
         let Some(reg) = self.insns.get(counter).and_then(Insn::written) else {
-            return false;
+            return Ok(false);
         };
-        (first..=last).all(|pc| {
-            let member = self.marks.get(pc).is_some_and(|&mark| mark >= body) && self.reached(pc);
-            let writes = match self.insns.get(pc) {
+        for mut piece in pieces(first..last.saturating_add(1)) {
+            self.look(piece.len(), price::GLANCE)?;
+            if piece.any(|pc| pc != counter && self.writes(pc, reg, body)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether an instruction of the loop writes the register.
+    fn writes(&self, pc: usize, reg: Reg, body: u32) -> bool {
+        let member = self.marks.get(pc).is_some_and(|&mark| mark >= body) && self.reached(pc);
+        member
+            && match self.insns.get(pc) {
                 Some(Insn::Call(_)) => reg <= Reg::R5,
                 Some(insn) => insn.written() == Some(reg),
                 None => false,
-            };
-            !(member && writes) || pc == counter
-        })
+            }
     }
-
     /// Whether no way from the head to a jump back leaves the counter out.
     fn every_round(
         &mut self,

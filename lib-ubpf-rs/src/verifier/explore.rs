@@ -78,7 +78,7 @@ impl<'a, 'o, 'p, 'w, 'b> Explorer<'a, 'o, 'p, 'w, 'b> {
     ) -> Result<Self, VerifyError> {
         Ok(Explorer {
             plan,
-            machine: Machine::new(program, helpers, objects)?,
+            machine: Machine::new(program, helpers, objects, work)?,
             checkpoints: Chunks::new(),
             latest: filled(plan.count(), NONE)?,
             pending: Chunks::new(),

@@ -5,6 +5,7 @@ use super::{
     scalar::Part,
     value::{Kind, Value},
     verified::{Fact, Note},
+    work::{pieces, price, Cap, Work},
     Target, VerifyError,
 };
 use crate::isa::{AluOp, Operand, Reg};
@@ -295,12 +296,19 @@ impl Findings {
     }
 
     /// What both analyses of the same program say, each being right.
-    pub(super) fn combine(&mut self, other: &Findings) {
-        for (a, b) in self.notes.iter_mut().zip(&other.notes) {
-            a.fact &= b.fact;
-            a.cost = a.cost.min(b.cost);
-            if a.target == Target::Unknown {
-                a.target = b.target;
+    pub(super) fn combine(&mut self, other: &Findings, work: &mut Work<'_>) -> Result<(), Cap> {
+        for piece in pieces(0..self.notes.len()) {
+            work.spend_each(piece.len(), price::GLANCE)?;
+            let (own, other) = (
+                self.notes.get_mut(piece.clone()).unwrap_or_default(),
+                other.notes.get(piece).unwrap_or_default(),
+            );
+            for (a, b) in own.iter_mut().zip(other) {
+                a.fact &= b.fact;
+                a.cost = a.cost.min(b.cost);
+                if a.target == Target::Unknown {
+                    a.target = b.target;
+                }
             }
         }
         for (a, b) in self.unset.iter_mut().zip(other.unset) {
@@ -317,6 +325,7 @@ impl Findings {
                 .is_some_and(|n| n.fact.contains(Fact::GUARDED))
         };
         self.failures.retain(still);
+        Ok(())
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
     structure::{filled, successors, Structure},
     value::Object,
     widen::{self, Step, Thresholds},
-    work::{price, Cap, Work},
+    work::{pieces, price, Cap, Work},
     Event, HelperLookup, Observer, Pass, VerifyError,
 };
 use crate::{
@@ -48,7 +48,6 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn new(program: &Program, work: &mut Work<'_>) -> Result<Plan, VerifyError> {
         let insns = &program.insns;
-        work.spend_each(insns.len(), price::LOOK)?;
         let mut plan = Plan {
             nodes: filled(insns.len(), NONE)?,
             count: 0,
@@ -57,32 +56,43 @@ impl Plan {
             numbers: Vec::new(),
             loops: false,
         };
-        for (pc, insn) in insns.iter().enumerate() {
-            match insn {
-                Insn::Jump { .. } | Insn::Branch { .. } => plan.jump(insns, pc),
-                Insn::Call(Call::Local(_)) => plan.mark(pc.wrapping_add(1)),
-                _ => {}
+        for piece in pieces(0..insns.len()) {
+            work.spend_each(piece.len(), price::LOOK)?;
+            for pc in piece {
+                match insns.get(pc) {
+                    Some(Insn::Jump { .. } | Insn::Branch { .. }) => plan.jump(insns, pc),
+                    Some(Insn::Call(Call::Local(_))) => plan.mark(pc.wrapping_add(1)),
+                    _ => {}
+                }
             }
         }
-        let count = plan.nodes.iter().filter(|&&node| node != NONE).count();
-        plan.places
-            .try_reserve_exact(count)
-            .map_err(|_| VerifyError::NoMemory)?;
-        for (pc, slot) in plan.nodes.iter_mut().enumerate() {
-            if *slot != NONE {
-                *slot = plan.count;
-                plan.count = plan.count.wrapping_add(1);
-                plan.places.push(pc as u32);
-            }
-        }
+        plan.number(work)?;
         if plan.loops {
-            plan.numbers = widen::numbers(insns)?;
+            plan.numbers = widen::numbers(insns, work)?;
         }
         Ok(plan)
     }
 
+    /// Gives the marked places their numbers.
+    fn number(&mut self, work: &mut Work<'_>) -> Result<(), VerifyError> {
+        self.places
+            .try_reserve_exact(self.count as usize)
+            .map_err(|_| VerifyError::NoMemory)?;
+        for piece in pieces(0..self.nodes.len()) {
+            work.spend_each(piece.len(), price::GLANCE)?;
+            for pc in piece {
+                if let Some(slot) = self.nodes.get_mut(pc).filter(|slot| **slot != NONE) {
+                    *slot = self.places.len() as u32;
+                    self.places.push(pc as u32);
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn mark(&mut self, pc: usize) {
         if let Some(slot) = self.nodes.get_mut(pc) {
+            self.count = self.count.wrapping_add(u32::from(*slot == NONE));
             *slot = 0;
         }
     }
@@ -120,14 +130,18 @@ impl Plan {
     }
 
     /// Marks what lies between a jump back and its target.
-    fn mark_loops(&self, findings: &mut Findings) {
+    fn mark_loops(&self, findings: &mut Findings, work: &mut Work<'_>) -> Result<(), Cap> {
         let mut end = 0;
-        for (pc, &head) in self.heads.iter().enumerate() {
-            end = end.max(head as usize);
-            if pc < end {
-                findings.mark_loop(pc);
+        for piece in pieces(0..self.heads.len()) {
+            work.spend_each(piece.len(), price::GLANCE)?;
+            for pc in piece {
+                end = end.max(self.heads.get(pc).map_or(0, |&head| head as usize));
+                if pc < end {
+                    findings.mark_loop(pc);
+                }
             }
         }
+        Ok(())
     }
 }
 
@@ -182,10 +196,9 @@ impl<'a, 'o, 'p, 'w, 'b> Fixpoint<'a, 'o, 'p, 'w, 'b> {
         observer: Option<&'o mut Observer<'p>>,
         work: &'w mut Work<'b>,
     ) -> Result<Self, VerifyError> {
-        let mut machine = Machine::new(program, helpers, objects)?;
+        let mut machine = Machine::new(program, helpers, objects, work)?;
         if plan.loops {
-            work.spend_each(program.insns.len(), price::GLANCE)?;
-            plan.mark_loops(&mut machine.findings);
+            plan.mark_loops(&mut machine.findings, work)?;
         }
         Ok(Fixpoint {
             plan,

@@ -5,6 +5,7 @@
 use super::{
     planted::{self, Bug},
     structure::{call_target, filled, successors},
+    work::{pieces, price, Work},
     VerifyError,
 };
 use crate::{
@@ -53,7 +54,7 @@ struct Link {
 pub(super) struct Idioms(Vec<(u32, Idiom)>);
 
 impl Idioms {
-    pub(super) fn new(program: &Program) -> Result<Idioms, VerifyError> {
+    pub(super) fn new(program: &Program, work: &mut Work<'_>) -> Result<Idioms, VerifyError> {
         let insns = program.insns.as_slice();
         let mut entered = filled(insns.len(), false)?;
         let mut mark = |pc: Option<usize>| {
@@ -62,25 +63,31 @@ impl Idioms {
             }
         };
         mark(Some(program.entry));
-        for (pc, insn) in insns.iter().enumerate() {
-            mark(successors(insns, pc).jump);
-            if let Insn::Call(Call::Local(off)) = insn {
-                mark(call_target(pc, *off));
+        for piece in pieces(0..insns.len()) {
+            work.spend_each(piece.len(), price::LOOK)?;
+            for pc in piece {
+                mark(successors(insns, pc).jump);
+                if let Some(Insn::Call(Call::Local(off))) = insns.get(pc) {
+                    mark(call_target(pc, *off));
+                }
             }
         }
         let mut scan = Scan {
             links: [None; Reg::COUNT],
         };
         let mut list = Vec::new();
-        for (pc, (insn, entered)) in insns.iter().zip(&entered).enumerate() {
-            if *entered {
-                scan.forget();
-            }
-            let Some(idiom) = scan.step(insn) else {
-                continue;
-            };
-            if list.len() < MOST && list.try_reserve(1).is_ok() {
-                list.push((pc as u32, idiom));
+        for piece in pieces(0..insns.len()) {
+            work.spend_each(piece.len(), price::RELATE)?;
+            for pc in piece {
+                if entered.get(pc) == Some(&true) {
+                    scan.forget();
+                }
+                let Some(idiom) = insns.get(pc).and_then(|insn| scan.step(insn)) else {
+                    continue;
+                };
+                if list.len() < MOST && list.try_reserve(1).is_ok() {
+                    list.push((pc as u32, idiom));
+                }
             }
         }
         Ok(Idioms(list))

@@ -8,7 +8,7 @@ use super::{
     state::{State, END, FRAME, LENGTH, MAX_DEPTH, SHIFTED},
     structure::call_target,
     value::{Kind, Object, Value, BITS, NO_ROOM},
-    work::price,
+    work::{price, Work},
     HelperLookup, Target, VerifyError,
 };
 use crate::{
@@ -78,12 +78,13 @@ impl<'a> Machine<'a> {
         program: &'a Program,
         helpers: &'a dyn HelperLookup,
         objects: &'a [Object],
+        work: &mut Work<'_>,
     ) -> Result<Machine<'a>, VerifyError> {
         Ok(Machine {
             program,
             helpers,
             objects,
-            idioms: Idioms::new(program)?,
+            idioms: Idioms::new(program, work)?,
             findings: Findings::new(program.insns.len())?,
             taken: State::EMPTY,
             cost: Some(0),

@@ -4,8 +4,8 @@
 use super::{
     findings::{Findings, Need},
     value::Kind,
-    verified::Fact,
-    work::{price, Work},
+    verified::{Fact, Note},
+    work::{pieces, price, Cap, Work},
     HelperLookup, VerifyError,
 };
 use crate::{
@@ -28,7 +28,6 @@ pub(super) fn check(
     work: &mut Work<'_>,
 ) -> Result<(), VerifyError> {
     let insns = program.insns.as_slice();
-    work.spend_each(insns.len(), price::LOOK)?;
     let effort = insns
         .len()
         .saturating_mul(EFFORT.0)
@@ -36,23 +35,29 @@ pub(super) fn check(
     let mut search = Search {
         insns,
         left: effort,
+        work,
     };
-    let found = search.check(program, findings, helpers);
-    work.spend_each(effort.saturating_sub(search.left), price::GLANCE)?;
-    found
+    search.check(program, findings, helpers)
 }
 
 /// Instructions looked at in all: so many per instruction, and so many more. Then no more is found to be missing.
 const EFFORT: (usize, usize) = (16, 1 << 16);
 
 /// Looks for what numbers come from.
-struct Search<'a> {
+struct Search<'a, 'w, 'b> {
     insns: &'a [Insn],
     /// Instructions that may still be looked at.
     left: usize,
+    work: &'w mut Work<'b>,
 }
 
-impl Search<'_> {
+impl Search<'_, '_, '_> {
+    /// So many were looked at, of which there are [`REACH`] at most.
+    fn looked(&mut self, insns: usize) -> Result<(), Cap> {
+        self.left = self.left.saturating_sub(insns);
+        self.work.spend_each(insns, price::GLANCE)
+    }
+
     fn check(
         &mut self,
         program: &Program,
@@ -65,49 +70,60 @@ impl Search<'_> {
             if !number {
                 continue;
             }
-            if let Some(load) = self.origin(failure.pc, failure.base, MOVES) {
+            if let Some(load) = self.origin(failure.pc, failure.base, MOVES)? {
                 let (pc, what) = (failure.pc, failure.need.what());
                 return Err(VerifyError::MissingAddress { pc, what, load });
             }
         }
-        for (pc, (insn, note)) in self.insns.iter().zip(&findings.notes).enumerate() {
-            let Insn::Call(Call::Register(reg)) = *insn else {
-                continue;
-            };
-            if !note.fact.contains(Fact::REACHED) {
-                continue;
+        for piece in pieces(0..self.insns.len()) {
+            self.work.spend_each(piece.len(), price::LOOK)?;
+            for pc in piece {
+                let Some(reg) = self.called(findings, pc) else {
+                    continue;
+                };
+                let load = self.origin(pc, reg, MOVES)?;
+                let Some(load) = load.filter(|&load| !is_helper(program, helpers, load)) else {
+                    continue;
+                };
+                let what = "function called";
+                return Err(VerifyError::MissingAddress { pc, what, load });
             }
-            let load = self.origin(pc, reg, MOVES);
-            let Some(load) = load.filter(|&load| !is_helper(program, helpers, load)) else {
-                continue;
-            };
-            let what = "function called";
-            return Err(VerifyError::MissingAddress { pc, what, load });
         }
         Ok(())
     }
 
+    /// The register through which an instruction that may be executed calls.
+    fn called(&self, findings: &Findings, pc: usize) -> Option<Reg> {
+        let reached = |note: &Note| note.fact.contains(Fact::REACHED);
+        match (self.insns.get(pc)?, findings.notes.get(pc)) {
+            (Insn::Call(Call::Register(reg)), Some(note)) if reached(note) => Some(*reg),
+            _ => None,
+        }
+    }
+
     /// The wide load of a small number that a register's value at `pc` comes from, as the text stands: the nearest instruction above
     /// that writes it, through moves, sums and the stack.
-    fn origin(&mut self, pc: usize, reg: Reg, moves: usize) -> Option<usize> {
-        let moves = moves.checked_sub(1)?;
-        let above = self.insns.get(..pc)?;
+    fn origin(&mut self, pc: usize, reg: Reg, moves: usize) -> Result<Option<usize>, Cap> {
+        let (Some(moves), Some(above)) = (moves.checked_sub(1), self.insns.get(..pc)) else {
+            return Ok(None);
+        };
         let reach = REACH.min(self.left);
         let writer = above
             .iter()
             .rev()
             .take(reach)
             .position(|insn| insn.written() == Some(reg) || clobbers(insn, reg));
-        let looked = writer.unwrap_or(reach);
-        self.left = self.left.saturating_sub(looked.saturating_add(1));
-        let writer = writer?;
-        let at = pc.checked_sub(writer)?.checked_sub(1)?;
-        match *self.insns.get(at)? {
+        self.looked(writer.unwrap_or(reach).saturating_add(1))?;
+        let at = writer.and_then(|writer| pc.checked_sub(writer)?.checked_sub(1));
+        let Some((at, insn)) = at.and_then(|at| Some((at, self.insns.get(at)?))) else {
+            return Ok(None);
+        };
+        match *insn {
             Insn::LoadImm64 {
                 kind: ImmKind::Value,
                 imm,
                 ..
-            } => (imm < PLACES).then_some(at),
+            } => Ok((imm < PLACES).then_some(at)),
             Insn::Alu {
                 op: AluOp::Mov,
                 src: Operand::Reg(from),
@@ -119,27 +135,30 @@ impl Search<'_> {
                 src,
                 ..
             } => {
-                let other = src.register();
-                let first = self.origin(at, dst, moves);
-                first.or_else(|| self.origin(at, other?, moves))
+                let first = self.origin(at, dst, moves)?;
+                match (first, src.register()) {
+                    (None, Some(other)) => self.origin(at, other, moves),
+                    _ => Ok(first),
+                }
             }
             Insn::Load {
                 size: Size::DW,
                 base: Reg::R10,
                 off,
                 ..
-            } => {
-                let (from, value) = self.stored(at, off)?;
-                self.origin(from, value, moves)
-            }
-            _ => None,
+            } => match self.stored(at, off)? {
+                Some((from, value)) => self.origin(from, value, moves),
+                None => Ok(None),
+            },
+            _ => Ok(None),
         }
     }
 
     /// The nearest store above to a place of the stack, and what it stores.
-    fn stored(&mut self, pc: usize, place: i16) -> Option<(usize, Reg)> {
+    fn stored(&mut self, pc: usize, place: i16) -> Result<Option<(usize, Reg)>, Cap> {
         let reach = REACH.min(self.left);
-        let mut above = self.insns.get(..pc)?.iter().enumerate().rev().take(reach);
+        let above = self.insns.get(..pc).unwrap_or_default();
+        let mut above = above.iter().enumerate().rev().take(reach);
         let found = above.find_map(|(at, insn)| match *insn {
             Insn::Store {
                 size: Size::DW,
@@ -149,9 +168,8 @@ impl Search<'_> {
             } if off == place => Some((at, value)),
             _ => None,
         });
-        let looked = found.map_or(reach, |(at, _)| pc.saturating_sub(at));
-        self.left = self.left.saturating_sub(looked);
-        found
+        self.looked(found.map_or(reach, |(at, _)| pc.saturating_sub(at)))?;
+        Ok(found)
     }
 }
 

@@ -41,6 +41,7 @@ pub use error::VerifyError;
 pub use findings::{Known, Need};
 pub use state::{Concrete, State};
 pub use verified::{Access, Target, Uses, VerifiedProgram};
+pub(crate) use work::pieces;
 pub use work::{Cap, Work};
 
 use crate::{
@@ -136,17 +137,16 @@ pub fn verify_observed(
             }
         }
     };
-    work.spend_each(insns, FINISH)?;
     if let Ok(analysis) = &analysis {
         missing::check(&program, &analysis.findings, helpers, work)?;
     }
     let verified = match analysis {
         Ok(analysis) if policy == Policy::Strict => {
-            check_strict(&analysis)?;
-            finish(program, policy, found, analysis)
+            check_strict(&analysis, work)?;
+            finish(program, policy, found, analysis, work)
         }
-        Ok(analysis) => finish(program, policy, found, analysis),
-        Err(cap) => unproved(program, policy, found, cap),
+        Ok(analysis) => finish(program, policy, found, analysis, work),
+        Err(cap) => unproved(program, policy, found, cap, work),
     }?;
     work.release(held);
     work.hold(verified.bytes())?;
@@ -161,9 +161,6 @@ fn kept_back(insns: u64) -> u64 {
     let small = insns.min(8192).saturating_mul(600);
     insns.saturating_mul(500).saturating_add(small)
 }
-
-/// Units for an instruction when all is known.
-const FINISH: u64 = 4 * price::LOOK;
 
 /// What is known of a program in the end.
 struct Analysis {
@@ -274,7 +271,7 @@ fn explore(
         }
         other => other?,
     }
-    analysis.findings.combine(&findings);
+    analysis.findings.combine(&findings, work)?;
     analysis.worst_cost = match (analysis.worst_cost, worst_cost) {
         (Ok(a), Ok(b)) => Ok(a.min(b)),
         (Ok(one), Err(_)) | (Err(_), Ok(one)) => Ok(one),
@@ -289,14 +286,18 @@ fn unproved(
     policy: Policy,
     found: Structure,
     cap: Option<Cap>,
+    work: &mut Work<'_>,
 ) -> Result<VerifiedProgram, VerifyError> {
     if let (Policy::Strict, Some(cap)) = (policy, cap) {
         return Err(VerifyError::TooComplex { cap });
     }
     let mut findings = Findings::new(program.insns.len())?;
-    for (pc, insn) in program.insns.iter().enumerate() {
-        if let (Some(note), Some(true)) = (findings.notes.get_mut(pc), found.reachable.get(pc)) {
-            note.fact = worst_fact(insn);
+    for piece in pieces(0..program.insns.len()) {
+        work.spend_each(piece.len(), price::LOOK)?;
+        for pc in piece.filter(|&pc| found.reachable.get(pc) == Some(&true)) {
+            if let (Some(note), Some(insn)) = (findings.notes.get_mut(pc), program.insns.get(pc)) {
+                note.fact = worst_fact(insn);
+            }
         }
     }
     let warned = policy == Policy::Guarded;
@@ -311,7 +312,7 @@ fn unproved(
         steps: program.insns.len(),
         cap,
     };
-    finish(program, policy, found, analysis)
+    finish(program, policy, found, analysis, work)
 }
 
 fn worst_fact(insn: &Insn) -> Fact {
@@ -329,6 +330,7 @@ fn finish(
     policy: Policy,
     found: Structure,
     analysis: Analysis,
+    work: &mut Work<'_>,
 ) -> Result<VerifiedProgram, VerifyError> {
     let Analysis {
         findings,
@@ -337,11 +339,11 @@ fn finish(
         cap,
     } = analysis;
     let worst_cost = worst_cost.ok();
-    let uses = uses(&program, &findings);
+    let (uses, accesses) = uses(&program, &findings, work)?;
     let unproved = cap.filter(|_| worst_cost.is_none() && steps == program.insns.len());
     let warnings = warnings(&findings, unproved)?;
-    let weights = verified::weights(&program.insns).ok_or(VerifyError::NoMemory)?;
-    Ok(VerifiedProgram {
+    let weights = verified::weights(&program.insns, work)?;
+    let mut verified = VerifiedProgram {
         weights,
         program,
         notes: findings.notes,
@@ -354,18 +356,38 @@ fn finish(
         steps,
         cap,
         warnings,
-    })
+        accesses,
+        longest: 0,
+    };
+    verified.find_longest(work)?;
+    Ok(verified)
 }
 
-fn uses(program: &Program, findings: &Findings) -> Uses {
+/// What is used, and how many accesses are proved and guarded.
+fn uses(
+    program: &Program,
+    findings: &Findings,
+    work: &mut Work<'_>,
+) -> Result<(Uses, (usize, usize)), Cap> {
     let mut uses = Uses::empty();
     uses.set(Uses::UNSET, findings.unset.iter().any(Option::is_some));
-    for (pc, (insn, note)) in program.insns.iter().zip(&findings.notes).enumerate() {
-        if note.fact.contains(Fact::REACHED) {
-            uses |= uses_of(&program.insns, pc, insn, note);
+    let (mut proved, mut guarded) = (0usize, 0usize);
+    for piece in pieces(0..program.insns.len()) {
+        work.spend_each(piece.len(), price::LOOK.saturating_mul(2))?;
+        for pc in piece {
+            let (Some(insn), Some(note)) = (program.insns.get(pc), findings.notes.get(pc)) else {
+                continue;
+            };
+            if note.fact.contains(Fact::REACHED) {
+                uses |= uses_of(&program.insns, pc, insn, note);
+            }
+            let access = note.fact.contains(Fact::ACCESS);
+            let checked = note.fact.contains(Fact::GUARDED);
+            proved = proved.wrapping_add(usize::from(access && !checked));
+            guarded = guarded.wrapping_add(usize::from(access && checked));
         }
     }
-    uses
+    Ok((uses, (proved, guarded)))
 }
 
 fn uses_of(insns: &[Insn], pc: usize, insn: &Insn, note: &Note) -> Uses {
@@ -386,7 +408,7 @@ fn uses_of(insns: &[Insn], pc: usize, insn: &Insn, note: &Note) -> Uses {
         | when(back, Uses::LOOPS)
 }
 
-fn check_strict(analysis: &Analysis) -> Result<(), VerifyError> {
+fn check_strict(analysis: &Analysis, work: &mut Work<'_>) -> Result<(), VerifyError> {
     let findings = &analysis.findings;
     for (register, pc) in findings.unset.iter().enumerate() {
         if let (Some(pc), Some(register)) = (*pc, Reg::new(register as u8)) {
@@ -411,8 +433,14 @@ fn check_strict(analysis: &Analysis) -> Result<(), VerifyError> {
     }
     // Of those that are left, none was kept.
     let guarded = |note: &Note| note.fact.contains(Fact::GUARDED);
-    if findings.more_failures && findings.notes.iter().any(guarded) {
-        return Err(VerifyError::TooComplex { cap: Cap::Memory });
+    if findings.more_failures {
+        for piece in pieces(0..findings.notes.len()) {
+            work.spend_each(piece.len(), price::GLANCE)?;
+            let notes = findings.notes.get(piece).unwrap_or_default();
+            if notes.iter().any(guarded) {
+                return Err(VerifyError::TooComplex { cap: Cap::Memory });
+            }
+        }
     }
     if let Some(pc) = findings.too_deep {
         return Err(VerifyError::UnprovedEnd {

@@ -2,7 +2,7 @@
 //! Linear in the size of the program, but for a factor of at most the number of registers in the register analysis.
 
 use super::{
-    work::{price, Work},
+    work::{pieces, price, Cap, Work},
     HelperLookup, Policy, VerifyError,
 };
 use crate::{
@@ -161,32 +161,30 @@ fn check_target(insns: &[Insn], pc: usize, off: i64) -> Result<(), VerifyError> 
 
 /// Functions start at slot 0, at the entry, and wherever a local call leads.
 fn functions(program: &Program, work: &mut Work<'_>) -> Result<Vec<usize>, VerifyError> {
-    work.spend_each(program.insns.len(), price::LOOK)?;
-    let mut starts = filled(program.insns.len(), false)?;
-    let calls = program
-        .insns
-        .iter()
-        .enumerate()
-        .filter_map(|(pc, insn)| match insn {
-            Insn::Call(Call::Local(off)) => call_target(pc, *off),
-            _ => None,
-        });
-    for start in calls.chain([0, program.entry]) {
+    let len = program.insns.len();
+    let mut starts = filled(len, false)?;
+    let mut count = 0usize;
+    let mut mark = |start: usize| {
         if let Some(flag) = starts.get_mut(start) {
-            *flag = true;
+            count = count.wrapping_add(usize::from(!core::mem::replace(flag, true)));
+        }
+    };
+    [0, program.entry].into_iter().for_each(&mut mark);
+    for piece in pieces(0..len) {
+        work.spend_each(piece.len(), price::GLANCE)?;
+        for pc in piece {
+            if let Some(Insn::Call(Call::Local(off))) = program.insns.get(pc) {
+                call_target(pc, *off).into_iter().for_each(&mut mark);
+            }
         }
     }
-    let count = starts.iter().filter(|&&s| s).count();
     let mut list = Vec::new();
     list.try_reserve_exact(count)
         .map_err(|_| VerifyError::NoMemory)?;
-    list.extend(
-        starts
-            .iter()
-            .enumerate()
-            .filter(|(_, &s)| s)
-            .map(|(pc, _)| pc),
-    );
+    for piece in pieces(0..len) {
+        work.spend_each(piece.len(), price::LOOK.wrapping_sub(price::GLANCE))?;
+        list.extend(piece.filter(|&pc| starts.get(pc) == Some(&true)));
+    }
     Ok(list)
 }
 
@@ -213,6 +211,7 @@ fn check_function_bounds(
     }
     // A function may not begin by falling into it from the one before: found by `check_ends`.
     for &start in functions.iter().skip(1) {
+        work.spend(price::GLANCE)?;
         let last = start.wrapping_sub(1);
         let last = if insns.get(last) == Some(&Insn::WideTail) {
             last.wrapping_sub(1)
@@ -233,9 +232,10 @@ fn reachable(
 ) -> Result<Vec<bool>, VerifyError> {
     let mut seen = filled(insns.len(), false)?;
     let mut queue = Queue::new(insns.len())?;
-    functions
-        .iter()
-        .for_each(|&start| queue.push(&mut seen, start));
+    for &start in functions {
+        work.spend(price::GLANCE)?;
+        queue.push(&mut seen, start);
+    }
     while let Some(pc) = queue.pop() {
         work.spend(price::LOOK)?;
         let next = successors(insns, pc);
@@ -275,12 +275,13 @@ impl Queue {
 }
 
 fn check_ends(insns: &[Insn], reachable: &[bool], work: &mut Work<'_>) -> Result<(), VerifyError> {
-    work.spend_each(insns.len(), price::GLANCE)?;
-    for pc in 0..insns.len() {
-        let falls_off = successors(insns, pc)
-            .fall
-            .is_some_and(|to| to >= insns.len());
-        if falls_off && reachable.get(pc) == Some(&true) {
+    for mut piece in pieces(0..insns.len()) {
+        work.spend_each(piece.len(), price::GLANCE)?;
+        let falls_off = |pc: usize| {
+            let fall = successors(insns, pc).fall;
+            fall.is_some_and(|to| to >= insns.len()) && reachable.get(pc) == Some(&true)
+        };
+        if let Some(pc) = piece.find(|&pc| falls_off(pc)) {
             return Err(VerifyError::FallsOff { pc });
         }
     }
@@ -290,17 +291,19 @@ fn check_ends(insns: &[Insn], reachable: &[bool], work: &mut Work<'_>) -> Result
 /// Every reachable instruction must have a way to an exit.
 fn check_loops(insns: &[Insn], reachable: &[bool], work: &mut Work<'_>) -> Result<(), VerifyError> {
     let ends = reaching_exit(insns, work)?;
-    work.spend_each(insns.len(), price::GLANCE)?;
     let stuck = |pc: usize| reachable.get(pc) == Some(&true) && ends.get(pc) == Some(&false);
     let closes = |pc: usize| {
         successors(insns, pc)
             .jump
             .is_some_and(|to| to <= pc && stuck(to))
     };
-    match (0..insns.len()).find(|&pc| stuck(pc) && closes(pc)) {
-        Some(pc) => Err(VerifyError::InfiniteLoop { pc }),
-        None => Ok(()),
+    for mut piece in pieces(0..insns.len()) {
+        work.spend_each(piece.len(), price::GLANCE)?;
+        if let Some(pc) = piece.find(|&pc| stuck(pc) && closes(pc)) {
+            return Err(VerifyError::InfiniteLoop { pc });
+        }
     }
+    Ok(())
 }
 
 /// Where control may come from, by instruction. By fall-through that is known; by jump it is a linked list per target.
@@ -320,23 +323,30 @@ impl<'a> Predecessors<'a> {
         work: &mut Work<'_>,
     ) -> Result<Predecessors<'a>, VerifyError> {
         let len = insns.len();
-        work.spend_each(len, price::GLANCE)?;
         let (mut head, mut link) = (filled(len, Self::NONE)?, filled(len, Self::NONE)?);
-        for pc in 0..len {
-            let target = successors(insns, pc).jump;
-            let Some(first) = target.and_then(|to| head.get_mut(to)) else {
-                continue;
-            };
-            let before = core::mem::replace(first, pc as u32);
-            if let Some(slot) = link.get_mut(pc) {
-                *slot = before;
+        for piece in pieces(0..len) {
+            work.spend_each(piece.len(), price::GLANCE)?;
+            for pc in piece {
+                let target = successors(insns, pc).jump;
+                let Some(first) = target.and_then(|to| head.get_mut(to)) else {
+                    continue;
+                };
+                let before = core::mem::replace(first, pc as u32);
+                if let Some(slot) = link.get_mut(pc) {
+                    *slot = before;
+                }
             }
         }
         Ok(Predecessors { insns, head, link })
     }
 
-    /// Shows each instruction that may come before the one at `pc`.
-    pub(super) fn each(&self, pc: usize, mut show: impl FnMut(usize)) {
+    /// Shows each instruction that may come before the one at `pc`. There may be as many as the program has.
+    pub(super) fn each(
+        &self,
+        pc: usize,
+        work: &mut Work<'_>,
+        mut show: impl FnMut(usize),
+    ) -> Result<(), Cap> {
         for from in [pc.wrapping_sub(1), pc.wrapping_sub(2)] {
             if successors(self.insns, from).fall == Some(pc) {
                 show(from);
@@ -344,9 +354,11 @@ impl<'a> Predecessors<'a> {
         }
         let mut from = self.head.get(pc).copied().unwrap_or(Self::NONE);
         while from != Self::NONE {
+            work.spend(price::GLANCE)?;
             show(from as usize);
             from = self.link.get(from as usize).copied().unwrap_or(Self::NONE);
         }
+        Ok(())
     }
 }
 
@@ -356,12 +368,15 @@ fn reaching_exit(insns: &[Insn], work: &mut Work<'_>) -> Result<Vec<bool>, Verif
     let before = Predecessors::new(insns, work)?;
     let mut ends = filled(len, false)?;
     let mut queue = Queue::new(len)?;
-    (0..len)
-        .filter(|&pc| insns.get(pc) == Some(&Insn::Exit))
-        .for_each(|pc| queue.push(&mut ends, pc));
+    for piece in pieces(0..len) {
+        work.spend_each(piece.len(), price::GLANCE)?;
+        piece
+            .filter(|&pc| insns.get(pc) == Some(&Insn::Exit))
+            .for_each(|pc| queue.push(&mut ends, pc));
+    }
     while let Some(pc) = queue.pop() {
         work.spend(price::LOOK)?;
-        before.each(pc, |from| queue.push(&mut ends, from));
+        before.each(pc, work, |from| queue.push(&mut ends, from))?;
     }
     Ok(ends)
 }
@@ -405,6 +420,7 @@ fn unset_registers(
             R1_TO_R5
         };
         let set = callee | bit(Reg::R10);
+        work.spend(price::LOOK)?;
         join(&mut known, &mut queue, &mut queued, start, set);
     }
     while let Some(pc) = queue.pop() {
@@ -421,22 +437,16 @@ fn unset_registers(
             join(&mut known, &mut queue, &mut queued, to, after);
         }
     }
-    work.spend_each(insns.len(), price::LOOK)?;
     let mut unset = [None; Reg::COUNT];
-    for (pc, insn) in insns
-        .iter()
-        .enumerate()
-        .filter(|(pc, _)| visited.get(*pc) == Some(&true))
-    {
-        let have = known.get(pc).copied().unwrap_or(ALL_REGISTERS);
-        for reg in insn
-            .read()
-            .into_iter()
-            .flatten()
-            .filter(|&r| have & bit(r) == 0)
-        {
-            if let Some(first) = unset.get_mut(reg.index()) {
-                first.get_or_insert(pc);
+    for piece in pieces(0..insns.len()) {
+        work.spend_each(piece.len(), price::LOOK)?;
+        for pc in piece.filter(|&pc| visited.get(pc) == Some(&true)) {
+            let have = known.get(pc).copied().unwrap_or(ALL_REGISTERS);
+            let read = insns.get(pc).map_or([None; 3], Insn::read);
+            for reg in read.into_iter().flatten().filter(|&r| have & bit(r) == 0) {
+                if let Some(first) = unset.get_mut(reg.index()) {
+                    first.get_or_insert(pc);
+                }
             }
         }
     }

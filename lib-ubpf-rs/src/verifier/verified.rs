@@ -1,6 +1,9 @@
 //! What is known of a program that may run: how each access is made safe, what it uses, what it costs.
 
-use super::{Cap, Policy};
+use super::{
+    work::{pieces, price},
+    Cap, Policy, VerifyError, Work,
+};
 use crate::{isa::Insn, program::Program};
 use alloc::{string::String, vec::Vec};
 
@@ -129,6 +132,10 @@ pub struct VerifiedProgram {
     pub(super) steps: usize,
     pub(super) cap: Option<Cap>,
     pub(super) warnings: Vec<String>,
+    /// How many are proved, and how many are guarded.
+    pub(super) accesses: (usize, usize),
+    /// The greatest of what entries to functions are charged.
+    pub(super) longest: u64,
 }
 
 impl VerifiedProgram {
@@ -157,14 +164,18 @@ impl VerifiedProgram {
     }
     /// How many accesses are proved, and how many are checked at run time. A helper that takes memory is one access.
     pub fn accesses(&self) -> (usize, usize) {
-        let pcs = 0..self.notes.len();
-        pcs.fold((0usize, 0usize), |(proved, guarded), pc| {
-            match self.access(pc) {
-                Access::None => (proved, guarded),
-                Access::Proved => (proved.wrapping_add(1), guarded),
-                Access::Guarded => (proved, guarded.wrapping_add(1)),
-            }
-        })
+        self.accesses
+    }
+    /// Most that is charged for the entry to any of the functions: what is executed between two charges weighs no more.
+    pub fn longest_stretch(&self) -> u64 {
+        self.longest
+    }
+    pub(super) fn find_longest(&mut self, work: &mut Work<'_>) -> Result<(), Cap> {
+        for &start in &self.functions {
+            work.spend(price::SEARCH)?;
+            self.longest = self.longest.max(self.function_charge(start));
+        }
+        Ok(())
     }
     /// Where the access at this PC leads.
     pub fn target(&self, pc: usize) -> Target {
@@ -250,18 +261,21 @@ impl VerifiedProgram {
     }
 }
 
-/// Weight of all slots before each slot, and of all: what a stretch weighs is a difference. `None` without memory.
-pub(super) fn weights(insns: &[Insn]) -> Option<Vec<u32>> {
+/// Weight of all slots before each slot, and of all: what a stretch weighs is a difference.
+pub(super) fn weights(insns: &[Insn], work: &mut Work<'_>) -> Result<Vec<u32>, VerifyError> {
     let mut weights = Vec::new();
     weights
         .try_reserve_exact(insns.len().saturating_add(1))
-        .ok()?;
+        .map_err(|_| VerifyError::NoMemory)?;
     let mut sum = 0u32;
     weights.push(sum);
-    for insn in insns {
-        // Of the longest program with the heaviest instructions it is far from 32 bits.
-        sum = sum.saturating_add(insn.weight());
-        weights.push(sum);
+    for piece in pieces(0..insns.len()) {
+        work.spend_each(piece.len(), price::LOOK)?;
+        for insn in insns.get(piece).unwrap_or_default() {
+            // Of the longest program with the heaviest instructions it is far from 32 bits.
+            sum = sum.saturating_add(insn.weight());
+            weights.push(sum);
+        }
     }
-    Some(weights)
+    Ok(weights)
 }

@@ -5,6 +5,7 @@ use super::{
     scalar::{Bounds, Scalar},
     tnum::Tnum,
     value::{Value, BITS, NO_ROOM},
+    work::{pieces, price, Work},
     VerifyError,
 };
 use crate::isa::{AluOp, Insn, Operand};
@@ -33,32 +34,38 @@ pub(super) struct Thresholds<'a> {
 }
 
 /// The numbers that a program compares with or limits by, and their neighbours; ascending.
-pub(super) fn numbers(insns: &[Insn]) -> Result<Vec<i64>, VerifyError> {
+pub(super) fn numbers(insns: &[Insn], work: &mut Work<'_>) -> Result<Vec<i64>, VerifyError> {
     let mut list = Vec::new();
     list.try_reserve_exact(MOST)
         .map_err(|_| VerifyError::NoMemory)?;
-    for insn in insns {
-        let number = match *insn {
-            Insn::Branch {
-                src: Operand::Imm(imm),
-                ..
-            } => i64::from(imm),
-            Insn::Alu {
-                op: AluOp::Mov | AluOp::And | AluOp::Mod,
-                src: Operand::Imm(imm),
-                ..
-            } => i64::from(imm),
-            Insn::LoadImm64 { imm, .. } => imm as i64,
-            _ => continue,
-        };
-        if list.len().saturating_add(3) > MOST {
-            break;
+    for piece in pieces(0..insns.len()) {
+        work.spend_each(piece.len(), price::GLANCE)?;
+        for number in piece.filter_map(|pc| insns.get(pc).and_then(number)) {
+            if list.len().saturating_add(3) <= MOST {
+                list.extend([number.wrapping_sub(1), number, number.wrapping_add(1)]);
+            }
         }
-        list.extend([number.wrapping_sub(1), number, number.wrapping_add(1)]);
     }
     crate::platform::sort(&mut list);
     list.dedup();
     Ok(list)
+}
+
+/// The number that an instruction compares with or limits by.
+fn number(insn: &Insn) -> Option<i64> {
+    match *insn {
+        Insn::Branch {
+            src: Operand::Imm(imm),
+            ..
+        } => Some(imm.into()),
+        Insn::Alu {
+            op: AluOp::Mov | AluOp::And | AluOp::Mod,
+            src: Operand::Imm(imm),
+            ..
+        } => Some(imm.into()),
+        Insn::LoadImm64 { imm, .. } => Some(imm as i64),
+        _ => None,
+    }
 }
 
 impl Thresholds<'_> {

@@ -3,6 +3,7 @@
 
 use super::planted::{self, Bug};
 use crate::platform::{Cancelled, Pause};
+use core::ops::Range;
 
 /// What an analysis or a compilation ran into.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror_no_std::Error)]
@@ -41,6 +42,17 @@ pub struct Work<'p> {
     bytes: usize,
     most_bytes: usize,
     cancelled: bool,
+}
+
+/// Instructions that are gone over between two looks at the account: some 10 us of work.
+const PIECE: usize = 512;
+
+/// The same range in pieces: each is paid ([`Work::spend_each`]) before it is gone over, so that a pause comes in time in a long program.
+pub(crate) fn pieces(range: Range<usize>) -> impl DoubleEndedIterator<Item = Range<usize>> {
+    let Range { start, end } = range;
+    (start..end)
+        .step_by(PIECE)
+        .map(move |from| from..from.saturating_add(PIECE).min(end))
 }
 
 /// What is not counted: the states that are being worked on, and one that was too many.
@@ -168,6 +180,8 @@ pub(super) mod price {
     pub(in super::super) const LOOK: u64 = 5;
     /// Finding something in a sorted list.
     pub(in super::super) const SEARCH: u64 = 20;
+    /// Following how registers depend on each other, over one instruction.
+    pub(in super::super) const RELATE: u64 = 25;
     /// Executing an instruction on an abstract state.
     pub(in super::super) const STEP: u64 = 30;
     /// Copying a state, and the same for each value in it.
@@ -188,6 +202,7 @@ pub(super) mod price {
 mod tests {
     use super::{Cap, Work};
     use crate::platform::Cancelled;
+    use std::vec::Vec;
 
     #[test]
     fn what_is_beyond_the_limit_is_refused_for_good() {
@@ -207,6 +222,23 @@ mod tests {
         work.keep_back(0);
         assert_eq!(work.spend(29), Ok(()));
         assert_eq!(work.spend(1), Err(Cap::Work));
+    }
+
+    #[test]
+    fn pieces_are_the_whole() {
+        for (start, end) in [
+            (0, 0),
+            (5, 3),
+            (0, 1),
+            (7, 511),
+            (3, 515),
+            (3, 516),
+            (0, 70_000),
+        ] {
+            let all: Vec<usize> = super::pieces(start..end).flatten().collect();
+            assert!(all.into_iter().eq(start..end));
+            assert!(super::pieces(start..end).all(|piece| piece.len() <= super::PIECE));
+        }
     }
 
     #[test]

@@ -333,9 +333,15 @@ pub fn write_text(address: usize, bytes: &[u8]) {
     for offset in [0, PAGE] {
         map_page(window + offset, first + offset, Flags::PRESENT | Flags::WRITABLE | Flags::NO_EXECUTE);
     }
-    for (offset, byte) in bytes.iter().enumerate() {
-        // SAFETY: the window is mapped to the page of `address` and the one after it.
-        unsafe { ((window + address - first + offset) as *mut u8).write_volatile(*byte) };
+    let to = (window + address - first) as *mut u8;
+    if bytes.len() > 8 {
+        // SAFETY: as below; nobody executes what is replaced, so it may be written in any way.
+        unsafe { to.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+    } else {
+        for (offset, byte) in bytes.iter().enumerate() {
+            // SAFETY: the window is mapped to the page of `address` and the one after it.
+            unsafe { to.add(offset).write_volatile(*byte) };
+        }
     }
     for offset in [0, PAGE] {
         set_page(window + offset, Flags::PRESENT | Flags::NO_EXECUTE);

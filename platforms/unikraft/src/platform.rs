@@ -412,7 +412,7 @@ fn sort(entries: &mut [DirEntry]) {
     let mut pace = Pace::of(&Unikraft, &Unikraft);
     let pause = || {
         pace.go_on();
-        Ok(())
+        Ok::<(), core::convert::Infallible>(())
     };
     let _ = sort_by_in_pieces(entries, |a, b| a.name < b.name, pause);
 }

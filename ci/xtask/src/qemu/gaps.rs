@@ -3,11 +3,13 @@
 
 use super::machine::{archive, Machine, Options};
 use crate::{samples, Result};
-use std::{fmt::Write, path::Path};
+use std::{fmt::Write, path::Path, time::Duration};
 use ubpf_client::text::Client;
 
 /// Instructions that a command may execute at a stretch.
 const LIMIT: u64 = 1_000_000;
+/// Longest wait for an answer: what takes a second on a CPU takes long when its instructions are counted.
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Symbols of a large image.
 const SYMBOLS: usize = 20_000;
 /// Files in a folder.
@@ -26,8 +28,8 @@ const COMMANDS: &[(&str, &str)] = &[
     ("cat large.txt", "the end"),
     ("bpf_exec spin.bin --engine interp", "exhausted"),
     ("bpf_exec spin.bin --engine jit", "exhausted"),
-    ("bpf_exec counted.bin --engine interp", "returned: "),
-    ("bpf_exec counted.bin --engine jit", "returned: "),
+    ("bpf_exec counted.bin --engine interp", ""),
+    ("bpf_exec counted.bin --engine jit", ""),
     ("bpf_exec calls.bin --engine interp", "exhausted"),
     ("bpf_exec calls.bin --engine jit", "exhausted"),
     ("bpf_exec straight.bin --engine interp", ""),
@@ -35,6 +37,16 @@ const COMMANDS: &[(&str, &str)] = &[
     ("bpf_exec branches.bin --engine interp", ""),
     ("bpf_exec branches.bin --engine jit", ""),
     ("bpf_exec loads.bin a --policy checked --engine jit", ""),
+    ("bpf_exec loads.bin --engine interp", ""),
+    ("bpf_exec cells.bin a", ""),
+    ("bpf_exec chains.bin a", ""),
+    ("bpf_exec chains.bin a --policy strict", ""),
+    ("bpf_exec heads.bin a", ""),
+    ("bpf_exec functions.bin --engine jit", ""),
+    ("bpf_exec functions.bin --policy checked --engine jit", ""),
+    ("bpf_exec one_target.bin a", ""),
+    ("bpf_exec sections.bin a", ""),
+    ("bpf_exec groups.bin a --policy checked --engine jit", ""),
     ("bpf_attach myfun count.bin", "successfully"),
     ("bpf_list -v", "count.bin"),
     ("bench myfun count.bin", "a hit costs"),
@@ -63,12 +75,15 @@ pub fn run(root: &Path, image: &Path) -> Result<()> {
     };
     let machine = Machine::start(root, image, &options)?;
     let mut client = Client::at_prompt(&machine.socket)?;
+    client.stream.set_read_timeout(Some(PATIENCE))?;
     let symbols = symbols(&mut client)?;
     client.put("symbols.txt", symbols.as_bytes())?;
     client.number("gap")?;
     let mut found = Vec::new();
     for (command, words) in COMMANDS {
-        client.expect(command, words)?;
+        client
+            .expect(command, words)
+            .map_err(|error| format!("{command}: {error}"))?;
         found.push((*command, client.number("gap")?));
     }
     let large = vec![b'x'; 1 << 20];
@@ -101,11 +116,14 @@ const JUMP: u8 = 0x05;
 const JUMP_EQUAL: u8 = 0x15;
 const JUMP_LESS: u8 = 0xa5;
 const LOAD: u8 = 0x79;
+const LOAD_BYTE: u8 = 0x71;
+const STORE_WORD: u8 = 0x63;
+const MOV_REG: u8 = 0xbf;
 const CALL: u8 = 0x85;
 const EXIT: [u8; 8] = [0x95, 0, 0, 0, 0, 0, 0, 0];
 
 /// Programs that take as long as they may, to be checked or to be run.
-fn programs() -> [(&'static str, Vec<[u8; 8]>); 6] {
+fn programs() -> [(&'static str, Vec<[u8; 8]>); 13] {
     let begin = insn(MOV, 0, 0, 0, 0);
     let long = |body: &dyn Fn(usize) -> [u8; 8]| {
         let body = (0..INSNS - 2).map(body);
@@ -150,7 +168,89 @@ fn programs() -> [(&'static str, Vec<[u8; 8]>); 6] {
         ("straight.bin", long(&|_| insn(ADD, 0, 0, 0, 1))),
         ("branches.bin", long(&branch)),
         ("loads.bin", long(&|_| insn(LOAD, 2, 1, 0, 0))),
+        // Every jump but the first few leads back to its own place.
+        (
+            "heads.bin",
+            long(&|n| match n % 2 {
+                0 => insn(LOAD_BYTE, 2, 1, 0, 0),
+                _ => insn(JUMP_EQUAL, 2, 0, -2, n as i32),
+            }),
+        ),
+        // As many as can be reached by one jump lead to one place.
+        (
+            "one_target.bin",
+            long(&|n| match n {
+                0 => insn(LOAD_BYTE, 2, 1, 0, 0),
+                n if n < FARTHEST => insn(JUMP_EQUAL, 2, 0, (FARTHEST - n) as i16, n as i32),
+                n => insn(ADD, 0, 0, 0, n as i32),
+            }),
+        ),
+        // Accesses through numbers, whose origin is looked for far above.
+        (
+            "sections.bin",
+            long(&|n| match n {
+                0 => insn(MOV_REG, 2, 10, 0, 0),
+                _ => insn(LOAD, 3, 2, 0, 0),
+            }),
+        ),
+        // Through all registers in turn, so that all that belong together lie far apart.
+        (
+            "groups.bin",
+            long(&|n| insn(LOAD, 0, (n % 9 + 1) as u8, 0, 0)),
+        ),
+        ("functions.bin", functions()),
+        ("cells.bin", cells(1, 30_000)),
+        ("chains.bin", cells(25, 3_000)),
     ]
+}
+
+/// How far a jump leads.
+const FARTHEST: usize = 32_767;
+
+/// Functions of two instructions each, each called once, by the one before.
+fn functions() -> Vec<[u8; 8]> {
+    let call = insn(CALL, 0, 1, 0, 1);
+    (0..INSNS / 2 - 1)
+        .flat_map(|_| [call, EXIT])
+        .chain([insn(MOV, 0, 0, 0, 0), EXIT])
+        .collect()
+}
+
+/// Functions that call each other, with frames full of numbers of which little is known, and branches in the innermost one, each of which
+/// has a copy of all of them. The first one calls the second so many times.
+fn cells(chains: usize, branches: usize) -> Vec<[u8; 8]> {
+    const CELLS: i16 = 128;
+    const FUNCTIONS: usize = 7;
+    let fill = |program: &mut Vec<[u8; 8]>| {
+        program.extend((1..=CELLS).map(|cell| insn(STORE_WORD, 10, 8, -4 * cell, 0)));
+    };
+    let mut program = Vec::new();
+    for function in 0..FUNCTIONS {
+        program.push(match function {
+            0 => insn(LOAD_BYTE, 8, 1, 0, 0),
+            _ => insn(MOV_REG, 8, 1, 0, 0),
+        });
+        fill(&mut program);
+        for left in (0..if function == 0 { chains } else { 1 }).rev() {
+            let next = 2 * left as i32 + 2;
+            program.extend([insn(MOV_REG, 1, 8, 0, 0), insn(CALL, 0, 1, 0, next)]);
+        }
+        program.extend([insn(MOV, 0, 0, 0, 0), EXIT]);
+    }
+    program.extend([insn(MOV_REG, 6, 1, 0, 0), insn(MOV_REG, 8, 1, 0, 0)]);
+    fill(&mut program);
+    let branch = |n: usize| {
+        insn(
+            JUMP_EQUAL,
+            6,
+            0,
+            (branches - n) as i16,
+            (n * 7 % 200 + 20) as i32,
+        )
+    };
+    program.extend((1..=branches).map(branch));
+    program.extend([insn(MOV, 0, 0, 0, 0), EXIT]);
+    program
 }
 
 fn files(root: &Path) -> Result<Vec<(String, Vec<u8>)>> {

@@ -112,6 +112,7 @@ fn test(root: &Path) -> Result<()> {
     };
     abuse::run(&stage)?;
     cuts::run(&stage)?;
+    gaps::run(root, &image)?;
     sessions::run(root, &image, SESSIONS)
 }
 

@@ -151,7 +151,6 @@ fn play(machine: &Machine, start: u64, end: u64) -> Result<u64> {
         let kind = (session + session / KINDS.len() as u64 * 3) as usize % KINDS.len();
         let (name, act) = KINDS[kind];
         let mut stream = Client::connect(&machine.socket)?.stream;
-        stream.set_read_timeout(Some(HEARS))?;
         match act(&mut stream, session) {
             Err(error) if !is_farewell(&error) => return Err(format!("{name}: {error}").into()),
             _ => upload |= name.contains("file"),
@@ -160,14 +159,11 @@ fn play(machine: &Machine, start: u64, end: u64) -> Result<u64> {
     answers(machine, end, upload)
 }
 
-/// The image may end a conversation first (`quit` in garbage), and QEMU may pass nothing on.
+/// The image may end a conversation first (`quit` in garbage).
 fn is_farewell(error: &std::io::Error) -> bool {
     matches!(
         error.kind(),
-        ErrorKind::BrokenPipe
-            | ErrorKind::ConnectionReset
-            | ErrorKind::UnexpectedEof
-            | ErrorKind::WouldBlock
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof
     )
 }
 
@@ -180,16 +176,13 @@ fn answers(machine: &Machine, number: u64, waits: bool) -> Result<u64> {
     loop {
         let mut client = Client::connect(&machine.socket)?;
         client.stream.set_read_timeout(Some(HEARS))?;
-        let mut text = Vec::new();
-        // A line may still be of the file that a client before was sending.
-        let mut heard = match waits {
-            true => hear(&mut client.stream, &mut text, b"> "),
-            false => Ok(()),
-        };
-        if heard.is_ok() {
-            client.stream.write_all(format!("{word}\n").as_bytes())?;
-            heard = hear(&mut client.stream, &mut text, wanted.as_bytes());
+        if waits {
+            // A line may still be of the file that a client before was sending.
+            client.until(|text| text.ends_with(b"> "))?;
         }
+        client.stream.write_all(format!("{word}\n").as_bytes())?;
+        let mut text = Vec::new();
+        let heard = hear(&mut client.stream, &mut text, wanted.as_bytes());
         match heard {
             Ok(()) => return Ok(silent),
             Err(_) if text.is_empty() && silent < 3 => silent += 1,

@@ -6,10 +6,11 @@ use super::context::Place;
 use crate::{
     isa::{AluOp, Call, Insn, Operand, Reg, Width},
     jit::JitError,
-    verifier::{Cap, Target, VerifiedProgram, Work},
+    verifier::{pieces, Cap, Target, VerifiedProgram, Work},
     vm::MAX_FRAMES,
 };
 use alloc::vec::Vec;
+use core::ops::Range;
 
 /// A set of registers, one bit each.
 pub(super) type Regs = u16;
@@ -132,6 +133,7 @@ impl Analysis {
 
 /// Units of work: to look at an instruction once, to find a function.
 const LOOK: u64 = 4;
+const GLANCE: u64 = 1;
 const SEARCH: u64 = 20;
 
 /// Analyses `program`; `bare` says whether the access at a slot is emitted without a check.
@@ -157,23 +159,24 @@ pub(super) fn analyse(
     facts
         .try_reserve_exact(insns.len())
         .map_err(|_| JitError::NoMemory)?;
-    facts.resize(insns.len(), start);
-    let mut functions = self::functions(program).ok_or(JitError::NoMemory)?;
-    let entry = program.program().entry;
-    work.spend_each(insns.len(), 2 * LOOK)?;
-    reach(insns, entry, &mut facts).ok_or(JitError::NoMemory)?;
-    depths(insns, &facts, &mut functions, entry, work)?;
-    work.spend_each(insns.len(), LOOK)?;
-    uses(insns, &facts, &mut functions, bare);
-    let zeroed = live(insns, &functions, entry, &mut facts, work)?;
-    work.spend_each(insns.len(), 2 * LOOK)?;
-    fuse(insns, &mut facts, bare);
-    work.spend_each(insns.len(), 4 * LOOK)?;
-    for (pc, fact) in facts.iter_mut().enumerate() {
-        fact.place = place(program.target(pc));
+    for piece in pieces(0..insns.len()) {
+        work.spend_each(piece.len(), LOOK)?;
+        facts.resize(piece.end, start);
+        for pc in piece {
+            if let Some(fact) = facts.get_mut(pc) {
+                fact.place = place(program.target(pc));
+            }
+        }
     }
+    let mut functions = self::functions(program, work)?;
+    let entry = program.program().entry;
+    reach(insns, entry, &mut facts, work)?;
+    depths(insns, &facts, &mut functions, entry, work)?;
+    uses(insns, &facts, &mut functions, bare, work)?;
+    let zeroed = live(insns, &functions, entry, &mut facts, work)?;
+    fuse(insns, &mut facts, bare, work)?;
     for function in &functions {
-        spans(insns, &mut facts, *function, bare);
+        spans(insns, &mut facts, *function, bare, work)?;
     }
     let reads = before(insns, &facts, entry);
     Ok(Analysis {
@@ -184,11 +187,13 @@ pub(super) fn analyse(
     })
 }
 
-fn functions(program: &VerifiedProgram) -> Option<Vec<Function>> {
+fn functions(program: &VerifiedProgram, work: &mut Work<'_>) -> Result<Vec<Function>, JitError> {
     let starts = program.functions();
     let mut list = Vec::new();
-    list.try_reserve_exact(starts.len()).ok()?;
+    list.try_reserve_exact(starts.len())
+        .map_err(|_| JitError::NoMemory)?;
     for (index, &start) in starts.iter().enumerate() {
+        work.spend(LOOK)?;
         let end = starts.get(index + 1).copied();
         list.push(Function {
             start,
@@ -199,7 +204,7 @@ fn functions(program: &VerifiedProgram) -> Option<Vec<Function>> {
             written: 0,
         });
     }
-    Some(list)
+    Ok(list)
 }
 
 /// The function that a slot belongs to.
@@ -209,24 +214,33 @@ pub(super) fn function_of(functions: &[Function], pc: usize) -> usize {
         .saturating_sub(1)
 }
 
-fn reach(insns: &[Insn], entry: usize, facts: &mut [Facts]) -> Option<()> {
-    let mut work = Vec::new();
-    work.try_reserve(insns.len().saturating_add(1)).ok()?;
-    work.push(entry);
-    while let Some(mut pc) = work.pop() {
+fn reach(
+    insns: &[Insn],
+    entry: usize,
+    facts: &mut [Facts],
+    work: &mut Work<'_>,
+) -> Result<(), JitError> {
+    let mut queue = Vec::new();
+    queue
+        .try_reserve(insns.len().saturating_add(1))
+        .map_err(|_| JitError::NoMemory)?;
+    queue.push(entry);
+    while let Some(mut pc) = queue.pop() {
+        work.spend(LOOK)?;
         // Along the fall-through; jumps and calls are kept for later, each instruction's once.
         while let (Some(fact), Some(insn)) = (facts.get_mut(pc), insns.get(pc)) {
             if core::mem::replace(&mut fact.reachable, true) {
                 break;
             }
+            work.spend(LOOK)?;
             if let Some(target) = jump_target(pc, insn) {
                 if let Some(fact) = facts.get_mut(target) {
                     fact.target = true;
                 }
-                work.push(target);
+                queue.push(target);
             }
             if let Insn::Call(Call::Local(off)) = *insn {
-                work.push(relative(pc, i64::from(off)));
+                queue.push(relative(pc, i64::from(off)));
             }
             if !falls(insn) {
                 break;
@@ -234,7 +248,7 @@ fn reach(insns: &[Insn], entry: usize, facts: &mut [Facts]) -> Option<()> {
             pc += width_in_slots(insn);
         }
     }
-    Some(())
+    Ok(())
 }
 
 /// Longest chain of calls to each function, capped just above the limit: then the limit is checked at run time.
@@ -251,35 +265,40 @@ fn depths(
     }
     // From which function to which.
     let mut calls: Vec<(u32, u32)> = Vec::new();
-    for (pc, insn) in insns.iter().enumerate() {
-        let (Insn::Call(Call::Local(off)), true) =
-            (*insn, facts.get(pc).is_some_and(|f| f.reachable))
-        else {
-            continue;
-        };
-        work.spend(2 * SEARCH)?;
-        let from = function_of(functions, pc);
-        let to = function_of(functions, relative(pc, i64::from(off)));
-        if let Some(callee) = functions.get_mut(to) {
-            callee.called = true;
-        }
-        let call = (from as u32, to as u32);
-        if calls.last() != Some(&call) {
-            calls.try_reserve(1).map_err(|_| JitError::NoMemory)?;
-            calls.push(call);
+    for piece in pieces(0..insns.len()) {
+        work.spend_each(piece.len(), GLANCE)?;
+        for pc in piece {
+            let (Some(&Insn::Call(Call::Local(off))), true) =
+                (insns.get(pc), facts.get(pc).is_some_and(|f| f.reachable))
+            else {
+                continue;
+            };
+            work.spend(2 * SEARCH)?;
+            let from = function_of(functions, pc);
+            let to = function_of(functions, relative(pc, i64::from(off)));
+            if let Some(callee) = functions.get_mut(to) {
+                callee.called = true;
+            }
+            let call = (from as u32, to as u32);
+            if calls.last() != Some(&call) {
+                calls.try_reserve(1).map_err(|_| JitError::NoMemory)?;
+                calls.push(call);
+            }
         }
     }
     for _ in 0..=MAX_FRAMES {
-        work.spend_each(calls.len(), LOOK)?;
         let mut changed = false;
-        for &(from, to) in &calls {
-            let from = functions.get(from as usize).map_or(0, |f| f.depth);
-            let Some(callee) = functions.get_mut(to as usize) else {
-                continue;
-            };
-            if from >= callee.depth && from != 0 && callee.depth <= MAX_FRAMES {
-                callee.depth = from + 1;
-                changed = true;
+        for piece in pieces(0..calls.len()) {
+            work.spend_each(piece.len(), LOOK)?;
+            for &(from, to) in calls.get(piece).unwrap_or_default() {
+                let from = functions.get(from as usize).map_or(0, |f| f.depth);
+                let Some(callee) = functions.get_mut(to as usize) else {
+                    continue;
+                };
+                if from >= callee.depth && from != 0 && callee.depth <= MAX_FRAMES {
+                    callee.depth = from + 1;
+                    changed = true;
+                }
             }
         }
         if !changed {
@@ -289,25 +308,30 @@ fn depths(
     Ok(())
 }
 
-fn uses(insns: &[Insn], facts: &[Facts], functions: &mut [Function], bare: &dyn Fn(usize) -> bool) {
+fn uses(
+    insns: &[Insn],
+    facts: &[Facts],
+    functions: &mut [Function],
+    bare: &dyn Fn(usize) -> bool,
+    work: &mut Work<'_>,
+) -> Result<(), Cap> {
     for function in functions {
-        for pc in function.start..function.end {
-            let Some(insn) = insns
-                .get(pc)
-                .filter(|_| facts.get(pc).is_some_and(|f| f.reachable))
-            else {
-                continue;
-            };
-            function.written |= writes(insn);
-            let access = matches!(
-                insn,
-                Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. }
-            );
-            function.uses_frame |= reads(insn) & bit(Reg::R10) != 0
-                || matches!(insn, Insn::Call(_))
-                || access && !bare(pc);
+        for piece in pieces(function.start..function.end) {
+            work.spend_each(piece.len(), LOOK)?;
+            for pc in piece.filter(|&pc| facts.get(pc).is_some_and(|f| f.reachable)) {
+                let Some(insn) = insns.get(pc) else { continue };
+                function.written |= writes(insn);
+                let access = matches!(
+                    insn,
+                    Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. }
+                );
+                function.uses_frame |= reads(insn) & bit(Reg::R10) != 0
+                    || matches!(insn, Insn::Call(_))
+                    || access && !bare(pc);
+            }
         }
     }
+    Ok(())
 }
 
 /// Registers that an instruction writes, of a call r0 alone.
@@ -340,19 +364,23 @@ fn live(
     work: &mut Work<'_>,
 ) -> Result<Regs, Cap> {
     const ROUNDS: usize = 24;
-    for fact in facts.iter_mut() {
-        fact.live = 0;
-    }
+    all_live(facts, 0, work)?;
     for _ in 0..ROUNDS {
-        work.spend_each(insns.len(), LOOK)?;
-        if !live_round(insns, functions, facts) {
+        if !live_round(insns, functions, facts, work)? {
             return Ok(before(insns, facts, entry) & R0_TO_R9 & !bit(Reg::R1) & !bit(Reg::R2));
         }
     }
-    for fact in facts.iter_mut() {
-        fact.live = R0_TO_R9;
-    }
+    all_live(facts, R0_TO_R9, work)?;
     Ok(R0_TO_R9 & !bit(Reg::R1) & !bit(Reg::R2))
+}
+
+fn all_live(facts: &mut [Facts], live: Regs, work: &mut Work<'_>) -> Result<(), Cap> {
+    for piece in pieces(0..facts.len()) {
+        work.spend_each(piece.len(), GLANCE)?;
+        let facts = facts.get_mut(piece).unwrap_or_default();
+        facts.iter_mut().for_each(|fact| fact.live = live);
+    }
+    Ok(())
 }
 
 /// Registers read at or after a slot before they are written.
@@ -363,7 +391,12 @@ fn before(insns: &[Insn], facts: &[Facts], pc: usize) -> Regs {
     }
 }
 
-fn live_round(insns: &[Insn], functions: &[Function], facts: &mut [Facts]) -> bool {
+fn live_round(
+    insns: &[Insn],
+    functions: &[Function],
+    facts: &mut [Facts],
+    work: &mut Work<'_>,
+) -> Result<bool, Cap> {
     let mut changed = false;
     for function in functions {
         // What a called function leaves in r0 to r5 its caller may read.
@@ -372,27 +405,48 @@ fn live_round(insns: &[Insn], functions: &[Function], facts: &mut [Facts]) -> bo
         } else {
             bit(Reg::R0)
         };
-        for pc in (function.start..function.end).rev() {
-            let Some(insn) = insns.get(pc) else { continue };
-            let mut after = match insn {
-                Insn::Exit => at_exit,
-                insn if falls(insn) => before(insns, facts, pc + width_in_slots(insn)),
-                _ => 0,
-            };
-            if let Some(target) = jump_target(pc, insn) {
-                after |= before(insns, facts, target);
-            }
-            if let Some(fact) = facts.get_mut(pc) {
-                changed |= fact.live != after;
-                fact.live = after;
+        for piece in pieces(function.start..function.end).rev() {
+            work.spend_each(piece.len(), LOOK)?;
+            for pc in piece.rev() {
+                let Some(insn) = insns.get(pc) else { continue };
+                let mut after = match insn {
+                    Insn::Exit => at_exit,
+                    insn if falls(insn) => before(insns, facts, pc + width_in_slots(insn)),
+                    _ => 0,
+                };
+                if let Some(target) = jump_target(pc, insn) {
+                    after |= before(insns, facts, target);
+                }
+                if let Some(fact) = facts.get_mut(pc) {
+                    changed |= fact.live != after;
+                    fact.live = after;
+                }
             }
         }
     }
-    changed
+    Ok(changed)
 }
 
-fn fuse(insns: &[Insn], facts: &mut [Facts], bare: &dyn Fn(usize) -> bool) {
-    for pc in 0..insns.len() {
+fn fuse(
+    insns: &[Insn],
+    facts: &mut [Facts],
+    bare: &dyn Fn(usize) -> bool,
+    work: &mut Work<'_>,
+) -> Result<(), Cap> {
+    for piece in pieces(0..insns.len()) {
+        work.spend_each(piece.len(), 2 * LOOK)?;
+        fuse_some(insns, facts, bare, piece);
+    }
+    Ok(())
+}
+
+fn fuse_some(
+    insns: &[Insn],
+    facts: &mut [Facts],
+    bare: &dyn Fn(usize) -> bool,
+    piece: Range<usize>,
+) {
+    for pc in piece {
         if let Some(Fused::Rotate(width, count)) = rotation(insns, pc) {
             let mut parts = facts.iter_mut().skip(pc);
             let first = parts.next().filter(|f| f.fused == Fused::No);
@@ -571,32 +625,42 @@ impl Group {
 }
 
 /// Finds what is checked together. A group ends where its register changes, where a jump leads in, and at calls.
-fn spans(insns: &[Insn], facts: &mut [Facts], function: Function, bare: &dyn Fn(usize) -> bool) {
+fn spans(
+    insns: &[Insn],
+    facts: &mut [Facts],
+    function: Function,
+    bare: &dyn Fn(usize) -> bool,
+    work: &mut Work<'_>,
+) -> Result<(), Cap> {
     let mut open = [None; Reg::COUNT];
-    for pc in function.start..function.end {
-        let (Some(insn), Some(fact)) = (insns.get(pc), facts.get(pc).copied()) else {
-            break;
-        };
-        if fact.target || !fact.reachable && *insn != Insn::WideTail {
-            close_all(insns, facts, &mut open);
-        }
-        if let Some((base, access)) = checked_access(insn, pc, fact.place).filter(|_| !bare(pc)) {
-            if let Some(slot) = open.get_mut(base.index()) {
-                match slot.and_then(|group: Group| group.with(access)) {
-                    Some(group) => *slot = Some(group),
-                    None => close(insns, facts, base, slot.replace(access)),
+    for piece in pieces(function.start..function.end) {
+        work.spend_each(piece.len(), 3 * LOOK)?;
+        for pc in piece {
+            let (Some(insn), Some(fact)) = (insns.get(pc), facts.get(pc).copied()) else {
+                break;
+            };
+            if fact.target || !fact.reachable && *insn != Insn::WideTail {
+                close_all(insns, facts, &mut open, work)?;
+            }
+            let access = checked_access(insn, pc, fact.place).filter(|_| !bare(pc));
+            if let Some((base, access)) = access {
+                if let Some(slot) = open.get_mut(base.index()) {
+                    match slot.and_then(|group: Group| group.with(access)) {
+                        Some(group) => *slot = Some(group),
+                        None => close(insns, facts, base, slot.replace(access), work)?,
+                    }
                 }
             }
-        }
-        if let Some(reg) = insn.written() {
-            let group = open.get_mut(reg.index()).and_then(Option::take);
-            close(insns, facts, reg, group);
-        }
-        if matches!(insn, Insn::Call(_)) || !falls(insn) {
-            close_all(insns, facts, &mut open);
+            if let Some(reg) = insn.written() {
+                let group = open.get_mut(reg.index()).and_then(Option::take);
+                close(insns, facts, reg, group, work)?;
+            }
+            if matches!(insn, Insn::Call(_)) || !falls(insn) {
+                close_all(insns, facts, &mut open, work)?;
+            }
         }
     }
-    close_all(insns, facts, &mut open);
+    close_all(insns, facts, &mut open, work)
 }
 
 /// The register and the bytes of a load or store. Atomic accesses are checked by themselves, since they must be aligned too.
@@ -621,36 +685,50 @@ fn checked_access(insn: &Insn, pc: usize, place: Place) -> Option<(Reg, Group)> 
     Some((base, group))
 }
 
-fn close_all(insns: &[Insn], facts: &mut [Facts], open: &mut [Option<Group>; Reg::COUNT]) {
+fn close_all(
+    insns: &[Insn],
+    facts: &mut [Facts],
+    open: &mut [Option<Group>; Reg::COUNT],
+    work: &mut Work<'_>,
+) -> Result<(), Cap> {
     for (number, group) in open.iter_mut().enumerate() {
         if let Some(reg) = Reg::new(number as u8) {
-            close(insns, facts, reg, group.take());
+            close(insns, facts, reg, group.take(), work)?;
         }
     }
+    Ok(())
 }
 
 /// Writes down what was found, where it makes less comparisons.
-fn close(insns: &[Insn], facts: &mut [Facts], reg: Reg, group: Option<Group>) {
+fn close(
+    insns: &[Insn],
+    facts: &mut [Facts],
+    reg: Reg,
+    group: Option<Group>,
+    work: &mut Work<'_>,
+) -> Result<(), Cap> {
     let Some(group) = group.filter(|group| group.comparisons() < group.count) else {
-        return;
+        return Ok(());
     };
-    let range = group.first..group.last + 1;
-    let (Some(insns), Some(facts)) = (insns.get(range.clone()), facts.get_mut(range.clone()))
-    else {
-        return;
-    };
-    for (pc, (insn, fact)) in range.zip(insns.iter().zip(facts)) {
-        fact.twice = true;
-        let member = checked_access(insn, pc, fact.place);
-        if member.is_some_and(|(base, _)| base == reg) {
-            fact.check = Check::Covered;
-        }
-        if pc == group.first {
-            // Offsets have 16 bits, and a span is no longer than `MAX_SPAN`.
-            let (from, bytes) = (group.from as i16, (group.to - group.from) as u8);
-            fact.check = Check::Span { from, bytes };
+    for piece in pieces(group.first..group.last + 1) {
+        work.spend_each(piece.len(), GLANCE)?;
+        for pc in piece {
+            let (Some(insn), Some(fact)) = (insns.get(pc), facts.get_mut(pc)) else {
+                break;
+            };
+            fact.twice = true;
+            let member = checked_access(insn, pc, fact.place);
+            if member.is_some_and(|(base, _)| base == reg) {
+                fact.check = Check::Covered;
+            }
+            if pc == group.first {
+                // Offsets have 16 bits, and a span is no longer than `MAX_SPAN`.
+                let (from, bytes) = (group.from as i16, (group.to - group.from) as u8);
+                fact.check = Check::Span { from, bytes };
+            }
         }
     }
+    Ok(())
 }
 
 /// The region to try first.

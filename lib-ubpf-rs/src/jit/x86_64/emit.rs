@@ -19,6 +19,7 @@ use crate::{
     isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, Insn, Operand, Reg, Size, Width},
     jit::JitError,
     verifier::{
+        pieces,
         planted::{self, Bug},
         Access, Cap, VerifiedProgram, Work,
     },
@@ -76,10 +77,8 @@ impl<'p> Draft<'p> {
             emitter.long_jumps = pass >= passes;
             let mut asm = Asm::default();
             emitter.pass(&mut asm, work)?;
-            work.spend_each(emitter.insns.len(), GLANCE)?;
-            let settled = emitter.settled();
             emitter.turn();
-            if settled && pass > 0 {
+            if !emitter.moved && pass > 0 {
                 return Ok(Draft {
                     len: asm.len(),
                     emitter,
@@ -132,7 +131,7 @@ pub(super) struct Registers {
 
 impl Draft<'_> {
     /// Which registers the code changes and needs; calls aside.
-    pub(super) fn registers(&self) -> Registers {
+    pub(super) fn registers(&self, work: &mut Work<'_>) -> Result<Registers, Cap> {
         let Emitter {
             analysis,
             insns,
@@ -150,31 +149,32 @@ impl Draft<'_> {
             .filter_map(Reg::new)
             .filter(|&reg| written & bit(reg) != 0);
         let mut clobbers = bpf.fold(0, |all, reg| all | 1 << native(reg).number());
-        let reached = insns
-            .iter()
-            .zip(&analysis.facts)
-            .filter(|(_, fact)| fact.reachable);
-        for (insn, _) in reached {
-            let scratch: &[Gpr] = match insn {
-                Insn::Alu {
-                    op: AluOp::Div | AluOp::Mod | AluOp::Sdiv | AluOp::Smod,
-                    ..
-                } => &[Gpr::Rax, Gpr::Rdx, TMP, TMP2],
-                Insn::Alu {
-                    op: AluOp::Lsh | AluOp::Rsh | AluOp::Arsh,
-                    ..
-                } if !style.bmi2 => &[Gpr::Rcx, TMP],
-                Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. } => &[TMP, TMP2],
-                Insn::Call(_) => &[Gpr::Rax, TMP, TMP2],
-                _ => &[],
-            };
-            clobbers |= scratch.iter().fold(0, |all, reg| all | 1 << reg.number());
+        for piece in pieces(0..insns.len()) {
+            work.spend_each(piece.len(), GLANCE)?;
+            for pc in piece.filter(|&pc| analysis.facts.get(pc).is_some_and(|f| f.reachable)) {
+                let scratch: &[Gpr] = match insns.get(pc) {
+                    Some(Insn::Alu {
+                        op: AluOp::Div | AluOp::Mod | AluOp::Sdiv | AluOp::Smod,
+                        ..
+                    }) => &[Gpr::Rax, Gpr::Rdx, TMP, TMP2],
+                    Some(Insn::Alu {
+                        op: AluOp::Lsh | AluOp::Rsh | AluOp::Arsh,
+                        ..
+                    }) if !style.bmi2 => &[Gpr::Rcx, TMP],
+                    Some(Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. }) => {
+                        &[TMP, TMP2]
+                    }
+                    Some(Insn::Call(_)) => &[Gpr::Rax, TMP, TMP2],
+                    _ => &[],
+                };
+                clobbers |= scratch.iter().fold(0, |all, reg| all | 1 << reg.number());
+            }
         }
-        Registers {
+        Ok(Registers {
             clobbers,
             reads: analysis.reads,
             straight: *entry == 0 && *returns == 1 && *last_return == self.len,
-        }
+        })
     }
 
     /// Where the code of each instruction starts, and what stands apart for it: offset, PC. Ascending by offset.
@@ -235,6 +235,8 @@ struct Emitter<'p> {
     new: Positions,
     cold: Vec<Cold>,
     long_jumps: bool,
+    /// Something stands elsewhere than in the pass before.
+    moved: bool,
     /// Set during the last pass.
     sites: Option<StopSites>,
     /// Places that can stop a run, counted in each pass.
@@ -255,21 +257,27 @@ struct Emitter<'p> {
 const KEPT: [Reg; 4] = [Reg::R6, Reg::R7, Reg::R8, Reg::R9];
 const FRAME: i32 = FRAME_BYTES as i32;
 
-fn filled(len: usize, value: u32) -> Option<Vec<u32>> {
+fn filled(len: usize, value: u32, work: &mut Work<'_>) -> Result<Vec<u32>, JitError> {
     let mut list = Vec::new();
-    list.try_reserve_exact(len).ok()?;
-    list.resize(len, value);
-    Some(list)
+    list.try_reserve_exact(len)
+        .map_err(|_| JitError::NoMemory)?;
+    for piece in pieces(0..len) {
+        work.spend_each(piece.len(), 1)?;
+        list.resize(piece.end, value);
+    }
+    Ok(list)
 }
 
 fn get(list: &[u32], index: usize) -> usize {
     list.get(index).copied().unwrap_or(0) as usize
 }
 
-fn set(list: &mut [u32], index: usize, value: usize) {
-    if let Some(slot) = list.get_mut(index) {
-        *slot = value as u32;
+/// Writes a position down; whether it was not there in the pass before.
+fn set(new: &mut [u32], old: &[u32], index: usize, position: usize) -> bool {
+    if let Some(slot) = new.get_mut(index) {
+        *slot = position as u32;
     }
+    get(old, index) != position
 }
 
 fn width(width: Width) -> W {
@@ -297,24 +305,25 @@ impl<'p> Emitter<'p> {
         let insns = program.program().insns.as_slice();
         let bare = |pc| !style.guard_all && program.access(pc) == Access::Proved;
         let analysis = analysis::analyse(program, &bare, work)?;
-        work.spend_each(insns.len(), 3 * GLANCE)?;
         // Positions fit 32 bits.
         let most = insns.len().checked_mul(MAX_INSN_BYTES);
         most.and_then(|most| u32::try_from(most).ok())
             .ok_or(JitError::NoMemory)?;
         let twice = |pc: usize| analysis.facts.get(pc).is_some_and(|fact| fact.twice);
-        let times = |(pc, insn): (usize, &Insn)| match insn {
-            Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. } if !bare(pc) => {
-                1 + usize::from(twice(pc))
+        let (mut apart, mut again) = (0, 0);
+        for piece in pieces(0..insns.len()) {
+            work.spend_each(piece.len(), 3 * GLANCE)?;
+            for pc in piece {
+                if twice(pc) {
+                    again = insns.len();
+                }
+                if let Some(Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. }) =
+                    insns.get(pc)
+                {
+                    apart += usize::from(!bare(pc)) * (1 + usize::from(twice(pc)));
+                }
             }
-            _ => 0,
-        };
-        let apart: usize = insns.iter().enumerate().map(times).sum();
-        let again = if (0..insns.len()).any(twice) {
-            insns.len()
-        } else {
-            0
-        };
+        }
         let functions = analysis.functions.len();
         let positions = insns.len() + functions + again + apart;
         let positions = positions.saturating_mul(2 * size_of::<u32>());
@@ -322,8 +331,8 @@ impl<'p> Emitter<'p> {
         let mut cold = Vec::new();
         cold.try_reserve_exact(apart)
             .map_err(|_| JitError::NoMemory)?;
-        let positions = |far| {
-            let filled = |len| filled(len, far).ok_or(JitError::NoMemory);
+        let mut positions = |far| {
+            let mut filled = |len| filled(len, far, work);
             Ok::<_, JitError>(Positions {
                 slots: filled(insns.len())?,
                 functions: filled(functions)?,
@@ -341,6 +350,7 @@ impl<'p> Emitter<'p> {
             analysis,
             cold,
             long_jumps: false,
+            moved: false,
             sites: None,
             stop_count: 0,
             entry: 0,
@@ -360,13 +370,6 @@ impl<'p> Emitter<'p> {
         });
         let positions = positions.iter().sum::<usize>() * size_of::<u32>();
         positions + self.cold.capacity() * size_of::<Cold>() + self.analysis.bytes()
-    }
-
-    fn settled(&self) -> bool {
-        self.old.slots == self.new.slots
-            && self.old.functions == self.new.functions
-            && self.old.again == self.new.again
-            && self.old.cold == self.new.cold
     }
 
     /// Makes this pass the one before.
@@ -395,6 +398,7 @@ impl<'p> Emitter<'p> {
         self.cold.clear();
         self.stop_count = 0;
         self.returns = 0;
+        self.moved = false;
         self.start(asm);
         for index in 0..self.analysis.functions.len() {
             if let Some(function) = self.analysis.functions.get(index).copied() {
@@ -406,7 +410,7 @@ impl<'p> Emitter<'p> {
         self.emit_again(asm, work)?;
         for index in 0..self.cold.len() {
             work.spend(EMIT)?;
-            set(&mut self.new.cold, index, asm.len());
+            self.moved |= set(&mut self.new.cold, &self.old.cold, index, asm.len());
             if let Some(cold) = self.cold.get(index).copied() {
                 self.emit_cold(asm, cold);
             }
@@ -425,7 +429,7 @@ impl<'p> Emitter<'p> {
             let Some(insn) = self.insns.get(pc).copied().filter(|_| fact.twice) else {
                 continue;
             };
-            set(&mut self.new.again, pc, asm.len());
+            self.moved |= set(&mut self.new.again, &self.old.again, pc, asm.len());
             if fact.reachable {
                 self.insn(asm, &insn);
             }
@@ -471,7 +475,8 @@ impl<'p> Emitter<'p> {
     ) -> Result<(), Cap> {
         self.function = index;
         self.exit = None;
-        set(&mut self.new.functions, index, asm.len());
+        let (new, old) = (&mut self.new.functions, &self.old.functions);
+        self.moved |= set(new, old, index, asm.len());
         if function.called {
             self.prologue(asm, function);
         } else {
@@ -481,7 +486,7 @@ impl<'p> Emitter<'p> {
         for pc in function.start..function.end {
             work.spend(EMIT)?;
             self.pc = pc;
-            set(&mut self.new.slots, pc, asm.len());
+            self.moved |= set(&mut self.new.slots, &self.old.slots, pc, asm.len());
             let Some(insn) = self.insns.get(pc).copied() else {
                 continue;
             };

@@ -415,10 +415,7 @@ struct Session<'s, 'a, 'p> {
 impl JitProgram {
     /// Most that may be executed between two charges: all of a function.
     fn stretch(&self) -> u64 {
-        let verified = self.verified();
-        let charges = verified.functions().iter();
-        let longest = charges.map(|&start| verified.function_charge(start)).max();
-        longest.unwrap_or(0)
+        self.verified().longest_stretch()
     }
 
     fn enter(&self, run: &mut Run<'_>, slices: Option<Slices<'_>>) -> Result<u64, Stop> {
@@ -623,7 +620,7 @@ fn install(
     work: &mut Work<'_>,
 ) -> Result<(ExecBlock, usize, usize, StopSites, Registers), JitError> {
     let draft = Draft::new(program, style, work)?;
-    let (bytes, registers) = (draft.len(), draft.registers());
+    let (bytes, registers) = (draft.len(), draft.registers(work)?);
     let block = memory
         .alloc(bytes)
         .filter(|b| b.len >= bytes)
