@@ -69,8 +69,8 @@ pub(super) fn worst(
         functions,
         findings,
         before: Predecessors::new(insns, work)?,
-        counts: filled(insns.len(), 1)?,
-        marks: filled(insns.len(), 0)?,
+        counts: filled(insns.len(), 1, work)?,
+        marks: filled(insns.len(), 0, work)?,
         mark: 0,
         queue: Vec::new(),
         work,
@@ -384,7 +384,7 @@ impl Costs<'_, '_, '_> {
 
     /// Adds the functions up, callees first.
     fn sum(&mut self, entry: usize) -> Result<Bound, VerifyError> {
-        let mut known = filled(self.functions.len(), Known::Nothing)?;
+        let mut known = filled(self.functions.len(), Known::Nothing, self.work)?;
         let mut path: Vec<Sum> = Vec::new();
         let Ok(entry) = self.functions.binary_search(&entry) else {
             let what = "program";

@@ -80,7 +80,7 @@ impl<'a, 'o, 'p, 'w, 'b> Explorer<'a, 'o, 'p, 'w, 'b> {
             plan,
             machine: Machine::new(program, helpers, objects, work)?,
             checkpoints: Chunks::new(),
-            latest: filled(plan.count(), NONE)?,
+            latest: filled(plan.count(), NONE, work)?,
             pending: Chunks::new(),
             free: Chunks::new(),
             work,

@@ -3,6 +3,7 @@
 
 use super::{
     scalar::Part,
+    structure::filled,
     value::{Kind, Value},
     verified::{Fact, Note},
     work::{pieces, price, Cap, Work},
@@ -157,14 +158,9 @@ const MAX_FAILURES: usize = 4096;
 const MAX_COUNTERS: usize = 256;
 
 impl Findings {
-    pub(super) fn new(len: usize) -> Result<Findings, VerifyError> {
-        let mut notes = Vec::new();
-        notes
-            .try_reserve_exact(len)
-            .map_err(|_| VerifyError::NoMemory)?;
-        notes.resize(len, Note::DEAD);
+    pub(super) fn new(len: usize, work: &mut Work<'_>) -> Result<Findings, VerifyError> {
         Ok(Findings {
-            notes,
+            notes: filled(len, Note::DEAD, work)?,
             unset: [None; Reg::COUNT],
             argument_needed: 0,
             argument_reach: 0,

@@ -49,10 +49,10 @@ impl Plan {
     pub(super) fn new(program: &Program, work: &mut Work<'_>) -> Result<Plan, VerifyError> {
         let insns = &program.insns;
         let mut plan = Plan {
-            nodes: filled(insns.len(), NONE)?,
+            nodes: filled(insns.len(), NONE, work)?,
             count: 0,
             places: Vec::new(),
-            heads: filled(insns.len(), 0)?,
+            heads: filled(insns.len(), 0, work)?,
             numbers: Vec::new(),
             loops: false,
         };
@@ -343,7 +343,7 @@ impl<'a, 'o, 'p, 'w, 'b> Fixpoint<'a, 'o, 'p, 'w, 'b> {
             call,
             depth,
             first,
-            slots: filled(count, empty)?,
+            slots: filled(count, empty, self.work)?,
         });
         Ok((self.contexts.len() as u32).wrapping_sub(1))
     }

@@ -56,7 +56,7 @@ pub(super) struct Idioms(Vec<(u32, Idiom)>);
 impl Idioms {
     pub(super) fn new(program: &Program, work: &mut Work<'_>) -> Result<Idioms, VerifyError> {
         let insns = program.insns.as_slice();
-        let mut entered = filled(insns.len(), false)?;
+        let mut entered = filled(insns.len(), false, work)?;
         let mut mark = |pc: Option<usize>| {
             if let Some(flag) = pc.and_then(|pc| entered.get_mut(pc)) {
                 *flag = true;

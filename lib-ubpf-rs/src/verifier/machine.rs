@@ -85,7 +85,7 @@ impl<'a> Machine<'a> {
             helpers,
             objects,
             idioms: Idioms::new(program, work)?,
-            findings: Findings::new(program.insns.len())?,
+            findings: Findings::new(program.insns.len(), work)?,
             taken: State::EMPTY,
             cost: Some(0),
             units: 0,

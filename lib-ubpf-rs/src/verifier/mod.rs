@@ -291,7 +291,7 @@ fn unproved(
     if let (Policy::Strict, Some(cap)) = (policy, cap) {
         return Err(VerifyError::TooComplex { cap });
     }
-    let mut findings = Findings::new(program.insns.len())?;
+    let mut findings = Findings::new(program.insns.len(), work)?;
     for piece in pieces(0..program.insns.len()) {
         work.spend_each(piece.len(), price::LOOK)?;
         for pc in piece.filter(|&pc| found.reachable.get(pc) == Some(&true)) {

@@ -55,13 +55,24 @@ pub(super) fn successors(insns: &[Insn], pc: usize) -> Next {
     }
 }
 
-pub(super) fn filled<T: Clone>(len: usize, value: T) -> Result<Vec<T>, VerifyError> {
+/// A list of so many. It is filled in pieces: there are platforms that fill memory byte by byte.
+pub(super) fn filled<T: Clone>(
+    len: usize,
+    value: T,
+    work: &mut Work<'_>,
+) -> Result<Vec<T>, VerifyError> {
     let mut list = Vec::new();
     list.try_reserve_exact(len)
         .map_err(|_| VerifyError::NoMemory)?;
-    list.resize(len, value);
+    for piece in pieces(0..len) {
+        work.spend(FILL)?;
+        list.resize(piece.end, value.clone());
+    }
     Ok(list)
 }
+
+/// Units for a piece of a list.
+const FILL: u64 = 100;
 
 /// Runs the pass.
 pub(super) fn check(
@@ -162,7 +173,7 @@ fn check_target(insns: &[Insn], pc: usize, off: i64) -> Result<(), VerifyError> 
 /// Functions start at slot 0, at the entry, and wherever a local call leads.
 fn functions(program: &Program, work: &mut Work<'_>) -> Result<Vec<usize>, VerifyError> {
     let len = program.insns.len();
-    let mut starts = filled(len, false)?;
+    let mut starts = filled(len, false, work)?;
     let mut count = 0usize;
     let mut mark = |start: usize| {
         if let Some(flag) = starts.get_mut(start) {
@@ -230,7 +241,7 @@ fn reachable(
     functions: &[usize],
     work: &mut Work<'_>,
 ) -> Result<Vec<bool>, VerifyError> {
-    let mut seen = filled(insns.len(), false)?;
+    let mut seen = filled(insns.len(), false, work)?;
     let mut queue = Queue::new(insns.len())?;
     for &start in functions {
         work.spend(price::GLANCE)?;
@@ -323,7 +334,10 @@ impl<'a> Predecessors<'a> {
         work: &mut Work<'_>,
     ) -> Result<Predecessors<'a>, VerifyError> {
         let len = insns.len();
-        let (mut head, mut link) = (filled(len, Self::NONE)?, filled(len, Self::NONE)?);
+        let (mut head, mut link) = (
+            filled(len, Self::NONE, work)?,
+            filled(len, Self::NONE, work)?,
+        );
         for piece in pieces(0..len) {
             work.spend_each(piece.len(), price::GLANCE)?;
             for pc in piece {
@@ -366,7 +380,7 @@ impl<'a> Predecessors<'a> {
 fn reaching_exit(insns: &[Insn], work: &mut Work<'_>) -> Result<Vec<bool>, VerifyError> {
     let len = insns.len();
     let before = Predecessors::new(insns, work)?;
-    let mut ends = filled(len, false)?;
+    let mut ends = filled(len, false, work)?;
     let mut queue = Queue::new(len)?;
     for piece in pieces(0..len) {
         work.spend_each(piece.len(), price::GLANCE)?;
@@ -396,9 +410,9 @@ fn unset_registers(
 ) -> Result<[Option<usize>; Reg::COUNT], VerifyError> {
     let insns = &program.insns;
     // Not yet visited: everything set, the neutral value of the intersection.
-    let mut known = filled(insns.len(), ALL_REGISTERS)?;
-    let mut visited = filled(insns.len(), false)?;
-    let mut queued = filled(insns.len(), false)?;
+    let mut known = filled(insns.len(), ALL_REGISTERS, work)?;
+    let mut visited = filled(insns.len(), false, work)?;
+    let mut queued = filled(insns.len(), false, work)?;
     let mut queue = Queue::new(insns.len())?;
     let mut join = |known: &mut [u16], queue: &mut Queue, queued: &mut [bool], pc: usize, set| {
         let have: Option<&mut u16> = known.get_mut(pc);

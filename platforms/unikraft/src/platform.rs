@@ -375,17 +375,15 @@ fn read_file(path: &str, limit: usize) -> Result<Vec<u8>, FileError> {
     if size > limit {
         return Err(FileError::TooLarge { limit });
     }
-    let mut contents = Vec::new();
+    let mut contents: Vec<u8> = Vec::new();
     contents
         .try_reserve_exact(size)
         .map_err(|_| FileError::NoMemory)?;
-    contents.resize(size, 0u8);
-    // SAFETY: contents is writable for its length.
-    let read = unsafe {
-        glue::ukglue_file_read(path.as_ptr(), contents.as_mut_ptr().cast(), contents.len())
-    };
+    // SAFETY: there is room for so many bytes. They are not filled first: Unikraft's own C library does that byte by byte, without a pause.
+    let read = unsafe { glue::ukglue_file_read(path.as_ptr(), contents.as_mut_ptr().cast(), size) };
     let read = usize::try_from(read).map_err(|_| file_error(-read as i32))?;
-    contents.truncate(read);
+    // SAFETY: so many bytes were read.
+    unsafe { contents.set_len(read.min(size)) };
     Ok(contents)
 }
 
