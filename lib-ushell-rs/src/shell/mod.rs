@@ -144,6 +144,14 @@ impl Shell {
         self.quit && self.output.is_empty()
     }
 
+    /// Drops a file whose contents are under way: who began it may have gone. The reader has seen a prompt, and sees no other.
+    pub fn drop_file(&mut self) {
+        if self.is_receiving() {
+            self.activity = Activity::Line;
+            self.editor.reset();
+        }
+    }
+
     /// Whether the reader is in the middle of a file's contents.
     pub fn is_receiving(&self) -> bool {
         matches!(self.activity, Activity::Receive(_))

@@ -121,6 +121,7 @@ impl Session {
             match serial::read(&mut self.input[..most]) {
                 Input::Nothing => return false,
                 Input::Connected => self.shell.connected(),
+                Input::Cut => self.shell.drop_file(),
                 Input::Disconnected => {
                     // The rest of a file's contents are no commands.
                     if self.shell.is_receiving() {

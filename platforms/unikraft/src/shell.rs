@@ -132,6 +132,7 @@ impl Session {
         match read.unwrap_or(Input::Nothing) {
             Input::Nothing => return false,
             Input::Connected => self.shell.connected(),
+            Input::Cut => self.shell.drop_file(),
             Input::Disconnected => {
                 self.unsent = 0..0;
                 // The rest of a file's contents are no commands.

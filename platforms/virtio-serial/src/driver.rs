@@ -48,6 +48,8 @@ pub enum Input {
     Bytes(usize),
     /// The host closed the port; all it sent before was read.
     Disconnected,
+    /// The lines read since [`Input::Connected`] may be the former client's. A file that they began is not gone on with.
+    Cut,
 }
 
 /// What went wrong so far; nothing of it needs action.
@@ -122,6 +124,8 @@ pub struct Driver<const PORTS: usize, const BUFFER: usize> {
     told_connected: bool,
     /// Leading bytes of `input` that may be of the session before.
     unclear: usize,
+    /// The reader has to be told of the end of those.
+    cut: bool,
     counters: Counters,
 }
 
@@ -141,6 +145,7 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
             ends_len: 0,
             told_connected: false,
             unclear: 0,
+            cut: false,
             counters: Counters {
                 ignored: 0,
                 oversize: 0,
@@ -186,7 +191,11 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
             Some(end) => end.at.saturating_sub(self.input.start()) as usize,
             None => usize::MAX,
         };
-        let limit = into.len().min(before_end);
+        if self.unclear == 0 && core::mem::take(&mut self.cut) {
+            return Input::Cut;
+        }
+        let before_cut = if self.cut { self.unclear } else { usize::MAX };
+        let limit = into.len().min(before_end).min(before_cut);
         match (
             self.input.pop(into.get_mut(..limit).unwrap_or(&mut [])),
             end,
@@ -196,10 +205,14 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
                 self.ends_len = self.ends_len.saturating_sub(1);
                 self.told_connected = false;
                 self.unclear = end.unclear;
+                self.cut = end.unclear > 0;
                 Input::Disconnected
             }
             (0, _) => Input::Nothing,
-            (count, _) => Input::Bytes(count),
+            (count, _) => {
+                self.unclear = self.unclear.saturating_sub(count);
+                Input::Bytes(count)
+            }
         }
     }
 
@@ -210,6 +223,7 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
             self.discard(self.unclear);
             self.input.consume(self.unclear);
             self.unclear = 0;
+            self.cut = false;
         }
     }
 

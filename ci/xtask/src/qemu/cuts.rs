@@ -50,7 +50,8 @@ pub fn run(stage: &Stage<'_>) -> Result<()> {
         let played = cut(&machine, session.get(..end).unwrap_or(&[]));
         played.map_err(|error| format!("a client that leaves after byte {end}: {error}"))?;
     }
-    let mut client = Client::at_prompt(&machine.socket)?;
+    // The lines of the client that left last may still be carried out.
+    let mut client = Client::synchronised(&machine.socket)?;
     let elapsed = client.number("bpf_time_get_ns")?.saturating_sub(begin);
     client.expect("bpf_detach myfun tally.bin", "detached successfully")?;
     let calls = client.number("bpf_exec get_count.bin myfun")?;
