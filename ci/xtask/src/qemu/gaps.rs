@@ -3,7 +3,7 @@
 
 use super::machine::{archive, Machine, Options};
 use crate::{samples, Result};
-use std::{fmt::Write, path::Path, time::Duration};
+use std::{fmt::Write as _, io::Write as _, path::Path, time::Duration};
 use ubpf_client::text::Client;
 
 /// Instructions that a command may execute at a stretch.
@@ -101,6 +101,47 @@ pub fn run(root: &Path, image: &Path) -> Result<()> {
             Err(format!("{broken} commands hold the CPU for more than {LIMIT} instructions").into())
         }
     }
+}
+
+/// Commands that take long: the first for hours.
+const LONG: &[&str] = &[
+    "bench myfun spin.bin --runs 1000000",
+    "bpf_exec chains.bin a",
+    "bpf_exec loads.bin a --policy checked --engine jit",
+    "load symbols.txt",
+];
+
+/// `^C` ends the command that runs, whether it comes later or was typed ahead, and no other: what was typed behind the command is done.
+pub fn interrupts(root: &Path, image: &Path) -> Result<()> {
+    let options = Options {
+        memory: 128,
+        initrd: Some(archive(&files(root)?)),
+        ..Options::default()
+    };
+    let machine = Machine::start(root, image, &options)?;
+    let mut client = Client::at_prompt(&machine.socket)?;
+    let symbols = symbols(&mut client)?;
+    client.put("symbols.txt", symbols.as_bytes())?;
+    client.stream.set_read_timeout(Some(PATIENCE))?;
+    for command in LONG {
+        for pause in [0, 30] {
+            let typed = format!("{command}\nversion\n");
+            client.stream.write_all(typed.as_bytes())?;
+            std::thread::sleep(Duration::from_millis(pause));
+            client.stream.write_all(b"\x03")?;
+            let both = |text: &[u8]| {
+                text.ends_with(b"\n> ") && text.windows(6).any(|word| word == b"ushell")
+            };
+            let answers = String::from_utf8_lossy(&client.until(both)?).replace('\r', "");
+            if !answers.contains("cancelled\n> ushell") {
+                return Err(format!("`{command}`, ^C after {pause} ms: {answers:?}").into());
+            }
+        }
+    }
+    // Nothing is left of them.
+    client.expect("status", "attached programs: 0\n")?;
+    client.expect("bpf_attach myfun count.bin", "successfully")?;
+    client.expect("bpf_detach myfun", "successfully")
 }
 
 /// An instruction.

@@ -49,7 +49,11 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
         "build" => image::build(root).map(drop),
         "test" => test(root),
         "bench" => bench::run(root, &image::build(root)?),
-        "gaps" => gaps::run(root, &image::build(root)?),
+        "gaps" => {
+            let image = image::build(root)?;
+            gaps::interrupts(root, &image)?;
+            gaps::run(root, &image)
+        }
         "tour" => (1..=2).try_for_each(|cpus| demo::tour_in_qemu(root, cpus)),
         "sessions" => {
             let count = match rest {
@@ -113,6 +117,7 @@ fn test(root: &Path) -> Result<()> {
     abuse::run(&stage)?;
     cuts::run(&stage)?;
     gaps::run(root, &image)?;
+    gaps::interrupts(root, &image)?;
     sessions::run(root, &image, SESSIONS)
 }
 
