@@ -25,7 +25,7 @@ const CRATES: &[(&str, u8)] = &[
     ("ubpf-embed", 0),
     ("ubpf-client", 2),
     ("ubpf-tools", 3),
-    ("ubpf-fuzz", 2),
+    ("ubpf-fuzz", 3),
     ("ubpf-bench", 3),
     ("ubpf-bench-engines", 3),
     ("xtask", 3),
@@ -44,6 +44,7 @@ const UNSAFE: &[&str] = &[
     "platforms/unikraft/src/",
     "tools/src/ubpf/",
     "bench/",
+    "fuzz/",
 ];
 
 fn root() -> PathBuf {

@@ -1,6 +1,6 @@
 //! Which engine a program gets.
 
-use super::{Engine, Error};
+use super::{room_for_small_things, Engine, Error};
 use crate::{
     platform::{Pace, Platform},
     verifier::{VerifiedProgram, Work},
@@ -19,11 +19,17 @@ impl Made {
         program: VerifiedProgram,
         fallback: Option<&'static str>,
         platform: &Platform,
-    ) -> Made {
+    ) -> Result<Made, Error> {
         let mut pace = Pace::new(platform);
-        let code = Arc::new(Interpreter::in_pieces(program, &mut || pace.go_on()));
-        Made { code, fallback }
+        let code = shared(Interpreter::in_pieces(program, &mut || pace.go_on()))?;
+        Ok(Made { code, fallback })
     }
+}
+
+/// What was made may have taken the room that was there before.
+fn shared(code: impl Executable + 'static) -> Result<Arc<dyn Executable>, Error> {
+    room_for_small_things()?;
+    Ok(Arc::new(code))
 }
 
 /// How often a program will run.
@@ -49,23 +55,23 @@ pub(super) fn make(
     let short = program.worst_cost().is_some_and(|cost| cost <= ONCE);
     if engine == Engine::Auto && how == Use::Once && short {
         return Ok(Made {
-            code: Arc::new(Interpreter::plain(program)),
+            code: shared(Interpreter::plain(program))?,
             fallback: None,
         });
     }
     if engine == Engine::Interpreter {
-        return Ok(Made::interpreted(program, None, platform));
+        return Made::interpreted(program, None, platform);
     }
     match compile(program, platform, work) {
         Ok(code) => Ok(Made {
-            code,
+            code: code?,
             fallback: None,
         }),
         Err((_, CANCELLED)) => Err(Error::Cancelled),
         Err((program, reason)) if engine == Engine::Auto => {
             let expected = platform.exec.is_some() && COMPILER;
             let reason = expected.then_some(reason);
-            Ok(Made::interpreted(program, reason, platform))
+            Made::interpreted(program, reason, platform)
         }
         Err((_, reason)) => Err(Error::NotCompiled { reason }),
     }
@@ -89,8 +95,8 @@ pub(super) fn share_pages(platform: Platform) -> Platform {
     platform
 }
 
-/// The program as machine code, or given back with the reason why not.
-type Compiled = Result<Arc<dyn Executable>, (VerifiedProgram, &'static str)>;
+/// The program as machine code (unless there is no room to keep it), or given back with the reason why not.
+type Compiled = Result<Result<Arc<dyn Executable>, Error>, (VerifiedProgram, &'static str)>;
 
 #[cfg(all(feature = "jit", target_arch = "x86_64"))]
 #[allow(clippy::result_large_err)] // the program is given back
@@ -103,7 +109,7 @@ fn compile(program: VerifiedProgram, platform: &Platform, work: &mut Work<'_>) -
         return Err((program, "this platform has no executable memory"));
     };
     match JitProgram::new(program, memory, Options::default(), work) {
-        Ok(code) => Ok(Arc::new(code)),
+        Ok(code) => Ok(shared(code)),
         Err((error, program)) => Err((
             program,
             match error {

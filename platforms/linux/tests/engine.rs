@@ -329,18 +329,18 @@ fn measuring_runs_the_program_and_leaves_function_counts_sites_and_console_alone
     for file in ["noop.bin", "count.bin", "notify.bin"] {
         let found = engine.measure(MYFUN, file, &options, 100).unwrap();
         assert_eq!((found.programs, found.failures, found.misses), (1, 0, 0));
-        assert_eq!(
-            (found.with.calls, found.present.unwrap().calls),
-            (120, 120),
-            "whole batches"
-        );
+        // As many as were asked for, in whole batches of 40 at most.
+        for time in [found.with, found.present.unwrap()] {
+            assert!((100..140).contains(&time.calls), "{time:?}");
+        }
     }
     assert_eq!(exec(engine, "get_count.bin", MYFUN), 2);
     assert_eq!(engine.status().map_entries, entries);
     assert_eq!(programs(engine, MYFUN), ["count.bin"]);
     assert_eq!(console(), "");
     let found = engine.measure(MYFUN, "oob.bin", &options, 40).unwrap();
-    assert_eq!(found.failures, 80, "once before the measured batch");
+    let before = 2;
+    assert_eq!(found.failures, before + found.with.calls);
     assert!(matches!(
         engine.measure("nowhere", "noop.bin", &options, 1),
         Err(Error::UnknownFunction { .. })
