@@ -24,7 +24,7 @@ use ubpf_rs::{
 };
 
 /// Times that the work charged may take, as measured for ordinary programs when the target starts.
-const TIMES: f64 = 3.0;
+const TIMES: f64 = 4.0;
 /// Nanoseconds that do not count.
 const NOISE: f64 = 2e6;
 /// An answer that seems to take too long is asked for so often.

@@ -575,6 +575,9 @@ int ukglue_file_write(const char *path, const void *from, size_t len)
 	fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC, 0644);
 	if (fd < 0)
 		return negative_errno();
+	/* ramfs copies the whole file each time it grows. Where the length cannot be set, it grows by the writes. */
+	if (ftruncate(fd, (off_t)len) != 0)
+		errno = 0;
 	while (done < len && !rc) {
 		size_t piece = len - done < FILE_PIECE ? len - done : FILE_PIECE;
 		ssize_t n = write(fd, (const char *)from + done, piece);

@@ -99,7 +99,7 @@ fn is_about(name: &str, insns: &[Insn], pc: usize) -> bool {
         ("loop", Insn::Jump { off, .. }) => off < 0,
         ("loop", Insn::Branch { off, .. }) => off < 0,
         ("loop2", Insn::Call(Call::Helper(6))) => true,
-        ("count", Insn::Call(Call::Helper(0 | 1))) => true,
+        ("count", Insn::Call(Call::Helper(32))) => true,
         ("get_count", Insn::Call(Call::Helper(0 | 4))) => true,
         ("notify", Insn::Call(Call::Helper(3))) => true,
         ("hello", Insn::Call(Call::Helper(7))) => true,
