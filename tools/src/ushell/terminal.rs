@@ -65,7 +65,7 @@ fn restore_at_signals(settings: Termios) {
 pub struct Ahead(Vec<u8>);
 
 impl Ahead {
-    /// Takes the keys that wait; tells whether `^C` is among them, which then is all that counts.
+    /// Takes the keys that wait; tells whether `^C` is among them: what was typed before it is forgotten.
     pub fn take_keys(&mut self) -> bool {
         let mut page = [0; 256];
         while waits() {
@@ -74,11 +74,15 @@ impl Ahead {
                 _ => break,
             }
         }
-        let ended = self.0.contains(&3);
-        if ended {
-            self.0.clear();
+        self.cut()
+    }
+
+    fn cut(&mut self) -> bool {
+        let last = self.0.iter().rposition(|&key| key == 3);
+        if let Some(last) = last {
+            self.0.drain(..=last);
         }
-        ended
+        last.is_some()
     }
 
     /// The whole lines, and what stands behind them.
@@ -95,4 +99,17 @@ fn waits() -> bool {
     let input = io::stdin();
     let mut fds = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
     poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Ahead;
+
+    #[test]
+    fn what_is_typed_behind_an_interrupt_is_kept() {
+        let mut ahead = Ahead(b"ls\rx\x03\x03quit\rver".to_vec());
+        assert!(ahead.cut());
+        assert_eq!(ahead.lines(), (vec!["quit".into()], "ver".into()));
+        assert!(!ahead.cut());
+    }
 }
