@@ -194,11 +194,7 @@ impl TwoKeyMap {
     ) -> Result<(), MapError> {
         let mut looked = 0;
         let result = self.try_put(key1, key2, value, &mut looked);
-        *walked = walked.saturating_add(looked.saturating_sub(NEAR));
-        if result.is_err() {
-            self.lost.fetch_add(1, Relaxed);
-        }
-        result
+        self.told(result, looked, walked)
     }
 
     /// Adds to the value of a key, in one step: of several that add at a time none is lost. A key that is not there counts as 0. One who
@@ -217,6 +213,16 @@ impl TwoKeyMap {
     ) -> Result<(), MapError> {
         let mut looked = 0;
         let result = self.try_add(key1, key2, more, &mut looked);
+        self.told(result, looked, walked)
+    }
+
+    /// Adds what a change has walked, and counts it where it was lost.
+    fn told(
+        &self,
+        result: Result<(), MapError>,
+        looked: u32,
+        walked: &mut u32,
+    ) -> Result<(), MapError> {
         *walked = walked.saturating_add(looked.saturating_sub(NEAR));
         if result.is_err() {
             self.lost.fetch_add(1, Relaxed);
