@@ -126,7 +126,14 @@ const CASES_UIO: &[Case] = &[
     case("puts_full", "", "r1 = r7\nr1 += 256\ncall 7\n"),
     case("puts_short_full", "*(u16 *)(r7 + 128) = 120", "r1 = r7\nr1 += 128\ncall 7\n"),
     Case { name: "puts", before: "", body: "r1 = r7\nr1 += 256\ncall 7\n", times: 1, rounds: Some(40), behind: "" },
-    Case { name: "puts_short", before: "*(u16 *)(r7 + 128) = 120", body: "r1 = r7\nr1 += 128\ncall 7\n", times: 1, rounds: Some(40), behind: "" },
+    Case {
+        name: "puts_short",
+        before: "*(u16 *)(r7 + 128) = 120",
+        body: "r1 = r7\nr1 += 128\ncall 7\n",
+        times: 1,
+        rounds: Some(40),
+        behind: "",
+    },
 ];
 
 /// A case as a program. Its counter comes from memory: it is charged as it runs.

@@ -49,7 +49,10 @@ fn write_page(out: &mut String, machine: &str, figures: &[Figure]) -> fmt::Resul
 }
 
 fn targets(out: &mut String, figures: &[Figure]) -> fmt::Result {
-    writeln!(out, "| what | peers | target | aim | measured | range | |\n| --- | --- | ---: | ---: | ---: | ---: | --- |")?;
+    writeln!(
+        out,
+        "| what | peers | target | aim | measured | range | |\n| --- | --- | ---: | ---: | ---: | ---: | --- |"
+    )?;
     for row in ROWS.lines() {
         let mut cells = row.split(" | ");
         let mut cell = || cells.next().unwrap_or_default();
@@ -61,7 +64,11 @@ fn targets(out: &mut String, figures: &[Figure]) -> fmt::Result {
         let (value, range) = shown(figure);
         let target = figure.target.unwrap_or_default();
         let verdict = verdict(figure, aim);
-        writeln!(out, "| {what} (`{name}`) | {peers} | {target} {0} | {aim} | {value} {0} | {range} | {verdict} |", figure.unit)?;
+        writeln!(
+            out,
+            "| {what} (`{name}`) | {peers} | {target} {0} | {aim} | {value} {0} | {range} | {verdict} |",
+            figure.unit
+        )?;
     }
     Ok(())
 }
@@ -111,7 +118,10 @@ fn shown(figure: &Figure) -> (String, String) {
     let number = |value: Option<f64>| {
         value.map_or("-".into(), |v| if v.abs() >= 1000.0 { format!("{v:.0}") } else { format!("{v:.2}") })
     };
-    let range =
-        if figure.low == figure.high { String::new() } else { format!("{} to {}", number(figure.low), number(figure.high)) };
+    let range = if figure.low == figure.high {
+        String::new()
+    } else {
+        format!("{} to {}", number(figure.low), number(figure.high))
+    };
     (number(figure.value), range)
 }

@@ -123,7 +123,11 @@ fn bars(picture: &Picture, figures: &[Figure], file: &Path) -> Result<()> {
         chart.draw_series([bar])?;
         chart.draw_series([PathElement::new([(scale(*low), y), (scale(*high), y)], BLACK.stroke_width(2))])?;
         let text = format!("{value:.2} {}", picture.axis);
-        chart.draw_series([Text::new(text, (scale(value.max(*high)) + scale(most) * 0.01, y + 0.2), ("sans-serif", 12))])?;
+        chart.draw_series([Text::new(
+            text,
+            (scale(value.max(*high)) + scale(most) * 0.01, y + 0.2),
+            ("sans-serif", 12),
+        )])?;
         let at = chart.backend_coord(&(scale(0.0).min(scale(least)), y));
         area.draw(&Text::new((*name).to_owned(), (12, at.1 - 6), ("sans-serif", 13)))?;
     }

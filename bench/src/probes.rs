@@ -143,7 +143,9 @@ impl Bench {
         let good = |probe: &&&ProbeReport| (probe.runs, probe.misses, probe.failures) == (calls, 0, 0);
         match probes.iter().filter(good).count() {
             good if good == count => Ok(()),
-            good => Err(format!("{}: only {good} of {count} programs ran at each of {calls} calls", case.name()).into()),
+            good => {
+                Err(format!("{}: only {good} of {count} programs ran at each of {calls} calls", case.name()).into())
+            }
         }
     }
 

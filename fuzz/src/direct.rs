@@ -26,10 +26,7 @@ use ubpf_rs::{
     maps::TwoKeyMap,
     platform::{Clock, Platform, Ticks},
     program::{Abi, Program},
-    tracer::{
-        Failed, Hook, HookProgram, RecordKind, Ring, SiteKind, Subject, TracerConfig,
-        CONTEXT_BYTES, TRACER,
-    },
+    tracer::{Failed, Hook, HookProgram, RecordKind, Ring, SiteKind, Subject, TracerConfig, CONTEXT_BYTES, TRACER},
     verifier::{self, Policy, Work},
     vm::{executed, soundness::Numbers, Direct, Executable, Interpreter, Memory, Run, STACK_BYTES},
 };
@@ -59,10 +56,7 @@ const ENTRIES: usize = 16;
 
 impl Surface {
     fn new() -> Surface {
-        Surface {
-            map: TwoKeyMap::new(ENTRIES).unwrap(),
-            ring: Ring::new(0).unwrap(),
-        }
+        Surface { map: TwoKeyMap::new(ENTRIES).unwrap(), ring: Ring::new(0).unwrap() }
     }
 
     /// What programs left, ready for the next ones.
@@ -72,8 +66,7 @@ impl Surface {
         map.sort_unstable();
         map.iter().for_each(|&(a, b, _)| _ = self.map.del(a, b));
         let mut said = Vec::new();
-        self.ring
-            .drain(&mut |record| said.push((record.kind, record.time_ns)));
+        self.ring.drain(&mut |record| said.push((record.kind, record.time_ns)));
         (map, said, self.ring.lost())
     }
 }
@@ -129,13 +122,8 @@ fn run(
 ) -> Result<u64, ubpf_rs::vm::Stop> {
     let len = context.len() as u64;
     let memory = Memory::new(context, stack);
-    let mut run = Run {
-        args: [memory.argument().base, len],
-        memory,
-        budget,
-        helpers: &world.registry,
-        host: &world.real,
-    };
+    let mut run =
+        Run { args: [memory.argument().base, len], memory, budget, helpers: &world.registry, host: &world.real };
     code.run(&mut run)
 }
 
@@ -157,13 +145,8 @@ fn start() -> &'static World {
         real: Surface::new(),
         expected: Surface::new(),
     }));
-    let platform = Platform {
-        clock: &Still,
-        ..platform(".".into())
-    };
-    assert!(TRACER
-        .init(TracerConfig::default(), platform, &world.real.ring)
-        .is_ok());
+    let platform = Platform { clock: &Still, ..platform(".".into()) };
+    assert!(TRACER.init(TracerConfig::default(), platform, &world.real.ring).is_ok());
     TRACER.set_map(&world.real.map);
     world
 }
@@ -233,8 +216,7 @@ extern "sysv64" {
 
 /// Calls the traced function with these numbers in all registers but the stack pointer; they must come back.
 fn call(seed: u64) {
-    let mut registers: [u64; 15] =
-        std::array::from_fn(|i| (seed + i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut registers: [u64; 15] = std::array::from_fn(|i| (seed + i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let before = registers;
     // SAFETY: the traced function returns at once; what is attached there keeps the stack.
     unsafe { ubpf_fuzz_call(Subject::address(), &mut registers) };
@@ -260,12 +242,7 @@ fn register(numbers: &mut Numbers<'_>) -> Reg {
 
 fn alu(op: AluOp, dst: Reg, src: Operand) -> Insn {
     let width = Width::W64;
-    Insn::Alu {
-        op,
-        width,
-        dst,
-        src,
-    }
+    Insn::Alu { op, width, dst, src }
 }
 
 fn piece(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
@@ -280,14 +257,7 @@ fn piece(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
     };
     match numbers.below(11) {
         0 | 1 => {
-            let op = numbers.pick(&[
-                AluOp::Add,
-                AluOp::Xor,
-                AluOp::Mul,
-                AluOp::Mov,
-                AluOp::Div,
-                AluOp::Lsh,
-            ]);
+            let op = numbers.pick(&[AluOp::Add, AluOp::Xor, AluOp::Mul, AluOp::Mov, AluOp::Div, AluOp::Lsh]);
             insns.push(alu(op, dst, Operand::Reg(src)));
         }
         2 => insns.push(alu(AluOp::Add, dst, imm(numbers.below(100)))),
@@ -299,13 +269,7 @@ fn piece(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
         4 => {
             let op = numbers.pick(&[CmpOp::Eq, CmpOp::Gt, CmpOp::Slt, CmpOp::Set]);
             let (width, src, off) = (Width::W64, imm(numbers.below(4)), 1);
-            insns.push(Insn::Branch {
-                op,
-                width,
-                dst,
-                src,
-                off,
-            });
+            insns.push(Insn::Branch { op, width, dst, src, off });
             insns.push(alu(AluOp::Add, dst, imm(1)));
         }
         5 => {
@@ -313,13 +277,7 @@ fn piece(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
             insns.push(alu(AluOp::Add, dst, imm(1)));
             let (op, width) = (CmpOp::Lt, Width::W64);
             let (src, off) = (imm(1 + numbers.below(5)), -2);
-            insns.push(Insn::Branch {
-                op,
-                width,
-                dst,
-                src,
-                off,
-            });
+            insns.push(Insn::Branch { op, width, dst, src, off });
         }
         6..=9 => {
             // What it knows, under a key of few: other programs read it, or find the map full.
@@ -350,40 +308,16 @@ struct Made {
     cost: Option<u64>,
 }
 
-fn make(
-    numbers: &mut Numbers<'_>,
-    world: &'static World,
-    general: &Arc<AtomicU64>,
-) -> Option<Made> {
-    let program = Program {
-        name: "fuzz".into(),
-        insns: program(numbers),
-        entry: 0,
-        abi: Abi::Uio,
-    };
-    let verified = verifier::verify(
-        program,
-        Policy::Guarded,
-        &world.registry,
-        &mut Work::default(),
-    )
-    .ok()?;
-    let code = JitProgram::new(
-        verified.clone(),
-        &Near,
-        Options::default(),
-        &mut Work::default(),
-    );
+fn make(numbers: &mut Numbers<'_>, world: &'static World, general: &Arc<AtomicU64>) -> Option<Made> {
+    let program = Program { name: "fuzz".into(), insns: program(numbers), entry: 0, abi: Abi::Uio };
+    let verified = verifier::verify(program, Policy::Guarded, &world.registry, &mut Work::default()).ok()?;
+    let code = JitProgram::new(verified.clone(), &Near, Options::default(), &mut Work::default());
     let code = code.unwrap_or_else(|(error, _)| panic!("{error}"));
     let direct = code.direct().filter(|direct| direct.cost <= 8_192);
     Some(Made {
         cost: direct.map(|direct| direct.cost),
         plain: Interpreter::plain(verified),
-        probe: Arc::new(Probe {
-            code,
-            world,
-            general: general.clone(),
-        }),
+        probe: Arc::new(Probe { code, world, general: general.clone() }),
     })
 }
 

@@ -33,9 +33,7 @@ impl Executable for Weighed<'_> {
         executed::take();
         let mut weight = 0;
         let result = self.interpreter.run_watched(run, &mut |moment| {
-            weight += insns
-                .get(moment.pc)
-                .map_or(0, |insn| u64::from(insn.weight()));
+            weight += insns.get(moment.pc).map_or(0, |insn| u64::from(insn.weight()));
         });
         self.executed.store(weight + executed::take(), Relaxed);
         result
@@ -56,17 +54,10 @@ impl Executable for Weighed<'_> {
 
 /// What was charged pays for what was executed.
 fn weigh(engines: &Engines, world: &mut World, budget: u64) {
-    let weighed = Weighed {
-        interpreter: &engines.interpreter,
-        executed: AtomicU64::new(0),
-    };
+    let weighed = Weighed { interpreter: &engines.interpreter, executed: AtomicU64::new(0) };
     let charged = budget - world.run(&weighed, budget).budget_left;
     let executed = weighed.executed.load(Relaxed);
-    assert!(
-        executed <= charged,
-        "{executed} executed, {charged} charged\n{}",
-        listing(weighed.verified())
-    );
+    assert!(executed <= charged, "{executed} executed, {charged} charged\n{}", listing(weighed.verified()));
 }
 
 thread_local! {

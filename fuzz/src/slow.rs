@@ -81,10 +81,7 @@ struct Answer {
 }
 
 fn cpu_time() -> f64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the clock exists, and the time is ours to write.
     unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
     time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
@@ -94,12 +91,7 @@ fn cpu_time() -> f64 {
 fn answer(insns: &[Insn], policy: Policy, limit: u64, helpers: &Registry) -> Answer {
     let before = HELD.get();
     MOST.set(before);
-    let program = Program {
-        name: String::new(),
-        insns: insns.to_vec(),
-        entry: 0,
-        abi: Abi::Classic,
-    };
+    let program = Program { name: String::new(), insns: insns.to_vec(), entry: 0, abi: Abi::Classic };
     let mut work = Work::new(limit);
     let start = cpu_time();
     if let Ok(verified) = verifier::verify(program, policy, helpers, &mut work) {
@@ -181,22 +173,11 @@ fn mov(dst: Reg, src: Operand) -> Insn {
 }
 
 fn alu(op: AluOp, dst: Reg, src: Operand) -> Insn {
-    Insn::Alu {
-        op,
-        width: Width::W64,
-        dst,
-        src,
-    }
+    Insn::Alu { op, width: Width::W64, dst, src }
 }
 
 fn load(size: Size, dst: Reg, base: Reg, off: i16) -> Insn {
-    Insn::Load {
-        size,
-        signed: false,
-        dst,
-        base,
-        off,
-    }
+    Insn::Load { size, signed: false, dst, base, off }
 }
 
 /// A program of functions, each a few stretches of many instructions of a kind.
@@ -246,13 +227,8 @@ fn stretch(
     let kind = numbers.below(14);
     let reg = numbers.pick(&[Reg::R6, Reg::R7, Reg::R8, Reg::R0]);
     let imm = numbers.below(256) as i32;
-    let branch = |op, imm, off: i64| Insn::Branch {
-        op,
-        width: Width::W64,
-        dst: reg,
-        src: Operand::Imm(imm),
-        off: off as i16,
-    };
+    let branch =
+        |op, imm, off: i64| Insn::Branch { op, width: Width::W64, dst: reg, src: Operand::Imm(imm), off: off as i16 };
     let op = numbers.pick(&[CmpOp::Eq, CmpOp::Gt, CmpOp::Slt, CmpOp::Set, CmpOp::Ne]);
     let start = insns.len();
     let part = |each: usize| count.min(room / each).min(FAR / each);
@@ -260,20 +236,11 @@ fn stretch(
     match kind {
         // The stack is filled, with words or longs that are known to be equal or are not.
         0 | 1 => {
-            let (size, step) = if kind == 0 {
-                (Size::W, 4)
-            } else {
-                (Size::DW, 8)
-            };
+            let (size, step) = if kind == 0 { (Size::W, 4) } else { (Size::DW, 8) };
             for cell in 0..part(1).min(512 / step as usize) as i16 {
                 let (base, off) = (Reg::R10, -step * (cell + 1));
                 let src = Operand::Reg(reg);
-                insns.push(Insn::Store {
-                    size,
-                    base,
-                    off,
-                    src,
-                });
+                insns.push(Insn::Store { size, base, off, src });
             }
         }
         // Branches to one place.
@@ -326,12 +293,7 @@ fn stretch(
         7 => {
             let base = numbers.pick(&[Reg::R1, reg, Reg::R10]);
             for turn in 0..part(1) {
-                insns.push(load(
-                    Size::B,
-                    Reg::R3,
-                    base,
-                    (turn % 97) as i16 - imm as i16,
-                ));
+                insns.push(load(Size::B, Reg::R3, base, (turn % 97) as i16 - imm as i16));
             }
         }
         // Calls of functions.
@@ -367,12 +329,7 @@ fn stretch(
             for turn in 0..part(2) {
                 let (size, base, off) = (Size::DW, reg, (turn % 64) as i16);
                 let src = Operand::Imm(1);
-                insns.push(Insn::Store {
-                    size,
-                    base,
-                    off,
-                    src,
-                });
+                insns.push(Insn::Store { size, base, off, src });
                 insns.push(load(Size::W, reg, Reg::R10, -8));
             }
         }

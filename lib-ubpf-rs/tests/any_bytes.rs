@@ -7,9 +7,7 @@ use common::Nobody;
 use std::collections::BTreeMap;
 use ubpf_rs::{
     helpers::Registry,
-    isa::{
-        encode, AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, Reg, Size, Width,
-    },
+    isa::{encode, AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, Reg, Size, Width},
     program::{Abi, Program},
     runtime::SymbolTable,
     verifier::{self, Policy},
@@ -46,20 +44,7 @@ impl Random {
     fn imm(&mut self) -> i32 {
         let any = self.next() as i32;
         let near = (self.next() % 16) as i32 - 8;
-        self.one(&[
-            any,
-            near,
-            near,
-            0,
-            1,
-            -1,
-            i32::MIN,
-            i32::MAX,
-            31,
-            32,
-            63,
-            64,
-        ])
+        self.one(&[any, near, near, 0, 1, -1, i32::MIN, i32::MAX, 31, 32, 63, 64])
     }
 
     /// Offsets within and around the memory that programs have.
@@ -99,26 +84,12 @@ const ATOMIC: &[AtomicOp] = &[
 /// A random instruction, mostly one that the verifier lets pass.
 fn insn(random: &mut Random, pc: usize, len: usize) -> Insn {
     let (dst, src, width) = (random.reg(), random.reg(), random.width());
-    let dst = if dst == Reg::R10 && random.below(20) > 0 {
-        Reg::R0
-    } else {
-        dst
-    };
+    let dst = if dst == Reg::R10 && random.below(20) > 0 { Reg::R0 } else { dst };
     let base = random.one(&[Reg::R10, Reg::R10, Reg::R1, Reg::R1, src]);
     let distance = random.below(len + 2) as i32 - pc as i32 - 1;
     match random.below(24) {
-        0..8 => Insn::Alu {
-            op: random.one(&AluOp::ALL),
-            width,
-            dst,
-            src: random.operand(),
-        },
-        8 => Insn::MovSx {
-            width,
-            from: random.one(&[Size::B, Size::H]),
-            dst,
-            src,
-        },
+        0..8 => Insn::Alu { op: random.one(&AluOp::ALL), width, dst, src: random.operand() },
+        8 => Insn::MovSx { width, from: random.one(&[Size::B, Size::H]), dst, src },
         9 => Insn::Neg { width, dst },
         10 => Insn::Endian {
             kind: random.one(&[Endianness::ToLe, Endianness::ToBe, Endianness::Swap]),
@@ -132,12 +103,7 @@ fn insn(random: &mut Random, pc: usize, len: usize) -> Insn {
             base,
             off: random.off(),
         },
-        14..17 => Insn::Store {
-            size: random.size(),
-            base,
-            off: random.off(),
-            src: random.operand(),
-        },
+        14..17 => Insn::Store { size: random.size(), base, off: random.off(), src: random.operand() },
         17 => Insn::Atomic {
             op: random.one(ATOMIC),
             size: random.one(&[Size::W, Size::DW]),
@@ -145,10 +111,7 @@ fn insn(random: &mut Random, pc: usize, len: usize) -> Insn {
             off: random.off(),
             src: dst,
         },
-        18 => Insn::Jump {
-            off: distance,
-            long: random.below(2) == 0,
-        },
+        18 => Insn::Jump { off: distance, long: random.below(2) == 0 },
         19 | 20 => Insn::Branch {
             op: random.one(&CmpOp::ALL),
             width,
@@ -213,13 +176,7 @@ impl Ground {
     /// Loads and runs bytes; `None` when they are refused.
     fn run(&mut self, bytes: &[u8], abi: Abi, policy: Policy) -> Option<Outcome> {
         let program = Program::from_flat("random", bytes, abi).ok()?;
-        let verified = verifier::verify(
-            program,
-            policy,
-            &self.helpers,
-            &mut verifier::Work::default(),
-        )
-        .ok()?;
+        let verified = verifier::verify(program, policy, &self.helpers, &mut verifier::Work::default()).ok()?;
         self.area.fill(u64::from_ne_bytes([MARK; 8]));
         self.stack.fill(0);
         // SAFETY: the words are plain memory of these sizes, borrowed for as long as the bytes are used.
@@ -232,20 +189,12 @@ impl Ground {
         let argument = &mut area[32..96];
         argument.fill(3);
         let memory = Memory::new(argument, stack);
-        let mut run = Run {
-            args: [memory.argument().base, 64],
-            memory,
-            budget: BUDGET,
-            helpers: &self.helpers,
-            host: &Nobody,
-        };
+        let mut run =
+            Run { args: [memory.argument().base, 64], memory, budget: BUDGET, helpers: &self.helpers, host: &Nobody };
         let result = Interpreter::new(verified).run(&mut run);
         assert!(run.budget <= BUDGET);
         let (before, after) = (&area[..32], &area[96..]);
-        assert!(
-            before.iter().chain(after).all(|&b| b == MARK),
-            "written outside"
-        );
+        assert!(before.iter().chain(after).all(|&b| b == MARK), "written outside");
         let argument = area[32..96].to_vec();
         Some(Outcome { result, argument })
     }
@@ -288,10 +237,7 @@ fn random_programs_do_the_same_under_every_policy_that_admits_them() {
         // What is proved does not go out of bounds; helpers may still refuse their arguments.
         if let Err(stop) = &strict.result {
             let text = stop.to_string();
-            assert!(
-                !text.contains("memory load at") && !text.contains("memory store at"),
-                "{text}"
-            );
+            assert!(!text.contains("memory load at") && !text.contains("memory store at"), "{text}");
         }
         assert_eq!(Some(strict), guarded, "{bytes:02x?}");
     }
@@ -306,14 +252,10 @@ fn a_megabyte_of_anything_is_refused_or_run() {
     let (mut random, mut ground) = (Random(99), Ground::new());
     let exits = encode(&[Insn::Exit]).unwrap().repeat(131_072);
     let noise = random.bytes(1 << 20);
-    let jumps: Vec<u8> = (0..65_535)
-        .flat_map(|_| [0x05, 0, 0, 0, 0, 0, 0, 0])
-        .chain([0x95, 0, 0, 0, 0, 0, 0, 0])
-        .collect();
-    let back: Vec<u8> = (0..65_535)
-        .flat_map(|_| [0x15, 0, 0xff, 0xff, 1, 0, 0, 0])
-        .chain([0x95, 0, 0, 0, 0, 0, 0, 0])
-        .collect();
+    let jumps: Vec<u8> =
+        (0..65_535).flat_map(|_| [0x05, 0, 0, 0, 0, 0, 0, 0]).chain([0x95, 0, 0, 0, 0, 0, 0, 0]).collect();
+    let back: Vec<u8> =
+        (0..65_535).flat_map(|_| [0x15, 0, 0xff, 0xff, 1, 0, 0, 0]).chain([0x95, 0, 0, 0, 0, 0, 0, 0]).collect();
     for bytes in [&exits, &noise, &jumps, &back] {
         for policy in [Policy::Checked, Policy::Guarded, Policy::Strict] {
             ground.run(bytes, Abi::Classic, policy);

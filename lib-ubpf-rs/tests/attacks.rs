@@ -60,12 +60,7 @@ fn steps(insns: usize, policy: Policy) -> usize {
 /// Verifies, and sees that the answer came within the caps.
 fn verify(name: &str, insns: &[Insn], policy: Policy) -> Result<VerifiedProgram, VerifyError> {
     let helpers = Registry::with_builtins().unwrap();
-    let program = Program {
-        name: name.into(),
-        insns: insns.to_vec(),
-        entry: 0,
-        abi: Abi::Classic,
-    };
+    let program = Program { name: name.into(), insns: insns.to_vec(), entry: 0, abi: Abi::Classic };
     let mut taken = 0;
     let mut count = |event: Event<'_>| taken += usize::from(matches!(event, Event::Before { .. }));
     // The program itself counts.
@@ -75,20 +70,10 @@ fn verify(name: &str, insns: &[Insn], policy: Policy) -> Result<VerifiedProgram,
     let result = verifier::verify_observed(program, policy, &helpers, &mut work, Some(&mut count));
     compile(name, result.as_ref().ok(), &mut work);
     let most = MOST.get() - before;
-    assert!(
-        taken <= steps(insns.len(), policy),
-        "{name}, {policy:?}: {taken} steps"
-    );
-    assert!(
-        work.spent() <= Work::LIMIT,
-        "{name}, {policy:?}: {} units",
-        work.spent()
-    );
+    assert!(taken <= steps(insns.len(), policy), "{name}, {policy:?}: {taken} steps");
+    assert!(work.spent() <= Work::LIMIT, "{name}, {policy:?}: {} units", work.spent());
     let (counted, limit) = (work.most_bytes(), Work::BYTES);
-    assert!(
-        most <= limit && counted <= limit,
-        "{name}, {policy:?}: {most} bytes, {counted} counted"
-    );
+    assert!(most <= limit && counted <= limit, "{name}, {policy:?}: {most} bytes, {counted} counted");
     if let Err(error) = &result {
         assert!(!matches!(error, VerifyError::NoMemory), "{name}");
         assert!(error.to_string().len() > 10, "{name}: {error}");
@@ -107,10 +92,7 @@ fn compile(name: &str, program: Option<&VerifiedProgram>, work: &mut Work<'_>) {
     HELD.set(held);
     match JitProgram::new(copy, &pages::Pages, Default::default(), work) {
         Ok(code) => drop(code),
-        Err((error, _)) => assert!(
-            matches!(error, JitError::TooComplex { .. }),
-            "{name}: {error}"
-        ),
+        Err((error, _)) => assert!(matches!(error, JitError::TooComplex { .. }), "{name}: {error}"),
     }
     HELD.set(held);
 }
@@ -126,23 +108,12 @@ fn run(program: &VerifiedProgram, argument: &mut [u8]) -> Result<u64, Stop> {
     let stack = unsafe { std::slice::from_raw_parts_mut(stack.as_mut_ptr().cast(), STACK_BYTES) };
     let len = argument.len() as u64;
     let memory = Memory::new(argument, stack);
-    let mut run = Run {
-        args: [memory.argument().base, len],
-        memory,
-        budget: 100_000,
-        helpers: &helpers,
-        host: &Nobody,
-    };
+    let mut run =
+        Run { args: [memory.argument().base, len], memory, budget: 100_000, helpers: &helpers, host: &Nobody };
     let result = Interpreter::new(program.clone()).run(&mut run);
     if let Err(stop) = &result {
-        let memory = matches!(
-            stop.kind,
-            StopKind::OutOfBounds { .. } | StopKind::Unaligned { .. }
-        );
-        assert!(
-            !memory || program.access(stop.pc) != Access::Proved,
-            "{stop}"
-        );
+        let memory = matches!(stop.kind, StopKind::OutOfBounds { .. } | StopKind::Unaligned { .. });
+        assert!(!memory || program.access(stop.pc) != Access::Proved, "{stop}");
     }
     result
 }
@@ -165,9 +136,7 @@ fn giants_are_answered_within_the_caps() {
 fn unproved(name: &str, source: &str, pc: usize, reason: &str) {
     let code = assemble(source).unwrap();
     let program = Program::from_flat(name, &code, Abi::Classic).unwrap();
-    let error = verify(name, &program.insns, Policy::Strict)
-        .unwrap_err()
-        .to_string();
+    let error = verify(name, &program.insns, Policy::Strict).unwrap_err().to_string();
     assert!(error.contains(reason), "{name}: {error}");
     let admitted = verify(name, &program.insns, Policy::Guarded).unwrap();
     assert_eq!(admitted.access(pc), Access::Guarded, "{name}");
@@ -188,36 +157,20 @@ fn pointers_that_overflow_are_not_proved() {
     let scaled = "r2 = *(u64 *)(r1 + 0)\nr2 <<= 56\nr3 = r10\nr3 -= r2\nr0 = *(u8 *)(r3 - 1)\nexit";
     unproved("a scaled index", scaled, 4, "through r3-1");
     let ends = "r2 = *(u16 *)(r1 + 0)\nr2 &= 511\nr3 = r10\nr3 -= r2\nr0 = *(u64 *)(r3 - 5)\nexit";
-    unproved(
-        "the last bytes of the frame",
-        ends,
-        4,
-        "an offset from -512 to -8",
-    );
+    unproved("the last bytes of the frame", ends, 4, "an offset from -512 to -8");
 }
 
 #[test]
 fn spilled_pointers_do_not_outlive_a_write_to_a_part_of_them() {
-    for (size, off) in [
-        ("u8", -8),
-        ("u8", -1),
-        ("u16", -7),
-        ("u16", -9),
-        ("u32", -4),
-        ("u32", -11),
-        ("u64", -15),
-        ("u64", -1),
-    ] {
+    for (size, off) in
+        [("u8", -8), ("u8", -1), ("u16", -7), ("u16", -9), ("u32", -4), ("u32", -11), ("u64", -15), ("u64", -1)]
+    {
         let mut source = String::from("*(u64 *)(r10 - 8) = r10\n");
         if off == -1 && size == "u64" {
             // Beyond the frame: never done, so what follows cannot be either.
             continue;
         }
-        let _ = write!(
-            source,
-            "*({size} *)(r10 - {}) = 66\nr3 = *(u64 *)(r10 - 8)\nr0 = *(u8 *)(r3 - 16)\nexit",
-            -off
-        );
+        let _ = write!(source, "*({size} *)(r10 - {}) = 66\nr3 = *(u64 *)(r10 - 8)\nr0 = *(u8 *)(r3 - 16)\nexit", -off);
         unproved(&source, &source, 3, "through r3-16");
     }
     let atomic = "*(u64 *)(r10 - 8) = r10\nr4 = 1\nlock *(u32 *)(r10 - 4) += r4\nr3 = *(u64 *)(r10 - 8)\nr0 = *(u8 *)(r3 - 1)\nexit";
@@ -229,27 +182,16 @@ fn spilled_pointers_do_not_outlive_a_write_to_a_part_of_them() {
 
 #[test]
 fn halves_and_signs_say_nothing_of_the_rest() {
-    let index = |check: &str| {
-        format!(
-            "r2 = *(u64 *)(r1 + 0)\n{check}r3 = r10\nr3 -= r2\nr0 = *(u8 *)(r3 - 1)\nr0 = 0\nexit"
-        )
-    };
+    let index =
+        |check: &str| format!("r2 = *(u64 *)(r1 + 0)\n{check}r3 = r10\nr3 -= r2\nr0 = *(u8 *)(r3 - 1)\nr0 = 0\nexit");
     let cases = [
         ("the low half compared", "if w2 > 15 goto +3\n", 4),
         ("signed, below only", "if r2 s> 15 goto +3\n", 4),
         ("the low half, signed", "if w2 s> 15 goto +3\n", 4),
         ("equal in the low half", "if w2 != 5 goto +3\n", 4),
         ("a byte sign-extended", "r2 = (s8)r2\n", 4),
-        (
-            "a half sign-extended after a mask",
-            "r2 &= 0xffff\nr2 = (s16)r2\n",
-            5,
-        ),
-        (
-            "a word sign-extended after a mask of its sign",
-            "w2 &= -2147483647\nr2 = (s32)r2\n",
-            5,
-        ),
+        ("a half sign-extended after a mask", "r2 &= 0xffff\nr2 = (s16)r2\n", 5),
+        ("a word sign-extended after a mask of its sign", "w2 &= -2147483647\nr2 = (s32)r2\n", 5),
         ("an or in the low half", "w4 = 0\nr2 |= r4\n", 5),
         ("shifted by its width", "r4 = 64\nr2 >>= r4\n", 5),
         ("divided by zero", "r4 = 0\nr2 %= r4\n", 5),
@@ -274,8 +216,7 @@ fn ways_that_shift_different_numbers_are_not_taken_for_one() {
 #[test]
 fn control_flow_that_nests_in_no_way_is_answered() {
     // A loop with two ways in.
-    let irreducible =
-        "r2 = *(u64 *)(r1 + 0)\nr3 = 0\nif r2 > 5 goto +1\nr3 += 1\nr2 >>= 1\nif r2 == 0 goto +1\n\
+    let irreducible = "r2 = *(u64 *)(r1 + 0)\nr3 = 0\nif r2 > 5 goto +1\nr3 += 1\nr2 >>= 1\nif r2 == 0 goto +1\n\
                        goto -4\nr0 = r3\nexit";
     let code = assemble(irreducible).unwrap();
     let program = Program::from_flat("irreducible", &code, Abi::Classic).unwrap();
@@ -303,11 +244,7 @@ fn a_thousand_helpers_take_kilobytes() {
     for number in 100..1000u32 {
         let helper = Helper {
             name: format!("helper{number}").leak(),
-            signature: HelperSignature {
-                args: [ArgType::Scalar; 5],
-                ret: RetType::Scalar,
-                cost: Cost::default(),
-            },
+            signature: HelperSignature { args: [ArgType::Scalar; 5], ret: RetType::Scalar, cost: Cost::default() },
             function: HelperFn::Rust(|call| Ok(call.args[0])),
         };
         let numbers = [(Abi::Classic, number), (Abi::Linux, number)];
@@ -315,10 +252,7 @@ fn a_thousand_helpers_take_kilobytes() {
             registry = Box::leak(Box::new(registry.larger().unwrap()));
             registry.add(helper, &numbers).unwrap();
         }
-        assert_eq!(
-            registry.add(helper, &numbers),
-            Err(RegisterError::NameTaken)
-        );
+        assert_eq!(registry.add(helper, &numbers), Err(RegisterError::NameTaken));
     }
     assert_eq!(registry.get(Abi::Linux, 999).unwrap().name, "helper999");
     assert!(registry.by_name("helper100").is_some() && registry.get(Abi::Uio, 999).is_none());

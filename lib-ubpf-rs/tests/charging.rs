@@ -14,13 +14,7 @@ const LOOP: &str = "71 11 0000 00000000  17 01 0000 01000000  55 01 feff 0000000
 #[test]
 fn a_run_with_a_proved_cost_is_charged_it_once() {
     let outcome = run(&insns(SHORT), &mut [], 10);
-    assert_eq!(
-        outcome,
-        Outcome {
-            result: Ok(7),
-            left: 8
-        }
-    );
+    assert_eq!(outcome, Outcome { result: Ok(7), left: 8 });
 }
 
 #[test]
@@ -36,13 +30,7 @@ fn a_budget_below_the_proved_cost_stops_the_run_at_its_entry() {
 fn a_metered_run_pays_for_the_function_and_for_each_jump_back() {
     // Six on entry, of which the load is two, then two jumps back over two instructions each.
     let outcome = run(&insns(LOOP), &mut [3], 100);
-    assert_eq!(
-        outcome,
-        Outcome {
-            result: Ok(0),
-            left: 100 - 6 - 2 * 2
-        }
-    );
+    assert_eq!(outcome, Outcome { result: Ok(0), left: 100 - 6 - 2 * 2 });
 }
 
 #[test]

@@ -37,20 +37,11 @@ fn every_form(mut visit: impl FnMut(&[u8])) {
             let (dst, src) = (registers & 15, registers >> 4);
             for &off in OFFSETS {
                 for &imm in IMMEDIATES {
-                    let raw = RawInsn {
-                        opcode,
-                        dst,
-                        src,
-                        off,
-                        imm,
-                    };
+                    let raw = RawInsn { opcode, dst, src, off, imm };
                     let mut bytes = raw.to_bytes().to_vec();
                     if opcode == 0x18 {
                         let imm = imm.rotate_left(7);
-                        let second = RawInsn {
-                            imm,
-                            ..RawInsn::default()
-                        };
+                        let second = RawInsn { imm, ..RawInsn::default() };
                         bytes.extend(second.to_bytes());
                     }
                     visit(&bytes);
@@ -97,26 +88,17 @@ fn assembled_text_means_the_bytes_of_the_standard() {
         ("r5 = be32 r5", "dc05000020000000"),
         ("r5 = bswap64 r5", "d705000040000000"),
         ("r4 = -r4", "8704000000000000"),
-        (
-            "r1 = 0x1122334455667788 ll",
-            "18010000887766550000000044332211",
-        ),
+        ("r1 = 0x1122334455667788 ll", "18010000887766550000000044332211"),
         ("r1 = *(u8 *)(r2 - 1)", "7121ffff00000000"),
         ("r1 = *(s16 *)(r2 + 2)", "8921020000000000"),
         ("*(u32 *)(r10 - 4) = 7", "620afcff07000000"),
         ("w1 = *(u32 *)(r2 + 0)", "6121000000000000"),
         ("*(u32 *)(r10 - 4) = w6", "636afcff00000000"),
         ("lock *(u32 *)(r1 + 0) += w2", "c321000000000000"),
-        (
-            "w2 = atomic_fetch_add((u32 *)(r1 + 0), w2)",
-            "c321000001000000",
-        ),
+        ("w2 = atomic_fetch_add((u32 *)(r1 + 0), w2)", "c321000001000000"),
         ("*(u64 *)(r10 - 8) = r6", "7b6af8ff00000000"),
         ("lock *(u64 *)(r1 + 0) += r2", "db21000000000000"),
-        (
-            "r2 = atomic_fetch_or((u32 *)(r1 + 4), r2)",
-            "c321040041000000",
-        ),
+        ("r2 = atomic_fetch_or((u32 *)(r1 + 4), r2)", "c321040041000000"),
         ("r2 = xchg_64(r1 + 0, r2)", "db210000e1000000"),
         ("w0 = cmpxchg32_32(r1 + 0, w0, w2)", "c3210000f1000000"),
         // Bytes as clang 22 writes them.
@@ -167,7 +149,10 @@ fn a_mistake_is_named_with_its_line() {
         ("exit\n  r11 = 1", "line 2: a register is expected at `r11 = 1`"),
         ("r1 =", "line 1: a number is expected at ``"),
         ("r1 = w2", "line 1: a 64-bit register (r0 to r10) is expected at `w2`"),
-        ("r1 = 0x80000000", "line 1: 2147483648 does not fit into the 32 signed bits of an immediate (end it with `ll` for 64)"),
+        (
+            "r1 = 0x80000000",
+            "line 1: 2147483648 does not fit into the 32 signed bits of an immediate (end it with `ll` for 64)",
+        ),
         ("exit now", "line 1: the end of the line is expected at `now`"),
         ("goto nowhere", "line 1: there is no label `nowhere`"),
         ("a: exit\na: exit", "line 2: label `a` stands on two lines"),

@@ -56,10 +56,7 @@ unsafe impl GlobalAlloc for Failing {
 static ALLOCATOR: Failing = Failing;
 
 /// Does `job` with one allocation more before memory runs out, until it succeeds; gives the number of failures.
-fn at_every_allocation<T, E: std::fmt::Debug>(
-    job: impl Fn() -> Result<T, E>,
-    is_memory: impl Fn(&E) -> bool,
-) -> u64 {
+fn at_every_allocation<T, E: std::fmt::Debug>(job: impl Fn() -> Result<T, E>, is_memory: impl Fn(&E) -> bool) -> u64 {
     for allocations in 0.. {
         LEFT.set(allocations);
         let result = job();
@@ -135,24 +132,13 @@ fn loading_and_verifying() {
 fn running_allocates_nothing() {
     let helpers = Registry::with_builtins().unwrap();
     let program = Program::from_flat("name", &assemble(SOURCE).unwrap(), Abi::Classic).unwrap();
-    let program = verifier::verify(
-        program,
-        Policy::Guarded,
-        &helpers,
-        &mut verifier::Work::default(),
-    )
-    .unwrap();
+    let program = verifier::verify(program, Policy::Guarded, &helpers, &mut verifier::Work::default()).unwrap();
     let code = Interpreter::new(program);
     let mut stack = vec![0u64; STACK_BYTES / 8];
     // SAFETY: the words are plain memory of that size, borrowed for as long as the bytes are used.
     let stack = unsafe { std::slice::from_raw_parts_mut(stack.as_mut_ptr().cast(), STACK_BYTES) };
-    let mut run = Run {
-        args: [0, 0],
-        memory: Memory::new(&mut [], stack),
-        budget: 10_000,
-        helpers: &helpers,
-        host: &Nobody,
-    };
+    let mut run =
+        Run { args: [0, 0], memory: Memory::new(&mut [], stack), budget: 10_000, helpers: &helpers, host: &Nobody };
     LEFT.set(0);
     let result = code.run(&mut run);
     LEFT.set(u64::MAX);
@@ -176,27 +162,17 @@ fn compiling() {
     use ubpf_rs::jit::{JitProgram, Options};
     let helpers = Registry::with_builtins().unwrap();
     let program = Program::from_flat("name", &assemble(SOURCE).unwrap(), Abi::Classic).unwrap();
-    let program = verifier::verify(
-        program,
-        Policy::Guarded,
-        &helpers,
-        &mut verifier::Work::default(),
-    )
-    .unwrap();
+    let program = verifier::verify(program, Policy::Guarded, &helpers, &mut verifier::Work::default()).unwrap();
     // A refusal gives the program back.
     let kept = Cell::new(Some(program));
     let compile = || {
         let program = kept.take().unwrap();
-        JitProgram::new(
-            program,
-            &pages::Pages,
-            Options::default(),
-            &mut verifier::Work::default(),
+        JitProgram::new(program, &pages::Pages, Options::default(), &mut verifier::Work::default()).map_err(
+            |(error, program)| {
+                kept.set(Some(program));
+                error
+            },
         )
-        .map_err(|(error, program)| {
-            kept.set(Some(program));
-            error
-        })
     };
     assert!(at_every_allocation(compile, is_memory) > 0);
 }

@@ -84,9 +84,7 @@ pub fn check_line(spec: &str) -> Result<(), LineError> {
     for item in items(spec) {
         let name = match item {
             Item::Flag(flag, value) => {
-                if flag.trim_start_matches('-').is_empty()
-                    || value.is_some_and(|v| v.trim().is_empty())
-                {
+                if flag.trim_start_matches('-').is_empty() || value.is_some_and(|v| v.trim().is_empty()) {
                     return Err(LineError::NoName);
                 }
                 continue;
@@ -200,15 +198,11 @@ impl<'w> Args<'w> {
             match flag {
                 Some(None) => self.options.push((word, "")),
                 Some(Some(name)) => {
-                    let value = words.next().ok_or_else(|| ArgsError::NoValue {
-                        flag: word.clone(),
-                        name: name.into(),
-                    })?;
+                    let value =
+                        words.next().ok_or_else(|| ArgsError::NoValue { flag: word.clone(), name: name.into() })?;
                     self.options.push((word, value));
                 }
-                None if open && word.starts_with("--") => {
-                    return Err(ArgsError::UnknownOption { flag: word.clone() })
-                }
+                None if open && word.starts_with("--") => return Err(ArgsError::UnknownOption { flag: word.clone() }),
                 None => self.positional.push(word),
             }
         }
@@ -229,10 +223,7 @@ impl<'w> Args<'w> {
             };
             let Some(&word) = word else { continue };
             if name.contains('|') && !name.split('|').any(|allowed| allowed == word) {
-                return Err(ArgsError::NotAllowed {
-                    word: word.into(),
-                    allowed: name.replace('|', ", "),
-                });
+                return Err(ArgsError::NotAllowed { word: word.into(), allowed: name.replace('|', ", ") });
             }
         }
         match given.next() {
@@ -259,9 +250,7 @@ impl<'w> Args<'w> {
     /// The value of an option (empty for one without value); the last one wins.
     pub fn option(&self, flag: &str) -> Option<&'w str> {
         let mut given = self.options.iter().rev();
-        given
-            .find(|(name, _)| *name == flag)
-            .map(|(_, value)| *value)
+        given.find(|(name, _)| *name == flag).map(|(_, value)| *value)
     }
 }
 
@@ -290,10 +279,7 @@ mod tests {
         assert!(!fits("", "a"));
         assert!(fits("A [B]", "1") && fits("A [B]", "1 2"));
         assert_eq!(bind("A [B]", "").unwrap_err(), "A is missing");
-        assert_eq!(
-            bind("A [B]", "1 2 3").unwrap_err(),
-            "`3` is one argument too many"
-        );
+        assert_eq!(bind("A [B]", "1 2 3").unwrap_err(), "`3` is one argument too many");
         assert!(fits("A [B...]", "1 2 3 4"));
     }
 
@@ -304,31 +290,15 @@ mod tests {
         assert_eq!(words, ["f", "x"]);
         assert_eq!(options[0], ("--hits".into(), "3".into()));
         assert_eq!(options[1], ("-v".into(), "".into()));
-        assert_eq!(
-            bind(spec, "f x --hits").unwrap_err(),
-            "option --hits needs a value: N"
-        );
-        assert_eq!(
-            bind(spec, "f x --foo").unwrap_err(),
-            "there is no option --foo"
-        );
+        assert_eq!(bind(spec, "f x --hits").unwrap_err(), "option --hits needs a value: N");
+        assert_eq!(bind(spec, "f x --foo").unwrap_err(), "there is no option --foo");
         assert!(fits(spec, "f -- --foo"));
-        assert!(
-            fits("A", "--foo"),
-            "a command without options takes any word"
-        );
+        assert!(fits("A", "--foo"), "a command without options takes any word");
     }
 
     #[test]
     fn argument_lines() {
-        for good in [
-            "",
-            "A",
-            "LEVEL [FILE...] [-v] [--hits N]",
-            "[ARG...]",
-            "A [B] [C]",
-            "on|off [X]",
-        ] {
+        for good in ["", "A", "LEVEL [FILE...] [-v] [--hits N]", "[ARG...]", "A [B] [C]", "on|off [X]"] {
             assert_eq!(check_line(good), Ok(()), "{good}");
         }
         for (bad, why) in [
@@ -346,22 +316,14 @@ mod tests {
             assert_eq!(check_line(bad), Err(why), "{bad}");
         }
         for command in crate::commands::all() {
-            assert_eq!(
-                crate::command::check(command),
-                Ok(()),
-                "{}",
-                command.usage()
-            );
+            assert_eq!(crate::command::check(command), Ok(()), "{}", command.usage());
         }
     }
 
     #[test]
     fn alternatives() {
         assert!(fits("on|off", "on"));
-        assert_eq!(
-            bind("on|off", "of").unwrap_err(),
-            "`of` is not one of on, off"
-        );
+        assert_eq!(bind("on|off", "of").unwrap_err(), "`of` is not one of on, off");
     }
 
     #[test]

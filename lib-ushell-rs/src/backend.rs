@@ -98,12 +98,7 @@ pub trait Backend: Send {
     fn load_symbols(&self, path: &str) -> Result<usize, BackendError>;
 
     /// Loads, runs and unloads a program with `argument` as its memory.
-    fn exec(
-        &self,
-        path: &str,
-        argument: &mut [u8],
-        options: &LoadOptions,
-    ) -> Result<ExecReport, BackendError>;
+    fn exec(&self, path: &str, argument: &mut [u8], options: &LoadOptions) -> Result<ExecReport, BackendError>;
     /// Loads a program and attaches it to a function; gives the remarks of loader and verifier.
     fn attach(
         &self,
@@ -115,23 +110,13 @@ pub trait Backend: Send {
     /// Detaches one program of a function, or all of them; gives how many.
     fn detach(&self, function: &str, program: Option<&str>) -> Result<usize, BackendError>;
     /// Measures what a program would cost at each call of a function, over about so many calls of one of the engine's own.
-    fn measure(
-        &self,
-        function: &str,
-        path: &str,
-        options: &LoadOptions,
-        calls: u64,
-    ) -> Result<Measured, BackendError>;
+    fn measure(&self, function: &str, path: &str, options: &LoadOptions, calls: u64) -> Result<Measured, BackendError>;
     /// The functions with attached programs, or just this one (which may have none).
     fn sites(&self, function: Option<&str>) -> Result<Vec<Site>, BackendError>;
     /// Shows some names of traceable functions, ascending, to `visit`, from place `first` in the list on, until it returns false; with the
     /// address where several functions have the name. Gives the place at
     /// which to go on, that of the name that was refused if one was; `None` at the end.
-    fn functions(
-        &self,
-        first: usize,
-        visit: &mut dyn FnMut(&str, Option<u64>) -> bool,
-    ) -> Option<usize>;
+    fn functions(&self, first: usize, visit: &mut dyn FnMut(&str, Option<u64>) -> bool) -> Option<usize>;
     /// The addresses of the traceable functions of this name.
     fn functions_called(&self, name: &str) -> Vec<u64>;
     /// Shows some of the entry stubs that cannot be used to `visit`, from place `first` in the list on, until it returns false. Gives the
@@ -146,11 +131,7 @@ pub trait Backend: Send {
     fn map_del(&self, key1: u64, key2: u64) -> bool;
 
     /// Shows some entries of the two-key map to `visit`, as `functions` does.
-    fn map_entries(
-        &self,
-        first: usize,
-        visit: &mut dyn FnMut(u64, u64, u64) -> bool,
-    ) -> Option<usize>;
+    fn map_entries(&self, first: usize, visit: &mut dyn FnMut(u64, u64, u64) -> bool) -> Option<usize>;
     /// What the map has lost, in one line for those who look at counts; `None` when it has everything.
     fn map_note(&self) -> Option<String>;
 

@@ -58,10 +58,7 @@ pub enum Failure {
 impl Failure {
     /// Whether the reader wanted no more of the command.
     pub(crate) fn is_cancelled(&self) -> bool {
-        matches!(
-            self,
-            Self::Cancelled(_) | Self::Backend(BackendError::Cancelled)
-        )
+        matches!(self, Self::Cancelled(_) | Self::Backend(BackendError::Cancelled))
     }
 
     /// A failure in words.
@@ -123,11 +120,7 @@ impl Call<'_> {
 }
 
 pub(crate) fn parse_number(word: &str, name: &'static str) -> Result<u64, Failure> {
-    number(word).map_err(|error| Failure::Number {
-        name,
-        word: word.into(),
-        error,
-    })
+    number(word).map_err(|error| Failure::Number { name, word: word.into(), error })
 }
 
 /// A handler that owns something: every closure of the right shape.
@@ -273,10 +266,7 @@ impl Table {
     pub(crate) fn new() -> Self {
         let mut commands: Vec<Command> = crate::commands::all().cloned().collect();
         ubpf_rs::platform::sort_by(&mut commands, |a, b| a.name < b.name);
-        Self {
-            commands,
-            shared: 0,
-        }
+        Self { commands, shared: 0 }
     }
 
     /// Takes in what was registered with every shell since the last call.
@@ -292,9 +282,7 @@ impl Table {
     pub(crate) fn register(&mut self, command: Command) -> Result<(), RegisterError> {
         check(&command)?;
         match self.place(&command.name) {
-            Ok(_) => Err(RegisterError::Exists {
-                name: command.name.into_owned(),
-            }),
+            Ok(_) => Err(RegisterError::Exists { name: command.name.into_owned() }),
             Err(place) => {
                 self.commands.insert(place, command);
                 Ok(())
@@ -311,7 +299,6 @@ impl Table {
     }
 
     fn place(&self, name: &str) -> Result<usize, usize> {
-        self.commands
-            .binary_search_by(|command| (*command.name).cmp(name))
+        self.commands.binary_search_by(|command| (*command.name).cmp(name))
     }
 }

@@ -1,8 +1,7 @@
 //! The real backend: the engine of the image.
 
 use crate::backend::{
-    AttachLimits, Backend, BackendError, ExecReport, LoadOptions, Measured, Probe, RefusedStub,
-    Site,
+    AttachLimits, Backend, BackendError, ExecReport, LoadOptions, Measured, Probe, RefusedStub, Site,
 };
 use alloc::{
     string::{String, ToString},
@@ -18,19 +17,13 @@ use ubpf_rs::{
 impl From<Error> for BackendError {
     fn from(error: Error) -> Self {
         match error {
-            Error::Load(_) | Error::Verify(_) => Self::Load {
-                reason: error.to_string(),
-            },
+            Error::Load(_) | Error::Verify(_) => Self::Load { reason: error.to_string() },
             // Where its memory lay stands on the console.
-            Error::Stopped(Stopped { stop, .. }) => Self::Stopped {
-                stop: stop.to_string(),
-            },
+            Error::Stopped(Stopped { stop, .. }) => Self::Stopped { stop: stop.to_string() },
             Error::Cancelled => Self::Cancelled,
             Error::UnknownFunction { name } => Self::UnknownFunction { name },
             Error::File { path, error } => Self::File { path, error },
-            other => Self::Other {
-                reason: other.to_string(),
-            },
+            other => Self::Other { reason: other.to_string() },
         }
     }
 }
@@ -50,10 +43,7 @@ impl From<ProbeReport> for Probe {
 impl From<FunctionReport> for Site {
     fn from(report: FunctionReport) -> Self {
         let probes = report.probes.into_iter().map(Probe::from).collect();
-        Self {
-            function: report.function,
-            probes,
-        }
+        Self { function: report.function, probes }
     }
 }
 
@@ -75,18 +65,9 @@ impl Backend for &'static Runtime {
         Ok(Runtime::load_symbols(self, path)?)
     }
 
-    fn exec(
-        &self,
-        path: &str,
-        argument: &mut [u8],
-        options: &LoadOptions,
-    ) -> Result<ExecReport, BackendError> {
+    fn exec(&self, path: &str, argument: &mut [u8], options: &LoadOptions) -> Result<ExecReport, BackendError> {
         let report = self.exec_file(path, argument, options)?;
-        Ok(ExecReport {
-            value: report.value,
-            charged: Some(report.charged),
-            warnings: report.warnings,
-        })
+        Ok(ExecReport { value: report.value, charged: Some(report.charged), warnings: report.warnings })
     }
 
     fn attach(
@@ -101,13 +82,7 @@ impl Backend for &'static Runtime {
     fn detach(&self, function: &str, program: Option<&str>) -> Result<usize, BackendError> {
         Ok(Runtime::detach(self, function, program)?)
     }
-    fn measure(
-        &self,
-        function: &str,
-        path: &str,
-        options: &LoadOptions,
-        calls: u64,
-    ) -> Result<Measured, BackendError> {
+    fn measure(&self, function: &str, path: &str, options: &LoadOptions, calls: u64) -> Result<Measured, BackendError> {
         Ok(Runtime::measure(self, function, path, options, calls)?)
     }
     fn sites(&self, function: Option<&str>) -> Result<Vec<Site>, BackendError> {
@@ -124,20 +99,14 @@ impl Backend for &'static Runtime {
         }
         Ok(reports.into_iter().map(Site::from).collect())
     }
-    fn functions(
-        &self,
-        first: usize,
-        visit: &mut dyn FnMut(&str, Option<u64>) -> bool,
-    ) -> Option<usize> {
+    fn functions(&self, first: usize, visit: &mut dyn FnMut(&str, Option<u64>) -> bool) -> Option<usize> {
         Runtime::functions(self, first, visit)
     }
     fn functions_called(&self, name: &str) -> Vec<u64> {
         Runtime::functions_called(self, name)
     }
     fn refused_stubs(&self, first: usize, visit: RefusedStub<'_>) -> Option<usize> {
-        Runtime::refused_stubs(self, first, &mut |name, address, reason| {
-            visit(name, address, &reason)
-        })
+        Runtime::refused_stubs(self, first, &mut |name, address, reason| visit(name, address, &reason))
     }
 
     fn map_get(&self, key1: u64, key2: u64) -> Option<u64> {
@@ -150,11 +119,7 @@ impl Backend for &'static Runtime {
         Runtime::map_del(self, key1, key2)
     }
 
-    fn map_entries(
-        &self,
-        first: usize,
-        visit: &mut dyn FnMut(u64, u64, u64) -> bool,
-    ) -> Option<usize> {
+    fn map_entries(&self, first: usize, visit: &mut dyn FnMut(u64, u64, u64) -> bool) -> Option<usize> {
         Runtime::map_entries(self, first, visit)
     }
 
@@ -199,19 +164,11 @@ fn write_status(status: &Status, out: &mut dyn Write) -> core::fmt::Result {
         Some(false) => "writable and executable (not enforced)",
     };
     writeln!(out, "platform: {}", status.platform)?;
-    writeln!(
-        out,
-        "programs loaded by the application: {}",
-        status.programs
-    )?;
+    writeln!(out, "programs loaded by the application: {}", status.programs)?;
     writeln!(out, "traceable functions: {}", status.sites)?;
     writeln!(out, "symbols: {}", status.symbols)?;
     writeln!(out, "attached programs: {}", status.probes)?;
-    writeln!(
-        out,
-        "map entries: {} of {}",
-        status.map_entries, status.map_capacity
-    )?;
+    writeln!(out, "map entries: {} of {}", status.map_entries, status.map_capacity)?;
     writeln!(out, "lost map updates: {}", status.map_lost)?;
     writeln!(out, "lost console messages: {}", status.output_lost)?;
     writeln!(out, "stats: {on}")?;

@@ -63,11 +63,7 @@ pub enum Kind {
 impl Kind {
     fn of(byte: u8) -> Option<Self> {
         use Kind::*;
-        [
-            Command, File, Piece, Ask, Greeting, Output, End, Taken, State,
-        ]
-        .into_iter()
-        .find(|&kind| kind as u8 == byte)
+        [Command, File, Piece, Ask, Greeting, Output, End, Taken, State].into_iter().find(|&kind| kind as u8 == byte)
     }
 }
 
@@ -108,11 +104,7 @@ impl Frame<'_> {
                 if byte.is_ascii_control() {
                     put(ESCAPE);
                 }
-                put(if byte.is_ascii_control() {
-                    byte ^ 0x40
-                } else {
-                    byte
-                });
+                put(if byte.is_ascii_control() { byte ^ 0x40 } else { byte });
             }
         };
         let (id, place) = (self.id.to_le_bytes(), self.place.to_le_bytes());
@@ -163,11 +155,7 @@ impl Default for Receiver {
 impl Receiver {
     /// Between frames.
     pub const fn new() -> Self {
-        Self {
-            bytes: [0; HEAD + PAYLOAD + TAIL],
-            len: None,
-            escaped: false,
-        }
+        Self { bytes: [0; HEAD + PAYLOAD + TAIL], len: None, escaped: false }
     }
 
     /// Forgets a frame that is not whole yet.
@@ -246,12 +234,8 @@ mod tests {
     use super::*;
     use std::{vec, vec::Vec};
 
-    const PIECE: Frame<'_> = Frame {
-        kind: Kind::Piece,
-        id: 7,
-        place: 0x0a03_0d1b,
-        payload: b"rm a\n\x00\x01\x02\x03\x04\x1b\x7f\xff",
-    };
+    const PIECE: Frame<'_> =
+        Frame { kind: Kind::Piece, id: 7, place: 0x0a03_0d1b, payload: b"rm a\n\x00\x01\x02\x03\x04\x1b\x7f\xff" };
 
     fn line(frame: &Frame<'_>) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -262,18 +246,14 @@ mod tests {
     fn receive(bytes: &[u8]) -> Vec<Received> {
         let mut receiver = Receiver::new();
         let all = bytes.iter().map(|&byte| receiver.push(byte));
-        all.filter(|received| *received != Received::Nothing)
-            .collect()
+        all.filter(|received| *received != Received::Nothing).collect()
     }
 
     #[test]
     fn what_is_sent_arrives() {
         for length in [0, 1, PAYLOAD] {
             let payload: Vec<u8> = (0..length).map(|n| n as u8).collect();
-            let frame = Frame {
-                payload: &payload,
-                ..PIECE
-            };
+            let frame = Frame { payload: &payload, ..PIECE };
             let mut receiver = Receiver::new();
             let ends: Vec<Received> = line(&frame).iter().map(|&b| receiver.push(b)).collect();
             assert_eq!(ends.last(), Some(&Received::Frame));
@@ -281,14 +261,8 @@ mod tests {
         }
         let (frame, long) = (line(&PIECE), vec![b'x'; 3 * PAYLOAD]);
         assert!(frame.iter().all(|byte| !b"\n\r\x03\x1b".contains(byte)));
-        assert_eq!(
-            receive(&[&frame[..], &frame].concat()),
-            [Received::Frame; 2]
-        );
-        assert_eq!(
-            receive(&[&[START], &long[..], &[END]].concat()),
-            [Received::Damaged]
-        );
+        assert_eq!(receive(&[&frame[..], &frame].concat()), [Received::Frame; 2]);
+        assert_eq!(receive(&[&[START], &long[..], &[END]].concat()), [Received::Damaged]);
     }
 
     /// Every byte lost, doubled or changed.
@@ -314,11 +288,7 @@ mod tests {
             }
             // The next one is found behind it.
             let both = receive(&[&lost[..], &whole].concat());
-            assert_eq!(
-                both.last(),
-                Some(&Received::Frame),
-                "behind a lost byte {at}"
-            );
+            assert_eq!(both.last(), Some(&Received::Frame), "behind a lost byte {at}");
         }
     }
 }

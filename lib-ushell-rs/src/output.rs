@@ -41,12 +41,7 @@ impl Output {
             mode: Mode::Plain,
             at_line_start: true,
             truncated: false,
-            answer: Answer {
-                id: 0,
-                sent: 0,
-                piece: [0; PIECE],
-                len: 0,
-            },
+            answer: Answer { id: 0, sent: 0, piece: [0; PIECE], len: 0 },
         }
     }
 
@@ -121,12 +116,7 @@ impl Output {
             return;
         }
         let payload = self.answer.piece.get(..len).unwrap_or(&[]);
-        let frame = Frame {
-            kind: Kind::Output,
-            id,
-            place: sent,
-            payload,
-        };
+        let frame = Frame { kind: Kind::Output, id, place: sent, payload };
         frame.write(|byte| self.queue.push_back(byte));
         self.answer.sent = sent.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
         self.answer.len = 0;
@@ -134,12 +124,7 @@ impl Output {
 
     /// Writes a frame. There is room: it is written only when a page could be.
     pub(crate) fn frame(&mut self, kind: Kind, id: u32, place: u32, payload: &[u8]) {
-        let frame = Frame {
-            kind,
-            id,
-            place,
-            payload,
-        };
+        let frame = Frame { kind, id, place, payload };
         frame.write(|byte| self.queue.push_back(byte));
     }
 
@@ -190,8 +175,7 @@ impl Output {
             Mode::Framed => self.answer.len.saturating_add(AROUND).saturating_mul(2),
             _ => 0,
         };
-        self.limit
-            .saturating_sub(self.queue.len().saturating_add(piece))
+        self.limit.saturating_sub(self.queue.len().saturating_add(piece))
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -12,10 +12,7 @@ pub(crate) struct Pace<'b> {
 impl<'b> Pace<'b> {
     /// From now on.
     pub(crate) fn new(backend: &'b dyn Backend) -> Self {
-        Self {
-            backend,
-            begin: backend.now_ns(),
-        }
+        Self { backend, begin: backend.now_ns() }
     }
 
     /// Between two pieces of work: gives way when it is time. An error when the command is to end.
@@ -38,10 +35,7 @@ impl<'b> Pace<'b> {
 }
 
 /// Shows the names of all traceable functions to `visit` until it returns false, and gives way in between.
-pub(crate) fn all_functions(
-    backend: &dyn Backend,
-    visit: &mut dyn FnMut(&str) -> bool,
-) -> Result<(), Cancelled> {
+pub(crate) fn all_functions(backend: &dyn Backend, visit: &mut dyn FnMut(&str) -> bool) -> Result<(), Cancelled> {
     let mut pace = Pace::new(backend);
     let mut answer = Ok(());
     let mut next = Some(0);

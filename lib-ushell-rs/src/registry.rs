@@ -16,13 +16,9 @@ pub fn register_command(command: Command) -> Result<(), RegisterError> {
     let mut registered = COMMANDS.lock();
     let same = |other: &Command| other.name == command.name;
     if commands::all().any(same) || registered.iter().any(same) {
-        return Err(RegisterError::Exists {
-            name: command.name.into_owned(),
-        });
+        return Err(RegisterError::Exists { name: command.name.into_owned() });
     }
-    registered
-        .try_reserve(1)
-        .map_err(|_| RegisterError::NoMemory)?;
+    registered.try_reserve(1).map_err(|_| RegisterError::NoMemory)?;
     registered.push(command);
     Ok(())
 }

@@ -33,13 +33,9 @@ impl Upload {
         let left = call.number(1, "SIZE")?;
         let crc = call.number(2, "CRC32")?;
         if left > ABSURD {
-            return Err(Failure::message(format!(
-                "SIZE: at most {} bytes",
-                call.config.file_limit
-            )));
+            return Err(Failure::message(format!("SIZE: at most {} bytes", call.config.file_limit)));
         }
-        let crc =
-            u32::try_from(crc).map_err(|_| Failure::message("CRC32: does not fit into 32 bits"));
+        let crc = u32::try_from(crc).map_err(|_| Failure::message("CRC32: does not fit into 32 bits"));
         let (crc, contents) = match crc {
             Ok(crc) => {
                 let room = || reserve(left, call.config.file_limit);
@@ -47,14 +43,7 @@ impl Upload {
             }
             Err(failure) => (0, Err(failure)),
         };
-        Ok(Self {
-            name,
-            left,
-            received: 0,
-            crc,
-            sum: Crc32::new(),
-            contents,
-        })
+        Ok(Self { name, left, received: 0, crc, sum: Crc32::new(), contents })
     }
 
     /// A file of this size. Nothing is awaited if it cannot be taken.
@@ -62,14 +51,7 @@ impl Upload {
         check_name(&name)?;
         let left = u64::from(size);
         let contents = Ok(reserve(left, limit)?);
-        Ok(Self {
-            name,
-            left,
-            received: 0,
-            crc,
-            sum: Crc32::new(),
-            contents,
-        })
+        Ok(Self { name, left, received: 0, crc, sum: Crc32::new(), contents })
     }
 
     /// How many bytes have come.
@@ -106,10 +88,7 @@ impl Upload {
             )));
         }
         let written = backend.write_file(&self.name, &contents);
-        written.map_err(|error| Failure::File {
-            path: self.name.clone(),
-            error,
-        })?;
+        written.map_err(|error| Failure::File { path: self.name.clone(), error })?;
         let _ = writeln!(out, "{}: {} bytes written.", self.name, contents.len());
         Ok(())
     }
@@ -121,13 +100,12 @@ const NAME_BYTES: usize = 255;
 fn check_name(name: &str) -> Result<(), Failure> {
     match name {
         "" => Err(Failure::message("NAME is empty; nothing was written")),
-        name if name.len() > NAME_BYTES => Err(Failure::message(format!(
-            "NAME has {} bytes (limit {NAME_BYTES}); nothing was written",
-            name.len()
-        ))),
-        name if name.chars().any(char::is_control) => Err(Failure::message(
-            "NAME has control characters; nothing was written",
-        )),
+        name if name.len() > NAME_BYTES => {
+            Err(Failure::message(format!("NAME has {} bytes (limit {NAME_BYTES}); nothing was written", name.len())))
+        }
+        name if name.chars().any(char::is_control) => {
+            Err(Failure::message("NAME has control characters; nothing was written"))
+        }
         _ => Ok(()),
     }
 }

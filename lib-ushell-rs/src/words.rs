@@ -40,10 +40,7 @@ pub fn split(line: &str) -> Result<Vec<String>, WordError> {
 pub fn split_partial(line: &str) -> Partial {
     let mut splitter = Splitter::default();
     splitter.take(line);
-    Partial {
-        words: splitter.words,
-        last: splitter.word.unwrap_or_default(),
-    }
+    Partial { words: splitter.words, last: splitter.word.unwrap_or_default() }
 }
 
 #[derive(Default)]

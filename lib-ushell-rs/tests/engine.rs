@@ -6,9 +6,7 @@ mod common;
 
 use std::{borrow::ToOwned, collections::BTreeMap, string::String, sync::Mutex, vec::Vec};
 use ubpf_rs::{
-    platform::{
-        Clock, Console, Cpu, DirEntry, FaultSafeRead, FileError, Files, Platform, Preemptive,
-    },
+    platform::{Clock, Console, Cpu, DirEntry, FaultSafeRead, FileError, Files, Platform, Preemptive},
     runtime::{self, Runtime, Symbol, SymbolTable},
 };
 use ushell_rs::{Config, Shell};
@@ -18,10 +16,7 @@ struct Fake {
     console: Mutex<String>,
 }
 
-static FAKE: Fake = Fake {
-    files: Mutex::new(BTreeMap::new()),
-    console: Mutex::new(String::new()),
-};
+static FAKE: Fake = Fake { files: Mutex::new(BTreeMap::new()), console: Mutex::new(String::new()) };
 
 impl Clock for Fake {
     fn now_ns(&self) -> u64 {
@@ -35,10 +30,7 @@ impl FaultSafeRead for Fake {
 }
 impl Console for Fake {
     fn write(&self, bytes: &[u8]) {
-        self.console
-            .lock()
-            .unwrap()
-            .push_str(std::str::from_utf8(bytes).unwrap());
+        self.console.lock().unwrap().push_str(std::str::from_utf8(bytes).unwrap());
     }
 }
 impl Cpu for Fake {
@@ -53,9 +45,7 @@ impl Files for Fake {
     fn read(&self, path: &str, limit: usize) -> Result<Vec<u8>, FileError> {
         let contents = self.files.lock().unwrap().get(path).cloned();
         let contents = contents.ok_or(FileError::NotFound)?;
-        (contents.len() <= limit)
-            .then_some(contents)
-            .ok_or(FileError::TooLarge { limit })
+        (contents.len() <= limit).then_some(contents).ok_or(FileError::TooLarge { limit })
     }
     fn list(&self, _: &str) -> Result<Vec<DirEntry>, FileError> {
         let files = self.files.lock().unwrap();
@@ -67,19 +57,11 @@ impl Files for Fake {
         Ok(files.iter().map(entry).collect())
     }
     fn write(&self, path: &str, contents: &[u8]) -> Result<(), FileError> {
-        self.files
-            .lock()
-            .unwrap()
-            .insert(path.into(), contents.to_vec());
+        self.files.lock().unwrap().insert(path.into(), contents.to_vec());
         Ok(())
     }
     fn remove(&self, path: &str) -> Result<(), FileError> {
-        self.files
-            .lock()
-            .unwrap()
-            .remove(path)
-            .map(drop)
-            .ok_or(FileError::NotFound)
+        self.files.lock().unwrap().remove(path).map(drop).ok_or(FileError::NotFound)
     }
 }
 
@@ -104,24 +86,10 @@ fn install(name: &str, slots: &[[u8; 8]]) {
 
 fn install_programs() {
     install("noop.bin", &[slot(MOV, 0, 0, 0), slot(EXIT, 0, 0, 0)]);
-    install(
-        "first_byte.bin",
-        &[slot(LOAD_BYTE, 0x10, 0, 0), slot(EXIT, 0, 0, 0)],
-    );
-    install(
-        "map_get.bin",
-        &[
-            slot(MOV, 1, 0, 7),
-            slot(MOV, 2, 0, 8),
-            slot(CALL, 0, 0, 0),
-            slot(EXIT, 0, 0, 0),
-        ],
-    );
+    install("first_byte.bin", &[slot(LOAD_BYTE, 0x10, 0, 0), slot(EXIT, 0, 0, 0)]);
+    install("map_get.bin", &[slot(MOV, 1, 0, 7), slot(MOV, 2, 0, 8), slot(CALL, 0, 0, 0), slot(EXIT, 0, 0, 0)]);
     let stored = slot(STORE, 0x1a, -8, 0);
-    install(
-        "loop_fail.bin",
-        &[stored, slot(JUMP, 0, 0, 0), slot(JUMP, 0, -1, 0)],
-    );
+    install("loop_fail.bin", &[stored, slot(JUMP, 0, 0, 0), slot(JUMP, 0, -1, 0)]);
     let oob = [
         stored,
         slot(MOV, 1, 0, 0),
@@ -174,16 +142,9 @@ pub(crate) fn a_session() {
     install_programs();
     let runtime = Runtime::init(platform, runtime::Config::default()).unwrap();
     let symbols = [("main", 0x1000), ("other", 0x2000)];
-    let symbols = symbols.map(|(name, address)| Symbol {
-        name,
-        address,
-        function: true,
-    });
+    let symbols = symbols.map(|(name, address)| Symbol { name, address, function: true });
     runtime.add_symbols(SymbolTable::new(symbols.into_iter()).unwrap());
-    let config = Config {
-        raise: Some(raise),
-        ..Config::default()
-    };
+    let config = Config { raise: Some(raise), ..Config::default() };
     let mut shell = Shell::new(runtime, config);
 
     let expected = include_str!("transcripts/engine.session");
@@ -203,8 +164,7 @@ pub(crate) fn a_session() {
     #[cfg(test)]
     if std::env::var_os("USHELL_BLESS").is_some() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/transcripts");
-        return std::fs::write(std::path::Path::new(folder).join("engine.session"), actual)
-            .unwrap();
+        return std::fs::write(std::path::Path::new(folder).join("engine.session"), actual).unwrap();
     }
     common::assert_same("engine.session", &actual, expected);
 }

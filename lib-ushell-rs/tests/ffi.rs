@@ -9,8 +9,7 @@ use std::{
     ptr,
 };
 use ushell_rs::ffi::{
-    ushell_command_fn, ushell_output, ushell_register_command, ushell_write, USHELL_EXISTS,
-    USHELL_INVALID, USHELL_OK,
+    ushell_command_fn, ushell_output, ushell_register_command, ushell_write, USHELL_EXISTS, USHELL_INVALID, USHELL_OK,
 };
 
 /// Counts its calls and writes its words; fails without an argument.
@@ -51,25 +50,14 @@ fn registered_while_a_shell_runs() {
     assert_eq!(register(c"a b".as_ptr(), anything, greet), USHELL_INVALID);
     assert_eq!(register(c"\xff".as_ptr(), anything, greet), USHELL_INVALID);
     assert_eq!(register(c"ls".as_ptr(), anything, greet), USHELL_EXISTS);
-    assert!(session
-        .text("greet you\n")
-        .starts_with("unknown command `greet`"));
+    assert!(session.text("greet you\n").starts_with("unknown command `greet`"));
     assert_eq!(register(c"greet".as_ptr(), anything, greet), USHELL_OK);
     assert_eq!(register(c"greet".as_ptr(), anything, greet), USHELL_EXISTS);
-    assert_eq!(
-        register(c"greet2".as_ptr(), c"NAME".as_ptr(), greet),
-        USHELL_OK
-    );
+    assert_eq!(register(c"greet2".as_ptr(), c"NAME".as_ptr(), greet), USHELL_OK);
 
-    assert_eq!(
-        session.text("greet you 'and me'\n"),
-        "greet;you;and me;\n> "
-    );
+    assert_eq!(session.text("greet you 'and me'\n"), "greet;you;and me;\n> ");
     assert_eq!(session.text("greet\n"), "greet;\ngreet failed (code 1)\n> ");
-    assert_eq!(
-        session.text("greet2\n"),
-        "NAME is missing\nUsage: greet2 NAME\n> "
-    );
+    assert_eq!(session.text("greet2\n"), "NAME is missing\nUsage: greet2 NAME\n> ");
     assert_eq!(session.text("complete gree\n"), "greet\ngreet2\n> ");
     assert_eq!(count, 2);
 }

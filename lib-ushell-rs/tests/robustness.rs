@@ -50,17 +50,10 @@ pub(crate) fn cutting_the_input_changes_nothing() {
             let mut parts = session.say(&input[..cut]);
             parts.extend(session.say(&input[cut..]));
             let input = input.escape_ascii();
-            assert_eq!(
-                whole.escape_ascii().to_string(),
-                parts.escape_ascii().to_string(),
-                "{input} cut at {cut}"
-            );
+            assert_eq!(whole.escape_ascii().to_string(), parts.escape_ascii().to_string(), "{input} cut at {cut}");
         }
         let mut session = Session::new();
-        let bytes: Vec<u8> = input
-            .iter()
-            .flat_map(|&byte| session.say(&[byte]))
-            .collect();
+        let bytes: Vec<u8> = input.iter().flat_map(|&byte| session.say(&[byte])).collect();
         assert_eq!(whole, bytes);
     }
 }
@@ -79,12 +72,7 @@ fn framed() -> [Vec<u8>; 3] {
     ];
     let mut bytes = Vec::new();
     for (kind, id, place, payload) in frames {
-        let frame = Frame {
-            kind,
-            id,
-            place,
-            payload,
-        };
+        let frame = Frame { kind, id, place, payload };
         frame.write(|byte| bytes.push(byte));
     }
     let end = bytes.split_off(20);
@@ -154,9 +142,7 @@ pub(crate) fn a_long_line_is_refused_at_a_terminal_too() {
     assert!(said.ends_with("line too long (limit 1024 bytes): ignored\r\n> "));
     // ^U makes the line good again.
     session.text(&"x".repeat(10_000));
-    assert!(session
-        .text("\x15version\r")
-        .ends_with("ushell-rs 0.1.0\r\n> "));
+    assert!(session.text("\x15version\r").ends_with("ushell-rs 0.1.0\r\n> "));
 }
 
 #[cfg_attr(test, test)]
@@ -189,17 +175,10 @@ pub(crate) fn what_a_command_writes_at_once_is_bounded() {
         (0..100_000).for_each(|_| call.out.line("0123456789"));
         Ok(())
     };
-    session
-        .shell
-        .register_command(Command::new("flood", "", "flood", flood))
-        .unwrap();
+    session.shell.register_command(Command::new("flood", "", "flood", flood)).unwrap();
     let said = session.text("flood\n");
     assert!(said.len() <= 16 * 1024);
-    assert!(
-        said.ends_with("[output truncated]\n> "),
-        "{}",
-        &said[said.len() - 50..]
-    );
+    assert!(said.ends_with("[output truncated]\n> "), "{}", &said[said.len() - 50..]);
 }
 
 #[cfg_attr(test, test)]
@@ -218,21 +197,13 @@ pub(crate) fn commands_of_the_application() {
     session.shell.register_command(command.clone()).unwrap();
     assert_eq!(session.text("greet you\n"), "hello you\n> ");
     assert_eq!(session.text("greet nobody\n"), "nobody is there\n> ");
-    assert_eq!(
-        session.text("help greet\n"),
-        "Usage: greet NAME\ngreet someone\n> "
-    );
+    assert_eq!(session.text("help greet\n"), "Usage: greet NAME\ngreet someone\n> ");
     assert_eq!(session.text("complete gr\n"), "greet\n> ");
-    let exists = RegisterError::Exists {
-        name: "greet".into(),
-    };
+    let exists = RegisterError::Exists { name: "greet".into() };
     assert_eq!(session.shell.register_command(command), Err(exists));
     for name in ["", "a b", "a\n"] {
         let command = Command::new(name, "", "", |_| Ok(()));
-        assert!(matches!(
-            session.shell.register_command(command),
-            Err(RegisterError::BadName { .. })
-        ));
+        assert!(matches!(session.shell.register_command(command), Err(RegisterError::BadName { .. })));
     }
 }
 
@@ -255,10 +226,7 @@ pub(crate) fn uploads_of_all_sizes() {
         session.drain();
         let mut input = format!("put f {size} {}\n", crc32(&contents)).into_bytes();
         input.extend(&contents);
-        assert_eq!(
-            session.say(&input),
-            format!("f: {size} bytes written.\n> ").into_bytes()
-        );
+        assert_eq!(session.say(&input), format!("f: {size} bytes written.\n> ").into_bytes());
         assert_eq!(session.fake.0.lock().unwrap().files["f"], contents);
     }
 }
@@ -287,10 +255,7 @@ pub(crate) fn input_without_a_connection_starts_a_session() {
 #[cfg_attr(test, test)]
 pub(crate) fn quit_ends_the_session() {
     let mut session = Session::new();
-    assert_eq!(
-        session.text("version\nquit\nversion\n"),
-        "> ushell-rs 0.1.0\n> "
-    );
+    assert_eq!(session.text("version\nquit\nversion\n"), "> ushell-rs 0.1.0\n> ");
     assert!(session.shell.wants_close());
     assert_eq!(session.text("version\n"), "> ushell-rs 0.1.0\n> ");
 }

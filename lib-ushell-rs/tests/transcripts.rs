@@ -27,14 +27,8 @@ fn compare(name: &str, expected: &str, actual: &str) {
 #[test]
 fn a_difference_is_told_by_its_line() {
     assert_eq!(common::first_difference("a\nb\n", "a\nb\n"), None);
-    assert_eq!(
-        common::first_difference("a\nb\nc", "a\nx\nc"),
-        Some((2, ("b", "x")))
-    );
-    assert_eq!(
-        common::first_difference("a", "a\nb"),
-        Some((2, ("nothing", "b")))
-    );
+    assert_eq!(common::first_difference("a\nb\nc", "a\nx\nc"), Some((2, ("b", "x"))));
+    assert_eq!(common::first_difference("a", "a\nb"), Some((2, ("nothing", "b"))));
 }
 
 #[test]
@@ -43,10 +37,7 @@ fn all_files_are_played() {
     for entry in std::fs::read_dir(folder).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let mut played = SESSIONS.iter().chain(KEYS);
-        assert!(
-            name.ends_with(".session") || played.any(|file| file.0 == name),
-            "{name}"
-        );
+        assert!(name.ends_with(".session") || played.any(|file| file.0 == name), "{name}");
     }
 }
 
@@ -75,10 +66,7 @@ pub(crate) fn keys() {
             actual.push_str(line);
             actual.push('\n');
             if let Some(input) = line.strip_prefix("< ") {
-                for line in session
-                    .say(&unescape(input))
-                    .split_inclusive(|&b| b == b'\n')
-                {
+                for line in session.say(&unescape(input)).split_inclusive(|&b| b == b'\n') {
                     actual.push_str(&format!("> {}\n", line.escape_ascii()));
                 }
             }

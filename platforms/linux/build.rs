@@ -6,28 +6,12 @@ use std::process::Command;
 /// sites otherwise.
 const VARIANTS: &[(&str, &str, &[&str])] = &[
     ("gcc_patchable", "gcc", &["-fpatchable-function-entry=5"]),
-    (
-        "gcc_patchable_cet",
-        "gcc",
-        &["-fpatchable-function-entry=5", "-fcf-protection=full"],
-    ),
-    (
-        "gcc_fentry",
-        "gcc",
-        &["-pg", "-mfentry", "-mrecord-mcount", "-mnop-mcount"],
-    ),
+    ("gcc_patchable_cet", "gcc", &["-fpatchable-function-entry=5", "-fcf-protection=full"]),
+    ("gcc_fentry", "gcc", &["-pg", "-mfentry", "-mrecord-mcount", "-mnop-mcount"]),
     ("gcc_pg", "gcc", &["-pg", "-mrecord-mcount", "-mnop-mcount"]),
     ("gcc_instrument", "gcc", &["-finstrument-functions"]),
-    (
-        "clang_patchable",
-        "clang",
-        &["-fpatchable-function-entry=5"],
-    ),
-    (
-        "clang_patchable_cet",
-        "clang",
-        &["-fpatchable-function-entry=5", "-fcf-protection=full"],
-    ),
+    ("clang_patchable", "clang", &["-fpatchable-function-entry=5"]),
+    ("clang_patchable_cet", "clang", &["-fpatchable-function-entry=5", "-fcf-protection=full"]),
     ("clang_instrument", "clang", &["-finstrument-functions"]),
 ];
 
@@ -37,10 +21,7 @@ fn main() {
     println!("cargo::rustc-check-cfg=cfg(clang)");
     let mut support = cc::Build::new();
     // Never instrumented itself, whatever the environment's flags say.
-    support
-        .file("c/support.c")
-        .flag("-fpatchable-function-entry=0,0")
-        .flag("-fno-instrument-functions");
+    support.file("c/support.c").flag("-fpatchable-function-entry=0,0").flag("-fno-instrument-functions");
     support.warnings(true).compile("ubpf_linux_support");
     if Command::new("clang").arg("--version").output().is_ok() {
         println!("cargo::rustc-cfg=clang");
@@ -58,17 +39,7 @@ fn test_object(name: &str, compiler: &str, flags: &[&str]) {
     let out = std::env::var("OUT_DIR").unwrap_or_default();
     let object = format!("{out}/traced-{name}.o");
     let done = Command::new(compiler)
-        .args([
-            "-std=gnu11",
-            "-O2",
-            "-Wall",
-            "-Wextra",
-            "-fno-pie",
-            "-c",
-            "tests/c/traced.c",
-            "-o",
-            &object,
-        ])
+        .args(["-std=gnu11", "-O2", "-Wall", "-Wextra", "-fno-pie", "-c", "tests/c/traced.c", "-o", &object])
         .arg(format!("-DPREFIX={name}"))
         .args(flags)
         .status();
@@ -88,14 +59,10 @@ const MANY: usize = 400;
 fn many_functions() {
     let out = std::env::var("OUT_DIR").unwrap_or_default();
     let (source, object) = (format!("{out}/many.c"), format!("{out}/many.o"));
-    let functions = (0..MANY).map(|n| {
-        format!("__attribute__((noinline)) long many_{n}(long n) {{ return n + {n}; }}\n")
-    });
+    let functions =
+        (0..MANY).map(|n| format!("__attribute__((noinline)) long many_{n}(long n) {{ return n + {n}; }}\n"));
     let names = (0..MANY).map(|n| format!("many_{n}, "));
-    let text = functions.collect::<String>()
-        + "long (*const many[])(long) = { "
-        + &names.collect::<String>()
-        + "};\n";
+    let text = functions.collect::<String>() + "long (*const many[])(long) = { " + &names.collect::<String>() + "};\n";
     if let Err(error) = std::fs::write(&source, text) {
         println!("cargo::error={source}: {error}");
     }

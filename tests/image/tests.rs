@@ -24,7 +24,8 @@ struct Compiled(Options);
 
 impl Engine for Compiled {
     fn prepare(&self, program: VerifiedProgram) -> Result<Box<dyn Executable>, String> {
-        let code = JitProgram::new(program, &CodeMemory, self.0, &mut Default::default()).map_err(|(error, _)| format!("{error}"))?;
+        let code = JitProgram::new(program, &CodeMemory, self.0, &mut Default::default())
+            .map_err(|(error, _)| format!("{error}"))?;
         // With the code in its place, sealed.
         walk::survey().map_err(|broken| format!("{broken}"))?;
         Ok(Box::new(code))

@@ -81,8 +81,7 @@ impl Image {
         let (image, socket) = (folder.path("image"), folder.path("shell"));
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c/image.c");
         let mut gcc = Command::new("gcc");
-        gcc.args(["-O2", "-Wall", "-Werror", "-fpatchable-function-entry=5"])
-            .args(flags);
+        gcc.args(["-O2", "-Wall", "-Werror", "-fpatchable-function-entry=5"]).args(flags);
         gcc.arg(source).args(objects).arg("-o").arg(&image);
         gcc.arg(archive()).args(["-lpthread", "-ldl", "-lm"]);
         run(&mut gcc);
@@ -103,14 +102,8 @@ impl Image {
             UnixStream::connect(&socket).ok()
         });
         let shell = connected.expect("the shell's socket");
-        shell
-            .set_read_timeout(Some(Duration::from_secs(30)))
-            .unwrap();
-        let mut image = Image {
-            child,
-            shell,
-            console,
-        };
+        shell.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let mut image = Image { child, shell, console };
         image.answer();
         image
     }
@@ -154,27 +147,18 @@ fn linked_programs_are_listed_run_and_attached_by_name() {
         folder.object("guarded", GUARDED, &["--guard-all"]),
         folder.object("endless", ENDLESS, &[]),
     ];
-    for flags in [
-        &["-no-pie", "-fno-pie"][..],
-        &["-pie", "-fPIE", "-Wl,--gc-sections"],
-    ] {
+    for flags in [&["-no-pie", "-fno-pie"][..], &["-pie", "-fPIE", "-Wl,--gc-sections"]] {
         let mut image = Image::start(&folder, &objects, flags);
         let status = image.ask("status");
         for name in ["count.bin", "get_count.bin", "notify", "guarded", "endless"] {
-            assert!(
-                status.contains(&format!("program of the image: {name}")),
-                "{flags:?}: {status}"
-            );
+            assert!(status.contains(&format!("program of the image: {name}")), "{flags:?}: {status}");
         }
         for name in ["count.bin", "notify"] {
             let answer = image.ask(&format!("bpf_attach work {name}"));
             assert!(answer.contains("attached successfully"), "{answer}");
         }
         let listed = image.ask("bpf_list work");
-        assert!(
-            listed.contains(" - count.bin") && listed.contains(" - notify"),
-            "{listed}"
-        );
+        assert!(listed.contains(" - count.bin") && listed.contains(" - notify"), "{listed}");
         thread::sleep(Duration::from_millis(50));
         let detached = image.ask("bpf_detach work");
         assert!(detached.contains("detached"), "{detached}");
@@ -212,10 +196,7 @@ fn an_object_that_was_changed_is_refused_by_the_image() {
     let status = image.ask("status");
     assert!(!status.contains("image: seven") && status.contains("image: eight"));
     let console = image.console();
-    assert!(
-        console.contains("program seven of the image: it was compiled by another version"),
-        "{console}"
-    );
+    assert!(console.contains("program seven of the image: it was compiled by another version"), "{console}");
 }
 
 #[test]

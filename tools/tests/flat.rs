@@ -37,10 +37,7 @@ fn complaint(output: &Output) -> &str {
 fn object(compiler: &[&str], name: &str, source: &str) -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let stem = format!("flat-{}-{name}", compiler[0]);
-    let (input, output) = (
-        folder.join(format!("{stem}.c")),
-        folder.join(format!("{stem}.o")),
-    );
+    let (input, output) = (folder.join(format!("{stem}.c")), folder.join(format!("{stem}.o")));
     fs::write(&input, source).unwrap();
     let mut command = Command::new(compiler[0]);
     command.args(["-O2", "-c"]).args(&compiler[1..]);
@@ -76,21 +73,10 @@ fn an_object_says_which_function_is_the_program() {
             let Some(object) = object(compiler, name, source) else {
                 continue;
             };
-            let output = run(&[
-                object.to_str().unwrap(),
-                "--mem-hex",
-                "05",
-                "--policy",
-                "strict",
-            ]);
+            let output = run(&[object.to_str().unwrap(), "--mem-hex", "05", "--policy", "strict"]);
             assert_eq!(stdout(&output).trim(), "0x10", "{name}: {output:?}");
             let flat = object.with_extension("bin");
-            let output = ubpf(&[
-                "flat",
-                object.to_str().unwrap(),
-                "-o",
-                flat.to_str().unwrap(),
-            ]);
+            let output = ubpf(&["flat", object.to_str().unwrap(), "-o", flat.to_str().unwrap()]);
             assert!(output.status.success(), "{output:?}");
             let output = run(&[flat.to_str().unwrap(), "--mem-hex", "05"]);
             assert_eq!(stdout(&output).trim(), "0x10", "{name}: {output:?}");
@@ -126,14 +112,7 @@ fn what_a_flat_program_cannot_have_is_named() {
     };
     let flat = object.with_extension("bin");
     for (entry, result) in [("a", "0x1"), ("b", "0x2")] {
-        let arguments = [
-            "flat",
-            object.to_str().unwrap(),
-            "--entry",
-            entry,
-            "-o",
-            flat.to_str().unwrap(),
-        ];
+        let arguments = ["flat", object.to_str().unwrap(), "--entry", entry, "-o", flat.to_str().unwrap()];
         assert!(ubpf(&arguments).status.success());
         assert_eq!(stdout(&run(&[flat.to_str().unwrap()])).trim(), result);
     }
@@ -143,14 +122,8 @@ fn what_a_flat_program_cannot_have_is_named() {
 fn an_object_for_another_machine_is_refused_by_name() {
     let source = "long prog(void *m) { return 1; }";
     for (compiler, wanted) in [
-        (
-            &["clang", "-target", "x86_64"][..],
-            "compile with clang -target bpf",
-        ),
-        (
-            &["clang", "-target", "bpfeb"][..],
-            "big-endian: compile with -target bpfel",
-        ),
+        (&["clang", "-target", "x86_64"][..], "compile with clang -target bpf"),
+        (&["clang", "-target", "bpfeb"][..], "big-endian: compile with -target bpfel"),
     ] {
         let Some(object) = object(compiler, compiler[2], source) else {
             continue;
@@ -164,7 +137,8 @@ fn an_object_for_another_machine_is_refused_by_name() {
 /// An object cut short or with any byte changed is refused or makes a program: the tool never panics.
 #[test]
 fn a_damaged_object_is_no_panic() {
-    let source = "static __attribute__((noinline)) long triple(long x) { __asm__ volatile(\"\" : \"+r\"(x)); return x * 3; }\n\
+    let source =
+        "static __attribute__((noinline)) long triple(long x) { __asm__ volatile(\"\" : \"+r\"(x)); return x * 3; }\n\
         long prog(unsigned char *m) { return triple(m[0]) + 1; }";
     let Some(object) = object(COMPILERS[0], "damaged", source) else {
         return;
@@ -207,13 +181,7 @@ fn the_helpers_headers_compile_and_what_comes_of_them_runs() {
             for level in ["-O0", "-O1", "-O2", "-Os"] {
                 let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("../include/ubpf");
                 let include = include.join(abi);
-                let options = [
-                    level,
-                    "-Wall",
-                    "-Werror",
-                    "-Wno-unused-const-variable",
-                    "-I",
-                ];
+                let options = [level, "-Wall", "-Werror", "-Wno-unused-const-variable", "-I"];
                 let options = [compiler, &options, &[include.to_str().unwrap()]].concat();
                 let Some(object) = object(&options, &format!("{abi}{level}"), source) else {
                     continue;

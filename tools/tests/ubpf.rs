@@ -49,11 +49,7 @@ fn feed(input: &[u8], args: &[&str]) -> Output {
 /// Exit status, standard output, and whether something stands on standard error.
 fn outcome(output: &Output) -> (i32, &str, bool) {
     let text = std::str::from_utf8(&output.stdout).unwrap();
-    (
-        output.status.code().unwrap(),
-        text,
-        !output.stderr.is_empty(),
-    )
+    (output.status.code().unwrap(), text, !output.stderr.is_empty())
 }
 
 fn complaint(output: &Output) -> &str {
@@ -97,10 +93,7 @@ fn a_remark_stands_on_standard_error() {
 fn a_refused_program_ends_with_2() {
     for (source, reason) in [
         ("", "the program is empty"),
-        (
-            ".hex 95",
-            "1 bytes are no whole number of 8-byte instructions",
-        ),
+        (".hex 95", "1 bytes are no whole number of 8-byte instructions"),
         (".hex ff00000000000000", "unknown opcode 0xff at PC 0"),
         ("r0 = 0\ngoto -2", "infinite loop at PC 1"),
         ("r0 = 0\ncall 77\nexit", "unknown helper 77 at PC 1"),
@@ -127,25 +120,16 @@ fn a_stopped_program_ends_with_3() {
     assert_eq!(outcome(&output), (3, "", true));
     let mut lines = complaint(&output).lines();
     let first = lines.next().unwrap();
-    assert!(
-        first.ends_with("out of bounds memory load at PC 1, addr 0x0, size 4"),
-        "{first}"
-    );
+    assert!(first.ends_with("out of bounds memory load at PC 1, addr 0x0, size 4"), "{first}");
     let second = lines.next().unwrap();
-    assert!(
-        second.starts_with("mem 0x0/0 stack 0x") && second.ends_with("/512"),
-        "{second}"
-    );
+    assert!(second.starts_with("mem 0x0/0 stack 0x") && second.ends_with("/512"), "{second}");
 }
 
 #[test]
 fn a_budget_that_is_used_up_ends_with_3() {
     let source = "r3 = *(u64 *)(r1 + 0)\nr0 = 0\nagain: if r3 == 1 goto out\ngoto again\nout: exit";
     let memory = ["--mem-hex", "0000000000000000"];
-    let output = ubpf(
-        source,
-        &[&["run", "-", "--budget", "1000"], &memory[..]].concat(),
-    );
+    let output = ubpf(source, &[&["run", "-", "--budget", "1000"], &memory[..]].concat());
     assert_eq!(outcome(&output), (3, "", true));
     assert!(complaint(&output).contains("instruction budget exhausted at PC 3"));
     // The default is a million instructions: it ends too.
@@ -163,11 +147,7 @@ fn memory_is_the_argument() {
     let last = "r1 += r2\nr0 = *(u8 *)(r1 - 1)\nexit";
     let folder = Folder::new("memory");
     let file = folder.file("memory", &[1, 2, 0xfe]);
-    for (option, value) in [
-        ("--mem-hex", "0102fe"),
-        ("--mem-hex", "0102FE"),
-        ("--mem", &file),
-    ] {
+    for (option, value) in [("--mem-hex", "0102fe"), ("--mem-hex", "0102FE"), ("--mem", &file)] {
         let output = ubpf(length, &["run", "-", option, value]);
         assert_eq!(outcome(&output), (0, "0x3\n", false), "{option} {value}");
         let output = ubpf(last, &["run", option, value, "-"]);
@@ -200,10 +180,7 @@ fn the_numbering_of_helpers_is_chosen() {
     let run = |abi: &[&str]| ubpf(source, &[&["run", "-"], abi].concat());
     assert_eq!(outcome(&run(&[])), (0, "0x0\n", false));
     assert_eq!(outcome(&run(&["--abi", "classic"])), (0, "0x0\n", false));
-    assert_eq!(
-        outcome(&run(&["--abi", "uio"])),
-        (0, "0xffffffffffffffff\n", false)
-    );
+    assert_eq!(outcome(&run(&["--abi", "uio"])), (0, "0xffffffffffffffff\n", false));
 }
 
 #[test]
@@ -312,10 +289,7 @@ fn verify_has_a_line_for_each_program() {
     let output = feed(b"", &["verify", &good]);
     let (status, text, _) = outcome(&output);
     assert_eq!((status, text.lines().count()), (0, 1));
-    assert!(
-        text.starts_with(&format!("{good}\t")) && text.contains("\tok\t2\t"),
-        "{text}"
-    );
+    assert!(text.starts_with(&format!("{good}\t")) && text.contains("\tok\t2\t"), "{text}");
 
     let output = feed(b"", &["verify", &good, &bad, "/no/such.bin"]);
     let (status, text, _) = outcome(&output);
@@ -333,10 +307,7 @@ fn verify_has_a_line_for_each_program() {
     assert_eq!(output.status.code(), Some(2));
     let uio = folder.file("uio.bin", &assemble("call 6\nexit").unwrap());
     assert_eq!(feed(b"", &["verify", &uio]).status.code(), Some(2));
-    assert_eq!(
-        feed(b"", &["verify", "--abi", "uio", &uio]).status.code(),
-        Some(0)
-    );
+    assert_eq!(feed(b"", &["verify", "--abi", "uio", &uio]).status.code(), Some(0));
 }
 
 /// The fields of the only line that `ubpf verify` prints of this program.
@@ -409,20 +380,11 @@ fn verbose_shows_the_state_before_each_instruction_apart_from_the_lines() {
         let output = feed(b"", &["verify", "--json", option, &file]);
         let (status, text, _) = outcome(&output);
         assert_eq!((status, text.lines().count()), (0, 1));
-        assert!(
-            text.starts_with('{') && text.ends_with("\"reason\":\"\"}\n"),
-            "{text}"
-        );
+        assert!(text.starts_with('{') && text.ends_with("\"reason\":\"\"}\n"), "{text}");
         let states = complaint(&output);
         let last = states.lines().nth(4).unwrap();
         assert!(last.trim_start().starts_with("4: exit"), "{states}");
-        for known in [
-            "r0=0",
-            "r1=argument",
-            "r6=2..=257",
-            "r10=stack",
-            "u64[-8]=2..=257",
-        ] {
+        for known in ["r0=0", "r1=argument", "r6=2..=257", "r10=stack", "u64[-8]=2..=257"] {
             assert!(last.contains(known), "{known}: {last}");
         }
     }
@@ -434,10 +396,7 @@ fn a_name_with_a_tab_stays_one_field() {
     let file = folder.file("a\tb\nc.bin", &assemble("r0 = 0\nexit").unwrap());
     let output = feed(b"", &["verify", &file]);
     let (status, text, _) = outcome(&output);
-    assert_eq!(
-        (status, text.matches('\t').count(), text.lines().count()),
-        (0, 8, 1)
-    );
+    assert_eq!((status, text.matches('\t').count(), text.lines().count()), (0, 8, 1));
 }
 
 /// Not a panic with a backtrace.
@@ -453,10 +412,7 @@ fn a_result_that_cannot_be_written_is_said() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(74));
     let said = complaint(&output);
-    assert!(
-        said.starts_with("ubpf: standard output: ") && said.lines().count() == 1,
-        "{said}"
-    );
+    assert!(said.starts_with("ubpf: standard output: ") && said.lines().count() == 1, "{said}");
 }
 
 #[test]
@@ -485,25 +441,13 @@ fn disasm_shows_machine_code() {
     let output = ubpf("r0 = 5\nexit", &["disasm", "--native", "-"]);
     assert_eq!(output.status.code(), Some(0));
     let shown = String::from_utf8(output.stdout).unwrap();
-    let words: Vec<Vec<&str>> = shown
-        .lines()
-        .map(|line| line.split_whitespace().collect())
-        .collect();
+    let words: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
     let expected = [
         &["0:", "r0", "=", "5"][..],
         &["0", "b8", "05", "00", "00", "00", "mov", "eax,", "5"],
         &["1:", "exit"],
         &["5", "c3", "ret"],
-        &[
-            "2",
-            "instructions,",
-            "6",
-            "bytes,",
-            "3.00",
-            "bytes",
-            "per",
-            "instruction",
-        ],
+        &["2", "instructions,", "6", "bytes,", "3.00", "bytes", "per", "instruction"],
     ];
     assert_eq!(words, expected);
 }

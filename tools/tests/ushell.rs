@@ -79,12 +79,7 @@ impl Target {
         command.stdin(end()).stdout(end()).stderr(end());
         command.env("HOME", &self.folder).env("TERM", "xterm");
         let child = command.spawn().unwrap();
-        Terminal {
-            keys: fs::File::from(master),
-            screen: slave,
-            child,
-            shown: String::new(),
-        }
+        Terminal { keys: fs::File::from(master), screen: slave, child, shown: String::new() }
     }
 }
 
@@ -105,17 +100,12 @@ impl Terminal {
     fn wait_for(&mut self, words: &str, times: usize) {
         let begin = Instant::now();
         while self.shown.matches(words).count() < times {
-            assert!(
-                begin.elapsed() < Duration::from_secs(20),
-                "{words}: {}",
-                self.shown
-            );
+            assert!(begin.elapsed() < Duration::from_secs(20), "{words}: {}", self.shown);
             let mut fds = [PollFd::new(self.keys.as_fd(), PollFlags::POLLIN)];
             if poll(&mut fds, PollTimeout::from(100u8)).unwrap() > 0 {
                 let mut page = [0; 999];
                 let count = self.keys.read(&mut page).unwrap();
-                self.shown
-                    .push_str(&String::from_utf8_lossy(&page[..count]));
+                self.shown.push_str(&String::from_utf8_lossy(&page[..count]));
             }
         }
     }
@@ -169,14 +159,7 @@ fn text(bytes: &[u8]) -> &str {
 #[test]
 fn commands_in_order() {
     let target = Target::new("order", serve);
-    let attach = [
-        "-c",
-        "bpf_attach myfun count.bin",
-        "-c",
-        "bpf_list",
-        "-c",
-        "cat 'no newline.txt'",
-    ];
+    let attach = ["-c", "bpf_attach myfun count.bin", "-c", "bpf_list", "-c", "cat 'no newline.txt'"];
     let output = target.ushell(&attach);
     let expected = "Program was attached successfully.\nmyfun:\n - count.bin\nno newline";
     assert_eq!(text(&output.stdout), expected);
@@ -232,19 +215,13 @@ fn a_target_that_vanishes() {
         let _ = stream.read(&mut [0; 5]);
     });
     let output = target.ushell(&["-c", "version"]);
-    assert_eq!(
-        text(&output.stderr),
-        "ushell: the unikernel closed the connection\n"
-    );
+    assert_eq!(text(&output.stderr), "ushell: the unikernel closed the connection\n");
     assert_eq!(output.status.code(), Some(3));
 }
 
 #[test]
 fn a_target_that_is_silent() {
-    let target = Target::new(
-        "silent",
-        |_, mut stream| while stream.read(&mut [0; 99]).unwrap() > 0 {},
-    );
+    let target = Target::new("silent", |_, mut stream| while stream.read(&mut [0; 99]).unwrap() > 0 {});
     let output = target.ushell(&["--timeout", "0.2", "-c", "version"]);
     assert_eq!(text(&output.stderr), "ushell: no answer for 0.2 s\n");
     assert_eq!(output.status.code(), Some(3));
@@ -252,10 +229,7 @@ fn a_target_that_is_silent() {
 
 #[test]
 fn no_target() {
-    let output = Command::new(env!("CARGO_BIN_EXE_ushell"))
-        .arg("/nowhere/socket")
-        .output()
-        .unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_ushell")).arg("/nowhere/socket").output().unwrap();
     assert_eq!(output.status.code(), Some(3));
     let output = Command::new(env!("CARGO_BIN_EXE_ushell")).output().unwrap();
     assert_eq!(output.status.code(), Some(64));
@@ -324,24 +298,13 @@ fn a_second_client_is_told_who_holds_the_port() {
     first.wait_for("> ", 1);
     let output = target.ushell(&["--timeout", "0.3", "-c", "version"]);
     let expected = format!("and process {} (ushell) holds it\n", first.child.id());
-    assert!(
-        text(&output.stderr).ends_with(&expected),
-        "{}",
-        text(&output.stderr)
-    );
+    assert!(text(&output.stderr).ends_with(&expected), "{}", text(&output.stderr));
     assert_eq!(output.status.code(), Some(3));
     // It waits for its turn.
-    let second = target
-        .command(&["-c", "version"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let second = target.command(&["-c", "version"]).stdout(Stdio::piped()).spawn().unwrap();
     first.press("quit\r");
     assert_eq!(first.end().code(), Some(0));
-    assert_eq!(
-        text(&second.wait_with_output().unwrap().stdout),
-        "ushell-rs 0.1.0\n"
-    );
+    assert_eq!(text(&second.wait_with_output().unwrap().stdout), "ushell-rs 0.1.0\n");
 }
 
 #[test]
@@ -361,16 +324,8 @@ fn a_signal_leaves_the_terminal_as_it_was() {
 #[test]
 fn lines_of_one_argument_are_commands() {
     let target = Target::new("lines", serve);
-    let output = target.ushell(&[
-        "-c",
-        "cat hello.txt\n# comment\r\nversion\n",
-        "-c",
-        "version",
-    ]);
-    assert_eq!(
-        text(&output.stdout),
-        "hello\nushell-rs 0.1.0\nushell-rs 0.1.0\n"
-    );
+    let output = target.ushell(&["-c", "cat hello.txt\n# comment\r\nversion\n", "-c", "version"]);
+    assert_eq!(text(&output.stdout), "hello\nushell-rs 0.1.0\nushell-rs 0.1.0\n");
     assert_eq!(output.status.code(), Some(0));
 }
 
@@ -384,10 +339,7 @@ fn scripts() {
 
     let output = target.script(b"version\ncat \xff\nversion\n", &[]);
     assert_eq!(text(&output.stdout), "ushell-rs 0.1.0\nushell-rs 0.1.0\n");
-    assert_eq!(
-        text(&output.stderr),
-        "ushell: line 2 is not UTF-8: not run\n"
-    );
+    assert_eq!(text(&output.stderr), "ushell: line 2 is not UTF-8: not run\n");
     assert_eq!(output.status.code(), Some(1));
 
     let output = target.script(b"version\nquit\n# nothing\nrm hello.txt\n", &[]);
@@ -405,13 +357,7 @@ fn scripts() {
     let output = target.script(b"rm hello.txt\n", &["-c", "version"]);
     assert!(text(&output.stderr).contains("standard input is a script, which is not read"));
     assert_eq!(output.status.code(), Some(64));
-    assert!(target
-        .fake
-        .0
-        .lock()
-        .unwrap()
-        .files
-        .contains_key("hello.txt"));
+    assert!(target.fake.0.lock().unwrap().files.contains_key("hello.txt"));
 }
 
 /// Names that the shell does not take: an error, and the contents are never commands.
@@ -421,38 +367,20 @@ fn names_of_uploads() {
     let file = target.folder.join("file");
     fs::write(&file, b"rm hello.txt\n".repeat(1000)).unwrap();
     let file = file.to_str().unwrap();
-    for name in [
-        "n".repeat(1100),
-        "a\nb".into(),
-        "a\x1bb".into(),
-        String::new(),
-    ] {
+    for name in ["n".repeat(1100), "a\nb".into(), "a\x1bb".into(), String::new()] {
         let output = target.ushell(&["--put", &format!("{file}={name}")]);
         assert_eq!(output.status.code(), Some(64), "{}", text(&output.stderr));
         let output = target.script(format!("put {file} '{name}'\n").as_bytes(), &[]);
         assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     }
-    assert!(target
-        .fake
-        .0
-        .lock()
-        .unwrap()
-        .files
-        .contains_key("hello.txt"));
+    assert!(target.fake.0.lock().unwrap().files.contains_key("hello.txt"));
 }
 
 #[test]
 fn arguments_that_are_not_utf8() {
     let bad = OsStr::from_bytes(b"\xff");
-    for args in [
-        vec![bad],
-        vec!["s".as_ref(), "-c".as_ref(), bad],
-        vec!["s".as_ref(), bad, bad],
-    ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_ushell"))
-            .args(&args)
-            .output()
-            .unwrap();
+    for args in [vec![bad], vec!["s".as_ref(), "-c".as_ref(), bad], vec!["s".as_ref(), bad, bad]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_ushell")).args(&args).output().unwrap();
         // A socket may be called so.
         let expected = if args.len() == 1 { 3 } else { 64 };
         assert_eq!(output.status.code(), Some(expected), "{args:?}");
@@ -473,52 +401,27 @@ fn arguments_that_are_not_utf8() {
 fn pipes_that_are_closed_or_full() {
     let target = Target::new("pipes", serve);
     let with = |args: &[&str], redirect: &str| {
-        let tool = [
-            env!("CARGO_BIN_EXE_ushell"),
-            target.folder.join("socket").to_str().unwrap(),
-        ]
-        .map(String::from);
+        let tool = [env!("CARGO_BIN_EXE_ushell"), target.folder.join("socket").to_str().unwrap()].map(String::from);
         let line = format!("\"$@\" {redirect}");
         let mut sh = Command::new("bash");
-        sh.args(["-o", "pipefail", "-c", &line, "bash"])
-            .args(tool)
-            .args(args);
+        sh.args(["-o", "pipefail", "-c", &line, "bash"]).args(tool).args(args);
         sh.stdin(Stdio::null()).output().unwrap()
     };
     let all = "help\n".repeat(100);
     let output = with(&["-c", &all], "| head -n 1");
-    assert_eq!(
-        (text(&output.stderr), output.status.code()),
-        ("", Some(141))
-    );
+    assert_eq!((text(&output.stderr), output.status.code()), ("", Some(141)));
     assert_eq!(with(&["-c", "help"], ">/dev/full").status.code(), Some(74));
     for redirect in ["2>/dev/full", "2>&-"] {
-        assert_eq!(
-            with(&["--what"], redirect).status.code(),
-            Some(64),
-            "{redirect}"
-        );
-        assert_eq!(
-            with(&["--put", "/nowhere"], redirect).status.code(),
-            Some(1),
-            "{redirect}"
-        );
+        assert_eq!(with(&["--what"], redirect).status.code(), Some(64), "{redirect}");
+        assert_eq!(with(&["--put", "/nowhere"], redirect).status.code(), Some(1), "{redirect}");
         let output = with(&["-c", "version"], redirect);
-        assert_eq!(
-            (text(&output.stdout), output.status.code()),
-            ("ushell-rs 0.1.0\n", Some(0))
-        );
+        assert_eq!((text(&output.stdout), output.status.code()), ("ushell-rs 0.1.0\n", Some(0)));
     }
 }
 
 #[test]
 fn help_version_completions_and_the_manual() {
-    let run = |arg: &[&str]| {
-        Command::new(env!("CARGO_BIN_EXE_ushell"))
-            .args(arg)
-            .output()
-            .unwrap()
-    };
+    let run = |arg: &[&str]| Command::new(env!("CARGO_BIN_EXE_ushell")).args(arg).output().unwrap();
     for (args, words) in [
         (&["--help"][..], "Exit status: 0 all commands did well"),
         (&["--version"], "ushell 0.1.0"),
@@ -526,11 +429,7 @@ fn help_version_completions_and_the_manual() {
         (&["--manual"], "Stop at the first command that fails"),
     ] {
         let output = run(args);
-        assert!(
-            text(&output.stdout).contains(words),
-            "{args:?}: {}",
-            text(&output.stdout)
-        );
+        assert!(text(&output.stdout).contains(words), "{args:?}: {}", text(&output.stdout));
         assert_eq!((text(&output.stderr), output.status.code()), ("", Some(0)));
     }
 }
@@ -610,21 +509,13 @@ fn a_machine_of_kraft_gets_a_port() {
 
     let without = kraft.ushell(&["kraft", "mine", "-c", "version"]);
     assert_eq!(without.status.code(), Some(3));
-    assert!(
-        text(&without.stderr).contains("`ushell kraft mine --start`"),
-        "{without:?}"
-    );
+    assert!(text(&without.stderr).contains("`ushell kraft mine --start`"), "{without:?}");
 
     let started = kraft.ushell(&["kraft", "mine", "--start", "-c", "version", "--wait", "5"]);
     assert!(started.status.success(), "{started:?}");
     assert!(text(&started.stdout).contains("ushell-rs"), "{started:?}");
     let asked = kraft.asked.lock().unwrap().join("\n");
-    for words in [
-        "chardev-add",
-        "virtio-serial-pci",
-        "virtserialport",
-        "the-id/ushell.sock",
-    ] {
+    for words in ["chardev-add", "virtio-serial-pci", "virtserialport", "the-id/ushell.sock"] {
         assert!(asked.contains(words), "{words} of {asked}");
     }
     let again = kraft.ushell(&["kraft", "mine", "-c", "version"]);
@@ -642,8 +533,5 @@ fn a_machine_of_kraft_that_cannot_get_a_port() {
     let unknown = running.ushell(&["kraft", "other"]);
     assert_eq!(unknown.status.code(), Some(3));
     let said = text(&unknown.stderr);
-    assert!(
-        said.contains("no machine other") && said.contains("mine"),
-        "{said}"
-    );
+    assert!(said.contains("no machine other") && said.contains("mine"), "{said}");
 }

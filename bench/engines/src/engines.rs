@@ -37,7 +37,8 @@ const SCALE: u32 = 1024;
 /// Nanoseconds of one measurement, about.
 const SPAN: f64 = 300_000.0;
 
-static REGISTRY: LazyLock<Registry> = LazyLock::new(|| Registry::with_builtins().expect("there is memory at the start"));
+static REGISTRY: LazyLock<Registry> =
+    LazyLock::new(|| Registry::with_builtins().expect("there is memory at the start"));
 static MEMORY: LazyLock<CodeMemory> = LazyLock::new(CodeMemory::new);
 
 /// The programs call no helper.
@@ -105,13 +106,15 @@ fn memory() -> Vec<u8> {
 
 fn verified(name: &str, code: &[u8], policy: Policy) -> Result<VerifiedProgram> {
     let program = Program::from_flat(name, code, Abi::Classic)?;
-    verifier::verify(program, policy, &*REGISTRY, &mut verifier::Work::default()).map_err(|error| format!("{name}: {error}").into())
+    verifier::verify(program, policy, &*REGISTRY, &mut verifier::Work::default())
+        .map_err(|error| format!("{name}: {error}").into())
 }
 
 fn jit(name: &str, code: &[u8], options: Options) -> Result<JitProgram> {
     let program = verified(name, code, Policy::Guarded)?;
     // As an engine has it: programs share the pages of the system's executable memory.
-    JitProgram::new(program, CODE_HEAP.over(&*MEMORY), options, &mut verifier::Work::default()).map_err(|(error, _)| format!("{name}: {error}").into())
+    JitProgram::new(program, CODE_HEAP.over(&*MEMORY), options, &mut verifier::Work::default())
+        .map_err(|(error, _)| format!("{name}: {error}").into())
 }
 
 fn accesses(program: &VerifiedProgram, kind: Access) -> usize {
@@ -130,8 +133,13 @@ fn run_on(code: &dyn Executable, memory: &mut [u8]) -> Result<u64> {
 fn run_with(code: &dyn Executable, memory: &mut [u8], stack: &mut [u8]) -> Result<u64> {
     let length = memory.len() as u64;
     let memory = Memory::new(memory, stack);
-    let mut run =
-        Run { args: [memory.argument().base, length], memory, budget: u64::MAX >> 1, helpers: &REGISTRY, host: &NoHost };
+    let mut run = Run {
+        args: [memory.argument().base, length],
+        memory,
+        budget: u64::MAX >> 1,
+        helpers: &REGISTRY,
+        host: &NoHost,
+    };
     code.run(&mut run).map_err(|stop| format!("{stop}").into())
 }
 
@@ -251,7 +259,9 @@ fn check(cases: &[Case<'_>]) -> Result<()> {
             let value = (case.run)(&mut memory).map_err(|error| format!("{}: {}", case.name, error.0))?;
             let (wanted, contents) = expected.get_or_insert((value, memory.clone()));
             if (value, &memory) != (*wanted, contents) {
-                return Err(format!("{} gives {value:#x}, native code {wanted:#x}, or leaves other memory", case.name).into());
+                return Err(
+                    format!("{} gives {value:#x}, native code {wanted:#x}, or leaves other memory", case.name).into()
+                );
             }
         }
     }

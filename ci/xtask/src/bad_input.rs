@@ -21,11 +21,7 @@ const REPORT: &str = "uBPF error:";
 pub fn run(root: &Path) -> Result<()> {
     let stubs = STUBS.first().ok_or("no kind of entry stub")?;
     let demo = Demo::start(root, stubs, 5)?;
-    let stage = Stage {
-        demo: &demo,
-        root,
-        stubs: stubs.name,
-    };
+    let stage = Stage { demo: &demo, root, stubs: stubs.name };
     let cases: [(&str, Case); 9] = [
         ("programs", programs),
         ("names", names),
@@ -39,9 +35,7 @@ pub fn run(root: &Path) -> Result<()> {
     ];
     for (name, case) in cases {
         case(&stage).map_err(|error| format!("bad input on Linux: {name}: {error}"))?;
-        stage
-            .goes_on()
-            .map_err(|error| format!("bad input on Linux: after {name}: {error}"))?;
+        stage.goes_on().map_err(|error| format!("bad input on Linux: after {name}: {error}"))?;
         println!("bad input on Linux: {name} ok");
     }
     Ok(())
@@ -104,10 +98,7 @@ fn programs(stage: &Stage<'_>) -> Result<()> {
         ("odd-sized".into(), [&EXIT[..], b"abc"].concat()),
         ("no program".into(), b"#!/bin/sh\necho hello\n".to_vec()),
         ("unknown opcode".into(), vec![0xff, 0, 0, 0, 0, 0, 0, 0]),
-        (
-            "unknown helper".into(),
-            [&[0x85, 0, 0, 0, 0xe7, 3, 0, 0], &EXIT[..]].concat(),
-        ),
+        ("unknown helper".into(), [&[0x85, 0, 0, 0, 0xe7, 3, 0, 0], &EXIT[..]].concat()),
         ("without an end".into(), vec![0xb7, 0, 0, 0, 0, 0, 0, 0]),
         ("1 MiB of bytes".into(), garbage(1 << 20, 1)),
     ];
@@ -119,9 +110,7 @@ fn programs(stage: &Stage<'_>) -> Result<()> {
         client.put("bad.bin", bytes)?;
         for command in ["bpf_exec bad.bin", "bpf_attach myfun bad.bin"] {
             let wanted = "Failed to load code: ";
-            client
-                .expect(command, wanted)
-                .map_err(|error| format!("{name}: {error}"))?;
+            client.expect(command, wanted).map_err(|error| format!("{name}: {error}"))?;
         }
     }
     client.put("large.bin", &EXIT.repeat((1 << 20) / EXIT.len()))?;
@@ -142,10 +131,7 @@ fn programs(stage: &Stage<'_>) -> Result<()> {
 fn names(stage: &Stage<'_>) -> Result<()> {
     let mut client = stage.client()?;
     for (line, words) in [
-        (
-            "bpf_attach nothing count.bin",
-            "no traceable function `nothing`",
-        ),
+        ("bpf_attach nothing count.bin", "no traceable function `nothing`"),
         ("bpf_attach myfum count.bin", "did you mean `myfun`?"),
         ("bpf_attach ubpf_linux_drain count.bin", "has no entry stub"),
         ("bpf_attach myfun nothing.bin", "nothing.bin: no such file"),
@@ -156,24 +142,12 @@ fn names(stage: &Stage<'_>) -> Result<()> {
         ("period -1", "MS: a number"),
         ("period", "5 ms"),
         ("bpf_detach myfun", "nothing is attached to myfun"),
-        (
-            "bpf_detach myfun count.bin",
-            "count.bin is not attached to myfun",
-        ),
-        (
-            "bpf_attach myfun count.bin",
-            "Program was attached successfully.",
-        ),
+        ("bpf_detach myfun count.bin", "count.bin is not attached to myfun"),
+        ("bpf_attach myfun count.bin", "Program was attached successfully."),
         ("bpf_attach myfun count.bin", "already"),
         ("bpf_list myfun", "myfun:\n - count.bin\n"),
-        (
-            "bpf_detach myfun count.bin",
-            "Program was detached successfully.",
-        ),
-        (
-            "bpf_detach myfun count.bin",
-            "count.bin is not attached to myfun",
-        ),
+        ("bpf_detach myfun count.bin", "Program was detached successfully."),
+        ("bpf_detach myfun count.bin", "count.bin is not attached to myfun"),
         ("bpf_list myfun", "myfun:\n"),
     ] {
         client.expect(line, words)?;
@@ -247,9 +221,9 @@ fn vanishing(stage: &Stage<'_>) -> Result<()> {
 /// All commands at once, then the end of input, as a pipe into socat does: every answer comes, and nothing but answers.
 fn script(stage: &Stage<'_>) -> Result<()> {
     let mut client = Client::connect(&stage.demo.target().socket)?;
-    client.stream.write_all(
-        b"bpf_map_put 0x7 8 9\nbpf_map_get 7 0x8\r\nbpf_map_del 7 8\nbpf_map_get 7 8\nperiod 5\n",
-    )?;
+    client
+        .stream
+        .write_all(b"bpf_map_put 0x7 8 9\nbpf_map_get 7 0x8\r\nbpf_map_del 7 8\nbpf_map_get 7 8\nperiod 5\n")?;
     client.stream.shutdown(std::net::Shutdown::Write)?;
     let said = client.rest();
     let wanted = "> > 9\n> > no entry for keys 0x7 0x8\n> 5 ms\n> ";
@@ -271,10 +245,7 @@ fn help(stage: &Stage<'_>) -> Result<()> {
     let reference = "help ls cat load kill bpf_exec bpf_attach bpf_list bpf_detach bpf_map_get bpf_map_put \
                      bpf_map_del bpf_get_addr bpf_get_ret_addr bpf_probe_read bpf_time_get_ns quit put rm status \
                      version stats period";
-    match reference
-        .split_whitespace()
-        .find(|name| !names.contains(name))
-    {
+    match reference.split_whitespace().find(|name| !names.contains(name)) {
         None => Ok(()),
         Some(name) => Err(format!("`help` does not show {name}").into()),
     }
@@ -282,21 +253,13 @@ fn help(stage: &Stage<'_>) -> Result<()> {
 
 /// Those of this image, with what else `nm` writes, are taken; those of another are not, and the old ones stay.
 fn symbols(stage: &Stage<'_>) -> Result<()> {
-    let own = stage
-        .root
-        .join("target/demo")
-        .join(stage.stubs)
-        .join("app-demo");
+    let own = stage.root.join("target/demo").join(stage.stubs).join("app-demo");
     // This program itself, also when its file has been replaced since by a newer one.
     let other = format!("/proc/{}/exe", std::process::id()).into();
     let mut client = stage.client()?;
     for (file, words) in [(own, "symbols loaded."), (other, "of another image")] {
         let nm = Command::new("nm").arg(&file).output()?;
-        let text = [
-            &b"\nodd line\n                 U undefined\n"[..],
-            &nm.stdout,
-        ]
-        .concat();
+        let text = [&b"\nodd line\n                 U undefined\n"[..], &nm.stdout].concat();
         // What of a large one is left out does not matter.
         let text = text.get(..text.len().min(8 << 20)).unwrap_or(&[]);
         client.put("symbols", text)?;
@@ -335,10 +298,7 @@ fn failing(stage: &Stage<'_>) -> Result<()> {
 /// `--hits`, `--for`, `stats on`.
 fn limits(stage: &Stage<'_>) -> Result<()> {
     let mut client = stage.client()?;
-    client.expect(
-        "bpf_attach myfun notify.bin --hits 3",
-        "attached successfully",
-    )?;
+    client.expect("bpf_attach myfun notify.bin --hits 3", "attached successfully")?;
     client.expect("bpf_attach myfun noop.bin --for 1", "attached successfully")?;
     client.command("stats on")?;
     let before = Instant::now();

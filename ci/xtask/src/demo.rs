@@ -19,48 +19,20 @@ pub struct Stubs {
 
 /// Every kind of entry stub that each compiler offers. gcc records no mcount sites in position-independent code.
 pub const STUBS: &[Stubs] = &[
-    Stubs {
-        name: "gcc-patchable",
-        compiler: "gcc",
-        flags: &["-fpatchable-function-entry=5"],
-    },
+    Stubs { name: "gcc-patchable", compiler: "gcc", flags: &["-fpatchable-function-entry=5"] },
     Stubs {
         name: "gcc-mfentry",
         compiler: "gcc",
-        flags: &[
-            "-pg",
-            "-mfentry",
-            "-mrecord-mcount",
-            "-mnop-mcount",
-            "-fno-pie",
-        ],
+        flags: &["-pg", "-mfentry", "-mrecord-mcount", "-mnop-mcount", "-fno-pie"],
     },
     Stubs {
         name: "gcc-pg",
         compiler: "gcc",
-        flags: &[
-            "-pg",
-            "-mrecord-mcount",
-            "-mnop-mcount",
-            "-fno-pie",
-            "-fno-omit-frame-pointer",
-        ],
+        flags: &["-pg", "-mrecord-mcount", "-mnop-mcount", "-fno-pie", "-fno-omit-frame-pointer"],
     },
-    Stubs {
-        name: "gcc-instrument",
-        compiler: "gcc",
-        flags: &["-finstrument-functions"],
-    },
-    Stubs {
-        name: "clang-patchable",
-        compiler: "clang",
-        flags: &["-fpatchable-function-entry=5"],
-    },
-    Stubs {
-        name: "clang-instrument",
-        compiler: "clang",
-        flags: &["-finstrument-functions"],
-    },
+    Stubs { name: "gcc-instrument", compiler: "gcc", flags: &["-finstrument-functions"] },
+    Stubs { name: "clang-patchable", compiler: "clang", flags: &["-fpatchable-function-entry=5"] },
+    Stubs { name: "clang-instrument", compiler: "clang", flags: &["-finstrument-functions"] },
 ];
 
 /// `cargo xtask demo [--linux] [--script] [--accel tcg|kvm] [--smp N]`
@@ -94,24 +66,13 @@ fn machine(root: &Path, options: qemu::Options) -> Result<(qemu::Machine, tour::
     let programs = samples::build(root)?.join("O0");
     let machine = qemu::stage(root, options)?;
     let (socket, console) = (machine.socket.clone(), machine.console.clone());
-    Ok((
-        machine,
-        tour::Target {
-            socket,
-            console,
-            programs,
-        },
-    ))
+    Ok((machine, tour::Target { socket, console, programs }))
 }
 
 /// The tour in QEMU, on so many CPUs.
 pub fn tour_in_qemu(root: &Path, cpus: u32) -> Result<()> {
     println!("== tour in QEMU, {cpus} CPU(s)");
-    let options = qemu::Options {
-        cpus,
-        command_line: "-- 250".into(),
-        ..qemu::Options::default()
-    };
+    let options = qemu::Options { cpus, command_line: "-- 250".into(), ..qemu::Options::default() };
     let (machine, target) = machine(root, options)?;
     tour::run(&target)?;
     if cpus > 1 {
@@ -159,20 +120,9 @@ impl Demo {
         let _ = fs::remove_file(&socket);
         let console = File::create(folder.join("console.log"))?;
         let mut command = Command::new(application);
-        command
-            .arg(&socket)
-            .arg(period_ms.to_string())
-            .current_dir(&files);
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(console.try_clone()?)
-            .stderr(console)
-            .spawn()?;
-        let demo = Demo {
-            child,
-            folder,
-            programs,
-        };
+        command.arg(&socket).arg(period_ms.to_string()).current_dir(&files);
+        let child = command.stdin(Stdio::null()).stdout(console.try_clone()?).stderr(console).spawn()?;
+        let demo = Demo { child, folder, programs };
         demo.wait_for_socket()?;
         Ok(demo)
     }
@@ -215,11 +165,7 @@ fn interactive(root: &Path, target: &tour::Target) -> Result<()> {
     let console = fs::read_to_string(&target.console).unwrap_or_default();
     let lines: Vec<&str> = console.lines().collect();
     let last = &lines[lines.len().saturating_sub(10)..];
-    Err(format!(
-        "the conversation broke off; the console's last lines:\n{}",
-        last.join("\n")
-    )
-    .into())
+    Err(format!("the conversation broke off; the console's last lines:\n{}", last.join("\n")).into())
 }
 
 /// `cargo build` or `cargo run` of the tool that talks to the shell.
@@ -240,30 +186,14 @@ impl Drop for Demo {
 
 fn build(root: &Path, stubs: &Stubs, folder: &Path) -> Result<PathBuf> {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo
-        .args([
-            "build",
-            "--quiet",
-            "--package",
-            "ubpf-platform-linux",
-            "--lib",
-        ])
-        .current_dir(root);
+    cargo.args(["build", "--quiet", "--package", "ubpf-platform-linux", "--lib"]).current_dir(root);
     setup::run(&mut cargo)?;
     fs::create_dir_all(folder)?;
     let application = folder.join("app-demo");
     let mut compiler = Command::new(stubs.compiler);
-    compiler
-        .args(["-O2", "-g", "-Wall", "-Wextra", "-Werror"])
-        .args(stubs.flags);
-    compiler
-        .arg("-DUBPF_DEMO_LINUX")
-        .arg("-I")
-        .arg(root.join("include"));
-    compiler
-        .arg(root.join("app-demo/main.c"))
-        .arg("-o")
-        .arg(&application);
+    compiler.args(["-O2", "-g", "-Wall", "-Wextra", "-Werror"]).args(stubs.flags);
+    compiler.arg("-DUBPF_DEMO_LINUX").arg("-I").arg(root.join("include"));
+    compiler.arg(root.join("app-demo/main.c")).arg("-o").arg(&application);
     compiler.arg(root.join("target/debug/libubpf_platform_linux.a"));
     compiler.args(["-lpthread", "-ldl", "-lm", "-Wl,-z,nostart-stop-gc"]);
     if stubs.flags.contains(&"-fno-pie") {

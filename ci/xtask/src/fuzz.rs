@@ -34,26 +34,8 @@ const TARGETS: [(&str, &[&str]); 4] = [
             "AnyArgument",
         ],
     ),
-    (
-        "engines",
-        &[
-            "GuardSize",
-            "WideMove",
-            "ZeroFill",
-            "CheapLoop",
-            "LightOperation",
-        ],
-    ),
-    (
-        "direct",
-        &[
-            "LostRegister",
-            "OneArgument",
-            "DirtyArgument",
-            "OneCounted",
-            "LightOperation",
-        ],
-    ),
+    ("engines", &["GuardSize", "WideMove", "ZeroFill", "CheapLoop", "LightOperation"]),
+    ("direct", &["LostRegister", "OneArgument", "DirtyArgument", "OneCounted", "LightOperation"]),
     ("slow", &["FreeStates", "NoLimit", "WeightlessStates"]),
 ];
 /// What the compiler adds to each basic block and comparison.
@@ -67,8 +49,7 @@ const FLAGS: [&str; 6] = [
 ];
 /// A target of its own keeps the flags away from build scripts.
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
-const USAGE: &str =
-    "usage: cargo xtask fuzz [soundness|engines|direct|slow] [--seconds N] [--planted]";
+const USAGE: &str = "usage: cargo xtask fuzz [soundness|engines|direct|slow] [--seconds N] [--planted]";
 /// Longest input in bytes, and seconds that one may take.
 const INPUT: u32 = 400;
 const PATIENCE: u32 = 20;
@@ -143,18 +124,11 @@ impl Fuzz {
     fn run(&self, target: &str, seconds: u32) -> Result<()> {
         let corpus = format!("corpus/{target}");
         let found = format!("found/{target}");
-        let output = self
-            .command(target, &corpus, &found, seconds)?
-            .stdin(Stdio::null())
-            .output()?;
+        let output = self.command(target, &corpus, &found, seconds)?.stdin(Stdio::null()).output()?;
         let text = String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {
             eprintln!("{text}");
-            return Err(format!(
-                "{target} has a finding; the input is in {}",
-                self.folder.join(found).display()
-            )
-            .into());
+            return Err(format!("{target} has a finding; the input is in {}", self.folder.join(found).display()).into());
         }
         let units = statistic(&text, "stat::number_of_executed_units:");
         let coverage = text.lines().rev().find_map(|line| {
@@ -188,9 +162,7 @@ impl Fuzz {
         let units = statistic(&text, "stat::number_of_executed_units:");
         let took = start.elapsed().as_secs_f32();
         let seed = statistic(&text, "INFO: Seed:");
-        println!(
-            "fuzz {target}: {mistake} found after {units} programs, {took:.1} s (seed {seed})"
-        );
+        println!("fuzz {target}: {mistake} found after {units} programs, {took:.1} s (seed {seed})");
         Ok(())
     }
 }

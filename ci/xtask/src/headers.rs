@@ -8,33 +8,16 @@ use std::{fs, path::Path};
 const HEADERS: &[(&str, &[&str], &str)] = &[
     (
         "lib-ubpf-rs",
-        &[
-            "src/ffi/codes.rs",
-            "src/ffi/args.rs",
-            "src/ffi/engine.rs",
-            "src/ffi/programs.rs",
-            "src/ffi/trace.rs",
-        ],
+        &["src/ffi/codes.rs", "src/ffi/args.rs", "src/ffi/engine.rs", "src/ffi/programs.rs", "src/ffi/trace.rs"],
         "include/ubpf_rs.h",
     ),
-    (
-        "lib-ushell-rs",
-        &[
-            "src/ffi/codes.rs",
-            "src/ffi/session.rs",
-            "src/ffi/command.rs",
-        ],
-        "include/ushell_rs.h",
-    ),
+    ("lib-ushell-rs", &["src/ffi/codes.rs", "src/ffi/session.rs", "src/ffi/command.rs"], "include/ushell_rs.h"),
 ];
 
 /// C headers that something below the libraries implements, and the Rust declarations made from them.
 const BINDINGS: &[(&str, &str)] = &[
     ("include/ubpf/platform.h", "lib-ubpf-rs/src/ffi/bindings.rs"),
-    (
-        "platforms/unikraft/ukglue.h",
-        "platforms/unikraft/src/bindings.rs",
-    ),
+    ("platforms/unikraft/ukglue.h", "platforms/unikraft/src/bindings.rs"),
 ];
 
 /// What the C code of a Unikraft image may call: Unikraft keeps other symbols of the library to itself.
@@ -58,8 +41,7 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
 
 /// The functions of all headers, one a line.
 fn exports(root: &Path) -> Result<String> {
-    let mut text =
-        String::from("# The C interface: made from include/ by `cargo xtask headers`.\n");
+    let mut text = String::from("# The C interface: made from include/ by `cargo xtask headers`.\n");
     for (_, _, header) in HEADERS {
         for name in functions(&fs::read_to_string(root.join(header))?) {
             text.push_str(name);
@@ -94,14 +76,11 @@ fn put(root: &Path, file: &str, text: &str, check: bool) -> Result<()> {
 
 /// The C header of a crate.
 pub fn generate(folder: &Path, sources: &[&str]) -> Result<String> {
-    let mut builder = cbindgen::Builder::new()
-        .with_config(cbindgen::Config::from_file(folder.join("cbindgen.toml"))?);
+    let mut builder = cbindgen::Builder::new().with_config(cbindgen::Config::from_file(folder.join("cbindgen.toml"))?);
     for source in sources {
         builder = builder.with_src(folder.join(source));
     }
-    let bindings = builder
-        .generate()
-        .map_err(|error| format!("{}: {error}", folder.display()))?;
+    let bindings = builder.generate().map_err(|error| format!("{}: {error}", folder.display()))?;
     let mut text = Vec::new();
     bindings.write(&mut text);
     Ok(String::from_utf8(text)?)
@@ -110,9 +89,7 @@ pub fn generate(folder: &Path, sources: &[&str]) -> Result<String> {
 /// The Rust declarations of a C header: those of the file itself, not of what it includes.
 fn bind(root: &Path, header: &str) -> Result<String> {
     let path = root.join(header);
-    let path = path
-        .to_str()
-        .ok_or("the path of the sources is not UTF-8")?;
+    let path = path.to_str().ok_or("the path of the sources is not UTF-8")?;
     let text = bindgen::Builder::default()
         .header(path)
         .allowlist_file(path)

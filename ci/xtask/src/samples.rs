@@ -38,9 +38,7 @@ fn compile(root: &Path, source: &Path, abi: &str, level: &str, out: &Path) -> Re
     let include = root.join("include/ubpf").join(abi);
     let mut clang = Command::new("clang");
     clang.args(["-target", "bpf", "-Wall", "-Wextra", "-Werror"]);
-    clang
-        .args(["-Wno-unused-const-variable", &format!("-{level}"), "-I"])
-        .arg(include);
+    clang.args(["-Wno-unused-const-variable", &format!("-{level}"), "-I"]).arg(include);
     setup::run(clang.arg("-c").arg(source).arg("-o").arg(&object))?;
     let mut objcopy = Command::new("llvm-objcopy");
     objcopy.args(["-O", "binary", "--only-section=.text"]);

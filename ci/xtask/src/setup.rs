@@ -11,55 +11,19 @@ struct Need {
 }
 
 const NEEDS: &[Need] = &[
-    Need {
-        program: "gcc",
-        package: "gcc libc6-dev",
-        purpose: "compiles the demo application",
-    },
-    Need {
-        program: "g++",
-        package: "g++",
-        purpose: "compiles the C headers as C++ in tests",
-    },
-    Need {
-        program: "clang",
-        package: "clang",
-        purpose: "compiles programs for BPF",
-    },
-    Need {
-        program: "llvm-objcopy",
-        package: "llvm",
-        purpose: "takes the text out of objects",
-    },
-    Need {
-        program: "make",
-        package: "make",
-        purpose: "reads the build files for Unikraft in tests",
-    },
-    Need {
-        program: "qemu-system-x86_64",
-        package: "qemu-system-x86",
-        purpose: "boots the freestanding image",
-    },
-    Need {
-        program: "llvm-objdump",
-        package: "llvm",
-        purpose: "disassembles programs in tests",
-    },
+    Need { program: "gcc", package: "gcc libc6-dev", purpose: "compiles the demo application" },
+    Need { program: "g++", package: "g++", purpose: "compiles the C headers as C++ in tests" },
+    Need { program: "clang", package: "clang", purpose: "compiles programs for BPF" },
+    Need { program: "llvm-objcopy", package: "llvm", purpose: "takes the text out of objects" },
+    Need { program: "make", package: "make", purpose: "reads the build files for Unikraft in tests" },
+    Need { program: "qemu-system-x86_64", package: "qemu-system-x86", purpose: "boots the freestanding image" },
+    Need { program: "llvm-objdump", package: "llvm", purpose: "disassembles programs in tests" },
 ];
 
 /// What only measurements need.
 const NEEDS_OF_BENCH: &[Need] = &[
-    Need {
-        program: "cmake",
-        package: "cmake",
-        purpose: "builds uBPF, to compare with",
-    },
-    Need {
-        program: "valgrind",
-        package: "valgrind",
-        purpose: "counts instructions",
-    },
+    Need { program: "cmake", package: "cmake", purpose: "builds uBPF, to compare with" },
+    Need { program: "valgrind", package: "valgrind", purpose: "counts instructions" },
 ];
 
 /// Makes sure that everything is there that builds and tests need: installs it where that is allowed, else says with which
@@ -82,10 +46,7 @@ fn ensure_all(needs: &[Need]) -> Result<()> {
     for need in &missing {
         eprintln!("{} is missing: it {}", need.program, need.purpose);
     }
-    let mut packages: Vec<&str> = missing
-        .iter()
-        .flat_map(|need| need.package.split(' '))
-        .collect();
+    let mut packages: Vec<&str> = missing.iter().flat_map(|need| need.package.split(' ')).collect();
     packages.sort_unstable();
     packages.dedup();
     let by_hand = format!("apt-get install -y {}", packages.join(" "));
@@ -93,9 +54,7 @@ fn ensure_all(needs: &[Need]) -> Result<()> {
         return Err(format!("install what is missing, for instance with: sudo {by_hand}").into());
     }
     eprintln!("installing: {by_hand}");
-    install(&packages).map_err(|error| {
-        format!("{error}\ninstall what is missing, for instance with: {by_hand}")
-    })?;
+    install(&packages).map_err(|error| format!("{error}\ninstall what is missing, for instance with: {by_hand}"))?;
     match needs.iter().find(|need| !have(need.program)) {
         Some(need) => Err(format!("{} is still missing after: {by_hand}", need.program).into()),
         None => Ok(()),
@@ -105,21 +64,14 @@ fn ensure_all(needs: &[Need]) -> Result<()> {
 fn install(packages: &[&str]) -> Result<()> {
     run(Command::new("apt-get").arg("update").stdout(Stdio::null()))?;
     let mut install = Command::new("apt-get");
-    install
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .args(["install", "-y", "--no-install-recommends"])
-        .args(packages);
+    install.env("DEBIAN_FRONTEND", "noninteractive").args(["install", "-y", "--no-install-recommends"]).args(packages);
     run(install.stdout(Stdio::null()))
 }
 
 /// Whether a program can be started.
 pub fn have(program: &str) -> bool {
     let mut command = Command::new(program);
-    command
-        .arg("--version")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok()
 }
 

@@ -9,11 +9,7 @@ pub fn main(root: &Path) -> Result<()> {
     samples::build(root)?;
     // For the tests that run the tools.
     let mut build = Command::new(env!("CARGO"));
-    setup::run(
-        build
-            .args(["build", "--quiet", "--workspace"])
-            .current_dir(root),
-    )?;
+    setup::run(build.args(["build", "--quiet", "--workspace"]).current_dir(root))?;
     let tours = demo::tours(root)? + 2;
     bad_input::run(root)?;
     for part in ["tour", "test"] {

@@ -46,17 +46,12 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
     };
     crate::setup::ensure()?;
     let programs = crate::samples::build(root)?.join("O0");
-    run(&Target {
-        socket,
-        console,
-        programs,
-    })
+    run(&Target { socket, console, programs })
 }
 
 /// Plays the tour; prints both sides; fails at the first thing that is not as it must be.
 pub fn run(target: &Target) -> Result<()> {
-    let console = Console::open(&target.console)
-        .map_err(|error| format!("{}: {error}", target.console.display()))?;
+    let console = Console::open(&target.console).map_err(|error| format!("{}: {error}", target.console.display()))?;
     let mut shell = Shell::connect(&target.socket)?;
     upload(&mut shell, &target.programs)?;
     clean(&mut shell)?;
@@ -124,38 +119,14 @@ fn played(shell: &mut Shell, console: &Console) -> Result<u64> {
 /// Attach, notify, list, detach, with a random number of calls in each part. Gives the calls seen while `count` was
 /// attached.
 fn counting(shell: &mut Shell, console: &Console) -> Result<u64> {
-    let start = at_a_body(
-        console,
-        shell,
-        "bpf_attach myfun count.bin",
-        "Program was attached successfully.",
-    )?;
+    let start = at_a_body(console, shell, "bpf_attach myfun count.bin", "Program was attached successfully.")?;
     console.wait_bodies(start, random(1, 3))?;
-    let notified = at_a_body(
-        console,
-        shell,
-        "bpf_attach myfun notify.bin",
-        "Program was attached successfully.",
-    )?;
-    expect(
-        shell,
-        "bpf_list myfun",
-        &["myfun:", " - count.bin", " - notify.bin"],
-    )?;
+    let notified = at_a_body(console, shell, "bpf_attach myfun notify.bin", "Program was attached successfully.")?;
+    expect(shell, "bpf_list myfun", &["myfun:", " - count.bin", " - notify.bin"])?;
     console.wait_bodies(notified, random(2, 4))?;
-    let silent = at_a_body(
-        console,
-        shell,
-        "bpf_detach myfun notify.bin",
-        "Program was detached successfully.",
-    )?;
+    let silent = at_a_body(console, shell, "bpf_detach myfun notify.bin", "Program was detached successfully.")?;
     console.wait_bodies(silent, random(1, 3))?;
-    let end = at_a_body(
-        console,
-        shell,
-        "bpf_detach myfun count.bin",
-        "Program was detached successfully.",
-    )?;
+    let end = at_a_body(console, shell, "bpf_detach myfun count.bin", "Program was detached successfully.")?;
     check_notifications(console, notified, silent)?;
     Ok(console.bodies(start, end))
 }
@@ -169,9 +140,7 @@ fn at_a_body(console: &Console, shell: &mut Shell, command: &str, answer: &str) 
     std::thread::sleep(Duration::from_millis(20));
     let during = console.bodies(before, console.len());
     if during != 0 {
-        return Err(
-            format!("`{command}` took longer than the pause between two calls of myfun").into(),
-        );
+        return Err(format!("`{command}` took longer than the pause between two calls of myfun").into());
     }
     Ok(console.len())
 }
@@ -191,10 +160,7 @@ fn check_notifications(console: &Console, from: usize, to: usize) -> Result<()> 
         _ => false,
     });
     if within.is_empty() || !pairs {
-        return Err(format!(
-            "while notify was attached, every call must have its notice: {within:?}"
-        )
-        .into());
+        return Err(format!("while notify was attached, every call must have its notice: {within:?}").into());
     }
     if before.iter().chain(after).any(|line| line == NOTIFY) {
         return Err("a notice stands before the attach or after the detach of notify".into());
@@ -208,25 +174,14 @@ fn detached_counts_no_more(shell: &mut Shell, console: &Console, before: u64) ->
 }
 
 fn refused(shell: &mut Shell) -> Result<()> {
-    expect(
-        shell,
-        "bpf_exec loop_fail.bin",
-        &["Failed to load code: infinite loop at PC 2"],
-    )
+    expect(shell, "bpf_exec loop_fail.bin", &["Failed to load code: infinite loop at PC 2"])
 }
 
 /// The program is stopped, the shell and the console say so, the application goes on.
 fn stopped(shell: &mut Shell, console: &Console) -> Result<()> {
     let before = console.len();
-    expect(
-        shell,
-        "bpf_exec oob.bin",
-        &["BPF program execution failed."],
-    )?;
-    console.wait_for(
-        before,
-        "uBPF error: out of bounds memory load at PC 4, addr 0x0, size 4",
-    )?;
+    expect(shell, "bpf_exec oob.bin", &["BPF program execution failed."])?;
+    console.wait_for(before, "uBPF error: out of bounds memory load at PC 4, addr 0x0, size 4")?;
     let regions = console.wait_for(before, "mem 0x0/0 stack 0x")?;
     if !regions.ends_with("/512") {
         return Err(format!("the stack of one frame has 512 bytes: {regions}").into());
@@ -237,9 +192,7 @@ fn stopped(shell: &mut Shell, console: &Console) -> Result<()> {
 
 fn count(shell: &mut Shell) -> Result<u64> {
     let answer = shell.command("bpf_exec get_count.bin myfun")?;
-    let value = answer
-        .iter()
-        .find_map(|line| line.strip_prefix("The program returned: "));
+    let value = answer.iter().find_map(|line| line.strip_prefix("The program returned: "));
     let value = value.and_then(|text| text.split_whitespace().next()?.parse().ok());
     value.ok_or_else(|| format!("get_count answered {answer:?}").into())
 }
@@ -247,11 +200,7 @@ fn count(shell: &mut Shell) -> Result<u64> {
 /// Runs a command whose answer must begin with these lines.
 fn expect(shell: &mut Shell, command: &str, wanted: &[&str]) -> Result<()> {
     let answer = shell.command(command)?;
-    let same = answer.len() >= wanted.len()
-        && answer
-            .iter()
-            .zip(wanted)
-            .all(|(line, wanted)| line.starts_with(wanted));
+    let same = answer.len() >= wanted.len() && answer.iter().zip(wanted).all(|(line, wanted)| line.starts_with(wanted));
     if same {
         return Ok(());
     }

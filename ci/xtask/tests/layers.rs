@@ -7,10 +7,8 @@ use std::{
 };
 
 /// The engine's folders: each may use only what stands to its left.
-const ORDER: &[&str] = &[
-    "isa", "platform", "program", "verifier", "maps", "helpers", "vm", "jit", "tracer", "runtime",
-    "ffi",
-];
+const ORDER: &[&str] =
+    &["isa", "platform", "program", "verifier", "maps", "helpers", "vm", "jit", "tracer", "runtime", "ffi"];
 
 /// The crates by their place: each may depend only on those with a lower one.
 const CRATES: &[(&str, u8)] = &[
@@ -120,9 +118,7 @@ fn token_len(text: &str, first: char) -> usize {
     match first {
         '"' => quoted(text, '"'),
         // A character, and not a lifetime.
-        '\'' if text[1..].starts_with('\\') || text.chars().nth(2) == Some('\'') => {
-            quoted(text, '\'')
-        }
+        '\'' if text[1..].starts_with('\\') || text.chars().nth(2) == Some('\'') => quoted(text, '\''),
         c if is_word(c) => to(text.find(|c| !is_word(c))),
         c => c.len_utf8(),
     }
@@ -227,11 +223,8 @@ fn broken(module: &[&str], text: &str) -> Vec<String> {
 
 /// The path of a module from the crate's root: `vm/mod.rs` is `vm`, `vm/stop.rs` is `vm`, `stop`.
 fn module_of(source: &Path) -> Vec<String> {
-    let mut parts: Vec<String> = source
-        .with_extension("")
-        .iter()
-        .map(|part| part.to_string_lossy().into_owned())
-        .collect();
+    let mut parts: Vec<String> =
+        source.with_extension("").iter().map(|part| part.to_string_lossy().into_owned()).collect();
     parts.pop_if(|last| last == "mod");
     parts
 }
@@ -248,11 +241,7 @@ fn layers_use_only_what_stands_to_their_left() {
         let module = module_of(file);
         let module: Vec<&str> = module.iter().map(String::as_str).collect();
         if !ORDER.contains(&module[0]) {
-            faults.push(format!(
-                "{}: `{}` has no place in the order",
-                file.display(),
-                module[0]
-            ));
+            faults.push(format!("{}: `{}` has no place in the order", file.display(), module[0]));
             continue;
         }
         let text = fs::read_to_string(&path).expect("a source file");
@@ -270,10 +259,7 @@ fn the_documented_order_is_this_one() {
     };
     let names: Vec<String> = ORDER.iter().map(|name| format!("`{name}`")).collect();
     let line = names.join(" · ");
-    assert!(
-        text.contains(&line),
-        "ARCHITECTURE.md has no line with {line}"
-    );
+    assert!(text.contains(&line), "ARCHITECTURE.md has no line with {line}");
 }
 
 #[test]
@@ -336,12 +322,7 @@ fn manifest(text: &str) -> (Option<String>, Vec<String>) {
 
 #[test]
 fn crates_depend_only_on_those_before_them() {
-    let place = |name: &str| {
-        CRATES
-            .iter()
-            .find(|known| known.0 == name)
-            .map(|known| known.1)
-    };
+    let place = |name: &str| CRATES.iter().find(|known| known.0 == name).map(|known| known.1);
     let mut faults = Vec::new();
     let mut seen = 0;
     for path in files(&root(), is_manifest) {
@@ -354,9 +335,7 @@ fn crates_depend_only_on_those_before_them() {
             continue;
         };
         seen += 1;
-        let later = dependencies
-            .iter()
-            .filter(|d| place(d).is_some_and(|place| place >= own));
+        let later = dependencies.iter().filter(|d| place(d).is_some_and(|place| place >= own));
         faults.extend(later.map(|d| format!("crate {name} must not depend on {d}")));
     }
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
@@ -402,9 +381,6 @@ fn folders_without_unsafe_forbid_it() {
         };
         let may = UNSAFE.iter().any(|allowed| allowed.starts_with(&folder));
         let forbids = text.contains("#![forbid(unsafe_code)]");
-        assert!(
-            may != forbids,
-            "{layer}: `#![forbid(unsafe_code)]` and the list do not agree"
-        );
+        assert!(may != forbids, "{layer}: `#![forbid(unsafe_code)]` and the list do not agree");
     }
 }

@@ -38,10 +38,7 @@ const CASES: &[(&str, &str)] = &[
     ("hello", "<- abi uio\n-> r0 0\n-> output hello"),
     ("loop", "<- abi uio\n<- budget 100000\n-> stop PC {about} budget"),
     // Three turns are paid for, and of the fourth the helper's price of 16 but for one.
-    (
-        "loop2",
-        "<- abi uio\n<- budget {three_turns}\n-> stop PC {about} budget",
-    ),
+    ("loop2", "<- abi uio\n<- budget {three_turns}\n-> stop PC {about} budget"),
     ("oob2", "<- abi uio\n<- mem 00 *64\n-> stop PC {about} load mem+0x100000 1"),
     ("oob2", "<- abi uio\n-> stop PC {about} load 0x100000 1"),
     ("read_symbol", "<- abi uio\n<- mem \"bytes\"\n-> r0 0x13121110"),
@@ -54,15 +51,9 @@ const CASES: &[(&str, &str)] = &[
 /// The folder of the compiled samples.
 fn folder() -> &'static Path {
     static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
-        let made = Command::new(env!("CARGO_BIN_EXE_xtask"))
-            .arg("samples")
-            .output();
+        let made = Command::new(env!("CARGO_BIN_EXE_xtask")).arg("samples").output();
         let made = made.expect("cargo xtask samples");
-        assert!(
-            made.status.success(),
-            "{}",
-            String::from_utf8_lossy(&made.stderr)
-        );
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let lines = String::from_utf8(made.stdout).expect("a path");
         lines.lines().last().expect("a path").into()
     });
@@ -77,23 +68,8 @@ fn code(level: &str, name: &str) -> Vec<u8> {
 /// Whether an instruction is the one its sample is about.
 fn is_about(name: &str, insns: &[Insn], pc: usize) -> bool {
     match (name, insns[pc]) {
-        (
-            "oob",
-            Insn::Load {
-                size: Size::W,
-                base,
-                off: 0,
-                ..
-            },
-        ) => base != Reg::R10,
-        (
-            "oob2",
-            Insn::Load {
-                size: Size::B,
-                base,
-                ..
-            },
-        ) => base != Reg::R10,
+        ("oob", Insn::Load { size: Size::W, base, off: 0, .. }) => base != Reg::R10,
+        ("oob2", Insn::Load { size: Size::B, base, .. }) => base != Reg::R10,
         ("zerodiv", Insn::Alu { op: AluOp::Div, .. }) => true,
         ("loop_fail", Insn::Jump { off: -1, .. }) => true,
         ("loop", Insn::Jump { off, .. }) => off < 0,
@@ -110,9 +86,7 @@ fn is_about(name: &str, insns: &[Insn], pc: usize) -> bool {
 }
 
 fn about(name: &str, insns: &[Insn]) -> Vec<usize> {
-    (0..insns.len())
-        .filter(|&pc| is_about(name, insns, pc))
-        .collect()
+    (0..insns.len()).filter(|&pc| is_about(name, insns, pc)).collect()
 }
 
 /// What three turns of a loop with a helper of price 16 cost, and 15 more.
@@ -139,14 +113,8 @@ struct Jit;
 
 impl Engine for Jit {
     fn prepare(&self, program: VerifiedProgram) -> Result<Box<dyn Executable>, String> {
-        let code = JitProgram::new(
-            program,
-            &pages::Pages,
-            Options::default(),
-            &mut Default::default(),
-        );
-        code.map(|code| Box::new(code) as _)
-            .map_err(|(error, _)| error.to_string())
+        let code = JitProgram::new(program, &pages::Pages, Options::default(), &mut Default::default());
+        code.map(|code| Box::new(code) as _).map_err(|(error, _)| error.to_string())
     }
 }
 
@@ -156,8 +124,7 @@ fn case(name: &str, text: &str, code: Vec<u8>) -> Case {
     let budget = three_turns(&insns).to_string();
     let text = text.replace("{about}", &about);
     let text = text.replace("{three_turns}", &budget);
-    let mut cases =
-        parse(&format!("== {name}\n{text}\n")).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let mut cases = parse(&format!("== {name}\n{text}\n")).unwrap_or_else(|error| panic!("{name}: {error}"));
     let mut case = cases.remove(0);
     case.code = code;
     case
@@ -180,22 +147,11 @@ fn every_sample_does_what_it_is_for() {
 #[test]
 fn every_sample_is_tested() {
     for level in LEVELS {
-        let files = fs::read_dir(folder().join(level))
-            .expect("the samples")
-            .flatten();
-        let programs = files
-            .map(|file| file.path())
-            .filter(|path| path.extension().is_some_and(|e| e == "bin"));
+        let files = fs::read_dir(folder().join(level)).expect("the samples").flatten();
+        let programs = files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|e| e == "bin"));
         for path in programs {
-            let name = path
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            assert!(
-                CASES.iter().any(|case| case.0 == name),
-                "{name} has no case"
-            );
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            assert!(CASES.iter().any(|case| case.0 == name), "{name} has no case");
         }
     }
 }
@@ -213,11 +169,7 @@ fn what_a_sample_is_about_is_in_it() {
             let about = about(name, &insns)[0];
             insns[about].to_string()
         };
-        assert!(
-            text("oob").starts_with("r0 = *(u32 *)(r"),
-            "{}",
-            text("oob")
-        );
+        assert!(text("oob").starts_with("r0 = *(u32 *)(r"), "{}", text("oob"));
         assert!(text("oob2").contains(" = *(u8 *)(r"), "{}", text("oob2"));
         assert!(text("zerodiv").contains(" /= "), "{}", text("zerodiv"));
         assert_eq!(text("loop_fail"), "goto -1");
@@ -233,10 +185,7 @@ fn the_disassembly_is_that_of_llvm() {
         for (name, _) in CASES {
             let object = folder().join(level).join(name).with_extension("o");
             let mut objdump = Command::new("llvm-objdump");
-            let output = objdump
-                .args(["-d", "--no-show-raw-insn", "--no-print-imm-hex"])
-                .arg(&object)
-                .output();
+            let output = objdump.args(["-d", "--no-show-raw-insn", "--no-print-imm-hex"]).arg(&object).output();
             let Ok(output) = output else {
                 println!("llvm-objdump is not installed: nothing to compare with");
                 return;

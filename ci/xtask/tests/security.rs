@@ -7,10 +7,7 @@ use std::{
 
 fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors()
-        .nth(2)
-        .expect("the repository")
-        .to_path_buf()
+    here.ancestors().nth(2).expect("the repository").to_path_buf()
 }
 
 /// Folders whose tests `cargo test --workspace` runs, with what is left out of them.
@@ -24,11 +21,7 @@ const TESTED: [&str; 7] = [
     "ci/xtask/tests",
 ];
 /// What `cargo xtask qemu test` plays: the calls that do it, in these files.
-const IN_QEMU: [&str; 3] = [
-    "ci/xtask/src/qemu/mod.rs",
-    "tests/image/selftest.rs",
-    "tests/image/tests.rs",
-];
+const IN_QEMU: [&str; 3] = ["ci/xtask/src/qemu/mod.rs", "tests/image/selftest.rs", "tests/image/tests.rs"];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder").flatten() {
@@ -49,10 +42,7 @@ fn tests_of(text: &str) -> Vec<String> {
         if *line != "#[test]" {
             continue;
         }
-        let head: Vec<&&str> = lines[at + 1..]
-            .iter()
-            .take_while(|line| line.starts_with("#["))
-            .collect();
+        let head: Vec<&&str> = lines[at + 1..].iter().take_while(|line| line.starts_with("#[")).collect();
         let function = lines.get(at + 1 + head.len());
         let name = function.and_then(|line| line.strip_prefix("fn ")?.split(['(', '<']).next());
         if let (Some(name), false) = (name, head.iter().any(|line| line.starts_with("#[ignore"))) {
@@ -68,11 +58,7 @@ fn promises(text: &str) -> Vec<(String, Vec<String>)> {
     let section = section.split("\n## ").next().expect("its end");
     let mut promises = Vec::new();
     for item in section.split("\n- ").skip(1) {
-        let item = item
-            .split("\n\n")
-            .next()
-            .expect("an item")
-            .replace("\n  ", " ");
+        let item = item.split("\n\n").next().expect("an item").replace("\n  ", " ");
         let (words, tests) = ["Tests: ", "Test: "]
             .iter()
             .find_map(|mark| item.split_once(mark))
@@ -90,14 +76,9 @@ fn every_promise_has_its_tests_and_they_are_run() {
     for folder in TESTED {
         sources(&root.join(folder), &mut files);
     }
-    let known: Vec<String> = files
-        .iter()
-        .flat_map(|path| tests_of(&fs::read_to_string(path).expect("a source")))
-        .collect();
-    let in_qemu: String = IN_QEMU
-        .iter()
-        .map(|path| fs::read_to_string(root.join(path)).expect("a source"))
-        .collect();
+    let known: Vec<String> =
+        files.iter().flat_map(|path| tests_of(&fs::read_to_string(path).expect("a source"))).collect();
+    let in_qemu: String = IN_QEMU.iter().map(|path| fs::read_to_string(root.join(path)).expect("a source")).collect();
     let security = fs::read_to_string(root.join("SECURITY.md")).expect("SECURITY.md");
     let promises = promises(&security);
     assert!(promises.len() > 8, "the promises were not found");

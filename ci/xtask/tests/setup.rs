@@ -78,11 +78,7 @@ fn root_installs_what_is_missing() {
     assert!(complaint(&output).contains("installing: apt-get install -y clang llvm\n"));
     let called = fs::read_to_string(machine.0.join("called")).unwrap();
     // The first call asks whether it is there.
-    let calls = [
-        "--version",
-        "update",
-        "install -y --no-install-recommends clang llvm",
-    ];
+    let calls = ["--version", "update", "install -y --no-install-recommends clang llvm"];
     assert_eq!(called.lines().collect::<Vec<_>>(), calls);
 }
 
@@ -94,12 +90,7 @@ fn an_installation_that_fails_ends_with_the_command_for_it() {
     let output = machine.samples();
     let said = complaint(&output);
     let last = said.lines().last().unwrap_or_default();
-    assert!(
-        last.ends_with(
-            "with: apt-get install -y clang g++ gcc libc6-dev llvm make qemu-system-x86"
-        ),
-        "{said}"
-    );
+    assert!(last.ends_with("with: apt-get install -y clang g++ gcc libc6-dev llvm make qemu-system-x86"), "{said}");
     assert_eq!(output.status.code(), Some(1));
 }
 
@@ -121,11 +112,7 @@ fn no_argument_is_passed_over() {
         let mut xtask = Command::new(env!("CARGO_BIN_EXE_xtask"));
         xtask.args(line.split(' ')).env("PATH", &machine.0);
         let output = xtask.output().unwrap();
-        assert!(
-            complaint(&output).contains(words),
-            "{line}: {}",
-            complaint(&output)
-        );
+        assert!(complaint(&output).contains(words), "{line}: {}", complaint(&output));
         assert_eq!(output.status.code(), Some(1), "{line}");
     }
 }

@@ -1,8 +1,6 @@
 //! From the arguments of a C call to Rust values; a NULL or a wrong text is an error.
 
-use super::codes::{
-    invalid, Failure, Result, UBPF_DENIED, UBPF_NOT_STARTED, UBPF_STALE, UBPF_UNSUPPORTED,
-};
+use super::codes::{invalid, Failure, Result, UBPF_DENIED, UBPF_NOT_STARTED, UBPF_STALE, UBPF_UNSUPPORTED};
 use crate::{
     platform::{has_room, SMALL_THINGS},
     program::Abi,
@@ -52,10 +50,7 @@ pub(super) fn runtime() -> Result<&'static Runtime> {
 
 /// The engine, once it was started, for calls that wait for nobody.
 pub(super) fn engine_for_helpers() -> Result<&'static Runtime> {
-    Runtime::get().ok_or(Failure::Argument(
-        UBPF_NOT_STARTED,
-        "the engine was not started: call ubpf_start first",
-    ))
+    Runtime::get().ok_or(Failure::Argument(UBPF_NOT_STARTED, "the engine was not started: call ubpf_start first"))
 }
 
 /// Checks that there is memory for the small things of a call.
@@ -79,10 +74,7 @@ pub(super) unsafe fn text<'a>(text: *const c_char, why: &'static str) -> Result<
 ///
 /// # Safety
 /// As for [`text`].
-pub(super) unsafe fn optional_text<'a>(
-    text: *const c_char,
-    why: &'static str,
-) -> Result<Option<&'a str>> {
+pub(super) unsafe fn optional_text<'a>(text: *const c_char, why: &'static str) -> Result<Option<&'a str>> {
     if text.is_null() {
         return Ok(None);
     }
@@ -164,8 +156,7 @@ pub(super) unsafe fn sized<T: Versioned>(from: *const T) -> Result<Option<T>> {
     let (copy, rest) = unsafe {
         let known = size.min(size_of::<T>());
         core::ptr::copy_nonoverlapping(from.cast::<u8>(), copy.as_mut_ptr().cast(), known);
-        let rest =
-            core::slice::from_raw_parts(from.cast::<u8>().add(known), size.saturating_sub(known));
+        let rest = core::slice::from_raw_parts(from.cast::<u8>().add(known), size.saturating_sub(known));
         (copy.assume_init(), rest)
     };
     match rest.iter().all(|&byte| byte == 0) {
@@ -306,11 +297,7 @@ pub(super) unsafe fn options(options: *const ubpf_load_options) -> Result<LoadOp
     let Some(options) = unsafe { sized(options) }? else {
         return Ok(LoadOptions::default());
     };
-    Ok(LoadOptions {
-        abi: abi(options.abi)?,
-        policy: policy(options.policy)?,
-        engine: engine(options.engine)?,
-    })
+    Ok(LoadOptions { abi: abi(options.abi)?, policy: policy(options.policy)?, engine: engine(options.engine)? })
 }
 
 /// The limits, or none for NULL.
@@ -323,8 +310,5 @@ pub(super) unsafe fn limits(limits: *const ubpf_limits) -> Result<AttachOptions>
         return Ok(AttachOptions::default());
     };
     let some = |number| (number != 0).then_some(number);
-    Ok(AttachOptions {
-        max_runs: some(limits.max_runs),
-        max_ns: some(limits.max_ns),
-    })
+    Ok(AttachOptions { max_runs: some(limits.max_runs), max_ns: some(limits.max_ns) })
 }

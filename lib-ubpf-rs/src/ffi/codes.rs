@@ -152,9 +152,7 @@ impl Write for Text<'_> {
             let mut bytes = [0; 4];
             let bytes = character.encode_utf8(&mut bytes).bytes();
             let into = self.into.get_mut(self.len..end).unwrap_or(&mut []);
-            into.iter_mut()
-                .zip(bytes)
-                .for_each(|(slot, byte)| *slot = byte);
+            into.iter_mut().zip(bytes).for_each(|(slot, byte)| *slot = byte);
             self.len = end;
         }
         Ok(())
@@ -190,9 +188,7 @@ fn code(error: &Error) -> c_int {
 fn helper_code(error: &RegisterError) -> c_int {
     match error {
         RegisterError::NameTaken | RegisterError::NumberTaken { .. } => UBPF_EXISTS,
-        RegisterError::NumberTooLarge { .. }
-        | RegisterError::BadName
-        | RegisterError::BadSignature(_) => UBPF_INVALID,
+        RegisterError::NumberTooLarge { .. } | RegisterError::BadName | RegisterError::BadSignature(_) => UBPF_INVALID,
         RegisterError::NoMemory | RegisterError::Full => UBPF_NO_MEMORY,
     }
 }
@@ -237,10 +233,7 @@ mod tests {
     use std::{ffi::CStr, string::String};
 
     fn text_of(error: Error) -> (c_int, String) {
-        let mut into = ubpf_error {
-            code: 1,
-            text: [1; UBPF_ERROR_BYTES],
-        };
+        let mut into = ubpf_error { code: 1, text: [1; UBPF_ERROR_BYTES] };
         // SAFETY: a live struct.
         let code = unsafe { finish(Err(error.into()), &mut into) };
         assert_eq!(code, into.code);
@@ -263,17 +256,9 @@ mod tests {
 
     #[test]
     fn success_clears_the_text() {
-        let mut into = ubpf_error {
-            code: 1,
-            text: [1; UBPF_ERROR_BYTES],
-        };
+        let mut into = ubpf_error { code: 1, text: [1; UBPF_ERROR_BYTES] };
         // SAFETY: a live struct, then NULL.
-        let codes = unsafe {
-            [
-                finish(Ok(()), &mut into),
-                finish(Ok(()), core::ptr::null_mut()),
-            ]
-        };
+        let codes = unsafe { [finish(Ok(()), &mut into), finish(Ok(()), core::ptr::null_mut())] };
         assert_eq!((codes, into.code, into.text[0]), ([0, 0], 0, 0));
     }
 }

@@ -223,10 +223,7 @@ pub unsafe extern "C" fn ubpf_stats(on: c_int, error: *mut ubpf_error) -> c_int 
 /// # Safety
 /// `status` and `error` are NULL or writable.
 #[no_mangle]
-pub unsafe extern "C" fn ubpf_get_status(
-    status: *mut ubpf_status,
-    error: *mut ubpf_error,
-) -> c_int {
+pub unsafe extern "C" fn ubpf_get_status(status: *mut ubpf_status, error: *mut ubpf_error) -> c_int {
     // SAFETY: as the caller promises.
     let result = unsafe { args::out(status, "status is NULL") }.and_then(|into| {
         // SAFETY: as the caller promises, also for the second call.
@@ -257,18 +254,9 @@ pub unsafe extern "C" fn ubpf_get_status(
 /// # Safety
 /// `base`, `length` and `error` are NULL or writable.
 #[no_mangle]
-pub unsafe extern "C" fn ubpf_arena(
-    base: *mut *mut c_void,
-    length: *mut usize,
-    error: *mut ubpf_error,
-) -> c_int {
+pub unsafe extern "C" fn ubpf_arena(base: *mut *mut c_void, length: *mut usize, error: *mut ubpf_error) -> c_int {
     // SAFETY: as the caller promises.
-    let places = unsafe {
-        (
-            args::out(base, "base is NULL"),
-            args::out(length, "length is NULL"),
-        )
-    };
+    let places = unsafe { (args::out(base, "base is NULL"), args::out(length, "length is NULL")) };
     let result = args::engine_for_helpers().and_then(|runtime| {
         let (base, length) = (places.0?, places.1?);
         let (at, len) = runtime.arena();
@@ -285,12 +273,7 @@ pub unsafe extern "C" fn ubpf_arena(
 /// # Safety
 /// `value` and `error` are NULL or writable.
 #[no_mangle]
-pub unsafe extern "C" fn ubpf_map_get(
-    key1: u64,
-    key2: u64,
-    value: *mut u64,
-    error: *mut ubpf_error,
-) -> c_int {
+pub unsafe extern "C" fn ubpf_map_get(key1: u64, key2: u64, value: *mut u64, error: *mut ubpf_error) -> c_int {
     // SAFETY: as the caller promises.
     let result = unsafe { args::out(value, "value is NULL") }.and_then(|into| {
         *into = 0;
@@ -309,14 +292,8 @@ const NO_ENTRY: Failure = Failure::Argument(UBPF_NOT_FOUND, "the map has no entr
 /// # Safety
 /// `error` is NULL or writable.
 #[no_mangle]
-pub unsafe extern "C" fn ubpf_map_put(
-    key1: u64,
-    key2: u64,
-    value: u64,
-    error: *mut ubpf_error,
-) -> c_int {
-    let result =
-        args::engine_for_helpers().and_then(|runtime| Ok(runtime.map_put(key1, key2, value)?));
+pub unsafe extern "C" fn ubpf_map_put(key1: u64, key2: u64, value: u64, error: *mut ubpf_error) -> c_int {
+    let result = args::engine_for_helpers().and_then(|runtime| Ok(runtime.map_put(key1, key2, value)?));
     // SAFETY: as the caller promises.
     unsafe { finish(result, error) }
 }
@@ -385,10 +362,7 @@ pub type ubpf_helper_fn = Option<extern "C" fn(r1: u64, r2: u64, r3: u64, r4: u6
 /// `helper` is NULL or readable, with a name that is NULL or NUL-terminated; its function may be called for as long as
 /// the image runs. `error` is NULL or writable.
 #[no_mangle]
-pub unsafe extern "C" fn ubpf_register_helper(
-    helper: *const ubpf_helper,
-    error: *mut ubpf_error,
-) -> c_int {
+pub unsafe extern "C" fn ubpf_register_helper(helper: *const ubpf_helper, error: *mut ubpf_error) -> c_int {
     // SAFETY: as the caller promises.
     let result = unsafe { register_helper(helper) };
     // SAFETY: as the caller promises.
@@ -402,20 +376,14 @@ unsafe fn register_helper(helper: *const ubpf_helper) -> Result<()> {
     let helper = unsafe { args::sized(helper) }?.ok_or(invalid("helper is NULL"))?;
     // SAFETY: as the caller promises.
     let name = unsafe { args::text(helper.name, "the helper's name is NULL or not UTF-8") }?;
-    let function = helper
-        .function
-        .ok_or(invalid("the helper's function is NULL"))?;
+    let function = helper.function.ok_or(invalid("the helper's function is NULL"))?;
     let signature = HelperSignature {
         args: argument_types(&helper.args)?,
         ret: match helper.returns_nothing {
             0 => RetType::Scalar,
             _ => RetType::Void,
         },
-        cost: Cost {
-            base: helper.cost,
-            walk: 0,
-            per_8_bytes: helper.cost_per_8_bytes,
-        },
+        cost: Cost { base: helper.cost, walk: 0, per_8_bytes: helper.cost_per_8_bytes },
     };
     let runtime = args::runtime()?;
     Ok(runtime.register_helper(name, helper.number, signature, HelperFn::C(function))?)

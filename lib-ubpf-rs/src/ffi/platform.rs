@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     platform::{
-        Clock, Console, Cpu, DirEntry, ExecBlock, ExecMemory, FaultSafeRead, FileError, Files,
-        GiveWay, PatchError, Platform, Preemptive, TextPatch, PATIENCE_NS,
+        Clock, Console, Cpu, DirEntry, ExecBlock, ExecMemory, FaultSafeRead, FileError, Files, GiveWay, PatchError,
+        Platform, Preemptive, TextPatch, PATIENCE_NS,
     },
     runtime::Error,
 };
@@ -45,12 +45,9 @@ pub(super) unsafe fn platform(table: *const ubpf_platform) -> Result<Platform> {
     let table = &unsafe { args::sized(table) }?.ok_or(invalid("platform is NULL"))?;
     // SAFETY: as the caller promises.
     let name = unsafe { args::optional_text(table.name, "the platform's name is not UTF-8") }?;
-    let (Some(now_ns), Some(probe_read), Some(console_write)) =
-        (table.now_ns, table.probe_read, table.console_write)
+    let (Some(now_ns), Some(probe_read), Some(console_write)) = (table.now_ns, table.probe_read, table.console_write)
     else {
-        return Err(invalid(
-            "the platform needs now_ns, probe_read and console_write",
-        ));
+        return Err(invalid("the platform needs now_ns, probe_read and console_write"));
     };
     let exec = [
         table.exec_alloc.is_some(),
@@ -59,17 +56,10 @@ pub(super) unsafe fn platform(table: *const ubpf_platform) -> Result<Platform> {
         table.exec_enforced.is_some(),
     ];
     if exec.contains(&true) && exec.contains(&false) {
-        return Err(invalid(
-            "the platform needs all four functions of memory for code, or none",
-        ));
+        return Err(invalid("the platform needs all four functions of memory for code, or none"));
     }
     let name = leaked_text(name.unwrap_or("C application"))?;
-    let leaked = leaked(Table {
-        table: *table,
-        now_ns,
-        probe_read,
-        console_write,
-    });
+    let leaked = leaked(Table { table: *table, now_ns, probe_read, console_write });
     let Ok(table) = leaked else {
         // SAFETY: leaked above from memory of this layout; nobody has it.
         drop(unsafe { Box::from_raw(core::ptr::from_ref(name).cast_mut()) });
@@ -90,8 +80,7 @@ pub(super) unsafe fn platform(table: *const ubpf_platform) -> Result<Platform> {
 
 fn leaked_text(text: &str) -> Result<&'static str> {
     let mut copy = String::new();
-    copy.try_reserve_exact(text.len())
-        .map_err(|_| Error::NoMemory)?;
+    copy.try_reserve_exact(text.len()).map_err(|_| Error::NoMemory)?;
     copy.push_str(text);
     Ok(Box::leak(copy.into_boxed_str()))
 }
@@ -101,9 +90,7 @@ fn leaked_text(text: &str) -> Result<&'static str> {
 /// # Safety
 /// The value came from [`platform`], and nobody has it any more.
 pub(super) unsafe fn give_back(platform: Platform) {
-    let table = core::ptr::from_ref(platform.clock)
-        .cast::<Table>()
-        .cast_mut();
+    let table = core::ptr::from_ref(platform.clock).cast::<Table>().cast_mut();
     let name = core::ptr::from_ref(platform.name).cast_mut();
     // SAFETY: both were leaked by `platform` from memory of exactly these layouts.
     unsafe {
@@ -146,17 +133,13 @@ impl Console for Table {
 impl Cpu for Table {
     fn id(&self) -> u32 {
         // SAFETY: the application's function with its context.
-        self.table
-            .cpu
-            .map_or(0, |cpu| unsafe { cpu(self.table.context) })
+        self.table.cpu.map_or(0, |cpu| unsafe { cpu(self.table.context) })
     }
 
     fn in_interrupt(&self) -> bool {
         let context = self.table.context;
         // SAFETY: the application's function with its context.
-        self.table
-            .in_interrupt
-            .is_some_and(|ask| unsafe { ask(context) } != 0)
+        self.table.in_interrupt.is_some_and(|ask| unsafe { ask(context) } != 0)
     }
 }
 
@@ -179,9 +162,7 @@ impl GiveWay for Table {
     fn is_cancelled(&self) -> bool {
         let context = self.table.context;
         // SAFETY: the application's function with its context.
-        self.table
-            .cancelled
-            .is_some_and(|ask| unsafe { ask(context) } != 0)
+        self.table.cancelled.is_some_and(|ask| unsafe { ask(context) } != 0)
     }
 }
 
@@ -201,29 +182,17 @@ impl TextPatch for Table {
 }
 
 fn c_block(block: ExecBlock) -> ubpf_exec_block {
-    ubpf_exec_block {
-        write: block.write,
-        exec: block.exec,
-        length: block.len,
-    }
+    ubpf_exec_block { write: block.write, exec: block.exec, length: block.len }
 }
 
 impl ExecMemory for Table {
     fn alloc(&self, len: usize) -> Option<ExecBlock> {
-        let mut block = ubpf_exec_block {
-            write: 0,
-            exec: 0,
-            length: 0,
-        };
+        let mut block = ubpf_exec_block { write: 0, exec: 0, length: 0 };
         let alloc = self.table.exec_alloc?;
         // SAFETY: the application's function with its context and a live block.
         let code = unsafe { alloc(self.table.context, len, &mut block) };
         let good = code == 0 && block.length >= len;
-        good.then_some(ExecBlock {
-            write: block.write,
-            exec: block.exec,
-            len: block.length,
-        })
+        good.then_some(ExecBlock { write: block.write, exec: block.exec, len: block.length })
     }
 
     fn seal(&self, block: ExecBlock) -> bool {
@@ -244,9 +213,7 @@ impl ExecMemory for Table {
     fn enforces_wx(&self) -> bool {
         let context = self.table.context;
         // SAFETY: the application's function with its context.
-        self.table
-            .exec_enforced
-            .is_some_and(|ask| unsafe { ask(context) } != 0)
+        self.table.exec_enforced.is_some_and(|ask| unsafe { ask(context) } != 0)
     }
 }
 
@@ -271,9 +238,7 @@ fn done(code: c_int) -> Answer<()> {
 /// A size, or the error in a negative number.
 fn size(count: i64) -> Answer<usize> {
     usize::try_from(count).map_err(|_| {
-        let code = count
-            .checked_neg()
-            .and_then(|code| c_int::try_from(code).ok());
+        let code = count.checked_neg().and_then(|code| c_int::try_from(code).ok());
         file_error(code.unwrap_or(c_int::MAX))
     })
 }
@@ -282,9 +247,7 @@ fn size(count: i64) -> Answer<usize> {
 fn c_path(path: &str) -> Answer<Vec<u8>> {
     let len = path.len().saturating_add(1);
     let mut bytes = Vec::new();
-    bytes
-        .try_reserve_exact(len)
-        .map_err(|_| FileError::NoMemory)?;
+    bytes.try_reserve_exact(len).map_err(|_| FileError::NoMemory)?;
     bytes.extend_from_slice(path.as_bytes());
     bytes.push(0);
     match CStr::from_bytes_with_nul(&bytes) {
@@ -305,9 +268,7 @@ impl Files for Table {
             return Err(FileError::TooLarge { limit });
         }
         let mut contents: Vec<u8> = Vec::new();
-        contents
-            .try_reserve_exact(len)
-            .map_err(|_| FileError::NoMemory)?;
+        contents.try_reserve_exact(len).map_err(|_| FileError::NoMemory)?;
         contents.resize(len, 0);
         let into = contents.as_mut_ptr().cast();
         // SAFETY: as above; `into` is writable for `len` bytes.
@@ -321,21 +282,11 @@ impl Files for Table {
             return Err(FileError::Unsupported);
         };
         let path = c_path(path)?;
-        let mut found = Found {
-            entries: Vec::new(),
-            error: None,
-        };
+        let mut found = Found { entries: Vec::new(), error: None };
         let cookie = core::ptr::from_mut(&mut found).cast();
         // SAFETY: the application's function with its context and a string; it calls `take_entry` with our cookie during the
         // call only.
-        done(unsafe {
-            list(
-                self.table.context,
-                path.as_ptr().cast(),
-                Some(take_entry),
-                cookie,
-            )
-        })?;
+        done(unsafe { list(self.table.context, path.as_ptr().cast(), Some(take_entry), cookie) })?;
         match found.error {
             Some(error) => Err(error),
             None => {
@@ -391,9 +342,5 @@ unsafe extern "C" fn take_entry(
         return;
     }
     name.push_str(text);
-    found.entries.push(DirEntry {
-        name,
-        size,
-        is_dir: is_directory != 0,
-    });
+    found.entries.push(DirEntry { name, size, is_dir: is_directory != 0 });
 }

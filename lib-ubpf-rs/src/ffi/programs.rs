@@ -44,11 +44,7 @@ pub unsafe extern "C" fn ubpf_load(
     let load = || {
         // SAFETY: as the caller promises.
         let (name, bytes, options) = unsafe {
-            (
-                args::text(name, "name is NULL or not UTF-8")?,
-                args::bytes(bytes, length)?,
-                args::options(options)?,
-            )
+            (args::text(name, "name is NULL or not UTF-8")?, args::bytes(bytes, length)?, args::options(options)?)
         };
         Ok(args::runtime()?.load(name, bytes, &options)?)
     };
@@ -72,12 +68,7 @@ pub unsafe extern "C" fn ubpf_load_file(
 ) -> c_int {
     let load = || {
         // SAFETY: as the caller promises.
-        let (path, options) = unsafe {
-            (
-                args::text(path, "path is NULL or not UTF-8")?,
-                args::options(options)?,
-            )
-        };
+        let (path, options) = unsafe { (args::text(path, "path is NULL or not UTF-8")?, args::options(options)?) };
         Ok(args::runtime()?.load_file(path, &options)?)
     };
     // SAFETY: as the caller promises.
@@ -113,11 +104,7 @@ pub unsafe extern "C" fn ubpf_verify(
     let verify = || {
         // SAFETY: as the caller promises.
         let (name, bytes, options) = unsafe {
-            (
-                args::text(name, "name is NULL or not UTF-8")?,
-                args::bytes(bytes, length)?,
-                args::options(options)?,
-            )
+            (args::text(name, "name is NULL or not UTF-8")?, args::bytes(bytes, length)?, args::options(options)?)
         };
         Ok(args::runtime()?.check(name, bytes, &options)?)
     };
@@ -157,10 +144,7 @@ pub unsafe extern "C" fn ubpf_exec(
     error: *mut ubpf_error,
 ) -> c_int {
     let exec = || {
-        let mut unused = ubpf_run {
-            size: size_of::<ubpf_run>(),
-            ..ubpf_run::default()
-        };
+        let mut unused = ubpf_run { size: size_of::<ubpf_run>(), ..ubpf_run::default() };
         let into = if run.is_null() { &raw mut unused } else { run };
         let mut run = ubpf_run::default();
         // SAFETY: as the caller promises, also for the second call.

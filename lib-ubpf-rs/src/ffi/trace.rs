@@ -48,8 +48,7 @@ pub struct ubpf_probe_info {
 }
 
 /// Called for each attached program. It may call the engine.
-pub type ubpf_each_probe =
-    Option<unsafe extern "C" fn(context: *mut c_void, info: *const ubpf_probe_info)>;
+pub type ubpf_each_probe = Option<unsafe extern "C" fn(context: *mut c_void, info: *const ubpf_probe_info)>;
 
 /// Records of `-fpatchable-function-entry=5` (the section `__patchable_function_entries`).
 pub const UBPF_SITES_PATCHABLE: u32 = 1;
@@ -80,8 +79,7 @@ pub unsafe extern "C" fn ubpf_attach(
         let into = unsafe { probe.as_mut() }.unwrap_or(&mut unused);
         *into = 0;
         // SAFETY: as the caller promises.
-        let (function, limits) =
-            unsafe { (args::text(function, FUNCTION)?, args::limits(limits)?) };
+        let (function, limits) = unsafe { (args::text(function, FUNCTION)?, args::limits(limits)?) };
         let id = args::runtime()?.attach(function, args::program(program)?, limits)?;
         *into = handle(PROBE, id.raw());
         Ok(())
@@ -131,12 +129,8 @@ pub unsafe extern "C" fn ubpf_detach_function(
         let count = unsafe { count.as_mut() }.unwrap_or(&mut unused);
         *count = 0;
         // SAFETY: as the caller promises.
-        let (function, program) = unsafe {
-            (
-                args::text(function, FUNCTION)?,
-                args::optional_text(program, "program is not UTF-8")?,
-            )
-        };
+        let (function, program) =
+            unsafe { (args::text(function, FUNCTION)?, args::optional_text(program, "program is not UTF-8")?) };
         *count = args::runtime()?.detach(function, program)?;
         Ok(())
     };
@@ -207,19 +201,14 @@ fn c_text(text: &str) -> Result<Vec<c_char>> {
 }
 
 /// Called for each name; returns 0 to end the list.
-pub type ubpf_each_name =
-    Option<unsafe extern "C" fn(context: *mut c_void, name: *const c_char) -> c_int>;
+pub type ubpf_each_name = Option<unsafe extern "C" fn(context: *mut c_void, name: *const c_char) -> c_int>;
 
 /// Calls `each` with the names of the functions that can be traced, ascending. It must not call the engine.
 ///
 /// # Safety
 /// `each` may be called with `context`; `error` is NULL or writable.
 #[no_mangle]
-pub unsafe extern "C" fn ubpf_functions(
-    each: ubpf_each_name,
-    context: *mut c_void,
-    error: *mut ubpf_error,
-) -> c_int {
+pub unsafe extern "C" fn ubpf_functions(each: ubpf_each_name, context: *mut c_void, error: *mut ubpf_error) -> c_int {
     let list = || {
         let each = each.ok_or(invalid("each is NULL"))?;
         let runtime = args::runtime()?;
@@ -375,10 +364,7 @@ pub unsafe extern "C" fn ubpf_add_symbols(
         // SAFETY: as the caller promises.
         let text = unsafe { args::bytes(text.cast(), length) }?;
         args::room()?;
-        let refused = |error| Error::Symbols {
-            path: "symbols".into(),
-            error,
-        };
+        let refused = |error| Error::Symbols { path: "symbols".into(), error };
         *count = args::runtime()?.add_symbol_list(text).map_err(refused)?;
         Ok(())
     };
@@ -395,11 +381,7 @@ pub unsafe extern "C" fn ubpf_add_symbols(
 /// # Safety
 /// `path` is NULL or NUL-terminated; `count` and `error` are NULL or writable.
 #[no_mangle]
-pub unsafe extern "C" fn ubpf_load_symbols(
-    path: *const c_char,
-    count: *mut usize,
-    error: *mut ubpf_error,
-) -> c_int {
+pub unsafe extern "C" fn ubpf_load_symbols(path: *const c_char, count: *mut usize, error: *mut ubpf_error) -> c_int {
     let load = || {
         let mut unused = 0;
         // SAFETY: as the caller promises.
@@ -421,20 +403,14 @@ const NO_SYMBOL: Failure = Failure::Argument(UBPF_NOT_FOUND, "there is no such s
 /// # Safety
 /// `name` is NULL or NUL-terminated; `address` and `error` are NULL or writable.
 #[no_mangle]
-pub unsafe extern "C" fn ubpf_symbol_address(
-    name: *const c_char,
-    address: *mut u64,
-    error: *mut ubpf_error,
-) -> c_int {
+pub unsafe extern "C" fn ubpf_symbol_address(name: *const c_char, address: *mut u64, error: *mut ubpf_error) -> c_int {
     let look = || {
         // SAFETY: as the caller promises.
         let into = unsafe { args::out(address, "address is NULL") }?;
         *into = 0;
         // SAFETY: as the caller promises.
         let name = unsafe { args::text(name, "name is NULL or not UTF-8") }?;
-        *into = args::engine_for_helpers()?
-            .symbol_address(name)
-            .ok_or(NO_SYMBOL)?;
+        *into = args::engine_for_helpers()?.symbol_address(name).ok_or(NO_SYMBOL)?;
         Ok(())
     };
     // SAFETY: as the caller promises.

@@ -11,19 +11,9 @@ use crate::program::{
 /// Value that `bpf_map_get` gives where there is no entry.
 pub const MAP_MISS: u64 = u64::MAX;
 
-const fn helper(
-    name: &'static str,
-    args: [ArgType; 5],
-    ret: RetType,
-    cost: Cost,
-    function: RustHelper,
-) -> Helper {
+const fn helper(name: &'static str, args: [ArgType; 5], ret: RetType, cost: Cost, function: RustHelper) -> Helper {
     let signature = HelperSignature { args, ret, cost };
-    Helper {
-        name,
-        signature,
-        function: HelperFn::Rust(function),
-    }
+    Helper { name, signature, function: HelperFn::Rust(function) }
 }
 
 const fn args(given: &[ArgType]) -> [ArgType; 5] {
@@ -38,29 +28,17 @@ const fn args(given: &[ArgType]) -> [ArgType; 5] {
 
 /// So much per call, and nothing else.
 const fn flat(base: u32) -> Cost {
-    Cost {
-        base,
-        per_8_bytes: 0,
-        walk: 0,
-    }
+    Cost { base, per_8_bytes: 0, walk: 0 }
 }
 
 /// So much per call, and for what is walked in the map.
 const fn walks(base: u32, walk: u32) -> Cost {
-    Cost {
-        base,
-        per_8_bytes: 0,
-        walk,
-    }
+    Cost { base, per_8_bytes: 0, walk }
 }
 
 /// So much per call, and for each 8 bytes of its string.
 const fn text(base: u32) -> Cost {
-    Cost {
-        base,
-        per_8_bytes: 1,
-        walk: 0,
-    }
+    Cost { base, per_8_bytes: 1, walk: 0 }
 }
 
 /// Costs are measured (`cargo xtask bench charges`), on the platform that is slowest at it: a system call reads the application's memory
@@ -87,13 +65,7 @@ pub(super) const TABLE: &[(Helper, &[(Abi, u32)])] = &[
         &[(Classic, 1), (Uio, 2)],
     ),
     (
-        helper(
-            "bpf_map_del",
-            args(&[Scalar, Scalar]),
-            RetType::Void,
-            walks(8, TwoKeyMap::MOST_WALKED),
-            map_del,
-        ),
+        helper("bpf_map_del", args(&[Scalar, Scalar]), RetType::Void, walks(8, TwoKeyMap::MOST_WALKED), map_del),
         &[(Classic, 2), (Uio, 3)],
     ),
     (
@@ -106,70 +78,13 @@ pub(super) const TABLE: &[(Helper, &[(Abi, u32)])] = &[
         ),
         &[(Classic, 32), (Uio, 32)],
     ),
-    (
-        helper(
-            "bpf_notify",
-            args(&[Scalar]),
-            RetType::Void,
-            flat(32),
-            notify,
-        ),
-        &[(Classic, 3), (Uio, 8)],
-    ),
-    (
-        helper(
-            "bpf_get_ret_addr",
-            args(&[CString]),
-            RetType::Scalar,
-            text(160),
-            get_ret_addr,
-        ),
-        &[(Classic, 4), (Uio, 9)],
-    ),
-    (
-        helper(
-            "unwind",
-            args(&[Scalar]),
-            RetType::EndIfZero,
-            flat(1),
-            unwind,
-        ),
-        &[(Classic, 5)],
-    ),
-    (
-        helper(
-            "bpf_get_addr",
-            args(&[CString]),
-            RetType::Scalar,
-            text(160),
-            get_addr,
-        ),
-        &[(Uio, 4)],
-    ),
-    (
-        helper(
-            "bpf_probe_read",
-            args(&[AnyAddress, Scalar]),
-            RetType::Scalar,
-            flat(400),
-            probe_read,
-        ),
-        &[(Uio, 5)],
-    ),
-    (
-        helper(
-            "bpf_time_get_ns",
-            args(&[]),
-            RetType::Scalar,
-            flat(16),
-            time_get_ns,
-        ),
-        &[(Uio, 6)],
-    ),
-    (
-        helper("bpf_puts", args(&[CString]), RetType::Void, text(32), puts),
-        &[(Uio, 7)],
-    ),
+    (helper("bpf_notify", args(&[Scalar]), RetType::Void, flat(32), notify), &[(Classic, 3), (Uio, 8)]),
+    (helper("bpf_get_ret_addr", args(&[CString]), RetType::Scalar, text(160), get_ret_addr), &[(Classic, 4), (Uio, 9)]),
+    (helper("unwind", args(&[Scalar]), RetType::EndIfZero, flat(1), unwind), &[(Classic, 5)]),
+    (helper("bpf_get_addr", args(&[CString]), RetType::Scalar, text(160), get_addr), &[(Uio, 4)]),
+    (helper("bpf_probe_read", args(&[AnyAddress, Scalar]), RetType::Scalar, flat(400), probe_read), &[(Uio, 5)]),
+    (helper("bpf_time_get_ns", args(&[]), RetType::Scalar, flat(16), time_get_ns), &[(Uio, 6)]),
+    (helper("bpf_puts", args(&[CString]), RetType::Void, text(32), puts), &[(Uio, 7)]),
 ];
 
 type Answer = Result<u64, HelperFault>;
@@ -233,13 +148,8 @@ fn get_addr(call: &mut HelperCall<'_>) -> Answer {
 fn probe_read(call: &mut HelperCall<'_>) -> Answer {
     let [address, size, ..] = call.args;
     let mut bytes = [0; 8];
-    let Some(dst) = bytes
-        .get_mut(..size as usize)
-        .filter(|d| !d.is_empty() && size <= 8)
-    else {
-        return Err(HelperFault {
-            reason: "the size to read must be 1 to 8 bytes",
-        });
+    let Some(dst) = bytes.get_mut(..size as usize).filter(|d| !d.is_empty() && size <= 8) else {
+        return Err(HelperFault { reason: "the size to read must be 1 to 8 bytes" });
     };
     if call.host.probe_read(address, dst) < dst.len() {
         return Ok(0);

@@ -72,11 +72,7 @@ pub struct Places {
 impl Places {
     /// Those of a host.
     pub fn of(host: &dyn Host) -> Places {
-        Places {
-            map: host.map2().map(|map| map.layout()),
-            output: host.output(),
-            time: host.ticks(),
-        }
+        Places { map: host.map2().map(|map| map.layout()), output: host.output(), time: host.ticks() }
     }
 
     /// What there is.

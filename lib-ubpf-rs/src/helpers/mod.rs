@@ -8,8 +8,8 @@ mod registry;
 pub use builtin::MAP_MISS;
 pub use inline::{Inline, Needs, Places, RingLayout};
 pub use registry::{
-    is_name, CHelper, Helper, HelperCall, HelperFault, HelperFn, RegisterError, Registry,
-    RustHelper, LONGEST_NAME, MAX_NUMBER,
+    is_name, CHelper, Helper, HelperCall, HelperFault, HelperFn, RegisterError, Registry, RustHelper, LONGEST_NAME,
+    MAX_NUMBER,
 };
 
 use crate::{maps::TwoKeyMap, platform::Ticks};
@@ -36,8 +36,7 @@ pub trait Host: Sync {
     }
     /// Inserts or replaces; false when the map is full or busy (counted by the map).
     fn map2_put(&self, key1: u64, key2: u64, value: u64) -> bool {
-        self.map2()
-            .is_some_and(|map| map.put(key1, key2, value).is_ok())
+        self.map2().is_some_and(|map| map.put(key1, key2, value).is_ok())
     }
     /// Adds to a value, none counting as 0; false when the map is full or busy (counted by the map).
     fn map2_add(&self, key1: u64, key2: u64, more: u64) -> bool {

@@ -119,11 +119,8 @@ impl Registry {
     }
 
     fn with_room(helpers: usize, numbers: usize) -> Option<Registry> {
-        let mut registry = Registry {
-            helpers: Vec::new(),
-            used: AtomicUsize::new(0),
-            numbers: [const { Vec::new() }; 3],
-        };
+        let mut registry =
+            Registry { helpers: Vec::new(), used: AtomicUsize::new(0), numbers: [const { Vec::new() }; 3] };
         registry.helpers.try_reserve_exact(helpers).ok()?;
         registry.helpers.resize_with(helpers, Once::new);
         for table in &mut registry.numbers {
@@ -143,8 +140,7 @@ impl Registry {
                 to.call_once(|| *helper);
             }
         }
-        copy.used
-            .store(self.used.load(Ordering::Relaxed), Ordering::Relaxed);
+        copy.used.store(self.used.load(Ordering::Relaxed), Ordering::Relaxed);
         for (to, from) in copy.numbers.iter().zip(&self.numbers) {
             for (to, from) in to.iter().zip(from) {
                 to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -171,12 +167,7 @@ impl Registry {
     }
 
     /// Whether a helper can have this name, this signature and these numbers.
-    pub fn check(
-        &self,
-        name: &str,
-        signature: &HelperSignature,
-        numbers: &[(Abi, u32)],
-    ) -> Result<(), RegisterError> {
+    pub fn check(&self, name: &str, signature: &HelperSignature, numbers: &[(Abi, u32)]) -> Result<(), RegisterError> {
         if !is_name(name) {
             return Err(RegisterError::BadName);
         }
@@ -186,10 +177,7 @@ impl Registry {
         }
         for &(abi, number) in numbers {
             if number > MAX_NUMBER {
-                return Err(RegisterError::NumberTooLarge {
-                    number,
-                    limit: MAX_NUMBER,
-                });
+                return Err(RegisterError::NumberTooLarge { number, limit: MAX_NUMBER });
             }
             if self.get(abi, number).is_some() {
                 return Err(RegisterError::NumberTaken { number });
@@ -202,9 +190,7 @@ impl Registry {
     #[inline]
     pub fn get(&self, abi: Abi, number: u32) -> Option<&Helper> {
         let index = self.numbers[abi as usize].get(number as usize)?;
-        self.helpers
-            .get(usize::from(index.load(Ordering::Acquire)))?
-            .get()
+        self.helpers.get(usize::from(index.load(Ordering::Acquire)))?.get()
     }
 
     /// The helper with this name.

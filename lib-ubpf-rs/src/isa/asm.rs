@@ -9,9 +9,7 @@
 //!     .hex 95 00 00 00 00 00 00 00
 //! ```
 
-use super::{
-    table, AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, Reg, Size, Width,
-};
+use super::{table, AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, Reg, Size, Width};
 use alloc::{string::String, vec::Vec};
 
 /// What is wrong with a line of assembly.
@@ -67,10 +65,7 @@ pub fn assemble(text: &str) -> Result<Vec<u8>, AsmError> {
     let mut output = Output::default();
     for (index, line) in text.lines().enumerate() {
         let line_number = index.wrapping_add(1);
-        output.line(line, line_number).map_err(|problem| AsmError {
-            line: line_number,
-            problem,
-        })?;
+        output.line(line, line_number).map_err(|problem| AsmError { line: line_number, problem })?;
     }
     output.finish()
 }
@@ -107,12 +102,7 @@ impl<'t> Output<'t> {
         let (insn, label) = text.instruction()?;
         text.end()?;
         if let Some(label) = label {
-            let fixup = Fixup {
-                label,
-                line: number,
-                pc,
-                insn,
-            };
+            let fixup = Fixup { label, line: number, pc, insn };
             push(&mut self.fixups, fixup)?;
         }
         self.put(&insn)
@@ -154,26 +144,15 @@ impl<'t> Output<'t> {
         self.labels.sort_unstable();
         for (one, two) in self.labels.iter().zip(self.labels.iter().skip(1)) {
             if one.0 == two.0 {
-                return Err(AsmError {
-                    line: two.2,
-                    problem: DuplicateLabel(one.0.into()),
-                });
+                return Err(AsmError { line: two.2, problem: DuplicateLabel(one.0.into()) });
             }
         }
         for fixup in &self.fixups {
-            let problem = |problem| AsmError {
-                line: fixup.line,
-                problem,
-            };
-            let found = self
-                .labels
-                .binary_search_by(|label| label.0.cmp(fixup.label));
+            let problem = |problem| AsmError { line: fixup.line, problem };
+            let found = self.labels.binary_search_by(|label| label.0.cmp(fixup.label));
             let target = found.ok().and_then(|at| self.labels.get(at));
-            let &(_, target, _) =
-                target.ok_or_else(|| problem(UnknownLabel(fixup.label.into())))?;
-            let off = (target as i64)
-                .wrapping_sub(fixup.pc as i64)
-                .wrapping_sub(1);
+            let &(_, target, _) = target.ok_or_else(|| problem(UnknownLabel(fixup.label.into())))?;
+            let off = (target as i64).wrapping_sub(fixup.pc as i64).wrapping_sub(1);
             let insn = with_distance(fixup.insn, off).map_err(problem)?;
             let (raw, _) = insn.to_raw().ok_or_else(|| problem(NoSuchForm))?;
             let start = fixup.pc.wrapping_mul(8);
@@ -204,27 +183,13 @@ fn with_distance(insn: Insn, distance: i64) -> Result<Insn, AsmProblem> {
     let short = |what| i16::try_from(distance).map_err(|_| OutOfRange { number, what });
     let wide = |what| i32::try_from(distance).map_err(|_| OutOfRange { number, what });
     match insn {
-        Insn::Jump { long: false, .. } => Ok(Insn::Jump {
-            off: short("the 16-bit distance of goto (gotol has 32 bits)")?.into(),
-            long: false,
-        }),
-        Insn::Jump { long: true, .. } => Ok(Insn::Jump {
-            off: wide("the 32-bit distance of gotol")?,
-            long: true,
-        }),
-        Insn::Branch {
-            op,
-            width,
-            dst,
-            src,
-            ..
-        } => Ok(Insn::Branch {
-            op,
-            width,
-            dst,
-            src,
-            off: short("the 16-bit distance of a conditional jump")?,
-        }),
+        Insn::Jump { long: false, .. } => {
+            Ok(Insn::Jump { off: short("the 16-bit distance of goto (gotol has 32 bits)")?.into(), long: false })
+        }
+        Insn::Jump { long: true, .. } => Ok(Insn::Jump { off: wide("the 32-bit distance of gotol")?, long: true }),
+        Insn::Branch { op, width, dst, src, .. } => {
+            Ok(Insn::Branch { op, width, dst, src, off: short("the 16-bit distance of a conditional jump")? })
+        }
         Insn::Call(Call::Local(_)) => Ok(Insn::Call(Call::Local(wide("the distance of a call")?))),
         _ => Err(NoSuchForm),
     }
@@ -247,10 +212,7 @@ impl<'t> Text<'t> {
     }
 
     fn expected(&self, what: &'static str) -> AsmProblem {
-        AsmProblem::Expected {
-            what,
-            at: self.0.into(),
-        }
+        AsmProblem::Expected { what, at: self.0.into() }
     }
 
     /// Takes a sign.
@@ -328,11 +290,7 @@ impl<'t> Text<'t> {
         let magnitude = magnitude.map_err(|_| before.expected("a number"))?;
         self.0 = rest;
         let magnitude = i128::from(magnitude);
-        Ok(if negative {
-            magnitude.wrapping_neg()
-        } else {
-            magnitude
-        })
+        Ok(if negative { magnitude.wrapping_neg() } else { magnitude })
     }
 
     fn fitting<T: TryFrom<i128>>(&mut self, what: &'static str) -> Result<T, AsmProblem> {
@@ -345,8 +303,7 @@ impl<'t> Text<'t> {
     }
 
     fn register(&mut self) -> Result<(Reg, Width), AsmProblem> {
-        self.try_register()
-            .ok_or_else(|| self.expected("a register"))
+        self.try_register().ok_or_else(|| self.expected("a register"))
     }
 
     fn try_register(&mut self) -> Option<(Reg, Width)> {
@@ -421,10 +378,7 @@ impl<'t> Text<'t> {
             return self.to(Insn::Jump { off: 0, long: true });
         }
         if self.word("goto") {
-            return self.to(Insn::Jump {
-                off: 0,
-                long: false,
-            });
+            return self.to(Insn::Jump { off: 0, long: false });
         }
         if self.word("if") {
             return self.branch();
@@ -480,21 +434,12 @@ impl<'t> Text<'t> {
         if !self.word("goto") {
             return Err(self.expected("goto"));
         }
-        self.to(Insn::Branch {
-            op,
-            width,
-            dst,
-            src,
-            off: 0,
-        })
+        self.to(Insn::Branch { op, width, dst, src, off: 0 })
     }
 
     fn condition(&mut self) -> Result<CmpOp, AsmProblem> {
         self.skip();
-        let fitting = table::JUMP
-            .iter()
-            .filter(|row| self.0.starts_with(row.2))
-            .max_by_key(|row| row.2.len());
+        let fitting = table::JUMP.iter().filter(|row| self.0.starts_with(row.2)).max_by_key(|row| row.2.len());
         let row = fitting.ok_or_else(|| self.expected("a comparison"))?;
         self.need(row.2)?;
         Ok(row.1)
@@ -549,12 +494,7 @@ impl<'t> Text<'t> {
         } else {
             Operand::Imm(self.imm()?)
         };
-        Ok(Insn::Store {
-            size,
-            base,
-            off,
-            src,
-        })
+        Ok(Insn::Store { size, base, off, src })
     }
 
     fn lock(&mut self) -> Result<Insn, AsmProblem> {
@@ -573,13 +513,7 @@ impl<'t> Text<'t> {
             return Err(self.expected("+=, |=, &= or ^="));
         };
         let src = self.register_for(size)?;
-        Ok(Insn::Atomic {
-            op,
-            size,
-            base,
-            off,
-            src,
-        })
+        Ok(Insn::Atomic { op, size, base, off, src })
     }
 
     fn store_release(&mut self) -> Result<Insn, AsmProblem> {
@@ -589,13 +523,7 @@ impl<'t> Text<'t> {
         let src = self.register_for(size)?;
         self.need(")")?;
         let op = AtomicOp::StoreRelease;
-        Ok(Insn::Atomic {
-            op,
-            size,
-            base,
-            off,
-            src,
-        })
+        Ok(Insn::Atomic { op, size, base, off, src })
     }
 
     fn assignment(&mut self) -> Result<Insn, AsmProblem> {
@@ -608,12 +536,7 @@ impl<'t> Text<'t> {
             return self.value(dst, width);
         }
         let (op, src) = (row.2, self.operand(width)?);
-        Ok(Insn::Alu {
-            op,
-            width,
-            dst,
-            src,
-        })
+        Ok(Insn::Alu { op, width, dst, src })
     }
 
     /// What stands to the right of `dst =`.
@@ -638,12 +561,7 @@ impl<'t> Text<'t> {
         if self.try_register().is_some() {
             self.0 = before;
             let (op, src) = (AluOp::Mov, Operand::Reg(self.register_of(width)?));
-            return Ok(Insn::Alu {
-                op,
-                width,
-                dst,
-                src,
-            });
+            return Ok(Insn::Alu { op, width, dst, src });
         }
         if let Some(name) = self.name() {
             return match self.named(name, dst, width)? {
@@ -658,12 +576,7 @@ impl<'t> Text<'t> {
         let what = "the 32 signed bits of an immediate (end it with `ll` for 64)";
         let imm = i32::try_from(number).map_err(|_| OutOfRange { number, what })?;
         let (op, src) = (AluOp::Mov, Operand::Imm(imm));
-        Ok(Insn::Alu {
-            op,
-            width,
-            dst,
-            src,
-        })
+        Ok(Insn::Alu { op, width, dst, src })
     }
 
     fn sign_extension(&mut self, dst: Reg, width: Width) -> Result<Insn, AsmProblem> {
@@ -676,12 +589,7 @@ impl<'t> Text<'t> {
         };
         self.need(")")?;
         let src = self.register_of(width)?;
-        Ok(Insn::MovSx {
-            width,
-            from,
-            dst,
-            src,
-        })
+        Ok(Insn::MovSx { width, from, dst, src })
     }
 
     fn load(&mut self, dst: Reg, width: Width) -> Result<Insn, AsmProblem> {
@@ -695,13 +603,7 @@ impl<'t> Text<'t> {
         if width == Width::W32 && (signed || size == Size::DW) {
             return Err(NoSuchForm);
         }
-        Ok(Insn::Load {
-            size,
-            signed,
-            dst,
-            base,
-            off,
-        })
+        Ok(Insn::Load { size, signed, dst, base, off })
     }
 
     fn packet(&mut self, size: Size, signed: bool, dst: Reg) -> Result<Insn, AsmProblem> {
@@ -711,11 +613,7 @@ impl<'t> Text<'t> {
         self.need("[")?;
         let index = self.try_register().map(|(reg, _)| reg);
         self.skip();
-        let imm = if index.is_some() && self.0.starts_with(']') {
-            0
-        } else {
-            self.imm()?
-        };
+        let imm = if index.is_some() && self.0.starts_with(']') { 0 } else { self.imm()? };
         self.need("]")?;
         Ok(Insn::LegacyPacket { size, index, imm })
     }
@@ -756,20 +654,12 @@ impl<'t> Text<'t> {
                 return Err(NoSuchForm);
             }
             let (op, src) = (AtomicOp::LoadAcquire, dst);
-            return Ok(Some(Insn::Atomic {
-                op,
-                size,
-                base,
-                off,
-                src,
-            }));
+            return Ok(Some(Insn::Atomic { op, size, base, off, src }));
         }
         let fetch = name.strip_prefix("atomic_");
         let row = fetch.and_then(|name| table::ATOMIC.iter().find(|row| row.2 == name));
         match row {
-            Some(&(_, op, name)) if name.starts_with("fetch_") => {
-                self.fetch(op, dst, width).map(Some)
-            }
+            Some(&(_, op, name)) if name.starts_with("fetch_") => self.fetch(op, dst, width).map(Some),
             _ => Ok(None),
         }
     }
@@ -794,13 +684,7 @@ impl<'t> Text<'t> {
             Width::W32 => Size::W,
             Width::W64 => Size::DW,
         };
-        Ok(Insn::Atomic {
-            op,
-            size,
-            base,
-            off,
-            src,
-        })
+        Ok(Insn::Atomic { op, size, base, off, src })
     }
 
     fn fetch(&mut self, op: AtomicOp, dst: Reg, width: Width) -> Result<Insn, AsmProblem> {
@@ -812,13 +696,7 @@ impl<'t> Text<'t> {
         if width == Width::W32 && size != Size::W {
             return Err(NoSuchForm);
         }
-        Ok(Insn::Atomic {
-            op,
-            size,
-            base,
-            off,
-            src: dst,
-        })
+        Ok(Insn::Atomic { op, size, base, off, src: dst })
     }
 }
 
@@ -849,8 +727,6 @@ fn wide(kind: ImmKind, dst: Reg, width: Width, number: i128) -> Result<Insn, Asm
     }
     let what = "64 bits";
     let signed = i64::try_from(number).map(|number| number as u64);
-    let imm = signed
-        .or_else(|_| u64::try_from(number))
-        .map_err(|_| OutOfRange { number, what })?;
+    let imm = signed.or_else(|_| u64::try_from(number)).map_err(|_| OutOfRange { number, what })?;
     Ok(Insn::LoadImm64 { kind, dst, imm })
 }

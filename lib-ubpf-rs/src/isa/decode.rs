@@ -56,7 +56,9 @@ pub enum DecodeError {
         pc: usize,
     },
     /// The second slot of a two-slot instruction is none: only its `imm` may hold something.
-    #[error("the second half of the wide instruction at PC {pc} holds {found:#04x} in field {field}, which must be zero")]
+    #[error(
+        "the second half of the wide instruction at PC {pc} holds {found:#04x} in field {field}, which must be zero"
+    )]
     SecondHalf {
         /// Slot of the first half.
         pc: usize,
@@ -86,9 +88,7 @@ pub fn decode_some(bytes: &[u8], insns: &mut Vec<Insn>, most: usize) -> Result<b
     let (slots, _) = bytes.as_chunks::<8>();
     let begin = insns.len();
     if begin == 0 {
-        insns
-            .try_reserve_exact(slots.len())
-            .map_err(|_| DecodeError::NoMemory)?;
+        insns.try_reserve_exact(slots.len()).map_err(|_| DecodeError::NoMemory)?;
     }
     let end = begin.saturating_add(most);
     let mut slots = slots.iter().enumerate().skip(begin);
@@ -96,10 +96,7 @@ pub fn decode_some(bytes: &[u8], insns: &mut Vec<Insn>, most: usize) -> Result<b
         let Some((pc, slot)) = slots.next() else {
             return Ok(false);
         };
-        let one = One {
-            raw: RawInsn::from_bytes(*slot),
-            pc,
-        };
+        let one = One { raw: RawInsn::from_bytes(*slot), pc };
         if one.raw.opcode == class::LD | mode::IMM | 0x18 {
             let (_, second) = slots.next().ok_or(DecodeError::HalfWide { pc })?;
             insns.push(one.wide(RawInsn::from_bytes(*second))?);
@@ -150,12 +147,7 @@ impl One {
                 let row = rows.clone().find(|row| row.1 == raw.off);
                 let &(_, _, op, _) = row.ok_or_else(|| self.reserved("off", raw.off))?;
                 let src = self.operand()?;
-                Ok(Insn::Alu {
-                    op,
-                    width,
-                    dst,
-                    src,
-                })
+                Ok(Insn::Alu { op, width, dst, src })
             }
         }
     }
@@ -189,12 +181,7 @@ impl One {
         };
         self.zero("imm", raw.imm)?;
         let src = self.src()?;
-        Ok(Insn::MovSx {
-            width,
-            from,
-            dst,
-            src,
-        })
+        Ok(Insn::MovSx { width, from, dst, src })
     }
 
     fn jump(&self, width: Width) -> Result<Insn, DecodeError> {
@@ -214,13 +201,7 @@ impl One {
                 let row = table::JUMP.iter().find(|row| row.0 == op);
                 let &(_, op, _) = row.ok_or_else(|| self.unknown())?;
                 let (dst, src) = (self.dst()?, self.operand()?);
-                Ok(Insn::Branch {
-                    op,
-                    width,
-                    dst,
-                    src,
-                    off: raw.off,
-                })
+                Ok(Insn::Branch { op, width, dst, src, off: raw.off })
             }
         }
     }
@@ -235,16 +216,10 @@ impl One {
         self.zero("src", raw.src)?;
         if width == Width::W32 {
             self.zero("off", raw.off)?;
-            return Ok(Insn::Jump {
-                off: raw.imm,
-                long: true,
-            });
+            return Ok(Insn::Jump { off: raw.imm, long: true });
         }
         self.zero("imm", raw.imm)?;
-        Ok(Insn::Jump {
-            off: i32::from(raw.off),
-            long: false,
-        })
+        Ok(Insn::Jump { off: i32::from(raw.off), long: false })
     }
 
     fn call(&self) -> Result<Insn, DecodeError> {
@@ -253,11 +228,7 @@ impl One {
         if raw.opcode & X != 0 {
             // The register stands in `dst` (newer compilers) or in `imm` (older ones).
             self.zero("src", raw.src)?;
-            let number = if raw.imm == 0 {
-                Some(raw.dst)
-            } else {
-                u8::try_from(raw.imm).ok()
-            };
+            let number = if raw.imm == 0 { Some(raw.dst) } else { u8::try_from(raw.imm).ok() };
             if raw.imm != 0 {
                 self.zero("dst", raw.dst)?;
             }
@@ -284,13 +255,7 @@ impl One {
         };
         self.zero("imm", raw.imm)?;
         let (dst, base) = (self.dst()?, self.src()?);
-        Ok(Insn::Load {
-            size,
-            signed,
-            dst,
-            base,
-            off: raw.off,
-        })
+        Ok(Insn::Load { size, signed, dst, base, off: raw.off })
     }
 
     fn store(&self) -> Result<Insn, DecodeError> {
@@ -301,21 +266,11 @@ impl One {
             mode::MEM if register => {
                 self.zero("imm", raw.imm)?;
                 let src = Operand::Reg(self.src()?);
-                Ok(Insn::Store {
-                    size,
-                    base,
-                    off,
-                    src,
-                })
+                Ok(Insn::Store { size, base, off, src })
             }
             mode::MEM => {
                 self.zero("src", raw.src)?;
-                Ok(Insn::Store {
-                    size,
-                    base,
-                    off,
-                    src: Operand::Imm(raw.imm),
-                })
+                Ok(Insn::Store { size, base, off, src: Operand::Imm(raw.imm) })
             }
             mode::ATOMIC if register => {
                 let any_size = |op: AtomicOp| size >= Size::W || op.is_ordered_access();
@@ -327,13 +282,7 @@ impl One {
                     AtomicOp::LoadAcquire => (self.src()?, base),
                     _ => (base, self.src()?),
                 };
-                Ok(Insn::Atomic {
-                    op,
-                    size,
-                    base,
-                    off,
-                    src,
-                })
+                Ok(Insn::Atomic { op, size, base, off, src })
             }
             _ => Err(self.unknown()),
         }
@@ -352,11 +301,7 @@ impl One {
         if index.is_none() {
             self.zero("src", raw.src)?;
         }
-        Ok(Insn::LegacyPacket {
-            size,
-            index,
-            imm: raw.imm,
-        })
+        Ok(Insn::LegacyPacket { size, index, imm: raw.imm })
     }
 
     fn wide(&self, second: RawInsn) -> Result<Insn, DecodeError> {
@@ -380,18 +325,10 @@ impl One {
 
     fn second_half(&self, second: RawInsn) -> Result<(), DecodeError> {
         let registers = u16::from(second.src) << 4 | u16::from(second.dst);
-        let fields = [
-            ("opcode", u16::from(second.opcode)),
-            ("registers", registers),
-            ("off", second.off as u16),
-        ];
+        let fields = [("opcode", u16::from(second.opcode)), ("registers", registers), ("off", second.off as u16)];
         match fields.into_iter().find(|&(_, found)| found != 0) {
             None => Ok(()),
-            Some((field, found)) => Err(DecodeError::SecondHalf {
-                pc: self.pc,
-                field,
-                found,
-            }),
+            Some((field, found)) => Err(DecodeError::SecondHalf { pc: self.pc, field, found }),
         }
     }
 
@@ -405,9 +342,7 @@ impl One {
     }
 
     fn size(&self) -> Result<Size, DecodeError> {
-        let row = table::SIZE
-            .iter()
-            .find(|row| row.0 == self.raw.opcode & 0x18);
+        let row = table::SIZE.iter().find(|row| row.0 == self.raw.opcode & 0x18);
         row.map(|row| row.1).ok_or_else(|| self.unknown())
     }
 
@@ -420,10 +355,7 @@ impl One {
     }
 
     fn register(&self, register: u8) -> Result<Reg, DecodeError> {
-        Reg::new(register).ok_or(DecodeError::BadRegister {
-            pc: self.pc,
-            register,
-        })
+        Reg::new(register).ok_or(DecodeError::BadRegister { pc: self.pc, register })
     }
 
     fn source_bit_clear(&self) -> Result<(), DecodeError> {
@@ -442,18 +374,10 @@ impl One {
 
     fn reserved(&self, field: &'static str, found: impl Into<i64>) -> DecodeError {
         let (pc, opcode, found) = (self.pc, self.raw.opcode, found.into());
-        DecodeError::Reserved {
-            pc,
-            opcode,
-            field,
-            found,
-        }
+        DecodeError::Reserved { pc, opcode, field, found }
     }
 
     fn unknown(&self) -> DecodeError {
-        DecodeError::UnknownOpcode {
-            pc: self.pc,
-            opcode: self.raw.opcode,
-        }
+        DecodeError::UnknownOpcode { pc: self.pc, opcode: self.raw.opcode }
     }
 }

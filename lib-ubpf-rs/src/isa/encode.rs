@@ -31,9 +31,7 @@ pub enum EncodeError {
 pub fn encode(insns: &[Insn]) -> Result<Vec<u8>, EncodeError> {
     let mut bytes = Vec::new();
     let room = insns.len().saturating_mul(8);
-    bytes
-        .try_reserve_exact(room)
-        .map_err(|_| EncodeError::NoMemory)?;
+    bytes.try_reserve_exact(room).map_err(|_| EncodeError::NoMemory)?;
     let mut slots = insns.iter().enumerate();
     while let Some((pc, insn)) = slots.next() {
         if matches!(insn, Insn::WideTail) {
@@ -63,22 +61,12 @@ impl Insn {
 
     fn narrow(&self) -> Option<RawInsn> {
         Some(match *self {
-            Insn::Alu {
-                op,
-                width,
-                dst,
-                src,
-            } => {
+            Insn::Alu { op, width, dst, src } => {
                 let row = table::ALU.iter().find(|row| row.2 == op)?;
                 let raw = two_operands(alu_class(width) | row.0, dst, src);
                 RawInsn { off: row.1, ..raw }
             }
-            Insn::MovSx {
-                width,
-                from,
-                dst,
-                src,
-            } => {
+            Insn::MovSx { width, from, dst, src } => {
                 let off = match (from, width) {
                     (Size::B, _) => 8,
                     (Size::H, _) => 16,
@@ -91,18 +79,8 @@ impl Insn {
             Insn::Neg { width, dst } => one_operand(alu_class(width) | code::NEG, dst, 0),
             Insn::Endian { kind, size, dst } => endian(kind, size, dst)?,
             Insn::LoadImm64 { .. } | Insn::WideTail => return None,
-            Insn::Load {
-                signed: true,
-                size: Size::DW,
-                ..
-            } => return None,
-            Insn::Load {
-                size,
-                signed,
-                dst,
-                base,
-                off,
-            } => {
+            Insn::Load { signed: true, size: Size::DW, .. } => return None,
+            Insn::Load { size, signed, dst, base, off } => {
                 let mode = if signed { mode::MEMSX } else { mode::MEM };
                 RawInsn {
                     opcode: class::LDX | mode | size_bits(size)?,
@@ -112,24 +90,9 @@ impl Insn {
                     imm: 0,
                 }
             }
-            Insn::Store {
-                size,
-                base,
-                off,
-                src,
-            } => store(size, base, off, src)?,
-            Insn::Atomic {
-                op,
-                size: Size::B | Size::H,
-                ..
-            } if !op.is_ordered_access() => return None,
-            Insn::Atomic {
-                op,
-                size,
-                base,
-                off,
-                src,
-            } => {
+            Insn::Store { size, base, off, src } => store(size, base, off, src)?,
+            Insn::Atomic { op, size: Size::B | Size::H, .. } if !op.is_ordered_access() => return None,
+            Insn::Atomic { op, size, base, off, src } => {
                 let (dst, src) = match op {
                     AtomicOp::LoadAcquire => (src, base),
                     _ => (base, src),
@@ -149,23 +112,13 @@ impl Insn {
                 imm,
                 ..RawInsn::default()
             },
-            Insn::Jump { off, long: true } => RawInsn {
-                opcode: class::JMP32 | code::JA,
-                imm: off,
-                ..RawInsn::default()
-            },
-            Insn::Jump { off, long: false } => RawInsn {
-                opcode: class::JMP | code::JA,
-                off: i16::try_from(off).ok()?,
-                ..RawInsn::default()
-            },
-            Insn::Branch {
-                op,
-                width,
-                dst,
-                src,
-                off,
-            } => {
+            Insn::Jump { off, long: true } => {
+                RawInsn { opcode: class::JMP32 | code::JA, imm: off, ..RawInsn::default() }
+            }
+            Insn::Jump { off, long: false } => {
+                RawInsn { opcode: class::JMP | code::JA, off: i16::try_from(off).ok()?, ..RawInsn::default() }
+            }
+            Insn::Branch { op, width, dst, src, off } => {
                 let class = match width {
                     Width::W32 => class::JMP32,
                     Width::W64 => class::JMP,
@@ -175,10 +128,7 @@ impl Insn {
                 RawInsn { off, ..raw }
             }
             Insn::Call(target) => call(target),
-            Insn::Exit => RawInsn {
-                opcode: class::JMP | code::EXIT,
-                ..RawInsn::default()
-            },
+            Insn::Exit => RawInsn { opcode: class::JMP | code::EXIT, ..RawInsn::default() },
         })
     }
 }
@@ -191,28 +141,17 @@ fn alu_class(width: Width) -> u8 {
 }
 
 fn size_bits(size: Size) -> Option<u8> {
-    table::SIZE
-        .iter()
-        .find(|row| row.1 == size)
-        .map(|row| row.0)
+    table::SIZE.iter().find(|row| row.1 == size).map(|row| row.0)
 }
 
 fn one_operand(opcode: u8, dst: Reg, imm: i32) -> RawInsn {
-    RawInsn {
-        opcode,
-        dst: dst.number(),
-        imm,
-        ..RawInsn::default()
-    }
+    RawInsn { opcode, dst: dst.number(), imm, ..RawInsn::default() }
 }
 
 fn two_operands(opcode: u8, dst: Reg, src: Operand) -> RawInsn {
     match src {
         Operand::Imm(imm) => one_operand(opcode, dst, imm),
-        Operand::Reg(src) => RawInsn {
-            src: src.number(),
-            ..one_operand(opcode | X, dst, 0)
-        },
+        Operand::Reg(src) => RawInsn { src: src.number(), ..one_operand(opcode | X, dst, 0) },
     }
 }
 
@@ -237,13 +176,7 @@ fn store(size: Size, base: Reg, off: i16, src: Operand) -> Option<RawInsn> {
         Operand::Reg(src) => (class::STX, src.number(), 0),
         Operand::Imm(imm) => (class::ST, 0, imm),
     };
-    Some(RawInsn {
-        opcode: class | bits,
-        dst: base.number(),
-        src,
-        off,
-        imm,
-    })
+    Some(RawInsn { opcode: class | bits, dst: base.number(), src, off, imm })
 }
 
 fn call(target: Call) -> RawInsn {
@@ -253,18 +186,8 @@ fn call(target: Call) -> RawInsn {
         Call::Btf(id) => (0, 2, id as i32),
         Call::Register(reg) => (reg.number(), 0, 0),
     };
-    let source = if matches!(target, Call::Register(_)) {
-        X
-    } else {
-        0
-    };
-    RawInsn {
-        opcode: class::JMP | code::CALL | source,
-        dst,
-        src,
-        off: 0,
-        imm,
-    }
+    let source = if matches!(target, Call::Register(_)) { X } else { 0 };
+    RawInsn { opcode: class::JMP | code::CALL | source, dst, src, off: 0, imm }
 }
 
 fn wide(kind: ImmKind, dst: Reg, imm: u64) -> (RawInsn, Option<RawInsn>) {
@@ -277,13 +200,7 @@ fn wide(kind: ImmKind, dst: Reg, imm: u64) -> (RawInsn, Option<RawInsn>) {
         ImmKind::MapIndex => 5,
         ImmKind::MapIndexValue => 6,
     };
-    let first = RawInsn {
-        src,
-        ..one_operand(class::LD | mode::IMM | 0x18, dst, imm as i32)
-    };
-    let second = RawInsn {
-        imm: (imm >> 32) as i32,
-        ..RawInsn::default()
-    };
+    let first = RawInsn { src, ..one_operand(class::LD | mode::IMM | 0x18, dst, imm as i32) };
+    let second = RawInsn { imm: (imm >> 32) as i32, ..RawInsn::default() };
     (first, Some(second))
 }

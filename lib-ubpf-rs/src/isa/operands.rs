@@ -52,37 +52,20 @@ impl Insn {
     /// The registers it reads; which arguments a callee reads is not known here.
     pub const fn read(&self) -> [Option<Reg>; 3] {
         match *self {
-            Insn::Alu {
-                op: AluOp::Mov,
-                src,
-                ..
-            } => [src.register(), None, None],
-            Insn::Alu { dst, src, .. } | Insn::Branch { dst, src, .. } => {
-                [Some(dst), src.register(), None]
-            }
+            Insn::Alu { op: AluOp::Mov, src, .. } => [src.register(), None, None],
+            Insn::Alu { dst, src, .. } | Insn::Branch { dst, src, .. } => [Some(dst), src.register(), None],
             Insn::MovSx { src, .. } => [Some(src), None, None],
             Insn::Neg { dst, .. } | Insn::Endian { dst, .. } => [Some(dst), None, None],
             Insn::Load { base, .. } => [Some(base), None, None],
             Insn::Store { base, src, .. } => [Some(base), src.register(), None],
-            Insn::Atomic {
-                op: AtomicOp::CmpXchg,
-                base,
-                src,
-                ..
-            } => [Some(base), Some(src), Some(Reg::R0)],
-            Insn::Atomic {
-                op: AtomicOp::LoadAcquire,
-                base,
-                ..
-            } => [Some(base), None, None],
+            Insn::Atomic { op: AtomicOp::CmpXchg, base, src, .. } => [Some(base), Some(src), Some(Reg::R0)],
+            Insn::Atomic { op: AtomicOp::LoadAcquire, base, .. } => [Some(base), None, None],
             Insn::Atomic { base, src, .. } => [Some(base), Some(src), None],
             Insn::Call(Call::Register(reg)) => [Some(reg), None, None],
             Insn::Exit => [Some(Reg::R0), None, None],
-            Insn::LoadImm64 { .. }
-            | Insn::WideTail
-            | Insn::LegacyPacket { .. }
-            | Insn::Jump { .. }
-            | Insn::Call(_) => [None; 3],
+            Insn::LoadImm64 { .. } | Insn::WideTail | Insn::LegacyPacket { .. } | Insn::Jump { .. } | Insn::Call(_) => {
+                [None; 3]
+            }
         }
     }
 }

@@ -32,15 +32,6 @@ impl RawInsn {
     pub const fn to_bytes(self) -> [u8; 8] {
         let [o0, o1] = self.off.to_le_bytes();
         let [i0, i1, i2, i3] = self.imm.to_le_bytes();
-        [
-            self.opcode,
-            (self.src << 4) | (self.dst & 0xf),
-            o0,
-            o1,
-            i0,
-            i1,
-            i2,
-            i3,
-        ]
+        [self.opcode, (self.src << 4) | (self.dst & 0xf), o0, o1, i0, i1, i2, i3]
     }
 }

@@ -1,8 +1,6 @@
 //! Instructions as text, in the style of `llvm-objdump -d` for BPF.
 
-use super::{
-    table, AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, Reg, Size, Width,
-};
+use super::{table, AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, Reg, Size, Width};
 use core::fmt::{self, Display, Formatter};
 
 /// Names of the wide immediates that are no plain numbers; llvm-objdump, which knows them by their relocations, prints
@@ -61,57 +59,26 @@ impl Display for At {
         let row = table::SIZE.iter().find(|row| row.1 == self.size);
         let (unsigned, signed) = row.map_or(("?", "?"), |row| (row.2, row.3));
         let kind = if self.signed { signed } else { unsigned };
-        write!(
-            f,
-            "*({kind} *)(r{} {})",
-            self.base.number(),
-            Apart(self.off)
-        )
+        write!(f, "*({kind} *)(r{} {})", self.base.number(), Apart(self.off))
     }
 }
 
 fn alu_sign(op: AluOp) -> &'static str {
-    table::ALU
-        .iter()
-        .find(|row| row.2 == op)
-        .map_or("?", |row| row.3)
+    table::ALU.iter().find(|row| row.2 == op).map_or("?", |row| row.3)
 }
 
 fn condition_sign(op: CmpOp) -> &'static str {
-    table::JUMP
-        .iter()
-        .find(|row| row.1 == op)
-        .map_or("?", |row| row.2)
+    table::JUMP.iter().find(|row| row.1 == op).map_or("?", |row| row.2)
 }
 
 impl Display for Insn {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match *self {
-            Insn::Alu {
-                op,
-                width,
-                dst,
-                src,
-            } => {
-                write!(
-                    f,
-                    "{} {} {}",
-                    Named(dst, width),
-                    alu_sign(op),
-                    Second(src, width)
-                )
+            Insn::Alu { op, width, dst, src } => {
+                write!(f, "{} {} {}", Named(dst, width), alu_sign(op), Second(src, width))
             }
-            Insn::MovSx {
-                width,
-                from,
-                dst,
-                src,
-            } => {
-                let (bits, dst, src) = (
-                    from.bytes().wrapping_mul(8),
-                    Named(dst, width),
-                    Named(src, width),
-                );
+            Insn::MovSx { width, from, dst, src } => {
+                let (bits, dst, src) = (from.bytes().wrapping_mul(8), Named(dst, width), Named(src, width));
                 write!(f, "{dst} = (s{bits}){src}")
             }
             Insn::Neg { width, dst } => write!(f, "{0} = -{0}", Named(dst, width)),
@@ -121,12 +88,7 @@ impl Display for Insn {
                     Endianness::ToBe => "be",
                     Endianness::Swap => "bswap",
                 };
-                write!(
-                    f,
-                    "r{0} = {name}{1} r{0}",
-                    dst.number(),
-                    size.bytes().wrapping_mul(8)
-                )
+                write!(f, "r{0} = {name}{1} r{0}", dst.number(), size.bytes().wrapping_mul(8))
             }
             Insn::LoadImm64 { kind, dst, imm } => {
                 let (dst, imm) = (dst.number(), imm as i64);
@@ -136,52 +98,15 @@ impl Display for Insn {
                 }
             }
             Insn::WideTail => Ok(()),
-            Insn::Load {
-                size,
-                signed,
-                dst,
-                base,
-                off,
-            } => {
-                write!(
-                    f,
-                    "r{} = {}",
-                    dst.number(),
-                    At {
-                        size,
-                        signed,
-                        base,
-                        off
-                    }
-                )
+            Insn::Load { size, signed, dst, base, off } => {
+                write!(f, "r{} = {}", dst.number(), At { size, signed, base, off })
             }
-            Insn::Store {
-                size,
-                base,
-                off,
-                src,
-            } => {
-                let at = At {
-                    size,
-                    signed: false,
-                    base,
-                    off,
-                };
+            Insn::Store { size, base, off, src } => {
+                let at = At { size, signed: false, base, off };
                 write!(f, "{at} = {}", Second(src, Width::W64))
             }
-            Insn::Atomic {
-                op,
-                size,
-                base,
-                off,
-                src,
-            } => {
-                let at = At {
-                    size,
-                    signed: false,
-                    base,
-                    off,
-                };
+            Insn::Atomic { op, size, base, off, src } => {
+                let at = At { size, signed: false, base, off };
                 atomic(f, op, size, at, src)
             }
             Insn::LegacyPacket { size, index, imm } => {
@@ -197,13 +122,7 @@ impl Display for Insn {
                 let name = if long { "gotol" } else { "goto" };
                 write!(f, "{name} {off:+}")
             }
-            Insn::Branch {
-                op,
-                width,
-                dst,
-                src,
-                off,
-            } => {
+            Insn::Branch { op, width, dst, src, off } => {
                 let (dst, sign, src) = (Named(dst, width), condition_sign(op), Second(src, width));
                 write!(f, "if {dst} {sign} {src} goto {off:+}")
             }
@@ -228,15 +147,8 @@ fn atomic(f: &mut Formatter<'_>, op: AtomicOp, size: Size, at: At, src: Reg) -> 
     if let Some(sign) = sign {
         return write!(f, "lock {at} {sign} r{src}");
     }
-    let name = table::ATOMIC
-        .iter()
-        .find(|row| row.1 == op)
-        .map_or("?", |row| row.2);
-    let (prefix, suffix) = if size == Size::W {
-        ("w", "32_32")
-    } else {
-        ("r", "_64")
-    };
+    let name = table::ATOMIC.iter().find(|row| row.1 == op).map_or("?", |row| row.2);
+    let (prefix, suffix) = if size == Size::W { ("w", "32_32") } else { ("r", "_64") };
     let row = table::SIZE.iter().find(|row| row.1 == size);
     let kind = row.map_or("?", |row| row.2);
     let (at, base) = (Apart(at.off), at.base.number());
@@ -244,22 +156,13 @@ fn atomic(f: &mut Formatter<'_>, op: AtomicOp, size: Size, at: At, src: Reg) -> 
     match op {
         AtomicOp::LoadAcquire => write!(f, "{half}{src} = {name}(({kind} *)(r{base} {at}))"),
         AtomicOp::StoreRelease => write!(f, "{name}(({kind} *)(r{base} {at}), {half}{src})"),
-        AtomicOp::Xchg => write!(
-            f,
-            "{prefix}{src} = xchg{suffix}(r{base} {at}, {prefix}{src})"
-        ),
+        AtomicOp::Xchg => write!(f, "{prefix}{src} = xchg{suffix}(r{base} {at}, {prefix}{src})"),
         AtomicOp::CmpXchg => {
-            write!(
-                f,
-                "{prefix}0 = cmpxchg{suffix}(r{base} {at}, {prefix}0, {prefix}{src})"
-            )
+            write!(f, "{prefix}0 = cmpxchg{suffix}(r{base} {at}, {prefix}0, {prefix}{src})")
         }
         _ => {
             let name = name.strip_prefix("fetch_").unwrap_or(name);
-            write!(
-                f,
-                "r{src} = atomic_fetch_{name}(({kind} *)(r{base} {at}), r{src})"
-            )
+            write!(f, "r{src} = atomic_fetch_{name}(({kind} *)(r{base} {at}), r{src})")
         }
     }
 }

@@ -10,10 +10,7 @@ impl Insn {
             Insn::Alu { op, .. } => op.weight(),
             Insn::Branch { op, .. } => op.weight(),
             Insn::Jump { .. } | Insn::Exit => weight::JUMP,
-            Insn::MovSx { .. }
-            | Insn::Neg { .. }
-            | Insn::Endian { .. }
-            | Insn::LoadImm64 { .. } => weight::PLAIN,
+            Insn::MovSx { .. } | Insn::Neg { .. } | Insn::Endian { .. } | Insn::LoadImm64 { .. } => weight::PLAIN,
             Insn::Load { .. } | Insn::Store { .. } => weight::ACCESS,
             Insn::Atomic { .. } => weight::ATOMIC,
             Insn::Call(Call::Local(_)) => weight::LOCAL_CALL,

@@ -47,13 +47,7 @@ struct Open {
 impl CodeHeap {
     /// Nothing yet.
     pub const fn new() -> CodeHeap {
-        CodeHeap {
-            below: Once::new(),
-            state: Mutex::new(State {
-                chunks: Vec::new(),
-                open: Vec::new(),
-            }),
-        }
+        CodeHeap { below: Once::new(), state: Mutex::new(State { chunks: Vec::new(), open: Vec::new() }) }
     }
 
     /// Takes its blocks from `memory`, or goes on with the one it has.
@@ -126,11 +120,7 @@ impl State {
             below.free(block);
             return None;
         }
-        self.chunks.push(Chunk {
-            block,
-            used: Vec::new(),
-            too_long: usize::MAX,
-        });
+        self.chunks.push(Chunk { block, used: Vec::new(), too_long: usize::MAX });
         self.chunks.last_mut()?.take(len)
     }
 
@@ -242,15 +232,10 @@ mod tests {
         fn alloc(&self, len: usize) -> Option<ExecBlock> {
             let count = len.div_ceil(PAGE);
             let mut taken = self.taken.lock();
-            let at = (0..=PAGES.checked_sub(count)?)
-                .find(|&at| !taken[at..at + count].contains(&true))?;
+            let at = (0..=PAGES.checked_sub(count)?).find(|&at| !taken[at..at + count].contains(&true))?;
             taken[at..at + count].fill(true);
             let exec = self.base() + at * PAGE;
-            Some(ExecBlock {
-                write: exec,
-                exec,
-                len: count * PAGE,
-            })
+            Some(ExecBlock { write: exec, exec, len: count * PAGE })
         }
         fn seal(&self, _: ExecBlock) -> bool {
             true
@@ -266,14 +251,8 @@ mod tests {
             self.rewrites
         }
         fn rewrite(&self, at: usize, code: &[u8]) -> bool {
-            for (word, bytes) in self.memory[(at - self.base()) / 8..]
-                .iter()
-                .zip(code.chunks(8))
-            {
-                word.store(
-                    usize::from_le_bytes(bytes.try_into().unwrap()),
-                    Ordering::Relaxed,
-                );
+            for (word, bytes) in self.memory[(at - self.base()) / 8..].iter().zip(code.chunks(8)) {
+                word.store(usize::from_le_bytes(bytes.try_into().unwrap()), Ordering::Relaxed);
             }
             true
         }

@@ -131,10 +131,7 @@ impl TwoKeyMap {
 
     /// Where machine code finds the entries, for as long as the map lives.
     pub fn layout(&self) -> TwoKeyLayout {
-        TwoKeyLayout {
-            slots: self.slots.as_ptr() as u64,
-            mask: self.slots.len().wrapping_sub(1) as u64,
-        }
+        TwoKeyLayout { slots: self.slots.as_ptr() as u64, mask: self.slots.len().wrapping_sub(1) as u64 }
     }
 
     /// Entries it can hold.
@@ -185,13 +182,7 @@ impl TwoKeyMap {
     }
 
     /// As [`put`](Self::put); adds the slots that were walked, those nearby aside.
-    pub fn put_walking(
-        &self,
-        key1: u64,
-        key2: u64,
-        value: u64,
-        walked: &mut u32,
-    ) -> Result<(), MapError> {
+    pub fn put_walking(&self, key1: u64, key2: u64, value: u64, walked: &mut u32) -> Result<(), MapError> {
         let mut looked = 0;
         let result = self.try_put(key1, key2, value, &mut looked);
         self.told(result, looked, walked)
@@ -204,25 +195,14 @@ impl TwoKeyMap {
     }
 
     /// As [`add_to`](Self::add_to); adds the slots that were walked, those nearby aside.
-    pub fn add_walking(
-        &self,
-        key1: u64,
-        key2: u64,
-        more: u64,
-        walked: &mut u32,
-    ) -> Result<(), MapError> {
+    pub fn add_walking(&self, key1: u64, key2: u64, more: u64, walked: &mut u32) -> Result<(), MapError> {
         let mut looked = 0;
         let result = self.try_add(key1, key2, more, &mut looked);
         self.told(result, looked, walked)
     }
 
     /// Adds what a change has walked, and counts it where it was lost.
-    fn told(
-        &self,
-        result: Result<(), MapError>,
-        looked: u32,
-        walked: &mut u32,
-    ) -> Result<(), MapError> {
+    fn told(&self, result: Result<(), MapError>, looked: u32, walked: &mut u32) -> Result<(), MapError> {
         *walked = walked.saturating_add(looked.saturating_sub(NEAR));
         if result.is_err() {
             self.lost.fetch_add(1, Relaxed);
@@ -297,10 +277,7 @@ impl TwoKeyMap {
     /// Calls `each` with every entry (keys and value), in no order.
     pub fn for_each(&self, mut each: impl FnMut(u64, u64, u64)) {
         for slot in &self.slots {
-            if let View::Entry {
-                key1, key2, value, ..
-            } = view(slot)
-            {
+            if let View::Entry { key1, key2, value, .. } = view(slot) {
                 each(key1, key2, value);
             }
         }
@@ -308,17 +285,10 @@ impl TwoKeyMap {
 
     /// Calls `each` with the entries of some slots, from slot `first` on, until it returns false; gives the slot at which to go on, that
     /// of the entry that was refused if one was, and `None` at the end.
-    pub fn for_some(
-        &self,
-        first: usize,
-        each: &mut dyn FnMut(u64, u64, u64) -> bool,
-    ) -> Option<usize> {
+    pub fn for_some(&self, first: usize, each: &mut dyn FnMut(u64, u64, u64) -> bool) -> Option<usize> {
         let rest = self.slots.get(first..)?;
         for (at, slot) in rest.iter().take(SOME).enumerate() {
-            if let View::Entry {
-                key1, key2, value, ..
-            } = view(slot)
-            {
+            if let View::Entry { key1, key2, value, .. } = view(slot) {
                 if !each(key1, key2, value) {
                     return first.checked_add(at);
                 }
@@ -345,13 +315,7 @@ impl TwoKeyMap {
     }
 
     /// Replaces the value of a present key. `None`: it is not there.
-    fn replace(
-        &self,
-        key1: u64,
-        key2: u64,
-        value: u64,
-        looked: &mut u32,
-    ) -> Option<Result<(), MapError>> {
+    fn replace(&self, key1: u64, key2: u64, value: u64, looked: &mut u32) -> Option<Result<(), MapError>> {
         while *looked < PATIENCE {
             let (slot, View::Entry { state, .. }) = self.find(key1, key2, looked)? else {
                 core::hint::spin_loop();
@@ -368,13 +332,7 @@ impl TwoKeyMap {
     }
 
     /// Adds a key; the caller is the only one who adds. `None`: somebody was quicker, look again.
-    fn add(
-        &self,
-        key1: u64,
-        key2: u64,
-        value: u64,
-        looked: &mut u32,
-    ) -> Option<Result<(), MapError>> {
+    fn add(&self, key1: u64, key2: u64, value: u64, looked: &mut u32) -> Option<Result<(), MapError>> {
         let mut free = None;
         for slot in self.probe(key1, key2) {
             *looked = looked.saturating_add(1);
@@ -389,9 +347,7 @@ impl TwoKeyMap {
                 break;
             }
         }
-        let full = MapError::Full {
-            capacity: self.capacity,
-        };
+        let full = MapError::Full { capacity: self.capacity };
         let Some((slot, state)) = free.filter(|_| self.len() < self.capacity) else {
             return Some(Err(full));
         };
@@ -399,8 +355,7 @@ impl TwoKeyMap {
         slot.key1.store(key1, Release);
         slot.key2.store(key2, Release);
         slot.value.store(value, Release);
-        slot.state
-            .store((state & !KIND).wrapping_add(VERSION) | FULL, Release);
+        slot.state.store((state & !KIND).wrapping_add(VERSION) | FULL, Release);
         self.used.fetch_add(1, Relaxed);
         Some(Ok(()))
     }
@@ -412,9 +367,7 @@ impl TwoKeyMap {
             return 0;
         }
         let mut looked = 1;
-        let offset = core::ptr::from_ref(slot)
-            .addr()
-            .wrapping_sub(self.slots.as_ptr().addr());
+        let offset = core::ptr::from_ref(slot).addr().wrapping_sub(self.slots.as_ptr().addr());
         let at = offset / size_of::<Slot>();
         let slot = |at: usize| self.slots.get(at & self.slots.len().wrapping_sub(1));
         let kind = |slot: &Slot| slot.state.load(Acquire) & KIND;
@@ -422,8 +375,7 @@ impl TwoKeyMap {
             let backwards = (0..MOST_CLEANED).filter_map(|step| slot(at.wrapping_sub(step)));
             for slot in backwards.take_while(|slot| kind(slot) == DELETED) {
                 let state = slot.state.load(Relaxed);
-                slot.state
-                    .store((state & !KIND).wrapping_add(VERSION) | EMPTY, Release);
+                slot.state.store((state & !KIND).wrapping_add(VERSION) | EMPTY, Release);
                 looked += 1;
             }
         }
@@ -445,9 +397,7 @@ impl TwoKeyMap {
             match view(slot) {
                 View::Empty => return None,
                 View::Deleted => {}
-                View::Entry {
-                    key1: k1, key2: k2, ..
-                } if (k1, k2) != (key1, key2) => {}
+                View::Entry { key1: k1, key2: k2, .. } if (k1, k2) != (key1, key2) => {}
                 found => return Some((slot, found)),
             }
         }
@@ -486,12 +436,7 @@ fn view(slot: &Slot) -> View {
         let key2 = slot.key2.load(Acquire);
         let value = slot.value.load(Acquire);
         if slot.state.load(SeqCst) == state {
-            return View::Entry {
-                state,
-                key1,
-                key2,
-                value,
-            };
+            return View::Entry { state, key1, key2, value };
         }
         core::hint::spin_loop();
     }
@@ -510,10 +455,7 @@ mod tests {
         map.put(1, 2, 3).unwrap();
         map.put(2, 1, 4).unwrap();
         map.put(1, 2, 5).unwrap();
-        assert_eq!(
-            (map.get(1, 2), map.get(2, 1), map.len()),
-            (Some(5), Some(4), 2)
-        );
+        assert_eq!((map.get(1, 2), map.get(2, 1), map.len()), (Some(5), Some(4), 2));
         assert!(map.del(1, 2));
         assert!(!map.del(1, 2));
         assert_eq!((map.get(1, 2), map.len()), (None, 1));
@@ -526,10 +468,7 @@ mod tests {
             map.put(key, 0, key).unwrap();
         }
         assert_eq!(map.put(9, 0, 9), Err(MapError::Full { capacity: 3 }));
-        assert_eq!(
-            (map.lost(), map.get(0, 0), map.get(9, 0)),
-            (1, Some(0), None)
-        );
+        assert_eq!((map.lost(), map.get(0, 0), map.get(9, 0)), (1, Some(0), None));
         map.put(1, 0, 7).unwrap();
         assert!(map.del(0, 0));
         map.put(9, 0, 9).unwrap();
@@ -565,14 +504,10 @@ mod tests {
     #[test]
     fn chosen_keys_fill_their_own_slots_alone() {
         let map = TwoKeyMap::new(4096).unwrap();
-        let taken = (0..4096u64)
-            .filter(|&n| map.put(n << 32, n, n).is_ok())
-            .count();
+        let taken = (0..4096u64).filter(|&n| map.put(n << 32, n, n).is_ok()).count();
         assert_eq!((taken, map.lost()), (MOST_PROBES, 4096 - taken as u64));
         // Only a key whose own slots are among those finds no place.
-        let others: Vec<u64> = (0..2048)
-            .filter(|&n| map.put(n, 1 << 40, n).is_ok())
-            .collect();
+        let others: Vec<u64> = (0..2048).filter(|&n| map.put(n, 1 << 40, n).is_ok()).collect();
         assert!(others.len() >= 2048 - MOST_PROBES, "{}", others.len());
         assert!(others.iter().all(|&n| map.get(n, 1 << 40) == Some(n)));
         for n in 0..20_000 {
@@ -649,10 +584,7 @@ mod tests {
         map.put(b, 0, 7).unwrap();
         assert!(map.del(c, 0));
         map.put(d, 0, 9).unwrap();
-        assert_eq!(
-            [b, c, d].map(|key| map.get(key, 0)),
-            [Some(7), None, Some(9)]
-        );
+        assert_eq!([b, c, d].map(|key| map.get(key, 0)), [Some(7), None, Some(9)]);
         assert_eq!((map.put(a, 0, 0), map.lost()), (Err(MapError::Busy), 1));
         slot.state.store(state.wrapping_add(VERSION), Release);
         assert_eq!((map.get(a, 0), map.len()), (Some(a + 1), 3));

@@ -10,8 +10,7 @@ mod room;
 mod sort;
 
 pub use pace::{
-    no_pause, Cancelled, GiveWay, Pace, Pause, Preemptive, Taken, Turn, PATIENCE_NS,
-    PREEMPTED_PATIENCE_NS, SLICE_NS,
+    no_pause, Cancelled, GiveWay, Pace, Pause, Preemptive, Taken, Turn, PATIENCE_NS, PREEMPTED_PATIENCE_NS, SLICE_NS,
 };
 pub use room::{has_room, SMALL_THINGS, SMALL_THINGS_THAT_STAY};
 pub use sort::{sort, sort_by, sort_by_in_pieces};
@@ -161,12 +160,7 @@ pub struct TextChange<'a> {
 impl<'a> TextChange<'a> {
     /// A change that has yet to be made.
     pub fn new(addr: usize, old: &'a [u8], new: &'a [u8]) -> TextChange<'a> {
-        TextChange {
-            addr,
-            old,
-            new,
-            result: Ok(()),
-        }
+        TextChange { addr, old, new, result: Ok(()) }
     }
 }
 

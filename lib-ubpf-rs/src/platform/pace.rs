@@ -65,19 +65,13 @@ pub struct Pace<'p> {
 impl<'p> Pace<'p> {
     /// From now on.
     pub fn new(platform: &'p Platform) -> Pace<'p> {
-        let Platform {
-            clock, give_way, ..
-        } = *platform;
+        let Platform { clock, give_way, .. } = *platform;
         Pace::of(clock, give_way)
     }
 
     /// From now on, for a part of a platform.
     pub fn of(clock: &'p dyn Clock, way: &'p dyn GiveWay) -> Pace<'p> {
-        Pace {
-            clock,
-            way,
-            begin: clock.now_ns(),
-        }
+        Pace { clock, way, begin: clock.now_ns() }
     }
 
     /// Between two pieces of work, no lock being held: gives way when it is time. An error when the operation is to end.
@@ -199,11 +193,7 @@ mod tests {
     fn an_operation_gives_way_once_a_slice() {
         let clock = Steps(AtomicU64::new(0), SLICE_NS / 4);
         let way = Counted(AtomicU64::new(0));
-        let mut pace = Pace {
-            clock: &clock,
-            way: &way,
-            begin: clock.now_ns(),
-        };
+        let mut pace = Pace { clock: &clock, way: &way, begin: clock.now_ns() };
         for _ in 0..100 {
             pace.point().unwrap();
         }
@@ -215,11 +205,7 @@ mod tests {
     fn who_comes_second_waits_and_is_told_who_is_at_work() {
         let clock = Steps(AtomicU64::new(0), PATIENCE_NS / 10);
         let way = Counted(AtomicU64::new(0));
-        let mut pace = Pace {
-            clock: &clock,
-            way: &way,
-            begin: 0,
-        };
+        let mut pace = Pace { clock: &clock, way: &way, begin: 0 };
         let turn = Turn::new();
         let first = turn.try_take("detach").unwrap();
         assert_eq!(turn.take("attach", &mut pace).err(), Some("detach"));

@@ -89,9 +89,7 @@ impl Straight {
         let insn = one.ok().and_then(|list| list.first().copied());
         self.0 = match insn {
             None if slot[0] == 0 => Some(set),
-            None | Some(Insn::Jump { .. } | Insn::Branch { .. } | Insn::Call(_) | Insn::Exit) => {
-                None
-            }
+            None | Some(Insn::Jump { .. } | Insn::Branch { .. } | Insn::Call(_) | Insn::Exit) => None,
             Some(insn) => Some(set | insn.written().map_or(0, bit)),
         };
         let read = insn.map_or([None; 3], |insn| insn.read());
@@ -111,10 +109,7 @@ fn swapped(slot: [u8; 8]) -> [u8; 8] {
 
 fn decodes_swapped(slots: &[[u8; 8]], pause: &mut Pause<'_>) -> Result<bool, Cancelled> {
     let mut bytes = alloc::vec::Vec::new();
-    if bytes
-        .try_reserve_exact(slots.len().saturating_mul(8))
-        .is_err()
-    {
+    if bytes.try_reserve_exact(slots.len().saturating_mul(8)).is_err() {
         return Ok(false);
     }
     for piece in slots.chunks(PIECE) {

@@ -23,9 +23,7 @@ pub enum LoadError {
         limit: usize,
     },
     /// The file as the compiler wrote it.
-    #[error(
-        "this is an object file: `ubpf flat FILE.o -o FILE.bin` makes a flat program of it, which can be loaded"
-    )]
+    #[error("this is an object file: `ubpf flat FILE.o -o FILE.bin` makes a flat program of it, which can be loaded")]
     Object,
     /// The numbers are in the other byte order.
     #[error("this is the text of a big-endian program: compile with -target bpfel")]
@@ -71,10 +69,7 @@ impl Program {
         }
         let insns = bytes.len() / 8;
         if insns > MAX_INSNS {
-            return Err(LoadError::TooLarge {
-                insns,
-                limit: MAX_INSNS,
-            });
+            return Err(LoadError::TooLarge { insns, limit: MAX_INSNS });
         }
         let mut insns = Vec::new();
         let decoded = loop {
@@ -90,15 +85,8 @@ impl Program {
             Ok(_) => {}
         }
         let mut owned = String::new();
-        owned
-            .try_reserve_exact(name.len())
-            .map_err(|_| LoadError::NoMemory)?;
+        owned.try_reserve_exact(name.len()).map_err(|_| LoadError::NoMemory)?;
         owned.push_str(name);
-        Ok(Program {
-            name: owned,
-            insns,
-            entry: 0,
-            abi,
-        })
+        Ok(Program { name: owned, insns, entry: 0, abi })
     }
 }

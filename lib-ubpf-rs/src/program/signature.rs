@@ -123,27 +123,12 @@ mod tests {
         };
         let unpaired = |register| Err(SignatureError::Unpaired { register });
         assert_eq!(check([MemRead, Length, MemWrite, Length, Scalar]), Ok(()));
-        assert_eq!(
-            check([AnyAddress, CString, Unused, MemRead, Length]),
-            Ok(())
-        );
-        assert_eq!(
-            check([Unused, Unused, Unused, Unused, MemWrite]),
-            unpaired(5)
-        );
-        assert_eq!(
-            check([MemWrite, Scalar, Length, Unused, Unused]),
-            unpaired(1)
-        );
+        assert_eq!(check([AnyAddress, CString, Unused, MemRead, Length]), Ok(()));
+        assert_eq!(check([Unused, Unused, Unused, Unused, MemWrite]), unpaired(5));
+        assert_eq!(check([MemWrite, Scalar, Length, Unused, Unused]), unpaired(1));
         assert_eq!(check([Length, Unused, Unused, Unused, Unused]), unpaired(1));
-        assert_eq!(
-            check([MemRead, Length, Length, Unused, Unused]),
-            unpaired(3)
-        );
-        assert_eq!(
-            check([MemRead, MemRead, Length, Unused, Unused]),
-            unpaired(1)
-        );
+        assert_eq!(check([MemRead, Length, Length, Unused, Unused]), unpaired(3));
+        assert_eq!(check([MemRead, MemRead, Length, Unused, Unused]), unpaired(1));
         let second = Err(SignatureError::SecondString { register: 3 });
         assert_eq!(check([CString, Scalar, CString, Unused, Unused]), second);
     }

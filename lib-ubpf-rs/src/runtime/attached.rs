@@ -20,20 +20,12 @@ pub(super) struct Attached {
 impl HookProgram for Attached {
     fn run(&self, mut hook: Hook<'_>) -> Result<(), Failed> {
         let budget = hook.budget;
-        let host = AtFunction {
-            services: self.services,
-            stack: core::ptr::from_ref(hook.frame) as u64,
-        };
+        let host = AtFunction { services: self.services, stack: core::ptr::from_ref(hook.frame) as u64 };
         let (context, stack, failures) = hook.split();
         let len = context.len() as u64;
         let memory = with_arena(Memory::new(context, stack), self.services);
-        let mut run = Run {
-            args: [memory.argument().base, len],
-            memory,
-            budget,
-            helpers: self.loaded.helpers,
-            host: &host,
-        };
+        let mut run =
+            Run { args: [memory.argument().base, len], memory, budget, helpers: self.loaded.helpers, host: &host };
         divide_budget(&*self.loaded.code, &mut run, false);
         match self.loaded.code.run(&mut run) {
             Ok(_) => Ok(()),

@@ -54,19 +54,13 @@ pub(super) fn make(
 ) -> Result<Made, Error> {
     let short = program.worst_cost().is_some_and(|cost| cost <= ONCE);
     if engine == Engine::Auto && how == Use::Once && short {
-        return Ok(Made {
-            code: shared(Interpreter::plain(program))?,
-            fallback: None,
-        });
+        return Ok(Made { code: shared(Interpreter::plain(program))?, fallback: None });
     }
     if engine == Engine::Interpreter {
         return Made::interpreted(program, None, platform);
     }
     match compile(program, platform, work) {
-        Ok(code) => Ok(Made {
-            code: code?,
-            fallback: None,
-        }),
+        Ok(code) => Ok(Made { code: code?, fallback: None }),
         Err((_, CANCELLED)) => Err(Error::Cancelled),
         Err((program, reason)) if engine == Engine::Auto => {
             let expected = platform.exec.is_some() && COMPILER;

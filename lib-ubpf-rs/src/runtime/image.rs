@@ -34,8 +34,7 @@ impl Image {
             return None;
         }
         let own = self.symbols.containing(site.addr);
-        own.is_none_or(|(symbol, _)| symbol.address == start)
-            .then_some(site)
+        own.is_none_or(|(symbol, _)| symbol.address == start).then_some(site)
     }
 
     /// The site with this key.
@@ -46,9 +45,7 @@ impl Image {
     /// Why the function of a site must not be probed, by whichever of its names says so.
     pub(super) fn denied(&self, site: Site) -> Option<&'static str> {
         let (symbol, _) = self.symbols.containing(site.addr)?;
-        self.symbols
-            .at(symbol.address)
-            .find_map(|symbol| deny_reason(symbol.name))
+        self.symbols.at(symbol.address).find_map(|symbol| deny_reason(symbol.name))
     }
 
     /// Name of the function that a site belongs to.

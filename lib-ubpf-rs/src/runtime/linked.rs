@@ -16,10 +16,7 @@ impl Runtime {
 
     /// Shows the names of the programs that are part of the image.
     pub fn linked_programs(&self, visit: &mut dyn FnMut(&str)) {
-        self.linked
-            .lock()
-            .iter()
-            .for_each(|loaded| visit(&loaded.name));
+        self.linked.lock().iter().for_each(|loaded| visit(&loaded.name));
     }
 }
 
@@ -58,21 +55,17 @@ mod add {
             }
             let name = record.name();
             if !is_name(name) {
-                return refused(
-                    "?",
-                    &"its name is empty, too long, or cannot be shown in a line",
-                );
+                return refused("?", &"its name is empty, too long, or cannot be shown in a line");
             }
             let helpers = *self.helpers.lock();
             let program = match Program::from_flat(name, record.bytecode(), record.abi()) {
                 Ok(program) => program,
                 Err(error) => return refused(name, &error),
             };
-            let verified =
-                match verifier::verify(program, record.policy(), helpers, &mut Work::default()) {
-                    Ok(verified) => verified,
-                    Err(error) => return refused(name, &error),
-                };
+            let verified = match verifier::verify(program, record.policy(), helpers, &mut Work::default()) {
+                Ok(verified) => verified,
+                Err(error) => return refused(name, &error),
+            };
             let code = match JitProgram::linked(verified, record) {
                 Ok(code) => Arc::new(code),
                 Err(why) => return refused(name, &why),
@@ -84,12 +77,7 @@ mod add {
             if linked.try_reserve(1).is_err() {
                 return refused(name, &"out of memory");
             }
-            linked.push(Loaded {
-                name: name.to_string(),
-                code,
-                helpers,
-                fallback: None,
-            });
+            linked.push(Loaded { name: name.to_string(), code, helpers, fallback: None });
             true
         }
     }

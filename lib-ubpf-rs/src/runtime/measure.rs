@@ -47,13 +47,7 @@ impl Runtime {
     /// now. A function of the engine's own, entered in the same way, is called about `calls` times instead; the programs run for
     /// it, so what they count they count under its key, and what they leave there in the two-key map is removed. Nothing stays
     /// attached.
-    pub fn measure(
-        &self,
-        function: &str,
-        path: &str,
-        options: &LoadOptions,
-        calls: u64,
-    ) -> Result<Measured, Error> {
+    pub fn measure(&self, function: &str, path: &str, options: &LoadOptions, calls: u64) -> Result<Measured, Error> {
         let (_, site) = self.resolve(function)?;
         let loaded = self.prepare_file(path, options)?;
         let present = TRACER.bodies(site);
@@ -95,14 +89,7 @@ impl Runtime {
         let with = self.call_time(&subject, calls)?;
         let report = subject.reports().pop();
         let (failures, misses) = report.map_or((0, 0), |r| (r.failures, r.misses));
-        Ok(Measured {
-            stub,
-            present: before,
-            with,
-            programs,
-            failures,
-            misses,
-        })
+        Ok(Measured { stub, present: before, with, programs, failures, misses })
     }
 
     fn call_time(&self, subject: &Subject, calls: u64) -> Result<CallTime, Error> {
@@ -116,9 +103,7 @@ impl Runtime {
         let batch = (SLICE_NS / once).clamp(1, BATCH);
         let batches = calls.div_ceil(batch).clamp(1, MOST_BATCHES);
         let mut times: Vec<u64> = Vec::new();
-        times
-            .try_reserve_exact(batches as usize)
-            .map_err(|_| Error::NoMemory)?;
+        times.try_reserve_exact(batches as usize).map_err(|_| Error::NoMemory)?;
         let mut pace = self.pace();
         let begin = self.now_ns();
         for _ in 0..batches {
@@ -134,17 +119,11 @@ impl Runtime {
         }
         sort_by_in_pieces(&mut times, u64::lt, || pace.point())?;
         let at = |index: usize| times.get(index).copied().unwrap_or(0);
-        Ok(CallTime {
-            least: at(0),
-            median: at(times.len() / 2),
-            calls: (times.len() as u64).saturating_mul(batch),
-        })
+        Ok(CallTime { least: at(0), median: at(times.len() / 2), calls: (times.len() as u64).saturating_mul(batch) })
     }
 }
 
 /// Whether a message comes from a program that is measured.
 pub(super) fn is_measured(key: u64) -> bool {
-    [SiteKind::Patchable, SiteKind::Instrumented]
-        .iter()
-        .any(|kind| Subject::key(*kind) == key)
+    [SiteKind::Patchable, SiteKind::Instrumented].iter().any(|kind| Subject::key(*kind) == key)
 }

@@ -159,30 +159,18 @@ impl Runtime {
     ) -> Result<(), Error> {
         room_for_small_things()?;
         let mut current = self.helpers.lock();
-        let numbers = [
-            (Abi::Classic, number),
-            (Abi::Uio, number),
-            (Abi::Linux, number),
-        ];
+        let numbers = [(Abi::Classic, number), (Abi::Uio, number), (Abi::Linux, number)];
         let refused = |error| match error {
             RegisterError::NoMemory => Error::NoMemory,
-            error => Error::Helper {
-                name: shown(name),
-                error,
-            },
+            error => Error::Helper { name: shown(name), error },
         };
         current.check(name, &signature, &numbers).map_err(refused)?;
         let mut own = Vec::new();
-        own.try_reserve_exact(name.len())
-            .map_err(|_| Error::NoMemory)?;
+        own.try_reserve_exact(name.len()).map_err(|_| Error::NoMemory)?;
         own.extend_from_slice(name.as_bytes());
         // Helpers are never removed, so neither is the name.
         let name = core::str::from_utf8(own.leak()).unwrap_or("?");
-        let helper = Helper {
-            name,
-            signature,
-            function,
-        };
+        let helper = Helper { name, signature, function };
         let mut added = current.add(helper, &numbers);
         if added == Err(RegisterError::Full) {
             let larger = current.larger().ok_or(Error::NoMemory)?;
@@ -193,12 +181,7 @@ impl Runtime {
     }
 
     /// Loads a program from memory.
-    pub fn load(
-        &self,
-        name: &str,
-        bytes: &[u8],
-        options: &LoadOptions,
-    ) -> Result<ProgramId, Error> {
+    pub fn load(&self, name: &str, bytes: &[u8], options: &LoadOptions) -> Result<ProgramId, Error> {
         let loaded = self.prepare(name, bytes, options, Use::Often)?;
         self.keep(loaded)
     }
@@ -225,22 +208,13 @@ impl Runtime {
     }
 
     /// The verified form of a loaded program, for `status`, `verify` and the like.
-    pub fn with_program<T>(
-        &self,
-        id: ProgramId,
-        look: impl FnOnce(&VerifiedProgram) -> T,
-    ) -> Result<T, Error> {
+    pub fn with_program<T>(&self, id: ProgramId, look: impl FnOnce(&VerifiedProgram) -> T) -> Result<T, Error> {
         let loaded = self.programs.lock().get(id)?;
         Ok(look(loaded.code.verified()))
     }
 
     /// Runs a loaded program with `memory` as its argument.
-    pub fn exec(
-        &self,
-        id: ProgramId,
-        memory: &mut [u8],
-        budget: Option<u64>,
-    ) -> Result<ExecReport, Error> {
+    pub fn exec(&self, id: ProgramId, memory: &mut [u8], budget: Option<u64>) -> Result<ExecReport, Error> {
         let loaded = self.programs.lock().get(id)?;
         self.run(&loaded, memory, budget)
     }
@@ -254,15 +228,11 @@ impl Runtime {
             return None;
         }
         let why = if map.len() >= capacity {
-            alloc::format!(
-                "it is full ({capacity} entries): delete some, or start with a larger one"
-            )
+            alloc::format!("it is full ({capacity} entries): delete some, or start with a larger one")
         } else {
             "it was full, or others were at work on it for too long".into()
         };
-        Some(alloc::format!(
-            "{lost} updates of the two-key map were lost, so counts may be too low: {why}"
-        ))
+        Some(alloc::format!("{lost} updates of the two-key map were lost, so counts may be too low: {why}"))
     }
 
     /// Ends what other threads were doing, in a process in which they are not: to be called in a child of a fork, by the only thread
@@ -273,12 +243,7 @@ impl Runtime {
     }
 
     /// Loads a file, or takes a program of the image by its name, runs it once and forgets it.
-    pub fn exec_file(
-        &self,
-        path: &str,
-        memory: &mut [u8],
-        options: &LoadOptions,
-    ) -> Result<ExecReport, Error> {
+    pub fn exec_file(&self, path: &str, memory: &mut [u8], options: &LoadOptions) -> Result<ExecReport, Error> {
         let loaded = match self.linked(path, options) {
             Some(loaded) => loaded,
             None => self.prepare(path, &self.read_file(path)?, options, Use::Once)?,
@@ -294,59 +259,30 @@ impl Runtime {
         }
     }
 
-    fn prepare(
-        &self,
-        name: &str,
-        bytes: &[u8],
-        options: &LoadOptions,
-        how: Use,
-    ) -> Result<Loaded, Error> {
+    fn prepare(&self, name: &str, bytes: &[u8], options: &LoadOptions, how: Use) -> Result<Loaded, Error> {
         let abi = options.abi.unwrap_or(self.config.flat_abi);
         let policy = options.policy.unwrap_or(self.config.policy);
         let helpers = *self.helpers.lock();
         let mut pace = self.pace();
         let mut pause = || pace.point();
-        let program =
-            Program::from_flat_in_pieces(name, bytes, abi, &mut pause).map_err(refused_load)?;
+        let program = Program::from_flat_in_pieces(name, bytes, abi, &mut pause).map_err(refused_load)?;
         // From here to the machine code.
         let mut work = Work::with_pause(Work::LIMIT, WORK_SLICE, &mut pause);
         let verified = verifier::verify(program, policy, helpers, &mut work).map_err(refused)?;
         room_for_small_things()?;
-        let made = code::make(
-            verified,
-            options.engine,
-            how,
-            &self.services.platform,
-            &mut work,
-        )?;
+        let made = code::make(verified, options.engine, how, &self.services.platform, &mut work)?;
         if let Some(why) = made.fallback {
             let mut fallbacks = self.fallbacks.lock();
-            *fallbacks = Some((
-                fallbacks.map_or(0, |(count, _)| count).saturating_add(1),
-                why,
-            ));
+            *fallbacks = Some((fallbacks.map_or(0, |(count, _)| count).saturating_add(1), why));
         }
-        Ok(Loaded {
-            name: name.into(),
-            code: made.code,
-            helpers,
-            fallback: made.fallback,
-        })
+        Ok(Loaded { name: name.into(), code: made.code, helpers, fallback: made.fallback })
     }
 
-    fn run(
-        &self,
-        loaded: &Loaded,
-        memory: &mut [u8],
-        budget: Option<u64>,
-    ) -> Result<ExecReport, Error> {
+    fn run(&self, loaded: &Loaded, memory: &mut [u8], budget: Option<u64>) -> Result<ExecReport, Error> {
         room_for_small_things()?;
         let mut stack = zeroed_words(VM_STACK / 8).ok_or(Error::NoMemory)?;
         let len = memory.len() as u64;
-        let memory = attached::with_arena(
-            Memory::new(memory, words_as_bytes(&mut stack)),
-            self.services,
-        );
+        let memory = attached::with_arena(Memory::new(memory, words_as_bytes(&mut stack)), self.services);
         let mut run = Run {
             args: [memory.argument().base, len],
             memory,
@@ -359,42 +295,21 @@ impl Runtime {
         }
         let given = run.budget;
         let mut pace = self.pace();
-        let slices = Slices {
-            units: SLICE,
-            pause: &mut || pace.point(),
-        };
+        let slices = Slices { units: SLICE, pause: &mut || pace.point() };
         let result = loaded.code.run_in_slices(&mut run, slices);
-        let Run {
-            budget: budget_left,
-            memory,
-            ..
-        } = run;
+        let Run { budget: budget_left, memory, .. } = run;
         let answer = match result {
             Ok(value) => {
                 let mut warnings = loaded.remarks();
                 warnings.extend(self.map_note().filter(|_| loaded.calls_a_map_helper()));
-                Ok(ExecReport {
-                    value,
-                    budget_left,
-                    charged: given.saturating_sub(budget_left),
-                    warnings,
-                })
+                Ok(ExecReport { value, budget_left, charged: given.saturating_sub(budget_left), warnings })
             }
-            Err(Stop {
-                kind: StopKind::Cancelled,
-                ..
-            }) => Err(Error::Cancelled),
+            Err(Stop { kind: StopKind::Cancelled, .. }) => Err(Error::Cancelled),
             Err(stop) => {
                 let regions = format!("{memory}");
                 let now = self.services.now_ns();
-                self.services
-                    .ring
-                    .push_error(now, format_args!("{stop}\n{regions}"));
-                Err(Error::Stopped(Stopped {
-                    stop,
-                    budget_left,
-                    regions,
-                }))
+                self.services.ring.push_error(now, format_args!("{stop}\n{regions}"));
+                Err(Error::Stopped(Stopped { stop, budget_left, regions }))
             }
         };
         self.drain_console();
@@ -405,19 +320,13 @@ impl Runtime {
     pub fn read_file(&self, path: &str) -> Result<Vec<u8>, Error> {
         let files = self.services.platform.files;
         let contents = files.read(path, self.config.file_limit);
-        contents.map_err(|error| Error::File {
-            path: path.into(),
-            error,
-        })
+        contents.map_err(|error| Error::File { path: path.into(), error })
     }
 
     /// Entries of a directory.
     pub fn list_files(&self, path: &str) -> Result<Vec<DirEntry>, Error> {
         let entries = self.services.platform.files.list(path);
-        entries.map_err(|error| Error::File {
-            path: path.into(),
-            error,
-        })
+        entries.map_err(|error| Error::File { path: path.into(), error })
     }
 
     /// Value in the two-key map.
@@ -428,9 +337,7 @@ impl Runtime {
     /// Inserts or replaces in the two-key map.
     pub fn map_put(&self, key1: u64, key2: u64, value: u64) -> Result<(), Error> {
         let put = self.services.map.put(key1, key2, value);
-        put.map_err(|_| Error::MapFull {
-            capacity: self.services.map.capacity(),
-        })
+        put.map_err(|_| Error::MapFull { capacity: self.services.map.capacity() })
     }
 
     /// Removes from the two-key map; whether there was an entry.
@@ -440,11 +347,7 @@ impl Runtime {
 
     /// Shows some entries of the two-key map (keys and value, in no order) to `visit`, from place `first` on (0 is the start), until it
     /// says false; gives the place at which to go on, that of the entry it refused if it did, and `None` at the end.
-    pub fn map_entries(
-        &self,
-        first: usize,
-        visit: &mut dyn FnMut(u64, u64, u64) -> bool,
-    ) -> Option<usize> {
+    pub fn map_entries(&self, first: usize, visit: &mut dyn FnMut(u64, u64, u64) -> bool) -> Option<usize> {
         self.services.map.for_some(first, visit)
     }
 
@@ -462,14 +365,9 @@ impl Runtime {
 /// The beginning of a name, for a message.
 fn shown(name: &str) -> String {
     const MOST: usize = 64;
-    let end = name
-        .char_indices()
-        .nth(MOST)
-        .map_or(name.len(), |(at, _)| at);
+    let end = name.char_indices().nth(MOST).map_or(name.len(), |(at, _)| at);
     let name = name.get(..end).unwrap_or("");
-    name.chars()
-        .map(|c| if c.is_control() { '?' } else { c })
-        .collect()
+    name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 fn refused_load(error: LoadError) -> Error {
@@ -481,9 +379,7 @@ fn refused_load(error: LoadError) -> Error {
 
 fn refused(error: VerifyError) -> Error {
     match error {
-        VerifyError::Unfinished {
-            cap: Cap::Cancelled,
-        } => Error::Cancelled,
+        VerifyError::Unfinished { cap: Cap::Cancelled } => Error::Cancelled,
         error => Error::Verify(error),
     }
 }

@@ -64,10 +64,7 @@ impl Loaded {
         let (proved, guarded) = verified.accesses();
         if guarded > 0 && verified.policy() == Policy::Guarded {
             let all = proved + guarded;
-            remarks.push(format!(
-                "{}: {guarded} of {all} memory accesses are checked at run time",
-                self.name
-            ));
+            remarks.push(format!("{}: {guarded} of {all} memory accesses are checked at run time", self.name));
         }
         if let Some(why) = self.fallback {
             remarks.push(format!("{} is interpreted: {why}", self.name));
@@ -100,10 +97,7 @@ impl Programs {
             None if self.slots.len() > 0xffff => return Err(Error::NoMemory),
             None => {
                 self.slots.try_reserve(1).map_err(|_| Error::NoMemory)?;
-                self.slots.push(Slot {
-                    generation: 0,
-                    loaded: None,
-                });
+                self.slots.push(Slot { generation: 0, loaded: None });
                 self.slots.len() - 1
             }
         };

@@ -50,10 +50,7 @@ impl<T> Snapshot<T> {
         // SAFETY: `current` came from `Box::into_raw`; it is freed only after `readers` was seen as 0 after it had
         // been replaced, and this reader was counted before it loaded the pointer.
         let value = unsafe { &*current };
-        Ref {
-            snapshot: self,
-            value,
-        }
+        Ref { snapshot: self, value }
     }
 
     /// Replaces the value. Control path only.
@@ -73,13 +70,7 @@ impl<T> Snapshot<T> {
 impl<T> Drop for Snapshot<T> {
     fn drop(&mut self) {
         let current = core::mem::replace(self.current.get_mut(), ptr::null_mut());
-        for value in self
-            .retired
-            .get_mut()
-            .drain(..)
-            .map(|r| r.0)
-            .chain([current])
-        {
+        for value in self.retired.get_mut().drain(..).map(|r| r.0).chain([current]) {
             // SAFETY: `&mut self` shows that there is no reader; each pointer came from `Box::into_raw`.
             drop(unsafe { Box::from_raw(value) });
         }

@@ -143,10 +143,7 @@ impl SymbolTable {
         known: &SymbolTable,
         pause: &mut Pause<'_>,
     ) -> Result<Self, SymbolError> {
-        let moved = file.iter().map(|s| Symbol {
-            address: s.address.wrapping_add(bias),
-            ..s
-        });
+        let moved = file.iter().map(|s| Symbol { address: s.address.wrapping_add(bias), ..s });
         Self::in_pieces(moved.chain(known.iter()).map(Some), pause)
     }
 
@@ -172,8 +169,7 @@ impl SymbolTable {
         let name = |e: &Entry| bytes_of(names, e);
         let before = |a: &Entry, b: &Entry| (a.address, name(a)) < (b.address, name(b));
         sort_by_in_pieces(&mut self.by_address, before, &mut *pause)?;
-        self.by_address
-            .dedup_by(|a, b| a.address == b.address && name(a) == name(b));
+        self.by_address.dedup_by(|a, b| a.address == b.address && name(a) == name(b));
         self.by_name.try_reserve_exact(self.by_address.len())?;
         self.by_name.extend(0..self.by_address.len() as u32);
         let entries = &self.by_address;
@@ -208,14 +204,7 @@ impl SymbolTable {
         // Every index is one of an entry.
         rest.iter().map(|&i| {
             let entry = self.by_address.get(i as usize);
-            entry.map_or(
-                Symbol {
-                    address: 0,
-                    name: "",
-                    function: false,
-                },
-                |e| self.symbol(e),
-            )
+            entry.map_or(Symbol { address: 0, name: "", function: false }, |e| self.symbol(e))
         })
     }
 
@@ -231,10 +220,7 @@ impl SymbolTable {
         let last = self.by_address.get(end.checked_sub(1)?)?;
         let same = self.by_address.get(..end)?.iter().rev();
         let mut same = same.take_while(|e| e.address == last.address);
-        let entry = same
-            .clone()
-            .find(|e| e.function())
-            .or_else(|| same.next())?;
+        let entry = same.clone().find(|e| e.function()).or_else(|| same.next())?;
         Some((self.symbol(entry), address - entry.address))
     }
 
@@ -287,18 +273,12 @@ impl SymbolTable {
 
 fn bytes_of<'a>(names: &'a [u8], entry: &Entry) -> &'a [u8] {
     let start = entry.name_at as usize;
-    names
-        .get(start..start.saturating_add((entry.name_len & !Entry::FUNCTION) as usize))
-        .unwrap_or(&[])
+    names.get(start..start.saturating_add((entry.name_len & !Entry::FUNCTION) as usize)).unwrap_or(&[])
 }
 
 /// Symbols of the output of `nm`: `ADDRESS TYPE NAME` in each line; nothing for undefined symbols, empty and odd lines.
 fn parse_nm(text: &[u8]) -> impl Iterator<Item = Option<Symbol<'_>>> + Clone {
-    Lines {
-        rest: Some(text),
-        odd: false,
-    }
-    .map(|line| parse_nm_line(line?))
+    Lines { rest: Some(text), odd: false }.map(|line| parse_nm_line(line?))
 }
 
 /// Longest line that can be of `nm`, in bytes.
@@ -342,11 +322,7 @@ fn parse_nm_line(line: &[u8]) -> Option<Symbol<'_>> {
     if !kind.is_ascii_alphabetic() || matches!(kind, b'U' | b'N') {
         return None;
     }
-    Some(Symbol {
-        address,
-        name,
-        function: matches!(kind, b'T' | b't' | b'W' | b'w' | b'i'),
-    })
+    Some(Symbol { address, name, function: matches!(kind, b'T' | b't' | b'W' | b'w' | b'i') })
 }
 
 /// The address of a name that stands once in a table.
@@ -372,8 +348,7 @@ pub(super) fn load_bias(
     let mut bias = own_bias(own, file);
     for here in image.iter() {
         pause()?;
-        let (Some(image_at), Some(file_at)) = (only(image, here.name), only(file, here.name))
-        else {
+        let (Some(image_at), Some(file_at)) = (only(image, here.name), only(file, here.name)) else {
             continue;
         };
         let moved = image_at.wrapping_sub(file_at);
@@ -401,14 +376,7 @@ mod tests {
     fn nm_output_with_odd_lines() {
         let t = table("0000000000001000 T main\n                 U puts\n\nrubbish\n2000 d x y\n1000 t alias\nzz T q\n3000 TT q\n");
         let names: Vec<_> = t.iter().map(|s| (s.address, s.name, s.function)).collect();
-        assert_eq!(
-            names,
-            [
-                (0x1000, "alias", true),
-                (0x1000, "main", true),
-                (0x2000, "x", false)
-            ]
-        );
+        assert_eq!(names, [(0x1000, "alias", true), (0x1000, "main", true), (0x2000, "x", false)]);
     }
 
     #[test]
@@ -458,28 +426,15 @@ mod tests {
     #[test]
     fn a_file_of_another_image_is_refused() {
         let image = table("1000 T a\n2000 T b\n");
-        let own = Symbol {
-            address: 0x3000,
-            name: "own",
-            function: true,
-        };
+        let own = Symbol { address: 0x3000, name: "own", function: true };
         let load_bias = |image: &_, file: &_| load_bias(own, image, file, &mut no_pause);
         assert_eq!(load_bias(&image, &table("0 T a\n1000 T b\n")), Ok(0x1000));
-        assert_eq!(
-            load_bias(&image, &table("1 T q\n")),
-            Err(SymbolError::NothingInCommon)
-        );
+        assert_eq!(load_bias(&image, &table("1 T q\n")), Err(SymbolError::NothingInCommon));
         let none = SymbolTable::default();
         assert_eq!(load_bias(&none, &table("2000 T own\n")), Ok(0x1000));
         let moved = load_bias(&image, &table("1000 T a\n2000 T own\n"));
-        assert!(
-            matches!(moved, Err(SymbolError::OtherImage { .. })),
-            "{moved:?}"
-        );
+        assert!(matches!(moved, Err(SymbolError::OtherImage { .. })), "{moved:?}");
         let other = load_bias(&image, &table("1000 T a\n2004 T b\n"));
-        assert!(
-            matches!(other, Err(SymbolError::OtherImage { .. })),
-            "{other:?}"
-        );
+        assert!(matches!(other, Err(SymbolError::OtherImage { .. })), "{other:?}");
     }
 }

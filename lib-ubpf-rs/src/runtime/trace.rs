@@ -2,15 +2,15 @@
 
 use super::programs::Loaded;
 use super::{
-    attached::Attached, image::Image, room_for, room_for_small_things, symbols, Error, LoadOptions,
-    ProgramId, Runtime, Symbol, SymbolError, SymbolTable,
+    attached::Attached, image::Image, room_for, room_for_small_things, symbols, Error, LoadOptions, ProgramId, Runtime,
+    Symbol, SymbolError, SymbolTable,
 };
 use crate::{
     helpers::Host,
     platform::{no_pause, Cancelled, Pace, Pause, SMALL_THINGS, SMALL_THINGS_THAT_STAY},
     tracer::{
-        AttachError, AttachOptions, AttachRequest, DetachError, Moment, ProbeId, ProbeReport, Site,
-        SiteCount, SiteKind, Subject, Unusable, STUB_REACH, TRACER,
+        AttachError, AttachOptions, AttachRequest, DetachError, Moment, ProbeId, ProbeReport, Site, SiteCount,
+        SiteKind, Subject, Unusable, STUB_REACH, TRACER,
     },
 };
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
@@ -68,10 +68,7 @@ impl Runtime {
     /// Reads symbols from a file (the output of `nm`), when it belongs to this image. What was known before stays
     /// known when it does not. Gives how many symbols there are.
     pub fn load_symbols(&self, path: &str) -> Result<usize, Error> {
-        let refused = |error| Error::Symbols {
-            path: path.into(),
-            error,
-        };
+        let refused = |error| Error::Symbols { path: path.into(), error };
         let mut pace = self.pace();
         let text = self.read_file(path)?;
         let pause: &mut Pause<'_> = &mut || pace.point();
@@ -84,9 +81,7 @@ impl Runtime {
         recheck(&table, Moment::Later, pause)?;
         let _one_writer = self.image_writer.lock();
         if !Arc::ptr_eq(&known, &self.services.image.read().symbols) {
-            return Err(Error::Busy {
-                command: "another reading of symbols",
-            });
+            return Err(Error::Busy { command: "another reading of symbols" });
         }
         self.publish(Arc::new(table));
         Ok(count)
@@ -102,28 +97,18 @@ impl Runtime {
                 }
             });
         }
-        self.services
-            .image
-            .replace(Box::new(Image { symbols, sites }));
+        self.services.image.replace(Box::new(Image { symbols, sites }));
     }
 
     /// Shows stubs that cannot be used, from place `first` in the list on (0 is its start), until `visit` says false: the name of
     /// the function (empty where it is unknown), its address, and why. Shows some of them only, as [`functions`](Self::functions)
     /// does, and gives the place at which to go on; `None` at the end.
-    pub fn refused_stubs(
-        &self,
-        first: usize,
-        visit: &mut dyn FnMut(&str, u64, Unusable) -> bool,
-    ) -> Option<usize> {
+    pub fn refused_stubs(&self, first: usize, visit: &mut dyn FnMut(&str, u64, Unusable) -> bool) -> Option<usize> {
         let image = self.services.image.read();
         TRACER.some_refused(first, &mut |refused| {
             let mut symbols = image.symbols.at(refused.function);
             let name = symbols.find(|symbol| symbol.function);
-            visit(
-                name.map_or("", |s| s.name),
-                refused.function,
-                refused.reason,
-            )
+            visit(name.map_or("", |s| s.name), refused.function, refused.reason)
         })
     }
 
@@ -158,11 +143,7 @@ impl Runtime {
     /// false; with the address of the function if others of this name can be traced, too. It shows some of them only, so that a list
     /// of any length is gone through in pieces: gives the place at which to go on, that of the name `visit` refused if it did;
     /// `None` at the end.
-    pub fn functions(
-        &self,
-        first: usize,
-        visit: &mut dyn FnMut(&str, Option<u64>) -> bool,
-    ) -> Option<usize> {
+    pub fn functions(&self, first: usize, visit: &mut dyn FnMut(&str, Option<u64>) -> bool) -> Option<usize> {
         let image = self.services.image.read();
         let rest = image.symbols.by_name(first);
         let left = rest.len();
@@ -200,12 +181,7 @@ impl Runtime {
     }
 
     /// Attaches a loaded program to the entry of a function, named or given as `0x…` address.
-    pub fn attach(
-        &self,
-        function: &str,
-        id: ProgramId,
-        limits: AttachLimits,
-    ) -> Result<ProbeId, Error> {
+    pub fn attach(&self, function: &str, id: ProgramId, limits: AttachLimits) -> Result<ProbeId, Error> {
         let loaded = self.programs.lock().get(id)?;
         self.attach_loaded(function, loaded, limits)
     }
@@ -227,12 +203,7 @@ impl Runtime {
         Ok(warnings)
     }
 
-    fn attach_loaded(
-        &self,
-        function: &str,
-        loaded: Loaded,
-        limits: AttachLimits,
-    ) -> Result<ProbeId, Error> {
+    fn attach_loaded(&self, function: &str, loaded: Loaded, limits: AttachLimits) -> Result<ProbeId, Error> {
         room_for(SMALL_THINGS_THAT_STAY)?;
         let (name, site) = self.resolve(function)?;
         if let Some(reason) = self.services.image.read().denied(site) {
@@ -255,9 +226,7 @@ impl Runtime {
     pub(super) fn resolve(&self, function: &str) -> Result<(String, Site), Error> {
         let image = self.services.image.read();
         if let Some(address) = address(function) {
-            let site = image
-                .site_at(address)
-                .or_else(|| image.site_with_key(address));
+            let site = image.site_at(address).or_else(|| image.site_with_key(address));
             let site = site.ok_or_else(|| no_stub(function, address))?;
             return Ok((image.function_of(site).unwrap_or(function).into(), site));
         }
@@ -271,11 +240,7 @@ impl Runtime {
         };
         match sites.count() {
             0 => Ok((function.into(), site)),
-            more => Err(Error::Ambiguous {
-                name: function.into(),
-                count: more + 1,
-                example: start,
-            }),
+            more => Err(Error::Ambiguous { name: function.into(), count: more + 1, example: start }),
         }
     }
 
@@ -344,10 +309,7 @@ impl Runtime {
         // What the programs reported stands on the console before the answer does.
         self.drain_console();
         match (count, program) {
-            (0, Some(program)) => Err(Error::NotAttached {
-                function: name,
-                program: program.into(),
-            }),
+            (0, Some(program)) => Err(Error::NotAttached { function: name, program: program.into() }),
             _ => Ok(count),
         }
     }
@@ -360,10 +322,7 @@ impl Runtime {
         if let Some(function) = function {
             let (function, site) = self.resolve(function)?;
             room_for_reports(Some(site))?;
-            return Ok(alloc::vec![FunctionReport {
-                function,
-                probes: TRACER.reports(Some(site), pause)?
-            }]);
+            return Ok(alloc::vec![FunctionReport { function, probes: TRACER.reports(Some(site), pause)? }]);
         }
         room_for_reports(None)?;
         let mut reports: Vec<FunctionReport> = Vec::new();
@@ -371,17 +330,11 @@ impl Runtime {
             pause()?;
             room_for_small_things()?;
             // The programs of a site stand together.
-            match reports
-                .last_mut()
-                .filter(|r| r.probes.first().is_some_and(|p| p.site == probe.site))
-            {
+            match reports.last_mut().filter(|r| r.probes.first().is_some_and(|p| p.site == probe.site)) {
                 Some(report) => report.probes.push(probe),
                 None => {
                     let function = probe.function.clone();
-                    reports.push(FunctionReport {
-                        function,
-                        probes: alloc::vec![probe],
-                    });
+                    reports.push(FunctionReport { function, probes: alloc::vec![probe] });
                 }
             }
         }
@@ -440,11 +393,7 @@ fn recheck(symbols: &SymbolTable, moment: Moment, pause: &mut Pause<'_>) -> Resu
 
 /// A symbol whose address the engine knows by itself.
 fn own_symbol() -> Symbol<'static> {
-    Symbol {
-        name: Subject::SYMBOL,
-        address: Subject::address(),
-        function: true,
-    }
+    Symbol { name: Subject::SYMBOL, address: Subject::address(), function: true }
 }
 
 /// Refuses a list of symbols that no known stub lies in a function of.
@@ -452,9 +401,7 @@ fn fits_a_stub(table: &SymbolTable) -> Result<(), SymbolError> {
     let (mut stubs, mut fit) = (0, false);
     let mut look = |address: u64| {
         let round = table.neighbours(address);
-        let behind = round
-            .function
-            .is_some_and(|start| address - start < STUB_REACH);
+        let behind = round.function.is_some_and(|start| address - start < STUB_REACH);
         let before = round.next.is_some_and(|next| next - address < STUB_REACH);
         stubs += 1;
         fit |= behind || before;

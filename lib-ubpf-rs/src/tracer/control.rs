@@ -35,12 +35,7 @@ pub struct TracerConfig {
 
 impl Default for TracerConfig {
     fn default() -> Self {
-        TracerConfig {
-            hook_areas: 16,
-            hook_stack: 24 << 10,
-            budget: 62_500,
-            budget_interrupt: 8_192,
-        }
+        TracerConfig { hook_areas: 16, hook_stack: 24 << 10, budget: 62_500, budget_interrupt: 8_192 }
     }
 }
 
@@ -291,32 +286,16 @@ impl Attached {
 
 impl Tracer {
     /// Starts the tracer: makes the hook areas. Failing programs are reported to `ring`.
-    pub fn init(
-        &self,
-        config: TracerConfig,
-        platform: Platform,
-        ring: &'static Ring,
-    ) -> Result<(), InitError> {
+    pub fn init(&self, config: TracerConfig, platform: Platform, ring: &'static Ring) -> Result<(), InitError> {
         if self.starting.swap(true, Ordering::AcqRel) {
             return Err(InitError::Twice);
         }
         if !pool::create(config.hook_areas, config.hook_stack) {
             self.starting.store(false, Ordering::Release);
-            return Err(InitError::NoMemory {
-                hook_areas: config.hook_areas,
-            });
+            return Err(InitError::NoMemory { hook_areas: config.hook_areas });
         }
-        let TracerConfig {
-            budget,
-            budget_interrupt,
-            ..
-        } = config;
-        self.settings.call_once(|| Settings {
-            platform,
-            ring,
-            budget,
-            budget_interrupt,
-        });
+        let TracerConfig { budget, budget_interrupt, .. } = config;
+        self.settings.call_once(|| Settings { platform, ring, budget, budget_interrupt });
         Ok(())
     }
 
@@ -374,11 +353,7 @@ impl Tracer {
     pub fn site_in(&self, start: u64, len: u64) -> Option<Site> {
         let state = self.control.lock();
         let at = state.sites.partition_point(|s| s.addr < start);
-        state
-            .sites
-            .get(at)
-            .copied()
-            .filter(|s| s.addr - start < len)
+        state.sites.get(at).copied().filter(|s| s.addr - start < len)
     }
 
     /// Calls `each` with every known site, ascending by address. `each` must not call the tracer.
@@ -403,10 +378,7 @@ impl Tracer {
         let settings = self.settings().ok_or(AttachError::NotInitialised)?;
         let function = || String::from(request.function);
         if let Some(reason) = deny::reason(request.function) {
-            return Err(AttachError::Denied {
-                function: function(),
-                reason,
-            });
+            return Err(AttachError::Denied { function: function(), reason });
         }
         let busy = |command| AttachError::Busy { command };
         let mut change = Change::begin(self, settings, "attach").map_err(busy)?;
@@ -414,21 +386,15 @@ impl Tracer {
         change.reap(now_ns);
         let mut state = self.control.lock();
         if state.sites.binary_search(&request.site).is_err() {
-            return Err(AttachError::NoSite {
-                function: function(),
-            });
+            return Err(AttachError::NoSite { function: function() });
         }
-        let site_state =
-            site::state(&HOOKS.table, request.site.key()).ok_or(AttachError::NoMemory)?;
+        let site_state = site::state(&HOOKS.table, request.site.key()).ok_or(AttachError::NoMemory)?;
         let has_probes = !site_state.probes.load(Ordering::Relaxed).is_null();
         let at = || state.attached.iter().position(|a| a.site == request.site);
         let place = has_probes.then(at).flatten();
         let present = place.map_or(&[][..], |at| state.attached[at].probes());
         if present.iter().any(|p| *p.program == *request.program) {
-            return Err(AttachError::AlreadyAttached {
-                function: function(),
-                program: request.program.into(),
-            });
+            return Err(AttachError::AlreadyAttached { function: function(), program: request.program.into() });
         }
         let id = ProbeId(state.next_id);
         state.limited |= request.options != AttachOptions::default();
@@ -500,14 +466,12 @@ impl Tracer {
 
     /// Reports on the probes of one site, in attach order.
     pub fn probes(&self, site: Site) -> Vec<ProbeReport> {
-        self.reports(Some(site), crate::platform::no_pause)
-            .unwrap_or_default()
+        self.reports(Some(site), crate::platform::no_pause).unwrap_or_default()
     }
 
     /// Reports on all probes, by the order in which their sites were first attached to.
     pub fn all_probes(&self) -> Vec<ProbeReport> {
-        self.reports(None, crate::platform::no_pause)
-            .unwrap_or_default()
+        self.reports(None, crate::platform::no_pause).unwrap_or_default()
     }
 
     /// Reports on the probes of one site, or on all, as they are attached now; `pause` is called between them.
@@ -586,23 +550,13 @@ impl<'t> Change<'t> {
     fn begin(tracer: &'t Tracer, settings: &'t Settings, name: Busy) -> Result<Self, Busy> {
         let mut pace = Pace::new(&settings.platform);
         let turn = tracer.turn.take(name, &mut pace)?;
-        Ok(Change {
-            tracer,
-            settings,
-            pace,
-            _turn: turn,
-        })
+        Ok(Change { tracer, settings, pace, _turn: turn })
     }
 
     /// Takes the turn if nobody has it.
     fn try_begin(tracer: &'t Tracer, settings: &'t Settings, name: Busy) -> Result<Self, Busy> {
         let turn = tracer.turn.try_take(name)?;
-        Ok(Change {
-            tracer,
-            settings,
-            pace: Pace::new(&settings.platform),
-            _turn: turn,
-        })
+        Ok(Change { tracer, settings, pace: Pace::new(&settings.platform), _turn: turn })
     }
 
     fn lock(&self) -> MutexGuard<'t, State> {
@@ -694,19 +648,11 @@ impl<'t> Change<'t> {
         let attached = state.attached.remove(at);
         let restored = patch_out(self.settings, &attached);
         let gate = attached.trampoline.gate().filter(|_| restored.is_ok());
-        gate.into_iter()
-            .for_each(|gate| state.gates.give_back(gate));
+        gate.into_iter().for_each(|gate| state.gates.give_back(gate));
         if let (Err(_), Some(call)) = (restored, attached.call()) {
-            state.stuck.push(Stuck {
-                site: attached.site,
-                call,
-                stub: attached.stub,
-            });
+            state.stuck.push(Stuck { site: attached.site, call, stub: attached.stub });
         }
-        attached
-            .state
-            .probes
-            .store(ptr::null_mut(), Ordering::SeqCst);
+        attached.state.probes.store(ptr::null_mut(), Ordering::SeqCst);
         drop(state);
         self.retire(Replaced(attached.list));
         restored.map_err(DetachError::Patch)
@@ -749,12 +695,7 @@ impl<'t> Change<'t> {
     }
 }
 
-fn new_probe(
-    id: ProbeId,
-    request: &AttachRequest<'_>,
-    state: &'static SiteState,
-    now_ns: u64,
-) -> Probe {
+fn new_probe(id: ProbeId, request: &AttachRequest<'_>, state: &'static SiteState, now_ns: u64) -> Probe {
     let max_ns = request.options.max_ns;
     Probe {
         id,
@@ -785,66 +726,43 @@ fn new_list(probes: Vec<Arc<Probe>>) -> Option<*mut ProbeList> {
 }
 
 /// The probes that `keep` wants and one more, in memory that was asked for; `None` where there is none.
-fn copy_of(
-    probes: &[Arc<Probe>],
-    keep: impl Fn(&Probe) -> bool,
-    last: Option<Arc<Probe>>,
-) -> Option<Vec<Arc<Probe>>> {
+fn copy_of(probes: &[Arc<Probe>], keep: impl Fn(&Probe) -> bool, last: Option<Arc<Probe>>) -> Option<Vec<Arc<Probe>>> {
     let kept = probes.iter().filter(|probe| keep(probe));
     let mut copy = Vec::new();
-    copy.try_reserve_exact(kept.clone().count() + usize::from(last.is_some()))
-        .ok()?;
+    copy.try_reserve_exact(kept.clone().count() + usize::from(last.is_some())).ok()?;
     copy.extend(kept.cloned().chain(last));
     Some(copy)
 }
 
 impl State {
     /// Publishes the first probe of a site, then patches the site. With an error comes the list that was published for a moment.
-    fn attach_first(
-        &mut self,
-        settings: &Settings,
-        probe: Arc<Probe>,
-    ) -> Result<(), (AttachError, Option<Replaced>)> {
+    fn attach_first(&mut self, settings: &Settings, probe: Arc<Probe>) -> Result<(), (AttachError, Option<Replaced>)> {
         let early = |error| (error, None);
         let no_memory = || early(AttachError::NoMemory);
         self.attached.try_reserve(1).map_err(|_| no_memory())?;
         // Taken beforehand, so that a detach needs no memory.
         let most_stuck = self.attached.len() + 1;
-        self.stuck
-            .try_reserve(most_stuck)
-            .map_err(|_| no_memory())?;
+        self.stuck.try_reserve(most_stuck).map_err(|_| no_memory())?;
         let (site, state) = (probe.site, probe.state);
         let (present, stub) = self.current_stub(settings, site).map_err(early)?;
         let patched = site.kind != SiteKind::Instrumented;
         let wanted = patched && probe.body.direct().is_some();
-        let gate = wanted
-            .then(|| self.gates.of(site.key(), self.sites.len(), settings))
-            .flatten();
+        let gate = wanted.then(|| self.gates.of(site.key(), self.sites.len(), settings)).flatten();
         let trampoline = Trampoline::new(gate, wanted);
         // A call that is still in the text leads to it: then it is not free.
         let unused = gate.filter(|_| present == stub);
         let probes = copy_of(&[], |_| true, Some(probe));
         let Some(list) = probes.and_then(new_list) else {
-            unused
-                .into_iter()
-                .for_each(|gate| self.gates.give_back(gate));
+            unused.into_iter().for_each(|gate| self.gates.give_back(gate));
             return Err(no_memory());
         };
         state.probes.store(list, Ordering::SeqCst);
         if let Err(error) = patch_in(settings, site, present, trampoline.call_target()) {
             state.probes.store(ptr::null_mut(), Ordering::SeqCst);
-            unused
-                .into_iter()
-                .for_each(|gate| self.gates.give_back(gate));
+            unused.into_iter().for_each(|gate| self.gates.give_back(gate));
             return Err((error, Some(Replaced(list))));
         }
-        let mut attached = Attached {
-            site,
-            state,
-            stub,
-            list,
-            trampoline,
-        };
+        let mut attached = Attached { site, state, stub, list, trampoline };
         attached.open(settings);
         self.attached.push(attached);
         self.stuck.retain(|s| s.site != site);
@@ -852,19 +770,13 @@ impl State {
     }
 
     /// What stands at a site that has no probe, and what stood there before the first one came.
-    fn current_stub(
-        &self,
-        settings: &Settings,
-        site: Site,
-    ) -> Result<([u8; STUB_LEN], [u8; STUB_LEN]), AttachError> {
+    fn current_stub(&self, settings: &Settings, site: Site) -> Result<([u8; STUB_LEN], [u8; STUB_LEN]), AttachError> {
         if site.kind == SiteKind::Instrumented {
             return Ok((NOP5, NOP5));
         }
         let mut present = [0; STUB_LEN];
         let readable = settings.platform.probe_read.read(site.addr, &mut present);
-        if let Some(Stub::Nop5 { offset: 0, bytes }) =
-            patch::recognise(present.get(..readable).unwrap_or(&[]))
-        {
+        if let Some(Stub::Nop5 { offset: 0, bytes }) = patch::recognise(present.get(..readable).unwrap_or(&[])) {
             return Ok((bytes, bytes));
         }
         // A call that could not be taken out before: it is ours to use again.
@@ -872,10 +784,7 @@ impl State {
         if let Some(stuck) = self.stuck.iter().find(ours) {
             return Ok((present, stuck.stub));
         }
-        Err(PatchError::Mismatch {
-            addr: site.addr as usize,
-        }
-        .into())
+        Err(PatchError::Mismatch { addr: site.addr as usize }.into())
     }
 
     fn first_over(&self, now_ns: u64) -> Option<ProbeId> {
@@ -891,12 +800,7 @@ fn text(settings: &Settings) -> Result<&'static dyn TextPatch, AttachError> {
     settings.platform.text.ok_or(AttachError::NoTextPatch)
 }
 
-fn patch_in(
-    settings: &Settings,
-    site: Site,
-    present: [u8; STUB_LEN],
-    target: u64,
-) -> Result<(), AttachError> {
+fn patch_in(settings: &Settings, site: Site, present: [u8; STUB_LEN], target: u64) -> Result<(), AttachError> {
     if site.kind == SiteKind::Instrumented {
         return Ok(());
     }
@@ -909,9 +813,7 @@ fn patch_in(
 
 fn patch_out(settings: &Settings, attached: &Attached) -> Result<(), PatchError> {
     match (settings.platform.text, attached.call()) {
-        (Some(text), Some(call)) => {
-            text.replace(attached.site.addr as usize, &call, &attached.stub)
-        }
+        (Some(text), Some(call)) => text.replace(attached.site.addr as usize, &call, &attached.stub),
         _ => Ok(()),
     }
 }

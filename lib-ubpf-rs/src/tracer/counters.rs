@@ -25,10 +25,7 @@ pub(super) struct Pair {
 
 impl Pair {
     pub const fn new() -> Pair {
-        Pair {
-            entered: AtomicU64::new(0),
-            left: AtomicU64::new(0),
-        }
+        Pair { entered: AtomicU64::new(0), left: AtomicU64::new(0) }
     }
 }
 
@@ -50,10 +47,7 @@ const LEAST: usize = 64;
 impl Own {
     /// Room for the gates of twice as many sites: more may come to be known. What is not used needs no memory where zeros need none.
     fn new(blocks: usize, sites: usize) -> Option<Own> {
-        let gates = sites
-            .saturating_mul(2)
-            .max(LEAST)
-            .checked_next_power_of_two()?;
+        let gates = sites.saturating_mul(2).max(LEAST).checked_next_power_of_two()?;
         let blocks = blocks.clamp(1, MOST_BLOCKS);
         let bytes = gates.checked_mul(size_of::<Pair>())?.checked_mul(blocks)?;
         // A gate's counters are reached by a 31-bit offset.
@@ -61,11 +55,7 @@ impl Own {
         let layout = Layout::from_size_align(bytes, LINE).ok()?;
         // SAFETY: the layout is not empty.
         let base = unsafe { alloc_zeroed(layout) } as usize;
-        (base != 0).then_some(Own {
-            base,
-            blocks,
-            gates,
-        })
+        (base != 0).then_some(Own { base, blocks, gates })
     }
 
     fn stride(&self) -> usize {
@@ -101,20 +91,9 @@ pub(super) fn prepare(settings: &Settings, sites: usize) -> Option<()> {
 pub(super) fn of_gate(settings: &Settings, gate: usize, shared: &'static Pair) -> Counters {
     let counting = settings.platform.cpu.counting();
     let has = own().is_some_and(|own| gate < own.gates);
-    if let (
-        Counting::Own {
-            segment, offset, ..
-        },
-        true,
-    ) = (counting, has)
-    {
+    if let (Counting::Own { segment, offset, .. }, true) = (counting, has) {
         let entered = (gate * size_of::<Pair>()) as i32;
-        return Counters::Own {
-            segment,
-            offset,
-            entered,
-            left: entered + size_of::<AtomicU64>() as i32,
-        };
+        return Counters::Own { segment, offset, entered, left: entered + size_of::<AtomicU64>() as i32 };
     }
     Counters::Shared {
         entered: ptr::from_ref(&shared.entered) as u64,
@@ -138,9 +117,7 @@ fn sum(gate: &GateRef, one: impl Fn(&Pair) -> &AtomicU64) -> u64 {
     let blocks = own().map_or(0, |own| own.blocks);
     let pair = |block| own()?.pair(block, gate.index);
     let pairs = (0..blocks).filter_map(pair).chain([&gate.data.shared]);
-    pairs
-        .map(|pair| one(pair).load(Ordering::SeqCst))
-        .fold(0, u64::wrapping_add)
+    pairs.map(|pair| one(pair).load(Ordering::SeqCst)).fold(0, u64::wrapping_add)
 }
 
 /// How many came out of the gate's trampolines.

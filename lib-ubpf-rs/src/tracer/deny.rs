@@ -63,10 +63,7 @@ pub const BUILT_IN: &[Denied] = &[
 
 /// The reason why `function` must not be probed, if it is on the list.
 pub fn reason(function: &str) -> Option<&'static str> {
-    BUILT_IN
-        .iter()
-        .find(|d| d.covers(function))
-        .map(|d| d.reason)
+    BUILT_IN.iter().find(|d| d.covers(function)).map(|d| d.reason)
 }
 
 #[cfg(test)]

@@ -39,12 +39,7 @@ pub(super) struct Trampoline {
 impl Trampoline {
     /// None yet. The gate is what the site calls from now on; `wanted` says whether it is to have one.
     pub fn new(gate: Option<GateRef>, wanted: bool) -> Trampoline {
-        Trampoline {
-            gate,
-            block: None,
-            before: 0,
-            cramped: wanted && gate.is_none(),
-        }
+        Trampoline { gate, block: None, before: 0, cramped: wanted && gate.is_none() }
     }
 
     /// Its gate.
@@ -72,8 +67,7 @@ impl Trampoline {
 
     /// Makes a trampoline for the programs of `list` when all of them can have one; else hooks go the general way.
     pub fn open(&mut self, key: u64, list: &ProbeList, settings: &Settings) {
-        let (Some(gate), Some(memory), None) = (self.gate, settings.platform.exec, self.block)
-        else {
+        let (Some(gate), Some(memory), None) = (self.gate, settings.platform.exec, self.block) else {
             return;
         };
         if gate.is_spoilt() {
@@ -82,9 +76,7 @@ impl Trampoline {
         let Some(programs) = programs(list, settings) else {
             return;
         };
-        let needs = programs
-            .iter()
-            .fold(Needs::empty(), |all, program| all | program.needs);
+        let needs = programs.iter().fold(Needs::empty(), |all, program| all | program.needs);
         let Some(helper_block) = helper_block(needs, settings) else {
             return;
         };
@@ -196,9 +188,7 @@ fn programs(list: &ProbeList, settings: &Settings) -> Option<Vec<Direct>> {
     // The argument will lie on a stack, in the same part of the address space as this one.
     let stack = ptr::from_ref(&programs) as u64;
     let fits = |d: &Direct| {
-        d.cost <= budget
-            && d.argument <= MOST_ARGUMENT
-            && argument_fits(d.argument_needed, stack, CONTEXT_BYTES as u64)
+        d.cost <= budget && d.argument <= MOST_ARGUMENT && argument_fits(d.argument_needed, stack, CONTEXT_BYTES as u64)
     };
     programs.try_reserve_exact(list.probes.len()).ok()?;
     for probe in &list.probes {

@@ -38,11 +38,7 @@ pub(super) struct GateData {
 
 impl GateData {
     const fn new() -> GateData {
-        GateData {
-            target: AtomicU64::new(0),
-            shared: Pair::new(),
-            spoilt: AtomicBool::new(false),
-        }
+        GateData { target: AtomicU64::new(0), shared: Pair::new(), spoilt: AtomicBool::new(false) }
     }
 }
 
@@ -98,12 +94,7 @@ pub(super) struct Gates {
 
 impl Gates {
     pub const fn new() -> Gates {
-        Gates {
-            chunks: Vec::new(),
-            slots: Vec::new(),
-            free: VecDeque::new(),
-            spare: None,
-        }
+        Gates { chunks: Vec::new(), slots: Vec::new(), free: VecDeque::new(), spare: None }
     }
 
     /// The gate of the site with this key; `None` where there is no memory for one. `sites` is how many sites are known.
@@ -176,9 +167,7 @@ impl Gates {
         };
         let data = data.get(..count).unwrap_or(data);
         let len = data.len() * GATE_BYTES;
-        let code = install(memory, len, |out, block| {
-            write_gates(out, block, first, data, settings)
-        });
+        let code = install(memory, len, |out, block| write_gates(out, block, first, data, settings));
         if code.is_none() && first > 0 {
             self.spare = Some(data);
         }
@@ -203,18 +192,11 @@ fn new_data(count: usize, memory: &'static dyn ExecMemory) -> Option<&'static [G
     Some(data.leak())
 }
 
-fn write_gates(
-    out: &mut [u8],
-    block: ExecBlock,
-    first: usize,
-    data: &'static [GateData],
-    settings: &Settings,
-) -> bool {
+fn write_gates(out: &mut [u8], block: ExecBlock, first: usize, data: &'static [GateData], settings: &Settings) -> bool {
     let parts = out.chunks_exact_mut(GATE_BYTES).zip(data).enumerate();
     parts.fold(true, |good, (index, (out, data))| {
         let at = gate_at(block, index);
-        data.target
-            .store(trampoline::general_way(at), Ordering::SeqCst);
+        data.target.store(trampoline::general_way(at), Ordering::SeqCst);
         let gate = Gate {
             at,
             counters: counters::of_gate(settings, first + index, &data.shared),

@@ -55,11 +55,7 @@ struct Site<'a> {
 
 fn run_all(list: &ProbeList, settings: &Settings, scratch: &mut Scratch, site: Site<'_>) {
     let interrupt = settings.platform.cpu.in_interrupt();
-    let budget = if interrupt {
-        settings.budget_interrupt
-    } else {
-        settings.budget
-    };
+    let budget = if interrupt { settings.budget_interrupt } else { settings.budget };
     for probe in &list.probes {
         if probe.begin() {
             run_one(probe, settings, scratch, &site, budget);
@@ -67,13 +63,7 @@ fn run_all(list: &ProbeList, settings: &Settings, scratch: &mut Scratch, site: S
     }
 }
 
-fn run_one(
-    probe: &Probe,
-    settings: &Settings,
-    scratch: &mut Scratch,
-    site: &Site<'_>,
-    budget: u64,
-) {
+fn run_one(probe: &Probe, settings: &Settings, scratch: &mut Scratch, site: &Site<'_>, budget: u64) {
     scratch.context.fill(0);
     scratch.context[..8].copy_from_slice(&site.key.to_ne_bytes());
     let failures = Failures { probe, settings };
@@ -86,11 +76,7 @@ fn run_one(
         failures,
     };
     let timed = TRACER.stats_on();
-    let start = if timed {
-        settings.platform.clock.now_ns()
-    } else {
-        0
-    };
+    let start = if timed { settings.platform.clock.now_ns() } else { 0 };
     let result = probe.body.run(hook);
     if timed {
         let took = settings.platform.clock.now_ns().saturating_sub(start);

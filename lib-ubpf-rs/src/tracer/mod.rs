@@ -18,10 +18,7 @@ mod control;
 #[cfg(all(feature = "jit", target_arch = "x86_64"))]
 mod counters;
 mod deny;
-#[cfg_attr(
-    not(all(feature = "jit", target_arch = "x86_64")),
-    path = "direct_none.rs"
-)]
+#[cfg_attr(not(all(feature = "jit", target_arch = "x86_64")), path = "direct_none.rs")]
 mod direct;
 #[cfg(all(feature = "jit", target_arch = "x86_64"))]
 mod gates;
@@ -34,14 +31,10 @@ mod stubs;
 mod subject;
 
 pub use arch::current::{FpMode, Frame};
-pub use control::{
-    AttachError, AttachRequest, DetachError, InitError, Tracer, TracerConfig, TRACER,
-};
+pub use control::{AttachError, AttachRequest, DetachError, InitError, Tracer, TracerConfig, TRACER};
 pub use deny::{reason as deny_reason, Denied, BUILT_IN as DENIED};
 pub use pool::{fp_mode, CONTEXT_BYTES, MAX_AREAS, PROGRAM_STACK};
-pub use probe::{
-    AttachOptions, Failed, Failures, Hook, HookProgram, ProbeId, ProbeReport, REPORT_INTERVAL_NS,
-};
+pub use probe::{AttachOptions, Failed, Failures, Hook, HookProgram, ProbeId, ProbeReport, REPORT_INTERVAL_NS};
 pub use ring::{Record, RecordKind, Ring, TEXT_BYTES};
 pub use site::{Site, SiteKind};
 pub use stubs::{Moment, Neighbours, Refused, SiteCount, Symbols, Unusable, STUB_REACH};

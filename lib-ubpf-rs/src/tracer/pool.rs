@@ -100,9 +100,7 @@ pub(super) fn create(count: usize, stack: usize) -> bool {
     HOOKS.base.store(base, Ordering::Relaxed);
     HOOKS.len.store((count * area) as u64, Ordering::Relaxed);
     HOOKS.area_bytes.store(area as u64, Ordering::Relaxed);
-    HOOKS
-        .first_control
-        .store(base + stack as u64, Ordering::Relaxed);
+    HOOKS.first_control.store(base + stack as u64, Ordering::Relaxed);
     HOOKS.free.store(all_free(count), Ordering::SeqCst);
     true
 }
@@ -163,10 +161,7 @@ impl Grace {
     /// The hooks that run now.
     pub fn begin() -> Grace {
         fence(Ordering::SeqCst);
-        let mut grace = Grace {
-            areas: 0,
-            generations: [0; MAX_AREAS],
-        };
+        let mut grace = Grace { areas: 0, generations: [0; MAX_AREAS] };
         for (area, kept) in (0..count()).zip(&mut grace.generations) {
             *kept = control(area).generation.load(Ordering::Acquire);
             if HOOKS.free.load(Ordering::Acquire) & bit(area) == 0 {
@@ -191,10 +186,7 @@ impl Grace {
 
 impl Lost {
     pub const fn new() -> Lost {
-        Lost {
-            areas: 0,
-            generations: [0; MAX_AREAS],
-        }
+        Lost { areas: 0, generations: [0; MAX_AREAS] }
     }
 
     /// How many there are. A hook that comes back after all is taken off.
@@ -232,7 +224,5 @@ fn still(areas: u64, generations: &[u64; MAX_AREAS]) -> u64 {
             && HOOKS.free.load(Ordering::Acquire) & bit(*area) == 0
             && control(*area).generation.load(Ordering::Acquire) == generations[*area]
     };
-    (0..count())
-        .filter(same)
-        .fold(0, |all, area| all | bit(area))
+    (0..count()).filter(same).fold(0, |all, area| all | bit(area))
 }

@@ -52,13 +52,7 @@ impl Hook<'_> {
     }
 
     /// Takes the hook apart, for callers that lend memory and report apart from each other.
-    pub fn split(
-        &mut self,
-    ) -> (
-        &mut [u8; CONTEXT_BYTES],
-        &mut [u8; PROGRAM_STACK],
-        Failures<'_>,
-    ) {
+    pub fn split(&mut self) -> (&mut [u8; CONTEXT_BYTES], &mut [u8; PROGRAM_STACK], Failures<'_>) {
         (&mut *self.context, &mut *self.stack, self.failures)
     }
 }
@@ -184,10 +178,7 @@ impl Probe {
     fn may_report(&self, now_ns: u64) -> bool {
         let due = self.next_report_ns.load(Ordering::Relaxed);
         let next = now_ns.saturating_add(REPORT_INTERVAL_NS);
-        let swap = |due| {
-            self.next_report_ns
-                .compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed)
-        };
+        let swap = |due| self.next_report_ns.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed);
         let ours = now_ns >= due && swap(due).is_ok();
         if !ours {
             self.unreported.fetch_add(1, Ordering::Relaxed);
@@ -198,11 +189,7 @@ impl Probe {
     /// Its counters; `direct` is how often it ran without being counted here.
     pub fn report(&self, direct: u64) -> ProbeReport {
         let runs = self.runs.load(Ordering::Relaxed).saturating_add(direct);
-        let misses = self
-            .state
-            .misses
-            .load(Ordering::Relaxed)
-            .wrapping_sub(self.misses_before);
+        let misses = self.state.misses.load(Ordering::Relaxed).wrapping_sub(self.misses_before);
         ProbeReport {
             id: self.id,
             program: self.program.as_ref().into(),

@@ -68,14 +68,7 @@ const TEXT: u8 = 1;
 const ERROR: u8 = 2;
 
 impl Stored {
-    const EMPTY: Stored = Stored {
-        time_ns: 0,
-        key: 0,
-        kind: TEXT,
-        len: 0,
-        _apart: [0; 6],
-        text: [0; TEXT_BYTES],
-    };
+    const EMPTY: Stored = Stored { time_ns: 0, key: 0, kind: TEXT, len: 0, _apart: [0; 6], text: [0; TEXT_BYTES] };
 
     fn append(&mut self, bytes: &[u8]) {
         let start = usize::from(self.len);
@@ -141,15 +134,10 @@ unsafe impl Send for Ring {}
 impl Ring {
     /// A ring of at least `bytes` bytes of records (rounded to a power of two of records); `None` without memory.
     pub fn new(bytes: usize) -> Option<Ring> {
-        let count = (bytes / size_of::<Slot>())
-            .clamp(4, 1 << 20)
-            .next_power_of_two();
+        let count = (bytes / size_of::<Slot>()).clamp(4, 1 << 20).next_power_of_two();
         let mut slots = Vec::new();
         slots.try_reserve_exact(count).ok()?;
-        slots.extend((0..count).map(|i| Slot {
-            turn: AtomicUsize::new(i),
-            record: UnsafeCell::new(Stored::EMPTY),
-        }));
+        slots.extend((0..count).map(|i| Slot { turn: AtomicUsize::new(i), record: UnsafeCell::new(Stored::EMPTY) }));
         Some(Ring {
             slots: slots.into_boxed_slice(),
             head: AtomicUsize::new(0),
@@ -207,12 +195,7 @@ impl Ring {
                 continue;
             }
             let next = position.wrapping_add(1);
-            match self.head.compare_exchange_weak(
-                position,
-                next,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            ) {
+            match self.head.compare_exchange_weak(position, next, Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return Some((position, slot)),
                 Err(now) => position = now,
             }
@@ -245,8 +228,7 @@ impl Ring {
             }
             // SAFETY: `turn` says the producer is done with the slot, and the lock of `tail` makes us the only consumer.
             let record = unsafe { &*slot.record.get() }.record(position as u64);
-            slot.turn
-                .store(position.wrapping_add(self.slots.len()), Ordering::Release);
+            slot.turn.store(position.wrapping_add(self.slots.len()), Ordering::Release);
             *tail = position.wrapping_add(1);
             each(&record);
             count += 1;
@@ -255,9 +237,7 @@ impl Ring {
 
     /// Whether something waits to be drained.
     pub fn is_empty(&self) -> bool {
-        self.tail
-            .try_lock()
-            .is_some_and(|tail| *tail == self.head.load(Ordering::Relaxed))
+        self.tail.try_lock().is_some_and(|tail| *tail == self.head.load(Ordering::Relaxed))
     }
 
     /// Records that found the ring full, since start.
@@ -275,10 +255,7 @@ mod tests {
     fn keeps_order_and_counts_what_is_lost() {
         let ring = Ring::new(0).unwrap();
         let held = (0..10).filter(|&i| ring.push_notify(i, i)).count();
-        assert_eq!(
-            (held, ring.lost()),
-            (ring.capacity(), 10 - ring.capacity() as u64)
-        );
+        assert_eq!((held, ring.lost()), (ring.capacity(), 10 - ring.capacity() as u64));
         let mut keys = Vec::new();
         let drained = ring.drain(&mut |r| keys.push((r.sequence, r.kind)));
         assert_eq!(drained, Some(held));
@@ -315,9 +292,7 @@ mod tests {
         threads.into_iter().for_each(|t| t.join().unwrap());
         let mut last = [None; 4];
         let n = ring.drain(&mut |r| {
-            let RecordKind::Notify { key } = r.kind else {
-                panic!()
-            };
+            let RecordKind::Notify { key } = r.kind else { panic!() };
             assert!(last[key as usize] < Some(r.time_ns));
             last[key as usize] = Some(r.time_ns);
         });

@@ -73,19 +73,12 @@ pub(super) struct Entry {
 }
 
 #[allow(clippy::declare_interior_mutable_const)] // a pattern for array initialisers, never used as a value
-const FREE_ENTRY: Entry = Entry {
-    key: AtomicU64::new(0),
-    site: AtomicPtr::new(ptr::null_mut()),
-};
+const FREE_ENTRY: Entry = Entry { key: AtomicU64::new(0), site: AtomicPtr::new(ptr::null_mut()) };
 static NO_ENTRIES: [Entry; 2] = [FREE_ENTRY; 2];
 
 /// The table before the first attach.
-pub(super) static EMPTY_TABLE: Table = Table {
-    shift: 63,
-    mask: 1,
-    entries: &raw const NO_ENTRIES as *const Entry,
-    len: AtomicU64::new(1),
-};
+pub(super) static EMPTY_TABLE: Table =
+    Table { shift: 63, mask: 1, entries: &raw const NO_ENTRIES as *const Entry, len: AtomicU64::new(1) };
 
 impl Table {
     /// A table of `1 << bits` free entries that lives for ever; `None` without memory.
@@ -94,12 +87,7 @@ impl Table {
         entries.try_reserve_exact(1 << bits).ok()?;
         entries.extend((0..1usize << bits).map(|_| FREE_ENTRY));
         let entries = Box::leak(entries.into_boxed_slice()).as_ptr();
-        let table = Table {
-            shift: 64 - u64::from(bits),
-            mask: (1 << bits) - 1,
-            entries,
-            len: AtomicU64::new(0),
-        };
+        let table = Table { shift: 64 - u64::from(bits), mask: (1 << bits) - 1, entries, len: AtomicU64::new(0) };
         Some(Box::leak(Box::new(table)))
     }
 
@@ -124,8 +112,7 @@ impl Table {
 
     fn put(&self, site: &'static SiteState) {
         let slot = self.slot(site.key);
-        slot.site
-            .store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
+        slot.site.store(ptr::from_ref(site).cast_mut(), Ordering::Relaxed);
         slot.key.store(site.key, Ordering::Release);
         self.len.fetch_add(1, Ordering::Relaxed);
     }
@@ -146,11 +133,7 @@ pub(super) fn state(published: &AtomicPtr<Table>, key: u64) -> Option<&'static S
         return Some(state);
     }
     let table = with_room(published, table)?;
-    let state = SiteState {
-        misses: AtomicU64::new(0),
-        key,
-        probes: AtomicPtr::new(ptr::null_mut()),
-    };
+    let state = SiteState { misses: AtomicU64::new(0), key, probes: AtomicPtr::new(ptr::null_mut()) };
     let state: &'static SiteState = Box::leak(Box::new(state));
     table.put(state);
     Some(state)
@@ -180,9 +163,7 @@ mod tests {
     #[test]
     fn table_grows_and_keeps_every_state() {
         let published = AtomicPtr::new((&raw const EMPTY_TABLE).cast_mut());
-        let states: Vec<_> = (1..=1000u64)
-            .map(|i| state(&published, i * 16 + 5).unwrap())
-            .collect();
+        let states: Vec<_> = (1..=1000u64).map(|i| state(&published, i * 16 + 5).unwrap()).collect();
         for (i, s) in (1..).zip(&states) {
             assert_eq!(s.key, i * 16 + 5);
             assert!(ptr::eq(*s, state(&published, s.key).unwrap()));

@@ -192,11 +192,7 @@ impl Tracer {
 
     /// Calls `each` with some of the stubs that cannot be used, from place `first` in the list on, until it says false. Gives the
     /// place at which to go on, that of the stub at which it said so if it did; `None` at the end. `each` must not call the tracer.
-    pub fn some_refused(
-        &self,
-        first: usize,
-        each: &mut dyn FnMut(Refused) -> bool,
-    ) -> Option<usize> {
+    pub fn some_refused(&self, first: usize, each: &mut dyn FnMut(Refused) -> bool) -> Option<usize> {
         let state = self.control.lock();
         let rest = state.refused.get(first..)?;
         let enough = rest.iter().take(PIECE).position(|&refused| !each(refused));
@@ -265,11 +261,7 @@ fn prepare_together(
     let mut count = 0;
     for record in records {
         match look(settings, record, kind, symbols, moment) {
-            Ok(Found {
-                addr,
-                rewrite: Some(rewrite),
-                refused,
-            }) if count < TOGETHER => {
+            Ok(Found { addr, rewrite: Some(rewrite), refused }) if count < TOGETHER => {
                 rewrites[count] = Some((addr, rewrite, refused));
                 count += 1;
             }
@@ -287,9 +279,7 @@ fn prepare_together(
         each(match change.result {
             Ok(()) => Ok((*addr, true)),
             // The same record twice: it is one instruction by now.
-            Err(PatchError::Mismatch { .. }) => {
-                prepare(settings, refused.record, kind, symbols, moment)
-            }
+            Err(PatchError::Mismatch { .. }) => prepare(settings, refused.record, kind, symbols, moment),
             Err(error) => Err(refused.with(Unusable::Patch(error))),
         });
     }
@@ -312,19 +302,10 @@ fn look(
         SiteKind::Instrumented => Some(record),
         _ => function_of(record, kind, symbols, read),
     };
-    let refused = Refused {
-        function: function.unwrap_or(record),
-        reason: Unusable::NoTextPatch,
-        record,
-        kind,
-        usable: false,
-    };
+    let refused =
+        Refused { function: function.unwrap_or(record), reason: Unusable::NoTextPatch, record, kind, usable: false };
     if kind == SiteKind::Instrumented {
-        return Ok(Found {
-            addr: record,
-            rewrite: None,
-            refused,
-        });
+        return Ok(Found { addr: record, rewrite: None, refused });
     }
     let start = match kind {
         SiteKind::Patchable => function.unwrap_or(record),
@@ -338,11 +319,7 @@ fn look(
             return Err(refused.with(Unusable::TooLate));
         }
     }
-    Ok(Found {
-        addr,
-        rewrite,
-        refused,
-    })
+    Ok(Found { addr, rewrite, refused })
 }
 
 impl Refused {
@@ -352,12 +329,7 @@ impl Refused {
 }
 
 /// Start of the function that a record is of; `None` when no symbol says.
-fn function_of(
-    record: u64,
-    kind: SiteKind,
-    symbols: Symbols<'_>,
-    read: &dyn FaultSafeRead,
-) -> Option<u64> {
+fn function_of(record: u64, kind: SiteKind, symbols: Symbols<'_>, read: &dyn FaultSafeRead) -> Option<u64> {
     let here = symbols(record);
     let behind = |start: &u64| record - start;
     if kind == SiteKind::Mcount {
@@ -372,9 +344,7 @@ fn function_of(
         }
     };
     let before_entry = |next: &u64| {
-        next - record <= LONGEST_PREFIX
-            && symbols(*next).function == Some(*next)
-            && only_nops(record, *next, read)
+        next - record <= LONGEST_PREFIX && symbols(*next).function == Some(*next) && only_nops(record, *next, read)
     };
     let own = here.function.filter(at_entry);
     own.or_else(|| here.next.filter(before_entry))
@@ -413,11 +383,7 @@ fn find(
     let (offset, length, rewrite) = match patch::recognise(bytes) {
         Some(Stub::Nop5 { offset, .. }) => (offset, STUB_LEN, None),
         Some(Stub::Nops { .. }) if function.is_none() => return Err(Unusable::NoSymbol),
-        Some(Stub::Nops {
-            offset,
-            length,
-            rewrite,
-        }) => (offset, length, Some(rewrite)),
+        Some(Stub::Nops { offset, length, rewrite }) => (offset, length, Some(rewrite)),
         None => return Err(why_not(bytes, kind, function.is_some())),
     };
     let addr = start + offset as u64;
@@ -434,8 +400,6 @@ fn why_not(bytes: &[u8], kind: SiteKind, known: bool) -> Unusable {
         // A call, or one through a table.
         (SiteKind::Mcount, [0xe8, ..] | [0xff, 0x15, ..]) => Unusable::Calls,
         _ if !known => Unusable::NoSymbol,
-        _ => Unusable::TooShort {
-            found: patch::nops(bytes),
-        },
+        _ => Unusable::TooShort { found: patch::nops(bytes) },
     }
 }

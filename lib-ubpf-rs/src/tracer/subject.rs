@@ -49,18 +49,12 @@ impl Subject {
         let site = Self::site(kind);
         let count = TRACER.add_sites(&[site.addr], site.kind, &|_| Neighbours::default());
         // Where stubs are found by their bytes, it may be a known site; it is none of the application's.
-        (count.refused == 0).then(|| Subject {
-            site,
-            probes: Vec::new(),
-            _turn: turn,
-        })
+        (count.refused == 0).then(|| Subject { site, probes: Vec::new(), _turn: turn })
     }
 
     /// Attaches a program behind those already there.
     pub fn attach(&mut self, body: Arc<dyn HookProgram>) -> Result<(), AttachError> {
-        self.probes
-            .try_reserve(1)
-            .map_err(|_| AttachError::NoMemory)?;
+        self.probes.try_reserve(1).map_err(|_| AttachError::NoMemory)?;
         let program = format!("{}", self.probes.len());
         let id = TRACER.attach(AttachRequest {
             site: self.site,

@@ -14,10 +14,7 @@ pub(super) struct Chunks<T> {
 
 impl<T> Chunks<T> {
     pub(super) const fn new() -> Chunks<T> {
-        Chunks {
-            pieces: Vec::new(),
-            len: 0,
-        }
+        Chunks { pieces: Vec::new(), len: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -28,12 +25,8 @@ impl<T> Chunks<T> {
         let number = self.len / PIECE;
         if number >= self.pieces.len() {
             let mut piece = Vec::new();
-            piece
-                .try_reserve_exact(PIECE)
-                .map_err(|_| VerifyError::NoMemory)?;
-            self.pieces
-                .try_reserve(1)
-                .map_err(|_| VerifyError::NoMemory)?;
+            piece.try_reserve_exact(PIECE).map_err(|_| VerifyError::NoMemory)?;
+            self.pieces.try_reserve(1).map_err(|_| VerifyError::NoMemory)?;
             self.pieces.push(piece);
         }
         if let Some(piece) = self.pieces.get_mut(number) {

@@ -95,9 +95,7 @@ fn cost(insns: &[Insn], findings: &Findings, pc: usize) -> Bound {
             let what = "helper call whose cost has no limit";
             Err(Unbounded { pc, what })
         }
-        Some(insn @ Insn::Call(Call::Helper(_) | Call::Register(_))) => {
-            Ok(u64::from(note.cost.max(insn.weight())))
-        }
+        Some(insn @ Insn::Call(Call::Helper(_) | Call::Register(_))) => Ok(u64::from(note.cost.max(insn.weight()))),
         Some(insn) => Ok(weight(insn)),
         None => Ok(0),
     }
@@ -125,11 +123,7 @@ fn has_calls(insns: &[Insn], work: &mut Work<'_>) -> Result<bool, Cap> {
 }
 
 /// Without loops and calls each instruction runs once at most.
-fn straight(
-    insns: &[Insn],
-    findings: &Findings,
-    work: &mut Work<'_>,
-) -> Result<Bound, VerifyError> {
+fn straight(insns: &[Insn], findings: &Findings, work: &mut Work<'_>) -> Result<Bound, VerifyError> {
     let mut sum = 0u64;
     for piece in pieces(0..insns.len()) {
         work.spend_each(piece.len(), price::LOOK)?;
@@ -216,9 +210,7 @@ impl Costs<'_, '_, '_> {
             let Some(passes) = passes(self.insns, counter).filter(|_| inside) else {
                 continue;
             };
-            if self.is_only_write(counter.pc, body, first, last)?
-                && self.every_round(counter.pc, head, body, jumps)?
-            {
+            if self.is_only_write(counter.pc, body, first, last)? && self.every_round(counter.pc, head, body, jumps)? {
                 let bound = passes.saturating_add(1);
                 rounds = Some(rounds.map_or(bound, |r: u64| r.min(bound)));
             }
@@ -248,20 +240,14 @@ impl Costs<'_, '_, '_> {
     }
 
     fn push(&mut self, pc: usize) -> Result<(), VerifyError> {
-        self.queue
-            .try_reserve(1)
-            .map_err(|_| VerifyError::NoMemory)?;
+        self.queue.try_reserve(1).map_err(|_| VerifyError::NoMemory)?;
         self.queue.push(pc as u32);
         Ok(())
     }
 
     /// Marks what can reach the jumps back without passing the head. Gives the mark, and the first and last PC; `None` when
     /// there is a way in past the head, or the effort is spent.
-    fn body(
-        &mut self,
-        head: usize,
-        jumps: &[(u32, u32)],
-    ) -> Result<Option<(u32, usize, usize)>, VerifyError> {
+    fn body(&mut self, head: usize, jumps: &[(u32, u32)]) -> Result<Option<(u32, usize, usize)>, VerifyError> {
         self.mark = self.mark.wrapping_add(1);
         let mark = self.mark;
         self.queue.clear();
@@ -290,9 +276,7 @@ impl Costs<'_, '_, '_> {
             let mut full = false;
             let (queue, notes, marks) = (&mut self.queue, &self.findings.notes, &self.marks);
             self.before.each(pc, self.work, |before| {
-                let reached = notes
-                    .get(before)
-                    .is_some_and(|n| n.fact.contains(Fact::REACHED));
+                let reached = notes.get(before).is_some_and(|n| n.fact.contains(Fact::REACHED));
                 let new = marks.get(before).is_some_and(|&m| m != mark);
                 match queue.try_reserve(1) {
                     Ok(()) if reached && new => queue.push(before as u32),
@@ -308,13 +292,7 @@ impl Costs<'_, '_, '_> {
     }
 
     /// Whether no other instruction of the loop writes the counter's register.
-    fn is_only_write(
-        &mut self,
-        counter: usize,
-        body: u32,
-        first: usize,
-        last: usize,
-    ) -> Result<bool, VerifyError> {
+    fn is_only_write(&mut self, counter: usize, body: u32, first: usize, last: usize) -> Result<bool, VerifyError> {
         let Some(reg) = self.insns.get(counter).and_then(Insn::written) else {
             return Ok(false);
         };
@@ -364,18 +342,11 @@ impl Costs<'_, '_, '_> {
             }
             *slot = mark;
             // They are sorted.
-            if jumps
-                .binary_search_by_key(&pc, |&(_, source)| source as usize)
-                .is_ok()
-            {
+            if jumps.binary_search_by_key(&pc, |&(_, source)| source as usize).is_ok() {
                 return Ok(false);
             }
             let next = successors(self.insns, pc);
-            for to in [next.fall, next.jump]
-                .into_iter()
-                .flatten()
-                .filter(|&to| to != head)
-            {
+            for to in [next.fall, next.jump].into_iter().flatten().filter(|&to| to != head) {
                 self.push(to)?;
             }
         }
@@ -412,27 +383,15 @@ impl Costs<'_, '_, '_> {
         }
         match known.get(entry) {
             Some(&Known::Cost(cost)) => Ok(Ok(cost)),
-            _ => Ok(Err(Unbounded {
-                pc: 0,
-                what: "program",
-            })),
+            _ => Ok(Err(Unbounded { pc: 0, what: "program" })),
         }
     }
 
     /// Begins with a function.
-    fn open(
-        &self,
-        function: usize,
-        path: &mut Vec<Sum>,
-        known: &mut [Known],
-    ) -> Result<(), VerifyError> {
+    fn open(&self, function: usize, path: &mut Vec<Sum>, known: &mut [Known]) -> Result<(), VerifyError> {
         path.try_reserve(1).map_err(|_| VerifyError::NoMemory)?;
         let pc = self.functions.get(function).copied().unwrap_or(0);
-        path.push(Sum {
-            function,
-            pc,
-            cost: 0,
-        });
+        path.push(Sum { function, pc, cost: 0 });
         if let Some(slot) = known.get_mut(function) {
             *slot = Known::Open;
         }
@@ -440,11 +399,7 @@ impl Costs<'_, '_, '_> {
     }
 
     /// Goes on adding up a function, to its end or to the call of one whose cost is not known yet: gives that one.
-    fn add(
-        &mut self,
-        sum: &mut Sum,
-        known: &[Known],
-    ) -> Result<Result<Option<usize>, Unbounded>, VerifyError> {
+    fn add(&mut self, sum: &mut Sum, known: &[Known]) -> Result<Result<Option<usize>, Unbounded>, VerifyError> {
         let start = self.functions.get(sum.function).copied().unwrap_or(0);
         let end = self.functions.get(sum.function.wrapping_add(1));
         let end = end.copied().unwrap_or(self.insns.len());
@@ -485,13 +440,7 @@ impl Costs<'_, '_, '_> {
 
 /// How often an instruction that moves a register by a constant can run until it must have wrapped around; `None` when it may.
 fn passes(insns: &[Insn], counter: &Counter) -> Option<u64> {
-    let Some(Insn::Alu {
-        op,
-        width,
-        src: Operand::Imm(imm),
-        ..
-    }) = insns.get(counter.pc)
-    else {
+    let Some(Insn::Alu { op, width, src: Operand::Imm(imm), .. }) = insns.get(counter.pc) else {
         return None;
     };
     counter.kind?;

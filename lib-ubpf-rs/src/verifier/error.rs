@@ -125,9 +125,7 @@ pub enum VerifyError {
         need: Need,
     },
     /// Under `strict`: the analysis came to a limit.
-    #[error(
-        "the program is too complex to be proved (strict policy): {cap}; the guarded policy takes it"
-    )]
+    #[error("the program is too complex to be proved (strict policy): {cap}; the guarded policy takes it")]
     TooComplex {
         /// Which one.
         cap: Cap,

@@ -94,12 +94,7 @@ impl<'a, 'o, 'p, 'w, 'b> Explorer<'a, 'o, 'p, 'w, 'b> {
     /// Runs it to its end, or to a limit: [`VerifyError::Unfinished`].
     pub(super) fn run(&mut self, entry: usize, limit: usize) -> Result<(), VerifyError> {
         let mut state = State::start();
-        let mut path = Path {
-            pc: entry,
-            parent: NONE,
-            cost: 0,
-            distance: 0,
-        };
+        let mut path = Path { pc: entry, parent: NONE, cost: 0, distance: 0 };
         loop {
             self.follow(&mut state, path, limit)?;
             let Some((next, start)) = self.pending.pop() else {
@@ -147,12 +142,7 @@ impl<'a, 'o, 'p, 'w, 'b> Explorer<'a, 'o, 'p, 'w, 'b> {
     }
 
     /// Follows one path to its end.
-    fn follow(
-        &mut self,
-        state: &mut State,
-        mut path: Path,
-        limit: usize,
-    ) -> Result<(), VerifyError> {
+    fn follow(&mut self, state: &mut State, mut path: Path, limit: usize) -> Result<(), VerifyError> {
         loop {
             if let Some(node) = self.plan.node(path.pc) {
                 if self.seen(node, state, &path)? {

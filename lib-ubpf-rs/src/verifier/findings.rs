@@ -65,18 +65,8 @@ pub(super) struct Failure {
 
 impl Failure {
     pub(super) fn new(pc: usize, base: Reg, value: &Value, off: i64, need: Need) -> Failure {
-        let known = Known {
-            kind: value.kind,
-            least: value.num.whole.smin,
-            most: value.num.whole.smax,
-        };
-        Failure {
-            pc,
-            base,
-            known,
-            off,
-            need,
-        }
+        let known = Known { kind: value.kind, least: value.num.whole.smin, most: value.num.whole.smax };
+        Failure { pc, base, known, off, need }
     }
 
     /// Whether the base is of this kind.
@@ -178,9 +168,7 @@ impl Findings {
     }
 
     fn has(&self, pc: usize, fact: Fact) -> bool {
-        self.notes
-            .get(pc)
-            .is_some_and(|note| note.fact.contains(fact))
+        self.notes.get(pc).is_some_and(|note| note.fact.contains(fact))
     }
 
     pub(super) fn reach(&mut self, pc: usize) {
@@ -205,11 +193,7 @@ impl Findings {
     fn target(&mut self, pc: usize, target: Target) {
         if let Some(note) = self.notes.get_mut(pc) {
             let first = !note.fact.contains(Fact::ACCESS);
-            note.target = if first || note.target == target {
-                target
-            } else {
-                Target::Unknown
-            };
+            note.target = if first || note.target == target { target } else { Target::Unknown };
             note.fact |= Fact::ACCESS;
         }
     }
@@ -235,10 +219,7 @@ impl Findings {
 
     pub(super) fn divisor(&mut self, pc: usize, zero: bool, minus_one: bool) {
         let fact = |on, fact| if on { fact } else { Fact::empty() };
-        self.note(
-            pc,
-            fact(zero, Fact::MAYBE_ZERO) | fact(minus_one, Fact::MAYBE_MINUS_ONE),
-        );
+        self.note(pc, fact(zero, Fact::MAYBE_ZERO) | fact(minus_one, Fact::MAYBE_MINUS_ONE));
     }
 
     /// What a helper's call costs, its own instruction included.
@@ -265,12 +246,7 @@ impl Findings {
             // The offsets of pointers count too, as long as the memory is the same.
             (Part::Whole, _) => before.num.whole,
         };
-        let new = Counter {
-            pc,
-            kind: Some(before.kind),
-            unsigned: (num.umin, num.umax),
-            signed: (num.smin, num.smax),
-        };
+        let new = Counter { pc, kind: Some(before.kind), unsigned: (num.umin, num.umax), signed: (num.smin, num.smax) };
         match self.counters.binary_search_by_key(&pc, |c| c.pc) {
             Ok(index) => {
                 if let Some(old) = self.counters.get_mut(index) {
@@ -295,10 +271,8 @@ impl Findings {
     pub(super) fn combine(&mut self, other: &Findings, work: &mut Work<'_>) -> Result<(), Cap> {
         for piece in pieces(0..self.notes.len()) {
             work.spend_each(piece.len(), price::GLANCE)?;
-            let (own, other) = (
-                self.notes.get_mut(piece.clone()).unwrap_or_default(),
-                other.notes.get(piece).unwrap_or_default(),
-            );
+            let (own, other) =
+                (self.notes.get_mut(piece.clone()).unwrap_or_default(), other.notes.get(piece).unwrap_or_default());
             for (a, b) in own.iter_mut().zip(other) {
                 a.fact &= b.fact;
                 a.cost = a.cost.min(b.cost);
@@ -315,11 +289,7 @@ impl Findings {
         self.argument_reach = self.argument_reach.max(other.argument_reach);
         self.too_deep = self.too_deep.and(other.too_deep);
         let notes = &self.notes;
-        let still = |f: &Failure| {
-            notes
-                .get(f.pc)
-                .is_some_and(|n| n.fact.contains(Fact::GUARDED))
-        };
+        let still = |f: &Failure| notes.get(f.pc).is_some_and(|n| n.fact.contains(Fact::GUARDED));
         self.failures.retain(still);
         Ok(())
     }
@@ -330,9 +300,7 @@ impl fmt::Display for Known {
         let Known { kind, least, most } = *self;
         match kind {
             Kind::Unset => return f.write_str("unset"),
-            Kind::Scalar if least == i64::MIN && most == i64::MAX => {
-                return f.write_str("any number")
-            }
+            Kind::Scalar if least == i64::MIN && most == i64::MAX => return f.write_str("any number"),
             Kind::Scalar if least == most => return write!(f, "the number {least}"),
             Kind::Scalar => return write!(f, "a number from {least} to {most}"),
             Kind::Argument => f.write_str("the argument")?,
@@ -352,9 +320,7 @@ impl fmt::Display for Known {
 impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Need::Pointer => f.write_str(
-                "a pointer to the argument, the stack or memory of the runtime is needed",
-            ),
+            Need::Pointer => f.write_str("a pointer to the argument, the stack or memory of the runtime is needed"),
             Need::Within { least, most } => write!(f, "an offset from {least} to {most} is needed"),
             Need::Alignment(to) => write!(f, "a multiple of {to} is needed"),
             Need::NotNull => f.write_str("a comparison with 0 is needed first"),

@@ -75,9 +75,7 @@ impl Plan {
 
     /// Gives the marked places their numbers.
     fn number(&mut self, work: &mut Work<'_>) -> Result<(), VerifyError> {
-        self.places
-            .try_reserve_exact(self.count as usize)
-            .map_err(|_| VerifyError::NoMemory)?;
+        self.places.try_reserve_exact(self.count as usize).map_err(|_| VerifyError::NoMemory)?;
         for piece in pieces(0..self.nodes.len()) {
             work.spend_each(piece.len(), price::GLANCE)?;
             for pc in piece {
@@ -249,12 +247,7 @@ impl<'a, 'o, 'p, 'w, 'b> Fixpoint<'a, 'o, 'p, 'w, 'b> {
     }
 
     /// Follows the instructions until the path ends or meets a kept state.
-    fn walk(
-        &mut self,
-        state: &mut State,
-        at: (u32, usize),
-        limit: usize,
-    ) -> Result<(), VerifyError> {
+    fn walk(&mut self, state: &mut State, at: (u32, usize), limit: usize) -> Result<(), VerifyError> {
         let (mut context, mut pc) = at;
         loop {
             self.steps = self.steps.wrapping_add(1);
@@ -262,11 +255,7 @@ impl<'a, 'o, 'p, 'w, 'b> Fixpoint<'a, 'o, 'p, 'w, 'b> {
                 return Err(Cap::Steps.into());
             }
             if let Some(observer) = self.observer.as_deref_mut() {
-                observer(Event::Before {
-                    pass: Pass::Joined,
-                    pc,
-                    state,
-                });
+                observer(Event::Before { pass: Pass::Joined, pc, state });
             }
             let flow = self.machine.step(state, pc)?;
             self.work.spend(self.machine.units)?;
@@ -296,10 +285,7 @@ impl<'a, 'o, 'p, 'w, 'b> Fixpoint<'a, 'o, 'p, 'w, 'b> {
 
     fn inner(&mut self, parent: u32, call: usize, start: usize) -> Result<u32, VerifyError> {
         self.work.spend_each(self.contexts.len(), 1)?;
-        let known = self
-            .contexts
-            .iter()
-            .position(|c| c.parent == parent && c.call == call);
+        let known = self.contexts.iter().position(|c| c.parent == parent && c.call == call);
         if let Some(index) = known {
             return Ok(index as u32);
         }
@@ -308,13 +294,7 @@ impl<'a, 'o, 'p, 'w, 'b> Fixpoint<'a, 'o, 'p, 'w, 'b> {
     }
 
     /// A new chain of calls, that leads into the function that starts there.
-    fn context(
-        &mut self,
-        parent: u32,
-        call: usize,
-        depth: u8,
-        start: usize,
-    ) -> Result<u32, VerifyError> {
+    fn context(&mut self, parent: u32, call: usize, depth: u8, start: usize) -> Result<u32, VerifyError> {
         if self.contexts.len() >= MAX_CONTEXTS {
             return Err(Cap::Chains.into());
         }
@@ -325,26 +305,10 @@ impl<'a, 'o, 'p, 'w, 'b> Fixpoint<'a, 'o, 'p, 'w, 'b> {
         self.work.spend(price::SEARCH.saturating_mul(3))?;
         let first = self.plan.first_from(function.copied().unwrap_or(0));
         let count = self.plan.first_from(end).saturating_sub(first) as usize;
-        self.hold(
-            size_of::<Context>()
-                .saturating_mul(2)
-                .saturating_add(count.saturating_mul(size_of::<Slot>())),
-        )?;
-        self.contexts
-            .try_reserve(1)
-            .map_err(|_| VerifyError::NoMemory)?;
-        let empty = Slot {
-            state: NONE,
-            joins: 0,
-            queued: false,
-        };
-        self.contexts.push(Context {
-            parent,
-            call,
-            depth,
-            first,
-            slots: filled(count, empty, self.work)?,
-        });
+        self.hold(size_of::<Context>().saturating_mul(2).saturating_add(count.saturating_mul(size_of::<Slot>())))?;
+        self.contexts.try_reserve(1).map_err(|_| VerifyError::NoMemory)?;
+        let empty = Slot { state: NONE, joins: 0, queued: false };
+        self.contexts.push(Context { parent, call, depth, first, slots: filled(count, empty, self.work)? });
         Ok((self.contexts.len() as u32).wrapping_sub(1))
     }
 
@@ -381,10 +345,7 @@ impl<'a, 'o, 'p, 'w, 'b> Fixpoint<'a, 'o, 'p, 'w, 'b> {
                     PATIENCE..GIVE_UP => Step::Limit,
                     _ => Step::Top,
                 };
-                let thresholds = Thresholds {
-                    numbers: &self.plan.numbers,
-                    step,
-                };
+                let thresholds = Thresholds { numbers: &self.plan.numbers, step };
                 // The first time round shows what changes; a flag that has two values keeps them.
                 let widens = self.plan.is_head(pc) && slot.joins > 0;
                 let lost = kept.join(state, widens.then_some(&thresholds))?;
@@ -410,12 +371,9 @@ impl<'a, 'o, 'p, 'w, 'b> Fixpoint<'a, 'o, 'p, 'w, 'b> {
         if self.queue.len() == self.queue.capacity() {
             let more = self.queue.len().max(64);
             self.hold(more.saturating_mul(size_of::<Item>()))?;
-            self.queue
-                .try_reserve_exact(more)
-                .map_err(|_| VerifyError::NoMemory)?;
+            self.queue.try_reserve_exact(more).map_err(|_| VerifyError::NoMemory)?;
         }
-        self.queue
-            .push((depth, Reverse(pc as u32), Reverse(context)));
+        self.queue.push((depth, Reverse(pc as u32), Reverse(context)));
         Ok(())
     }
 
@@ -464,9 +422,7 @@ impl<'a, 'o, 'p, 'w, 'b> Fixpoint<'a, 'o, 'p, 'w, 'b> {
         self.bytes = self.bytes.saturating_sub(before);
         self.work.release(before);
         self.hold(after)?;
-        self.free
-            .try_reserve(1)
-            .map_err(|_| VerifyError::NoMemory)?;
+        self.free.try_reserve(1).map_err(|_| VerifyError::NoMemory)?;
         self.free.push(index);
         Ok(())
     }

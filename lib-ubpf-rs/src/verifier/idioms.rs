@@ -25,12 +25,7 @@ pub(super) enum Idiom {
     /// `a &= mask`, where this register holds `a & mask` already.
     Equal(Reg),
     /// A comparison, where the register `of` holds `from + by` at this width, and one of the two is compared.
-    Moved {
-        of: Reg,
-        from: Reg,
-        by: i32,
-        width: Width,
-    },
+    Moved { of: Reg, from: Reg, by: i32, width: Width },
 }
 
 /// What a register holds of another one, which has not changed since.
@@ -72,9 +67,7 @@ impl Idioms {
                 }
             }
         }
-        let mut scan = Scan {
-            links: [None; Reg::COUNT],
-        };
+        let mut scan = Scan { links: [None; Reg::COUNT] };
         let mut list = Vec::new();
         for piece in pieces(0..insns.len()) {
             work.spend_each(piece.len(), price::RELATE)?;
@@ -128,22 +121,13 @@ impl Scan {
 
     fn step(&mut self, insn: &Insn) -> Option<Idiom> {
         match *insn {
-            Insn::Alu {
-                op,
-                width,
-                dst,
-                src,
-            } => {
+            Insn::Alu { op, width, dst, src } => {
                 let idiom = self.idiom(op, width, dst, src);
                 let link = self.after(op, width, dst, src);
                 self.change(dst, link);
                 idiom
             }
-            Insn::Branch {
-                dst,
-                src: Operand::Imm(_),
-                ..
-            } => self.compared(dst),
+            Insn::Branch { dst, src: Operand::Imm(_), .. } => self.compared(dst),
             Insn::Branch { .. } => None,
             Insn::Call(_) | Insn::Jump { .. } | Insn::Exit => {
                 self.forget();
@@ -161,36 +145,25 @@ impl Scan {
     fn compared(&self, reg: Reg) -> Option<Idiom> {
         let all = self.links.iter().enumerate();
         let mut sums = all.filter_map(|(of, link)| match *link {
-            Some(Link {
-                from,
-                form: Form::Plus(width, by),
-            }) => Some((Reg::new(of as u8)?, from, width, by)),
+            Some(Link { from, form: Form::Plus(width, by) }) => Some((Reg::new(of as u8)?, from, width, by)),
             _ => None,
         });
         let found = sums.find(|&(of, from, ..)| of == reg || from == reg);
-        found.map(|(of, from, width, by)| Idiom::Moved {
-            of,
-            from,
-            by,
-            width,
-        })
+        found.map(|(of, from, width, by)| Idiom::Moved { of, from, by, width })
     }
 
     fn idiom(&self, op: AluOp, width: Width, dst: Reg, src: Operand) -> Option<Idiom> {
         match (op, src) {
             (AluOp::And, Operand::Imm(imm)) => {
                 let wanted = Form::Masked(mask(imm)?);
-                let is = |link: &Option<Link>| {
-                    link.is_some_and(|link| link.from == dst && link.form == wanted)
-                };
+                let is = |link: &Option<Link>| link.is_some_and(|link| link.from == dst && link.form == wanted);
                 let holder = self.links.iter().position(is)?;
                 Reg::new(holder as u8).map(Idiom::Equal)
             }
             (AluOp::Sub, Operand::Reg(product)) => match self.get(product)? {
-                Link {
-                    from,
-                    form: Form::Product(of, mask, divisor),
-                } if from == dst && of.is_none_or(|of| of == width) => {
+                Link { from, form: Form::Product(of, mask, divisor) }
+                    if from == dst && of.is_none_or(|of| of == width) =>
+                {
                     Some(Idiom::Remainder { divisor, mask })
                 }
                 _ => None,
@@ -208,21 +181,13 @@ impl Scan {
         let Link { from, form } = self.get(dst)?;
         let form = match (op, form, src) {
             (AluOp::And, Form::Copy(_), Operand::Imm(imm)) => Form::Masked(mask(imm)?),
-            (AluOp::Div, Form::Copy(of), by) if of == width => {
-                Form::Quotient(Some(of), u64::MAX, divisor(by)?)
-            }
-            (AluOp::Div, Form::Masked(mask), by @ Operand::Imm(_)) => {
-                Form::Quotient(None, mask, divisor(by)?)
-            }
-            (AluOp::Mul, Form::Quotient(of, mask, by), _)
-                if by == src && of.is_none_or(|of| of == width) =>
-            {
+            (AluOp::Div, Form::Copy(of), by) if of == width => Form::Quotient(Some(of), u64::MAX, divisor(by)?),
+            (AluOp::Div, Form::Masked(mask), by @ Operand::Imm(_)) => Form::Quotient(None, mask, divisor(by)?),
+            (AluOp::Mul, Form::Quotient(of, mask, by), _) if by == src && of.is_none_or(|of| of == width) => {
                 Form::Product(of, mask, by)
             }
             (AluOp::Add, Form::Copy(of), Operand::Imm(by)) if of == width => Form::Plus(of, by),
-            (AluOp::Sub, Form::Copy(of), Operand::Imm(by)) if of == width => {
-                Form::Plus(of, by.checked_neg()?)
-            }
+            (AluOp::Sub, Form::Copy(of), Operand::Imm(by)) if of == width => Form::Plus(of, by.checked_neg()?),
             _ => return None,
         };
         Some(Link { from, form })

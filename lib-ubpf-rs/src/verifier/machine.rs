@@ -103,65 +103,32 @@ impl<'a> Machine<'a> {
         };
         self.cost = Some(super::cost::weight(insn));
         match *insn {
-            Insn::Alu {
-                op,
-                width,
-                dst,
-                src,
-            } => self.alu(state, pc, (op, part(width)), dst, src),
-            Insn::MovSx {
-                width,
-                from,
-                dst,
-                src,
-            } => self.mov_sx(state, pc, part(width), from, dst, src),
+            Insn::Alu { op, width, dst, src } => self.alu(state, pc, (op, part(width)), dst, src),
+            Insn::MovSx { width, from, dst, src } => self.mov_sx(state, pc, part(width), from, dst, src),
             Insn::Neg { width, dst } => {
                 let value = self.read(state, dst, pc);
                 let zero = Value::constant(0);
-                state.set(
-                    dst,
-                    zero.alu(part(width), AluOp::Sub, &value, state.argument_min),
-                );
+                state.set(dst, zero.alu(part(width), AluOp::Sub, &value, state.argument_min));
             }
             Insn::Endian { kind, size, dst } => self.endian(state, pc, kind, size, dst),
             Insn::LoadImm64 { dst, imm, .. } => {
                 state.set(dst, Value::constant(imm));
                 return Ok(Flow::To(next.wrapping_add(1)));
             }
-            Insn::Load {
-                size,
-                signed,
-                dst,
-                base,
-                off,
-            } => {
+            Insn::Load { size, signed, dst, base, off } => {
                 let reach = Reach::of(base, off, size);
                 let place = self.access(state, pc, reach);
                 let value = load(state, place, size, signed);
                 state.set(dst, value);
             }
-            Insn::Store {
-                size,
-                base,
-                off,
-                src,
-            } => {
-                let reach = Reach {
-                    write: true,
-                    ..Reach::of(base, off, size)
-                };
+            Insn::Store { size, base, off, src } => {
+                let reach = Reach { write: true, ..Reach::of(base, off, size) };
                 let place = self.access(state, pc, reach);
                 let value = self.stored(state, pc, src);
                 self.spend_for(&place, state);
                 store(state, place, size, value)?;
             }
-            Insn::Atomic {
-                op,
-                size,
-                base,
-                off,
-                src,
-            } => {
+            Insn::Atomic { op, size, base, off, src } => {
                 let reach = Reach {
                     write: op != AtomicOp::LoadAcquire,
                     align: size.bytes() as u64,
@@ -170,19 +137,8 @@ impl<'a> Machine<'a> {
                 self.atomic(state, pc, op, size, reach, src)?;
             }
             Insn::Jump { off, .. } => return Ok(Flow::To(target(i64::from(off)))),
-            Insn::Branch {
-                op,
-                width,
-                dst,
-                src,
-                off,
-            } => {
-                let compare = Compare {
-                    op,
-                    part: part(width),
-                    dst,
-                    src,
-                };
+            Insn::Branch { op, width, dst, src, off } => {
+                let compare = Compare { op, part: part(width), dst, src };
                 return self.branch(state, pc, compare, target(i64::from(off)));
             }
             Insn::Call(call) => return self.call(state, pc, call),
@@ -227,35 +183,16 @@ impl<'a> Machine<'a> {
     fn stored(&mut self, state: &mut State, pc: usize, operand: Operand) -> Value {
         let value = self.operand(state, operand, pc);
         match operand {
-            Operand::Reg(reg)
-                if value.kind != Kind::Unset && state.get(reg).kind != Kind::Unset =>
-            {
-                state.share(reg)
-            }
+            Operand::Reg(reg) if value.kind != Kind::Unset && state.get(reg).kind != Kind::Unset => state.share(reg),
             _ => value,
         }
     }
 
-    fn alu(
-        &mut self,
-        state: &mut State,
-        pc: usize,
-        (op, part): (AluOp, Part),
-        dst: Reg,
-        src: Operand,
-    ) {
+    fn alu(&mut self, state: &mut State, pc: usize, (op, part): (AluOp, Part), dst: Reg, src: Operand) {
         if op == AluOp::Mov {
             let value = self.stored(state, pc, src);
-            let whole = part == Part::Whole
-                || value.is_scalar() && value.num.whole.umax <= u64::from(u32::MAX);
-            state.set(
-                dst,
-                if whole {
-                    value
-                } else {
-                    Value::scalar(value.number().low_half(BITS))
-                },
-            );
+            let whole = part == Part::Whole || value.is_scalar() && value.num.whole.umax <= u64::from(u32::MAX);
+            state.set(dst, if whole { value } else { Value::scalar(value.number().low_half(BITS)) });
             return;
         }
         let b = self.operand(state, src, pc);
@@ -285,13 +222,7 @@ impl<'a> Machine<'a> {
     }
 
     /// The result of an instruction that is part of an idiom.
-    fn idiom(
-        &mut self,
-        state: &mut State,
-        pc: usize,
-        (op, part): (AluOp, Part),
-        a: &Value,
-    ) -> Option<Value> {
+    fn idiom(&mut self, state: &mut State, pc: usize, (op, part): (AluOp, Part), a: &Value) -> Option<Value> {
         if !matches!(op, AluOp::And | AluOp::Sub) || !a.is_scalar() {
             return None;
         }
@@ -320,10 +251,7 @@ impl<'a> Machine<'a> {
             Part::Whole => (num.contains(BITS, 0), num.contains(BITS, u64::MAX)),
             Part::Half => {
                 let low = num.low_half(BITS);
-                (
-                    low.contains(BITS, 0),
-                    low.contains(BITS, u64::from(u32::MAX)),
-                )
+                (low.contains(BITS, 0), low.contains(BITS, u64::from(u32::MAX)))
             }
         };
         self.findings.divisor(pc, contains_zero, contains_minus_one);
@@ -347,11 +275,7 @@ impl<'a> Machine<'a> {
             Endianness::ToBe => cfg!(target_endian = "little"),
             Endianness::Swap => true,
         };
-        let num = if swap {
-            value.swap_bytes(BITS, bits(size))
-        } else {
-            value.truncate(BITS, bits(size))
-        };
+        let num = if swap { value.swap_bytes(BITS, bits(size)) } else { value.truncate(BITS, bits(size)) };
         state.set(dst, Value::scalar(num));
     }
 
@@ -373,12 +297,7 @@ impl<'a> Machine<'a> {
     }
 
     /// The place that an access surely lies in, with what that says of the argument.
-    fn prove(
-        &self,
-        state: &State,
-        base: &Value,
-        reach: Reach,
-    ) -> (Result<(Place, Claim), Need>, Target) {
+    fn prove(&self, state: &State, base: &Value, reach: Reach) -> (Result<(Place, Claim), Need>, Target) {
         let least = i128::from(base.num.whole.smin).wrapping_add(i128::from(reach.off));
         let end = i128::from(base.num.whole.smax).wrapping_add(i128::from(reach.off));
         let size = match reach.size {
@@ -387,10 +306,7 @@ impl<'a> Machine<'a> {
         };
         let end = end.wrapping_add(i128::from(size));
         let aligned = reach.align <= 1 || {
-            let moved = base
-                .num
-                .tnum
-                .add(super::tnum::Tnum::constant(reach.off as u64));
+            let moved = base.num.tnum.add(super::tnum::Tnum::constant(reach.off as u64));
             (moved.value | moved.mask) & reach.align.wrapping_sub(1) == 0
         };
         match base.kind {
@@ -408,18 +324,12 @@ impl<'a> Machine<'a> {
                 };
                 (proof, Target::Stack)
             }
-            Kind::Argument => (
-                prove_argument(state, base, reach, least, end),
-                Target::Argument,
-            ),
+            Kind::Argument => (prove_argument(state, base, reach, least, end), Target::Argument),
             Kind::Object { index, nullable } => {
                 let Some(object) = self.objects.get(usize::from(index)) else {
                     return (Err(Need::Pointer), Target::Unknown);
                 };
-                (
-                    prove_object(object, nullable, reach, (least, end), aligned),
-                    object.target,
-                )
+                (prove_object(object, nullable, reach, (least, end), aligned), object.target)
             }
         }
     }
@@ -463,13 +373,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn branch(
-        &mut self,
-        state: &mut State,
-        pc: usize,
-        compare: Compare,
-        jump: usize,
-    ) -> Result<Flow, VerifyError> {
+    fn branch(&mut self, state: &mut State, pc: usize, compare: Compare, jump: usize) -> Result<Flow, VerifyError> {
         let fall = pc.wrapping_add(1);
         self.read(state, compare.dst, pc);
         self.operand(state, compare.src, pc);
@@ -479,13 +383,7 @@ impl<'a> Machine<'a> {
         self.taken.copy_from(state)?;
         let jumps = assume(&mut self.taken, compare, true);
         let falls = assume(state, compare, false);
-        if let Some(Idiom::Moved {
-            of,
-            from,
-            by,
-            width,
-        }) = self.idioms.at(pc)
-        {
+        if let Some(Idiom::Moved { of, from, by, width }) = self.idioms.at(pc) {
             let part = part(width);
             for side in [&mut *state, &mut self.taken] {
                 if compare.dst == of {
@@ -558,12 +456,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Checks a helper's arguments against its signature and adds up its cost.
-    fn arguments(
-        &mut self,
-        state: &mut State,
-        pc: usize,
-        signature: &HelperSignature,
-    ) -> Result<(), VerifyError> {
+    fn arguments(&mut self, state: &mut State, pc: usize, signature: &HelperSignature) -> Result<(), VerifyError> {
         let call = self.cost.unwrap_or(0);
         let mut cost = u64::from(signature.cost.base).saturating_add(call);
         cost = cost.saturating_add(signature.cost.walk.into());
@@ -597,14 +490,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn memory(
-        &mut self,
-        state: &State,
-        pc: usize,
-        base: Reg,
-        length: Option<Reg>,
-        write: bool,
-    ) -> Place {
+    fn memory(&mut self, state: &State, pc: usize, base: Reg, length: Option<Reg>, write: bool) -> Place {
         let most = match length {
             Some(reg) => self.read(state, reg, pc).number().whole.umax,
             None => u64::MAX,
@@ -612,13 +498,7 @@ impl<'a> Machine<'a> {
         if most == 0 {
             return Place::Elsewhere;
         }
-        let reach = Reach {
-            base,
-            off: 0,
-            size: most,
-            align: 1,
-            write,
-        };
+        let reach = Reach { base, off: 0, size: most, align: 1, write };
         self.access(state, pc, reach)
     }
 
@@ -660,13 +540,7 @@ impl<'a> Machine<'a> {
 
 impl Reach {
     fn of(base: Reg, off: i16, size: Size) -> Reach {
-        Reach {
-            base,
-            off: i64::from(off),
-            size: size.bytes() as u64,
-            align: 1,
-            write: false,
-        }
+        Reach { base, off: i64::from(off), size: size.bytes() as u64, align: 1, write: false }
     }
 }
 
@@ -701,9 +575,7 @@ fn shifted_id(op: AluOp, before: &Value, after: &Value) -> u32 {
     }
     let shifted = before.id & SHIFTED != 0;
     match op {
-        AluOp::Lsh if !shifted && before.num.whole.umax <= u64::from(u32::MAX) => {
-            before.id | SHIFTED
-        }
+        AluOp::Lsh if !shifted && before.num.whole.umax <= u64::from(u32::MAX) => before.id | SHIFTED,
         AluOp::Rsh if shifted => before.id & !SHIFTED,
         AluOp::Arsh if shifted && after.num.whole.smin >= 0 => before.id & !SHIFTED,
         _ => 0,
@@ -719,13 +591,7 @@ fn place_in_frame(frame: u8, base: &Value, reach: Reach, from: i64, to: i64) -> 
 }
 
 /// An access to the argument lies in what it is known to have, or in what every argument has for which proofs hold.
-fn prove_argument(
-    state: &State,
-    base: &Value,
-    reach: Reach,
-    least: i128,
-    end: i128,
-) -> Result<(Place, Claim), Need> {
+fn prove_argument(state: &State, base: &Value, reach: Reach, least: i128, end: i128) -> Result<(Place, Claim), Need> {
     if reach.align > 1 {
         return Err(Need::Alignment(reach.align));
     }
@@ -747,10 +613,7 @@ fn prove_argument(
         return Ok((Place::Elsewhere, claim(end as u64)));
     }
     let most = i64::from(state.argument_min).max(Program::ARGUMENT_BYTES as i64);
-    Err(Need::Within {
-        least: 0,
-        most: most.saturating_sub_unsigned(reach.size),
-    })
+    Err(Need::Within { least: 0, most: most.saturating_sub_unsigned(reach.size) })
 }
 
 fn prove_object(
@@ -888,8 +751,7 @@ fn learn(fact: Fact, part: Part, a: &mut Value, b: &mut Value, argument_min: u32
     let numbers = a.is_scalar() && b.is_scalar();
     let same = part == Part::Whole && a.same_memory(b);
     let offsets = same
-        && (matches!(fact, Fact::Equal | Fact::Differ)
-            || a.kind == Kind::Argument && offsets_keep_order(fact, a, b));
+        && (matches!(fact, Fact::Equal | Fact::Differ) || a.kind == Kind::Argument && offsets_keep_order(fact, a, b));
     if numbers || offsets {
         if !Scalar::assume(BITS, part, fact, &mut a.num, &mut b.num) {
             return false;
@@ -929,18 +791,8 @@ fn learn_null(fact: Fact, pointer: &mut Value, other: &Value) -> bool {
         return true;
     }
     match (fact, nullable) {
-        (Fact::Equal, true) => {
-            *pointer = Value {
-                id: pointer.id,
-                ..Value::constant(0)
-            }
-        }
-        (_, true) => {
-            pointer.kind = Kind::Object {
-                index,
-                nullable: false,
-            }
-        }
+        (Fact::Equal, true) => *pointer = Value { id: pointer.id, ..Value::constant(0) },
+        (_, true) => pointer.kind = Kind::Object { index, nullable: false },
         // Within its object or just behind, it is not null.
         (Fact::Equal, false) => return pointer.num.value() != Some(0),
         (_, false) => {}

@@ -28,15 +28,8 @@ pub(super) fn check(
     work: &mut Work<'_>,
 ) -> Result<(), VerifyError> {
     let insns = program.insns.as_slice();
-    let effort = insns
-        .len()
-        .saturating_mul(EFFORT.0)
-        .saturating_add(EFFORT.1);
-    let mut search = Search {
-        insns,
-        left: effort,
-        work,
-    };
+    let effort = insns.len().saturating_mul(EFFORT.0).saturating_add(EFFORT.1);
+    let mut search = Search { insns, left: effort, work };
     search.check(program, findings, helpers)
 }
 
@@ -58,15 +51,9 @@ impl Search<'_, '_, '_> {
         self.work.spend_each(insns, price::GLANCE)
     }
 
-    fn check(
-        &mut self,
-        program: &Program,
-        findings: &Findings,
-        helpers: &dyn HelperLookup,
-    ) -> Result<(), VerifyError> {
+    fn check(&mut self, program: &Program, findings: &Findings, helpers: &dyn HelperLookup) -> Result<(), VerifyError> {
         for failure in &findings.failures {
-            let number = failure.is_of(Kind::Scalar)
-                && matches!(failure.need, Need::Pointer | Need::StringEnd);
+            let number = failure.is_of(Kind::Scalar) && matches!(failure.need, Need::Pointer | Need::StringEnd);
             if !number {
                 continue;
             }
@@ -108,45 +95,23 @@ impl Search<'_, '_, '_> {
             return Ok(None);
         };
         let reach = REACH.min(self.left);
-        let writer = above
-            .iter()
-            .rev()
-            .take(reach)
-            .position(|insn| insn.written() == Some(reg) || clobbers(insn, reg));
+        let writer = above.iter().rev().take(reach).position(|insn| insn.written() == Some(reg) || clobbers(insn, reg));
         self.looked(writer.unwrap_or(reach).saturating_add(1))?;
         let at = writer.and_then(|writer| pc.checked_sub(writer)?.checked_sub(1));
         let Some((at, insn)) = at.and_then(|at| Some((at, self.insns.get(at)?))) else {
             return Ok(None);
         };
         match *insn {
-            Insn::LoadImm64 {
-                kind: ImmKind::Value,
-                imm,
-                ..
-            } => Ok((imm < PLACES).then_some(at)),
-            Insn::Alu {
-                op: AluOp::Mov,
-                src: Operand::Reg(from),
-                ..
-            } => self.origin(at, from, moves),
-            Insn::Alu {
-                op: AluOp::Add | AluOp::Sub,
-                dst,
-                src,
-                ..
-            } => {
+            Insn::LoadImm64 { kind: ImmKind::Value, imm, .. } => Ok((imm < PLACES).then_some(at)),
+            Insn::Alu { op: AluOp::Mov, src: Operand::Reg(from), .. } => self.origin(at, from, moves),
+            Insn::Alu { op: AluOp::Add | AluOp::Sub, dst, src, .. } => {
                 let first = self.origin(at, dst, moves)?;
                 match (first, src.register()) {
                     (None, Some(other)) => self.origin(at, other, moves),
                     _ => Ok(first),
                 }
             }
-            Insn::Load {
-                size: Size::DW,
-                base: Reg::R10,
-                off,
-                ..
-            } => match self.stored(at, off)? {
+            Insn::Load { size: Size::DW, base: Reg::R10, off, .. } => match self.stored(at, off)? {
                 Some((from, value)) => self.origin(from, value, moves),
                 None => Ok(None),
             },
@@ -160,12 +125,9 @@ impl Search<'_, '_, '_> {
         let above = self.insns.get(..pc).unwrap_or_default();
         let mut above = above.iter().enumerate().rev().take(reach);
         let found = above.find_map(|(at, insn)| match *insn {
-            Insn::Store {
-                size: Size::DW,
-                base: Reg::R10,
-                off,
-                src: Operand::Reg(value),
-            } if off == place => Some((at, value)),
+            Insn::Store { size: Size::DW, base: Reg::R10, off, src: Operand::Reg(value) } if off == place => {
+                Some((at, value))
+            }
             _ => None,
         });
         self.looked(found.map_or(reach, |(at, _)| pc.saturating_sub(at)))?;

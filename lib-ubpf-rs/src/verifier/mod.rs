@@ -205,15 +205,7 @@ fn analyse(
     work: &mut Work<'_>,
 ) -> Result<Analysis, VerifyError> {
     let plan = Plan::new(program, work)?;
-    let mut joined = Fixpoint::new(
-        program,
-        found,
-        helpers,
-        &[],
-        &plan,
-        observer.as_deref_mut(),
-        work,
-    )?;
+    let mut joined = Fixpoint::new(program, found, helpers, &[], &plan, observer.as_deref_mut(), work)?;
     let ended = joined.run(program.entry, limit(program, JOINED_STEPS));
     let (steps, lost_pointer) = (joined.steps, joined.lost_pointer);
     let findings = joined.findings();
@@ -226,23 +218,10 @@ fn analyse(
         }
         other => (other?, None),
     };
-    let mut analysis = Analysis {
-        findings,
-        worst_cost,
-        steps,
-        cap,
-    };
+    let mut analysis = Analysis { findings, worst_cost, steps, cap };
     // Without a branch there is one path.
     if !analysis.is_complete(lost_pointer) && plan.count() > 0 {
-        explore(
-            &mut analysis,
-            program,
-            policy,
-            helpers,
-            &plan,
-            observer,
-            work,
-        )?;
+        explore(&mut analysis, program, policy, helpers, &plan, observer, work)?;
     }
     Ok(analysis)
 }
@@ -301,26 +280,16 @@ fn unproved(
         }
     }
     let warned = policy == Policy::Guarded;
-    findings.unset = if warned {
-        found.unset
-    } else {
-        [None; Reg::COUNT]
-    };
-    let analysis = Analysis {
-        findings,
-        worst_cost: Err(Unbounded { pc: 0, what: "" }),
-        steps: program.insns.len(),
-        cap,
-    };
+    findings.unset = if warned { found.unset } else { [None; Reg::COUNT] };
+    let analysis =
+        Analysis { findings, worst_cost: Err(Unbounded { pc: 0, what: "" }), steps: program.insns.len(), cap };
     finish(program, policy, found, analysis, work)
 }
 
 fn worst_fact(insn: &Insn) -> Fact {
     let fact = Fact::REACHED | Fact::MAYBE_ZERO | Fact::MAYBE_MINUS_ONE;
     match insn {
-        Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. } => {
-            fact | Fact::ACCESS | Fact::GUARDED
-        }
+        Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. } => fact | Fact::ACCESS | Fact::GUARDED,
         _ => fact,
     }
 }
@@ -332,12 +301,7 @@ fn finish(
     analysis: Analysis,
     work: &mut Work<'_>,
 ) -> Result<VerifiedProgram, VerifyError> {
-    let Analysis {
-        findings,
-        worst_cost,
-        steps,
-        cap,
-    } = analysis;
+    let Analysis { findings, worst_cost, steps, cap } = analysis;
     let worst_cost = worst_cost.ok();
     let (uses, accesses) = uses(&program, &findings, work)?;
     let unproved = cap.filter(|_| worst_cost.is_none() && steps == program.insns.len());
@@ -364,11 +328,7 @@ fn finish(
 }
 
 /// What is used, and how many accesses are proved and guarded.
-fn uses(
-    program: &Program,
-    findings: &Findings,
-    work: &mut Work<'_>,
-) -> Result<(Uses, (usize, usize)), Cap> {
+fn uses(program: &Program, findings: &Findings, work: &mut Work<'_>) -> Result<(Uses, (usize, usize)), Cap> {
     let mut uses = Uses::empty();
     uses.set(Uses::UNSET, findings.unset.iter().any(Option::is_some));
     let (mut proved, mut guarded) = (0usize, 0usize);
@@ -392,9 +352,7 @@ fn uses(
 
 fn uses_of(insns: &[Insn], pc: usize, insn: &Insn, note: &Note) -> Uses {
     let when = |on, uses| if on { uses } else { Uses::empty() };
-    let back = structure::successors(insns, pc)
-        .jump
-        .is_some_and(|to| to <= pc);
+    let back = structure::successors(insns, pc).jump.is_some_and(|to| to <= pc);
     let plain = match insn {
         Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. } => Uses::MEMORY,
         Insn::Call(Call::Helper(_)) => Uses::HELPERS,
@@ -416,20 +374,8 @@ fn check_strict(analysis: &Analysis, work: &mut Work<'_>) -> Result<(), VerifyEr
         }
     }
     if let Some(failure) = findings.failures.iter().min_by_key(|f| f.pc) {
-        let findings::Failure {
-            pc,
-            base,
-            known,
-            off,
-            need,
-        } = *failure;
-        return Err(VerifyError::UnprovedAccess {
-            pc,
-            base,
-            known,
-            off,
-            need,
-        });
+        let findings::Failure { pc, base, known, off, need } = *failure;
+        return Err(VerifyError::UnprovedAccess { pc, base, known, off, need });
     }
     // Of those that are left, none was kept.
     let guarded = |note: &Note| note.fact.contains(Fact::GUARDED);
@@ -443,10 +389,7 @@ fn check_strict(analysis: &Analysis, work: &mut Work<'_>) -> Result<(), VerifyEr
         }
     }
     if let Some(pc) = findings.too_deep {
-        return Err(VerifyError::UnprovedEnd {
-            pc,
-            what: "call that needs a ninth stack frame (a program has eight)",
-        });
+        return Err(VerifyError::UnprovedEnd { pc, what: "call that needs a ninth stack frame (a program has eight)" });
     }
     match analysis.worst_cost {
         Ok(_) => Ok(()),
@@ -461,8 +404,7 @@ fn warnings(findings: &Findings, unproved: Option<Cap>) -> Result<Vec<String>, V
     let mut warnings = Vec::new();
     if let Some(cap) = unproved {
         let mut text = String::new();
-        text.try_reserve_exact(WARNING_BYTES)
-            .map_err(|_| VerifyError::NoMemory)?;
+        text.try_reserve_exact(WARNING_BYTES).map_err(|_| VerifyError::NoMemory)?;
         // Writing to a string with room does not fail.
         let _ = write!(text, "too complex to be proved, all is checked: {cap}");
         warnings.try_reserve(1).map_err(|_| VerifyError::NoMemory)?;
@@ -471,13 +413,9 @@ fn warnings(findings: &Findings, unproved: Option<Cap>) -> Result<Vec<String>, V
     for (register, pc) in findings.unset.iter().enumerate() {
         let Some(pc) = pc else { continue };
         let mut text = String::new();
-        text.try_reserve_exact(WARNING_BYTES)
-            .map_err(|_| VerifyError::NoMemory)?;
+        text.try_reserve_exact(WARNING_BYTES).map_err(|_| VerifyError::NoMemory)?;
         // Writing to a string with room does not fail.
-        let _ = write!(
-            text,
-            "r{register} is read at PC {pc} but may not have been set"
-        );
+        let _ = write!(text, "r{register} is read at PC {pc} but may not have been set");
         warnings.try_reserve(1).map_err(|_| VerifyError::NoMemory)?;
         warnings.push(text);
     }

@@ -1,10 +1,7 @@
 //! Mistakes that can be planted in tests, to see that the tests of soundness find them. Outside of tests none is ever active.
 
 /// A mistake, modelled on those that verifiers have had.
-#[cfg_attr(
-    not(any(test, feature = "fuzz")),
-    allow(dead_code, reason = "planted in tests only")
-)]
+#[cfg_attr(not(any(test, feature = "fuzz")), allow(dead_code, reason = "planted in tests only"))]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Bug {
     /// Sums are thought not to wrap around.

@@ -82,20 +82,11 @@ impl Bounds {
     const fn constant(bits: u32, value: u64) -> Bounds {
         let value = value & low_mask(bits);
         let number = signed(bits, value);
-        Bounds {
-            umin: value,
-            umax: value,
-            smin: number,
-            smax: number,
-        }
+        Bounds { umin: value, umax: value, smin: number, smax: number }
     }
 
     fn unsigned(bits: u32, umin: u64, umax: u64) -> Bounds {
-        Bounds {
-            umin,
-            umax,
-            ..Bounds::full(bits)
-        }
+        Bounds { umin, umax, ..Bounds::full(bits) }
     }
 
     fn is_constant(&self) -> bool {
@@ -113,10 +104,7 @@ impl Bounds {
     }
 
     fn includes(&self, other: &Bounds) -> bool {
-        self.umin <= other.umin
-            && self.umax >= other.umax
-            && self.smin <= other.smin
-            && self.smax >= other.smax
+        self.umin <= other.umin && self.umax >= other.umax && self.smin <= other.smin && self.smax >= other.smax
     }
 
     fn clip_unsigned(&mut self, umin: u64, umax: u64) {
@@ -182,11 +170,7 @@ impl Bounds {
 
 impl Scalar {
     pub(super) const fn unknown(bits: u32) -> Scalar {
-        Scalar {
-            tnum: Tnum::unknown(bits),
-            whole: Bounds::full(bits),
-            half: Bounds::full(half(bits)),
-        }
+        Scalar { tnum: Tnum::unknown(bits), whole: Bounds::full(bits), half: Bounds::full(half(bits)) }
     }
 
     pub(super) const fn constant(bits: u32, value: u64) -> Scalar {
@@ -232,16 +216,12 @@ impl Scalar {
     }
 
     pub(super) fn contains(&self, bits: u32, value: u64) -> bool {
-        self.tnum.contains(value)
-            && self.whole.contains(bits, value)
-            && self.half.contains(half(bits), value)
+        self.tnum.contains(value) && self.whole.contains(bits, value) && self.half.contains(half(bits), value)
     }
 
     /// Whether it stands for all that `other` stands for.
     pub(super) fn includes(&self, other: &Scalar) -> bool {
-        self.tnum.includes(other.tnum)
-            && self.whole.includes(&other.whole)
-            && self.half.includes(&other.half)
+        self.tnum.includes(other.tnum) && self.whole.includes(&other.whole) && self.half.includes(&other.half)
     }
 
     /// Makes use of a limit of the unsigned number. False when there is no such number.
@@ -298,10 +278,7 @@ impl Scalar {
             low.clip_signed(whole.smin, whole.smax);
             whole.clip_signed(low.smin, low.smax);
         }
-        whole.clip_unsigned(
-            (whole.umin & !keep) | low.umin,
-            (whole.umax & !keep) | low.umax,
-        );
+        whole.clip_unsigned((whole.umin & !keep) | low.umin, (whole.umax & !keep) | low.umax);
     }
 
     /// The ranges say something of the bits.
@@ -359,10 +336,7 @@ impl Scalar {
         }
         let shift = bits.wrapping_sub(from);
         let tnum = self.tnum.truncate(from).shl(shift).sar(bits, shift);
-        let mut result = Scalar {
-            tnum,
-            ..Scalar::unknown(bits)
-        };
+        let mut result = Scalar { tnum, ..Scalar::unknown(bits) };
         result.whole.clip_signed(fits.smin, fits.smax);
         if from == half(bits) {
             result.whole.clip_signed(self.half.smin, self.half.smax);
@@ -375,10 +349,7 @@ impl Scalar {
     pub(super) fn swap_bytes(&self, bits: u32, size: u32) -> Scalar {
         let swap = |v: u64| v.swap_bytes().wrapping_shr(64u32.wrapping_sub(size));
         let low = self.tnum.truncate(size);
-        let tnum = Tnum {
-            value: swap(low.value),
-            mask: swap(low.mask),
-        };
+        let tnum = Tnum { value: swap(low.value), mask: swap(low.mask) };
         Scalar::from_bits(bits, tnum)
     }
 
@@ -392,11 +363,8 @@ impl Scalar {
                     return Scalar::constant(bits, tnum.value);
                 }
                 let whole = bounds_op(bits, op, &a.whole, &b.whole);
-                let half = if low_half_is_closed(op) {
-                    bounds_op(low, op, &a.half, &b.half)
-                } else {
-                    Bounds::full(low)
-                };
+                let half =
+                    if low_half_is_closed(op) { bounds_op(low, op, &a.half, &b.half) } else { Bounds::full(low) };
                 Scalar { tnum, whole, half }.settled(bits)
             }
             Part::Half => {
@@ -410,13 +378,7 @@ impl Scalar {
     }
 
     /// Makes use of a comparison that holds. False when it cannot hold.
-    pub(super) fn assume(
-        bits: u32,
-        part: Part,
-        fact: Fact,
-        a: &mut Scalar,
-        b: &mut Scalar,
-    ) -> bool {
+    pub(super) fn assume(bits: u32, part: Part, fact: Fact, a: &mut Scalar, b: &mut Scalar) -> bool {
         let width = match part {
             Part::Whole => bits,
             Part::Half => half(bits),
@@ -454,10 +416,7 @@ impl Scalar {
 
 /// Whether the result's low half depends on the operands' low halves alone, by the same operation.
 fn low_half_is_closed(op: AluOp) -> bool {
-    matches!(
-        op,
-        AluOp::Add | AluOp::Sub | AluOp::Mul | AluOp::And | AluOp::Or | AluOp::Xor | AluOp::Mov
-    )
+    matches!(op, AluOp::Add | AluOp::Sub | AluOp::Mul | AluOp::And | AluOp::Or | AluOp::Xor | AluOp::Mov)
 }
 
 /// The shift count, if it is known; counts are taken modulo the width.
@@ -496,9 +455,7 @@ fn bit_op(bits: u32, op: AluOp, (a, bounds): (Tnum, &Bounds), (b, count): (Tnum,
         AluOp::Lsh => shift().map_or(unknown, |n| a.shl(n)),
         AluOp::Rsh => shift().map_or(unknown, |n| a.shr(n)),
         AluOp::Arsh => shift().map_or(unknown, |n| a.sar(bits, n)),
-        AluOp::Mod if b.mask == 0 && b.value.is_power_of_two() => {
-            a.and(Tnum::constant(b.value.wrapping_sub(1)))
-        }
+        AluOp::Mod if b.mask == 0 && b.value.is_power_of_two() => a.and(Tnum::constant(b.value.wrapping_sub(1))),
         AluOp::Mod if bounds.umax < count.umin => a,
         AluOp::Div | AluOp::Sdiv | AluOp::Mod | AluOp::Smod => unknown,
     };
@@ -515,9 +472,7 @@ fn bounds_op(bits: u32, op: AluOp, a: &Bounds, b: &Bounds) -> Bounds {
         AluOp::Mod => modulo(bits, a, b),
         AluOp::Sdiv => signed_div(bits, a, b),
         AluOp::Smod => signed_modulo(bits, a, b),
-        AluOp::And if planted::active(Bug::BitwiseHalf) && bits <= 32 => {
-            Bounds::unsigned(bits, 0, min(a.umin, b.umin))
-        }
+        AluOp::And if planted::active(Bug::BitwiseHalf) && bits <= 32 => Bounds::unsigned(bits, 0, min(a.umin, b.umin)),
         AluOp::And => Bounds::unsigned(bits, 0, min(a.umax, b.umax)),
         AluOp::Or => Bounds::unsigned(bits, max(a.umin, b.umin), low_mask(bits)),
         AluOp::Xor => Bounds::full(bits),
@@ -531,11 +486,7 @@ fn bounds_op(bits: u32, op: AluOp, a: &Bounds, b: &Bounds) -> Bounds {
             let (least, most) = shift_range(bits, b);
             let ends = |v: i64| (v.wrapping_shr(least), v.wrapping_shr(most));
             let (low, high) = (ends(a.smin), ends(a.smax));
-            Bounds {
-                smin: min(low.0, low.1),
-                smax: max(high.0, high.1),
-                ..Bounds::full(bits)
-            }
+            Bounds { smin: min(low.0, low.1), smax: max(high.0, high.1), ..Bounds::full(bits) }
         }
     }
 }
@@ -586,12 +537,7 @@ fn mul(bits: u32, a: &Bounds, b: &Bounds) -> Bounds {
         result.umax = most as u64;
     }
     let product = |x: i64, y: i64| i128::from(x).wrapping_mul(i128::from(y));
-    let corners = [
-        product(a.smin, b.smin),
-        product(a.smin, b.smax),
-        product(a.smax, b.smin),
-        product(a.smax, b.smax),
-    ];
+    let corners = [product(a.smin, b.smin), product(a.smin, b.smax), product(a.smax, b.smin), product(a.smax, b.smax)];
     let least = corners.into_iter().fold(i128::MAX, min);
     let most = corners.into_iter().fold(i128::MIN, max);
     set_signed(&mut result, least, most);
@@ -600,11 +546,7 @@ fn mul(bits: u32, a: &Bounds, b: &Bounds) -> Bounds {
 
 fn div(bits: u32, a: &Bounds, b: &Bounds) -> Bounds {
     let most = a.umax.checked_div(b.umin).unwrap_or(a.umax);
-    let least = if b.umin == 0 {
-        0
-    } else {
-        a.umin.checked_div(b.umax).unwrap_or(0)
-    };
+    let least = if b.umin == 0 { 0 } else { a.umin.checked_div(b.umax).unwrap_or(0) };
     Bounds::unsigned(bits, least, most)
 }
 
@@ -612,11 +554,7 @@ fn modulo(bits: u32, a: &Bounds, b: &Bounds) -> Bounds {
     if b.umin > a.umax {
         return *a;
     }
-    let most = if b.umin == 0 {
-        a.umax
-    } else {
-        min(a.umax, b.umax.wrapping_sub(1))
-    };
+    let most = if b.umin == 0 { a.umax } else { min(a.umax, b.umax.wrapping_sub(1)) };
     Bounds::unsigned(bits, 0, most)
 }
 
@@ -639,11 +577,7 @@ fn signed_modulo(bits: u32, a: &Bounds, b: &Bounds) -> Bounds {
         return full;
     }
     let most = b.smin.unsigned_abs().wrapping_sub(1) as i64;
-    let smin = if a.smin >= 0 {
-        0
-    } else {
-        max(a.smin, most.wrapping_neg())
-    };
+    let smin = if a.smin >= 0 { 0 } else { max(a.smin, most.wrapping_neg()) };
     let smax = if a.smax <= 0 { 0 } else { min(a.smax, most) };
     Bounds { smin, smax, ..full }
 }

@@ -93,9 +93,7 @@ fn all(bits: u32) -> Vec<(Scalar, Vec<u64>)> {
 }
 
 fn members(bits: u32, scalar: &Scalar) -> Vec<u64> {
-    (0..1u64 << bits)
-        .filter(|&v| scalar.contains(bits, v))
-        .collect()
+    (0..1u64 << bits).filter(|&v| scalar.contains(bits, v)).collect()
 }
 
 fn check_alu(
@@ -151,12 +149,8 @@ pub(super) fn exhaustive(bits: u32) -> Result<(), std::string::String> {
     for a in &scalars {
         for b in &scalars {
             for part in [Part::Whole, Part::Half] {
-                AluOp::ALL
-                    .iter()
-                    .try_for_each(|&op| check_alu(bits, part, op, a, b))?;
-                FACTS
-                    .iter()
-                    .try_for_each(|&fact| check_fact(bits, part, fact, a, b))?;
+                AluOp::ALL.iter().try_for_each(|&op| check_alu(bits, part, op, a, b))?;
+                FACTS.iter().try_for_each(|&fact| check_fact(bits, part, fact, a, b))?;
             }
         }
     }
@@ -176,10 +170,7 @@ fn conversions_of_all_scalars_of_six_bits_are_sound() {
             for from in [2, 3] {
                 assert!(scalar.truncate(6, from).contains(6, v & low_mask(from)));
                 let extended = signed(from, v) as u64 & 0x3f;
-                assert!(
-                    scalar.sign_extend(6, from).contains(6, extended),
-                    "{scalar:?} {v}"
-                );
+                assert!(scalar.sign_extend(6, from).contains(6, extended), "{scalar:?} {v}");
             }
         }
     }
@@ -259,22 +250,11 @@ impl Numbers {
         let scalar = match self.next() % 4 {
             0 => Scalar::range(64, a.min(b), a.max(b)),
             1 => Scalar::signed_range(64, (a as i64).min(b as i64), (a as i64).max(b as i64)),
-            2 => Scalar::from_bits(
-                64,
-                Tnum {
-                    value: a & !b,
-                    mask: b,
-                },
-            ),
+            2 => Scalar::from_bits(64, Tnum { value: a & !b, mask: b }),
             _ => Scalar::constant(64, a),
         };
         let tnum = scalar.tnum;
-        let ends = [
-            scalar.whole.umin,
-            scalar.whole.umax,
-            scalar.whole.smin as u64,
-            scalar.whole.smax as u64,
-        ];
+        let ends = [scalar.whole.umin, scalar.whole.umax, scalar.whole.smin as u64, scalar.whole.smax as u64];
         let mut members: Vec<u64> = ends.into();
         for _ in 0..8 {
             members.push(tnum.value | (self.edge() & tnum.mask));
@@ -290,12 +270,8 @@ pub(super) fn random(seed: u64, pairs: usize) -> Result<(), std::string::String>
     for _ in 0..pairs {
         let (a, b) = (numbers.scalar(), numbers.scalar());
         for part in [Part::Whole, Part::Half] {
-            AluOp::ALL
-                .iter()
-                .try_for_each(|&op| check_alu(64, part, op, &a, &b))?;
-            FACTS
-                .iter()
-                .try_for_each(|&fact| check_fact(64, part, fact, &a, &b))?;
+            AluOp::ALL.iter().try_for_each(|&op| check_alu(64, part, op, &a, &b))?;
+            FACTS.iter().try_for_each(|&fact| check_fact(64, part, fact, &a, &b))?;
         }
         for &v in &a.1 {
             for from in [8, 16, 32] {
@@ -304,11 +280,7 @@ pub(super) fn random(seed: u64, pairs: usize) -> Result<(), std::string::String>
                     return Err(std::format!("sign extension of {v:#x} from {from} bits"));
                 }
             }
-            if !a
-                .0
-                .swap_bytes(64, 32)
-                .contains(64, u64::from((v as u32).swap_bytes()))
-            {
+            if !a.0.swap_bytes(64, 32).contains(64, u64::from((v as u32).swap_bytes())) {
                 return Err(std::format!("byte swap of {v:#x}"));
             }
         }
@@ -325,34 +297,12 @@ fn operations_and_comparisons_of_random_scalars_of_64_bits_are_sound() {
 #[test]
 fn results_are_as_close_as_programs_need() {
     let unknown = Scalar::unknown(64);
-    let masked = Scalar::alu(
-        64,
-        Part::Whole,
-        AluOp::And,
-        &unknown,
-        &Scalar::constant(64, 0xff),
-    );
+    let masked = Scalar::alu(64, Part::Whole, AluOp::And, &unknown, &Scalar::constant(64, 0xff));
     assert_eq!((masked.whole.umin, masked.whole.umax), (0, 0xff));
-    let shifted = Scalar::alu(
-        64,
-        Part::Whole,
-        AluOp::Lsh,
-        &masked,
-        &Scalar::constant(64, 3),
-    );
+    let shifted = Scalar::alu(64, Part::Whole, AluOp::Lsh, &masked, &Scalar::constant(64, 3));
     assert_eq!((shifted.whole.umax, shifted.tnum.mask), (0x7f8, 0x7f8));
     let (mut index, mut limit) = (unknown, Scalar::constant(64, 100));
-    assert!(Scalar::assume(
-        64,
-        Part::Half,
-        Fact::Below,
-        &mut index,
-        &mut limit
-    ));
+    assert!(Scalar::assume(64, Part::Half, Fact::Below, &mut index, &mut limit));
     assert_eq!(index.low_half(64).whole.umax, 99);
-    assert_eq!(
-        index.whole.umax,
-        u64::MAX - 0xffff_ffff + 99,
-        "says little of the whole"
-    );
+    assert_eq!(index.whole.umax, u64::MAX - 0xffff_ffff + 99, "says little of the whole");
 }

@@ -48,10 +48,7 @@ struct Cell {
 }
 
 impl Cell {
-    const UNKNOWN: Cell = Cell {
-        content: Content::Unknown,
-        value: Value::UNKNOWN,
-    };
+    const UNKNOWN: Cell = Cell { content: Content::Unknown, value: Value::UNKNOWN };
 }
 
 /// A caller, while its callee runs.
@@ -96,13 +93,7 @@ impl State {
         let mut state = State::EMPTY;
         state.set(Reg::R1, Value::pointer(Kind::Argument));
         let length = Value::length();
-        state.set(
-            Reg::R2,
-            Value {
-                id: LENGTH,
-                ..length
-            },
-        );
+        state.set(Reg::R2, Value { id: LENGTH, ..length });
         state.set(Reg::R10, Value::pointer(Kind::Stack(0)));
         state
     }
@@ -111,12 +102,8 @@ impl State {
     pub(super) fn copy_from(&mut self, other: &State) -> Result<(), VerifyError> {
         let cells = other.cells.len().saturating_sub(self.cells.len());
         let frames = other.frames.len().saturating_sub(self.frames.len());
-        self.cells
-            .try_reserve_exact(cells)
-            .map_err(|_| VerifyError::NoMemory)?;
-        self.frames
-            .try_reserve_exact(frames)
-            .map_err(|_| VerifyError::NoMemory)?;
+        self.cells.try_reserve_exact(cells).map_err(|_| VerifyError::NoMemory)?;
+        self.frames.try_reserve_exact(frames).map_err(|_| VerifyError::NoMemory)?;
         self.regs = other.regs;
         self.cells.clone_from(&other.cells);
         self.frames.clone_from(&other.frames);
@@ -136,9 +123,7 @@ impl State {
     /// How many values it has.
     pub(super) fn values(&self) -> u64 {
         let saved = self.frames.len().wrapping_mul(4);
-        let all = Reg::COUNT
-            .wrapping_add(self.cells.len())
-            .wrapping_add(saved);
+        let all = Reg::COUNT.wrapping_add(self.cells.len()).wrapping_add(saved);
         all as u64
     }
 
@@ -150,9 +135,7 @@ impl State {
 
     /// What a register holds.
     pub(super) fn get(&self, reg: Reg) -> &Value {
-        self.regs
-            .get(reg.index())
-            .unwrap_or(const { &Value::UNSET })
+        self.regs.get(reg.index()).unwrap_or(const { &Value::UNSET })
     }
 
     pub(super) fn set(&mut self, reg: Reg, value: Value) {
@@ -187,10 +170,7 @@ impl State {
         let Some(cell) = cell.filter(|cell| cell.value == value) else {
             return value;
         };
-        let whole = matches!(
-            (cell.content, size),
-            (Content::Word, Size::W) | (Content::Long, Size::DW)
-        );
+        let whole = matches!((cell.content, size), (Content::Word, Size::W) | (Content::Long, Size::DW));
         if whole && off.rem_euclid(CELL) == 0 {
             value.id = self.next_id;
             cell.value.id = value.id;
@@ -224,11 +204,7 @@ impl State {
         if id != 0 {
             self.each_value(|other| {
                 if other.id == id {
-                    let room = if value.room == NO_ROOM {
-                        other.room
-                    } else {
-                        value.room
-                    };
+                    let room = if value.room == NO_ROOM { other.room } else { value.room };
                     *other = Value { room, ..value };
                 }
             });
@@ -247,9 +223,7 @@ impl State {
 
     /// Goes into a function called at `pc`.
     pub(super) fn enter(&mut self, pc: usize) -> Result<(), VerifyError> {
-        self.frames
-            .try_reserve(1)
-            .map_err(|_| VerifyError::NoMemory)?;
+        self.frames.try_reserve(1).map_err(|_| VerifyError::NoMemory)?;
         let saved = [Reg::R6, Reg::R7, Reg::R8, Reg::R9].map(|reg| *self.get(reg));
         let base = self.base;
         self.frames.push(Frame { pc, saved, base });
@@ -304,11 +278,7 @@ impl State {
             Some(frame) => frame.base,
             None => self.base,
         };
-        let end = if frame >= self.depth() {
-            self.cells.len()
-        } else {
-            base(frame.wrapping_add(1))
-        };
+        let end = if frame >= self.depth() { self.cells.len() } else { base(frame.wrapping_add(1)) };
         (base(frame), end)
     }
 
@@ -333,9 +303,7 @@ impl State {
                 return Ok(());
             }
             let missing = index.wrapping_add(1).saturating_sub(self.cells.len());
-            self.cells
-                .try_reserve(missing)
-                .map_err(|_| VerifyError::NoMemory)?;
+            self.cells.try_reserve(missing).map_err(|_| VerifyError::NoMemory)?;
             self.cells.resize(index.wrapping_add(1), Cell::UNKNOWN);
         } else if index >= end {
             // Beyond the known cells of a caller's frame: stays unknown.
@@ -368,14 +336,8 @@ impl State {
         let value = self.cell(frame, first).value;
         let halves = if value.is_scalar() {
             let tnum = value.num.tnum;
-            [
-                value.num.low_half(BITS),
-                Scalar::from_bits(BITS, tnum.shr(32)),
-            ]
-            .map(|num| Cell {
-                content: Content::Word,
-                value: Value::scalar(num),
-            })
+            [value.num.low_half(BITS), Scalar::from_bits(BITS, tnum.shr(32))]
+                .map(|num| Cell { content: Content::Word, value: Value::scalar(num) })
         } else {
             [Cell::UNKNOWN; 2]
         };
@@ -384,13 +346,7 @@ impl State {
     }
 
     /// Writes to a known place of a frame: `off` bytes above its end, hence negative.
-    pub(super) fn write(
-        &mut self,
-        frame: u8,
-        off: i64,
-        size: Size,
-        value: Value,
-    ) -> Result<(), VerifyError> {
+    pub(super) fn write(&mut self, frame: u8, off: i64, size: Size, value: Value) -> Result<(), VerifyError> {
         let frame = usize::from(frame);
         let last = off.wrapping_add(size.bytes() as i64).wrapping_sub(1);
         let (high, low) = (Self::cell_number(off), Self::cell_number(last));
@@ -400,14 +356,8 @@ impl State {
         let aligned = off.rem_euclid(CELL) == 0;
         match size {
             Size::DW if aligned => {
-                let long = Cell {
-                    content: Content::Long,
-                    value,
-                };
-                let tail = Cell {
-                    content: Content::Tail,
-                    ..Cell::UNKNOWN
-                };
+                let long = Cell { content: Content::Long, value };
+                let tail = Cell { content: Content::Tail, ..Cell::UNKNOWN };
                 self.put(frame, high, long)?;
                 self.put(frame, low, tail)
             }
@@ -415,14 +365,7 @@ impl State {
                 let num = value.num.low_half(BITS);
                 let same = num == value.num;
                 let value = if same { value } else { Value::scalar(num) };
-                self.put(
-                    frame,
-                    high,
-                    Cell {
-                        content: Content::Word,
-                        value,
-                    },
-                )
+                self.put(frame, high, Cell { content: Content::Word, value })
             }
             Size::B | Size::H if high == low => self.write_part(frame, high, off, size, &value),
             _ => (low..=high).try_for_each(|number| self.put(frame, number, Cell::UNKNOWN)),
@@ -441,37 +384,20 @@ impl State {
         let bits = (size.bytes() as u32).wrapping_mul(8);
         let shift = (off.rem_euclid(CELL) as u32).wrapping_mul(8);
         let old = match self.cell(frame, number) {
-            Cell {
-                content: Content::Word,
-                value,
-            } => value.num.tnum,
+            Cell { content: Content::Word, value } => value.num.tnum,
             _ => Tnum::unknown(32),
         };
         let hole = low_mask(bits).wrapping_shl(shift);
         let new = value.number().tnum.truncate(bits).shl(shift);
-        let tnum = Tnum {
-            value: (old.value & !hole) | new.value,
-            mask: (old.mask & !hole) | new.mask,
-        };
-        let cell = Cell {
-            content: Content::Word,
-            value: Value::scalar(Scalar::from_bits(BITS, tnum)),
-        };
+        let tnum = Tnum { value: (old.value & !hole) | new.value, mask: (old.mask & !hole) | new.mask };
+        let cell = Cell { content: Content::Word, value: Value::scalar(Scalar::from_bits(BITS, tnum)) };
         self.put(frame, number, cell)
     }
 
     /// Something was written somewhere in `from..to`.
-    pub(super) fn write_somewhere(
-        &mut self,
-        frame: u8,
-        from: i64,
-        to: i64,
-    ) -> Result<(), VerifyError> {
+    pub(super) fn write_somewhere(&mut self, frame: u8, from: i64, to: i64) -> Result<(), VerifyError> {
         let frame = usize::from(frame);
-        let (high, low) = (
-            Self::cell_number(from),
-            Self::cell_number(to.wrapping_sub(1)),
-        );
+        let (high, low) = (Self::cell_number(from), Self::cell_number(to.wrapping_sub(1)));
         let (base, end) = self.frame_cells(frame);
         let high = high.min(end.saturating_sub(base));
         for number in low..=high {
@@ -495,10 +421,7 @@ impl State {
                     Content::Word => high.value.num.tnum,
                     _ => Tnum::unknown(32),
                 };
-                Value::scalar(Scalar::from_bits(
-                    BITS,
-                    cell.value.num.tnum.or(high.shl(32)),
-                ))
+                Value::scalar(Scalar::from_bits(BITS, cell.value.num.tnum.or(high.shl(32))))
             }
             (Size::W, Content::Word) if aligned => cell.value,
             (Size::W, Content::Long) if aligned && cell.value.is_scalar() => {
@@ -524,12 +447,7 @@ impl State {
             let cell = self.cell(frame, number);
             tnum = match cell.content {
                 Content::Word | Content::Long => cell.value.number().tnum,
-                Content::Tail => self
-                    .cell(frame, number.wrapping_add(1))
-                    .value
-                    .number()
-                    .tnum
-                    .shr(32),
+                Content::Tail => self.cell(frame, number.wrapping_add(1)).value.number().tnum.shr(32),
                 Content::Unknown => tnum,
             };
         }
@@ -581,11 +499,7 @@ impl State {
 
     /// Becomes what stands for both, the other being before the same instruction with the same callers; with
     /// thresholds, what grows grows to the next one. True when a pointer was forgotten.
-    pub(super) fn join(
-        &mut self,
-        other: &State,
-        widen: Option<&Thresholds<'_>>,
-    ) -> Result<bool, VerifyError> {
+    pub(super) fn join(&mut self, other: &State, widen: Option<&Thresholds<'_>>) -> Result<bool, VerifyError> {
         let mut ids = Ids::default();
         let mut lost = false;
         let mins = (self.argument_min, other.argument_min);
@@ -602,10 +516,7 @@ impl State {
             one(a, b);
         }
         for (a, b) in self.frames.iter_mut().zip(&other.frames) {
-            a.saved
-                .iter_mut()
-                .zip(&b.saved)
-                .for_each(|(a, b)| one(a, b));
+            a.saved.iter_mut().zip(&b.saved).for_each(|(a, b)| one(a, b));
         }
         lost |= self.join_cells(other, one)?;
         self.argument_min = mins.0.min(mins.1);
@@ -616,11 +527,7 @@ impl State {
         Ok(lost)
     }
 
-    fn join_cells(
-        &mut self,
-        other: &State,
-        mut one: impl FnMut(&mut Value, &Value),
-    ) -> Result<bool, VerifyError> {
+    fn join_cells(&mut self, other: &State, mut one: impl FnMut(&mut Value, &Value)) -> Result<bool, VerifyError> {
         let mut lost = false;
         for frame in 0..=self.depth() {
             let (base, end) = self.frame_cells(frame);
@@ -645,10 +552,7 @@ impl State {
         let (base, end) = self.frame_cells(frame);
         let cells = self.cells.get(base..end).unwrap_or(&[]);
         cells.iter().enumerate().filter_map(|(number, cell)| {
-            let off = (number as i64)
-                .wrapping_add(1)
-                .wrapping_mul(CELL)
-                .wrapping_neg();
+            let off = (number as i64).wrapping_add(1).wrapping_mul(CELL).wrapping_neg();
             match cell.content {
                 Content::Word => Some((off, Size::W, &cell.value)),
                 Content::Long => Some((off, Size::DW, &cell.value)),
@@ -721,10 +625,7 @@ impl Concrete<'_> {
         if value.room != NO_ROOM && end.is_none_or(|end| end > self.argument.1) {
             return Err(format!("{value} without room of {}", value.room));
         }
-        match equal
-            .iter()
-            .find(|known| value.id != 0 && known.0 == value.id)
-        {
+        match equal.iter().find(|known| value.id != 0 && known.0 == value.id) {
             Some(known) if known.1 != is => Err(format!("not equal to {:#x}", known.1)),
             Some(_) => Ok(()),
             None => {
@@ -738,18 +639,11 @@ impl Concrete<'_> {
 /// The registers that are set, then the known words of the innermost frame: `r1=argument r2=0..=255 r10=stack [-8]=7`.
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let set = self
-            .regs
-            .iter()
-            .enumerate()
-            .filter(|(_, v)| v.kind != Kind::Unset);
+        let set = self.regs.iter().enumerate().filter(|(_, v)| v.kind != Kind::Unset);
         for (index, (number, value)) in set.enumerate() {
             write!(f, "{}r{number}={value}", if index == 0 { "" } else { " " })?;
         }
-        for (off, size, value) in self
-            .known_cells(self.depth())
-            .filter(|(.., v)| !v.is_unknown())
-        {
+        for (off, size, value) in self.known_cells(self.depth()).filter(|(.., v)| !v.is_unknown()) {
             let kind = if size == Size::W { "u32" } else { "u64" };
             write!(f, " {kind}[{off}]={value}")?;
         }
@@ -790,11 +684,7 @@ impl Ids {
         if (a ^ b) & SHIFTED != 0 {
             return false;
         }
-        let whole = if planted::active(Bug::ShiftedAlike) {
-            u32::MAX
-        } else {
-            !SHIFTED
-        };
+        let whole = if planted::active(Bug::ShiftedAlike) { u32::MAX } else { !SHIFTED };
         if a & !SHIFTED >= RESERVED {
             return a == b;
         }
@@ -814,8 +704,7 @@ impl Ids {
         if a == b && a & !SHIFTED >= RESERVED {
             return a;
         }
-        self.find((a, b))
-            .map_or(0, |index| (index as u32).wrapping_add(1))
+        self.find((a, b)).map_or(0, |index| (index as u32).wrapping_add(1))
     }
 
     fn next(&self) -> u32 {

@@ -32,38 +32,18 @@ pub(super) fn successors(insns: &[Insn], pc: usize) -> Next {
     let next = pc.wrapping_add(1);
     let to = |off: i64| usize::try_from((next as i64).wrapping_add(off)).ok();
     match insns.get(pc) {
-        Some(Insn::LoadImm64 { .. }) => Next {
-            fall: Some(next.wrapping_add(1)),
-            jump: None,
-        },
-        Some(Insn::Jump { off, .. }) => Next {
-            fall: None,
-            jump: to(i64::from(*off)),
-        },
-        Some(Insn::Branch { off, .. }) => Next {
-            fall: Some(next),
-            jump: to(i64::from(*off)),
-        },
-        Some(Insn::Exit) | None => Next {
-            fall: None,
-            jump: None,
-        },
-        Some(_) => Next {
-            fall: Some(next),
-            jump: None,
-        },
+        Some(Insn::LoadImm64 { .. }) => Next { fall: Some(next.wrapping_add(1)), jump: None },
+        Some(Insn::Jump { off, .. }) => Next { fall: None, jump: to(i64::from(*off)) },
+        Some(Insn::Branch { off, .. }) => Next { fall: Some(next), jump: to(i64::from(*off)) },
+        Some(Insn::Exit) | None => Next { fall: None, jump: None },
+        Some(_) => Next { fall: Some(next), jump: None },
     }
 }
 
 /// A list of so many. It is filled in pieces: there are platforms that fill memory byte by byte.
-pub(super) fn filled<T: Clone>(
-    len: usize,
-    value: T,
-    work: &mut Work<'_>,
-) -> Result<Vec<T>, VerifyError> {
+pub(super) fn filled<T: Clone>(len: usize, value: T, work: &mut Work<'_>) -> Result<Vec<T>, VerifyError> {
     let mut list = Vec::new();
-    list.try_reserve_exact(len)
-        .map_err(|_| VerifyError::NoMemory)?;
+    list.try_reserve_exact(len).map_err(|_| VerifyError::NoMemory)?;
     for piece in pieces(0..len) {
         work.spend(FILL)?;
         list.resize(piece.end, value.clone());
@@ -92,11 +72,7 @@ pub(super) fn check(
     check_ends(insns, &reachable, work)?;
     check_loops(insns, &reachable, work)?;
     let unset = unset_registers(program, &functions, work)?;
-    Ok(Structure {
-        functions,
-        reachable,
-        unset,
-    })
+    Ok(Structure { functions, reachable, unset })
 }
 
 fn check_insn(
@@ -113,9 +89,7 @@ fn check_insn(
         Insn::Jump { off, .. } => check_target(&program.insns, pc, i64::from(off)),
         Insn::Branch { off, .. } => check_target(&program.insns, pc, i64::from(off)),
         // What compilers leave for the linker; a call that calls itself would never return.
-        Insn::Call(Call::Local(-1) | Call::Helper(u32::MAX)) => {
-            Err(VerifyError::UnresolvedCall { pc })
-        }
+        Insn::Call(Call::Local(-1) | Call::Helper(u32::MAX)) => Err(VerifyError::UnresolvedCall { pc }),
         Insn::Call(Call::Local(off)) => check_target(&program.insns, pc, i64::from(off)),
         Insn::Call(Call::Helper(number)) => {
             let abi = program.abi;
@@ -129,42 +103,25 @@ fn check_insn(
                     .find(|&other| helpers.signature(other, number).is_some()),
             })
         }
-        Insn::Call(Call::Btf(_)) => Err(VerifyError::Unsupported {
-            pc,
-            what: "call by BTF id",
-        }),
+        Insn::Call(Call::Btf(_)) => Err(VerifyError::Unsupported { pc, what: "call by BTF id" }),
         Insn::Call(Call::Register(_)) if policy == Policy::Strict => {
-            Err(VerifyError::UnprovedEnd {
-                pc,
-                what: "call through a register",
-            })
+            Err(VerifyError::UnprovedEnd { pc, what: "call through a register" })
         }
-        Insn::LegacyPacket { .. } => Err(VerifyError::Unsupported {
-            pc,
-            what: "legacy packet access",
-        }),
+        Insn::LegacyPacket { .. } => Err(VerifyError::Unsupported { pc, what: "legacy packet access" }),
         Insn::LoadImm64 { kind, .. } if kind != crate::isa::ImmKind::Value => {
             let what = "wide load of a map, variable or code address in a flat program";
             Err(VerifyError::Unsupported { pc, what })
         }
-        Insn::LoadImm64 { .. } if pc.wrapping_add(2) >= program.insns.len() => {
-            Err(VerifyError::FallsOff { pc })
-        }
+        Insn::LoadImm64 { .. } if pc.wrapping_add(2) >= program.insns.len() => Err(VerifyError::FallsOff { pc }),
         _ => Ok(()),
     }
 }
 
 fn check_target(insns: &[Insn], pc: usize, off: i64) -> Result<(), VerifyError> {
     let target = (pc as i64).wrapping_add(1).wrapping_add(off);
-    let at = usize::try_from(target)
-        .ok()
-        .and_then(|t| insns.get(t).map(|i| (t, i)));
+    let at = usize::try_from(target).ok().and_then(|t| insns.get(t).map(|i| (t, i)));
     match at {
-        None => Err(VerifyError::TargetOutside {
-            pc,
-            target,
-            len: insns.len(),
-        }),
+        None => Err(VerifyError::TargetOutside { pc, target, len: insns.len() }),
         Some((target, Insn::WideTail)) => Err(VerifyError::TargetInsideWide { pc, target }),
         Some(_) => Ok(()),
     }
@@ -190,8 +147,7 @@ fn functions(program: &Program, work: &mut Work<'_>) -> Result<Vec<usize>, Verif
         }
     }
     let mut list = Vec::new();
-    list.try_reserve_exact(count)
-        .map_err(|_| VerifyError::NoMemory)?;
+    list.try_reserve_exact(count).map_err(|_| VerifyError::NoMemory)?;
     for piece in pieces(0..len) {
         work.spend_each(piece.len(), price::LOOK.wrapping_sub(price::GLANCE))?;
         list.extend(piece.filter(|&pc| starts.get(pc) == Some(&true)));
@@ -205,11 +161,7 @@ pub(super) fn call_target(pc: usize, off: i32) -> Option<usize> {
 }
 
 /// Jumps stay in their function.
-fn check_function_bounds(
-    insns: &[Insn],
-    functions: &[usize],
-    work: &mut Work<'_>,
-) -> Result<(), VerifyError> {
+fn check_function_bounds(insns: &[Insn], functions: &[usize], work: &mut Work<'_>) -> Result<(), VerifyError> {
     let owner = |pc: usize| functions.partition_point(|&start| start <= pc);
     for pc in 0..insns.len() {
         work.spend(price::SEARCH)?;
@@ -224,11 +176,7 @@ fn check_function_bounds(
     for &start in functions.iter().skip(1) {
         work.spend(price::GLANCE)?;
         let last = start.wrapping_sub(1);
-        let last = if insns.get(last) == Some(&Insn::WideTail) {
-            last.wrapping_sub(1)
-        } else {
-            last
-        };
+        let last = if insns.get(last) == Some(&Insn::WideTail) { last.wrapping_sub(1) } else { last };
         if successors(insns, last).fall.is_some() {
             return Err(VerifyError::FallsOff { pc: last });
         }
@@ -236,11 +184,7 @@ fn check_function_bounds(
     Ok(())
 }
 
-fn reachable(
-    insns: &[Insn],
-    functions: &[usize],
-    work: &mut Work<'_>,
-) -> Result<Vec<bool>, VerifyError> {
+fn reachable(insns: &[Insn], functions: &[usize], work: &mut Work<'_>) -> Result<Vec<bool>, VerifyError> {
     let mut seen = filled(insns.len(), false, work)?;
     let mut queue = Queue::new(insns.len())?;
     for &start in functions {
@@ -263,8 +207,7 @@ struct Queue(Vec<u32>);
 impl Queue {
     fn new(len: usize) -> Result<Queue, VerifyError> {
         let mut list = Vec::new();
-        list.try_reserve_exact(len)
-            .map_err(|_| VerifyError::NoMemory)?;
+        list.try_reserve_exact(len).map_err(|_| VerifyError::NoMemory)?;
         Ok(Queue(list))
     }
 
@@ -303,11 +246,7 @@ fn check_ends(insns: &[Insn], reachable: &[bool], work: &mut Work<'_>) -> Result
 fn check_loops(insns: &[Insn], reachable: &[bool], work: &mut Work<'_>) -> Result<(), VerifyError> {
     let ends = reaching_exit(insns, work)?;
     let stuck = |pc: usize| reachable.get(pc) == Some(&true) && ends.get(pc) == Some(&false);
-    let closes = |pc: usize| {
-        successors(insns, pc)
-            .jump
-            .is_some_and(|to| to <= pc && stuck(to))
-    };
+    let closes = |pc: usize| successors(insns, pc).jump.is_some_and(|to| to <= pc && stuck(to));
     for mut piece in pieces(0..insns.len()) {
         work.spend_each(piece.len(), price::GLANCE)?;
         if let Some(pc) = piece.find(|&pc| stuck(pc) && closes(pc)) {
@@ -329,15 +268,9 @@ pub(super) struct Predecessors<'a> {
 impl<'a> Predecessors<'a> {
     const NONE: u32 = u32::MAX;
 
-    pub(super) fn new(
-        insns: &'a [Insn],
-        work: &mut Work<'_>,
-    ) -> Result<Predecessors<'a>, VerifyError> {
+    pub(super) fn new(insns: &'a [Insn], work: &mut Work<'_>) -> Result<Predecessors<'a>, VerifyError> {
         let len = insns.len();
-        let (mut head, mut link) = (
-            filled(len, Self::NONE, work)?,
-            filled(len, Self::NONE, work)?,
-        );
+        let (mut head, mut link) = (filled(len, Self::NONE, work)?, filled(len, Self::NONE, work)?);
         for piece in pieces(0..len) {
             work.spend_each(piece.len(), price::GLANCE)?;
             for pc in piece {
@@ -355,12 +288,7 @@ impl<'a> Predecessors<'a> {
     }
 
     /// Shows each instruction that may come before the one at `pc`. There may be as many as the program has.
-    pub(super) fn each(
-        &self,
-        pc: usize,
-        work: &mut Work<'_>,
-        mut show: impl FnMut(usize),
-    ) -> Result<(), Cap> {
+    pub(super) fn each(&self, pc: usize, work: &mut Work<'_>, mut show: impl FnMut(usize)) -> Result<(), Cap> {
         for from in [pc.wrapping_sub(1), pc.wrapping_sub(2)] {
             if successors(self.insns, from).fall == Some(pc) {
                 show(from);
@@ -384,9 +312,7 @@ fn reaching_exit(insns: &[Insn], work: &mut Work<'_>) -> Result<Vec<bool>, Verif
     let mut queue = Queue::new(len)?;
     for piece in pieces(0..len) {
         work.spend_each(piece.len(), price::GLANCE)?;
-        piece
-            .filter(|&pc| insns.get(pc) == Some(&Insn::Exit))
-            .for_each(|pc| queue.push(&mut ends, pc));
+        piece.filter(|&pc| insns.get(pc) == Some(&Insn::Exit)).for_each(|pc| queue.push(&mut ends, pc));
     }
     while let Some(pc) = queue.pop() {
         work.spend(price::LOOK)?;
@@ -428,20 +354,14 @@ fn unset_registers(
         }
     };
     for &start in functions {
-        let callee = if start == program.entry {
-            0b110
-        } else {
-            R1_TO_R5
-        };
+        let callee = if start == program.entry { 0b110 } else { R1_TO_R5 };
         let set = callee | bit(Reg::R10);
         work.spend(price::LOOK)?;
         join(&mut known, &mut queue, &mut queued, start, set);
     }
     while let Some(pc) = queue.pop() {
         work.spend(price::LOOK)?;
-        let (Some(&have), Some(waits), Some(insn)) =
-            (known.get(pc), queued.get_mut(pc), insns.get(pc))
-        else {
+        let (Some(&have), Some(waits), Some(insn)) = (known.get(pc), queued.get_mut(pc), insns.get(pc)) else {
             continue;
         };
         *waits = false;

@@ -20,10 +20,7 @@ impl Tnum {
 
     /// Nothing is known of the low `bits` bits, the others are 0.
     pub(super) const fn unknown(bits: u32) -> Tnum {
-        Tnum {
-            value: 0,
-            mask: low_mask(bits),
-        }
+        Tnum { value: 0, mask: low_mask(bits) }
     }
 
     /// The closest for all numbers from `min` to `max`: the common leading bits.
@@ -32,10 +29,7 @@ impl Tnum {
             64 => 0,
             zeros => u64::MAX >> zeros,
         };
-        Tnum {
-            value: min & !mask,
-            mask,
-        }
+        Tnum { value: min & !mask, mask }
     }
 
     pub(super) const fn contains(self, number: u64) -> bool {
@@ -50,10 +44,7 @@ impl Tnum {
     /// The low `bits` bits; the others become 0.
     pub(super) const fn truncate(self, bits: u32) -> Tnum {
         let keep = low_mask(bits);
-        Tnum {
-            value: self.value & keep,
-            mask: self.mask & keep,
-        }
+        Tnum { value: self.value & keep, mask: self.mask & keep }
     }
 
     /// What both allow, or `None` when they contradict.
@@ -62,44 +53,29 @@ impl Tnum {
             return None;
         }
         let mask = self.mask & other.mask;
-        Some(Tnum {
-            value: (self.value | other.value) & !mask,
-            mask,
-        })
+        Some(Tnum { value: (self.value | other.value) & !mask, mask })
     }
 
     /// What either allows.
     pub(super) const fn union(self, other: Tnum) -> Tnum {
         let mask = self.mask | other.mask | (self.value ^ other.value);
-        Tnum {
-            value: self.value & !mask,
-            mask,
-        }
+        Tnum { value: self.value & !mask, mask }
     }
 
     pub(super) const fn and(self, other: Tnum) -> Tnum {
         let value = self.value & other.value;
         let possible = (self.value | self.mask) & (other.value | other.mask);
-        Tnum {
-            value,
-            mask: possible & !value,
-        }
+        Tnum { value, mask: possible & !value }
     }
 
     pub(super) const fn or(self, other: Tnum) -> Tnum {
         let value = self.value | other.value;
-        Tnum {
-            value,
-            mask: (self.mask | other.mask) & !value,
-        }
+        Tnum { value, mask: (self.mask | other.mask) & !value }
     }
 
     pub(super) const fn xor(self, other: Tnum) -> Tnum {
         let mask = self.mask | other.mask;
-        Tnum {
-            value: (self.value ^ other.value) & !mask,
-            mask,
-        }
+        Tnum { value: (self.value ^ other.value) & !mask, mask }
     }
 
     /// A sum's bit is unknown where an operand's is, or where a carry may or may not arrive.
@@ -107,10 +83,7 @@ impl Tnum {
         let least = self.value.wrapping_add(other.value);
         let most = least.wrapping_add(self.mask.wrapping_add(other.mask));
         let mask = (least ^ most) | self.mask | other.mask;
-        Tnum {
-            value: least & !mask,
-            mask,
-        }
+        Tnum { value: least & !mask, mask }
     }
 
     pub(super) const fn sub(self, other: Tnum) -> Tnum {
@@ -118,10 +91,7 @@ impl Tnum {
         let most = difference.wrapping_add(self.mask);
         let least = difference.wrapping_sub(other.mask);
         let mask = (most ^ least) | self.mask | other.mask;
-        Tnum {
-            value: difference & !mask,
-            mask,
-        }
+        Tnum { value: difference & !mask, mask }
     }
 
     /// The sum of the shifted multiplicands, for each bit of `self` that may be set.
@@ -131,15 +101,9 @@ impl Tnum {
         let mut unknown = Tnum::constant(0);
         while a.value | a.mask != 0 {
             if a.value & 1 == 1 {
-                unknown = unknown.add(Tnum {
-                    value: 0,
-                    mask: b.mask,
-                });
+                unknown = unknown.add(Tnum { value: 0, mask: b.mask });
             } else if a.mask & 1 == 1 {
-                unknown = unknown.add(Tnum {
-                    value: 0,
-                    mask: b.value | b.mask,
-                });
+                unknown = unknown.add(Tnum { value: 0, mask: b.value | b.mask });
             }
             a = a.shr(1);
             b = b.shl(1);
@@ -148,29 +112,19 @@ impl Tnum {
     }
 
     pub(super) const fn shl(self, count: u32) -> Tnum {
-        Tnum {
-            value: self.value.wrapping_shl(count),
-            mask: self.mask.wrapping_shl(count),
-        }
+        Tnum { value: self.value.wrapping_shl(count), mask: self.mask.wrapping_shl(count) }
     }
 
     pub(super) const fn shr(self, count: u32) -> Tnum {
-        Tnum {
-            value: self.value.wrapping_shr(count),
-            mask: self.mask.wrapping_shr(count),
-        }
+        Tnum { value: self.value.wrapping_shr(count), mask: self.mask.wrapping_shr(count) }
     }
 
     /// Arithmetic shift of the low `bits` bits: an unknown sign bit makes unknown bits.
     pub(super) const fn sar(self, bits: u32, count: u32) -> Tnum {
         let keep = low_mask(bits);
         let shift = 64u32.wrapping_sub(bits);
-        let value =
-            ((self.value.wrapping_shl(shift) as i64).wrapping_shr(shift)).wrapping_shr(count);
+        let value = ((self.value.wrapping_shl(shift) as i64).wrapping_shr(shift)).wrapping_shr(count);
         let mask = ((self.mask.wrapping_shl(shift) as i64).wrapping_shr(shift)).wrapping_shr(count);
-        Tnum {
-            value: value as u64 & keep,
-            mask: mask as u64 & keep,
-        }
+        Tnum { value: value as u64 & keep, mask: mask as u64 & keep }
     }
 }

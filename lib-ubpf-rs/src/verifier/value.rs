@@ -63,21 +63,11 @@ pub(super) struct Value {
 }
 
 impl Value {
-    pub(super) const UNSET: Value = Value {
-        kind: Kind::Unset,
-        id: 0,
-        room: NO_ROOM,
-        num: Scalar::unknown(BITS),
-    };
+    pub(super) const UNSET: Value = Value { kind: Kind::Unset, id: 0, room: NO_ROOM, num: Scalar::unknown(BITS) };
     pub(super) const UNKNOWN: Value = Value::scalar(Scalar::unknown(BITS));
 
     pub(super) const fn scalar(num: Scalar) -> Value {
-        Value {
-            kind: Kind::Scalar,
-            id: 0,
-            room: NO_ROOM,
-            num,
-        }
+        Value { kind: Kind::Scalar, id: 0, room: NO_ROOM, num }
     }
 
     pub(super) const fn constant(value: u64) -> Value {
@@ -86,18 +76,12 @@ impl Value {
 
     /// The start of the memory that `kind` names.
     pub(super) const fn pointer(kind: Kind) -> Value {
-        Value {
-            kind,
-            ..Value::constant(0)
-        }
+        Value { kind, ..Value::constant(0) }
     }
 
     /// The length of the argument.
     pub(super) fn length() -> Value {
-        Value {
-            room: 0,
-            ..Value::scalar(Scalar::range(BITS, 0, ARGUMENT_MAX))
-        }
+        Value { room: 0, ..Value::scalar(Scalar::range(BITS, 0, ARGUMENT_MAX)) }
     }
 
     pub(super) fn is_scalar(&self) -> bool {
@@ -146,20 +130,12 @@ impl Value {
                 let room = room_after(part, op, other, self, argument_min);
                 other.moved(num(), room)
             }
-            (false, false)
-                if part == Part::Whole && op == AluOp::Sub && self.same_memory(other) =>
-            {
+            (false, false) if part == Part::Whole && op == AluOp::Sub && self.same_memory(other) => {
                 Value::scalar(num())
             }
             _ => {
                 let unknown = Scalar::unknown(BITS);
-                Value::scalar(Scalar::alu(
-                    BITS,
-                    part,
-                    op,
-                    &self.number_or(&unknown),
-                    &other.number_or(&unknown),
-                ))
+                Value::scalar(Scalar::alu(BITS, part, op, &self.number_or(&unknown), &other.number_or(&unknown)))
             }
         }
     }
@@ -181,21 +157,10 @@ impl Value {
     /// A pointer with another offset. A null pointer plus something is no pointer any more.
     fn moved(&self, num: Scalar, room: u32) -> Value {
         match self.kind {
-            Kind::Object { .. } if planted::active(Bug::MovedNull) => Value {
-                id: 0,
-                num,
-                ..*self
-            },
-            Kind::Argument
-            | Kind::Stack(_)
-            | Kind::Object {
-                nullable: false, ..
-            } => Value {
-                kind: self.kind,
-                id: 0,
-                room,
-                num,
-            },
+            Kind::Object { .. } if planted::active(Bug::MovedNull) => Value { id: 0, num, ..*self },
+            Kind::Argument | Kind::Stack(_) | Kind::Object { nullable: false, .. } => {
+                Value { kind: self.kind, id: 0, room, num }
+            }
             _ => Value::UNKNOWN,
         }
     }
@@ -204,13 +169,9 @@ impl Value {
     pub(super) fn includes(&self, other: &Value, argument_min: u32) -> bool {
         let kind = match (self.kind, other.kind) {
             (Kind::Unset, _) => return true,
-            (
-                Kind::Object { index, nullable },
-                Kind::Object {
-                    index: i,
-                    nullable: n,
-                },
-            ) => index == i && (nullable || !n),
+            (Kind::Object { index, nullable }, Kind::Object { index: i, nullable: n }) => {
+                index == i && (nullable || !n)
+            }
             (a, b) => a == b,
         };
         if self.is_unknown() && other.kind != Kind::Unset {
@@ -225,9 +186,7 @@ impl Value {
 
     /// Any number at all: also what a pointer is when nobody asks.
     pub(super) fn is_unknown(&self) -> bool {
-        self.kind == Kind::Scalar
-            && self.room == NO_ROOM
-            && self.num == const { Scalar::unknown(BITS) }
+        self.kind == Kind::Scalar && self.room == NO_ROOM && self.num == const { Scalar::unknown(BITS) }
     }
 
     /// What room says of the number: it is at most the longest argument's length less the room. False when there is no such number.
@@ -246,31 +205,15 @@ impl Value {
         }
         let kind = match (self.kind, other.kind) {
             (Kind::Unset, _) | (_, Kind::Unset) => return Value::UNSET,
-            (
-                Kind::Object { index, nullable },
-                Kind::Object {
-                    index: i,
-                    nullable: n,
-                },
-            ) if index == i => Kind::Object {
-                index,
-                nullable: nullable || n,
-            },
+            (Kind::Object { index, nullable }, Kind::Object { index: i, nullable: n }) if index == i => {
+                Kind::Object { index, nullable: nullable || n }
+            }
             (a, b) if a == b => a,
             _ => return Value::UNKNOWN,
         };
         let (a, b) = (self.room(argument_min.0), other.room(argument_min.1));
-        let room = if a == NO_ROOM || b == NO_ROOM {
-            NO_ROOM
-        } else {
-            a.min(b)
-        };
-        Value {
-            kind,
-            id: 0,
-            room,
-            num: self.num.union(&other.num),
-        }
+        let room = if a == NO_ROOM || b == NO_ROOM { NO_ROOM } else { a.min(b) };
+        Value { kind, id: 0, room, num: self.num.union(&other.num) }
     }
 }
 
@@ -342,9 +285,7 @@ impl fmt::Display for Value {
             Kind::Argument => f.write_str("argument")?,
             Kind::Stack(0) => f.write_str("stack")?,
             Kind::Stack(frame) => write!(f, "stack{frame}")?,
-            Kind::Object { index, nullable } => {
-                write!(f, "object{index}{}", if nullable { " or null" } else { "" })?
-            }
+            Kind::Object { index, nullable } => write!(f, "object{index}{}", if nullable { " or null" } else { "" })?,
         }
         match self.num.value() {
             Some(0) => Ok(()),

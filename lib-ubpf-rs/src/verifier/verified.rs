@@ -87,11 +87,7 @@ pub(super) struct Note {
 
 impl Note {
     /// Of a slot that is never executed.
-    pub(super) const DEAD: Note = Note {
-        fact: Fact::empty(),
-        target: Target::Unknown,
-        cost: 0,
-    };
+    pub(super) const DEAD: Note = Note { fact: Fact::empty(), target: Target::Unknown, cost: 0 };
 }
 
 /// A program that may run: every jump and call lands on an instruction of the program, reserved fields are
@@ -264,9 +260,7 @@ impl VerifiedProgram {
 /// Weight of all slots before each slot, and of all: what a stretch weighs is a difference.
 pub(super) fn weights(insns: &[Insn], work: &mut Work<'_>) -> Result<Vec<u32>, VerifyError> {
     let mut weights = Vec::new();
-    weights
-        .try_reserve_exact(insns.len().saturating_add(1))
-        .map_err(|_| VerifyError::NoMemory)?;
+    weights.try_reserve_exact(insns.len().saturating_add(1)).map_err(|_| VerifyError::NoMemory)?;
     let mut sum = 0u32;
     weights.push(sum);
     for piece in pieces(0..insns.len()) {

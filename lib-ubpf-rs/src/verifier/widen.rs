@@ -36,8 +36,7 @@ pub(super) struct Thresholds<'a> {
 /// The numbers that a program compares with or limits by, and their neighbours; ascending.
 pub(super) fn numbers(insns: &[Insn], work: &mut Work<'_>) -> Result<Vec<i64>, VerifyError> {
     let mut list = Vec::new();
-    list.try_reserve_exact(MOST)
-        .map_err(|_| VerifyError::NoMemory)?;
+    list.try_reserve_exact(MOST).map_err(|_| VerifyError::NoMemory)?;
     for piece in pieces(0..insns.len()) {
         work.spend_each(piece.len(), price::GLANCE)?;
         for number in piece.filter_map(|pc| insns.get(pc).and_then(number)) {
@@ -54,15 +53,8 @@ pub(super) fn numbers(insns: &[Insn], work: &mut Work<'_>) -> Result<Vec<i64>, V
 /// The number that an instruction compares with or limits by.
 fn number(insn: &Insn) -> Option<i64> {
     match *insn {
-        Insn::Branch {
-            src: Operand::Imm(imm),
-            ..
-        } => Some(imm.into()),
-        Insn::Alu {
-            op: AluOp::Mov | AluOp::And | AluOp::Mod,
-            src: Operand::Imm(imm),
-            ..
-        } => Some(imm.into()),
+        Insn::Branch { src: Operand::Imm(imm), .. } => Some(imm.into()),
+        Insn::Alu { op: AluOp::Mov | AluOp::And | AluOp::Mod, src: Operand::Imm(imm), .. } => Some(imm.into()),
         Insn::LoadImm64 { imm, .. } => Some(imm as i64),
         _ => None,
     }
@@ -148,8 +140,5 @@ fn grow_bits(old: Tnum, joined: Tnum) -> Tnum {
         return joined;
     }
     let mask = joined.mask | u64::MAX.wrapping_shl(new.trailing_zeros());
-    Tnum {
-        value: joined.value & !mask,
-        mask,
-    }
+    Tnum { value: joined.value & !mask, mask }
 }

@@ -50,9 +50,7 @@ const PIECE: usize = 512;
 /// The same range in pieces: each is paid ([`Work::spend_each`]) before it is gone over, so that a pause comes in time in a long program.
 pub(crate) fn pieces(range: Range<usize>) -> impl DoubleEndedIterator<Item = Range<usize>> {
     let Range { start, end } = range;
-    (start..end)
-        .step_by(PIECE)
-        .map(move |from| from..from.saturating_add(PIECE).min(end))
+    (start..end).step_by(PIECE).map(move |from| from..from.saturating_add(PIECE).min(end))
 }
 
 /// What is not counted: the states that are being worked on, and one that was too many.
@@ -226,15 +224,7 @@ mod tests {
 
     #[test]
     fn pieces_are_the_whole() {
-        for (start, end) in [
-            (0, 0),
-            (5, 3),
-            (0, 1),
-            (7, 511),
-            (3, 515),
-            (3, 516),
-            (0, 70_000),
-        ] {
+        for (start, end) in [(0, 0), (5, 3), (0, 1), (7, 511), (3, 515), (3, 516), (0, 70_000)] {
             let all: Vec<usize> = super::pieces(start..end).flatten().collect();
             assert!(all.into_iter().eq(start..end));
             assert!(super::pieces(start..end).all(|piece| piece.len() <= super::PIECE));

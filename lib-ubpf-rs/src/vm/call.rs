@@ -58,10 +58,8 @@ fn call_with_text(
     let mut len = 0;
     for (kind, &addr) in helper.signature.args.iter().zip(&args) {
         if *kind == ArgType::CString {
-            len = copy_string(run, addr, &mut buffer).map_err(|bad| Stop {
-                pc,
-                kind: bad.map_or_else(|| too_long(helper), unreadable),
-            })?;
+            len = copy_string(run, addr, &mut buffer)
+                .map_err(|bad| Stop { pc, kind: bad.map_or_else(|| too_long(helper), unreadable) })?;
         }
     }
     let cost = helper.signature.cost.of_string(len as u64);
@@ -80,19 +78,9 @@ fn call(
 ) -> Result<Called, Stop> {
     let value = match helper.function {
         HelperFn::Rust(function) => {
-            let mut call = HelperCall {
-                args,
-                text,
-                host: run.host,
-                walked: 0,
-            };
-            let value = function(&mut call).map_err(|fault| Stop {
-                pc,
-                kind: StopKind::Helper {
-                    name: helper.name,
-                    reason: fault.reason,
-                },
-            })?;
+            let mut call = HelperCall { args, text, host: run.host, walked: 0 };
+            let value = function(&mut call)
+                .map_err(|fault| Stop { pc, kind: StopKind::Helper { name: helper.name, reason: fault.reason } })?;
             let walked = call.walked.min(helper.signature.cost.walk);
             pay(run, walked.into(), metering, pc)?;
             value
@@ -116,9 +104,7 @@ fn cost_before(helper: &Helper, args: &[u64; 5]) -> u64 {
     let lengths = helper.signature.args.iter().zip(args);
     lengths
         .filter(|(kind, _)| **kind == ArgType::Length)
-        .fold(u64::from(cost.base), |sum, (_, &bytes)| {
-            sum.saturating_add(cost.of_bytes(bytes))
-        })
+        .fold(u64::from(cost.base), |sum, (_, &bytes)| sum.saturating_add(cost.of_bytes(bytes)))
 }
 
 fn check_ranges(run: &Run<'_>, helper: &Helper, args: &[u64; 5], pc: usize) -> Result<(), Stop> {
@@ -142,20 +128,13 @@ fn range(run: &Run<'_>, access: Access, addr: u64, size: u64, pc: usize) -> Resu
         Access::Read => AccessKind::HelperRead,
         Access::Write => AccessKind::HelperWrite,
     };
-    Err(Stop {
-        pc,
-        kind: StopKind::OutOfBounds { access, addr, size },
-    })
+    Err(Stop { pc, kind: StopKind::OutOfBounds { access, addr, size } })
 }
 
 /// Copies the NUL-terminated string at `addr`; its length without the NUL. The error is the address of the byte that
 /// cannot be read, or nothing when the string is too long.
 #[inline(never)]
-fn copy_string(
-    run: &Run<'_>,
-    addr: u64,
-    buffer: &mut [u8; MAX_STRING],
-) -> Result<usize, Option<u64>> {
+fn copy_string(run: &Run<'_>, addr: u64, buffer: &mut [u8; MAX_STRING]) -> Result<usize, Option<u64>> {
     for (index, slot) in buffer.iter_mut().enumerate() {
         let at = addr.wrapping_add(index as u64);
         match run.memory.load(at, crate::isa::Size::B) {
@@ -169,16 +148,9 @@ fn copy_string(
 
 fn unreadable(addr: u64) -> StopKind {
     let access = AccessKind::HelperRead;
-    StopKind::OutOfBounds {
-        access,
-        addr,
-        size: 1,
-    }
+    StopKind::OutOfBounds { access, addr, size: 1 }
 }
 
 fn too_long(helper: &Helper) -> StopKind {
-    StopKind::Helper {
-        name: helper.name,
-        reason: "its string argument is longer than 255 bytes",
-    }
+    StopKind::Helper { name: helper.name, reason: "its string argument is longer than 255 bytes" }
 }

@@ -4,8 +4,7 @@ use super::{
     call::{call_helper, Called},
     charge,
     quick::{quick, Op},
-    Access, AccessKind, Executable, Memory, Metering, Run, Slices, Stop, StopKind, FRAME_BYTES,
-    MAX_FRAMES,
+    Access, AccessKind, Executable, Memory, Metering, Run, Slices, Stop, StopKind, FRAME_BYTES, MAX_FRAMES,
 };
 use crate::{
     isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, Insn, Operand, Reg, Size, Width},
@@ -36,19 +35,12 @@ impl Interpreter {
 
     /// Takes the program as it is, without anything made of it: for one that is interpreted now and then.
     pub fn plain(program: VerifiedProgram) -> Interpreter {
-        Interpreter {
-            program,
-            quick: None,
-        }
+        Interpreter { program, quick: None }
     }
 
     /// Runs the program and shows the machine before each instruction.
     #[inline]
-    pub fn run_watched(
-        &self,
-        run: &mut Run<'_>,
-        watch: &mut impl FnMut(Moment<'_>),
-    ) -> Result<u64, Stop> {
+    pub fn run_watched(&self, run: &mut Run<'_>, watch: &mut impl FnMut(Moment<'_>)) -> Result<u64, Stop> {
         let metering = super::begin(&self.program, run)?;
         Machine::new(&self.program, run, metering).execute(watch)
     }
@@ -176,11 +168,7 @@ impl<'m, 'a> Machine<'m, 'a> {
 
     /// Executes so many instructions, or fewer when the program ends before.
     #[inline]
-    fn some(
-        &mut self,
-        count: u64,
-        watch: &mut impl FnMut(Moment<'_>),
-    ) -> Result<Option<u64>, Stop> {
+    fn some(&mut self, count: u64, watch: &mut impl FnMut(Moment<'_>)) -> Result<Option<u64>, Stop> {
         let insns = self.program.program().insns.as_slice();
         for _ in 0..count {
             watch(Moment {
@@ -237,12 +225,7 @@ impl<'m, 'a> Machine<'m, 'a> {
 
     pub(super) fn step(&mut self, insn: &Insn) -> Result<Flow, Stop> {
         match *insn {
-            Insn::Alu {
-                op,
-                width,
-                dst,
-                src,
-            } => {
+            Insn::Alu { op, width, dst, src } => {
                 let (a, b) = (self.get(dst), self.operand(src));
                 let value = match width {
                     Width::W64 => alu64(op, a, b),
@@ -250,12 +233,7 @@ impl<'m, 'a> Machine<'m, 'a> {
                 };
                 self.set(dst, value);
             }
-            Insn::MovSx {
-                width,
-                from,
-                dst,
-                src,
-            } => {
+            Insn::MovSx { width, from, dst, src } => {
                 let value = sign_extend(self.get(src), from);
                 self.set(dst, narrow(value, width));
             }
@@ -271,56 +249,26 @@ impl<'m, 'a> Machine<'m, 'a> {
                 self.set(dst, imm);
                 return Ok(Flow::Jump(1));
             }
-            Insn::Load {
-                size,
-                signed,
-                dst,
-                base,
-                off,
-            } => {
+            Insn::Load { size, signed, dst, base, off } => {
                 let addr = self.get(base).wrapping_add(off as i64 as u64);
                 let Some(value) = self.run.memory.load(addr, size) else {
                     return Err(self.out_of_bounds(AccessKind::Load, addr, size));
                 };
-                self.set(
-                    dst,
-                    if signed {
-                        sign_extend(value, size)
-                    } else {
-                        value
-                    },
-                );
+                self.set(dst, if signed { sign_extend(value, size) } else { value });
             }
-            Insn::Store {
-                size,
-                base,
-                off,
-                src,
-            } => {
+            Insn::Store { size, base, off, src } => {
                 let addr = self.get(base).wrapping_add(off as i64 as u64);
                 let value = self.operand(src);
                 if self.run.memory.store(addr, size, value).is_none() {
                     return Err(self.out_of_bounds(AccessKind::Store, addr, size));
                 }
             }
-            Insn::Atomic {
-                op,
-                size,
-                base,
-                off,
-                src,
-            } => {
+            Insn::Atomic { op, size, base, off, src } => {
                 let addr = self.get(base).wrapping_add(off as i64 as u64);
                 self.atomic(op, size, addr, src)?;
             }
             Insn::Jump { off, .. } => return Ok(Flow::Jump(i64::from(off))),
-            Insn::Branch {
-                op,
-                width,
-                dst,
-                src,
-                off,
-            } => {
+            Insn::Branch { op, width, dst, src, off } => {
                 let (a, b) = (self.get(dst), self.operand(src));
                 let taken = match width {
                     Width::W64 => compare(op, a, b, a as i64, b as i64),
@@ -350,9 +298,7 @@ impl<'m, 'a> Machine<'m, 'a> {
             Call::Helper(number) => self.helper(u64::from(number)),
             Call::Register(reg) => self.helper(self.get(reg)),
             Call::Local(off) => {
-                let target = (self.pc as i64)
-                    .wrapping_add(1)
-                    .wrapping_add(i64::from(off)) as usize;
+                let target = (self.pc as i64).wrapping_add(1).wrapping_add(i64::from(off)) as usize;
                 self.call_local(target)
             }
             Call::Btf(_) => Err(self.stop(StopKind::Internal)),
@@ -361,20 +307,12 @@ impl<'m, 'a> Machine<'m, 'a> {
 
     fn helper(&mut self, number: u64) -> Result<Flow, Stop> {
         let abi: Abi = self.program.program().abi;
-        let known = u32::try_from(number)
-            .ok()
-            .and_then(|n| self.run.helpers.get(abi, n));
+        let known = u32::try_from(number).ok().and_then(|n| self.run.helpers.get(abi, n));
         let Some(helper) = known else {
             return Err(self.stop(StopKind::UnknownHelper { number }));
         };
         let [_, r1, r2, r3, r4, r5, ..] = self.regs;
-        match call_helper(
-            self.run,
-            helper,
-            [r1, r2, r3, r4, r5],
-            self.metering,
-            self.pc,
-        )? {
+        match call_helper(self.run, helper, [r1, r2, r3, r4, r5], self.metering, self.pc)? {
             Called::Returned(value) => {
                 self.set(Reg::R0, value);
                 Ok(Flow::Next)
@@ -391,10 +329,7 @@ impl<'m, 'a> Machine<'m, 'a> {
             return Err(self.stop(StopKind::CallDepth));
         }
         self.charge(self.program.function_charge(target))?;
-        self.frames[self.depth] = Frame {
-            return_to: self.pc,
-            saved,
-        };
+        self.frames[self.depth] = Frame { return_to: self.pc, saved };
         self.depth += 1;
         self.run.memory.set_frames(self.depth + 1);
         self.regs[Reg::R10.index()] = self.regs[Reg::R10.index()].wrapping_sub(FRAME_BYTES as u64);
@@ -446,9 +381,9 @@ impl<'m, 'a> Machine<'m, 'a> {
                     AtomicOp::Xchg => cell.swap(operand, SeqCst),
                     // Done above.
                     AtomicOp::LoadAcquire | AtomicOp::StoreRelease => operand,
-                    AtomicOp::CmpXchg => cell
-                        .compare_exchange(expected, operand, SeqCst, SeqCst)
-                        .unwrap_or_else(|old| old),
+                    AtomicOp::CmpXchg => {
+                        cell.compare_exchange(expected, operand, SeqCst, SeqCst).unwrap_or_else(|old| old)
+                    }
                 })
             })
         } else {
@@ -460,9 +395,7 @@ impl<'m, 'a> Machine<'m, 'a> {
                 AtomicOp::Xor { .. } => cell.fetch_xor(operand, SeqCst),
                 AtomicOp::Xchg => cell.swap(operand, SeqCst),
                 AtomicOp::LoadAcquire | AtomicOp::StoreRelease => operand,
-                AtomicOp::CmpXchg => cell
-                    .compare_exchange(expected, operand, SeqCst, SeqCst)
-                    .unwrap_or_else(|old| old),
+                AtomicOp::CmpXchg => cell.compare_exchange(expected, operand, SeqCst, SeqCst).unwrap_or_else(|old| old),
             })
         };
         let Some(old) = old else {

@@ -61,11 +61,7 @@ impl<'a> Memory<'a> {
     /// ([`STACK_BYTES`](super::STACK_BYTES) bytes, 8-aligned). An empty argument has address 0.
     pub fn new(argument: &'a mut [u8], stack: &'a mut [u8]) -> Memory<'a> {
         let region = |bytes: &mut [u8]| Region {
-            base: if bytes.is_empty() {
-                0
-            } else {
-                bytes.as_mut_ptr() as u64
-            },
+            base: if bytes.is_empty() { 0 } else { bytes.as_mut_ptr() as u64 },
             len: bytes.len() as u64,
             writable: true,
         };
@@ -85,11 +81,7 @@ impl<'a> Memory<'a> {
     /// `base..base + len` stays valid for reads and writes as long as the `Memory` lives, and no Rust reference to
     /// it exists; others may access it atomically.
     pub unsafe fn with_arena(mut self, base: u64, len: u64) -> Self {
-        self.arena = Region {
-            base,
-            len,
-            writable: true,
-        };
+        self.arena = Region { base, len, writable: true };
         self
     }
 
@@ -98,11 +90,7 @@ impl<'a> Memory<'a> {
     /// # Safety
     /// `base..base + len` stays valid for reads as long as the `Memory` lives, and nobody writes it.
     pub unsafe fn with_rodata(mut self, base: u64, len: u64) -> Self {
-        self.rodata = Region {
-            base,
-            len,
-            writable: false,
-        };
+        self.rodata = Region { base, len, writable: false };
         self
     }
 
@@ -245,11 +233,7 @@ impl fmt::Display for Memory<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Region { base, len, .. } = self.argument;
         let frame = (super::FRAME_BYTES as u64).min(self.stack.len);
-        let stack = self
-            .stack
-            .base
-            .wrapping_add(self.stack.len)
-            .wrapping_sub(frame);
+        let stack = self.stack.base.wrapping_add(self.stack.len).wrapping_sub(frame);
         write!(f, "mem {base:#x}/{len} stack {stack:#x}/{frame}")
     }
 }

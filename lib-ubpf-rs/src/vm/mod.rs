@@ -110,9 +110,7 @@ pub enum Metering {
 /// first function's entry. To be called by every engine before the first instruction.
 #[inline]
 pub fn begin(program: &VerifiedProgram, run: &mut Run<'_>) -> Result<Metering, Stop> {
-    let whole = program
-        .worst_cost()
-        .and_then(|cost| run.budget.checked_sub(cost));
+    let whole = program.worst_cost().and_then(|cost| run.budget.checked_sub(cost));
     if let Some(left) = whole.filter(|_| proofs_hold(program, run)) {
         run.budget = left;
         return Ok(Metering::Prepaid);
@@ -127,18 +125,13 @@ pub fn begin(program: &VerifiedProgram, run: &mut Run<'_>) -> Result<Metering, S
 #[inline]
 pub fn proofs_hold(program: &VerifiedProgram, run: &Run<'_>) -> bool {
     let argument = run.memory.argument();
-    run.args == [argument.base, argument.len]
-        && argument_fits(program.argument_needed(), argument.base, argument.len)
+    run.args == [argument.base, argument.len] && argument_fits(program.argument_needed(), argument.base, argument.len)
 }
 
 /// Whether the proofs of a program that needs `needed` bytes hold for an argument of `len` bytes at `base`.
 #[inline]
 pub fn argument_fits(needed: u64, base: u64, len: u64) -> bool {
-    let longest = if planted::active(Bug::AnyArgument) {
-        u64::MAX
-    } else {
-        VerifiedProgram::ARGUMENT_MAX
-    };
+    let longest = if planted::active(Bug::AnyArgument) { u64::MAX } else { VerifiedProgram::ARGUMENT_MAX };
     (needed..=longest).contains(&len) && base <= VerifiedProgram::ARGUMENT_BASE_MAX
 }
 
@@ -150,9 +143,6 @@ pub fn charge(budget: &mut u64, cost: u64, pc: usize) -> Result<(), Stop> {
             *budget = left;
             Ok(())
         }
-        None => Err(Stop {
-            pc,
-            kind: StopKind::BudgetExhausted,
-        }),
+        None => Err(Stop { pc, kind: StopKind::BudgetExhausted }),
     }
 }

@@ -24,10 +24,7 @@ const STEP: u8 = 0;
 impl Op {
     fn of(insn: &Insn) -> Op {
         let slow = match insn {
-            Insn::Alu {
-                op: AluOp::Sdiv | AluOp::Smod,
-                ..
-            }
+            Insn::Alu { op: AluOp::Sdiv | AluOp::Smod, .. }
             | Insn::MovSx { .. }
             | Insn::Neg { .. }
             | Insn::Endian { .. }
@@ -47,20 +44,12 @@ impl Op {
         };
         // Of the second slot of a wide instruction only the immediate counts; it is written by `quick`.
         let raw = insn.to_raw().filter(|_| !slow);
-        raw.map_or(
-            Op {
-                opcode: STEP,
-                regs: 0,
-                off: 0,
-                imm: 0,
-            },
-            |(raw, _)| Op {
-                opcode: raw.opcode,
-                regs: raw.src << 4 | raw.dst & 0xf,
-                off: raw.off,
-                imm: raw.imm,
-            },
-        )
+        raw.map_or(Op { opcode: STEP, regs: 0, off: 0, imm: 0 }, |(raw, _)| Op {
+            opcode: raw.opcode,
+            regs: raw.src << 4 | raw.dst & 0xf,
+            off: raw.off,
+            imm: raw.imm,
+        })
     }
 }
 

@@ -79,16 +79,10 @@ impl fmt::Display for Stop {
                     AccessKind::HelperRead => "load by a helper",
                     AccessKind::HelperWrite => "store by a helper",
                 };
-                write!(
-                    f,
-                    "out of bounds memory {what} at PC {pc}, addr {addr:#x}, size {size}"
-                )
+                write!(f, "out of bounds memory {what} at PC {pc}, addr {addr:#x}, size {size}")
             }
             StopKind::Unaligned { addr, size } => {
-                write!(
-                    f,
-                    "unaligned atomic access at PC {pc}, addr {addr:#x}, size {size}"
-                )
+                write!(f, "unaligned atomic access at PC {pc}, addr {addr:#x}, size {size}")
             }
             StopKind::BudgetExhausted => write!(f, "instruction budget exhausted at PC {pc}"),
             StopKind::Cancelled => write!(f, "cancelled at PC {pc}"),

@@ -23,11 +23,7 @@ fn run(command: &mut Command) {
     let output = command.output();
     let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{said}",
-        output.status
-    );
+    assert!(output.status.success(), "{command:?}: {}\n{said}", output.status);
 }
 
 /// The archive of this crate, built once, in a folder of its own: the tests' own build has other features.
@@ -52,10 +48,7 @@ pub fn program(compiler: &[&str], source: &str) {
     let out = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let name = format!("{source}-{}", compiler.join("").replace(['=', '+'], "_"));
     let compile = |compiler: &[&str], file: PathBuf, more: &[&str]| {
-        let object = out.join(format!(
-            "{name}-{}.o",
-            file.file_stem().unwrap_or_default().display()
-        ));
+        let object = out.join(format!("{name}-{}.o", file.file_stem().unwrap_or_default().display()));
         let mut command = Command::new(compiler[0]);
         command.args(&compiler[1..]).args(STRICT).args(more);
         for include in [&root().join("include"), &platform] {
@@ -66,11 +59,7 @@ pub fn program(compiler: &[&str], source: &str) {
     };
     let objects = [
         compile(C99, platform.join("platform.c"), &["-D_DEFAULT_SOURCE"]),
-        compile(
-            C99,
-            platform.join("traced.c"),
-            &["-fpatchable-function-entry=5"],
-        ),
+        compile(C99, platform.join("traced.c"), &["-fpatchable-function-entry=5"]),
         compile(compiler, own.join(format!("{source}.c")), &[]),
     ];
     let executable = out.join(&name);
@@ -88,15 +77,9 @@ pub fn header_archive_and_exports_agree(header: &str, prefix: &str) {
     declared.sort_unstable();
     declared.dedup();
     let list = std::fs::read_to_string(root().join("exportsyms.uk")).expect("the list of exports");
-    let mut listed: Vec<&str> = list
-        .lines()
-        .filter_map(|l| l.strip_prefix(prefix))
-        .collect();
+    let mut listed: Vec<&str> = list.lines().filter_map(|l| l.strip_prefix(prefix)).collect();
     listed.sort_unstable();
-    assert_eq!(
-        declared, listed,
-        "declared in {header}, listed in exportsyms.uk"
-    );
+    assert_eq!(declared, listed, "declared in {header}, listed in exportsyms.uk");
     let mut nm = Command::new("nm");
     let symbols = nm.args(["-g", "--defined-only"]).arg(archive()).output();
     let symbols = symbols.expect("nm starts").stdout;

@@ -7,41 +7,19 @@ fn mov(dst: Reg, imm: i32) -> Insn {
 }
 
 fn alu(op: AluOp, dst: Reg, src: Operand) -> Insn {
-    Insn::Alu {
-        op,
-        width: Width::W64,
-        dst,
-        src,
-    }
+    Insn::Alu { op, width: Width::W64, dst, src }
 }
 
 fn branch(op: CmpOp, dst: Reg, src: Operand, off: i16) -> Insn {
-    Insn::Branch {
-        op,
-        width: Width::W64,
-        dst,
-        src,
-        off,
-    }
+    Insn::Branch { op, width: Width::W64, dst, src, off }
 }
 
 fn load(size: Size, dst: Reg, base: Reg, off: i16) -> Insn {
-    Insn::Load {
-        size,
-        signed: false,
-        dst,
-        base,
-        off,
-    }
+    Insn::Load { size, signed: false, dst, base, off }
 }
 
 fn store(base: Reg, off: i16, src: Operand) -> Insn {
-    Insn::Store {
-        size: Size::DW,
-        base,
-        off,
-        src,
-    }
+    Insn::Store { size: Size::DW, base, off, src }
 }
 
 /// Slots that a program may have.
@@ -62,10 +40,7 @@ pub fn giants() -> Vec<(&'static str, Vec<Insn>)> {
         ("a comb of jumps back", comb()),
         ("full frames at every depth", deep_frames()),
         ("joins of full stacks", joins_of_full_stacks(1_800, 8)),
-        (
-            "joins of full stacks, most",
-            joins_of_full_stacks(60_000, 20),
-        ),
+        ("joins of full stacks, most", joins_of_full_stacks(60_000, 20)),
         ("many functions", many_functions()),
         ("a fan of jumps back", fan_of_jumps_back()),
         ("counters in loops", counters_in_loops(10_000)),
@@ -106,12 +81,7 @@ fn staircase() -> Vec<Insn> {
     let mut insns = vec![load(Size::DW, Reg::R4, Reg::R1, 0), mov(Reg::R0, 0)];
     while insns.len() < len {
         let left = (len - insns.len()) as i16;
-        insns.push(branch(
-            CmpOp::Gt,
-            Reg::R4,
-            Operand::Imm(insns.len() as i32),
-            left,
-        ));
+        insns.push(branch(CmpOp::Gt, Reg::R4, Operand::Imm(insns.len() as i32), left));
         insns.push(alu(AluOp::Add, Reg::R0, Operand::Imm(1)));
     }
     insns.push(Insn::Exit);
@@ -188,11 +158,7 @@ fn deep_frames() -> Vec<Insn> {
     for level in 0..8 {
         insns.push(mov(Reg::R0, 0));
         for slot in 1..=64 {
-            insns.push(store(
-                Reg::R10,
-                -8 * slot,
-                Operand::Imm(i32::from(slot) + level),
-            ));
+            insns.push(store(Reg::R10, -8 * slot, Operand::Imm(i32::from(slot) + level)));
         }
         if level < 7 {
             insns.push(Insn::Call(Call::Local(1)));
@@ -206,12 +172,7 @@ fn deep_frames() -> Vec<Insn> {
         insns.push(alu(AluOp::Add, Reg::R0, Operand::Imm(3)));
     }
     let back = head as i32 - insns.len() as i32 - 1;
-    insns.push(branch(
-        CmpOp::Lt,
-        Reg::R0,
-        Operand::Reg(Reg::R4),
-        back as i16,
-    ));
+    insns.push(branch(CmpOp::Lt, Reg::R0, Operand::Reg(Reg::R4), back as i16));
     insns.push(Insn::Exit);
     insns
 }
@@ -222,12 +183,7 @@ fn joins_of_full_stacks(branches: usize, chains: usize) -> Vec<Insn> {
     let mut insns = vec![load(Size::B, Reg::R8, Reg::R1, 0)];
     let fill = |insns: &mut Vec<Insn>| {
         for cell in 1..=128 {
-            insns.push(Insn::Store {
-                size: Size::W,
-                base: Reg::R10,
-                off: -4 * cell,
-                src: Operand::Reg(Reg::R8),
-            });
+            insns.push(Insn::Store { size: Size::W, base: Reg::R10, off: -4 * cell, src: Operand::Reg(Reg::R8) });
         }
     };
     fill(&mut insns);

@@ -18,12 +18,7 @@ pub fn insns(hex: &str) -> Vec<u8> {
 /// Verifies a classic program.
 pub fn verify(bytes: &[u8], policy: Policy) -> Result<VerifiedProgram, VerifyError> {
     let program = Program::from_flat("test", bytes, Abi::Classic).unwrap();
-    verifier::verify(
-        program,
-        policy,
-        &Registry::with_builtins().unwrap(),
-        &mut verifier::Work::default(),
-    )
+    verifier::verify(program, policy, &Registry::with_builtins().unwrap(), &mut verifier::Work::default())
 }
 
 /// What became of a run.
@@ -44,18 +39,9 @@ pub fn run(bytes: &[u8], argument: &mut [u8], budget: u64) -> Outcome {
     // SAFETY: the words are plain memory of that size, borrowed for as long as the bytes are used.
     let stack = unsafe { std::slice::from_raw_parts_mut(stack.as_mut_ptr().cast(), STACK_BYTES) };
     let memory = Memory::new(argument, stack);
-    let mut run = Run {
-        args: [memory.argument().base, len],
-        memory,
-        budget,
-        helpers: &helpers,
-        host: &Nobody,
-    };
+    let mut run = Run { args: [memory.argument().base, len], memory, budget, helpers: &helpers, host: &Nobody };
     let result = Interpreter::new(program).run(&mut run);
-    Outcome {
-        result: result.map_err(|stop| (stop.pc, stop.kind)),
-        left: run.budget,
-    }
+    Outcome { result: result.map_err(|stop| (stop.pc, stop.kind)), left: run.budget }
 }
 
 /// A host without map, symbols, clock or console.

@@ -9,15 +9,8 @@ fn accesses_through_a_sum_are_those_of_the_interpreter() {
     let mut world = World::new();
     let mut programs = 0;
     // Pointer, number, their sum, and another register.
-    let registers = [
-        (1, 3, 4, 5),
-        (7, 0, 6, 8),
-        (6, 7, 0, 2),
-        (2, 8, 9, 7),
-        (8, 5, 7, 0),
-        (10, 3, 4, 6),
-        (10, 7, 2, 9),
-    ];
+    let registers =
+        [(1, 3, 4, 5), (7, 0, 6, 8), (6, 7, 0, 2), (2, 8, 9, 7), (8, 5, 7, 0), (10, 3, 4, 6), (10, 7, 2, 9)];
     for (p, n, s, x) in registers {
         let start = if p == 10 {
             format!("*(u64 *)(r10 - 64) = r2\nr{n} = 20\n")
@@ -44,13 +37,10 @@ fn accesses_through_a_sum_are_those_of_the_interpreter() {
                          r0 = r{x}\nr0 ^= r{n}\nexit\n",
                         start.lines().count() + body.lines().count() + 4
                     );
-                    let bytes = assemble(&text)
-                        .unwrap_or_else(|e| panic!("{}: {}\n{text}", e.line, e.problem));
+                    let bytes = assemble(&text).unwrap_or_else(|e| panic!("{}: {}\n{text}", e.line, e.problem));
                     let insns = decode(&bytes).unwrap();
                     let engines = Engines::new(program(insns), &world.registry);
-                    let engines = engines
-                        .unwrap_or_else(|e| panic!("{e}\n{text}"))
-                        .with_linked();
+                    let engines = engines.unwrap_or_else(|e| panic!("{e}\n{text}")).with_linked();
                     programs += usize::from(engines.interpreter.verified().accesses().1 == 0);
                     engines.agree(&mut world, 1000).result.unwrap();
                 }

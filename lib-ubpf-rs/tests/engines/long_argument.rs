@@ -44,36 +44,20 @@ fn run(code: &dyn Executable, argument: &mut [u8], budget: u64) -> (Result<u64, 
     let stack = unsafe { slice::from_raw_parts_mut(stack.as_mut_ptr().cast(), STACK_BYTES) };
     let len = argument.len() as u64;
     let memory = Memory::new(argument, stack);
-    let mut run = Run {
-        args: [memory.argument().base, len],
-        memory,
-        budget,
-        helpers: &registry,
-        host: &host,
-    };
+    let mut run = Run { args: [memory.argument().base, len], memory, budget, helpers: &registry, host: &host };
     let result = code.run(&mut run);
     (result, run.budget)
 }
 
 fn verified(text: &str, policy: Policy) -> VerifiedProgram {
     let insns = decode(&assemble(text).unwrap()).unwrap();
-    verifier::verify(
-        program(insns),
-        policy,
-        &registry(),
-        &mut verifier::Work::default(),
-    )
-    .unwrap()
+    verifier::verify(program(insns), policy, &registry(), &mut verifier::Work::default()).unwrap()
 }
 
 /// Every engine does the same; what that is.
 fn everywhere(program: &VerifiedProgram, len: usize, budget: u64) -> (Result<u64, Stop>, u64) {
     let mut reserved = Reserved::new();
-    let expected = run(
-        &Interpreter::plain(program.clone()),
-        reserved.bytes(len),
-        budget,
-    );
+    let expected = run(&Interpreter::plain(program.clone()), reserved.bytes(len), budget);
     let quick = Interpreter::new(program.clone());
     assert_eq!(run(&quick, reserved.bytes(len), budget), expected);
     for (name, options) in STYLES {
@@ -108,9 +92,6 @@ fn an_argument_that_is_too_short_for_the_proofs_is_metered() {
     assert_eq!(program.argument_needed(), 24);
     assert_eq!(everywhere(&program, 24, 100).1, 97);
     let (result, left) = everywhere(&program, 23, 100);
-    assert!(matches!(
-        result.unwrap_err().kind,
-        StopKind::OutOfBounds { .. }
-    ));
+    assert!(matches!(result.unwrap_err().kind, StopKind::OutOfBounds { .. }));
     assert_eq!(left, 97);
 }

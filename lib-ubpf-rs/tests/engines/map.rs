@@ -14,16 +14,9 @@ use ubpf_rs::{
 
 fn code(source: &str) -> JitProgram {
     let bytes = assemble(source).unwrap();
-    let insns = Program::from_flat("map", &bytes, Abi::Classic)
-        .unwrap()
-        .insns;
-    let verified = verifier::verify(
-        program(insns),
-        Policy::Strict,
-        &registry(),
-        &mut verifier::Work::default(),
-    )
-    .unwrap();
+    let insns = Program::from_flat("map", &bytes, Abi::Classic).unwrap().insns;
+    let verified =
+        verifier::verify(program(insns), Policy::Strict, &registry(), &mut verifier::Work::default()).unwrap();
     compile(verified, Options::default())
 }
 
@@ -34,25 +27,13 @@ fn keys_that_come_and_go_are_not_mixed_up() {
     const MISS: u64 = u64::MAX;
     let host = TestHost::new(1);
     let registry = registry();
-    let get = [
-        "r1 = 10\nr2 = 1\ncall 0\nexit",
-        "r1 = 20\nr2 = 1\ncall 0\nexit",
-    ]
-    .map(code);
-    let put = [
-        "r1 = 10\nr2 = 1\nr3 = 1000\ncall 1\nexit",
-        "r1 = 20\nr2 = 1\nr3 = 2000\ncall 1\nexit",
-    ]
-    .map(code);
+    let get = ["r1 = 10\nr2 = 1\ncall 0\nexit", "r1 = 20\nr2 = 1\ncall 0\nexit"].map(code);
+    let put = ["r1 = 10\nr2 = 1\nr3 = 1000\ncall 1\nexit", "r1 = 20\nr2 = 1\nr3 = 2000\ncall 1\nexit"].map(code);
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
             for round in 0..100_000 {
-                let (key, value) = if round % 2 == 0 {
-                    (10, 1000)
-                } else {
-                    (20, 2000)
-                };
+                let (key, value) = if round % 2 == 0 { (10, 1000) } else { (20, 2000) };
                 // A full map refuses: the other thread may have put its key back.
                 let _ = host.map().put(key, 1, value);
                 host.map().del(key, 1);
@@ -70,10 +51,7 @@ fn keys_that_come_and_go_are_not_mixed_up() {
         while !done.load(Ordering::Relaxed) {
             for (index, (get, value)) in get.iter().zip([1000, 2000]).enumerate() {
                 let answer = run_on(&host, &registry, get).unwrap();
-                assert!(
-                    answer == MISS || answer == value,
-                    "key {index} gave {answer}"
-                );
+                assert!(answer == MISS || answer == value, "key {index} gave {answer}");
                 found[index] += u64::from(answer == value);
             }
         }

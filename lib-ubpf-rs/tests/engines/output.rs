@@ -19,13 +19,7 @@ use ubpf_rs::{
 fn code(source: &str, abi: Abi) -> JitProgram {
     let bytes = assemble(source).unwrap();
     let program = Program::from_flat("output", &bytes, abi).unwrap();
-    let verified = verifier::verify(
-        program,
-        Policy::Guarded,
-        &registry(),
-        &mut verifier::Work::default(),
-    )
-    .unwrap();
+    let verified = verifier::verify(program, Policy::Guarded, &registry(), &mut verifier::Work::default()).unwrap();
     compile(verified, Options::default())
 }
 
@@ -35,10 +29,7 @@ fn counter() -> u64 {
 }
 
 /// 2.5 ns per count.
-const TICKS: Ticks = Ticks {
-    start: 12_345,
-    scale: 5 << 31,
-};
+const TICKS: Ticks = Ticks { start: 12_345, scale: 5 << 31 };
 
 /// Programs and Rust fill a small ring that somebody empties meanwhile: each record comes out whole and once, those of one producer
 /// in their order, and what did not fit is counted.
@@ -109,8 +100,7 @@ fn a_full_ring_counts_what_programs_lose() {
     let capacity = host.ring().capacity();
     assert_eq!(host.ring().lost(), 10 - capacity as u64);
     let mut kinds = Vec::new();
-    host.ring()
-        .drain(&mut |r| kinds.push((r.kind, r.text().len())));
+    host.ring().drain(&mut |r| kinds.push((r.kind, r.text().len())));
     assert_eq!(kinds, vec![(RecordKind::Notify { key: 7 }, 0); capacity]);
 }
 

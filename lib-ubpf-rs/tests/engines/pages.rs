@@ -11,28 +11,15 @@ impl ExecMemory for Pages {
         let len = len.max(1).next_multiple_of(4096);
         // SAFETY: a new anonymous mapping replaces nothing.
         let at = unsafe {
-            let (rw, private) = (
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-            );
+            let (rw, private) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
             libc::mmap(ptr::null_mut(), len, rw, private, -1, 0)
         };
         let at = at as usize;
-        (at != libc::MAP_FAILED as usize).then_some(ExecBlock {
-            write: at,
-            exec: at,
-            len,
-        })
+        (at != libc::MAP_FAILED as usize).then_some(ExecBlock { write: at, exec: at, len })
     }
     fn seal(&self, block: ExecBlock) -> bool {
         // SAFETY: the block is a mapping of ours.
-        unsafe {
-            libc::mprotect(
-                block.exec as *mut _,
-                block.len,
-                libc::PROT_READ | libc::PROT_EXEC,
-            ) == 0
-        }
+        unsafe { libc::mprotect(block.exec as *mut _, block.len, libc::PROT_READ | libc::PROT_EXEC) == 0 }
     }
     fn free(&self, block: ExecBlock) {
         // SAFETY: the block is a mapping of ours that nobody uses any more.

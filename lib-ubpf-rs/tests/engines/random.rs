@@ -1,9 +1,7 @@
 //! Random programs: whatever the verifier lets through, all engines run it alike.
 
 use crate::support::{program, Engines, World};
-use ubpf_rs::isa::{
-    AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, Reg, Size, Width,
-};
+use ubpf_rs::isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, Reg, Size, Width};
 use ubpf_rs::vm::Executable;
 
 /// xorshift64*, for programs that are the same on every machine.
@@ -27,36 +25,9 @@ impl Random {
     }
 }
 
-const IMMEDIATES: [i32; 20] = [
-    0,
-    1,
-    -1,
-    2,
-    3,
-    5,
-    7,
-    8,
-    16,
-    31,
-    32,
-    63,
-    64,
-    127,
-    128,
-    -128,
-    255,
-    65535,
-    i32::MAX,
-    i32::MIN,
-];
-const WIDE: [u64; 6] = [
-    0,
-    0x8000_0000,
-    u64::MAX,
-    1 << 63,
-    0x7fff_ffff_ffff_ffff,
-    0x1234_5678_9abc_def0,
-];
+const IMMEDIATES: [i32; 20] =
+    [0, 1, -1, 2, 3, 5, 7, 8, 16, 31, 32, 63, 64, 127, 128, -128, 255, 65535, i32::MAX, i32::MIN];
+const WIDE: [u64; 6] = [0, 0x8000_0000, u64::MAX, 1 << 63, 0x7fff_ffff_ffff_ffff, 0x1234_5678_9abc_def0];
 const SIZES: [Size; 4] = [Size::B, Size::H, Size::W, Size::DW];
 const ATOMICS: [AtomicOp; 12] = [
     AtomicOp::Add { fetch: false },
@@ -97,34 +68,12 @@ impl Random {
     }
     /// A base that often holds an address, and an offset that is often in bounds.
     fn place(&mut self) -> (Reg, i16) {
-        let base = self.pick(&[
-            Reg::R10,
-            Reg::R10,
-            Reg::R10,
-            Reg::R6,
-            Reg::R6,
-            Reg::R7,
-            Reg::R1,
-            Reg::R8,
-        ]);
+        let base = self.pick(&[Reg::R10, Reg::R10, Reg::R10, Reg::R6, Reg::R6, Reg::R7, Reg::R1, Reg::R8]);
         let off = match base {
             Reg::R10 if self.chance(95) => -8 * (1 + self.below(8) as i16),
             Reg::R10 => self.pick(&[-1, -3, 0, 1, -511, -512, -513, -520]),
             _ if self.chance(85) => 4 * self.below(14) as i16,
-            _ => self.pick(&[
-                -1,
-                53,
-                54,
-                57,
-                58,
-                60,
-                61,
-                256,
-                249,
-                300,
-                i16::MIN,
-                i16::MAX,
-            ]),
+            _ => self.pick(&[-1, 53, 54, 57, 58, 60, 61, 256, 249, 300, i16::MIN, i16::MAX]),
         };
         (base, off)
     }
@@ -132,107 +81,49 @@ impl Random {
     fn body(&mut self, code: &mut Vec<Insn>, at: usize, end: usize) {
         let (dst, src, width) = (self.reg(), self.reg(), self.width());
         let insn = match self.below(100) {
-            0..=39 => Insn::Alu {
-                op: self.pick(&AluOp::ALL),
-                width,
-                dst,
-                src: self.operand(),
-            },
+            0..=39 => Insn::Alu { op: self.pick(&AluOp::ALL), width, dst, src: self.operand() },
             40..=42 => {
-                let from = self.pick(if width == Width::W64 {
-                    &SIZES[..3]
-                } else {
-                    &SIZES[..2]
-                });
-                Insn::MovSx {
-                    width,
-                    from,
-                    dst,
-                    src,
-                }
+                let from = self.pick(if width == Width::W64 { &SIZES[..3] } else { &SIZES[..2] });
+                Insn::MovSx { width, from, dst, src }
             }
             43..=44 => Insn::Neg { width, dst },
             45..=48 => {
                 let kind = self.pick(&[Endianness::ToLe, Endianness::ToBe, Endianness::Swap]);
-                Insn::Endian {
-                    kind,
-                    size: self.pick(&SIZES[1..]),
-                    dst,
-                }
+                Insn::Endian { kind, size: self.pick(&SIZES[1..]), dst }
             }
             49..=50 if at + 2 < end => {
-                code.push(Insn::LoadImm64 {
-                    kind: ImmKind::Value,
-                    dst,
-                    imm: self.pick(&WIDE),
-                });
+                code.push(Insn::LoadImm64 { kind: ImmKind::Value, dst, imm: self.pick(&WIDE) });
                 Insn::WideTail
             }
             51..=58 => {
                 let ((base, off), size) = (self.place(), self.pick(&SIZES));
-                Insn::Load {
-                    size,
-                    signed: size != Size::DW && self.chance(30),
-                    dst,
-                    base,
-                    off,
-                }
+                Insn::Load { size, signed: size != Size::DW && self.chance(30), dst, base, off }
             }
             59..=66 => {
                 let (base, off) = self.place();
-                Insn::Store {
-                    size: self.pick(&SIZES),
-                    base,
-                    off,
-                    src: self.operand(),
-                }
+                Insn::Store { size: self.pick(&SIZES), base, off, src: self.operand() }
             }
             67..=72 => {
                 let (base, off) = self.place();
                 let op = self.pick(&ATOMICS);
                 let least = if op.is_ordered_access() { 0 } else { 2 };
-                Insn::Atomic {
-                    op,
-                    size: self.pick(&SIZES[least..]),
-                    base,
-                    off,
-                    src,
-                }
+                Insn::Atomic { op, size: self.pick(&SIZES[least..]), base, off, src }
             }
             73..=84 => {
                 let op = self.pick(&CmpOp::ALL);
-                Insn::Branch {
-                    op,
-                    width,
-                    dst,
-                    src: self.operand(),
-                    off: self.distance(at, end) as i16,
-                }
+                Insn::Branch { op, width, dst, src: self.operand(), off: self.distance(at, end) as i16 }
             }
-            85 => Insn::Jump {
-                off: self.distance(at, end),
-                long: false,
-            },
+            85 => Insn::Jump { off: self.distance(at, end), long: false },
             86..=88 => Insn::Alu {
                 op: AluOp::Mov,
                 width: Width::W64,
                 dst: self.pick(&[Reg::R6, Reg::R7, Reg::R8]),
                 src: Operand::Reg(self.pick(&[Reg::R10, Reg::R1, Reg::R6])),
             },
-            89..=90 => Insn::Alu {
-                op: AluOp::Add,
-                width: Width::W64,
-                dst: Reg::R7,
-                src: Operand::Imm(self.imm()),
-            },
+            89..=90 => Insn::Alu { op: AluOp::Add, width: Width::W64, dst: Reg::R7, src: Operand::Imm(self.imm()) },
             91..=95 => Insn::Call(Call::Helper(self.pick(&[0, 1, 2, 3, 5, 100, 101, 101]))),
             96 => Insn::Call(Call::Register(src)),
-            _ => Insn::Alu {
-                op: AluOp::Mov,
-                width: Width::W64,
-                dst,
-                src: Operand::Imm(self.imm()),
-            },
+            _ => Insn::Alu { op: AluOp::Mov, width: Width::W64, dst, src: Operand::Imm(self.imm()) },
         };
         code.push(insn);
     }
@@ -247,31 +138,11 @@ impl Random {
 
     fn program(&mut self) -> Vec<Insn> {
         let mut code = vec![
-            Insn::Alu {
-                op: AluOp::Mov,
-                width: Width::W64,
-                dst: Reg::R6,
-                src: Operand::Reg(Reg::R1),
-            },
-            Insn::Alu {
-                op: AluOp::Mov,
-                width: Width::W64,
-                dst: Reg::R7,
-                src: Operand::Reg(Reg::R10),
-            },
-            Insn::Alu {
-                op: AluOp::Add,
-                width: Width::W64,
-                dst: Reg::R7,
-                src: Operand::Imm(-64),
-            },
+            Insn::Alu { op: AluOp::Mov, width: Width::W64, dst: Reg::R6, src: Operand::Reg(Reg::R1) },
+            Insn::Alu { op: AluOp::Mov, width: Width::W64, dst: Reg::R7, src: Operand::Reg(Reg::R10) },
+            Insn::Alu { op: AluOp::Add, width: Width::W64, dst: Reg::R7, src: Operand::Imm(-64) },
             Insn::Call(Call::Helper(100)),
-            Insn::Alu {
-                op: AluOp::Mov,
-                width: Width::W64,
-                dst: Reg::R8,
-                src: Operand::Reg(Reg::R0),
-            },
+            Insn::Alu { op: AluOp::Mov, width: Width::W64, dst: Reg::R8, src: Operand::Reg(Reg::R0) },
         ];
         let functions = 1 + self.below(3);
         let mut calls = Vec::new();
@@ -332,26 +203,14 @@ fn random_programs_stop_alike_at_every_budget() {
 
 /// A straight line of map calls with few keys, so that they meet; r0 depends on every answer.
 fn map_calls(random: &mut Random, count: usize) -> Vec<Insn> {
-    let mov = |dst, imm| Insn::Alu {
-        op: AluOp::Mov,
-        width: Width::W64,
-        dst,
-        src: Operand::Imm(imm),
-    };
-    let alu = |op, dst, src| Insn::Alu {
-        op,
-        width: Width::W64,
-        dst,
-        src,
-    };
+    let mov = |dst, imm| Insn::Alu { op: AluOp::Mov, width: Width::W64, dst, src: Operand::Imm(imm) };
+    let alu = |op, dst, src| Insn::Alu { op, width: Width::W64, dst, src };
     let mut code = vec![mov(Reg::R6, 1)];
     for _ in 0..count {
         code.push(mov(Reg::R1, random.below(12) as i32 * 0x10_0000));
         code.push(mov(Reg::R2, random.below(3) as i32));
         code.push(mov(Reg::R3, random.imm()));
-        code.push(Insn::Call(Call::Helper(
-            random.pick(&[0, 0, 1, 1, 1, 2, 3]),
-        )));
+        code.push(Insn::Call(Call::Helper(random.pick(&[0, 0, 1, 1, 1, 2, 3]))));
         code.push(alu(AluOp::Mul, Reg::R6, Operand::Imm(31)));
         code.push(alu(AluOp::Add, Reg::R6, Operand::Reg(Reg::R0)));
         // The arguments are as they were.

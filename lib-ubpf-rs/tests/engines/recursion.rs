@@ -32,9 +32,7 @@ fn recursions() -> Vec<(&'static str, Vec<Insn>)> {
         let body = function("f", filler, &vec!["main"; calls], FROM);
         format!("main: {start}{body}")
     };
-    let pair = outer.clone()
-        + &function("f", 2, &["g", "g"], FROM)
-        + &function("g", 30, &["f", "g", "f"], FROM);
+    let pair = outer.clone() + &function("f", 2, &["g", "g"], FROM) + &function("g", 30, &["f", "g", "f"], FROM);
     let chain = outer.clone()
         + &function("f", 0, &["g"], FROM)
         + &function("g", 1, &["h", "f"], FROM)
@@ -58,13 +56,7 @@ fn executed(code: &Interpreter, registry: &Registry, budget: u64) -> (u64, u64) 
     // SAFETY: plain memory of that length, borrowed exclusively.
     let stack = unsafe { std::slice::from_raw_parts_mut(stack.as_mut_ptr().cast(), STACK_BYTES) };
     let host = crate::support::TestHost::new(1);
-    let mut run = Run {
-        args: [0, 0],
-        memory: Memory::new(&mut [], stack),
-        budget,
-        helpers: registry,
-        host: &host,
-    };
+    let mut run = Run { args: [0, 0], memory: Memory::new(&mut [], stack), budget, helpers: registry, host: &host };
     let mut steps = 0;
     let _ = code.run_watched(&mut run, &mut |_| steps += 1);
     (steps, budget - run.budget)
@@ -89,21 +81,15 @@ fn a_recursion_is_charged_under_every_policy_that_takes_it() {
     let registry = crate::support::registry();
     for (name, insns) in recursions() {
         for policy in [Policy::Checked, Policy::Guarded, Policy::Strict] {
-            let Ok(verified) = verifier::verify(
-                program(insns.clone()),
-                policy,
-                &registry,
-                &mut verifier::Work::default(),
-            ) else {
+            let Ok(verified) =
+                verifier::verify(program(insns.clone()), policy, &registry, &mut verifier::Work::default())
+            else {
                 continue;
             };
             let code = Interpreter::plain(verified);
             let (steps, charged) = executed(&code, &registry, 1_000_000);
             assert!(steps <= charged, "{name}, {policy:?}: {steps} > {charged}");
-            assert!(code
-                .verified()
-                .worst_cost()
-                .is_none_or(|cost| steps <= cost));
+            assert!(code.verified().worst_cost().is_none_or(|cost| steps <= cost));
         }
     }
 }

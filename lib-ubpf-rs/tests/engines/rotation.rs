@@ -7,13 +7,10 @@ const NUMBER: u64 = 0x8123_4567_89ab_cdef;
 
 /// All registers are looked at afterwards.
 fn agree(world: &mut World, body: &str) -> u64 {
-    let known: String = (0..10)
-        .map(|r| format!("r{r} = {:#x} ll\n", NUMBER.rotate_left(3 * r)))
-        .collect();
+    let known: String = (0..10).map(|r| format!("r{r} = {:#x} ll\n", NUMBER.rotate_left(3 * r))).collect();
     let sum: String = (1..10).map(|r| format!("r0 *= 31\nr0 += r{r}\n")).collect();
     let text = format!("{known}{body}{sum}exit\n");
-    let bytes =
-        assemble(&text).unwrap_or_else(|e| panic!("line {}: {}\n{text}", e.line, e.problem));
+    let bytes = assemble(&text).unwrap_or_else(|e| panic!("line {}: {}\n{text}", e.line, e.problem));
     let insns = decode(&bytes).unwrap();
     let engines = Engines::new(program(insns), &world.registry).unwrap();
     engines.agree(world, 1000).result.unwrap()
@@ -51,12 +48,7 @@ fn shifts_and_what_looks_like_a_rotation_give_what_the_interpreter_gives() {
 fn products_by_small_constants_are_those_of_the_interpreter() {
     let mut world = World::new();
     for factor in -9..=33 {
-        for body in [
-            "r3 *= {}\n",
-            "w3 *= {}\n",
-            "r5 *= {}\nw0 *= {}\n",
-            "r7 *= {}\nw7 *= {}\n",
-        ] {
+        for body in ["r3 *= {}\n", "w3 *= {}\n", "r5 *= {}\nw0 *= {}\n", "r7 *= {}\nw7 *= {}\n"] {
             agree(&mut world, &body.replace("{}", &factor.to_string()));
         }
     }

@@ -55,12 +55,9 @@ fn code(base: Base, distance: i64, body: &str) -> Vec<Insn> {
     // What `mix` makes the distance of; the verifier does not know.
     let rotated = (distance as u64).rotate_right(28);
     let zeros = "r2 = 0\nr3 = 0\nr4 = 0\nr5 = 0\n";
-    let text = format!(
-        "r8 = r1\n{}r1 = {rotated:#x} ll\n{zeros}call 101\nr6 += r0\n{body}r0 += r1\nexit\n",
-        base.code()
-    );
-    let bytes =
-        assemble(&text).unwrap_or_else(|e| panic!("line {}: {}\n{text}", e.line, e.problem));
+    let text =
+        format!("r8 = r1\n{}r1 = {rotated:#x} ll\n{zeros}call 101\nr6 += r0\n{body}r0 += r1\nexit\n", base.code());
+    let bytes = assemble(&text).unwrap_or_else(|e| panic!("line {}: {}\n{text}", e.line, e.problem));
     decode(&bytes).unwrap()
 }
 
@@ -73,9 +70,7 @@ fn accesses_checked_together_stop_where_the_first_of_them_fails() {
         let ends = (-20..20).chain(base.bytes() - 20..base.bytes() + 20);
         for (distance, body) in ends.flat_map(|d| BODIES.map(|body| (d, body))) {
             let insns = code(base, distance, body);
-            let engines = Engines::new(program(insns), &world.registry)
-                .unwrap()
-                .with_linked();
+            let engines = Engines::new(program(insns), &world.registry).unwrap().with_linked();
             match engines.agree(&mut world, 1000).result {
                 Ok(_) => ended += 1,
                 Err(_) => stopped += 1,

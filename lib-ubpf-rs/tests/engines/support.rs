@@ -32,11 +32,7 @@ impl TestHost {
     }
 
     pub fn with_output(ring: Ring, ticks: Ticks) -> TestHost {
-        TestHost {
-            ring,
-            ticks,
-            ..TestHost::new(1)
-        }
+        TestHost { ring, ticks, ..TestHost::new(1) }
     }
 
     pub fn ring(&self) -> &Ring {
@@ -87,50 +83,20 @@ extern "C" fn arena(_: u64, _: u64, _: u64, _: u64, _: u64) -> u64 {
 
 /// Helper 101: all its arguments in one number.
 extern "C" fn mix(a: u64, b: u64, c: u64, d: u64, e: u64) -> u64 {
-    [b, c, d, e]
-        .iter()
-        .fold(a, |sum, &x| sum.rotate_left(7) ^ x)
+    [b, c, d, e].iter().fold(a, |sum, &x| sum.rotate_left(7) ^ x)
 }
 
 pub fn registry() -> Registry {
     let registry = Registry::with_builtins().unwrap().larger().unwrap();
-    let cost = Cost {
-        base: 9,
-        per_8_bytes: 2,
-        walk: 0,
-    };
+    let cost = Cost { base: 9, per_8_bytes: 2, walk: 0 };
     for (name, number, function) in [("arena", 100, arena as _), ("mix", 101, mix as _)] {
-        let signature = HelperSignature {
-            args: [ArgType::Scalar; 5],
-            ret: RetType::Scalar,
-            cost,
-        };
-        let helper = Helper {
-            name,
-            signature,
-            function: HelperFn::C(function),
-        };
-        registry
-            .add(helper, &[(Abi::Classic, number), (Abi::Uio, number)])
-            .unwrap();
+        let signature = HelperSignature { args: [ArgType::Scalar; 5], ret: RetType::Scalar, cost };
+        let helper = Helper { name, signature, function: HelperFn::C(function) };
+        registry.add(helper, &[(Abi::Classic, number), (Abi::Uio, number)]).unwrap();
     }
-    let args = [
-        ArgType::MemWrite,
-        ArgType::Length,
-        ArgType::Unused,
-        ArgType::Unused,
-        ArgType::Unused,
-    ];
-    let signature = HelperSignature {
-        args,
-        ret: RetType::Scalar,
-        cost,
-    };
-    let helper = Helper {
-        name: "touch",
-        signature,
-        function: HelperFn::C(touch),
-    };
+    let args = [ArgType::MemWrite, ArgType::Length, ArgType::Unused, ArgType::Unused, ArgType::Unused];
+    let signature = HelperSignature { args, ret: RetType::Scalar, cost };
+    let helper = Helper { name: "touch", signature, function: HelperFn::C(touch) };
     registry.add(helper, &[(Abi::Classic, 102)]).unwrap();
     registry
 }
@@ -149,12 +115,7 @@ extern "C" fn touch(at: u64, len: u64, _: u64, _: u64, _: u64) -> u64 {
 }
 
 pub fn program(insns: Vec<Insn>) -> Program {
-    Program {
-        name: "test".into(),
-        insns,
-        entry: 0,
-        abi: Abi::Classic,
-    }
+    Program { name: "test".into(), insns, entry: 0, abi: Abi::Classic }
 }
 
 /// Memory of a run at addresses that stay the same from run to run.
@@ -223,21 +184,14 @@ impl World {
         // SAFETY: both outlive the run, and nothing else touches them meanwhile.
         let memory = unsafe { memory.with_arena(arena, 256).with_rodata(rodata, 32) };
         let args = [memory.argument().base, self.argument_len as u64];
-        let mut run = Run {
-            args,
-            memory,
-            budget,
-            helpers: &self.registry,
-            host: &host,
-        };
+        let mut run = Run { args, memory, budget, helpers: &self.registry, host: &host };
         let result = code.run(&mut run);
         let budget_left = run.budget;
         let mut map = Vec::new();
         host.map.for_each(|a, b, c| map.push((a, b, c)));
         map.sort_unstable();
         let mut said = Vec::new();
-        host.ring
-            .drain(&mut |r| said.push((r.sequence, r.kind, r.text().to_vec())));
+        host.ring.drain(&mut |r| said.push((r.sequence, r.kind, r.text().to_vec())));
         Outcome {
             result,
             budget_left,
@@ -260,38 +214,10 @@ pub struct Engines {
 }
 
 pub const STYLES: [(&str, Options); 4] = [
-    (
-        "proved",
-        Options {
-            guard_all: false,
-            baseline: false,
-            metered: false,
-        },
-    ),
-    (
-        "all guarded",
-        Options {
-            guard_all: true,
-            baseline: false,
-            metered: false,
-        },
-    ),
-    (
-        "baseline",
-        Options {
-            guard_all: false,
-            baseline: true,
-            metered: false,
-        },
-    ),
-    (
-        "metered",
-        Options {
-            guard_all: false,
-            baseline: false,
-            metered: true,
-        },
-    ),
+    ("proved", Options { guard_all: false, baseline: false, metered: false }),
+    ("all guarded", Options { guard_all: true, baseline: false, metered: false }),
+    ("baseline", Options { guard_all: false, baseline: true, metered: false }),
+    ("metered", Options { guard_all: false, baseline: false, metered: true }),
 ];
 
 pub fn compile(verified: VerifiedProgram, options: Options) -> JitProgram {
@@ -302,10 +228,7 @@ pub fn compile(verified: VerifiedProgram, options: Options) -> JitProgram {
 /// The program as an image has it that was linked with what `ubpf aot` writes. What it consists of stays for ever.
 fn linked(verified: VerifiedProgram) -> JitProgram {
     let bytecode: &'static [u8] = encode(&verified.program().insns).unwrap().leak();
-    let options = Options {
-        baseline: true,
-        ..Options::default()
-    };
+    let options = Options { baseline: true, ..Options::default() };
     let ahead = Ahead::new(&verified, bytecode, options).unwrap();
     let words = |bytes: &[u8]| -> &'static mut [u64] {
         let word = |part: &[u8]| {
@@ -347,12 +270,7 @@ impl Engines {
     }
 
     pub fn new(program: Program, registry: &Registry) -> Result<Engines, VerifyError> {
-        let verified = verifier::verify(
-            program,
-            Policy::Guarded,
-            registry,
-            &mut verifier::Work::default(),
-        )?;
+        let verified = verifier::verify(program, Policy::Guarded, registry, &mut verifier::Work::default())?;
         let compiled = STYLES.map(|(name, options)| (name, compile(verified.clone(), options)));
         Ok(Engines {
             interpreter: Interpreter::plain(verified.clone()),
@@ -396,20 +314,15 @@ impl Engines {
 
 fn difference(a: &Outcome, b: &Outcome) -> String {
     let mut text = String::new();
-    for (name, a, b) in [
-        ("argument", &a.argument, &b.argument),
-        ("stack", &a.stack, &b.stack),
-        ("arena", &a.arena, &b.arena),
-    ] {
+    for (name, a, b) in
+        [("argument", &a.argument, &b.argument), ("stack", &a.stack, &b.stack), ("arena", &a.arena, &b.arena)]
+    {
         for (i, (x, y)) in a.iter().zip(b).enumerate().filter(|(_, (x, y))| x != y) {
             text += &format!("{name}[{i}]: {x:#x}, {y:#x}\n");
         }
     }
     if a.map != b.map || a.said != b.said {
-        text += &format!(
-            "map or output: {:?} {:?}\n{:?} {:?}\n",
-            a.map, a.said, b.map, b.said
-        );
+        text += &format!("map or output: {:?} {:?}\n{:?} {:?}\n", a.map, a.said, b.map, b.said);
     }
     text
 }
@@ -417,21 +330,13 @@ fn difference(a: &Outcome, b: &Outcome) -> String {
 pub fn listing(program: &VerifiedProgram) -> String {
     let insns = program.program().insns.iter().enumerate();
     let lines = insns.filter(|(_, insn)| !matches!(insn, Insn::WideTail));
-    lines
-        .map(|(pc, insn)| format!("{pc:4}: {insn}\n"))
-        .collect()
+    lines.map(|(pc, insn)| format!("{pc:4}: {insn}\n")).collect()
 }
 
 /// Runs code without an argument, over a map that others use meanwhile.
 pub fn run_on(host: &TestHost, registry: &Registry, code: &dyn Executable) -> Result<u64, Stop> {
     let mut stack = [0; STACK_BYTES / 8];
     let memory = Memory::new(&mut [], bytes(&mut stack));
-    let mut run = Run {
-        args: [0, 0],
-        memory,
-        budget: 10_000,
-        helpers: registry,
-        host,
-    };
+    let mut run = Run { args: [0, 0], memory, budget: 10_000, helpers: registry, host };
     code.run(&mut run)
 }

@@ -11,12 +11,8 @@ use crate::{
 };
 use alloc::{format, string::String};
 
-pub(super) const COMMANDS: &[Command] = &[Command::builtin(
-    "complete",
-    "LINE",
-    "list what the last word of LINE can become (for programs)",
-    complete,
-)];
+pub(super) const COMMANDS: &[Command] =
+    &[Command::builtin("complete", "LINE", "list what the last word of LINE can become (for programs)", complete)];
 
 /// Most candidates given at once.
 const MOST: usize = 100;
@@ -46,11 +42,7 @@ pub(crate) fn find(table: &Table, backend: &dyn Backend, before: &str) -> Found 
         }
         true
     });
-    let mut insert = common
-        .unwrap_or_default()
-        .get(typed..)
-        .unwrap_or("")
-        .replace(' ', "\\ ");
+    let mut insert = common.unwrap_or_default().get(typed..).unwrap_or("").replace(' ', "\\ ");
     if count == 1 && !insert.ends_with('/') {
         insert.push(' ');
     }
@@ -74,28 +66,18 @@ pub(crate) fn show(table: &Table, backend: &dyn Backend, before: &str, out: &mut
 fn complete(call: &mut Call<'_>) -> Result<(), Failure> {
     let mut text = Ok(Text::default());
     let mut count: usize = 0;
-    candidates(
-        call.table,
-        call.backend,
-        call.args.required(0),
-        &mut |name| {
-            count = count.saturating_add(1);
-            let so_far = core::mem::replace(&mut text, Ok(Text::default()));
-            text = so_far.and_then(|text| text.line(format_args!("{name}")));
-            count < MOST && text.is_ok()
-        },
-    );
+    candidates(call.table, call.backend, call.args.required(0), &mut |name| {
+        count = count.saturating_add(1);
+        let so_far = core::mem::replace(&mut text, Ok(Text::default()));
+        text = so_far.and_then(|text| text.line(format_args!("{name}")));
+        count < MOST && text.is_ok()
+    });
     call.stream(text?);
     Ok(())
 }
 
 /// Shows the candidates to `visit` until it returns false; gives the length of what is typed of the last word.
-fn candidates(
-    table: &Table,
-    backend: &dyn Backend,
-    before: &str,
-    visit: &mut dyn FnMut(&str) -> bool,
-) -> usize {
+fn candidates(table: &Table, backend: &dyn Backend, before: &str, visit: &mut dyn FnMut(&str) -> bool) -> usize {
     let partial = split_partial(before);
     let last = partial.last.as_str();
     // A name with control characters cannot be typed.
@@ -181,13 +163,10 @@ fn visit_files(backend: &dyn Backend, last: &str, visit: &mut dyn FnMut(&str) ->
     let directory = last.rfind('/').and_then(|at| last.get(..=at)).unwrap_or("");
     let entries = backend.list_files(directory).unwrap_or_default();
     let mut pace = Pace::new(backend);
-    let _ = entries
-        .iter()
-        .take_while(|_| pace.point().is_ok())
-        .all(|entry| {
-            let slash = if entry.is_dir { "/" } else { "" };
-            visit(&format!("{directory}{}{slash}", entry.name))
-        });
+    let _ = entries.iter().take_while(|_| pace.point().is_ok()).all(|entry| {
+        let slash = if entry.is_dir { "/" } else { "" };
+        visit(&format!("{directory}{}{slash}", entry.name))
+    });
 }
 
 fn visit_attached(backend: &dyn Backend, words: &[String], visit: &mut dyn FnMut(&str) -> bool) {
@@ -195,7 +174,5 @@ fn visit_attached(backend: &dyn Backend, words: &[String], visit: &mut dyn FnMut
     let sites = backend.sites(function).unwrap_or_default();
     let programs = sites.iter().flat_map(|site| &site.probes);
     let mut pace = Pace::new(backend);
-    let _ = programs
-        .take_while(|_| pace.point().is_ok())
-        .all(|probe| visit(&probe.program));
+    let _ = programs.take_while(|_| pace.point().is_ok()).all(|probe| visit(&probe.program));
 }

@@ -33,18 +33,12 @@ pub(super) const COMMANDS: &[Command] = &[
 
 fn failure(path: &str) -> impl FnOnce(FileError) -> Failure + '_ {
     let path = if path.is_empty() { "." } else { path };
-    move |error| Failure::File {
-        path: path.into(),
-        error,
-    }
+    move |error| Failure::File { path: path.into(), error }
 }
 
 fn ls(call: &mut Call<'_>) -> Result<(), Failure> {
     let directory = call.args.get(0).unwrap_or("");
-    let entries = call
-        .backend
-        .list_files(directory)
-        .map_err(failure(directory))?;
+    let entries = call.backend.list_files(directory).map_err(failure(directory))?;
     let sizes = call.args.option("-l").is_some();
     let entries = entries.into_iter();
     call.stream(Entries { entries, sizes });

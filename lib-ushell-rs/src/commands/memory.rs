@@ -9,12 +9,7 @@ use alloc::format;
 use core::fmt::Write;
 
 pub(super) const COMMANDS: &[Command] = &[
-    Command::builtin(
-        "bpf_get_addr",
-        "NAME",
-        "show the address of a symbol",
-        address,
-    ),
+    Command::builtin("bpf_get_addr", "NAME", "show the address of a symbol", address),
     Command::builtin(
         "bpf_get_ret_addr",
         "FUNC",
@@ -66,14 +61,9 @@ fn probe_read(call: &mut Call<'_>) -> Result<(), Failure> {
         return Err(Failure::message(format!("SIZE: 1 to {MOST} bytes")));
     }
     if call.backend.probe_read(address, &mut [0]) == 0 {
-        return Err(Failure::message(format!(
-            "address {address:#x} is not readable"
-        )));
+        return Err(Failure::message(format!("address {address:#x} is not readable")));
     }
-    call.stream(Dump {
-        address,
-        left: size,
-    });
+    call.stream(Dump { address, left: size });
     Ok(())
 }
 
@@ -112,11 +102,7 @@ pub(super) fn dump_row(address: u64, bytes: &[u8], out: &mut Output) {
     }
     out.bytes(b"  ");
     for &byte in bytes {
-        let shown = if byte.is_ascii_graphic() || byte == b' ' {
-            byte
-        } else {
-            b'.'
-        };
+        let shown = if byte.is_ascii_graphic() || byte == b' ' { byte } else { b'.' };
         out.bytes(&[shown]);
     }
     out.bytes(b"\n");

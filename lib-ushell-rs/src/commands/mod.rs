@@ -12,13 +12,7 @@ use crate::command::Command;
 
 /// All built-in commands.
 pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
-    let groups: [&'static [Command]; 6] = [
-        session::COMMANDS,
-        files::COMMANDS,
-        programs::COMMANDS,
-        map::COMMANDS,
-        memory::COMMANDS,
-        complete::COMMANDS,
-    ];
+    let groups: [&'static [Command]; 6] =
+        [session::COMMANDS, files::COMMANDS, programs::COMMANDS, map::COMMANDS, memory::COMMANDS, complete::COMMANDS];
     groups.into_iter().flatten()
 }

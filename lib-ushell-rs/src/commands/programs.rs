@@ -93,11 +93,7 @@ fn load_options(call: &Call<'_>) -> Result<LoadOptions, Failure> {
         Some("jit") => Engine::Jit,
         Some(other) => return Err(not_one_of("ENGINE", other, "auto, interp, jit")),
     };
-    Ok(LoadOptions {
-        abi,
-        policy,
-        engine,
-    })
+    Ok(LoadOptions { abi, policy, engine })
 }
 
 fn not_one_of(name: &str, word: &str, allowed: &str) -> Failure {
@@ -125,9 +121,7 @@ pub(super) fn unknown_function(backend: &dyn Backend, name: &str) -> Failure {
 fn refused(backend: &dyn Backend, error: BackendError) -> Failure {
     match error {
         BackendError::Load { reason } => Failure::message(format!("Failed to load code: {reason}")),
-        BackendError::Stopped { stop } => {
-            Failure::message(format!("BPF program execution failed.\n{stop}"))
-        }
+        BackendError::Stopped { stop } => Failure::message(format!("BPF program execution failed.\n{stop}")),
         BackendError::UnknownFunction { name } => unknown_function(backend, &name),
         other => Failure::Backend(other),
     }
@@ -139,9 +133,7 @@ fn exec(call: &mut Call<'_>) -> Result<(), Failure> {
         Some(word) => word.bytes().chain([0]).collect(),
         None => Vec::new(),
     };
-    let result = call
-        .backend
-        .exec(call.args.required(0), &mut argument, &options);
+    let result = call.backend.exec(call.args.required(0), &mut argument, &options);
     let report = result.map_err(|error| refused(call.backend, error))?;
     let _ = writeln!(call.out, "The program returned: {}", report.value);
     if call.args.get(2).is_some() {
@@ -285,12 +277,7 @@ impl Stream for Sites {
 fn describe(probe: &Probe, counters: bool) -> String {
     let mut line = format!(" - {}", Printable(&probe.program));
     if counters {
-        let Probe {
-            runs,
-            misses,
-            failures,
-            ..
-        } = probe;
+        let Probe { runs, misses, failures, .. } = probe;
         let _ = write!(line, " (runs {runs}, misses {misses}, failures {failures}");
         if let Some(mean) = probe.mean_ns {
             let _ = write!(line, ", {mean} ns each");
@@ -346,12 +333,7 @@ fn bench(call: &mut Call<'_>) -> Result<(), Failure> {
         let name = format!("programs there now ({})", found.programs);
         write_time(call.out, &name, present, Some(found.stub));
     }
-    write_time(
-        call.out,
-        &format!("with {path}"),
-        found.with,
-        Some(found.stub),
-    );
+    write_time(call.out, &format!("with {path}"), found.with, Some(found.stub));
     if found.failures > 0 {
         let _ = writeln!(call.out, "{path} was stopped {} times", found.failures);
     }
@@ -365,11 +347,7 @@ fn bench(call: &mut Call<'_>) -> Result<(), Failure> {
 fn write_time(out: &mut Output, name: &str, time: CallTime, stub: Option<CallTime>) {
     let ns = |hundredths: u64| format!("{}.{:02}", hundredths / 100, hundredths % 100);
     let (median, least) = (ns(time.median), ns(time.least));
-    let _ = write!(
-        out,
-        "{name}: {median} ns a call, least {least}, {} calls",
-        time.calls
-    );
+    let _ = write!(out, "{name}: {median} ns a call, least {least}, {} calls", time.calls);
     if let Some(stub) = stub {
         let more = ns(time.median.saturating_sub(stub.median));
         let _ = write!(out, "; a hit costs {more} ns");
@@ -392,11 +370,7 @@ fn load(call: &mut Call<'_>) -> Result<(), Failure> {
 
 fn functions(call: &mut Call<'_>) -> Result<(), Failure> {
     let pattern = call.args.get(0).unwrap_or("");
-    call.stream(Functions {
-        pattern: pattern.into(),
-        next: Some(0),
-        refused: call.args.option("-v").map(|_| 0),
-    });
+    call.stream(Functions { pattern: pattern.into(), next: Some(0), refused: call.args.option("-v").map(|_| 0) });
     Ok(())
 }
 
@@ -426,11 +400,7 @@ impl Stream for Functions {
                 if room && matches(&self.pattern, name) {
                     let name = if name.is_empty() { "?" } else { name };
                     // The queue takes every text.
-                    let _ = writeln!(
-                        out,
-                        "{} ({address:#x}): this stub cannot be used: {reason}",
-                        Printable(name)
-                    );
+                    let _ = writeln!(out, "{} ({address:#x}): this stub cannot be used: {reason}", Printable(name));
                 }
                 room
             });
@@ -468,22 +438,12 @@ mod tests {
 
     #[test]
     fn patterns() {
-        for (pattern, name) in [
-            ("", "f"),
-            ("yfu", "myfun"),
-            ("my*", "myfun"),
-            ("*fun", "myfun"),
-            ("m*f*n", "myfun"),
-            ("**", "x"),
-        ] {
+        for (pattern, name) in
+            [("", "f"), ("yfu", "myfun"), ("my*", "myfun"), ("*fun", "myfun"), ("m*f*n", "myfun"), ("**", "x")]
+        {
             assert!(matches(pattern, name), "{pattern} {name}");
         }
-        for (pattern, name) in [
-            ("x", "myfun"),
-            ("my*x", "myfun"),
-            ("fun*", "myfun"),
-            ("a*a", "a"),
-        ] {
+        for (pattern, name) in [("x", "myfun"), ("my*x", "myfun"), ("fun*", "myfun"), ("a*a", "a")] {
             assert!(!matches(pattern, name), "{pattern} {name}");
         }
     }

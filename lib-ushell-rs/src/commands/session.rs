@@ -32,7 +32,12 @@ pub(super) const COMMANDS: &[Command] = &[
     Command::builtin("quit", "", "end the session", quit),
     Command::builtin("kill", "N", "raise signal N in the application", kill),
     Command::builtin("status", "", "show the state of engine and platform", status),
-    Command::builtin("stats", "on|off", "measure run times of attached programs, or stop it\nbpf_list -v shows them.", stats),
+    Command::builtin(
+        "stats",
+        "on|off",
+        "measure run times of attached programs, or stop it\nbpf_list -v shows them.",
+        stats,
+    ),
     Command::builtin("version", "", "show the version", version),
 ];
 
@@ -102,9 +107,7 @@ const NO_SIGNALS: i32 = 38;
 
 fn kill(call: &mut Call<'_>) -> Result<(), Failure> {
     let signal = call.number(0, "N")?;
-    let signal = i32::try_from(signal)
-        .ok()
-        .filter(|signal| (1..=64).contains(signal));
+    let signal = i32::try_from(signal).ok().filter(|signal| (1..=64).contains(signal));
     let signal = signal.ok_or_else(|| Failure::message("N: signals are 1 to 64"))?;
     let raise = call.config.raise;
     let raise = raise.ok_or_else(|| Failure::message("this platform has no signals"))?;
@@ -113,9 +116,7 @@ fn kill(call: &mut Call<'_>) -> Result<(), Failure> {
         NO_SIGNALS => Err(Failure::message(
             "this image has no signals: in Unikraft, they need CONFIG_LIBUKSIGNAL (option \"uksignal\")",
         )),
-        code => Err(Failure::message(format!(
-            "signal {signal} was not raised (code {code})"
-        ))),
+        code => Err(Failure::message(format!("signal {signal} was not raised (code {code})"))),
     }
 }
 

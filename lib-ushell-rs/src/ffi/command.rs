@@ -55,22 +55,16 @@ pub unsafe extern "C" fn ushell_register_command(
     let Some(function) = handler else {
         return USHELL_INVALID;
     };
-    let handler = Handler {
-        function,
-        context,
-        name: name.clone(),
-    };
+    let handler = Handler { function, context, name: name.clone() };
     let args = args.unwrap_or_else(|| String::from("[ARG...]"));
     let run = move |call: &mut Call<'_>| handler.call(call);
     match registry::register_command(Command::new(name, args, help.unwrap_or_default(), run)) {
         Ok(()) => USHELL_OK,
         Err(RegisterError::NoMemory) => USHELL_NO_MEMORY,
         Err(RegisterError::Exists { .. }) => USHELL_EXISTS,
-        Err(
-            RegisterError::BadName { .. }
-            | RegisterError::TooLong { .. }
-            | RegisterError::BadArgs { .. },
-        ) => USHELL_INVALID,
+        Err(RegisterError::BadName { .. } | RegisterError::TooLong { .. } | RegisterError::BadArgs { .. }) => {
+            USHELL_INVALID
+        }
     }
 }
 
@@ -104,8 +98,7 @@ unsafe fn text(text: *const c_char) -> Result<Option<String>, ()> {
 }
 
 struct Handler {
-    function:
-        unsafe extern "C" fn(*mut c_void, c_int, *const *const c_char, *mut ushell_output) -> c_int,
+    function: unsafe extern "C" fn(*mut c_void, c_int, *const *const c_char, *mut ushell_output) -> c_int,
     context: *mut c_void,
     name: String,
 }
@@ -128,10 +121,7 @@ impl Handler {
         // SAFETY: registered for exactly this; words and output live until it returns.
         match unsafe { (self.function)(self.context, argc, argv.as_ptr(), out) } {
             0 => Ok(()),
-            code => Err(Failure::message(format!(
-                "{} failed (code {code})",
-                self.name
-            ))),
+            code => Err(Failure::message(format!("{} failed (code {code})", self.name))),
         }
     }
 }

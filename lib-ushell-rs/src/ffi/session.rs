@@ -1,8 +1,6 @@
 //! Sessions: bytes in, bytes out.
 
-use super::codes::{
-    USHELL_BUSY, USHELL_INVALID, USHELL_NOT_STARTED, USHELL_NO_MEMORY, USHELL_OK, USHELL_STALE,
-};
+use super::codes::{USHELL_BUSY, USHELL_INVALID, USHELL_NOT_STARTED, USHELL_NO_MEMORY, USHELL_OK, USHELL_STALE};
 use crate::{Config, Shell};
 use alloc::{boxed::Box, vec::Vec};
 use core::ffi::{c_int, c_void};
@@ -49,10 +47,7 @@ struct Sessions {
     last: u64,
 }
 
-static SESSIONS: Mutex<Sessions> = Mutex::new(Sessions {
-    slots: Vec::new(),
-    last: KIND,
-});
+static SESSIONS: Mutex<Sessions> = Mutex::new(Sessions { slots: Vec::new(), last: KIND });
 
 impl Sessions {
     fn slot(&mut self, handle: ushell_session) -> Result<&mut Slot, c_int> {
@@ -64,10 +59,7 @@ impl Sessions {
         let room = self.slots.try_reserve(1);
         room.map_err(|_| USHELL_NO_MEMORY)?;
         self.last = self.last.saturating_add(1);
-        self.slots.push(Slot {
-            handle: self.last,
-            shell: Some(shell),
-        });
+        self.slots.push(Slot { handle: self.last, shell: Some(shell) });
         Ok(self.last)
     }
 
@@ -110,10 +102,7 @@ fn count(result: Result<usize, c_int>) -> isize {
 /// # Safety
 /// `config` is NULL or readable, and its `raise` may be called from the thread that feeds; `session` is NULL or writable.
 #[no_mangle]
-pub unsafe extern "C" fn ushell_open(
-    config: *const ushell_config,
-    session: *mut ushell_session,
-) -> c_int {
+pub unsafe extern "C" fn ushell_open(config: *const ushell_config, session: *mut ushell_session) -> c_int {
     // SAFETY: as the caller promises.
     let Some(into) = (unsafe { session.as_mut() }) else {
         return USHELL_INVALID;
@@ -180,11 +169,7 @@ pub extern "C" fn ushell_disconnected(session: ushell_session) -> c_int {
 /// # Safety
 /// `bytes` points to `length` readable bytes.
 #[no_mangle]
-pub unsafe extern "C" fn ushell_feed(
-    session: ushell_session,
-    bytes: *const c_void,
-    length: usize,
-) -> isize {
+pub unsafe extern "C" fn ushell_feed(session: ushell_session, bytes: *const c_void, length: usize) -> isize {
     if length == 0 {
         return count(with(session, |_| 0));
     }
@@ -204,11 +189,7 @@ pub unsafe extern "C" fn ushell_feed(
 /// # Safety
 /// `into` points to `length` writable bytes.
 #[no_mangle]
-pub unsafe extern "C" fn ushell_drain(
-    session: ushell_session,
-    into: *mut c_void,
-    length: usize,
-) -> isize {
+pub unsafe extern "C" fn ushell_drain(session: ushell_session, into: *mut c_void, length: usize) -> isize {
     if length == 0 {
         return count(with(session, |_| 0));
     }

@@ -104,10 +104,7 @@ impl Editor {
             None => return self.damage = Some(LineError::TooLong { limit: LINE_BYTES }),
         }
         (self.len, self.cursor) = (line.len(), line.len());
-        if line
-            .iter()
-            .any(|byte| byte.is_ascii_control() && *byte != b'\t')
-        {
+        if line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
             self.damage = Some(LineError::Control);
         }
     }
@@ -304,11 +301,7 @@ impl Editor {
         self.step(self.len, from, screen);
     }
 
-    fn recall(
-        &mut self,
-        pick: impl FnOnce(&mut History) -> Option<&[u8]>,
-        screen: &mut impl Screen,
-    ) {
+    fn recall(&mut self, pick: impl FnOnce(&mut History) -> Option<&[u8]>, screen: &mut impl Screen) {
         self.step_to(0, screen);
         self.erase(0, screen);
         if let Some(line) = pick(&mut self.history) {
@@ -388,10 +381,7 @@ impl Editor {
 
     /// Where the character at a place of the line stands.
     fn spot(&self, place: usize) -> Spot {
-        let mut spot = Spot {
-            row: 0,
-            column: PROMPT,
-        };
+        let mut spot = Spot { row: 0, column: PROMPT };
         self.walk(0, place, &mut spot, &mut |_, _| {});
         if self.is_full(spot) {
             spot.row = spot.row.saturating_add(1);
@@ -414,10 +404,7 @@ impl Editor {
             let wraps = end > columns;
             each(text, wraps && spot.column < columns);
             if wraps {
-                *spot = Spot {
-                    row: spot.row.saturating_add(1),
-                    column: width,
-                };
+                *spot = Spot { row: spot.row.saturating_add(1), column: width };
             } else {
                 spot.column = end;
             }
@@ -469,10 +456,7 @@ impl Editor {
 
     fn word_before(&self, place: usize) -> usize {
         let before = self.bytes(0, place);
-        let end = before
-            .iter()
-            .rposition(|&b| b != b' ')
-            .map_or(0, |at| at.saturating_add(1));
+        let end = before.iter().rposition(|&b| b != b' ').map_or(0, |at| at.saturating_add(1));
         let start = self.bytes(0, end).iter().rposition(|&b| b == b' ');
         start.map_or(0, |at| at.saturating_add(1))
     }
@@ -480,11 +464,7 @@ impl Editor {
     fn word_after(&self, place: usize) -> usize {
         let after = self.bytes(place, self.len);
         let blanks = after.iter().take_while(|&&b| b == b' ').count();
-        let word = after
-            .iter()
-            .skip(blanks)
-            .take_while(|&&b| b != b' ')
-            .count();
+        let word = after.iter().skip(blanks).take_while(|&&b| b != b' ').count();
         place.saturating_add(blanks).saturating_add(word)
     }
 }
@@ -502,11 +482,7 @@ fn sequence(screen: &mut impl Screen, number: usize, letter: u8) {
         }
     }
     screen.put(b"\x1b[");
-    screen.put(
-        digits
-            .get(digits.len().saturating_sub(count)..)
-            .unwrap_or(&[]),
-    );
+    screen.put(digits.get(digits.len().saturating_sub(count)..).unwrap_or(&[]));
     screen.put(&[letter]);
 }
 
@@ -566,11 +542,7 @@ mod tests {
         }
         assert_eq!(editor.line(), Ok(line), "{keys:?}");
         assert_eq!(row.cells, line.as_bytes(), "screen after {keys:?}");
-        assert_eq!(
-            (editor.cursor, row.column),
-            (column, column),
-            "cursor after {keys:?}"
-        );
+        assert_eq!((editor.cursor, row.column), (column, column), "cursor after {keys:?}");
     }
 
     #[test]
@@ -619,8 +591,7 @@ mod tests {
         fn rows(&self) -> Vec<std::string::String> {
             let (_, columns) = self.0.screen().size();
             let mut rows: Vec<_> = self.0.screen().rows(0, columns).collect();
-            rows.iter_mut()
-                .for_each(|row| row.truncate(row.trim_end().len()));
+            rows.iter_mut().for_each(|row| row.truncate(row.trim_end().len()));
             rows
         }
 
@@ -672,11 +643,9 @@ mod tests {
             let columns = 10 + round % 31;
             let (mut editor, mut screen) = (Editor::new(64), Emulator::new(columns));
             editor.ask_width(&mut screen);
-            for line in [
-                "short",
-                "a line of the history that is longer than most of the terminals here",
-                "漢字 ä 🦀 漢字 漢字",
-            ] {
+            for line in
+                ["short", "a line of the history that is longer than most of the terminals here", "漢字 ä 🦀 漢字 漢字"]
+            {
                 editor.history.add(line.as_bytes());
             }
             let answer = std::format!("\x1b[1;{columns}R");
@@ -697,11 +666,7 @@ mod tests {
                 part.put(editor.before_cursor().unwrap().as_bytes());
                 let keys = &pressed[..=index];
                 assert_eq!(screen.rows(), whole.rows(), "{columns} columns, {keys:?}");
-                assert_eq!(
-                    screen.cursor(columns),
-                    part.cursor(columns),
-                    "{columns} columns, {keys:?}"
-                );
+                assert_eq!(screen.cursor(columns), part.cursor(columns), "{columns} columns, {keys:?}");
             }
         }
     }

@@ -15,18 +15,12 @@ pub(crate) struct History {
 
 impl History {
     pub(crate) const fn new(limit: usize) -> Self {
-        Self {
-            text: [0; BYTES],
-            len: 0,
-            back: 0,
-            limit,
-        }
+        Self { text: [0; BYTES], len: 0, back: 0, limit }
     }
 
     fn lines(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
         let text = self.text.get(..self.len).unwrap_or(&[]);
-        text.split_inclusive(|&b| b == b'\n')
-            .map(|line| line.strip_suffix(b"\n").unwrap_or(line))
+        text.split_inclusive(|&b| b == b'\n').map(|line| line.strip_suffix(b"\n").unwrap_or(line))
     }
 
     /// Adds a line, unless it is empty or equals the last one.
@@ -41,16 +35,12 @@ impl History {
             self.drop_oldest();
         }
         let new = self.text.iter_mut().skip(self.len);
-        new.zip(line.iter().chain(b"\n"))
-            .for_each(|(slot, &byte)| *slot = byte);
+        new.zip(line.iter().chain(b"\n")).for_each(|(slot, &byte)| *slot = byte);
         self.len = self.len.saturating_add(needed);
     }
 
     fn drop_oldest(&mut self) {
-        let oldest = self
-            .lines()
-            .next()
-            .map_or(self.len, |line| line.len().saturating_add(1));
+        let oldest = self.lines().next().map_or(self.len, |line| line.len().saturating_add(1));
         let oldest = oldest.min(self.len);
         self.text.copy_within(oldest..self.len, 0);
         self.len = self.len.saturating_sub(oldest);

@@ -63,11 +63,7 @@ pub(crate) struct Decoder {
 
 impl Decoder {
     pub(crate) const fn new() -> Self {
-        Self {
-            state: State::Text,
-            after_cr: false,
-            broken: false,
-        }
+        Self { state: State::Text, after_cr: false, broken: false }
     }
 
     /// Takes one byte; gives the key it completes, if it does.
@@ -140,9 +136,7 @@ impl Decoder {
             }
             _ if escaped => self.after_escape(byte),
             _ => {
-                self.state = State::String {
-                    escaped: byte == 0x1b,
-                };
+                self.state = State::String { escaped: byte == 0x1b };
                 None
             }
         }
@@ -230,15 +224,9 @@ mod tests {
     #[test]
     fn sequences() {
         check(b"\x1b[A\x1bOB", &[Key::Up, Key::Down]);
-        check(
-            b"\x1b[3~\x1b[1~\x1b[8~",
-            &[Key::Delete, Key::Home, Key::End],
-        );
+        check(b"\x1b[3~\x1b[1~\x1b[8~", &[Key::Delete, Key::Home, Key::End]);
         check(b"\x1b[1;5D\x1bf", &[Key::WordLeft, Key::WordRight]);
-        check(
-            b"\x1b[200~x\x1b[201~",
-            &[Key::Unknown, Key::Text(b'x'), Key::Unknown],
-        );
+        check(b"\x1b[200~x\x1b[201~", &[Key::Unknown, Key::Text(b'x'), Key::Unknown]);
     }
 
     /// What terminals send for keys and reports that mean nothing here: nothing of it is text, and the next key counts.
@@ -289,10 +277,7 @@ mod tests {
 
     #[test]
     fn line_ends() {
-        check(
-            b"\r\n\n\r\r\n",
-            &[Key::Enter, Key::Enter, Key::Enter, Key::Enter],
-        );
+        check(b"\r\n\n\r\r\n", &[Key::Enter, Key::Enter, Key::Enter, Key::Enter]);
     }
 
     #[test]
@@ -300,9 +285,6 @@ mod tests {
         check(b"\x1b[12\nx", &[Key::Enter, Key::Text(b'x')]);
         check(b"\x1b\x1b[A", &[Key::Up]);
         check(b"\x1b[\xffx", &[Key::Unknown, Key::Text(b'x')]);
-        check(
-            b"\x1b[99999999999999999~x",
-            &[Key::Unknown, Key::Text(b'x')],
-        );
+        check(b"\x1b[99999999999999999~x", &[Key::Unknown, Key::Text(b'x')]);
     }
 }

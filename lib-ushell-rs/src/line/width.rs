@@ -88,13 +88,7 @@ mod tests {
 
     #[test]
     fn columns() {
-        for (text, columns) in [
-            ("aä€", 3),
-            ("漢字", 4),
-            ("한글", 4),
-            ("e\u{301}", 1),
-            ("🦀", 2),
-        ] {
+        for (text, columns) in [("aä€", 3), ("漢字", 4), ("한글", 4), ("e\u{301}", 1), ("🦀", 2)] {
             assert_eq!(text.chars().map(width).sum::<usize>(), columns, "{text}");
         }
     }

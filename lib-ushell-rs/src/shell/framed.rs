@@ -25,14 +25,7 @@ pub(super) struct Conversation {
 
 impl Conversation {
     pub(super) const fn new() -> Self {
-        Self {
-            receiver: Receiver::new(),
-            nonce: 0,
-            id: 0,
-            end: Some(Outcome::Good),
-            answered: 0,
-            gap: false,
-        }
+        Self { receiver: Receiver::new(), nonce: 0, id: 0, end: Some(Outcome::Good), answered: 0, gap: false }
     }
 
     /// The reader has gone, or what it had begun is ended.
@@ -50,24 +43,15 @@ impl Shell {
         self.activity = Activity::Line;
         self.conversation.break_off(self.output.answered());
         if self.conversation.nonce != nonce {
-            self.conversation = Conversation {
-                nonce,
-                ..Conversation::new()
-            };
+            self.conversation = Conversation { nonce, ..Conversation::new() };
         }
         self.set_mode(Mode::Framed);
         let mut payload = [0; 32];
         let words = concat!("ushell-rs ", env!("CARGO_PKG_VERSION"));
         let text = nonce.to_le_bytes().into_iter().chain(words.bytes());
-        payload
-            .iter_mut()
-            .zip(text)
-            .for_each(|(slot, byte)| *slot = byte);
-        let payload = payload
-            .get(..words.len().saturating_add(8))
-            .unwrap_or(&payload);
-        self.output
-            .frame(Kind::Greeting, self.conversation.id, VERSION, payload);
+        payload.iter_mut().zip(text).for_each(|(slot, byte)| *slot = byte);
+        let payload = payload.get(..words.len().saturating_add(8)).unwrap_or(&payload);
+        self.output.frame(Kind::Greeting, self.conversation.id, VERSION, payload);
     }
 
     /// Takes a byte in this mode.
@@ -88,12 +72,7 @@ impl Shell {
     fn take_text(&mut self, byte: u8) {
         match byte {
             3 if !matches!(self.activity, Activity::Line) => self.break_off(),
-            b'\n'
-                if self
-                    .editor
-                    .line()
-                    .is_ok_and(|line| line.starts_with("session ")) =>
-            {
+            b'\n' if self.editor.line().is_ok_and(|line| line.starts_with("session ")) => {
                 self.set_mode(Mode::Plain);
                 self.run_line();
             }
@@ -129,11 +108,7 @@ impl Shell {
         };
         self.output.begin_answer(frame.id);
         let upload = match frame.kind {
-            Kind::File => Some(begin_upload(
-                frame.place,
-                frame.payload,
-                self.config.file_limit,
-            )),
+            Kind::File => Some(begin_upload(frame.place, frame.payload, self.config.file_limit)),
             _ => {
                 self.editor.load(frame.payload);
                 None
@@ -152,9 +127,7 @@ impl Shell {
     }
 
     fn take_piece(&mut self) {
-        let (Some(frame), Activity::Receive(upload)) =
-            (self.conversation.receiver.frame(), &mut self.activity)
-        else {
+        let (Some(frame), Activity::Receive(upload)) = (self.conversation.receiver.frame(), &mut self.activity) else {
             return;
         };
         let expected = upload.received();
@@ -182,15 +155,12 @@ impl Shell {
             Activity::Receive(upload) => u32::try_from(upload.received()).unwrap_or(u32::MAX),
             _ => 0,
         };
-        self.output
-            .frame(Kind::State, self.conversation.id, received, &[]);
+        self.output.frame(Kind::State, self.conversation.id, received, &[]);
         self.tell_end();
     }
 
     fn tell_end(&mut self) {
-        let Conversation {
-            id, end, answered, ..
-        } = self.conversation;
+        let Conversation { id, end, answered, .. } = self.conversation;
         if let (Some(end), 1..) = (end, id) {
             self.output.frame(Kind::End, id, answered, &[end as u8]);
         }
@@ -217,7 +187,5 @@ fn begin_upload(size: u32, payload: &[u8], limit: usize) -> Result<Upload, Failu
 
 /// Why `session` is not answered with a greeting.
 pub(crate) fn another_version(wanted: u64, nonce: u64) -> Failure {
-    Failure::message(format!(
-        "session {nonce}: version {VERSION} is spoken here, not {wanted}"
-    ))
+    Failure::message(format!("session {nonce}: version {VERSION} is spoken here, not {wanted}"))
 }

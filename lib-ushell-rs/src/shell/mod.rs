@@ -54,12 +54,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            output_bytes: 16 * 1024,
-            file_limit: 1024 * 1024,
-            history_lines: 64,
-            raise: None,
-        }
+        Self { output_bytes: 16 * 1024, file_limit: 1024 * 1024, history_lines: 64, raise: None }
     }
 }
 
@@ -413,8 +408,7 @@ impl Shell {
         };
         let found = complete::find(&self.table, &*self.backend, before);
         if !found.insert.is_empty() {
-            self.editor
-                .insert(found.insert.as_bytes(), &mut self.output);
+            self.editor.insert(found.insert.as_bytes(), &mut self.output);
         } else if found.count > 1 {
             self.editor.leave(&mut self.output);
             complete::show(&self.table, &*self.backend, before, &mut self.output);
@@ -437,9 +431,7 @@ fn damaged(error: LineError) -> Failure {
 
 pub(crate) fn unknown_command(table: &Table, name: &str) -> Failure {
     let mut nearest = Nearest::new(name);
-    table
-        .iter()
-        .for_each(|command| nearest.offer(&command.name));
+    table.iter().for_each(|command| nearest.offer(&command.name));
     let name: String = name.chars().take(64).collect();
     let hint = match nearest.found() {
         Some(near) => format!("did you mean `{near}`?"),

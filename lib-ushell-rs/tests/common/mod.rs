@@ -10,10 +10,7 @@ use std::{
 };
 use ubpf_rs::platform::{DirEntry, FileError};
 use ushell_rs::{
-    backend::{
-        AttachLimits, BackendError, CallTime, ExecReport, LoadOptions, Measured, Probe,
-        RefusedStub, Site,
-    },
+    backend::{AttachLimits, BackendError, CallTime, ExecReport, LoadOptions, Measured, Probe, RefusedStub, Site},
     Backend, Config, Shell,
 };
 
@@ -35,26 +32,14 @@ impl Fake {
         let fake = Self::default();
         {
             let mut state = fake.0.lock().unwrap();
-            for name in [
-                "count.bin",
-                "get_count.bin",
-                "loop_fail.bin",
-                "notify.bin",
-                "oob.bin",
-            ] {
+            for name in ["count.bin", "get_count.bin", "loop_fail.bin", "notify.bin", "oob.bin"] {
                 state.files.insert(name.into(), name.as_bytes().to_vec());
             }
             state.files.insert("odd\x1b[2Jname".into(), vec![]);
-            state
-                .files
-                .insert("bytes".into(), b"\x7fELF\0\x01\x02".repeat(5));
+            state.files.insert("bytes".into(), b"\x7fELF\0\x01\x02".repeat(5));
             state.files.insert("hello.txt".into(), b"hello\n".to_vec());
-            state
-                .files
-                .insert("no newline.txt".into(), b"no newline".to_vec());
-            state.functions = ["main", "myfun", "myother", "twin", "twin"]
-                .map(String::from)
-                .to_vec();
+            state.files.insert("no newline.txt".into(), b"no newline".to_vec());
+            state.functions = ["main", "myfun", "myother", "twin", "twin"].map(String::from).to_vec();
         }
         fake
     }
@@ -63,33 +48,24 @@ impl Fake {
         let name = function.into();
         if let Some(digits) = function.strip_prefix("0x") {
             let known = u64::from_str_radix(digits, 16).is_ok_and(|at| at >= address(0));
-            return known
-                .then_some(())
-                .ok_or(BackendError::UnknownFunction { name });
+            return known.then_some(()).ok_or(BackendError::UnknownFunction { name });
         }
         match self.addresses(function).len() {
             0 => Err(BackendError::UnknownFunction { name }),
             1 => Ok(()),
-            count => Err(BackendError::Other {
-                reason: format!("{count} functions are called {name}"),
-            }),
+            count => Err(BackendError::Other { reason: format!("{count} functions are called {name}") }),
         }
     }
 
     fn addresses(&self, function: &str) -> Vec<u64> {
         let state = self.0.lock().unwrap();
         let all = state.functions.iter().enumerate();
-        all.filter(|(_, name)| *name == function)
-            .map(|(at, _)| address(at))
-            .collect()
+        all.filter(|(_, name)| *name == function).map(|(at, _)| address(at)).collect()
     }
 
     fn readable(&self, path: &str) -> Result<(), BackendError> {
         let read = self.read_file(path).map(drop);
-        read.map_err(|error| BackendError::File {
-            path: path.into(),
-            error,
-        })
+        read.map_err(|error| BackendError::File { path: path.into(), error })
     }
 }
 
@@ -112,20 +88,10 @@ impl Backend for Fake {
         Ok(state.files.iter().map(entry).collect())
     }
     fn read_file(&self, path: &str) -> Result<Vec<u8>, FileError> {
-        self.0
-            .lock()
-            .unwrap()
-            .files
-            .get(path)
-            .cloned()
-            .ok_or(FileError::NotFound)
+        self.0.lock().unwrap().files.get(path).cloned().ok_or(FileError::NotFound)
     }
     fn write_file(&self, path: &str, contents: &[u8]) -> Result<(), FileError> {
-        self.0
-            .lock()
-            .unwrap()
-            .files
-            .insert(path.into(), contents.to_vec());
+        self.0.lock().unwrap().files.insert(path.into(), contents.to_vec());
         Ok(())
     }
     fn remove_file(&self, path: &str) -> Result<(), FileError> {
@@ -136,20 +102,13 @@ impl Backend for Fake {
         self.readable(path)?;
         Ok(3)
     }
-    fn exec(
-        &self,
-        path: &str,
-        argument: &mut [u8],
-        _: &LoadOptions,
-    ) -> Result<ExecReport, BackendError> {
+    fn exec(&self, path: &str, argument: &mut [u8], _: &LoadOptions) -> Result<ExecReport, BackendError> {
         self.readable(path)?;
         match path {
-            "loop_fail.bin" => Err(BackendError::Load {
-                reason: "infinite loop at PC 2".into(),
-            }),
-            "oob.bin" => Err(BackendError::Stopped {
-                stop: "out of bounds memory load at PC 4, addr 0x0, size 4".into(),
-            }),
+            "loop_fail.bin" => Err(BackendError::Load { reason: "infinite loop at PC 2".into() }),
+            "oob.bin" => {
+                Err(BackendError::Stopped { stop: "out of bounds memory load at PC 4, addr 0x0, size 4".into() })
+            }
             _ => Ok(ExecReport {
                 value: argument.len() as u64,
                 charged: Some(12),
@@ -167,11 +126,7 @@ impl Backend for Fake {
         self.known(function)?;
         self.readable(path)?;
         let mut state = self.0.lock().unwrap();
-        let probe = Probe {
-            program: path.into(),
-            runs: 7,
-            ..Probe::default()
-        };
+        let probe = Probe { program: path.into(), runs: 7, ..Probe::default() };
         state.sites.entry(function.into()).or_default().push(probe);
         Ok(vec![])
     }
@@ -187,22 +142,12 @@ impl Backend for Fake {
         state.sites.retain(|_, probes| !probes.is_empty());
         Ok(removed)
     }
-    fn measure(
-        &self,
-        function: &str,
-        path: &str,
-        _: &LoadOptions,
-        calls: u64,
-    ) -> Result<Measured, BackendError> {
+    fn measure(&self, function: &str, path: &str, _: &LoadOptions, calls: u64) -> Result<Measured, BackendError> {
         self.known(function)?;
         self.readable(path)?;
         let state = self.0.lock().unwrap();
         let programs = state.sites.get(function).map_or(0, Vec::len);
-        let time = |median| CallTime {
-            least: median - 5,
-            median,
-            calls,
-        };
+        let time = |median| CallTime { least: median - 5, median, calls };
         Ok(Measured {
             stub: time(105),
             present: (programs > 0).then_some(time(400)),
@@ -214,36 +159,25 @@ impl Backend for Fake {
     }
     fn sites(&self, function: Option<&str>) -> Result<Vec<Site>, BackendError> {
         let state = self.0.lock().unwrap();
-        let site = |name: &str| Site {
-            function: name.into(),
-            probes: state.sites.get(name).cloned().unwrap_or_default(),
-        };
+        let site =
+            |name: &str| Site { function: name.into(), probes: state.sites.get(name).cloned().unwrap_or_default() };
         match function {
             None => Ok(state.sites.keys().map(|name| site(name)).collect()),
             Some(name) if state.functions.iter().any(|f| f == name) => Ok(vec![site(name)]),
             Some(name) => Err(BackendError::UnknownFunction { name: name.into() }),
         }
     }
-    fn functions(
-        &self,
-        first: usize,
-        visit: &mut dyn FnMut(&str, Option<u64>) -> bool,
-    ) -> Option<usize> {
+    fn functions(&self, first: usize, visit: &mut dyn FnMut(&str, Option<u64>) -> bool) -> Option<usize> {
         let state = self.0.lock().unwrap();
         let mut rest = state.functions.iter().enumerate().skip(first);
         let several = |name| state.functions.iter().filter(|n| *n == name).count() > 1;
-        let refused =
-            rest.position(|(at, name)| !visit(name, several(name).then_some(address(at))))?;
+        let refused = rest.position(|(at, name)| !visit(name, several(name).then_some(address(at))))?;
         Some(first + refused)
     }
     fn functions_called(&self, name: &str) -> Vec<u64> {
         self.addresses(name)
     }
-    fn map_entries(
-        &self,
-        first: usize,
-        visit: &mut dyn FnMut(u64, u64, u64) -> bool,
-    ) -> Option<usize> {
+    fn map_entries(&self, first: usize, visit: &mut dyn FnMut(u64, u64, u64) -> bool) -> Option<usize> {
         let state = self.0.lock().unwrap();
         let mut rest = state.map.iter().skip(first);
         let refused = rest.position(|(&(key1, key2), &value)| !visit(key1, key2, value))?;
@@ -274,15 +208,8 @@ impl Backend for Fake {
     }
     fn probe_read(&self, address: u64, into: &mut [u8]) -> usize {
         let mapped = (0x1000..0x20000u64).contains(&address);
-        let count = if mapped {
-            into.len().min((0x20000 - address) as usize)
-        } else {
-            0
-        };
-        into[..count]
-            .iter_mut()
-            .zip(address..)
-            .for_each(|(byte, at)| *byte = at as u8);
+        let count = if mapped { into.len().min((0x20000 - address) as usize) } else { 0 };
+        into[..count].iter_mut().zip(address..).for_each(|(byte, at)| *byte = at as u8);
         count
     }
     fn map_note(&self) -> Option<String> {

@@ -49,22 +49,14 @@ fn both() -> (u64, u64) {
         let took = counter().wrapping_sub(before);
         (took, (before.wrapping_add(took / 2), now))
     };
-    (0..16)
-        .map(|_| pair())
-        .min()
-        .map_or((0, 0), |(_, pair)| pair)
+    (0..16).map(|_| pair()).min().map_or((0, 0), |(_, pair)| pair)
 }
 
 fn kernel() -> u64 {
-    let mut now = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the kernel fills the struct behind the pointer; CLOCK_MONOTONIC always exists.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
-    (now.tv_sec as u64)
-        .wrapping_mul(1_000_000_000)
-        .wrapping_add(now.tv_nsec as u64)
+    (now.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(now.tv_nsec as u64)
 }
 
 #[cfg(target_arch = "x86_64")]

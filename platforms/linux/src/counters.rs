@@ -24,11 +24,7 @@ pub(crate) fn counting() -> Counting {
     // SAFETY: takes nothing; reads the thread pointer.
     let offset = unsafe { ubpf_linux_own_counters_offset() };
     match (text::prepare_sync(), i32::try_from(offset)) {
-        (Ok(()), Ok(offset)) => Counting::Own {
-            segment: Segment::Fs,
-            offset,
-            blocks: BLOCKS,
-        },
+        (Ok(()), Ok(offset)) => Counting::Own { segment: Segment::Fs, offset, blocks: BLOCKS },
         _ => Counting::Locked,
     }
 }

@@ -37,15 +37,11 @@ struct Block {
 impl CodeMemory {
     /// No blocks yet.
     pub const fn new() -> CodeMemory {
-        CodeMemory {
-            regions: Mutex::new(Vec::new()),
-        }
+        CodeMemory { regions: Mutex::new(Vec::new()) }
     }
 
     fn regions(&self) -> std::sync::MutexGuard<'_, Vec<Region>> {
-        self.regions
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.regions.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Writable pages of zeros.
@@ -76,11 +72,7 @@ impl Region {
             Some(start)
         };
         let start = near_text().find_map(aside)?;
-        Some(Region {
-            start,
-            len,
-            blocks: Vec::new(),
-        })
+        Some(Region { start, len, blocks: Vec::new() })
     }
 
     fn take(&mut self, len: usize) -> Option<usize> {
@@ -251,9 +243,7 @@ mod tests {
         assert!(!memory.rewrite(0x1000, &code(1)));
         // It is private and not writable.
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-        let fields = maps
-            .lines()
-            .map(|l| l.split_whitespace().collect::<Vec<_>>());
+        let fields = maps.lines().map(|l| l.split_whitespace().collect::<Vec<_>>());
         let holds = |range: &str| {
             let (start, end) = range.split_once('-').unwrap();
             let [start, end] = [start, end].map(|n| usize::from_str_radix(n, 16).unwrap());

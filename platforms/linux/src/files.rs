@@ -40,12 +40,8 @@ impl Files for Directory {
         let file = fs::File::open(self.resolve(path)?).map_err(of_io)?;
         let mut contents = Vec::new();
         // Most files are programs, read at once.
-        contents
-            .try_reserve(ONE_READ)
-            .map_err(|_| FileError::NoMemory)?;
-        file.take(limit as u64 + 1)
-            .read_to_end(&mut contents)
-            .map_err(of_io)?;
+        contents.try_reserve(ONE_READ).map_err(|_| FileError::NoMemory)?;
+        file.take(limit as u64 + 1).read_to_end(&mut contents).map_err(of_io)?;
         if contents.len() > limit {
             return Err(FileError::TooLarge { limit });
         }
@@ -62,11 +58,7 @@ impl Files for Directory {
             };
             let is_dir = meta.is_dir();
             let size = if is_dir { 0 } else { meta.len() };
-            entries.push(DirEntry {
-                name: entry.file_name().to_string_lossy().into_owned(),
-                size,
-                is_dir,
-            });
+            entries.push(DirEntry { name: entry.file_name().to_string_lossy().into_owned(), size, is_dir });
         }
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(entries)
@@ -76,12 +68,10 @@ impl Files for Directory {
         let full = self.resolve(path)?;
         let mut aside = full.clone().into_os_string();
         aside.push(".new");
-        fs::write(&aside, contents)
-            .and_then(|()| fs::rename(&aside, &full))
-            .map_err(|error| {
-                let _ = fs::remove_file(&aside);
-                of_io(error)
-            })
+        fs::write(&aside, contents).and_then(|()| fs::rename(&aside, &full)).map_err(|error| {
+            let _ = fs::remove_file(&aside);
+            of_io(error)
+        })
     }
 
     fn remove(&self, path: &str) -> Result<(), FileError> {
@@ -116,18 +106,10 @@ mod tests {
         let files = Directory::new(root.clone());
         files.write("b.bin", b"12345").unwrap();
         files.write("a.bin", b"").unwrap();
-        let names: Vec<_> = files
-            .list("")
-            .unwrap()
-            .into_iter()
-            .map(|e| (e.name, e.size))
-            .collect();
+        let names: Vec<_> = files.list("").unwrap().into_iter().map(|e| (e.name, e.size)).collect();
         assert_eq!(names, [("a.bin".into(), 0), ("b.bin".into(), 5)]);
         assert_eq!(files.read("b.bin", 5).unwrap(), b"12345");
-        assert_eq!(
-            files.read("b.bin", 4),
-            Err(FileError::TooLarge { limit: 4 })
-        );
+        assert_eq!(files.read("b.bin", 4), Err(FileError::TooLarge { limit: 4 }));
         files.remove("b.bin").unwrap();
         fs::remove_dir_all(root).unwrap();
     }

@@ -84,7 +84,5 @@ pub fn platform(root: PathBuf) -> Platform {
 
 /// The calling thread's `errno`.
 fn errno() -> i32 {
-    std::io::Error::last_os_error()
-        .raw_os_error()
-        .unwrap_or(libc::EIO)
+    std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
 }

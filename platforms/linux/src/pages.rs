@@ -35,12 +35,7 @@ impl Backing {
     pub fn of_this_process() -> Option<Backing> {
         let (start, len, offset) = executed_part()?;
         let file = File::open("/proc/self/exe").ok()?;
-        Some(Backing {
-            file,
-            start,
-            len,
-            offset,
-        })
+        Some(Backing { file, start, len, offset })
     }
 
     /// Where in the file these addresses are.
@@ -64,15 +59,11 @@ fn executed_part() -> Option<(usize, usize, usize)> {
         (slice::from_raw_parts(headers, count), entry)
     };
     let itself = headers.iter().find(|h| h.p_type == libc::PT_PHDR);
-    let bias = itself.map_or(0, |h| {
-        (headers.as_ptr() as usize).wrapping_sub(h.p_vaddr as usize)
-    });
+    let bias = itself.map_or(0, |h| (headers.as_ptr() as usize).wrapping_sub(h.p_vaddr as usize));
     headers.iter().find_map(|h| {
         let at = bias.wrapping_add(h.p_vaddr as usize);
         let (start, into) = (at & !(PAGE - 1), at % PAGE);
-        let len = (h.p_filesz as usize)
-            .checked_add(into)?
-            .checked_next_multiple_of(PAGE)?;
+        let len = (h.p_filesz as usize).checked_add(into)?.checked_next_multiple_of(PAGE)?;
         let executed = h.p_type == libc::PT_LOAD && h.p_flags & libc::PF_X != 0;
         let found = executed && entry.wrapping_sub(start) < len;
         let offset = (h.p_offset as usize).checked_sub(into)?;
@@ -107,10 +98,8 @@ impl Mapped {
     /// Takes the place of what is mapped at `at`.
     fn move_to(self, at: usize) -> io::Result<()> {
         let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
-        let (from, to) = (
-            ptr::without_provenance_mut::<libc::c_void>(self.at),
-            ptr::without_provenance_mut::<libc::c_void>(at),
-        );
+        let (from, to) =
+            (ptr::without_provenance_mut::<libc::c_void>(self.at), ptr::without_provenance_mut::<libc::c_void>(at));
         // SAFETY: what is replaced are whole pages of which this is a copy, changed as their owner wants it.
         if unsafe { libc::mremap(from, self.len, self.len, flags, to) } == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());

@@ -26,14 +26,8 @@ impl FaultSafeRead for SelfRead {
 }
 
 fn read_piece(addr: u64, dst: &mut [u8]) -> bool {
-    let local = libc::iovec {
-        iov_base: dst.as_mut_ptr().cast(),
-        iov_len: dst.len(),
-    };
-    let remote = libc::iovec {
-        iov_base: addr as *mut libc::c_void,
-        iov_len: dst.len(),
-    };
+    let local = libc::iovec { iov_base: dst.as_mut_ptr().cast(), iov_len: dst.len() };
+    let remote = libc::iovec { iov_base: addr as *mut libc::c_void, iov_len: dst.len() };
     // SAFETY: the local piece is a live slice; the remote one is only looked at by the kernel, which reports a fault
     // instead of raising one.
     let n = unsafe { libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0) };
@@ -49,14 +43,7 @@ mod tests {
         // SAFETY: a fresh anonymous mapping, whose second page is then taken away; nobody else knows it.
         let base = unsafe {
             let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-            let base = libc::mmap(
-                std::ptr::null_mut(),
-                8192,
-                libc::PROT_READ | libc::PROT_WRITE,
-                flags,
-                -1,
-                0,
-            );
+            let base = libc::mmap(std::ptr::null_mut(), 8192, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
             libc::munmap(base.add(4096), 4096);
             base as u64
         };

@@ -43,11 +43,7 @@ fn bounds() -> Bounds {
 
 /// Programs compiled ahead of time that are linked into this executable.
 pub fn programs() -> &'static [LinkedProgram] {
-    let Bounds {
-        programs,
-        programs_end,
-        ..
-    } = bounds();
+    let Bounds { programs, programs_end, .. } = bounds();
     let bytes = (programs_end as usize).saturating_sub(programs as usize);
     if programs.is_null() {
         return &[];

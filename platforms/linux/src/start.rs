@@ -48,10 +48,7 @@ struct Progress {
     running: bool,
 }
 
-static PROGRESS: Mutex<Progress> = Mutex::new(Progress {
-    image: false,
-    running: false,
-});
+static PROGRESS: Mutex<Progress> = Mutex::new(Progress { image: false, running: false });
 
 /// Which step of the start failed, and why.
 struct Failed {
@@ -61,10 +58,7 @@ struct Failed {
 
 /// Names the step of an error.
 fn step<E: Into<io::Error>>(step: impl Into<String>) -> impl FnOnce(E) -> Failed {
-    move |error| Failed {
-        step: step.into(),
-        error: error.into(),
-    }
+    move |error| Failed { step: step.into(), error: error.into() }
 }
 
 fn other(error: impl ToString) -> io::Error {
@@ -111,17 +105,14 @@ pub extern "C" fn ubpf_linux_drain() {
 }
 
 fn start(socket: &Path) -> Result<(), Failed> {
-    let mut progress = PROGRESS
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut progress = PROGRESS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     if progress.running {
         let twice = io::Error::from_raw_os_error(libc::EALREADY);
         return Err(step("the engine and its shell run already")(twice));
     }
     let runtime = match Runtime::get() {
         Some(runtime) => runtime,
-        None => Runtime::init(platform(".".into()), config()?)
-            .map_err(|e| step("starting the engine")(other(e)))?,
+        None => Runtime::init(platform(".".into()), config()?).map_err(|e| step("starting the engine")(other(e)))?,
     };
     if !progress.image {
         add_image(runtime)?;
@@ -141,12 +132,7 @@ fn start(socket: &Path) -> Result<(), Failed> {
 }
 
 fn config() -> Result<Config, Failed> {
-    Ok(Config {
-        hook_areas: 32,
-        file_limit: FILE_LIMIT,
-        map_entries: map_entries()?,
-        ..Config::default()
-    })
+    Ok(Config { hook_areas: 32, file_limit: FILE_LIMIT, map_entries: map_entries()?, ..Config::default() })
 }
 
 fn map_entries() -> Result<usize, Failed> {
@@ -157,10 +143,7 @@ fn map_entries() -> Result<usize, Failed> {
     let number = text.to_str().and_then(|text| text.parse().ok());
     number.filter(|n| (1..=MOST).contains(n)).ok_or_else(|| {
         let wrong = io::Error::from_raw_os_error(libc::EINVAL);
-        step(format!(
-            "{MAP_ENTRIES}={}: a number from 1 to {MOST} is wanted",
-            text.display()
-        ))(wrong)
+        step(format!("{MAP_ENTRIES}={}: a number from 1 to {MOST} is wanted", text.display()))(wrong)
     })
 }
 
@@ -194,9 +177,7 @@ fn keep_from_children(listener: &UnixListener) -> Result<(), Failed> {
     });
     match code {
         0 => Ok(()),
-        code => Err(step("asking to be told of forks")(
-            io::Error::from_raw_os_error(code),
-        )),
+        code => Err(step("asking to be told of forks")(io::Error::from_raw_os_error(code))),
     }
 }
 
@@ -236,14 +217,8 @@ fn listen(socket: &Path) -> Result<UnixListener, Failed> {
 /// Symbols first, then sites: the sites' functions are named by the symbols.
 fn add_image(runtime: &Runtime) -> Result<(), Failed> {
     let own = symbols::own();
-    let own = own.map_err(step(
-        "reading the symbols of the program from /proc/self/exe",
-    ))?;
-    let table = own.iter().map(|s| Symbol {
-        address: s.address,
-        name: &s.name,
-        function: s.is_function,
-    });
+    let own = own.map_err(step("reading the symbols of the program from /proc/self/exe"))?;
+    let table = own.iter().map(|s| Symbol { address: s.address, name: &s.name, function: s.is_function });
     let table = SymbolTable::new(table).map_err(|e| step("sorting the symbols")(other(e)))?;
     runtime.add_symbols(table);
     let records = records::own();
@@ -290,17 +265,11 @@ fn instrumented(own: &[symbols::Symbol]) -> Vec<u64> {
             let [op, a, b, c, d] = *bytes else {
                 return false;
             };
-            let target = at
-                .wrapping_add(5)
-                .wrapping_add(i32::from_le_bytes([a, b, c, d]) as u64);
+            let target = at.wrapping_add(5).wrapping_add(i32::from_le_bytes([a, b, c, d]) as u64);
             matches!(op, 0xe8 | 0xe9) && target == hook.address
         })
     };
-    own.iter()
-        .filter(|s| s.is_function && s.size >= 5)
-        .filter(calls)
-        .map(|s| s.address)
-        .collect()
+    own.iter().filter(|s| s.is_function && s.size >= 5).filter(calls).map(|s| s.address).collect()
 }
 
 /// Writes out what hooks queued and takes off probes whose time is over.
@@ -314,11 +283,7 @@ fn look_after(runtime: &'static Runtime) {
 
 /// One client at a time; one that vanishes leaves everything as it is.
 fn serve(runtime: &'static Runtime, listener: &UnixListener) {
-    let config = ushell_rs::Config {
-        raise: Some(raise),
-        file_limit: FILE_LIMIT,
-        ..ushell_rs::Config::default()
-    };
+    let config = ushell_rs::Config { raise: Some(raise), file_limit: FILE_LIMIT, ..ushell_rs::Config::default() };
     let mut shell = Shell::new(runtime, config);
     for mut client in listener.incoming().flatten() {
         shell.connected();

@@ -35,12 +35,7 @@ fn symbol(symbol: &object::Symbol<'_, '_>, bias: u64) -> Option<Symbol> {
     if !wanted || symbol.is_undefined() {
         return None;
     }
-    Some(Symbol {
-        name: name.into(),
-        address: symbol.address().wrapping_add(bias),
-        size: symbol.size(),
-        is_function,
-    })
+    Some(Symbol { name: name.into(), address: symbol.address().wrapping_add(bias), size: symbol.size(), is_function })
 }
 
 #[cfg(test)]

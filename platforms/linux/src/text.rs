@@ -22,9 +22,7 @@ pub struct SelfPatch {
 impl SelfPatch {
     /// Changes nothing yet.
     pub const fn new() -> SelfPatch {
-        SelfPatch {
-            turn: Mutex::new(()),
-        }
+        SelfPatch { turn: Mutex::new(()) }
     }
 }
 
@@ -40,10 +38,7 @@ impl TextPatch for SelfPatch {
             changes.iter_mut().for_each(|c| refuse(c, code));
             return;
         }
-        let _turn = self
-            .turn
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        let _turn = self.turn.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let backing = Backing::of_this_process();
         let mut rest = changes;
         while !rest.is_empty() {
@@ -79,10 +74,7 @@ fn together(changes: &[TextChange<'_>]) -> (usize, usize, usize) {
     for change in &changes[1..] {
         let (at, more) = pages_of(change);
         let fits = at.checked_sub(start).filter(|&into| into <= len);
-        let Some(end) = fits
-            .map(|into| into + more)
-            .filter(|end| end / PAGE <= MOST_PAGES)
-        else {
+        let Some(end) = fits.map(|into| into + more).filter(|end| end / PAGE <= MOST_PAGES) else {
             break;
         };
         len = len.max(end);
@@ -91,12 +83,7 @@ fn together(changes: &[TextChange<'_>]) -> (usize, usize, usize) {
     (start, len, count)
 }
 
-fn replace_together(
-    start: usize,
-    len: usize,
-    backing: Option<&Backing>,
-    changes: &mut [TextChange<'_>],
-) {
+fn replace_together(start: usize, len: usize, backing: Option<&Backing>, changes: &mut [TextChange<'_>]) {
     let replaced = pages::replace(start, len, backing, |copy| {
         let mut any = false;
         for change in changes.iter_mut() {

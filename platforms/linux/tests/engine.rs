@@ -144,15 +144,9 @@ fn start() -> &'static Runtime {
         fs::write(folder.join(name), assemble(source).unwrap()).unwrap();
     }
     let below = platform(folder);
-    let platform = Platform {
-        console: &CONSOLE,
-        exec: Some(Box::leak(Box::new(Scarce(below.exec.unwrap())))),
-        ..below
-    };
-    let config = Config {
-        hook_areas: 8,
-        ..Config::default()
-    };
+    let platform =
+        Platform { console: &CONSOLE, exec: Some(Box::leak(Box::new(Scarce(below.exec.unwrap())))), ..below };
+    let config = Config { hook_areas: 8, ..Config::default() };
     let engine = Runtime::init(platform, config).unwrap();
     let long_name = long_name();
     let own = symbols::own().unwrap();
@@ -166,11 +160,7 @@ fn start() -> &'static Runtime {
         function: symbol.is_function,
     });
     let alias = own.iter().find(|symbol| symbol.name == ALIASED).unwrap();
-    let denied = Symbol {
-        address: alias.address,
-        name: "uk_spin_lock",
-        function: true,
-    };
+    let denied = Symbol { address: alias.address, name: "uk_spin_lock", function: true };
     let symbols = SymbolTable::new(named.chain([denied])).unwrap();
     engine.add_symbols(symbols);
     let records = records::own();
@@ -179,17 +169,11 @@ fn start() -> &'static Runtime {
     let signature = HelperSignature {
         args: [ArgType::Unused; 5],
         ret: RetType::Scalar,
-        cost: Cost {
-            base: 1,
-            per_8_bytes: 0,
-            walk: 0,
-        },
+        cost: Cost { base: 1, per_8_bytes: 0, walk: 0 },
     };
     COUNTER.store(engine.arena().0, Ordering::Relaxed);
     let function = HelperFn::Rust(counter_address);
-    engine
-        .register_helper("counter_address", COUNTER_HELPER, signature, function)
-        .unwrap();
+    engine.register_helper("counter_address", COUNTER_HELPER, signature, function).unwrap();
     engine
 }
 
@@ -212,12 +196,7 @@ fn console() -> String {
 }
 
 fn attach(engine: &Runtime, function: &str, file: &str) -> Result<Vec<String>, Error> {
-    engine.attach_file(
-        function,
-        file,
-        &LoadOptions::default(),
-        AttachLimits::default(),
-    )
+    engine.attach_file(function, file, &LoadOptions::default(), AttachLimits::default())
 }
 
 /// The traceable functions as they are listed.
@@ -239,15 +218,9 @@ fn functions_are_listed_by_name_and_those_that_share_one_by_address() {
     assert!(all.is_sorted(), "{all:?}");
     assert!(all.iter().any(|function| *function == (MYFUN.into(), None)));
     let twins = engine.functions_called("twin");
-    let listed: Vec<u64> = all
-        .iter()
-        .filter_map(|(name, address)| address.filter(|_| name == "twin"))
-        .collect();
+    let listed: Vec<u64> = all.iter().filter_map(|(name, address)| address.filter(|_| name == "twin")).collect();
     assert_eq!((twins.len(), &twins), (2, &listed));
-    assert!(matches!(
-        attach(engine, "twin", "noop.bin"),
-        Err(Error::Ambiguous { count: 2, .. })
-    ));
+    assert!(matches!(attach(engine, "twin", "noop.bin"), Err(Error::Ambiguous { count: 2, .. })));
     for address in twins {
         attach(engine, &format!("{address:#x}"), "noop.bin").unwrap();
     }
@@ -270,9 +243,7 @@ fn entries_of_the_map_are_listed() {
         });
     }
     all.sort_unstable();
-    assert!(all
-        .into_iter()
-        .eq((0..600).map(|key| (key, key + 1, key + 2))));
+    assert!(all.into_iter().eq((0..600).map(|key| (key, key + 1, key + 2))));
 }
 
 fn exec(engine: &Runtime, file: &str, argument: &str) -> u64 {
@@ -341,10 +312,7 @@ fn measuring_runs_the_program_and_leaves_function_counts_sites_and_console_alone
     let found = engine.measure(MYFUN, "oob.bin", &options, 40).unwrap();
     let before = 2;
     assert_eq!(found.failures, before + found.with.calls);
-    assert!(matches!(
-        engine.measure("nowhere", "noop.bin", &options, 1),
-        Err(Error::UnknownFunction { .. })
-    ));
+    assert!(matches!(engine.measure("nowhere", "noop.bin", &options, 1), Err(Error::UnknownFunction { .. })));
     engine.load_symbols("none").unwrap_err();
     assert_eq!(engine.status().sites, sites);
 }
@@ -394,10 +362,7 @@ fn original_tracer_ran_a_file_attached_twice_twice() {
     let (engine, _turn) = engine();
     attach(engine, MYFUN, "count.bin").unwrap();
     let again = attach(engine, MYFUN, "count.bin").unwrap_err().to_string();
-    assert!(
-        again.contains("count.bin") && again.contains("already"),
-        "{again}"
-    );
+    assert!(again.contains("count.bin") && again.contains("already"), "{again}");
     myfun(7);
     assert_eq!(exec(engine, "get_count.bin", MYFUN), 7);
     assert_eq!(programs(engine, MYFUN), ["count.bin"]);
@@ -415,10 +380,7 @@ fn original_tracer_removed_all_programs_with_one() {
     assert_eq!(console(), format!("Notify: {MYFUN}\n"));
     assert_eq!(exec(engine, "get_count.bin", MYFUN), 1);
     let again = engine.detach(MYFUN, Some("noop.bin")).unwrap_err();
-    assert_eq!(
-        again.to_string(),
-        format!("noop.bin is not attached to {MYFUN}")
-    );
+    assert_eq!(again.to_string(), format!("noop.bin is not attached to {MYFUN}"));
     assert_eq!(engine.detach(MYFUN, None).unwrap(), 2);
     assert_eq!(engine.detach(MYFUN, None).unwrap(), 0);
     myfun(1);
@@ -458,11 +420,7 @@ fn original_tracer_leaked_on_every_hit_and_map_operation() {
         assert_eq!(engine.map_get(key, 2), Some(key + 1));
         assert!(engine.map_del(key, 2));
     }
-    assert_eq!(
-        (ALLOCATIONS.get(), LIVE.get()),
-        before,
-        "a hook allocates nothing"
-    );
+    assert_eq!((ALLOCATIONS.get(), LIVE.get()), before, "a hook allocates nothing");
 }
 
 #[test]
@@ -476,9 +434,7 @@ fn attach_exec_and_detach_leave_no_memory_behind() {
         exec(engine, "get_count.bin", MYFUN);
         let oob = engine.exec_file("oob.bin", &mut [], &LoadOptions::default());
         assert!(matches!(oob, Err(Error::Stopped(_))));
-        let id = engine
-            .load_file("noop.bin", &LoadOptions::default())
-            .unwrap();
+        let id = engine.load_file("noop.bin", &LoadOptions::default()).unwrap();
         engine.unload(id).unwrap();
         engine.detach(MYFUN, None).unwrap();
         console();
@@ -501,15 +457,9 @@ fn a_failing_program_stops_and_nothing_else_does() {
     let text = console();
     let mut lines = text.lines();
     let first = lines.next();
-    assert_eq!(
-        first,
-        Some("uBPF error: out of bounds memory load at PC 1, addr 0x0, size 4")
-    );
+    assert_eq!(first, Some("uBPF error: out of bounds memory load at PC 1, addr 0x0, size 4"));
     let second = lines.next().unwrap();
-    assert!(
-        second.starts_with("mem 0x") && second.ends_with("/512"),
-        "{second}"
-    );
+    assert!(second.starts_with("mem 0x") && second.ends_with("/512"), "{second}");
     let reports = text.matches("uBPF error").count();
     assert!(reports < 10, "{reports} reports of 50 failures");
 }
@@ -518,8 +468,7 @@ fn a_failing_program_stops_and_nothing_else_does() {
 fn the_text_comes_back_as_it_was() {
     let (engine, _turn) = engine();
     // SAFETY: the first bytes of a function of this program.
-    let text =
-        || unsafe { std::slice::from_raw_parts(gcc_patchable_empty as *const u8, 8) }.to_vec();
+    let text = || unsafe { std::slice::from_raw_parts(gcc_patchable_empty as *const u8, 8) }.to_vec();
     let before = text();
     attach(engine, "gcc_patchable_empty", "noop.bin").unwrap();
     assert_ne!(text(), before);
@@ -545,15 +494,8 @@ fn an_atomic_add_loses_no_count_between_threads_of_one_function() {
     let probe = &probes(engine, "gcc_fentry_myfun")[0];
     assert_eq!(probe.hits, 2 * CALLS);
     assert_eq!(probe.hits, probe.runs + probe.misses);
-    assert_eq!(
-        (counter.load(Ordering::SeqCst), probe.failures),
-        (probe.runs, 0)
-    );
-    assert!(
-        probe.runs > CALLS,
-        "two threads run at the same time: {} runs",
-        probe.runs
-    );
+    assert_eq!((counter.load(Ordering::SeqCst), probe.failures), (probe.runs, 0));
+    assert!(probe.runs > CALLS, "two threads run at the same time: {} runs", probe.runs);
 }
 
 #[test]
@@ -562,14 +504,9 @@ fn two_threads_counting_in_the_map_each_its_own_function_lose_no_count() {
     let (engine, _turn) = engine();
     for choice in [Engine::Interpreter, Engine::Jit] {
         engine.reset().unwrap();
-        let options = LoadOptions {
-            engine: choice,
-            ..LoadOptions::default()
-        };
-        let functions: [(&str, unsafe extern "C" fn()); 2] = [
-            (MYFUN, gcc_patchable_myfun),
-            ("gcc_fentry_myfun", gcc_fentry_myfun),
-        ];
+        let options = LoadOptions { engine: choice, ..LoadOptions::default() };
+        let functions: [(&str, unsafe extern "C" fn()); 2] =
+            [(MYFUN, gcc_patchable_myfun), ("gcc_fentry_myfun", gcc_fentry_myfun)];
         let limits = AttachLimits::default();
         for (function, _) in functions {
             let attached = engine.attach_file(function, "count.bin", &options, limits);
@@ -591,30 +528,15 @@ fn two_threads_counting_in_the_map_each_its_own_function_lose_no_count() {
 #[test]
 fn every_engine_counts_alike_and_leaves_every_register_as_it_was() {
     let (engine, _turn) = engine();
-    let functions = [
-        "empty",
-        "doubles",
-        "on_stack",
-        "variadic",
-        "structure",
-        "recursion",
-        "ipa_ra",
-    ];
+    let functions = ["empty", "doubles", "on_stack", "variadic", "structure", "recursion", "ipa_ra"];
     for choice in [Engine::Auto, Engine::Interpreter, Engine::Jit] {
         engine.reset().unwrap();
-        let options = LoadOptions {
-            engine: choice,
-            ..LoadOptions::default()
-        };
+        let options = LoadOptions { engine: choice, ..LoadOptions::default() };
         for function in functions {
             let function = format!("gcc_patchable_{function}");
             let limits = AttachLimits::default();
-            engine
-                .attach_file(&function, "count.bin", &options, limits)
-                .unwrap();
-            engine
-                .attach_file(&function, "noop.bin", &options, limits)
-                .unwrap();
+            engine.attach_file(&function, "count.bin", &options, limits).unwrap();
+            engine.attach_file(&function, "noop.bin", &options, limits).unwrap();
         }
         for round in 1..=2 {
             // SAFETY: calls the traced functions and compares what they give.
@@ -635,10 +557,7 @@ fn every_engine_counts_alike_and_leaves_every_register_as_it_was() {
 fn many_small_programs_share_few_pages_and_all_run() {
     let (engine, _turn) = engine();
     let before = BLOCKS.load(Ordering::SeqCst);
-    let options = LoadOptions {
-        engine: Engine::Jit,
-        ..LoadOptions::default()
-    };
+    let options = LoadOptions { engine: Engine::Jit, ..LoadOptions::default() };
     let code = |n: u64| assemble(&format!("r0 = {n}\nr0 += 1\nexit")).unwrap();
     let load = |n: u64| engine.load(&format!("p{n}"), &code(n), &options).unwrap();
     let ids: Vec<_> = (0..300).map(load).collect();
@@ -671,29 +590,16 @@ fn a_program_without_room_for_machine_code_is_interpreted_and_that_is_said() {
     let code = assemble(&format!("r0 = 0\n{long}exit")).unwrap();
     let folder = std::env::temp_dir().join(format!("ubpf-engine-{}", std::process::id()));
     fs::write(folder.join("long.bin"), code).unwrap();
-    let run = || {
-        engine
-            .exec_file("long.bin", &mut [], &LoadOptions::default())
-            .unwrap()
-    };
+    let run = || engine.exec_file("long.bin", &mut [], &LoadOptions::default()).unwrap();
     let before = engine.status().fallbacks.map_or(0, |(count, _)| count);
     SCARCE.store(true, Ordering::SeqCst);
     let report = run();
     let warnings = attach(engine, MYFUN, "long.bin");
-    let refused = engine.load_file(
-        "long.bin",
-        &LoadOptions {
-            engine: Engine::Jit,
-            ..LoadOptions::default()
-        },
-    );
+    let refused = engine.load_file("long.bin", &LoadOptions { engine: Engine::Jit, ..LoadOptions::default() });
     SCARCE.store(false, Ordering::SeqCst);
     let why = "no executable memory is left";
     let remark = format!("long.bin is interpreted: {why}");
-    assert_eq!(
-        (report.value, report.warnings),
-        (5_000, vec![remark.clone()])
-    );
+    assert_eq!((report.value, report.warnings), (5_000, vec![remark.clone()]));
     assert_eq!(warnings.unwrap(), [remark]);
     assert_eq!(engine.status().fallbacks, Some((before + 2, why)));
     assert!(refused.unwrap_err().to_string().contains(why));
@@ -726,20 +632,14 @@ fn helpers_that_cannot_be_checked_or_shown_are_refused() {
     ];
     for args in unpaired {
         let error = register("odd", 700, args);
-        assert!(
-            error.contains("a length must follow each memory"),
-            "{error}"
-        );
+        assert!(error.contains("a length must follow each memory"), "{error}");
     }
     let error = register("odd", 700, [CString, CString, Unused, Unused, Unused]);
     assert!(error.contains("r2: there is a string already"), "{error}");
     let long = "n".repeat(100_000);
     for name in ["", "two words", "red\x1b[31m", "line\n", &long] {
         let error = register(name, 700, [Unused; 5]);
-        assert!(
-            error.contains("1 to 128 bytes") && error.len() < 300,
-            "{error}"
-        );
+        assert!(error.contains("1 to 128 bytes") && error.len() < 300, "{error}");
         assert!(!error.contains(char::is_control), "{error:?}");
     }
     // None of them has the number.
@@ -752,14 +652,10 @@ fn helpers_that_cannot_be_checked_or_shown_are_refused() {
 #[test]
 fn an_interpreted_run_gets_a_thirtieth_of_the_configured_budget() {
     let (engine, _alone) = engine();
-    let source =
-        "l: r2 = *(u64 *)(r1 + 0)\nr2 += 1\n*(u64 *)(r1 + 0) = r2\nif r2 != 0 goto l\nexit";
+    let source = "l: r2 = *(u64 *)(r1 + 0)\nr2 += 1\n*(u64 *)(r1 + 0) = r2\nif r2 != 0 goto l\nexit";
     let code = assemble(source).unwrap();
     let rounds = |on, budget| {
-        let options = LoadOptions {
-            engine: on,
-            ..LoadOptions::default()
-        };
+        let options = LoadOptions { engine: on, ..LoadOptions::default() };
         let id = engine.load("endless", &code, &options).unwrap();
         let mut argument = [0; 8];
         let stopped = engine.exec(id, &mut argument, budget);

@@ -62,32 +62,17 @@ const LEAVE: u32 = 700;
 const AREAS: usize = 8;
 
 fn start() -> &'static Runtime {
-    let platform = Platform {
-        clock: &CLOCK,
-        ..platform(std::env::temp_dir())
-    };
-    let config = Config {
-        hook_areas: AREAS,
-        ..Config::default()
-    };
+    let platform = Platform { clock: &CLOCK, ..platform(std::env::temp_dir()) };
+    let config = Config { hook_areas: AREAS, ..Config::default() };
     let engine = Runtime::init(platform, config).unwrap();
     let own = symbols::own().unwrap();
-    let named = own.iter().map(|symbol| Symbol {
-        address: symbol.address,
-        name: &symbol.name,
-        function: symbol.is_function,
-    });
+    let named =
+        own.iter().map(|symbol| Symbol { address: symbol.address, name: &symbol.name, function: symbol.is_function });
     engine.add_symbols(SymbolTable::new(named).unwrap());
     engine.add_sites(&records::own().patchable, SiteKind::Patchable);
-    let signature = HelperSignature {
-        args: [ArgType::Unused; 5],
-        ret: RetType::Scalar,
-        cost: Cost::default(),
-    };
+    let signature = HelperSignature { args: [ArgType::Unused; 5], ret: RetType::Scalar, cost: Cost::default() };
     let function = HelperFn::Rust(leave);
-    engine
-        .register_helper("leave", LEAVE, signature, function)
-        .unwrap();
+    engine.register_helper("leave", LEAVE, signature, function).unwrap();
     engine
 }
 

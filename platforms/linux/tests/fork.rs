@@ -24,28 +24,18 @@ extern "C" {
     fn gcc_patchable_vforked() -> c_int;
 }
 
-const TRACED: [&str; 3] = [
-    "gcc_patchable_empty",
-    "gcc_patchable_myfun",
-    "gcc_patchable_recursion",
-];
+const TRACED: [&str; 3] = ["gcc_patchable_empty", "gcc_patchable_myfun", "gcc_patchable_recursion"];
 
 /// The engine on this process. Tests take turns.
 fn engine() -> (&'static Runtime, MutexGuard<'static, ()>) {
     static TURN: Mutex<bool> = Mutex::new(false);
     static TURNS: Mutex<()> = Mutex::new(());
-    let turn = TURNS
-        .lock()
-        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let turn = TURNS.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let mut started = TURN.lock().unwrap();
     if !*started {
         let runtime = Runtime::init(platform(".".into()), Config::default()).unwrap();
         let own = symbols::own().unwrap();
-        let table = own.iter().map(|s| Symbol {
-            address: s.address,
-            name: &s.name,
-            function: s.is_function,
-        });
+        let table = own.iter().map(|s| Symbol { address: s.address, name: &s.name, function: s.is_function });
         runtime.add_symbols(SymbolTable::new(table).unwrap());
         runtime.add_sites(&records::own().patchable, SiteKind::Patchable);
         *started = true;
@@ -63,19 +53,13 @@ fn load(runtime: &Runtime, name: &str, text: &str) -> ProgramId {
 fn programs(runtime: &Runtime) -> [ProgramId; 2] {
     [
         load(runtime, "noop", "r0 = 0\nexit"),
-        load(
-            runtime,
-            "longer",
-            "r1 = *(u64 *)(r1 + 0)\nr2 = 9\nr3 = 1\ncall 1\nr0 = 0\nexit",
-        ),
+        load(runtime, "longer", "r1 = *(u64 *)(r1 + 0)\nr2 = 9\nr3 = 1\ncall 1\nr0 = 0\nexit"),
     ]
 }
 
 fn attach_all(runtime: &Runtime, program: ProgramId) {
     for name in TRACED {
-        runtime
-            .attach(name, program, AttachLimits::default())
-            .unwrap();
+        runtime.attach(name, program, AttachLimits::default()).unwrap();
     }
 }
 

@@ -64,11 +64,7 @@ impl GiveWay for Application {
         AT[1].store(function, SeqCst);
         let (name, call) = FUNCTIONS[function];
         let code = call();
-        assert!(
-            ANSWERS.contains(&code),
-            "{name} at give-way {count} of {}: {code}",
-            COMMANDS[AT[0].load(SeqCst)].0
-        );
+        assert!(ANSWERS.contains(&code), "{name} at give-way {count} of {}: {code}", COMMANDS[AT[0].load(SeqCst)].0);
         // Hooks end when they have been waited for some time.
         if count >= 3 {
             RELEASE.store(true, SeqCst);
@@ -81,15 +77,7 @@ impl GiveWay for Application {
 }
 
 /// What a call may answer that meets another one.
-const ANSWERS: &[c_int] = &[
-    UBPF_OK,
-    UBPF_BUSY,
-    UBPF_STALE,
-    UBPF_NOT_FOUND,
-    UBPF_EXISTS,
-    UBPF_REFUSED,
-    UBPF_STOPPED,
-];
+const ANSWERS: &[c_int] = &[UBPF_OK, UBPF_BUSY, UBPF_STALE, UBPF_NOT_FOUND, UBPF_EXISTS, UBPF_REFUSED, UBPF_STOPPED];
 
 fn text(text: &str) -> CString {
     CString::new(text).unwrap()
@@ -111,14 +99,7 @@ fn load(name: &str, bytes: &[u8]) -> (c_int, ubpf_program) {
     let (name, mut program) = (text(name), 0);
     // SAFETY: strings, bytes and results live during the call.
     let code = unsafe {
-        ubpf_load(
-            name.as_ptr(),
-            bytes.as_ptr().cast(),
-            bytes.len(),
-            ptr::null(),
-            &mut program,
-            ptr::null_mut(),
-        )
+        ubpf_load(name.as_ptr(), bytes.as_ptr().cast(), bytes.len(), ptr::null(), &mut program, ptr::null_mut())
     };
     (code, program)
 }
@@ -126,31 +107,14 @@ fn load(name: &str, bytes: &[u8]) -> (c_int, ubpf_program) {
 fn attach(function: &str, program: ubpf_program) -> (c_int, ubpf_probe) {
     let (function, mut probe) = (text(function), 0);
     // SAFETY: string and results live during the call.
-    let code = unsafe {
-        ubpf_attach(
-            function.as_ptr(),
-            program,
-            ptr::null(),
-            &mut probe,
-            ptr::null_mut(),
-        )
-    };
+    let code = unsafe { ubpf_attach(function.as_ptr(), program, ptr::null(), &mut probe, ptr::null_mut()) };
     (code, probe)
 }
 
 fn exec(program: ubpf_program, budget: u64) -> c_int {
     let mut memory = [0u8; 16];
     // SAFETY: memory lives during the call.
-    unsafe {
-        ubpf_exec(
-            program,
-            memory.as_mut_ptr().cast(),
-            16,
-            budget,
-            ptr::null_mut(),
-            ptr::null_mut(),
-        )
-    }
+    unsafe { ubpf_exec(program, memory.as_mut_ptr().cast(), 16, budget, ptr::null_mut(), ptr::null_mut()) }
 }
 
 unsafe extern "C" fn each_probe(_: *mut c_void, _: *const ubpf_probe_info) {}
@@ -176,10 +140,7 @@ const FUNCTIONS: &[Call] = &[
         0
     }),
     ("ubpf_start", || {
-        let table = ubpf_platform {
-            now_ns: None,
-            ..platform_table()
-        };
+        let table = ubpf_platform { now_ns: None, ..platform_table() };
         // SAFETY: the table lives during the call; it is refused.
         match unsafe { ubpf_start(&table, ptr::null(), ptr::null_mut()) } {
             UBPF_INVALID => UBPF_EXISTS,
@@ -199,10 +160,7 @@ const FUNCTIONS: &[Call] = &[
     // SAFETY: no result is asked for.
     ("ubpf_stats", || unsafe { ubpf_stats(1, ptr::null_mut()) }),
     ("ubpf_get_status", || {
-        let mut status = ubpf_status {
-            size: size_of::<ubpf_status>(),
-            ..ubpf_status::default()
-        };
+        let mut status = ubpf_status { size: size_of::<ubpf_status>(), ..ubpf_status::default() };
         // SAFETY: the result lives during the call.
         unsafe { ubpf_get_status(&mut status, ptr::null_mut()) }
     }),
@@ -217,13 +175,9 @@ const FUNCTIONS: &[Call] = &[
         unsafe { ubpf_map_get(1, 2, &mut value, ptr::null_mut()) }
     }),
     // SAFETY: no result is asked for.
-    ("ubpf_map_put", || unsafe {
-        ubpf_map_put(1, 2, 3, ptr::null_mut())
-    }),
+    ("ubpf_map_put", || unsafe { ubpf_map_put(1, 2, 3, ptr::null_mut()) }),
     // SAFETY: no result is asked for.
-    ("ubpf_map_del", || unsafe {
-        ubpf_map_del(1, 2, ptr::null_mut())
-    }),
+    ("ubpf_map_del", || unsafe { ubpf_map_del(1, 2, ptr::null_mut()) }),
     ("ubpf_register_helper", || {
         let name = text("wait");
         helper(&name)
@@ -245,55 +199,27 @@ const FUNCTIONS: &[Call] = &[
         // SAFETY: no result is asked for.
         unsafe { ubpf_unload(program, ptr::null_mut()) }
     }),
-    ("ubpf_exec", || {
-        exec(load("run", &assemble(SHORT).unwrap()).1, 100)
-    }),
+    ("ubpf_exec", || exec(load("run", &assemble(SHORT).unwrap()).1, 100)),
     ("ubpf_attach", || {
         let (_, program) = load("second", &assemble(SHORT).unwrap());
         attach("gcc_patchable_myfun", program).0
     }),
     // SAFETY: no result is asked for.
-    ("ubpf_detach", || unsafe {
-        ubpf_detach(0x62 << 56 | 1, ptr::null_mut())
-    }),
+    ("ubpf_detach", || unsafe { ubpf_detach(0x62 << 56 | 1, ptr::null_mut()) }),
     ("ubpf_detach_function", || {
         let function = text("gcc_patchable_myfun");
         // SAFETY: the string lives during the call.
-        unsafe {
-            ubpf_detach_function(
-                function.as_ptr(),
-                ptr::null(),
-                ptr::null_mut(),
-                ptr::null_mut(),
-            )
-        }
+        unsafe { ubpf_detach_function(function.as_ptr(), ptr::null(), ptr::null_mut(), ptr::null_mut()) }
     }),
     // SAFETY: no result is asked for.
-    ("ubpf_list", || unsafe {
-        ubpf_list(
-            ptr::null(),
-            Some(each_probe),
-            ptr::null_mut(),
-            ptr::null_mut(),
-        )
-    }),
+    ("ubpf_list", || unsafe { ubpf_list(ptr::null(), Some(each_probe), ptr::null_mut(), ptr::null_mut()) }),
     // SAFETY: no result is asked for.
-    ("ubpf_functions", || unsafe {
-        ubpf_functions(Some(each_name), ptr::null_mut(), ptr::null_mut())
-    }),
+    ("ubpf_functions", || unsafe { ubpf_functions(Some(each_name), ptr::null_mut(), ptr::null_mut()) }),
     // SAFETY: no result is asked for.
-    ("ubpf_refused_stubs", || unsafe {
-        ubpf_refused_stubs(Some(each_stub), ptr::null_mut(), ptr::null_mut())
-    }),
+    ("ubpf_refused_stubs", || unsafe { ubpf_refused_stubs(Some(each_stub), ptr::null_mut(), ptr::null_mut()) }),
     // SAFETY: no records are given.
     ("ubpf_add_sites", || unsafe {
-        ubpf_add_sites(
-            UBPF_SITES_PATCHABLE,
-            ptr::null(),
-            0,
-            ptr::null_mut(),
-            ptr::null_mut(),
-        )
+        ubpf_add_sites(UBPF_SITES_PATCHABLE, ptr::null(), 0, ptr::null_mut(), ptr::null_mut())
     }),
     ("ubpf_add_symbols", || add_symbols(&nm())),
     ("ubpf_load_symbols", || load_symbols()),
@@ -320,12 +246,8 @@ const FUNCTIONS: &[Call] = &[
 /// Functions that take long, in a state in which they do.
 const COMMANDS: &[Call] = &[
     ("load", || load("long", &long_program()).0),
-    ("exec, interpreted", || {
-        exec(load("endless", &endless()).1, 100_000)
-    }),
-    ("exec of machine code", || {
-        exec(load("endless", &endless()).1, 1_000_000)
-    }),
+    ("exec, interpreted", || exec(load("endless", &endless()).1, 100_000)),
+    ("exec of machine code", || exec(load("endless", &endless()).1, 1_000_000)),
     ("attach while a hook runs", || {
         let before = in_hook();
         let (_, program) = load("one more", &assemble(SHORT).unwrap());
@@ -350,18 +272,9 @@ const COMMANDS: &[Call] = &[
     // SAFETY: no result is asked for.
     ("stats", || unsafe { ubpf_stats(0, ptr::null_mut()) }),
     // SAFETY: no result is asked for.
-    ("list", || unsafe {
-        ubpf_list(
-            ptr::null(),
-            Some(each_probe),
-            ptr::null_mut(),
-            ptr::null_mut(),
-        )
-    }),
+    ("list", || unsafe { ubpf_list(ptr::null(), Some(each_probe), ptr::null_mut(), ptr::null_mut()) }),
     // SAFETY: no result is asked for.
-    ("functions", || unsafe {
-        ubpf_functions(Some(each_name), ptr::null_mut(), ptr::null_mut())
-    }),
+    ("functions", || unsafe { ubpf_functions(Some(each_name), ptr::null_mut(), ptr::null_mut()) }),
     ("add_symbols", || add_symbols(&nm())),
     ("load_symbols", || load_symbols()),
 ];
@@ -386,14 +299,7 @@ fn nm() -> String {
 
 fn add_symbols(nm: &str) -> c_int {
     // SAFETY: the text lives during the call.
-    unsafe {
-        ubpf_add_symbols(
-            nm.as_ptr().cast(),
-            nm.len(),
-            ptr::null_mut(),
-            ptr::null_mut(),
-        )
-    }
+    unsafe { ubpf_add_symbols(nm.as_ptr().cast(), nm.len(), ptr::null_mut(), ptr::null_mut()) }
 }
 
 fn load_symbols() -> c_int {
@@ -420,10 +326,7 @@ fn helper(name: &CString) -> c_int {
 fn platform_table() -> ubpf_platform {
     // SAFETY: a table of NULLs.
     let nothing = unsafe { std::mem::zeroed() };
-    ubpf_platform {
-        size: size_of::<ubpf_platform>(),
-        ..nothing
-    }
+    ubpf_platform { size: size_of::<ubpf_platform>(), ..nothing }
 }
 
 /// A thread that is in a hook of `gcc_patchable_myfun` until it is released.
@@ -467,18 +370,11 @@ fn start() {
         nm += &format!("{:x} T other_{number}\n", 0x100 + number);
     }
     fs::write(folder.join("symbols.txt"), nm).unwrap();
-    let platform = Platform {
-        clock: &CLOCK,
-        give_way: &Application,
-        ..platform(folder)
-    };
+    let platform = Platform { clock: &CLOCK, give_way: &Application, ..platform(folder) };
     let engine = Runtime::init(platform, Config::default()).unwrap();
     let own = symbols::own().unwrap();
-    let named = own.iter().map(|symbol| Symbol {
-        address: symbol.address,
-        name: &symbol.name,
-        function: symbol.is_function,
-    });
+    let named =
+        own.iter().map(|symbol| Symbol { address: symbol.address, name: &symbol.name, function: symbol.is_function });
     engine.add_symbols(SymbolTable::new(named).unwrap());
     engine.add_sites(&records::own().patchable, SiteKind::Patchable);
     assert_eq!(helper(&text("wait")), UBPF_OK);
@@ -493,10 +389,7 @@ fn watch() {
             let now = CLOCK.0.load(SeqCst);
             if now == before {
                 let [command, function] = [0, 1].map(|at: usize| AT[at].load(SeqCst));
-                eprintln!(
-                    "{} waits for ever in {}",
-                    FUNCTIONS[function].0, COMMANDS[command].0
-                );
+                eprintln!("{} waits for ever in {}", FUNCTIONS[function].0, COMMANDS[command].0);
                 std::process::abort();
             }
             before = now;

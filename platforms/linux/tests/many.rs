@@ -42,8 +42,7 @@ impl ExecMemory for Scarce {
             usize::MAX => Some(left),
             left => left.checked_sub(len),
         };
-        LEFT.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take)
-            .ok()?;
+        LEFT.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).ok()?;
         self.0.alloc(len)
     }
     fn seal(&self, block: ExecBlock) -> bool {
@@ -75,11 +74,7 @@ fn alone(test: &str) -> bool {
     let mut process = Command::new(std::env::current_exe().unwrap());
     let done = process.args(["--exact", test]).env(ALONE, test).output();
     let done = done.unwrap();
-    assert!(
-        done.status.success(),
-        "{}",
-        String::from_utf8_lossy(&done.stdout)
-    );
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stdout));
     false
 }
 
@@ -90,11 +85,7 @@ fn engine() -> (&'static Runtime, MutexGuard<'static, ()>) {
         platform.exec = Some(Box::leak(Box::new(Scarce(platform.exec.unwrap()))));
         let runtime = Runtime::init(platform, Config::default()).unwrap();
         let own = symbols::own().unwrap();
-        let table = own.iter().map(|s| Symbol {
-            address: s.address,
-            name: &s.name,
-            function: s.is_function,
-        });
+        let table = own.iter().map(|s| Symbol { address: s.address, name: &s.name, function: s.is_function });
         runtime.add_symbols(SymbolTable::new(table).unwrap());
         runtime.add_sites(&records::own().patchable, SiteKind::Patchable);
         runtime
@@ -175,11 +166,7 @@ fn threads_that_count_the_same_functions_lose_nothing() {
         _ => ROUNDS * THREADS,
     };
     for n in (1..MANY).step_by(2) {
-        assert_eq!(
-            (counted(n), runs(runtime, n)),
-            (Some(expected(n)), expected(n)),
-            "{n}"
-        );
+        assert_eq!((counted(n), runs(runtime, n)), (Some(expected(n)), expected(n)), "{n}");
     }
     (0..MANY).for_each(|n| assert_eq!(runtime.detach(&name(n), None).unwrap(), 1));
     assert_eq!(runtime.map_note(), None);
@@ -202,10 +189,7 @@ fn a_full_map_is_said_where_counts_are_looked_at() {
     let report = runtime.exec(look, &mut [], None).unwrap();
     assert_eq!((report.value, report.warnings), (1, vec![note]));
     let other = load(runtime, "other", "r0 = 2\nexit");
-    assert_eq!(
-        runtime.exec(other, &mut [], None).unwrap().warnings,
-        Vec::<String>::new()
-    );
+    assert_eq!(runtime.exec(other, &mut [], None).unwrap().warnings, Vec::<String>::new());
 }
 
 #[test]
@@ -252,11 +236,7 @@ fn without_room_for_gates_programs_run_the_general_way_and_status_says_so() {
     let (runtime, _turn) = engine();
     let noop = noop(runtime);
     LEFT.store(0, Ordering::SeqCst);
-    let long = load(
-        runtime,
-        "long",
-        &("r0 = 1\n".to_owned() + &"r0 *= 3\n".repeat(2000) + "exit"),
-    );
+    let long = load(runtime, "long", &("r0 = 1\n".to_owned() + &"r0 *= 3\n".repeat(2000) + "exit"));
     (0..MANY).for_each(|n| attach(runtime, n, noop));
     let cramped = runtime.status().cramped_sites;
     (0..MANY).for_each(call);

@@ -153,11 +153,7 @@ fn start() -> &'static Runtime {
     ] {
         FILES.write(name, &assemble(source).unwrap()).unwrap();
     }
-    let platform = Platform {
-        console: &Nowhere,
-        files: &FILES,
-        ..platform(".".into())
-    };
+    let platform = Platform { console: &Nowhere, files: &FILES, ..platform(".".into()) };
     let engine = Runtime::init(platform, Config::default()).unwrap();
     let own = symbols::own().unwrap();
     let mut nm = String::new();
@@ -199,14 +195,8 @@ fn a_command_without_memory_fails_and_nothing_else_does() {
     say(&mut shell, &format!("bpf_attach {FUNCTION} count.bin\n"));
     // Each command, and one that takes back what it did.
     let commands = [
-        (
-            format!("bpf_attach {FUNCTION} notify.bin"),
-            format!("bpf_detach {FUNCTION} notify.bin"),
-        ),
-        (
-            format!("bpf_attach {FUNCTION} unset.bin"),
-            format!("bpf_detach {FUNCTION} unset.bin"),
-        ),
+        (format!("bpf_attach {FUNCTION} notify.bin"), format!("bpf_detach {FUNCTION} notify.bin")),
+        (format!("bpf_attach {FUNCTION} unset.bin"), format!("bpf_detach {FUNCTION} unset.bin")),
         ("bpf_exec seven.bin".into(), String::new()),
         ("bpf_exec oob.bin".into(), String::new()),
         ("bpf_exec large.bin".into(), String::new()),
@@ -225,14 +215,8 @@ fn a_command_without_memory_fails_and_nothing_else_does() {
         ("complete \"bpf_attach gcc_\"".into(), String::new()),
         ("put new.bin 3 0x352441c2\nabc".into(), "rm new.bin".into()),
         (format!("bpf_get_ret_addr {FUNCTION}"), String::new()),
-        (
-            format!("bpf_probe_read {:#x} 8192", TEXT.as_ptr().addr()),
-            String::new(),
-        ),
-        (
-            "bpf_attach gcc_patchable_myfum count.bin".into(),
-            String::new(),
-        ),
+        (format!("bpf_probe_read {:#x} 8192", TEXT.as_ptr().addr()), String::new()),
+        ("bpf_attach gcc_patchable_myfum count.bin".into(), String::new()),
         (format!("bpf_detach {FUNCTION} notify.bin"), String::new()),
         ("rm missing".into(), String::new()),
         ("help bpf_attach".into(), String::new()),
@@ -254,10 +238,7 @@ fn a_command_without_memory_fails_and_nothing_else_does() {
             unsafe { gcc_patchable_myfun() };
             if said != usual {
                 let expected = !enough && said.contains("out of memory");
-                assert!(
-                    expected || command == "status",
-                    "{command} with {limit} bytes: {said}"
-                );
+                assert!(expected || command == "status", "{command} with {limit} bytes: {said}");
             }
             say(&mut shell, &format!("{undo}\n"));
             if enough {
@@ -276,9 +257,7 @@ fn programs_at_their_limit_end_without_memory_and_go_with_it() {
     let (engine, _turn) = engine();
     let attach = |file: &str, max_runs, max_ns| {
         let limits = AttachLimits { max_runs, max_ns };
-        engine
-            .attach_file(FUNCTION, file, &LoadOptions::default(), limits)
-            .unwrap();
+        engine.attach_file(FUNCTION, file, &LoadOptions::default(), limits).unwrap();
     };
     attach("count.bin", None, None);
     attach("notify.bin", Some(3), None);
@@ -328,9 +307,7 @@ fn what_has_taken_the_memory_can_be_taken_away_again() {
     }
     let large = "x".repeat(5000);
     let crc = ushell_rs::crc32::crc32(large.as_bytes());
-    let puts: Vec<_> = (0..100)
-        .map(|n| format!("put p{n} 5000 {crc}\n{large}"))
-        .collect();
+    let puts: Vec<_> = (0..100).map(|n| format!("put p{n} 5000 {crc}\n{large}")).collect();
     let mut shell = Shell::new(engine, ushell_rs::Config::default());
     say(&mut shell, "\n");
     for limit in (64 << 10..160 << 10).step_by(4093) {
@@ -361,12 +338,7 @@ fn long_lists_are_whole_or_out_of_memory() {
     }
     let mut shell = Shell::new(engine, ushell_rs::Config::default());
     say(&mut shell, "\n");
-    for line in [
-        "bpf_list -v\n",
-        "ls -l\n",
-        "complete \"cat \"\n",
-        "cat symbols\n",
-    ] {
+    for line in ["bpf_list -v\n", "ls -l\n", "complete \"cat \"\n", "cat symbols\n"] {
         let usual = say(&mut shell, line);
         assert!(usual.len() > 300, "{line}{usual}");
         for limit in (0..).step_by(1021) {
@@ -381,9 +353,5 @@ fn long_lists_are_whole_or_out_of_memory() {
             assert!(said == usual || refused, "{line} with {limit} bytes");
         }
     }
-    FILES
-        .0
-        .lock()
-        .unwrap()
-        .retain(|name, _| !name.starts_with("many/"));
+    FILES.0.lock().unwrap().retain(|name, _| !name.starts_with("many/"));
 }

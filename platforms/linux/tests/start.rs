@@ -45,28 +45,12 @@ fn the_stream_stdout_is_as_without_the_engine() {
     let folder = Folder::new("streams");
     folder.write("streams.cc", STREAMS);
     let program = folder.build(&["streams.cc"], &[]);
-    let said = |output: Output| {
-        (
-            output.status.code(),
-            text(&output.stdout),
-            text(&output.stderr),
-        )
-    };
+    let said = |output: Output| (output.status.code(), text(&output.stdout), text(&output.stderr));
     let plain = said(folder.run(&program, &[]));
     let with = said(folder.run(&program, &["with"]));
     assert_eq!(plain, with);
-    assert!(
-        plain
-            .1
-            .contains("1 cout\n2 printf\n3 cout\n4 puts\nfileno 1\n"),
-        "{plain:?}"
-    );
-    assert!(
-        plain
-            .2
-            .contains("fflush -1 No space left on device ferror 1"),
-        "{plain:?}"
-    );
+    assert!(plain.1.contains("1 cout\n2 printf\n3 cout\n4 puts\nfileno 1\n"), "{plain:?}");
+    assert!(plain.2.contains("fflush -1 No space left on device ferror 1"), "{plain:?}");
 }
 
 /// Who wants order asks for it: reports come before what is printed after them.
@@ -103,9 +87,7 @@ fn reports_stand_before_what_is_printed_after_a_drain() {
     folder.write("notify.bin", notify.unwrap());
     let program = folder.build(&["ordered.c"], &["-O2"]);
     let output = folder.run(&program, &[]);
-    let expected: String = (0..2000)
-        .map(|i| format!("Notify: traced\nbody {i}\n"))
-        .collect();
+    let expected: String = (0..2000).map(|i| format!("Notify: traced\nbody {i}\n")).collect();
     assert_eq!(text(&output.stderr), "");
     assert!(text(&output.stdout) == expected, "{}", text(&output.stdout));
 }
@@ -165,11 +147,7 @@ fn a_failed_start_says_which_step_and_can_be_repeated() {
     let (folder, program) = starter("again");
     let run = |first: &str, second: &str| folder.run(&program, &[first, second]);
     let nowhere = run("no/such/folder/shell", "shell");
-    check(
-        &nowhere,
-        "2\n0\nsum 5050\n",
-        "ubpf: listening on no/such/folder/shell: ",
-    );
+    check(&nowhere, "2\n0\nsum 5050\n", "ubpf: listening on no/such/folder/shell: ");
     // The process is gone, its socket is not: in the way of nobody.
     assert!(folder.0.join("shell").exists());
     let twice = run("shell", "other");
@@ -181,25 +159,13 @@ fn nothing_but_a_dead_socket_is_removed() {
     let (folder, program) = starter("in-the-way");
     folder.write("file", "precious");
     let run = |first: &str| folder.run(&program, &[first, "shell"]);
-    check(
-        &run("file"),
-        "17\n0\nsum 5050\n",
-        "file is in the way, and no socket",
-    );
+    check(&run("file"), "17\n0\nsum 5050\n", "file is in the way, and no socket");
     assert_eq!(std::fs::read(folder.0.join("file")).unwrap(), b"precious");
     std::os::unix::fs::symlink("file", folder.0.join("link")).unwrap();
-    check(
-        &run("link"),
-        "17\n0\nsum 5050\n",
-        "link is in the way, and no socket",
-    );
+    check(&run("link"), "17\n0\nsum 5050\n", "link is in the way, and no socket");
     let alive = folder.0.join("alive");
     let _listener = UnixListener::bind(&alive).unwrap();
-    check(
-        &run("alive"),
-        "98\n0\nsum 5050\n",
-        "somebody listens on alive already",
-    );
+    check(&run("alive"), "98\n0\nsum 5050\n", "somebody listens on alive already");
     assert!(Path::new(&alive).exists());
 }
 
@@ -218,15 +184,10 @@ fn a_process_that_denies_new_code_pages_is_traced_all_the_same() {
 fn a_map_of_no_size_is_refused_by_name() {
     let (folder, program) = starter("entries");
     let mut command = std::process::Command::new(&program);
-    command
-        .args(["shell", "shell"])
-        .env("UBPF_MAP_ENTRIES", "many");
+    command.args(["shell", "shell"]).env("UBPF_MAP_ENTRIES", "many");
     let output = command.current_dir(&folder.0).stdin(Stdio::null()).output();
     let error = text(&output.unwrap().stderr);
-    assert!(
-        error.contains("UBPF_MAP_ENTRIES=many: a number from 1 to"),
-        "{error}"
-    );
+    assert!(error.contains("UBPF_MAP_ENTRIES=many: a number from 1 to"), "{error}");
 }
 
 /// A template and an inline function that two files have, without optimisation: the linker keeps one copy.
@@ -281,9 +242,6 @@ fn functions_that_several_cxx_files_have_are_linked_and_traced() {
         let program = folder.build(&["a.cc", "main.cc"], &flags);
         let output = folder.run(&program, &[]);
         let said = "9\n_Z5twiceIiET_S0_ 2\n_Z4oncev 2\n_Z1ai 1\n";
-        assert_eq!(
-            (text(&output.stdout).as_str(), text(&output.stderr).as_str()),
-            (said, "")
-        );
+        assert_eq!((text(&output.stdout).as_str(), text(&output.stderr).as_str()), (said, ""));
     }
 }

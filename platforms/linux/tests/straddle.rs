@@ -110,11 +110,7 @@ fn the_control_a_plain_copy_fails() {
         return plain_copies();
     }
     let mut control = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "the_control_a_plain_copy_fails",
-            "--test-threads=1",
-        ])
+        .args(["--exact", "the_control_a_plain_copy_fails", "--test-threads=1"])
         .env(CONTROL, "1")
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -129,10 +125,7 @@ fn the_control_a_plain_copy_fails() {
     let status = control.wait().unwrap();
     let mut said = String::new();
     let _ = control.stdout.take().unwrap().read_to_string(&mut said);
-    assert!(
-        !status.success(),
-        "a plain copy of five bytes was never seen half done\n{said}"
-    );
+    assert!(!status.success(), "a plain copy of five bytes was never seen half done\n{said}");
 }
 
 /// Makes the text writable and copies the bytes over it one by one, as a copy loop does.

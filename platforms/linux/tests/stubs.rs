@@ -10,27 +10,14 @@ use std::{
     },
 };
 
-const FUNCTIONS: &[&str] = &[
-    "plain",
-    "second",
-    "shortest",
-    "loops",
-    "shared",
-    "also_shared",
-    "parted",
-    "chosen_here",
-];
+const FUNCTIONS: &[&str] = &["plain", "second", "shortest", "loops", "shared", "also_shared", "parted", "chosen_here"];
 
 fn run(command: &mut Command) -> String {
     let output = command.output();
     let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = String::from_utf8_lossy(&output.stderr);
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{said}{text}",
-        output.status
-    );
+    assert!(output.status.success(), "{command:?}: {}\n{said}{text}", output.status);
     format!("{said}{text}")
 }
 
@@ -41,10 +28,7 @@ fn archive() -> &'static Path {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("linux");
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["rustc", "--package", "ubpf-platform-linux", "--lib"]);
-        cargo
-            .args(["--crate-type", "staticlib"])
-            .env_remove("RUSTFLAGS")
-            .env("CARGO_PROFILE_DEV_DEBUG", "0");
+        cargo.args(["--crate-type", "staticlib"]).env_remove("RUSTFLAGS").env("CARGO_PROFILE_DEV_DEBUG", "0");
         run(cargo.arg("--target-dir").arg(&target));
         target.join("debug/libubpf_platform_linux.a")
     })
@@ -65,9 +49,7 @@ fn layouts(compiler: &str, flags: &[&str]) -> String {
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("layouts-{number}"));
     let mut compile = Command::new(compiler);
-    compile
-        .args(["-std=gnu11", "-Wall", "-Wextra", "-Werror"])
-        .args(flags);
+    compile.args(["-std=gnu11", "-Wall", "-Wextra", "-Werror"]).args(flags);
     compile.arg("-I").arg(own.join("../../include"));
     compile.arg(own.join("tests/c/layouts.c")).arg(archive());
     compile.args(["-lpthread", "-ldl", "-lm", "-Wl,-z,nostart-stop-gc"]);
@@ -84,29 +66,19 @@ fn layouts(compiler: &str, flags: &[&str]) -> String {
 
 fn check(compiler: &str, n: usize, m: usize, more: &[&str]) {
     let option = format!("-fpatchable-function-entry={n},{m}");
-    let flags: Vec<&str> = [option.as_str()]
-        .into_iter()
-        .chain(more.iter().copied())
-        .collect();
+    let flags: Vec<&str> = [option.as_str()].into_iter().chain(more.iter().copied()).collect();
     let text = layouts(compiler, &flags);
     let what = format!("{compiler} {flags:?}:\n{text}");
     let says = |line: &str| text.lines().any(|l| l == line);
     let refused = |function: &str, reason: &str| {
-        let start =
-            format!("{function} refused: function {function}: this stub cannot be used: {reason}");
-        assert!(
-            text.lines().any(|l| l.starts_with(&start)),
-            "{function}, {what}"
-        );
+        let start = format!("{function} refused: function {function}: this stub cannot be used: {reason}");
+        assert!(text.lines().any(|l| l.starts_with(&start)), "{function}, {what}");
     };
     for function in FUNCTIONS {
         if n - m >= 5 {
             assert!(says(&format!("{function} runs")), "{function}, {what}");
         } else if n > 0 {
-            refused(
-                function,
-                &format!("{} bytes of nops stand at its entry", n - m),
-            );
+            refused(function, &format!("{} bytes of nops stand at its entry", n - m));
         }
     }
     for function in ["split", "five"] {
@@ -114,10 +86,7 @@ fn check(compiler: &str, n: usize, m: usize, more: &[&str]) {
     }
     refused("four", "4 bytes of nops");
     refused("ahead", "0 bytes of nops");
-    assert!(
-        text.contains("none refused: function none has no entry stub"),
-        "{what}"
-    );
+    assert!(text.contains("none refused: function none has no entry stub"), "{what}");
 }
 
 /// N and M as in `-fpatchable-function-entry=N,M`.
@@ -170,10 +139,7 @@ fn whatever_else_moves_an_entry() {
         &["-O1", "-fstack-protector-all", "-fno-omit-frame-pointer"],
     ];
     for compiler in ["gcc", "clang"].into_iter().filter(|c| has(c)) {
-        for more in more
-            .iter()
-            .filter(|more| compiler == "gcc" || !more.contains(&"-flto"))
-        {
+        for more in more.iter().filter(|more| compiler == "gcc" || !more.contains(&"-flto")) {
             check(compiler, 5, 0, more);
             check(compiler, 8, 3, more);
         }

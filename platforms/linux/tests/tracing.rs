@@ -14,8 +14,8 @@ use ubpf_platform_linux::{platform, records, symbols};
 use ubpf_rs::platform::{PatchError, TextPatch};
 use ubpf_rs::runtime::{Symbol, SymbolTable};
 use ubpf_rs::tracer::{
-    AttachError, AttachOptions, AttachRequest, DetachError, Failed, Hook, HookProgram, ProbeId,
-    ProbeReport, RecordKind, Ring, Site, SiteKind, TracerConfig, TRACER,
+    AttachError, AttachOptions, AttachRequest, DetachError, Failed, Hook, HookProgram, ProbeId, ProbeReport,
+    RecordKind, Ring, Site, SiteKind, TracerConfig, TRACER,
 };
 
 const VARIANTS: &[&str] = &[
@@ -31,17 +31,8 @@ const VARIANTS: &[&str] = &[
     #[cfg(clang)]
     "clang_instrument",
 ];
-const FUNCTIONS: &[&str] = &[
-    "empty",
-    "myfun",
-    "doubles",
-    "on_stack",
-    "variadic",
-    "structure",
-    "recursion",
-    "leaf",
-    "ipa_ra",
-];
+const FUNCTIONS: &[&str] =
+    &["empty", "myfun", "doubles", "on_stack", "variadic", "structure", "recursion", "leaf", "ipa_ra"];
 
 macro_rules! c_functions {
     ($($name:ident),* $(,)?) => {
@@ -118,11 +109,7 @@ impl TextPatch for Refusing {
 /// Symbols of this process.
 fn table() -> SymbolTable {
     let own = symbols::own().unwrap();
-    let named = own.iter().map(|s| Symbol {
-        address: s.address,
-        name: &s.name,
-        function: s.is_function,
-    });
+    let named = own.iter().map(|s| Symbol { address: s.address, name: &s.name, function: s.is_function });
     SymbolTable::new(named).unwrap()
 }
 
@@ -133,9 +120,7 @@ fn image() -> (&'static Image, MutexGuard<'static, ()>) {
         let ring: &'static Ring = Box::leak(Box::new(Ring::new(1 << 16).unwrap()));
         let mut platform = platform(".".into());
         platform.text = Some(Box::leak(Box::new(Refusing(platform.text.unwrap()))));
-        TRACER
-            .init(TracerConfig::default(), platform, ring)
-            .unwrap();
+        TRACER.init(TracerConfig::default(), platform, ring).unwrap();
         let records = records::own();
         let table = table();
         let around = |address| table.neighbours(address);
@@ -145,15 +130,9 @@ fn image() -> (&'static Image, MutexGuard<'static, ()>) {
         assert_eq!((patchable.refused, mcount.refused), (0, 0));
         assert!(patchable.rewritten >= 2 * FUNCTIONS.len() && mcount.rewritten == 0);
         let symbols = symbols::own().unwrap();
-        let functions: HashMap<_, _> = symbols
-            .into_iter()
-            .map(|s| (s.name, (s.address, s.size)))
-            .collect();
-        let instrumented: Vec<u64> = functions
-            .iter()
-            .filter(|f| f.0.contains("_instrument_"))
-            .map(|f| f.1 .0)
-            .collect();
+        let functions: HashMap<_, _> = symbols.into_iter().map(|s| (s.name, (s.address, s.size))).collect();
+        let instrumented: Vec<u64> =
+            functions.iter().filter(|f| f.0.contains("_instrument_")).map(|f| f.1 .0).collect();
         TRACER.add_sites(&instrumented, SiteKind::Instrumented, &around);
         Image { ring, functions }
     });
@@ -164,9 +143,7 @@ fn image() -> (&'static Image, MutexGuard<'static, ()>) {
 impl Image {
     fn site(&self, function: &str) -> Site {
         let (start, len) = self.functions[function];
-        TRACER
-            .site_in(start, len)
-            .unwrap_or_else(|| panic!("no site in {function}"))
+        TRACER.site_in(start, len).unwrap_or_else(|| panic!("no site in {function}"))
     }
 
     fn attach_with(
@@ -176,18 +153,11 @@ impl Image {
         body: Arc<dyn HookProgram>,
         options: AttachOptions,
     ) -> Result<ProbeId, AttachError> {
-        TRACER.attach(AttachRequest {
-            site: self.site(function),
-            function,
-            program,
-            body,
-            options,
-        })
+        TRACER.attach(AttachRequest { site: self.site(function), function, program, body, options })
     }
 
     fn attach(&self, function: &str, program: &str, body: Arc<dyn HookProgram>) -> ProbeId {
-        self.attach_with(function, program, body, AttachOptions::default())
-            .unwrap()
+        self.attach_with(function, program, body, AttachOptions::default()).unwrap()
     }
 
     fn bytes(&self, function: &str) -> Vec<u8> {
@@ -197,11 +167,7 @@ impl Image {
     }
 
     fn report(&self, function: &str, id: ProbeId) -> ProbeReport {
-        TRACER
-            .probes(self.site(function))
-            .into_iter()
-            .find(|p| p.id == id)
-            .unwrap()
+        TRACER.probes(self.site(function)).into_iter().find(|p| p.id == id).unwrap()
     }
 }
 
@@ -263,12 +229,7 @@ fn clobber() {
             asm!("vzeroall", clobber_abi("C"));
         }
         if is_x86_feature_detected!("avx512f") {
-            asm!(
-                "vpxorq zmm16, zmm16, zmm16",
-                "vpxorq zmm31, zmm31, zmm31",
-                "kxorw k1, k1, k1",
-                clobber_abi("C")
-            );
+            asm!("vpxorq zmm16, zmm16, zmm16", "vpxorq zmm31, zmm31, zmm31", "kxorw k1, k1, k1", clobber_abi("C"));
         }
     }
 }
@@ -284,12 +245,7 @@ fn every_kind_of_stub_survives_attached_programs_and_comes_back_as_it_was() {
         let count = Arc::new(Count::default());
         let ids: Vec<_> = names
             .iter()
-            .flat_map(|n| {
-                [
-                    image.attach(n, "clobber", Arc::new(Clobber)),
-                    image.attach(n, "count", count.clone()),
-                ]
-            })
+            .flat_map(|n| [image.attach(n, "clobber", Arc::new(Clobber)), image.attach(n, "count", count.clone())])
             .collect();
         assert_eq!(self_test(variant), 0, "{variant} with programs attached");
         let expected = 20_001 + 7; // recursion, and one call of each other function that self_test calls
@@ -297,23 +253,15 @@ fn every_kind_of_stub_survives_attached_programs_and_comes_back_as_it_was() {
         ids.into_iter().for_each(|id| TRACER.detach(id).unwrap());
         let after: Vec<_> = names.iter().map(|n| image.bytes(n)).collect();
         assert_eq!(before, after, "{variant}");
-        assert_eq!(
-            (self_test(variant), count.get()),
-            (0, expected),
-            "{variant} after"
-        );
+        assert_eq!((self_test(variant), count.get()), (0, expected), "{variant} after");
     }
 }
 
 #[test]
 fn gcc_nops_became_one_instruction() {
     let (image, _turn) = image();
-    assert!(image
-        .bytes("gcc_patchable_myfun")
-        .starts_with(&[0x0f, 0x1f, 0x44, 0x00, 0x00]));
-    assert!(image
-        .bytes("gcc_patchable_cet_myfun")
-        .starts_with(&[0xf3, 0x0f, 0x1e, 0xfa, 0x0f, 0x1f, 0x44]));
+    assert!(image.bytes("gcc_patchable_myfun").starts_with(&[0x0f, 0x1f, 0x44, 0x00, 0x00]));
+    assert!(image.bytes("gcc_patchable_cet_myfun").starts_with(&[0xf3, 0x0f, 0x1e, 0xfa, 0x0f, 0x1f, 0x44]));
 }
 
 /// It holds the number of vector arguments of a variadic call.
@@ -338,9 +286,7 @@ struct Vectors([u8; 32 * 64]);
 fn all_vector_registers_survive_a_hook() {
     let (image, _turn) = image();
     let mut given = Vectors([0; 2048]);
-    (0..)
-        .zip(given.0.iter_mut())
-        .for_each(|(i, b): (usize, _)| *b = (i % 251) as u8 + 1);
+    (0..).zip(given.0.iter_mut()).for_each(|(i, b): (usize, _)| *b = (i % 251) as u8 + 1);
     let pass = |given: &Vectors| {
         let mut taken = Vectors([0; 2048]);
         // SAFETY: the CPU has the registers used (checked); the called function is empty; all are declared as changed.
@@ -360,11 +306,7 @@ fn all_vector_registers_survive_a_hook() {
     assert_eq!(runs, 1);
     for register in 0..if width == 64 { 32 } else { 16 } {
         let part = register * 64..register * 64 + width;
-        assert_eq!(
-            given.0[part.clone()],
-            taken.0[part],
-            "vector register {register}"
-        );
+        assert_eq!(given.0[part.clone()], taken.0[part], "vector register {register}");
     }
 }
 
@@ -398,22 +340,10 @@ through!(through_zmm, "vmovups", "zmm", 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16
 fn original_tracer_kept_hook_state_in_globals_so_that_two_threads_lost_counts() {
     let (image, _turn) = image();
     const CALLS: u64 = 200_000;
-    let functions = [
-        (
-            "gcc_patchable_myfun",
-            gcc_patchable_myfun as unsafe extern "C" fn(),
-        ),
-        ("gcc_pg_myfun", gcc_pg_myfun),
-    ];
-    let counts: Vec<_> = functions
-        .iter()
-        .map(|_| Arc::new(Count::default()))
-        .collect();
-    let ids: Vec<_> = functions
-        .iter()
-        .zip(&counts)
-        .map(|(f, c)| image.attach(f.0, "count", c.clone()))
-        .collect();
+    let functions =
+        [("gcc_patchable_myfun", gcc_patchable_myfun as unsafe extern "C" fn()), ("gcc_pg_myfun", gcc_pg_myfun)];
+    let counts: Vec<_> = functions.iter().map(|_| Arc::new(Count::default())).collect();
+    let ids: Vec<_> = functions.iter().zip(&counts).map(|(f, c)| image.attach(f.0, "count", c.clone())).collect();
     thread::scope(|s| {
         for (_, function) in functions {
             // SAFETY: a C function without arguments that touches a counter of its own.
@@ -422,10 +352,7 @@ fn original_tracer_kept_hook_state_in_globals_so_that_two_threads_lost_counts() 
     });
     for ((f, id), count) in functions.iter().zip(ids).zip(counts) {
         let report = image.report(f.0, id);
-        assert_eq!(
-            (report.hits, report.runs, report.misses, count.get()),
-            (CALLS, CALLS, 0, CALLS)
-        );
+        assert_eq!((report.hits, report.runs, report.misses, count.get()), (CALLS, CALLS, 0, CALLS));
         TRACER.detach(id).unwrap();
     }
 }
@@ -469,11 +396,8 @@ fn a_hook_takes_at_most_256_bytes_of_the_traced_stack() {
     let (image, _turn) = image();
     const NAME: &str = "gcc_patchable_empty";
     assert!(stack_used() < 64, "a call without a hook");
-    let bodies: [Arc<dyn HookProgram>; 3] = [
-        Arc::new(Clobber),
-        Arc::new(Direct::default()),
-        Arc::new(Count::default()),
-    ];
+    let bodies: [Arc<dyn HookProgram>; 3] =
+        [Arc::new(Clobber), Arc::new(Direct::default()), Arc::new(Count::default())];
     for body in bodies {
         let first = image.attach(NAME, "first", body.clone());
         let one = stack_used();
@@ -542,19 +466,12 @@ fn original_tracer_freed_twice_when_one_program_of_several_was_detached() {
     let call = || unsafe { gcc_pg_myfun() };
     let counts = [(); 3].map(|()| Arc::new(Count::default()));
     let before = image.bytes("gcc_pg_myfun");
-    let ids: Vec<_> = ["a", "b", "c"]
-        .iter()
-        .zip(&counts)
-        .map(|(n, c)| image.attach("gcc_pg_myfun", n, c.clone()))
-        .collect();
+    let ids: Vec<_> =
+        ["a", "b", "c"].iter().zip(&counts).map(|(n, c)| image.attach("gcc_pg_myfun", n, c.clone())).collect();
     call();
     TRACER.detach(ids[1]).unwrap();
     call();
-    let names: Vec<_> = TRACER
-        .probes(image.site("gcc_pg_myfun"))
-        .into_iter()
-        .map(|p| p.program)
-        .collect();
+    let names: Vec<_> = TRACER.probes(image.site("gcc_pg_myfun")).into_iter().map(|p| p.program).collect();
     assert_eq!(names, ["a", "c"]);
     assert_eq!(TRACER.detach(ids[1]), Err(DetachError::NotAttached));
     TRACER.detach(ids[0]).unwrap();
@@ -563,26 +480,15 @@ fn original_tracer_freed_twice_when_one_program_of_several_was_detached() {
     call();
     assert_eq!(image.bytes("gcc_pg_myfun"), before);
     assert_eq!(counts.each_ref().map(|c| c.get()), [2, 1, 2]);
-    assert!(
-        counts.iter().all(|c| Arc::strong_count(c) == 1),
-        "programs are freed"
-    );
+    assert!(counts.iter().all(|c| Arc::strong_count(c) == 1), "programs are freed");
 }
 
 #[test]
 fn the_same_program_is_attached_once() {
     let (image, _turn) = image();
     let id = image.attach("gcc_pg_myfun", "count.bin", Arc::new(Count::default()));
-    let again = image.attach_with(
-        "gcc_pg_myfun",
-        "count.bin",
-        Arc::new(Count::default()),
-        AttachOptions::default(),
-    );
-    assert!(
-        matches!(again, Err(AttachError::AlreadyAttached { .. })),
-        "{again:?}"
-    );
+    let again = image.attach_with("gcc_pg_myfun", "count.bin", Arc::new(Count::default()), AttachOptions::default());
+    assert!(matches!(again, Err(AttachError::AlreadyAttached { .. })), "{again:?}");
     TRACER.detach(id).unwrap();
 }
 
@@ -595,10 +501,7 @@ fn original_tracer_took_any_nop_in_100_bytes_for_a_stub() {
     assert_eq!(own.addr, start);
     let (start, len) = image.functions["ubpf_linux_records"];
     assert_eq!(TRACER.site_in(start, len), None);
-    let site = Site {
-        addr: start,
-        kind: SiteKind::Patchable,
-    };
+    let site = Site { addr: start, kind: SiteKind::Patchable };
     let request = AttachRequest {
         site,
         function: "no_stub",
@@ -606,15 +509,9 @@ fn original_tracer_took_any_nop_in_100_bytes_for_a_stub() {
         body: Arc::new(Count::default()),
         options: AttachOptions::default(),
     };
-    assert!(matches!(
-        TRACER.attach(request),
-        Err(AttachError::NoSite { .. })
-    ));
+    assert!(matches!(TRACER.attach(request), Err(AttachError::NoSite { .. })));
     assert_eq!(
-        TRACER
-            .add_sites(&[start, 0, 8], SiteKind::Patchable, &|address| table()
-                .neighbours(address))
-            .refused,
+        TRACER.add_sites(&[start, 0, 8], SiteKind::Patchable, &|address| table().neighbours(address)).refused,
         2
     );
 }
@@ -631,10 +528,7 @@ fn the_no_probe_list_refuses_with_a_reason() {
         options: AttachOptions::default(),
     };
     let error = TRACER.attach(request).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "function memcpy cannot be traced: hooks use it to copy memory"
-    );
+    assert_eq!(error, "function memcpy cannot be traced: hooks use it to copy memory");
 }
 
 /// Where other CPUs run that cannot be stopped, nothing is attached, the text stays as it is, and the answer says what to do.
@@ -683,10 +577,7 @@ fn failures_are_counted_and_reported_once() {
         texts.push(String::from_utf8_lossy(r.text()).into_owned());
     });
     assert_eq!(texts, ["uBPF error: test at PC 4"]);
-    assert_eq!(
-        (report.runs, report.failures, report.unreported),
-        (100, 100, 99)
-    );
+    assert_eq!((report.runs, report.failures, report.unreported), (100, 100, 99));
 }
 
 #[test]
@@ -696,34 +587,14 @@ fn probes_end_after_a_number_of_runs_or_a_time() {
     let call = || unsafe { gcc_pg_myfun() };
     let before = image.bytes("gcc_pg_myfun");
     let count = Arc::new(Count::default());
-    let options = AttachOptions {
-        max_runs: Some(3),
-        max_ns: None,
-    };
-    image
-        .attach_with("gcc_pg_myfun", "three", count.clone(), options)
-        .unwrap();
+    let options = AttachOptions { max_runs: Some(3), max_ns: None };
+    image.attach_with("gcc_pg_myfun", "three", count.clone(), options).unwrap();
     (0..10).for_each(|_| call());
-    assert_eq!(
-        (
-            count.get(),
-            TRACER.poll(),
-            image.bytes("gcc_pg_myfun") == before
-        ),
-        (3, 1, true)
-    );
-    let options = AttachOptions {
-        max_runs: None,
-        max_ns: Some(1_000_000),
-    };
-    image
-        .attach_with("gcc_pg_myfun", "brief", count.clone(), options)
-        .unwrap();
+    assert_eq!((count.get(), TRACER.poll(), image.bytes("gcc_pg_myfun") == before), (3, 1, true));
+    let options = AttachOptions { max_runs: None, max_ns: Some(1_000_000) };
+    image.attach_with("gcc_pg_myfun", "brief", count.clone(), options).unwrap();
     thread::sleep(Duration::from_millis(2));
-    assert_eq!(
-        (TRACER.poll(), image.bytes("gcc_pg_myfun") == before),
-        (1, true)
-    );
+    assert_eq!((TRACER.poll(), image.bytes("gcc_pg_myfun") == before), (1, true));
 }
 
 #[test]
@@ -748,18 +619,11 @@ fn a_hook_sees_key_and_arguments() {
     struct Looks(AtomicU64, AtomicU64);
     impl HookProgram for Looks {
         fn run(&self, hook: Hook<'_>) -> Result<(), Failed> {
-            self.0.store(
-                u64::from_ne_bytes(hook.context[..8].try_into().unwrap()),
-                Ordering::Relaxed,
-            );
-            self.1
-                .fetch_add(hook.frame.argument(0).unwrap(), Ordering::Relaxed);
+            self.0.store(u64::from_ne_bytes(hook.context[..8].try_into().unwrap()), Ordering::Relaxed);
+            self.1.fetch_add(hook.frame.argument(0).unwrap(), Ordering::Relaxed);
             assert!(hook.context[8..].iter().all(|&b| b == 0));
             hook.context.fill(0xff);
-            assert_eq!(
-                (hook.budget, &raw const *hook.stack as usize % 16),
-                (62_500, 0)
-            );
+            assert_eq!((hook.budget, &raw const *hook.stack as usize % 16), (62_500, 0));
             Ok(())
         }
     }
@@ -770,10 +634,7 @@ fn a_hook_sees_key_and_arguments() {
     let sum = unsafe { gcc_patchable_recursion(10) };
     TRACER.detach(id).unwrap();
     assert_eq!((sum, looks.1.load(Ordering::Relaxed)), (55, 55));
-    assert_eq!(
-        looks.0.load(Ordering::Relaxed),
-        image.site("gcc_patchable_recursion").addr + 5
-    );
+    assert_eq!(looks.0.load(Ordering::Relaxed), image.site("gcc_patchable_recursion").addr + 5);
 }
 
 /// Attach and detach while other threads run the function.
@@ -896,11 +757,7 @@ impl HookProgram for Direct {
 #[test]
 fn direct_programs_get_their_argument_and_every_register_survives_them() {
     let (image, _turn) = image();
-    for variant in VARIANTS
-        .iter()
-        .filter(|v| !v.ends_with("instrument"))
-        .take(4)
-    {
+    for variant in VARIANTS.iter().filter(|v| !v.ends_with("instrument")).take(4) {
         let names: Vec<_> = FUNCTIONS.iter().map(|f| format!("{variant}_{f}")).collect();
         let before: Vec<_> = names.iter().map(|n| image.bytes(n)).collect();
         let body = Arc::new(Direct::default());
@@ -914,22 +771,12 @@ fn direct_programs_get_their_argument_and_every_register_survives_them() {
         assert_eq!(self_test(variant), 0, "{variant} with two programs");
         let runs = |name: &str, id| image.report(name, id).runs;
         let myfun = 1; // not called by the self test
-        for (index, name) in names
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| *index != myfun)
-        {
-            let once = if name.ends_with("recursion") {
-                20_001
-            } else {
-                1
-            };
+        for (index, name) in names.iter().enumerate().filter(|(index, _)| *index != myfun) {
+            let once = if name.ends_with("recursion") { 20_001 } else { 1 };
             assert_eq!(runs(name, first[index]), 2 * once, "{name}");
             assert_eq!(runs(name, second[index]), once, "{name}");
         }
-        let seen = DIRECT_SEEN
-            .each_ref()
-            .map(|word| word.load(Ordering::Relaxed));
+        let seen = DIRECT_SEEN.each_ref().map(|word| word.load(Ordering::Relaxed));
         let keys: Vec<u64> = names.iter().map(|name| image.site(name).key()).collect();
         assert!(keys.contains(&seen[0]), "{seen:x?} is none of {keys:x?}");
         assert_eq!(seen[1..], [0, ubpf_rs::tracer::CONTEXT_BYTES as u64]);
@@ -1068,10 +915,7 @@ fn a_failed_detach_is_made_good_by_the_next_one() {
     let call = || unsafe { gcc_fentry_empty() };
     let before = image.bytes(NAME);
     type Make = fn() -> Arc<dyn HookProgram>;
-    let kinds: [Make; 2] = [
-        || Arc::new(Count::default()),
-        || Arc::new(Direct::default()),
-    ];
+    let kinds: [Make; 2] = [|| Arc::new(Count::default()), || Arc::new(Direct::default())];
     for (first, second) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
         let body = kinds[first]();
         let id = image.attach(NAME, "first", body.clone());

@@ -55,15 +55,14 @@ struct PerCpu {
     counters: AtomicU64,
 }
 
-static PER_CPU: [PerCpu; CPUS] =
-    [const {
-        PerCpu {
-            number: AtomicU32::new(0),
-            in_interrupt: AtomicU32::new(0),
-            answered: AtomicU64::new(0),
-            counters: AtomicU64::new(0),
-        }
-    }; CPUS];
+static PER_CPU: [PerCpu; CPUS] = [const {
+    PerCpu {
+        number: AtomicU32::new(0),
+        in_interrupt: AtomicU32::new(0),
+        answered: AtomicU64::new(0),
+        counters: AtomicU64::new(0),
+    }
+}; CPUS];
 
 /// Where GS points, as [`PerCpu::counters`].
 pub const COUNTERS_OFFSET: i32 = core::mem::offset_of!(PerCpu, counters) as i32;

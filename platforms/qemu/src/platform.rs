@@ -3,8 +3,8 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use ubpf_rs::platform::{
-    Clock, Console, CounterBlocks, Counting, Cpu, FaultSafeRead, GiveWay, PatchError, Platform, Segment,
-    TextPatch, Ticks,
+    Clock, Console, CounterBlocks, Counting, Cpu, FaultSafeRead, GiveWay, PatchError, Platform, Segment, TextPatch,
+    Ticks,
 };
 use x86_64::instructions::interrupts;
 

@@ -30,12 +30,17 @@ pub fn start() {
         call.out.bytes(format!("{survey}heap: {used} of {size} bytes in use\n").as_bytes());
         Ok(())
     });
-    let gap = Command::new("gap", "", "show the longest time that a ready thread had to wait, in ns, since this was last asked", |call| {
-        let started = WATCHED.swap(true, Ordering::Relaxed) || thread::spawn(watch);
-        started.then_some(()).ok_or_else(|| Failure::message("no thread to watch"))?;
-        call.out.line(&format!("{}", LONGEST.swap(0, Ordering::Relaxed)));
-        Ok(())
-    });
+    let gap = Command::new(
+        "gap",
+        "",
+        "show the longest time that a ready thread had to wait, in ns, since this was last asked",
+        |call| {
+            let started = WATCHED.swap(true, Ordering::Relaxed) || thread::spawn(watch);
+            started.then_some(()).ok_or_else(|| Failure::message("no thread to watch"))?;
+            call.out.line(&format!("{}", LONGEST.swap(0, Ordering::Relaxed)));
+            Ok(())
+        },
+    );
     for command in [pages, echo, port, gap] {
         if let Err(error) = ushell_rs::register_command(command) {
             println!("{error}");

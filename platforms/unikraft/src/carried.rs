@@ -42,18 +42,10 @@ pub fn files() -> impl Iterator<Item = Carried> {
         // constant and stays for ever.
         let (name, contents) = unsafe {
             let entry = *table.add(size_of::<Table>()).cast::<Entry>().add(index);
-            let bytes = |at: u32, len: u32| {
-                core::slice::from_raw_parts(table.add(at as usize), len as usize)
-            };
-            (
-                bytes(entry.name, entry.name_len),
-                bytes(entry.data, entry.data_len),
-            )
+            let bytes = |at: u32, len: u32| core::slice::from_raw_parts(table.add(at as usize), len as usize);
+            (bytes(entry.name, entry.name_len), bytes(entry.data, entry.data_len))
         };
-        Some(Carried {
-            name: core::str::from_utf8(name).ok()?,
-            contents,
-        })
+        Some(Carried { name: core::str::from_utf8(name).ok()?, contents })
     })
 }
 

@@ -26,35 +26,18 @@ pub fn add_programs(runtime: &Runtime) {
 pub fn describe(runtime: &Runtime) -> (usize, usize) {
     // SAFETY: no preconditions; the ranges are static tables or empty.
     let (symbols, patchable, mcount) = unsafe {
-        (
-            bytes(glue::ukglue_symbols()),
-            bytes(glue::ukglue_records_patchable()),
-            bytes(glue::ukglue_records_mcount()),
-        )
+        (bytes(glue::ukglue_symbols()), bytes(glue::ukglue_records_patchable()), bytes(glue::ukglue_records_mcount()))
     };
     let functions = functions(symbols);
     let count = functions.clone().count();
-    let names = functions.clone().map(|f| Symbol {
-        address: f.address,
-        name: f.name,
-        function: true,
-    });
+    let names = functions.clone().map(|f| Symbol { address: f.address, name: f.name, function: true });
     match SymbolTable::new(names) {
         Ok(table) => runtime.add_symbols(table),
         Err(error) => crate::say(format_args!("ubpf: names of functions: {error}")),
     }
     let mut sites = 0;
-    for (kind, number) in [
-        (SiteKind::Patchable, 1),
-        (SiteKind::Mcount, 2),
-        (SiteKind::Instrumented, 3),
-    ] {
-        let records = collect(
-            functions
-                .clone()
-                .filter(|f| f.stub == number)
-                .map(|f| f.address + f.offset),
-        );
+    for (kind, number) in [(SiteKind::Patchable, 1), (SiteKind::Mcount, 2), (SiteKind::Instrumented, 3)] {
+        let records = collect(functions.clone().filter(|f| f.stub == number).map(|f| f.address + f.offset));
         sites += add(runtime, &records, kind);
     }
     // Without the embedded table the compiler's own records say where the stubs are.

@@ -76,10 +76,7 @@ pub extern "C" fn ubpf_uk_start() {
         Err(error) => return say(format_args!("ubpf: not started: {error}")),
     };
     let (functions, sites) = image::describe(runtime);
-    say(format_args!(
-        "ubpf: {}, {functions} functions, {sites} can be traced",
-        runtime.platform().name
-    ));
+    say(format_args!("ubpf: {}, {functions} functions, {sites} can be traced", runtime.platform().name));
     #[cfg(feature = "jit")]
     image::add_programs(runtime);
     #[cfg(feature = "tracer")]
@@ -98,16 +95,8 @@ fn config() -> Config {
         ring_bytes: menu.ring_bytes as usize,
         hook_areas: menu.hook_areas as usize,
         file_limit: menu.file_limit as usize,
-        policy: if menu.strict != 0 {
-            Policy::Strict
-        } else {
-            Policy::Guarded
-        },
-        flat_abi: if menu.uio_abi != 0 {
-            Abi::Uio
-        } else {
-            Abi::Classic
-        },
+        policy: if menu.strict != 0 { Policy::Strict } else { Policy::Guarded },
+        flat_abi: if menu.uio_abi != 0 { Abi::Uio } else { Abi::Classic },
         ..Config::default()
     }
 }
@@ -118,9 +107,7 @@ fn autoload(runtime: &Runtime) {
     let config = glue::config();
     // SAFETY: the configuration's strings are static.
     let configured = unsafe { glue::static_str(config.autoload) };
-    configured
-        .split_ascii_whitespace()
-        .for_each(|pair| attach_at_boot(runtime, pair));
+    configured.split_ascii_whitespace().for_each(|pair| attach_at_boot(runtime, pair));
     for number in 0..config.attach_count {
         // SAFETY: the table has that many entries; each is null or a string of the command line, which stays.
         let pair = unsafe {
@@ -138,9 +125,7 @@ fn autoload(runtime: &Runtime) {
 #[cfg(feature = "tracer")]
 fn attach_at_boot(runtime: &Runtime, pair: &str) {
     let Some((function, file)) = pair.split_once(':') else {
-        return say(format_args!(
-            "ubpf: at boot: {pair} is not of the form function:file"
-        ));
+        return say(format_args!("ubpf: at boot: {pair} is not of the form function:file"));
     };
     match runtime.attach_file(function, file, &Default::default(), Default::default()) {
         Ok(_) => say(format_args!("ubpf: {file} is attached to {function}")),

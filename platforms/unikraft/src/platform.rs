@@ -10,9 +10,8 @@ use core::{
     sync::atomic::{AtomicU64, Ordering},
 };
 use ubpf_rs::platform::{
-    has_room, sort_by_in_pieces, Clock, Console, Counting, Cpu, DirEntry, ExecBlock, ExecMemory,
-    FaultSafeRead, FileError, Files, GiveWay, Pace, PatchError, Platform, TextPatch, Ticks,
-    SMALL_THINGS,
+    has_room, sort_by_in_pieces, Clock, Console, Counting, Cpu, DirEntry, ExecBlock, ExecMemory, FaultSafeRead,
+    FileError, Files, GiveWay, Pace, PatchError, Platform, TextPatch, Ticks, SMALL_THINGS,
 };
 
 const ENOENT: i32 = 2;
@@ -48,10 +47,7 @@ pub fn platform() -> Platform {
 static TICKS: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
 
 /// One nanosecond for each count.
-const COUNTS: Ticks = Ticks {
-    start: 0,
-    scale: 1 << 32,
-};
+const COUNTS: Ticks = Ticks { start: 0, scale: 1 << 32 };
 
 /// Measures the CPU's counter against Unikraft's clock, which is made from it: an instant is enough for that. Without a counter
 /// Unikraft is asked each time. Its clock stands still where the counter does not exceed 1 GHz (its 32-bit scale overflows):
@@ -64,9 +60,7 @@ fn measure() {
         return;
     }
     let ticks = Ticks::measured(both, INSTANT_NS).unwrap_or_else(|| {
-        crate::say(format_args!(
-            "ubpf: Unikraft's clock stands still; times are counts of the CPU"
-        ));
+        crate::say(format_args!("ubpf: Unikraft's clock stands still; times are counts of the CPU"));
         COUNTS
     });
     TICKS[0].store(ticks.start, Ordering::Relaxed);
@@ -121,9 +115,7 @@ impl TextPatch for Unikraft {
             return Err(PatchError::Mismatch { addr });
         }
         // SAFETY: both are readable for the length; the glue checks that addr lies in the text.
-        let code = unsafe {
-            glue::ukglue_text_write(addr, old.as_ptr().cast(), new.as_ptr().cast(), new.len())
-        };
+        let code = unsafe { glue::ukglue_text_write(addr, old.as_ptr().cast(), new.as_ptr().cast(), new.len()) };
         match -code {
             0 => Ok(()),
             EILSEQ => Err(PatchError::Mismatch { addr }),
@@ -183,11 +175,7 @@ fn pages(len: usize) -> usize {
 
 /// `count` bits from bit `at`.
 fn mask(at: usize, count: usize) -> u64 {
-    let ones = if count >= 64 {
-        u64::MAX
-    } else {
-        (1 << count) - 1
-    };
+    let ones = if count >= 64 { u64::MAX } else { (1 << count) - 1 };
     ones << at
 }
 
@@ -206,11 +194,7 @@ impl ExecMemory for Unikraft {
             }
         };
         let start = arena.start as usize + at * PAGE;
-        Some(ExecBlock {
-            write: start,
-            exec: start,
-            len: count * PAGE,
-        })
+        Some(ExecBlock { write: start, exec: start, len: count * PAGE })
     }
 
     fn seal(&self, block: ExecBlock) -> bool {
@@ -221,10 +205,7 @@ impl ExecMemory for Unikraft {
     fn free(&self, block: ExecBlock) {
         // SAFETY: the block is one of the arena's and nothing executes in it.
         let (open, arena) = unsafe {
-            (
-                glue::ukglue_exec_protect(block.exec, pages(block.len) * PAGE, 0) == 0,
-                glue::ukglue_exec_arena(),
-            )
+            (glue::ukglue_exec_protect(block.exec, pages(block.len) * PAGE, 0) == 0, glue::ukglue_exec_arena())
         };
         // A block that could not be opened again is never handed out.
         if open {
@@ -253,8 +234,7 @@ fn c_path(path: &str) -> Result<CString, FileError> {
     // SAFETY: the configuration's strings are static.
     let directory = unsafe { glue::static_str(glue::config().directory) };
     let mut full = String::new();
-    full.try_reserve(directory.len() + path.len() + 2)
-        .map_err(|_| FileError::NoMemory)?;
+    full.try_reserve(directory.len() + path.len() + 2).map_err(|_| FileError::NoMemory)?;
     if !path.starts_with('/') {
         full.push_str(directory);
         if !full.ends_with('/') {
@@ -324,11 +304,7 @@ impl Files for Unikraft {
             if entries.try_reserve(1).is_err() || !has_room(SMALL_THINGS) {
                 return Err(FileError::NoMemory);
             }
-            entries.push(DirEntry {
-                name: file.name.into(),
-                size: file.contents.len() as u64,
-                is_dir: false,
-            });
+            entries.push(DirEntry { name: file.name.into(), size: file.contents.len() as u64, is_dir: false });
         }
         sort(&mut entries);
         Ok(entries)
@@ -338,9 +314,7 @@ impl Files for Unikraft {
         writable()?;
         let path = c_path(path)?;
         // SAFETY: path is a C string, contents is readable for its length.
-        check(unsafe {
-            glue::ukglue_file_write(path.as_ptr(), contents.as_ptr().cast(), contents.len())
-        })
+        check(unsafe { glue::ukglue_file_write(path.as_ptr(), contents.as_ptr().cast(), contents.len()) })
     }
 
     /// A file that the image carries stays.
@@ -361,8 +335,7 @@ fn copy(contents: &[u8], limit: usize) -> Result<Vec<u8>, FileError> {
         return Err(FileError::TooLarge { limit });
     }
     let mut copy = Vec::new();
-    copy.try_reserve_exact(contents.len())
-        .map_err(|_| FileError::NoMemory)?;
+    copy.try_reserve_exact(contents.len()).map_err(|_| FileError::NoMemory)?;
     copy.extend_from_slice(contents);
     Ok(copy)
 }
@@ -376,9 +349,7 @@ fn read_file(path: &str, limit: usize) -> Result<Vec<u8>, FileError> {
         return Err(FileError::TooLarge { limit });
     }
     let mut contents: Vec<u8> = Vec::new();
-    contents
-        .try_reserve_exact(size)
-        .map_err(|_| FileError::NoMemory)?;
+    contents.try_reserve_exact(size).map_err(|_| FileError::NoMemory)?;
     // SAFETY: there is room for so many bytes. They are not filled first: Unikraft's own C library does that byte by byte, without a pause.
     let read = unsafe { glue::ukglue_file_read(path.as_ptr(), contents.as_mut_ptr().cast(), size) };
     let read = usize::try_from(read).map_err(|_| file_error(-read as i32))?;
@@ -391,13 +362,7 @@ fn list_directory(path: &str) -> Result<Vec<DirEntry>, FileError> {
     let path = c_path(path)?;
     let mut listing = Listing::default();
     // SAFETY: each_entry casts the cookie back to what it is.
-    check(unsafe {
-        glue::ukglue_dir_list(
-            path.as_ptr(),
-            Some(each_entry),
-            (&raw mut listing).cast::<c_void>(),
-        )
-    })?;
+    check(unsafe { glue::ukglue_dir_list(path.as_ptr(), Some(each_entry), (&raw mut listing).cast::<c_void>()) })?;
     if listing.cut {
         return Err(FileError::NoMemory);
     }
@@ -422,28 +387,14 @@ struct Listing {
     cut: bool,
 }
 
-unsafe extern "C" fn each_entry(
-    cookie: *mut c_void,
-    name: *const c_char,
-    len: usize,
-    size: u64,
-    dir: c_int,
-) {
+unsafe extern "C" fn each_entry(cookie: *mut c_void, name: *const c_char, len: usize, size: u64, dir: c_int) {
     // SAFETY: the cookie is that of `list`, the name is readable for its length during the call.
-    let (listing, name) = unsafe {
-        (
-            &mut *cookie.cast::<Listing>(),
-            core::slice::from_raw_parts(name.cast::<u8>(), len),
-        )
-    };
+    let (listing, name) =
+        unsafe { (&mut *cookie.cast::<Listing>(), core::slice::from_raw_parts(name.cast::<u8>(), len)) };
     listing.cut |= listing.entries.try_reserve(1).is_err() || !has_room(SMALL_THINGS);
     if listing.cut {
         return;
     }
     let name = String::from_utf8_lossy(name).into_owned();
-    listing.entries.push(DirEntry {
-        name,
-        size,
-        is_dir: dir != 0,
-    });
+    listing.entries.push(DirEntry { name, size, is_dir: dir != 0 });
 }

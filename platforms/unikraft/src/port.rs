@@ -4,9 +4,8 @@ use crate::glue;
 use alloc::alloc::alloc_zeroed;
 use core::{alloc::Layout, sync::atomic::AtomicU8};
 use ubpf_virtio_serial::{
-    control::HEADER_BYTES, Areas, Buffers, ByteRing, Driver, Input, Offer, Queue, Queues,
-    CONTROL_BYTES, CONTROL_RECEIVE_QUEUE, CONTROL_TRANSMIT_QUEUE, MOST_BUFFERS, RECEIVE_BYTES,
-    TRANSMIT_BYTES,
+    control::HEADER_BYTES, Areas, Buffers, ByteRing, Driver, Input, Offer, Queue, Queues, CONTROL_BYTES,
+    CONTROL_RECEIVE_QUEUE, CONTROL_TRANSMIT_QUEUE, MOST_BUFFERS, RECEIVE_BYTES, TRANSMIT_BYTES,
 };
 
 /// Ports of the device that are looked at, at most.
@@ -30,10 +29,7 @@ impl Device {
     }
 
     fn get(&mut self, number: u16) -> Option<&mut Queue<'static>> {
-        let place = self
-            .0
-            .iter_mut()
-            .find(|place| place.as_ref().is_none_or(|(taken, _)| *taken == number))?;
+        let place = self.0.iter_mut().find(|place| place.as_ref().is_none_or(|(taken, _)| *taken == number))?;
         if place.is_none() {
             *place = Some((number, queue(number)?));
         }
@@ -72,11 +68,7 @@ fn queue(number: u16) -> Option<Queue<'static>> {
     };
     // SAFETY: asks the page table; the memory is mapped.
     let address = unsafe { glue::ukglue_physical(bytes.as_ptr().cast()) };
-    let buffers = Buffers {
-        bytes,
-        each,
-        address,
-    };
+    let buffers = Buffers { bytes, each, address };
     Some(Queue::new(areas, buffers))
 }
 
@@ -145,12 +137,7 @@ impl Port {
     /// The port as configured.
     pub fn new() -> Self {
         // SAFETY: no preconditions; the configuration's strings are static.
-        let (present, name) = unsafe {
-            (
-                glue::ukglue_port_present() != 0,
-                glue::static_str(glue::config().port),
-            )
-        };
+        let (present, name) = unsafe { (glue::ukglue_port_present() != 0, glue::static_str(glue::config().port)) };
         if name.is_empty() {
             return Self::Console(false, ByteRing::new(), false);
         }
@@ -237,8 +224,7 @@ impl Port {
             }
             Self::Console(_, _, full) => {
                 // SAFETY: readable for its length.
-                let taken =
-                    unsafe { glue::ukglue_console_write(bytes.as_ptr().cast(), bytes.len()) };
+                let taken = unsafe { glue::ukglue_console_write(bytes.as_ptr().cast(), bytes.len()) };
                 let taken = usize::try_from(taken).unwrap_or(0).min(bytes.len());
                 *full = taken < bytes.len();
                 taken
@@ -284,9 +270,7 @@ fn naming_left(driver: &Driver<PORTS, BUFFER>, until: &mut u64) -> u64 {
         return *until - now;
     }
     if !found {
-        crate::say(format_args!(
-            "ushell: the virtio-serial device has no port called {name}; the shell waits for one"
-        ));
+        crate::say(format_args!("ushell: the virtio-serial device has no port called {name}; the shell waits for one"));
     }
     *until = 0;
     0

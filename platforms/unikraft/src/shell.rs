@@ -29,9 +29,7 @@ pub fn start() {
     // SAFETY: called in a thread of Unikraft's scheduler.
     let code = unsafe { glue::ukglue_thread_start(Some(serve)) };
     if code != 0 {
-        say(format_args!(
-            "ushell: no thread for the shell (code {code})"
-        ));
+        say(format_args!("ushell: no thread for the shell (code {code})"));
     }
 }
 
@@ -58,8 +56,7 @@ impl OwnPort {
 
 /// Whether the command that runs on this thread is to end: `^C` came, which is taken, or its client is gone.
 pub fn is_cancelled() -> bool {
-    PORT.with(|port| port.take_interrupt() || port.is_gone())
-        .unwrap_or(false)
+    PORT.with(|port| port.take_interrupt() || port.is_gone()).unwrap_or(false)
 }
 
 extern "C" fn serve() {

@@ -1,8 +1,6 @@
 //! The `pages` command: what the page tables allow, and what they must not.
 
-use crate::glue::{
-    self, Range, UKGLUE_PAGE_EXECUTABLE as EXECUTABLE, UKGLUE_PAGE_WRITABLE as WRITABLE,
-};
+use crate::glue::{self, Range, UKGLUE_PAGE_EXECUTABLE as EXECUTABLE, UKGLUE_PAGE_WRITABLE as WRITABLE};
 use core::{ffi::c_void, fmt};
 
 /// Bytes of memory by what may be done with them.
@@ -87,26 +85,14 @@ impl Survey {
 impl fmt::Display for Survey {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(out, "text, read and execute: {} KiB", self.in_text >> 10)?;
-        writeln!(
-            out,
-            "generated code, read and execute: {} KiB",
-            self.generated >> 10
-        )?;
+        writeln!(out, "generated code, read and execute: {} KiB", self.generated >> 10)?;
         writeln!(out, "executable elsewhere: {} KiB", self.elsewhere >> 10)?;
         writeln!(out, "read-only: {} KiB", self.read_only >> 10)?;
         writeln!(out, "writable, never executed: {} KiB", self.writable >> 10)?;
-        for (what, pages) in [
-            ("writable text", &self.writable_text),
-            ("writable and executable", &self.both),
-        ] {
+        for (what, pages) in [("writable text", &self.writable_text), ("writable and executable", &self.both)] {
             match pages.bytes {
                 0 => writeln!(out, "{what}: none")?,
-                bytes => writeln!(
-                    out,
-                    "{what}: {} KiB, first at {:#x}",
-                    bytes >> 10,
-                    pages.first
-                )?,
+                bytes => writeln!(out, "{what}: {} KiB, first at {:#x}", bytes >> 10, pages.first)?,
             }
         }
         Ok(())

@@ -67,12 +67,7 @@ pub struct Counters {
 
 impl fmt::Display for Counters {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            ignored,
-            oversize,
-            discarded,
-            starved,
-        } = self;
+        let Self { ignored, oversize, discarded, starved } = self;
         write!(
             out,
             "control messages: {ignored} without sense, asked anew {starved} times; buffers too long: {oversize}; bytes of \
@@ -132,10 +127,7 @@ pub struct Driver<const PORTS: usize, const BUFFER: usize> {
 impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
     /// A driver that has not yet spoken to its device.
     pub const fn new(wanted: &'static str) -> Self {
-        assert!(
-            BUFFER >= 2 * RECEIVE_BYTES,
-            "the buffer must hold two receive buffers"
-        );
+        assert!(BUFFER >= 2 * RECEIVE_BYTES, "the buffer must hold two receive buffers");
         Self {
             ports: Ports::new(wanted),
             current: None,
@@ -146,12 +138,7 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
             told_connected: false,
             unclear: 0,
             cut: false,
-            counters: Counters {
-                ignored: 0,
-                oversize: 0,
-                discarded: 0,
-                starved: 0,
-            },
+            counters: Counters { ignored: 0, oversize: 0, discarded: 0, starved: 0 },
         }
     }
 
@@ -196,10 +183,7 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
         }
         let before_cut = if self.cut { self.unclear } else { usize::MAX };
         let limit = into.len().min(before_end).min(before_cut);
-        match (
-            self.input.pop(into.get_mut(..limit).unwrap_or(&mut [])),
-            end,
-        ) {
+        match (self.input.pop(into.get_mut(..limit).unwrap_or(&mut [])), end) {
             (0, Some(end)) if before_end == 0 => {
                 self.ends.rotate_left(1);
                 self.ends_len = self.ends_len.saturating_sub(1);
@@ -249,9 +233,7 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
 
     /// Whether [`Driver::read`] would give something.
     pub fn has_input(&self) -> bool {
-        self.ends_len > 0
-            || !self.input.is_empty()
-            || (self.current.is_some() && !self.told_connected)
+        self.ends_len > 0 || !self.input.is_empty() || (self.current.is_some() && !self.told_connected)
     }
 
     /// How many bytes [`Driver::read`] should be asked for, so that what a command does not need waits here ([`ByteRing::piece`]).
@@ -262,9 +244,7 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
     /// Takes the `^C` out of the session's waiting bytes that ends the command which runs; whether there was one.
     pub fn take_interrupt(&mut self) -> bool {
         let end = self.ends.first().filter(|_| self.ends_len > 0);
-        let limit = end.map_or(usize::MAX, |end| {
-            end.at.saturating_sub(self.input.start()) as usize
-        });
+        let limit = end.map_or(usize::MAX, |end| end.at.saturating_sub(self.input.start()) as usize);
         self.told_connected && self.input.take_interrupt(limit)
     }
 
@@ -365,11 +345,7 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
             (true, _) => (news.again, self.current.is_none()),
             (false, between) => (between && !bytes.is_empty(), true),
         };
-        let (before, after) = if next {
-            (&[][..], bytes)
-        } else {
-            (bytes, &[][..])
-        };
+        let (before, after) = if next { (&[][..], bytes) } else { (bytes, &[][..]) };
         self.input.push(before);
         self.mark_end(after.len());
         self.input.push(after);
@@ -422,9 +398,7 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
         let takes_input = self.input.room() >= RECEIVE_BYTES;
         while !self.output.is_empty() && (takes_input || self.output.room() == 0) {
             let front = self.output.front();
-            let chunk = front
-                .get(..front.len().min(TRANSMIT_BYTES))
-                .unwrap_or(front);
+            let chunk = front.get(..front.len().min(TRANSMIT_BYTES)).unwrap_or(front);
             if !queues.transmit(transmit_queue(port), chunk) {
                 return;
             }

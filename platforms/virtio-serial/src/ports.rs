@@ -49,13 +49,7 @@ struct Name {
 impl<const N: usize> Ports<N> {
     /// No ports yet. The first answer tells the device that the driver is ready.
     pub const fn new(wanted: &'static str) -> Self {
-        Self {
-            wanted,
-            ports: [Port::ABSENT; N],
-            announce: true,
-            refuse: None,
-            ignored: 0,
-        }
+        Self { wanted, ports: [Port::ABSENT; N], announce: true, refuse: None, ignored: 0 }
     }
 
     /// Takes in one control message.
@@ -97,27 +91,15 @@ impl<const N: usize> Ports<N> {
     /// The next message to send to the device, if any. Call [`Ports::sent`] once it is in the queue.
     pub fn answer(&self) -> Option<Message> {
         if self.announce {
-            return Some(Message {
-                port: 0,
-                event: control::DEVICE_READY,
-                value: 1,
-            });
+            return Some(Message { port: 0, event: control::DEVICE_READY, value: 1 });
         }
         if let Some(port) = self.refuse {
-            return Some(Message {
-                port,
-                event: control::PORT_READY,
-                value: 0,
-            });
+            return Some(Message { port, event: control::PORT_READY, value: 0 });
         }
         let mut numbered = (0u32..).zip(self.ports.iter());
         numbered.find_map(|(number, port)| {
             let event = port.next_answer()?;
-            Some(Message {
-                port: number,
-                event,
-                value: 1,
-            })
+            Some(Message { port: number, event, value: 1 })
         })
     }
 
@@ -127,21 +109,14 @@ impl<const N: usize> Ports<N> {
             self.announce = false;
         } else if self.refuse.is_some() {
             self.refuse = None;
-        } else if let Some(port) = self
-            .ports
-            .iter_mut()
-            .find(|port| port.next_answer().is_some())
-        {
+        } else if let Some(port) = self.ports.iter_mut().find(|port| port.next_answer().is_some()) {
             port.answer_sent();
         }
     }
 
     /// The port with this name.
     pub fn find(&self, name: &str) -> Option<PortId> {
-        let at = self
-            .ports
-            .iter()
-            .position(|port| port.present && port.name.is(name.as_bytes()))?;
+        let at = self.ports.iter().position(|port| port.present && port.name.is(name.as_bytes()))?;
         u8::try_from(at).ok().map(PortId)
     }
 
@@ -152,9 +127,7 @@ impl<const N: usize> Ports<N> {
 
     /// Whether the host has this port open (whatever it is called).
     pub fn is_open(&self, id: PortId) -> bool {
-        self.ports
-            .get(usize::from(id.0))
-            .is_some_and(|port| port.present && port.host_open)
+        self.ports.get(usize::from(id.0)).is_some_and(|port| port.present && port.host_open)
     }
 
     /// How many messages made no sense and were ignored.
@@ -172,10 +145,7 @@ impl Port {
         present: false,
         host_open: false,
         wanted: false,
-        name: Name {
-            bytes: [0; MAX_NAME],
-            len: 0,
-        },
+        name: Name { bytes: [0; MAX_NAME], len: 0 },
         answer_ready: false,
         answer_open: false,
     };
@@ -188,11 +158,7 @@ impl Port {
     fn apply(&mut self, message: Message, name: &[u8], wanted: &str) -> bool {
         match message.event {
             control::PORT_ADD if !self.present => {
-                *self = Self {
-                    present: true,
-                    answer_ready: true,
-                    ..Self::ABSENT
-                };
+                *self = Self { present: true, answer_ready: true, ..Self::ABSENT };
             }
             // Said twice: answer twice, but keep what is known.
             control::PORT_ADD => self.answer_ready = true,
@@ -233,10 +199,7 @@ impl Name {
     /// A name as the device sends it, with or without a final zero; one that is too long matches nothing.
     fn from_device(name: &[u8]) -> Self {
         let name = name.split(|byte| *byte == 0).next().unwrap_or(&[]);
-        let mut kept = Self {
-            bytes: [0; MAX_NAME],
-            len: 0,
-        };
+        let mut kept = Self { bytes: [0; MAX_NAME], len: 0 };
         if let Some(space) = kept.bytes.get_mut(..name.len()) {
             space.copy_from_slice(name);
             kept.len = u8::try_from(name.len()).unwrap_or(0);

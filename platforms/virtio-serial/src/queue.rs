@@ -90,9 +90,7 @@ impl<'m> Queue<'m> {
     pub fn new(areas: Areas<'m>, buffers: Buffers<'m>) -> Self {
         let size = areas.descriptors.len() / 2;
         let count = buffers.count().min(size).min(MOST_BUFFERS);
-        let free = u32::MAX
-            .checked_shr((MOST_BUFFERS.saturating_sub(count)) as u32)
-            .unwrap_or(0);
+        let free = u32::MAX.checked_shr((MOST_BUFFERS.saturating_sub(count)) as u32).unwrap_or(0);
         Self {
             areas,
             buffers,
@@ -232,8 +230,7 @@ impl<'m> Queue<'m> {
         self.doubtful &= !bit(buffer);
         let size = self.areas.descriptors.len() / 2;
         let at = usize::from(self.put).checked_rem(size).unwrap_or(0);
-        let address =
-            (buffer.saturating_mul(self.buffers.each) as u64).wrapping_add(self.buffers.address);
+        let address = (buffer.saturating_mul(self.buffers.each) as u64).wrapping_add(self.buffers.address);
         store64(self.areas.descriptors, buffer.saturating_mul(2), address);
         let second = buffer.saturating_mul(2).saturating_add(1);
         store64(self.areas.descriptors, second, flags_and_length);

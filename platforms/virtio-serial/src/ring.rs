@@ -14,11 +14,7 @@ pub struct ByteRing<const N: usize> {
 impl<const N: usize> ByteRing<N> {
     /// An empty ring.
     pub const fn new() -> Self {
-        Self {
-            bytes: [0; N],
-            taken: 0,
-            put: 0,
-        }
+        Self { bytes: [0; N], taken: 0, put: 0 }
     }
 
     /// How many bytes wait.
@@ -94,10 +90,8 @@ impl<const N: usize> ByteRing<N> {
             return;
         }
         for place in (1..=at as u64).rev() {
-            let (to, from) = (
-                self.slot(self.taken.wrapping_add(place)),
-                self.slot(self.taken.wrapping_add(place.wrapping_sub(1))),
-            );
+            let (to, from) =
+                (self.slot(self.taken.wrapping_add(place)), self.slot(self.taken.wrapping_add(place.wrapping_sub(1))));
             let byte = self.bytes.get(from).copied();
             if let (Some(to), Some(byte)) = (self.bytes.get_mut(to), byte) {
                 *to = byte;

@@ -48,13 +48,7 @@ mod tests {
 
     #[test]
     fn a_piece_ends_where_a_command_may_begin() {
-        for (bytes, count) in [
-            (&b"help"[..], 4),
-            (b"help\nls\n", 5),
-            (b"\x03ls", 1),
-            (b"ls \t", 4),
-            (b"", 0),
-        ] {
+        for (bytes, count) in [(&b"help"[..], 4), (b"help\nls\n", 5), (b"\x03ls", 1), (b"ls \t", 4), (b"", 0)] {
             assert_eq!(piece(bytes.iter().copied()), count, "{bytes:?}");
         }
     }

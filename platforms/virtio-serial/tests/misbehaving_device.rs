@@ -8,8 +8,8 @@ use ubpf_virtio_serial::control::{
     CONSOLE_PORT, DEVICE_READY, PORT_ADD, PORT_NAME, PORT_OPEN, PORT_READY, PORT_REMOVE, RESIZE,
 };
 use ubpf_virtio_serial::{
-    receive_queue, transmit_queue, Areas, Buffers, Driver, Input, Message, Offer, PortId, Queue,
-    Queues, CONTROL_BYTES, RECEIVE_BYTES, TRANSMIT_BYTES,
+    receive_queue, transmit_queue, Areas, Buffers, Driver, Input, Message, Offer, PortId, Queue, Queues, CONTROL_BYTES,
+    RECEIVE_BYTES, TRANSMIT_BYTES,
 };
 
 const CONTROL_IN: u16 = 2;
@@ -45,18 +45,8 @@ impl Both {
             driver: zeros::<AtomicU16>(2 + SIZE),
             device: zeros::<AtomicU32>(1 + 2 * SIZE),
         };
-        let buffers = Buffers {
-            bytes: zeros::<AtomicU8>(count * each),
-            each,
-            address: u64::from(number) << 32,
-        };
-        Self {
-            driver: Queue::new(areas, buffers),
-            areas,
-            buffers,
-            popped: 0,
-            pushed: 0,
-        }
+        let buffers = Buffers { bytes: zeros::<AtomicU8>(count * each), each, address: u64::from(number) << 32 };
+        Self { driver: Queue::new(areas, buffers), areas, buffers, popped: 0, pushed: 0 }
     }
 
     /// The next buffer that the device was given: its descriptor and memory.
@@ -154,13 +144,7 @@ impl Device {
     }
 
     fn name(&mut self, port: u32, name: &[u8]) {
-        let mut message = Message {
-            port,
-            event: PORT_NAME,
-            value: 1,
-        }
-        .encode()
-        .to_vec();
+        let mut message = Message { port, event: PORT_NAME, value: 1 }.encode().to_vec();
         message.extend(name);
         self.raw_control(&message);
     }
@@ -181,10 +165,7 @@ impl Device {
     }
 
     fn claim(&mut self, queue: u16, bytes: &[u8], claimed: usize) {
-        self.to_driver
-            .entry(queue)
-            .or_default()
-            .push_back((bytes.to_vec(), claimed));
+        self.to_driver.entry(queue).or_default().push_back((bytes.to_vec(), claimed));
     }
 
     /// Fills the buffers that the device has.
@@ -250,17 +231,12 @@ impl Device {
     fn answers(&mut self) -> Vec<Message> {
         self.send();
         let sent = self.from_driver.remove(&CONTROL_OUT).unwrap_or_default();
-        sent.iter()
-            .map(|bytes| Message::decode(bytes).unwrap().0)
-            .collect()
+        sent.iter().map(|bytes| Message::decode(bytes).unwrap().0).collect()
     }
 
     fn output(&mut self, port: u8) -> Vec<u8> {
         self.send();
-        self.from_driver
-            .remove(&transmit_queue(PortId(port)))
-            .unwrap_or_default()
-            .concat()
+        self.from_driver.remove(&transmit_queue(PortId(port))).unwrap_or_default().concat()
     }
 
     fn sending(&mut self, port: u8) -> &mut Queue<'static> {
@@ -305,8 +281,7 @@ fn transcript(serial: &mut Serial, device: &mut Device) -> String {
 
 #[test]
 fn queue_numbers_follow_the_specification() {
-    let numbers =
-        [0, 1, 2, 30].map(|port| (receive_queue(PortId(port)), transmit_queue(PortId(port))));
+    let numbers = [0, 1, 2, 30].map(|port| (receive_queue(PortId(port)), transmit_queue(PortId(port))));
     assert_eq!(numbers, [(0, 1), (4, 5), (6, 7), (62, 63)]);
     assert_eq!(ubpf_virtio_serial::queue_count(31), 64);
 }
@@ -323,25 +298,14 @@ fn greets_the_device_and_opens_only_the_wanted_port() {
     device.name(0, b"console");
     device.name(1, b"ushell\0");
     serial.poll(&mut device);
-    assert_eq!(
-        device.answers(),
-        [
-            message(0, PORT_READY, 1),
-            message(1, PORT_READY, 1),
-            message(1, PORT_OPEN, 1)
-        ]
-    );
+    assert_eq!(device.answers(), [message(0, PORT_READY, 1), message(1, PORT_READY, 1), message(1, PORT_OPEN, 1)]);
     assert_eq!(serial.ports().find("ushell"), Some(PortId(1)));
     assert_eq!(serial.ports().find("console"), Some(PortId(0)));
     assert_eq!(serial.ports().find("missing"), None);
     assert_eq!(serial.read(&mut []), Input::Nothing);
     device.control(0, PORT_OPEN, 1);
     serial.poll(&mut device);
-    assert_eq!(
-        serial.read(&mut []),
-        Input::Nothing,
-        "another port was opened"
-    );
+    assert_eq!(serial.read(&mut []), Input::Nothing, "another port was opened");
 }
 
 #[test]
@@ -376,10 +340,7 @@ fn a_port_that_vanishes_is_closed_and_may_come_back() {
     device.name(1, b"ushell");
     device.control(1, PORT_OPEN, 1);
     assert_eq!(transcript(&mut serial, &mut device), "<");
-    assert_eq!(
-        device.answers(),
-        [message(1, PORT_READY, 1), message(1, PORT_OPEN, 1)]
-    );
+    assert_eq!(device.answers(), [message(1, PORT_READY, 1), message(1, PORT_OPEN, 1)]);
 }
 
 #[test]
@@ -442,10 +403,7 @@ fn ports_beyond_the_table_are_refused() {
 
 #[test]
 fn names_that_are_too_long_or_empty_match_nothing() {
-    let (mut device, mut serial) = (
-        Device::default(),
-        Driver::<4, 4096>::new("uuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu"),
-    );
+    let (mut device, mut serial) = (Device::default(), Driver::<4, 4096>::new("uuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu"));
     device.control(1, PORT_ADD, 1);
     device.control(1, PORT_OPEN, 1);
     for name in [&[b'u'; 33][..], &[b'u'; 500], b"", b"\0uuuu", &[0xff; 32]] {
@@ -461,13 +419,7 @@ fn names_that_are_too_long_or_empty_match_nothing() {
 
 #[test]
 fn a_full_queue_delays_answers_and_output_but_loses_none() {
-    let (mut device, mut serial) = (
-        Device {
-            places: Some(0),
-            ..Device::default()
-        },
-        Serial::new("ushell"),
-    );
+    let (mut device, mut serial) = (Device { places: Some(0), ..Device::default() }, Serial::new("ushell"));
     device.control(1, PORT_ADD, 1);
     device.name(1, b"ushell");
     device.control(1, PORT_OPEN, 1);
@@ -475,11 +427,7 @@ fn a_full_queue_delays_answers_and_output_but_loses_none() {
     assert_eq!(serial.read(&mut []), Input::Connected);
     let text: Vec<u8> = (0..10_000u32).map(|n| n as u8).collect();
     let mut accepted = serial.write(&text);
-    assert_eq!(
-        (accepted, serial.write(&text[accepted..])),
-        (4096, 0),
-        "the buffer is full"
-    );
+    assert_eq!((accepted, serial.write(&text[accepted..])), (4096, 0), "the buffer is full");
     let mut output = Vec::new();
     let mut answers = Vec::new();
     while output.len() < text.len() {
@@ -490,14 +438,7 @@ fn a_full_queue_delays_answers_and_output_but_loses_none() {
         accepted += serial.write(&text[accepted..]);
     }
     assert_eq!(output, text);
-    assert_eq!(
-        answers,
-        [
-            message(0, DEVICE_READY, 1),
-            message(1, PORT_READY, 1),
-            message(1, PORT_OPEN, 1)
-        ]
-    );
+    assert_eq!(answers, [message(0, DEVICE_READY, 1), message(1, PORT_READY, 1), message(1, PORT_OPEN, 1)]);
 }
 
 #[test]
@@ -506,11 +447,7 @@ fn a_flood_waits_in_the_device_until_it_is_read() {
     let flood = vec![b'f'; 100 * RECEIVE_BYTES];
     device.send_bytes(1, &flood);
     serial.poll(&mut device);
-    assert_eq!(
-        device.to_driver[&receive_queue(PortId(1))].len(),
-        98,
-        "only whole buffers that fit are taken"
-    );
+    assert_eq!(device.to_driver[&receive_queue(PortId(1))].len(), 98, "only whole buffers that fit are taken");
     assert_eq!(transcript(&mut serial, &mut device).len(), flood.len());
 }
 
@@ -541,11 +478,7 @@ fn sessions_stay_apart_when_the_reader_is_late() {
     device.send_bytes(1, b"three");
     assert_eq!(serial.write(b"for the first"), 13);
     assert_eq!(transcript(&mut serial, &mut device), "one><two><three");
-    assert_eq!(
-        device.output(1),
-        b"",
-        "output of an old session went to a new one"
-    );
+    assert_eq!(device.output(1), b"", "output of an old session went to a new one");
     assert_eq!(serial.write(b"for the third"), 13);
     serial.poll(&mut device);
     assert_eq!(device.output(1), b"for the third");
@@ -573,11 +506,7 @@ fn many_sessions_that_nobody_reads_stay_apart() {
         serial.poll(&mut device);
     }
     let text = transcript(&mut serial, &mut device);
-    assert_eq!(
-        text,
-        "><".repeat(8),
-        "those without a word at the end are one"
-    );
+    assert_eq!(text, "><".repeat(8), "those without a word at the end are one");
     assert!(serial.is_connected());
 }
 
@@ -835,19 +764,11 @@ fn any_control_bytes_are_survived() {
             seed ^= seed << 13;
             seed ^= seed >> 7;
             seed ^= seed << 17;
-            bytes.push(if seed & 3 == 0 {
-                (seed >> 8) as u8
-            } else {
-                (seed >> 8) as u8 & 7
-            });
+            bytes.push(if seed & 3 == 0 { (seed >> 8) as u8 } else { (seed >> 8) as u8 & 7 });
         }
         seed = seed.wrapping_add(0x1234_5677);
         device.raw_control(&bytes);
-        device.claim(
-            receive_queue(PortId(seed as u8 & 3)),
-            &bytes,
-            seed as usize & 0xfff,
-        );
+        device.claim(receive_queue(PortId(seed as u8 & 3)), &bytes, seed as usize & 0xfff);
         serial.poll(&mut device);
         serial.read(&mut [0; 64]);
         serial.write(&bytes);

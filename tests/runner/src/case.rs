@@ -107,10 +107,7 @@ pub fn parse(text: &str) -> Result<Vec<Case>, SyntaxError> {
     let mut draft: Option<Draft> = None;
     for (index, line) in text.lines().enumerate() {
         let line_number = index + 1;
-        let error = |problem| SyntaxError {
-            line: line_number,
-            problem,
-        };
+        let error = |problem| SyntaxError { line: line_number, problem };
         if let Some(name) = line.strip_prefix("== ") {
             if let Some(draft) = draft.take() {
                 cases.push(draft.finish()?);
@@ -157,13 +154,7 @@ impl Draft {
             map: Vec::new(),
             expected,
         };
-        Draft {
-            case,
-            source: String::new(),
-            line,
-            end: None,
-            memory_after: None,
-        }
+        Draft { case, source: String::new(), line, end: None, memory_after: None }
     }
 
     fn line(&mut self, line: &str) -> Parsed<()> {
@@ -256,12 +247,7 @@ impl Draft {
         let code = code.map_err(|e| error(begins + e.line, e.problem.to_string()))?;
         self.case.code.extend_from_slice(&code);
         let end = self.end;
-        let missing = || {
-            error(
-                begins,
-                "`-> r0`, `-> stop` or `-> refused` is missing".into(),
-            )
-        };
+        let missing = || error(begins, "`-> r0`, `-> stop` or `-> refused` is missing".into());
         self.case.expected.end = end.ok_or_else(missing)?;
         let before = || self.case.memory.clone();
         self.case.expected.memory = self.memory_after.unwrap_or_else(before);
@@ -316,11 +302,7 @@ fn number(text: &str) -> Parsed<u64> {
         None => magnitude.parse(),
     };
     let value = value.map_err(|_| format!("`{text}` is no number"))?;
-    Ok(if negative {
-        value.wrapping_neg()
-    } else {
-        value
-    })
+    Ok(if negative { value.wrapping_neg() } else { value })
 }
 
 /// `01 02 03`, or `"text"` followed by a NUL; `*N` repeats the last byte to N in all.

@@ -29,10 +29,7 @@ pub struct Fault {
 
 impl Fault {
     pub(crate) fn in_file(file: &str, error: &SyntaxError) -> Fault {
-        Fault {
-            place: file.into(),
-            what: error.to_string(),
-        }
+        Fault { place: file.into(), what: error.to_string() }
     }
 }
 
@@ -85,18 +82,11 @@ impl Trial<'_> {
         let program = Program::from_flat(&self.case.name, &self.case.code, self.case.abi)
             .map_err(|error| error.to_string())
             .and_then(|program| {
-                verifier::verify(
-                    program,
-                    self.policy,
-                    &helpers,
-                    &mut verifier::Work::default(),
-                )
-                .map_err(|e| e.to_string())
+                verifier::verify(program, self.policy, &helpers, &mut verifier::Work::default())
+                    .map_err(|e| e.to_string())
             });
         let program = match (program, &self.case.expected.end) {
-            (Ok(_), End::Refused(reason)) => {
-                return [format!("loaded, not refused: {reason}")].into()
-            }
+            (Ok(_), End::Refused(reason)) => return [format!("loaded, not refused: {reason}")].into(),
             (Err(found), End::Refused(reason)) if found.starts_with(reason.as_str()) => {
                 return Vec::new();
             }
@@ -119,17 +109,8 @@ impl Trial<'_> {
         let (argument, stack) = buffers.parts();
         let len = argument.len() as u64;
         let memory = Memory::new(argument, stack);
-        let bases = Bases {
-            memory: memory.argument().base,
-            stack: memory.stack_top(),
-        };
-        let mut run = Run {
-            args: [bases.memory, len],
-            memory,
-            budget: case.budget,
-            helpers,
-            host: &host,
-        };
+        let bases = Bases { memory: memory.argument().base, stack: memory.stack_top() };
+        let mut run = Run { args: [bases.memory, len], memory, budget: case.budget, helpers, host: &host };
         let ended = code.run(&mut run);
         let charged = case.budget.wrapping_sub(run.budget);
         let mut faults = Vec::new();
@@ -181,9 +162,7 @@ fn differs(found: &Result<u64, Stop>, wanted: &End, bases: Bases) -> Option<Stri
         Err(stop) => stop.to_string(),
     };
     let Bases { memory, stack } = bases;
-    Some(format!(
-        "{found}, not {wanted:x?} (memory {memory:#x}, stack {stack:#x})"
-    ))
+    Some(format!("{found}, not {wanted:x?} (memory {memory:#x}, stack {stack:#x})"))
 }
 
 fn is(found: &StopKind, why: &Why, bases: Bases) -> bool {

@@ -55,9 +55,7 @@ impl Host for FixedHost {
     fn probe_read(&self, address: u64, dst: &mut [u8]) -> usize {
         let bytes = dst.iter_mut().zip(address..);
         let readable = bytes.take_while(|(_, at)| READABLE.contains(at));
-        readable
-            .map(|(byte, at)| *byte = (at - READABLE.start) as u8 + 0x10)
-            .count()
+        readable.map(|(byte, at)| *byte = (at - READABLE.start) as u8 + 0x10).count()
     }
     fn now_ns(&self) -> u64 {
         NOW

@@ -37,10 +37,7 @@ impl Buffers {
     pub fn new(argument: &[u8]) -> Buffers {
         let mut area = Aligned::new(argument.len() + 2 * MARGIN, MARK);
         area.get()[MARGIN..MARGIN + argument.len()].copy_from_slice(argument);
-        Buffers {
-            argument: area,
-            stack: Aligned::new(STACK_BYTES, 0),
-        }
+        Buffers { argument: area, stack: Aligned::new(STACK_BYTES, 0) }
     }
 
     /// Argument and stack.
@@ -54,9 +51,6 @@ impl Buffers {
     pub fn margins_are_untouched(&mut self) -> bool {
         let area = self.argument.get();
         let end = area.len() - MARGIN;
-        area[..MARGIN]
-            .iter()
-            .chain(&area[end..])
-            .all(|&b| b == MARK)
+        area[..MARGIN].iter().chain(&area[end..]).all(|&b| b == MARK)
     }
 }

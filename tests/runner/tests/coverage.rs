@@ -39,21 +39,9 @@ fn every_operation_is_run_by_a_program() {
     // All of RFC 9669 but the six legacy packet accesses, and the ordered accesses of 1 and 2 bytes.
     assert_eq!(opcodes.len(), 120 + 2);
     let number_of = |wanted: &[u8]| forms.iter().filter(|form| wanted.contains(&form.0)).count();
-    assert_eq!(
-        number_of(&[0xc3, 0xdb, 0xcb, 0xd3]),
-        20 + 8,
-        "atomics: ten in two sizes, two in four"
-    );
-    assert_eq!(
-        number_of(&[0xd4, 0xdc, 0xd7]),
-        9,
-        "byte swaps: three in three sizes"
-    );
-    assert_eq!(
-        number_of(&[0xbc, 0xbf]),
-        3 + 4,
-        "moves: plain and sign-extending"
-    );
+    assert_eq!(number_of(&[0xc3, 0xdb, 0xcb, 0xd3]), 20 + 8, "atomics: ten in two sizes, two in four");
+    assert_eq!(number_of(&[0xd4, 0xdc, 0xd7]), 9, "byte swaps: three in three sizes");
+    assert_eq!(number_of(&[0xbc, 0xbf]), 3 + 4, "moves: plain and sign-extending");
     let divisions = [0x34, 0x3c, 0x37, 0x3f, 0x94, 0x9c, 0x97, 0x9f];
     assert_eq!(number_of(&divisions), 16, "unsigned and signed");
     assert_eq!(number_of(&[0x85]), 2, "helpers and local functions");

@@ -61,10 +61,7 @@ fn rows() -> Vec<Row> {
 /// All files below the folder but the table, relative to it.
 fn inputs(below: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for path in fs::read_dir(below)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-    {
+    for path in fs::read_dir(below).unwrap().map(|entry| entry.unwrap().path()) {
         if path.is_dir() {
             found.extend(inputs(&path));
         } else if path.file_name().is_some_and(|name| name != "README.md") {
@@ -77,15 +74,8 @@ fn inputs(below: &Path) -> BTreeSet<String> {
 
 /// Everything in the sources, to look for tests in.
 fn sources(below: &Path, text: &mut String) {
-    for path in fs::read_dir(below)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-    {
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+    for path in fs::read_dir(below).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if path.is_dir() && name != "target" && !name.starts_with('.') {
             sources(&path, text);
         } else if name.ends_with(".rs") {
@@ -101,12 +91,7 @@ fn every_hostile_input_has_its_line_and_its_test() {
     sources(&root(), &mut code);
     let mut listed = BTreeSet::new();
     for row in &rows {
-        assert!(
-            code.contains(&format!("fn {}(", row.test)),
-            "{}: no test {}",
-            row.input,
-            row.test
-        );
+        assert!(code.contains(&format!("fn {}(", row.test)), "{}: no test {}", row.input, row.test);
         if !row.input.starts_with('(') {
             assert!(listed.insert(row.input.clone()), "{}: two lines", row.input);
         }
@@ -133,23 +118,12 @@ fn run(code: &dyn Executable, buffers: &mut Buffers, helpers: &Registry) -> Seen
     stack.fill(0);
     let len = argument.len() as u64;
     let memory = Memory::new(argument, stack);
-    let mut run = Run {
-        args: [memory.argument().base, len],
-        memory,
-        budget: BUDGET,
-        helpers,
-        host: &host,
-    };
+    let mut run = Run { args: [memory.argument().base, len], memory, budget: BUDGET, helpers, host: &host };
     let result = code.run(&mut run);
     let budget_left = run.budget;
     let (argument, _) = buffers.parts();
     let output = host.output.lock().clone();
-    Seen {
-        result,
-        budget_left,
-        argument: argument.to_vec(),
-        output,
-    }
+    Seen { result, budget_left, argument: argument.to_vec(), output }
 }
 
 fn load(name: &str, bytes: &[u8], policy: Policy) -> Result<VerifiedProgram, String> {
@@ -169,16 +143,8 @@ fn play(name: &str, bytes: &[u8], policy: Policy) -> BTreeSet<&'static str> {
         }
     };
     let compiled = [false, true].map(|guard_all| {
-        let options = Options {
-            guard_all,
-            ..Options::default()
-        };
-        let code = JitProgram::new(
-            verified().unwrap(),
-            &pages::Pages,
-            options,
-            &mut Default::default(),
-        );
+        let options = Options { guard_all, ..Options::default() };
+        let code = JitProgram::new(verified().unwrap(), &pages::Pages, options, &mut Default::default());
         code.unwrap_or_else(|(error, _)| panic!("{name} {policy:?}: {error}"))
     });
     let helpers = Registry::with_builtins().unwrap();
@@ -215,9 +181,7 @@ fn hostile_programs_do_no_harm() {
         }
         let listed: BTreeSet<&str> = row.becomes.iter().map(String::as_str).collect();
         if became != listed {
-            wrong.push(format!(
-                "{name}: became {became:?}, its line says {listed:?}"
-            ));
+            wrong.push(format!("{name}: became {became:?}, its line says {listed:?}"));
         }
         played += 1;
     }

@@ -46,27 +46,12 @@ fn a_wrong_expectation_is_found() {
 fn a_mistake_in_a_file_is_named() {
     for (text, message) in [
         ("exit", "line 1: a case begins with `== NAME`"),
-        (
-            "== a\n exit",
-            "line 1: `-> r0`, `-> stop` or `-> refused` is missing",
-        ),
-        (
-            "== a\n-> r0 0\n-> r0 1\nexit",
-            "line 3: a case ends in one way only",
-        ),
-        (
-            "== a\n-> r0 0\n\nexits",
-            "line 4: a register is expected at `exits`",
-        ),
-        (
-            "== a\n<- memory 0",
-            "line 2: nothing can be given as memory",
-        ),
+        ("== a\n exit", "line 1: `-> r0`, `-> stop` or `-> refused` is missing"),
+        ("== a\n-> r0 0\n-> r0 1\nexit", "line 3: a case ends in one way only"),
+        ("== a\n-> r0 0\n\nexits", "line 4: a register is expected at `exits`"),
+        ("== a\n<- memory 0", "line 2: nothing can be given as memory"),
         ("== a\n<- mem 0", "line 2: `0` are no bytes"),
-        (
-            "== a\n-> r0 0\nexit\n== a\n",
-            "line 4: a second case named a",
-        ),
+        ("== a\n-> r0 0\nexit\n== a\n", "line 4: a second case named a"),
     ] {
         assert_eq!(parse(text).err().unwrap().to_string(), message);
     }

@@ -16,25 +16,14 @@ struct Jit(Options);
 impl Engine for Jit {
     fn prepare(&self, program: VerifiedProgram) -> Result<Box<dyn Executable>, String> {
         let code = JitProgram::new(program, &pages::Pages, self.0, &mut Default::default());
-        code.map(|code| Box::new(code) as _)
-            .map_err(|(error, _)| error.to_string())
+        code.map(|code| Box::new(code) as _).map_err(|(error, _)| error.to_string())
     }
 }
 
 #[test]
 fn every_program_ends_as_its_file_says() {
     let usual = Options::default();
-    for options in [
-        usual,
-        Options {
-            guard_all: true,
-            ..usual
-        },
-        Options {
-            baseline: true,
-            ..usual
-        },
-    ] {
+    for options in [usual, Options { guard_all: true, ..usual }, Options { baseline: true, ..usual }] {
         let summary = run_all(&Jit(options));
         let faults: Vec<String> = summary.faults.iter().map(ToString::to_string).collect();
         assert!(faults.is_empty(), "{options:?}\n{}", faults.join("\n"));

@@ -24,14 +24,8 @@ struct Jit;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 impl Engine for Jit {
     fn prepare(&self, program: VerifiedProgram) -> Result<Box<dyn Executable>, String> {
-        let code = ubpf_rs::jit::JitProgram::new(
-            program,
-            &pages::Pages,
-            Default::default(),
-            &mut Default::default(),
-        );
-        code.map(|code| Box::new(code) as _)
-            .map_err(|(error, _)| error.to_string())
+        let code = ubpf_rs::jit::JitProgram::new(program, &pages::Pages, Default::default(), &mut Default::default());
+        code.map(|code| Box::new(code) as _).map_err(|(error, _)| error.to_string())
     }
 }
 
@@ -69,14 +63,9 @@ fn change_bytes(engine: &dyn Engine) {
                     _ => before.wrapping_add(1),
                 };
                 for fault in check(file, &case, engine) {
-                    let worse = fault.what.contains("outside")
-                        || fault.what.contains("more than the budget");
+                    let worse = fault.what.contains("outside") || fault.what.contains("more than the budget");
                     assert!(!worse, "{fault}: byte {at} is {:#x}", case.code[at]);
-                    assert!(
-                        !fault.what.contains("internal error"),
-                        "{fault}: byte {at} is {:#x}",
-                        case.code[at]
-                    );
+                    assert!(!fault.what.contains("internal error"), "{fault}: byte {at} is {:#x}", case.code[at]);
                 }
                 case.code[at] = before;
             }

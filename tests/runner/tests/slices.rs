@@ -38,11 +38,7 @@ struct Program {
 
 impl Engine for Cut {
     fn prepare(&self, program: VerifiedProgram) -> Result<Box<dyn Executable>, String> {
-        Ok(Box::new(Program {
-            code: prepare(program, self.compiled)?,
-            units: self.units,
-            seen: self.seen.clone(),
-        }))
+        Ok(Box::new(Program { code: prepare(program, self.compiled)?, units: self.units, seen: self.seen.clone() }))
     }
 }
 
@@ -52,13 +48,9 @@ fn prepare(program: VerifiedProgram, compiled: bool) -> Result<Box<dyn Executabl
     if !compiled {
         return Ok(Box::new(Interpreter::new(program)));
     }
-    let options = Options {
-        metered: true,
-        ..Options::default()
-    };
+    let options = Options { metered: true, ..Options::default() };
     let code = JitProgram::new(program, &pages::Pages, options, &mut Default::default());
-    code.map(|code| Box::new(code) as _)
-        .map_err(|(error, _)| error.to_string())
+    code.map(|code| Box::new(code) as _).map_err(|(error, _)| error.to_string())
 }
 
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
@@ -100,17 +92,9 @@ impl Executable for Program {
 /// What was left of each budget, and the number of pauses.
 fn run(compiled: bool, units: Option<u64>) -> (Vec<u64>, u64) {
     let seen = Arc::new(Seen::default());
-    let summary = run_all(&Cut {
-        compiled,
-        units,
-        seen: seen.clone(),
-    });
+    let summary = run_all(&Cut { compiled, units, seen: seen.clone() });
     let faults: Vec<String> = summary.faults.iter().map(ToString::to_string).collect();
-    assert!(
-        faults.is_empty(),
-        "in slices of {units:?}:\n{}",
-        faults.join("\n")
-    );
+    assert!(faults.is_empty(), "in slices of {units:?}:\n{}", faults.join("\n"));
     let left = std::mem::take(&mut *seen.left.lock().unwrap());
     (left, seen.pauses.load(Relaxed))
 }
@@ -143,10 +127,7 @@ struct EndedProgram {
 
 impl Engine for Ended {
     fn prepare(&self, program: VerifiedProgram) -> Result<Box<dyn Executable>, String> {
-        Ok(Box::new(EndedProgram {
-            code: prepare(program, self.compiled)?,
-            pauses: self.pauses,
-        }))
+        Ok(Box::new(EndedProgram { code: prepare(program, self.compiled)?, pauses: self.pauses }))
     }
 }
 
@@ -187,9 +168,7 @@ fn a_pause_can_end_a_run() {
         for pauses in [0, 3, 100] {
             let summary = run_all(&Ended { compiled, pauses });
             let faults = summary.faults.iter();
-            let cancelled = faults
-                .filter(|fault| fault.what.contains("cancelled at PC"))
-                .count();
+            let cancelled = faults.filter(|fault| fault.what.contains("cancelled at PC")).count();
             assert!((1..before).contains(&cancelled), "{cancelled} of {pauses}");
             before = cancelled;
         }

@@ -40,11 +40,7 @@ pub struct Timing {
 impl Timing {
     /// For people and scripts.
     pub fn new(timeout: Duration) -> Self {
-        Self {
-            tick: Duration::from_millis(100),
-            timeout,
-            patience: timeout,
-        }
+        Self { tick: Duration::from_millis(100), timeout, patience: timeout }
     }
 }
 
@@ -109,18 +105,10 @@ impl Client {
             let left = until.saturating_duration_since(Instant::now());
             let tried = Self::open(socket).and_then(|stream| {
                 let patience = timeout.max(left);
-                Self::over(
-                    stream,
-                    Timing {
-                        patience,
-                        ..Timing::new(timeout)
-                    },
-                )
+                Self::over(stream, Timing { patience, ..Timing::new(timeout) })
             });
             match tried {
-                Err(ClientError::Connect { .. } | ClientError::Vanished)
-                    if Instant::now() < until =>
-                {
+                Err(ClientError::Connect { .. } | ClientError::Vanished) if Instant::now() < until => {
                     thread::sleep(PAUSE);
                 }
                 Ok(client) => {
@@ -144,10 +132,7 @@ impl Client {
     }
 
     fn open(socket: &Path) -> Result<UnixStream, ClientError> {
-        let failed = |error| ClientError::Connect {
-            socket: socket.display().to_string(),
-            error,
-        };
+        let failed = |error| ClientError::Connect { socket: socket.display().to_string(), error };
         UnixStream::connect(socket).map_err(failed)
     }
 
@@ -230,12 +215,7 @@ impl Client {
         if line.len() > PAYLOAD {
             return Err(ClientError::LongLine(line.len()));
         }
-        let request = Request {
-            kind: Kind::Command,
-            place: 0,
-            payload: line.as_bytes(),
-            contents: &[],
-        };
+        let request = Request { kind: Kind::Command, place: 0, payload: line.as_bytes(), contents: &[] };
         match self.request(&request, show, &mut |_| {})? {
             Outcome::BrokenOff => Err(ClientError::BrokenOff),
             outcome => Ok(outcome == Outcome::Good),
@@ -266,12 +246,7 @@ impl Client {
         if payload.len() > PAYLOAD {
             return Err(ClientError::LongLine(name.len()));
         }
-        let request = Request {
-            kind: Kind::File,
-            place: size,
-            payload: &payload,
-            contents,
-        };
+        let request = Request { kind: Kind::File, place: size, payload: &payload, contents };
         for _ in 0..UPLOADS {
             match self.request(&request, show, progress)? {
                 // Sending it once more changes nothing that is there.
@@ -382,12 +357,7 @@ impl Client {
     }
 
     fn send(&mut self, kind: Kind, place: u32, payload: &[u8]) -> Result<(), ClientError> {
-        let frame = Frame {
-            kind,
-            id: self.id,
-            place,
-            payload,
-        };
+        let frame = Frame { kind, id: self.id, place, payload };
         let mut bytes = Vec::with_capacity(2 * payload.len() + 40);
         frame.write(|byte| bytes.push(byte));
         self.write(&bytes)
@@ -413,9 +383,7 @@ impl Client {
             Ok(0) => return Err(ClientError::Vanished),
             Ok(count) => count,
             Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock
-                | io::ErrorKind::TimedOut
-                | io::ErrorKind::Interrupted => return Ok(None),
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => return Ok(None),
                 _ => return Err(error.into()),
             },
         };
@@ -428,14 +396,12 @@ impl Client {
     fn take_byte(&mut self, byte: u8) {
         match self.receiver.push(byte) {
             Received::Text(byte) if self.text.len() < 64 * 1024 => self.text.push(byte),
-            Received::Frame => self
-                .frames
-                .extend(self.receiver.frame().map(|frame| Answer {
-                    kind: frame.kind,
-                    id: frame.id,
-                    place: frame.place,
-                    payload: frame.payload.to_vec(),
-                })),
+            Received::Frame => self.frames.extend(self.receiver.frame().map(|frame| Answer {
+                kind: frame.kind,
+                id: frame.id,
+                place: frame.place,
+                payload: frame.payload.to_vec(),
+            })),
             // What is missing shows by the place of what comes next.
             Received::Text(_) | Received::Damaged | Received::Nothing => {}
         }
@@ -462,11 +428,7 @@ impl Progress {
         self.lost += answer.place.saturating_sub(self.shown);
         match self.lost {
             0 => Ok(outcome),
-            lost => Err(ClientError::Lost {
-                lost,
-                of: answer.place,
-                good: outcome == Outcome::Good,
-            }),
+            lost => Err(ClientError::Lost { lost, of: answer.place, good: outcome == Outcome::Good }),
         }
     }
 }

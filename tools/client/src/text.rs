@@ -51,15 +51,11 @@ impl Client {
     /// what is sent before the prompt may count as that one's; so a word that is no command is sent until it is answered.
     pub fn synchronised(socket: &Path) -> Result<Client> {
         let mut client = Self::connect(socket)?;
-        client
-            .stream
-            .set_read_timeout(Some(Duration::from_millis(500)))?;
+        client.stream.set_read_timeout(Some(Duration::from_millis(500)))?;
         let (begin, mut last) = (Instant::now(), None);
         while begin.elapsed() < PATIENCE {
             client.stream.write_all(b"beginning\n")?;
-            let wanted = |text: &[u8]| {
-                text.ends_with(b"> ") && contains(text, b"unknown command `beginning`")
-            };
+            let wanted = |text: &[u8]| text.ends_with(b"> ") && contains(text, b"unknown command `beginning`");
             match client.until(wanted) {
                 Ok(_) => {
                     // Answers to what was sent before.
@@ -76,9 +72,7 @@ impl Client {
     /// Reads up to the next prompt; what stands before it.
     pub fn answer(&mut self) -> Result<String> {
         let text = self.until(|text| text == b"> " || text.ends_with(b"\n> "))?;
-        Ok(String::from_utf8_lossy(&text)
-            .trim_end_matches("> ")
-            .replace('\r', ""))
+        Ok(String::from_utf8_lossy(&text).trim_end_matches("> ").replace('\r', ""))
     }
 
     /// Reads until this is true of what came; gives that.
@@ -118,8 +112,7 @@ impl Client {
     /// Runs a command; its answer.
     pub fn command(&mut self, line: &str) -> Result<String> {
         self.stream.write_all(format!("{line}\n").as_bytes())?;
-        self.answer()
-            .map_err(|error| format!("`{line}`: {error}").into())
+        self.answer().map_err(|error| format!("`{line}`: {error}").into())
     }
 
     /// Runs a command, whose answer must contain these words.
@@ -142,8 +135,7 @@ impl Client {
     /// Uploads a file; the answer.
     pub fn put(&mut self, name: &str, contents: &[u8]) -> Result<String> {
         self.stream.write_all(&put(name, contents))?;
-        self.answer()
-            .map_err(|error| format!("put {name}: {error}").into())
+        self.answer().map_err(|error| format!("put {name}: {error}").into())
     }
 }
 

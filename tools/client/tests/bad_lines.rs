@@ -44,11 +44,7 @@ struct Faults {
     readers: usize,
 }
 
-const NONE: Faults = Faults {
-    there: 0,
-    back: 0,
-    readers: 0,
-};
+const NONE: Faults = Faults { there: 0, back: 0, readers: 0 };
 
 fn hits(random: &mut Random, one_in: usize) -> bool {
     one_in > 0 && random.below(one_in) == 0
@@ -61,13 +57,7 @@ fn damage(random: &mut Random, chunk: &[u8]) -> Vec<u8> {
     let (before, part, after) = (&chunk[..from], &chunk[from..to], &chunk[to..]);
     match random.below(4) {
         0 => [before, part, part, after].concat(),
-        1 => [
-            before,
-            &[part[0] ^ (1 << random.below(8))],
-            &part[1..],
-            after,
-        ]
-        .concat(),
+        1 => [before, &[part[0] ^ (1 << random.below(8))], &part[1..], after].concat(),
         2 => Vec::new(),
         _ => [before, after].concat(),
     }
@@ -86,19 +76,12 @@ fn line(seed: u64, faults: Faults) -> Line {
     let counted = marks.clone();
     let mark = Command::new("mark", "[TEXT]", "count", move |call| {
         counted.fetch_add(1, Ordering::SeqCst);
-        (0..40).for_each(|_| {
-            call.out
-                .line("marked, in a line that is long enough for two frames")
-        });
+        (0..40).for_each(|_| call.out.line("marked, in a line that is long enough for two frames"));
         Ok(())
     });
     shell.register_command(mark).unwrap();
     thread::spawn(move || serve(shell, stream, Random(seed), faults));
-    Line {
-        client,
-        fake,
-        marks,
-    }
+    Line { client, fake, marks }
 }
 
 fn serve(mut shell: Shell, mut stream: UnixStream, mut random: Random, faults: Faults) {
@@ -131,11 +114,8 @@ fn serve(mut shell: Shell, mut stream: UnixStream, mut random: Random, faults: F
     }
 }
 
-const QUICK: Timing = Timing {
-    tick: Duration::from_millis(1),
-    timeout: Duration::from_secs(20),
-    patience: Duration::from_secs(20),
-};
+const QUICK: Timing =
+    Timing { tick: Duration::from_millis(1), timeout: Duration::from_secs(20), patience: Duration::from_secs(20) };
 
 fn run(client: &mut Client, line: &str) -> Result<(bool, String), ClientError> {
     let mut output = Vec::new();
@@ -154,16 +134,10 @@ fn put(client: &mut Client, name: &str, contents: &[u8]) -> Result<bool, ClientE
 fn a_good_line() {
     let line = line(1, NONE);
     let mut client = Client::over(line.client, QUICK).unwrap();
-    assert_eq!(
-        run(&mut client, "version").unwrap(),
-        (true, "ushell-rs 0.1.0\n".into())
-    );
+    assert_eq!(run(&mut client, "version").unwrap(), (true, "ushell-rs 0.1.0\n".into()));
     let (good, text) = run(&mut client, "cat nothing").unwrap();
     assert_eq!((good, text.as_str()), (false, "nothing: no such file\n"));
-    assert_eq!(
-        run(&mut client, "cat 'no newline.txt'").unwrap(),
-        (true, "no newline".into())
-    );
+    assert_eq!(run(&mut client, "cat 'no newline.txt'").unwrap(), (true, "no newline".into()));
     let mut raw = Vec::new();
     let good = client.run("cat bytes --raw", &mut |bytes| {
         raw.extend_from_slice(bytes);
@@ -188,22 +162,10 @@ fn names_that_cannot_be() {
     for name in [&"n".repeat(256), "", "a\nb", "a\x1b[2Jb", "\x7f"] {
         assert!(!put(&mut client, name, &contents).unwrap(), "{name:?}");
     }
-    assert!(matches!(
-        put(&mut client, &"n".repeat(1100), &contents),
-        Err(ClientError::LongLine(_))
-    ));
-    assert!(matches!(
-        run(&mut client, &"n".repeat(1100)),
-        Err(ClientError::LongLine(_))
-    ));
-    assert!(
-        !run(&mut client, "put x 3 0").unwrap().0,
-        "no raw bytes in this mode"
-    );
-    assert!(
-        !run(&mut client, "version\nrm hello.txt").unwrap().0,
-        "one command at a time"
-    );
+    assert!(matches!(put(&mut client, &"n".repeat(1100), &contents), Err(ClientError::LongLine(_))));
+    assert!(matches!(run(&mut client, &"n".repeat(1100)), Err(ClientError::LongLine(_))));
+    assert!(!run(&mut client, "put x 3 0").unwrap().0, "no raw bytes in this mode");
+    assert!(!run(&mut client, "version\nrm hello.txt").unwrap().0, "one command at a time");
     assert_eq!(line.marks.load(Ordering::SeqCst), 0);
     assert!(line.fake.0.lock().unwrap().files.contains_key("hello.txt"));
 }
@@ -214,29 +176,18 @@ fn lines_that_lose_double_and_change() {
     let kinds = [
         Faults { there: 6, ..NONE },
         Faults { back: 12, ..NONE },
-        Faults {
-            readers: 12,
-            ..NONE
-        },
-        Faults {
-            there: 12,
-            back: 24,
-            readers: 24,
-        },
+        Faults { readers: 12, ..NONE },
+        Faults { there: 12, back: 24, readers: 24 },
     ];
     for (kind, faults) in kinds.into_iter().enumerate() {
         // Most of the time is spent waiting.
-        let seeds = (1..=12).map(|seed| {
-            thread::spawn(move || conversation(seed, faults, &format!("kind {kind}, seed {seed}")))
-        });
+        let seeds = (1..=12)
+            .map(|seed| thread::spawn(move || conversation(seed, faults, &format!("kind {kind}, seed {seed}"))));
         let seeds: Vec<_> = seeds.collect();
         let ends = seeds.into_iter().map(|seed| seed.join().unwrap());
         let (done, said) = ends.fold((0, 0), |sum, end| (sum.0 + end.0, sum.1 + end.1));
         assert!(done > 20, "kind {kind}: {done} done, {said} not");
-        assert!(
-            said == 0 || kind > 0,
-            "what is lost on its way there is sent again"
-        );
+        assert!(said == 0 || kind > 0, "what is lost on its way there is sent again");
     }
 }
 
@@ -277,16 +228,9 @@ fn conversation(seed: u64, faults: Faults, name: &str) -> (usize, usize) {
             }
             Err(error) => panic!("{name}: {error}"),
         }
-        assert_eq!(
-            line.marks.load(Ordering::SeqCst),
-            before + 1,
-            "{name}: contents ran"
-        );
+        assert_eq!(line.marks.load(Ordering::SeqCst), before + 1, "{name}: contents ran");
     }
-    assert!(
-        line.fake.0.lock().unwrap().files.contains_key("hello.txt"),
-        "{name}"
-    );
+    assert!(line.fake.0.lock().unwrap().files.contains_key("hello.txt"), "{name}");
     (done, said)
 }
 

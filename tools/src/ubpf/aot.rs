@@ -5,8 +5,8 @@ use lexopt::Arg::{Long, Short, Value};
 use object::{
     elf,
     write::{Object, Relocation, SectionId, StandardSegment, Symbol, SymbolId, SymbolSection},
-    Architecture, BinaryFormat, Endianness, FileFlags, RelocationFlags, SectionFlags, SectionKind,
-    SymbolFlags, SymbolKind, SymbolScope,
+    Architecture, BinaryFormat, Endianness, FileFlags, RelocationFlags, SectionFlags, SectionKind, SymbolFlags,
+    SymbolKind, SymbolScope,
 };
 use std::{path::Path, process::ExitCode};
 use ubpf_rs::{
@@ -31,12 +31,7 @@ pub fn main(args: lexopt::Parser) -> Result<ExitCode, Failure> {
     let helpers = Registry::with_builtins().map_err(|error| refused(&error))?;
     let program = Program::from_flat(&options.name, &bytes, options.abi);
     let program = program.map_err(|error| refused(&error))?;
-    let verified = verifier::verify(
-        program,
-        options.policy,
-        &helpers,
-        &mut verifier::Work::default(),
-    );
+    let verified = verifier::verify(program, options.policy, &helpers, &mut verifier::Work::default());
     let verified = verified.map_err(|error| refused(&error))?;
     for warning in verified.warnings() {
         eprintln!("ubpf: {warning}");
@@ -44,8 +39,7 @@ pub fn main(args: lexopt::Parser) -> Result<ExitCode, Failure> {
     let code = Ahead::new(&verified, &bytes, options.code);
     let code = code.ok_or_else(|| refused(&"the program is too large to be compiled"))?;
     let object = object(&options.name, &bytes, &code).map_err(|error| refused(&error))?;
-    std::fs::write(&options.output, object)
-        .map_err(|error| refused(&format!("{}: {error}", options.output)))?;
+    std::fs::write(&options.output, object).map_err(|error| refused(&format!("{}: {error}", options.output)))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -56,10 +50,7 @@ fn refused(error: &dyn std::fmt::Display) -> Failure {
 fn parse(mut args: lexopt::Parser) -> Result<Options, Failure> {
     let (mut program, mut output, mut name) = (None, None, None);
     let (mut abi, mut policy) = (Abi::Classic, Policy::Guarded);
-    let mut code = jit::Options {
-        baseline: true,
-        ..jit::Options::default()
-    };
+    let mut code = jit::Options { baseline: true, ..jit::Options::default() };
     while let Some(arg) = args.next()? {
         match arg {
             Short('o') => output = Some(text(&mut args)?),
@@ -68,9 +59,7 @@ fn parse(mut args: lexopt::Parser) -> Result<Options, Failure> {
             Long("policy") => policy = parse_policy(&text(&mut args)?)?,
             Long("guard-all") => code.guard_all = true,
             Long("bmi2") => code.baseline = false,
-            Value(value) if program.is_none() => {
-                program = Some(value.to_string_lossy().into_owned())
-            }
+            Value(value) if program.is_none() => program = Some(value.to_string_lossy().into_owned()),
             other => return Err(other.unexpected().into()),
         }
     }
@@ -101,12 +90,7 @@ fn has_bmi2() -> bool {
 }
 
 /// A section of its own with these contents, and a symbol at its start.
-fn part(
-    object: &mut Object<'_>,
-    name: &str,
-    kind: SectionKind,
-    bytes: &[u8],
-) -> (SectionId, SymbolId) {
+fn part(object: &mut Object<'_>, name: &str, kind: SectionKind, bytes: &[u8]) -> (SectionId, SymbolId) {
     let segment = match kind {
         SectionKind::Text => StandardSegment::Text,
         _ => StandardSegment::Data,
@@ -120,20 +104,11 @@ fn part(
 fn object(name: &str, bytecode: &[u8], code: &Ahead) -> Result<Vec<u8>, object::write::Error> {
     const ABI_GNU: u8 = elf::ELFOSABI_GNU;
     let mut object = Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
-    object.flags = FileFlags::Elf {
-        os_abi: ABI_GNU,
-        abi_version: 0,
-        e_flags: 0,
-    };
+    object.flags = FileFlags::Elf { os_abi: ABI_GNU, abi_version: 0, e_flags: 0 };
     object.add_file_symbol(name.into());
     let data = SectionKind::ReadOnlyData;
     let (text, code_at) = part(&mut object, ".text.ubpf_aot", SectionKind::Text, &code.code);
-    let (_, name_at) = part(
-        &mut object,
-        ".rodata.ubpf_aot.name",
-        data,
-        &[name.as_bytes(), &[0]].concat(),
-    );
+    let (_, name_at) = part(&mut object, ".rodata.ubpf_aot.name", data, &[name.as_bytes(), &[0]].concat());
     let (_, bytecode_at) = part(&mut object, ".rodata.ubpf_aot.program", data, bytecode);
     let (_, sites_at) = part(&mut object, ".rodata.ubpf_aot.sites", data, &code.sites);
     // For whoever looks at the image with a debugger or a profiler.
@@ -149,24 +124,14 @@ fn object(name: &str, bytecode: &[u8], code: &Ahead) -> Result<Vec<u8>, object::
     });
     // Written by the loader of position-independent images, and kept although nothing names it.
     let section = object.add_section(Vec::new(), LinkedProgram::SECTION.into(), SectionKind::Data);
-    object.section_mut(section).flags = SectionFlags::Elf {
-        sh_flags: u64::from(elf::SHF_ALLOC | elf::SHF_WRITE | elf::SHF_GNU_RETAIN),
-    };
+    object.section_mut(section).flags =
+        SectionFlags::Elf { sh_flags: u64::from(elf::SHF_ALLOC | elf::SHF_WRITE | elf::SHF_GNU_RETAIN) };
     object.append_section_data(section, &code.entry, 8);
-    for (offset, symbol) in [
-        (Ahead::NAME, name_at),
-        (Ahead::BYTECODE, bytecode_at),
-        (Ahead::CODE, code_at),
-        (Ahead::SITES, sites_at),
-    ] {
-        let relocation = Relocation {
-            offset,
-            symbol,
-            addend: 0,
-            flags: RelocationFlags::Elf {
-                r_type: elf::R_X86_64_64,
-            },
-        };
+    for (offset, symbol) in
+        [(Ahead::NAME, name_at), (Ahead::BYTECODE, bytecode_at), (Ahead::CODE, code_at), (Ahead::SITES, sites_at)]
+    {
+        let relocation =
+            Relocation { offset, symbol, addend: 0, flags: RelocationFlags::Elf { r_type: elf::R_X86_64_64 } };
         object.add_relocation(section, relocation)?;
     }
     // The object asks for no executable stack.

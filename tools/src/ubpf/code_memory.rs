@@ -15,11 +15,7 @@ impl ExecMemory for Pages {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
         // SAFETY: a new mapping at an address of the kernel's choice replaces nothing.
         let at = unsafe { libc::mmap(ptr::null_mut(), len, protection, flags, -1, 0) };
-        let block = ExecBlock {
-            write: at as usize,
-            exec: at as usize,
-            len,
-        };
+        let block = ExecBlock { write: at as usize, exec: at as usize, len };
         (at != libc::MAP_FAILED).then_some(block)
     }
 

@@ -49,9 +49,7 @@ fn parse(mut args: lexopt::Parser) -> Result<Options, Failure> {
             Long("guard-all") => guard_all = true,
             Long("abi") => abi = Some(parse_abi(&text(&mut args)?)?),
             Long("policy") => policy = Some(parse_policy(&text(&mut args)?)?),
-            Value(value) if program.is_none() => {
-                program = Some(value.to_string_lossy().into_owned())
-            }
+            Value(value) if program.is_none() => program = Some(value.to_string_lossy().into_owned()),
             other => return Err(other.unexpected().into()),
         }
     }
@@ -59,27 +57,17 @@ fn parse(mut args: lexopt::Parser) -> Result<Options, Failure> {
         return Err(usage("--guard-all, --abi and --policy need --native"));
     }
     let program = program.ok_or_else(|| usage("PROG is missing"))?;
-    Ok(Options {
-        program,
-        native,
-        guard_all,
-        abi,
-        policy,
-    })
+    Ok(Options { program, native, guard_all, abi, policy })
 }
 
 fn native(options: &Options, bytes: &[u8]) -> Result<(), Failure> {
     let abi = options.abi.unwrap_or(Abi::Classic);
     let policy = options.policy.unwrap_or(Policy::Guarded);
     let helpers = Registry::with_builtins().map_err(|error| refused(&error))?;
-    let program =
-        Program::from_flat(&options.program, bytes, abi).map_err(|error| refused(&error))?;
-    let verified = verifier::verify(program, policy, &helpers, &mut verifier::Work::default())
-        .map_err(|error| refused(&error))?;
-    let style = jit::Options {
-        guard_all: options.guard_all,
-        ..jit::Options::default()
-    };
+    let program = Program::from_flat(&options.program, bytes, abi).map_err(|error| refused(&error))?;
+    let verified =
+        verifier::verify(program, policy, &helpers, &mut verifier::Work::default()).map_err(|error| refused(&error))?;
+    let style = jit::Options { guard_all: options.guard_all, ..jit::Options::default() };
     let listing = Listing::new(&verified, style).ok_or_else(|| refused(&"out of memory"))?;
     let insns = &verified.program().insns;
     let mut starts = listing.starts.iter().peekable();
@@ -93,10 +81,7 @@ fn native(options: &Options, bytes: &[u8]) -> Result<(), Failure> {
         }
         print_native(&mut decoder, &listing.bytes);
     }
-    let count = insns
-        .iter()
-        .filter(|insn| !matches!(insn, Insn::WideTail))
-        .count();
+    let count = insns.iter().filter(|insn| !matches!(insn, Insn::WideTail)).count();
     let total = listing.bytes.len();
     crate::out(format_args!(
         "{count} instructions, {total} bytes, {:.2} bytes per instruction",
@@ -113,12 +98,7 @@ fn print_native(decoder: &mut Decoder<'_>, code: &[u8]) {
     let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut line = String::new();
     let mut formatter = IntelFormatter::new();
-    formatter
-        .options_mut()
-        .set_space_after_operand_separator(true);
+    formatter.options_mut().set_space_after_operand_separator(true);
     formatter.format(&instruction, &mut line);
-    crate::out(format_args!(
-        "          {at:5x}  {:30} {line}",
-        hex.join(" ")
-    ));
+    crate::out(format_args!("          {at:5x}  {:30} {line}", hex.join(" ")));
 }

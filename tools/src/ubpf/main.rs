@@ -113,10 +113,7 @@ fn read_program(path: &str) -> Result<Vec<u8>, Failure> {
 fn read_bytes(path: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let read = match path {
-        "-" => std::io::stdin()
-            .lock()
-            .read_to_end(&mut bytes)
-            .map(|_| bytes),
+        "-" => std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes),
         path => std::fs::read(path),
     };
     read.map_err(|error| Failure(EXIT_REFUSED, format!("{path}: {error}")))
@@ -135,9 +132,7 @@ fn parse_policy(value: &str) -> Result<Policy, Failure> {
         "checked" => Ok(Policy::Checked),
         "guarded" => Ok(Policy::Guarded),
         "strict" => Ok(Policy::Strict),
-        other => Err(usage(format!(
-            "--policy {other}: checked, guarded or strict is expected"
-        ))),
+        other => Err(usage(format!("--policy {other}: checked, guarded or strict is expected"))),
     }
 }
 

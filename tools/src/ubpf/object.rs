@@ -2,9 +2,8 @@
 //! the object has that a flat program cannot have is refused by name.
 
 use object::{
-    elf, Architecture, Endianness, Object, ObjectSection, ObjectSymbol, Relocation,
-    RelocationFlags, RelocationTarget, SectionIndex, SectionKind, Symbol, SymbolKind,
-    SymbolSection,
+    elf, Architecture, Endianness, Object, ObjectSection, ObjectSymbol, Relocation, RelocationFlags, RelocationTarget,
+    SectionIndex, SectionKind, Symbol, SymbolKind, SymbolSection,
 };
 use std::collections::BTreeMap;
 
@@ -27,9 +26,7 @@ pub fn flatten(bytes: &[u8], entry: Option<&str>) -> Result<Vec<u8>, String> {
     let file = object::File::parse(bytes).map_err(|error| format!("no object file: {error}"))?;
     if file.architecture() != Architecture::Bpf {
         let machine = file.architecture();
-        return Err(format!(
-            "this object is for {machine:?}: compile with clang -target bpf, or with bpf-gcc"
-        ));
+        return Err(format!("this object is for {machine:?}: compile with clang -target bpf, or with bpf-gcc"));
     }
     if file.endianness() == Endianness::Big {
         return Err("this object is big-endian: compile with -target bpfel".into());
@@ -58,11 +55,7 @@ struct Source<'f> {
 
 impl<'f> Source<'f> {
     fn new(file: &'f object::File<'f>) -> Result<Source<'f>, String> {
-        let mut source = Source {
-            file,
-            functions: Vec::new(),
-            relocations: BTreeMap::new(),
-        };
+        let mut source = Source { file, functions: Vec::new(), relocations: BTreeMap::new() };
         for section in file.sections().filter(|s| s.kind() == SectionKind::Text) {
             let code = section.data().map_err(|error| error.to_string())?;
             let index = section.index();
@@ -80,14 +73,14 @@ impl<'f> Source<'f> {
 
     fn add_functions(&mut self, section: SectionIndex, code: &'f [u8]) -> Result<(), String> {
         let before = self.functions.len();
-        let symbols = self.file.symbols().filter(|symbol| {
-            symbol.kind() == SymbolKind::Text && symbol.section_index() == Some(section)
-        });
+        let symbols = self
+            .file
+            .symbols()
+            .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.section_index() == Some(section));
         for symbol in symbols.filter(|symbol| symbol.size() > 0) {
             let (name, from) = (name(&symbol), symbol.address());
             let to = from.checked_add(symbol.size());
-            let range =
-                to.and_then(|to| Some(usize::try_from(from).ok()?..usize::try_from(to).ok()?));
+            let range = to.and_then(|to| Some(usize::try_from(from).ok()?..usize::try_from(to).ok()?));
             let code = range.and_then(|range| code.get(range));
             let code = code.filter(|code| (code.len() as u64).is_multiple_of(SLOT));
             self.functions.push(Function {
@@ -100,13 +93,7 @@ impl<'f> Source<'f> {
         }
         // Text that an assembler wrote, without functions: one program.
         if before == self.functions.len() && !code.is_empty() {
-            self.functions.push(Function {
-                name: ".text".into(),
-                global: true,
-                section,
-                address: 0,
-                code,
-            });
+            self.functions.push(Function { name: ".text".into(), global: true, section, address: 0, code });
         }
         Ok(())
     }
@@ -119,9 +106,7 @@ impl<'f> Source<'f> {
     fn entry(&self, wanted: Option<&str>) -> Result<usize, String> {
         if let Some(wanted) = wanted {
             let has = || self.list((0..self.functions.len()).collect());
-            return self
-                .named(wanted)
-                .ok_or_else(|| format!("the object has no function {wanted}; it has {}", has()));
+            return self.named(wanted).ok_or_else(|| format!("the object has no function {wanted}; it has {}", has()));
         }
         if let Some(usual) = self.named(USUAL) {
             return Ok(usual);
@@ -144,10 +129,7 @@ impl<'f> Source<'f> {
     }
 
     fn list(&self, indexes: Vec<usize>) -> String {
-        let names: Vec<&str> = indexes
-            .iter()
-            .map(|&index| self.functions[index].name.as_str())
-            .collect();
+        let names: Vec<&str> = indexes.iter().map(|&index| self.functions[index].name.as_str()).collect();
         names.join(", ")
     }
 
@@ -158,10 +140,7 @@ impl<'f> Source<'f> {
             let calls = self.calls(index).unwrap_or_default();
             calls.into_iter().map(move |(_, to)| (index, to))
         });
-        callees
-            .filter(|(from, to)| from != to)
-            .map(|(_, to)| to)
-            .collect()
+        callees.filter(|(from, to)| from != to).map(|(_, to)| to).collect()
     }
 
     /// The calls of a function: slot and callee. Errors are those of everything that a flat program cannot have.
@@ -216,19 +195,16 @@ impl<'f> Source<'f> {
                 let from = symbol.address() as i64;
                 Ok((section, from.wrapping_add((imm + 1) * SLOT as i64)))
             }
-            (elf::R_BPF_64_32, _) => Err(format!(
-                "{place}: function {} is called but not in the object: define it there",
-                name(&symbol)
-            )),
+            (elf::R_BPF_64_32, _) => {
+                Err(format!("{place}: function {} is called but not in the object: define it there", name(&symbol)))
+            }
             _ => Err(format!("{place}: {}", self.missing(&symbol))),
         }
     }
 
     /// What a flat program lacks when the address of this symbol is taken.
     fn missing(&self, symbol: &Symbol<'_, '_>) -> String {
-        let section = symbol
-            .section_index()
-            .and_then(|index| self.file.section_by_index(index).ok());
+        let section = symbol.section_index().and_then(|index| self.file.section_by_index(index).ok());
         let Some(section) = section else {
             let name = name(symbol);
             return format!("the address of {name} is taken, which is not in the object");
@@ -249,15 +225,8 @@ impl<'f> Source<'f> {
         format!("{advice} ({})", symbol_in(symbol, &own))
     }
 
-    fn starting_at(
-        &self,
-        place: &Place<'_>,
-        (section, address): (SectionIndex, i64),
-    ) -> Result<usize, String> {
-        let found = self
-            .functions
-            .iter()
-            .position(|f| f.section == section && f.address as i64 == address);
+    fn starting_at(&self, place: &Place<'_>, (section, address): (SectionIndex, i64)) -> Result<usize, String> {
+        let found = self.functions.iter().position(|f| f.section == section && f.address as i64 == address);
         found.ok_or_else(|| format!("{place}: a call leads to no function of the object"))
     }
 

@@ -1,8 +1,7 @@
 //! `ubpf run`: one program, once.
 
 use crate::{
-    code_memory, parse_abi, parse_number, parse_policy, read_program, text, usage, Failure,
-    EXIT_REFUSED, EXIT_STOPPED,
+    code_memory, parse_abi, parse_number, parse_policy, read_program, text, usage, Failure, EXIT_REFUSED, EXIT_STOPPED,
 };
 use lexopt::Arg::{Long, Value};
 use std::{process::ExitCode, sync::Mutex, time::Instant};
@@ -48,23 +47,14 @@ pub fn main(args: lexopt::Parser) -> Result<ExitCode, Failure> {
     match options.engine {
         Engine::Interpreter => run(&Interpreter::new(verified), options, &helpers),
         Engine::Jit => {
-            let code = JitProgram::new(
-                verified,
-                &code_memory::Pages,
-                jit::Options::default(),
-                &mut work,
-            );
+            let code = JitProgram::new(verified, &code_memory::Pages, jit::Options::default(), &mut work);
             let code = code.map_err(|(error, _)| refused(error.to_string()))?;
             run(&code, options, &helpers)
         }
     }
 }
 
-fn run(
-    code: &dyn Executable,
-    mut options: Options,
-    helpers: &Registry,
-) -> Result<ExitCode, Failure> {
+fn run(code: &dyn Executable, mut options: Options, helpers: &Registry) -> Result<ExitCode, Failure> {
     let mut stack = vec![0u64; STACK_BYTES / 8];
     // SAFETY: the words are plain memory of that size, borrowed for as long as the bytes are used.
     let stack = unsafe { std::slice::from_raw_parts_mut(stack.as_mut_ptr().cast(), STACK_BYTES) };
@@ -109,15 +99,9 @@ fn parse(mut args: lexopt::Parser) -> Result<Options, Failure> {
             Long("engine") => match text(&mut args)?.as_str() {
                 "interp" => engine = Engine::Interpreter,
                 "jit" => engine = Engine::Jit,
-                other => {
-                    return Err(usage(format!(
-                        "--engine {other}: interp or jit is expected"
-                    )))
-                }
+                other => return Err(usage(format!("--engine {other}: interp or jit is expected"))),
             },
-            Value(value) if program.is_none() => {
-                program = Some(value.to_string_lossy().into_owned())
-            }
+            Value(value) if program.is_none() => program = Some(value.to_string_lossy().into_owned()),
             Value(value) if argument.is_none() => argument = Some(value),
             other => return Err(other.unexpected().into()),
         }
@@ -132,29 +116,16 @@ fn parse(mut args: lexopt::Parser) -> Result<Options, Failure> {
         }
         (None, memory) => memory.unwrap_or_default(),
     };
-    Ok(Options {
-        engine,
-        program,
-        memory,
-        abi,
-        budget,
-        policy,
-    })
+    Ok(Options { engine, program, memory, abi, budget, policy })
 }
 
 fn hex(digits: &str) -> Result<Vec<u8>, Failure> {
-    let bad = || {
-        usage(format!(
-            "--mem-hex {digits}: pairs of hexadecimal digits are expected"
-        ))
-    };
+    let bad = || usage(format!("--mem-hex {digits}: pairs of hexadecimal digits are expected"));
     if !digits.len().is_multiple_of(2) || !digits.bytes().all(|c| c.is_ascii_hexdigit()) {
         return Err(bad());
     }
     let pairs = (0..digits.len()).step_by(2);
-    pairs
-        .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).map_err(|_| bad()))
-        .collect()
+    pairs.map(|at| u8::from_str_radix(&digits[at..at + 2], 16).map_err(|_| bad())).collect()
 }
 
 /// Helpers' surroundings on the host: a map of its own, output on standard error, no symbols.
@@ -167,11 +138,7 @@ struct ToolHost {
 impl ToolHost {
     fn new() -> ToolHost {
         let map = TwoKeyMap::new(1024).expect("memory for 1024 map entries");
-        ToolHost {
-            map,
-            start: Instant::now(),
-            output: Mutex::new(()),
-        }
+        ToolHost { map, start: Instant::now(), output: Mutex::new(()) }
     }
 
     fn print(&self, line: &str) {
@@ -191,14 +158,8 @@ impl Host for ToolHost {
         self.print(&String::from_utf8_lossy(text));
     }
     fn probe_read(&self, address: u64, dst: &mut [u8]) -> usize {
-        let local = libc::iovec {
-            iov_base: dst.as_mut_ptr().cast(),
-            iov_len: dst.len(),
-        };
-        let remote = libc::iovec {
-            iov_base: address as *mut libc::c_void,
-            iov_len: dst.len(),
-        };
+        let local = libc::iovec { iov_base: dst.as_mut_ptr().cast(), iov_len: dst.len() };
+        let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: dst.len() };
         // SAFETY: the kernel copies at most `dst.len()` bytes to `dst` and checks the other address itself.
         let read = unsafe { libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0) };
         usize::try_from(read).unwrap_or(0)

@@ -57,33 +57,18 @@ pub fn main(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
 fn row(file: String, abi: Abi, policy: Policy, helpers: &Registry, verbose: bool) -> Row {
     let bytes = match read_program(&file) {
         Ok(bytes) => bytes,
-        Err(Failure(_, reason)) => {
-            return Row {
-                file,
-                insns: 0,
-                verdict: Err(reason),
-            }
-        }
+        Err(Failure(_, reason)) => return Row { file, insns: 0, verdict: Err(reason) },
     };
     let verified = Program::from_flat(&file, &bytes, abi)
         .map_err(|error| error.to_string())
         .and_then(|p| check(p, policy, helpers, verbose).map_err(|error| error.to_string()));
     let verdict = verified.map(|program| counts(&program));
-    Row {
-        file,
-        insns: bytes.len() / 8,
-        verdict,
-    }
+    Row { file, insns: bytes.len() / 8, verdict }
 }
 
 /// Verifies; with `verbose`, each instruction goes to standard error with the state before it as the verifier comes to it, so that
 /// standard output has the lines alone.
-fn check(
-    program: Program,
-    policy: Policy,
-    helpers: &Registry,
-    verbose: bool,
-) -> Result<VerifiedProgram, VerifyError> {
+fn check(program: Program, policy: Policy, helpers: &Registry, verbose: bool) -> Result<VerifiedProgram, VerifyError> {
     if !verbose {
         return verifier::verify(program, policy, helpers, &mut Work::default());
     }
@@ -96,13 +81,7 @@ fn check(
         Event::Complete(Pass::Joined) => eprintln!("states joined over all paths: complete"),
         Event::Complete(Pass::Paths) => eprintln!("path by path: complete"),
     };
-    verifier::verify_observed(
-        program,
-        policy,
-        helpers,
-        &mut Work::default(),
-        Some(&mut show),
-    )
+    verifier::verify_observed(program, policy, helpers, &mut Work::default(), Some(&mut show))
 }
 
 fn counts(program: &VerifiedProgram) -> Counts {
@@ -110,16 +89,9 @@ fn counts(program: &VerifiedProgram) -> Counts {
     let mut remarks = program.warnings().to_vec();
     if guarded > 0 && program.policy() == Policy::Guarded {
         let all = proved + guarded;
-        remarks.push(format!(
-            "{guarded} of {all} memory accesses are checked at run time"
-        ));
+        remarks.push(format!("{guarded} of {all} memory accesses are checked at run time"));
     }
-    Counts {
-        steps: program.steps(),
-        proved,
-        guarded,
-        remarks: remarks.join("; "),
-    }
+    Counts { steps: program.steps(), proved, guarded, remarks: remarks.join("; ") }
 }
 
 impl Row {
@@ -134,9 +106,7 @@ impl Row {
         let (verdict, steps, proved, guarded, reason) = self.fields();
         let (file, insns) = (one_line(&self.file), self.insns);
         let reason = one_line(reason);
-        format!(
-            "{file}\t.text\tprogram\t{verdict}\t{insns}\t{steps}\t{proved}\t{guarded}\t{reason}"
-        )
+        format!("{file}\t.text\tprogram\t{verdict}\t{insns}\t{steps}\t{proved}\t{guarded}\t{reason}")
     }
 
     fn json(&self) -> String {

@@ -22,14 +22,10 @@ use ushell_rs::words::split_partial;
 /// Runs until the person leaves. Lines of a console appear above the one that is being typed.
 pub fn run(session: Session, console: Option<Box<dyn Read + Send>>) -> Result<(), ClientError> {
     let _terminal = Terminal::take();
-    let config = Config::builder()
-        .completion_type(CompletionType::List)
-        .build();
+    let config = Config::builder().completion_type(CompletionType::List).build();
     let broken = |error: ReadlineError| ClientError::Broken(std::io::Error::other(error));
     let mut editor: Editor<Shell, FileHistory> = Editor::with_config(config).map_err(broken)?;
-    editor.set_helper(Some(Shell {
-        session: RefCell::new(session),
-    }));
+    editor.set_helper(Some(Shell { session: RefCell::new(session) }));
     if let Some(console) = console {
         let mut printer = editor.create_external_printer().map_err(broken)?;
         // A terminal that is gone ends the conversation, too.
@@ -51,9 +47,7 @@ fn read_lines(editor: &mut Editor<Shell, FileHistory>) -> Result<(), ClientError
     if let Some(shell) = editor.helper() {
         let keys = ahead.clone();
         let mut session = shell.session.borrow_mut();
-        session
-            .client
-            .set_interrupt(move || keys.borrow_mut().take_keys());
+        session.client.set_interrupt(move || keys.borrow_mut().take_keys());
     }
     let mut begun = String::new();
     loop {
@@ -82,11 +76,7 @@ fn read_lines(editor: &mut Editor<Shell, FileHistory>) -> Result<(), ClientError
 }
 
 /// Runs a line; tells whether it ended the conversation.
-fn run_line(
-    editor: &mut Editor<Shell, FileHistory>,
-    line: &str,
-    show: bool,
-) -> Result<bool, ClientError> {
+fn run_line(editor: &mut Editor<Shell, FileHistory>, line: &str, show: bool) -> Result<bool, ClientError> {
     let Some(shell) = editor.helper() else {
         return Ok(true);
     };
@@ -110,12 +100,7 @@ struct Shell {
 impl Completer for Shell {
     type Candidate = Pair;
 
-    fn complete(
-        &self,
-        line: &str,
-        position: usize,
-        _: &Context<'_>,
-    ) -> rustyline::Result<(usize, Vec<Pair>)> {
+    fn complete(&self, line: &str, position: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
         let before = &line[..position];
         let start = position.saturating_sub(split_partial(before).last.len());
         let question = format!("complete {}", quote(before));
@@ -123,10 +108,7 @@ impl Completer for Shell {
         // A broken connection shows at the next command.
         let names = answer.unwrap_or_default();
         let only = names.len() == 1;
-        let pair = |name: String| Pair {
-            replacement: replacement(&name, only),
-            display: name,
-        };
+        let pair = |name: String| Pair { replacement: replacement(&name, only), display: name };
         Ok((start, names.into_iter().map(pair).collect()))
     }
 }

@@ -65,9 +65,7 @@ pub fn find(wanted: &Wanted) -> Result<Found, String> {
     let Some(name) = &wanted.name else {
         return Ok(Found::Text(list(&machines)));
     };
-    let mut named = machines
-        .iter()
-        .filter(|machine| machine.name == *name || machine.folder.ends_with(name));
+    let mut named = machines.iter().filter(|machine| machine.name == *name || machine.folder.ends_with(name));
     let machine = named.next().ok_or_else(|| unknown(name, &machines))?;
     if wanted.port || wanted.start {
         machine.give_port()?;
@@ -103,10 +101,7 @@ impl Machine {
             });
         }
         let console = self.folder.join(CONSOLE);
-        Ok(Place {
-            socket: self.folder.join(SOCKET),
-            console: console.is_file().then_some(console),
-        })
+        Ok(Place { socket: self.folder.join(SOCKET), console: console.is_file().then_some(console) })
     }
 
     /// Adds a virtio-serial device with the shell's port to a machine that has not started.
@@ -134,10 +129,7 @@ impl Machine {
             "type": "socket",
             "data": { "addr": address, "server": true, "wait": false },
         });
-        control.ask(
-            "chardev-add",
-            json!({ "id": "ushell0", "backend": backend }),
-        )?;
+        control.ask("chardev-add", json!({ "id": "ushell0", "backend": backend }))?;
         let bus = json!({ "driver": "virtio-serial-pci", "id": "ushellbus0" });
         control.ask("device_add", bus)?;
         let port = json!({
@@ -175,8 +167,8 @@ fn machines() -> Result<Vec<Machine>, String> {
     if text.is_empty() {
         return Ok(Vec::new());
     }
-    let rows: Vec<Value> = serde_json::from_slice(text)
-        .map_err(|error| format!("kraft ps said something else than a list: {error}"))?;
+    let rows: Vec<Value> =
+        serde_json::from_slice(text).map_err(|error| format!("kraft ps said something else than a list: {error}"))?;
     let runtime = runtime_folder()?;
     let of = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
     let machine = |row: &Value| Machine {
@@ -214,10 +206,7 @@ fn list(machines: &[Machine]) -> String {
 }
 
 fn unknown(name: &str, machines: &[Machine]) -> String {
-    let names: Vec<&str> = machines
-        .iter()
-        .map(|machine| machine.name.as_str())
-        .collect();
+    let names: Vec<&str> = machines.iter().map(|machine| machine.name.as_str()).collect();
     match names.is_empty() {
         true => format!("kraft has no machine {name}, nor any other"),
         false => format!("kraft has no machine {name}; it has {}", names.join(", ")),
@@ -239,9 +228,7 @@ impl Control {
         let failed = |error| format!("{}: {error}", path.display());
         let stream = UnixStream::connect(path).map_err(failed)?;
         stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
-        let mut control = Control {
-            answers: BufReader::new(stream),
-        };
+        let mut control = Control { answers: BufReader::new(stream) };
         control.read()?;
         control.ask("qmp_capabilities", json!({}))?;
         Ok(control)
@@ -252,20 +239,16 @@ impl Control {
         let read = self.answers.read_line(&mut line);
         match read {
             Ok(0) => Err("QEMU closed its control socket".into()),
-            Ok(_) => serde_json::from_str(&line)
-                .map_err(|error| format!("QEMU said something else than JSON: {error}")),
-            Err(error) => Err(format!(
-                "QEMU does not answer on its control socket: {error}"
-            )),
+            Ok(_) => {
+                serde_json::from_str(&line).map_err(|error| format!("QEMU said something else than JSON: {error}"))
+            }
+            Err(error) => Err(format!("QEMU does not answer on its control socket: {error}")),
         }
     }
 
     /// Runs a command and gives its answer.
     fn ask(&mut self, command: &str, arguments: Value) -> Result<Value, String> {
-        let line = format!(
-            "{}\n",
-            json!({ "execute": command, "arguments": arguments })
-        );
+        let line = format!("{}\n", json!({ "execute": command, "arguments": arguments }));
         let sent = self.answers.get_mut().write_all(line.as_bytes());
         sent.map_err(|error| format!("QEMU: {command}: {error}"))?;
         loop {

@@ -52,9 +52,7 @@ fn main() -> ExitCode {
 
 /// Writes to standard output.
 fn print(text: &[u8]) -> ExitCode {
-    let written = io::stdout()
-        .write_all(text)
-        .and_then(|()| io::stdout().flush());
+    let written = io::stdout().write_all(text).and_then(|()| io::stdout().flush());
     match written {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&ClientError::Output(error)),
@@ -67,10 +65,7 @@ fn talk(options: &Options) -> ExitCode {
         return ExitCode::from(EXIT_USAGE);
     }
     let place = match &options.target {
-        Target::Socket(socket) => kraft::Place {
-            socket: socket.clone(),
-            console: None,
-        },
+        Target::Socket(socket) => kraft::Place { socket: socket.clone(), console: None },
         Target::Kraft(wanted) => match kraft::find(wanted) {
             Ok(kraft::Found::Port(place)) => place,
             Ok(kraft::Found::Text(text)) => return print(text.as_bytes()),
@@ -108,21 +103,14 @@ fn unread_script(options: &Options) -> Result<(), String> {
     if options.steps.is_empty() {
         return Ok(());
     }
-    let input = io::stdin()
-        .as_fd()
-        .try_clone_to_owned()
-        .map(std::fs::File::from);
+    let input = io::stdin().as_fd().try_clone_to_owned().map(std::fs::File::from);
     let Ok(mut input) = input else {
         return Ok(());
     };
-    let unread = input
-        .metadata()
-        .is_ok_and(|input| input.is_file() && input.len() > 0)
+    let unread = input.metadata().is_ok_and(|input| input.is_file() && input.len() > 0)
         && input.stream_position().is_ok_and(|place| place == 0);
     match unread {
-        true => {
-            Err("standard input is a script, which is not read where -c or --put is given".into())
-        }
+        true => Err("standard input is a script, which is not read where -c or --put is given".into()),
         false => Ok(()),
     }
 }
@@ -140,9 +128,7 @@ fn run(options: &Options, place: kraft::Place) -> Result<End, ClientError> {
     }
     if let Some(console) = console {
         // A reader that has gone is told of by what the commands write.
-        console::follow(console, |line| {
-            drop(io::stdout().write_all(line.as_bytes()))
-        });
+        console::follow(console, |line| drop(io::stdout().write_all(line.as_bytes())));
     }
     match options.steps.is_empty() {
         true => run_script(&mut session, options.stop),
@@ -151,10 +137,7 @@ fn run(options: &Options, place: kraft::Place) -> Result<End, ClientError> {
 }
 
 fn open_console(path: &Path) -> Result<Box<dyn Read + Send>, ClientError> {
-    console::open(path).map_err(|error| ClientError::Connect {
-        socket: path.display().to_string(),
-        error,
-    })
+    console::open(path).map_err(|error| ClientError::Connect { socket: path.display().to_string(), error })
 }
 
 fn run_steps(session: &mut Session, options: &Options) -> Result<End, ClientError> {

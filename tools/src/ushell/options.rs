@@ -104,19 +104,12 @@ pub fn definition() -> Command {
             .value_parser(value_parser!(Shell))
             .help("Print completions for a shell of this machine"),
     )
-    .arg(
-        Arg::new("manual")
-            .long("manual")
-            .action(ArgAction::SetTrue)
-            .help("Print the manual page"),
-    )
+    .arg(Arg::new("manual").long("manual").action(ArgAction::SetTrue).help("Print the manual page"))
     .subcommand(with_talk(machine))
 }
 
 fn path(name: &'static str) -> Arg {
-    Arg::new(name)
-        .value_parser(value_parser!(PathBuf))
-        .value_hint(ValueHint::FilePath)
+    Arg::new(name).value_parser(value_parser!(PathBuf)).value_hint(ValueHint::FilePath)
 }
 
 fn flag(name: &'static str) -> Arg {
@@ -126,12 +119,7 @@ fn flag(name: &'static str) -> Arg {
 /// What every conversation takes.
 fn with_talk(command: Command) -> Command {
     let short = |name: &'static str, short| Arg::new(name).short(short).action(ArgAction::SetTrue);
-    let time = |name: &'static str| {
-        Arg::new(name)
-            .long(name)
-            .value_name("SECONDS")
-            .value_parser(seconds)
-    };
+    let time = |name: &'static str| Arg::new(name).long(name).value_name("SECONDS").value_parser(seconds);
     command
         .arg(
             Arg::new("command")
@@ -158,11 +146,7 @@ fn with_talk(command: Command) -> Command {
         )
         .arg(short("stop", 'e').help("Stop at the first command that fails"))
         .arg(short("echo", 'x').help("Show each command before its output"))
-        .arg(
-            time("timeout")
-                .default_value("10")
-                .help("Give up when nothing comes for so long"),
-        )
+        .arg(time("timeout").default_value("10").help("Give up when nothing comes for so long"))
         .arg(time("wait").help("Wait so long for the socket and the shell to appear"))
 }
 
@@ -182,12 +166,7 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Task, clap::Error> 
             (Target::Socket(socket), &matches)
         }
     };
-    let time = |name| {
-        matches
-            .get_one::<Duration>(name)
-            .copied()
-            .unwrap_or_default()
-    };
+    let time = |name| matches.get_one::<Duration>(name).copied().unwrap_or_default();
     Ok(Task::Talk(Options {
         target,
         console: matches.get_one("console").cloned(),
@@ -217,12 +196,8 @@ fn steps(matches: &ArgMatches) -> Result<Vec<Step>, clap::Error> {
     }
     let puts = matches.get_many::<OsString>("put").into_iter().flatten();
     for (place, put) in places("put").zip(puts) {
-        let upload = upload(put).map_err(|error| {
-            definition().error(
-                clap::error::ErrorKind::ValueValidation,
-                format!("--put: {error}"),
-            )
-        })?;
+        let upload = upload(put)
+            .map_err(|error| definition().error(clap::error::ErrorKind::ValueValidation, format!("--put: {error}")))?;
         steps.push((place, Step::Put(upload)));
     }
     steps.sort_by_key(|(place, _)| *place);
@@ -240,10 +215,7 @@ pub fn upload(text: &OsStr) -> Result<Upload, String> {
             (bytes, name)
         }
     };
-    Ok(Upload {
-        file: PathBuf::from(OsStr::from_bytes(file)),
-        name: check_name(name)?,
-    })
+    Ok(Upload { file: PathBuf::from(OsStr::from_bytes(file)), name: check_name(name)? })
 }
 
 /// Longest name of a file that the shell takes, in bytes.
@@ -252,22 +224,15 @@ const NAME_BYTES: usize = 255;
 /// A name that the shell takes.
 fn check_name(name: &OsStr) -> Result<String, String> {
     let text = name.to_str();
-    let text =
-        text.ok_or_else(|| format!("the name `{}` is not UTF-8; give =NAME", shown(name)))?;
+    let text = text.ok_or_else(|| format!("the name `{}` is not UTF-8; give =NAME", shown(name)))?;
     if text.is_empty() {
         return Err("the name is empty".into());
     }
     if text.len() > NAME_BYTES {
-        return Err(format!(
-            "the name has {} bytes (limit {NAME_BYTES})",
-            text.len()
-        ));
+        return Err(format!("the name has {} bytes (limit {NAME_BYTES})", text.len()));
     }
     if text.contains(char::is_control) {
-        return Err(format!(
-            "the name `{}` has control characters",
-            text.escape_debug()
-        ));
+        return Err(format!("the name `{}` has control characters", text.escape_debug()));
     }
     Ok(text.into())
 }
@@ -301,25 +266,10 @@ mod tests {
 
     #[test]
     fn steps_keep_their_order() {
-        let options =
-            parse("sock -c ls --put dir/a.bin -e --put b=c -c -x --timeout 0.5 --console log")
-                .unwrap();
-        let put = |file: &str, name: &str| {
-            Step::Put(Upload {
-                file: file.into(),
-                name: name.into(),
-            })
-        };
+        let options = parse("sock -c ls --put dir/a.bin -e --put b=c -c -x --timeout 0.5 --console log").unwrap();
+        let put = |file: &str, name: &str| Step::Put(Upload { file: file.into(), name: name.into() });
         let command = |line: &str| Step::Commands(line.into());
-        assert_eq!(
-            options.steps,
-            [
-                command("ls"),
-                put("dir/a.bin", "a.bin"),
-                put("b", "c"),
-                command("-x")
-            ]
-        );
+        assert_eq!(options.steps, [command("ls"), put("dir/a.bin", "a.bin"), put("b", "c"), command("-x")]);
         assert_eq!(options.timeout, Duration::from_millis(500));
         assert!(options.stop && !options.echo);
         assert_eq!(options.console, Some("log".into()));

@@ -49,15 +49,7 @@ mod tests {
         }
         let command = |text: &str| Ok(text.to_owned());
         let refused = Err("line 6 is not UTF-8: not run".into());
-        assert_eq!(
-            found,
-            [
-                command("ls"),
-                command("  cat '#x'"),
-                refused,
-                command("last")
-            ]
-        );
+        assert_eq!(found, [command("ls"), command("  cat '#x'"), refused, command("last")]);
     }
 
     #[test]

@@ -18,11 +18,7 @@ pub struct Session {
 
 impl Session {
     pub fn new(client: Client, echo: bool) -> Self {
-        Self {
-            client,
-            echo,
-            over: false,
-        }
+        Self { client, echo, over: false }
     }
 
     /// Whether the conversation was ended by `quit`.
@@ -87,11 +83,8 @@ impl Session {
         };
         let bar = progress(name, contents.len());
         let mut shown = Shown::new();
-        let result = self
-            .client
-            .put(name, &contents, &mut |page| shown.take(page), &mut |done| {
-                bar.set_position(done as u64)
-            });
+        let result =
+            self.client.put(name, &contents, &mut |page| shown.take(page), &mut |done| bar.set_position(done as u64));
         bar.finish_and_clear();
         shown.end()?;
         self.told(result)
@@ -140,10 +133,7 @@ struct Shown {
 
 impl Shown {
     fn new() -> Self {
-        Self {
-            terminal: io::stdout().is_terminal(),
-            open: false,
-        }
+        Self { terminal: io::stdout().is_terminal(), open: false }
     }
 
     fn take(&mut self, page: &[u8]) -> io::Result<()> {

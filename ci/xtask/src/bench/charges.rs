@@ -14,20 +14,10 @@ pub fn run(plan: &Plan) -> Result<Vec<Figure>> {
     for (engine, most) in MOST {
         let names = samples.names(&format!("charge.{engine}."));
         let worst = samples.over(|get| {
-            let ratios = names
-                .iter()
-                .map(|name| get(&format!("charge.{engine}.{name}")));
-            ratios
-                .collect::<Option<Vec<f64>>>()?
-                .into_iter()
-                .reduce(f64::max)
+            let ratios = names.iter().map(|name| get(&format!("charge.{engine}.{name}")));
+            ratios.collect::<Option<Vec<f64>>>()?.into_iter().reduce(f64::max)
         })?;
-        figures.push(Figure::at_most(
-            format!("charge.worst.{engine}"),
-            worst,
-            "x",
-            most,
-        ));
+        figures.push(Figure::at_most(format!("charge.worst.{engine}"), worst, "x", most));
         for name in names {
             let ratio: Spread = samples.of(&format!("charge.{engine}.{name}"))?;
             figures.push(Figure::plain(format!("charge.{engine}.{name}"), ratio, "x"));

@@ -38,20 +38,12 @@ pub fn run(plan: &Plan) -> Result<Vec<Figure>> {
         }
         for program in &programs {
             let ratio = mean(&samples, engine, base, std::slice::from_ref(program))?;
-            figures.push(Figure::plain(
-                format!("engine.{engine}.{program}"),
-                ratio,
-                "x",
-            ));
+            figures.push(Figure::plain(format!("engine.{engine}.{program}"), ratio, "x"));
         }
     }
     for program in &programs {
         let time = samples.of(&format!("gcc.{program}"))?;
-        figures.push(Figure::plain(
-            format!("engine.gcc.{program}.ns"),
-            time,
-            "ns",
-        ));
+        figures.push(Figure::plain(format!("engine.gcc.{program}.ns"), time, "ns"));
     }
     figures.extend(preparation(&samples)?);
     Ok(figures)
@@ -60,9 +52,7 @@ pub fn run(plan: &Plan) -> Result<Vec<Figure>> {
 /// Time on an engine over that of native code, geometric mean over programs.
 fn mean(samples: &Samples, engine: &str, base: &str, programs: &[String]) -> Result<Spread> {
     samples.over(|get| {
-        let ratio = |program: &String| {
-            Some(get(&format!("{engine}.{program}"))? / get(&format!("{base}.{program}"))?)
-        };
+        let ratio = |program: &String| Some(get(&format!("{engine}.{program}"))? / get(&format!("{base}.{program}"))?);
         geometric_mean(programs.iter().map(ratio))
     })
 }
@@ -72,12 +62,7 @@ fn means(samples: &Samples, programs: &[String], strict: &[String]) -> Result<Ve
     let mut figures = vec![
         Figure::plain("engine.programs", count(programs), "count"),
         Figure::plain("engine.programs.strict", count(strict), "count"),
-        Figure::at_most(
-            "engine.mean.jit-strict",
-            mean(samples, "jit-proved", "gcc", strict)?,
-            "x",
-            1.25,
-        ),
+        Figure::at_most("engine.mean.jit-strict", mean(samples, "jit-proved", "gcc", strict)?, "x", 1.25),
     ];
     for (engine, base) in ENGINES {
         if samples.names(&format!("{engine}.")).is_empty() {
@@ -92,36 +77,20 @@ fn means(samples: &Samples, programs: &[String], strict: &[String]) -> Result<Ve
         });
     }
     let against_clang = mean(samples, "jit-proved", "clang", programs)?;
-    figures.push(Figure::plain(
-        "engine.mean.jit-proved/clang",
-        against_clang,
-        "x",
-    ));
+    figures.push(Figure::plain("engine.mean.jit-proved/clang", against_clang, "x"));
     Ok(figures)
 }
 
 fn preparation(samples: &Samples) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for step in samples.names("ready.") {
-        let (name, time) = (
-            format!("engine.ready.{step}"),
-            samples.of(&format!("ready.{step}"))?,
-        );
+        let (name, time) = (format!("engine.ready.{step}"), samples.of(&format!("ready.{step}"))?);
         figures.push(match step.as_str() {
             "load+verify+jit.100" => Figure::at_most(name, time, "us", 40.0),
             _ => Figure::plain(name, time, "us"),
         });
     }
-    figures.push(Figure::at_most(
-        "engine.density.proved",
-        samples.of("density.proved")?,
-        "B/insn",
-        5.5,
-    ));
-    figures.push(Figure::plain(
-        "engine.density.guarded",
-        samples.of("density.guarded")?,
-        "B/insn",
-    ));
+    figures.push(Figure::at_most("engine.density.proved", samples.of("density.proved")?, "B/insn", 5.5));
+    figures.push(Figure::plain("engine.density.guarded", samples.of("density.guarded")?, "B/insn"));
     Ok(figures)
 }

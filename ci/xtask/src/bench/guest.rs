@@ -23,11 +23,7 @@ pub fn run(plan: &Plan) -> Result<Vec<Figure>> {
     let mut figures = instructions(plan, &image)?;
     figures.extend(round_trips(plan, &image)?);
     let bytes = qemu::stripped_bytes(&image)?;
-    figures.push(Figure::plain(
-        "guest.image",
-        Spread::exact(bytes as f64 / 1024.0),
-        "KiB",
-    ));
+    figures.push(Figure::plain("guest.image", Spread::exact(bytes as f64 / 1024.0), "KiB"));
     Ok(figures)
 }
 
@@ -56,11 +52,7 @@ fn instructions(plan: &Plan, image: &Path) -> Result<Vec<Figure>> {
     let mut bench = |client: &mut Client, name: &str, file: &str| -> Result<()> {
         let answer = client.command(&format!("bench myfun {file} --runs {runs}"))?;
         if figures.is_empty() {
-            figures.push(Figure::plain(
-                "guest.probe.none",
-                call(&answer, "bare stub")?,
-                "insns",
-            ));
+            figures.push(Figure::plain("guest.probe.none", call(&answer, "bare stub")?, "insns"));
         }
         let with = call(&answer, &format!("with {file}"))?;
         figures.push(Figure::plain(format!("guest.probe.{name}"), with, "insns"));
@@ -90,21 +82,13 @@ fn instructions(plan: &Plan, image: &Path) -> Result<Vec<Figure>> {
 /// The median and the least in a line of the answer of `bench`.
 fn call(answer: &str, beginning: &str) -> Result<Spread> {
     let parsed = || {
-        let line = answer
-            .lines()
-            .find_map(|line| line.strip_prefix(beginning)?.strip_prefix(": "))?;
+        let line = answer.lines().find_map(|line| line.strip_prefix(beginning)?.strip_prefix(": "))?;
         let (median, rest) = line.split_once(" ns a call, least ")?;
         let (least, _) = rest.split_once(',')?;
         let (median, least) = (median.parse().ok()?, least.parse().ok()?);
-        Some(Spread {
-            median,
-            low: least,
-            high: median,
-        })
+        Some(Spread { median, low: least, high: median })
     };
-    parsed().ok_or_else(|| {
-        format!("bench answered {answer:?}, without the line \"{beginning}\"").into()
-    })
+    parsed().ok_or_else(|| format!("bench answered {answer:?}, without the line \"{beginning}\"").into())
 }
 
 /// Microseconds of an empty line there and the prompt back.
@@ -116,9 +100,7 @@ fn line(client: &mut Client, turns: usize) -> Result<f64> {
         client.until(|text| text.ends_with(b"> "))?;
         times.push(begin.elapsed().as_secs_f64() * 1e6);
     }
-    Spread::of(times)
-        .map(|spread| spread.median)
-        .ok_or_else(|| "no turns".into())
+    Spread::of(times).map(|spread| spread.median).ok_or_else(|| "no turns".into())
 }
 
 fn round_trips(plan: &Plan, image: &Path) -> Result<Vec<Figure>> {
@@ -129,10 +111,7 @@ fn round_trips(plan: &Plan, image: &Path) -> Result<Vec<Figure>> {
         let demo = Demo::start(&plan.root, stubs, 1_000_000)?;
         let linux = line(&mut Client::at_prompt(&demo.target().socket)?, turns)?;
         drop(demo);
-        let options = Options {
-            command_line: "-- 1000000".into(),
-            ..Options::default()
-        };
+        let options = Options { command_line: "-- 1000000".into(), ..Options::default() };
         let machine = Machine::start(&plan.root, image, &options)?;
         let qemu = line(&mut Client::at_prompt(&machine.socket)?, turns)?;
         samples.add(&format!("linux\t{linux}\nqemu\t{qemu}\n"))?;
@@ -152,14 +131,7 @@ mod tests {
         let answer = "bare stub: 6.00 ns a call, least 5.98, 400 calls\n\
                       with count.bin: 34.51 ns a call, least 34.00, 400 calls; a hit costs 28.51 ns\n";
         let spread = call(answer, "with count.bin").unwrap();
-        assert_eq!(
-            spread,
-            Spread {
-                median: 34.51,
-                low: 34.0,
-                high: 34.51
-            }
-        );
+        assert_eq!(spread, Spread { median: 34.51, low: 34.0, high: 34.51 });
         assert!(call(answer, "with noop.bin").is_err());
     }
 }

@@ -70,11 +70,7 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
         }
     }
     setup::ensure_for_bench()?;
-    let folder = root.join(if smoke {
-        "target/bench/smoke"
-    } else {
-        "target/bench"
-    });
+    let folder = root.join(if smoke { "target/bench/smoke" } else { "target/bench" });
     fs::create_dir_all(&folder)?;
     let plan = Plan {
         root: root.into(),
@@ -95,12 +91,7 @@ fn machine() -> String {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let models: Vec<&str> = cpus
         .lines()
-        .filter_map(|line| {
-            Some(
-                line.strip_prefix("model name")?
-                    .trim_start_matches([' ', '\t', ':']),
-            )
-        })
+        .filter_map(|line| Some(line.strip_prefix("model name")?.trim_start_matches([' ', '\t', ':'])))
         .collect();
     let version = |program: &str| {
         let text = output(Command::new(program).arg("--version")).unwrap_or_default();
@@ -132,21 +123,11 @@ fn measure(plan: &Plan, names: &[&str]) -> Result<()> {
 
 fn plot_and_document(plan: &Plan, doc: bool) -> Result<()> {
     let results = plan.folder.join("results.json");
-    setup::run(
-        Command::new(&plan.program)
-            .arg("plot")
-            .arg(&results)
-            .arg(&plan.folder),
-    )?;
+    setup::run(Command::new(&plan.program).arg("plot").arg(&results).arg(&plan.folder))?;
     println!("{}", results.display());
     if doc {
         let page = plan.root.join("docs/performance.md");
-        setup::run(
-            Command::new(&plan.program)
-                .arg("doc")
-                .arg(&results)
-                .arg(&page),
-        )?;
+        setup::run(Command::new(&plan.program).arg("doc").arg(&results).arg(&page))?;
         println!("{}", page.display());
         let pictures = plan.root.join("docs/img");
         fs::create_dir_all(&pictures)?;
@@ -209,17 +190,11 @@ fn instructions(program: &Path, options: &[&str], arguments: &[&str]) -> Result<
         return Ok(None);
     }
     let mut command = Command::new("valgrind");
-    command.args([
-        "--tool=callgrind",
-        "--callgrind-out-file=/dev/null",
-        "--smc-check=all",
-    ]);
+    command.args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--smc-check=all"]);
     command.args(options).arg(program).args(arguments);
     let output = command.output()?;
     let said = String::from_utf8_lossy(&output.stderr);
-    let count = said
-        .lines()
-        .find_map(|line| line.split_once("Collected : "));
+    let count = said.lines().find_map(|line| line.split_once("Collected : "));
     match count.and_then(|(_, count)| count.trim().parse().ok()) {
         Some(count) if output.status.success() => Ok(Some(count)),
         _ => Err(format!("{command:?} ended with {}: {said}", output.status).into()),

@@ -12,11 +12,7 @@ pub fn run(plan: &Plan) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for name in samples.names("probe.") {
         let name = format!("probe.{name}");
-        figures.push(Figure::plain(
-            format!("{name}.ns"),
-            samples.of(&name)?,
-            "ns",
-        ));
+        figures.push(Figure::plain(format!("{name}.ns"), samples.of(&name)?, "ns"));
     }
     // What a hit costs is what a call takes longer than one of a function that has only its nop.
     let net = |name: &str| {
@@ -27,30 +23,10 @@ pub fn run(plan: &Plan) -> Result<Vec<Figure>> {
         let (cost, base) = (net(name), net(base));
         samples.over(|get| Some(cost(get)? / base(get)?))
     };
-    figures.push(Figure::at_most(
-        "probe.noop/hand",
-        ratio("probe.noop.1", "probe.hand")?,
-        "x",
-        1.4,
-    ));
-    figures.push(Figure::at_most(
-        "probe.noop.8/noop",
-        ratio("probe.noop.8", "probe.noop.1")?,
-        "x",
-        4.0,
-    ));
-    figures.push(Figure::at_most(
-        "probe.count/hand",
-        ratio("probe.count", "probe.hand")?,
-        "x",
-        5.0,
-    ));
-    figures.push(Figure::at_most(
-        "probe.notify.net",
-        samples.over(net("probe.notify"))?,
-        "ns",
-        40.0,
-    ));
+    figures.push(Figure::at_most("probe.noop/hand", ratio("probe.noop.1", "probe.hand")?, "x", 1.4));
+    figures.push(Figure::at_most("probe.noop.8/noop", ratio("probe.noop.8", "probe.noop.1")?, "x", 4.0));
+    figures.push(Figure::at_most("probe.count/hand", ratio("probe.count", "probe.hand")?, "x", 5.0));
+    figures.push(Figure::at_most("probe.notify.net", samples.over(net("probe.notify"))?, "ns", 40.0));
     let stub = samples.over(|get| Some(get("probe.none")? / get("probe.plain")?))?;
     figures.push(Figure::plain("probe.none/plain", stub, "x"));
     for (name, target) in [("exec.file", 6.0), ("exec.memory", 1.5)] {
@@ -63,18 +39,8 @@ pub fn run(plan: &Plan) -> Result<Vec<Figure>> {
 
 /// Instructions per call: the difference between many calls and few, by the calls between.
 fn counted(plan: &Plan, programs: &str) -> Result<Vec<Figure>> {
-    const CASES: &[&str] = &[
-        "plain",
-        "hand",
-        "none",
-        "noop.1",
-        "noop.8",
-        "noop.16",
-        "count",
-        "count.8",
-        "get_count",
-        "notify",
-    ];
+    const CASES: &[&str] =
+        &["plain", "hand", "none", "noop.1", "noop.8", "noop.16", "count", "count.8", "get_count", "notify"];
     const FEW: u64 = 1000;
     const MANY: u64 = 5000;
     let mut figures = Vec::new();
@@ -85,22 +51,14 @@ fn counted(plan: &Plan, programs: &str) -> Result<Vec<Figure>> {
         let name = format!("probe.{case}");
         let count = |calls: u64| {
             let calls = calls.to_string();
-            instructions(
-                &plan.program,
-                &[],
-                &["probe-instructions", programs, &name, &calls],
-            )
+            instructions(&plan.program, &[], &["probe-instructions", programs, &name, &calls])
         };
         let (Some(few), Some(many)) = (count(FEW)?, count(MANY)?) else {
             println!("valgrind is not installed: no instructions are counted");
             return Ok(figures);
         };
         let each = (many - few) / (MANY - FEW) as f64;
-        figures.push(Figure::plain(
-            format!("{name}.instructions"),
-            Spread::exact(each),
-            "insns",
-        ));
+        figures.push(Figure::plain(format!("{name}.instructions"), Spread::exact(each), "insns"));
     }
     Ok(figures)
 }

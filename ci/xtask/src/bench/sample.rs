@@ -24,9 +24,8 @@ impl Samples {
     /// Adds what one process printed: lines of name, tabulator, value.
     pub fn add(&mut self, text: &str) -> Result<()> {
         let figures = text.lines().filter_map(|line| line.split_once('\t'));
-        let figures: BTreeMap<String, f64> = figures
-            .map(|(name, value)| Ok((name.into(), value.parse::<f64>()?)))
-            .collect::<Result<_>>()?;
+        let figures: BTreeMap<String, f64> =
+            figures.map(|(name, value)| Ok((name.into(), value.parse::<f64>()?))).collect::<Result<_>>()?;
         match figures.is_empty() {
             true => Err("a measuring process printed no figure".into()),
             false => {
@@ -39,9 +38,7 @@ impl Samples {
     /// Names of the figures that begin so, without that beginning.
     pub fn names(&self, beginning: &str) -> Vec<String> {
         let first = self.processes.first().into_iter().flat_map(BTreeMap::keys);
-        first
-            .filter_map(|name| Some(name.strip_prefix(beginning)?.to_owned()))
-            .collect()
+        first.filter_map(|name| Some(name.strip_prefix(beginning)?.to_owned())).collect()
     }
 
     /// One figure.
@@ -50,12 +47,8 @@ impl Samples {
     }
 
     /// What is worked out of the figures of each process by itself.
-    pub fn over(
-        &self,
-        formula: impl Fn(&dyn Fn(&str) -> Option<f64>) -> Option<f64>,
-    ) -> Result<Spread> {
-        let one =
-            |figures: &BTreeMap<String, f64>| formula(&|name: &str| figures.get(name).copied());
+    pub fn over(&self, formula: impl Fn(&dyn Fn(&str) -> Option<f64>) -> Option<f64>) -> Result<Spread> {
+        let one = |figures: &BTreeMap<String, f64>| formula(&|name: &str| figures.get(name).copied());
         let values: Option<Vec<f64>> = self.processes.iter().map(one).collect();
         let spread = values.and_then(Spread::of);
         spread.ok_or_else(|| "a figure is missing that another is made of".into())
@@ -66,20 +59,12 @@ impl Spread {
     /// Of these values; `None` where there are none.
     pub fn of(mut values: Vec<f64>) -> Option<Spread> {
         values.sort_by(f64::total_cmp);
-        Some(Spread {
-            median: *values.get(values.len() / 2)?,
-            low: *values.first()?,
-            high: *values.last()?,
-        })
+        Some(Spread { median: *values.get(values.len() / 2)?, low: *values.first()?, high: *values.last()? })
     }
 
     /// Of something that is the same each time.
     pub fn exact(value: f64) -> Spread {
-        Spread {
-            median: value,
-            low: value,
-            high: value,
-        }
+        Spread { median: value, low: value, high: value }
     }
 }
 
@@ -101,14 +86,7 @@ mod tests {
             samples.add(text).unwrap();
         }
         let ratio = samples.over(|get| Some(get("b")? / get("a")?)).unwrap();
-        assert_eq!(
-            ratio,
-            Spread {
-                median: 3.0,
-                low: 2.0,
-                high: 4.0
-            }
-        );
+        assert_eq!(ratio, Spread { median: 3.0, low: 2.0, high: 4.0 });
         assert!(samples.of("c").is_err() && samples.add("no figure").is_err());
     }
 

@@ -22,26 +22,11 @@ struct Kind {
 
 const NONE: &str = "none";
 const KINDS: &[Kind] = &[
-    Kind {
-        name: NONE,
-        flags: &[],
-    },
-    Kind {
-        name: "patchable",
-        flags: &["-fpatchable-function-entry=5"],
-    },
-    Kind {
-        name: "mfentry",
-        flags: &["-pg", "-mfentry", "-mrecord-mcount", "-mnop-mcount"],
-    },
-    Kind {
-        name: "pg",
-        flags: &["-pg", "-mrecord-mcount", "-mnop-mcount"],
-    },
-    Kind {
-        name: "instrument",
-        flags: &["-finstrument-functions"],
-    },
+    Kind { name: NONE, flags: &[] },
+    Kind { name: "patchable", flags: &["-fpatchable-function-entry=5"] },
+    Kind { name: "mfentry", flags: &["-pg", "-mfentry", "-mrecord-mcount", "-mnop-mcount"] },
+    Kind { name: "pg", flags: &["-pg", "-mrecord-mcount", "-mnop-mcount"] },
+    Kind { name: "instrument", flags: &["-finstrument-functions"] },
 ];
 /// The kind whose five nops the engine makes one when it starts.
 const PATCHABLE: &str = "patchable";
@@ -90,17 +75,9 @@ pub fn run(plan: &Plan) -> Result<Vec<Figure>> {
 /// The folder with `sqlite3.c`, in the crate that carries it.
 fn sqlite_source(plan: &Plan) -> Result<PathBuf> {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args([
-        "metadata",
-        "--format-version",
-        "1",
-        "--features",
-        "sqlite-source",
-    ]);
+    cargo.args(["metadata", "--format-version", "1", "--features", "sqlite-source"]);
     let text = output(cargo.current_dir(plan.root.join("bench")))?;
-    let manifest = text
-        .split('"')
-        .find(|part| part.contains("/libsqlite3-sys-") && part.ends_with("/Cargo.toml"));
+    let manifest = text.split('"').find(|part| part.contains("/libsqlite3-sys-") && part.ends_with("/Cargo.toml"));
     let manifest = Path::new(manifest.ok_or("cargo does not say where libsqlite3-sys is")?);
     let folder = manifest.with_file_name("sqlite3");
     match folder.join("sqlite3.c").is_file() {
@@ -113,13 +90,7 @@ fn sqlite_source(plan: &Plan) -> Result<PathBuf> {
 fn library(plan: &Plan) -> Result<PathBuf> {
     let target = plan.root.join("target/bench-build");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args([
-        "build",
-        "--quiet",
-        "--release",
-        "--package",
-        "ubpf-platform-linux",
-    ]);
+    cargo.args(["build", "--quiet", "--release", "--package", "ubpf-platform-linux"]);
     cargo.current_dir(plan.root.join("bench"));
     setup::run(cargo.env("CARGO_TARGET_DIR", &target))?;
     Ok(target.join("release/libubpf_platform_linux.a"))
@@ -129,26 +100,13 @@ fn library(plan: &Plan) -> Result<PathBuf> {
 fn build(plan: &Plan, kind: &Kind, source: &Path, library: &Path, folder: &Path) -> Result<Built> {
     let workload = plan.root.join("bench/c/sqlite.c");
     let mut objects = Vec::new();
-    for (part, file) in [
-        ("sqlite3", source.join("sqlite3.c")),
-        ("workload", workload),
-    ] {
+    for (part, file) in [("sqlite3", source.join("sqlite3.c")), ("workload", workload)] {
         let object = folder.join(format!("{part}-{}.o", kind.name));
         if part == "workload" || !object.exists() {
             let partial = object.with_extension("partial");
             let mut gcc = Command::new("gcc");
-            gcc.args([
-                "-O2",
-                "-fno-pie",
-                "-DSQLITE_THREADSAFE=0",
-                "-DSQLITE_OMIT_LOAD_EXTENSION",
-                "-w",
-            ]);
-            gcc.args(kind.flags)
-                .arg("-I")
-                .arg(plan.root.join("include"))
-                .arg("-I")
-                .arg(source);
+            gcc.args(["-O2", "-fno-pie", "-DSQLITE_THREADSAFE=0", "-DSQLITE_OMIT_LOAD_EXTENSION", "-w"]);
+            gcc.args(kind.flags).arg("-I").arg(plan.root.join("include")).arg("-I").arg(source);
             setup::run(gcc.arg("-c").arg(&file).arg("-o").arg(&partial))?;
             fs::rename(&partial, &object)?;
         }
@@ -156,24 +114,10 @@ fn build(plan: &Plan, kind: &Kind, source: &Path, library: &Path, folder: &Path)
     }
     let program = folder.join(kind.name);
     let mut gcc = Command::new("gcc");
-    gcc.arg("-no-pie")
-        .args(&objects)
-        .arg(library)
-        .arg("-o")
-        .arg(&program);
-    setup::run(gcc.args([
-        "-lpthread",
-        "-ldl",
-        "-lm",
-        "-Wl,--gc-sections",
-        "-Wl,-z,nostart-stop-gc",
-    ]))?;
+    gcc.arg("-no-pie").args(&objects).arg(library).arg("-o").arg(&program);
+    setup::run(gcc.args(["-lpthread", "-ldl", "-lm", "-Wl,--gc-sections", "-Wl,-z,nostart-stop-gc"]))?;
     let sizes = measure(&objects, &program)?;
-    Ok(Built {
-        name: kind.name,
-        program,
-        sizes,
-    })
+    Ok(Built { name: kind.name, program, sizes })
 }
 
 fn measure(objects: &[PathBuf], program: &Path) -> Result<Sizes> {
@@ -185,28 +129,19 @@ fn measure(objects: &[PathBuf], program: &Path) -> Result<Sizes> {
             if section.name()?.starts_with(".text") {
                 text += section.size();
             }
-            if matches!(section.flags(), SectionFlags::Elf { sh_flags, .. } if sh_flags.0 & ALLOC != 0)
-            {
+            if matches!(section.flags(), SectionFlags::Elf { sh_flags, .. } if sh_flags.0 & ALLOC != 0) {
                 loaded += section.size();
             }
         }
     }
     let stripped = program.with_extension("stripped");
-    setup::run(
-        Command::new("llvm-objcopy")
-            .arg("--strip-all")
-            .arg(program)
-            .arg(&stripped),
-    )?;
+    setup::run(Command::new("llvm-objcopy").arg("--strip-all").arg(program).arg(&stripped))?;
     let file = fs::metadata(stripped)?.len();
     Ok(Sizes { text, loaded, file })
 }
 
 fn of<'b>(built: &'b [Built], name: &str) -> Result<&'b Built> {
-    built
-        .iter()
-        .find(|b| b.name == name)
-        .ok_or_else(|| format!("no kind of stub {name}").into())
+    built.iter().find(|b| b.name == name).ok_or_else(|| format!("no kind of stub {name}").into())
 }
 
 fn percent(value: f64, base: f64) -> f64 {
@@ -216,46 +151,22 @@ fn percent(value: f64, base: f64) -> f64 {
 fn sizes(built: &[Built]) -> Result<Vec<Figure>> {
     let base = &of(built, NONE)?.sizes;
     let mut figures = vec![
-        Figure::plain(
-            "stubs.bytes.text.none",
-            Spread::exact(base.text as f64 / 1024.0),
-            "KiB",
-        ),
-        Figure::plain(
-            "stubs.bytes.loaded.none",
-            Spread::exact(base.loaded as f64 / 1024.0),
-            "KiB",
-        ),
+        Figure::plain("stubs.bytes.text.none", Spread::exact(base.text as f64 / 1024.0), "KiB"),
+        Figure::plain("stubs.bytes.loaded.none", Spread::exact(base.loaded as f64 / 1024.0), "KiB"),
     ];
     let more = |value: u64, base: u64| Spread::exact(percent(value as f64, base as f64));
     for Built { name, sizes, .. } in built.iter().filter(|b| b.name != NONE) {
-        figures.push(Figure::plain(
-            format!("stubs.text.{name}"),
-            more(sizes.text, base.text),
-            "%",
-        ));
-        figures.push(Figure::plain(
-            format!("stubs.loaded.{name}"),
-            more(sizes.loaded, base.loaded),
-            "%",
-        ));
+        figures.push(Figure::plain(format!("stubs.text.{name}"), more(sizes.text, base.text), "%"));
+        figures.push(Figure::plain(format!("stubs.loaded.{name}"), more(sizes.loaded, base.loaded), "%"));
         let file = (sizes.file as f64 - base.file as f64) / 1024.0;
-        figures.push(Figure::plain(
-            format!("stubs.file.{name}"),
-            Spread::exact(file),
-            "KiB",
-        ));
+        figures.push(Figure::plain(format!("stubs.file.{name}"), Spread::exact(file), "KiB"));
     }
     Ok(figures)
 }
 
 /// One workload in its own process; its figures.
 fn workload(built: &Built, arguments: &[&str], folder: &Path) -> Result<String> {
-    output(
-        Command::new(&built.program)
-            .args(arguments)
-            .current_dir(folder),
-    )
+    output(Command::new(&built.program).args(arguments).current_dir(folder))
 }
 
 /// Nanoseconds of one process of each kind, in turns, several times; then `count` per row.
@@ -284,21 +195,13 @@ fn times(plan: &Plan, built: &[Built], folder: &Path) -> Result<Vec<Figure>> {
     let base = samples.over(|get| Some(get(NONE)? / 1e6))?;
     let mut figures = vec![Figure::plain("stubs.workload.none", base, "ms")];
     for kind in built.iter().filter(|b| b.name != NONE) {
-        figures.push(Figure::plain(
-            format!("stubs.time.{}", kind.name),
-            more(kind.name, NONE)?,
-            "%",
-        ));
+        figures.push(Figure::plain(format!("stubs.time.{}", kind.name), more(kind.name, NONE)?, "%"));
     }
     let rewritten = more("patchable-started", "none-started")?;
     figures.push(Figure::plain("stubs.time.rewritten", rewritten, "%"));
     let loss = attached.over(|get| Some(100.0 * (1.0 / get("ratio")? - 1.0)))?;
     figures.push(Figure::at_least("stubs.count.throughput", loss, "%", LOSS));
-    figures.push(Figure::plain(
-        "stubs.count.hits",
-        attached.of("hits")?,
-        "count",
-    ));
+    figures.push(Figure::plain("stubs.count.hits", attached.of("hits")?, "count"));
     let each = attached.over(|get| Some((get("on")? - get("off")?) / get("hits")?))?;
     figures.push(Figure::plain("stubs.count.hit", each, "ns"));
     Ok(figures)
@@ -316,28 +219,14 @@ fn counted(built: &[Built], folder: &Path) -> Result<Vec<Figure>> {
         println!("valgrind is not installed: no instructions are counted");
         return Ok(Vec::new());
     };
-    let mut figures = vec![Figure::plain(
-        "stubs.workload.instructions",
-        Spread::exact(base / 1e6),
-        "M",
-    )];
+    let mut figures = vec![Figure::plain("stubs.workload.instructions", Spread::exact(base / 1e6), "M")];
     for kind in KINDS.iter().filter(|kind| kind.name != NONE) {
-        let more =
-            count(kind.name, &["plain", "1"])?.map_or(f64::NAN, |count| percent(count, base));
-        figures.push(Figure::plain(
-            format!("stubs.instructions.{}", kind.name),
-            Spread::exact(more),
-            "%",
-        ));
+        let more = count(kind.name, &["plain", "1"])?.map_or(f64::NAN, |count| percent(count, base));
+        figures.push(Figure::plain(format!("stubs.instructions.{}", kind.name), Spread::exact(more), "%"));
     }
     if let Some(rewritten) = count(PATCHABLE, &["started", "1", &socket])? {
         let more = Spread::exact(percent(rewritten, base));
-        figures.push(Figure::at_most(
-            "stubs.instructions.rewritten",
-            more,
-            "%",
-            INSTRUCTIONS,
-        ));
+        figures.push(Figure::at_most("stubs.instructions.rewritten", more, "%", INSTRUCTIONS));
     }
     Ok(figures)
 }

@@ -40,18 +40,13 @@ pub fn run(stage: &Stage<'_>) -> Result<()> {
 }
 
 fn options(period: &str) -> Options {
-    Options {
-        command_line: format!("-- {period}"),
-        ..Options::default()
-    }
+    Options { command_line: format!("-- {period}"), ..Options::default() }
 }
 
 /// Waits for new lines of the application.
 fn goes_on(machine: &mut Machine) -> Result<()> {
     let bodies = machine.console().matches(BODY).count();
-    machine.wait_until("two more lines of the application", |console| {
-        console.matches(BODY).count() >= bodies + 2
-    })
+    machine.wait_until("two more lines of the application", |console| console.matches(BODY).count() >= bodies + 2)
 }
 
 fn shell_works(machine: &Machine) -> Result<()> {
@@ -64,12 +59,7 @@ fn passed(name: &str) {
 
 /// No device, a device without ports, two devices, another port beside the shell's.
 fn devices(stage: &Stage<'_>) -> Result<()> {
-    let start = |port| {
-        stage.start(&Options {
-            port,
-            ..options("20")
-        })
-    };
+    let start = |port| stage.start(&Options { port, ..options("20") });
     let mut machine = start(Port::NoDevice)?;
     machine.wait_for("no virtio-serial device: no shell")?;
     goes_on(&mut machine)?;
@@ -91,10 +81,7 @@ fn devices(stage: &Stage<'_>) -> Result<()> {
 
 /// No initrd, and archives that are none, end too early, or lie about sizes.
 fn initrds(stage: &Stage<'_>) -> Result<()> {
-    let good = archive(&[
-        ("first".into(), vec![1; 100]),
-        ("second".into(), vec![2; 5000]),
-    ]);
+    let good = archive(&[("first".into(), vec![1; 100]), ("second".into(), vec![2; 5000])]);
     let cut = |at: usize| good.get(..at).map(<[u8]>::to_vec);
     let lying = |field: usize, value: &[u8; 8]| {
         let mut archive = good.clone();
@@ -108,26 +95,16 @@ fn initrds(stage: &Stage<'_>) -> Result<()> {
         ("one byte", cut(1), DAMAGED, ""),
         ("cut in a header", cut(120 + 100 + 60), DAMAGED, "first\n"),
         ("cut in the contents", cut(2000), DAMAGED, "first\n"),
-        (
-            "no trailer",
-            cut(good.len() - 124),
-            DAMAGED,
-            "first\nsecond\n",
-        ),
+        ("no trailer", cut(good.len() - 124), DAMAGED, "first\nsecond\n"),
         ("a huge file", lying(6, b"ffffffff"), DAMAGED, ""),
         ("a huge name", lying(11, b"fffffff0"), DAMAGED, ""),
     ];
     for (name, initrd, words, files) in cases {
-        let mut machine = stage.start(&Options {
-            initrd,
-            ..options("20")
-        })?;
+        let mut machine = stage.start(&Options { initrd, ..options("20") })?;
         machine.wait_for(words)?;
         let listed = Client::at_prompt(&machine.socket)?.command("ls")?;
         if listed != files {
-            return Err(
-                format!("initrd: {name}: `ls` shows {listed:?}, expected {files:?}").into(),
-            );
+            return Err(format!("initrd: {name}: `ls` shows {listed:?}, expected {files:?}").into());
         }
         goes_on(&mut machine)?;
         passed(&format!("initrd, {name}"));
@@ -138,10 +115,7 @@ fn initrds(stage: &Stage<'_>) -> Result<()> {
 /// Writes until the other side takes no more for a while; how many bytes went. Nothing is read.
 fn flood(client: &mut Client, bytes: &[u8]) -> usize {
     let (mut sent, mut waits) = (0, 0);
-    while let (Some(rest), true) = (
-        bytes.get(sent..).filter(|rest| !rest.is_empty()),
-        waits < 20,
-    ) {
+    while let (Some(rest), true) = (bytes.get(sent..).filter(|rest| !rest.is_empty()), waits < 20) {
         match client.stream.write(rest) {
             Ok(count) => (sent, waits) = (sent + count, 0),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -156,10 +130,7 @@ fn flood(client: &mut Client, bytes: &[u8]) -> usize {
 
 /// Garbage, floods and readers that do not read, on one machine.
 fn port(stage: &Stage<'_>) -> Result<()> {
-    let mut machine = stage.start(&Options {
-        initrd: Some(sample_files(stage.root)?),
-        ..options("20")
-    })?;
+    let mut machine = stage.start(&Options { initrd: Some(sample_files(stage.root)?), ..options("20") })?;
     for _ in 0..300 {
         drop(Client::connect(&machine.socket)?);
     }
@@ -177,21 +148,11 @@ fn port(stage: &Stage<'_>) -> Result<()> {
     }
     goes_on(&mut machine)?;
     passed("garbage");
-    let lines = [
-        "help\n",
-        "\n",
-        "cat count.bin\n",
-        "bpf_exec count.bin 0 1\n",
-        "\t\t",
-        "\x1b[A\x1b[A\n",
-    ];
+    let lines = ["help\n", "\n", "cat count.bin\n", "bpf_exec count.bin 0 1\n", "\t\t", "\x1b[A\x1b[A\n"];
     for line in lines {
         let mut client = Client::connect(&machine.socket)?;
         client.stream.set_nonblocking(true)?;
-        flood(
-            &mut client,
-            &line.as_bytes().repeat((256 << 10) / line.len()),
-        );
+        flood(&mut client, &line.as_bytes().repeat((256 << 10) / line.len()));
         goes_on(&mut machine)?;
         drop(client);
         shell_works(&machine)?;
@@ -244,9 +205,7 @@ fn uploads(machine: &Machine) -> Result<()> {
     }
     client.expect("put huge 0x100000000 0", "at most")?;
     // This one is awaited, so that its bytes are not taken for commands; the client leaves.
-    client
-        .stream
-        .write_all(b"put huge 0xffffffff 0\nstatus\n")?;
+    client.stream.write_all(b"put huge 0xffffffff 0\nstatus\n")?;
     drop(client);
     client = Client::at_prompt(&machine.socket)?;
     let answer = client.put("file", &contents)?;
@@ -260,10 +219,7 @@ fn uploads(machine: &Machine) -> Result<()> {
 
 /// Memory taken up by uploads on a small machine, and by the application on any: commands fail, nothing else does.
 fn memory(stage: &Stage<'_>) -> Result<()> {
-    let mut machine = stage.start(&Options {
-        memory: 8,
-        ..options("20")
-    })?;
+    let mut machine = stage.start(&Options { memory: 8, ..options("20") })?;
     let mut client = Client::at_prompt(&machine.socket)?;
     let large = garbage(1 << 20, 5);
     let mut written = 0;
@@ -275,17 +231,12 @@ fn memory(stage: &Stage<'_>) -> Result<()> {
         written += 1;
     };
     if !refusal.contains("memory") {
-        return Err(
-            format!("after {written} files of 1 MiB on a machine of 8 MiB: {refusal:?}").into(),
-        );
+        return Err(format!("after {written} files of 1 MiB on a machine of 8 MiB: {refusal:?}").into());
     }
     // Smaller ones take what is left; the shell's commands, `rm` among them, still have what they need.
     for size in [64 << 10, 15_000, 1000] {
         let contents = garbage(size, 6);
-        while client
-            .put(&format!("file{written}"), &contents)?
-            .contains("bytes written")
-        {
+        while client.put(&format!("file{written}"), &contents)?.contains("bytes written") {
             written += 1;
         }
     }
@@ -325,10 +276,7 @@ fn memory(stage: &Stage<'_>) -> Result<()> {
 
 /// A fault in the application: console and port name function and address, the host gets a status.
 fn last_words(stage: &Stage<'_>) -> Result<()> {
-    let mut machine = stage.start(&Options {
-        command_line: "test=fault".into(),
-        ..Options::default()
-    })?;
+    let mut machine = stage.start(&Options { command_line: "test=fault".into(), ..Options::default() })?;
     let mut client = Client::at_prompt(&machine.socket)?;
     client.stream.write_all(b"fault\n")?;
     let said = client.rest();
@@ -336,19 +284,9 @@ fn last_words(stage: &Stage<'_>) -> Result<()> {
     let console = machine.console();
     let words = "fault: page fault at faulty+0x";
     let address = "address 0x8";
-    let named = |text: &str| {
-        text.lines()
-            .any(|line| line.contains(words) && line.contains(address))
-    };
-    if !named(&said)
-        || !named(&console)
-        || !console.contains("called from ")
-        || status != Some(EXIT_FAULT)
-    {
-        return Err(format!(
-            "a fault: status {status:?}, the port said {said:?}, the console:\n{console}"
-        )
-        .into());
+    let named = |text: &str| text.lines().any(|line| line.contains(words) && line.contains(address));
+    if !named(&said) || !named(&console) || !console.contains("called from ") || status != Some(EXIT_FAULT) {
+        return Err(format!("a fault: status {status:?}, the port said {said:?}, the console:\n{console}").into());
     }
     passed("a fault in the application");
     Ok(())

@@ -56,19 +56,12 @@ pub fn run(root: &Path, image: &Path) -> Result<()> {
 pub fn check_sizes(root: &Path, image: &Path) -> Result<()> {
     let (size, lines) = (stripped_bytes(image)?, source_lines(root)?);
     if size >= IMAGE_BYTES {
-        return Err(
-            format!("the stripped image has {size} bytes, {IMAGE_BYTES} are too many").into(),
-        );
+        return Err(format!("the stripped image has {size} bytes, {IMAGE_BYTES} are too many").into());
     }
     if lines >= SOURCE_LINES {
-        return Err(
-            format!("platforms/qemu has {lines} lines, {SOURCE_LINES} are too many").into(),
-        );
+        return Err(format!("platforms/qemu has {lines} lines, {SOURCE_LINES} are too many").into());
     }
-    println!(
-        "stripped image {} KiB, platforms/qemu {lines} lines",
-        size >> 10
-    );
+    println!("stripped image {} KiB, platforms/qemu {lines} lines", size >> 10);
     Ok(())
 }
 
@@ -85,10 +78,7 @@ fn quantile(mut values: Vec<f64>, part: usize) -> f64 {
 fn prompt_ms(root: &Path, image: &Path) -> Result<f64> {
     let mut times = Vec::new();
     for _ in 0..15 {
-        let options = Options {
-            initrd: Some(super::sample_files(root)?),
-            ..Options::default()
-        };
+        let options = Options { initrd: Some(super::sample_files(root)?), ..Options::default() };
         let begin = Instant::now();
         let machine = Machine::start(root, image, &options)?;
         Client::at_prompt(&machine.socket)?;
@@ -101,10 +91,7 @@ fn prompt_ms(root: &Path, image: &Path) -> Result<f64> {
 fn round_trips(root: &Path, image: &Path) -> Result<(f64, f64)> {
     const TURNS: usize = 40;
     const BYTES: usize = 200;
-    let options = Options {
-        command_line: "-- 1000000".into(),
-        ..Options::default()
-    };
+    let options = Options { command_line: "-- 1000000".into(), ..Options::default() };
     let machine = Machine::start(root, image, &options)?;
     let (mut echo, mut shell) = (Vec::new(), Vec::new());
     for _ in 0..TURNS {
@@ -142,14 +129,9 @@ fn round_trip(client: &mut Client) -> Result<f64> {
 }
 
 fn put_rate(root: &Path, image: &Path) -> Result<f64> {
-    let options = Options {
-        initrd: Some(archive(&[])),
-        ..Options::default()
-    };
+    let options = Options { initrd: Some(archive(&[])), ..Options::default() };
     let machine = Machine::start(root, image, &options)?;
-    let contents: Vec<u8> = (0..1u32 << 20)
-        .map(|number| ((number * 7) >> 3) as u8)
-        .collect();
+    let contents: Vec<u8> = (0..1u32 << 20).map(|number| ((number * 7) >> 3) as u8).collect();
     let mut client = Client::at_prompt(&machine.socket)?;
     let mut times = Vec::new();
     for _ in 0..9 {
@@ -166,12 +148,7 @@ fn put_rate(root: &Path, image: &Path) -> Result<f64> {
 /// Bytes of the image without symbols and debug information.
 pub fn stripped_bytes(image: &Path) -> Result<u64> {
     let stripped = image.with_extension("stripped");
-    crate::setup::run(
-        Command::new("llvm-objcopy")
-            .arg("--strip-all")
-            .arg(image)
-            .arg(&stripped),
-    )?;
+    crate::setup::run(Command::new("llvm-objcopy").arg("--strip-all").arg(image).arg(&stripped))?;
     Ok(fs::metadata(stripped)?.len())
 }
 
@@ -182,20 +159,12 @@ fn source_lines(root: &Path) -> Result<usize> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();
-            let name = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if path.is_dir() && name != "target" {
                 folders.push(path);
             } else if path.is_file() && name != "Cargo.lock" {
                 let text = fs::read_to_string(path)?;
-                lines += text
-                    .lines()
-                    .map(str::trim_start)
-                    .filter(|line| is_code(line))
-                    .count();
+                lines += text.lines().map(str::trim_start).filter(|line| is_code(line)).count();
             }
         }
     }

@@ -32,11 +32,8 @@ fn session() -> Vec<u8> {
 
 /// Plays it.
 pub fn run(stage: &Stage<'_>) -> Result<()> {
-    let options = Options {
-        command_line: format!("-- {PERIOD}"),
-        initrd: Some(sample_files(stage.root)?),
-        ..Options::default()
-    };
+    let options =
+        Options { command_line: format!("-- {PERIOD}"), initrd: Some(sample_files(stage.root)?), ..Options::default() };
     let mut machine = Machine::start(stage.root, stage.image, &options)?;
     let count = std::fs::read(samples::build(stage.root)?.join("O0/count.bin"))?;
     let mut client = Client::at_prompt(&machine.socket)?;
@@ -63,10 +60,7 @@ pub fn run(stage: &Stage<'_>) -> Result<()> {
     }
     let possible = elapsed / (PERIOD * 1_000_000);
     if calls * 2 < possible {
-        return Err(format!(
-            "{calls} calls in a time for {possible}: the clients held the application up"
-        )
-        .into());
+        return Err(format!("{calls} calls in a time for {possible}: the clients held the application up").into());
     }
     client.expect("pages", "writable and executable: none")?;
     println!(

@@ -67,12 +67,7 @@ const COMMANDS: &[(&str, &str)] = &[
 
 /// Plays them.
 pub fn run(root: &Path, image: &Path) -> Result<()> {
-    let options = Options {
-        memory: 128,
-        initrd: Some(archive(&files(root)?)),
-        icount: true,
-        ..Options::default()
-    };
+    let options = Options { memory: 128, initrd: Some(archive(&files(root)?)), icount: true, ..Options::default() };
     let machine = Machine::start(root, image, &options)?;
     let mut client = Client::at_prompt(&machine.socket)?;
     client.stream.set_read_timeout(Some(PATIENCE))?;
@@ -81,9 +76,7 @@ pub fn run(root: &Path, image: &Path) -> Result<()> {
     client.number("gap")?;
     let mut found = Vec::new();
     for (command, words) in COMMANDS {
-        client
-            .expect(command, words)
-            .map_err(|error| format!("{command}: {error}"))?;
+        client.expect(command, words).map_err(|error| format!("{command}: {error}"))?;
         found.push((*command, client.number("gap")?));
     }
     let large = vec![b'x'; 1 << 20];
@@ -97,9 +90,7 @@ pub fn run(root: &Path, image: &Path) -> Result<()> {
     }
     match broken {
         0 => Ok(()),
-        broken => {
-            Err(format!("{broken} commands hold the CPU for more than {LIMIT} instructions").into())
-        }
+        broken => Err(format!("{broken} commands hold the CPU for more than {LIMIT} instructions").into()),
     }
 }
 
@@ -113,11 +104,7 @@ const LONG: &[&str] = &[
 
 /// `^C` ends the command that runs, whether it comes later or was typed ahead, and no other: what was typed behind the command is done.
 pub fn interrupts(root: &Path, image: &Path) -> Result<()> {
-    let options = Options {
-        memory: 128,
-        initrd: Some(archive(&files(root)?)),
-        ..Options::default()
-    };
+    let options = Options { memory: 128, initrd: Some(archive(&files(root)?)), ..Options::default() };
     let machine = Machine::start(root, image, &options)?;
     let mut client = Client::at_prompt(&machine.socket)?;
     let symbols = symbols(&mut client)?;
@@ -129,9 +116,7 @@ pub fn interrupts(root: &Path, image: &Path) -> Result<()> {
             client.stream.write_all(typed.as_bytes())?;
             std::thread::sleep(Duration::from_millis(pause));
             client.stream.write_all(b"\x03")?;
-            let both = |text: &[u8]| {
-                text.ends_with(b"\n> ") && text.windows(6).any(|word| word == b"ushell")
-            };
+            let both = |text: &[u8]| text.ends_with(b"\n> ") && text.windows(6).any(|word| word == b"ushell");
             let answers = String::from_utf8_lossy(&client.until(both)?).replace('\r', "");
             if !answers.contains("cancelled\n> ushell") {
                 return Err(format!("`{command}`, ^C after {pause} ms: {answers:?}").into());
@@ -175,13 +160,7 @@ fn programs() -> [(&'static str, Vec<[u8; 8]>); 13] {
         _ => insn(ADD, 0, 0, 0, 1),
     };
     // An end that the verifier must believe in, and that never comes.
-    let spin = vec![
-        begin,
-        insn(ADD, 0, 0, 0, 1),
-        insn(JUMP_EQUAL, 1, 0, 1, 1),
-        insn(JUMP, 0, 0, -3, 0),
-        EXIT,
-    ];
+    let spin = vec![begin, insn(ADD, 0, 0, 0, 1), insn(JUMP_EQUAL, 1, 0, 1, 1), insn(JUMP, 0, 0, -3, 0), EXIT];
     let counted = vec![
         begin,
         insn(MOV, 1, 0, 0, 0),
@@ -235,10 +214,7 @@ fn programs() -> [(&'static str, Vec<[u8; 8]>); 13] {
             }),
         ),
         // Through all registers in turn, so that all that belong together lie far apart.
-        (
-            "groups.bin",
-            long(&|n| insn(LOAD, 0, (n % 9 + 1) as u8, 0, 0)),
-        ),
+        ("groups.bin", long(&|n| insn(LOAD, 0, (n % 9 + 1) as u8, 0, 0))),
         ("functions.bin", functions()),
         ("cells.bin", cells(1, 30_000)),
         ("chains.bin", cells(25, 3_000)),
@@ -251,10 +227,7 @@ const FARTHEST: usize = 32_767;
 /// Functions of two instructions each, each called once, by the one before.
 fn functions() -> Vec<[u8; 8]> {
     let call = insn(CALL, 0, 1, 0, 1);
-    (0..INSNS / 2 - 1)
-        .flat_map(|_| [call, EXIT])
-        .chain([insn(MOV, 0, 0, 0, 0), EXIT])
-        .collect()
+    (0..INSNS / 2 - 1).flat_map(|_| [call, EXIT]).chain([insn(MOV, 0, 0, 0, 0), EXIT]).collect()
 }
 
 /// Functions that call each other, with frames full of numbers of which little is known, and branches in the innermost one, each of which
@@ -280,15 +253,7 @@ fn cells(chains: usize, branches: usize) -> Vec<[u8; 8]> {
     }
     program.extend([insn(MOV_REG, 6, 1, 0, 0), insn(MOV_REG, 8, 1, 0, 0)]);
     fill(&mut program);
-    let branch = |n: usize| {
-        insn(
-            JUMP_EQUAL,
-            6,
-            0,
-            (branches - n) as i16,
-            (n * 7 % 200 + 20) as i32,
-        )
-    };
+    let branch = |n: usize| insn(JUMP_EQUAL, 6, 0, (branches - n) as i16, (n * 7 % 200 + 20) as i32);
     program.extend((1..=branches).map(branch));
     program.extend([insn(MOV, 0, 0, 0, 0), EXIT]);
     program
@@ -299,9 +264,7 @@ fn files(root: &Path) -> Result<Vec<(String, Vec<u8>)>> {
     let programs = programs().into_iter();
     files.extend(programs.map(|(name, insns)| (name.to_owned(), insns.concat())));
     files.push(("rubbish.txt".into(), vec![b'x'; 900_000]));
-    let mut large = "a line of a text that is long\n"
-        .repeat(30_000)
-        .into_bytes();
+    let mut large = "a line of a text that is long\n".repeat(30_000).into_bytes();
     large.extend(b"the end\n");
     files.push(("large.txt".into(), large));
     for number in 0..FILES {
@@ -313,10 +276,7 @@ fn files(root: &Path) -> Result<Vec<(String, Vec<u8>)>> {
 /// The output of `nm` for an image with many more functions than this one.
 fn symbols(client: &mut Client) -> Result<String> {
     let known = client.command("bpf_get_addr myfun")?;
-    let known = known
-        .trim()
-        .strip_prefix("0x")
-        .ok_or("no address of myfun")?;
+    let known = known.trim().strip_prefix("0x").ok_or("no address of myfun")?;
     let mut text = format!("{known} T myfun\n");
     for number in (0..SYMBOLS).rev() {
         let _ = writeln!(text, "{:x} T generated_{number}", 0x4000_0000 + number * 16);

@@ -25,9 +25,7 @@ const SYMBOL_HEADER: usize = 16;
 pub fn build(root: &Path) -> Result<PathBuf> {
     let (image, loaded) = build_with(root, "ubpf-qemu", &[])?;
     if loaded > SIZE_LIMIT {
-        return Err(
-            format!("the image loads {loaded} bytes; at most {SIZE_LIMIT} are allowed").into(),
-        );
+        return Err(format!("the image loads {loaded} bytes; at most {SIZE_LIMIT} are allowed").into());
     }
     Ok(image)
 }
@@ -62,32 +60,22 @@ fn build_with(root: &Path, name: &str, options: &[&str]) -> Result<(PathBuf, usi
 fn loaded_size(image: &[u8]) -> Result<usize> {
     let file = ElfFile64::<LittleEndian>::parse(image)?;
     let headers = file.elf_program_headers().iter();
-    Ok(headers
-        .map(|header| header.p_filesz(LittleEndian) as usize)
-        .sum())
+    Ok(headers.map(|header| header.p_filesz(LittleEndian) as usize).sum())
 }
 
 /// Writes the functions of `image` into its `.symbols` section; the layout is told in platforms/qemu/src/symbols.rs.
 fn fill_symbols(image: &mut [u8]) -> Result<usize> {
     let (range, table, count) = {
         let file = ElfFile64::<LittleEndian>::parse(&*image)?;
-        let section = file
-            .section_by_name(".symbols")
-            .ok_or("the image has no .symbols section")?;
-        let (offset, size) = section
-            .file_range()
-            .ok_or("the section .symbols has no contents")?;
+        let section = file.section_by_name(".symbols").ok_or("the image has no .symbols section")?;
+        let (offset, size) = section.file_range().ok_or("the section .symbols has no contents")?;
         let old = section.data()?;
         if old.get(..4) != Some(b"USYM") {
             return Err("the section .symbols does not begin with its mark".into());
         }
         let capacity = u32::from_le_bytes(old[4..8].try_into()?) as usize;
         let functions = functions(&file);
-        (
-            offset as usize..(offset + size) as usize,
-            symbol_table(&functions, capacity)?,
-            functions.len(),
-        )
+        (offset as usize..(offset + size) as usize, symbol_table(&functions, capacity)?, functions.len())
     };
     image[range][..table.len()].copy_from_slice(&table);
     Ok(count)
@@ -101,17 +89,11 @@ struct Function {
 
 /// The functions by address, one name each; names of C are preferred, those of Rust made readable.
 fn functions(file: &ElfFile64<'_, LittleEndian>) -> Vec<Function> {
-    let text = file
-        .symbols()
-        .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.size() > 0);
+    let text = file.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.size() > 0);
     let mut functions: Vec<Function> = text
         .filter_map(|symbol| {
             let name = format!("{:#}", rustc_demangle::demangle(symbol.name().ok()?));
-            Some(Function {
-                address: symbol.address(),
-                size: symbol.size(),
-                name,
-            })
+            Some(Function { address: symbol.address(), size: symbol.size(), name })
         })
         .collect();
     functions.sort_by_key(|function| (function.address, function.name.contains("::")));
@@ -137,10 +119,7 @@ fn symbol_table(functions: &[Function], capacity: usize) -> Result<Vec<u8>> {
     table.extend(names);
     if table.len() > capacity {
         let need = table.len();
-        return Err(format!(
-            "the symbols need {need} bytes; raise CAPACITY ({capacity}) in symbols.rs"
-        )
-        .into());
+        return Err(format!("the symbols need {need} bytes; raise CAPACITY ({capacity}) in symbols.rs").into());
     }
     Ok(table)
 }
@@ -151,11 +130,7 @@ mod tests {
 
     #[test]
     fn a_full_symbol_table_is_refused() {
-        let function = |n: u64| Function {
-            address: n,
-            size: 1,
-            name: format!("function_{n}"),
-        };
+        let function = |n: u64| Function { address: n, size: 1, name: format!("function_{n}") };
         let functions: Vec<Function> = (0..10).map(function).collect();
         let table = symbol_table(&functions, 4096).unwrap();
         assert_eq!(table.len(), 16 + 10 * 16 + 10 * 11);

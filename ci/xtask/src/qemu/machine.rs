@@ -45,10 +45,7 @@ impl Port {
     }
 
     fn has_other(self) -> bool {
-        matches!(
-            self,
-            Port::TwoPorts | Port::FirstDevice | Port::SecondDevice
-        )
+        matches!(self, Port::TwoPorts | Port::FirstDevice | Port::SecondDevice)
     }
 }
 
@@ -101,25 +98,9 @@ pub fn archive(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut archive = Vec::new();
     let trailer = ("TRAILER!!!".to_owned(), Vec::new());
     for (number, (name, contents)) in files.iter().chain([&trailer]).enumerate() {
-        let fields = [
-            number + 1,
-            0o100_644,
-            0,
-            0,
-            1,
-            0,
-            contents.len(),
-            0,
-            0,
-            0,
-            0,
-            name.len() + 1,
-            0,
-        ];
+        let fields = [number + 1, 0o100_644, 0, 0, 1, 0, contents.len(), 0, 0, 0, 0, name.len() + 1, 0];
         archive.extend(b"070701");
-        fields
-            .iter()
-            .for_each(|field| archive.extend(format!("{field:08x}").bytes()));
+        fields.iter().for_each(|field| archive.extend(format!("{field:08x}").bytes()));
         archive.extend(name.bytes().chain([0]));
         archive.resize(archive.len().next_multiple_of(4), 0);
         archive.extend(contents);
@@ -130,20 +111,11 @@ pub fn archive(files: &[(String, Vec<u8>)]) -> Vec<u8> {
 
 /// Says clearly when KVM cannot be used: without the device, or where the device is there and guests do not run.
 fn check_kvm(root: &Path, image: &Path) -> Result<()> {
-    let device = fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/kvm");
+    let device = fs::OpenOptions::new().read(true).write(true).open("/dev/kvm");
     if let Err(error) = device {
-        return Err(
-            format!("KVM cannot be used: /dev/kvm: {error}; leave `--accel kvm` out").into(),
-        );
+        return Err(format!("KVM cannot be used: /dev/kvm: {error}; leave `--accel kvm` out").into());
     }
-    let options = Options {
-        accel: Accel::Kvm,
-        command_line: "test=start".into(),
-        ..Options::default()
-    };
+    let options = Options { accel: Accel::Kvm, command_line: "test=start".into(), ..Options::default() };
     let mut machine = Machine::launch(root, image, &options, Stdio::piped())?;
     let status = machine.wait(Duration::from_secs(10))?;
     if status == Some(super::EXIT_SUCCESS) {
@@ -153,10 +125,7 @@ fn check_kvm(root: &Path, image: &Path) -> Result<()> {
         None => "a guest does not get to its first line within 10 seconds".to_owned(),
         Some(_) => format!("QEMU says: {}", machine.complaint()),
     };
-    Err(format!(
-        "KVM only pretends to work here: /dev/kvm opens, but {what}; leave `--accel kvm` out"
-    )
-    .into())
+    Err(format!("KVM only pretends to work here: /dev/kvm opens, but {what}; leave `--accel kvm` out").into())
 }
 
 fn command(image: &Path, folder: &Path, console: &str, options: &Options) -> Result<Command> {
@@ -166,31 +135,18 @@ fn command(image: &Path, folder: &Path, console: &str, options: &Options) -> Res
     };
     let mut command = Command::new("qemu-system-x86_64");
     command.args(["-accel", accel, "-cpu", cpu, "-M", "q35", "-no-reboot"]);
-    command.args([
-        "-m",
-        &options.memory.to_string(),
-        "-smp",
-        &options.cpus.to_string(),
-    ]);
+    command.args(["-m", &options.memory.to_string(), "-smp", &options.cpus.to_string()]);
     if options.icount {
         command.args(["-icount", "shift=0"]);
     }
     command.args(["-nodefaults", "-display", "none", "-serial", console]);
-    command
-        .arg("-kernel")
-        .arg(image)
-        .args(["-append", &options.command_line]);
+    command.arg("-kernel").arg(image).args(["-append", &options.command_line]);
     if let Some(initrd) = &options.initrd {
         let file = folder.join("initrd");
         fs::write(&file, initrd)?;
         command.arg("-initrd").arg(file);
     }
-    let socket = |id: &str| {
-        format!(
-            "socket,id={id},path={},server=on,wait=off",
-            folder.join(id).display()
-        )
-    };
+    let socket = |id: &str| format!("socket,id={id},path={},server=on,wait=off", folder.join(id).display());
     let device = "virtio-serial-pci";
     let port = "virtserialport,chardev=ushell,name=ushell";
     let other = "virtserialport,chardev=other,name=other";
@@ -238,8 +194,7 @@ impl Machine {
         }
         let mut machine = Self::launch(root, image, options, Stdio::inherit())?;
         let begin = Instant::now();
-        while !(machine.console.exists() && (machine.socket.exists() || !options.port.has_shell()))
-        {
+        while !(machine.console.exists() && (machine.socket.exists() || !options.port.has_shell())) {
             if machine.child.try_wait()?.is_some() {
                 break; // a short test; or an error, which the status tells
             }
@@ -257,24 +212,12 @@ impl Machine {
         let folder = folder(root).join(format!("run-{}-{number}", std::process::id()));
         fs::create_dir_all(&folder)?;
         let console = folder.join("console.log");
-        let mut command = command(
-            image,
-            &folder,
-            &format!("file:{}", console.display()),
-            options,
-        )?;
+        let mut command = command(image, &folder, &format!("file:{}", console.display()), options)?;
         let child = command.stdin(Stdio::null()).stderr(errors).spawn();
         let child = child.map_err(|error| {
-            format!(
-                "qemu-system-x86_64 does not start ({error}); install the package qemu-system-x86"
-            )
+            format!("qemu-system-x86_64 does not start ({error}); install the package qemu-system-x86")
         })?;
-        Ok(Self {
-            child,
-            socket: folder.join("ushell"),
-            console,
-            folder,
-        })
+        Ok(Self { child, socket: folder.join("ushell"), console, folder })
     }
 
     /// Runs the image with its console in the terminal, until it ends.
@@ -286,10 +229,7 @@ impl Machine {
         fs::create_dir_all(&folder)?;
         println!("shell: {}", folder.join("ushell").display());
         let status = command(image, &folder, "mon:stdio", options)?.status()?;
-        println!(
-            "QEMU ended with {status} ({} = the application ended)",
-            super::EXIT_SUCCESS
-        );
+        println!("QEMU ended with {status} ({} = the application ended)", super::EXIT_SUCCESS);
         Ok(())
     }
 

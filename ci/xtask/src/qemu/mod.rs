@@ -64,10 +64,7 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
             sessions::run(root, &image::build(root)?, count)
         }
         "run" => {
-            let mut options = Options {
-                initrd: Some(sample_files(root)?),
-                ..Options::default()
-            };
+            let mut options = Options { initrd: Some(sample_files(root)?), ..Options::default() };
             if let [option, ..] = machine_options(rest, &mut options)?.as_slice() {
                 return Err(format!("qemu run: unknown option {option}").into());
             }
@@ -81,10 +78,7 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
 pub fn machine_options(arguments: &[String], options: &mut Options) -> Result<Vec<String>> {
     let (mut others, mut rest) = (Vec::new(), arguments.iter());
     while let Some(argument) = rest.next() {
-        let mut value = || {
-            rest.next()
-                .ok_or_else(|| format!("{argument} needs a value"))
-        };
+        let mut value = || rest.next().ok_or_else(|| format!("{argument} needs a value"));
         match argument.as_str() {
             "--accel" => {
                 options.accel = match value()?.as_str() {
@@ -110,10 +104,7 @@ fn test(root: &Path) -> Result<()> {
     bench::check_sizes(root, &image)?;
     proofs::run(root, &image)?;
     proofs::run_inside(root, &image::build_tests(root)?)?;
-    let stage = abuse::Stage {
-        root,
-        image: &image,
-    };
+    let stage = abuse::Stage { root, image: &image };
     abuse::run(&stage)?;
     cuts::run(&stage)?;
     gaps::run(root, &image)?;
@@ -129,10 +120,7 @@ pub fn build_image(root: &Path) -> Result<PathBuf> {
 /// The image with the sample programs in its initrd.
 pub fn stage(root: &Path, options: Options) -> Result<Machine> {
     let image = image::build(root)?;
-    let options = Options {
-        initrd: Some(sample_files(root)?),
-        ..options
-    };
+    let options = Options { initrd: Some(sample_files(root)?), ..options };
     Machine::start(root, &image, &options)
 }
 
@@ -141,10 +129,7 @@ pub fn stage(root: &Path, options: Options) -> Result<Machine> {
 pub fn sealed_code_is_walked(machine: &Machine) -> Result<()> {
     let mut client = Client::at_prompt(&machine.socket)?;
     let mut come_and_go = || -> Result<(u64, u64)> {
-        client.expect(
-            "bpf_attach myfun count.bin --engine jit",
-            "attached successfully",
-        )?;
+        client.expect("bpf_attach myfun count.bin --engine jit", "attached successfully")?;
         let with = generated_kib(&client.command("pages")?)?;
         client.expect("bpf_detach myfun", "detached successfully")?;
         Ok((with, generated_kib(&client.command("pages")?)?))
@@ -177,10 +162,7 @@ fn generated_kib(answer: &str) -> Result<u64> {
 pub fn second_cpu_is_traced(machine: &Machine) -> Result<()> {
     let mut client = Client::at_prompt(&machine.socket)?;
     let function = "second_cpu_work";
-    client.expect(
-        &format!("bpf_attach {function} count.bin"),
-        "attached successfully",
-    )?;
+    client.expect(&format!("bpf_attach {function} count.bin"), "attached successfully")?;
     let count = |client: &mut Client| client.number(&format!("bpf_exec get_count.bin {function}"));
     let first = count(&mut client)?;
     let begin = Instant::now();

@@ -25,26 +25,17 @@ const HEARS: Duration = Duration::from_secs(10);
 const TOGETHER: u64 = 4;
 
 /// A kind of client: what it is called, and what it does.
-type Kind = (
-    &'static str,
-    fn(&mut UnixStream, u64) -> std::io::Result<()>,
-);
+type Kind = (&'static str, fn(&mut UnixStream, u64) -> std::io::Result<()>);
 
 const KINDS: [Kind; 10] = [
     ("comes and goes", |_, _| Ok(())),
-    ("leaves in the middle of a line", |stream, seed| {
-        write!(stream, "bpf_attach myfun cou{seed}")
-    }),
+    ("leaves in the middle of a line", |stream, seed| write!(stream, "bpf_attach myfun cou{seed}")),
     ("leaves in the middle of a file", |stream, seed| {
         writeln!(stream, "put upload{seed} 200000 0x1")?;
         some(stream, &b"bpf_attach myfun noop.bin\n".repeat(200))
     }),
-    ("says something at once and leaves", |stream, _| {
-        stream.write_all(b"bpf_map_put 1 2 3\nbpf_map_get 1 2\n")
-    }),
-    ("writes garbage", |stream, seed| {
-        some(stream, &garbage(3000, seed))
-    }),
+    ("says something at once and leaves", |stream, _| stream.write_all(b"bpf_map_put 1 2 3\nbpf_map_get 1 2\n")),
+    ("writes garbage", |stream, seed| some(stream, &garbage(3000, seed))),
     ("asks, ends its own side, reads to the end", |stream, _| {
         stream.write_all(b"bpf_map_get 7 8\n")?;
         stream.shutdown(Shutdown::Write)?;
@@ -64,9 +55,7 @@ const KINDS: [Kind; 10] = [
         stream.write_all(b"cat large\n")?;
         stream.read_exact(&mut [0; 3000])
     }),
-    ("types at a terminal and leaves", |stream, _| {
-        stream.write_all(b"mode terminal\nbpf_a\t myf\x1b[A\x1b[")
-    }),
+    ("types at a terminal and leaves", |stream, _| stream.write_all(b"mode terminal\nbpf_a\t myf\x1b[A\x1b[")),
 ];
 
 /// Writes what is taken at once.
@@ -101,11 +90,7 @@ pub fn run(root: &Path, image: &Path, count: u64) -> Result<()> {
     let mut machine = Machine::start(
         root,
         image,
-        &Options {
-            initrd: Some(sample_files(root)?),
-            command_line: "-- 20".into(),
-            ..Options::default()
-        },
+        &Options { initrd: Some(sample_files(root)?), command_line: "-- 20".into(), ..Options::default() },
     )?;
     Client::at_prompt(&machine.socket)?.put("large", &garbage(LARGE, 5))?;
     // Whatever is made only once is there afterwards.
@@ -115,14 +100,12 @@ pub fn run(root: &Path, image: &Path, count: u64) -> Result<()> {
     let (begin, mut silent) = (Instant::now(), 0);
     for session in 0..count.div_ceil(TOGETHER) {
         let (start, end) = (session * TOGETHER, ((session + 1) * TOGETHER).min(count));
-        silent += play(&machine, start, end)
-            .map_err(|error| format!("sessions {start} to {end} of {count}: {error}"))?;
+        silent +=
+            play(&machine, start, end).map_err(|error| format!("sessions {start} to {end} of {count}: {error}"))?;
     }
     let time = begin.elapsed();
     let bodies = machine.console().matches(BODY).count();
-    machine.wait_until("two more lines of the application", |console| {
-        console.matches(BODY).count() >= bodies + 2
-    })?;
+    machine.wait_until("two more lines of the application", |console| console.matches(BODY).count() >= bodies + 2)?;
     let after = state(&machine)?;
     if after != before {
         return Err(format!("after {count} sessions: {after:?}, before: {before:?}").into());
@@ -161,10 +144,7 @@ fn play(machine: &Machine, start: u64, end: u64) -> Result<u64> {
 
 /// The image may end a conversation first (`quit` in garbage).
 fn is_farewell(error: &std::io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof
-    )
+    matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof)
 }
 
 /// A first line, sent by one write as soon as there is a connection, is answered for itself. Whoever hears nothing at all connects
@@ -220,14 +200,7 @@ fn state(machine: &Machine) -> Result<State> {
     let [free, buffers] = numbers(&port, "transmit buffers: ")?;
     let [heap, _] = numbers(&port, "heap: ")?;
     let descriptors = std::fs::read_dir(format!("/proc/{}/fd", machine.process()))?.count();
-    Ok(State {
-        heap,
-        free,
-        buffers,
-        descriptors,
-        files: client.command("ls")?,
-        attached: client.command("bpf_list")?,
-    })
+    Ok(State { heap, free, buffers, descriptors, files: client.command("ls")?, attached: client.command("bpf_list")? })
 }
 
 /// How many buffers the device kept, and how often it was asked anew.

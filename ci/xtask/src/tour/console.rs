@@ -21,11 +21,8 @@ impl Console {
     /// Opens a file that grows, or a socket.
     pub fn open(path: &Path) -> Result<Console> {
         let is_socket = std::fs::metadata(path)?.file_type().is_socket();
-        let source: Box<dyn Read + Send> = if is_socket {
-            Box::new(UnixStream::connect(path)?)
-        } else {
-            Box::new(File::open(path)?)
-        };
+        let source: Box<dyn Read + Send> =
+            if is_socket { Box::new(UnixStream::connect(path)?) } else { Box::new(File::open(path)?) };
         let lines = Arc::new(Mutex::new(Vec::new()));
         let sink = lines.clone();
         thread::spawn(move || follow(source, &sink));
@@ -34,9 +31,7 @@ impl Console {
 
     /// All lines so far.
     pub fn lines(&self) -> Vec<String> {
-        self.lines
-            .lock()
-            .map_or_else(|_| Vec::new(), |lines| lines.clone())
+        self.lines.lock().map_or_else(|_| Vec::new(), |lines| lines.clone())
     }
 
     /// How many lines there are.

@@ -39,9 +39,7 @@ fn tool() -> &'static Path {
         let target = scratch("embed-tool");
         let package = root().join("platforms/unikraft/tool");
         let mut cargo = Command::new(env!("CARGO"));
-        cargo
-            .arg("build")
-            .args(["--offline", "--locked", "--quiet"]);
+        cargo.arg("build").args(["--offline", "--locked", "--quiet"]);
         cargo.current_dir(package).arg("--target-dir").arg(&target);
         assert!(cargo.status().expect("cargo starts").success());
         target.join("debug/ubpf-embed")
@@ -59,33 +57,22 @@ impl Image {
         let folder = scratch(&format!("embed-{name}"));
         let source = folder.join("main.cc");
         let long = "X".repeat(3000);
-        let table = TABLE
-            .replace("extern \"C\" const", "extern const")
-            .replace("CAPACITY", &capacity.to_string());
+        let table = TABLE.replace("extern \"C\" const", "extern const").replace("CAPACITY", &capacity.to_string());
         fs::write(&source, format!("{table}{}", SOURCE.replace("LONG", &long))).expect("a source");
         let debug = folder.join("image.dbg");
         let mut compile = Command::new("g++");
-        compile
-            .args(["-O1", "-no-pie", "-fpatchable-function-entry=5"])
-            .args(flags);
+        compile.args(["-O1", "-no-pie", "-fpatchable-function-entry=5"]).args(flags);
         compile.arg(&source).arg("-o").arg(&debug);
         assert!(compile.status().expect("g++ starts").success());
         let image = folder.join("image");
-        let strip = Command::new("strip")
-            .arg(&debug)
-            .arg("-o")
-            .arg(&image)
-            .status();
+        let strip = Command::new("strip").arg(&debug).arg("-o").arg(&image).status();
         assert!(strip.expect("strip starts").success());
         Image { debug, image }
     }
 
     fn embed(&self) -> Output {
         let mut tool = Command::new(tool());
-        tool.arg(&self.debug)
-            .arg(&self.image)
-            .output()
-            .expect("the tool starts")
+        tool.arg(&self.debug).arg(&self.image).output().expect("the tool starts")
     }
 
     fn contents(&self) -> [Vec<u8>; 2] {
@@ -97,17 +84,10 @@ impl Image {
         let before = self.contents();
         let output = self.embed();
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            !output.status.success() && said.contains(why),
-            "{why}: {said}"
-        );
+        assert!(!output.status.success() && said.contains(why), "{why}: {said}");
         assert!(before == self.contents(), "{why}: a file was changed");
         let folder = self.image.parent().expect("a folder");
-        assert_eq!(
-            fs::read_dir(folder).expect("the folder").count(),
-            3,
-            "something is left over"
-        );
+        assert_eq!(fs::read_dir(folder).expect("the folder").count(), 3, "something is left over");
     }
 
     /// Names with kind of stub and address, as they stand in the image.
@@ -115,10 +95,7 @@ impl Image {
         let [debug, image] = self.contents();
         let magic = b"ubpf-rs\x1bsymtab\x02\0";
         let table = |file: &[u8]| {
-            let at = file
-                .windows(16)
-                .position(|window| window == magic)
-                .expect("a table");
+            let at = file.windows(16).position(|window| window == magic).expect("a table");
             file[at + 24..].to_vec()
         };
         let image = table(&image);
@@ -143,36 +120,20 @@ fn names_of_cpp_and_all_names_of_an_address_stay() {
     let output = image.embed();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    assert!(
-        said.contains("1 functions begin with fewer than 5 bytes of nops"),
-        "{said}"
-    );
+    assert!(said.contains("1 functions begin with fewer than 5 bytes of nops"), "{said}");
     let names = image.names();
     let find = |name: &str| {
         let mut found = names.iter().filter(|n| n.0 == name);
-        let first = found
-            .next()
-            .unwrap_or_else(|| panic!("{name} in {names:?}"));
+        let first = found.next().unwrap_or_else(|| panic!("{name} in {names:?}"));
         assert!(found.next().is_none());
         first
     };
-    for name in [
-        "_ZN3app5innerEi",
-        "_ZN5Klass6methodEi",
-        "_ZN5Klass5fixedEv",
-        "_Rust_like",
-        "_ZNot_rust",
-        "main",
-    ] {
+    for name in ["_ZN3app5innerEi", "_ZN5Klass6methodEi", "_ZN5Klass5fixedEv", "_Rust_like", "_ZNot_rust", "main"] {
         assert_eq!(find(name).1, 1, "{name}");
     }
     assert_eq!((find("bare").1, find("four").1), (0, 0));
     assert_eq!(find("named").2, find("alias_of_named").2);
-    assert_eq!(
-        find("named").1 + find("alias_of_named").1,
-        1,
-        "one of the two has the stub"
-    );
+    assert_eq!(find("named").1 + find("alias_of_named").1, 1, "one of the two has the stub");
     let long = names.iter().filter(|n| n.0.len() > 3000).count();
     assert_eq!(long, 1, "a name of thousands of bytes stays whole");
 }
@@ -181,10 +142,7 @@ fn names_of_cpp_and_all_names_of_an_address_stay() {
 fn stubs_of_every_layout_are_found_behind_the_entry() {
     for (name, flags) in [
         ("7-2", &["-fpatchable-function-entry=7,2"][..]),
-        (
-            "cet",
-            &["-fpatchable-function-entry=8,3", "-fcf-protection=full"],
-        ),
+        ("cet", &["-fpatchable-function-entry=8,3", "-fcf-protection=full"]),
         ("10-5", &["-fpatchable-function-entry=10,5"]),
         ("16", &["-fpatchable-function-entry=16"]),
     ] {
@@ -194,10 +152,7 @@ fn stubs_of_every_layout_are_found_behind_the_entry() {
         let with = |kind: u8| names.iter().filter(|n| n.1 == kind).count();
         assert!(with(1) >= 8, "{name}: {names:?}");
     }
-    for (name, flags) in [
-        ("5-5", "-fpatchable-function-entry=5,5"),
-        ("4", "-fpatchable-function-entry=4"),
-    ] {
+    for (name, flags) in [("5-5", "-fpatchable-function-entry=5,5"), ("4", "-fpatchable-function-entry=4")] {
         let image = Image::new(name, &[flags], 32 << 10);
         assert!(image.embed().status.success());
         assert!(image.names().iter().all(|n| n.1 == 0), "{name}");
@@ -219,20 +174,14 @@ fn files_that_are_not_of_this_image_are_refused_by_name_and_nothing_is_changed()
     change("text", &|file| *file = b"hello".to_vec()).refused("no ELF file");
     change("cut", &|file| file.truncate(file.len() / 2)).refused("truncated");
     let other = Image::new("other", &["-O2", "-DLATER"], 32 << 10);
-    change("build", &|file| {
-        *file = fs::read(&other.debug).expect("a file")
-    })
-    .refused("of another build");
+    change("build", &|file| *file = fs::read(&other.debug).expect("a file")).refused("of another build");
     Image::new("small", &[], 1024).refused("set LIBUBPF_RS_SYMBOLS_KIB");
     // Without end, and no ordinary file.
     let mut endless = Image::new("endless", &[], 32 << 10);
     let debug = std::mem::replace(&mut endless.debug, "/dev/zero".into());
     let output = endless.embed();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        !output.status.success() && said.contains("no ordinary file"),
-        "{said}"
-    );
+    assert!(!output.status.success() && said.contains("no ordinary file"), "{said}");
     endless.debug = debug;
     assert!(endless.embed().status.success());
 }

@@ -33,12 +33,7 @@ const ALWAYS: &[&str] = &[
     "PLAT_KVM 1",
 ];
 const OF_OLD: &[&str] = &["PAGING 1", "UKPLAT_LCPU_MAXCOUNT 1"];
-const OF_NEW: &[&str] = &[
-    "LIBUKPAGING 1",
-    "UKPLAT_CPU_MAXCOUNT 1",
-    "LIBUKCONSOLE 1",
-    "HAVE_PAGING 1",
-];
+const OF_NEW: &[&str] = &["LIBUKPAGING 1", "UKPLAT_CPU_MAXCOUNT 1", "LIBUKCONSOLE 1", "HAVE_PAGING 1"];
 const FILES: &[&str] = &["LIBUBPF_RS_FILES 1", "LIBVFSCORE 1"];
 const OUR_DRIVER: &[&str] = &[
     "LIBUSHELL_RS 1",
@@ -84,23 +79,18 @@ impl Tree {
             New => ("new", OF_NEW),
         };
         copy(&headers.join(own), &folder);
-        let tree = Tree {
-            folder,
-            options: ALWAYS.iter().map(|option| (*option).to_owned()).collect(),
-        };
+        let tree = Tree { folder, options: ALWAYS.iter().map(|option| (*option).to_owned()).collect() };
         tree.with(options)
     }
 
     fn with(mut self, options: &[&str]) -> Tree {
-        self.options
-            .extend(options.iter().map(|option| (*option).to_owned()));
+        self.options.extend(options.iter().map(|option| (*option).to_owned()));
         self
     }
 
     fn without(mut self, option: &str) -> Tree {
         let before = self.options.len();
-        self.options
-            .retain(|set| set.split(' ').next() != Some(option));
+        self.options.retain(|set| set.split(' ').next() != Some(option));
         assert!(self.options.len() < before, "{option} was not set");
         self
     }
@@ -121,11 +111,7 @@ impl Tree {
     /// What the compiler says; `Ok` when nothing.
     fn compile(&self) -> Result<(), String> {
         let defines = self.options.iter().map(|o| format!("#define CONFIG_{o}\n"));
-        fs::write(
-            self.folder.join("options.h"),
-            defines.collect::<String>().as_bytes(),
-        )
-        .expect("options");
+        fs::write(self.folder.join("options.h"), defines.collect::<String>().as_bytes()).expect("options");
         let output = Command::new("gcc")
             .args(["-fsyntax-only", "-O2", "-Wall", "-Wextra", "-Werror"])
             .args(["-D_GNU_SOURCE", "-DUBPF_UK_RELEASE=\"0.0\""])
@@ -150,10 +136,9 @@ impl Tree {
 #[test]
 fn it_compiles_for_both_generations_with_every_choice() {
     let mut compiled = 0;
-    for (generation, paging, cpus) in [
-        (Old, "PAGING", "UKPLAT_LCPU_MAXCOUNT"),
-        (New, "LIBUKPAGING", "UKPLAT_CPU_MAXCOUNT"),
-    ] {
+    for (generation, paging, cpus) in
+        [(Old, "PAGING", "UKPLAT_LCPU_MAXCOUNT"), (New, "LIBUKPAGING", "UKPLAT_CPU_MAXCOUNT")]
+    {
         for shell in [&[][..], OUR_DRIVER, CONSOLE, ITS_DRIVER] {
             if generation == Old && shell == ITS_DRIVER {
                 continue;
@@ -173,8 +158,7 @@ fn it_compiles_for_both_generations_with_every_choice() {
                     tree = tree.with(&["LIBUBPF_RS_JIT 1"]);
                 }
                 let options = tree.options.clone();
-                tree.compile()
-                    .unwrap_or_else(|said| panic!("{options:?}: {said}"));
+                tree.compile().unwrap_or_else(|said| panic!("{options:?}: {said}"));
                 compiled += 1;
             }
         }
@@ -184,10 +168,9 @@ fn it_compiles_for_both_generations_with_every_choice() {
 
 #[test]
 fn without_the_number_of_cpus_it_does_not_compile() {
-    for (name, generation, option) in [
-        ("cpus-old", Old, "UKPLAT_LCPU_MAXCOUNT"),
-        ("cpus-new", New, "UKPLAT_CPU_MAXCOUNT"),
-    ] {
+    for (name, generation, option) in
+        [("cpus-old", Old, "UKPLAT_LCPU_MAXCOUNT"), ("cpus-new", New, "UKPLAT_CPU_MAXCOUNT")]
+    {
         let tree = Tree::new(name, generation).without(option);
         tree.refuses("so the number of CPUs is not known");
     }
@@ -240,43 +223,13 @@ fn a_header_or_a_name_that_is_gone_is_named() {
         (New, &[], "uk/console.h", "uk_console_out", knows),
         (New, &[], "uk/libparam.h", "ARR_ALIAS", "would be ignored"),
         (New, CONSOLE, "uk/sched.h", "uk_sched_thread", "no thread"),
-        (
-            New,
-            CONSOLE,
-            "uk/semaphore.h",
-            "uk_semaphore_down_to",
-            knows,
-        ),
+        (New, CONSOLE, "uk/semaphore.h", "uk_semaphore_down_to", knows),
         (New, OUR_DRIVER, "virtio/virtio_bus.h", "", "LIBVIRTIO_BUS"),
-        (
-            New,
-            OUR_DRIVER,
-            "virtio/virtio_bus.h",
-            "VIRTIO_F_",
-            "no VIRTIO_",
-        ),
-        (
-            New,
-            OUR_DRIVER,
-            "virtio/virtio_bus.h",
-            "virtqueue_get_used_addr",
-            knows,
-        ),
+        (New, OUR_DRIVER, "virtio/virtio_bus.h", "VIRTIO_F_", "no VIRTIO_"),
+        (New, OUR_DRIVER, "virtio/virtio_bus.h", "virtqueue_get_used_addr", knows),
         (New, ITS_DRIVER, "uk/console/driver.h", "", "since 0.21"),
-        (
-            New,
-            ITS_DRIVER,
-            "uk/console.h",
-            "ASYNC_EVENT",
-            "wake nobody",
-        ),
-        (
-            New,
-            ITS_DRIVER,
-            "uk/console.h",
-            "async_register_callback",
-            knows,
-        ),
+        (New, ITS_DRIVER, "uk/console.h", "ASYNC_EVENT", "wake nobody"),
+        (New, ITS_DRIVER, "uk/console.h", "async_register_callback", knows),
     ];
     for (number, (generation, options, header, name, sentence)) in cases.iter().enumerate() {
         let tree = Tree::new(&format!("gone-{number}"), *generation).with(options);
@@ -292,12 +245,7 @@ fn an_option_that_is_gone_is_named() {
         (New, &[], "LIBUKNOFAULT", "LIBUKNOFAULT is off or gone"),
         (New, FILES, "LIBVFSCORE", "LIBUBPF_RS_FILES needs"),
         (Old, FILES, "LIBVFSCORE", "LIBUBPF_RS_FILES needs"),
-        (
-            New,
-            CONSOLE,
-            "LIBUKLOCK_SEMAPHORE",
-            "no thread that can sleep",
-        ),
+        (New, CONSOLE, "LIBUKLOCK_SEMAPHORE", "no thread that can sleep"),
         (New, OUR_DRIVER, "LIBVIRTIO_BUS", "LIBVIRTIO_BUS is off"),
         (New, ITS_DRIVER, "LIBVIRTIO_CONSOLE", "needs the driver"),
         (New, &[], "PLAT_KVM", ""),
@@ -312,13 +260,9 @@ fn an_option_that_is_gone_is_named() {
         }
     }
     let files = ["LIBUBPF_RS_FILES 1", "LIBPOSIX_VFS_SYSCALLS 1"];
-    Tree::new("posix-vfs", New)
-        .with(&files)
-        .compile()
-        .expect("files of posix-vfs");
+    Tree::new("posix-vfs", New).with(&files).compile().expect("files of posix-vfs");
     let both = Tree::new("two-drivers", New).with(OUR_DRIVER);
-    both.with(&["LIBVIRTIO_CONSOLE 1"])
-        .refuses("drives the device already");
+    both.with(&["LIBVIRTIO_CONSOLE 1"]).refuses("drives the device already");
 }
 
 /// A function of another type is refused as one that is gone.

@@ -4,11 +4,7 @@
 use super::{root, text};
 use yaml_rust2::{Yaml, YamlLoader};
 
-const FILES: [&str; 3] = [
-    "kraft.yaml",
-    "app-demo/kraft.yaml",
-    "examples/sqlite/kraft.yaml",
-];
+const FILES: [&str; 3] = ["kraft.yaml", "app-demo/kraft.yaml", "examples/sqlite/kraft.yaml"];
 
 fn kraftfile(path: &str) -> Yaml {
     let documents = YamlLoader::load_from_str(&text(path)).expect("YAML");
@@ -24,12 +20,7 @@ fn kconfigs(file: &Yaml) -> Vec<&Yaml> {
     let targets = file["targets"].as_vec().expect("targets is a list");
     let all = [&file["unikraft"]["kconfig"]]
         .into_iter()
-        .chain(
-            libraries
-                .into_iter()
-                .flat_map(|libraries| libraries.values())
-                .map(|library| &library["kconfig"]),
-        )
+        .chain(libraries.into_iter().flat_map(|libraries| libraries.values()).map(|library| &library["kconfig"]))
         .chain(targets.iter().map(|target| &target["kconfig"]));
     all.filter(|kconfig| !kconfig.is_badvalue()).collect()
 }
@@ -43,16 +34,13 @@ fn options_stand_in_quotes_and_ours_exist() {
         for kconfig in kconfigs(&file) {
             for (key, value) in kconfig.as_hash().expect("kconfig is a mapping") {
                 let key = key.as_str().expect("an option's name");
-                assert!(
-                    value.as_str().is_some(),
-                    "{path}: the value of {key} stands in quotes"
-                );
+                assert!(value.as_str().is_some(), "{path}: the value of {key} stands in quotes");
                 let option = key.strip_prefix("CONFIG_").expect("CONFIG_ comes first");
                 let ours = ["LIBUBPF_RS", "LIBUSHELL_RS"];
                 if ours.iter().any(|ours| option.starts_with(ours)) {
-                    let known = menu.lines().any(|line| {
-                        matches!(line.split_once(' '), Some(("config" | "menuconfig", name)) if name == option)
-                    });
+                    let known = menu.lines().any(
+                        |line| matches!(line.split_once(' '), Some(("config" | "menuconfig", name)) if name == option),
+                    );
                     assert!(known, "{path}: {key} is not in Config.uk");
                 }
             }
@@ -70,10 +58,7 @@ fn libraries_have_the_keys_and_folders_that_kraft_needs() {
             let key = key.as_str().expect("a name");
             if let Some(source) = library["source"].as_str() {
                 assert!(matches!(key, "ubpf_rs" | "ushell_rs"), "{path}: {key}");
-                assert!(
-                    folder.join(source).join("Makefile.uk").is_file(),
-                    "{path}: {source}"
-                );
+                assert!(folder.join(source).join("Makefile.uk").is_file(), "{path}: {source}");
             }
         }
     }

@@ -52,11 +52,7 @@ impl Harness {
         fs::create_dir_all(&app).expect("an application");
         let mut all = vec!["LIBUBPF_RS=y".to_owned(), "LIBUSHELL_RS=y".to_owned()];
         all.extend(options.iter().map(|option| (*option).to_owned()));
-        Harness {
-            folder,
-            app,
-            options: all,
-        }
+        Harness { folder, app, options: all }
     }
 
     fn make(&self) -> Command {
@@ -73,16 +69,8 @@ impl Harness {
     }
 
     fn value(&self, variable: &str) -> String {
-        let output = self
-            .make()
-            .arg(format!("print-{variable}"))
-            .output()
-            .expect("make");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        let output = self.make().arg(format!("print-{variable}")).output().expect("make");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 }
@@ -92,10 +80,7 @@ const TRACER: &[&str] = &["LIBUBPF_RS_TRACER=y", "LIBUBPF_RS_SCOPE_APP=y"];
 #[test]
 fn named_twice_it_is_registered_once() {
     let harness = Harness::new("twice", &[]);
-    assert_eq!(
-        harness.value("UK_LIBS"),
-        "appmine libother libubpf_rs libushell_rs"
-    );
+    assert_eq!(harness.value("UK_LIBS"), "appmine libother libubpf_rs libushell_rs");
     assert_eq!(harness.value("LIBUBPF_RS_PARAMPREFIX"), "ubpf");
 }
 
@@ -110,22 +95,10 @@ fn switched_off_it_is_not_there() {
 #[test]
 fn each_kind_of_stub_reaches_the_application_and_not_our_glue() {
     let kinds = [
-        (
-            "PATCHABLE",
-            "-fpatchable-function-entry=5",
-            "-fpatchable-function-entry=0",
-        ),
-        (
-            "MFENTRY",
-            "-pg -mfentry -mrecord-mcount -mnop-mcount",
-            "-fno-profile",
-        ),
+        ("PATCHABLE", "-fpatchable-function-entry=5", "-fpatchable-function-entry=0"),
+        ("MFENTRY", "-pg -mfentry -mrecord-mcount -mnop-mcount", "-fno-profile"),
         ("PG", "-pg -mrecord-mcount -mnop-mcount", "-fno-profile"),
-        (
-            "INSTRUMENT",
-            "-finstrument-functions",
-            "-fno-instrument-functions",
-        ),
+        ("INSTRUMENT", "-finstrument-functions", "-fno-instrument-functions"),
     ];
     for (kind, on, off) in kinds {
         let option = format!("LIBUBPF_RS_STUB_{kind}=y");
@@ -143,9 +116,7 @@ fn each_kind_of_stub_reaches_the_application_and_not_our_glue() {
 #[test]
 fn records_are_dropped_where_the_table_of_names_has_them() {
     let patchable = [TRACER, &["LIBUBPF_RS_STUB_PATCHABLE=y"]].concat();
-    let flags = |name, more: &[&str]| {
-        Harness::new(name, &[patchable.as_slice(), more].concat()).value("OBJCFLAGS-y")
-    };
+    let flags = |name, more: &[&str]| Harness::new(name, &[patchable.as_slice(), more].concat()).value("OBJCFLAGS-y");
     let dropped = "-R __patchable_function_entries";
     assert_eq!(flags("records", &[]), "");
     assert_eq!(flags("no-records", &["LIBUBPF_RS_SYMBOLS=y"]), dropped);
@@ -174,13 +145,8 @@ fn the_repository_itself_is_an_application() {
     let mut harness = Harness::new("self", &patchable);
     harness.app = root();
     assert!(harness.value("UK_LIBS").contains("appubpfdemo"));
-    assert!(harness
-        .value("APPUBPFDEMO_SRCS-y")
-        .ends_with("/app-demo/main.c"));
-    assert_eq!(
-        harness.value("APPUBPFDEMO_CFLAGS-y"),
-        "-fpatchable-function-entry=5"
-    );
+    assert!(harness.value("APPUBPFDEMO_SRCS-y").ends_with("/app-demo/main.c"));
+    assert_eq!(harness.value("APPUBPFDEMO_CFLAGS-y"), "-fpatchable-function-entry=5");
     let ours = harness.value("LIBUSHELL_RS_CFLAGS-y");
     assert!(!ours.contains("entry=5"), "{ours}");
 }
@@ -195,9 +161,7 @@ fn options_become_features_of_the_archive() {
     let manifest = super::text("platforms/unikraft/Cargo.toml");
     for feature in ["shell", "tracer", "capi", "jit", "instrument"] {
         assert!(
-            manifest
-                .lines()
-                .any(|line| line.starts_with(&format!("{feature} ="))),
+            manifest.lines().any(|line| line.starts_with(&format!("{feature} ="))),
             "platforms/unikraft has no feature {feature}"
         );
     }
@@ -208,10 +172,7 @@ fn programs_compiled_ahead_of_time_are_linked() {
     let programs = "LIBUBPF_RS_PROGRAMS=\"count.o /else/where/notify.o\"";
     let harness = Harness::new("programs", &["LIBUBPF_RS_JIT=y", programs]);
     let app = harness.app.canonicalize().expect("a path");
-    assert_eq!(
-        harness.value("LIBUBPF_RS_OBJS-y"),
-        format!("{}/count.o /else/where/notify.o", app.display())
-    );
+    assert_eq!(harness.value("LIBUBPF_RS_OBJS-y"), format!("{}/count.o /else/where/notify.o", app.display()));
     let harness = Harness::new("no-programs", &["LIBUBPF_RS_JIT=y"]);
     assert_eq!(harness.value("LIBUBPF_RS_OBJS-y"), "");
 }
@@ -221,12 +182,7 @@ fn programs_compiled_ahead_of_time_are_linked() {
 fn a_missing_cargo_is_named() {
     let harness = Harness::new("cargo", &[]);
     let archive = format!("{}/libubpf_rs/libubpf_image.a", harness.folder.display());
-    let output = harness
-        .make()
-        .arg("UBPF_CARGO=cargo-that-is-not-there")
-        .arg(archive)
-        .output()
-        .expect("make");
+    let output = harness.make().arg("UBPF_CARGO=cargo-that-is-not-there").arg(archive).output().expect("make");
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("install Rust 1.88 or newer"), "{said}");
@@ -270,8 +226,7 @@ fn files_are_carried_as_they_are() {
     let harness = harness.with("LIBUBPF_RS_CARRIED=\"one.bin empty.bin\"");
     let table = harness.carried().expect("the table");
     assert_eq!(carried_names(&table), ["one.bin", "empty.bin"]);
-    let word =
-        |at: usize| u32::from_le_bytes(table[at..at + 4].try_into().expect("a word")) as usize;
+    let word = |at: usize| u32::from_le_bytes(table[at..at + 4].try_into().expect("a word")) as usize;
     assert_eq!(&table[word(12)..][..word(16)], one.as_bytes());
     assert_eq!(word(32), 0);
 }
@@ -290,10 +245,7 @@ fn the_samples_are_compiled_and_carried() {
 fn what_cannot_be_carried_is_named() {
     let missing = Harness::new("carried-missing", &["LIBUBPF_RS_CARRIED=\"no.bin\""]);
     let error = missing.carried().expect_err("no such file");
-    assert!(
-        error.contains("LIBUBPF_RS_CARRIED: there is no file") && error.contains("no.bin"),
-        "{error}"
-    );
+    assert!(error.contains("LIBUBPF_RS_CARRIED: there is no file") && error.contains("no.bin"), "{error}");
 
     let twice = Harness::new("carried-twice", &[]);
     for folder in ["a", "b"] {
@@ -321,10 +273,7 @@ fn a_folder_with_a_space_is_refused_with_its_name() {
     let output = harness.make().arg("print-UK_LIBS").output().expect("make");
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success());
-    assert!(
-        error.contains("a folder with a space") && error.contains("my app"),
-        "{error}"
-    );
+    assert!(error.contains("a folder with a space") && error.contains("my app"), "{error}");
 }
 
 impl Harness {
@@ -348,11 +297,7 @@ impl Harness {
         let object = source.with_extension("o");
         let bytes = source.with_extension("raw");
         let run = |command: &mut Command| assert!(command.status().expect("a tool").success());
-        run(Command::new("gcc")
-            .arg("-c")
-            .arg(&source)
-            .arg("-o")
-            .arg(&object));
+        run(Command::new("gcc").arg("-c").arg(&source).arg("-o").arg(&object));
         let mut copy = Command::new("objcopy");
         copy.args(["-O", "binary", "--only-section=.rodata"]);
         run(copy.arg(&object).arg(&bytes));
@@ -361,8 +306,7 @@ impl Harness {
 }
 
 fn carried_names(table: &[u8]) -> Vec<String> {
-    let word =
-        |at: usize| u32::from_le_bytes(table[at..at + 4].try_into().expect("a word")) as usize;
+    let word = |at: usize| u32::from_le_bytes(table[at..at + 4].try_into().expect("a word")) as usize;
     let name = |index: usize| {
         let entry = 4 + 16 * index;
         String::from_utf8_lossy(&table[word(entry)..][..word(entry + 4)]).into_owned()
@@ -389,10 +333,7 @@ fn an_option_that_leaves_no_room_behind_the_entry_is_refused_by_name() {
         let flag = format!("-fpatchable-function-entry={bad}");
         let output = build(&flag);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(
-            !output.status.success() && said.contains(&flag),
-            "{flag}: {said}"
-        );
+        assert!(!output.status.success() && said.contains(&flag), "{flag}: {said}");
     }
 }
 
@@ -435,16 +376,7 @@ fn an_image_without_a_name_ends_the_build() {
     let harness = Harness::new("image", &["LIBUBPF_RS_SYMBOLS=y"]);
     let folder = harness.folder.canonicalize().expect("a path");
     let tool = folder.join("libubpf_rs/embed/release/ubpf-embed");
-    let output = harness
-        .make()
-        .arg("-o")
-        .arg(tool)
-        .arg(harness.value("UBPF_EMBEDDED"))
-        .output()
-        .expect("make");
+    let output = harness.make().arg("-o").arg(tool).arg(harness.value("UBPF_EMBEDDED")).output().expect("make");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(
-        !output.status.success() && said.contains("switch LIBUBPF_RS_SYMBOLS off"),
-        "{said}"
-    );
+    assert!(!output.status.success() && said.contains("switch LIBUBPF_RS_SYMBOLS off"), "{said}");
 }

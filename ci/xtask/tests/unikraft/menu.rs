@@ -1,9 +1,7 @@
 //! `Config.uk`: it parses, each option has a help or a prompt that a person can read, and each is used.
 
 use super::{root, text};
-use nom_kconfig::{
-    attribute::r#type::Type, parse_kconfig, Attribute, Entry, KconfigFile, KconfigInput,
-};
+use nom_kconfig::{attribute::r#type::Type, parse_kconfig, Attribute, Entry, KconfigFile, KconfigInput};
 use std::collections::BTreeMap;
 
 /// An option: its attributes, and whether it is a member of a choice.
@@ -14,35 +12,27 @@ pub struct Symbol {
 
 impl Symbol {
     fn prompt(&self) -> Option<String> {
-        self.attributes
-            .iter()
-            .find_map(|attribute| match attribute {
-                Attribute::Prompt(prompt) => Some(prompt.prompt.clone()),
-                Attribute::Type(kind) => match &kind.r#type {
-                    Type::Bool(prompt) | Type::String(prompt) | Type::Int(prompt) => prompt.clone(),
-                    _ => None,
-                },
+        self.attributes.iter().find_map(|attribute| match attribute {
+            Attribute::Prompt(prompt) => Some(prompt.prompt.clone()),
+            Attribute::Type(kind) => match &kind.r#type {
+                Type::Bool(prompt) | Type::String(prompt) | Type::Int(prompt) => prompt.clone(),
                 _ => None,
-            })
+            },
+            _ => None,
+        })
     }
 
     fn is_int(&self) -> bool {
-        self.attributes.iter().any(|attribute| {
-            matches!(attribute, Attribute::Type(kind) if matches!(kind.r#type, Type::Int(_)))
-        })
+        self.attributes
+            .iter()
+            .any(|attribute| matches!(attribute, Attribute::Type(kind) if matches!(kind.r#type, Type::Int(_))))
     }
 }
 
 fn collect(entries: &[Entry], in_choice: bool, found: &mut BTreeMap<String, Symbol>) {
     let mut add = |name: &str, attributes: &[Attribute]| {
-        let symbol = Symbol {
-            attributes: attributes.to_vec(),
-            in_choice,
-        };
-        assert!(
-            found.insert(name.to_owned(), symbol).is_none(),
-            "{name} is defined twice"
-        );
+        let symbol = Symbol { attributes: attributes.to_vec(), in_choice };
+        assert!(found.insert(name.to_owned(), symbol).is_none(), "{name} is defined twice");
     };
     let mut inner: Vec<(&[Entry], bool)> = Vec::new();
     for entry in entries {
@@ -78,10 +68,7 @@ fn the_menu_parses_and_a_person_can_read_it() {
     assert!(symbols.contains_key("LIBUBPF_RS") && symbols.contains_key("LIBUSHELL_RS"));
     for (name, symbol) in &symbols {
         assert!(symbol.prompt().is_some(), "{name} has no prompt");
-        assert!(
-            name.starts_with("LIBUBPF_RS") || name.starts_with("LIBUSHELL_RS"),
-            "{name} is not ours"
-        );
+        assert!(name.starts_with("LIBUBPF_RS") || name.starts_with("LIBUSHELL_RS"), "{name} is not ours");
     }
 }
 
@@ -93,10 +80,7 @@ fn every_number_has_a_range_and_a_default() {
         }
         let has = |wanted: fn(&Attribute) -> bool| symbol.attributes.iter().any(wanted);
         assert!(has(|a| matches!(a, Attribute::Range(_))), "{name}: range");
-        assert!(
-            has(|a| matches!(a, Attribute::Default(_))),
-            "{name}: default"
-        );
+        assert!(has(|a| matches!(a, Attribute::Default(_))), "{name}: default");
     }
 }
 
@@ -117,30 +101,16 @@ fn mentioned(text: &str) -> Vec<String> {
 #[test]
 fn every_option_is_used_and_every_use_is_an_option() {
     let symbols = symbols();
-    let sources = [
-        "Makefile.uk",
-        "Makefile.rules",
-        "platforms/unikraft/ukglue.c",
-        "platforms/unikraft/ukversion.h",
-    ];
-    let used: Vec<String> = sources
-        .iter()
-        .flat_map(|path| mentioned(&text(path)))
-        .collect();
+    let sources = ["Makefile.uk", "Makefile.rules", "platforms/unikraft/ukglue.c", "platforms/unikraft/ukversion.h"];
+    let used: Vec<String> = sources.iter().flat_map(|path| mentioned(&text(path))).collect();
     for name in &used {
-        assert!(
-            symbols.contains_key(name),
-            "CONFIG_{name} is not in Config.uk"
-        );
+        assert!(symbols.contains_key(name), "CONFIG_{name} is not in Config.uk");
     }
     let menu = text("Config.uk");
     for (name, symbol) in &symbols {
         // One member of a choice may be what is left when no other is chosen; an option may also only steer others.
         let steers = menu.matches(name.as_str()).count() > 1;
-        assert!(
-            symbol.in_choice || used.contains(name) || steers,
-            "{name} can be set and changes nothing"
-        );
+        assert!(symbol.in_choice || used.contains(name) || steers, "{name} can be set and changes nothing");
     }
 }
 
@@ -156,10 +126,7 @@ fn committed_configurations_name_options_that_exist() {
         "examples/sqlite/kraft.yaml",
     ] {
         for name in mentioned(&text(path)) {
-            assert!(
-                symbols.contains_key(&name),
-                "{path}: CONFIG_{name} is not in Config.uk"
-            );
+            assert!(symbols.contains_key(&name), "{path}: CONFIG_{name} is not in Config.uk");
         }
     }
 }

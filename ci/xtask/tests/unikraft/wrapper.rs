@@ -16,11 +16,7 @@ fn echo_qemu(folder: &Path) -> std::path::PathBuf {
 
 fn call(folder: &Path, arguments: &[&str], socket: Option<&str>) -> Output {
     let mut command = Command::new(root().join("platforms/unikraft/qemu-ushell"));
-    command
-        .args(arguments)
-        .env("USHELL_QEMU", echo_qemu(folder))
-        .env_remove("USHELL_SOCKET")
-        .env_remove("USHELL_PORT");
+    command.args(arguments).env("USHELL_QEMU", echo_qemu(folder)).env_remove("USHELL_SOCKET").env_remove("USHELL_PORT");
     if let Some(socket) = socket {
         command.env("USHELL_SOCKET", socket);
     }
@@ -28,10 +24,7 @@ fn call(folder: &Path, arguments: &[&str], socket: Option<&str>) -> Output {
 }
 
 fn lines(output: &Output) -> Vec<String> {
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .map(str::to_owned)
-        .collect()
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
 }
 
 /// What kraft asks before it starts a machine is passed on unchanged.
@@ -71,44 +64,27 @@ fn a_machine_gets_the_port_and_a_socket_beside_its_pid_file() {
         "none",
     ];
     let got = lines(&call(&folder, &start, None));
-    assert_eq!(
-        &got[..start.len()],
-        &start,
-        "what kraft asks for comes first"
-    );
+    assert_eq!(&got[..start.len()], &start, "what kraft asks for comes first");
     let socket = format!("path={}/ushell.sock,", folder.display());
     assert!(got[start.len()..].iter().any(|line| line.contains(&socket)));
-    assert!(got
-        .iter()
-        .any(|line| line.starts_with("virtserialport,") && line.ends_with("name=ushell")));
+    assert!(got.iter().any(|line| line.starts_with("virtserialport,") && line.ends_with("name=ushell")));
 }
 
 #[test]
 fn a_port_that_is_there_is_left_alone() {
     let folder = scratch("wrapper-there");
-    let start = [
-        "-kernel",
-        "image",
-        "-device",
-        "virtserialport,chardev=x,name=ushell",
-    ];
+    let start = ["-kernel", "image", "-device", "virtserialport,chardev=x,name=ushell"];
     assert_eq!(lines(&call(&folder, &start, None)), start);
 }
 
 #[test]
 fn a_path_that_no_socket_can_have_is_refused() {
     let folder = scratch("wrapper-path");
-    for (path, word) in [
-        ("/tmp/".to_owned() + &"x".repeat(120), "too long"),
-        ("/tmp/a,b".to_owned(), "comma"),
-    ] {
+    for (path, word) in [("/tmp/".to_owned() + &"x".repeat(120), "too long"), ("/tmp/a,b".to_owned(), "comma")] {
         let output = call(&folder, &["-kernel", "image"], Some(&path));
         assert_eq!(output.status.code(), Some(64));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(
-            said.contains(word) && said.contains("USHELL_SOCKET"),
-            "{said}"
-        );
+        assert!(said.contains(word) && said.contains("USHELL_SOCKET"), "{said}");
     }
 }
 

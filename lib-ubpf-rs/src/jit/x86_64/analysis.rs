@@ -126,8 +126,7 @@ pub(super) fn width_in_slots(insn: &Insn) -> usize {
 impl Analysis {
     /// Bytes of memory that it holds.
     pub(super) fn bytes(&self) -> usize {
-        self.facts.capacity() * size_of::<Facts>()
-            + self.functions.capacity() * size_of::<Function>()
+        self.facts.capacity() * size_of::<Facts>() + self.functions.capacity() * size_of::<Function>()
     }
 }
 
@@ -156,9 +155,7 @@ pub(super) fn analyse(
         twice: false,
     };
     let mut facts = Vec::new();
-    facts
-        .try_reserve_exact(insns.len())
-        .map_err(|_| JitError::NoMemory)?;
+    facts.try_reserve_exact(insns.len()).map_err(|_| JitError::NoMemory)?;
     for piece in pieces(0..insns.len()) {
         work.spend_each(piece.len(), LOOK)?;
         facts.resize(piece.end, start);
@@ -179,19 +176,13 @@ pub(super) fn analyse(
         spans(insns, &mut facts, *function, bare, work)?;
     }
     let reads = before(insns, &facts, entry);
-    Ok(Analysis {
-        facts,
-        functions,
-        zeroed,
-        reads,
-    })
+    Ok(Analysis { facts, functions, zeroed, reads })
 }
 
 fn functions(program: &VerifiedProgram, work: &mut Work<'_>) -> Result<Vec<Function>, JitError> {
     let starts = program.functions();
     let mut list = Vec::new();
-    list.try_reserve_exact(starts.len())
-        .map_err(|_| JitError::NoMemory)?;
+    list.try_reserve_exact(starts.len()).map_err(|_| JitError::NoMemory)?;
     for (index, &start) in starts.iter().enumerate() {
         work.spend(LOOK)?;
         let end = starts.get(index + 1).copied();
@@ -209,21 +200,12 @@ fn functions(program: &VerifiedProgram, work: &mut Work<'_>) -> Result<Vec<Funct
 
 /// The function that a slot belongs to.
 pub(super) fn function_of(functions: &[Function], pc: usize) -> usize {
-    functions
-        .partition_point(|f| f.start <= pc)
-        .saturating_sub(1)
+    functions.partition_point(|f| f.start <= pc).saturating_sub(1)
 }
 
-fn reach(
-    insns: &[Insn],
-    entry: usize,
-    facts: &mut [Facts],
-    work: &mut Work<'_>,
-) -> Result<(), JitError> {
+fn reach(insns: &[Insn], entry: usize, facts: &mut [Facts], work: &mut Work<'_>) -> Result<(), JitError> {
     let mut queue = Vec::new();
-    queue
-        .try_reserve(insns.len().saturating_add(1))
-        .map_err(|_| JitError::NoMemory)?;
+    queue.try_reserve(insns.len().saturating_add(1)).map_err(|_| JitError::NoMemory)?;
     queue.push(entry);
     while let Some(mut pc) = queue.pop() {
         work.spend(LOOK)?;
@@ -321,13 +303,9 @@ fn uses(
             for pc in piece.filter(|&pc| facts.get(pc).is_some_and(|f| f.reachable)) {
                 let Some(insn) = insns.get(pc) else { continue };
                 function.written |= writes(insn);
-                let access = matches!(
-                    insn,
-                    Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. }
-                );
-                function.uses_frame |= reads(insn) & bit(Reg::R10) != 0
-                    || matches!(insn, Insn::Call(_))
-                    || access && !bare(pc);
+                let access = matches!(insn, Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. });
+                function.uses_frame |=
+                    reads(insn) & bit(Reg::R10) != 0 || matches!(insn, Insn::Call(_)) || access && !bare(pc);
             }
         }
     }
@@ -391,20 +369,11 @@ fn before(insns: &[Insn], facts: &[Facts], pc: usize) -> Regs {
     }
 }
 
-fn live_round(
-    insns: &[Insn],
-    functions: &[Function],
-    facts: &mut [Facts],
-    work: &mut Work<'_>,
-) -> Result<bool, Cap> {
+fn live_round(insns: &[Insn], functions: &[Function], facts: &mut [Facts], work: &mut Work<'_>) -> Result<bool, Cap> {
     let mut changed = false;
     for function in functions {
         // What a called function leaves in r0 to r5 its caller may read.
-        let at_exit = if function.called {
-            bit(Reg::R0) | R1_TO_R5
-        } else {
-            bit(Reg::R0)
-        };
+        let at_exit = if function.called { bit(Reg::R0) | R1_TO_R5 } else { bit(Reg::R0) };
         for piece in pieces(function.start..function.end).rev() {
             work.spend_each(piece.len(), LOOK)?;
             for pc in piece.rev() {
@@ -427,12 +396,7 @@ fn live_round(
     Ok(changed)
 }
 
-fn fuse(
-    insns: &[Insn],
-    facts: &mut [Facts],
-    bare: &dyn Fn(usize) -> bool,
-    work: &mut Work<'_>,
-) -> Result<(), Cap> {
+fn fuse(insns: &[Insn], facts: &mut [Facts], bare: &dyn Fn(usize) -> bool, work: &mut Work<'_>) -> Result<(), Cap> {
     for piece in pieces(0..insns.len()) {
         work.spend_each(piece.len(), 2 * LOOK)?;
         fuse_some(insns, facts, bare, piece);
@@ -440,21 +404,14 @@ fn fuse(
     Ok(())
 }
 
-fn fuse_some(
-    insns: &[Insn],
-    facts: &mut [Facts],
-    bare: &dyn Fn(usize) -> bool,
-    piece: Range<usize>,
-) {
+fn fuse_some(insns: &[Insn], facts: &mut [Facts], bare: &dyn Fn(usize) -> bool, piece: Range<usize>) {
     for pc in piece {
         if let Some(Fused::Rotate(width, count)) = rotation(insns, pc) {
             let mut parts = facts.iter_mut().skip(pc);
             let first = parts.next().filter(|f| f.fused == Fused::No);
             let mut rest = [parts.next(), parts.next(), parts.next()];
-            let plain = |f: &Option<&mut Facts>| {
-                f.as_ref()
-                    .is_some_and(|f| !f.target && f.reachable && f.fused == Fused::No)
-            };
+            let plain =
+                |f: &Option<&mut Facts>| f.as_ref().is_some_and(|f| !f.target && f.reachable && f.fused == Fused::No);
             if let (Some(first), true) = (first, rest.iter().all(plain)) {
                 first.fused = Fused::Rotate(width, count);
                 for fact in rest.iter_mut().flatten() {
@@ -469,11 +426,7 @@ fn fuse_some(
             && facts.get(pc + 1).is_some_and(|f| !f.target && f.reachable);
         let fused = if free { pair(first, second) } else { Fused::No };
         if fused == Fused::MoveSum && bare(pc + 2) && is_indexed(insns, facts, pc) {
-            for (at, fused) in [
-                (pc, Fused::Indexed),
-                (pc + 1, Fused::Second),
-                (pc + 2, Fused::Second),
-            ] {
+            for (at, fused) in [(pc, Fused::Indexed), (pc + 1, Fused::Second), (pc + 2, Fused::Second)] {
                 if let Some(fact) = facts.get_mut(at) {
                     fact.fused = fused;
                 }
@@ -492,17 +445,8 @@ fn fuse_some(
 fn is_indexed(insns: &[Insn], facts: &[Facts], pc: usize) -> bool {
     let sum = insns.get(pc).and_then(Insn::written);
     let (base, own) = match insns.get(pc + 2) {
-        Some(&Insn::Load {
-            signed: false,
-            base,
-            dst,
-            ..
-        }) => (base, dst == base),
-        Some(&Insn::Store {
-            base,
-            src: Operand::Reg(src),
-            ..
-        }) if src != base => (base, false),
+        Some(&Insn::Load { signed: false, base, dst, .. }) => (base, dst == base),
+        Some(&Insn::Store { base, src: Operand::Reg(src), .. }) if src != base => (base, false),
         _ => return false,
     };
     let unread = |fact: &Facts| {
@@ -515,12 +459,7 @@ fn is_indexed(insns: &[Insn], facts: &[Facts], pc: usize) -> bool {
 /// The rotation that starts at `pc`.
 fn rotation(insns: &[Insn], pc: usize) -> Option<Fused> {
     let alu = |at: usize| match *insns.get(pc.wrapping_add(at))? {
-        Insn::Alu {
-            op,
-            width,
-            dst,
-            src,
-        } => Some((op, width, dst, src)),
+        Insn::Alu { op, width, dst, src } => Some((op, width, dst, src)),
         _ => None,
     };
     let (AluOp::Mov, moved, other, Operand::Reg(x)) = alu(0)? else {
@@ -551,18 +490,8 @@ fn rotation(insns: &[Insn], pc: usize) -> Option<Fused> {
 
 fn pair(first: &Insn, second: &Insn) -> Fused {
     let (
-        Insn::Alu {
-            op: op1,
-            width: Width::W64,
-            dst,
-            src: src1,
-        },
-        Insn::Alu {
-            op: op2,
-            width: Width::W64,
-            dst: dst2,
-            src: src2,
-        },
+        Insn::Alu { op: op1, width: Width::W64, dst, src: src1 },
+        Insn::Alu { op: op2, width: Width::W64, dst: dst2, src: src2 },
     ) = (*first, *second)
     else {
         return Fused::No;
@@ -571,12 +500,8 @@ fn pair(first: &Insn, second: &Insn) -> Fused {
         return Fused::No;
     }
     match (op1, src1, op2, src2) {
-        (AluOp::Mov, Operand::Reg(from), AluOp::Add, Operand::Imm(_)) if from != dst => {
-            Fused::MoveAdd
-        }
-        (AluOp::Mov, Operand::Reg(from), AluOp::Add, Operand::Reg(other))
-            if from != dst && other != dst =>
-        {
+        (AluOp::Mov, Operand::Reg(from), AluOp::Add, Operand::Imm(_)) if from != dst => Fused::MoveAdd,
+        (AluOp::Mov, Operand::Reg(from), AluOp::Add, Operand::Reg(other)) if from != dst && other != dst => {
             Fused::MoveSum
         }
         (AluOp::Lsh, Operand::Imm(32), AluOp::Rsh, Operand::Imm(32)) => Fused::LowZero,
@@ -604,13 +529,7 @@ impl Group {
     fn with(self, other: Group) -> Option<Group> {
         let (from, to) = (self.from.min(other.from), self.to.max(other.to));
         let fits = self.place == other.place && to - from <= MAX_SPAN;
-        fits.then_some(Group {
-            last: other.last,
-            count: self.count + 1,
-            from,
-            to,
-            ..self
-        })
+        fits.then_some(Group { last: other.last, count: self.count + 1, from, to, ..self })
     }
 
     /// Comparisons that it takes to check all at once: a window has limits for sizes that one access can have.
@@ -665,23 +584,11 @@ fn spans(
 
 /// The register and the bytes of a load or store. Atomic accesses are checked by themselves, since they must be aligned too.
 fn checked_access(insn: &Insn, pc: usize, place: Place) -> Option<(Reg, Group)> {
-    let (Insn::Load {
-        base, off, size, ..
-    }
-    | Insn::Store {
-        base, off, size, ..
-    }) = *insn
-    else {
+    let (Insn::Load { base, off, size, .. } | Insn::Store { base, off, size, .. }) = *insn else {
         return None;
     };
-    let group = Group {
-        first: pc,
-        last: pc,
-        count: 1,
-        from: off.into(),
-        to: i32::from(off) + size.bytes() as i32,
-        place,
-    };
+    let group =
+        Group { first: pc, last: pc, count: 1, from: off.into(), to: i32::from(off) + size.bytes() as i32, place };
     Some((base, group))
 }
 
@@ -700,13 +607,7 @@ fn close_all(
 }
 
 /// Writes down what was found, where it makes less comparisons.
-fn close(
-    insns: &[Insn],
-    facts: &mut [Facts],
-    reg: Reg,
-    group: Option<Group>,
-    work: &mut Work<'_>,
-) -> Result<(), Cap> {
+fn close(insns: &[Insn], facts: &mut [Facts], reg: Reg, group: Option<Group>, work: &mut Work<'_>) -> Result<(), Cap> {
     let Some(group) = group.filter(|group| group.comparisons() < group.count) else {
         return Ok(());
     };

@@ -669,8 +669,6 @@ impl<'b> Asm<'b> {
 
     /// Distance from the end of an instruction of `size` bytes emitted now. Code is bounded far below 2 GiB.
     fn relative(&self, target: usize, size: usize) -> i32 {
-        (target as i64)
-            .wrapping_sub(self.len as i64)
-            .wrapping_sub(size as i64) as i32
+        (target as i64).wrapping_sub(self.len as i64).wrapping_sub(size as i64) as i32
     }
 }

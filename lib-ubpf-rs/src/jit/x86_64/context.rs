@@ -46,12 +46,7 @@ pub(super) struct Window {
 impl Window {
     pub(super) const fn new(lo: u64, len: u64) -> Window {
         let past = len.saturating_add(1);
-        let limits = [
-            past.saturating_sub(1),
-            past.saturating_sub(2),
-            past.saturating_sub(4),
-            past.saturating_sub(8),
-        ];
+        let limits = [past.saturating_sub(1), past.saturating_sub(2), past.saturating_sub(4), past.saturating_sub(8)];
         Window { lo, limits }
     }
 }
@@ -204,8 +199,7 @@ pub(super) mod field {
     pub(in super::super) const TIME: Mem = mem(ROUTINES + offset_of!(Routines, time));
     pub(in super::super) const STOP_BUDGET: Mem = mem(ROUTINES + offset_of!(Routines, stop_budget));
     pub(in super::super) const STOP_DEPTH: Mem = mem(ROUTINES + offset_of!(Routines, stop_depth));
-    pub(in super::super) const STOP_UNALIGNED: Mem =
-        mem(ROUTINES + offset_of!(Routines, stop_unaligned));
+    pub(in super::super) const STOP_UNALIGNED: Mem = mem(ROUTINES + offset_of!(Routines, stop_unaligned));
 
     pub(in super::super) const fn search(size: Size, store: bool) -> Mem {
         let kind = log2(size) + if store { 4 } else { 0 };

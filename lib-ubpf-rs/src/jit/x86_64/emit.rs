@@ -6,9 +6,7 @@
 //! functions.
 
 use super::{
-    analysis::{
-        self, bit, function_of, jump_target, relative, Analysis, Check, Function, Fused, Regs,
-    },
+    analysis::{self, bit, function_of, jump_target, relative, Analysis, Check, Function, Fused, Regs},
     asm::{at, Alu, Asm, Cc, Indexed, Mem, Shift, M, W},
     context::{field, Place},
     reciprocal::Reciprocal,
@@ -61,17 +59,9 @@ pub(super) type StopSites = Vec<(u32, u32)>;
 
 impl<'p> Draft<'p> {
     /// Finds the layout of `program`.
-    pub(super) fn new(
-        program: &'p VerifiedProgram,
-        style: Style,
-        work: &mut Work<'_>,
-    ) -> Result<Self, JitError> {
+    pub(super) fn new(program: &'p VerifiedProgram, style: Style, work: &mut Work<'_>) -> Result<Self, JitError> {
         let mut emitter = Emitter::new(program, style, work)?;
-        let passes = if emitter.insns.len() > LARGE {
-            MAX_PASSES_LARGE
-        } else {
-            MAX_PASSES
-        };
+        let passes = if emitter.insns.len() > LARGE { MAX_PASSES_LARGE } else { MAX_PASSES };
         for pass in 0..passes + 4 {
             // Long jumps have one size: a pass or two more and nothing moves.
             emitter.long_jumps = pass >= passes;
@@ -79,10 +69,7 @@ impl<'p> Draft<'p> {
             emitter.pass(&mut asm, work)?;
             emitter.turn();
             if !emitter.moved && pass > 0 {
-                return Ok(Draft {
-                    len: asm.len(),
-                    emitter,
-                });
+                return Ok(Draft { len: asm.len(), emitter });
             }
         }
         Err(JitError::TooComplex { cap: Cap::Steps })
@@ -95,18 +82,12 @@ impl<'p> Draft<'p> {
 
     /// Writes the code to `out`, which is [`len`](Self::len) bytes long. Gives the offset of the entry and the places that can
     /// stop a run.
-    pub(super) fn write(
-        mut self,
-        out: &mut [u8],
-        work: &mut Work<'_>,
-    ) -> Result<(usize, StopSites), JitError> {
+    pub(super) fn write(mut self, out: &mut [u8], work: &mut Work<'_>) -> Result<(usize, StopSites), JitError> {
         let emitter = &mut self.emitter;
         let mut sites = Vec::new();
         let places = emitter.stop_count;
         work.hold(places.saturating_mul(size_of::<(u32, u32)>()))?;
-        sites
-            .try_reserve_exact(places)
-            .map_err(|_| JitError::NoMemory)?;
+        sites.try_reserve_exact(places).map_err(|_| JitError::NoMemory)?;
         emitter.sites = Some(sites);
         let mut asm = Asm::new(out);
         emitter.pass(&mut asm, work)?;
@@ -132,38 +113,21 @@ pub(super) struct Registers {
 impl Draft<'_> {
     /// Which registers the code changes and needs; calls aside.
     pub(super) fn registers(&self, work: &mut Work<'_>) -> Result<Registers, Cap> {
-        let Emitter {
-            analysis,
-            insns,
-            style,
-            entry,
-            returns,
-            last_return,
-            ..
-        } = &self.emitter;
-        let written = analysis
-            .functions
-            .iter()
-            .fold(analysis.zeroed, |all, f| all | f.written);
-        let bpf = (0..10)
-            .filter_map(Reg::new)
-            .filter(|&reg| written & bit(reg) != 0);
+        let Emitter { analysis, insns, style, entry, returns, last_return, .. } = &self.emitter;
+        let written = analysis.functions.iter().fold(analysis.zeroed, |all, f| all | f.written);
+        let bpf = (0..10).filter_map(Reg::new).filter(|&reg| written & bit(reg) != 0);
         let mut clobbers = bpf.fold(0, |all, reg| all | 1 << native(reg).number());
         for piece in pieces(0..insns.len()) {
             work.spend_each(piece.len(), GLANCE)?;
             for pc in piece.filter(|&pc| analysis.facts.get(pc).is_some_and(|f| f.reachable)) {
                 let scratch: &[Gpr] = match insns.get(pc) {
-                    Some(Insn::Alu {
-                        op: AluOp::Div | AluOp::Mod | AluOp::Sdiv | AluOp::Smod,
-                        ..
-                    }) => &[Gpr::Rax, Gpr::Rdx, TMP, TMP2],
-                    Some(Insn::Alu {
-                        op: AluOp::Lsh | AluOp::Rsh | AluOp::Arsh,
-                        ..
-                    }) if !style.bmi2 => &[Gpr::Rcx, TMP],
-                    Some(Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. }) => {
-                        &[TMP, TMP2]
+                    Some(Insn::Alu { op: AluOp::Div | AluOp::Mod | AluOp::Sdiv | AluOp::Smod, .. }) => {
+                        &[Gpr::Rax, Gpr::Rdx, TMP, TMP2]
                     }
+                    Some(Insn::Alu { op: AluOp::Lsh | AluOp::Rsh | AluOp::Arsh, .. }) if !style.bmi2 => {
+                        &[Gpr::Rcx, TMP]
+                    }
+                    Some(Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. }) => &[TMP, TMP2],
                     Some(Insn::Call(_)) => &[Gpr::Rax, TMP, TMP2],
                     _ => &[],
                 };
@@ -179,28 +143,15 @@ impl Draft<'_> {
 
     /// Where the code of each instruction starts, and what stands apart for it: offset, PC. Ascending by offset.
     pub(super) fn starts(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        let Emitter {
-            old,
-            cold,
-            analysis,
-            ..
-        } = &self.emitter;
+        let Emitter { old, cold, analysis, .. } = &self.emitter;
         let emitted = move |pc: &usize| {
             let fact = analysis.facts.get(*pc);
             fact.is_some_and(|f| f.reachable && f.fused != Fused::Second)
         };
-        let slots = (0..old.slots.len())
-            .filter(emitted)
-            .map(|pc| (get(&old.slots, pc), pc));
+        let slots = (0..old.slots.len()).filter(emitted).map(|pc| (get(&old.slots, pc), pc));
         let twice = move |pc: &usize| analysis.facts.get(*pc).is_some_and(|fact| fact.twice);
-        let again = (0..old.again.len())
-            .filter(emitted)
-            .filter(twice)
-            .map(|pc| (get(&old.again, pc), pc));
-        let apart = cold
-            .iter()
-            .enumerate()
-            .map(|(index, cold)| (get(&old.cold, index), cold.pc as usize));
+        let again = (0..old.again.len()).filter(emitted).filter(twice).map(|pc| (get(&old.again, pc), pc));
+        let apart = cold.iter().enumerate().map(|(index, cold)| (get(&old.cold, index), cold.pc as usize));
         slots.chain(again).chain(apart)
     }
 }
@@ -259,8 +210,7 @@ const FRAME: i32 = FRAME_BYTES as i32;
 
 fn filled(len: usize, value: u32, work: &mut Work<'_>) -> Result<Vec<u32>, JitError> {
     let mut list = Vec::new();
-    list.try_reserve_exact(len)
-        .map_err(|_| JitError::NoMemory)?;
+    list.try_reserve_exact(len).map_err(|_| JitError::NoMemory)?;
     for piece in pieces(0..len) {
         work.spend_each(piece.len(), 1)?;
         list.resize(piece.end, value);
@@ -297,18 +247,13 @@ fn operand_size(size: Size) -> M {
 }
 
 impl<'p> Emitter<'p> {
-    fn new(
-        program: &'p VerifiedProgram,
-        style: Style,
-        work: &mut Work<'_>,
-    ) -> Result<Self, JitError> {
+    fn new(program: &'p VerifiedProgram, style: Style, work: &mut Work<'_>) -> Result<Self, JitError> {
         let insns = program.program().insns.as_slice();
         let bare = |pc| !style.guard_all && program.access(pc) == Access::Proved;
         let analysis = analysis::analyse(program, &bare, work)?;
         // Positions fit 32 bits.
         let most = insns.len().checked_mul(MAX_INSN_BYTES);
-        most.and_then(|most| u32::try_from(most).ok())
-            .ok_or(JitError::NoMemory)?;
+        most.and_then(|most| u32::try_from(most).ok()).ok_or(JitError::NoMemory)?;
         let twice = |pc: usize| analysis.facts.get(pc).is_some_and(|fact| fact.twice);
         let (mut apart, mut again) = (0, 0);
         for piece in pieces(0..insns.len()) {
@@ -317,9 +262,7 @@ impl<'p> Emitter<'p> {
                 if twice(pc) {
                     again = insns.len();
                 }
-                if let Some(Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. }) =
-                    insns.get(pc)
-                {
+                if let Some(Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. }) = insns.get(pc) {
                     apart += usize::from(!bare(pc)) * (1 + usize::from(twice(pc)));
                 }
             }
@@ -329,8 +272,7 @@ impl<'p> Emitter<'p> {
         let positions = positions.saturating_mul(2 * size_of::<u32>());
         work.hold(positions.saturating_add(apart * size_of::<Cold>()))?;
         let mut cold = Vec::new();
-        cold.try_reserve_exact(apart)
-            .map_err(|_| JitError::NoMemory)?;
+        cold.try_reserve_exact(apart).map_err(|_| JitError::NoMemory)?;
         let mut positions = |far| {
             let mut filled = |len| filled(len, far, work);
             Ok::<_, JitError>(Positions {
@@ -365,9 +307,8 @@ impl<'p> Emitter<'p> {
 
     /// Bytes of memory that it holds, sites aside.
     fn bytes(&self) -> usize {
-        let positions = [&self.old, &self.new].map(|p| {
-            p.slots.capacity() + p.functions.capacity() + p.again.capacity() + p.cold.capacity()
-        });
+        let positions = [&self.old, &self.new]
+            .map(|p| p.slots.capacity() + p.functions.capacity() + p.again.capacity() + p.cold.capacity());
         let positions = positions.iter().sum::<usize>() * size_of::<u32>();
         positions + self.cold.capacity() * size_of::<Cold>() + self.analysis.bytes()
     }
@@ -498,8 +439,7 @@ impl<'p> Emitter<'p> {
     }
 
     fn saved(function: Function) -> impl DoubleEndedIterator<Item = Reg> {
-        KEPT.into_iter()
-            .filter(move |&reg| function.written & bit(reg) != 0)
+        KEPT.into_iter().filter(move |&reg| function.written & bit(reg) != 0)
     }
 
     fn prologue(&self, asm: &mut Asm<'_>, function: Function) {
@@ -571,36 +511,15 @@ impl<'p> Emitter<'p> {
             fused => return self.pair(asm, insn, fused),
         }
         match *insn {
-            Insn::Alu {
-                op,
-                width: w,
-                dst,
-                src: Operand::Reg(src),
-            } => self.alu_reg(asm, op, width(w), dst, src),
-            Insn::Alu {
-                op,
-                width: w,
-                dst,
-                src: Operand::Imm(imm),
-            } => self.alu_imm(asm, op, width(w), dst, imm),
-            Insn::MovSx {
-                width: w,
-                from,
-                dst,
-                src,
-            } => {
+            Insn::Alu { op, width: w, dst, src: Operand::Reg(src) } => self.alu_reg(asm, op, width(w), dst, src),
+            Insn::Alu { op, width: w, dst, src: Operand::Imm(imm) } => self.alu_imm(asm, op, width(w), dst, imm),
+            Insn::MovSx { width: w, from, dst, src } => {
                 asm.movsx_rr(width(w), operand_size(from), native(dst), native(src));
             }
             Insn::Neg { width: w, dst } => asm.unary(width(w), super::asm::Unary::Neg, native(dst)),
             Insn::Endian { kind, size, dst } => endian(asm, kind, size, native(dst)),
             Insn::LoadImm64 { dst, imm, .. } => asm.mov_ri(native(dst), imm),
-            Insn::Load {
-                size,
-                signed,
-                dst,
-                base,
-                off,
-            } => {
+            Insn::Load { size, signed, dst, base, off } => {
                 self.guard(asm, base, off, size);
                 let mem = at(native(base), off.into());
                 if signed && !planted::active(Bug::ZeroFill) {
@@ -609,12 +528,7 @@ impl<'p> Emitter<'p> {
                     asm.load(operand_size(size), native(dst), mem);
                 }
             }
-            Insn::Store {
-                size,
-                base,
-                off,
-                src,
-            } => {
+            Insn::Store { size, base, off, src } => {
                 self.guard(asm, base, off, size);
                 let mem = at(native(base), off.into());
                 match src {
@@ -622,25 +536,13 @@ impl<'p> Emitter<'p> {
                     Operand::Imm(imm) => asm.store_imm(operand_size(size), mem, imm),
                 }
             }
-            Insn::Atomic {
-                op,
-                size,
-                base,
-                off,
-                src,
-            } => {
+            Insn::Atomic { op, size, base, off, src } => {
                 self.guard(asm, base, off, size);
                 self.check_aligned(asm, base, off, size);
                 self.atomic(asm, op, size, at(native(base), off.into()), src);
             }
             Insn::Jump { .. } => self.insn_jump(asm, insn),
-            Insn::Branch {
-                op,
-                width: w,
-                dst,
-                src,
-                ..
-            } => self.branch(asm, insn, op, width(w), dst, src),
+            Insn::Branch { op, width: w, dst, src, .. } => self.branch(asm, insn, op, width(w), dst, src),
             Insn::Call(call) => self.call(asm, call),
             Insn::Exit => self.insn_exit(asm),
             Insn::WideTail | Insn::LegacyPacket { .. } => {}
@@ -649,15 +551,12 @@ impl<'p> Emitter<'p> {
 
     fn pair(&mut self, asm: &mut Asm<'_>, first: &Insn, fused: Fused) {
         let second = self.insns.get(self.pc + 1);
-        let (Insn::Alu { dst, src, .. }, Some(Insn::Alu { src: second, .. })) = (*first, second)
-        else {
+        let (Insn::Alu { dst, src, .. }, Some(Insn::Alu { src: second, .. })) = (*first, second) else {
             return;
         };
         let to = native(dst);
         match (fused, src, *second) {
-            (Fused::MoveAdd, Operand::Reg(from), Operand::Imm(imm)) => {
-                asm.lea(W::Q, to, at(native(from), imm))
-            }
+            (Fused::MoveAdd, Operand::Reg(from), Operand::Imm(imm)) => asm.lea(W::Q, to, at(native(from), imm)),
             (Fused::MoveSum, Operand::Reg(from), Operand::Reg(other)) => {
                 let (mut base, mut index) = (native(from), native(other));
                 // The base that needs no displacement.
@@ -675,19 +574,8 @@ impl<'p> Emitter<'p> {
     /// An access through a sum, of which this is the first instruction.
     fn indexed(&mut self, asm: &mut Asm<'_>, first: &Insn) {
         let rest = (self.insns.get(self.pc + 1), self.insns.get(self.pc + 2));
-        let (
-            Insn::Alu {
-                src: Operand::Reg(a),
-                ..
-            },
-            (
-                Some(&Insn::Alu {
-                    src: Operand::Reg(b),
-                    ..
-                }),
-                Some(access),
-            ),
-        ) = (*first, rest)
+        let (Insn::Alu { src: Operand::Reg(a), .. }, (Some(&Insn::Alu { src: Operand::Reg(b), .. }), Some(access))) =
+            (*first, rest)
         else {
             return;
         };
@@ -696,44 +584,27 @@ impl<'p> Emitter<'p> {
         if base.number() & 7 == 5 {
             core::mem::swap(&mut base, &mut index);
         }
-        let place = |off: i16| Indexed {
-            base,
-            index,
-            disp: off.into(),
-        };
+        let place = |off: i16| Indexed { base, index, disp: off.into() };
         match *access {
             Insn::Load { size, dst, off, .. } => {
                 asm.load_indexed(operand_size(size), native(dst), place(off));
             }
-            Insn::Store {
-                size,
-                off,
-                src: Operand::Reg(src),
-                ..
-            } => asm.store_indexed(operand_size(size), place(off), native(src)),
+            Insn::Store { size, off, src: Operand::Reg(src), .. } => {
+                asm.store_indexed(operand_size(size), place(off), native(src))
+            }
             _ => {}
         }
     }
 
     /// A rotation made of four instructions, of which this is the first.
     fn rotate(&mut self, asm: &mut Asm<'_>, first: &Insn, w: W, count: u8) {
-        let Insn::Alu {
-            dst: other,
-            src: Operand::Reg(x),
-            ..
-        } = *first
-        else {
+        let Insn::Alu { dst: other, src: Operand::Reg(x), .. } = *first else {
             return;
         };
         let after = self.analysis.facts.get(self.pc + 3);
         if after.is_none_or(|fact| fact.live & bit(other) != 0) {
             // What the second instruction leaves there.
-            if let Some(&Insn::Alu {
-                op,
-                src: Operand::Imm(imm),
-                ..
-            }) = self.insns.get(self.pc + 1)
-            {
+            if let Some(&Insn::Alu { op, src: Operand::Imm(imm), .. }) = self.insns.get(self.pc + 1) {
                 asm.mov_rr(W::Q, native(other), native(x));
                 self.alu_imm(asm, op, w, other, imm);
             }
@@ -757,9 +628,7 @@ impl<'p> Emitter<'p> {
             AluOp::Lsh => self.shift(asm, Shift::Shl, w, d, s),
             AluOp::Rsh => self.shift(asm, Shift::Shr, w, d, s),
             AluOp::Arsh => self.shift(asm, Shift::Sar, w, d, s),
-            AluOp::Div | AluOp::Mod | AluOp::Sdiv | AluOp::Smod => {
-                self.divide(asm, op, w, dst, Operand::Reg(src))
-            }
+            AluOp::Div | AluOp::Mod | AluOp::Sdiv | AluOp::Smod => self.divide(asm, op, w, dst, Operand::Reg(src)),
         }
     }
 
@@ -767,11 +636,7 @@ impl<'p> Emitter<'p> {
         let d = native(dst);
         match op {
             AluOp::Mov => {
-                let value = if w == W::Q {
-                    i64::from(imm) as u64
-                } else {
-                    u64::from(imm as u32)
-                };
+                let value = if w == W::Q { i64::from(imm) as u64 } else { u64::from(imm as u32) };
                 asm.mov_ri(d, value);
             }
             AluOp::Add => add(asm, w, d, imm),
@@ -786,9 +651,7 @@ impl<'p> Emitter<'p> {
             AluOp::Lsh => shift_imm(asm, Shift::Shl, w, d, imm),
             AluOp::Rsh => shift_imm(asm, Shift::Shr, w, d, imm),
             AluOp::Arsh => shift_imm(asm, Shift::Sar, w, d, imm),
-            AluOp::Div | AluOp::Mod | AluOp::Sdiv | AluOp::Smod => {
-                self.divide_imm(asm, op, w, dst, imm)
-            }
+            AluOp::Div | AluOp::Mod | AluOp::Sdiv | AluOp::Smod => self.divide_imm(asm, op, w, dst, imm),
         }
     }
 
@@ -892,11 +755,7 @@ impl<'p> Emitter<'p> {
     fn helper(&mut self, asm: &mut Asm<'_>) {
         let args = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5];
         let keep = args.into_iter().any(|reg| self.live(reg));
-        let routine = if keep {
-            field::HELPER_KEEP
-        } else {
-            field::HELPER
-        };
+        let routine = if keep { field::HELPER_KEEP } else { field::HELPER };
         self.stopping_call(asm, routine);
     }
 
@@ -945,10 +804,7 @@ impl<'p> Emitter<'p> {
         let off = i32::from(off);
         self.compare(asm, base, off, size.bytes() as i32);
         self.branch_to(asm, Cc::Ae, get(&self.old.cold, self.cold.len()));
-        let cold = Cold {
-            pc: self.pc as u32,
-            back: asm.len() as u32,
-        };
+        let cold = Cold { pc: self.pc as u32, back: asm.len() as u32 };
         if self.cold.len() < self.cold.capacity() {
             self.cold.push(cold);
         }
@@ -979,11 +835,7 @@ impl<'p> Emitter<'p> {
     /// the number is 1, 2, 4 or 8.
     fn compare(&self, asm: &mut Asm<'_>, base: Reg, off: i32, bytes: i32) {
         let base = native(base);
-        let bytes = if planted::active(Bug::GuardSize) {
-            1
-        } else {
-            bytes
-        };
+        let bytes = if planted::active(Bug::GuardSize) { 1 } else { bytes };
         match field::window(self.facts().place, bytes) {
             Some((lo, limit)) => {
                 if off == 0 {
@@ -1005,19 +857,9 @@ impl<'p> Emitter<'p> {
     fn emit_cold(&mut self, asm: &mut Asm<'_>, cold: Cold) {
         self.pc = cold.pc as usize;
         let (base, off, size, store) = match self.insns.get(self.pc) {
-            Some(&Insn::Load {
-                base, off, size, ..
-            }) => (base, off, size, false),
-            Some(&Insn::Store {
-                base, off, size, ..
-            }) => (base, off, size, true),
-            Some(&Insn::Atomic {
-                op,
-                base,
-                off,
-                size,
-                ..
-            }) => (base, off, size, op != AtomicOp::LoadAcquire),
+            Some(&Insn::Load { base, off, size, .. }) => (base, off, size, false),
+            Some(&Insn::Store { base, off, size, .. }) => (base, off, size, true),
+            Some(&Insn::Atomic { op, base, off, size, .. }) => (base, off, size, op != AtomicOp::LoadAcquire),
             _ => return,
         };
         asm.lea(W::Q, TMP, at(native(base), off.into()));
@@ -1064,11 +906,7 @@ impl<'p> Emitter<'p> {
 
     fn divide_imm(&mut self, asm: &mut Asm<'_>, op: AluOp, w: W, dst: Reg, imm: i32) {
         let d = native(dst);
-        let divisor = if w == W::Q {
-            i64::from(imm) as u64
-        } else {
-            u64::from(imm as u32)
-        };
+        let divisor = if w == W::Q { i64::from(imm) as u64 } else { u64::from(imm as u32) };
         let signed = matches!(op, AluOp::Sdiv | AluOp::Smod);
         let remainder = matches!(op, AluOp::Mod | AluOp::Smod);
         match (imm, remainder) {
@@ -1081,9 +919,7 @@ impl<'p> Emitter<'p> {
                 asm.shift_ri(w, Shift::Shr, d, divisor.trailing_zeros() as u8);
             }
             // A 32-bit immediate has no power of two above 2^30 but in its sign bit.
-            _ if !signed && divisor.is_power_of_two() && imm > 0 => {
-                asm.alu_ri(W::D, Alu::And, d, imm - 1)
-            }
+            _ if !signed && divisor.is_power_of_two() && imm > 0 => asm.alu_ri(W::D, Alu::And, d, imm - 1),
             _ => match Reciprocal::of(imm, w).filter(|_| !signed) {
                 Some(by) if w == W::D => multiply_32(asm, by, d, imm, remainder),
                 Some(by) => self.multiply_64(asm, by, d, imm, remainder),
@@ -1093,14 +929,7 @@ impl<'p> Emitter<'p> {
     }
 
     /// Division of 64 bits by a constant: the upper half of a product, in rdx.
-    fn multiply_64(
-        &mut self,
-        asm: &mut Asm<'_>,
-        by: Reciprocal,
-        d: Gpr,
-        imm: i32,
-        remainder: bool,
-    ) {
+    fn multiply_64(&mut self, asm: &mut Asm<'_>, by: Reciprocal, d: Gpr, imm: i32, remainder: bool) {
         let (rax, rdx) = (Gpr::Rax, Gpr::Rdx);
         let keep_rax = d != rax && self.live(Reg::R0);
         let keep_rdx = d != rdx && self.live(Reg::R3);
@@ -1151,10 +980,9 @@ impl<'p> Emitter<'p> {
             Operand::Reg(reg) => native(reg),
         };
         let known = self.proofs_count();
-        let maybe_zero =
-            matches!(src, Operand::Reg(_)) && !(known && self.program.divisor_is_not_zero(self.pc));
-        let maybe_minus_one = matches!(src, Operand::Reg(_))
-            && !(known && self.program.divisor_is_not_minus_one(self.pc));
+        let maybe_zero = matches!(src, Operand::Reg(_)) && !(known && self.program.divisor_is_not_zero(self.pc));
+        let maybe_minus_one =
+            matches!(src, Operand::Reg(_)) && !(known && self.program.divisor_is_not_minus_one(self.pc));
         let by_zero = maybe_zero.then(|| {
             asm.test_rr(w, s, s);
             asm.skip_if(Cc::E)
@@ -1271,9 +1099,7 @@ fn multiply(asm: &mut Asm<'_>, w: W, d: Gpr, imm: i32) {
     match imm {
         0 => asm.mov_ri(d, 0),
         1 => zero_extend(asm, w, d),
-        imm if imm > 0 && imm & (imm - 1) == 0 => {
-            asm.shift_ri(w, Shift::Shl, d, imm.trailing_zeros() as u8)
-        }
+        imm if imm > 0 && imm & (imm - 1) == 0 => asm.shift_ri(w, Shift::Shl, d, imm.trailing_zeros() as u8),
         // d + d * 2, 4 or 8
         3 | 5 | 9 => asm.lea_scaled(w, d, d, d, (imm - 1).trailing_zeros() as u8),
         imm => asm.imul_rri(w, d, d, imm),
@@ -1325,11 +1151,7 @@ fn condition(op: CmpOp) -> Cc {
 fn fetch_loop(asm: &mut Asm<'_>, w: W, op: Alu, mem: Mem, s: Gpr) {
     asm.mov_rr(W::Q, TMP2, Gpr::Rax);
     let operand = if s == Gpr::Rax { TMP2 } else { s };
-    let mem = if mem.base == Gpr::Rax {
-        at(TMP2, mem.disp)
-    } else {
-        mem
-    };
+    let mem = if mem.base == Gpr::Rax { at(TMP2, mem.disp) } else { mem };
     let size = if w == W::D { M::D } else { M::Q };
     asm.load(size, Gpr::Rax, mem);
     let again = asm.len();

@@ -7,26 +7,14 @@ use crate::platform::Segment;
 use iced_x86::{Decoder, DecoderOptions, Formatter, InstructionInfoFactory, IntelFormatter};
 use std::{format, string::String, vec::Vec};
 
-const ALL: [Gpr; 15] = [
-    Rax, Rcx, Rdx, Rbx, Rbp, Rsi, Rdi, R8, R9, R10, R11, R12, R13, R14, R15,
-];
+const ALL: [Gpr; 15] = [Rax, Rcx, Rdx, Rbx, Rbp, Rsi, Rdi, R8, R9, R10, R11, R12, R13, R14, R15];
 const DISPLACEMENTS: [i32; 7] = [0, 8, 127, -128, 128, -129, i32::MIN];
 const IMMEDIATES: [i32; 9] = [0, 1, 127, -128, 128, -129, 0x12345, i32::MAX, i32::MIN];
 const WIDTHS: [W; 2] = [W::D, W::Q];
 const SIZES: [M; 4] = [M::B, M::H, M::D, M::Q];
-const ALU: [(Alu, &str); 6] = [
-    (Alu::Add, "add"),
-    (Alu::Or, "or"),
-    (Alu::And, "and"),
-    (Alu::Sub, "sub"),
-    (Alu::Xor, "xor"),
-    (Alu::Cmp, "cmp"),
-];
-const SHIFTS: [(Shift, &str); 3] = [
-    (Shift::Shl, "shl"),
-    (Shift::Shr, "shr"),
-    (Shift::Sar, "sar"),
-];
+const ALU: [(Alu, &str); 6] =
+    [(Alu::Add, "add"), (Alu::Or, "or"), (Alu::And, "and"), (Alu::Sub, "sub"), (Alu::Xor, "xor"), (Alu::Cmp, "cmp")];
+const SHIFTS: [(Shift, &str); 3] = [(Shift::Shl, "shl"), (Shift::Shr, "shr"), (Shift::Sar, "sar")];
 
 /// Name of a register at a size.
 fn name(reg: Gpr, size: M) -> String {
@@ -91,12 +79,7 @@ fn check(emit: impl Fn(&mut Asm<'_>), expected: &str) {
     let mut found = String::new();
     formatter.format(&instruction, &mut found);
     assert_eq!(found, expected, "{:02x?}", &buffer[..len]);
-    assert_eq!(
-        instruction.len(),
-        len,
-        "{expected}: {:02x?}",
-        &buffer[..len]
-    );
+    assert_eq!(instruction.len(), len, "{expected}: {:02x?}", &buffer[..len]);
 }
 
 fn hex(value: i64, width: M) -> String {
@@ -126,41 +109,19 @@ fn two_registers() {
                 check(|asm| asm.shiftx(w, op, a, Rbx, b), &expected);
             }
             for size in [M::B, M::H] {
-                check(
-                    |asm| asm.movsx_rr(w, size, a, b),
-                    &format!("movsx {x}, {}", name(b, size)),
-                );
+                check(|asm| asm.movsx_rr(w, size, a, b), &format!("movsx {x}, {}", name(b, size)));
             }
         }
         let (x, y) = (name(a, M::D), name(b, M::D));
         for size in [M::B, M::H] {
-            check(
-                |asm| asm.movzx_rr(size, a, b),
-                &format!("movzx {x}, {}", name(b, size)),
-            );
+            check(|asm| asm.movzx_rr(size, a, b), &format!("movzx {x}, {}", name(b, size)));
         }
-        check(
-            |asm| asm.movsx_rr(W::Q, M::D, a, b),
-            &format!("movsxd {}, {y}", name(a, M::Q)),
-        );
-        let sum = format!(
-            "lea {}, [{}+{}]",
-            name(a, M::Q),
-            name(b, M::Q),
-            name(Rcx, M::Q)
-        );
+        check(|asm| asm.movsx_rr(W::Q, M::D, a, b), &format!("movsxd {}, {y}", name(a, M::Q)));
+        let sum = format!("lea {}, [{}+{}]", name(a, M::Q), name(b, M::Q), name(Rcx, M::Q));
         check(|asm| asm.lea_sum(a, b, Rcx), &sum);
-        let sum = format!(
-            "lea {}, [{}+{}]",
-            name(a, M::Q),
-            name(Rdi, M::Q),
-            name(b, M::Q)
-        );
+        let sum = format!("lea {}, [{}+{}]", name(a, M::Q), name(Rdi, M::Q), name(b, M::Q));
         check(|asm| asm.lea_sum(a, Rdi, b), &sum);
-        for (w, scale) in WIDTHS
-            .iter()
-            .flat_map(|&w| [1, 2, 3].map(|scale| (w, scale)))
-        {
+        for (w, scale) in WIDTHS.iter().flat_map(|&w| [1, 2, 3].map(|scale| (w, scale))) {
             let base = name(b, M::Q);
             let expected = format!("lea {}, [{base}+{base}*{}]", name(a, of(w)), 1 << scale);
             check(|asm| asm.lea_scaled(w, a, b, b, scale), &expected);
@@ -172,10 +133,7 @@ fn two_registers() {
 fn indexed_operands() {
     let places = ALL.iter().flat_map(|&base| ALL.map(|index| (base, index)));
     for (base, index) in places {
-        for (reg, disp) in [Rax, Rbp, Rsi, R8, R13]
-            .into_iter()
-            .zip([0, 1, -128, 128, -32768])
-        {
+        for (reg, disp) in [Rax, Rbp, Rsi, R8, R13].into_iter().zip([0, 1, -128, 128, -32768]) {
             let place = Indexed { base, index, disp };
             let operand = memory(base, disp);
             let index = name(index, M::Q);
@@ -203,36 +161,22 @@ fn one_register() {
         for w in WIDTHS {
             let x = name(a, of(w));
             for count in [1, 7, 31] {
-                check(
-                    |asm| asm.rotate_left(w, a, count),
-                    &format!("rol {x}, {count:#x}"),
-                );
+                check(|asm| asm.rotate_left(w, a, count), &format!("rol {x}, {count:#x}"));
             }
-            for (op, word) in [
-                (Unary::Neg, "neg"),
-                (Unary::Mul, "mul"),
-                (Unary::Div, "div"),
-                (Unary::Idiv, "idiv"),
-            ] {
+            for (op, word) in [(Unary::Neg, "neg"), (Unary::Mul, "mul"), (Unary::Div, "div"), (Unary::Idiv, "idiv")] {
                 check(|asm| asm.unary(w, op, a), &format!("{word} {x}"));
             }
             for (op, word) in SHIFTS {
                 check(|asm| asm.shift_cl(w, op, a), &format!("{word} {x}, cl"));
                 for count in [1, 2, 31] {
-                    check(
-                        |asm| asm.shift_ri(w, op, a, count),
-                        &format!("{word} {x}, {}", hex(count.into(), M::B)),
-                    );
+                    check(|asm| asm.shift_ri(w, op, a, count), &format!("{word} {x}, {}", hex(count.into(), M::B)));
                 }
             }
             check(|asm| asm.step(w, true, a), &format!("inc {x}"));
             check(|asm| asm.step(w, false, a), &format!("dec {x}"));
             check(|asm| asm.bswap(w, a), &format!("bswap {x}"));
         }
-        check(
-            |asm| asm.swap_bytes_16(a),
-            &format!("rol {}, 0x8", name(a, M::H)),
-        );
+        check(|asm| asm.swap_bytes_16(a), &format!("rol {}, 0x8", name(a, M::H)));
         check(|asm| asm.push(a), &format!("push {}", name(a, M::Q)));
         check(|asm| asm.pop(a), &format!("pop {}", name(a, M::Q)));
     }
@@ -247,10 +191,7 @@ fn immediates() {
         for w in WIDTHS {
             let (x, value) = (name(a, of(w)), hex(imm.into(), of(w)));
             for (op, word) in ALU {
-                check(
-                    |asm| asm.alu_ri(w, op, a, imm),
-                    &format!("{word} {x}, {value}"),
-                );
+                check(|asm| asm.alu_ri(w, op, a, imm), &format!("{word} {x}, {value}"));
             }
             let from = if a == Rbx { Rcx } else { Rbx };
             let expected = format!("imul {x}, {}, {value}", name(from, of(w)));
@@ -261,10 +202,7 @@ fn immediates() {
                 0x80.. => M::D,
                 _ => of(w),
             };
-            check(
-                |asm| asm.test_ri(w, a, imm),
-                &format!("test {}, {}", name(a, size), hex(imm.into(), size)),
-            );
+            check(|asm| asm.test_ri(w, a, imm), &format!("test {}, {}", name(a, size), hex(imm.into(), size)));
         }
         let value = i64::from(imm);
         let expected = match imm {
@@ -274,10 +212,7 @@ fn immediates() {
         };
         check(|asm| asm.mov_ri(a, value as u64), &expected);
         let wide = 0x1234_5678_9abc_def0;
-        check(
-            |asm| asm.mov_ri(a, wide),
-            &format!("mov {}, {wide:#x}", name(a, M::Q)),
-        );
+        check(|asm| asm.mov_ri(a, wide), &format!("mov {}, {wide:#x}", name(a, M::Q)));
         check(|asm| asm.push_imm(imm), &format!("push {value:#x}"));
     }
 }
@@ -297,36 +232,18 @@ fn memory_operands() {
                     M::Q => (format!("mov {}", name(a, M::Q)), "mov"),
                 };
                 check(|asm| asm.load(size, a, mem), &format!("{zeroes}, {place}"));
-                check(
-                    |asm| asm.load_sx(size, a, mem),
-                    &format!("{sign} {}, {place}", name(a, M::Q)),
-                );
+                check(|asm| asm.load_sx(size, a, mem), &format!("{sign} {}, {place}", name(a, M::Q)));
             }
             for w in WIDTHS {
                 let (x, place) = (name(a, of(w)), sized(of(w)));
-                check(
-                    |asm| asm.lea(w, a, mem),
-                    &format!("lea {x}, {}", memory(b, disp)),
-                );
-                check(
-                    |asm| asm.lock_xadd(w, mem, a),
-                    &format!("lock xadd {place}, {x}"),
-                );
-                check(
-                    |asm| asm.lock_cmpxchg(w, mem, a),
-                    &format!("lock cmpxchg {place}, {x}"),
-                );
+                check(|asm| asm.lea(w, a, mem), &format!("lea {x}, {}", memory(b, disp)));
+                check(|asm| asm.lock_xadd(w, mem, a), &format!("lock xadd {place}, {x}"));
+                check(|asm| asm.lock_cmpxchg(w, mem, a), &format!("lock cmpxchg {place}, {x}"));
                 check(|asm| asm.xchg(w, mem, a), &format!("xchg {place}, {x}"));
                 for (op, word) in ALU {
-                    check(
-                        |asm| asm.alu_rm(w, op, a, mem),
-                        &format!("{word} {x}, {place}"),
-                    );
+                    check(|asm| asm.alu_rm(w, op, a, mem), &format!("{word} {x}, {place}"));
                     if op != Alu::Cmp {
-                        check(
-                            |asm| asm.lock_alu(w, op, mem, a),
-                            &format!("lock {word} {place}, {x}"),
-                        );
+                        check(|asm| asm.lock_alu(w, op, mem, a), &format!("lock {word} {place}, {x}"));
                     }
                 }
             }
@@ -358,10 +275,7 @@ fn jumps() {
     for (target, len) in [(0, 2), (129, 2), (130, 6), (1 << 20, 6)] {
         for (cc, word) in CONDITIONS {
             check(|asm| asm.jcc(cc, target), &format!("{word} {target:#x}"));
-            check(
-                |asm| asm.jcc_long(cc, target),
-                &format!("{word} {target:#x}"),
-            );
+            check(|asm| asm.jcc_long(cc, target), &format!("{word} {target:#x}"));
             assert_eq!(length(|asm| asm.jcc(cc, target)), len);
             assert_eq!(cc.inverse().inverse(), cc);
         }
@@ -399,15 +313,7 @@ fn bytes_beyond_the_buffer_are_only_counted() {
 fn gate(counters: Counters) -> Vec<(u64, String)> {
     let mut out = [0; GATE_BYTES];
     let at = 0x1000;
-    assert!(write_gate(
-        &mut out,
-        Gate {
-            at,
-            counters,
-            target: 0x3000,
-            general: 0x4000,
-        }
-    ));
+    assert!(write_gate(&mut out, Gate { at, counters, target: 0x3000, general: 0x4000 }));
     let mut decoder = Decoder::with_ip(64, &out, at, DecoderOptions::NONE);
     let mut formatter = IntelFormatter::new();
     let mut list = Vec::new();
@@ -425,11 +331,7 @@ fn gate(counters: Counters) -> Vec<(u64, String)> {
 #[test]
 fn gates_count_in_every_way() {
     let shared = |locked| {
-        let listing = gate(Counters::Shared {
-            entered: 0x2000,
-            left: 0x2008,
-            locked,
-        });
+        let listing = gate(Counters::Shared { entered: 0x2000, left: 0x2008, locked });
         let texts: Vec<_> = listing.into_iter().map(|(_, text)| text).collect();
         let lock = if locked { "lock " } else { "" };
         let counts = |what: &str| format!("{lock}{what}");
@@ -451,12 +353,7 @@ fn gates_count_in_every_way() {
     shared(true);
     shared(false);
     for (segment, name) in [(Segment::Fs, "fs"), (Segment::Gs, "gs")] {
-        let listing = gate(Counters::Own {
-            segment,
-            offset: -0x20,
-            entered: 0x100,
-            left: 0x108,
-        });
+        let listing = gate(Counters::Own { segment, offset: -0x20, entered: 0x100, left: 0x108 });
         let find = format!("mov rax,{name}:[0FFFFFFFFFFFFFFE0h]");
         let texts: Vec<_> = listing.iter().map(|(_, text)| text.as_str()).collect();
         let none = listing.iter().rposition(|(_, text)| text == "pop rax");
@@ -486,11 +383,7 @@ fn gates_count_in_every_way() {
 fn a_gate_that_does_not_reach_its_variables_is_not_made() {
     let gate = Gate {
         at: 1 << 40,
-        counters: Counters::Shared {
-            entered: 0x2000,
-            left: 0x2008,
-            locked: true,
-        },
+        counters: Counters::Shared { entered: 0x2000, left: 0x2008, locked: true },
         target: (1 << 40) + 0x1000,
         general: (1 << 40) + 0x2000,
     };

@@ -92,9 +92,7 @@ impl LinkedProgram {
 
     /// The numbering of helpers it was compiled for.
     pub fn abi(&self) -> Abi {
-        ABIS.get(usize::from(self.abi))
-            .copied()
-            .unwrap_or(Abi::Classic)
+        ABIS.get(usize::from(self.abi)).copied().unwrap_or(Abi::Classic)
     }
 
     /// The policy it was verified under.
@@ -116,11 +114,7 @@ impl LinkedProgram {
     }
 
     pub(super) fn registers(&self) -> Registers {
-        Registers {
-            clobbers: self.clobbers,
-            reads: self.reads,
-            straight: self.flags & STRAIGHT != 0,
-        }
+        Registers { clobbers: self.clobbers, reads: self.reads, straight: self.flags & STRAIGHT != 0 }
     }
 }
 
@@ -184,11 +178,7 @@ impl Ahead {
             code: core::ptr::null(),
             sites: core::ptr::null(),
         };
-        Some(Ahead {
-            code,
-            sites: site_bytes(&sites),
-            entry: entry.bytes(),
-        })
+        Some(Ahead { code, sites: site_bytes(&sites), entry: entry.bytes() })
     }
 }
 
@@ -207,13 +197,7 @@ impl LinkedProgram {
         for half in [self.flags, self.clobbers, self.reads, self._apart] {
             bytes.extend(half.to_le_bytes());
         }
-        for word in [
-            self.entry,
-            self.code_len,
-            self.bytecode_len,
-            self.sites_len,
-            self.name_len,
-        ] {
+        for word in [self.entry, self.code_len, self.bytecode_len, self.sites_len, self.name_len] {
             bytes.extend(word.to_le_bytes());
         }
         bytes.resize(offset_of!(LinkedProgram, fingerprint), 0);
@@ -230,9 +214,7 @@ pub(super) fn fingerprint(program: &VerifiedProgram, style: Style, bytes: [&[u8]
     let bytes = bytes.into_iter().flatten();
     bytes.for_each(|&byte| hash.add(byte.into()));
     LAYOUT.iter().for_each(|&part| hash.add(part as u64));
-    hash.add(
-        u64::from(style.guard_all) | u64::from(style.metered) << 1 | u64::from(style.bmi2) << 2,
-    );
+    hash.add(u64::from(style.guard_all) | u64::from(style.metered) << 1 | u64::from(style.bmi2) << 2);
     hash.add(program.worst_cost().unwrap_or(u64::MAX));
     let insns = program.program().insns.iter();
     insns.for_each(|insn| hash.add(insn.weight().into()));

@@ -22,9 +22,8 @@ use crate::{
     platform::{Cancelled, ExecBlock, ExecMemory, Ticks},
     verifier::{Uses, VerifiedProgram, Work},
     vm::{
-        begin, call_helper, proofs_hold, AccessKind, Called, Direct, Executable, Interpreter,
-        Metering, Reserve, Run, Slices, Stop, StopKind, AT_A_STRETCH, ENDLESS, FRAME_BYTES,
-        STACK_BYTES,
+        begin, call_helper, proofs_hold, AccessKind, Called, Direct, Executable, Interpreter, Metering, Reserve, Run,
+        Slices, Stop, StopKind, AT_A_STRETCH, ENDLESS, FRAME_BYTES, STACK_BYTES,
     },
 };
 use alloc::vec::Vec;
@@ -189,11 +188,7 @@ impl Listing {
         starts.try_reserve_exact(draft.starts().count()).ok()?;
         starts.extend(draft.starts());
         let (entry, _) = draft.write(&mut bytes, &mut work).ok()?;
-        Some(Listing {
-            bytes,
-            entry,
-            starts,
-        })
+        Some(Listing { bytes, entry, starts })
     }
 }
 
@@ -254,25 +249,18 @@ impl JitProgram {
 
     /// The program of a record, with the machine code that stands beside it. Refused, with the reason, when `program` is not what
     /// the code was made of, or when this CPU cannot run it.
-    pub fn linked(
-        program: VerifiedProgram,
-        record: &LinkedProgram,
-    ) -> Result<JitProgram, &'static str> {
+    pub fn linked(program: VerifiedProgram, record: &LinkedProgram) -> Result<JitProgram, &'static str> {
         let style = record.style();
         if style.bmi2 && !has_bmi2() {
             return Err("it was compiled for CPUs with BMI2");
         }
         let bytes = [record.bytecode(), record.code()];
         if record.fingerprint != fingerprint(&program, style, bytes) {
-            return Err(
-                "it was compiled by another version, or for other helpers than this image has",
-            );
+            return Err("it was compiled by another version, or for other helpers than this image has");
         }
         let mut sites = Vec::new();
         let table = record.sites();
-        sites
-            .try_reserve_exact(table.len())
-            .map_err(|_| "out of memory")?;
+        sites.try_reserve_exact(table.len()).map_err(|_| "out of memory")?;
         sites.extend(table.iter().map(|&[end, pc]| (end, pc)));
         Ok(JitProgram {
             interpreter: Interpreter::plain(program),
@@ -305,9 +293,7 @@ impl JitProgram {
 
     /// Offsets in [`code`](Self::code) behind calls that may stop a run, with their PCs; ascending.
     pub fn stop_sites(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        self.sites
-            .iter()
-            .map(|&(at, pc)| (at as usize, pc as usize))
+        self.sites.iter().map(|&(at, pc)| (at as usize, pc as usize))
     }
 
     /// The PC of the instruction whose emitted call returns to `address`.
@@ -325,18 +311,10 @@ impl JitProgram {
         stack.len == STACK_BYTES as u64
             && stack.base.is_multiple_of(8)
             && (self.guarded && self.metered || proofs_hold(verified, run))
-            && (self.metered
-                || verified
-                    .worst_cost()
-                    .is_some_and(|worst| worst <= run.budget))
+            && (self.metered || verified.worst_cost().is_some_and(|worst| worst <= run.budget))
     }
 
-    fn stopped(
-        &self,
-        context: &Context,
-        run: &mut Run<'_>,
-        by_helper: Option<HelperEnd>,
-    ) -> Result<u64, Stop> {
+    fn stopped(&self, context: &Context, run: &mut Run<'_>, by_helper: Option<HelperEnd>) -> Result<u64, Stop> {
         let pc = self.pc_at(context.stop_at);
         let insn = self.verified().program().insns.get(pc);
         let addr = context.stop_addr;
@@ -351,10 +329,7 @@ impl JitProgram {
                 let (access, size) = access(insn);
                 StopKind::OutOfBounds { access, addr, size }
             }
-            (stop::UNALIGNED, Some(insn)) => StopKind::Unaligned {
-                addr,
-                size: access(insn).1,
-            },
+            (stop::UNALIGNED, Some(insn)) => StopKind::Unaligned { addr, size: access(insn).1 },
             (stop::HELPER, _) => match by_helper {
                 Some(HelperEnd::Ended) => return Ok(0),
                 Some(HelperEnd::Stopped(kind)) => kind,
@@ -430,11 +405,7 @@ impl JitProgram {
             // Code that charges all the same never comes to an end of it.
             run.budget = ENDLESS;
         }
-        let metering = if paid && reserve.is_none() {
-            Metering::Prepaid
-        } else {
-            Metering::Metered
-        };
+        let metering = if paid && reserve.is_none() { Metering::Prepaid } else { Metering::Metered };
         let mut context = Context::new(&run.memory, routines());
         let [r1, r2] = run.args;
         context.args = [r1, r2, 0, 0, 0];
@@ -452,13 +423,7 @@ impl JitProgram {
             context.routines.stop_budget = address(ubpf_jit_refill);
             context.refill = refill as *const () as usize;
         }
-        let mut session = Session {
-            run,
-            program: self.verified(),
-            metering,
-            end: None,
-            reserve,
-        };
+        let mut session = Session { run, program: self.verified(), metering, end: None, reserve };
         context.session = (&raw mut session) as usize;
         // SAFETY: the code was emitted for a verified program: it calls only the routines of the context, touches only memory
         // that is proved or checked to be the program's, and returns with the stack and the kept registers as they were.
@@ -525,11 +490,7 @@ impl Executable for JitProgram {
         let reads = |reg| self.registers.reads & analysis::bit(reg) != 0;
         Some(Direct {
             code: self.at.wrapping_add(self.entry),
-            inline: if self.registers.straight {
-                self.len.wrapping_sub(1)
-            } else {
-                0
-            },
+            inline: if self.registers.straight { self.len.wrapping_sub(1) } else { 0 },
             clobbers: self.registers.clobbers,
             reads_argument: reads(Reg::R1),
             reads_length: reads(Reg::R2),
@@ -547,12 +508,7 @@ impl Executable for JitProgram {
 /// `context` is that of a run, whose session lives.
 unsafe extern "sysv64" fn call(context: *mut Context, number: u64) -> u64 {
     // SAFETY: see above; emitted code waits for this call and touches neither meanwhile.
-    let (context, session) = unsafe {
-        (
-            &mut *context,
-            &mut *((*context).session as *mut Session<'_, '_, '_>),
-        )
-    };
+    let (context, session) = unsafe { (&mut *context, &mut *((*context).session as *mut Session<'_, '_, '_>)) };
     let run = &mut *session.run;
     let slice = context.budget;
     let reserve = session.reserve.as_ref().map_or(0, Reserve::left);
@@ -564,9 +520,7 @@ unsafe extern "sysv64" fn call(context: *mut Context, number: u64) -> u64 {
     let known = u32::try_from(number).ok().and_then(|n| helpers.get(abi, n));
     // Where the call stands is found when it is needed: `pc_at`.
     let result = match known {
-        Some(helper) => {
-            call_helper(run, helper, context.args, session.metering, 0).map_err(|stop| stop.kind)
-        }
+        Some(helper) => call_helper(run, helper, context.args, session.metering, 0).map_err(|stop| stop.kind),
         None => Err(StopKind::UnknownHelper { number }),
     };
     context.budget = run.budget;
@@ -596,12 +550,7 @@ unsafe extern "sysv64" fn call(context: *mut Context, number: u64) -> u64 {
 /// As for [`call`].
 unsafe extern "sysv64" fn refill(context: *mut Context) {
     // SAFETY: see above; emitted code waits for this call and touches neither meanwhile.
-    let (context, session) = unsafe {
-        (
-            &mut *context,
-            &mut *((*context).session as *mut Session<'_, '_, '_>),
-        )
-    };
+    let (context, session) = unsafe { (&mut *context, &mut *((*context).session as *mut Session<'_, '_, '_>)) };
     let missing = 0u64.wrapping_sub(context.budget);
     match session.reserve.as_mut().and_then(|r| r.next(missing)) {
         Some(Ok(slice)) => context.budget = slice,
@@ -621,16 +570,11 @@ fn install(
 ) -> Result<(ExecBlock, usize, usize, StopSites, Registers), JitError> {
     let draft = Draft::new(program, style, work)?;
     let (bytes, registers) = (draft.len(), draft.registers(work)?);
-    let block = memory
-        .alloc(bytes)
-        .filter(|b| b.len >= bytes)
-        .ok_or(JitError::NoRoom { bytes })?;
+    let block = memory.alloc(bytes).filter(|b| b.len >= bytes).ok_or(JitError::NoRoom { bytes })?;
     // SAFETY: an open block is writable memory of its length that belongs to whom it was given.
     let out = unsafe { slice::from_raw_parts_mut(block.write as *mut u8, bytes) };
     let result = match draft.write(out, work) {
-        Ok((entry, sites)) if memory.seal(block) => {
-            return Ok((block, bytes, entry, sites, registers))
-        }
+        Ok((entry, sites)) if memory.seal(block) => return Ok((block, bytes, entry, sites, registers)),
         Ok(_) => JitError::NotExecutable,
         Err(error) => error,
     };

@@ -26,11 +26,7 @@ impl Reciprocal {
             let factor = power.div_ceil(c);
             let error = factor.wrapping_mul(c).wrapping_sub(power);
             (error <= 1 << shift).then_some(Reciprocal {
-                factor: if bits == 64 {
-                    factor as u64
-                } else {
-                    u64::from(factor as u32)
-                },
+                factor: if bits == 64 { factor as u64 } else { u64::from(factor as u32) },
                 shift: shift as u8,
                 long: factor >> bits != 0,
             })
@@ -63,11 +59,7 @@ mod tests {
                 let c = divisor as u64;
                 let last = most / c;
                 for multiple in [0, 1, 2, last / 3, last / 2, last - 1, last] {
-                    let near = [
-                        multiple * c,
-                        (multiple * c).saturating_sub(1),
-                        (multiple * c).saturating_add(c / 2),
-                    ];
+                    let near = [multiple * c, (multiple * c).saturating_sub(1), (multiple * c).saturating_add(c / 2)];
                     for n in near.into_iter().chain([most]).filter(|&n| n <= most) {
                         assert_eq!(quotient(reciprocal, n, bits), n / c, "{n} / {c}, {bits}");
                     }

@@ -44,19 +44,8 @@ pub(super) const TMP: Gpr = Gpr::R11;
 /// Scratch.
 pub(super) const TMP2: Gpr = Gpr::R10;
 
-const MAP: [Gpr; Reg::COUNT] = [
-    Gpr::Rax,
-    Gpr::Rdi,
-    Gpr::Rsi,
-    Gpr::Rdx,
-    Gpr::Rcx,
-    Gpr::R8,
-    Gpr::Rbx,
-    Gpr::R13,
-    Gpr::R14,
-    Gpr::R15,
-    Gpr::Rbp,
-];
+const MAP: [Gpr; Reg::COUNT] =
+    [Gpr::Rax, Gpr::Rdi, Gpr::Rsi, Gpr::Rdx, Gpr::Rcx, Gpr::R8, Gpr::Rbx, Gpr::R13, Gpr::R14, Gpr::R15, Gpr::Rbp];
 
 /// The machine register of a BPF register.
 pub(super) fn native(reg: Reg) -> Gpr {

@@ -148,11 +148,7 @@ impl Placed<'_> {
     /// Counts; with counters of its own rax holds the address of their block.
     fn count(&mut self, counters: Counters, step: Step) {
         match counters {
-            Counters::Shared {
-                entered,
-                left,
-                locked,
-            } => {
+            Counters::Shared { entered, left, locked } => {
                 self.asm.raw(if locked { &LOCK } else { &[] });
                 match step {
                     Step::Enter => self.to(&INC, entered),
@@ -173,10 +169,7 @@ impl Placed<'_> {
     }
 
     fn find_block(&mut self, counters: Counters) {
-        if let Counters::Own {
-            segment, offset, ..
-        } = counters
-        {
+        if let Counters::Own { segment, offset, .. } = counters {
             let prefix = match segment {
                 Segment::Fs => 0x64,
                 Segment::Gs => 0x65,
@@ -196,11 +189,7 @@ pub fn write_gate(out: &mut [u8], gate: Gate) -> bool {
     if out.len() < GATE_BYTES {
         return false;
     }
-    let mut code = Placed {
-        asm: Asm::new(out),
-        at: gate.at,
-        reach: true,
-    };
+    let mut code = Placed { asm: Asm::new(out), at: gate.at, reach: true };
     let own = matches!(gate.counters, Counters::Own { .. });
     code.asm.push(Gpr::Rax);
     code.find_block(gate.counters);
@@ -229,11 +218,7 @@ pub fn write_gate(out: &mut [u8], gate: Gate) -> bool {
 /// Writes a trampoline that runs `programs` in order and gives its length; what does not fit into `out` is only counted.
 /// `None` when something is out of reach.
 pub fn write(out: &mut [u8], around: Surroundings, programs: &[Direct]) -> Option<usize> {
-    let mut code = Placed {
-        asm: Asm::new(out),
-        at: around.at,
-        reach: true,
-    };
+    let mut code = Placed { asm: Asm::new(out), at: around.at, reach: true };
     if around.moved {
         // Return addresses that reach one gate differ in their low halves.
         code.asm.raw(&CMP_RETURN_ADDRESS);
@@ -245,10 +230,7 @@ pub fn write(out: &mut [u8], around: Surroundings, programs: &[Direct]) -> Optio
         true => changed & !(1 << Gpr::Rbx.number()),
         false => changed,
     };
-    let saved = || {
-        ALL.into_iter()
-            .filter(move |reg| changed & 1 << reg.number() != 0)
-    };
+    let saved = || ALL.into_iter().filter(move |reg| changed & 1 << reg.number() != 0);
     saved().for_each(|reg| code.asm.push(reg));
     for (index, program) in programs.iter().enumerate() {
         write_call(&mut code, around, program, index == 0);
@@ -289,11 +271,7 @@ fn changed(program: &Direct) -> u16 {
 
 /// The argument on the stack: the key, then zeros as far as the program may look.
 fn write_call(code: &mut Placed<'_>, around: Surroundings, program: &Direct, first: bool) {
-    let words = if program.reads_argument {
-        program.argument.div_ceil(8).max(1) as i32
-    } else {
-        0
-    };
+    let words = if program.reads_argument { program.argument.div_ceil(8).max(1) as i32 } else { 0 };
     if words > 0 {
         if words > 1 {
             code.asm.alu_rr(W::D, Alu::Xor, Gpr::Rax, Gpr::Rax);
@@ -315,8 +293,7 @@ fn write_call(code: &mut Placed<'_>, around: Surroundings, program: &Direct, fir
     }
     if (1..=LONGEST_INLINE).contains(&program.inline) {
         // SAFETY: a program's code stays readable and as it is for as long as the program lives, which the caller holds.
-        code.asm
-            .raw(unsafe { slice::from_raw_parts(program.code as *const u8, program.inline) });
+        code.asm.raw(unsafe { slice::from_raw_parts(program.code as *const u8, program.inline) });
     } else {
         code.to(&CALL, program.code as u64);
     }

@@ -1,9 +1,7 @@
 //! The step checker: runs admitted programs with every check on and compares each concrete machine with the states of the
 //! verifier. What is proved must hold, whatever the program. For tests and fuzz targets.
 
-use super::{
-    AccessKind, Executable, Interpreter, Memory, Moment, Run, Stop, StopKind, STACK_BYTES,
-};
+use super::{AccessKind, Executable, Interpreter, Memory, Moment, Run, Stop, StopKind, STACK_BYTES};
 use crate::{
     helpers::{Host, Registry},
     isa::{AluOp, Insn, Operand, Width},
@@ -51,30 +49,17 @@ pub struct Checked {
 
 /// Verifies a program; `None` when it is refused.
 pub fn verify(insns: &[Insn]) -> Option<Checked> {
-    let program = Program {
-        name: "test".into(),
-        insns: insns.into(),
-        entry: 0,
-        abi: Abi::Classic,
-    };
+    let program = Program { name: "test".into(), insns: insns.into(), entry: 0, abi: Abi::Classic };
     let helpers = Registry::with_builtins().unwrap();
     let mut seen = Seen::default();
     let mut observe = |event: Event<'_>| match event {
         Event::Before { pass, pc, state } => {
-            seen.states
-                .entry((pass, pc))
-                .or_default()
-                .push(state.clone());
+            seen.states.entry((pass, pc)).or_default().push(state.clone());
         }
         Event::Complete(pass) => seen.complete.push(pass),
     };
-    let verified = verifier::verify_observed(
-        program,
-        Policy::Guarded,
-        &helpers,
-        &mut Work::default(),
-        Some(&mut observe),
-    );
+    let verified =
+        verifier::verify_observed(program, Policy::Guarded, &helpers, &mut Work::default(), Some(&mut observe));
     verified.ok().map(|verified| Checked { verified, seen })
 }
 
@@ -87,22 +72,14 @@ impl Checked {
         let stack = &mut stack[aligned..aligned + STACK_BYTES];
         let len = argument.len() as u64;
         let memory = Memory::new(argument, stack);
-        let mut run = Run {
-            args: [memory.argument().base, len],
-            memory,
-            budget,
-            helpers: &helpers,
-            host: &Nobody,
-        };
+        let mut run = Run { args: [memory.argument().base, len], memory, budget, helpers: &helpers, host: &Nobody };
         let proofs = super::proofs_hold(&self.verified, &run);
         let interpreter = Interpreter::new(self.verified.clone());
         let (mut executed, mut wrong) = (0, None);
         let insns = &self.verified.program().insns;
         super::executed::take();
         let result = interpreter.run_watched(&mut run, &mut |moment| {
-            executed += insns
-                .get(moment.pc)
-                .map_or(0, |insn| u64::from(insn.weight()));
+            executed += insns.get(moment.pc).map_or(0, |insn| u64::from(insn.weight()));
             if wrong.is_none() && proofs {
                 wrong = self.check(&moment, len).err();
             }
@@ -137,29 +114,17 @@ impl Checked {
         for &pass in &self.seen.complete {
             let states = self.seen.states.get(&(pass, pc));
             let states = states.map_or(&[][..], |s| s.as_slice());
-            if !states
-                .iter()
-                .rev()
-                .any(|state| state.admits(&machine).is_ok())
-            {
+            if !states.iter().rev().any(|state| state.admits(&machine).is_ok()) {
                 let last = states.last();
                 let why = last.map(|s| format!("{:?}; {s}", s.admits(&machine)));
-                return Err(format!(
-                    "{pass:?}: no state at PC {pc} stands for {:x?}: {why:?}",
-                    moment.regs
-                ));
+                return Err(format!("{pass:?}: no state at PC {pc} stands for {:x?}: {why:?}", moment.regs));
             }
         }
         Ok(())
     }
 
     fn check_divisor(&self, moment: &Moment<'_>) -> Result<(), String> {
-        let Some(Insn::Alu {
-            op,
-            width,
-            src: Operand::Reg(src),
-            ..
-        }) = self.verified.program().insns.get(moment.pc)
+        let Some(Insn::Alu { op, width, src: Operand::Reg(src), .. }) = self.verified.program().insns.get(moment.pc)
         else {
             return Ok(());
         };
@@ -184,15 +149,9 @@ impl Checked {
         let pc = moment.pc;
         let (base, off, size) = match self.verified.program().insns.get(pc) {
             Some(
-                &(Insn::Load {
-                    base, off, size, ..
-                }
-                | Insn::Store {
-                    base, off, size, ..
-                }
-                | Insn::Atomic {
-                    base, off, size, ..
-                }),
+                &(Insn::Load { base, off, size, .. }
+                | Insn::Store { base, off, size, .. }
+                | Insn::Atomic { base, off, size, .. }),
             ) => (base, off, size),
             _ => return Ok(()),
         };
@@ -208,23 +167,11 @@ impl Checked {
         Ok(())
     }
 
-    fn check_end(
-        &self,
-        program: &VerifiedProgram,
-        result: Result<u64, Stop>,
-    ) -> Result<(), String> {
+    fn check_end(&self, program: &VerifiedProgram, result: Result<u64, Stop>) -> Result<(), String> {
         let Err(stop) = result else { return Ok(()) };
-        let faults = matches!(
-            stop.kind,
-            StopKind::OutOfBounds { .. } | StopKind::Unaligned { .. }
-        );
-        let helper = matches!(
-            stop.kind,
-            StopKind::OutOfBounds {
-                access: AccessKind::HelperRead | AccessKind::HelperWrite,
-                ..
-            }
-        );
+        let faults = matches!(stop.kind, StopKind::OutOfBounds { .. } | StopKind::Unaligned { .. });
+        let helper =
+            matches!(stop.kind, StopKind::OutOfBounds { access: AccessKind::HelperRead | AccessKind::HelperWrite, .. });
         if (faults || helper) && program.access(stop.pc) == Access::Proved {
             return Err(format!("a proved access faults: {stop}"));
         }
@@ -234,9 +181,6 @@ impl Checked {
 
 /// A program, an instruction a line.
 pub fn text(insns: &[Insn]) -> String {
-    let lines = insns
-        .iter()
-        .enumerate()
-        .map(|(pc, insn)| format!("{pc:3}: {}", insn));
+    let lines = insns.iter().enumerate().map(|(pc, insn)| format!("{pc:3}: {}", insn));
     lines.collect::<Vec<_>>().join("\n")
 }

@@ -75,19 +75,9 @@ impl Numbers<'_> {
 /// A random program: numbers from the argument, arithmetic, comparisons, accesses to stack and argument near and beyond
 /// their ends, calls, jumps mostly forwards.
 pub fn random_program(numbers: &mut Numbers<'_>) -> Vec<Insn> {
-    let len = if numbers.below(8) == 0 {
-        numbers.below(4)
-    } else {
-        8 + numbers.below(40)
-    } as usize;
+    let len = if numbers.below(8) == 0 { numbers.below(4) } else { 8 + numbers.below(40) } as usize;
     // r6 is the argument, r7 its length, r8 a number from it.
-    let number = Insn::Load {
-        size: numbers.size(),
-        signed: false,
-        dst: Reg::R8,
-        base: Reg::R1,
-        off: 8,
-    };
+    let number = Insn::Load { size: numbers.size(), signed: false, dst: Reg::R8, base: Reg::R1, off: 8 };
     let (r6, r7) = (mov(Reg::R6, Reg::R1), mov(Reg::R7, Reg::R2));
     let mut insns = vec![r6, r7, number, mov(Reg::R9, Reg::R10)];
     for number in 0..6 {
@@ -99,12 +89,7 @@ pub fn random_program(numbers: &mut Numbers<'_>) -> Vec<Insn> {
             Operand::Reg(Reg::R10),
             Operand::Reg(Reg::R6),
         ]);
-        insns.push(Insn::Alu {
-            op: AluOp::Mov,
-            width: Width::W64,
-            dst,
-            src,
-        });
+        insns.push(Insn::Alu { op: AluOp::Mov, width: Width::W64, dst, src });
     }
     let function = len >= 4 && numbers.below(3) == 0;
     let body = insns.len() + len;
@@ -133,12 +118,7 @@ pub fn random_program(numbers: &mut Numbers<'_>) -> Vec<Insn> {
 }
 
 fn mov(dst: Reg, src: Reg) -> Insn {
-    Insn::Alu {
-        op: AluOp::Mov,
-        width: Width::W64,
-        dst,
-        src: Operand::Reg(src),
-    }
+    Insn::Alu { op: AluOp::Mov, width: Width::W64, dst, src: Operand::Reg(src) }
 }
 
 /// Instructions of the longest idiom, [`one_of_two`] aside.
@@ -164,12 +144,7 @@ const WALK: usize = 6;
 fn related(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
     let (from, of) = (Reg::R2, Reg::R3);
     let width = numbers.width();
-    let alu = |op, width, dst, src| Insn::Alu {
-        op,
-        width,
-        dst,
-        src,
-    };
+    let alu = |op, width, dst, src| Insn::Alu { op, width, dst, src };
     insns.push(Insn::Load {
         size: numbers.size(),
         signed: false,
@@ -187,12 +162,7 @@ fn related(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
     if numbers.below(4) == 0 {
         // Now they are not related any more.
         let op = numbers.pick(&[AluOp::Add, AluOp::Xor]);
-        insns.push(alu(
-            op,
-            width,
-            from,
-            Operand::Imm(numbers.pick(&[1, 8, 64, 200])),
-        ));
+        insns.push(alu(op, width, from, Operand::Imm(numbers.pick(&[1, 8, 64, 200]))));
     }
     match numbers.below(3) {
         0 => {
@@ -213,12 +183,7 @@ fn related(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
             insns.push(alu(AluOp::And, Width::W64, from, Operand::Imm(number)));
         }
         _ => {
-            insns.push(alu(
-                AluOp::Add,
-                width,
-                of,
-                Operand::Imm(numbers.pick(&[-48, -1, 1, 10])),
-            ));
+            insns.push(alu(AluOp::Add, width, of, Operand::Imm(numbers.pick(&[-48, -1, 1, 10]))));
             insns.push(Insn::Branch {
                 op: numbers.pick(&CmpOp::ALL),
                 width: numbers.width(),
@@ -237,12 +202,7 @@ fn walk(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
     let far = numbers.pick(&[Reg::R7, Reg::R7, Reg::R8]);
     insns.push(mov(at, Reg::R6));
     insns.push(mov(end, Reg::R6));
-    insns.push(Insn::Alu {
-        op: AluOp::Add,
-        width: Width::W64,
-        dst: end,
-        src: Operand::Reg(far),
-    });
+    insns.push(Insn::Alu { op: AluOp::Add, width: Width::W64, dst: end, src: Operand::Reg(far) });
     insns.push(Insn::Load {
         size: numbers.pick(&[Size::B, Size::B, Size::H]),
         signed: false,
@@ -250,12 +210,7 @@ fn walk(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
         base: at,
         off: 0,
     });
-    insns.push(Insn::Alu {
-        op: AluOp::Add,
-        width: Width::W64,
-        dst: at,
-        src: Operand::Imm(1),
-    });
+    insns.push(Insn::Alu { op: AluOp::Add, width: Width::W64, dst: at, src: Operand::Imm(1) });
     insns.push(Insn::Branch {
         op: numbers.pick(&[CmpOp::Ne, CmpOp::Ne, CmpOp::Lt, CmpOp::Le]),
         width: Width::W64,
@@ -270,19 +225,8 @@ const ONE_OF_TWO: usize = 13;
 
 /// One of two numbers of 32 bits, which one the argument says, is shifted up and down again and compared.
 fn one_of_two(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
-    let load = |size, dst, off| Insn::Load {
-        size,
-        signed: false,
-        dst,
-        base: Reg::R6,
-        off,
-    };
-    let shift = |op| Insn::Alu {
-        op,
-        width: Width::W64,
-        dst: Reg::R4,
-        src: Operand::Imm(32),
-    };
+    let load = |size, dst, off| Insn::Load { size, signed: false, dst, base: Reg::R6, off };
+    let shift = |op| Insn::Alu { op, width: Width::W64, dst: Reg::R4, src: Operand::Imm(32) };
     let branch = |numbers: &mut Numbers<'_>, off| Insn::Branch {
         op: numbers.pick(&[CmpOp::Gt, CmpOp::Lt]),
         width: Width::W64,
@@ -298,10 +242,7 @@ fn one_of_two(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
     insns.push(branch(numbers, 3));
     insns.push(mov(Reg::R4, Reg::R2));
     insns.push(shift(AluOp::Lsh));
-    insns.push(Insn::Jump {
-        off: 2,
-        long: false,
-    });
+    insns.push(Insn::Jump { off: 2, long: false });
     insns.push(mov(Reg::R4, Reg::R3));
     insns.push(shift(AluOp::Lsh));
     insns.push(shift(numbers.pick(&[AluOp::Rsh, AluOp::Arsh])));
@@ -313,12 +254,7 @@ fn overwrite(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
     let off = -8 * (1 + numbers.below(4) as i16);
     let part = numbers.size();
     insns.push(store(Size::DW, Reg::R10, off, Operand::Reg(numbers.reg())));
-    insns.push(store(
-        part,
-        Reg::R10,
-        off + numbers.below(12) as i16 - 2,
-        numbers.operand(),
-    ));
+    insns.push(store(part, Reg::R10, off + numbers.below(12) as i16 - 2, numbers.operand()));
     insns.push(Insn::Load {
         size: numbers.pick(&[Size::DW, Size::W]),
         signed: false,
@@ -341,36 +277,15 @@ fn write_at_a_distance(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
         off: numbers.below(16) as i16,
     });
     insns.push(mov(to, Reg::R10));
-    insns.push(Insn::Alu {
-        op: AluOp::Sub,
-        width: Width::W64,
-        dst: to,
-        src: Operand::Reg(by),
-    });
-    insns.push(store(
-        numbers.size(),
-        to,
-        -(numbers.below(16) as i16),
-        numbers.operand(),
-    ));
-    insns.push(Insn::Load {
-        size: Size::DW,
-        signed: false,
-        dst: numbers.reg(),
-        base: Reg::R10,
-        off,
-    });
+    insns.push(Insn::Alu { op: AluOp::Sub, width: Width::W64, dst: to, src: Operand::Reg(by) });
+    insns.push(store(numbers.size(), to, -(numbers.below(16) as i16), numbers.operand()));
+    insns.push(Insn::Load { size: Size::DW, signed: false, dst: numbers.reg(), base: Reg::R10, off });
 }
 
 /// A counted loop.
 fn count(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
     let dst = Reg::R5;
-    let imm = |op, imm| Insn::Alu {
-        op,
-        width: Width::W64,
-        dst,
-        src: Operand::Imm(imm),
-    };
+    let imm = |op, imm| Insn::Alu { op, width: Width::W64, dst, src: Operand::Imm(imm) };
     let step = 1 + numbers.below(4) as i32;
     let (from, step, op) = match numbers.below(2) {
         0 => (0, step, numbers.pick(&[CmpOp::Lt, CmpOp::Le, CmpOp::Slt])),
@@ -378,75 +293,38 @@ fn count(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
     };
     insns.push(imm(AluOp::Mov, from));
     insns.push(imm(AluOp::Add, step));
-    insns.push(Insn::Branch {
-        op,
-        width: Width::W64,
-        dst,
-        src: Operand::Imm(numbers.below(20) as i32),
-        off: -2,
-    });
+    insns.push(Insn::Branch { op, width: Width::W64, dst, src: Operand::Imm(numbers.below(20) as i32), off: -2 });
 }
 
 fn store(size: Size, base: Reg, off: i16, src: Operand) -> Insn {
-    Insn::Store {
-        size,
-        base,
-        off,
-        src,
-    }
+    Insn::Store { size, base, off, src }
 }
 
 fn random_insn(numbers: &mut Numbers<'_>, pc: usize, end: usize, function: Option<usize>) -> Insn {
-    let base = numbers.pick(&[
-        Reg::R10,
-        Reg::R10,
-        Reg::R9,
-        Reg::R6,
-        Reg::R6,
-        Reg::R1,
-        Reg::R2,
-        Reg::R3,
-    ]);
+    let base = numbers.pick(&[Reg::R10, Reg::R10, Reg::R9, Reg::R6, Reg::R6, Reg::R1, Reg::R2, Reg::R3]);
     let size = numbers.size();
     let off = match base {
         Reg::R10 => -(numbers.below(40) as i16) - if numbers.below(9) == 0 { 500 } else { 0 },
         _ => numbers.below(40) as i16 - 12,
     };
     match numbers.below(20) {
-        0..=6 => Insn::Alu {
-            op: numbers.alu(),
-            width: numbers.width(),
-            dst: numbers.reg(),
-            src: numbers.operand(),
-        },
+        0..=6 => Insn::Alu { op: numbers.alu(), width: numbers.width(), dst: numbers.reg(), src: numbers.operand() },
         7 => Insn::MovSx {
             width: Width::W64,
             from: numbers.pick(&[Size::B, Size::H, Size::W]),
             dst: numbers.reg(),
             src: numbers.reg(),
         },
-        8 => Insn::Neg {
-            width: numbers.width(),
-            dst: numbers.reg(),
-        },
+        8 => Insn::Neg { width: numbers.width(), dst: numbers.reg() },
         9 => Insn::Endian {
             kind: numbers.pick(&[Endianness::ToLe, Endianness::ToBe, Endianness::Swap]),
             size: numbers.pick(&[Size::H, Size::W, Size::DW]),
             dst: numbers.reg(),
         },
-        10 | 11 => Insn::Load {
-            size,
-            signed: size != Size::DW && numbers.below(3) == 0,
-            dst: numbers.reg(),
-            base,
-            off,
-        },
-        12 | 13 => Insn::Store {
-            size,
-            base,
-            off,
-            src: numbers.operand(),
-        },
+        10 | 11 => {
+            Insn::Load { size, signed: size != Size::DW && numbers.below(3) == 0, dst: numbers.reg(), base, off }
+        }
+        12 | 13 => Insn::Store { size, base, off, src: numbers.operand() },
         14 => atomic(numbers, base, off),
         15 if function.is_some() || numbers.below(4) == 0 => {
             // To the other function, mostly; backwards and to itself too.
@@ -471,18 +349,8 @@ fn atomic(numbers: &mut Numbers<'_>, base: Reg, off: i16) -> Insn {
         AtomicOp::StoreRelease,
     ]);
     let sizes = [Size::W, Size::DW, Size::B, Size::H];
-    let sizes = if op.is_ordered_access() {
-        &sizes[..]
-    } else {
-        &sizes[..2]
-    };
-    Insn::Atomic {
-        op,
-        size: numbers.pick(sizes),
-        base,
-        off: off & !7,
-        src: numbers.reg(),
-    }
+    let sizes = if op.is_ordered_access() { &sizes[..] } else { &sizes[..2] };
+    Insn::Atomic { op, size: numbers.pick(sizes), base, off: off & !7, src: numbers.reg() }
 }
 
 fn branch(numbers: &mut Numbers<'_>, pc: usize, end: usize) -> Insn {

@@ -17,17 +17,11 @@ fn random_programs(seed: u64, programs: usize) -> Result<(usize, usize), String>
             continue;
         };
         admitted += 1;
-        proved += (0..insns.len())
-            .filter(|&pc| checked.verified.access(pc) == Access::Proved)
-            .count();
+        proved += (0..insns.len()).filter(|&pc| checked.verified.access(pc) == Access::Proved).count();
         for _ in 0..6 {
             let len = numbers.pick(&[16, 24, 40, 128, 128, 200]);
-            let mut argument: Vec<u8> = (0..len)
-                .map(|_| numbers.pick(&[0, 0, 0, 1, 0x7f, 0x80, 0xff]))
-                .collect();
-            checked
-                .run(&mut argument, 600)
-                .map_err(|error| format!("{error}\n{}", text(&insns)))?;
+            let mut argument: Vec<u8> = (0..len).map(|_| numbers.pick(&[0, 0, 0, 1, 0x7f, 0x80, 0xff])).collect();
+            checked.run(&mut argument, 600).map_err(|error| format!("{error}\n{}", text(&insns)))?;
         }
     }
     Ok((admitted, proved))
@@ -35,20 +29,10 @@ fn random_programs(seed: u64, programs: usize) -> Result<(usize, usize), String>
 
 #[test]
 fn random_programs_stay_within_what_the_verifier_says() {
-    let seed = std::env::var("UBPF_SEED")
-        .ok()
-        .and_then(|s| s.parse().ok())
-        .unwrap_or(0x0123_4567_89ab_cdef);
-    let programs = std::env::var("UBPF_PROGRAMS")
-        .ok()
-        .and_then(|s| s.parse().ok())
-        .unwrap_or(3_000);
-    let (admitted, proved) =
-        random_programs(seed, programs).unwrap_or_else(|error| panic!("{error}"));
-    assert!(
-        admitted > programs / 4,
-        "{admitted} of {programs} programs are admitted"
-    );
+    let seed = std::env::var("UBPF_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0x0123_4567_89ab_cdef);
+    let programs = std::env::var("UBPF_PROGRAMS").ok().and_then(|s| s.parse().ok()).unwrap_or(3_000);
+    let (admitted, proved) = random_programs(seed, programs).unwrap_or_else(|error| panic!("{error}"));
+    assert!(admitted > programs / 4, "{admitted} of {programs} programs are admitted");
     assert!(proved > programs, "{proved} accesses are proved");
 }
 

@@ -26,15 +26,9 @@ impl Folder {
     /// Compiles sources of this folder, with the flags that a user is told, and links the archive.
     pub fn build(&self, sources: &[&str], flags: &[&str]) -> PathBuf {
         let program = self.0.join("program");
-        let compiler = if sources.iter().any(|s| s.ends_with(".cc")) {
-            "g++"
-        } else {
-            "gcc"
-        };
+        let compiler = if sources.iter().any(|s| s.ends_with(".cc")) { "g++" } else { "gcc" };
         let mut build = Command::new(compiler);
-        build
-            .args(["-fpatchable-function-entry=5", "-I"])
-            .arg(root().join("include"));
+        build.args(["-fpatchable-function-entry=5", "-I"]).arg(root().join("include"));
         build.args(flags).args(sources).arg("-o").arg(&program);
         build.arg(archive()).args(["-lpthread", "-ldl", "-lm"]);
         let done = build.current_dir(&self.0).output().unwrap();
@@ -73,12 +67,7 @@ fn archive() -> PathBuf {
     ONCE.call_once(|| {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--quiet", "-p", "ubpf-platform-linux", "--lib"]);
-        let done = cargo
-            .arg("--target-dir")
-            .arg(&target)
-            .current_dir(root())
-            .output()
-            .unwrap();
+        let done = cargo.arg("--target-dir").arg(&target).current_dir(root()).output().unwrap();
         assert!(done.status.success(), "{}", text(&done.stderr));
     });
     target.join("debug/libubpf_platform_linux.a")

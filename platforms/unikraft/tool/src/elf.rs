@@ -41,11 +41,7 @@ impl<'a> Elf<'a> {
         match u16_at(file, 18) {
             Some(62) => {}
             Some(183 | 40) => return Err("this is a file for ARM; x86-64 is needed".into()),
-            Some(other) => {
-                return Err(format!(
-                    "this is a file for machine {other}; x86-64 is needed"
-                ))
-            }
+            Some(other) => return Err(format!("this is a file for machine {other}; x86-64 is needed")),
             None => return Err(cut()),
         }
         let header = |at: usize| u16_at(file, at).map(usize::from).ok_or_else(cut);
@@ -78,8 +74,7 @@ impl<'a> Elf<'a> {
             })
         };
         let sections: Option<Vec<_>> = (0..count).map(|i| section(head(i)?)).collect();
-        let sections = sections
-            .ok_or_else(|| "the file is truncated: a section lies beyond its end".to_string())?;
+        let sections = sections.ok_or_else(|| "the file is truncated: a section lies beyond its end".to_string())?;
         Ok(Self { sections })
     }
 
@@ -92,11 +87,7 @@ impl<'a> Elf<'a> {
                 let (info, section) = (symbol[4], u16_at(symbol, 6)?);
                 let name = bytes_at(strings?, u32_at(symbol, 0)? as usize)?;
                 let function = info & 15 == 2 && section != 0 && !name.is_empty();
-                function.then_some(Symbol {
-                    address: u64_at(symbol, 8)?,
-                    name,
-                    global: info >> 4 != 0,
-                })
+                function.then_some(Symbol { address: u64_at(symbol, 8)?, name, global: info >> 4 != 0 })
             })
         })
     }
@@ -109,10 +100,7 @@ impl<'a> Elf<'a> {
 
     /// The code from an address to the end of its section.
     pub fn text(&self, addr: u64) -> &'a [u8] {
-        let at = |s: &Section<'a>| {
-            s.data
-                .get(usize::try_from(addr.checked_sub(s.addr)?).ok()?..)
-        };
+        let at = |s: &Section<'a>| s.data.get(usize::try_from(addr.checked_sub(s.addr)?).ok()?..);
         let mut found = self.code().filter_map(at);
         found.find(|text| !text.is_empty()).unwrap_or(&[])
     }

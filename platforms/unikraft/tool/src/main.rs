@@ -64,11 +64,7 @@ fn embed(debug: &Path, image: &Path) -> Result<String, String> {
     fill(&mut filled, &table).map_err(|e| of(debug, e))?;
     replace(&[(debug, filled, &debug_file), (image, image_file, &[])])?;
     let stubs = functions.iter().filter(|f| f.stub.0 != 0).count();
-    Ok(format!(
-        "{} names, {stubs} with entry stubs, {} of {room} bytes\n{remarks}",
-        functions.len(),
-        table.len()
-    ))
+    Ok(format!("{} names, {stubs} with entry stubs, {} of {room} bytes\n{remarks}", functions.len(), table.len()))
 }
 
 /// The contents of an ordinary file.
@@ -143,17 +139,10 @@ fn replace(files: &[(&Path, Vec<u8>, &[u8])]) -> Result<(), String> {
 
 /// Puts the table into its place and says how large that is.
 fn fill(file: &mut [u8], table: &[u8]) -> Result<usize, String> {
-    let places: Vec<usize> = file
-        .windows(MAGIC.len())
-        .enumerate()
-        .filter(|(_, window)| window == MAGIC)
-        .map(|(at, _)| at)
-        .collect();
+    let places: Vec<usize> =
+        file.windows(MAGIC.len()).enumerate().filter(|(_, window)| window == MAGIC).map(|(at, _)| at).collect();
     let [at] = places.as_slice() else {
-        return Err(format!(
-            "{} places for names, one expected; is LIBUBPF_RS linked?",
-            places.len()
-        ));
+        return Err(format!("{} places for names, one expected; is LIBUBPF_RS linked?", places.len()));
     };
     let head = at + MAGIC.len();
     let ends = || "the file ends in the table".to_string();
@@ -165,9 +154,7 @@ fn fill(file: &mut [u8], table: &[u8]) -> Result<usize, String> {
             table.len().div_ceil(1024)
         ));
     }
-    let space = file
-        .get_mut(head + 8..head + 8 + capacity)
-        .ok_or_else(ends)?;
+    let space = file.get_mut(head + 8..head + 8 + capacity).ok_or_else(ends)?;
     space.fill(0);
     space[..table.len()].copy_from_slice(table);
     file[head + 4..head + 8].copy_from_slice(&(table.len() as u32).to_le_bytes());
@@ -179,8 +166,8 @@ fn encode(functions: &[Function<'_>]) -> Result<Vec<u8>, String> {
     let mut table = base.to_le_bytes().to_vec();
     table.extend((functions.len() as u32).to_le_bytes());
     for function in functions {
-        let distance = u32::try_from(function.address - base)
-            .map_err(|_| "the text is larger than 4 GiB".to_string())?;
+        let distance =
+            u32::try_from(function.address - base).map_err(|_| "the text is larger than 4 GiB".to_string())?;
         let name = function.name.as_bytes();
         let len = u16::try_from(name.len()).map_err(|_| "a name is too long".to_string())?;
         table.extend(distance.to_le_bytes());

@@ -51,11 +51,7 @@ pub fn functions<'a>(elf: &Elf<'a>) -> (Vec<Function<'a>>, String) {
             }
             let name = remarks.text(symbol.name, &mut seen);
             let stub = std::mem::take(&mut stub);
-            found.push(Function {
-                address,
-                name,
-                stub,
-            });
+            found.push(Function { address, name, stub });
         }
     }
     (found, remarks.to_string())
@@ -134,10 +130,7 @@ struct Stubs {
 
 impl Stubs {
     fn new(elf: &Elf<'_>, functions: &BTreeMap<u64, Vec<Symbol<'_>>>) -> Stubs {
-        Stubs {
-            mcount: elf.records("__mcount_loc"),
-            instrumented: instrumented(elf, functions),
-        }
+        Stubs { mcount: elf.records("__mcount_loc"), instrumented: instrumented(elf, functions) }
     }
 
     /// Kind and distance of the stub of the function from `start` to `end`.
@@ -188,10 +181,7 @@ fn instrumented(elf: &Elf<'_>, functions: &BTreeMap<u64, Vec<Symbol<'_>>>) -> BT
         })
     };
     let bounds = functions.keys().copied().zip(ends);
-    bounds
-        .filter(|&b| calls(b))
-        .map(|(start, _)| start)
-        .collect()
+    bounds.filter(|&b| calls(b)).map(|(start, _)| start).collect()
 }
 
 /// Length of the nop that stands first, if one does.
@@ -220,22 +210,10 @@ mod tests {
 
     #[test]
     fn names_of_rust_and_others() {
-        for rust in [
-            "_RNvCs1234_7mycrate3foo",
-            "_R1NvCs_3abc",
-            "_ZN4core3fmt17h0123456789abcdefE",
-        ] {
+        for rust in ["_RNvCs1234_7mycrate3foo", "_R1NvCs_3abc", "_ZN4core3fmt17h0123456789abcdefE"] {
             assert!(is_rust(rust.as_bytes()), "{rust}");
         }
-        for other in [
-            "_Rust_like",
-            "_ZNot_rust",
-            "_ZN5Klass6methodEi",
-            "_ZN3app5innerEi",
-            "main",
-            "_R",
-            "_ZN",
-        ] {
+        for other in ["_Rust_like", "_ZNot_rust", "_ZN5Klass6methodEi", "_ZN3app5innerEi", "main", "_R", "_ZN"] {
             assert!(!is_rust(other.as_bytes()), "{other}");
         }
     }

@@ -111,9 +111,7 @@ pub struct Frame {
 impl Frame {
     /// The `n`-th integer argument of the traced function by the System V convention, for n below 6.
     pub fn argument(&self, n: usize) -> Option<u64> {
-        [self.rdi, self.rsi, self.rdx, self.rcx, self.r8, self.r9]
-            .get(n)
-            .copied()
+        [self.rdi, self.rsi, self.rdx, self.rcx, self.r8, self.r9].get(n).copied()
     }
 }
 
@@ -149,21 +147,12 @@ pub fn detect_fp() -> (FpMode, u32) {
     }
     let mask = (enabled_components() & XSAVE_COMPONENTS) as u32;
     let has_xsavec = __cpuid_count(0xd, 1).eax & XSAVEC != 0;
-    (
-        if has_xsavec {
-            FpMode::Xsavec
-        } else {
-            FpMode::Xsave
-        },
-        mask,
-    )
+    (if has_xsavec { FpMode::Xsavec } else { FpMode::Xsave }, mask)
 }
 
 fn enabled_components() -> u64 {
     let (low, high): (u32, u32);
     // SAFETY: xgetbv exists when CPUID says OSXSAVE, which the caller checked; it reads XCR0 and nothing else.
-    unsafe {
-        asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high, options(nomem, nostack))
-    };
+    unsafe { asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high, options(nomem, nostack)) };
     u64::from(low) | u64::from(high) << 32
 }

@@ -63,18 +63,9 @@ impl Rewrite {
             10 => &[0x0f, 0x1f, 0x44],
             _ => return None,
         };
-        let mut rewrite = Rewrite {
-            len: STUB_LEN + rest.len(),
-            old: [0; Self::LONGEST],
-            new: [0; Self::LONGEST],
-        };
+        let mut rewrite = Rewrite { len: STUB_LEN + rest.len(), old: [0; Self::LONGEST], new: [0; Self::LONGEST] };
         let written = NOP5.iter().chain(rest);
-        for ((old, new), (was, is)) in rewrite
-            .old
-            .iter_mut()
-            .zip(&mut rewrite.new)
-            .zip(bytes.iter().zip(written))
-        {
+        for ((old, new), (was, is)) in rewrite.old.iter_mut().zip(&mut rewrite.new).zip(bytes.iter().zip(written)) {
             (*old, *new) = (*was, *is);
         }
         Some(rewrite)
@@ -107,11 +98,7 @@ pub fn recognise(bytes: &[u8]) -> Option<Stub> {
         return Some(Stub::Nop5 { offset, bytes });
     }
     let rewrite = Rewrite::of(&rest[..length])?;
-    Some(Stub::Nops {
-        offset,
-        length,
-        rewrite,
-    })
+    Some(Stub::Nops { offset, length, rewrite })
 }
 
 /// Length of the nop that stands first, if one does.
@@ -161,28 +148,10 @@ mod tests {
     fn stubs_of_gcc_and_clang() {
         let check = |bytes: &[u8], expected| assert_eq!(recognise(bytes), expected, "{bytes:02x?}");
         let clang = [0x0f, 0x1f, 0x44, 0x00, 0x08];
-        let five = |offset| {
-            Some(Stub::Nops {
-                offset,
-                length: 5,
-                rewrite: Rewrite::of(&FIVE_NOPS).unwrap(),
-            })
-        };
+        let five = |offset| Some(Stub::Nops { offset, length: 5, rewrite: Rewrite::of(&FIVE_NOPS).unwrap() });
         check(&[0x90, 0x90, 0x90, 0x90, 0x90, 0xc3], five(0));
-        check(
-            &clang,
-            Some(Stub::Nop5 {
-                offset: 0,
-                bytes: clang,
-            }),
-        );
-        check(
-            &NOP5,
-            Some(Stub::Nop5 {
-                offset: 0,
-                bytes: NOP5,
-            }),
-        );
+        check(&clang, Some(Stub::Nop5 { offset: 0, bytes: clang }));
+        check(&NOP5, Some(Stub::Nop5 { offset: 0, bytes: NOP5 }));
         let behind = [0xf3, 0x0f, 0x1e, 0xfa, 0x90, 0x90, 0x90, 0x90, 0x90];
         check(&behind, five(4));
         check(&[0x90, 0x90, 0x90, 0x90], None);
@@ -204,25 +173,13 @@ mod tests {
         ];
         for was in longer {
             let text: Vec<u8> = was.iter().chain(&[0xc3; 16]).copied().collect();
-            let Some(Stub::Nops {
-                offset: 0,
-                length,
-                rewrite,
-            }) = recognise(&text)
-            else {
+            let Some(Stub::Nops { offset: 0, length, rewrite }) = recognise(&text) else {
                 panic!("{was:02x?}");
             };
-            assert_eq!(
-                (length, rewrite.old()),
-                (was.len(), &was[..was.len().min(8)])
-            );
+            assert_eq!((length, rewrite.old()), (was.len(), &was[..was.len().min(8)]));
             let mut text = text;
             text[..rewrite.fresh().len()].copy_from_slice(rewrite.fresh());
-            assert_eq!(
-                (nop(&text), nops(&text)),
-                (Some(5), was.len()),
-                "{text:02x?}"
-            );
+            assert_eq!((nop(&text), nops(&text)), (Some(5), was.len()), "{text:02x?}");
         }
         // Clang's eleven bytes for some processors.
         let eleven = [0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 2, 0, 0, 0xc3];
@@ -233,10 +190,7 @@ mod tests {
     fn call_reaches_two_gibibytes_both_ways() {
         assert_eq!(call(0x1000, 0x1005), Some([0xe8, 0, 0, 0, 0]));
         assert_eq!(call(0x1000, 0x1000), Some([0xe8, 0xfb, 0xff, 0xff, 0xff]));
-        assert_eq!(
-            call(0x1000, 0x1005 + 0x7fff_ffff),
-            Some([0xe8, 0xff, 0xff, 0xff, 0x7f])
-        );
+        assert_eq!(call(0x1000, 0x1005 + 0x7fff_ffff), Some([0xe8, 0xff, 0xff, 0xff, 0x7f]));
         assert_eq!(call(0x1000, 0x1005 + 0x8000_0000), None);
     }
 }
