@@ -164,6 +164,11 @@ fn write_status(status: &Status, out: &mut dyn Write) -> core::fmt::Result {
         Some(false) => "writable and executable (not enforced)",
     };
     writeln!(out, "platform: {}", status.platform)?;
+    if let Some(id) = status.image_id {
+        out.write_str("image: ")?;
+        id.iter().try_for_each(|byte| write!(out, "{byte:02x}"))?;
+        writeln!(out)?;
+    }
     writeln!(out, "programs loaded by the application: {}", status.programs)?;
     writeln!(out, "traceable functions: {}", status.sites)?;
     writeln!(out, "symbols: {}", status.symbols)?;

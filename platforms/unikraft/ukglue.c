@@ -491,7 +491,7 @@ struct symbol_table {
 	char data[CONFIG_LIBUBPF_RS_SYMBOLS_KIB * 1024];
 };
 static const volatile struct symbol_table symbol_table __used = {
-	.magic = "ubpf-rs\x1bsymtab\x02",
+	.magic = "ubpf-rs\x1bsymtab\x03",
 	.capacity = CONFIG_LIBUBPF_RS_SYMBOLS_KIB * 1024,
 	.data = { 1 }, /* not all zero: must have its place in the file */
 };

@@ -58,6 +58,8 @@ pub struct Runtime {
     linked: Mutex<Vec<Loaded>>,
     /// How many programs are or were interpreted for want of machine code, and why the last one.
     fallbacks: Mutex<Option<(u64, &'static str)>>,
+    /// What tells this image from others, where it knows.
+    image_id: Once<[u8; 16]>,
     /// One writer of the image's symbols and sites at a time.
     image_writer: Mutex<()>,
 }
@@ -119,6 +121,7 @@ impl Runtime {
             programs: Mutex::new(Programs::default()),
             linked: Mutex::new(Vec::new()),
             fallbacks: Mutex::new(None),
+            image_id: Once::new(),
             image_writer: Mutex::new(()),
         }))
     }

@@ -8,6 +8,8 @@ use crate::tracer::TRACER;
 pub struct Status {
     /// Name of the platform.
     pub platform: &'static str,
+    /// What tells this image from others, where it knows: `ubpf image-id` finds the same in the image's debug file.
+    pub image_id: Option<[u8; 16]>,
     /// Loaded programs that `unload` has not named.
     pub programs: usize,
     /// Places that can be traced.
@@ -44,6 +46,7 @@ impl Runtime {
         let image = services.image.read();
         Status {
             platform: services.platform.name,
+            image_id: self.image_id.get().copied(),
             programs: self.programs.lock().len(),
             sites: image.sites.len(),
             symbols: image.symbols.len(),

@@ -73,6 +73,9 @@ pub enum SymbolError {
         /// Its address in the image.
         image: u64,
     },
+    /// The list names another image.
+    #[error("the list says that it is of another image than this one (`status` has the id of this one)")]
+    OtherId,
     /// The reading was cancelled; the table in use stays.
     #[error("cancelled")]
     Cancelled,
@@ -325,6 +328,22 @@ fn parse_nm_line(line: &[u8]) -> Option<Symbol<'_>> {
     Some(Symbol { address, name, function: matches!(kind, b'T' | b't' | b'W' | b'w' | b'i') })
 }
 
+/// How a list begins that says which image it is of; `ubpf symbols` writes it.
+const IMAGE: &[u8] = b"# image ";
+
+/// Refuses a list that says that it is of another image, where both are known.
+pub(super) fn check_image(image: Option<&[u8; 16]>, list: &[u8]) -> Result<(), SymbolError> {
+    let (Some(image), Some(file)) = (image, list.strip_prefix(IMAGE)) else {
+        return Ok(());
+    };
+    let digits = image.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let same = digits.zip(file).all(|(digit, &c)| char::from(c).to_digit(16) == Some(digit.into()));
+    match same && file.len() >= 2 * image.len() {
+        true => Ok(()),
+        false => Err(SymbolError::OtherId),
+    }
+}
+
 /// The address of a name that stands once in a table.
 fn only(table: &SymbolTable, name: &str) -> Option<u64> {
     let mut all = table.addresses(name.as_bytes());
@@ -421,6 +440,20 @@ mod tests {
     fn a_function_wins_over_a_label_at_its_address() {
         let t = table("10 d _etext_start\n10 T f\n10 d zzz\n");
         assert_eq!(t.containing(0x12).unwrap().0.name, "f");
+    }
+
+    #[test]
+    fn a_list_that_names_another_image_is_refused() {
+        let image = Some(&[0x1f; 16]);
+        let list = |id: &str| format!("# image {id}\n1000 T a\n").into_bytes();
+        let (own, other) = (list(&"1f".repeat(16)), list(&"f1".repeat(16)));
+        assert_eq!(check_image(image, &own), Ok(()));
+        for other in [other.as_slice(), &list("1f"), b"# image 1f1f"] {
+            assert_eq!(check_image(image, other), Err(SymbolError::OtherId));
+        }
+        // Nothing is known of the one or the other.
+        assert_eq!(check_image(None, &other), Ok(()));
+        assert_eq!(check_image(image, b"1000 T a"), Ok(()));
     }
 
     #[test]

@@ -48,6 +48,12 @@ impl Runtime {
         self.publish(Arc::new(symbols));
     }
 
+    /// Says once what tells this image from others: [`status`](Self::status) shows it, and [`load_symbols`](Self::load_symbols)
+    /// refuses a list that names another one.
+    pub fn set_image_id(&self, id: [u8; 16]) {
+        self.image_id.call_once(|| id);
+    }
+
     /// Gives the engine the symbols of this image as the output of `nm`, as [`add_symbols`](Self::add_symbols) does. Where the
     /// engine's own functions are among them, they say how far the image was moved when it was loaded. Gives how many symbols there
     /// are.
@@ -65,13 +71,14 @@ impl Runtime {
         Ok(count)
     }
 
-    /// Reads symbols from a file (the output of `nm`), when it belongs to this image. What was known before stays
+    /// Reads symbols from a file (the output of `nm`, or of `ubpf symbols`), when it belongs to this image. What was known before stays
     /// known when it does not. Gives how many symbols there are.
     pub fn load_symbols(&self, path: &str) -> Result<usize, Error> {
         let refused = |error| Error::Symbols { path: path.into(), error };
         let mut pace = self.pace();
         let text = self.read_file(path)?;
         let pause: &mut Pause<'_> = &mut || pace.point();
+        symbols::check_image(self.image_id.get(), &text).map_err(refused)?;
         let file = parse(&text, pause).map_err(refused)?;
         let known = self.services.image.read().symbols.clone();
         let bias = symbols::load_bias(own_symbol(), &known, &file, pause).map_err(refused)?;

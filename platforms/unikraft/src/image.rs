@@ -28,11 +28,17 @@ pub fn describe(runtime: &Runtime) -> (usize, usize) {
     let (symbols, patchable, mcount) = unsafe {
         (bytes(glue::ukglue_symbols()), bytes(glue::ukglue_records_patchable()), bytes(glue::ukglue_records_mcount()))
     };
+    let (id, symbols) = symbols.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
     let functions = functions(symbols);
     let count = functions.clone().count();
     let names = functions.clone().map(|f| Symbol { address: f.address, name: f.name, function: true });
     match SymbolTable::new(names) {
-        Ok(table) => runtime.add_symbols(table),
+        Ok(table) => {
+            runtime.add_symbols(table);
+            if count > 0 {
+                runtime.set_image_id(*id);
+            }
+        }
         Err(error) => crate::say(format_args!("ubpf: names of functions: {error}")),
     }
     let mut sites = 0;
@@ -85,7 +91,7 @@ fn words(records: &[u8]) -> impl Iterator<Item = u64> + '_ {
     words.filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?)))
 }
 
-/// One entry of the embedded table (format: `platforms/unikraft/tool`).
+/// One entry of the embedded table (format: `platforms/unikraft/tool/src/table.rs`).
 struct Function {
     address: u64,
     stub: u8,

@@ -10,7 +10,7 @@ use std::{
 
 const TABLE: &str = r#"
 extern "C" const volatile struct { char magic[16]; unsigned capacity, used; char data[CAPACITY]; }
-    names __attribute__((used)) = { "ubpf-rs\x1bsymtab\x02", CAPACITY, 0, { 1 } };
+    names __attribute__((used)) = { "ubpf-rs\x1bsymtab\x03", CAPACITY, 0, { 1 } };
 "#;
 
 const SOURCE: &str = r#"
@@ -21,7 +21,10 @@ struct Klass { KEEP int method(int x) { return x + 1; } static KEEP int fixed() 
 extern "C" {
 KEEP int _Rust_like(int x) { return x + 3; }
 KEEP int _ZNot_rust(int x) { return x + 4; }
-KEEP int named(int x) { return x + 5; }
+#ifndef PLUS
+#define PLUS 5
+#endif
+KEEP int named(int x) { return x + PLUS; }
 int alias_of_named(int x) __attribute__((alias("named")));
 KEEP __attribute__((patchable_function_entry(0, 0))) int bare(int x) { return x + 6; }
 KEEP __attribute__((patchable_function_entry(4, 0))) int four(int x) { return x + 7; }
@@ -90,19 +93,28 @@ impl Image {
         assert_eq!(fs::read_dir(folder).expect("the folder").count(), 3, "something is left over");
     }
 
+    /// What was written into the image.
+    fn table(&self) -> Vec<u8> {
+        let [debug, image] = self.contents().map(|file| table(&file).to_vec());
+        assert!(debug.starts_with(&image[..1000]));
+        image
+    }
+
+    /// The id of the image, as it stands there; the tool says the same.
+    fn id(&self) -> String {
+        let said = self.embed().stderr;
+        let id: String = self.table()[..16].iter().map(|b| format!("{b:02x}")).collect();
+        let said = String::from_utf8_lossy(&said);
+        assert!(said.starts_with(&format!("ubpf-embed: image {id}: ")), "{said}");
+        id
+    }
+
     /// Names with kind of stub and address, as they stand in the image.
     fn names(&self) -> Vec<(String, u8, u64)> {
-        let [debug, image] = self.contents();
-        let magic = b"ubpf-rs\x1bsymtab\x02\0";
-        let table = |file: &[u8]| {
-            let at = file.windows(16).position(|window| window == magic).expect("a table");
-            file[at + 24..].to_vec()
-        };
-        let image = table(&image);
-        assert!(table(&debug).starts_with(&image[..1000]));
+        let image = self.table();
         let word = |at: usize| u32::from_le_bytes(image[at..at + 4].try_into().expect("4 bytes"));
-        let mut at = 12;
-        (0..word(8))
+        let mut at = 16 + 12;
+        (0..word(16 + 8))
             .map(|_| {
                 let len = usize::from(u16::from_le_bytes([image[at + 6], image[at + 7]]));
                 let name = String::from_utf8(image[at + 8..at + 8 + len].to_vec()).expect("a text");
@@ -111,6 +123,62 @@ impl Image {
                 entry
             })
             .collect()
+    }
+}
+
+/// What was written behind the numbers of the table.
+fn table(file: &[u8]) -> &[u8] {
+    let magic = b"ubpf-rs\x1bsymtab\x03\0";
+    let mut windows = file.windows(16);
+    let at = windows.position(|window| window == magic).expect("a table");
+    &file[at + 24..]
+}
+
+/// What can be tested without an image stands beside the tool's sources.
+#[test]
+fn the_tools_own_tests() {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["test", "--offline", "--locked", "--quiet"]);
+    cargo.current_dir(root().join("platforms/unikraft/tool"));
+    let output = cargo.arg("--target-dir").arg(scratch("embed-tests")).output();
+    let output = output.expect("cargo starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// Another byte of code or another name: another image. A stub that is exchanged while the image runs: the same.
+#[test]
+fn an_image_has_an_id() {
+    let image = Image::new("id", &[], 32 << 10);
+    let id = image.id();
+    assert_eq!(id, image.id(), "nothing is left of the first time");
+    assert_ne!(id, Image::new("id-code", &["-DPLUS=9"], 32 << 10).id());
+    assert_ne!(id, Image::new("id-name", &["-Dinner=outer"], 32 << 10).id());
+
+    let attached = Image::new("id-attached", &[], 32 << 10);
+    let change = |path: &Path, new: &[u8]| {
+        let mut file = fs::read(path).expect("a file");
+        let mut places = file.windows(5);
+        let at = places.position(|window| window == [0x90; 5]);
+        let at = at.expect("a stub");
+        file[at..at + new.len()].copy_from_slice(new);
+        fs::write(path, file).expect("writable");
+    };
+    for path in [&attached.debug, &attached.image] {
+        change(path, &[0x0f, 0x1f, 0x44, 0, 0]);
+    }
+    assert_eq!(id, attached.id());
+}
+
+#[test]
+fn help_and_version_stand_on_standard_output() {
+    let run = |args: &[&str]| Command::new(tool()).args(args).output().expect("the tool starts");
+    for (args, words) in [(["--help"], "Usage: ubpf-embed IMAGE.dbg IMAGE"), (["-V"], "ubpf-embed 0.1.0")] {
+        let output = run(&args);
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains(words), "{said}");
+    }
+    for args in [&[][..], &["one"], &["one", "two", "three"]] {
+        assert_eq!(run(args).status.code(), Some(64), "{args:?}");
     }
 }
 

@@ -1,11 +1,12 @@
 //! What is needed of an ELF file: its sections, function symbols and code. Every number in it may be wrong.
 
 /// A section.
+#[derive(Debug)]
 pub struct Section<'a> {
     pub name: &'a str,
     kind: u32,
     flags: u64,
-    addr: u64,
+    pub addr: u64,
     pub data: &'a [u8],
     link: u32,
 }

@@ -1,9 +1,12 @@
 //! Which names the image gets, and where each function's stub is.
 
-use crate::elf::{self, Elf, Symbol};
+use crate::{
+    elf::{self, Elf, Symbol},
+    nops::{self, STUB_LEN},
+};
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
 };
 
 /// One name of a function.
@@ -17,12 +20,11 @@ pub struct Function<'a> {
 
 /// Longest name, in bytes. A longer one is cut, and gets a number.
 const LONGEST: usize = 8192;
+/// Room for `~` and any number.
+const MARK: usize = 11;
 /// Has a stub for measurements only.
 const OURS: &[u8] = b"ubpf_subject";
 const HOOK: &[u8] = b"__cyg_profile_func_enter";
-const ENDBR: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
-/// A stub, and the call that takes its place.
-const STUB: usize = 5;
 /// Farthest a `-pg` stub lies behind the start of its function.
 const REACH: u64 = 64;
 
@@ -33,7 +35,7 @@ pub fn functions<'a>(elf: &Elf<'a>) -> (Vec<Function<'a>>, String) {
         by_address.entry(symbol.address).or_default().push(symbol);
     }
     let stubs = Stubs::new(elf, &by_address);
-    let (mut found, mut seen, mut remarks) = (Vec::new(), HashSet::new(), Remarks::default());
+    let (mut found, mut seen, mut remarks) = (Vec::new(), HashMap::new(), Remarks::default());
     let ends = by_address.keys().skip(1).copied().chain([u64::MAX]);
     for ((&address, symbols), end) in by_address.iter().zip(ends) {
         let mut symbols = symbols.clone();
@@ -79,26 +81,22 @@ struct Remarks {
 }
 
 impl Remarks {
-    /// The name as text, cut at a character where it is too long; names that were told apart before still are.
-    fn text<'a>(&mut self, name: &'a [u8], seen: &mut HashSet<String>) -> Cow<'a, str> {
+    /// The name as text, cut at a character where it is too long; names that were told apart before still are. `seen` counts the
+    /// names that begin alike.
+    fn text<'a>(&mut self, name: &'a [u8], seen: &mut HashMap<String, u32>) -> Cow<'a, str> {
         let text = String::from_utf8_lossy(name);
         self.not_text += usize::from(matches!(text, Cow::Owned(_)));
         if text.len() <= LONGEST && matches!(text, Cow::Borrowed(_)) {
             return text;
         }
         self.cut += usize::from(text.len() > LONGEST);
-        for number in 1.. {
-            let mark = format!("~{number}");
-            let mut end = text.len().min(LONGEST - mark.len());
-            while !text.is_char_boundary(end) {
-                end -= 1;
-            }
-            let marked = format!("{}{mark}", &text[..end]);
-            if seen.insert(marked.clone()) {
-                return Cow::Owned(marked);
-            }
+        let mut end = text.len().min(LONGEST - MARK);
+        while !text.is_char_boundary(end) {
+            end -= 1;
         }
-        text
+        let number = seen.entry(text[..end].into()).or_default();
+        *number += 1;
+        Cow::Owned(format!("{}~{number}", &text[..end]))
     }
 }
 
@@ -146,19 +144,15 @@ impl Stubs {
             let behind = self.mcount.get(at).map(|record| record - start);
             let behind = behind.filter(|behind| *behind < REACH);
             let stub = behind.and_then(|behind| text.get(behind as usize..));
-            let nop = stub.and_then(nop) == Some(STUB);
+            let nop = stub.and_then(nops::nop) == Some(STUB_LEN);
             return behind.filter(|_| nop).map_or((0, 0), |b| (2, b as u8));
         }
-        let (text, offset) = match text.strip_prefix(&ENDBR) {
-            Some(rest) => (rest, ENDBR.len() as u8),
-            None => (text, 0),
-        };
-        // As tracer/arch/x86_64/patch.rs has it.
-        let first = nop(text).unwrap_or(0);
-        if text.starts_with(&[0x90; STUB]) || (STUB..=10).contains(&first) {
-            return (1, offset);
+        if let Some((offset, _)) = nops::stub(text) {
+            return (1, offset as u8);
         }
-        remarks.short += usize::from(first > 0 && first < STUB);
+        let text = text.strip_prefix(&nops::ENDBR64).unwrap_or(text);
+        let first = nops::nop(text).unwrap_or(0);
+        remarks.short += usize::from(first > 0 && first < STUB_LEN);
         (0, 0)
     }
 }
@@ -173,7 +167,7 @@ fn instrumented(elf: &Elf<'_>, functions: &BTreeMap<u64, Vec<Symbol<'_>>>) -> BT
     let calls = |(start, end): (u64, u64)| {
         let text = elf.text(start);
         let text = &text[..text.len().min(usize::try_from(end - start).unwrap_or(0))];
-        (start..).zip(text.windows(STUB)).any(|(at, window)| {
+        (start..).zip(text.windows(STUB_LEN)).any(|(at, window)| {
             let to = elf::u32_at(window, 1).unwrap_or(0);
             let target = at.wrapping_add(5).wrapping_add(to as i32 as u64);
             // A call, or a jump where the call came last.
@@ -182,26 +176,6 @@ fn instrumented(elf: &Elf<'_>, functions: &BTreeMap<u64, Vec<Symbol<'_>>>) -> BT
     };
     let bounds = functions.keys().copied().zip(ends);
     bounds.filter(|&b| calls(b)).map(|(start, _)| start).collect()
-}
-
-/// Length of the nop that stands first, if one does.
-fn nop(bytes: &[u8]) -> Option<usize> {
-    let prefixes = bytes.iter().take_while(|b| matches!(b, 0x66 | 0x2e));
-    let prefixes = prefixes.count();
-    let length = prefixes
-        + match bytes.get(prefixes..)? {
-            [0x90, ..] => 1,
-            [0x0f, 0x1f, modrm, ..] => match modrm {
-                0x00..=0x03 | 0x06..=0x07 => 3,
-                0x40..=0x43 | 0x45..=0x47 => 4,
-                0x44 => 5,
-                0x80..=0x83 | 0x85..=0x87 => 7,
-                0x84 => 8,
-                _ => return None,
-            },
-            _ => return None,
-        };
-    (length <= bytes.len()).then_some(length)
 }
 
 #[cfg(test)]
@@ -220,7 +194,7 @@ mod tests {
 
     #[test]
     fn long_names_are_cut_at_a_character_and_told_apart() {
-        let (mut remarks, mut seen) = (Remarks::default(), HashSet::new());
+        let (mut remarks, mut seen) = (Remarks::default(), HashMap::new());
         let long = |last: &str| format!("{}{last}", "é".repeat(LONGEST / 2));
         let (a, b) = (long("a"), long("b"));
         let cut = remarks.text(a.as_bytes(), &mut seen).into_owned();
@@ -230,7 +204,11 @@ mod tests {
         assert_eq!(bad, "bad\u{fffd}~1");
         let whole = "x".repeat(LONGEST);
         assert_eq!(remarks.text(whole.as_bytes(), &mut seen), whole);
+        // As many as there are take as long as each alone: nothing is tried.
+        seen.insert("é".repeat((LONGEST - MARK) / 2), u32::MAX - 1);
+        let last = remarks.text(a.as_bytes(), &mut seen);
+        assert!(last.ends_with("é~4294967295") && last.len() <= LONGEST);
         let said = remarks.to_string();
-        assert!(said.starts_with("2 names were too long") && said.contains("1 names are no UTF-8"));
+        assert!(said.starts_with("3 names were too long") && said.contains("1 names are no UTF-8"));
     }
 }

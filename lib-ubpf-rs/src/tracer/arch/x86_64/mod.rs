@@ -1,5 +1,6 @@
 //! x86-64: the trampoline and what it needs to know of the CPU.
 
+mod nops;
 pub mod patch;
 
 use super::super::{

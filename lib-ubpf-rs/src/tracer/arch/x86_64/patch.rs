@@ -1,22 +1,9 @@
 //! Bytes of entry stubs on x86-64: pure functions; who writes them is [`TextPatch`](crate::platform::TextPatch).
 
-/// Length of every stub and of the call that replaces it.
-pub const STUB_LEN: usize = 5;
+pub use super::nops::{nops, ENDBR64, FIVE_NOPS, LONGEST_NOP, NOP, STUB_LEN};
 
 /// The one five-byte nop that stands at a site while nothing is attached, unless the compiler put another one there.
 pub const NOP5: [u8; STUB_LEN] = [0x0f, 0x1f, 0x44, 0x00, 0x00];
-
-/// What gcc emits for `-fpatchable-function-entry=5`.
-pub const FIVE_NOPS: [u8; STUB_LEN] = [0x90; STUB_LEN];
-
-/// What `-fcf-protection` puts first at an entry.
-pub const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
-
-/// The one-byte nop.
-pub const NOP: u8 = 0x90;
-
-/// The longest nop that is recognised.
-pub const LONGEST_NOP: usize = 10;
 
 /// What stands at an entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,51 +71,12 @@ impl Rewrite {
 
 /// Recognises the stub at an entry from its bytes; `None` when it is something else.
 pub fn recognise(bytes: &[u8]) -> Option<Stub> {
-    let (offset, rest) = match bytes.strip_prefix(&ENDBR64) {
-        Some(rest) => (ENDBR64.len(), rest),
-        None => (0, bytes),
-    };
-    let stub: [u8; STUB_LEN] = rest.get(..STUB_LEN)?.try_into().ok()?;
-    let length = match stub {
-        FIVE_NOPS => STUB_LEN,
-        _ => nop(rest)?,
-    };
-    if length == STUB_LEN && stub != FIVE_NOPS {
-        let bytes = stub;
-        return Some(Stub::Nop5 { offset, bytes });
+    let (offset, length) = super::nops::stub(bytes)?;
+    let nops = bytes.get(offset..offset + length)?;
+    match <[u8; STUB_LEN]>::try_from(nops) {
+        Ok(bytes) if bytes != FIVE_NOPS => Some(Stub::Nop5 { offset, bytes }),
+        _ => Some(Stub::Nops { offset, length, rewrite: Rewrite::of(nops)? }),
     }
-    let rewrite = Rewrite::of(&rest[..length])?;
-    Some(Stub::Nops { offset, length, rewrite })
-}
-
-/// Length of the nop that stands first, if one does.
-fn nop(bytes: &[u8]) -> Option<usize> {
-    let prefixes = bytes.iter().take_while(|b| matches!(b, 0x66 | 0x2e));
-    let prefixes = prefixes.count();
-    let length = prefixes
-        + match bytes.get(prefixes..)? {
-            [NOP, ..] => 1,
-            // nop r/m: no operand, a displacement of one byte or of four, each with or without an index.
-            [0x0f, 0x1f, modrm, ..] => match modrm {
-                0x00..=0x03 | 0x06..=0x07 => 3,
-                0x40..=0x43 | 0x45..=0x47 => 4,
-                0x44 => 5,
-                0x80..=0x83 | 0x85..=0x87 => 7,
-                0x84 => 8,
-                _ => return None,
-            },
-            _ => return None,
-        };
-    (length <= bytes.len()).then_some(length)
-}
-
-/// Bytes of nops that stand first.
-pub fn nops(bytes: &[u8]) -> usize {
-    let mut at = 0;
-    while let Some(length) = bytes.get(at..).and_then(nop) {
-        at += length;
-    }
-    at
 }
 
 /// `call target` placed at `site`; `None` when the target is more than 2 GiB away.
@@ -141,7 +89,7 @@ pub fn call(site: u64, target: u64) -> Option<[u8; STUB_LEN]> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::nops::nop, *};
     use std::vec::Vec;
 
     #[test]
