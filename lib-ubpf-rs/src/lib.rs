@@ -1,7 +1,7 @@
 //! eBPF runtime for unikernels: loader, verifier, interpreter, maps, helpers and a dynamic function tracer.
 //!
 //! The folders are layers; each uses only those named before it:
-//! `isa`, `platform`, `program`, `verifier`, `maps`, `helpers`, `vm`, `jit`, `tracer`, `runtime`, `ffi`.
+//! `isa`, `platform`, `program`, `object`, `verifier`, `maps`, `helpers`, `vm`, `jit`, `tracer`, `runtime`, `ffi`.
 //! The library assumes no operating system and no threads: what it needs from below is in [`platform`].
 #![no_std]
 
@@ -16,6 +16,7 @@ pub mod isa;
 #[cfg(all(feature = "jit", target_arch = "x86_64"))]
 pub mod jit;
 pub mod maps;
+pub mod object;
 pub mod platform;
 pub mod program;
 pub mod runtime;

@@ -28,7 +28,6 @@ pub mod args;
 pub mod backend;
 pub mod command;
 mod commands;
-pub mod crc32;
 mod engine;
 #[cfg(feature = "capi")]
 pub mod ffi;
@@ -47,3 +46,4 @@ pub use command::{Call, Command, Failure, RegisterError, Stream};
 pub use output::Output;
 pub use registry::register_command;
 pub use shell::{Config, Mode, Shell};
+pub use ubpf_rs::object::crc32;

@@ -1,4 +1,4 @@
-//! CRC-32 as zlib and Ethernet have it (polynomial 0xedb88320, reflected), for uploads.
+//! CRC-32 as zlib and Ethernet have it (polynomial 0xedb88320, reflected), for packages and uploads: it finds what transfers damage.
 
 const TABLE: [u32; 256] = table();
 
@@ -20,16 +20,22 @@ const fn table() -> [u32; 256] {
 }
 
 /// CRC-32 of what comes in pieces.
-pub(crate) struct Crc32(u32);
+pub struct Crc32(u32);
+
+impl Default for Crc32 {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Crc32 {
     /// Of nothing yet.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self(u32::MAX)
     }
 
     /// Of `bytes` as well.
-    pub(crate) fn add(&mut self, bytes: &[u8]) {
+    pub fn add(&mut self, bytes: &[u8]) {
         let step = |crc: u32, &byte: &u8| {
             let index = (crc ^ u32::from(byte)) & 0xff;
             (crc >> 8) ^ TABLE.get(index as usize).copied().unwrap_or(0)
@@ -38,7 +44,7 @@ impl Crc32 {
     }
 
     /// Of all that was added.
-    pub(crate) fn value(&self) -> u32 {
+    pub fn value(&self) -> u32 {
         !self.0
     }
 }
