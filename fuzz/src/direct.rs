@@ -310,7 +310,9 @@ struct Made {
 
 fn make(numbers: &mut Numbers<'_>, world: &'static World, general: &Arc<AtomicU64>) -> Option<Made> {
     let program = Program { name: "fuzz".into(), insns: program(numbers), entry: 0, abi: Abi::Uio };
-    let verified = verifier::verify(program, Policy::Guarded, &world.registry, &mut Work::default()).ok()?;
+    let verified =
+        verifier::verify(program, Policy::Guarded, &verifier::Environment::new(&world.registry), &mut Work::default())
+            .ok()?;
     let code = JitProgram::new(verified.clone(), &Near, Options::default(), &mut Work::default());
     let code = code.unwrap_or_else(|(error, _)| panic!("{error}"));
     let direct = code.direct().filter(|direct| direct.cost <= 8_192);

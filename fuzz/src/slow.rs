@@ -94,7 +94,7 @@ fn answer(insns: &[Insn], policy: Policy, limit: u64, helpers: &Registry) -> Ans
     let program = Program { name: String::new(), insns: insns.to_vec(), entry: 0, abi: Abi::Classic };
     let mut work = Work::new(limit);
     let start = cpu_time();
-    if let Ok(verified) = verifier::verify(program, policy, helpers, &mut work) {
+    if let Ok(verified) = verifier::verify(program, policy, &verifier::Environment::new(helpers), &mut work) {
         let _ = JitProgram::new(verified, &pages::Pages, Default::default(), &mut work);
     }
     Answer {

@@ -176,7 +176,13 @@ impl Ground {
     /// Loads and runs bytes; `None` when they are refused.
     fn run(&mut self, bytes: &[u8], abi: Abi, policy: Policy) -> Option<Outcome> {
         let program = Program::from_flat("random", bytes, abi).ok()?;
-        let verified = verifier::verify(program, policy, &self.helpers, &mut verifier::Work::default()).ok()?;
+        let verified = verifier::verify(
+            program,
+            policy,
+            &verifier::Environment::new(&self.helpers),
+            &mut verifier::Work::default(),
+        )
+        .ok()?;
         self.area.fill(u64::from_ne_bytes([MARK; 8]));
         self.stack.fill(0);
         // SAFETY: the words are plain memory of these sizes, borrowed for as long as the bytes are used.

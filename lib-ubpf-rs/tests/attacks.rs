@@ -67,7 +67,8 @@ fn verify(name: &str, insns: &[Insn], policy: Policy) -> Result<VerifiedProgram,
     let before = HELD.get() - size_of_val(insns);
     MOST.set(HELD.get());
     let mut work = Work::default();
-    let result = verifier::verify_observed(program, policy, &helpers, &mut work, Some(&mut count));
+    let result =
+        verifier::verify_observed(program, policy, &verifier::Environment::new(&helpers), &mut work, Some(&mut count));
     compile(name, result.as_ref().ok(), &mut work);
     let most = MOST.get() - before;
     assert!(taken <= steps(insns.len(), policy), "{name}, {policy:?}: {taken} steps");

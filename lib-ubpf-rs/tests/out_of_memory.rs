@@ -122,7 +122,7 @@ fn loading_and_verifying() {
         let programs = std::cell::RefCell::new(vec![load().unwrap(); 2000]);
         let verify = || {
             let program = programs.borrow_mut().pop().unwrap();
-            verifier::verify(program, policy, &helpers, &mut verifier::Work::default())
+            verifier::verify(program, policy, &verifier::Environment::new(&helpers), &mut verifier::Work::default())
         };
         assert!(at_every_allocation(verify, is_memory) > 0);
     }
@@ -132,7 +132,13 @@ fn loading_and_verifying() {
 fn running_allocates_nothing() {
     let helpers = Registry::with_builtins().unwrap();
     let program = Program::from_flat("name", &assemble(SOURCE).unwrap(), Abi::Classic).unwrap();
-    let program = verifier::verify(program, Policy::Guarded, &helpers, &mut verifier::Work::default()).unwrap();
+    let program = verifier::verify(
+        program,
+        Policy::Guarded,
+        &verifier::Environment::new(&helpers),
+        &mut verifier::Work::default(),
+    )
+    .unwrap();
     let code = Interpreter::new(program);
     let mut stack = vec![0u64; STACK_BYTES / 8];
     // SAFETY: the words are plain memory of that size, borrowed for as long as the bytes are used.
@@ -162,7 +168,13 @@ fn compiling() {
     use ubpf_rs::jit::{JitProgram, Options};
     let helpers = Registry::with_builtins().unwrap();
     let program = Program::from_flat("name", &assemble(SOURCE).unwrap(), Abi::Classic).unwrap();
-    let program = verifier::verify(program, Policy::Guarded, &helpers, &mut verifier::Work::default()).unwrap();
+    let program = verifier::verify(
+        program,
+        Policy::Guarded,
+        &verifier::Environment::new(&helpers),
+        &mut verifier::Work::default(),
+    )
+    .unwrap();
     // A refusal gives the program back.
     let kept = Cell::new(Some(program));
     let compile = || {

@@ -106,7 +106,7 @@ fn memory() -> Vec<u8> {
 
 fn verified(name: &str, code: &[u8], policy: Policy) -> Result<VerifiedProgram> {
     let program = Program::from_flat(name, code, Abi::Classic)?;
-    verifier::verify(program, policy, &*REGISTRY, &mut verifier::Work::default())
+    verifier::verify(program, policy, &verifier::Environment::new(&*REGISTRY), &mut verifier::Work::default())
         .map_err(|error| format!("{name}: {error}").into())
 }
 

@@ -1,12 +1,9 @@
 //! Flat programs: the `.text` of one C function and nothing else.
 
-use super::{byte_order, Abi, Program};
+use super::{byte_order, limits::MAX_INSNS, Abi, Program};
 use crate::isa::{self, DecodeError};
 use crate::platform::{no_pause, Cancelled, Pause};
 use alloc::{string::String, vec::Vec};
-
-/// Most slots a program may have.
-pub const MAX_INSNS: usize = 65_536;
 
 /// Why bytes are no program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]

@@ -3,10 +3,14 @@
 #![forbid(unsafe_code)]
 
 mod byte_order;
+pub mod limits;
 mod load;
+mod map;
 mod signature;
 
-pub use load::{LoadError, MAX_INSNS};
+pub use limits::MAX_INSNS;
+pub use load::LoadError;
+pub use map::{MapDef, MapDefError, MapFamily, MapFlags, MapKind, MapName};
 pub use signature::{ArgType, Cost, HelperSignature, RetType, SignatureError};
 
 use crate::isa::Insn;
@@ -46,9 +50,4 @@ pub struct Program {
     pub entry: usize,
     /// Helper numbering and context layout.
     pub abi: Abi,
-}
-
-impl Program {
-    /// Most bytes of its argument that a program may take for granted: a hook's context is never smaller.
-    pub const ARGUMENT_BYTES: u64 = 128;
 }

@@ -1,6 +1,9 @@
 //! Sizes and limits of one engine instance, with defaults for a small unikernel.
 
-use crate::{program::Abi, verifier::Policy};
+use crate::{
+    program::{limits::HOOK_AREAS, Abi},
+    verifier::Policy,
+};
 
 /// Sizes and limits, fixed when the engine starts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,7 +40,7 @@ impl Default for Config {
             irq_budget: 8_192,
             map_entries: 1024,
             ring_bytes: 16 * 1024,
-            hook_areas: 8,
+            hook_areas: HOOK_AREAS,
             arena_bytes: 4096,
             file_limit: 1024 * 1024,
             policy: Policy::Guarded,

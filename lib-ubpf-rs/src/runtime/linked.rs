@@ -62,7 +62,12 @@ mod add {
                 Ok(program) => program,
                 Err(error) => return refused(name, &error),
             };
-            let verified = match verifier::verify(program, record.policy(), helpers, &mut Work::default()) {
+            let verified = match verifier::verify(
+                program,
+                record.policy(),
+                &verifier::Environment::new(helpers),
+                &mut Work::default(),
+            ) {
                 Ok(verified) => verified,
                 Err(error) => return refused(name, &error),
             };

@@ -271,7 +271,8 @@ impl Runtime {
         let program = Program::from_flat_in_pieces(name, bytes, abi, &mut pause).map_err(refused_load)?;
         // From here to the machine code.
         let mut work = Work::with_pause(Work::LIMIT, WORK_SLICE, &mut pause);
-        let verified = verifier::verify(program, policy, helpers, &mut work).map_err(refused)?;
+        let verified =
+            verifier::verify(program, policy, &verifier::Environment::new(helpers), &mut work).map_err(refused)?;
         room_for_small_things()?;
         let made = code::make(verified, options.engine, how, &self.services.platform, &mut work)?;
         if let Some(why) = made.fallback {

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::maps::TwoKeyMap;
 use crate::platform::{Cancelled, Pace, PatchError, Platform, Taken, TextPatch, Turn};
+use crate::program::limits::HOOK_AREAS;
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::{
     mem, ptr,
@@ -35,7 +36,7 @@ pub struct TracerConfig {
 
 impl Default for TracerConfig {
     fn default() -> Self {
-        TracerConfig { hook_areas: 16, hook_stack: 24 << 10, budget: 62_500, budget_interrupt: 8_192 }
+        TracerConfig { hook_areas: HOOK_AREAS, hook_stack: 24 << 10, budget: 62_500, budget_interrupt: 8_192 }
     }
 }
 

@@ -9,21 +9,13 @@ use super::{
     arch::current::{self, FpMode, FP_BYTES},
     site::{Table, EMPTY_TABLE},
 };
+pub use crate::program::limits::{CONTEXT_BYTES, MAX_HOOK_AREAS as MAX_AREAS, STACK_BYTES as PROGRAM_STACK};
 use alloc::alloc::{alloc_zeroed, Layout};
 use core::{
     cell::UnsafeCell,
     ptr,
     sync::atomic::{fence, AtomicPtr, AtomicU64, Ordering},
 };
-
-/// Most areas: one word of free bits.
-pub const MAX_AREAS: usize = 64;
-
-/// Bytes of the stack of a BPF program: 8 frames of 512.
-pub const PROGRAM_STACK: usize = 8 * 512;
-
-/// Bytes of the context that a classic program is given: the key, then scratch.
-pub const CONTEXT_BYTES: usize = 128;
 
 /// Memory handed to the program of a hook. Plain bytes: any value is valid.
 #[repr(C, align(64))]

@@ -11,9 +11,8 @@ use super::{
     planted::{self, Bug},
     state::State,
     structure::filled,
-    value::Object,
     work::{price, Cap, Work},
-    Event, HelperLookup, Observer, Pass, VerifyError,
+    Environment, Event, Observer, Pass, VerifyError,
 };
 use crate::program::Program;
 use alloc::vec::Vec;
@@ -70,15 +69,14 @@ pub(super) struct Explorer<'a, 'o, 'p, 'w, 'b> {
 impl<'a, 'o, 'p, 'w, 'b> Explorer<'a, 'o, 'p, 'w, 'b> {
     pub(super) fn new(
         program: &'a Program,
-        helpers: &'a dyn HelperLookup,
-        objects: &'a [Object],
+        env: &'a Environment<'a>,
         plan: &'a Plan,
         observer: Option<&'o mut Observer<'p>>,
         work: &'w mut Work<'b>,
     ) -> Result<Self, VerifyError> {
         Ok(Explorer {
             plan,
-            machine: Machine::new(program, helpers, objects, work)?,
+            machine: Machine::new(program, env, work)?,
             checkpoints: Chunks::new(),
             latest: filled(plan.count(), NONE, work)?,
             pending: Chunks::new(),

@@ -11,10 +11,9 @@ use super::{
     planted::{self, Bug},
     state::State,
     structure::{filled, successors, Structure},
-    value::Object,
     widen::{self, Step, Thresholds},
     work::{pieces, price, Cap, Work},
-    Event, HelperLookup, Observer, Pass, VerifyError,
+    Environment, Event, Observer, Pass, VerifyError,
 };
 use crate::{
     isa::{Call, Insn},
@@ -188,13 +187,12 @@ impl<'a, 'o, 'p, 'w, 'b> Fixpoint<'a, 'o, 'p, 'w, 'b> {
     pub(super) fn new(
         program: &'a Program,
         found: &'a Structure,
-        helpers: &'a dyn HelperLookup,
-        objects: &'a [Object],
+        env: &'a Environment<'a>,
         plan: &'a Plan,
         observer: Option<&'o mut Observer<'p>>,
         work: &'w mut Work<'b>,
     ) -> Result<Self, VerifyError> {
-        let mut machine = Machine::new(program, helpers, objects, work)?;
+        let mut machine = Machine::new(program, env, work)?;
         if plan.loops {
             plan.mark_loops(&mut machine.findings, work)?;
         }

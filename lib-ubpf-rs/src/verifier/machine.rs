@@ -5,19 +5,22 @@ use super::{
     idioms::{Idiom, Idioms},
     planted::{self, Bug},
     scalar::{Fact, Part, Scalar},
-    state::{State, END, FRAME, LENGTH, MAX_DEPTH, SHIFTED},
+    state::{State, END, FRAME, LENGTH, SHIFTED},
     structure::call_target,
-    value::{Kind, Object, Value, BITS, NO_ROOM},
+    value::{Kind, Value, BITS, NO_ROOM},
     work::{price, Work},
-    HelperLookup, Target, VerifyError,
+    Context, Environment, MapInfo, Target, VerifyError,
 };
 use crate::{
     isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, Insn, Operand, Reg, Size, Width},
-    program::{ArgType, HelperSignature, Program, RetType},
+    program::{
+        limits::{MAX_FRAMES, MAX_STRING},
+        ArgType, HelperSignature, Program, RetType,
+    },
 };
 
 /// Longest string argument, its NUL included.
-const STRING: i64 = 256;
+const STRING: i64 = MAX_STRING as i64;
 
 /// Where control goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,8 +64,7 @@ struct Reach {
 /// Steps through a program.
 pub(super) struct Machine<'a> {
     program: &'a Program,
-    helpers: &'a dyn HelperLookup,
-    objects: &'a [Object],
+    env: &'a Environment<'a>,
     idioms: Idioms,
     pub(super) findings: Findings,
     /// The state of the jump, after [`Flow::Fork`].
@@ -76,14 +78,12 @@ pub(super) struct Machine<'a> {
 impl<'a> Machine<'a> {
     pub(super) fn new(
         program: &'a Program,
-        helpers: &'a dyn HelperLookup,
-        objects: &'a [Object],
+        env: &'a Environment<'a>,
         work: &mut Work<'_>,
     ) -> Result<Machine<'a>, VerifyError> {
         Ok(Machine {
             program,
-            helpers,
-            objects,
+            env,
             idioms: Idioms::new(program, work)?,
             findings: Findings::new(program.insns.len(), work)?,
             taken: State::EMPTY,
@@ -324,12 +324,12 @@ impl<'a> Machine<'a> {
                 };
                 (proof, Target::Stack)
             }
-            Kind::Argument => (prove_argument(state, base, reach, least, end), Target::Argument),
+            Kind::Argument => (prove_argument(state, self.env.context, base, reach, least, end), Target::Argument),
             Kind::Object { index, nullable } => {
-                let Some(object) = self.objects.get(usize::from(index)) else {
+                let Some(map) = self.env.map(index) else {
                     return (Err(Need::Pointer), Target::Unknown);
                 };
-                (prove_object(object, nullable, reach, (least, end), aligned), object.target)
+                (prove_object(map, nullable, reach, (least, end), aligned), target_of(map))
             }
         }
     }
@@ -420,7 +420,7 @@ impl<'a> Machine<'a> {
             },
             Call::Local(off) => {
                 // The run stops when there is no frame left.
-                if state.depth().wrapping_add(1) >= MAX_DEPTH {
+                if state.depth().wrapping_add(1) >= MAX_FRAMES {
                     self.findings.too_deep(pc);
                     return Ok(Flow::End);
                 }
@@ -437,7 +437,7 @@ impl<'a> Machine<'a> {
 
     fn helper(&mut self, state: &mut State, pc: usize, number: u64) -> Result<Flow, VerifyError> {
         let number = u32::try_from(number).ok();
-        let signature = number.and_then(|n| self.helpers.signature(self.program.abi, n));
+        let signature = number.and_then(|n| self.env.helpers.signature(self.program.abi, n));
         let Some(signature) = signature else {
             // A number in a register that names no helper: the run stops here.
             return Ok(Flow::End);
@@ -591,7 +591,14 @@ fn place_in_frame(frame: u8, base: &Value, reach: Reach, from: i64, to: i64) -> 
 }
 
 /// An access to the argument lies in what it is known to have, or in what every argument has for which proofs hold.
-fn prove_argument(state: &State, base: &Value, reach: Reach, least: i128, end: i128) -> Result<(Place, Claim), Need> {
+fn prove_argument(
+    state: &State,
+    context: Context,
+    base: &Value,
+    reach: Reach,
+    least: i128,
+    end: i128,
+) -> Result<(Place, Claim), Need> {
     if reach.align > 1 {
         return Err(Need::Alignment(reach.align));
     }
@@ -609,15 +616,24 @@ fn prove_argument(state: &State, base: &Value, reach: Reach, least: i128, end: i
     if least >= 0 && (end <= i128::from(state.argument_min) || has_room) {
         return Ok((Place::Elsewhere, claim(0)));
     }
-    if least >= 0 && end <= i128::from(Program::ARGUMENT_BYTES) {
+    if least >= 0 && end <= i128::from(context.bytes) {
         return Ok((Place::Elsewhere, claim(end as u64)));
     }
-    let most = i64::from(state.argument_min).max(Program::ARGUMENT_BYTES as i64);
+    let most = i64::from(state.argument_min).max(context.bytes.into());
     Err(Need::Within { least: 0, most: most.saturating_sub_unsigned(reach.size) })
 }
 
+/// Where the values of a map lie.
+fn target_of(map: &MapInfo<'_>) -> Target {
+    if map.def.is_writable_by_programs() {
+        Target::Arena
+    } else {
+        Target::Rodata
+    }
+}
+
 fn prove_object(
-    object: &Object,
+    map: &MapInfo<'_>,
     nullable: bool,
     reach: Reach,
     (least, end): (i128, i128),
@@ -626,11 +642,11 @@ fn prove_object(
     if nullable {
         return Err(Need::NotNull);
     }
-    if reach.write && !object.writable {
+    if reach.write && !map.def.is_writable_by_programs() {
         return Err(Need::Writable);
     }
-    if least < 0 || end > i128::from(object.size) {
-        let most = i64::from(object.size).saturating_sub_unsigned(reach.size);
+    if least < 0 || end > i128::from(map.def.value_size) {
+        let most = i64::from(map.def.value_size).saturating_sub_unsigned(reach.size);
         return Err(Need::Within { least: 0, most });
     }
     if !aligned {

@@ -6,7 +6,7 @@ use super::{
     value::Kind,
     verified::{Fact, Note},
     work::{pieces, price, Cap, Work},
-    HelperLookup, VerifyError,
+    Environment, VerifyError,
 };
 use crate::{
     isa::{AluOp, Call, ImmKind, Insn, Operand, Reg, Size},
@@ -24,13 +24,13 @@ const MOVES: usize = 8;
 pub(super) fn check(
     program: &Program,
     findings: &Findings,
-    helpers: &dyn HelperLookup,
+    env: &Environment<'_>,
     work: &mut Work<'_>,
 ) -> Result<(), VerifyError> {
     let insns = program.insns.as_slice();
     let effort = insns.len().saturating_mul(EFFORT.0).saturating_add(EFFORT.1);
     let mut search = Search { insns, left: effort, work };
-    search.check(program, findings, helpers)
+    search.check(program, findings, env)
 }
 
 /// Instructions looked at in all: so many per instruction, and so many more. Then no more is found to be missing.
@@ -51,7 +51,7 @@ impl Search<'_, '_, '_> {
         self.work.spend_each(insns, price::GLANCE)
     }
 
-    fn check(&mut self, program: &Program, findings: &Findings, helpers: &dyn HelperLookup) -> Result<(), VerifyError> {
+    fn check(&mut self, program: &Program, findings: &Findings, env: &Environment<'_>) -> Result<(), VerifyError> {
         for failure in &findings.failures {
             let number = failure.is_of(Kind::Scalar) && matches!(failure.need, Need::Pointer | Need::StringEnd);
             if !number {
@@ -69,7 +69,7 @@ impl Search<'_, '_, '_> {
                     continue;
                 };
                 let load = self.origin(pc, reg, MOVES)?;
-                let Some(load) = load.filter(|&load| !is_helper(program, helpers, load)) else {
+                let Some(load) = load.filter(|&load| !is_helper(program, env, load)) else {
                     continue;
                 };
                 let what = "function called";
@@ -136,12 +136,12 @@ impl Search<'_, '_, '_> {
 }
 
 /// Whether the number that is loaded there is a helper's.
-fn is_helper(program: &Program, helpers: &dyn HelperLookup, load: usize) -> bool {
+fn is_helper(program: &Program, env: &Environment<'_>, load: usize) -> bool {
     let Some(Insn::LoadImm64 { imm, .. }) = program.insns.get(load) else {
         return false;
     };
     let number = u32::try_from(*imm).ok();
-    number.is_some_and(|n| helpers.signature(program.abi, n).is_some())
+    number.is_some_and(|n| env.helpers.signature(program.abi, n).is_some())
 }
 
 /// Whether a call changes it.

@@ -14,6 +14,7 @@
 
 mod chunks;
 mod cost;
+mod env;
 mod error;
 mod explore;
 mod findings;
@@ -37,6 +38,7 @@ mod work;
 #[cfg(test)]
 mod scalar_tests;
 
+pub use env::{Context, Environment, HelperLookup, MapInfo};
 pub use error::VerifyError;
 pub use findings::{Known, Need};
 pub use state::{Concrete, State};
@@ -46,7 +48,7 @@ pub use work::{Cap, Work};
 
 use crate::{
     isa::{Call, Insn, Reg},
-    program::{HelperSignature, Program},
+    program::Program,
 };
 use alloc::{string::String, vec::Vec};
 use core::fmt::Write;
@@ -67,12 +69,6 @@ pub enum Policy {
     Guarded,
     /// Everything must be proved, the end included.
     Strict,
-}
-
-/// Where the verifier learns which helpers exist; implemented by the helper registry.
-pub trait HelperLookup {
-    /// Signature of helper `number` in the numbering of `abi`.
-    fn signature(&self, abi: crate::program::Abi, number: u32) -> Option<HelperSignature>;
 }
 
 /// One of the two analyses.
@@ -107,29 +103,29 @@ pub type Observer<'o> = dyn FnMut(Event<'_>) + 'o;
 pub fn verify(
     program: Program,
     policy: Policy,
-    helpers: &dyn HelperLookup,
+    env: &Environment<'_>,
     work: &mut Work<'_>,
 ) -> Result<VerifiedProgram, VerifyError> {
-    verify_observed(program, policy, helpers, work, None)
+    verify_observed(program, policy, env, work, None)
 }
 
 /// Like [`verify`], showing the states on which the result rests.
 pub fn verify_observed(
     program: Program,
     policy: Policy,
-    helpers: &dyn HelperLookup,
+    env: &Environment<'_>,
     work: &mut Work<'_>,
     observer: Option<&mut Observer<'_>>,
 ) -> Result<VerifiedProgram, VerifyError> {
     let insns = program.insns.len();
     let held = insns.saturating_mul(BYTES_PER_INSN);
     work.hold(held)?;
-    let found = structure::check(&program, policy, helpers, work)?;
+    let found = structure::check(&program, policy, env, work)?;
     let analysis = match policy {
         Policy::Checked => Err(None),
         Policy::Guarded | Policy::Strict => {
             work.keep_back(kept_back(insns as u64));
-            let analysis = analyse(&program, policy, helpers, &found, observer, work);
+            let analysis = analyse(&program, policy, env, &found, observer, work);
             work.keep_back(0);
             match analysis {
                 Err(VerifyError::Unfinished { cap }) if cap != Cap::Cancelled => Err(Some(cap)),
@@ -138,7 +134,7 @@ pub fn verify_observed(
         }
     };
     if let Ok(analysis) = &analysis {
-        missing::check(&program, &analysis.findings, helpers, work)?;
+        missing::check(&program, &analysis.findings, env, work)?;
     }
     let verified = match analysis {
         Ok(analysis) if policy == Policy::Strict => {
@@ -199,13 +195,13 @@ fn limit(program: &Program, (per_insn, more): (usize, usize)) -> usize {
 fn analyse(
     program: &Program,
     policy: Policy,
-    helpers: &dyn HelperLookup,
+    env: &Environment<'_>,
     found: &Structure,
     mut observer: Option<&mut Observer<'_>>,
     work: &mut Work<'_>,
 ) -> Result<Analysis, VerifyError> {
     let plan = Plan::new(program, work)?;
-    let mut joined = Fixpoint::new(program, found, helpers, &[], &plan, observer.as_deref_mut(), work)?;
+    let mut joined = Fixpoint::new(program, found, env, &plan, observer.as_deref_mut(), work)?;
     let ended = joined.run(program.entry, limit(program, JOINED_STEPS));
     let (steps, lost_pointer) = (joined.steps, joined.lost_pointer);
     let findings = joined.findings();
@@ -221,7 +217,7 @@ fn analyse(
     let mut analysis = Analysis { findings, worst_cost, steps, cap };
     // Without a branch there is one path.
     if !analysis.is_complete(lost_pointer) && plan.count() > 0 {
-        explore(&mut analysis, program, policy, helpers, &plan, observer, work)?;
+        explore(&mut analysis, program, policy, env, &plan, observer, work)?;
     }
     Ok(analysis)
 }
@@ -230,7 +226,7 @@ fn explore(
     analysis: &mut Analysis,
     program: &Program,
     policy: Policy,
-    helpers: &dyn HelperLookup,
+    env: &Environment<'_>,
     plan: &Plan,
     observer: Option<&mut Observer<'_>>,
     work: &mut Work<'_>,
@@ -239,7 +235,7 @@ fn explore(
         Policy::Strict => PATHS_STEPS_STRICT,
         Policy::Guarded | Policy::Checked => PATHS_STEPS_GUARDED,
     };
-    let mut paths = Explorer::new(program, helpers, &[], plan, observer, work)?;
+    let mut paths = Explorer::new(program, env, plan, observer, work)?;
     let ended = paths.run(program.entry, limit(program, steps));
     analysis.steps = analysis.steps.saturating_add(paths.steps);
     let (findings, worst_cost) = paths.result();
@@ -366,6 +362,9 @@ fn uses_of(insns: &[Insn], pc: usize, insn: &Insn, note: &Note) -> Uses {
         | when(back, Uses::LOOPS)
 }
 
+const NINTH_FRAME: &str = "call that needs a ninth stack frame (a program has eight)";
+const _: () = assert!(crate::program::limits::MAX_FRAMES == 8, "NINTH_FRAME");
+
 fn check_strict(analysis: &Analysis, work: &mut Work<'_>) -> Result<(), VerifyError> {
     let findings = &analysis.findings;
     for (register, pc) in findings.unset.iter().enumerate() {
@@ -389,7 +388,7 @@ fn check_strict(analysis: &Analysis, work: &mut Work<'_>) -> Result<(), VerifyEr
         }
     }
     if let Some(pc) = findings.too_deep {
-        return Err(VerifyError::UnprovedEnd { pc, what: "call that needs a ninth stack frame (a program has eight)" });
+        return Err(VerifyError::UnprovedEnd { pc, what: NINTH_FRAME });
     }
     match analysis.worst_cost {
         Ok(_) => Ok(()),

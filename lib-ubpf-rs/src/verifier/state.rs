@@ -9,14 +9,15 @@ use super::{
     work::price,
     VerifyError,
 };
-use crate::isa::{Reg, Size};
+use crate::{
+    isa::{Reg, Size},
+    program::limits::FRAME_BYTES,
+};
 use alloc::{format, string::String, vec::Vec};
 use core::fmt;
 
 /// Bytes of a frame.
-pub(super) const FRAME: i64 = 512;
-/// Frames at most, the outermost function's included.
-pub(super) const MAX_DEPTH: usize = 8;
+pub(super) const FRAME: i64 = FRAME_BYTES as i64;
 /// Bit of the ids of values that were shifted left by 32 bits: shifted back, they are equal again to those with the id
 /// without it.
 pub(super) const SHIFTED: u32 = 1 << 31;

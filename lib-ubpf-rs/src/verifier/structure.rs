@@ -3,7 +3,7 @@
 
 use super::{
     work::{pieces, price, Cap, Work},
-    HelperLookup, Policy, VerifyError,
+    Environment, Policy, VerifyError,
 };
 use crate::{
     isa::{Call, Insn, Reg},
@@ -58,13 +58,13 @@ const FILL: u64 = 100;
 pub(super) fn check(
     program: &Program,
     policy: Policy,
-    helpers: &dyn HelperLookup,
+    env: &Environment<'_>,
     work: &mut Work<'_>,
 ) -> Result<Structure, VerifyError> {
     let insns = &program.insns;
     for (pc, insn) in insns.iter().enumerate() {
         work.spend(price::LOOK)?;
-        check_insn(program, pc, insn, policy, helpers)?;
+        check_insn(program, pc, insn, policy, env)?;
     }
     let functions = functions(program, work)?;
     check_function_bounds(insns, &functions, work)?;
@@ -80,7 +80,7 @@ fn check_insn(
     pc: usize,
     insn: &Insn,
     policy: Policy,
-    helpers: &dyn HelperLookup,
+    env: &Environment<'_>,
 ) -> Result<(), VerifyError> {
     if insn.written() == Some(Reg::R10) {
         return Err(VerifyError::WritesFramePointer { pc });
@@ -93,14 +93,14 @@ fn check_insn(
         Insn::Call(Call::Local(off)) => check_target(&program.insns, pc, i64::from(off)),
         Insn::Call(Call::Helper(number)) => {
             let abi = program.abi;
-            let known = helpers.signature(abi, number);
+            let known = env.helpers.signature(abi, number);
             known.map(|_| ()).ok_or_else(|| VerifyError::UnknownHelper {
                 pc,
                 number,
                 abi,
                 elsewhere: [Abi::Classic, Abi::Uio, Abi::Linux]
                     .into_iter()
-                    .find(|&other| helpers.signature(other, number).is_some()),
+                    .find(|&other| env.helpers.signature(other, number).is_some()),
             })
         }
         Insn::Call(Call::Btf(_)) => Err(VerifyError::Unsupported { pc, what: "call by BTF id" }),

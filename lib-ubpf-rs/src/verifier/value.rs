@@ -3,7 +3,6 @@
 use super::{
     planted::{self, Bug},
     scalar::{Part, Scalar},
-    Target,
 };
 use crate::isa::AluOp;
 use core::fmt;
@@ -26,25 +25,13 @@ pub(super) enum Kind {
     Argument,
     /// An address in the stack, counted from the end of the frame with this number (0 is the outermost function's).
     Stack(u8),
-    /// An address in one of the objects that the runtime gives to the program (a map value, shared or constant data), counted
-    /// from its start; with `nullable`, perhaps the null pointer instead.
+    /// An address in a value of one of the program's maps, counted from its start; with `nullable`, perhaps the null pointer instead.
     Object {
-        /// Index in the list of objects.
+        /// The map's place in the list.
         index: u16,
         /// Whether it may be null.
         nullable: bool,
     },
-}
-
-/// Memory of a fixed size that the runtime gives to a program.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Object {
-    /// Bytes.
-    pub(super) size: u32,
-    /// Whether the program may write it.
-    pub(super) writable: bool,
-    /// Where it lies.
-    pub(super) target: Target,
 }
 
 /// No relation to the argument's length.

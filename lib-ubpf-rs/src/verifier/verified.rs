@@ -193,7 +193,7 @@ impl VerifiedProgram {
     pub fn uses(&self) -> Uses {
         self.uses
     }
-    /// Least length of the argument, in bytes, for which the proofs hold. 0 to [`Program::ARGUMENT_BYTES`].
+    /// Least length of the argument, in bytes, for which the proofs hold. 0 to [`Context::bytes`](super::Context::bytes).
     pub fn argument_needed(&self) -> u64 {
         self.argument_needed
     }

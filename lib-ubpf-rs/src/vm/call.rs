@@ -4,11 +4,8 @@
 use super::{Access, AccessKind, Metering, Run, Stop, StopKind};
 use crate::{
     helpers::{Helper, HelperCall, HelperFn},
-    program::{ArgType, RetType},
+    program::{limits::MAX_STRING, ArgType, RetType},
 };
-
-/// Longest string argument in bytes, its NUL included.
-pub const MAX_STRING: usize = 256;
 
 /// How a helper call went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -114,7 +111,12 @@ fn check_ranges(run: &Run<'_>, helper: &Helper, args: &[u64; 5], pc: usize) -> R
         match kind {
             ArgType::MemRead if size != 0 => range(run, Access::Read, addr, size, pc)?,
             ArgType::MemWrite if size != 0 => range(run, Access::Write, addr, size, pc)?,
-            _ => {}
+            // Nothing is touched.
+            ArgType::MemRead | ArgType::MemWrite => {}
+            // Not an address, or one that the helper does not trust.
+            ArgType::Unused | ArgType::Scalar | ArgType::Length | ArgType::AnyAddress => {}
+            // Checked byte by byte while it is copied.
+            ArgType::CString => {}
         }
     }
     Ok(())

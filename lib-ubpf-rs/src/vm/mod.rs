@@ -13,7 +13,8 @@ mod stop;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod soundness;
 
-pub use call::{call_helper, Called, MAX_STRING};
+pub use crate::program::limits::{FRAME_BYTES, MAX_FRAMES, MAX_STRING, STACK_BYTES};
+pub use call::{call_helper, Called};
 pub use interpreter::{Interpreter, Moment};
 pub use memory::{Access, Memory, Region};
 #[cfg(all(feature = "jit", target_arch = "x86_64"))]
@@ -29,15 +30,9 @@ use crate::{
     },
 };
 
-/// Bytes of stack of one frame (RFC 9669 leaves it to the runtime; Linux has 512).
-pub const FRAME_BYTES: usize = 512;
-/// Frames a program may have: the outermost function and seven nested calls.
-pub const MAX_FRAMES: usize = 8;
 /// How much longer an interpreter may take than machine code, for which a budget is meant: what runs interpreted and is given no
 /// budget of its own gets the configured one divided by this.
 pub const INTERPRETED: u64 = 30;
-/// Bytes of stack that a run needs.
-pub const STACK_BYTES: usize = FRAME_BYTES * MAX_FRAMES;
 
 /// A program ready to run on one of the engines.
 pub trait Executable: Send + Sync {

@@ -18,7 +18,12 @@ pub fn insns(hex: &str) -> Vec<u8> {
 /// Verifies a classic program.
 pub fn verify(bytes: &[u8], policy: Policy) -> Result<VerifiedProgram, VerifyError> {
     let program = Program::from_flat("test", bytes, Abi::Classic).unwrap();
-    verifier::verify(program, policy, &Registry::with_builtins().unwrap(), &mut verifier::Work::default())
+    verifier::verify(
+        program,
+        policy,
+        &verifier::Environment::new(&Registry::with_builtins().unwrap()),
+        &mut verifier::Work::default(),
+    )
 }
 
 /// What became of a run.

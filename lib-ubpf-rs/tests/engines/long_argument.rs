@@ -51,7 +51,8 @@ fn run(code: &dyn Executable, argument: &mut [u8], budget: u64) -> (Result<u64, 
 
 fn verified(text: &str, policy: Policy) -> VerifiedProgram {
     let insns = decode(&assemble(text).unwrap()).unwrap();
-    verifier::verify(program(insns), policy, &registry(), &mut verifier::Work::default()).unwrap()
+    verifier::verify(program(insns), policy, &verifier::Environment::new(&registry()), &mut verifier::Work::default())
+        .unwrap()
 }
 
 /// Every engine does the same; what that is.

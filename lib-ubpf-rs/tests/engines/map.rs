@@ -15,8 +15,13 @@ use ubpf_rs::{
 fn code(source: &str) -> JitProgram {
     let bytes = assemble(source).unwrap();
     let insns = Program::from_flat("map", &bytes, Abi::Classic).unwrap().insns;
-    let verified =
-        verifier::verify(program(insns), Policy::Strict, &registry(), &mut verifier::Work::default()).unwrap();
+    let verified = verifier::verify(
+        program(insns),
+        Policy::Strict,
+        &verifier::Environment::new(&registry()),
+        &mut verifier::Work::default(),
+    )
+    .unwrap();
     compile(verified, Options::default())
 }
 

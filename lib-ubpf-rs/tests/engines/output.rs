@@ -19,7 +19,13 @@ use ubpf_rs::{
 fn code(source: &str, abi: Abi) -> JitProgram {
     let bytes = assemble(source).unwrap();
     let program = Program::from_flat("output", &bytes, abi).unwrap();
-    let verified = verifier::verify(program, Policy::Guarded, &registry(), &mut verifier::Work::default()).unwrap();
+    let verified = verifier::verify(
+        program,
+        Policy::Guarded,
+        &verifier::Environment::new(&registry()),
+        &mut verifier::Work::default(),
+    )
+    .unwrap();
     compile(verified, Options::default())
 }
 

@@ -81,9 +81,12 @@ fn a_recursion_is_charged_under_every_policy_that_takes_it() {
     let registry = crate::support::registry();
     for (name, insns) in recursions() {
         for policy in [Policy::Checked, Policy::Guarded, Policy::Strict] {
-            let Ok(verified) =
-                verifier::verify(program(insns.clone()), policy, &registry, &mut verifier::Work::default())
-            else {
+            let Ok(verified) = verifier::verify(
+                program(insns.clone()),
+                policy,
+                &verifier::Environment::new(&registry),
+                &mut verifier::Work::default(),
+            ) else {
                 continue;
             };
             let code = Interpreter::plain(verified);

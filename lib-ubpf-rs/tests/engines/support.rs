@@ -270,7 +270,12 @@ impl Engines {
     }
 
     pub fn new(program: Program, registry: &Registry) -> Result<Engines, VerifyError> {
-        let verified = verifier::verify(program, Policy::Guarded, registry, &mut verifier::Work::default())?;
+        let verified = verifier::verify(
+            program,
+            Policy::Guarded,
+            &verifier::Environment::new(registry),
+            &mut verifier::Work::default(),
+        )?;
         let compiled = STYLES.map(|(name, options)| (name, compile(verified.clone(), options)));
         Ok(Engines {
             interpreter: Interpreter::plain(verified.clone()),

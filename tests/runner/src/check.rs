@@ -82,8 +82,13 @@ impl Trial<'_> {
         let program = Program::from_flat(&self.case.name, &self.case.code, self.case.abi)
             .map_err(|error| error.to_string())
             .and_then(|program| {
-                verifier::verify(program, self.policy, &helpers, &mut verifier::Work::default())
-                    .map_err(|e| e.to_string())
+                verifier::verify(
+                    program,
+                    self.policy,
+                    &verifier::Environment::new(&helpers),
+                    &mut verifier::Work::default(),
+                )
+                .map_err(|e| e.to_string())
             });
         let program = match (program, &self.case.expected.end) {
             (Ok(_), End::Refused(reason)) => return [format!("loaded, not refused: {reason}")].into(),

@@ -129,7 +129,8 @@ fn run(code: &dyn Executable, buffers: &mut Buffers, helpers: &Registry) -> Seen
 fn load(name: &str, bytes: &[u8], policy: Policy) -> Result<VerifiedProgram, String> {
     let helpers = Registry::with_builtins().unwrap();
     let program = Program::from_flat(name, bytes, Abi::Classic).map_err(|e| e.to_string())?;
-    verifier::verify(program, policy, &helpers, &mut Default::default()).map_err(|e| e.to_string())
+    verifier::verify(program, policy, &verifier::Environment::new(&helpers), &mut Default::default())
+        .map_err(|e| e.to_string())
 }
 
 /// Loads and runs it everywhere; gives what became of it.

@@ -31,7 +31,12 @@ pub fn main(args: lexopt::Parser) -> Result<ExitCode, Failure> {
     let helpers = Registry::with_builtins().map_err(|error| refused(&error))?;
     let program = Program::from_flat(&options.name, &bytes, options.abi);
     let program = program.map_err(|error| refused(&error))?;
-    let verified = verifier::verify(program, options.policy, &helpers, &mut verifier::Work::default());
+    let verified = verifier::verify(
+        program,
+        options.policy,
+        &verifier::Environment::new(&helpers),
+        &mut verifier::Work::default(),
+    );
     let verified = verified.map_err(|error| refused(&error))?;
     for warning in verified.warnings() {
         eprintln!("ubpf: {warning}");

@@ -66,7 +66,8 @@ fn native(options: &Options, bytes: &[u8]) -> Result<(), Failure> {
     let helpers = Registry::with_builtins().map_err(|error| refused(&error))?;
     let program = Program::from_flat(&options.program, bytes, abi).map_err(|error| refused(&error))?;
     let verified =
-        verifier::verify(program, policy, &helpers, &mut verifier::Work::default()).map_err(|error| refused(&error))?;
+        verifier::verify(program, policy, &verifier::Environment::new(&helpers), &mut verifier::Work::default())
+            .map_err(|error| refused(&error))?;
     let style = jit::Options { guard_all: options.guard_all, ..jit::Options::default() };
     let listing = Listing::new(&verified, style).ok_or_else(|| refused(&"out of memory"))?;
     let insns = &verified.program().insns;

@@ -39,7 +39,7 @@ pub fn main(args: lexopt::Parser) -> Result<ExitCode, Failure> {
     let program = program.map_err(|error| refused(error.to_string()))?;
     let helpers = Registry::with_builtins().map_err(|error| refused(error.to_string()))?;
     let mut work = verifier::Work::default();
-    let verified = verifier::verify(program, options.policy, &helpers, &mut work);
+    let verified = verifier::verify(program, options.policy, &verifier::Environment::new(&helpers), &mut work);
     let verified = verified.map_err(|error| refused(error.to_string()))?;
     for warning in verified.warnings() {
         eprintln!("ubpf: warning: {warning}");

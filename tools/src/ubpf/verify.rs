@@ -70,7 +70,7 @@ fn row(file: String, abi: Abi, policy: Policy, helpers: &Registry, verbose: bool
 /// standard output has the lines alone.
 fn check(program: Program, policy: Policy, helpers: &Registry, verbose: bool) -> Result<VerifiedProgram, VerifyError> {
     if !verbose {
-        return verifier::verify(program, policy, helpers, &mut Work::default());
+        return verifier::verify(program, policy, &verifier::Environment::new(helpers), &mut Work::default());
     }
     let insns = program.insns.clone();
     let mut show = |event: Event<'_>| match event {
@@ -81,7 +81,13 @@ fn check(program: Program, policy: Policy, helpers: &Registry, verbose: bool) ->
         Event::Complete(Pass::Joined) => eprintln!("states joined over all paths: complete"),
         Event::Complete(Pass::Paths) => eprintln!("path by path: complete"),
     };
-    verifier::verify_observed(program, policy, helpers, &mut Work::default(), Some(&mut show))
+    verifier::verify_observed(
+        program,
+        policy,
+        &verifier::Environment::new(helpers),
+        &mut Work::default(),
+        Some(&mut show),
+    )
 }
 
 fn counts(program: &VerifiedProgram) -> Counts {

@@ -58,8 +58,13 @@ pub fn verify(insns: &[Insn]) -> Option<Checked> {
         }
         Event::Complete(pass) => seen.complete.push(pass),
     };
-    let verified =
-        verifier::verify_observed(program, Policy::Guarded, &helpers, &mut Work::default(), Some(&mut observe));
+    let verified = verifier::verify_observed(
+        program,
+        Policy::Guarded,
+        &verifier::Environment::new(&helpers),
+        &mut Work::default(),
+        Some(&mut observe),
+    );
     verified.ok().map(|verified| Checked { verified, seen })
 }
 

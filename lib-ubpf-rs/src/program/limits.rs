@@ -1,0 +1,21 @@
+//! Sizes that several layers build on: what the verifier proves holds because the engines give just that.
+
+/// Bytes of stack of one frame (RFC 9669 leaves it to the runtime; Linux has 512).
+pub const FRAME_BYTES: usize = 512;
+/// Frames a program may have: the outermost function and seven nested calls.
+pub const MAX_FRAMES: usize = 8;
+/// Bytes of stack that a run needs.
+pub const STACK_BYTES: usize = FRAME_BYTES * MAX_FRAMES;
+/// Longest string argument of a helper in bytes, its NUL included.
+pub const MAX_STRING: usize = 256;
+/// Bytes of the context of a hook: the key, then scratch. The verifier takes so much of any argument for granted, and runs with less
+/// are checked.
+pub const CONTEXT_BYTES: usize = 128;
+/// Most slots a program may have.
+pub const MAX_INSNS: usize = 65_536;
+/// Hooks that can run at the same time, where nobody says how many.
+pub const HOOK_AREAS: usize = 8;
+/// Most hooks that can run at the same time: one word of free bits.
+pub const MAX_HOOK_AREAS: usize = 64;
+/// Most maps that the programs of one object may share.
+pub const MAX_MAPS: usize = 64;

@@ -1,0 +1,450 @@
+//! What a map is, as plain data: verifier, loader and `maps` agree on this.
+
+use core::fmt;
+
+/// Kind of a map. The numbers are those of Linux (`enum bpf_map_type`); the classic map, which Linux does not have, has one of ours.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u32)]
+pub enum MapKind {
+    /// Values by a key of any bytes.
+    Hash = 1,
+    /// Values by a number from 0; all of them are always there.
+    Array = 2,
+    /// Programs by number, for tail calls.
+    ProgArray = 3,
+    /// Records for a reader, one buffer per CPU.
+    PerfEventArray = 4,
+    /// A hash with a value per CPU.
+    PercpuHash = 5,
+    /// An array with a value per CPU.
+    PercpuArray = 6,
+    /// Stack traces by number.
+    StackTrace = 7,
+    /// Control groups by number.
+    CgroupArray = 8,
+    /// A hash that gives up what was not used for the longest time.
+    LruHash = 9,
+    /// The same with a value per CPU.
+    LruPercpuHash = 10,
+    /// Values by the longest prefix of a key.
+    LpmTrie = 11,
+    /// Maps by number.
+    ArrayOfMaps = 12,
+    /// Maps by a key of any bytes.
+    HashOfMaps = 13,
+    /// Values, first in, first out.
+    Queue = 22,
+    /// Values, last in, first out.
+    Stack = 23,
+    /// Records for a reader, one buffer.
+    Ringbuf = 27,
+    /// Whether a value was put, with false hits.
+    BloomFilter = 30,
+    /// The classic map: two 64-bit keys, one 64-bit value.
+    TwoKey = 0x8000_0000,
+}
+
+impl MapKind {
+    /// All of them.
+    pub const ALL: &[MapKind] = &[
+        MapKind::Hash,
+        MapKind::Array,
+        MapKind::ProgArray,
+        MapKind::PerfEventArray,
+        MapKind::PercpuHash,
+        MapKind::PercpuArray,
+        MapKind::StackTrace,
+        MapKind::CgroupArray,
+        MapKind::LruHash,
+        MapKind::LruPercpuHash,
+        MapKind::LpmTrie,
+        MapKind::ArrayOfMaps,
+        MapKind::HashOfMaps,
+        MapKind::Queue,
+        MapKind::Stack,
+        MapKind::Ringbuf,
+        MapKind::BloomFilter,
+        MapKind::TwoKey,
+    ];
+
+    /// The kind with this number.
+    pub fn new(number: u32) -> Option<MapKind> {
+        Self::ALL.iter().copied().find(|kind| kind.number() == number)
+    }
+
+    /// Its number.
+    pub const fn number(self) -> u32 {
+        self as u32
+    }
+
+    /// Its name, as the tools of Linux write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            MapKind::Hash => "hash",
+            MapKind::Array => "array",
+            MapKind::ProgArray => "prog_array",
+            MapKind::PerfEventArray => "perf_event_array",
+            MapKind::PercpuHash => "percpu_hash",
+            MapKind::PercpuArray => "percpu_array",
+            MapKind::StackTrace => "stack_trace",
+            MapKind::CgroupArray => "cgroup_array",
+            MapKind::LruHash => "lru_hash",
+            MapKind::LruPercpuHash => "lru_percpu_hash",
+            MapKind::LpmTrie => "lpm_trie",
+            MapKind::ArrayOfMaps => "array_of_maps",
+            MapKind::HashOfMaps => "hash_of_maps",
+            MapKind::Queue => "queue",
+            MapKind::Stack => "stack",
+            MapKind::Ringbuf => "ringbuf",
+            MapKind::BloomFilter => "bloom_filter",
+            MapKind::TwoKey => "two_key",
+        }
+    }
+
+    /// Whether helpers of this family take such a map.
+    pub const fn offers(self, family: MapFamily) -> bool {
+        match family {
+            MapFamily::Lookup => self.has_values(),
+            MapFamily::Change => matches!(
+                self,
+                MapKind::Hash
+                    | MapKind::Array
+                    | MapKind::PercpuHash
+                    | MapKind::PercpuArray
+                    | MapKind::LruHash
+                    | MapKind::LruPercpuHash
+                    | MapKind::LpmTrie
+            ),
+        }
+    }
+
+    const fn has_values(self) -> bool {
+        match self {
+            MapKind::Hash
+            | MapKind::Array
+            | MapKind::PercpuHash
+            | MapKind::PercpuArray
+            | MapKind::LruHash
+            | MapKind::LruPercpuHash
+            | MapKind::LpmTrie => true,
+            MapKind::ProgArray
+            | MapKind::PerfEventArray
+            | MapKind::StackTrace
+            | MapKind::CgroupArray
+            | MapKind::ArrayOfMaps
+            | MapKind::HashOfMaps
+            | MapKind::Queue
+            | MapKind::Stack
+            | MapKind::Ringbuf
+            | MapKind::BloomFilter
+            | MapKind::TwoKey => false,
+        }
+    }
+
+    /// Whether keys are numbers below the number of entries.
+    const fn has_numbered_keys(self) -> bool {
+        match self {
+            MapKind::Array
+            | MapKind::ProgArray
+            | MapKind::PerfEventArray
+            | MapKind::PercpuArray
+            | MapKind::CgroupArray
+            | MapKind::ArrayOfMaps => true,
+            MapKind::Hash
+            | MapKind::PercpuHash
+            | MapKind::StackTrace
+            | MapKind::LruHash
+            | MapKind::LruPercpuHash
+            | MapKind::LpmTrie
+            | MapKind::HashOfMaps
+            | MapKind::Queue
+            | MapKind::Stack
+            | MapKind::Ringbuf
+            | MapKind::BloomFilter
+            | MapKind::TwoKey => false,
+        }
+    }
+
+    /// Whether it has no keys.
+    const fn is_keyless(self) -> bool {
+        matches!(self, MapKind::Queue | MapKind::Stack | MapKind::Ringbuf | MapKind::BloomFilter)
+    }
+}
+
+/// Helpers that take the same kinds of maps.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum MapFamily {
+    /// They look for a value by a key.
+    Lookup,
+    /// They change the value of a key, or take it away.
+    Change,
+}
+
+bitflags::bitflags! {
+    /// Flags of a map, with the numbers of Linux.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+    pub struct MapFlags: u32 {
+        /// Memory is to be taken when it is needed. All is taken beforehand all the same.
+        const NO_PREALLOC = 1;
+        /// Each CPU is to have a list of its own of what was used last.
+        const NO_COMMON_LRU = 1 << 1;
+        /// Memory is to be near a CPU.
+        const NUMA_NODE = 1 << 2;
+        /// The shell and the application may not change it.
+        const RDONLY = 1 << 3;
+        /// The shell and the application may not read it.
+        const WRONLY = 1 << 4;
+        /// The hash has no secret in it.
+        const ZERO_SEED = 1 << 6;
+        /// Programs may not change it.
+        const RDONLY_PROG = 1 << 7;
+        /// Programs may not read it.
+        const WRONLY_PROG = 1 << 8;
+        /// User space may map it.
+        const MMAPABLE = 1 << 10;
+    }
+}
+
+/// Name of a map: 1 to [`MapName::LONGEST`] printable characters of one byte, without spaces.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MapName {
+    bytes: [u8; MapName::LONGEST],
+    len: u8,
+}
+
+impl MapName {
+    /// Most bytes of a name.
+    pub const LONGEST: usize = 63;
+
+    /// This name; `None` where a map cannot have it.
+    pub fn new(name: &str) -> Option<MapName> {
+        let mut bytes = [0; Self::LONGEST];
+        let shown = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
+        bytes.get_mut(..name.len()).filter(|_| shown)?.copy_from_slice(name.as_bytes());
+        Some(MapName { bytes, len: name.len() as u8 })
+    }
+
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        let bytes = self.bytes.get(..usize::from(self.len));
+        core::str::from_utf8(bytes.unwrap_or(&[])).unwrap_or("")
+    }
+}
+
+impl fmt::Debug for MapName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl fmt::Display for MapName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a map is to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MapDef {
+    /// Its kind.
+    pub kind: MapKind,
+    /// Bytes of a key.
+    pub key_size: u32,
+    /// Bytes of a value, of one CPU.
+    pub value_size: u32,
+    /// Most entries; of a ring the bytes that it holds.
+    pub max_entries: u32,
+    /// What else was asked for.
+    pub flags: MapFlags,
+    /// What it is called.
+    pub name: MapName,
+}
+
+/// Why a map cannot be as it is to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+pub enum MapDefError {
+    /// No key, a key where there can be none, or one that is too long.
+    #[error("a key of {size} bytes: it has {least} to {most}")]
+    KeySize {
+        /// Bytes asked for.
+        size: u32,
+        /// Fewest bytes.
+        least: u32,
+        /// Most bytes.
+        most: u32,
+    },
+    /// No value, a value where there can be none, or one that is too long.
+    #[error("a value of {size} bytes: it has {least} to {most}")]
+    ValueSize {
+        /// Bytes asked for.
+        size: u32,
+        /// Fewest bytes.
+        least: u32,
+        /// Most bytes.
+        most: u32,
+    },
+    /// No entry, or too many.
+    #[error("{entries} entries: there are 1 to {most}")]
+    Entries {
+        /// Entries asked for.
+        entries: u32,
+        /// Most entries.
+        most: u32,
+    },
+    /// The bytes of a ring are not a power of two of at least a page.
+    #[error("a ring of {bytes} bytes: it has a power of two from 4096 on")]
+    RingSize {
+        /// Bytes asked for.
+        bytes: u32,
+    },
+    /// The values, keys and entries fit one by one, but not all together.
+    #[error("it would take {bytes} bytes, more than {most}")]
+    TooLarge {
+        /// Bytes that keys and values would take.
+        bytes: u64,
+        /// Most bytes.
+        most: u64,
+    },
+}
+
+impl MapDef {
+    /// Longest key in bytes: as long as a frame of the stack.
+    pub const MAX_KEY: u32 = super::limits::FRAME_BYTES as u32;
+    /// Longest value in bytes.
+    pub const MAX_VALUE: u32 = 1 << 20;
+    /// Most entries.
+    pub const MAX_ENTRIES: u32 = 4 << 20;
+    /// Most bytes of all keys and values.
+    pub const MAX_BYTES: u64 = 64 << 20;
+
+    /// Whether there can be such a map. Whether this image has the kind, and the memory, is known when the map is made.
+    pub fn check(&self) -> Result<(), MapDefError> {
+        let (least, most) = self.key_sizes();
+        if !(least..=most).contains(&self.key_size) {
+            let size = self.key_size;
+            return Err(MapDefError::KeySize { size, least, most });
+        }
+        let (least, most) = self.value_sizes();
+        if !(least..=most).contains(&self.value_size) {
+            let size = self.value_size;
+            return Err(MapDefError::ValueSize { size, least, most });
+        }
+        let most = Self::MAX_ENTRIES;
+        let entries = self.max_entries;
+        if self.kind == MapKind::Ringbuf {
+            let bytes = entries;
+            if !bytes.is_power_of_two() || bytes < 4096 {
+                return Err(MapDefError::RingSize { bytes });
+            }
+        } else if !(1..=most).contains(&entries) {
+            return Err(MapDefError::Entries { entries, most });
+        }
+        let (bytes, most) = (self.bytes(), Self::MAX_BYTES);
+        if bytes > most {
+            return Err(MapDefError::TooLarge { bytes, most });
+        }
+        Ok(())
+    }
+
+    /// Bytes of all its keys and values, without what it takes to find them.
+    pub fn bytes(&self) -> u64 {
+        if self.kind == MapKind::Ringbuf {
+            return self.max_entries.into();
+        }
+        let keys = match self.kind.has_numbered_keys() {
+            true => 0,
+            false => u64::from(self.key_size),
+        };
+        let entry = self.value_stride().saturating_add(keys);
+        u64::from(self.max_entries).saturating_mul(entry)
+    }
+
+    /// Distance of two values in bytes: values begin at multiples of 8.
+    pub const fn value_stride(&self) -> u64 {
+        (self.value_size as u64).next_multiple_of(8)
+    }
+
+    /// Whether programs may change its values by their own instructions.
+    pub fn is_writable_by_programs(&self) -> bool {
+        !self.flags.contains(MapFlags::RDONLY_PROG)
+    }
+
+    /// Whether a program may have the address of its value loaded: there is one value, and it is always there.
+    pub fn has_one_value(&self) -> bool {
+        self.kind == MapKind::Array && self.max_entries == 1
+    }
+
+    fn key_sizes(&self) -> (u32, u32) {
+        match self.kind {
+            MapKind::TwoKey => (16, 16),
+            MapKind::LpmTrie => (5, 260),
+            MapKind::StackTrace => (4, 4),
+            kind if kind.has_numbered_keys() => (4, 4),
+            kind if kind.is_keyless() => (0, 0),
+            _ => (1, Self::MAX_KEY),
+        }
+    }
+
+    fn value_sizes(&self) -> (u32, u32) {
+        match self.kind {
+            MapKind::TwoKey => (8, 8),
+            MapKind::Ringbuf => (0, 0),
+            MapKind::ProgArray
+            | MapKind::PerfEventArray
+            | MapKind::CgroupArray
+            | MapKind::ArrayOfMaps
+            | MapKind::HashOfMaps => (4, 4),
+            MapKind::StackTrace => (8, 8 * 127),
+            _ => (1, Self::MAX_VALUE),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn def(kind: MapKind, key_size: u32, value_size: u32, max_entries: u32) -> MapDef {
+        MapDef { kind, key_size, value_size, max_entries, flags: MapFlags::empty(), name: MapName::new("m").unwrap() }
+    }
+
+    #[test]
+    fn kinds_have_the_numbers_of_linux() {
+        let numbers: std::vec::Vec<u32> = MapKind::ALL.iter().map(|k| k.number()).collect();
+        assert_eq!(numbers[..numbers.len() - 1], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 22, 23, 27, 30]);
+        for kind in MapKind::ALL {
+            assert_eq!(MapKind::new(kind.number()), Some(*kind));
+        }
+        assert_eq!(MapKind::new(0), None);
+        assert_eq!(MapKind::new(14), None);
+    }
+
+    #[test]
+    fn impossible_maps_are_refused() {
+        use MapDefError::*;
+        let check = |kind, key, value, entries| def(kind, key, value, entries).check();
+        assert_eq!(check(MapKind::Array, 4, 1, 1), Ok(()));
+        assert_eq!(check(MapKind::Hash, 512, 1 << 20, 1), Ok(()));
+        assert_eq!(check(MapKind::Ringbuf, 0, 0, 1 << 16), Ok(()));
+        assert_eq!(check(MapKind::TwoKey, 16, 8, 1024), Ok(()));
+        assert!(matches!(check(MapKind::Array, 8, 1, 1), Err(KeySize { .. })));
+        assert!(matches!(check(MapKind::Hash, 0, 1, 1), Err(KeySize { .. })));
+        assert!(matches!(check(MapKind::Hash, 513, 1, 1), Err(KeySize { .. })));
+        assert!(matches!(check(MapKind::Hash, 1, 0, 1), Err(ValueSize { .. })));
+        assert!(matches!(check(MapKind::Hash, 1, 1, 0), Err(Entries { .. })));
+        assert!(matches!(check(MapKind::Hash, 1, 1, u32::MAX), Err(Entries { .. })));
+        assert!(matches!(check(MapKind::Ringbuf, 0, 0, 5000), Err(RingSize { .. })));
+        let large = check(MapKind::Hash, 8, 1 << 20, 1 << 20);
+        assert!(matches!(large, Err(TooLarge { .. })));
+    }
+
+    #[test]
+    fn names_can_be_shown_in_a_line() {
+        assert_eq!(MapName::new("x.bss").unwrap().as_str(), "x.bss");
+        let longest = "n".repeat(MapName::LONGEST);
+        assert_eq!(MapName::new(&longest).unwrap().as_str(), longest);
+        for bad in ["", "a b", "a\n", "\u{e9}", &"n".repeat(64)] {
+            assert_eq!(MapName::new(bad), None);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What a program will find around it, as far as verification has to know.
+
+use crate::program::{limits::CONTEXT_BYTES, Abi, HelperSignature, MapDef};
+
+/// Where the verifier learns which helpers exist; implemented by the helper registry.
+pub trait HelperLookup {
+    /// Signature of helper `number` in the numbering of `abi`.
+    fn signature(&self, abi: Abi, number: u32) -> Option<HelperSignature>;
+}
+
+/// What a program will find around it.
+#[derive(Clone, Copy)]
+pub struct Environment<'a> {
+    /// The helpers that there are.
+    pub helpers: &'a dyn HelperLookup,
+    /// The maps that the program's instructions name by their place in this list.
+    pub maps: &'a [MapInfo<'a>],
+    /// What it is given.
+    pub context: Context,
+}
+
+impl<'a> Environment<'a> {
+    /// That of a flat program: helpers, and the context of hooks.
+    pub fn new(helpers: &'a dyn HelperLookup) -> Environment<'a> {
+        Environment { helpers, maps: &[], context: Context::default() }
+    }
+
+    /// The same with maps.
+    pub fn with_maps(self, maps: &'a [MapInfo<'a>]) -> Environment<'a> {
+        Environment { maps, ..self }
+    }
+
+    /// The map in this place.
+    pub(super) fn map(&self, slot: u16) -> Option<&'a MapInfo<'a>> {
+        self.maps.get(usize::from(slot))
+    }
+}
+
+/// A map as a program sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct MapInfo<'a> {
+    /// What it is.
+    pub def: MapDef,
+    /// What its only value holds, if nobody can ever change that.
+    pub frozen: Option<&'a [u8]>,
+}
+
+/// What a program is given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Context {
+    /// Bytes that every argument has at least. A run with fewer is checked.
+    pub bytes: u32,
+}
+
+impl Default for Context {
+    /// That of a hook.
+    fn default() -> Self {
+        Context { bytes: CONTEXT_BYTES as u32 }
+    }
+}
