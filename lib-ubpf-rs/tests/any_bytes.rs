@@ -70,17 +70,6 @@ impl Random {
     }
 }
 
-const ATOMIC: &[AtomicOp] = &[
-    AtomicOp::Add { fetch: false },
-    AtomicOp::Or { fetch: true },
-    AtomicOp::And { fetch: true },
-    AtomicOp::Xor { fetch: false },
-    AtomicOp::Xchg,
-    AtomicOp::CmpXchg,
-    AtomicOp::LoadAcquire,
-    AtomicOp::StoreRelease,
-];
-
 /// A random instruction, mostly one that the verifier lets pass.
 fn insn(random: &mut Random, pc: usize, len: usize) -> Insn {
     let (dst, src, width) = (random.reg(), random.reg(), random.width());
@@ -105,7 +94,7 @@ fn insn(random: &mut Random, pc: usize, len: usize) -> Insn {
         },
         14..17 => Insn::Store { size: random.size(), base, off: random.off(), src: random.operand() },
         17 => Insn::Atomic {
-            op: random.one(ATOMIC),
+            op: random.one(&AtomicOp::ALL),
             size: random.one(&[Size::W, Size::DW]),
             base,
             off: random.off(),

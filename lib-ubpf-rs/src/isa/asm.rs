@@ -9,7 +9,10 @@
 //!     .hex 95 00 00 00 00 00 00 00
 //! ```
 
-use super::{table, AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, Reg, Size, Width};
+use super::{
+    ops::{AtomicRow, Form},
+    AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, Reg, Size, Width,
+};
 use alloc::{string::String, vec::Vec};
 
 /// What is wrong with a line of assembly.
@@ -439,10 +442,11 @@ impl<'t> Text<'t> {
 
     fn condition(&mut self) -> Result<CmpOp, AsmProblem> {
         self.skip();
-        let fitting = table::JUMP.iter().filter(|row| self.0.starts_with(row.2)).max_by_key(|row| row.2.len());
-        let row = fitting.ok_or_else(|| self.expected("a comparison"))?;
-        self.need(row.2)?;
-        Ok(row.1)
+        let fitting = CmpOp::TABLE.iter().filter(|(_, row)| self.0.starts_with(row.sign));
+        let longest = fitting.max_by_key(|(_, row)| row.sign.len());
+        let (op, row) = longest.ok_or_else(|| self.expected("a comparison"))?;
+        self.need(row.sign)?;
+        Ok(*op)
     }
 
     /// `(u32 *)`, with the star before it taken already; whether the type is signed.
@@ -450,11 +454,11 @@ impl<'t> Text<'t> {
         self.need("(")?;
         let before = Text(self.0);
         let name = self.name().unwrap_or("");
-        let row = table::SIZE.iter().find(|r| r.2 == name || r.3 == name);
-        let row = row.ok_or_else(|| before.expected("a type (u8 to u64, s8 to s32)"))?;
+        let row = Size::TABLE.iter().find(|(_, row)| row.unsigned == name || row.signed == name);
+        let (size, row) = row.ok_or_else(|| before.expected("a type (u8 to u64, s8 to s32)"))?;
         self.need("*")?;
         self.need(")")?;
-        Ok((row.1, row.3 == name))
+        Ok((*size, row.signed == name))
     }
 
     /// `r1 + 8`
@@ -500,18 +504,9 @@ impl<'t> Text<'t> {
     fn lock(&mut self) -> Result<Insn, AsmProblem> {
         self.need("*")?;
         let (size, base, off) = self.unsigned_memory()?;
-        let fetch = false;
-        let op = if self.sign("+=") {
-            AtomicOp::Add { fetch }
-        } else if self.sign("|=") {
-            AtomicOp::Or { fetch }
-        } else if self.sign("&=") {
-            AtomicOp::And { fetch }
-        } else if self.sign("^=") {
-            AtomicOp::Xor { fetch }
-        } else {
-            return Err(self.expected("+=, |=, &= or ^="));
-        };
+        let signs = AtomicOp::TABLE.iter().filter(|(_, row)| row.form == Form::Sign);
+        let found = signs.map(|(op, row)| (*op, row.text)).find(|(_, sign)| self.sign(sign));
+        let (op, _) = found.ok_or_else(|| self.expected("+=, |=, &= or ^="))?;
         let src = self.register_for(size)?;
         Ok(Insn::Atomic { op, size, base, off, src })
     }
@@ -529,13 +524,13 @@ impl<'t> Text<'t> {
     fn assignment(&mut self) -> Result<Insn, AsmProblem> {
         let (dst, width) = self.register()?;
         self.skip();
-        let row = table::ALU.iter().find(|row| self.0.starts_with(row.3));
-        let row = row.ok_or_else(|| self.expected("an assignment"))?;
-        self.need(row.3)?;
-        if row.2 == AluOp::Mov {
+        let row = AluOp::TABLE.iter().find(|(_, row)| self.0.starts_with(row.sign));
+        let &(op, ref row) = row.ok_or_else(|| self.expected("an assignment"))?;
+        self.need(row.sign)?;
+        if op == AluOp::Mov {
             return self.value(dst, width);
         }
-        let (op, src) = (row.2, self.operand(width)?);
+        let src = self.operand(width)?;
         Ok(Insn::Alu { op, width, dst, src })
     }
 
@@ -624,7 +619,7 @@ impl<'t> Text<'t> {
             self.same_register((dst, Width::W64))?;
             return Ok(Some(Insn::Endian { kind, size, dst }));
         }
-        if let Some((kind, _)) = super::text::IMM_KINDS.iter().find(|row| row.1 == name) {
+        if let Some((kind, _)) = ImmKind::TABLE.iter().find(|(_, row)| row.name == name) {
             self.need("(")?;
             let number = self.number()?;
             self.need(")")?;
@@ -633,42 +628,36 @@ impl<'t> Text<'t> {
             }
             return wide(*kind, dst, width, number).map(Some);
         }
-        let exchange = match name {
-            "xchg_64" => Some((AtomicOp::Xchg, Width::W64)),
-            "xchg32_32" => Some((AtomicOp::Xchg, Width::W32)),
-            "cmpxchg_64" => Some((AtomicOp::CmpXchg, Width::W64)),
-            "cmpxchg32_32" => Some((AtomicOp::CmpXchg, Width::W32)),
-            _ => None,
+        let op = |(op, row): &(AtomicOp, _)| named_atomic(row, name).map(|of| (*op, of));
+        let Some((op, of)) = AtomicOp::TABLE.iter().find_map(op) else {
+            return Ok(None);
         };
-        if let Some((op, of)) = exchange {
-            if width != of {
-                return Err(NoSuchForm);
-            }
-            return self.exchange(op, dst, width).map(Some);
+        if of.is_some_and(|of| of != width) {
+            return Err(NoSuchForm);
         }
-        if name == "load_acquire" {
-            self.need("(")?;
-            let (size, base, off) = self.unsigned_memory()?;
-            self.need(")")?;
-            if (width == Width::W64) != (size == Size::DW) {
-                return Err(NoSuchForm);
-            }
-            let (op, src) = (AtomicOp::LoadAcquire, dst);
-            return Ok(Some(Insn::Atomic { op, size, base, off, src }));
+        match op.row().form {
+            Form::Exchange | Form::CompareExchange => self.exchange(op, dst, width).map(Some),
+            Form::Load => self.load_acquire(op, dst, width).map(Some),
+            Form::Fetch => self.fetch(op, dst, width).map(Some),
+            Form::Sign | Form::Store => Ok(None),
         }
-        let fetch = name.strip_prefix("atomic_");
-        let row = fetch.and_then(|name| table::ATOMIC.iter().find(|row| row.2 == name));
-        match row {
-            Some(&(_, op, name)) if name.starts_with("fetch_") => self.fetch(op, dst, width).map(Some),
-            _ => Ok(None),
+    }
+
+    fn load_acquire(&mut self, op: AtomicOp, src: Reg, width: Width) -> Result<Insn, AsmProblem> {
+        self.need("(")?;
+        let (size, base, off) = self.unsigned_memory()?;
+        self.need(")")?;
+        if (width == Width::W64) != (size == Size::DW) {
+            return Err(NoSuchForm);
         }
+        Ok(Insn::Atomic { op, size, base, off, src })
     }
 
     fn exchange(&mut self, op: AtomicOp, dst: Reg, width: Width) -> Result<Insn, AsmProblem> {
         self.need("(")?;
         let (base, off) = self.address()?;
         self.need(",")?;
-        let src = if op == AtomicOp::CmpXchg {
+        let src = if op.row().form == Form::CompareExchange {
             if dst != Reg::R0 {
                 return Err(NoSuchForm);
             }
@@ -704,21 +693,27 @@ fn in_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '.'
 }
 
+/// Whether a value that begins with this word is of that operation, and the width that the word says.
+fn named_atomic(row: &AtomicRow, name: &str) -> Option<Option<Width>> {
+    match (row.form, name.strip_prefix(row.text)?) {
+        (Form::Exchange | Form::CompareExchange, "_64") => Some(Some(Width::W64)),
+        (Form::Exchange | Form::CompareExchange, "32_32") => Some(Some(Width::W32)),
+        (Form::Fetch | Form::Load, "") => Some(None),
+        _ => None,
+    }
+}
+
 fn endian(name: &str) -> Option<(Endianness, Size)> {
     let digits = name.trim_start_matches(|c: char| c.is_ascii_lowercase());
-    let kind = match name.strip_suffix(digits)? {
-        "le" => Endianness::ToLe,
-        "be" => Endianness::ToBe,
-        "bswap" => Endianness::Swap,
-        _ => return None,
-    };
+    let name = name.strip_suffix(digits)?;
+    let (kind, _) = Endianness::TABLE.iter().find(|(_, row)| row.name == name)?;
     let size = match digits {
         "16" => Size::H,
         "32" => Size::W,
         "64" => Size::DW,
         _ => return None,
     };
-    Some((kind, size))
+    Some((*kind, size))
 }
 
 fn wide(kind: ImmKind, dst: Reg, width: Width, number: i128) -> Result<Insn, AsmProblem> {

@@ -1,8 +1,8 @@
 //! From bytes to [`Insn`], strictly: a field that an instruction does not use must be zero.
 
 use super::{
-    table::{self, class, code, mode, X},
-    AtomicOp, Call, Endianness, ImmKind, Insn, Operand, RawInsn, Reg, Size, Width,
+    ops::{class, code, mode, Form, WIDE, X},
+    AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, RawInsn, Reg, Size, Width,
 };
 use alloc::vec::Vec;
 
@@ -97,7 +97,7 @@ pub fn decode_some(bytes: &[u8], insns: &mut Vec<Insn>, most: usize) -> Result<b
             return Ok(false);
         };
         let one = One { raw: RawInsn::from_bytes(*slot), pc };
-        if one.raw.opcode == class::LD | mode::IMM | 0x18 {
+        if one.raw.opcode == WIDE {
             let (_, second) = slots.next().ok_or(DecodeError::HalfWide { pc })?;
             insns.push(one.wide(RawInsn::from_bytes(*second))?);
             insns.push(Insn::WideTail);
@@ -140,12 +140,12 @@ impl One {
             code::END => self.endian(width, dst),
             code::MOV if raw.off != 0 && raw.opcode & X != 0 => self.mov_sx(width, dst),
             op => {
-                let rows = table::ALU.iter().filter(|row| row.0 == op);
+                let rows = AluOp::TABLE.iter().filter(|(_, row)| row.code == op);
                 if rows.clone().next().is_none() {
                     return Err(self.unknown());
                 }
-                let row = rows.clone().find(|row| row.1 == raw.off);
-                let &(_, _, op, _) = row.ok_or_else(|| self.reserved("off", raw.off))?;
+                let row = rows.clone().find(|(_, row)| row.off == raw.off);
+                let &(op, _) = row.ok_or_else(|| self.reserved("off", raw.off))?;
                 let src = self.operand()?;
                 Ok(Insn::Alu { op, width, dst, src })
             }
@@ -198,8 +198,8 @@ impl One {
                 Ok(Insn::Exit)
             }
             op => {
-                let row = table::JUMP.iter().find(|row| row.0 == op);
-                let &(_, op, _) = row.ok_or_else(|| self.unknown())?;
+                let row = CmpOp::TABLE.iter().find(|(_, row)| row.code == op);
+                let &(op, _) = row.ok_or_else(|| self.unknown())?;
                 let (dst, src) = (self.dst()?, self.operand()?);
                 Ok(Insn::Branch { op, width, dst, src, off: raw.off })
             }
@@ -274,14 +274,11 @@ impl One {
             }
             mode::ATOMIC if register => {
                 let any_size = |op: AtomicOp| size >= Size::W || op.is_ordered_access();
-                let mut rows = table::ATOMIC.iter().filter(|row| any_size(row.1));
-                let row = rows.find(|row| row.0 == raw.imm);
-                let &(_, op, _) = row.ok_or_else(|| self.reserved("imm", raw.imm))?;
+                let row = AtomicOp::TABLE.iter().find(|(op, row)| any_size(*op) && row.code == raw.imm);
+                let &(op, _) = row.ok_or_else(|| self.reserved("imm", raw.imm))?;
                 // A load has its operands where loads have them.
-                let (base, src) = match op {
-                    AtomicOp::LoadAcquire => (self.src()?, base),
-                    _ => (base, self.src()?),
-                };
+                let src = self.src()?;
+                let (base, src) = if op.row().form == Form::Load { (src, base) } else { (base, src) };
                 Ok(Insn::Atomic { op, size, base, off, src })
             }
             _ => Err(self.unknown()),
@@ -306,16 +303,8 @@ impl One {
 
     fn wide(&self, second: RawInsn) -> Result<Insn, DecodeError> {
         let raw = self.raw;
-        let kind = match raw.src {
-            0 => ImmKind::Value,
-            1 => ImmKind::MapFd,
-            2 => ImmKind::MapValue,
-            3 => ImmKind::Variable,
-            4 => ImmKind::Code,
-            5 => ImmKind::MapIndex,
-            6 => ImmKind::MapIndexValue,
-            _ => return Err(self.reserved("src", raw.src)),
-        };
+        let row = ImmKind::TABLE.iter().find(|(_, row)| row.src == raw.src);
+        let &(kind, _) = row.ok_or_else(|| self.reserved("src", raw.src))?;
         self.zero("off", raw.off)?;
         let dst = self.dst()?;
         self.second_half(second)?;
@@ -342,8 +331,8 @@ impl One {
     }
 
     fn size(&self) -> Result<Size, DecodeError> {
-        let row = table::SIZE.iter().find(|row| row.0 == self.raw.opcode & 0x18);
-        row.map(|row| row.1).ok_or_else(|| self.unknown())
+        let row = Size::TABLE.iter().find(|(_, row)| row.code == self.raw.opcode & 0x18);
+        row.map(|(size, _)| *size).ok_or_else(|| self.unknown())
     }
 
     fn dst(&self) -> Result<Reg, DecodeError> {

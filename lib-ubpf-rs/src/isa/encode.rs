@@ -1,8 +1,8 @@
 //! From [`Insn`] to bytes: the inverse of [`decode`](super::decode).
 
 use super::{
-    table::{self, class, code, mode, X},
-    AtomicOp, Call, Endianness, ImmKind, Insn, Operand, RawInsn, Reg, Size, Width,
+    ops::{class, code, mode, Form, WIDE, X},
+    Call, Endianness, ImmKind, Insn, Operand, RawInsn, Reg, Size, Width,
 };
 use alloc::vec::Vec;
 
@@ -62,9 +62,8 @@ impl Insn {
     fn narrow(&self) -> Option<RawInsn> {
         Some(match *self {
             Insn::Alu { op, width, dst, src } => {
-                let row = table::ALU.iter().find(|row| row.2 == op)?;
-                let raw = two_operands(alu_class(width) | row.0, dst, src);
-                RawInsn { off: row.1, ..raw }
+                let row = op.row();
+                RawInsn { off: row.off, ..two_operands(alu_class(width) | row.code, dst, src) }
             }
             Insn::MovSx { width, from, dst, src } => {
                 let off = match (from, width) {
@@ -83,31 +82,28 @@ impl Insn {
             Insn::Load { size, signed, dst, base, off } => {
                 let mode = if signed { mode::MEMSX } else { mode::MEM };
                 RawInsn {
-                    opcode: class::LDX | mode | size_bits(size)?,
+                    opcode: class::LDX | mode | size.row().code,
                     dst: dst.number(),
                     src: base.number(),
                     off,
                     imm: 0,
                 }
             }
-            Insn::Store { size, base, off, src } => store(size, base, off, src)?,
+            Insn::Store { size, base, off, src } => store(size, base, off, src),
             Insn::Atomic { op, size: Size::B | Size::H, .. } if !op.is_ordered_access() => return None,
             Insn::Atomic { op, size, base, off, src } => {
-                let (dst, src) = match op {
-                    AtomicOp::LoadAcquire => (src, base),
-                    _ => (base, src),
-                };
+                let (dst, src) = if op.row().form == Form::Load { (src, base) } else { (base, src) };
                 RawInsn {
-                    opcode: class::STX | mode::ATOMIC | size_bits(size)?,
+                    opcode: class::STX | mode::ATOMIC | size.row().code,
                     dst: dst.number(),
                     src: src.number(),
                     off,
-                    imm: table::ATOMIC.iter().find(|row| row.1 == op)?.0,
+                    imm: op.row().code,
                 }
             }
             Insn::LegacyPacket { size: Size::DW, .. } => return None,
             Insn::LegacyPacket { size, index, imm } => RawInsn {
-                opcode: class::LD | size_bits(size)? | index.map_or(mode::ABS, |_| mode::IND),
+                opcode: class::LD | size.row().code | index.map_or(mode::ABS, |_| mode::IND),
                 src: index.map_or(0, Reg::number),
                 imm,
                 ..RawInsn::default()
@@ -123,9 +119,7 @@ impl Insn {
                     Width::W32 => class::JMP32,
                     Width::W64 => class::JMP,
                 };
-                let row = table::JUMP.iter().find(|row| row.1 == op)?;
-                let raw = two_operands(class | row.0, dst, src);
-                RawInsn { off, ..raw }
+                RawInsn { off, ..two_operands(class | op.row().code, dst, src) }
             }
             Insn::Call(target) => call(target),
             Insn::Exit => RawInsn { opcode: class::JMP | code::EXIT, ..RawInsn::default() },
@@ -140,10 +134,6 @@ fn alu_class(width: Width) -> u8 {
     }
 }
 
-fn size_bits(size: Size) -> Option<u8> {
-    table::SIZE.iter().find(|row| row.1 == size).map(|row| row.0)
-}
-
 fn one_operand(opcode: u8, dst: Reg, imm: i32) -> RawInsn {
     RawInsn { opcode, dst: dst.number(), imm, ..RawInsn::default() }
 }
@@ -156,27 +146,22 @@ fn two_operands(opcode: u8, dst: Reg, src: Operand) -> RawInsn {
 }
 
 fn endian(kind: Endianness, size: Size, dst: Reg) -> Option<RawInsn> {
-    let opcode = match kind {
-        Endianness::ToLe => class::ALU | code::END,
-        Endianness::ToBe => class::ALU | code::END | X,
-        Endianness::Swap => class::ALU64 | code::END,
-    };
     let bits = match size {
         Size::B => return None,
         Size::H => 16,
         Size::W => 32,
         Size::DW => 64,
     };
-    Some(one_operand(opcode, dst, bits))
+    Some(one_operand(kind.row().opcode, dst, bits))
 }
 
-fn store(size: Size, base: Reg, off: i16, src: Operand) -> Option<RawInsn> {
-    let bits = mode::MEM | size_bits(size)?;
+fn store(size: Size, base: Reg, off: i16, src: Operand) -> RawInsn {
+    let bits = mode::MEM | size.row().code;
     let (class, src, imm) = match src {
         Operand::Reg(src) => (class::STX, src.number(), 0),
         Operand::Imm(imm) => (class::ST, 0, imm),
     };
-    Some(RawInsn { opcode: class | bits, dst: base.number(), src, off, imm })
+    RawInsn { opcode: class | bits, dst: base.number(), src, off, imm }
 }
 
 fn call(target: Call) -> RawInsn {
@@ -191,16 +176,7 @@ fn call(target: Call) -> RawInsn {
 }
 
 fn wide(kind: ImmKind, dst: Reg, imm: u64) -> (RawInsn, Option<RawInsn>) {
-    let src = match kind {
-        ImmKind::Value => 0,
-        ImmKind::MapFd => 1,
-        ImmKind::MapValue => 2,
-        ImmKind::Variable => 3,
-        ImmKind::Code => 4,
-        ImmKind::MapIndex => 5,
-        ImmKind::MapIndexValue => 6,
-    };
-    let first = RawInsn { src, ..one_operand(class::LD | mode::IMM | 0x18, dst, imm as i32) };
+    let first = RawInsn { src: kind.row().src, ..one_operand(WIDE, dst, imm as i32) };
     let second = RawInsn { imm: (imm >> 32) as i32, ..RawInsn::default() };
     (first, Some(second))
 }

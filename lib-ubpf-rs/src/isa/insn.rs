@@ -1,7 +1,7 @@
-//! The decoded instruction; its operations stand in [`table`](super::table). Consumers match on [`Insn`] without a wildcard, so that a new form fails to
-//! compile until each of them handles it.
+//! The decoded instruction; its operations stand in [`ops`](super::ops). Consumers match on [`Insn`] without a wildcard, so that a
+//! new form fails to compile until each of them handles it.
 
-use super::{AluOp, CmpOp};
+use super::{AluOp, AtomicOp, CmpOp, Endianness, ImmKind, Size};
 
 /// A register number, 0 to 10 (RFC 9669 section 2.1). r10 is the read-only frame pointer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -62,31 +62,6 @@ pub enum Width {
     W64,
 }
 
-/// Size of a memory access.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Size {
-    /// One byte.
-    B,
-    /// Two bytes.
-    H,
-    /// Four bytes.
-    W,
-    /// Eight bytes.
-    DW,
-}
-
-impl Size {
-    /// The size in bytes: 1, 2, 4 or 8.
-    pub const fn bytes(self) -> usize {
-        match self {
-            Size::B => 1,
-            Size::H => 2,
-            Size::W => 4,
-            Size::DW => 8,
-        }
-    }
-}
-
 /// Second operand: a register, or a 32-bit immediate that is sign-extended for 64-bit operations.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Operand {
@@ -94,77 +69,6 @@ pub enum Operand {
     Reg(Reg),
     /// An immediate.
     Imm(i32),
-}
-
-/// What an [`Insn::Endian`] does (RFC 9669 section 4.2).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Endianness {
-    /// To little endian: on a little-endian host, truncation.
-    ToLe,
-    /// To big endian.
-    ToBe,
-    /// Byte swap, always.
-    Swap,
-}
-
-/// Atomic operation: read-modify-write (RFC 9669 section 5.3), or a load or store that orders the accesses around it, as
-/// compilers write it for `-mcpu=v4` (Linux, `BPF_LOAD_ACQ` and `BPF_STORE_REL`).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum AtomicOp {
-    /// Add; with `fetch`, the old value goes to `src`.
-    Add {
-        /// Whether the old value is returned in `src`.
-        fetch: bool,
-    },
-    /// Or; with `fetch`, the old value goes to `src`.
-    Or {
-        /// Whether the old value is returned in `src`.
-        fetch: bool,
-    },
-    /// And; with `fetch`, the old value goes to `src`.
-    And {
-        /// Whether the old value is returned in `src`.
-        fetch: bool,
-    },
-    /// Xor; with `fetch`, the old value goes to `src`.
-    Xor {
-        /// Whether the old value is returned in `src`.
-        fetch: bool,
-    },
-    /// Exchange; the old value goes to `src`.
-    Xchg,
-    /// Compare with r0 and exchange; the old value goes to r0.
-    CmpXchg,
-    /// Load to `src`, zero-extended; no access after it takes place before it.
-    LoadAcquire,
-    /// Store of `src`; no access before it takes place after it.
-    StoreRelease,
-}
-
-impl AtomicOp {
-    /// Whether it only loads or stores, of any size; the others are of 4 or 8 bytes.
-    pub const fn is_ordered_access(self) -> bool {
-        matches!(self, AtomicOp::LoadAcquire | AtomicOp::StoreRelease)
-    }
-}
-
-/// What the 64-bit immediate of [`Insn::LoadImm64`] stands for (RFC 9669 section 5.4, field `src`).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum ImmKind {
-    /// A plain number.
-    Value,
-    /// Address of the map with this file descriptor.
-    MapFd,
-    /// Address of the first value of the map with this descriptor, plus the upper half.
-    MapValue,
-    /// Address of a platform variable.
-    Variable,
-    /// Address of code, relative in instructions.
-    Code,
-    /// Address of the map with this index.
-    MapIndex,
-    /// Address of the first value of the map with this index, plus the upper half.
-    MapIndexValue,
 }
 
 /// Target of a call (RFC 9669 section 4.3.1).

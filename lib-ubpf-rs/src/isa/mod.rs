@@ -17,14 +17,15 @@ mod decode;
 mod encode;
 mod insn;
 mod operands;
+mod ops;
 mod raw;
-mod table;
 mod text;
 mod weight;
 
 pub use asm::{assemble, AsmError, AsmProblem};
 pub use decode::{decode, decode_some, DecodeError};
 pub use encode::{encode, EncodeError};
-pub use insn::{AtomicOp, Call, Endianness, ImmKind, Insn, Operand, Reg, Size, Width};
+pub use insn::{Call, Insn, Operand, Reg, Width};
+pub(crate) use ops::{each_alu_op, each_cmp_op, each_size};
+pub use ops::{AluOp, AtomicOp, CmpOp, Endianness, ImmKind, Size};
 pub use raw::RawInsn;
-pub use table::{AluOp, CmpOp};

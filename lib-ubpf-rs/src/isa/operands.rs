@@ -12,22 +12,6 @@ impl Operand {
     }
 }
 
-impl AtomicOp {
-    /// The register that receives the old value, `src` being the instruction's (RFC 9669 section 5.3): none without `fetch`, and none
-    /// of a store.
-    pub const fn result(self, src: Reg) -> Option<Reg> {
-        match self {
-            AtomicOp::Add { fetch: false }
-            | AtomicOp::Or { fetch: false }
-            | AtomicOp::And { fetch: false }
-            | AtomicOp::Xor { fetch: false }
-            | AtomicOp::StoreRelease => None,
-            AtomicOp::CmpXchg => Some(Reg::R0),
-            _ => Some(src),
-        }
-    }
-}
-
 impl Insn {
     /// The register it writes, calls aside: they write r0 and forget r1 to r5 (RFC 9669 section 2).
     pub const fn written(&self) -> Option<Reg> {

@@ -1,18 +1,7 @@
 //! Instructions as text, in the style of `llvm-objdump -d` for BPF.
 
-use super::{table, AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, Reg, Size, Width};
+use super::{ops::Form, AtomicOp, Call, ImmKind, Insn, Operand, Reg, Size, Width};
 use core::fmt::{self, Display, Formatter};
-
-/// Names of the wide immediates that are no plain numbers; llvm-objdump, which knows them by their relocations, prints
-/// the number alone.
-pub(super) const IMM_KINDS: &[(ImmKind, &str)] = &[
-    (ImmKind::MapFd, "map_fd"),
-    (ImmKind::MapValue, "map_value"),
-    (ImmKind::Variable, "variable"),
-    (ImmKind::Code, "code"),
-    (ImmKind::MapIndex, "map_index"),
-    (ImmKind::MapIndexValue, "map_index_value"),
-];
 
 /// A register as a 64-bit (`r1`) or 32-bit (`w1`) operand.
 struct Named(Reg, Width);
@@ -56,26 +45,17 @@ struct At {
 
 impl Display for At {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let row = table::SIZE.iter().find(|row| row.1 == self.size);
-        let (unsigned, signed) = row.map_or(("?", "?"), |row| (row.2, row.3));
-        let kind = if self.signed { signed } else { unsigned };
+        let row = self.size.row();
+        let kind = if self.signed { row.signed } else { row.unsigned };
         write!(f, "*({kind} *)(r{} {})", self.base.number(), Apart(self.off))
     }
-}
-
-fn alu_sign(op: AluOp) -> &'static str {
-    table::ALU.iter().find(|row| row.2 == op).map_or("?", |row| row.3)
-}
-
-fn condition_sign(op: CmpOp) -> &'static str {
-    table::JUMP.iter().find(|row| row.1 == op).map_or("?", |row| row.2)
 }
 
 impl Display for Insn {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match *self {
             Insn::Alu { op, width, dst, src } => {
-                write!(f, "{} {} {}", Named(dst, width), alu_sign(op), Second(src, width))
+                write!(f, "{} {} {}", Named(dst, width), op.row().sign, Second(src, width))
             }
             Insn::MovSx { width, from, dst, src } => {
                 let (bits, dst, src) = (from.bytes().wrapping_mul(8), Named(dst, width), Named(src, width));
@@ -83,18 +63,14 @@ impl Display for Insn {
             }
             Insn::Neg { width, dst } => write!(f, "{0} = -{0}", Named(dst, width)),
             Insn::Endian { kind, size, dst } => {
-                let name = match kind {
-                    Endianness::ToLe => "le",
-                    Endianness::ToBe => "be",
-                    Endianness::Swap => "bswap",
-                };
-                write!(f, "r{0} = {name}{1} r{0}", dst.number(), size.bytes().wrapping_mul(8))
+                let (name, bits) = (kind.row().name, size.bytes().wrapping_mul(8));
+                write!(f, "r{0} = {name}{bits} r{0}", dst.number())
             }
             Insn::LoadImm64 { kind, dst, imm } => {
                 let (dst, imm) = (dst.number(), imm as i64);
-                match IMM_KINDS.iter().find(|row| row.0 == kind) {
-                    Some((_, name)) => write!(f, "r{dst} = {name}({imm}) ll"),
-                    None => write!(f, "r{dst} = {imm} ll"),
+                match kind {
+                    ImmKind::Value => write!(f, "r{dst} = {imm} ll"),
+                    named => write!(f, "r{dst} = {}({imm}) ll", named.row().name),
                 }
             }
             Insn::WideTail => Ok(()),
@@ -110,8 +86,7 @@ impl Display for Insn {
                 atomic(f, op, size, at, src)
             }
             Insn::LegacyPacket { size, index, imm } => {
-                let row = table::SIZE.iter().find(|row| row.1 == size);
-                let kind = row.map_or("?", |row| row.2);
+                let kind = size.row().unsigned;
                 match index {
                     Some(reg) if imm == 0 => write!(f, "r0 = *({kind} *)skb[r{}]", reg.number()),
                     Some(reg) => write!(f, "r0 = *({kind} *)skb[r{} {imm:+}]", reg.number()),
@@ -123,7 +98,7 @@ impl Display for Insn {
                 write!(f, "{name} {off:+}")
             }
             Insn::Branch { op, width, dst, src, off } => {
-                let (dst, sign, src) = (Named(dst, width), condition_sign(op), Second(src, width));
+                let (dst, sign, src) = (Named(dst, width), op.row().sign, Second(src, width));
                 write!(f, "if {dst} {sign} {src} goto {off:+}")
             }
             Insn::Call(Call::Helper(number)) => write!(f, "call {}", number as i32),
@@ -136,33 +111,17 @@ impl Display for Insn {
 }
 
 fn atomic(f: &mut Formatter<'_>, op: AtomicOp, size: Size, at: At, src: Reg) -> fmt::Result {
-    let sign = match op {
-        AtomicOp::Add { fetch: false } => Some("+="),
-        AtomicOp::Or { fetch: false } => Some("|="),
-        AtomicOp::And { fetch: false } => Some("&="),
-        AtomicOp::Xor { fetch: false } => Some("^="),
-        _ => None,
-    };
-    let src = src.number();
-    if let Some(sign) = sign {
-        return write!(f, "lock {at} {sign} r{src}");
-    }
-    let name = table::ATOMIC.iter().find(|row| row.1 == op).map_or("?", |row| row.2);
-    let (prefix, suffix) = if size == Size::W { ("w", "32_32") } else { ("r", "_64") };
-    let row = table::SIZE.iter().find(|row| row.1 == size);
-    let kind = row.map_or("?", |row| row.2);
-    let (at, base) = (Apart(at.off), at.base.number());
+    let (row, kind, src) = (op.row(), size.row().unsigned, src.number());
+    let (place, base) = (Apart(at.off), at.base.number());
+    let text = row.text;
     let half = if size == Size::DW { "r" } else { "w" };
-    match op {
-        AtomicOp::LoadAcquire => write!(f, "{half}{src} = {name}(({kind} *)(r{base} {at}))"),
-        AtomicOp::StoreRelease => write!(f, "{name}(({kind} *)(r{base} {at}), {half}{src})"),
-        AtomicOp::Xchg => write!(f, "{prefix}{src} = xchg{suffix}(r{base} {at}, {prefix}{src})"),
-        AtomicOp::CmpXchg => {
-            write!(f, "{prefix}0 = cmpxchg{suffix}(r{base} {at}, {prefix}0, {prefix}{src})")
-        }
-        _ => {
-            let name = name.strip_prefix("fetch_").unwrap_or(name);
-            write!(f, "r{src} = atomic_fetch_{name}(({kind} *)(r{base} {at}), r{src})")
-        }
+    let suffix = if size == Size::DW { "_64" } else { "32_32" };
+    match row.form {
+        Form::Sign => write!(f, "lock {at} {text} r{src}"),
+        Form::Fetch => write!(f, "r{src} = {text}(({kind} *)(r{base} {place}), r{src})"),
+        Form::Exchange => write!(f, "{half}{src} = {text}{suffix}(r{base} {place}, {half}{src})"),
+        Form::CompareExchange => write!(f, "{half}0 = {text}{suffix}(r{base} {place}, {half}0, {half}{src})"),
+        Form::Load => write!(f, "{half}{src} = {text}(({kind} *)(r{base} {place}))"),
+        Form::Store => write!(f, "{text}(({kind} *)(r{base} {place}), {half}{src})"),
     }
 }

@@ -1,6 +1,6 @@
 //! What an instruction is charged.
 
-use super::{table::weight, Call, Insn};
+use super::{ops::weight, Call, Insn};
 
 impl Insn {
     /// What one execution is charged, in units of budget (see [`VerifiedProgram`](crate::verifier::VerifiedProgram)): for a slot

@@ -364,7 +364,7 @@ impl Scalar {
                 }
                 let whole = bounds_op(bits, op, &a.whole, &b.whole);
                 let half =
-                    if low_half_is_closed(op) { bounds_op(low, op, &a.half, &b.half) } else { Bounds::full(low) };
+                    if op.low_half_is_closed() { bounds_op(low, op, &a.half, &b.half) } else { Bounds::full(low) };
                 Scalar { tnum, whole, half }.settled(bits)
             }
             Part::Half => {
@@ -412,11 +412,6 @@ impl Scalar {
             Part::Half => &mut self.half,
         }
     }
-}
-
-/// Whether the result's low half depends on the operands' low halves alone, by the same operation.
-fn low_half_is_closed(op: AluOp) -> bool {
-    matches!(op, AluOp::Add | AluOp::Sub | AluOp::Mul | AluOp::And | AluOp::Or | AluOp::Xor | AluOp::Mov)
 }
 
 /// The shift count, if it is known; counts are taken modulo the width.

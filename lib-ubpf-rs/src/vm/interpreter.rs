@@ -7,7 +7,7 @@ use super::{
     Access, AccessKind, Executable, Memory, Metering, Run, Slices, Stop, StopKind, FRAME_BYTES, MAX_FRAMES,
 };
 use crate::{
-    isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, Insn, Operand, Reg, Size, Width},
+    isa::{AtomicOp, Call, Endianness, Insn, Operand, Reg, Size, Width},
     program::Abi,
     verifier::VerifiedProgram,
 };
@@ -129,6 +129,22 @@ pub(super) enum Flow {
     End(u64),
 }
 
+/// Changes a cell; gives what was there.
+macro_rules! modify {
+    ($op:expr, $cell:expr, $operand:expr, $expected:expr) => {
+        match $op {
+            AtomicOp::Add | AtomicOp::FetchAdd => $cell.fetch_add($operand, SeqCst),
+            AtomicOp::Or | AtomicOp::FetchOr => $cell.fetch_or($operand, SeqCst),
+            AtomicOp::And | AtomicOp::FetchAnd => $cell.fetch_and($operand, SeqCst),
+            AtomicOp::Xor | AtomicOp::FetchXor => $cell.fetch_xor($operand, SeqCst),
+            AtomicOp::Xchg => $cell.swap($operand, SeqCst),
+            AtomicOp::CmpXchg => $cell.compare_exchange($expected, $operand, SeqCst, SeqCst).unwrap_or_else(|old| old),
+            // They change nothing by what was there.
+            AtomicOp::LoadAcquire | AtomicOp::StoreRelease => $operand,
+        }
+    };
+}
+
 impl<'m, 'a> Machine<'m, 'a> {
     fn new(program: &'m VerifiedProgram, run: &'m mut Run<'a>, metering: Metering) -> Self {
         let mut regs = [0; SLOTS];
@@ -228,8 +244,8 @@ impl<'m, 'a> Machine<'m, 'a> {
             Insn::Alu { op, width, dst, src } => {
                 let (a, b) = (self.get(dst), self.operand(src));
                 let value = match width {
-                    Width::W64 => alu64(op, a, b),
-                    Width::W32 => u64::from(alu32(op, a as u32, b as u32)),
+                    Width::W64 => op.compute64(a, b),
+                    Width::W32 => u64::from(op.compute32(a as u32, b as u32)),
                 };
                 self.set(dst, value);
             }
@@ -271,11 +287,8 @@ impl<'m, 'a> Machine<'m, 'a> {
             Insn::Branch { op, width, dst, src, off } => {
                 let (a, b) = (self.get(dst), self.operand(src));
                 let taken = match width {
-                    Width::W64 => compare(op, a, b, a as i64, b as i64),
-                    Width::W32 => {
-                        let (a, b) = (a as u32, b as u32);
-                        compare(op, a, b, a as i32, b as i32)
-                    }
+                    Width::W64 => op.holds64(a, b),
+                    Width::W32 => op.holds32(a as u32, b as u32),
                 };
                 if taken {
                     return Ok(Flow::Jump(i64::from(off)));
@@ -367,36 +380,12 @@ impl<'m, 'a> Machine<'m, 'a> {
             }
             _ => {}
         }
-        let operand = self.get(src);
-        let expected = self.get(Reg::R0);
+        let (operand, expected) = (self.get(src), self.get(Reg::R0));
         let old = if size == Size::W {
             let cell = self.run.memory.atomic32(addr);
-            let (operand, expected) = (operand as u32, expected as u32);
-            cell.map(|cell| {
-                u64::from(match op {
-                    AtomicOp::Add { .. } => cell.fetch_add(operand, SeqCst),
-                    AtomicOp::Or { .. } => cell.fetch_or(operand, SeqCst),
-                    AtomicOp::And { .. } => cell.fetch_and(operand, SeqCst),
-                    AtomicOp::Xor { .. } => cell.fetch_xor(operand, SeqCst),
-                    AtomicOp::Xchg => cell.swap(operand, SeqCst),
-                    // Done above.
-                    AtomicOp::LoadAcquire | AtomicOp::StoreRelease => operand,
-                    AtomicOp::CmpXchg => {
-                        cell.compare_exchange(expected, operand, SeqCst, SeqCst).unwrap_or_else(|old| old)
-                    }
-                })
-            })
+            cell.map(|cell| u64::from(modify!(op, cell, operand as u32, expected as u32)))
         } else {
-            let cell = self.run.memory.atomic64(addr);
-            cell.map(|cell| match op {
-                AtomicOp::Add { .. } => cell.fetch_add(operand, SeqCst),
-                AtomicOp::Or { .. } => cell.fetch_or(operand, SeqCst),
-                AtomicOp::And { .. } => cell.fetch_and(operand, SeqCst),
-                AtomicOp::Xor { .. } => cell.fetch_xor(operand, SeqCst),
-                AtomicOp::Xchg => cell.swap(operand, SeqCst),
-                AtomicOp::LoadAcquire | AtomicOp::StoreRelease => operand,
-                AtomicOp::CmpXchg => cell.compare_exchange(expected, operand, SeqCst, SeqCst).unwrap_or_else(|old| old),
-            })
+            self.run.memory.atomic64(addr).map(|cell| modify!(op, cell, operand, expected))
         };
         let Some(old) = old else {
             return Err(self.bad_atomic(Access::Write, addr, size));
@@ -447,75 +436,5 @@ fn convert(value: u64, kind: Endianness, size: Size) -> u64 {
         (Size::W, true) => u64::from((value as u32).swap_bytes()),
         (Size::DW, false) => value,
         (Size::DW, true) => value.swap_bytes(),
-    }
-}
-
-#[cfg_attr(debug_assertions, inline(never))]
-#[cfg_attr(not(debug_assertions), inline(always))]
-pub(super) fn compare<U: Ord + Copy + core::ops::BitAnd<Output = U> + Default, S: Ord>(
-    op: CmpOp,
-    a: U,
-    b: U,
-    signed_a: S,
-    signed_b: S,
-) -> bool {
-    match op {
-        CmpOp::Eq => a == b,
-        CmpOp::Gt => a > b,
-        CmpOp::Ge => a >= b,
-        CmpOp::Set => a & b != U::default(),
-        CmpOp::Ne => a != b,
-        CmpOp::Sgt => signed_a > signed_b,
-        CmpOp::Sge => signed_a >= signed_b,
-        CmpOp::Lt => a < b,
-        CmpOp::Le => a <= b,
-        CmpOp::Slt => signed_a < signed_b,
-        CmpOp::Sle => signed_a <= signed_b,
-    }
-}
-
-#[cfg_attr(debug_assertions, inline(never))]
-#[cfg_attr(not(debug_assertions), inline(always))]
-pub(super) fn alu64(op: AluOp, a: u64, b: u64) -> u64 {
-    match op {
-        AluOp::Add => a.wrapping_add(b),
-        AluOp::Sub => a.wrapping_sub(b),
-        AluOp::Mul => a.wrapping_mul(b),
-        AluOp::Div => a.checked_div(b).unwrap_or(0),
-        AluOp::Sdiv if b == 0 => 0,
-        AluOp::Sdiv => (a as i64).wrapping_div(b as i64) as u64,
-        AluOp::Or => a | b,
-        AluOp::And => a & b,
-        AluOp::Lsh => a.wrapping_shl(b as u32),
-        AluOp::Rsh => a.wrapping_shr(b as u32),
-        AluOp::Mod => a.checked_rem(b).unwrap_or(a),
-        AluOp::Smod if b == 0 => a,
-        AluOp::Smod => (a as i64).wrapping_rem(b as i64) as u64,
-        AluOp::Xor => a ^ b,
-        AluOp::Mov => b,
-        AluOp::Arsh => (a as i64).wrapping_shr(b as u32) as u64,
-    }
-}
-
-#[cfg_attr(debug_assertions, inline(never))]
-#[cfg_attr(not(debug_assertions), inline(always))]
-pub(super) fn alu32(op: AluOp, a: u32, b: u32) -> u32 {
-    match op {
-        AluOp::Add => a.wrapping_add(b),
-        AluOp::Sub => a.wrapping_sub(b),
-        AluOp::Mul => a.wrapping_mul(b),
-        AluOp::Div => a.checked_div(b).unwrap_or(0),
-        AluOp::Sdiv if b == 0 => 0,
-        AluOp::Sdiv => (a as i32).wrapping_div(b as i32) as u32,
-        AluOp::Or => a | b,
-        AluOp::And => a & b,
-        AluOp::Lsh => a.wrapping_shl(b),
-        AluOp::Rsh => a.wrapping_shr(b),
-        AluOp::Mod => a.checked_rem(b).unwrap_or(a),
-        AluOp::Smod if b == 0 => a,
-        AluOp::Smod => (a as i32).wrapping_rem(b as i32) as u32,
-        AluOp::Xor => a ^ b,
-        AluOp::Mov => b,
-        AluOp::Arsh => (a as i32).wrapping_shr(b) as u32,
     }
 }

@@ -1,31 +1,104 @@
-//! The interpreter's quick way through what programs do most. Each instruction is found by one number, its opcode byte; what has no
-//! such number here is done by [`Machine::step`]. Semantics and checks are the same: what both do, they do with the same functions.
+//! The interpreter's quick way through what programs do most. Each instruction is found by one number, which is made of its operation's
+//! place in the rows of [`isa`](crate::isa); what has no such number is done by [`Machine::step`]. Semantics and checks are the same: what
+//! both do, they do with the same functions.
 
 use super::{
-    interpreter::{alu32, alu64, compare, Flow, Machine, SLOTS},
+    interpreter::{Flow, Machine, SLOTS},
     Stop, StopKind,
 };
-use crate::isa::{AluOp, CmpOp, Insn, Size};
+use crate::isa::{each_alu_op, each_cmp_op, each_size, AluOp, CmpOp, Insn, Operand, Size, Width};
 use alloc::{boxed::Box, vec::Vec};
 
-/// One slot: as it is encoded, with the opcode [`STEP`] where [`Machine::step`] does it.
+/// One slot: what its instruction is called here, and its fields as they are encoded.
 #[derive(Clone, Copy)]
 pub(super) struct Op {
-    opcode: u8,
+    number: u8,
     /// Destination in the low half, source in the high half.
     regs: u8,
     off: i16,
     imm: i32,
 }
 
-/// No instruction has this opcode.
-const STEP: u8 = 0;
+/// The numbers of instructions.
+mod number {
+    use super::{AluOp, CmpOp, Size, Width};
+
+    /// [`Machine::step`](super::Machine::step) does it.
+    pub const STEP: u8 = 0;
+    pub const JUMP: u8 = 1;
+    pub const WIDE: u8 = 2;
+    const LOAD: u8 = 3;
+    const STORE: u8 = LOAD + Size::ALL.len() as u8;
+    const ALU: u8 = STORE + 2 * Size::ALL.len() as u8;
+    const BRANCH: u8 = ALU + 4 * AluOp::ALL.len() as u8;
+
+    const fn form(width: Width, register: bool) -> u8 {
+        2 * matches!(width, Width::W32) as u8 + register as u8
+    }
+    pub const fn load(size: Size) -> u8 {
+        LOAD + size as u8
+    }
+    pub const fn store(size: Size, register: bool) -> u8 {
+        STORE + 2 * size as u8 + register as u8
+    }
+    pub const fn alu(op: AluOp, width: Width, register: bool) -> u8 {
+        ALU + 4 * op as u8 + form(width, register)
+    }
+    pub const fn branch(op: CmpOp, width: Width, register: bool) -> u8 {
+        BRANCH + 4 * op as u8 + form(width, register)
+    }
+
+    /// The numbers of an operation under its name: of 64 bits with an immediate and with a register, then of 32 bits.
+    macro_rules! of_operations {
+        (($module:ident, $of:path, $name:ident) [$($op:ident)*]) => {
+            pub mod $module {
+                $(
+                    #[allow(non_snake_case, reason = "named as the operation is")]
+                    pub mod $op {
+                        use super::super::{$name, Width};
+                        pub const IMM64: u8 = $of($name::$op, Width::W64, false);
+                        pub const REG64: u8 = $of($name::$op, Width::W64, true);
+                        pub const IMM32: u8 = $of($name::$op, Width::W32, false);
+                        pub const REG32: u8 = $of($name::$op, Width::W32, true);
+                    }
+                )*
+            }
+        };
+    }
+    super::each_alu_op!(of_operations(alu_ops, super::super::alu, AluOp));
+    super::each_cmp_op!(of_operations(cmp_ops, super::super::branch, CmpOp));
+
+    /// The numbers of an access under its size.
+    macro_rules! of_accesses {
+        (() [$($size:ident)*]) => {
+            $(
+                pub mod $size {
+                    use super::{load, store, Size};
+                    pub const LOAD: u8 = load(Size::$size);
+                    pub const STORE_IMM: u8 = store(Size::$size, false);
+                    pub const STORE_REG: u8 = store(Size::$size, true);
+                }
+            )*
+        };
+    }
+    pub mod accesses {
+        #![allow(non_snake_case, reason = "named as the size is")]
+        use super::{load, store, Size};
+        super::super::each_size!(of_accesses());
+    }
+}
 
 impl Op {
     fn of(insn: &Insn) -> Op {
-        let slow = match insn {
-            Insn::Alu { op: AluOp::Sdiv | AluOp::Smod, .. }
-            | Insn::MovSx { .. }
+        let register = |operand: Operand| matches!(operand, Operand::Reg(_));
+        let number = match *insn {
+            Insn::Alu { op, width, src, .. } => number::alu(op, width, register(src)),
+            Insn::Branch { op, width, src, .. } => number::branch(op, width, register(src)),
+            Insn::Load { size, signed: false, .. } => number::load(size),
+            Insn::Store { size, src, .. } => number::store(size, register(src)),
+            Insn::Jump { long: false, .. } => number::JUMP,
+            Insn::LoadImm64 { .. } => number::WIDE,
+            Insn::MovSx { .. }
             | Insn::Neg { .. }
             | Insn::Endian { .. }
             | Insn::WideTail
@@ -34,18 +107,12 @@ impl Op {
             | Insn::LegacyPacket { .. }
             | Insn::Jump { long: true, .. }
             | Insn::Call(_)
-            | Insn::Exit => true,
-            Insn::Alu { .. }
-            | Insn::LoadImm64 { .. }
-            | Insn::Load { .. }
-            | Insn::Store { .. }
-            | Insn::Jump { .. }
-            | Insn::Branch { .. } => false,
+            | Insn::Exit => number::STEP,
         };
         // Of the second slot of a wide instruction only the immediate counts; it is written by `quick`.
-        let raw = insn.to_raw().filter(|_| !slow);
-        raw.map_or(Op { opcode: STEP, regs: 0, off: 0, imm: 0 }, |(raw, _)| Op {
-            opcode: raw.opcode,
+        let raw = insn.to_raw().filter(|_| number != number::STEP);
+        raw.map_or(Op { number: number::STEP, regs: 0, off: 0, imm: 0 }, |(raw, _)| Op {
+            number,
             regs: raw.src << 4 | raw.dst & 0xf,
             off: raw.off,
             imm: raw.imm,
@@ -87,36 +154,39 @@ enum After {
     Step,
 }
 
-/// The loop's `match`. Numbers are opcodes: of 64 bits with an immediate and with a register, then of 32 bits.
+/// The loop's `match`.
 macro_rules! dispatch {
-    (
-        $machine:ident, $op:ident,
-        arithmetic { $($alu:ident $ak:literal $ax:literal $wk:literal $wx:literal,)* }
-        branches { $($cmp:ident $jk:literal $jx:literal $vk:literal $vx:literal,)* }
-        loads { $($lsize:ident $load:literal,)* }
-        stores { $($ssize:ident $imm:literal $reg:literal,)* }
-        $($rest:tt)*
-    ) => {
-        match $op.opcode {
+    (($machine:ident, $op:ident, [$($alu:ident)*], [$($cmp:ident)*], { $($rest:tt)* }) [$($size:ident)*]) => {
+        match $op.number {
             $(
-                $ak => $machine.alu64_imm($op, AluOp::$alu),
-                $ax => $machine.alu64_reg($op, AluOp::$alu),
-                $wk => $machine.alu32_imm($op, AluOp::$alu),
-                $wx => $machine.alu32_reg($op, AluOp::$alu),
+                number::alu_ops::$alu::IMM64 => $machine.alu64($op, AluOp::$alu, $op.imm as i64 as u64),
+                number::alu_ops::$alu::REG64 => $machine.alu64($op, AluOp::$alu, $machine.src($op)),
+                number::alu_ops::$alu::IMM32 => $machine.alu32($op, AluOp::$alu, $op.imm as u32),
+                number::alu_ops::$alu::REG32 => $machine.alu32($op, AluOp::$alu, $machine.src($op) as u32),
             )*
             $(
-                $jk => $machine.branch64_imm($op, CmpOp::$cmp),
-                $jx => $machine.branch64_reg($op, CmpOp::$cmp),
-                $vk => $machine.branch32_imm($op, CmpOp::$cmp),
-                $vx => $machine.branch32_reg($op, CmpOp::$cmp),
+                number::cmp_ops::$cmp::IMM64 => $machine.branch64($op, CmpOp::$cmp, $op.imm as i64 as u64),
+                number::cmp_ops::$cmp::REG64 => $machine.branch64($op, CmpOp::$cmp, $machine.src($op)),
+                number::cmp_ops::$cmp::IMM32 => $machine.branch32($op, CmpOp::$cmp, $op.imm as u32),
+                number::cmp_ops::$cmp::REG32 => $machine.branch32($op, CmpOp::$cmp, $machine.src($op) as u32),
             )*
-            $( $load => $machine.load($op, Size::$lsize), )*
             $(
-                $imm => $machine.store($op, Size::$ssize, $op.imm as i64 as u64),
-                $reg => $machine.store($op, Size::$ssize, $machine.src($op)),
+                number::accesses::$size::LOAD => $machine.load($op, Size::$size),
+                number::accesses::$size::STORE_IMM => $machine.store($op, Size::$size, $op.imm as i64 as u64),
+                number::accesses::$size::STORE_REG => $machine.store($op, Size::$size, $machine.src($op)),
             )*
             $($rest)*
         }
+    };
+}
+macro_rules! with_alu_ops {
+    (($machine:ident, $op:ident, $rest:tt) $alu:tt) => {
+        each_cmp_op!(with_cmp_ops($machine, $op, $alu, $rest))
+    };
+}
+macro_rules! with_cmp_ops {
+    (($machine:ident, $op:ident, $alu:tt, $rest:tt) $cmp:tt) => {
+        each_size!(dispatch($machine, $op, $alu, $cmp, $rest))
     };
 }
 
@@ -140,15 +210,6 @@ small! {
             After::Next
         }
     }
-
-    fn branch64(op: CmpOp, a: u64, b: u64) -> After {
-        taken(compare(op, a, b, a as i64, b as i64))
-    }
-
-    fn branch32(op: CmpOp, a: u64, b: u32) -> After {
-        let a = a as u32;
-        taken(compare(op, a, b, a as i32, b as i32))
-    }
 }
 
 impl Machine<'_, '_> {
@@ -166,36 +227,20 @@ impl Machine<'_, '_> {
             After::Next
         }
 
-        fn alu64_imm(&mut self, op: Op, alu: AluOp) -> After {
-            self.put(op, alu64(alu, self.dst(op), op.imm as i64 as u64))
+        fn alu64(&mut self, op: Op, alu: AluOp, second: u64) -> After {
+            self.put(op, alu.compute64(self.dst(op), second))
         }
 
-        fn alu64_reg(&mut self, op: Op, alu: AluOp) -> After {
-            self.put(op, alu64(alu, self.dst(op), self.src(op)))
+        fn alu32(&mut self, op: Op, alu: AluOp, second: u32) -> After {
+            self.put(op, alu.compute32(self.dst(op) as u32, second).into())
         }
 
-        fn alu32_imm(&mut self, op: Op, alu: AluOp) -> After {
-            self.put(op, alu32(alu, self.dst(op) as u32, op.imm as u32).into())
+        fn branch64(&self, op: Op, cmp: CmpOp, second: u64) -> After {
+            taken(cmp.holds64(self.dst(op), second))
         }
 
-        fn alu32_reg(&mut self, op: Op, alu: AluOp) -> After {
-            self.put(op, alu32(alu, self.dst(op) as u32, self.src(op) as u32).into())
-        }
-
-        fn branch64_imm(&self, op: Op, cmp: CmpOp) -> After {
-            branch64(cmp, self.dst(op), op.imm as i64 as u64)
-        }
-
-        fn branch64_reg(&self, op: Op, cmp: CmpOp) -> After {
-            branch64(cmp, self.dst(op), self.src(op))
-        }
-
-        fn branch32_imm(&self, op: Op, cmp: CmpOp) -> After {
-            branch32(cmp, self.dst(op), op.imm as u32)
-        }
-
-        fn branch32_reg(&self, op: Op, cmp: CmpOp) -> After {
-            branch32(cmp, self.dst(op), self.src(op) as u32)
+        fn branch32(&self, op: Op, cmp: CmpOp, second: u32) -> After {
+            taken(cmp.holds32(self.dst(op) as u32, second))
         }
 
         fn load(&mut self, op: Op, size: Size) -> After {
@@ -224,45 +269,15 @@ impl Machine<'_, '_> {
                 self.pc = pc;
                 return Err(self.stop(StopKind::Internal));
             };
-            let after = dispatch! {
-                self, op,
-                arithmetic {
-                    Add 0x07 0x0f 0x04 0x0c,
-                    Sub 0x17 0x1f 0x14 0x1c,
-                    Mul 0x27 0x2f 0x24 0x2c,
-                    Div 0x37 0x3f 0x34 0x3c,
-                    Or 0x47 0x4f 0x44 0x4c,
-                    And 0x57 0x5f 0x54 0x5c,
-                    Lsh 0x67 0x6f 0x64 0x6c,
-                    Rsh 0x77 0x7f 0x74 0x7c,
-                    Mod 0x97 0x9f 0x94 0x9c,
-                    Xor 0xa7 0xaf 0xa4 0xac,
-                    Mov 0xb7 0xbf 0xb4 0xbc,
-                    Arsh 0xc7 0xcf 0xc4 0xcc,
-                }
-                branches {
-                    Eq 0x15 0x1d 0x16 0x1e,
-                    Gt 0x25 0x2d 0x26 0x2e,
-                    Ge 0x35 0x3d 0x36 0x3e,
-                    Set 0x45 0x4d 0x46 0x4e,
-                    Ne 0x55 0x5d 0x56 0x5e,
-                    Sgt 0x65 0x6d 0x66 0x6e,
-                    Sge 0x75 0x7d 0x76 0x7e,
-                    Lt 0xa5 0xad 0xa6 0xae,
-                    Le 0xb5 0xbd 0xb6 0xbe,
-                    Slt 0xc5 0xcd 0xc6 0xce,
-                    Sle 0xd5 0xdd 0xd6 0xde,
-                }
-                loads { W 0x61, H 0x69, B 0x71, DW 0x79, }
-                stores { W 0x62 0x63, H 0x6a 0x6b, B 0x72 0x73, DW 0x7a 0x7b, }
-                0x05 => After::Jump,
-                0x18 => {
+            let after = each_alu_op!(with_alu_ops (self, op, {
+                number::JUMP => After::Jump,
+                number::WIDE => {
                     pc = pc.wrapping_add(1);
                     let upper = ops.get(pc).map_or(0, |tail| tail.imm as u32);
                     self.put(op, u64::from(upper) << 32 | u64::from(op.imm as u32))
                 }
                 _ => After::Step,
-            };
+            }));
             match after {
                 After::Next => pc = pc.wrapping_add(1),
                 After::Jump => {

@@ -29,20 +29,6 @@ const IMMEDIATES: [i32; 20] =
     [0, 1, -1, 2, 3, 5, 7, 8, 16, 31, 32, 63, 64, 127, 128, -128, 255, 65535, i32::MAX, i32::MIN];
 const WIDE: [u64; 6] = [0, 0x8000_0000, u64::MAX, 1 << 63, 0x7fff_ffff_ffff_ffff, 0x1234_5678_9abc_def0];
 const SIZES: [Size; 4] = [Size::B, Size::H, Size::W, Size::DW];
-const ATOMICS: [AtomicOp; 12] = [
-    AtomicOp::Add { fetch: false },
-    AtomicOp::Add { fetch: true },
-    AtomicOp::Or { fetch: false },
-    AtomicOp::Or { fetch: true },
-    AtomicOp::And { fetch: false },
-    AtomicOp::And { fetch: true },
-    AtomicOp::Xor { fetch: false },
-    AtomicOp::Xor { fetch: true },
-    AtomicOp::Xchg,
-    AtomicOp::CmpXchg,
-    AtomicOp::LoadAcquire,
-    AtomicOp::StoreRelease,
-];
 
 impl Random {
     /// r0 to r9.
@@ -105,7 +91,7 @@ impl Random {
             }
             67..=72 => {
                 let (base, off) = self.place();
-                let op = self.pick(&ATOMICS);
+                let op = self.pick(&AtomicOp::ALL);
                 let least = if op.is_ordered_access() { 0 } else { 2 };
                 Insn::Atomic { op, size: self.pick(&SIZES[least..]), base, off, src }
             }

@@ -882,14 +882,14 @@ impl<'p> Emitter<'p> {
         let w = if size == Size::W { W::D } else { W::Q };
         let s = native(src);
         match op {
-            AtomicOp::Add { fetch: true } => asm.lock_xadd(w, mem, s),
-            AtomicOp::Add { fetch: false } => asm.lock_alu(w, Alu::Add, mem, s),
-            AtomicOp::Or { fetch: false } => asm.lock_alu(w, Alu::Or, mem, s),
-            AtomicOp::And { fetch: false } => asm.lock_alu(w, Alu::And, mem, s),
-            AtomicOp::Xor { fetch: false } => asm.lock_alu(w, Alu::Xor, mem, s),
-            AtomicOp::Or { fetch: true } => fetch_loop(asm, w, Alu::Or, mem, s),
-            AtomicOp::And { fetch: true } => fetch_loop(asm, w, Alu::And, mem, s),
-            AtomicOp::Xor { fetch: true } => fetch_loop(asm, w, Alu::Xor, mem, s),
+            AtomicOp::FetchAdd => asm.lock_xadd(w, mem, s),
+            AtomicOp::Add => asm.lock_alu(w, Alu::Add, mem, s),
+            AtomicOp::Or => asm.lock_alu(w, Alu::Or, mem, s),
+            AtomicOp::And => asm.lock_alu(w, Alu::And, mem, s),
+            AtomicOp::Xor => asm.lock_alu(w, Alu::Xor, mem, s),
+            AtomicOp::FetchOr => fetch_loop(asm, w, Alu::Or, mem, s),
+            AtomicOp::FetchAnd => fetch_loop(asm, w, Alu::And, mem, s),
+            AtomicOp::FetchXor => fetch_loop(asm, w, Alu::Xor, mem, s),
             AtomicOp::Xchg => asm.xchg(w, mem, s),
             // The CPU's own order: loads acquire, stores release.
             AtomicOp::LoadAcquire => asm.load(operand_size(size), s, mem),

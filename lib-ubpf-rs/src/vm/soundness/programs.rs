@@ -341,8 +341,8 @@ fn random_insn(numbers: &mut Numbers<'_>, pc: usize, end: usize, function: Optio
 
 fn atomic(numbers: &mut Numbers<'_>, base: Reg, off: i16) -> Insn {
     let op = numbers.pick(&[
-        AtomicOp::Add { fetch: true },
-        AtomicOp::Or { fetch: false },
+        AtomicOp::FetchAdd,
+        AtomicOp::Or,
         AtomicOp::Xchg,
         AtomicOp::CmpXchg,
         AtomicOp::LoadAcquire,
