@@ -11,6 +11,7 @@ mod headers;
 mod qemu;
 mod samples;
 mod setup;
+mod size;
 mod test;
 mod tour;
 
@@ -30,6 +31,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   fuzz [soundness|engines] [--seconds N] [--planted]
                        look for programs that prove the engine wrong; --planted plants mistakes that must be found
   headers [--check]    write the C headers, or compare them with the committed ones
+  size BUILD...        how large the image of a Unikraft build is, and our code in it, by part
+  size [--doc] UK_ROOT...
+                       build a series of images, and write the tables of docs/unikraft.md
   qemu build|test|tour|bench|run
                        build, prove, play with, measure or start the freestanding image
   qemu sessions N      play N rude sessions with its shell: everything is as before then";
@@ -49,6 +53,7 @@ fn main() -> ExitCode {
         Some("bad-input") => alone(bad_input::run),
         Some("test") => alone(test::main),
         Some("samples") => alone(samples::main),
+        Some("size") => size::main(&root(), rest),
         Some("tour") => tour::main(&root(), rest),
         Some("qemu") => qemu::main(&root(), rest),
         _ => Err(USAGE.into()),

@@ -6,6 +6,7 @@ mod glue;
 mod kraft;
 mod make;
 mod menu;
+mod size;
 mod wrapper;
 
 use std::path::{Path, PathBuf};

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Says how much memory is free by Unikraft's own count, once everything that is there beside it has come to rest. */
+#include <stdio.h>
+#include <unistd.h>
+#include <uk/alloc.h>
+
+int main(void)
+{
+	sleep(3);
+	printf("memory free: %lu bytes\n", (unsigned long)uk_alloc_availmem_total());
+	for (;;)
+		sleep(1);
+}
