@@ -14,6 +14,7 @@ mod setup;
 mod size;
 mod test;
 mod tour;
+mod unikraft;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -36,6 +37,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                        build a series of images, and write the tables of docs/unikraft.md
   qemu build|test|tour|bench|run
                        build, prove, play with, measure or start the freestanding image
+  gaps UK_ROOT...      how long each command of the shell keeps an application of Unikraft waiting
   qemu sessions N      play N rude sessions with its shell: everything is as before then";
 
 fn main() -> ExitCode {
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Some("bad-input") => alone(bad_input::run),
         Some("test") => alone(test::main),
         Some("samples") => alone(samples::main),
+        Some("gaps") => qemu::gaps(&root(), rest),
         Some("size") => size::main(&root(), rest),
         Some("tour") => tour::main(&root(), rest),
         Some("qemu") => qemu::main(&root(), rest),

@@ -6,7 +6,7 @@ mod build;
 mod series;
 mod tables;
 
-use crate::Result;
+use crate::{unikraft::is_checkout, Result};
 use build::Build;
 use std::{
     fs,
@@ -16,7 +16,7 @@ use std::{
 const USAGE: &str = "usage: cargo xtask size BUILD...
        cargo xtask size [--doc] UK_ROOT...
   BUILD    the folder of a finished build of Unikraft (O=)
-  UK_ROOT  a checkout of Unikraft: a series of images is built in target/size
+  UK_ROOT  a checkout of Unikraft: a series of images is built in target/unikraft
   --doc    put the tables into docs/unikraft.md";
 
 /// Where the tables go, and between which lines.
@@ -33,7 +33,7 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
         _ => return Err(USAGE.into()),
     };
     let folders: Vec<PathBuf> = folders.iter().map(PathBuf::from).collect();
-    let checkouts = folders.iter().filter(|folder| series::is_checkout(folder));
+    let checkouts = folders.iter().filter(|folder| is_checkout(folder));
     let text = match checkouts.count() {
         _ if folders.is_empty() => return Err(USAGE.into()),
         0 if doc => return Err("--doc needs checkouts of Unikraft, as the page has their tables".into()),

@@ -2,7 +2,11 @@
 //! and the worst that files can do to it. With one nanosecond of guest time for each instruction, what is found is a count and no time.
 
 use super::machine::{archive, Machine, Options};
-use crate::{samples, Result};
+use crate::{
+    samples,
+    unikraft::{self, Checkout},
+    Result,
+};
 use std::{fmt::Write as _, io::Write as _, path::Path, time::Duration};
 use ubpf_client::text::Client;
 
@@ -67,11 +71,32 @@ const COMMANDS: &[(&str, &str)] = &[
 
 /// Plays them.
 pub fn run(root: &Path, image: &Path) -> Result<()> {
+    let machine = start(root, image)?;
+    play(&mut Client::at_prompt(&machine.socket)?)
+}
+
+/// Options of the image that [`in_unikraft`] builds.
+const OPTIONS: &str = "CONFIG_LIBVFSCORE_AUTOMOUNT_CI_INITRD=y
+CONFIG_LIBUBPF_RS=y
+CONFIG_LIBUSHELL_RS=y
+";
+
+/// Plays them in an image of Unikraft.
+pub fn in_unikraft(root: &Path, checkout: &Path) -> Result<()> {
+    let build = Checkout::new(checkout)?.build(root, "gaps", "all", OPTIONS)?;
+    let mut machine = start(root, &unikraft::image(&build))?;
+    machine.wait_for("gaps: ready")?;
+    play(&mut Client::synchronised(&machine.socket)?)
+}
+
+fn start(root: &Path, image: &Path) -> Result<Machine> {
     let options = Options { memory: 128, initrd: Some(archive(&files(root)?)), icount: true, ..Options::default() };
-    let machine = Machine::start(root, image, &options)?;
-    let mut client = Client::at_prompt(&machine.socket)?;
+    Machine::start(root, image, &options)
+}
+
+fn play(client: &mut Client) -> Result<()> {
     client.stream.set_read_timeout(Some(PATIENCE))?;
-    let symbols = symbols(&mut client)?;
+    let symbols = symbols(client)?;
     client.put("symbols.txt", symbols.as_bytes())?;
     client.number("gap")?;
     let mut found = Vec::new();

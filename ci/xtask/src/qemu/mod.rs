@@ -74,6 +74,15 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
     }
 }
 
+/// `cargo xtask gaps UK_ROOT...`
+pub fn gaps(root: &Path, arguments: &[String]) -> Result<()> {
+    setup::ensure()?;
+    if arguments.is_empty() {
+        return Err("usage: cargo xtask gaps UK_ROOT...".into());
+    }
+    arguments.iter().try_for_each(|folder| gaps::in_unikraft(root, Path::new(folder)))
+}
+
 /// Takes `--accel tcg|kvm` and `--smp N` out of the arguments; gives the others.
 pub fn machine_options(arguments: &[String], options: &mut Options) -> Result<Vec<String>> {
     let (mut others, mut rest) = (Vec::new(), arguments.iter());

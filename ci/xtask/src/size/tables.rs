@@ -6,6 +6,9 @@ use super::{
 };
 use std::fmt::Write as _;
 
+/// The name of a row, and its value in a column.
+type Row<T> = (&'static str, fn(&T) -> u64);
+
 /// What single builds have.
 pub fn builds(builds: &[(String, Build)]) -> String {
     let mut text = String::from("| build | image | in memory |\n| --- | ---: | ---: |\n");
@@ -84,7 +87,7 @@ fn parts(text: &mut String, own: &[(&str, &Own)]) {
         let code = own.iter().map(|(_, own)| own.code.get(number).copied().unwrap_or(0));
         row(text, name, &code.collect::<Vec<u64>>());
     }
-    let items: [(&str, fn(&Own) -> u64); 5] = [
+    let items: [Row<Own>; 5] = [
         ("code, together", |own| own.code.iter().sum()),
         ("constants: messages, tables", |own| own.constants),
         ("names of functions (`LIBUBPF_RS_SYMBOLS_KIB`)", |own| own.names),
@@ -98,27 +101,28 @@ fn parts(text: &mut String, own: &[(&str, &Own)]) {
 
 fn memory(text: &mut String, all: &[Series]) {
     head(text, "", all.iter().map(|series| series.version.clone()));
-    let loaded = |series: &Series| {
-        let first = series.builds.first().map_or(0, |build| build.loaded);
-        let last = series.builds.last().map_or(0, |build| build.loaded);
-        first.saturating_sub(last)
-    };
-    let items: [(&str, &dyn Fn(&Series) -> u64); 6] = [
-        ("free without the library", &|series| series.free.1),
-        ("free with it", &|series| series.free.0),
-        ("taken by it", &|series| taken(series)),
+    let items: [Row<Series>; 6] = [
+        ("free without the library", |series| series.free.1),
+        ("free with it", |series| series.free.0),
+        ("taken by it", taken),
         (
             "of that, the image's growth where it is loaded: code, constants, names, data, memory for machine code",
-            &loaded,
+            loaded,
         ),
-        ("of that, a stack for the shell's thread (`STACK_SIZE_PAGE_ORDER`)", &|series| series.stack),
-        ("of that, the rest: heap, as the allocator rounds it", &|series| {
+        ("of that, a stack for the shell's thread (`STACK_SIZE_PAGE_ORDER`)", |series| series.stack),
+        ("of that, the rest: heap, as the allocator rounds it", |series| {
             taken(series).saturating_sub(loaded(series) + series.stack)
         }),
     ];
     for (name, item) in items {
         row(text, name, &all.iter().map(item).collect::<Vec<u64>>());
     }
+}
+
+/// What the library adds to the image where it is loaded.
+fn loaded(series: &Series) -> u64 {
+    let of = |build: Option<&Build>| build.map_or(0, |build| build.loaded);
+    of(series.builds.first()).saturating_sub(of(series.builds.last()))
 }
 
 fn taken(series: &Series) -> u64 {
@@ -130,7 +134,7 @@ fn grouped(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
