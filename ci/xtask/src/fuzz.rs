@@ -47,6 +47,9 @@ const FLAGS: [&str; 6] = [
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
     "--cfg=fuzzing",
 ];
+/// The target that measures time is built without what costs time in each comparison and addition.
+const TIMED: (&str, [&str; 6]) =
+    ("slow", [FLAGS[0], FLAGS[1], FLAGS[2], "-Cdebug-assertions=off", "-Coverflow-checks=off", FLAGS[5]]);
 /// A target of its own keeps the flags away from build scripts.
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 const USAGE: &str = "usage: cargo xtask fuzz [soundness|engines|direct|slow] [--seconds N] [--planted]";
@@ -70,7 +73,7 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
         }
     }
     setup::ensure()?;
-    let fuzz = Fuzz::build(root)?;
+    let fuzz = Fuzz::build(root, wanted)?;
     for (name, mistakes) in TARGETS {
         if wanted.is_some_and(|wanted| wanted != name) {
             continue;
@@ -92,17 +95,30 @@ struct Fuzz {
 }
 
 impl Fuzz {
-    fn build(root: &Path) -> Result<Fuzz> {
-        let folder = root.join("target/fuzz");
-        let mut build = Command::new(env!("CARGO"));
-        build
-            .args(["build", "--release", "--quiet", "--target", TRIPLE])
-            .current_dir(root.join("fuzz"))
-            .env("CARGO_TARGET_DIR", &folder)
-            .env_remove("RUSTFLAGS")
-            .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\x1f"));
-        setup::run(&mut build)?;
-        Ok(Fuzz { folder })
+    /// Builds the targets, or the one that is wanted.
+    fn build(root: &Path, wanted: Option<&str>) -> Result<Fuzz> {
+        let fuzz = Fuzz { folder: root.join("target/fuzz") };
+        for (target, _) in TARGETS {
+            if wanted.is_some_and(|wanted| wanted != target) {
+                continue;
+            }
+            let flags = if target == TIMED.0 { TIMED.1 } else { FLAGS };
+            let mut build = Command::new(env!("CARGO"));
+            build
+                .args(["build", "--release", "--quiet", "--target", TRIPLE])
+                .args(["--bin", target])
+                .current_dir(root.join("fuzz"))
+                .env("CARGO_TARGET_DIR", fuzz.built(target))
+                .env_remove("RUSTFLAGS")
+                .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
+            setup::run(&mut build)?;
+        }
+        Ok(fuzz)
+    }
+
+    /// The build folder of a target.
+    fn built(&self, target: &str) -> PathBuf {
+        self.folder.join(if target == TIMED.0 { "timed" } else { "" })
     }
 
     /// A run of a target that keeps what it learns in `corpus`, and what fails under `found`.
@@ -110,7 +126,7 @@ impl Fuzz {
         let (corpus, found) = (self.folder.join(corpus), self.folder.join(found));
         fs::create_dir_all(&corpus)?;
         fs::create_dir_all(&found)?;
-        let mut command = Command::new(self.folder.join(TRIPLE).join("release").join(target));
+        let mut command = Command::new(self.built(target).join(TRIPLE).join("release").join(target));
         command
             .arg(format!("-max_total_time={seconds}"))
             .arg(format!("-max_len={INPUT}"))

@@ -181,7 +181,7 @@ pub(super) mod price {
     /// Following how registers depend on each other, over one instruction.
     pub(in super::super) const RELATE: u64 = 25;
     /// Executing an instruction on an abstract state.
-    pub(in super::super) const STEP: u64 = 30;
+    pub(in super::super) const STEP: u64 = 60;
     /// Copying a state, and the same for each value in it.
     pub(in super::super) const COPY: (u64, u64) = (40, 6);
     /// Comparing two values.

@@ -131,9 +131,9 @@ impl Analysis {
 }
 
 /// Units of work: to look at an instruction once, to find a function.
-const LOOK: u64 = 4;
-const GLANCE: u64 = 1;
-const SEARCH: u64 = 20;
+const LOOK: u64 = 8;
+const GLANCE: u64 = 2;
+const SEARCH: u64 = 40;
 
 /// Analyses `program`; `bare` says whether the access at a slot is emitted without a check.
 pub(super) fn analyse(

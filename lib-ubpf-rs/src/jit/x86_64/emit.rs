@@ -32,8 +32,8 @@ const MAX_PASSES: usize = 12;
 const MAX_PASSES_LARGE: usize = 2;
 const LARGE: usize = 8192;
 /// Units of work: to emit an instruction once, and to go over one.
-const EMIT: u64 = 12;
-const GLANCE: u64 = 2;
+const EMIT: u64 = 24;
+const GLANCE: u64 = 4;
 /// No position yet: out of reach of a short jump.
 const FAR: u32 = u32::MAX >> 1;
 
