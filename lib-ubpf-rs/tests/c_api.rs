@@ -24,6 +24,11 @@ fn calls_of_several_threads() {
 }
 
 #[test]
+fn memory_ends_anywhere_in_each_function() {
+    c::memory_ends_in_each_function("ubpf_");
+}
+
+#[test]
 fn every_function_of_the_header_is_exported() {
     c::header_archive_and_exports_agree("ubpf_rs.h", "ubpf_");
 }

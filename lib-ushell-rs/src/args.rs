@@ -36,6 +36,9 @@ pub enum ArgsError {
         /// The option.
         flag: String,
     },
+    /// No memory for the arguments.
+    #[error("out of memory")]
+    NoMemory,
     /// None of the words allowed here.
     #[error("`{word}` is not one of {allowed}")]
     NotAllowed {
@@ -196,16 +199,27 @@ impl<'w> Args<'w> {
                 _ => None,
             });
             match flag {
-                Some(None) => self.options.push((word, "")),
+                Some(None) => self.add_option(word, "")?,
                 Some(Some(name)) => {
                     let value =
                         words.next().ok_or_else(|| ArgsError::NoValue { flag: word.clone(), name: name.into() })?;
-                    self.options.push((word, value));
+                    self.add_option(word, value)?;
                 }
                 None if open && word.starts_with("--") => return Err(ArgsError::UnknownOption { flag: word.clone() }),
-                None => self.positional.push(word),
+                None => {
+                    let room = self.positional.try_reserve(1);
+                    room.map_err(|_| ArgsError::NoMemory)?;
+                    self.positional.push(word);
+                }
             }
         }
+        Ok(())
+    }
+
+    fn add_option(&mut self, flag: &'w str, value: &'w str) -> Result<(), ArgsError> {
+        let room = self.options.try_reserve(1);
+        room.map_err(|_| ArgsError::NoMemory)?;
+        self.options.push((flag, value));
         Ok(())
     }
 

@@ -91,6 +91,8 @@ pub(crate) enum Then {
 pub struct Call<'a> {
     /// The engine.
     pub backend: &'a dyn Backend,
+    /// The command's name.
+    pub name: &'a str,
     /// The arguments, checked against the command's argument line.
     pub args: &'a Args<'a>,
     /// Where to write.
@@ -176,6 +178,15 @@ impl Command {
         }
     }
 
+    /// The same with texts that are never freed, so that a copy takes no memory.
+    pub(crate) fn kept(self) -> Self {
+        let keep = |text: Cow<'static, str>| match text {
+            Cow::Owned(text) => Cow::Borrowed(&*text.leak()),
+            borrowed => borrowed,
+        };
+        Self { name: keep(self.name), args: keep(self.args), help: keep(self.help), handler: self.handler }
+    }
+
     pub(crate) fn usage(&self) -> String {
         let mut usage = String::from(&*self.name);
         if !self.args.is_empty() {
@@ -235,16 +246,20 @@ pub enum RegisterError {
 
 /// Checks that a command can be typed, checked and shown.
 pub(crate) fn check(command: &Command) -> Result<(), RegisterError> {
+    check_texts(&command.name, &command.args, &command.help)
+}
+
+/// The same before there is a command.
+pub(crate) fn check_texts(name: &str, args: &str, help: &str) -> Result<(), RegisterError> {
     /// So that a line of the list of commands, an answer of `help`, and each error message are small things.
     const LONGEST: [(&str, usize); 3] = [("name", 64), ("argument line", 512), ("help", 8192)];
-    let texts = [&command.name, &command.args, &command.help];
+    let texts = [name, args, help];
     for ((what, limit), text) in LONGEST.into_iter().zip(texts) {
         let bytes = text.len();
         if bytes > limit {
             return Err(RegisterError::TooLong { what, bytes, limit });
         }
     }
-    let name = &command.name;
     let typable = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if name.is_empty() || !name.chars().all(typable) {
         let name = name.chars().map(|c| if c.is_control() { '?' } else { c });
@@ -252,7 +267,7 @@ pub(crate) fn check(command: &Command) -> Result<(), RegisterError> {
         return Err(RegisterError::BadName { name });
     }
     let wrong = |reason| RegisterError::BadArgs { reason };
-    args::check_line(&command.args).map_err(wrong)
+    args::check_line(args).map_err(wrong)
 }
 
 /// All commands of a shell, sorted by name.
@@ -271,11 +286,12 @@ impl Table {
 
     /// Takes in what was registered with every shell since the last call.
     pub(crate) fn refresh(&mut self) {
-        let new = registry::after(self.shared);
-        self.shared = self.shared.saturating_add(new.len());
-        for command in new {
+        while let Some(command) = registry::command(self.shared) {
             // A command that only this shell has keeps its name.
-            let _ = self.register(command);
+            if self.register(command) == Err(RegisterError::NoMemory) {
+                return;
+            }
+            self.shared = self.shared.saturating_add(1);
         }
     }
 
@@ -284,6 +300,8 @@ impl Table {
         match self.place(&command.name) {
             Ok(_) => Err(RegisterError::Exists { name: command.name.into_owned() }),
             Err(place) => {
+                let room = self.commands.try_reserve(1);
+                room.map_err(|_| RegisterError::NoMemory)?;
                 self.commands.insert(place, command);
                 Ok(())
             }

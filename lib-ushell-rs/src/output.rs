@@ -34,15 +34,18 @@ struct Answer {
 const PIECE: usize = 512;
 
 impl Output {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self {
-            queue: VecDeque::with_capacity(limit),
+    /// `None` without memory.
+    pub(crate) fn new(limit: usize) -> Option<Self> {
+        let mut queue = VecDeque::new();
+        queue.try_reserve_exact(limit).ok()?;
+        Some(Self {
+            queue,
             limit,
             mode: Mode::Plain,
             at_line_start: true,
             truncated: false,
             answer: Answer { id: 0, sent: 0, piece: [0; PIECE], len: 0 },
-        }
+        })
     }
 
     /// Writes bytes as text: line ends and framing as the mode wants them.

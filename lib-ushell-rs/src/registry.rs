@@ -19,11 +19,12 @@ pub fn register_command(command: Command) -> Result<(), RegisterError> {
         return Err(RegisterError::Exists { name: command.name.into_owned() });
     }
     registered.try_reserve(1).map_err(|_| RegisterError::NoMemory)?;
-    registered.push(command);
+    // It is never taken back, so its texts may stay.
+    registered.push(command.kept());
     Ok(())
 }
 
-/// The commands registered after the first `known`.
-pub(crate) fn after(known: usize) -> Vec<Command> {
-    COMMANDS.lock().get(known..).unwrap_or(&[]).to_vec()
+/// The command that was registered after `known` others.
+pub(crate) fn command(known: usize) -> Option<Command> {
+    COMMANDS.lock().get(known).cloned()
 }

@@ -13,6 +13,9 @@ pub enum WordError {
         /// Where it stands, from 1.
         column: usize,
     },
+    /// No memory for the words.
+    #[error("out of memory")]
+    NoMemory,
     /// A backslash with nothing after it.
     #[error("nothing follows the backslash at the end of the line")]
     OpenEscape,
@@ -33,7 +36,10 @@ pub fn split(line: &str) -> Result<Vec<String>, WordError> {
     splitter.take(line);
     splitter.check()?;
     splitter.end_word();
-    Ok(splitter.words)
+    match splitter.full {
+        true => Err(WordError::NoMemory),
+        false => Ok(splitter.words),
+    }
 }
 
 /// Splits the line in front of the cursor for completion; unfinished quotes are no error.
@@ -50,6 +56,8 @@ struct Splitter {
     /// Open quote and its column.
     quote: Option<(char, usize)>,
     escaped: bool,
+    /// There was no memory for all of it.
+    full: bool,
 }
 
 impl Splitter {
@@ -78,11 +86,19 @@ impl Splitter {
     }
 
     fn push(&mut self, c: char) {
-        self.word.get_or_insert_default().push(c);
+        let word = self.word.get_or_insert_default();
+        match word.try_reserve(c.len_utf8()) {
+            Ok(()) => word.push(c),
+            Err(_) => self.full = true,
+        }
     }
 
     fn end_word(&mut self) {
-        self.words.extend(self.word.take());
+        let Some(word) = self.word.take() else { return };
+        match self.words.try_reserve(1) {
+            Ok(()) => self.words.push(word),
+            Err(_) => self.full = true,
+        }
     }
 
     fn check(&self) -> Result<(), WordError> {

@@ -20,6 +20,11 @@ fn a_heap_of_every_size() {
 }
 
 #[test]
+fn memory_ends_anywhere_in_each_function() {
+    c::memory_ends_in_each_function("ushell_");
+}
+
+#[test]
 fn every_function_of_the_header_is_exported() {
     c::header_archive_and_exports_agree("ushell_rs.h", "ushell_");
 }

@@ -166,6 +166,7 @@ fn code(error: &Error) -> c_int {
         Error::Busy { .. } => UBPF_BUSY,
         Error::NoMemory => UBPF_NO_MEMORY,
         Error::Helper { error, .. } => helper_code(error),
+        Error::ProgramName { .. } => UBPF_INVALID,
         Error::Load(LoadError::NoMemory) | Error::Verify(VerifyError::NoMemory) => UBPF_NO_MEMORY,
         Error::Load(_) | Error::Verify(_) => UBPF_REFUSED,
         Error::File { error, .. } => file_code(error),

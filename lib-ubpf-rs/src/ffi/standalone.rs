@@ -1,6 +1,7 @@
 //! Allocator and panic handler of the stand-alone archives, over what the application defines (`platform.h`).
 
 use super::{bindings, codes::Text};
+use crate::runtime::WithReserve;
 use core::{
     alloc::{GlobalAlloc, Layout},
     fmt::Write,
@@ -11,7 +12,7 @@ use core::{
 struct Allocator;
 
 #[global_allocator]
-static ALLOCATOR: Allocator = Allocator;
+static ALLOCATOR: WithReserve<Allocator> = WithReserve(Allocator);
 
 // SAFETY: the application promises memory of the size and alignment it is asked for, from any thread.
 unsafe impl GlobalAlloc for Allocator {

@@ -264,7 +264,11 @@ pub unsafe extern "C" fn ubpf_add_sites(
         // SAFETY: as the caller promises.
         let records = unsafe { numbers(records, count) }?;
         args::room()?;
-        *added = args::runtime()?.add_sites(&records, kind).added;
+        let count = args::runtime()?.add_sites(&records, kind);
+        if count.without_memory > 0 {
+            return Err(Error::NoMemory.into());
+        }
+        *added = count.added;
         Ok(())
     };
     // SAFETY: as the caller promises.

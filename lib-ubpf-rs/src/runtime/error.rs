@@ -5,7 +5,7 @@ use crate::{
     helpers::RegisterError,
     platform::{Cancelled, FileError},
     program::LoadError,
-    tracer::{AttachError, DetachError, Unusable},
+    tracer::{AttachError, DetachError, NoReport, Unusable},
     verifier::VerifyError,
     vm::Stop,
 };
@@ -28,6 +28,12 @@ pub enum Error {
     Busy {
         /// The other operation.
         command: &'static str,
+    },
+    /// A program cannot have this name.
+    #[error("`{name}` is no name for a program: it has 1 to 256 bytes, without control characters")]
+    ProgramName {
+        /// Its beginning.
+        name: String,
     },
     /// The bytes are no program.
     #[error("{0}")]
@@ -138,6 +144,15 @@ pub struct Stopped {
     pub budget_left: u64,
     /// The memory it had, as text: `mem 0x…/len stack 0x…/len`.
     pub regions: String,
+}
+
+impl From<NoReport> for Error {
+    fn from(why: NoReport) -> Self {
+        match why {
+            NoReport::Cancelled(_) => Error::Cancelled,
+            NoReport::NoMemory => Error::NoMemory,
+        }
+    }
 }
 
 impl From<Cancelled> for Error {

@@ -15,6 +15,7 @@ mod image;
 mod linked;
 mod measure;
 mod programs;
+mod reserve;
 mod snapshot;
 mod status;
 mod symbols;
@@ -25,13 +26,14 @@ pub use config::{Config, Engine, LoadOptions};
 pub use error::{Error, Stopped};
 pub use measure::{CallTime, Measured};
 pub use programs::ProgramId;
+pub use reserve::WithReserve;
 pub use status::Status;
 pub use symbols::{Symbol, SymbolError, SymbolTable};
 pub use trace::{AttachLimits, FunctionReport};
 
 use crate::{
     helpers::{Helper, HelperFn, Host, RegisterError, Registry},
-    platform::{has_room, DirEntry, Pace, Platform, SMALL_THINGS, SMALL_THINGS_THAT_STAY},
+    platform::{copied, has_room, shown, DirEntry, Pace, Platform, SMALL_THINGS, SMALL_THINGS_THAT_STAY},
     program::{Abi, HelperSignature, LoadError, Program},
     tracer::{InitError, Ring, TracerConfig, TRACER},
     verifier::{self, Cap, VerifiedProgram, VerifyError, Work},
@@ -263,6 +265,10 @@ impl Runtime {
     }
 
     fn prepare(&self, name: &str, bytes: &[u8], options: &LoadOptions, how: Use) -> Result<Loaded, Error> {
+        if !programs::is_name(name) {
+            let name = shown(name);
+            return Err(Error::ProgramName { name });
+        }
         let abi = options.abi.unwrap_or(self.config.flat_abi);
         let policy = options.policy.unwrap_or(self.config.policy);
         let helpers = *self.helpers.lock();
@@ -279,7 +285,7 @@ impl Runtime {
             let mut fallbacks = self.fallbacks.lock();
             *fallbacks = Some((fallbacks.map_or(0, |(count, _)| count).saturating_add(1), why));
         }
-        Ok(Loaded { name: name.into(), code: made.code, helpers, fallback: made.fallback })
+        Ok(Loaded { name: copied(name).ok_or(Error::NoMemory)?, code: made.code, helpers, fallback: made.fallback })
     }
 
     fn run(&self, loaded: &Loaded, memory: &mut [u8], budget: Option<u64>) -> Result<ExecReport, Error> {
@@ -324,13 +330,13 @@ impl Runtime {
     pub fn read_file(&self, path: &str) -> Result<Vec<u8>, Error> {
         let files = self.services.platform.files;
         let contents = files.read(path, self.config.file_limit);
-        contents.map_err(|error| Error::File { path: path.into(), error })
+        contents.map_err(|error| Error::File { path: shown(path), error })
     }
 
     /// Entries of a directory.
     pub fn list_files(&self, path: &str) -> Result<Vec<DirEntry>, Error> {
         let entries = self.services.platform.files.list(path);
-        entries.map_err(|error| Error::File { path: path.into(), error })
+        entries.map_err(|error| Error::File { path: shown(path), error })
     }
 
     /// Value in the two-key map.
@@ -364,14 +370,6 @@ impl Runtime {
     pub fn probe_read(&self, address: u64, dst: &mut [u8]) -> usize {
         self.services.platform.probe_read.read(address, dst)
     }
-}
-
-/// The beginning of a name, for a message.
-fn shown(name: &str) -> String {
-    const MOST: usize = 64;
-    let end = name.char_indices().nth(MOST).map_or(name.len(), |(at, _)| at);
-    let name = name.get(..end).unwrap_or("");
-    name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 fn refused_load(error: LoadError) -> Error {

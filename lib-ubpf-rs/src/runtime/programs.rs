@@ -73,6 +73,14 @@ impl Loaded {
     }
 }
 
+/// Longest name of a program, in bytes.
+const LONGEST_NAME: usize = 256;
+
+/// Whether a program can have this name, which may be the path of its file: it has a length that messages can bear, and can be shown.
+pub(super) fn is_name(name: &str) -> bool {
+    (1..=LONGEST_NAME).contains(&name.len()) && !name.chars().any(char::is_control)
+}
+
 #[derive(Default)]
 pub(super) struct Programs {
     slots: Vec<Slot>,

@@ -2,7 +2,7 @@
 //! whole, whatever their length.
 
 use crate::{
-    platform::{no_pause, sort_by_in_pieces, Cancelled, Pause},
+    platform::{no_pause, shown, sort_by_in_pieces, Cancelled, Pause},
     tracer::Neighbours,
 };
 use alloc::{collections::TryReserveError, vec::Vec};
@@ -373,7 +373,7 @@ pub(super) fn load_bias(
         let moved = image_at.wrapping_sub(file_at);
         if *bias.get_or_insert(moved) != moved {
             return Err(SymbolError::OtherImage {
-                name: here.name.into(),
+                name: shown(here.name),
                 file: file_at.wrapping_add(bias.unwrap_or(0)),
                 image: image_at,
             });

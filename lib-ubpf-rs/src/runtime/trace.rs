@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     helpers::Host,
-    platform::{no_pause, Cancelled, Pace, Pause, SMALL_THINGS, SMALL_THINGS_THAT_STAY},
+    platform::{copied, no_pause, shown, Pace, Pause, SMALL_THINGS, SMALL_THINGS_THAT_STAY},
     tracer::{
         AttachError, AttachOptions, AttachRequest, DetachError, Moment, ProbeId, ProbeReport, Site, SiteCount,
         SiteKind, Subject, Unusable, STUB_REACH, TRACER,
@@ -34,18 +34,29 @@ impl Runtime {
     pub fn add_sites(&self, records: &[u64], kind: SiteKind) -> SiteCount {
         let _one_writer = self.image_writer.lock();
         let symbols = self.services.image.read().symbols.clone();
+        let Ok(room) = room_for_sites(records.len()) else {
+            return SiteCount::without_memory(records.len());
+        };
         let count = TRACER.add_sites(records, kind, &|address| symbols.neighbours(address));
-        self.publish(symbols);
+        self.publish(symbols, room);
         count
     }
 
     /// Gives the engine the symbols that the platform knows of the image; they replace those known before. To be called at
-    /// start, before threads run in the functions that have entry stubs.
+    /// start, before threads run in the functions that have entry stubs. Without memory for them nothing is known anew;
+    /// [`try_add_symbols`](Self::try_add_symbols) says so.
     pub fn add_symbols(&self, symbols: SymbolTable) {
-        // Nobody is there to cancel.
-        let _ = recheck(&symbols, Moment::Start, &mut no_pause);
+        let _ = self.try_add_symbols(symbols);
+    }
+
+    /// As [`add_symbols`](Self::add_symbols). The error is always that of memory; the call can be made again then.
+    pub fn try_add_symbols(&self, symbols: SymbolTable) -> Result<(), SymbolError> {
         let _one_writer = self.image_writer.lock();
-        self.publish(Arc::new(symbols));
+        let no_memory = |_| SymbolError::NoMemory;
+        recheck(&symbols, Moment::Start, &mut no_pause).map_err(no_memory)?;
+        let room = room_for_sites(0).map_err(no_memory)?;
+        self.publish(Arc::new(symbols), room);
+        Ok(())
     }
 
     /// Says once what tells this image from others: [`status`](Self::status) shows it, and [`load_symbols`](Self::load_symbols)
@@ -67,14 +78,14 @@ impl Runtime {
         }
         fits_a_stub(&table)?;
         let count = table.len();
-        self.add_symbols(table);
+        self.try_add_symbols(table)?;
         Ok(count)
     }
 
     /// Reads symbols from a file (the output of `nm`, or of `ubpf symbols`), when it belongs to this image. What was known before stays
     /// known when it does not. Gives how many symbols there are.
     pub fn load_symbols(&self, path: &str) -> Result<usize, Error> {
-        let refused = |error| Error::Symbols { path: path.into(), error };
+        let refused = |error| Error::Symbols { path: shown(path), error };
         let mut pace = self.pace();
         let text = self.read_file(path)?;
         let pause: &mut Pause<'_> = &mut || pace.point();
@@ -90,20 +101,18 @@ impl Runtime {
         if !Arc::ptr_eq(&known, &self.services.image.read().symbols) {
             return Err(Error::Busy { command: "another reading of symbols" });
         }
-        self.publish(Arc::new(table));
+        let room = room_for_sites(0)?;
+        self.publish(Arc::new(table), room);
         Ok(count)
     }
 
-    /// Replaces what is known of the image; the caller holds the writer's lock.
-    fn publish(&self, symbols: Arc<SymbolTable>) {
-        let mut sites = Vec::new();
-        if sites.try_reserve_exact(TRACER.site_count()).is_ok() {
-            TRACER.for_each_site(&mut |site| {
-                if sites.len() < sites.capacity() {
-                    sites.push(site);
-                }
-            });
-        }
+    /// Replaces what is known of the image, with `sites` as room for the sites; the caller holds the writer's lock.
+    fn publish(&self, symbols: Arc<SymbolTable>, mut sites: Vec<Site>) {
+        TRACER.for_each_site(&mut |site| {
+            if sites.len() < sites.capacity() {
+                sites.push(site);
+            }
+        });
         self.services.image.replace(Box::new(Image { symbols, sites }));
     }
 
@@ -128,7 +137,7 @@ impl Runtime {
     pub fn symbol_name(&self, address: u64) -> Option<(String, u64)> {
         let image = self.services.image.read();
         let found = image.symbols.containing(address);
-        found.map(|(symbol, distance)| (symbol.name.into(), distance))
+        found.and_then(|(symbol, distance)| Some((copied(symbol.name)?, distance)))
     }
 
     /// Shows the name of the symbol at or before an address, and the distance in bytes; false where there is none.
@@ -214,7 +223,7 @@ impl Runtime {
         room_for(SMALL_THINGS_THAT_STAY)?;
         let (name, site) = self.resolve(function)?;
         if let Some(reason) = self.services.image.read().denied(site) {
-            let function = name;
+            let function = shown(&name);
             return Err(Error::Attach(AttachError::Denied { function, reason }));
         }
         let program = loaded.name.clone();
@@ -235,19 +244,19 @@ impl Runtime {
         if let Some(address) = address(function) {
             let site = image.site_at(address).or_else(|| image.site_with_key(address));
             let site = site.ok_or_else(|| no_stub(function, address))?;
-            return Ok((image.function_of(site).unwrap_or(function).into(), site));
+            return Ok((own_name(image.function_of(site).unwrap_or(function))?, site));
         }
         let mut sites = image.sites_of(function.as_bytes());
         let Some((start, site)) = sites.next() else {
-            let name = function.into();
+            let name = shown(function);
             return Err(match image.symbols.address(function.as_bytes()) {
                 Some(start) => no_stub(function, start),
                 None => Error::UnknownFunction { name },
             });
         };
         match sites.count() {
-            0 => Ok((function.into(), site)),
-            more => Err(Error::Ambiguous { name: function.into(), count: more + 1, example: start }),
+            0 => Ok((own_name(function)?, site)),
+            more => Err(Error::Ambiguous { name: shown(function), count: more + 1, example: start }),
         }
     }
 
@@ -316,7 +325,7 @@ impl Runtime {
         // What the programs reported stands on the console before the answer does.
         self.drain_console();
         match (count, program) {
-            (0, Some(program)) => Err(Error::NotAttached { function: name, program: program.into() }),
+            (0, Some(program)) => Err(Error::NotAttached { function: shown(&name), program: shown(program) }),
             _ => Ok(count),
         }
     }
@@ -340,7 +349,7 @@ impl Runtime {
             match reports.last_mut().filter(|r| r.probes.first().is_some_and(|p| p.site == probe.site)) {
                 Some(report) => report.probes.push(probe),
                 None => {
-                    let function = probe.function.clone();
+                    let function = own_name(&probe.function)?;
                     reports.push(FunctionReport { function, probes: alloc::vec![probe] });
                 }
             }
@@ -358,6 +367,11 @@ impl Runtime {
     pub fn poll(&self) -> usize {
         TRACER.poll()
     }
+}
+
+/// A copy of a function's name, which may be as long as a C++ name is.
+fn own_name(name: &str) -> Result<String, Error> {
+    copied(name).ok_or(Error::NoMemory)
 }
 
 /// Bytes of a text gone through, and names shown, between two points at which other threads may run.
@@ -388,11 +402,22 @@ fn parse(text: &[u8], pause: &mut Pause<'_>) -> Result<SymbolTable, SymbolError>
     Ok(table)
 }
 
+/// Room for all known sites and some more, and for the small things of publishing them.
+fn room_for_sites(more: usize) -> Result<Vec<Site>, Error> {
+    room_for_small_things()?;
+    let mut sites = Vec::new();
+    let count = TRACER.site_count().saturating_add(more);
+    let room = sites.try_reserve_exact(count);
+    room.map_err(|_| Error::NoMemory)?;
+    Ok(sites)
+}
+
 /// Looks again at the stubs that could not be used.
-fn recheck(symbols: &SymbolTable, moment: Moment, pause: &mut Pause<'_>) -> Result<(), Cancelled> {
+fn recheck(symbols: &SymbolTable, moment: Moment, pause: &mut Pause<'_>) -> Result<(), Error> {
     let mut next = Some(0);
     while let Some(from) = next {
-        next = TRACER.recheck(from, &|address| symbols.neighbours(address), moment);
+        let looked = TRACER.recheck(from, &|address| symbols.neighbours(address), moment);
+        next = looked.ok_or(Error::NoMemory)?;
         pause()?;
     }
     Ok(())
@@ -429,7 +454,7 @@ fn fits_a_stub(table: &SymbolTable) -> Result<(), SymbolError> {
 
 /// Why a function has no site.
 fn no_stub(function: &str, start: u64) -> Error {
-    let name = function.into();
+    let name = shown(function);
     match TRACER.refusal(start) {
         Some(reason) => Error::UnusableStub { name, reason },
         None => Error::NoStub { name },

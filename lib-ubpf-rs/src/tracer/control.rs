@@ -12,7 +12,7 @@ use super::{
     stubs::Refused,
 };
 use crate::maps::TwoKeyMap;
-use crate::platform::{Cancelled, Pace, PatchError, Platform, Taken, TextPatch, Turn};
+use crate::platform::{copied, shown, Cancelled, Pace, PatchError, Platform, Taken, TextPatch, Turn};
 use crate::program::limits::HOOK_AREAS;
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::{
@@ -122,6 +122,15 @@ pub enum DetachError {
     },
     /// No memory for the list of those that stay; everything is as it was.
     #[error("out of memory")]
+    NoMemory,
+}
+
+/// Why there is no report on what is attached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NoReport {
+    /// The caller wants none any more.
+    Cancelled(Cancelled),
+    /// No memory for it.
     NoMemory,
 }
 
@@ -377,7 +386,7 @@ impl Tracer {
     /// Attaches a program behind those already at the site.
     pub fn attach(&self, request: AttachRequest<'_>) -> Result<ProbeId, AttachError> {
         let settings = self.settings().ok_or(AttachError::NotInitialised)?;
-        let function = || String::from(request.function);
+        let function = || shown(request.function);
         if let Some(reason) = deny::reason(request.function) {
             return Err(AttachError::Denied { function: function(), reason });
         }
@@ -395,11 +404,12 @@ impl Tracer {
         let place = has_probes.then(at).flatten();
         let present = place.map_or(&[][..], |at| state.attached[at].probes());
         if present.iter().any(|p| *p.program == *request.program) {
-            return Err(AttachError::AlreadyAttached { function: function(), program: request.program.into() });
+            return Err(AttachError::AlreadyAttached { function: function(), program: shown(request.program) });
         }
         let id = ProbeId(state.next_id);
         state.limited |= request.options != AttachOptions::default();
-        let probe = Arc::new(new_probe(id, &request, site_state, now_ns));
+        let probe = new_probe(id, &request, site_state, now_ns).ok_or(AttachError::NoMemory)?;
+        let probe = Arc::new(probe);
         match place {
             Some(at) => {
                 let probes = copy_of(state.attached[at].probes(), |_| true, Some(probe));
@@ -480,13 +490,22 @@ impl Tracer {
         &self,
         site: Option<Site>,
         mut pause: impl FnMut() -> Result<(), Cancelled>,
-    ) -> Result<Vec<ProbeReport>, Cancelled> {
-        let mut seen = Vec::new();
-        self.with_reaped(site, |probe, direct| seen.push((probe.clone(), direct)));
-        let mut reports = Vec::with_capacity(seen.len());
+    ) -> Result<Vec<ProbeReport>, NoReport> {
+        let (mut seen, mut room) = (Vec::new(), true);
+        self.with_reaped(site, |probe, direct| {
+            room &= seen.try_reserve(1).is_ok();
+            if room {
+                seen.push((probe.clone(), direct));
+            }
+        });
+        let mut reports = Vec::new();
+        room &= reports.try_reserve_exact(seen.len()).is_ok();
+        if !room {
+            return Err(NoReport::NoMemory);
+        }
         for (probe, direct) in seen {
-            reports.push(probe.report(direct));
-            pause()?;
+            reports.push(probe.report(direct).ok_or(NoReport::NoMemory)?);
+            pause().map_err(NoReport::Cancelled)?;
         }
         Ok(reports)
     }
@@ -696,14 +715,14 @@ impl<'t> Change<'t> {
     }
 }
 
-fn new_probe(id: ProbeId, request: &AttachRequest<'_>, state: &'static SiteState, now_ns: u64) -> Probe {
+fn new_probe(id: ProbeId, request: &AttachRequest<'_>, state: &'static SiteState, now_ns: u64) -> Option<Probe> {
     let max_ns = request.options.max_ns;
-    Probe {
+    Some(Probe {
         id,
         site: request.site,
         state,
-        program: request.program.into(),
-        function: request.function.into(),
+        program: copied(request.program)?.into_boxed_str(),
+        function: copied(request.function)?.into_boxed_str(),
         body: request.body.clone(),
         max_runs: request.options.max_runs.unwrap_or(u64::MAX),
         deadline_ns: max_ns.map_or(u64::MAX, |ns| now_ns.saturating_add(ns)),
@@ -715,7 +734,7 @@ fn new_probe(id: ProbeId, request: &AttachRequest<'_>, state: &'static SiteState
         next_report_ns: AtomicU64::new(0),
         run_ns: AtomicU64::new(0),
         timed_runs: AtomicU64::new(0),
-    }
+    })
 }
 
 /// A list in memory of its own, as a box would have it; `None` where there is none.

@@ -31,7 +31,7 @@ mod stubs;
 mod subject;
 
 pub use arch::current::{FpMode, Frame};
-pub use control::{AttachError, AttachRequest, DetachError, InitError, Tracer, TracerConfig, TRACER};
+pub use control::{AttachError, AttachRequest, DetachError, InitError, NoReport, Tracer, TracerConfig, TRACER};
 pub use deny::{reason as deny_reason, Denied, BUILT_IN as DENIED};
 pub use pool::{fp_mode, CONTEXT_BYTES, MAX_AREAS, PROGRAM_STACK};
 pub use probe::{AttachOptions, Failed, Failures, Hook, HookProgram, ProbeId, ProbeReport, REPORT_INTERVAL_NS};

@@ -6,7 +6,7 @@ use super::{
     site::{Site, SiteState},
     Settings,
 };
-use crate::vm::Direct;
+use crate::{platform::copied, vm::Direct};
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::{
     fmt,
@@ -186,14 +186,14 @@ impl Probe {
         ours
     }
 
-    /// Its counters; `direct` is how often it ran without being counted here.
-    pub fn report(&self, direct: u64) -> ProbeReport {
+    /// Its counters; `direct` is how often it ran without being counted here. `None` without memory for the names.
+    pub fn report(&self, direct: u64) -> Option<ProbeReport> {
         let runs = self.runs.load(Ordering::Relaxed).saturating_add(direct);
         let misses = self.state.misses.load(Ordering::Relaxed).wrapping_sub(self.misses_before);
-        ProbeReport {
+        Some(ProbeReport {
             id: self.id,
-            program: self.program.as_ref().into(),
-            function: self.function.as_ref().into(),
+            program: copied(&self.program)?,
+            function: copied(&self.function)?,
             site: self.site,
             hits: runs.saturating_add(misses),
             runs,
@@ -202,6 +202,6 @@ impl Probe {
             unreported: self.unreported.load(Ordering::Relaxed),
             run_ns: self.run_ns.load(Ordering::Relaxed),
             timed_runs: self.timed_runs.load(Ordering::Relaxed),
-        }
+        })
     }
 }

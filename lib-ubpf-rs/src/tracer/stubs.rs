@@ -106,6 +106,15 @@ pub struct SiteCount {
     pub refused: usize,
     /// The first of these.
     pub first_refused: Option<Refused>,
+    /// Records that are known no more than before, for want of memory. They can be given once more.
+    pub without_memory: usize,
+}
+
+impl SiteCount {
+    /// No memory for any of so many records.
+    pub fn without_memory(records: usize) -> Self {
+        SiteCount { without_memory: records, ..SiteCount::default() }
+    }
 }
 
 impl Tracer {
@@ -119,8 +128,7 @@ impl Tracer {
         };
         let mut state = self.control.lock();
         if state.sites.try_reserve(records.len()).is_err() {
-            count.refused = records.len();
-            return count;
+            return SiteCount::without_memory(records.len());
         }
         let before = state.sites.len();
         let few = records.len() <= FEW_SITES;
@@ -137,7 +145,7 @@ impl Tracer {
                 Err(refused) => {
                     count.refused += 1;
                     count.first_refused.get_or_insert(refused);
-                    state.keep_refused(refused);
+                    count.without_memory += usize::from(!state.keep_refused(refused));
                 }
             });
         }
@@ -155,9 +163,11 @@ impl Tracer {
     }
 
     /// Looks again at some stubs that could not be used, since the symbols changed: from record `from` on. Gives the record
-    /// at which to go on; `None` at the end.
-    pub fn recheck(&self, from: u64, symbols: Symbols<'_>, moment: Moment) -> Option<u64> {
-        let settings = self.settings()?;
+    /// at which to go on, `Some(None)` at the end; `None` without memory.
+    pub fn recheck(&self, from: u64, symbols: Symbols<'_>, moment: Moment) -> Option<Option<u64>> {
+        let Some(settings) = self.settings() else {
+            return Some(None);
+        };
         let mut state = self.control.lock();
         let at = state.refused.partition_point(|r| r.record < from);
         let end = state.refused.len().min(at + PIECE);
@@ -175,7 +185,7 @@ impl Tracer {
         }
         let next = state.refused.get(end).map(|r| r.record);
         state.refused.retain(|r| !r.usable);
-        next
+        Some(next)
     }
 
     /// Number of known sites.
@@ -202,11 +212,13 @@ impl Tracer {
 }
 
 impl State {
-    fn keep_refused(&mut self, refused: Refused) {
-        // Without memory the stub is counted all the same; only its reason is lost.
-        if self.refused.try_reserve(1).is_ok() {
+    /// False without memory.
+    fn keep_refused(&mut self, refused: Refused) -> bool {
+        let room = self.refused.try_reserve(1).is_ok();
+        if room {
             self.refused.push(refused);
         }
+        room
     }
 
     /// Puts a site in its place, for which there is room.

@@ -49,7 +49,7 @@ impl Subject {
         let site = Self::site(kind);
         let count = TRACER.add_sites(&[site.addr], site.kind, &|_| Neighbours::default());
         // Where stubs are found by their bytes, it may be a known site; it is none of the application's.
-        (count.refused == 0).then(|| Subject { site, probes: Vec::new(), _turn: turn })
+        (count.refused == 0 && count.without_memory == 0).then(|| Subject { site, probes: Vec::new(), _turn: turn })
     }
 
     /// Attaches a program behind those already there.

@@ -4,12 +4,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 size_t heap_limit = (size_t)-1;
+size_t heap_fails_after = (size_t)-1;
+int heap_fails_for_good;
 char console[4096];
+size_t code_in_use;
 static size_t used;
 static pthread_mutex_t heap = PTHREAD_MUTEX_INITIALIZER;
 
@@ -27,6 +31,17 @@ size_t heap_used(void)
 	return used;
 }
 
+/* Whether the allocation that was chosen to fail is this one, or one after it. */
+static int fails(void)
+{
+	if (heap_fails_after == (size_t)-1 || (heap_fails_after == HEAP_FAILED && !heap_fails_for_good))
+		return 0;
+	if (heap_fails_after != HEAP_FAILED && heap_fails_after-- > 0)
+		return 0;
+	heap_fails_after = HEAP_FAILED;
+	return 1;
+}
+
 void *ubpf_platform_alloc(size_t align, size_t length)
 {
 	size_t place = align > 64 ? align : 64;
@@ -34,7 +49,7 @@ void *ubpf_platform_alloc(size_t align, size_t length)
 	struct block *block;
 
 	pthread_mutex_lock(&heap);
-	if (used + length <= heap_limit)
+	if (used + length <= heap_limit && !fails())
 		start = (char *)malloc(length + 2 * place);
 	if (start)
 		used += length;
@@ -193,6 +208,60 @@ static int directory_list(void *context, const char *path, ubpf_each_entry each,
 		if (files[i].name[0])
 			each(cookie, files[i].name, strlen(files[i].name), files[i].length, 0);
 	return 0;
+}
+
+/* Memory for code: mapped twice, so that it is never writable where it runs; near the text of a program that is not moved. */
+static int exec_alloc(void *context, size_t length, ubpf_exec_block *block)
+{
+	int memory = memfd_create("code", 0);
+	void *write = MAP_FAILED, *code = MAP_FAILED;
+
+	(void)context;
+	length = (length + 4095) / 4096 * 4096;
+	if (memory >= 0 && ftruncate(memory, (off_t)length) == 0) {
+		write = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+		code = mmap(NULL, length, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_32BIT, memory, 0);
+	}
+	if (memory >= 0)
+		close(memory);
+	if (write == MAP_FAILED || code == MAP_FAILED)
+		return ENOMEM;
+	block->write = (uintptr_t)write;
+	block->exec = (uintptr_t)code;
+	block->length = length;
+	code_in_use += length;
+	return 0;
+}
+
+static int exec_seal(void *context, const ubpf_exec_block *block)
+{
+	(void)context;
+	return munmap((void *)block->write, block->length) == 0 ? 0 : errno;
+}
+
+static void exec_free(void *context, const ubpf_exec_block *block)
+{
+	(void)context;
+	munmap((void *)block->exec, block->length);
+	code_in_use -= block->length;
+}
+
+static int exec_enforced(void *context)
+{
+	(void)context;
+	return 1;
+}
+
+const ubpf_platform *test_platform_with_code(void)
+{
+	static ubpf_platform platform;
+
+	platform = *test_platform();
+	platform.exec_alloc = exec_alloc;
+	platform.exec_seal = exec_seal;
+	platform.exec_free = exec_free;
+	platform.exec_enforced = exec_enforced;
+	return &platform;
 }
 
 const ubpf_platform *test_platform(void)

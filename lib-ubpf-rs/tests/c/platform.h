@@ -14,11 +14,19 @@ extern "C" {
 
 /* Bytes that the library may hold at most; what would exceed them is not given. */
 extern size_t heap_limit;
+/* After so many more allocations one fails, and all behind it where it is for good; (size_t)-1: none does. */
+extern size_t heap_fails_after;
+extern int heap_fails_for_good;
+/* What it is from then on. */
+#define HEAP_FAILED ((size_t)-2)
 /* Bytes that it holds. */
 size_t heap_used(void);
 extern char console[4096];
 
 const ubpf_platform *test_platform(void);
+/* The same with memory for code, of which so many bytes are in use. */
+const ubpf_platform *test_platform_with_code(void);
+extern size_t code_in_use;
 
 /* A struct of the C interface with its size and zeros. */
 #define SIZED(thing) (memset(&(thing), 0, sizeof(thing)), (thing).size = sizeof(thing))

@@ -19,11 +19,12 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-fn run(command: &mut Command) {
+fn run(command: &mut Command) -> String {
     let output = command.output();
     let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {}\n{said}", output.status);
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// The archive of this crate, built once, in a folder of its own: the tests' own build has other features.
@@ -41,8 +42,8 @@ pub fn archive() -> &'static Path {
     })
 }
 
-/// Compiles `tests/c/SOURCE.c` of this crate with a compiler, and runs it.
-pub fn program(compiler: &[&str], source: &str) {
+/// Compiles `tests/c/SOURCE.c` of this crate with a compiler, and runs it; gives what it printed.
+pub fn program(compiler: &[&str], source: &str) -> String {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c");
     let platform = root().join("lib-ubpf-rs/tests/c");
     let out = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -67,7 +68,25 @@ pub fn program(compiler: &[&str], source: &str) {
     link.args(objects).arg(archive());
     link.args(["-lpthread", "-no-pie", "-Wl,-z,nostart-stop-gc"]);
     run(link.arg("-o").arg(&executable));
-    run(&mut Command::new(executable));
+    run(&mut Command::new(executable))
+}
+
+/// The functions that `exportsyms.uk` lists, by their prefix.
+pub fn exports(prefix: &str) -> Vec<String> {
+    let list = std::fs::read_to_string(root().join("exportsyms.uk")).expect("the list of exports");
+    let names = list.lines().filter(|line| line.starts_with(prefix));
+    let mut names: Vec<String> = names.map(str::to_owned).collect();
+    names.sort_unstable();
+    names
+}
+
+/// Memory ends at the first, the second … allocation of each exported function, as `tests/c/each_call.c` plays it.
+pub fn memory_ends_in_each_function(prefix: &str) {
+    let said = program(C99, "each_call");
+    let played = said.lines().filter_map(|line| line.split(' ').next());
+    let mut played: Vec<&str> = played.collect();
+    played.sort_unstable();
+    assert_eq!(played, exports(prefix), "played, and listed in exportsyms.uk");
 }
 
 /// What the header of this crate declares is in the archive, and the list for Unikraft (`exportsyms.uk`) has the same.
@@ -76,9 +95,8 @@ pub fn header_archive_and_exports_agree(header: &str, prefix: &str) {
     let mut declared: Vec<&str> = header.split(prefix).skip(1).filter_map(called).collect();
     declared.sort_unstable();
     declared.dedup();
-    let list = std::fs::read_to_string(root().join("exportsyms.uk")).expect("the list of exports");
-    let mut listed: Vec<&str> = list.lines().filter_map(|l| l.strip_prefix(prefix)).collect();
-    listed.sort_unstable();
+    let listed = exports(prefix);
+    let listed: Vec<&str> = listed.iter().map(|name| &name[prefix.len()..]).collect();
     assert_eq!(declared, listed, "declared in {header}, listed in exportsyms.uk");
     let mut nm = Command::new("nm");
     let symbols = nm.args(["-g", "--defined-only"]).arg(archive()).output();

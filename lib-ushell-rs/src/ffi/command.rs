@@ -2,15 +2,16 @@
 
 use super::codes::{USHELL_EXISTS, USHELL_INVALID, USHELL_NO_MEMORY, USHELL_OK};
 use crate::{
-    command::{Call, Command, Failure, RegisterError},
+    command::{check_texts, Call, Command, Failure, RegisterError},
     output::Output,
     registry,
 };
-use alloc::{ffi::CString, format, string::String, vec::Vec};
+use alloc::{format, vec::Vec};
 use core::{
     ffi::{c_char, c_int, c_void, CStr},
     ptr,
 };
+use ubpf_rs::platform::{copied, has_room, SMALL_THINGS};
 
 /// Where a command writes; valid during its call only.
 pub struct ushell_output {
@@ -55,17 +56,33 @@ pub unsafe extern "C" fn ushell_register_command(
     let Some(function) = handler else {
         return USHELL_INVALID;
     };
-    let handler = Handler { function, context, name: name.clone() };
-    let args = args.unwrap_or_else(|| String::from("[ARG...]"));
-    let run = move |call: &mut Call<'_>| handler.call(call);
-    match registry::register_command(Command::new(name, args, help.unwrap_or_default(), run)) {
-        Ok(()) => USHELL_OK,
-        Err(RegisterError::NoMemory) => USHELL_NO_MEMORY,
-        Err(RegisterError::Exists { .. }) => USHELL_EXISTS,
-        Err(RegisterError::BadName { .. } | RegisterError::TooLong { .. } | RegisterError::BadArgs { .. }) => {
-            USHELL_INVALID
-        }
+    let texts = (name, args.unwrap_or("[ARG...]"), help.unwrap_or(""));
+    register(texts, function, context).map_or_else(code, |()| USHELL_OK)
+}
+
+fn code(error: RegisterError) -> c_int {
+    match error {
+        RegisterError::NoMemory => USHELL_NO_MEMORY,
+        RegisterError::Exists { .. } => USHELL_EXISTS,
+        RegisterError::BadName { .. } | RegisterError::TooLong { .. } | RegisterError::BadArgs { .. } => USHELL_INVALID,
     }
+}
+
+fn register(
+    (name, args, help): (&str, &str, &str),
+    function: Function,
+    context: *mut c_void,
+) -> Result<(), RegisterError> {
+    // Before anything is copied, whose size is the caller's.
+    check_texts(name, args, help)?;
+    let texts = copied(name).zip(copied(args)).zip(copied(help));
+    let ((name, args), help) = texts.ok_or(RegisterError::NoMemory)?;
+    if !has_room(SMALL_THINGS) {
+        return Err(RegisterError::NoMemory);
+    }
+    let handler = Handler { function, context };
+    let run = move |call: &mut Call<'_>| handler.call(call);
+    registry::register_command(Command::new(name, args, help, run))
 }
 
 /// Writes `length` bytes of text from within a command. What goes beyond the shell's buffer is dropped, and the reader
@@ -87,20 +104,21 @@ pub unsafe extern "C" fn ushell_write(out: *mut ushell_output, text: *const c_ch
 /// A C string, if there is one; an error if it is not UTF-8.
 ///
 /// # Safety
-/// `text` is NULL or NUL-terminated.
-unsafe fn text(text: *const c_char) -> Result<Option<String>, ()> {
+/// `text` is NULL or NUL-terminated, and stays while the result is used.
+unsafe fn text<'a>(text: *const c_char) -> Result<Option<&'a str>, ()> {
     if text.is_null() {
         return Ok(None);
     }
     // SAFETY: not NULL, so NUL-terminated by the caller's promise.
     let text = unsafe { CStr::from_ptr(text) };
-    text.to_str().map(|text| Some(text.into())).map_err(|_| ())
+    text.to_str().map(Some).map_err(|_| ())
 }
 
+type Function = unsafe extern "C" fn(*mut c_void, c_int, *const *const c_char, *mut ushell_output) -> c_int;
+
 struct Handler {
-    function: unsafe extern "C" fn(*mut c_void, c_int, *const *const c_char, *mut ushell_output) -> c_int,
+    function: Function,
     context: *mut c_void,
-    name: String,
 }
 
 // SAFETY: `context` is only handed back to the application's function, which agreed at registration to be called with it
@@ -111,17 +129,29 @@ unsafe impl Sync for Handler {}
 
 impl Handler {
     fn call(&self, call: &mut Call<'_>) -> Result<(), Failure> {
-        let words = core::iter::once(self.name.as_str()).chain(call.args.from(0).iter().copied());
-        let words: Result<Vec<CString>, _> = words.map(CString::new).collect();
-        let words = words.map_err(|_| Failure::message("an argument contains a NUL"))?;
-        let mut argv: Vec<*const c_char> = words.iter().map(|word| word.as_ptr()).collect();
-        let argc = c_int::try_from(argv.len()).unwrap_or(c_int::MAX);
+        let words = || core::iter::once(call.name).chain(call.args.from(0).iter().copied());
+        if words().any(|word| word.contains('\0')) {
+            return Err(Failure::message("an argument contains a NUL"));
+        }
+        let bytes = words().map(|word| word.len().saturating_add(1)).sum();
+        let (mut text, mut argv) = (Vec::<u8>::new(), Vec::new());
+        let argc = words().count();
+        let room = text.try_reserve_exact(bytes);
+        let room = room.and_then(|()| argv.try_reserve_exact(argc.saturating_add(1)));
+        room.map_err(|_| Failure::message("out of memory"))?;
+        words().for_each(|word| text.extend(word.bytes().chain([0])));
+        let mut rest: &[u8] = &text;
+        for word in words() {
+            argv.push(rest.as_ptr().cast::<c_char>());
+            rest = rest.get(word.len().saturating_add(1)..).unwrap_or(&[]);
+        }
+        let argc = c_int::try_from(argc).unwrap_or(c_int::MAX);
         argv.push(ptr::null());
         let out = ptr::from_mut(&mut *call.out).cast::<ushell_output>();
         // SAFETY: registered for exactly this; words and output live until it returns.
         match unsafe { (self.function)(self.context, argc, argv.as_ptr(), out) } {
             0 => Ok(()),
-            code => Err(Failure::message(format!("{} failed (code {code})", self.name))),
+            code => Err(Failure::message(format!("{} failed (code {code})", call.name))),
         }
     }
 }

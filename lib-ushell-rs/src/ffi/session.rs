@@ -39,8 +39,11 @@ const SESSION_BYTES: usize = 16 * 1024;
 struct Slot {
     handle: ushell_session,
     /// Taken out while a call works on it, so that a command may call this interface, too.
-    shell: Option<Box<Shell>>,
+    shell: Option<Kept>,
 }
+
+/// One shell in memory of its own, as a box would have it.
+type Kept = Box<[Shell]>;
 
 struct Sessions {
     slots: Vec<Slot>,
@@ -55,7 +58,7 @@ impl Sessions {
         slot.ok_or(USHELL_STALE)
     }
 
-    fn insert(&mut self, shell: Box<Shell>) -> Result<ushell_session, c_int> {
+    fn insert(&mut self, shell: Kept) -> Result<ushell_session, c_int> {
         let room = self.slots.try_reserve(1);
         room.map_err(|_| USHELL_NO_MEMORY)?;
         self.last = self.last.saturating_add(1);
@@ -63,11 +66,11 @@ impl Sessions {
         Ok(self.last)
     }
 
-    fn take(&mut self, handle: ushell_session) -> Result<Box<Shell>, c_int> {
+    fn take(&mut self, handle: ushell_session) -> Result<Kept, c_int> {
         self.slot(handle)?.shell.take().ok_or(USHELL_BUSY)
     }
 
-    fn remove(&mut self, handle: ushell_session) -> Result<Box<Shell>, c_int> {
+    fn remove(&mut self, handle: ushell_session) -> Result<Kept, c_int> {
         let shell = self.take(handle)?;
         self.slots.retain(|slot| slot.handle != handle);
         Ok(shell)
@@ -77,11 +80,11 @@ impl Sessions {
 /// Works on a session. No lock is held meanwhile.
 fn with<T>(handle: ushell_session, work: impl FnOnce(&mut Shell) -> T) -> Result<T, c_int> {
     let mut shell = SESSIONS.lock().take(handle)?;
-    let result = work(&mut shell);
+    let result = shell.first_mut().map(work);
     if let Ok(slot) = SESSIONS.lock().slot(handle) {
         slot.shell = Some(shell);
     }
-    Ok(result)
+    result.ok_or(USHELL_STALE)
 }
 
 fn code(result: Result<(), c_int>) -> c_int {
@@ -119,8 +122,11 @@ fn open(config: Config) -> Result<ushell_session, c_int> {
     if !has_room(wanted.saturating_add(SMALL_THINGS)) {
         return Err(USHELL_NO_MEMORY);
     }
-    let shell = Box::new(Shell::new(runtime, config));
-    SESSIONS.lock().insert(shell)
+    let mut shell = Vec::new();
+    let room = shell.try_reserve_exact(1);
+    room.map_err(|_| USHELL_NO_MEMORY)?;
+    shell.push(Shell::try_new(runtime, config).ok_or(USHELL_NO_MEMORY)?);
+    SESSIONS.lock().insert(shell.into_boxed_slice())
 }
 
 fn limits(given: &ushell_config) -> Config {

@@ -95,19 +95,29 @@ impl Screen for Output {
 
 impl Shell {
     /// A shell over `backend`, with the built-in commands.
+    ///
+    /// # Panics
+    /// Without memory, of which [`try_new`](Self::try_new) makes an answer.
+    #[allow(clippy::expect_used)]
     pub fn new(backend: impl Backend + 'static, config: Config) -> Self {
-        Self {
+        Self::try_new(backend, config).expect("memory for a session of the shell")
+    }
+
+    /// A shell over `backend`, with the built-in commands; `None` without memory.
+    pub fn try_new(backend: impl Backend + 'static, config: Config) -> Option<Self> {
+        let output = Output::new(config.output_bytes.max(8 * 1024))?;
+        has_room(SMALL_THINGS).then(|| Self {
             backend: Box::new(backend),
             config,
             table: Table::new(),
             editor: Editor::new(config.history_lines),
-            output: Output::new(config.output_bytes.max(8 * 1024)),
+            output,
             activity: Activity::Line,
             conversation: Conversation::new(),
             mode: Mode::Plain,
             connected: false,
             quit: false,
-        }
+        })
     }
 
     /// Adds a command to this shell only; see [`register_command`](crate::register_command) for all shells.
@@ -304,6 +314,7 @@ impl Shell {
         let mut mode = self.mode;
         let mut call = Call {
             backend: &*self.backend,
+            name: &command.name,
             args: &args,
             out: &mut self.output,
             table: &self.table,

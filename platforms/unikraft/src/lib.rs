@@ -22,7 +22,7 @@ use core::{
 use platform::print;
 use ubpf_rs::{
     program::Abi,
-    runtime::{Config, Runtime},
+    runtime::{Config, Runtime, WithReserve},
     verifier::Policy,
 };
 
@@ -43,7 +43,7 @@ unsafe impl GlobalAlloc for UkAlloc {
 }
 
 #[global_allocator]
-static ALLOCATOR: UkAlloc = UkAlloc;
+static ALLOCATOR: WithReserve<UkAlloc> = WithReserve(UkAlloc);
 
 /// The kernel's console for `write!`.
 struct Stdout;

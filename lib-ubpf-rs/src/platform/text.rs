@@ -1,0 +1,39 @@
+//! Names from outside: how much of one is shown, and copies that may find no memory.
+
+use alloc::string::String;
+
+/// Most characters of a name in a message.
+const MOST: usize = 200;
+
+/// A name for a message: its beginning where it is long, and without characters that change how a line looks.
+pub fn shown(name: &str) -> String {
+    let mut chars = name.chars();
+    let mut text = String::with_capacity(name.len().min(MOST) + 3);
+    text.extend(chars.by_ref().take(MOST).map(|c| if c.is_control() { '?' } else { c }));
+    if chars.next().is_some() {
+        text.push_str("...");
+    }
+    text
+}
+
+/// A copy; `None` without memory.
+pub fn copied(text: &str) -> Option<String> {
+    let mut copy = String::new();
+    copy.try_reserve_exact(text.len()).ok()?;
+    copy.push_str(text);
+    Some(copy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_name_is_cut_and_a_wild_one_tamed() {
+        assert_eq!(shown("myfun"), "myfun");
+        assert_eq!(shown("a\u{1b}[31m\nb"), "a?[31m?b");
+        let long = "\u{20ac}".repeat(100_000);
+        assert_eq!(shown(&long), "\u{20ac}".repeat(200) + "...");
+        assert_eq!(shown(&long[..600]), long[..600]);
+    }
+}
