@@ -88,7 +88,7 @@ fn large<'a>(first: &'a [u8], second: &'a [u8]) -> Object<'a> {
             slot(0, 6, SlotNeed::Helper("bpf_notify")),
             slot(0, 7, SlotNeed::Symbol("jiffies")),
             slot(0, 9, SlotNeed::Missing("field x of task_struct")),
-            slot(1, 0, SlotNeed::ProbingLoad),
+            slot(1, 0, SlotNeed::Missing("pid of struct task_struct")),
         ],
         functions: vec![function(0, 0, "first"), function(0, 9, "tail"), function(1, 0, "second")],
         ..small(first)
@@ -311,7 +311,6 @@ fn lying_claims_about_instructions() {
     bad(0, SlotNeed::Symbol("x"));
     bad(8, SlotNeed::Symbol("x"));
     bad(1, SlotNeed::Missing("x"));
-    bad(6, SlotNeed::ProbingLoad);
     bad(11, SlotNeed::Missing("x"));
     good(10, SlotNeed::Missing("x"));
     bad(10, SlotNeed::Missing("a\nb"));

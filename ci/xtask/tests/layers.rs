@@ -22,6 +22,7 @@ const CRATES: &[(&str, u8)] = &[
     ("ubpf-unikraft", 2),
     ("ubpf-embed", 0),
     ("ubpf-client", 2),
+    ("ubpf-pack", 2),
     ("ubpf-tools", 3),
     ("ubpf-fuzz", 3),
     ("ubpf-bench", 3),

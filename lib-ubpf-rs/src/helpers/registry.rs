@@ -198,6 +198,15 @@ impl Registry {
         let mut helpers = self.helpers.iter().map_while(Once::get);
         helpers.find(|h| h.name == name)
     }
+
+    /// The number of the helper with this name.
+    pub fn number(&self, abi: Abi, name: &str) -> Option<u32> {
+        let helpers = self.helpers.iter().map_while(Once::get);
+        let index = helpers.into_iter().position(|helper| helper.name == name)?;
+        let place = |number: &AtomicU16| usize::from(number.load(Ordering::Acquire)) == index;
+        let number = self.numbers[abi as usize].iter().position(place)?;
+        u32::try_from(number).ok()
+    }
 }
 
 /// Whether a helper or a program of the image can have this name: it is not empty, not too long, and can be shown in a line.

@@ -228,12 +228,9 @@ fn slot_fits(need: SlotNeed<'_>, insn: RawInsn) -> Result<(), Malformed> {
         false => Err(Malformed::Claim(what)),
     };
     let is_number = insn.opcode == WIDE_LOAD && insn.src == wide::NUMBER;
-    // Loads of one to eight bytes, with and without a sign.
-    let is_load = matches!(insn.opcode & 0xe7, 0x61 | 0x81);
     match need {
         SlotNeed::Helper(_) => claim(insn.opcode == CALL && insn.src != LOCAL, "no call of a helper"),
         SlotNeed::Symbol(_) | SlotNeed::WeakSymbol(_) => claim(is_number, "no wide load of a number"),
-        SlotNeed::ProbingLoad => claim(is_load, "no load"),
         SlotNeed::Missing(_) => Ok(()),
     }
 }

@@ -59,7 +59,6 @@ pub(super) mod slot {
     pub const SYMBOL: u32 = 2;
     pub const WEAK_SYMBOL: u32 = 3;
     pub const MISSING: u32 = 4;
-    pub const PROBING_LOAD: u32 = 5;
 }
 
 /// What an entry holds.

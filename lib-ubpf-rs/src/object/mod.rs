@@ -17,11 +17,13 @@ mod check;
 pub mod crc32;
 mod error;
 mod format;
+mod lower;
 mod read;
 mod write;
 
 pub use error::{Malformed, ObjectError};
 pub use format::{LONGEST_NAME, LONGEST_TEXT, MAGIC, MAJOR, MAX_DATA_BYTES, MAX_MAPS, MAX_PROGRAMS, MINOR};
+pub use lower::{LowerError, Names};
 pub use write::{write, WriteError};
 
 use crate::program::Abi;
@@ -221,8 +223,6 @@ pub enum SlotNeed<'a> {
     WeakSymbol(&'a str),
     /// Anything: it was not resolved, and the program is refused if it can be reached. The text says what is missing.
     Missing(&'a str),
-    /// A load: through a pointer of the image's own, which may be wrong.
-    ProbingLoad,
 }
 
 /// The name of a function.

@@ -187,17 +187,13 @@ impl<'a> Writer<'a> {
 
     fn slot(&mut self, place: &Slot<'a>) {
         let (kind, text) = match place.need {
-            SlotNeed::Helper(name) => (slot::HELPER, Some(name)),
-            SlotNeed::Symbol(name) => (slot::SYMBOL, Some(name)),
-            SlotNeed::WeakSymbol(name) => (slot::WEAK_SYMBOL, Some(name)),
-            SlotNeed::Missing(text) => (slot::MISSING, Some(text)),
-            SlotNeed::ProbingLoad => (slot::PROBING_LOAD, None),
+            SlotNeed::Helper(name) => (slot::HELPER, name),
+            SlotNeed::Symbol(name) => (slot::SYMBOL, name),
+            SlotNeed::WeakSymbol(name) => (slot::WEAK_SYMBOL, name),
+            SlotNeed::Missing(text) => (slot::MISSING, text),
         };
         self.words(&[place.program, place.pc, kind, 0]);
-        match text {
-            Some(text) => self.text(text),
-            None => self.words(&[0, 0]),
-        }
+        self.text(text);
     }
 
     fn function(&mut self, function: &Function<'a>) {

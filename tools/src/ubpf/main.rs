@@ -5,6 +5,7 @@ mod code_memory;
 mod disasm;
 mod flat;
 mod object;
+mod pack;
 mod run;
 mod verify;
 
@@ -21,6 +22,8 @@ usage: ubpf run PROG [ARG] [--mem-hex HEX | --mem FILE] [--abi classic|uio]
        ubpf aot PROG -o OBJECT [--name NAME] [--abi classic|uio]
                 [--policy checked|guarded|strict] [--guard-all] [--bmi2]
        ubpf flat OBJECT -o FILE [--entry NAME]
+       ubpf pack OBJECT -o FILE [--name NAME] [--abi classic|uio|linux] [--policy guarded|strict]
+                [CONSTANT=VALUE]...
        ubpf disasm PROG
        ubpf disasm --native [--abi classic|uio] [--policy checked|guarded|strict] [--guard-all] PROG
 
@@ -28,6 +31,8 @@ usage: ubpf run PROG [ARG] [--mem-hex HEX | --mem FILE] [--abi classic|uio]
 PROG's file name); with --bmi2 for CPUs that have BMI2.
 `flat` makes a flat program of a compiler's object: the function NAME (else `bpf_prog`, else the one
 that no other calls) and what it calls. The other commands do the same when PROG is an object.
+`pack` makes a package of it, with all of its programs, maps and data, for an image to load; constants
+(`const volatile`) are set by their names.
 `disasm --native` shows the machine code of each instruction, checks that are rarely needed last.
 PROG `-` reads the program from standard input.
 `run` prints r0 and exits 0; it exits 2 when the program is refused, 3 when it was stopped,
@@ -83,6 +88,7 @@ fn dispatch() -> Result<ExitCode, Failure> {
         "disasm" => disasm::main(args),
         "aot" => aot::main(args),
         "flat" => flat::main(args),
+        "pack" => pack::main(args),
         "help" => {
             out(format_args!("{}", USAGE.trim_end()));
             Ok(ExitCode::SUCCESS)
@@ -123,7 +129,8 @@ fn parse_abi(value: &str) -> Result<Abi, Failure> {
     match value {
         "classic" => Ok(Abi::Classic),
         "uio" => Ok(Abi::Uio),
-        other => Err(usage(format!("--abi {other}: classic or uio is expected"))),
+        "linux" => Ok(Abi::Linux),
+        other => Err(usage(format!("--abi {other}: classic, uio or linux is expected"))),
     }
 }
 

@@ -1,0 +1,168 @@
+//! From the programs of an object to those that are verified: decoded, and with the names in them resolved.
+
+use super::{Object, SlotNeed};
+use crate::{
+    isa::{self, Call, DecodeError, ImmKind, Insn},
+    platform::{Cancelled, Pause},
+    program::{Abi, Program},
+};
+use alloc::{string::String, vec::Vec};
+
+/// What an object asks the image for.
+pub trait Names {
+    /// The number of the helper with this name, in a numbering.
+    fn helper(&self, abi: Abi, name: &str) -> Option<u32>;
+    /// The address of the symbol with this name.
+    fn symbol(&self, name: &str) -> Option<u64>;
+}
+
+/// Why a program of an object cannot be loaded. The texts are the object's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+pub enum LowerError<'a> {
+    /// An instruction is malformed.
+    #[error("{program}: {error}")]
+    Decode {
+        /// The program.
+        program: &'a str,
+        /// What is wrong with it.
+        error: DecodeError,
+    },
+    /// No helper has the name.
+    #[error("{program}, PC {pc}: there is no helper {name} in this image")]
+    UnknownHelper {
+        /// The program.
+        program: &'a str,
+        /// The call.
+        pc: u32,
+        /// The name.
+        name: &'a str,
+    },
+    /// The helper of the name has another number.
+    #[error("{program}, PC {pc}: helper {name} has number {known}, and the call says {number}")]
+    HelperNumber {
+        /// The program.
+        program: &'a str,
+        /// The call.
+        pc: u32,
+        /// The name.
+        name: &'a str,
+        /// Number in the call.
+        number: u32,
+        /// Number of the helper.
+        known: u32,
+    },
+    /// No symbol has the name.
+    #[error("{program}, PC {pc}: there is no symbol {name} in this image")]
+    UnknownSymbol {
+        /// The program.
+        program: &'a str,
+        /// The wide load.
+        pc: u32,
+        /// The name.
+        name: &'a str,
+    },
+    /// There is no such program.
+    #[error("there is no such program in the package")]
+    NoProgram,
+    /// Nobody wants the answer any more.
+    #[error("cancelled")]
+    Cancelled,
+    /// No memory.
+    #[error("out of memory")]
+    NoMemory,
+}
+
+impl From<Cancelled> for LowerError<'_> {
+    fn from(_: Cancelled) -> Self {
+        LowerError::Cancelled
+    }
+}
+
+/// Slots decoded between two pauses.
+const PIECE: usize = 512;
+
+impl<'a> Object<'a> {
+    /// The program at a place in the list, with what it needs of the image. What could not be resolved stands in it as a call by BTF id, whose
+    /// number is its own place: the verifier refuses the program where it can be reached, and [`missing`](Self::missing) says what it is.
+    pub fn lower(&self, index: usize, names: &dyn Names, pause: &mut Pause<'_>) -> Result<Program, LowerError<'a>> {
+        let def = self.programs.get(index).ok_or(LowerError::NoProgram)?;
+        let mut insns = Vec::new();
+        loop {
+            match isa::decode_some(def.code, &mut insns, PIECE) {
+                Ok(true) => pause()?,
+                Ok(false) => break,
+                Err(DecodeError::NoMemory) => return Err(LowerError::NoMemory),
+                Err(error) => {
+                    let program = def.name;
+                    return Err(LowerError::Decode { program, error });
+                }
+            }
+        }
+        for slot in self.slots.iter().filter(|slot| slot.program as usize == index) {
+            pause()?;
+            let insn = insns.get_mut(slot.pc as usize).ok_or(LowerError::NoProgram)?;
+            let place = Place { program: def.name, pc: slot.pc };
+            fill(insn, slot.need, place, self.abi, names)?;
+        }
+        let mut name = String::new();
+        name.try_reserve_exact(def.name.len()).map_err(|_| LowerError::NoMemory)?;
+        name.push_str(def.name);
+        Ok(Program { name, insns, entry: 0, abi: self.abi })
+    }
+
+    /// What is missing at an instruction of a program.
+    pub fn missing(&self, index: usize, pc: usize) -> Option<&'a str> {
+        let mut slots = self.slots.iter();
+        let slot = slots.find(|slot| slot.program as usize == index && slot.pc as usize == pc)?;
+        match slot.need {
+            SlotNeed::Missing(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The function of a program that an instruction belongs to, by its name.
+    pub fn function_at(&self, index: usize, pc: usize) -> Option<&'a str> {
+        let before = |f: &&super::Function<'_>| f.program as usize == index && f.start as usize <= pc;
+        self.functions.iter().rev().find(before).map(|function| function.name)
+    }
+}
+
+/// An instruction, for messages.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    program: &'a str,
+    pc: u32,
+}
+
+fn fill<'a>(
+    insn: &mut Insn,
+    need: SlotNeed<'a>,
+    Place { program, pc }: Place<'a>,
+    abi: Abi,
+    names: &dyn Names,
+) -> Result<(), LowerError<'a>> {
+    let mut load = |address| {
+        if let Insn::LoadImm64 { kind: ImmKind::Value, imm, .. } = insn {
+            *imm = address;
+        }
+    };
+    match need {
+        SlotNeed::Helper(name) => {
+            let known = names.helper(abi, name);
+            let known = known.ok_or(LowerError::UnknownHelper { program, pc, name })?;
+            match *insn {
+                Insn::Call(Call::Helper(number)) if number != 0 && number != known => {
+                    return Err(LowerError::HelperNumber { program, pc, name, number, known });
+                }
+                _ => *insn = Insn::Call(Call::Helper(known)),
+            }
+        }
+        SlotNeed::Symbol(name) => {
+            let address = names.symbol(name);
+            load(address.ok_or(LowerError::UnknownSymbol { program, pc, name })?);
+        }
+        SlotNeed::WeakSymbol(name) => load(names.symbol(name).unwrap_or(0)),
+        SlotNeed::Missing(_) => *insn = Insn::Call(Call::Btf(pc)),
+    }
+    Ok(())
+}

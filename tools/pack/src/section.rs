@@ -1,0 +1,144 @@
+//! What the name of a section says of its programs.
+
+use ubpf_rs::object::{Attach, ProgramKind};
+
+/// What calls a program, and where it wants to be attached.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Wanted {
+    pub kind: ProgramKind,
+    pub attach: Attach,
+    pub target: String,
+    pub offset: u64,
+}
+
+impl Wanted {
+    /// Whether Linux has programs of this kind.
+    pub fn is_linux(&self) -> bool {
+        self.kind != ProgramKind::Memory
+    }
+}
+
+const PROBES: &[(&str, ProgramKind, Attach)] = {
+    use Attach::{Entry, Exit};
+    use ProgramKind::{Arguments, Registers};
+    &[
+        ("kprobe", Registers, Entry),
+        ("kretprobe", Registers, Exit),
+        ("ksyscall", Registers, Entry),
+        ("kretsyscall", Registers, Exit),
+        ("uprobe", Registers, Entry),
+        ("uretprobe", Registers, Exit),
+        ("ufunc", Registers, Entry),
+        ("uretfunc", Registers, Exit),
+        ("fentry", Arguments, Entry),
+        ("fexit", Arguments, Exit),
+    ]
+};
+
+/// Kinds that something other than a function calls.
+const OTHERS: &[(&str, ProgramKind)] = {
+    use ProgramKind::{Classifier, Socket, Unfired, Xdp};
+    &[
+        ("xdp", Xdp),
+        ("xdp_devmap", Xdp),
+        ("xdp_cpumap", Xdp),
+        ("tc", Classifier),
+        ("tcx", Classifier),
+        ("classifier", Classifier),
+        ("action", Classifier),
+        ("socket", Socket),
+        ("tracepoint", Unfired),
+        ("tp", Unfired),
+        ("raw_tracepoint", Unfired),
+        ("raw_tp", Unfired),
+        ("raw_tracepoint.w", Unfired),
+        ("raw_tp.w", Unfired),
+        ("tp_btf", Unfired),
+        ("iter", Unfired),
+        ("lsm", Unfired),
+        ("lsm_cgroup", Unfired),
+        ("fmod_ret", Unfired),
+        ("freplace", Unfired),
+        ("perf_event", Unfired),
+        ("usdt", Unfired),
+        ("syscall", Unfired),
+        ("struct_ops", Unfired),
+        ("sk_skb", Unfired),
+        ("sk_msg", Unfired),
+        ("sk_lookup", Unfired),
+        ("sk_reuseport", Unfired),
+        ("sockops", Unfired),
+        ("flow_dissector", Unfired),
+        ("netfilter", Unfired),
+        ("lwt_in", Unfired),
+        ("lwt_out", Unfired),
+        ("lwt_xmit", Unfired),
+        ("lwt_seg6local", Unfired),
+        ("lirc_mode2", Unfired),
+        ("cgroup", Unfired),
+        ("cgroup_skb", Unfired),
+    ]
+};
+
+/// What a section's name says. A name that says nothing is that of a program for `exec`, or for a function named when it is attached.
+pub fn wanted(name: &str) -> Wanted {
+    let name = name.strip_prefix('?').unwrap_or(name);
+    let (head, rest) = name.split_once('/').unwrap_or((name, ""));
+    let base = ["", ".s", ".multi", ".multi.s", ".session", ".frags"]
+        .iter()
+        .find_map(|ending| Some(head.strip_suffix(ending)?).filter(|_| !ending.is_empty()));
+    let is = |known: &str| known == head || base.is_some_and(|base| known == base);
+    if let Some(&(_, kind, attach)) = PROBES.iter().find(|probe| is(probe.0)) {
+        let (target, offset) = target(rest);
+        return Wanted { kind, attach, target, offset };
+    }
+    let other = OTHERS.iter().find(|other| is(other.0));
+    Wanted {
+        kind: other.map_or(ProgramKind::Memory, |other| other.1),
+        attach: Attach::None,
+        target: String::new(),
+        offset: 0,
+    }
+}
+
+/// `FILE:FUNCTION+OFFSET` without the file, which is the image.
+fn target(text: &str) -> (String, u64) {
+    let text = text.rsplit(':').next().unwrap_or(text);
+    let Some((function, offset)) = text.rsplit_once('+') else {
+        return (text.into(), 0);
+    };
+    let number = match offset.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16),
+        None => offset.parse(),
+    };
+    match number {
+        Ok(offset) => (function.into(), offset),
+        Err(_) => (text.into(), 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names() {
+        let check = |name: &str, kind, attach, target: &str, offset| {
+            let target = target.to_string();
+            assert_eq!(wanted(name), Wanted { kind, attach, target, offset }, "{name}");
+        };
+        use Attach::{Entry, Exit, None};
+        use ProgramKind::{Arguments, Memory, Registers, Unfired, Xdp};
+        check("kprobe/myfun", Registers, Entry, "myfun", 0);
+        check("kretprobe/myfun", Registers, Exit, "myfun", 0);
+        check("kprobe/myfun+0x10", Registers, Entry, "myfun", 16);
+        check("kprobe.multi/my*", Registers, Entry, "my*", 0);
+        check("uprobe//proc/self/exe:myfun", Registers, Entry, "myfun", 0);
+        check("uprobe", Registers, Entry, "", 0);
+        check("?fentry.s/myfun", Arguments, Entry, "myfun", 0);
+        check("xdp.frags", Xdp, None, "", 0);
+        check("tp/sched/sched_switch", Unfired, None, "", 0);
+        check("prog", Memory, None, "", 0);
+        check(".text", Memory, None, "", 0);
+    }
+}

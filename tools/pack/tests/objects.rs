@@ -1,0 +1,275 @@
+//! Objects as compilers make them, of the sources in `tests/objects`: what is in their packages.
+
+mod common;
+
+use common::{compile, compilers, pack_with, unpack, Compiler};
+use ubpf_pack::{CoreTypes, Options};
+use ubpf_rs::{
+    isa::{decode, Call, ImmKind, Insn},
+    object::{Attach, Entry, Held, Object, ProgramKind, SlotNeed},
+    program::Abi,
+};
+
+/// Packs a source as each compiler makes it, and shows what is read of the package.
+fn each(name: &str, look: impl Fn(&Object<'_>)) {
+    for compiler in compilers() {
+        let Some(bytes) = compile(&compiler, name) else { continue };
+        println!("{name} by {compiler}");
+        let package = pack_with(&bytes, &Options::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        look(&unpack(&package));
+    }
+}
+
+fn names(object: &Object<'_>) -> Vec<String> {
+    let mut names: Vec<String> = object.programs.iter().map(|program| program.name.into()).collect();
+    names.sort();
+    names
+}
+
+fn program<'o>(object: &'o Object<'_>, name: &str) -> Vec<Insn> {
+    let program = object.programs.iter().find(|program| program.name == name);
+    decode(program.expect("the program").code).expect("instructions")
+}
+
+#[test]
+fn data_and_constants() {
+    each("globals", |object| {
+        assert_eq!(object.licence, "Dual BSD/GPL");
+        assert_eq!(object.abi, Abi::Linux);
+        let [program] = object.programs.as_slice() else { panic!("{:?}", names(object)) };
+        assert_eq!((program.kind, program.attach, program.target), (ProgramKind::Registers, Attach::Entry, "myfun"));
+        let data = |name: &str| object.data.iter().find(|data| data.name == name).copied();
+        let bss = data(".bss").expect(".bss");
+        assert!(bss.bytes.is_empty() && !bss.read_only && bss.size == 16);
+        let started = data(".data").expect(".data");
+        assert_eq!((started.bytes, started.read_only), (&40u64.to_le_bytes()[..], false));
+        assert!(data(".rodata").expect(".rodata").read_only);
+        let variable = |name: &str| {
+            let one = object.variables.iter().find(|variable| variable.name == name).expect("the variable");
+            (one.size, one.signed)
+        };
+        assert_eq!(variable("limit"), (4, false));
+        assert_eq!(variable("step"), (2, true));
+    });
+}
+
+#[test]
+fn constants_are_set_by_name() {
+    let Some(bytes) = compile(&Compiler::clang("-O2", "v3"), "globals") else { return };
+    let with = |name: &str, value: &str| {
+        let values = vec![(name.to_string(), value.to_string())];
+        pack_with(&bytes, &Options { values, ..Options::default() })
+    };
+    let value = |name: &str, package: &[u8]| -> Vec<u8> {
+        let object = unpack(package);
+        let one = object.variables.iter().find(|variable| variable.name == name).unwrap();
+        let from = one.offset as usize;
+        object.data[one.data as usize].bytes[from..from + one.size as usize].to_vec()
+    };
+    assert_eq!(value("limit", &with("limit", "0x10").unwrap()), [16, 0, 0, 0]);
+    assert_eq!(value("step", &with("step", "-32768").unwrap()), [0, 0x80]);
+    for (name, number, said) in [
+        ("limit", "-1", "it holds 0 to 4294967295"),
+        ("limit", "4294967296", "it holds 0 to"),
+        ("step", "32768", "it holds -32768 to 32767"),
+        ("limit", "many", "a number is expected"),
+        ("limits", "1", "there are limit, verbose, step"),
+        ("runs", "1", "no such constant"),
+    ] {
+        let error = with(name, number).unwrap_err();
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
+fn maps_by_types() {
+    each("maps", |object| {
+        let map = |name: &str| *object.maps.iter().find(|map| map.name == name).expect("the map");
+        let counts = map("counts");
+        assert_eq!((counts.kind, counts.key_size, counts.value_size, counts.max_entries), (2, 4, 8, 4));
+        let seen = map("seen");
+        assert_eq!((seen.kind, seen.key_size, seen.value_size, seen.max_entries, seen.flags), (1, 16, 16, 64, 1));
+        assert!(map("common").shared && !seen.shared);
+        assert_eq!(names(object), ["first", "second"]);
+        let second = object.programs.iter().find(|program| program.name == "second").unwrap();
+        assert_eq!((second.attach, second.section), (Attach::Exit, "kretprobe/myfun"));
+        // Both programs have the maps that they use, and the function that they call.
+        for name in ["first", "second"] {
+            let insns = program(object, name);
+            let maps = insns.iter().filter(|insn| matches!(insn, Insn::LoadImm64 { kind: ImmKind::MapIndex, .. }));
+            assert!(maps.count() >= 2, "{name}");
+        }
+    });
+}
+
+#[test]
+fn maps_of_old_compilers() {
+    for compiler in compilers() {
+        let Some(bytes) = compile(&compiler.without_types(), "legacy_maps") else { continue };
+        let package = pack_with(&bytes, &Options::default()).unwrap();
+        let object = unpack(&package);
+        let maps: Vec<_> = object.maps.iter().map(|map| (map.name, map.kind, map.key_size, map.value_size)).collect();
+        assert_eq!(maps, [("numbers", 2, 4, 8), ("others", 1, 8, 4)]);
+    }
+}
+
+#[test]
+fn what_maps_hold_at_first() {
+    each("held", |object| {
+        let at = |name: &str| object.maps.iter().position(|map| map.name == name).expect("the map") as u32;
+        let outer = &object.maps[at("outer") as usize];
+        let inner = &object.maps[outer.inner.expect("a template") as usize];
+        assert_eq!((inner.kind, inner.max_entries), (2, 2));
+        let tail = object.programs.iter().position(|program| program.name == "tail").unwrap() as u32;
+        let entry = |map: &str, key, value| Entry { map: at(map), key, value };
+        let expected = [
+            entry("outer", 1, Held::Map(at("one"))),
+            entry("outer", 3, Held::Map(at("two"))),
+            entry("calls", 1, Held::Program(tail)),
+        ];
+        assert!(object.entries.len() == 3 && expected.iter().all(|one| object.entries.contains(one)));
+    });
+}
+
+#[test]
+fn functions_of_several_sections() {
+    each("calls", |object| {
+        assert_eq!(names(object), ["first", "second"]);
+        let calls =
+            |name: &str| program(object, name).iter().filter(|insn| matches!(insn, Insn::Call(Call::Local(_)))).count();
+        assert!(calls("first") >= 3);
+        assert_eq!(calls("second"), 1);
+        let functions = object.functions.iter().filter(|function| function.program == 0);
+        let mut functions: Vec<&str> = functions.map(|function| function.name).collect();
+        functions.sort_unstable();
+        assert_eq!(functions, ["beside", "first", "global", "in_text"]);
+    });
+}
+
+#[test]
+fn fields_of_types_that_are_not_there() {
+    let Some(bytes) = compile(&Compiler::clang("-O2", "v3"), "core") else { return };
+    let package = pack_with(&bytes, &Options::default()).unwrap();
+    let object = unpack(&package);
+    let index = |name: &str| object.programs.iter().position(|program| program.name == name).unwrap() as u32;
+    let missing = |name: &str| -> Vec<&str> {
+        let slots = object.slots.iter().filter(|slot| slot.program == index(name));
+        slots
+            .map(|slot| match slot.need {
+                SlotNeed::Missing(text) => text,
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    };
+    assert!(missing("registers").is_empty());
+    let loads: Vec<i16> = program(&object, "registers")
+        .iter()
+        .filter_map(|insn| match insn {
+            Insn::Load { off, .. } => Some(*off),
+            _ => None,
+        })
+        .collect();
+    // rsi in the layout of the engine.
+    assert_eq!(loads, [104]);
+    assert_eq!(
+        missing("needs"),
+        [
+            "real_parent of struct task_struct, which this image does not have",
+            "pid of struct task_struct, which this image does not have"
+        ]
+    );
+    // To be verified with its own types, nothing is missing.
+    let types = CoreTypes::Own;
+    let package = pack_with(&bytes, &Options { types, ..Options::default() }).unwrap();
+    assert!(unpack(&package).slots.is_empty());
+}
+
+#[test]
+fn names_of_the_image() {
+    each("externs", |object| {
+        let weak = object.slots.iter().any(|slot| slot.need == SlotNeed::WeakSymbol("nothing_of_this_name"));
+        assert!(weak, "{:?}", object.slots);
+        let settings = object.data.iter().find(|data| data.name == ".kconfig").expect("settings");
+        assert!(settings.read_only);
+        // Linux 6.1, and nothing.
+        assert!(settings.bytes.chunks(8).any(|word| word[..4] == 0x6_0100u32.to_le_bytes()));
+    });
+}
+
+#[test]
+fn pointers_to_functions() {
+    each("pointers", |object| {
+        assert_eq!(object.abi, Abi::Classic);
+        for name in ["by_table", "by_value"] {
+            let insns = program(object, name);
+            let calls = insns.iter().filter(|insn| matches!(insn, Insn::Call(Call::Local(_)))).count();
+            assert_eq!(calls, 2, "{name}");
+        }
+    });
+}
+
+#[test]
+fn what_cannot_be_packed_is_refused_by_name() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let refused = |name: &str, source: &str, flags: &[&str]| -> String {
+        let compiler = Compiler::clang("-O2", "v3");
+        let Some(bytes) = common::compile_text(&compiler, folder, name, source, flags) else { return String::new() };
+        pack_with(&bytes, &Options::default()).expect_err(name)
+    };
+    let check = |name: &str, source: &str, flags: &[&str], said: &str| {
+        let error = refused(name, source, flags);
+        assert!(error.is_empty() || error.contains(said), "{name}: {error}");
+    };
+    const HEAD: &str = "#include <bpf/bpf_helpers.h>\n";
+    let with = |text: &str| format!("{HEAD}{text}");
+    let used = "SEC(\"kprobe\") int f(void *c) { __u32 k = 0; return !!bpf_map_lookup_elem(&m, &k); }";
+    let map = |members: &str| with(&format!("struct {{ {members} }} m SEC(\".maps\"); {used}"));
+    check("big", &with("SEC(\"kprobe\") int f(void *c) { return 0; }"), &["-target", "bpfeb"], "byte 5");
+    check(
+        "text",
+        &with(
+            "static const char *const t[2] = {\"a\", \"b\"}; SEC(\"kprobe\") int f(long *c) { return t[*c & 1][0]; }",
+        ),
+        &[],
+        "holds the address of",
+    );
+    check("member", &map("__uint(type, 2); __uint(colour, 5);"), &[], "map m: `colour` in its definition is unknown");
+    check("number", &map("int type;"), &[], "map m: `type` in its definition is no __type");
+    check("untyped", &map("__uint(type, 2);"), &["-g0"], "map m: nothing says what it is: compile with -g");
+    let lock = "struct bpf_spin_lock { int v; }; struct val { int a; struct bpf_spin_lock guard; };";
+    let text = format!(
+        "{lock} struct {{ __uint(type, 2); __type(key, int); __type(value, struct val); }} m SEC(\".maps\"); {used}"
+    );
+    check("lock", &with(&text), &[], "map m: its value has a bpf_spin_lock (guard)");
+    check(
+        "setting",
+        &with("extern int CONFIG_HZ __kconfig; SEC(\"kprobe\") int f(void *c) { return CONFIG_HZ; }"),
+        &[],
+        "CONFIG_HZ is a setting",
+    );
+    check("none", "int x = 5;", &[], "the object has no function");
+}
+
+#[test]
+fn objects_that_are_none() {
+    let error = |bytes: &[u8]| pack_with(bytes, &Options::default()).unwrap_err();
+    assert!(error(b"\x7fELF").contains("no object file"));
+    let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+    assert!(error(&own).contains("compile with clang -target bpf"));
+}
+
+/// Whatever is cut off or changed: an answer.
+#[test]
+fn damaged_objects() {
+    for name in ["maps", "core", "held"] {
+        let Some(bytes) = compile(&Compiler::clang("-O2", "v3"), name) else { return };
+        for end in (0..bytes.len()).step_by(61) {
+            let _ = pack_with(&bytes[..end], &Options::default());
+        }
+        for at in (0..bytes.len()).step_by(3) {
+            let mut changed = bytes.clone();
+            changed[at] = [0, 1, 0x7f, 0xff][at % 4];
+            let _ = pack_with(&changed, &Options::default());
+        }
+    }
+}
