@@ -103,6 +103,12 @@ void ubpf_platform_free(void *block);
 /* A fault of the library itself, in words. Must not return. */
 void ubpf_platform_panic(const char *text, size_t length);
 
+/*
+ * For an application compiled with -finstrument-functions: its `__cyg_profile_func_enter` calls this with its own arguments. The
+ * archive of a platform has that function already.
+ */
+void ubpf_instrument_entry(void *function, void *call_site);
+
 #ifdef __cplusplus
 }
 #endif

@@ -66,7 +66,7 @@ fn archive() -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "-p", "ubpf-platform-linux", "--lib"]);
     run(cargo.current_dir(root));
-    root.join("target/debug/libubpf_platform_linux.a")
+    Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("debug/libubpf_platform_linux.a")
 }
 
 /// A running application, ended when dropped.

@@ -3,7 +3,7 @@
 
 use crate::{
     demo::{Demo, STUBS},
-    Result,
+    target, Result,
 };
 use std::{
     io::Write,
@@ -253,7 +253,7 @@ fn help(stage: &Stage<'_>) -> Result<()> {
 
 /// Those of this image, with what else `nm` writes, are taken; those of another are not, and the old ones stay.
 fn symbols(stage: &Stage<'_>) -> Result<()> {
-    let own = stage.root.join("target/demo").join(stage.stubs).join("app-demo");
+    let own = target::folder(stage.root, "demo").join(stage.stubs).join("app-demo");
     // This program itself, also when its file has been replaced since by a newer one.
     let other = format!("/proc/{}/exe", std::process::id()).into();
     let mut client = stage.client()?;

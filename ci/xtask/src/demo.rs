@@ -1,6 +1,6 @@
 //! The demo on Linux: builds the application with entry stubs of one kind, starts it, and connects to its shell.
 
-use crate::{qemu, samples, setup, tour, Result};
+use crate::{qemu, samples, setup, target, tour, Result};
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
@@ -109,7 +109,7 @@ impl Demo {
     /// Builds and starts the application; `period_ms` is the pause between two calls of `myfun`.
     pub fn start(root: &Path, stubs: &Stubs, period_ms: u32) -> Result<Demo> {
         let programs = samples::build(root)?.join("O0");
-        let folder = root.join("target/demo").join(stubs.name);
+        let folder = target::folder(root, "demo").join(stubs.name);
         let application = build(root, stubs, &folder)?;
         let files = folder.join("files");
         fs::create_dir_all(&files)?;
@@ -194,7 +194,7 @@ fn build(root: &Path, stubs: &Stubs, folder: &Path) -> Result<PathBuf> {
     compiler.args(["-O2", "-g", "-Wall", "-Wextra", "-Werror"]).args(stubs.flags);
     compiler.arg("-DUBPF_DEMO_LINUX").arg("-I").arg(root.join("include"));
     compiler.arg(root.join("app-demo/main.c")).arg("-o").arg(&application);
-    compiler.arg(root.join("target/debug/libubpf_platform_linux.a"));
+    compiler.arg(target::folder(root, "debug/libubpf_platform_linux.a"));
     compiler.args(["-lpthread", "-ldl", "-lm", "-Wl,-z,nostart-stop-gc"]);
     if stubs.flags.contains(&"-fno-pie") {
         compiler.arg("-no-pie");

@@ -1,6 +1,6 @@
 //! `cargo xtask fuzz`: builds the fuzz targets with coverage counters (libFuzzer, stable Rust) and runs them.
 
-use crate::{setup, Result};
+use crate::{setup, target, Result};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -97,7 +97,7 @@ struct Fuzz {
 impl Fuzz {
     /// Builds the targets, or the one that is wanted.
     fn build(root: &Path, wanted: Option<&str>) -> Result<Fuzz> {
-        let fuzz = Fuzz { folder: root.join("target/fuzz") };
+        let fuzz = Fuzz { folder: target::folder(root, "fuzz") };
         for (target, _) in TARGETS {
             if wanted.is_some_and(|wanted| wanted != target) {
                 continue;

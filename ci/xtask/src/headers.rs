@@ -20,6 +20,17 @@ const BINDINGS: &[(&str, &str)] = &[
     ("platforms/unikraft/ukglue.h", "platforms/unikraft/src/bindings.rs"),
 ];
 
+/// What programs in C include.
+pub const FOR_C: &[&str] = &[
+    "ubpf_rs.h",
+    "ushell_rs.h",
+    "ubpf_linux.h",
+    "ubpf/platform.h",
+    "ubpf/classic/bpf_helpers.h",
+    "ubpf/classic/config.h",
+    "ubpf/uio/bpf_helpers.h",
+];
+
 /// What the C code of a Unikraft image may call: Unikraft keeps other symbols of the library to itself.
 const EXPORTS: &str = "exportsyms.uk";
 
@@ -53,7 +64,7 @@ fn exports(root: &Path) -> Result<String> {
 
 /// Names of the functions that a generated header declares: what stands before the bracket of a line that starts a
 /// declaration.
-fn functions(header: &str) -> impl Iterator<Item = &str> {
+pub fn functions(header: &str) -> impl Iterator<Item = &str> {
     header.lines().filter_map(|line| {
         let starts = line.starts_with(|c: char| c.is_ascii_lowercase());
         let declaration = starts && !line.starts_with("typedef") && !line.starts_with("extern");

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+mod archive;
 mod bad_input;
 mod bench;
 mod demo;
@@ -12,6 +13,7 @@ mod qemu;
 mod samples;
 mod setup;
 mod size;
+mod target;
 mod test;
 mod tour;
 mod unikraft;
@@ -25,6 +27,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   tour --socket SHELL --console FILE|SOCKET
                        play and check the tour against a running target
   samples              compile the sample programs to target/bpf/{O0,O2}
+  archive [ubpf-rs|ushell-rs|linux]... [--to FOLDER]
+                       make archives for C programs, and their headers, in target/archive or FOLDER
   bad-input            play bad input of every kind against the demo in a Linux process
   test                 run all tests
   bench [NAME...] [--doc]
@@ -42,12 +46,24 @@ const USAGE: &str = "usage: cargo xtask COMMAND
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let result = target::init(&root()).and_then(|()| command(&arguments));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command(arguments: &[String]) -> Result<()> {
     let rest = arguments.get(1..).unwrap_or(&[]);
     let alone = |command: fn(&Path) -> Result<()>| match rest {
         [] => command(&root()),
         [other, ..] => Err(format!("unknown argument {other}\n{USAGE}").into()),
     };
-    let result = match arguments.first().map(String::as_str) {
+    match arguments.first().map(String::as_str) {
+        Some("archive") => archive::main(&root(), rest),
         Some("headers") => headers::main(&root(), rest),
         Some("bench") => bench::main(&root(), rest),
         Some("demo") => demo::main(&root(), rest),
@@ -60,13 +76,6 @@ fn main() -> ExitCode {
         Some("tour") => tour::main(&root(), rest),
         Some("qemu") => qemu::main(&root(), rest),
         _ => Err(USAGE.into()),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("xtask: {error}");
-            ExitCode::FAILURE
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Compiles the sample programs of `app-demo/bpf` to flat binaries.
 
-use crate::{setup, Result};
+use crate::{setup, target, Result};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -19,7 +19,7 @@ pub fn main(root: &Path) -> Result<()> {
 
 /// Makes `target/bpf/{O0,O2}/NAME.bin` (and `.o`) of all samples; gives the folder.
 pub fn build(root: &Path) -> Result<PathBuf> {
-    let out = root.join("target/bpf");
+    let out = target::folder(root, "bpf");
     for level in LEVELS {
         fs::create_dir_all(out.join(level))?;
         for abi in ["classic", "uio"] {

@@ -33,8 +33,13 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     // What does not fit is cut.
     let _ = write!(Text::new(&mut bytes), "ubpf: {info}");
     let len = bytes.iter().position(|&byte| byte == 0).unwrap_or(0);
+    end(bytes.get(..len).unwrap_or(&[]))
+}
+
+/// Tells the application of a fault of the library.
+fn end(text: &[u8]) -> ! {
     // SAFETY: the text is readable for its length.
-    unsafe { bindings::ubpf_platform_panic(bytes.as_ptr().cast(), len) }
+    unsafe { bindings::ubpf_platform_panic(text.as_ptr().cast(), text.len()) }
     // The application was asked not to return.
     loop {
         core::hint::spin_loop();
@@ -44,3 +49,10 @@ fn panic(info: &PanicInfo<'_>) -> ! {
 /// Named by the unwind tables of the precompiled `alloc`. Nothing unwinds: a panic ends in [`panic`].
 #[no_mangle]
 extern "C" fn rust_eh_personality() {}
+
+/// Stands for `_Unwind_Resume` in the archives of `cargo xtask archive`. A function of the precompiled `alloc` names it for the case that
+/// something unwinds through it.
+#[no_mangle]
+extern "C" fn ubpf_unwind_resume() -> ! {
+    end(b"ubpf: something unwinds through the engine")
+}

@@ -12,7 +12,7 @@ mod results;
 mod sample;
 mod stubs;
 
-use crate::{samples, setup, Result};
+use crate::{samples, setup, target, Result};
 use results::Figure;
 use sample::Samples;
 use std::{
@@ -70,7 +70,7 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
         }
     }
     setup::ensure_for_bench()?;
-    let folder = root.join(if smoke { "target/bench/smoke" } else { "target/bench" });
+    let folder = target::folder(root, if smoke { "bench/smoke" } else { "bench" });
     fs::create_dir_all(&folder)?;
     let plan = Plan {
         root: root.into(),
@@ -140,7 +140,7 @@ fn plot_and_document(plan: &Plan, doc: bool) -> Result<()> {
 
 /// Builds one of the measuring programs. Each by itself: together they would have the same options.
 fn build(root: &Path, package: &str, more: &[&str]) -> Result<PathBuf> {
-    let target = root.join("target/bench-build");
+    let target = target::folder(root, "bench-build");
     let mut command = Command::new(env!("CARGO"));
     command.args(["build", "--quiet", "--release", "--package", package]);
     command.args(more).current_dir(root.join("bench"));
@@ -169,7 +169,7 @@ impl Plan {
 
     /// The compiled sample programs.
     fn programs(&self) -> PathBuf {
-        self.root.join("target/bpf/O2")
+        target::folder(&self.root, "bpf/O2")
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     sample::{Samples, Spread},
     Plan,
 };
-use crate::{setup, Result};
+use crate::{setup, target, Result};
 use object::{Object, ObjectSection, SectionFlags};
 use std::{
     fs,
@@ -58,7 +58,7 @@ struct Sizes {
 pub fn run(plan: &Plan) -> Result<Vec<Figure>> {
     let source = sqlite_source(plan)?;
     let library = library(plan)?;
-    let folder = plan.root.join("target/bench/sqlite");
+    let folder = target::folder(&plan.root, "bench/sqlite");
     fs::create_dir_all(&folder)?;
     let mut built = Vec::new();
     for kind in KINDS {
@@ -88,7 +88,7 @@ fn sqlite_source(plan: &Plan) -> Result<PathBuf> {
 
 /// Engine, tracer and shell as an archive.
 fn library(plan: &Plan) -> Result<PathBuf> {
-    let target = plan.root.join("target/bench-build");
+    let target = target::folder(&plan.root, "bench-build");
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--release", "--package", "ubpf-platform-linux"]);
     cargo.current_dir(plan.root.join("bench"));

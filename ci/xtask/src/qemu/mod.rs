@@ -15,7 +15,7 @@ mod machine;
 mod proofs;
 mod sessions;
 
-use crate::{demo, samples, setup, Result};
+use crate::{demo, samples, setup, target, Result};
 pub use bench::stripped_bytes;
 pub use machine::{archive, Accel, Machine, Options};
 use std::{
@@ -196,5 +196,5 @@ fn sample_files(root: &Path) -> Result<Vec<u8>> {
 }
 
 fn folder(root: &Path) -> PathBuf {
-    root.join("target/qemu")
+    target::folder(root, "qemu")
 }
