@@ -1,6 +1,6 @@
 //! Images of applications of our own (`ci/xtask/apps`), built from a checkout of Unikraft in `target/unikraft`.
 
-use crate::{setup, Result};
+use crate::{setup, target, Result};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -47,7 +47,7 @@ impl Checkout {
     /// Builds `ci/xtask/apps/APP` with these lines in its configuration; gives the folder of the build. `name` tells builds of an
     /// application apart.
     pub fn build(&self, root: &Path, app: &str, name: &str, options: &str) -> Result<PathBuf> {
-        let target = root.join("target/unikraft");
+        let target = target::folder(root, "unikraft");
         let folder = target.join(format!("{}-{app}-{name}", self.version));
         // What another configuration left behind would be linked.
         let _ = fs::remove_dir_all(&folder);
