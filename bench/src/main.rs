@@ -1,6 +1,7 @@
 //! The measuring process of `cargo xtask bench`. Each run of it is one sample: it goes through all cases in turns and prints
 //! `name<TAB>value` per figure; the caller runs it several times and takes medians.
 
+mod answers;
 mod charges;
 mod doc;
 mod plot;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: ubpf-bench probes SAMPLES [ROUNDS]
        ubpf-bench probe-instructions SAMPLES CASE CALLS
        ubpf-bench charges [PASSES]
+       ubpf-bench answers [PASSES]
        ubpf-bench plot RESULTS FOLDER
        ubpf-bench doc RESULTS PAGE";
 
@@ -39,6 +41,8 @@ fn main() -> ExitCode {
         }
         ["charges"] => charges::run(40),
         ["charges", passes] => number(passes).and_then(charges::run),
+        ["answers"] => answers::run(5),
+        ["answers", passes] => number(passes).and_then(answers::run),
         ["plot", results, folder] => plot::run(results.as_ref(), folder.as_ref()),
         ["doc", results, page] => doc::run(results.as_ref(), page.as_ref()),
         _ => Err(USAGE.into()),
