@@ -5,7 +5,7 @@
 
 use alloc::{boxed::Box, format, string::String};
 
-use ubpf_program_tests::{run_all, Engine};
+use ubpf_program_tests::{BoundMaps, run_all, Engine};
 use ubpf_rs::jit::{JitProgram, Options};
 use ubpf_rs::verifier::VerifiedProgram;
 use ubpf_rs::vm::{Executable, Interpreter};
@@ -15,7 +15,7 @@ use crate::{memory::CodeMemory, walk};
 struct Interpreted;
 
 impl Engine for Interpreted {
-    fn prepare(&self, program: VerifiedProgram) -> Result<Box<dyn Executable>, String> {
+    fn prepare(&self, program: VerifiedProgram, _maps: BoundMaps) -> Result<Box<dyn Executable>, String> {
         Ok(Box::new(Interpreter::new(program)))
     }
 }
@@ -23,8 +23,8 @@ impl Engine for Interpreted {
 struct Compiled(Options);
 
 impl Engine for Compiled {
-    fn prepare(&self, program: VerifiedProgram) -> Result<Box<dyn Executable>, String> {
-        let code = JitProgram::new(program, &CodeMemory, self.0, &mut Default::default())
+    fn prepare(&self, program: VerifiedProgram, maps: BoundMaps) -> Result<Box<dyn Executable>, String> {
+        let code = JitProgram::with_maps(program, maps, &CodeMemory, self.0, &mut Default::default())
             .map_err(|(error, _)| format!("{error}"))?;
         // With the code in its place, sealed.
         walk::survey().map_err(|broken| format!("{broken}"))?;

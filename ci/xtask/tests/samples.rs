@@ -7,7 +7,7 @@ use std::{
     process::Command,
     sync::LazyLock,
 };
-use ubpf_program_tests::{check, parse, Case, Engine};
+use ubpf_program_tests::{check, parse, BoundMaps, Case, Engine};
 use ubpf_rs::{
     isa::{decode, AluOp, Call, Insn, Reg, Size},
     jit::{JitProgram, Options},
@@ -104,7 +104,7 @@ fn three_turns(insns: &[Insn]) -> u32 {
 struct Interp;
 
 impl Engine for Interp {
-    fn prepare(&self, program: VerifiedProgram) -> Result<Box<dyn Executable>, String> {
+    fn prepare(&self, program: VerifiedProgram, _maps: BoundMaps) -> Result<Box<dyn Executable>, String> {
         Ok(Box::new(Interpreter::new(program)))
     }
 }
@@ -112,8 +112,8 @@ impl Engine for Interp {
 struct Jit;
 
 impl Engine for Jit {
-    fn prepare(&self, program: VerifiedProgram) -> Result<Box<dyn Executable>, String> {
-        let code = JitProgram::new(program, &pages::Pages, Options::default(), &mut Default::default());
+    fn prepare(&self, program: VerifiedProgram, maps: BoundMaps) -> Result<Box<dyn Executable>, String> {
+        let code = JitProgram::with_maps(program, maps, &pages::Pages, Options::default(), &mut Default::default());
         code.map(|code| Box::new(code) as _).map_err(|(error, _)| error.to_string())
     }
 }

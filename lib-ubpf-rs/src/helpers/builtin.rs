@@ -1,11 +1,11 @@
 //! The built-in helpers with their numbers in each ABI.
 
 use super::{Helper, HelperCall, HelperFault, HelperFn, RustHelper};
-use crate::maps::TwoKeyMap;
+use crate::maps::{self, MapError, TwoKeyMap};
 use crate::program::{
-    Abi::{self, Classic, Uio},
-    ArgType::{self, AnyAddress, CString, Scalar, Unused},
-    Cost, HelperSignature, RetType,
+    Abi::{self, Classic, Linux, Uio},
+    ArgType::{self, AnyAddress, CString, Map, MapKey, MapValue, Scalar, Unused},
+    Cost, HelperSignature, MapFamily, RetType,
 };
 
 /// Value that `bpf_map_get` gives where there is no entry.
@@ -78,6 +78,36 @@ pub(super) const TABLE: &[(Helper, &[(Abi, u32)])] = &[
         ),
         &[(Classic, 32), (Uio, 32)],
     ),
+    (
+        helper(
+            "bpf_map_lookup_elem",
+            args(&[Map(MapFamily::Lookup), MapKey]),
+            RetType::MapValueOrNull,
+            of_map(16, maps::MOST_WALKED_TO_LOOK),
+            map_lookup_elem,
+        ),
+        &[(Linux, 1)],
+    ),
+    (
+        helper(
+            "bpf_map_update_elem",
+            args(&[Map(MapFamily::Change), MapKey, MapValue, Scalar]),
+            RetType::Scalar,
+            of_map(32, maps::MOST_WALKED_TO_CHANGE),
+            map_update_elem,
+        ),
+        &[(Linux, 2)],
+    ),
+    (
+        helper(
+            "bpf_map_delete_elem",
+            args(&[Map(MapFamily::Change), MapKey]),
+            RetType::Scalar,
+            of_map(24, maps::MOST_WALKED_TO_CHANGE),
+            map_delete_elem,
+        ),
+        &[(Linux, 3)],
+    ),
     (helper("bpf_notify", args(&[Scalar]), RetType::Void, flat(32), notify), &[(Classic, 3), (Uio, 8)]),
     (helper("bpf_get_ret_addr", args(&[CString]), RetType::Scalar, text(160), get_ret_addr), &[(Classic, 4), (Uio, 9)]),
     (helper("unwind", args(&[Scalar]), RetType::EndIfZero, flat(1), unwind), &[(Classic, 5)]),
@@ -86,6 +116,11 @@ pub(super) const TABLE: &[(Helper, &[(Abi, u32)])] = &[
     (helper("bpf_time_get_ns", args(&[]), RetType::Scalar, flat(16), time_get_ns), &[(Uio, 6)]),
     (helper("bpf_puts", args(&[CString]), RetType::Void, text(32), puts), &[(Uio, 7)]),
 ];
+
+/// So much per call, for each 8 bytes of key and value, and for what is walked.
+const fn of_map(base: u32, walk: u32) -> Cost {
+    Cost { base, per_8_bytes: 2, walk }
+}
 
 type Answer = Result<u64, HelperFault>;
 
@@ -125,6 +160,32 @@ fn map_del(call: &mut HelperCall<'_>) -> Answer {
         None => _ = call.host.map2_del(key1, key2),
     }
     Ok(0)
+}
+
+/// What a helper of Linux gives for the map that it was given: 0, or the negative number of an error.
+fn on_map(call: &mut HelperCall<'_>, work: fn(&maps::Map, &mut HelperCall<'_>) -> Result<(), MapError>) -> Answer {
+    let map = call.map.ok_or(NO_MAP)?;
+    let result = match map.def().is_writable_by_programs() {
+        true => work(map, call),
+        false => Err(MapError::ReadOnly),
+    };
+    Ok(result.map_or_else(|error| error.code() as u64, |()| 0))
+}
+
+/// The engine has looked it up before the call.
+const NO_MAP: HelperFault = HelperFault { reason: "it was not given a map" };
+
+fn map_lookup_elem(call: &mut HelperCall<'_>) -> Answer {
+    let map = call.map.ok_or(NO_MAP)?;
+    Ok(map.lookup(call.key, &mut call.walked).unwrap_or(0))
+}
+
+fn map_update_elem(call: &mut HelperCall<'_>) -> Answer {
+    on_map(call, |map, call| map.update(call.key, call.value, call.args[3], &mut call.walked))
+}
+
+fn map_delete_elem(call: &mut HelperCall<'_>) -> Answer {
+    on_map(call, |map, call| map.delete(call.key, &mut call.walked))
 }
 
 fn notify(call: &mut HelperCall<'_>) -> Answer {

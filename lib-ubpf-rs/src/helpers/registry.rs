@@ -1,6 +1,7 @@
 //! The table of helpers and how one is called.
 
 use super::Host;
+use crate::maps::{Bytes, Map};
 use crate::program::{Abi, HelperSignature, SignatureError};
 use crate::verifier::HelperLookup;
 use alloc::vec::Vec;
@@ -14,6 +15,12 @@ pub struct HelperCall<'a> {
     pub args: [u64; 5],
     /// The string that a [`ArgType::CString`](crate::program::ArgType::CString) argument points to, without its NUL.
     pub text: &'a [u8],
+    /// The map of a [`ArgType::Map`](crate::program::ArgType::Map) argument.
+    pub map: Option<&'a Map>,
+    /// The bytes of a [`ArgType::MapKey`](crate::program::ArgType::MapKey) argument.
+    pub key: Bytes<'a>,
+    /// The bytes of a [`ArgType::MapValue`](crate::program::ArgType::MapValue) argument.
+    pub value: Bytes<'a>,
     /// Services.
     pub host: &'a dyn Host,
     /// What the helper sets to be charged for what it walked, in units of budget: at most its [`Cost`](crate::program::Cost)'s

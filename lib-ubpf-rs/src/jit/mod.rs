@@ -47,6 +47,9 @@ pub enum JitError {
         /// Bytes of the program's code.
         bytes: usize,
     },
+    /// The maps are not as those that it was verified for.
+    #[error("the program was verified for other maps")]
+    OtherMaps,
     /// The platform did not make the code executable.
     #[error("the platform refused to make machine code executable")]
     NotExecutable,

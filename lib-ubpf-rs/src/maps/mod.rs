@@ -1,7 +1,437 @@
 //! Map kinds and their storage. Everything is allocated when a map is made; every operation may run in a hook, in an
 //! interrupt and on several CPUs at once.
-#![forbid(unsafe_code)]
+//!
+//! [`Map`] is a map of any kind; what differs between kinds stands in one file per kind. [`Maps`] are those of one object, which its programs
+//! name by their place.
 
+mod array;
+mod hash;
 mod two_key;
+mod values;
 
-pub use two_key::{MapError, TwoKeyLayout, TwoKeyMap};
+#[cfg(test)]
+mod tests;
+
+pub use hash::{MOST_WALKED_TO_CHANGE, MOST_WALKED_TO_LOOK};
+pub use two_key::{TwoKeyLayout, TwoKeyMap};
+pub use values::Bytes;
+
+use crate::program::{limits::MAX_MAPS, MapDef, MapDefError, MapKind};
+use crate::verifier::MapInfo;
+use alloc::{sync::Arc, vec::Vec};
+use array::Array;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use hash::{Hash, WhenFull};
+
+/// What an update is to do, with the numbers of Linux.
+pub mod update {
+    /// Insert or replace.
+    pub const ANY: u64 = 0;
+    /// Insert, and do nothing where the key is there.
+    pub const NEW: u64 = 1;
+    /// Replace, and do nothing where the key is not there.
+    pub const EXISTING: u64 = 2;
+}
+
+/// Why something was not done to a map.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+pub enum MapError {
+    /// All entries are in use, or all that this key may have; or an array does not have the key.
+    #[error("the map is full ({capacity} entries): delete some or configure a larger one")]
+    Full {
+        /// Entries it can hold.
+        capacity: usize,
+    },
+    /// Another writer was at work for too long (an interrupted one on the same CPU).
+    #[error("the map was busy: another update of it was interrupted")]
+    Busy,
+    /// The key is not there.
+    #[error("the map does not have this key")]
+    NoEntry,
+    /// The key is there already.
+    #[error("the map has this key already")]
+    Exists,
+    /// Maps of this kind do not do that, or not with these flags.
+    #[error("maps of this kind do not do that, or not with these flags")]
+    Invalid,
+    /// It may not be changed.
+    #[error("the map is read-only")]
+    ReadOnly,
+    /// A key or a value has another size.
+    #[error("{size} bytes, where the map has {expected}")]
+    Size {
+        /// Bytes given.
+        size: usize,
+        /// Bytes of a key or value.
+        expected: usize,
+    },
+    /// This image does not have maps of this kind.
+    #[error("maps of kind {} are not there yet", kind.name())]
+    Unsupported {
+        /// The kind.
+        kind: MapKind,
+    },
+    /// There can be no such map.
+    #[error("{0}")]
+    Definition(MapDefError),
+    /// No memory.
+    #[error("out of memory")]
+    NoMemory,
+}
+
+impl MapError {
+    /// What a helper of Linux gives for it: a negative number of an error.
+    pub fn code(&self) -> i64 {
+        match self {
+            MapError::ReadOnly => -1,
+            MapError::NoEntry => -2,
+            MapError::Full { .. } => -7,
+            MapError::NoMemory => -12,
+            MapError::Busy => -16,
+            MapError::Exists => -17,
+            MapError::Invalid | MapError::Size { .. } | MapError::Unsupported { .. } | MapError::Definition(_) => -22,
+        }
+    }
+}
+
+/// How machine code can find a value by itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Inline {
+    /// It cannot: a helper does.
+    No,
+    /// The key is a number of four bytes below `entries`; the values lie one behind the other.
+    Indexed {
+        /// Address of the first value.
+        base: u64,
+        /// How many there are.
+        entries: u32,
+        /// Bytes from one to the next.
+        stride: u32,
+    },
+}
+
+enum Kind {
+    Array(Array),
+    Hash(Hash),
+    TwoKey(TwoKeyMap),
+}
+
+/// One map.
+pub struct Map {
+    def: MapDef,
+    kind: Kind,
+    full: AtomicU64,
+    busy: AtomicU64,
+}
+
+/// What `Map::new` mixes into the hashes of the next map, so that two maps are not filled by the same chosen keys.
+static SEED: AtomicU64 = AtomicU64::new(0x243f_6a88_85a3_08d3);
+
+impl Map {
+    /// An empty map.
+    pub fn new(def: MapDef) -> Result<Map, MapError> {
+        def.check().map_err(MapError::Definition)?;
+        let seed = SEED.fetch_add(0x9e37_79b9_7f4a_7c15, Relaxed);
+        let hash = |when_full| Hash::new(&def, when_full, seed).map(Kind::Hash);
+        let kind = match def.kind {
+            MapKind::Array => Array::new(&def).map(Kind::Array),
+            MapKind::Hash => hash(WhenFull::Refuse),
+            MapKind::LruHash => hash(WhenFull::GiveUp),
+            MapKind::TwoKey => TwoKeyMap::new(def.max_entries as usize).map(Kind::TwoKey),
+            kind @ (MapKind::ProgArray
+            | MapKind::PerfEventArray
+            | MapKind::PercpuHash
+            | MapKind::PercpuArray
+            | MapKind::StackTrace
+            | MapKind::CgroupArray
+            | MapKind::LruPercpuHash
+            | MapKind::LpmTrie
+            | MapKind::ArrayOfMaps
+            | MapKind::HashOfMaps
+            | MapKind::Queue
+            | MapKind::Stack
+            | MapKind::Ringbuf
+            | MapKind::BloomFilter) => return Err(MapError::Unsupported { kind }),
+        };
+        let kind = kind.ok_or(MapError::NoMemory)?;
+        Ok(Map { def, kind, full: AtomicU64::new(0), busy: AtomicU64::new(0) })
+    }
+
+    /// What it is.
+    pub fn def(&self) -> &MapDef {
+        &self.def
+    }
+
+    /// Entries in use; of an array all.
+    pub fn len(&self) -> usize {
+        match &self.kind {
+            Kind::Array(_) => self.def.max_entries as usize,
+            Kind::Hash(hash) => hash.len(),
+            Kind::TwoKey(map) => map.len(),
+        }
+    }
+
+    /// Whether no entry is in use.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Updates that were lost because it was full.
+    pub fn lost_full(&self) -> u64 {
+        self.full.load(Relaxed)
+    }
+
+    /// Updates that were lost because another one stood still.
+    pub fn lost_busy(&self) -> u64 {
+        self.busy.load(Relaxed)
+    }
+
+    /// Puts bytes into the values, the first of which is at offset 0: the contents of a data section.
+    pub fn fill(&mut self, offset: usize, bytes: &[u8]) -> Result<(), MapError> {
+        let filled = match &self.kind {
+            Kind::Array(array) => array.values().fill(offset, bytes),
+            Kind::Hash(_) | Kind::TwoKey(_) => false,
+        };
+        filled.then_some(()).ok_or(MapError::Invalid)
+    }
+
+    /// From now on nobody changes it: for the map of a read-only section, whose contents decide what programs can do.
+    pub fn freeze(&mut self) -> Result<(), MapError> {
+        match &mut self.kind {
+            // As memory that is only read is what programs get such values.
+            Kind::Array(array) if !self.def.is_writable_by_programs() => {
+                array.freeze();
+                Ok(())
+            }
+            _ => Err(MapError::Invalid),
+        }
+    }
+
+    /// What its only value holds, if nobody can ever change that.
+    pub fn frozen(&self) -> Option<&[u8]> {
+        self.values().filter(|_| self.def.has_one_value())?.frozen()
+    }
+
+    fn values(&self) -> Option<&values::Values> {
+        match &self.kind {
+            Kind::Array(array) => Some(array.values()),
+            Kind::Hash(hash) => Some(hash.values()),
+            Kind::TwoKey(_) => None,
+        }
+    }
+
+    /// The two-key map that it is.
+    pub fn two_key(&self) -> Option<&TwoKeyMap> {
+        match &self.kind {
+            Kind::TwoKey(map) => Some(map),
+            Kind::Array(_) | Kind::Hash(_) => None,
+        }
+    }
+
+    /// The address of a key's value, for as long as the map lives; adds what was walked for it. *Hook path.*
+    pub fn lookup(&self, key: Bytes<'_>, walked: &mut u32) -> Option<u64> {
+        let values = self.values()?;
+        values.address(self.find(key, walked)?)
+    }
+
+    fn find(&self, key: Bytes<'_>, walked: &mut u32) -> Option<usize> {
+        match &self.kind {
+            Kind::Array(array) => array.lookup(key),
+            Kind::Hash(hash) => hash.lookup(key, walked),
+            Kind::TwoKey(_) => None,
+        }
+    }
+
+    /// A key's value, to be copied. The value of a two-key map is not copied so.
+    pub fn value(&self, key: Bytes<'_>) -> Option<Bytes<'_>> {
+        self.values()?.bytes(self.find(key, &mut 0)?)
+    }
+
+    /// Inserts or replaces as one of [`update`] says; adds what was walked. *Hook path.*
+    pub fn update(&self, key: Bytes<'_>, value: Bytes<'_>, flags: u64, walked: &mut u32) -> Result<(), MapError> {
+        self.has_sizes(Some(key), Some(value))?;
+        if flags > update::EXISTING {
+            return Err(MapError::Invalid);
+        }
+        if self.frozen().is_some() {
+            return Err(MapError::ReadOnly);
+        }
+        self.told(match &self.kind {
+            Kind::Array(array) => array.update(key, value, flags),
+            Kind::Hash(hash) => hash.update(key, value, flags, walked),
+            Kind::TwoKey(map) if flags == update::ANY => {
+                map.put_walking(key.word(0), key.word(1), value.word(0), walked)
+            }
+            Kind::TwoKey(_) => Err(MapError::Invalid),
+        })
+    }
+
+    /// Removes; adds what was walked. *Hook path.*
+    pub fn delete(&self, key: Bytes<'_>, walked: &mut u32) -> Result<(), MapError> {
+        self.has_sizes(Some(key), None)?;
+        self.told(match &self.kind {
+            Kind::Array(_) => Err(MapError::Invalid),
+            Kind::Hash(hash) => hash.delete(key, walked),
+            Kind::TwoKey(map) => match map.del_walking(key.word(0), key.word(1), walked) {
+                true => Ok(()),
+                false => Err(MapError::NoEntry),
+            },
+        })
+    }
+
+    fn told(&self, result: Result<(), MapError>) -> Result<(), MapError> {
+        match result {
+            Err(MapError::Full { .. }) => _ = self.full.fetch_add(1, Relaxed),
+            Err(MapError::Busy) => _ = self.busy.fetch_add(1, Relaxed),
+            _ => {}
+        }
+        result
+    }
+
+    fn has_sizes(&self, key: Option<Bytes<'_>>, value: Option<Bytes<'_>>) -> Result<(), MapError> {
+        let sizes = [(key, self.def.key_size), (value, self.def.value_size)];
+        for (bytes, expected) in sizes {
+            let (size, expected) = (bytes.map(|bytes| bytes.len()), expected as usize);
+            if let Some(size) = size.filter(|&size| size != expected) {
+                return Err(MapError::Size { size, expected });
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows some entries (key and value) from place `first` on (0 is the start), until `each` returns false; gives the place at which to
+    /// go on, that of the entry that was refused if one was, and `None` at the end.
+    pub fn for_some(&self, first: usize, each: &mut dyn FnMut(&[u8], Bytes<'_>) -> bool) -> Option<usize> {
+        const SOME: usize = 64;
+        match &self.kind {
+            Kind::Array(array) => {
+                let entries = self.def.max_entries as usize;
+                let last = first.checked_add(SOME)?.min(entries);
+                for index in first..last {
+                    let key = (index as u32).to_le_bytes();
+                    if array.values().bytes(index).is_some_and(|value| !each(&key, value)) {
+                        return Some(index);
+                    }
+                }
+                (last < entries).then_some(last)
+            }
+            Kind::Hash(hash) => hash.for_some(first, each),
+            Kind::TwoKey(map) => map.for_some(first, &mut |key1, key2, value| {
+                let mut key = [0; 16];
+                key.iter_mut()
+                    .zip(key1.to_le_bytes().into_iter().chain(key2.to_le_bytes()))
+                    .for_each(|(to, from)| *to = from);
+                each(&key, Bytes::from(&value.to_le_bytes()[..]))
+            }),
+        }
+    }
+
+    /// How machine code finds a value by itself.
+    pub fn inline(&self) -> Inline {
+        match &self.kind {
+            Kind::Array(array) => array.inline(),
+            Kind::Hash(_) | Kind::TwoKey(_) => Inline::No,
+        }
+    }
+
+    /// Where its values lie that programs reach by their own instructions.
+    pub fn window(&self) -> Option<Window> {
+        let (base, len) = self.values()?.place();
+        Some(Window { base, len, writable: self.def.is_writable_by_programs() })
+    }
+
+    /// Ends what other threads were doing, in a process in which they are not.
+    pub fn after_fork(&self) {
+        match &self.kind {
+            Kind::Array(_) => {}
+            Kind::Hash(hash) => hash.after_fork(),
+            Kind::TwoKey(map) => map.after_fork(),
+        }
+    }
+}
+
+/// Memory of values.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Window {
+    /// First address.
+    pub base: u64,
+    /// Bytes: a multiple of 8, and not 0.
+    pub len: u64,
+    /// Whether programs may write there.
+    pub writable: bool,
+}
+
+/// What a program's register holds for the map in a place: no address, so that it is the same in every run, and everybody who gets it looks
+/// it up. Nothing can be at such an address.
+pub const fn handle(slot: u16) -> u64 {
+    HANDLE | slot as u64
+}
+
+const HANDLE: u64 = 0x6d61_7073_0000_0000;
+
+/// The maps of one object, which its programs name by their place.
+pub struct Maps {
+    list: Vec<Arc<Map>>,
+    /// Of all of them, those that may be written first.
+    windows: Vec<Window>,
+}
+
+impl Maps {
+    /// These maps; `None` without memory, or where they are too many.
+    pub fn new(list: Vec<Arc<Map>>) -> Option<Maps> {
+        if list.len() > MAX_MAPS {
+            return None;
+        }
+        let mut windows = Vec::new();
+        windows.try_reserve_exact(list.len()).ok()?;
+        for writable in [true, false] {
+            let all = list.iter().filter_map(|map| map.window());
+            windows.extend(all.filter(|window| window.writable == writable));
+        }
+        Some(Maps { list, windows })
+    }
+
+    /// The map in this place.
+    pub fn get(&self, slot: u16) -> Option<&Arc<Map>> {
+        self.list.get(usize::from(slot))
+    }
+
+    /// The map that a register's value stands for.
+    pub fn by_handle(&self, value: u64) -> Option<&Map> {
+        let slot = u16::try_from(value.wrapping_sub(HANDLE)).ok()?;
+        self.get(slot).map(|map| &**map)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Map>> {
+        self.list.iter()
+    }
+
+    /// Where their values lie; those that programs may write come first.
+    pub fn windows(&self) -> &[Window] {
+        &self.windows
+    }
+
+    /// As the verifier sees them; `None` without memory.
+    pub fn infos(&self) -> Option<Vec<MapInfo<'_>>> {
+        let mut infos = Vec::new();
+        infos.try_reserve_exact(self.list.len()).ok()?;
+        infos.extend(self.list.iter().map(|map| MapInfo { def: map.def, frozen: map.frozen() }));
+        Some(infos)
+    }
+
+    /// The number that a wide load of a map, or of a place in its only value, gives; `None` where there is no such map or place.
+    pub fn loaded(&self, kind: crate::isa::ImmKind, imm: u64) -> Option<u64> {
+        use crate::isa::ImmKind;
+        let (slot, offset) = (u16::try_from(imm as u32).ok()?, imm >> 32);
+        let map = self.get(slot)?;
+        match kind {
+            ImmKind::MapIndex => Some(handle(slot)),
+            ImmKind::MapIndexValue => {
+                let window = map.window().filter(|_| map.def.has_one_value() && offset < map.def.value_size.into())?;
+                Some(window.base.wrapping_add(offset))
+            }
+            ImmKind::Value | ImmKind::MapFd | ImmKind::MapValue | ImmKind::Variable | ImmKind::Code => None,
+        }
+    }
+}

@@ -7,6 +7,7 @@
 //! is held: whoever looks for a key passes it, or finds its value as it was, also when the writer stands still. Looking is bounded
 //! too: a key stands within a fixed number of slots from where its hash says, or not at all, whatever keys were put and deleted.
 
+use super::MapError;
 use alloc::{boxed::Box, vec::Vec};
 use core::sync::atomic::{
     AtomicBool, AtomicU64, AtomicUsize,
@@ -70,20 +71,6 @@ impl TwoKeyLayout {
     pub const VERSION: u64 = VERSION;
     /// Factor of the hash: `m = (key1 ^ rotl(key2, 32)) * FACTOR; m ^ m >> 32`.
     pub const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-}
-
-/// Why an entry was not taken.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
-pub enum MapError {
-    /// All entries are in use, or all that this key may have.
-    #[error("the map is full ({capacity} entries): delete some or configure a larger one")]
-    Full {
-        /// Entries it can hold.
-        capacity: usize,
-    },
-    /// Another writer held the slot for too long (an interrupted one on the same CPU).
-    #[error("the map was busy: another update of it was interrupted")]
-    Busy,
 }
 
 /// The two-key map.

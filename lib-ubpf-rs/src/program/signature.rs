@@ -1,5 +1,7 @@
 //! What the verifier and the interpreter must know of a helper.
 
+use super::MapFamily;
+
 /// Type of a helper's argument.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ArgType {
@@ -17,6 +19,12 @@ pub enum ArgType {
     Length,
     /// Any address; the helper itself reads it fault-safely.
     AnyAddress,
+    /// One of the program's maps, of a kind that helpers of this family take. A helper takes one at most.
+    Map(MapFamily),
+    /// Address of memory the program may read, as long as a key of the map before it.
+    MapKey,
+    /// Address of memory the program may read, as long as a value of the map before it.
+    MapValue,
 }
 
 /// Type of a helper's result.
@@ -28,6 +36,8 @@ pub enum RetType {
     Void,
     /// Zero ends the program with r0 = 0 (the classic `unwind`).
     EndIfZero,
+    /// Address of a value of the map that it was given, or 0.
+    MapValueOrNull,
 }
 
 /// Cost of one call in units of budget: nanoseconds on the machine of `docs/performance.md`. The call instruction has a weight beside it.
@@ -35,7 +45,7 @@ pub enum RetType {
 pub struct Cost {
     /// Per call, charged before it.
     pub base: u32,
-    /// Per 8 bytes of each [`ArgType::Length`] argument, charged before the call, and of a string, charged when it was read; that a
+    /// Per 8 bytes of each [`ArgType::Length`] argument, key and value, charged before the call, and of a string, charged when it was read; that a
     /// string is read costs [`Cost::READ`] more.
     pub per_8_bytes: u32,
     /// Most that the helper adds by itself for what it walked ([`HelperCall::walked`](crate::helpers::HelperCall::walked)), charged
@@ -78,6 +88,12 @@ pub enum SignatureError {
         /// The register of it, from 1.
         register: usize,
     },
+    /// A key, a value or a pointer to one without a map before it, or a second map.
+    #[error("r{register}: there is one map at most, and it comes before keys and values")]
+    NoMap {
+        /// The register of it.
+        register: usize,
+    },
     /// A helper is given one string at most.
     #[error("r{register}: there is a string already, and one at most")]
     SecondString {
@@ -90,7 +106,7 @@ impl HelperSignature {
     /// Checks that the engine can check what a program passes: a length stands behind each memory and nowhere else, and there is one
     /// string at most.
     pub fn check(&self) -> Result<(), SignatureError> {
-        let (mut memory, mut string) = (None, false);
+        let (mut memory, mut string, mut map) = (None, false, false);
         for (register, kind) in (1..).zip(self.args) {
             if let Some(before) = memory.filter(|_| kind != ArgType::Length) {
                 return Err(SignatureError::Unpaired { register: before });
@@ -101,7 +117,19 @@ impl HelperSignature {
             if kind == ArgType::CString && core::mem::replace(&mut string, true) {
                 return Err(SignatureError::SecondString { register });
             }
+            match kind {
+                ArgType::Map(_) if core::mem::replace(&mut map, true) => {
+                    return Err(SignatureError::NoMap { register })
+                }
+                ArgType::MapKey | ArgType::MapValue if !map => return Err(SignatureError::NoMap { register }),
+                ArgType::Map(_) | ArgType::MapKey | ArgType::MapValue => {}
+                ArgType::Unused | ArgType::Scalar | ArgType::CString | ArgType::AnyAddress => {}
+                ArgType::MemRead | ArgType::MemWrite | ArgType::Length => {}
+            }
             memory = matches!(kind, ArgType::MemRead | ArgType::MemWrite).then_some(register);
+        }
+        if self.ret == RetType::MapValueOrNull && !map {
+            return Err(SignatureError::NoMap { register: 0 });
         }
         match memory {
             Some(register) => Err(SignatureError::Unpaired { register }),

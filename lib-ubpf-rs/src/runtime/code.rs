@@ -114,6 +114,7 @@ fn compile(program: VerifiedProgram, platform: &Platform, work: &mut Work<'_>) -
                     _ => "compiling it takes more work than it may",
                 },
                 JitError::NoRoom { .. } => "no executable memory is left",
+                JitError::OtherMaps => "it was verified for other maps",
                 JitError::NotExecutable => "the platform refused to make memory executable",
             },
         )),

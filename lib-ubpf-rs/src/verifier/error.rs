@@ -57,6 +57,28 @@ pub enum VerifyError {
         /// The last instruction.
         pc: usize,
     },
+    /// A wide load names a map that the program does not have.
+    #[error("wide load of map {slot} at PC {pc}: the program has {maps} maps, numbered from 0")]
+    UnknownMap {
+        /// The load.
+        pc: usize,
+        /// The map's place.
+        slot: u32,
+        /// Maps there are.
+        maps: usize,
+    },
+    /// A wide load names a place that the map's value does not have, or a value of a map that has not just one.
+    #[error(
+        "wide load of byte {offset} of map {slot}'s value at PC {pc}: it must be within the one value of an array"
+    )]
+    UnknownMapPlace {
+        /// The load.
+        pc: usize,
+        /// The map's place.
+        slot: u32,
+        /// The byte.
+        offset: u32,
+    },
     /// A call of a function that the linker should have put in.
     #[error("the call at PC {pc} was not resolved; load the object file (`ubpf flat FILE.o -o FILE.bin` makes a flat program of it)")]
     UnresolvedCall {

@@ -9,7 +9,10 @@ use super::{
     work::{pieces, price, Cap, Work},
     Target, VerifyError,
 };
-use crate::isa::{AluOp, Operand, Reg};
+use crate::{
+    isa::{AluOp, Operand, Reg},
+    program::MapFamily,
+};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -33,6 +36,10 @@ pub enum Need {
     Writable,
     /// A string's NUL is not known to lie within the memory.
     StringEnd,
+    /// It is not a map, not always the same one, or none that such helpers take.
+    Map(MapFamily),
+    /// How long a key or a value is depends on a map that is not known.
+    KnownMap,
 }
 
 impl Need {
@@ -40,6 +47,7 @@ impl Need {
     pub(super) fn what(&self) -> &'static str {
         match self {
             Need::StringEnd => "string argument",
+            Need::Map(_) => "map argument",
             _ => "memory access",
         }
     }
@@ -222,6 +230,15 @@ impl Findings {
         self.note(pc, fact(zero, Fact::MAYBE_ZERO) | fact(minus_one, Fact::MAYBE_MINUS_ONE));
     }
 
+    /// Which map a helper is given; `None` where that is not known.
+    pub(super) fn map(&mut self, pc: usize, slot: Option<u16>) {
+        if let Some(note) = self.notes.get_mut(pc) {
+            let slot = slot.unwrap_or(Note::SEVERAL);
+            let same = note.map == Note::NO_MAP || note.map == slot;
+            note.map = if same { slot } else { Note::SEVERAL };
+        }
+    }
+
     /// What a helper's call costs, its own instruction included.
     pub(super) fn call(&mut self, pc: usize, cost: u64) {
         let cost = u32::try_from(cost).unwrap_or(UNLIMITED);
@@ -276,6 +293,9 @@ impl Findings {
             for (a, b) in own.iter_mut().zip(other) {
                 a.fact &= b.fact;
                 a.cost = a.cost.min(b.cost);
+                if a.map >= Note::SEVERAL {
+                    a.map = b.map;
+                }
                 if a.target == Target::Unknown {
                     a.target = b.target;
                 }
@@ -306,7 +326,8 @@ impl fmt::Display for Known {
             Kind::Argument => f.write_str("the argument")?,
             Kind::Stack(_) => f.write_str("the frame pointer")?,
             Kind::Object { nullable: true, .. } => f.write_str("a pointer that may be null")?,
-            Kind::Object { .. } => f.write_str("memory of the runtime")?,
+            Kind::Object { .. } => f.write_str("a value of a map")?,
+            Kind::Map(_) => f.write_str("a map")?,
         }
         match (least, most) {
             (0, 0) => Ok(()),
@@ -326,6 +347,9 @@ impl fmt::Display for Need {
             Need::NotNull => f.write_str("a comparison with 0 is needed first"),
             Need::Writable => f.write_str("memory that may be written is needed"),
             Need::StringEnd => f.write_str("a string with its NUL in known memory is needed"),
+            Need::Map(MapFamily::Lookup) => f.write_str("a map with values by key is needed"),
+            Need::Map(MapFamily::Change) => f.write_str("a map whose keys can be changed is needed"),
+            Need::KnownMap => f.write_str("the map before it must be known"),
         }
     }
 }

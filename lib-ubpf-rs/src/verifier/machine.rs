@@ -6,16 +6,16 @@ use super::{
     planted::{self, Bug},
     scalar::{Fact, Part, Scalar},
     state::{State, END, FRAME, LENGTH, SHIFTED},
-    structure::call_target,
+    structure::{call_target, wide_map},
     value::{Kind, Value, BITS, NO_ROOM},
     work::{price, Work},
     Context, Environment, MapInfo, Target, VerifyError,
 };
 use crate::{
-    isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, Insn, Operand, Reg, Size, Width},
+    isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, Reg, Size, Width},
     program::{
         limits::{MAX_FRAMES, MAX_STRING},
-        ArgType, HelperSignature, Program, RetType,
+        ArgType, HelperSignature, MapDef, MapFamily, Program, RetType,
     },
 };
 
@@ -111,14 +111,17 @@ impl<'a> Machine<'a> {
                 state.set(dst, zero.alu(part(width), AluOp::Sub, &value, state.argument_min));
             }
             Insn::Endian { kind, size, dst } => self.endian(state, pc, kind, size, dst),
-            Insn::LoadImm64 { dst, imm, .. } => {
-                state.set(dst, Value::constant(imm));
+            Insn::LoadImm64 { dst, kind, imm } => {
+                state.set(dst, wide(kind, imm));
                 return Ok(Flow::To(next.wrapping_add(1)));
             }
             Insn::Load { size, signed, dst, base, off } => {
                 let reach = Reach::of(base, off, size);
                 let place = self.access(state, pc, reach);
-                let value = load(state, place, size, signed);
+                let value = match self.frozen(state, reach) {
+                    Some(word) => constant(word, size, signed),
+                    None => load(state, place, size, signed),
+                };
                 state.set(dst, value);
             }
             Insn::Store { size, base, off, src } => {
@@ -279,6 +282,21 @@ impl<'a> Machine<'a> {
         state.set(dst, Value::scalar(num));
     }
 
+    /// What an access reads of a value that nobody can change: it is known before the program runs.
+    fn frozen(&self, state: &State, reach: Reach) -> Option<u64> {
+        let base = state.get(reach.base);
+        let Kind::Object { index, nullable: false } = base.kind else {
+            return None;
+        };
+        let from = (base.num.value()? as i64).checked_add(reach.off)?;
+        let from = usize::try_from(from).ok()?;
+        let bytes = self.env.map(index)?.frozen?;
+        let bytes = bytes.get(from..from.checked_add(reach.size as usize)?)?;
+        let mut word = [0; 8];
+        word.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        Some(u64::from_le_bytes(word))
+    }
+
     /// Decides how an access is made safe, and what it reaches.
     fn access(&mut self, state: &State, pc: usize, reach: Reach) -> Place {
         let base = self.read(state, reach.base, pc);
@@ -310,7 +328,7 @@ impl<'a> Machine<'a> {
             (moved.value | moved.mask) & reach.align.wrapping_sub(1) == 0
         };
         match base.kind {
-            Kind::Unset | Kind::Scalar => (Err(Need::Pointer), Target::Unknown),
+            Kind::Unset | Kind::Scalar | Kind::Map(_) => (Err(Need::Pointer), Target::Unknown),
             Kind::Stack(frame) => {
                 let inside = least >= i128::from(FRAME.wrapping_neg()) && end <= 0;
                 let place = place_in_frame(frame, base, reach, least as i64, end as i64);
@@ -444,19 +462,33 @@ impl<'a> Machine<'a> {
         };
         // All of the stack may be forgotten.
         self.spend(state.copy_price());
-        self.arguments(state, pc, &signature)?;
+        let map = self.arguments(state, pc, &signature)?;
         let cost = self.cost.unwrap_or(u64::MAX);
         self.findings.call(pc, cost);
         let result = match signature.ret {
             RetType::Scalar => Value::UNKNOWN,
             RetType::Void => Value::constant(0),
             RetType::EndIfZero => Value::scalar(Scalar::range(BITS, 1, u64::MAX)),
+            RetType::MapValueOrNull => match map {
+                // Whoever compares a copy with 0 learns of all of them.
+                Some(index) => {
+                    let kind = Kind::Object { index, nullable: true };
+                    Value { id: state.fresh_id(), ..Value::pointer(kind) }
+                }
+                None => Value::UNKNOWN,
+            },
         };
         Ok(called(state, pc, result))
     }
 
-    /// Checks a helper's arguments against its signature and adds up its cost.
-    fn arguments(&mut self, state: &mut State, pc: usize, signature: &HelperSignature) -> Result<(), VerifyError> {
+    /// Checks a helper's arguments against its signature and adds up its cost; gives the place of the map among them.
+    fn arguments(
+        &mut self,
+        state: &mut State,
+        pc: usize,
+        signature: &HelperSignature,
+    ) -> Result<Option<u16>, VerifyError> {
+        let mut map = None;
         let call = self.cost.unwrap_or(0);
         let mut cost = u64::from(signature.cost.base).saturating_add(call);
         cost = cost.saturating_add(signature.cost.walk.into());
@@ -474,10 +506,25 @@ impl<'a> Machine<'a> {
                     cost = cost.saturating_add(signature.cost.of_string(STRING as u64));
                     self.string(state, pc, reg)
                 }
-                ArgType::MemRead => {
-                    self.memory(state, pc, reg, length, false);
+                ArgType::Map(family) => map = self.map_argument(state, pc, reg, *family),
+                ArgType::MapKey => {
+                    let size = self.sized_by(map, |def| def.key_size);
+                    cost = cost.saturating_add(signature.cost.of_bytes(size.1.into()));
+                    self.of_map(state, pc, reg, size.0);
                 }
-                ArgType::MemWrite => match self.memory(state, pc, reg, length, true) {
+                ArgType::MapValue => {
+                    let size = self.sized_by(map, |def| def.value_size);
+                    cost = cost.saturating_add(signature.cost.of_bytes(size.1.into()));
+                    self.of_map(state, pc, reg, size.0);
+                }
+                ArgType::MemRead => {
+                    let most = self.most(state, pc, length);
+                    self.memory(state, pc, reg, most, false);
+                }
+                ArgType::MemWrite => match {
+                    let most = self.most(state, pc, length);
+                    self.memory(state, pc, reg, most, true)
+                } {
                     Place::Anywhere => state.forget_stack(),
                     Place::Elsewhere => {}
                     Place::Slot { frame, off } => state.write_somewhere(frame, off, 0)?,
@@ -487,14 +534,56 @@ impl<'a> Machine<'a> {
             self.read(state, reg, pc);
         }
         self.cost = (cost < u64::MAX).then_some(cost);
-        Ok(())
+        Ok(map)
     }
 
-    fn memory(&mut self, state: &State, pc: usize, base: Reg, length: Option<Reg>, write: bool) -> Place {
-        let most = match length {
+    /// The place of the map in a register, where it is always the same one and the helper takes it. What it is not is found out again
+    /// when the helper is called.
+    fn map_argument(&mut self, state: &State, pc: usize, reg: Reg, family: MapFamily) -> Option<u16> {
+        let value = self.read(state, reg, pc);
+        let slot = match (value.kind, value.num.value()) {
+            (Kind::Map(slot), Some(0)) => Some(slot),
+            _ => None,
+        };
+        let taken = |slot: &u16| self.env.map(*slot).is_some_and(|map| map.def.kind.offers(family));
+        let slot = slot.filter(taken);
+        self.findings.map(pc, slot);
+        if slot.is_none() {
+            let failure = Failure::new(pc, reg, &value, 0, Need::Map(family));
+            self.findings.guard(pc, Target::Unknown, failure);
+        }
+        slot
+    }
+
+    /// How long a key or a value of a map is, and how long it is at most where the map is not known.
+    fn sized_by(&self, map: Option<u16>, size: impl Fn(&MapDef) -> u32) -> (Option<u32>, u32) {
+        match map.and_then(|slot| self.env.map(slot)) {
+            Some(map) => (Some(size(&map.def)), size(&map.def)),
+            None => (None, self.env.maps.iter().map(|map| size(&map.def)).fold(0, u32::max)),
+        }
+    }
+
+    /// A key or a value of so many bytes.
+    fn of_map(&mut self, state: &State, pc: usize, reg: Reg, size: Option<u32>) {
+        match size {
+            Some(size) => _ = self.memory(state, pc, reg, size.into(), false),
+            None => {
+                let base = self.read(state, reg, pc);
+                let failure = Failure::new(pc, reg, &base, 0, Need::KnownMap);
+                self.findings.guard(pc, Target::Unknown, failure);
+            }
+        }
+    }
+
+    /// The greatest number in a register that says how long something is.
+    fn most(&mut self, state: &State, pc: usize, length: Option<Reg>) -> u64 {
+        match length {
             Some(reg) => self.read(state, reg, pc).number().whole.umax,
             None => u64::MAX,
-        };
+        }
+    }
+
+    fn memory(&mut self, state: &State, pc: usize, base: Reg, most: u64, write: bool) -> Place {
         if most == 0 {
             return Place::Elsewhere;
         }
@@ -560,6 +649,31 @@ fn unknown(size: Size) -> Scalar {
     match size {
         Size::DW => Scalar::unknown(BITS),
         _ => Scalar::range(BITS, 0, super::tnum::low_mask(bits(size))),
+    }
+}
+
+/// What a wide load gives.
+fn wide(kind: ImmKind, imm: u64) -> Value {
+    let (slot, offset) = wide_map(imm);
+    // The structural pass has seen to it that there is such a map.
+    let index = slot as u16;
+    match kind {
+        ImmKind::Value => Value::constant(imm),
+        ImmKind::MapIndex => Value::pointer(Kind::Map(index)),
+        ImmKind::MapIndexValue => {
+            let kind = Kind::Object { index, nullable: false };
+            Value { kind, ..Value::constant(offset.into()) }
+        }
+        ImmKind::MapFd | ImmKind::MapValue | ImmKind::Variable | ImmKind::Code => Value::UNKNOWN,
+    }
+}
+
+/// A number that was read, as the register then holds it.
+fn constant(word: u64, size: Size, signed: bool) -> Value {
+    let number = Scalar::constant(BITS, word);
+    match signed {
+        true => Value::scalar(number.sign_extend(BITS, bits(size))),
+        false => Value::scalar(number),
     }
 }
 

@@ -53,7 +53,8 @@ impl Search<'_, '_, '_> {
 
     fn check(&mut self, program: &Program, findings: &Findings, env: &Environment<'_>) -> Result<(), VerifyError> {
         for failure in &findings.failures {
-            let number = failure.is_of(Kind::Scalar) && matches!(failure.need, Need::Pointer | Need::StringEnd);
+            let number =
+                failure.is_of(Kind::Scalar) && matches!(failure.need, Need::Pointer | Need::StringEnd | Need::Map(_));
             if !number {
                 continue;
             }

@@ -139,10 +139,10 @@ pub fn verify_observed(
     let verified = match analysis {
         Ok(analysis) if policy == Policy::Strict => {
             check_strict(&analysis, work)?;
-            finish(program, policy, found, analysis, work)
+            finish(program, policy, env, found, analysis, work)
         }
-        Ok(analysis) => finish(program, policy, found, analysis, work),
-        Err(cap) => unproved(program, policy, found, cap, work),
+        Ok(analysis) => finish(program, policy, env, found, analysis, work),
+        Err(cap) => unproved(program, policy, env, found, cap, work),
     }?;
     work.release(held);
     work.hold(verified.bytes())?;
@@ -259,6 +259,7 @@ fn explore(
 fn unproved(
     program: Program,
     policy: Policy,
+    env: &Environment<'_>,
     found: Structure,
     cap: Option<Cap>,
     work: &mut Work<'_>,
@@ -279,7 +280,7 @@ fn unproved(
     findings.unset = if warned { found.unset } else { [None; Reg::COUNT] };
     let analysis =
         Analysis { findings, worst_cost: Err(Unbounded { pc: 0, what: "" }), steps: program.insns.len(), cap };
-    finish(program, policy, found, analysis, work)
+    finish(program, policy, env, found, analysis, work)
 }
 
 fn worst_fact(insn: &Insn) -> Fact {
@@ -293,6 +294,7 @@ fn worst_fact(insn: &Insn) -> Fact {
 fn finish(
     program: Program,
     policy: Policy,
+    env: &Environment<'_>,
     found: Structure,
     analysis: Analysis,
     work: &mut Work<'_>,
@@ -303,6 +305,9 @@ fn finish(
     let unproved = cap.filter(|_| worst_cost.is_none() && steps == program.insns.len());
     let warnings = warnings(&findings, unproved)?;
     let weights = verified::weights(&program.insns, work)?;
+    let mut maps = Vec::new();
+    maps.try_reserve_exact(env.maps.len()).map_err(|_| VerifyError::NoMemory)?;
+    maps.extend(env.maps.iter().map(|map| map.def));
     let mut verified = VerifiedProgram {
         weights,
         program,
@@ -316,6 +321,7 @@ fn finish(
         steps,
         cap,
         warnings,
+        maps,
         accesses,
         longest: 0,
     };

@@ -145,6 +145,16 @@ impl State {
         }
     }
 
+    /// An id for a value that will be copied; 0 where there are no more.
+    pub(super) fn fresh_id(&mut self) -> u32 {
+        if self.next_id >= RESERVED {
+            return 0;
+        }
+        let id = self.next_id;
+        self.next_id = id.wrapping_add(1);
+        id
+    }
+
     /// Copies a register, so that both are known to be equal.
     pub(super) fn share(&mut self, reg: Reg) -> Value {
         let fresh = self.next_id;
@@ -613,6 +623,7 @@ impl Concrete<'_> {
         let num = match value.kind {
             Kind::Unset | Kind::Object { .. } => return Ok(()),
             Kind::Scalar => is,
+            Kind::Map(slot) => is.wrapping_sub(slot.into()) & u64::from(u16::MAX),
             Kind::Argument => is.wrapping_sub(self.argument.0),
             Kind::Stack(frame) => is.wrapping_sub(frame_end(self.stack_top, usize::from(frame))),
         };

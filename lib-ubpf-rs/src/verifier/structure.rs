@@ -6,7 +6,7 @@ use super::{
     Environment, Policy, VerifyError,
 };
 use crate::{
-    isa::{Call, Insn, Reg},
+    isa::{Call, ImmKind, Insn, Reg},
     program::{Abi, Program},
 };
 use alloc::vec::Vec;
@@ -108,13 +108,41 @@ fn check_insn(
             Err(VerifyError::UnprovedEnd { pc, what: "call through a register" })
         }
         Insn::LegacyPacket { .. } => Err(VerifyError::Unsupported { pc, what: "legacy packet access" }),
-        Insn::LoadImm64 { kind, .. } if kind != crate::isa::ImmKind::Value => {
+        Insn::LoadImm64 { .. } if pc.wrapping_add(2) >= program.insns.len() => Err(VerifyError::FallsOff { pc }),
+        Insn::LoadImm64 { kind, imm, .. } => check_wide(pc, kind, imm, env),
+        _ => Ok(()),
+    }
+}
+
+/// A wide load names a map that there is, or a place in the only value of one.
+fn check_wide(pc: usize, kind: ImmKind, imm: u64, env: &Environment<'_>) -> Result<(), VerifyError> {
+    let (slot, offset) = wide_map(imm);
+    let map = env.maps.get(slot as usize);
+    match kind {
+        ImmKind::Value => Ok(()),
+        _ if env.maps.is_empty() => {
             let what = "wide load of a map, variable or code address in a flat program";
             Err(VerifyError::Unsupported { pc, what })
         }
-        Insn::LoadImm64 { .. } if pc.wrapping_add(2) >= program.insns.len() => Err(VerifyError::FallsOff { pc }),
-        _ => Ok(()),
+        ImmKind::MapIndex | ImmKind::MapIndexValue if map.is_none() => {
+            Err(VerifyError::UnknownMap { pc, slot, maps: env.maps.len() })
+        }
+        ImmKind::MapIndex if offset == 0 => Ok(()),
+        ImmKind::MapIndexValue if map.is_some_and(|map| map.def.has_one_value() && offset < map.def.value_size) => {
+            Ok(())
+        }
+        ImmKind::MapIndex | ImmKind::MapIndexValue => Err(VerifyError::UnknownMapPlace { pc, slot, offset }),
+        ImmKind::MapFd | ImmKind::MapValue => {
+            Err(VerifyError::Unsupported { pc, what: "wide load of a map by file descriptor" })
+        }
+        ImmKind::Variable => Err(VerifyError::Unsupported { pc, what: "wide load of a platform variable" }),
+        ImmKind::Code => Err(VerifyError::Unsupported { pc, what: "wide load of a code address" }),
     }
+}
+
+/// The place of the map that a wide load names, and the offset in its value.
+pub(super) fn wide_map(imm: u64) -> (u32, u32) {
+    (imm as u32, (imm >> 32) as u32)
 }
 
 fn check_target(insns: &[Insn], pc: usize, off: i64) -> Result<(), VerifyError> {

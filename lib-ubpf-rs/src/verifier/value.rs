@@ -32,6 +32,8 @@ pub(super) enum Kind {
         /// Whether it may be null.
         nullable: bool,
     },
+    /// The map in this place of the list, to be given to helpers.
+    Map(u16),
 }
 
 /// No relation to the argument's length.
@@ -272,7 +274,8 @@ impl fmt::Display for Value {
             Kind::Argument => f.write_str("argument")?,
             Kind::Stack(0) => f.write_str("stack")?,
             Kind::Stack(frame) => write!(f, "stack{frame}")?,
-            Kind::Object { index, nullable } => write!(f, "object{index}{}", if nullable { " or null" } else { "" })?,
+            Kind::Object { index, nullable } => write!(f, "value{index}{}", if nullable { " or null" } else { "" })?,
+            Kind::Map(index) => write!(f, "map{index}")?,
         }
         match self.num.value() {
             Some(0) => Ok(()),

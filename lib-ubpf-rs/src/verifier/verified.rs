@@ -4,7 +4,10 @@ use super::{
     work::{pieces, price},
     Cap, Policy, VerifyError, Work,
 };
-use crate::{isa::Insn, program::Program};
+use crate::{
+    isa::Insn,
+    program::{MapDef, Program},
+};
 use alloc::{string::String, vec::Vec};
 
 /// How one memory access is made safe.
@@ -81,13 +84,19 @@ bitflags::bitflags! {
 pub(super) struct Note {
     pub(super) fact: Fact,
     pub(super) target: Target,
+    /// The place of the map that a helper is given.
+    pub(super) map: u16,
     /// Most that a call of a helper costs, the instruction included; `u32::MAX` where nothing limits it.
     pub(super) cost: u32,
 }
 
 impl Note {
     /// Of a slot that is never executed.
-    pub(super) const DEAD: Note = Note { fact: Fact::empty(), target: Target::Unknown, cost: 0 };
+    pub(super) const DEAD: Note = Note { fact: Fact::empty(), target: Target::Unknown, map: Note::NO_MAP, cost: 0 };
+    /// No helper is called there that takes a map.
+    pub(super) const NO_MAP: u16 = u16::MAX;
+    /// It is not always the same one.
+    pub(super) const SEVERAL: u16 = u16::MAX - 1;
 }
 
 /// A program that may run: every jump and call lands on an instruction of the program, reserved fields are
@@ -128,6 +137,8 @@ pub struct VerifiedProgram {
     pub(super) steps: usize,
     pub(super) cap: Option<Cap>,
     pub(super) warnings: Vec<String>,
+    /// The maps it was verified for, by their place.
+    pub(super) maps: Vec<MapDef>,
     /// How many are proved, and how many are guarded.
     pub(super) accesses: (usize, usize),
     /// The greatest of what entries to functions are charged.
@@ -176,6 +187,15 @@ impl VerifiedProgram {
     /// Where the access at this PC leads.
     pub fn target(&self, pc: usize) -> Target {
         self.notes.get(pc).map_or(Target::Unknown, |n| n.target)
+    }
+    /// What the maps are for which it was verified, by their place.
+    pub fn maps(&self) -> &[MapDef] {
+        &self.maps
+    }
+    /// The place of the map that the helper called at this PC is given, if it is the same on every path.
+    pub fn map_at(&self, pc: usize) -> Option<u16> {
+        let map = self.notes.get(pc).map_or(Note::NO_MAP, |note| note.map);
+        (map < Note::SEVERAL).then_some(map)
     }
     /// Whether the instruction at this PC can be executed; false says that no run ever gets there.
     pub fn reachable(&self, pc: usize) -> bool {
@@ -247,6 +267,7 @@ impl VerifiedProgram {
             of(self.weights.capacity(), size_of::<u32>()),
             of(self.notes.capacity(), size_of::<Note>()),
             of(self.functions.capacity(), size_of::<usize>()),
+            of(self.maps.capacity(), size_of::<MapDef>()),
         ]
         .into_iter()
         .fold(0, usize::saturating_add)

@@ -4,6 +4,7 @@
 use super::{Access, AccessKind, Metering, Run, Stop, StopKind};
 use crate::{
     helpers::{Helper, HelperCall, HelperFn},
+    maps::{Bytes, Map},
     program::{limits::MAX_STRING, ArgType, RetType},
 };
 
@@ -24,12 +25,39 @@ pub fn call_helper(
     metering: Metering,
     pc: usize,
 ) -> Result<Called, Stop> {
-    pay(run, cost_before(helper, &args), metering, pc)?;
+    let map = map_argument(run, helper, &args, pc)?;
+    let given = Given { args, text: &[], map };
+    pay(run, cost_before(helper, &given), metering, pc)?;
     check_ranges(run, helper, &args, pc)?;
     if helper.signature.args.contains(&ArgType::CString) {
-        return call_with_text(run, helper, args, metering, pc);
+        return call_with_text(run, helper, given, metering, pc);
     }
-    call(run, helper, args, &[], metering, pc)
+    call(run, helper, given, metering, pc)
+}
+
+/// What a helper is given.
+struct Given<'g> {
+    args: [u64; 5],
+    text: &'g [u8],
+    map: Option<&'g Map>,
+}
+
+/// The map that a helper is given, if it takes one: of the program's own, and of a kind that such helpers take.
+#[inline]
+fn map_argument<'a>(run: &Run<'a>, helper: &Helper, args: &[u64; 5], pc: usize) -> Result<Option<&'a Map>, Stop> {
+    let family = |kind: &ArgType| match *kind {
+        ArgType::Map(family) => Some(family),
+        _ => None,
+    };
+    let mut arguments = helper.signature.args.iter().zip(args);
+    let Some((family, &value)) = arguments.find_map(|(kind, value)| Some((family(kind)?, value))) else {
+        return Ok(None);
+    };
+    let map = run.memory.maps().and_then(|maps| maps.by_handle(value));
+    let map = map.filter(|map| map.def().kind.offers(family));
+    let reason = "it was not given a map of this program that it takes";
+    let kind = StopKind::Helper { name: helper.name, reason };
+    map.map(Some).ok_or(Stop { pc, kind })
 }
 
 /// Charges where the run is metered.
@@ -47,13 +75,13 @@ fn pay(run: &mut Run<'_>, cost: u64, metering: Metering, pc: usize) -> Result<()
 fn call_with_text(
     run: &mut Run<'_>,
     helper: &Helper,
-    args: [u64; 5],
+    given: Given<'_>,
     metering: Metering,
     pc: usize,
 ) -> Result<Called, Stop> {
     let mut buffer = [0; MAX_STRING];
     let mut len = 0;
-    for (kind, &addr) in helper.signature.args.iter().zip(&args) {
+    for (kind, &addr) in helper.signature.args.iter().zip(&given.args) {
         if *kind == ArgType::CString {
             len = copy_string(run, addr, &mut buffer)
                 .map_err(|bad| Stop { pc, kind: bad.map_or_else(|| too_long(helper), unreadable) })?;
@@ -62,20 +90,18 @@ fn call_with_text(
     let cost = helper.signature.cost.of_string(len as u64);
     pay(run, cost, metering, pc)?;
     let text = buffer.get(..len).unwrap_or(&[]);
-    call(run, helper, args, text, metering, pc)
+    call(run, helper, Given { text, ..given }, metering, pc)
 }
 
-fn call(
-    run: &mut Run<'_>,
-    helper: &Helper,
-    args: [u64; 5],
-    text: &[u8],
-    metering: Metering,
-    pc: usize,
-) -> Result<Called, Stop> {
+fn call(run: &mut Run<'_>, helper: &Helper, given: Given<'_>, metering: Metering, pc: usize) -> Result<Called, Stop> {
+    let Given { args, text, map } = given;
     let value = match helper.function {
         HelperFn::Rust(function) => {
-            let mut call = HelperCall { args, text, host: run.host, walked: 0 };
+            let (key, value) = match map {
+                Some(map) => key_and_value(run, helper, &args, map, pc)?,
+                None => (Bytes::NONE, Bytes::NONE),
+            };
+            let mut call = HelperCall { args, text, map, key, value, host: run.host, walked: 0 };
             let value = function(&mut call)
                 .map_err(|fault| Stop { pc, kind: StopKind::Helper { name: helper.name, reason: fault.reason } })?;
             let walked = call.walked.min(helper.signature.cost.walk);
@@ -92,16 +118,51 @@ fn call(
         RetType::Void => Called::Returned(0),
         RetType::EndIfZero if value == 0 => Called::Ended,
         RetType::EndIfZero => Called::Returned(value),
+        RetType::MapValueOrNull => Called::Returned(value),
     })
 }
 
+/// The key and the value that a helper is to read, as long as the map has them.
+fn key_and_value<'r>(
+    run: &'r Run<'_>,
+    helper: &Helper,
+    args: &[u64; 5],
+    map: &Map,
+    pc: usize,
+) -> Result<(Bytes<'r>, Bytes<'r>), Stop> {
+    let read = |wanted, size: u32| {
+        let mut arguments = helper.signature.args.iter().zip(args);
+        match arguments.find(|(kind, _)| **kind == wanted) {
+            Some((_, &addr)) => {
+                let size = u64::from(size);
+                let access = AccessKind::HelperRead;
+                let kind = StopKind::OutOfBounds { access, addr, size };
+                run.memory.bytes(addr, size).ok_or(Stop { pc, kind })
+            }
+            None => Ok(Bytes::NONE),
+        }
+    };
+    let def = map.def();
+    Ok((read(ArgType::MapKey, def.key_size)?, read(ArgType::MapValue, def.value_size)?))
+}
+
 /// What is known before the call.
-fn cost_before(helper: &Helper, args: &[u64; 5]) -> u64 {
+fn cost_before(helper: &Helper, given: &Given<'_>) -> u64 {
     let cost = helper.signature.cost;
-    let lengths = helper.signature.args.iter().zip(args);
-    lengths
-        .filter(|(kind, _)| **kind == ArgType::Length)
-        .fold(u64::from(cost.base), |sum, (_, &bytes)| sum.saturating_add(cost.of_bytes(bytes)))
+    let mut sum = u64::from(cost.base);
+    for (kind, &argument) in helper.signature.args.iter().zip(&given.args) {
+        let def = given.map.map(Map::def);
+        let bytes = match kind {
+            ArgType::Length => argument,
+            ArgType::MapKey => def.map_or(0, |def| def.key_size.into()),
+            ArgType::MapValue => def.map_or(0, |def| def.value_size.into()),
+            ArgType::Unused | ArgType::Scalar | ArgType::AnyAddress | ArgType::Map(_) => 0,
+            // Charged when it was read, or by the length that follows.
+            ArgType::CString | ArgType::MemRead | ArgType::MemWrite => 0,
+        };
+        sum = sum.saturating_add(cost.of_bytes(bytes));
+    }
+    sum
 }
 
 fn check_ranges(run: &Run<'_>, helper: &Helper, args: &[u64; 5], pc: usize) -> Result<(), Stop> {
@@ -117,6 +178,8 @@ fn check_ranges(run: &Run<'_>, helper: &Helper, args: &[u64; 5], pc: usize) -> R
             ArgType::Unused | ArgType::Scalar | ArgType::Length | ArgType::AnyAddress => {}
             // Checked byte by byte while it is copied.
             ArgType::CString => {}
+            // Looked up before; its keys and values are checked when the helper gets them.
+            ArgType::Map(_) | ArgType::MapKey | ArgType::MapValue => {}
         }
     }
     Ok(())

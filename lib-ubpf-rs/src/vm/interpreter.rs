@@ -7,7 +7,7 @@ use super::{
     Access, AccessKind, Executable, Memory, Metering, Run, Slices, Stop, StopKind, FRAME_BYTES, MAX_FRAMES,
 };
 use crate::{
-    isa::{AtomicOp, Call, Endianness, Insn, Operand, Reg, Size, Width},
+    isa::{AtomicOp, Call, Endianness, ImmKind, Insn, Operand, Reg, Size, Width},
     program::Abi,
     verifier::VerifiedProgram,
 };
@@ -261,8 +261,14 @@ impl<'m, 'a> Machine<'m, 'a> {
                 let value = convert(self.get(dst), kind, size);
                 self.set(dst, value);
             }
-            Insn::LoadImm64 { dst, imm, .. } => {
+            Insn::LoadImm64 { dst, kind: ImmKind::Value, imm } => {
                 self.set(dst, imm);
+                return Ok(Flow::Jump(1));
+            }
+            Insn::LoadImm64 { dst, kind, imm } => {
+                let maps = self.run.memory.maps();
+                let value = maps.and_then(|maps| maps.loaded(kind, imm));
+                self.set(dst, value.ok_or_else(|| self.stop(StopKind::Internal))?);
                 return Ok(Flow::Jump(1));
             }
             Insn::Load { size, signed, dst, base, off } => {

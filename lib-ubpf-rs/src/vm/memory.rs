@@ -3,7 +3,10 @@
 //! A program's addresses are real ones. An access is in bounds when it lies wholly in one region; the end of the
 //! access is compared without computing `addr + size`, so nothing wraps around.
 
-use crate::isa::Size;
+use crate::{
+    isa::Size,
+    maps::{Bytes, Maps, Window},
+};
 use core::{
     fmt,
     marker::PhantomData,
@@ -51,6 +54,8 @@ pub struct Memory<'a> {
     arena: Region,
     /// Constant data.
     rodata: Region,
+    /// Maps whose values the program may reach.
+    maps: Option<&'a Maps>,
     /// Frames in use, 1 to [`MAX_FRAMES`](super::MAX_FRAMES).
     frames: u64,
     _borrow: PhantomData<&'a mut [u8]>,
@@ -70,6 +75,7 @@ impl<'a> Memory<'a> {
             stack: region(stack),
             arena: Region::default(),
             rodata: Region::default(),
+            maps: None,
             frames: 1,
             _borrow: PhantomData,
         }
@@ -92,6 +98,17 @@ impl<'a> Memory<'a> {
     pub unsafe fn with_rodata(mut self, base: u64, len: u64) -> Self {
         self.rodata = Region { base, len, writable: false };
         self
+    }
+
+    /// Adds maps: those that the program was verified for.
+    pub fn with_maps(mut self, maps: &'a Maps) -> Self {
+        self.maps = Some(maps);
+        self
+    }
+
+    /// The maps of the program.
+    pub fn maps(&self) -> Option<&'a Maps> {
+        self.maps
     }
 
     /// The argument.
@@ -132,6 +149,17 @@ impl<'a> Memory<'a> {
             || self.argument.contains(addr, size) && size != 0
             || self.arena.contains(addr, size) && size != 0
             || access == Access::Read && self.rodata.contains(addr, size) && size != 0
+            || self.maps.is_some_and(|maps| in_values(maps, access, addr, size) && size != 0)
+    }
+
+    /// Bytes that a helper is to read; `None` where the program may not.
+    pub fn bytes(&self, addr: u64, size: u64) -> Option<Bytes<'_>> {
+        if !self.allows(Access::Read, addr, size) {
+            return None;
+        }
+        // SAFETY: `allows` says that they lie wholly in a region, valid for reads (see the constructors), or in the values of a map, which
+        // live as long as it. Nobody has a reference by which they are written: regions are lent to this `Memory`, and maps give none.
+        Some(unsafe { Bytes::at(addr, size as usize) })
     }
 
     /// Reads a little-endian number of 1, 2, 4 or 8 bytes.
@@ -226,6 +254,16 @@ impl<'a> Memory<'a> {
         // SAFETY: in bounds of a writable region, aligned, and others access it atomically only.
         Some(unsafe { AtomicU64::from_ptr(addr as *mut u64) })
     }
+}
+
+/// Whether bytes lie in the values of one of the maps.
+#[cold]
+fn in_values(maps: &Maps, access: Access, addr: u64, size: u64) -> bool {
+    let mut windows = maps.windows().iter();
+    windows.any(|window| {
+        let Window { base, len, writable } = *window;
+        Region { base, len, writable }.contains(addr, size) && (writable || access == Access::Read)
+    })
 }
 
 /// The reference's second line: `mem 0x…/len stack 0x…/len`, where the stack is one frame of the outermost function.

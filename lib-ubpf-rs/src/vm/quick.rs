@@ -6,7 +6,7 @@ use super::{
     interpreter::{Flow, Machine, SLOTS},
     Stop, StopKind,
 };
-use crate::isa::{each_alu_op, each_cmp_op, each_size, AluOp, CmpOp, Insn, Operand, Size, Width};
+use crate::isa::{each_alu_op, each_cmp_op, each_size, AluOp, CmpOp, ImmKind, Insn, Operand, Size, Width};
 use alloc::{boxed::Box, vec::Vec};
 
 /// One slot: what its instruction is called here, and its fields as they are encoded.
@@ -97,7 +97,7 @@ impl Op {
             Insn::Load { size, signed: false, .. } => number::load(size),
             Insn::Store { size, src, .. } => number::store(size, register(src)),
             Insn::Jump { long: false, .. } => number::JUMP,
-            Insn::LoadImm64 { .. } => number::WIDE,
+            Insn::LoadImm64 { kind: ImmKind::Value, .. } => number::WIDE,
             Insn::MovSx { .. }
             | Insn::Neg { .. }
             | Insn::Endian { .. }
@@ -105,6 +105,16 @@ impl Op {
             | Insn::Load { signed: true, .. }
             | Insn::Atomic { .. }
             | Insn::LegacyPacket { .. }
+            | Insn::LoadImm64 {
+                kind:
+                    ImmKind::MapFd
+                    | ImmKind::MapValue
+                    | ImmKind::Variable
+                    | ImmKind::Code
+                    | ImmKind::MapIndex
+                    | ImmKind::MapIndexValue,
+                ..
+            }
             | Insn::Jump { long: true, .. }
             | Insn::Call(_)
             | Insn::Exit => number::STEP,

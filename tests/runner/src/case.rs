@@ -6,7 +6,11 @@ use alloc::{
     vec::Vec,
 };
 use core::fmt;
-use ubpf_rs::{isa::assemble, program::Abi, verifier::Policy};
+use ubpf_rs::{
+    isa::assemble,
+    program::{Abi, MapDef, MapFlags, MapKind, MapName},
+    verifier::Policy,
+};
 
 /// A program, what it is given, and what must become of it.
 pub struct Case {
@@ -24,6 +28,10 @@ pub struct Case {
     pub policies: Vec<Policy>,
     /// Entries of the two-key map: keys and value.
     pub map: Vec<[u64; 3]>,
+    /// Its maps, by their place.
+    pub maps: Vec<MapDef>,
+    /// What they hold: place of the map, key and value. In maps of which programs only read the one value, it is frozen then.
+    pub entries: Vec<(u16, Vec<u8>, Vec<u8>)>,
     /// What must become of it.
     pub expected: Expected,
 }
@@ -36,6 +44,8 @@ pub struct Expected {
     pub memory: Vec<u8>,
     /// Entries of the two-key map afterwards, `None` for one that must not be there.
     pub map: Vec<(u64, u64, Option<u64>)>,
+    /// What its maps hold afterwards, `None` for a key that must not be there.
+    pub entries: Vec<(u16, Vec<u8>, Option<Vec<u8>>)>,
     /// Lines it prints.
     pub output: Vec<String>,
     /// What the run is charged, where the file says so.
@@ -82,6 +92,8 @@ pub enum Place {
     Memory(i64),
     /// Relative to the outermost function's frame pointer.
     Stack(i64),
+    /// Relative to the first value of a map.
+    Value(u16, i64),
 }
 
 /// What is wrong with a file.
@@ -141,6 +153,7 @@ impl Draft {
             end: End::Returned(Place::Number(0)),
             memory: Vec::new(),
             map: Vec::new(),
+            entries: Vec::new(),
             output: Vec::new(),
             charged: None,
         };
@@ -152,6 +165,8 @@ impl Draft {
             abi: Abi::Classic,
             policies: [Policy::Checked, Policy::Guarded].into(),
             map: Vec::new(),
+            maps: Vec::new(),
+            entries: Vec::new(),
             expected,
         };
         Draft { case, source: String::new(), line, end: None, memory_after: None }
@@ -201,6 +216,11 @@ impl Draft {
                 let entry = entry.map_err(|_| "map KEY1 KEY2 VALUE".to_string())?;
                 self.case.map.push(entry);
             }
+            "maps" => self.case.maps.push(definition(value)?),
+            "entry" => {
+                let (slot, key, value) = entry(value)?;
+                self.case.entries.push((slot, key, bytes(value)?));
+            }
             // A program too large to be written out: one instruction, many times.
             "repeat" => {
                 let (count, insn) = value.split_once(' ').ok_or("repeat COUNT INSTRUCTION")?;
@@ -228,6 +248,11 @@ impl Draft {
                 };
                 let value = (*value != "none").then(|| number(value)).transpose()?;
                 expected.map.push((number(key1)?, number(key2)?, value));
+            }
+            "entry" => {
+                let (slot, key, value) = entry(value)?;
+                let value = (value != "none").then(|| bytes(value)).transpose()?;
+                expected.entries.push((slot, key, value));
             }
             "r0" | "refused" | "stop" if self.end.is_some() => {
                 return Err("a case ends in one way only".into());
@@ -273,8 +298,42 @@ fn stop(text: &str) -> Parsed<End> {
     Ok(End::Stopped { pc, why })
 }
 
-/// `5`, `-1`, `0xff`, `mem+8`, `stack-4`
+/// `hash 4 8 16`, `array 4 24 1 read-only`: kind, bytes of a key and of a value, entries
+fn definition(text: &str) -> Parsed<MapDef> {
+    let words: Vec<&str> = text.split(' ').collect();
+    let (sizes, read_only) = match words.as_slice() {
+        [sizes @ .., "read-only"] => (sizes, true),
+        sizes => (sizes, false),
+    };
+    let [kind, key, value, entries] = sizes else {
+        return Err("maps KIND KEY VALUE ENTRIES [read-only]".into());
+    };
+    let mut kinds = MapKind::ALL.iter().copied();
+    let size = |text| number(text).map(|number| number as u32);
+    Ok(MapDef {
+        kind: kinds.find(|known| known.name() == *kind).ok_or(format!("no kind of map {kind}"))?,
+        key_size: size(key)?,
+        value_size: size(value)?,
+        max_entries: size(entries)?,
+        flags: if read_only { MapFlags::RDONLY_PROG } else { MapFlags::empty() },
+        name: MapName::new("map").ok_or("a name")?,
+    })
+}
+
+/// `0 01 00 00 00 = 2a 00`: place of the map, key, and the text of the value
+fn entry(text: &str) -> Parsed<(u16, Vec<u8>, &str)> {
+    let parts = text.split_once(" = ").and_then(|(left, value)| Some((left.split_once(' ')?, value)));
+    let ((slot, key), value) = parts.ok_or("entry MAP KEY = VALUE")?;
+    Ok((number(slot)? as u16, bytes(key)?, value))
+}
+
+/// `5`, `-1`, `0xff`, `mem+8`, `stack-4`, `value0+8`
 fn place(text: &str) -> Parsed<Place> {
+    if let Some(rest) = text.strip_prefix("value") {
+        let end = rest.find(['+', '-']).unwrap_or(rest.len());
+        let (slot, distance) = rest.split_at(end);
+        return Ok(Place::Value(number(slot)? as u16, signed(distance)?));
+    }
     if let Some(distance) = text.strip_prefix("mem") {
         return Ok(Place::Memory(signed(distance)?));
     }

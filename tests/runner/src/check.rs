@@ -4,16 +4,19 @@ use crate::{
     case::{Case, End, Place, SyntaxError, Why},
     host::FixedHost,
     memory::Buffers,
-    Engine,
+    BoundMaps, Engine,
 };
 use alloc::{
     format,
     string::{String, ToString},
+    sync::Arc,
+    vec,
     vec::Vec,
 };
 use core::fmt;
 use ubpf_rs::{
     helpers::Registry,
+    maps::{Map, Maps},
     program::Program,
     verifier::{self, Policy},
     vm::{AccessKind, Memory, Run, Stop, StopKind},
@@ -59,17 +62,22 @@ struct Trial<'c> {
 
 /// Where things lie in one run.
 #[derive(Clone, Copy)]
-struct Bases {
+struct Bases<'m> {
     memory: u64,
     stack: u64,
+    maps: Option<&'m Maps>,
 }
 
-impl Bases {
+impl Bases<'_> {
     fn resolve(self, place: Place) -> u64 {
         match place {
             Place::Number(number) => number,
             Place::Memory(distance) => self.memory.wrapping_add(distance as u64),
             Place::Stack(distance) => self.stack.wrapping_add(distance as u64),
+            Place::Value(slot, distance) => {
+                let window = self.maps.and_then(|maps| maps.get(slot)?.window());
+                window.map_or(0, |window| window.base).wrapping_add(distance as u64)
+            }
         }
     }
 }
@@ -79,13 +87,18 @@ impl Trial<'_> {
         let Ok(helpers) = Registry::with_builtins() else {
             return ["no memory for the helpers".to_string()].into();
         };
+        let maps = match self.maps() {
+            Ok(maps) => maps,
+            Err(problem) => return [problem].into(),
+        };
+        let infos = maps.as_ref().and_then(|maps| maps.infos()).unwrap_or_default();
         let program = Program::from_flat(&self.case.name, &self.case.code, self.case.abi)
             .map_err(|error| error.to_string())
             .and_then(|program| {
                 verifier::verify(
                     program,
                     self.policy,
-                    &verifier::Environment::new(&helpers),
+                    &verifier::Environment::new(&helpers).with_maps(&infos),
                     &mut verifier::Work::default(),
                 )
                 .map_err(|e| e.to_string())
@@ -98,13 +111,34 @@ impl Trial<'_> {
             (Err(found), _) => return [format!("refused: {found}")].into(),
             (Ok(program), _) => program,
         };
-        match engine.prepare(program) {
-            Ok(code) => self.compare(&*code, &helpers),
+        match engine.prepare(program, maps.clone()) {
+            Ok(code) => self.compare(&*code, &helpers, maps.as_deref()),
             Err(reason) => [format!("not prepared: {reason}")].into(),
         }
     }
 
-    fn compare(&self, code: &dyn ubpf_rs::vm::Executable, helpers: &Registry) -> Vec<String> {
+    /// The maps of a case with what they hold.
+    fn maps(&self) -> Result<BoundMaps, String> {
+        if self.case.maps.is_empty() {
+            return Ok(None);
+        }
+        let mut list = Vec::new();
+        for (slot, def) in (0..).zip(&self.case.maps) {
+            let mut map = Map::new(*def).map_err(|error| error.to_string())?;
+            let entries = self.case.entries.iter().filter(|(of, ..)| *of == slot);
+            for (_, key, value) in entries {
+                let put = map.update(key[..].into(), value[..].into(), 0, &mut 0);
+                put.map_err(|error| error.to_string())?;
+            }
+            if def.has_one_value() && !def.is_writable_by_programs() {
+                map.freeze().map_err(|error| error.to_string())?;
+            }
+            list.push(Arc::new(map));
+        }
+        Ok(Maps::new(list).map(Arc::new))
+    }
+
+    fn compare(&self, code: &dyn ubpf_rs::vm::Executable, helpers: &Registry, maps: Option<&Maps>) -> Vec<String> {
         let (case, expected) = (self.case, &self.case.expected);
         let host = FixedHost::default();
         for &[key1, key2, value] in &case.map {
@@ -114,7 +148,11 @@ impl Trial<'_> {
         let (argument, stack) = buffers.parts();
         let len = argument.len() as u64;
         let memory = Memory::new(argument, stack);
-        let bases = Bases { memory: memory.argument().base, stack: memory.stack_top() };
+        let memory = match maps {
+            Some(maps) => memory.with_maps(maps),
+            None => memory,
+        };
+        let bases = Bases { memory: memory.argument().base, stack: memory.stack_top(), maps };
         let mut run = Run { args: [bases.memory, len], memory, budget: case.budget, helpers, host: &host };
         let ended = code.run(&mut run);
         let charged = case.budget.wrapping_sub(run.budget);
@@ -134,6 +172,23 @@ impl Trial<'_> {
             faults.push(format!("memory {argument:02x?}"));
         }
         faults.extend(self.differences_of_host(&host));
+        faults.extend(maps.map(|maps| self.differences_of_maps(maps)).unwrap_or_default());
+        faults
+    }
+
+    fn differences_of_maps(&self, maps: &Maps) -> Vec<String> {
+        let mut faults = Vec::new();
+        for (slot, key, wanted) in &self.case.expected.entries {
+            let found = maps.get(*slot).and_then(|map| {
+                let value = map.value(key[..].into())?;
+                let mut bytes = vec![0; value.len()];
+                value.copy_to(&mut bytes);
+                Some(bytes)
+            });
+            if found != *wanted {
+                faults.push(format!("map {slot}[{key:02x?}] is {found:02x?}"));
+            }
+        }
         faults
     }
 
@@ -153,7 +208,7 @@ impl Trial<'_> {
     }
 }
 
-fn differs(found: &Result<u64, Stop>, wanted: &End, bases: Bases) -> Option<String> {
+fn differs(found: &Result<u64, Stop>, wanted: &End, bases: Bases<'_>) -> Option<String> {
     let same = match (found, wanted) {
         (Ok(found), End::Returned(place)) => *found == bases.resolve(*place),
         (Err(stop), End::Stopped { pc, why }) => stop.pc == *pc && is(&stop.kind, why, bases),
@@ -166,11 +221,11 @@ fn differs(found: &Result<u64, Stop>, wanted: &End, bases: Bases) -> Option<Stri
         Ok(value) => format!("r0 {value:#x}"),
         Err(stop) => stop.to_string(),
     };
-    let Bases { memory, stack } = bases;
+    let Bases { memory, stack, .. } = bases;
     Some(format!("{found}, not {wanted:x?} (memory {memory:#x}, stack {stack:#x})"))
 }
 
-fn is(found: &StopKind, why: &Why, bases: Bases) -> bool {
+fn is(found: &StopKind, why: &Why, bases: Bases<'_>) -> bool {
     match (found, why) {
         (StopKind::OutOfBounds { access, addr, size }, Why::Access(name, place, wanted)) => {
             access_name(*access) == name && *addr == bases.resolve(*place) && size == wanted

@@ -17,8 +17,11 @@ pub use check::{check, Fault};
 pub use host::FixedHost;
 pub use memory::Buffers;
 
-use alloc::{boxed::Box, string::String, vec::Vec};
-use ubpf_rs::{verifier::VerifiedProgram, vm::Executable};
+use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
+use ubpf_rs::{maps::Maps, verifier::VerifiedProgram, vm::Executable};
+
+/// The maps that a program was verified for, if it has any.
+pub type BoundMaps = Option<Arc<Maps>>;
 
 /// All files, by name without extension, with their text.
 pub const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/files.rs"));
@@ -26,7 +29,7 @@ pub const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/files.rs"
 /// Something that makes a verified program ready to run.
 pub trait Engine {
     /// Makes it ready; the text says why that failed.
-    fn prepare(&self, program: VerifiedProgram) -> Result<Box<dyn Executable>, String>;
+    fn prepare(&self, program: VerifiedProgram, maps: BoundMaps) -> Result<Box<dyn Executable>, String>;
 }
 
 /// What became of all cases.

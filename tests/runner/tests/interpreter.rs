@@ -1,6 +1,6 @@
 //! Every program on the interpreter.
 
-use ubpf_program_tests::{parse, run_all, Engine};
+use ubpf_program_tests::{parse, run_all, BoundMaps, Engine};
 use ubpf_rs::{
     verifier::VerifiedProgram,
     vm::{Executable, Interpreter},
@@ -9,7 +9,7 @@ use ubpf_rs::{
 struct Interp;
 
 impl Engine for Interp {
-    fn prepare(&self, program: VerifiedProgram) -> Result<Box<dyn Executable>, String> {
+    fn prepare(&self, program: VerifiedProgram, _maps: BoundMaps) -> Result<Box<dyn Executable>, String> {
         Ok(Box::new(Interpreter::new(program)))
     }
 }

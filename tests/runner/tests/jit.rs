@@ -4,7 +4,7 @@
 #[path = "../../../lib-ubpf-rs/tests/engines/pages.rs"]
 mod pages;
 
-use ubpf_program_tests::{run_all, Engine};
+use ubpf_program_tests::{run_all, BoundMaps, Engine};
 use ubpf_rs::{
     jit::{JitProgram, Options},
     verifier::VerifiedProgram,
@@ -14,8 +14,8 @@ use ubpf_rs::{
 struct Jit(Options);
 
 impl Engine for Jit {
-    fn prepare(&self, program: VerifiedProgram) -> Result<Box<dyn Executable>, String> {
-        let code = JitProgram::new(program, &pages::Pages, self.0, &mut Default::default());
+    fn prepare(&self, program: VerifiedProgram, maps: BoundMaps) -> Result<Box<dyn Executable>, String> {
+        let code = JitProgram::with_maps(program, maps, &pages::Pages, self.0, &mut Default::default());
         code.map(|code| Box::new(code) as _).map_err(|(error, _)| error.to_string())
     }
 }

@@ -1,6 +1,6 @@
 //! Programs with single bytes changed are refused, end or are stopped, and never write outside of their memory.
 
-use ubpf_program_tests::{check, parse, Engine, FILES};
+use ubpf_program_tests::{check, parse, BoundMaps, Engine, FILES};
 use ubpf_rs::{
     verifier::VerifiedProgram,
     vm::{Executable, Interpreter},
@@ -9,7 +9,7 @@ use ubpf_rs::{
 struct Interp;
 
 impl Engine for Interp {
-    fn prepare(&self, program: VerifiedProgram) -> Result<Box<dyn Executable>, String> {
+    fn prepare(&self, program: VerifiedProgram, _maps: BoundMaps) -> Result<Box<dyn Executable>, String> {
         Ok(Box::new(Interpreter::new(program)))
     }
 }
@@ -23,8 +23,14 @@ struct Jit;
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 impl Engine for Jit {
-    fn prepare(&self, program: VerifiedProgram) -> Result<Box<dyn Executable>, String> {
-        let code = ubpf_rs::jit::JitProgram::new(program, &pages::Pages, Default::default(), &mut Default::default());
+    fn prepare(&self, program: VerifiedProgram, maps: BoundMaps) -> Result<Box<dyn Executable>, String> {
+        let code = ubpf_rs::jit::JitProgram::with_maps(
+            program,
+            maps,
+            &pages::Pages,
+            Default::default(),
+            &mut Default::default(),
+        );
         code.map(|code| Box::new(code) as _).map_err(|(error, _)| error.to_string())
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
     Arc, Mutex,
 };
-use ubpf_program_tests::{run_all, Engine};
+use ubpf_program_tests::{run_all, BoundMaps, Engine};
 use ubpf_rs::{
     platform::Cancelled,
     verifier::VerifiedProgram,
@@ -37,24 +37,28 @@ struct Program {
 }
 
 impl Engine for Cut {
-    fn prepare(&self, program: VerifiedProgram) -> Result<Box<dyn Executable>, String> {
-        Ok(Box::new(Program { code: prepare(program, self.compiled)?, units: self.units, seen: self.seen.clone() }))
+    fn prepare(&self, program: VerifiedProgram, maps: BoundMaps) -> Result<Box<dyn Executable>, String> {
+        Ok(Box::new(Program {
+            code: prepare(program, maps, self.compiled)?,
+            units: self.units,
+            seen: self.seen.clone(),
+        }))
     }
 }
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-fn prepare(program: VerifiedProgram, compiled: bool) -> Result<Box<dyn Executable>, String> {
+fn prepare(program: VerifiedProgram, maps: BoundMaps, compiled: bool) -> Result<Box<dyn Executable>, String> {
     use ubpf_rs::jit::{JitProgram, Options};
     if !compiled {
         return Ok(Box::new(Interpreter::new(program)));
     }
     let options = Options { metered: true, ..Options::default() };
-    let code = JitProgram::new(program, &pages::Pages, options, &mut Default::default());
+    let code = JitProgram::with_maps(program, maps, &pages::Pages, options, &mut Default::default());
     code.map(|code| Box::new(code) as _).map_err(|(error, _)| error.to_string())
 }
 
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
-fn prepare(program: VerifiedProgram, _: bool) -> Result<Box<dyn Executable>, String> {
+fn prepare(program: VerifiedProgram, _: BoundMaps, _: bool) -> Result<Box<dyn Executable>, String> {
     Ok(Box::new(Interpreter::new(program)))
 }
 
@@ -126,8 +130,8 @@ struct EndedProgram {
 }
 
 impl Engine for Ended {
-    fn prepare(&self, program: VerifiedProgram) -> Result<Box<dyn Executable>, String> {
-        Ok(Box::new(EndedProgram { code: prepare(program, self.compiled)?, pauses: self.pauses }))
+    fn prepare(&self, program: VerifiedProgram, maps: BoundMaps) -> Result<Box<dyn Executable>, String> {
+        Ok(Box::new(EndedProgram { code: prepare(program, maps, self.compiled)?, pauses: self.pauses }))
     }
 }
 

@@ -108,6 +108,10 @@ pub(super) struct Context {
     /// r1 to r5 at a helper call; r1 and r2 at the start.
     pub(super) args: [u64; 5],
     pub(super) rodata: Window,
+    /// Address of the windows of maps' values, and how many of them a store may be in, and a load.
+    pub(super) values: usize,
+    pub(super) values_writable: usize,
+    pub(super) values_all: usize,
     /// `extern "sysv64" fn(*mut Context, number) -> r0`
     pub(super) call: usize,
     /// `extern "sysv64" fn(*mut Context)`: the next slice of the budget.
@@ -147,6 +151,9 @@ impl Context {
             top,
             args: [0; 5],
             rodata: Window::new(rodata.base, rodata.len),
+            values: 0,
+            values_writable: 0,
+            values_all: 0,
             call: 0,
             refill: 0,
             map: TwoKeyLayout { slots: 0, mask: 0 },
@@ -157,6 +164,13 @@ impl Context {
             ticks: Ticks { start: 0, scale: 0 },
             session: 0,
         }
+    }
+
+    /// The values of maps lie there from now on, for as long as the context is used. The first `writable` may be written.
+    pub(super) fn find_values(&mut self, windows: &[Window], writable: usize) {
+        self.values = windows.as_ptr() as usize;
+        self.values_writable = writable.min(windows.len());
+        self.values_all = windows.len();
     }
 
     /// Helpers that find there what they need are done by routines from now on, all others by Rust.

@@ -14,8 +14,9 @@ use super::{
 };
 use crate::{
     helpers::Inline,
-    isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, Insn, Operand, Reg, Size, Width},
+    isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, Reg, Size, Width},
     jit::JitError,
+    maps::Maps,
     verifier::{
         pieces,
         planted::{self, Bug},
@@ -59,14 +60,22 @@ pub(super) type StopSites = Vec<(u32, u32)>;
 
 impl<'p> Draft<'p> {
     /// Finds the layout of `program`.
-    pub(super) fn new(program: &'p VerifiedProgram, style: Style, work: &mut Work<'_>) -> Result<Self, JitError> {
-        let mut emitter = Emitter::new(program, style, work)?;
+    pub(super) fn new(
+        program: &'p VerifiedProgram,
+        maps: Option<&'p Maps>,
+        style: Style,
+        work: &mut Work<'_>,
+    ) -> Result<Self, JitError> {
+        let mut emitter = Emitter::new(program, maps, style, work)?;
         let passes = if emitter.insns.len() > LARGE { MAX_PASSES_LARGE } else { MAX_PASSES };
         for pass in 0..passes + 4 {
             // Long jumps have one size: a pass or two more and nothing moves.
             emitter.long_jumps = pass >= passes;
             let mut asm = Asm::default();
             emitter.pass(&mut asm, work)?;
+            if emitter.impossible {
+                return Err(JitError::OtherMaps);
+            }
             emitter.turn();
             if !emitter.moved && pass > 0 {
                 return Ok(Draft { len: asm.len(), emitter });
@@ -178,6 +187,7 @@ struct Positions {
 
 struct Emitter<'p> {
     program: &'p VerifiedProgram,
+    maps: Option<&'p Maps>,
     insns: &'p [Insn],
     style: Style,
     analysis: Analysis,
@@ -188,6 +198,8 @@ struct Emitter<'p> {
     long_jumps: bool,
     /// Something stands elsewhere than in the pass before.
     moved: bool,
+    /// There was something for which there is no code: the program is not compiled.
+    impossible: bool,
     /// Set during the last pass.
     sites: Option<StopSites>,
     /// Places that can stop a run, counted in each pass.
@@ -247,7 +259,12 @@ fn operand_size(size: Size) -> M {
 }
 
 impl<'p> Emitter<'p> {
-    fn new(program: &'p VerifiedProgram, style: Style, work: &mut Work<'_>) -> Result<Self, JitError> {
+    fn new(
+        program: &'p VerifiedProgram,
+        maps: Option<&'p Maps>,
+        style: Style,
+        work: &mut Work<'_>,
+    ) -> Result<Self, JitError> {
         let insns = program.program().insns.as_slice();
         let bare = |pc| !style.guard_all && program.access(pc) == Access::Proved;
         let analysis = analysis::analyse(program, &bare, work)?;
@@ -284,6 +301,7 @@ impl<'p> Emitter<'p> {
         };
         Ok(Emitter {
             program,
+            maps,
             insns,
             style,
             // What is not emitted stays as it is here in both.
@@ -293,6 +311,7 @@ impl<'p> Emitter<'p> {
             cold,
             long_jumps: false,
             moved: false,
+            impossible: false,
             sites: None,
             stop_count: 0,
             entry: 0,
@@ -518,7 +537,11 @@ impl<'p> Emitter<'p> {
             }
             Insn::Neg { width: w, dst } => asm.unary(width(w), super::asm::Unary::Neg, native(dst)),
             Insn::Endian { kind, size, dst } => endian(asm, kind, size, native(dst)),
-            Insn::LoadImm64 { dst, imm, .. } => asm.mov_ri(native(dst), imm),
+            Insn::LoadImm64 { dst, kind: ImmKind::Value, imm } => asm.mov_ri(native(dst), imm),
+            Insn::LoadImm64 { dst, kind, imm } => match self.maps.and_then(|maps| maps.loaded(kind, imm)) {
+                Some(value) => asm.mov_ri(native(dst), value),
+                None => self.impossible = true,
+            },
             Insn::Load { size, signed, dst, base, off } => {
                 self.guard(asm, base, off, size);
                 let mem = at(native(base), off.into());

@@ -148,7 +148,7 @@ impl Ahead {
             bmi2: !options.baseline && has_bmi2(),
         };
         let mut work = Work::default();
-        let draft = Draft::new(program, style, &mut work).ok()?;
+        let draft = Draft::new(program, None, style, &mut work).ok()?;
         let registers = draft.registers(&mut work).ok()?;
         let mut code = Vec::new();
         code.try_reserve_exact(draft.len()).ok()?;

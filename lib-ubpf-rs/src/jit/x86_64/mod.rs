@@ -18,7 +18,7 @@ use super::{JitError, Options};
 use crate::{
     helpers::{Inline, Needs, Places, RingLayout},
     isa::{Call, Insn, Reg},
-    maps::TwoKeyLayout,
+    maps::{Maps, TwoKeyLayout},
     platform::{Cancelled, ExecBlock, ExecMemory, Ticks},
     verifier::{Uses, VerifiedProgram, Work},
     vm::{
@@ -26,8 +26,8 @@ use crate::{
         Slices, Stop, StopKind, AT_A_STRETCH, ENDLESS, FRAME_BYTES, STACK_BYTES,
     },
 };
-use alloc::vec::Vec;
-use context::{stop, Context, Routines, BIAS};
+use alloc::{sync::Arc, vec::Vec};
+use context::{stop, Context, Routines, Window, BIAS};
 use core::{
     arch::{global_asm, x86_64::__cpuid, x86_64::__cpuid_count},
     mem::offset_of,
@@ -83,6 +83,10 @@ global_asm!(
     ARGUMENT = const offset(offset_of!(Context, argument)),
     ARENA = const offset(offset_of!(Context, arena)),
     RODATA = const offset(offset_of!(Context, rodata)),
+    VALUES = const offset(offset_of!(Context, values)),
+    VALUES_WRITABLE = const offset(offset_of!(Context, values_writable)),
+    VALUES_ALL = const offset(offset_of!(Context, values_all)),
+    WINDOW_BYTES = const size_of::<Window>(),
     MAP = const offset(offset_of!(Context, map)),
     SLOW_GET = const offset(offset_of!(Context, slow_get)),
     SLOW_PUT = const offset(offset_of!(Context, slow_put)),
@@ -180,7 +184,7 @@ impl Listing {
     /// What [`JitProgram::new`] makes of `program`, in plain memory; `None` where that runs out, or the work it takes is too much.
     pub fn new(program: &VerifiedProgram, options: Options) -> Option<Listing> {
         let mut work = Work::default();
-        let draft = Draft::new(program, style(program, options), &mut work).ok()?;
+        let draft = Draft::new(program, None, style(program, options), &mut work).ok()?;
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(draft.len()).ok()?;
         bytes.resize(draft.len(), 0);
@@ -219,10 +223,47 @@ pub struct JitProgram {
     metered: bool,
     /// Every access is checked.
     guarded: bool,
+    maps: Bound,
+}
+
+/// The maps whose addresses are in the code, and where their values lie.
+#[derive(Default)]
+struct Bound {
+    maps: Option<Arc<Maps>>,
+    /// Those that may be written first.
+    windows: Vec<Window>,
+    writable: usize,
+}
+
+impl Bound {
+    /// Checks that the maps are as those that `program` was verified for.
+    fn new(maps: Option<Arc<Maps>>, program: &VerifiedProgram) -> Result<Bound, JitError> {
+        let Some(maps) = maps else {
+            return program.maps().is_empty().then(Bound::default).ok_or(JitError::OtherMaps);
+        };
+        if !maps.iter().map(|map| map.def()).eq(program.maps()) {
+            return Err(JitError::OtherMaps);
+        }
+        let mut windows = Vec::new();
+        windows.try_reserve_exact(maps.windows().len()).map_err(|_| JitError::NoMemory)?;
+        windows.extend(maps.windows().iter().map(|window| Window::new(window.base, window.len)));
+        let writable = maps.windows().iter().filter(|window| window.writable).count();
+        Ok(Bound { maps: Some(maps), windows, writable })
+    }
+
+    fn get(&self) -> Option<&Maps> {
+        self.maps.as_deref()
+    }
+
+    /// Whether a run has the same ones.
+    fn are_those_of(&self, run: &Run<'_>) -> bool {
+        let address = |maps: &Maps| core::ptr::from_ref(maps);
+        self.get().map(address) == run.memory.maps().map(address)
+    }
 }
 
 impl JitProgram {
-    /// Compiles `program` into `memory`, on the account on which it was verified. A refusal gives the program back.
+    /// Compiles `program`, which has no maps, into `memory`, on the account on which it was verified. A refusal gives the program back.
     #[allow(clippy::result_large_err)] // so that a program need not be copied to be interpreted instead
     pub fn new(
         program: VerifiedProgram,
@@ -230,8 +271,25 @@ impl JitProgram {
         options: Options,
         work: &mut Work<'_>,
     ) -> Result<JitProgram, (JitError, VerifiedProgram)> {
+        Self::with_maps(program, None, memory, options, work)
+    }
+
+    /// As [`new`](Self::new), for a program with maps: those that it was verified for, which are to be given to each run
+    /// ([`Memory::with_maps`](crate::vm::Memory::with_maps)).
+    #[allow(clippy::result_large_err)] // as above
+    pub fn with_maps(
+        program: VerifiedProgram,
+        maps: Option<Arc<Maps>>,
+        memory: &'static dyn ExecMemory,
+        options: Options,
+        work: &mut Work<'_>,
+    ) -> Result<JitProgram, (JitError, VerifiedProgram)> {
+        let maps = match Bound::new(maps, &program) {
+            Ok(maps) => maps,
+            Err(error) => return Err((error, program)),
+        };
         let style = style(&program, options);
-        match install(&program, memory, style, work) {
+        match install(&program, maps.get(), memory, style, work) {
             Ok((block, len, entry, sites, registers)) => Ok(JitProgram {
                 interpreter: Interpreter::plain(program),
                 memory: Some((memory, block)),
@@ -242,6 +300,7 @@ impl JitProgram {
                 registers,
                 metered: style.metered,
                 guarded: style.guard_all,
+                maps,
             }),
             Err(error) => Err((error, program)),
         }
@@ -272,6 +331,7 @@ impl JitProgram {
             registers: record.registers(),
             metered: style.metered,
             guarded: style.guard_all,
+            maps: Bound::default(),
         })
     }
 
@@ -309,6 +369,7 @@ impl JitProgram {
         let stack = run.memory.stack();
         let verified = self.verified();
         stack.len == STACK_BYTES as u64
+            && self.maps.are_those_of(run)
             && stack.base.is_multiple_of(8)
             && (self.guarded && self.metered || proofs_hold(verified, run))
             && (self.metered || verified.worst_cost().is_some_and(|worst| worst <= run.budget))
@@ -415,6 +476,7 @@ impl JitProgram {
             context.budget = ENDLESS;
         }
         context.call = call as *const () as usize;
+        context.find_values(&self.maps.windows, self.maps.writable);
         // The routines charge nothing.
         if metering == Metering::Prepaid {
             context.work_with(&Places::of(run.host), &inline_routines());
@@ -564,11 +626,12 @@ unsafe extern "sysv64" fn refill(context: *mut Context) {
 
 fn install(
     program: &VerifiedProgram,
+    maps: Option<&Maps>,
     memory: &'static dyn ExecMemory,
     style: Style,
     work: &mut Work<'_>,
 ) -> Result<(ExecBlock, usize, usize, StopSites, Registers), JitError> {
-    let draft = Draft::new(program, style, work)?;
+    let draft = Draft::new(program, maps, style, work)?;
     let (bytes, registers) = (draft.len(), draft.registers(work)?);
     let block = memory.alloc(bytes).filter(|b| b.len >= bytes).ok_or(JitError::NoRoom { bytes })?;
     // SAFETY: an open block is writable memory of its length that belongs to whom it was given.

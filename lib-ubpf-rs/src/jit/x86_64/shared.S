@@ -166,16 +166,45 @@ ubpf_jit_helper_keep:
     mov     r10, [r9 + {TOP}]
     sub     r10, r11
     cmp     r10, \size
-    jb      .Lubpf_jit_stop_memory
+    jb      3f
     push    rax
     mov     rax, [r9 + {TOP}]
     sub     rax, rbp
     add     rax, {FRAME_BYTES}
     cmp     r10, rax
     pop     rax
-    ja      .Lubpf_jit_stop_memory
+    ja      3f
 2:  ret
+3:  push    rax
+    push    rcx
+    mov     eax, 8 + 8 * \number
+    .if \rodata
+    mov     rcx, [r9 + {VALUES_ALL}]
+    .else
+    mov     rcx, [r9 + {VALUES_WRITABLE}]
+    .endif
+    jmp     .Lubpf_jit_search_values
     .endm
+
+# The end of a search: among the values of rcx maps, rax bytes into whose windows the limit stands. rcx and rax are on the stack.
+.Lubpf_jit_search_values:
+    push    rdx
+    mov     rdx, [r9 + {VALUES}]
+2:  sub     rcx, 1
+    jb      3f
+    mov     r10, r11
+    sub     r10, [rdx]
+    cmp     r10, [rdx + rax]
+    lea     rdx, [rdx + {WINDOW_BYTES}]
+    jae     2b
+    pop     rdx
+    pop     rcx
+    pop     rax
+    ret
+3:  pop     rdx
+    pop     rcx
+    pop     rax
+    jmp     .Lubpf_jit_stop_memory
 
     ubpf_jit_search ubpf_jit_load_1, 1, 0, 1
     ubpf_jit_search ubpf_jit_load_2, 2, 1, 1

@@ -1,0 +1,50 @@
+//! Arrays: values by a number from 0, all of them always there.
+
+use super::{values::Values, Bytes, Inline, MapError};
+use crate::program::MapDef;
+
+/// An array.
+pub(super) struct Array {
+    values: Values,
+    entries: u32,
+}
+
+impl Array {
+    pub fn new(def: &MapDef) -> Option<Array> {
+        let values = Values::new(def.max_entries as usize, def.value_size as usize)?;
+        Some(Array { values, entries: def.max_entries })
+    }
+
+    pub fn values(&self) -> &Values {
+        &self.values
+    }
+
+    pub fn freeze(&mut self) {
+        self.values.freeze();
+    }
+
+    /// The place of a key of four bytes.
+    fn index(&self, key: Bytes<'_>) -> Option<usize> {
+        let index = key.word(0) as u32;
+        (index < self.entries).then_some(index as usize)
+    }
+
+    pub fn lookup(&self, key: Bytes<'_>) -> Option<usize> {
+        self.index(key)
+    }
+
+    pub fn update(&self, key: Bytes<'_>, value: Bytes<'_>, flags: u64) -> Result<(), MapError> {
+        let index = self.index(key).ok_or(MapError::Full { capacity: self.entries as usize })?;
+        if flags == super::update::NEW {
+            return Err(MapError::Exists);
+        }
+        self.values.set(index, value);
+        Ok(())
+    }
+
+    /// How machine code finds a value.
+    pub fn inline(&self) -> Inline {
+        let (base, _) = self.values.place();
+        Inline::Indexed { base, entries: self.entries, stride: self.values.stride() as u32 }
+    }
+}

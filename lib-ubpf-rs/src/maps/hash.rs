@@ -1,0 +1,503 @@
+//! Hash maps: values by a key of any bytes.
+//!
+//! A table of slots, one word each: a kind in the low two bits, the entry, some bits of the hash, and a version, which moves on with each
+//! key that leaves. Keys and values of the entries stand elsewhere, values where programs may write, keys where they may not. Whoever looks
+//! for a key compares the slot before and after, so he waits for nobody. Keys come one at a time: whoever adds one holds `adding`, which an
+//! interrupted thread may hold as well, so waiting for it is bounded and then [`MapError::Busy`]. Entries wait in a list for their next
+//! key; taking a key away gives its entry back without a lock.
+//!
+//! A value stays where it is also when its key leaves, and may get another key while somebody holds its address: as with Linux's maps that
+//! are allocated beforehand.
+
+use super::{
+    update,
+    values::{zeroed, Values},
+    Bytes, MapError,
+};
+use crate::program::MapDef;
+use alloc::{boxed::Box, vec::Vec};
+use core::sync::atomic::{
+    fence, AtomicBool, AtomicU32, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release, SeqCst},
+};
+
+const EMPTY: u64 = 0;
+const FULL: u64 = 1;
+const DELETED: u64 = 2;
+/// In use, and its value is being changed.
+const BUSY: u64 = 3;
+const KIND: u64 = 3;
+const HELD: u64 = BUSY & !FULL;
+
+/// Entry: 22 bits, for the most entries that a map has.
+const ENTRY_SHIFT: u32 = 2;
+const ENTRY_MASK: u64 = (1 << 22) - 1;
+/// Bits of the hash.
+const TAG_SHIFT: u32 = 24;
+const TAG_MASK: u64 = (1 << 16) - 1;
+/// What the version is counted in.
+const VERSION: u64 = 1 << 40;
+
+const _: () = assert!(MapDef::MAX_ENTRIES as u64 <= ENTRY_MASK + 1, "entries have a number in a slot");
+
+/// Slots that a key may stand in. A third of them is always free, so that only keys chosen to meet fill so many that follow each other.
+const MOST_PROBES: usize = 256;
+/// Times that a slot which changes meanwhile is looked at again.
+const MOST_LOOKS: usize = 64;
+/// Times that somebody who adds a key, or holds a value, is asked again.
+const PATIENCE: usize = 1024;
+/// Most slots that one deletion makes empty.
+const MOST_CLEANED: usize = 64;
+/// Slots that are not counted as a walk.
+const NEAR: u32 = 8;
+/// Entries of which the one that was not used for the longest time is given up, and how often that is tried.
+const SAMPLED: usize = 16;
+const SAMPLES: usize = 8;
+
+/// Most that a lookup walks beyond what its cost has.
+pub const MOST_WALKED_TO_LOOK: u32 = MOST_PROBES as u32 - NEAR;
+/// Most that a change walks: the search for the key, the one for a free slot, and for an entry to give up.
+pub const MOST_WALKED_TO_CHANGE: u32 = 2 * MOST_PROBES as u32 + (SAMPLED * SAMPLES) as u32 + MOST_CLEANED as u32 - NEAR;
+
+/// What becomes of the last entry's successor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum WhenFull {
+    /// A new key is refused.
+    Refuse,
+    /// A key that was not used lately makes room.
+    GiveUp,
+}
+
+/// A hash map.
+pub(super) struct Hash {
+    slots: Box<[AtomicU64]>,
+    keys: Box<[AtomicU64]>,
+    values: Values,
+    /// By entry: the next free one.
+    next: Box<[AtomicU32]>,
+    /// By entry, where the least used makes room: the slot that it has, and when it was used last.
+    homes: Box<[AtomicU32]>,
+    used: Box<[AtomicU32]>,
+    /// The time: keys that were added.
+    clock: AtomicU32,
+    /// The first free entry and one, or 0; a count above that changes with it.
+    free: AtomicU64,
+    key_size: usize,
+    capacity: usize,
+    count: AtomicU32,
+    adding: AtomicBool,
+    /// The entry at which the search for one to give up goes on.
+    hand: AtomicU32,
+    when_full: WhenFull,
+    seed: u64,
+}
+
+/// An entry that has a key.
+struct InUse {
+    entry: usize,
+    /// Its slot, and what that holds.
+    at: usize,
+    state: u64,
+    /// Keys that were added since it was used.
+    age: u32,
+}
+
+/// A key as words, and its hash.
+struct Key<'k> {
+    words: &'k [u64],
+    hash: u64,
+}
+
+impl Key<'_> {
+    fn tag(&self) -> u64 {
+        (self.hash >> 48) & TAG_MASK
+    }
+}
+
+fn list<T: Default>(count: usize) -> Option<Box<[T]>> {
+    let mut list = Vec::new();
+    list.try_reserve_exact(count).ok()?;
+    list.resize_with(count, T::default);
+    Some(list.into_boxed_slice())
+}
+
+fn kind(state: u64) -> u64 {
+    state & KIND
+}
+
+fn entry(state: u64) -> usize {
+    (state >> ENTRY_SHIFT & ENTRY_MASK) as usize
+}
+
+fn mix(a: u64, b: u64) -> u64 {
+    let product = u128::from(a).wrapping_mul(u128::from(b));
+    product as u64 ^ (product >> 64) as u64
+}
+
+fn hash(seed: u64, words: &[u64]) -> u64 {
+    const ONE: u64 = 0x9e37_79b9_7f4a_7c15;
+    const TWO: u64 = 0xd1b5_4a32_d192_ed03;
+    let all = words.iter().fold(seed, |all, &word| mix(all ^ word ^ ONE, TWO));
+    mix(all ^ TWO, ONE)
+}
+
+impl Hash {
+    pub fn new(def: &MapDef, when_full: WhenFull, seed: u64) -> Option<Hash> {
+        let capacity = def.max_entries as usize;
+        let slots = capacity.checked_add(capacity / 2)?.max(2).checked_next_power_of_two()?;
+        let spare = if when_full == WhenFull::GiveUp { capacity } else { 0 };
+        let key_words = (def.key_size as usize).div_ceil(8);
+        let hash = Hash {
+            slots: zeroed(slots)?,
+            keys: zeroed(capacity.checked_mul(key_words)?)?,
+            values: Values::new(capacity, def.value_size as usize)?,
+            next: list(capacity)?,
+            homes: list(spare)?,
+            used: list(spare)?,
+            clock: AtomicU32::new(0),
+            free: AtomicU64::new(1),
+            key_size: def.key_size as usize,
+            capacity,
+            count: AtomicU32::new(0),
+            adding: AtomicBool::new(false),
+            hand: AtomicU32::new(0),
+            when_full,
+            seed,
+        };
+        for (number, next) in (2..).zip(&hash.next[..]) {
+            next.store(if number as usize <= capacity { number } else { 0 }, Relaxed);
+        }
+        Some(hash)
+    }
+
+    pub fn values(&self) -> &Values {
+        &self.values
+    }
+
+    /// Entries in use.
+    pub fn len(&self) -> usize {
+        self.count.load(Relaxed) as usize
+    }
+
+    /// The entry of a key.
+    pub fn lookup(&self, key: Bytes<'_>, walked: &mut u32) -> Option<usize> {
+        let found = self.with_key(key, |key| self.find(&key, walked));
+        let (_, state) = found?;
+        let entry = entry(state);
+        self.is_used(entry);
+        Some(entry)
+    }
+
+    /// Inserts or replaces, as the flags say.
+    pub fn update(&self, key: Bytes<'_>, value: Bytes<'_>, flags: u64, walked: &mut u32) -> Result<(), MapError> {
+        self.with_key(key, |key| self.try_update(&key, value, flags, walked))
+    }
+
+    fn try_update(&self, key: &Key<'_>, value: Bytes<'_>, flags: u64, walked: &mut u32) -> Result<(), MapError> {
+        for _ in 0..PATIENCE {
+            match self.find(key, walked) {
+                Some(_) if flags == update::NEW => return Err(MapError::Exists),
+                Some((slot, state)) => {
+                    if self.replace(slot, state, value) {
+                        return Ok(());
+                    }
+                }
+                None if flags == update::EXISTING => return Err(MapError::NoEntry),
+                None if !self.adding.swap(true, Acquire) => {
+                    let added = self.add(key, value, walked);
+                    self.adding.store(false, Release);
+                    if let Some(done) = added {
+                        return done;
+                    }
+                }
+                None => {}
+            }
+            core::hint::spin_loop();
+        }
+        Err(MapError::Busy)
+    }
+
+    /// Removes.
+    pub fn delete(&self, key: Bytes<'_>, walked: &mut u32) -> Result<(), MapError> {
+        self.with_key(key, |key| {
+            for _ in 0..PATIENCE {
+                let (at, state) = self.find(&key, walked).ok_or(MapError::NoEntry)?;
+                if self.take_off(at, state) {
+                    self.give_back(entry(state));
+                    *walked = walked.saturating_add(self.clean(at));
+                    return Ok(());
+                }
+                core::hint::spin_loop();
+            }
+            Err(MapError::Busy)
+        })
+    }
+
+    /// Shows the entries of some slots, from slot `first` on, until `each` returns false; gives the slot at which to go on.
+    pub fn for_some(&self, first: usize, each: &mut dyn FnMut(&[u8], Bytes<'_>) -> bool) -> Option<usize> {
+        const SOME: usize = 64;
+        let mut key = [0; MapDef::MAX_KEY as usize];
+        let last = first.checked_add(SOME)?.min(self.slots.len());
+        for at in first..last {
+            let Some(entry) = self.key_of(at, &mut key) else { continue };
+            let key = key.get(..self.key_size).unwrap_or(&[]);
+            if self.values.bytes(entry).is_some_and(|value| !each(key, value)) {
+                return Some(at);
+            }
+        }
+        (last < self.slots.len()).then_some(last)
+    }
+
+    /// Ends what other threads were doing, in a process in which they are not.
+    pub fn after_fork(&self) {
+        for slot in &self.slots {
+            let state = slot.load(Acquire);
+            if kind(state) == BUSY {
+                slot.store(state & !HELD, Release);
+            }
+        }
+        self.adding.store(false, Release);
+    }
+
+    /// As when somebody stands still in the middle of changing these keys' values, and of adding one.
+    #[cfg(test)]
+    pub fn interrupted(&self, adding: bool, keys: &[Bytes<'_>]) {
+        self.adding.store(adding, SeqCst);
+        for &key in keys {
+            let found = self.with_key(key, |key| self.find(&key, &mut 0));
+            let (at, state) = found.unwrap();
+            assert!(change(&self.slots[at], state, state | HELD));
+        }
+    }
+
+    /// The key in a slot, read consistently, and its entry.
+    fn key_of(&self, at: usize, key: &mut [u8]) -> Option<usize> {
+        let slot = self.slots.get(at)?;
+        for _ in 0..MOST_LOOKS {
+            let state = slot.load(Acquire);
+            if state & FULL == 0 {
+                return None;
+            }
+            let words = self.entry_key(entry(state))?;
+            for (part, word) in key.chunks_mut(8).zip(words) {
+                part.copy_from_slice(word.load(Relaxed).to_le_bytes().get(..part.len())?);
+            }
+            if same(slot, state) {
+                return Some(entry(state));
+            }
+        }
+        None
+    }
+
+    fn entry_key(&self, entry: usize) -> Option<&[AtomicU64]> {
+        let words = self.key_size.div_ceil(8);
+        let from = entry.checked_mul(words)?;
+        self.keys.get(from..from.checked_add(words)?)
+    }
+
+    /// Calls with the key as words: it may change where it lies.
+    fn with_key<T>(&self, key: Bytes<'_>, then: impl FnOnce(Key<'_>) -> T) -> T {
+        const SHORT: usize = 8;
+        let count = self.key_size.div_ceil(8);
+        if count <= SHORT {
+            let mut words = [0; SHORT];
+            return then(self.read_key(key, words.get_mut(..count).unwrap_or_default()));
+        }
+        let mut words = [0; MapDef::MAX_KEY as usize / 8];
+        then(self.read_key(key, words.get_mut(..count).unwrap_or_default()))
+    }
+
+    fn read_key<'k>(&self, key: Bytes<'_>, words: &'k mut [u64]) -> Key<'k> {
+        for (number, word) in words.iter_mut().enumerate() {
+            *word = key.word(number);
+        }
+        Key { hash: hash(self.seed, words), words }
+    }
+
+    /// The places of the slots that may hold a key, in order.
+    fn probe(&self, key: &Key<'_>) -> impl Iterator<Item = usize> + use<> {
+        let (start, mask) = (key.hash as usize, self.slots.len().wrapping_sub(1));
+        (0..MOST_PROBES.min(self.slots.len())).map(move |step| start.wrapping_add(step) & mask)
+    }
+
+    /// The slot of a key; adds what was walked.
+    fn find(&self, key: &Key<'_>, walked: &mut u32) -> Option<(usize, u64)> {
+        let mut looked = 0u32;
+        let found = self.search(key, &mut looked);
+        *walked = walked.saturating_add(looked.saturating_sub(NEAR));
+        found
+    }
+
+    fn search(&self, key: &Key<'_>, looked: &mut u32) -> Option<(usize, u64)> {
+        for at in self.probe(key) {
+            *looked = looked.saturating_add(1);
+            let slot = self.slots.get(at)?;
+            let state = slot.load(Acquire);
+            if kind(state) == EMPTY {
+                return None;
+            }
+            let may_be = state & FULL != 0 && state >> TAG_SHIFT & TAG_MASK == key.tag();
+            if may_be && self.compare(slot, state, key).is_some() {
+                return Some((at, state));
+            }
+        }
+        None
+    }
+
+    /// Whether a slot has a key; then its state.
+    fn compare(&self, slot: &AtomicU64, state: u64, key: &Key<'_>) -> Option<u64> {
+        let words = self.entry_key(entry(state))?;
+        let equal = words.iter().zip(key.words).all(|(word, &is)| word.load(Relaxed) == is);
+        // A slot that has changed has had its key taken off: it is not there, or stands elsewhere as a new one.
+        (equal && same(slot, state)).then_some(state)
+    }
+
+    /// Replaces the value of a slot that nobody holds, if it is as it was.
+    fn replace(&self, at: usize, state: u64, value: Bytes<'_>) -> bool {
+        let Some(slot) = self.slots.get(at).filter(|slot| change(slot, state, state | HELD)) else {
+            return false;
+        };
+        self.values.set(entry(state), value);
+        self.is_used(entry(state));
+        slot.store(state, Release);
+        true
+    }
+
+    /// Adds a key; the caller is the only one who adds. `None`: somebody was quicker, look again.
+    fn add(&self, key: &Key<'_>, value: Bytes<'_>, walked: &mut u32) -> Option<Result<(), MapError>> {
+        // Keys come only from who adds.
+        if self.find(key, walked).is_some() {
+            return None;
+        }
+        let free = |at: &usize| self.slots.get(*at).is_some_and(|slot| slot.load(Acquire) & FULL == 0);
+        let full = MapError::Full { capacity: self.capacity };
+        let Some(at) = self.probe(key).find(free) else { return Some(Err(full)) };
+        let Some(entry) = self.take_free().or_else(|| self.give_up(walked)) else { return Some(Err(full)) };
+        // Nobody else changes it now, and whoever still compares it finds that its slot has changed.
+        fence(Release);
+        for (word, &is) in self.entry_key(entry).unwrap_or(&[]).iter().zip(key.words) {
+            word.store(is, Relaxed);
+        }
+        self.values.set(entry, value);
+        if let (Some(home), Some(used)) = (self.homes.get(entry), self.used.get(entry)) {
+            home.store(at as u32, Relaxed);
+            used.store(self.clock.fetch_add(1, Relaxed).wrapping_add(1), Relaxed);
+        }
+        if let Some(slot) = self.slots.get(at) {
+            let version = slot.load(Relaxed) & !(VERSION - 1);
+            let state = version | key.tag() << TAG_SHIFT | (entry as u64) << ENTRY_SHIFT | FULL;
+            slot.store(state, Release);
+        }
+        self.count.fetch_add(1, Relaxed);
+        Some(Ok(()))
+    }
+
+    /// Takes a key off its slot, if that is as it was; its entry is the caller's.
+    fn take_off(&self, at: usize, state: u64) -> bool {
+        let deleted = (state & !KIND).wrapping_add(VERSION) | DELETED;
+        let taken = self.slots.get(at).is_some_and(|slot| change(slot, state, deleted));
+        if taken {
+            self.count.fetch_sub(1, Relaxed);
+        }
+        taken
+    }
+
+    /// The entry of a key that was not used for long, taken off. The caller is the only one who adds.
+    fn give_up(&self, walked: &mut u32) -> Option<usize> {
+        if self.when_full == WhenFull::Refuse {
+            return None;
+        }
+        for _ in 0..SAMPLES {
+            let first = self.hand.fetch_add(SAMPLED as u32, Relaxed) as usize;
+            let sample = (first..).take(SAMPLED.min(self.capacity)).map(|at| at % self.capacity.max(1));
+            *walked = walked.saturating_add(SAMPLED as u32);
+            let found = sample.filter_map(|entry| self.in_use(entry)).max_by_key(|found| found.age);
+            if let Some(InUse { entry, at, state, .. }) = found {
+                if self.take_off(at, state) {
+                    return Some(entry);
+                }
+            }
+        }
+        // All of them are being changed, or went by themselves meanwhile.
+        self.take_free()
+    }
+
+    /// An entry that has a key, if it does.
+    fn in_use(&self, entry: usize) -> Option<InUse> {
+        let at = self.homes.get(entry)?.load(Relaxed) as usize;
+        let state = self.slots.get(at)?.load(Acquire);
+        let has = state & FULL != 0 && self::entry(state) == entry;
+        let age = self.clock.load(Relaxed).wrapping_sub(self.used.get(entry)?.load(Relaxed));
+        has.then_some(InUse { entry, at, state, age })
+    }
+
+    fn is_used(&self, entry: usize) {
+        let now = self.clock.load(Relaxed);
+        if let Some(used) = self.used.get(entry).filter(|used| used.load(Relaxed) != now) {
+            used.store(now, Relaxed);
+        }
+    }
+
+    /// Takes a free entry; the caller is the only one who does.
+    fn take_free(&self) -> Option<usize> {
+        let mut free = self.free.load(Acquire);
+        loop {
+            let first = (free as u32).checked_sub(1)? as usize;
+            let next = u64::from(self.next.get(first)?.load(Relaxed));
+            match self.free.compare_exchange(free, counted(free, next), SeqCst, Acquire) {
+                Ok(_) => return Some(first),
+                Err(other) => free = other,
+            }
+        }
+    }
+
+    fn give_back(&self, entry: usize) {
+        let Some(next) = self.next.get(entry) else { return };
+        let mut free = self.free.load(Acquire);
+        loop {
+            next.store(free as u32, Relaxed);
+            let first = (entry as u64).wrapping_add(1);
+            match self.free.compare_exchange(free, counted(free, first), SeqCst, Acquire) {
+                Ok(_) => return,
+                Err(other) => free = other,
+            }
+        }
+    }
+
+    /// Makes deleted slots empty again where no key can lie behind them, from this one backwards: a search ends at an empty slot.
+    /// Left to a later deletion while somebody adds a key. Gives how many it looked at.
+    fn clean(&self, at: usize) -> u32 {
+        if self.adding.swap(true, Acquire) {
+            return 0;
+        }
+        let mut looked = 1;
+        let slot = |at: usize| self.slots.get(at & self.slots.len().wrapping_sub(1));
+        let is = |at: usize, wanted| slot(at).is_some_and(|slot| kind(slot.load(Acquire)) == wanted);
+        if is(at.wrapping_add(1), EMPTY) {
+            for step in (0..MOST_CLEANED).take_while(|step| is(at.wrapping_sub(*step), DELETED)) {
+                if let Some(slot) = slot(at.wrapping_sub(step)) {
+                    slot.store(slot.load(Relaxed) & !(VERSION - 1) | EMPTY, Release);
+                }
+                looked += 1;
+            }
+        }
+        self.adding.store(false, Release);
+        looked
+    }
+}
+
+/// A head of the free list that leads to another entry; no two that follow each other are equal.
+fn counted(before: u64, first: u64) -> u64 {
+    ((before >> 32).wrapping_add(1) << 32) | first & 0xffff_ffff
+}
+
+/// Whether a slot has had the same key all the time; its value may be in change.
+fn same(slot: &AtomicU64, state: u64) -> bool {
+    fence(Acquire);
+    (slot.load(SeqCst) ^ state) & !HELD == 0
+}
+
+/// Moves on the state of a slot that nobody holds, if it still is `state`.
+fn change(slot: &AtomicU64, state: u64, next: u64) -> bool {
+    kind(state) == FULL && slot.compare_exchange(state, next, SeqCst, Relaxed).is_ok()
+}

@@ -1,0 +1,293 @@
+//! Each kind against a model of std, and what threads and interrupts may do to a map.
+
+use super::*;
+use crate::program::{MapFlags, MapName};
+use std::{collections::HashMap, sync::atomic::AtomicBool, thread, vec::Vec};
+
+fn def(kind: MapKind, key_size: u32, value_size: u32, max_entries: u32) -> MapDef {
+    MapDef { kind, key_size, value_size, max_entries, flags: MapFlags::empty(), name: MapName::new("test").unwrap() }
+}
+
+fn make(kind: MapKind, key_size: u32, value_size: u32, max_entries: u32) -> Map {
+    Map::new(def(kind, key_size, value_size, max_entries)).unwrap()
+}
+
+/// Numbers that look random.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % end
+    }
+}
+
+fn spelled(number: u64, len: usize) -> Vec<u8> {
+    number.to_le_bytes().iter().copied().cycle().take(len).collect()
+}
+
+fn value_of(map: &Map, key: &[u8]) -> Option<Vec<u8>> {
+    let value = map.value(key.into())?;
+    let mut bytes = std::vec![0; value.len()];
+    value.copy_to(&mut bytes);
+    Some(bytes)
+}
+
+fn contents(map: &Map) -> HashMap<Vec<u8>, Vec<u8>> {
+    let mut all = HashMap::new();
+    let mut at = Some(0);
+    while let Some(from) = at {
+        at = map.for_some(from, &mut |key, value| {
+            let mut bytes = std::vec![0; value.len()];
+            value.copy_to(&mut bytes);
+            assert_eq!(all.insert(key.to_vec(), bytes), None, "each key is shown once");
+            true
+        });
+    }
+    all
+}
+
+/// The same changes to a hash map and to one of std; the same answers and contents.
+fn hash_follows_its_model(key_size: u32, value_size: u32, entries: u32, seed: u64) {
+    let map = make(MapKind::Hash, key_size, value_size, entries);
+    let mut model: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
+    let mut numbers = Numbers(seed);
+    for step in 0..4_000 {
+        let key = spelled(numbers.below(u64::from(entries) * 2), key_size as usize);
+        let value = spelled(numbers.below(u64::MAX), value_size as usize);
+        let has = model.contains_key(&key);
+        match numbers.below(8) {
+            0..=3 => {
+                let flags = numbers.below(3);
+                let expected = match flags {
+                    update::NEW if has => Err(MapError::Exists),
+                    update::EXISTING if !has => Err(MapError::NoEntry),
+                    _ if !has && model.len() == entries as usize => Err(MapError::Full { capacity: entries as usize }),
+                    _ => Ok(()),
+                };
+                assert_eq!(map.update(key[..].into(), value[..].into(), flags, &mut 0), expected, "step {step}");
+                if expected.is_ok() {
+                    model.insert(key, value);
+                }
+            }
+            4 | 5 => {
+                let expected = model.remove(&key).map(|_| ()).ok_or(MapError::NoEntry);
+                assert_eq!(map.delete(key[..].into(), &mut 0), expected, "step {step}");
+            }
+            _ => assert_eq!(value_of(&map, &key), model.get(&key).cloned(), "step {step}"),
+        }
+        assert_eq!(map.len(), model.len());
+    }
+    assert_eq!(contents(&map), model);
+    assert_eq!(map.lost_busy(), 0);
+}
+
+#[test]
+fn hash_maps_follow_their_model() {
+    let sizes = [(1, 1, 3), (4, 4, 1), (8, 8, 64), (13, 7, 17), (16, 40, 100), (64, 3, 33), (65, 8, 12), (512, 1, 5)];
+    for (seed, (key, value, entries)) in (1..).zip(sizes) {
+        hash_follows_its_model(key, value, entries, seed * 0x1234_5677);
+    }
+}
+
+#[test]
+fn arrays_follow_their_model() {
+    for (value_size, entries) in [(1, 1), (8, 16), (20, 7)] {
+        let map = make(MapKind::Array, 4, value_size, entries);
+        let mut model = std::vec![std::vec![0u8; value_size as usize]; entries as usize];
+        let mut numbers = Numbers(99);
+        for _ in 0..1000 {
+            let index = numbers.below(u64::from(entries) * 2) as u32;
+            let key = index.to_le_bytes();
+            let value = spelled(numbers.below(u64::MAX), value_size as usize);
+            let inside = (index as usize) < model.len();
+            let put = map.update(key[..].into(), value[..].into(), numbers.below(2) * 2, &mut 0);
+            assert_eq!(put.is_ok(), inside);
+            if inside {
+                model[index as usize] = value;
+            }
+            assert_eq!(value_of(&map, &key), model.get(index as usize).cloned());
+            assert_eq!(map.delete(key[..].into(), &mut 0), Err(MapError::Invalid));
+        }
+        let all = contents(&map);
+        assert_eq!(all.len(), model.len());
+        for (index, value) in (0u32..).zip(&model) {
+            assert_eq!(all.get(&index.to_le_bytes()[..]), Some(value));
+        }
+    }
+}
+
+/// What was used last stays, whatever comes.
+#[test]
+fn lru_keeps_what_is_used() {
+    let map = make(MapKind::LruHash, 4, 8, 64);
+    let put = |n: u32| map.update(n.to_le_bytes()[..].into(), [n as u8; 8][..].into(), update::ANY, &mut 0);
+    put(0).unwrap();
+    for n in 1..10_000 {
+        put(n).unwrap();
+        assert!(value_of(&map, &0u32.to_le_bytes()).is_some(), "it was used just now");
+        assert_eq!(value_of(&map, &n.to_le_bytes()), Some([n as u8; 8].to_vec()));
+        assert!(map.len() <= 64);
+    }
+    assert_eq!((map.len(), map.lost_full(), map.lost_busy()), (64, 0, 0));
+    assert_eq!(contents(&map).len(), 64);
+}
+
+/// A program holds the address of a value while its key goes and another one comes: it reaches that value, and nothing else.
+#[test]
+fn a_value_stays_where_it_is() {
+    let map = make(MapKind::Hash, 8, 8, 1);
+    let key = |n: u64| n.to_le_bytes();
+    map.update(key(1)[..].into(), key(10)[..].into(), 0, &mut 0).unwrap();
+    let held = map.lookup(key(1)[..].into(), &mut 0).unwrap();
+    map.delete(key(1)[..].into(), &mut 0).unwrap();
+    map.update(key(2)[..].into(), key(20)[..].into(), 0, &mut 0).unwrap();
+    assert_eq!(map.lookup(key(2)[..].into(), &mut 0), Some(held));
+    let Window { base, len, writable } = map.window().unwrap();
+    assert!((base..base + len).contains(&held) && writable);
+}
+
+/// Does it again while the other thread is at work; it may have been sent to sleep in the middle.
+fn at_last(work: impl Fn() -> Result<(), MapError>) {
+    while work().map_or_else(|error| error == MapError::Busy || panic!("{error}"), |()| false) {
+        thread::yield_now();
+    }
+}
+
+/// Keys of one thread never meet those of another, and a reader of all finds each value whole.
+#[test]
+fn threads_lose_nothing() {
+    for kind in [MapKind::Hash, MapKind::LruHash] {
+        let map = make(kind, 8, 16, 4096);
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for id in 0..2u64 {
+                let map = &map;
+                scope.spawn(move || {
+                    for n in 0..20_000u64 {
+                        let key = (id << 32 | n % 100).to_le_bytes();
+                        let value = [n.to_le_bytes(), n.to_le_bytes()].concat();
+                        let put = || map.update(key[..].into(), value[..].into(), update::ANY, &mut 0);
+                        at_last(put);
+                        assert_eq!(value_of(map, &key), Some(value.clone()));
+                        if n % 3 == 0 {
+                            at_last(|| map.delete(key[..].into(), &mut 0));
+                            assert_eq!(value_of(map, &key), None);
+                        }
+                    }
+                });
+            }
+            scope.spawn(|| {
+                while !stop.load(Relaxed) {
+                    assert!(contents(&map).len() <= 200);
+                    stop.store(map.len() > 120, Relaxed);
+                    thread::yield_now();
+                }
+            });
+            thread::sleep(core::time::Duration::from_millis(1));
+            stop.store(true, Relaxed);
+        });
+        let all = contents(&map);
+        assert_eq!(all.len(), map.len());
+        assert_eq!(map.lost_full(), 0, "{kind:?}");
+    }
+}
+
+/// Of two that add one key at a time, one adds it.
+#[test]
+fn a_key_is_there_once() {
+    for _ in 0..200 {
+        let map = make(MapKind::Hash, 4, 4, 8);
+        let add = || map.update([7; 4][..].into(), [1; 4][..].into(), update::NEW, &mut 0);
+        let added = thread::scope(|scope| {
+            let threads = [scope.spawn(add), scope.spawn(add)];
+            threads.map(|thread| thread.join().unwrap())
+        });
+        assert_eq!(added.iter().filter(|added| added.is_ok()).count(), 1);
+        assert_eq!(map.len(), 1);
+    }
+}
+
+/// A hook interrupts another one in the middle of an update, on the same CPU: it finds everything, and is told that the map is busy.
+#[test]
+fn an_interrupted_update_hides_nothing_and_is_not_waited_for() {
+    let map = make(MapKind::Hash, 4, 4, 8);
+    let Kind::Hash(hash) = &map.kind else { unreachable!() };
+    let key = |n: u32| n.to_le_bytes();
+    for n in 0..4 {
+        map.update(key(n)[..].into(), key(n + 10)[..].into(), 0, &mut 0).unwrap();
+    }
+    hash.interrupted(true, &[key(0)[..].into()]);
+    for n in 0..4 {
+        assert_eq!(value_of(&map, &key(n)), Some(key(n + 10).to_vec()));
+    }
+    map.update(key(1)[..].into(), key(99)[..].into(), 0, &mut 0).unwrap();
+    map.delete(key(2)[..].into(), &mut 0).unwrap();
+    let put = |n| map.update(key(n)[..].into(), key(0)[..].into(), 0, &mut 0);
+    assert_eq!((put(0), put(77)), (Err(MapError::Busy), Err(MapError::Busy)));
+    assert_eq!((map.lost_busy(), map.lost_full()), (2, 0));
+    map.after_fork();
+    assert_eq!((put(0), put(77)), (Ok(()), Ok(())));
+    assert_eq!(map.len(), 4);
+}
+
+/// What programs are charged for.
+#[test]
+fn walks_are_bounded() {
+    let map = make(MapKind::Hash, 4, 4, 4096);
+    for n in 0..4096u32 {
+        let mut walked = 0;
+        map.update(n.to_le_bytes()[..].into(), [0; 4][..].into(), 0, &mut walked).unwrap();
+        assert!(walked <= MOST_WALKED_TO_CHANGE);
+    }
+    for n in 0..8192u32 {
+        let mut walked = 0;
+        assert_eq!(map.lookup(n.to_le_bytes()[..].into(), &mut walked).is_some(), n < 4096);
+        assert!(walked <= MOST_WALKED_TO_LOOK);
+    }
+}
+
+#[test]
+fn sizes_are_checked_and_kinds_that_are_not_there_are_named() {
+    let map = make(MapKind::Hash, 8, 4, 2);
+    let size = |size, expected| Err(MapError::Size { size, expected });
+    assert_eq!(map.update([0; 7][..].into(), [0; 4][..].into(), 0, &mut 0), size(7, 8));
+    assert_eq!(map.update([0; 8][..].into(), [0; 5][..].into(), 0, &mut 0), size(5, 4));
+    assert_eq!(map.delete([0; 9][..].into(), &mut 0), size(9, 8));
+    let ring = Map::new(def(MapKind::Ringbuf, 0, 0, 4096));
+    assert_eq!(ring.err(), Some(MapError::Unsupported { kind: MapKind::Ringbuf }));
+    assert!(matches!(Map::new(def(MapKind::Array, 8, 8, 1)), Err(MapError::Definition(_))));
+}
+
+#[test]
+fn frozen_values_stay() {
+    let flags = MapFlags::RDONLY_PROG;
+    let mut map = Map::new(MapDef { flags, ..def(MapKind::Array, 4, 5, 1) }).unwrap();
+    map.fill(1, &[1, 2, 3]).unwrap();
+    assert_eq!(map.fill(6, &[1, 2, 3]), Err(MapError::Invalid));
+    assert_eq!(map.frozen(), None);
+    map.freeze().unwrap();
+    assert_eq!(map.frozen(), Some(&[0, 1, 2, 3, 0][..]));
+    assert_eq!(map.update([0; 4][..].into(), [9; 5][..].into(), 0, &mut 0), Err(MapError::ReadOnly));
+    assert_eq!(map.fill(0, &[1]), Err(MapError::Invalid));
+    assert_eq!(map.frozen(), Some(&[0, 1, 2, 3, 0][..]));
+    assert_eq!(make(MapKind::Array, 4, 5, 1).freeze(), Err(MapError::Invalid), "programs may write it");
+}
+
+#[test]
+fn handles_name_maps_and_nothing_else() {
+    let maps = Maps::new([make(MapKind::Array, 4, 8, 1), make(MapKind::Hash, 4, 8, 1)].map(Arc::new).into()).unwrap();
+    assert_eq!(maps.by_handle(handle(1)).map(|map| map.def().kind), Some(MapKind::Hash));
+    for other in [handle(2), handle(0) - 1, 0, 1, u64::MAX, handle(0) + 0x1_0000] {
+        assert!(maps.by_handle(other).is_none());
+    }
+    use crate::isa::ImmKind::*;
+    assert_eq!(maps.loaded(MapIndex, 1), Some(handle(1)));
+    let base = maps.get(0).unwrap().window().unwrap().base;
+    assert_eq!(maps.loaded(MapIndexValue, 7 << 32), Some(base + 7));
+    for (kind, imm) in [(MapIndexValue, 8 << 32), (MapIndexValue, 1), (MapIndex, 2), (MapFd, 0), (MapIndex, 1 << 16)] {
+        assert_eq!(maps.loaded(kind, imm), None, "{kind:?} {imm:#x}");
+    }
+}

@@ -1,0 +1,216 @@
+//! Memory that programs read and write at any time. The only `unsafe` of the maps: it reads what a program points at.
+//!
+//! Values lie together and apart from everything else of their map, so that a program that misuses one hurts values alone. Nothing here
+//! takes a reference to such bytes: they are copied word by word, each in one step.
+
+use alloc::{boxed::Box, vec::Vec};
+use core::{
+    marker::PhantomData,
+    sync::atomic::{AtomicU64, AtomicU8, Ordering::Relaxed},
+};
+
+/// Bytes of a word.
+const WORD: usize = 8;
+
+/// Bytes to be read, which others may write meanwhile: a key or a value in a program's memory.
+#[derive(Clone, Copy)]
+pub struct Bytes<'a> {
+    base: usize,
+    len: usize,
+    memory: PhantomData<&'a [AtomicU8]>,
+}
+
+impl<'a> Bytes<'a> {
+    /// None.
+    pub const NONE: Bytes<'static> = Bytes { base: 0, len: 0, memory: PhantomData };
+
+    /// So many bytes at an address.
+    ///
+    /// # Safety
+    /// They are valid for reads during `'a`, and nobody has a reference by which they are written.
+    pub unsafe fn at(base: u64, len: usize) -> Bytes<'a> {
+        Bytes { base: base as usize, len, memory: PhantomData }
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The words they make, the last one filled up with zeros.
+    pub fn words(&self) -> impl Iterator<Item = u64> + use<'a> {
+        let bytes = *self;
+        (0..self.len.div_ceil(WORD)).map(move |number| bytes.word(number))
+    }
+
+    /// A word; beyond the end it is zeros.
+    #[inline]
+    pub fn word(&self, number: usize) -> u64 {
+        let from = number.saturating_mul(WORD);
+        let left = self.len.saturating_sub(from);
+        let at = self.base.wrapping_add(from);
+        if left >= WORD && at.is_multiple_of(WORD) {
+            // SAFETY: eight aligned bytes that lie wholly within those that `at` was promised.
+            return unsafe { AtomicU64::from_ptr(at as *mut u64) }.load(Relaxed);
+        }
+        let mut word = [0; WORD];
+        for (offset, byte) in word.iter_mut().take(left).enumerate() {
+            // SAFETY: one of the bytes that `at` was promised: its place is below their number.
+            *byte = unsafe { AtomicU8::from_ptr(at.wrapping_add(offset) as *mut u8) }.load(Relaxed);
+        }
+        u64::from_le_bytes(word)
+    }
+
+    /// Copies as many as there is room for; gives how many.
+    pub fn copy_to(&self, out: &mut [u8]) -> usize {
+        let most = self.len.min(out.len());
+        let parts = out.get_mut(..most).unwrap_or_default().chunks_mut(WORD);
+        for (part, word) in parts.zip(self.words()) {
+            let word = word.to_le_bytes();
+            part.copy_from_slice(word.get(..part.len()).unwrap_or(&[]));
+        }
+        most
+    }
+}
+
+impl<'a> From<&'a [u8]> for Bytes<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Bytes { base: bytes.as_ptr() as usize, len: bytes.len(), memory: PhantomData }
+    }
+}
+
+/// The values of one map. They lie where they are for as long as the map lives.
+pub(super) struct Values {
+    words: Box<[AtomicU64]>,
+    /// Bytes of one.
+    size: usize,
+    /// Words from one to the next.
+    stride: usize,
+    /// They stay as they are.
+    frozen: bool,
+}
+
+/// So many words of zeros; `None` without memory.
+pub(super) fn zeroed(count: usize) -> Option<Box<[AtomicU64]>> {
+    let mut words = Vec::new();
+    words.try_reserve_exact(count).ok()?;
+    words.resize_with(count, AtomicU64::default);
+    Some(words.into_boxed_slice())
+}
+
+impl Values {
+    /// So many values of so many bytes, all zero; `None` without memory.
+    pub fn new(count: usize, size: usize) -> Option<Values> {
+        let stride = size.div_ceil(WORD);
+        Some(Values { words: zeroed(count.checked_mul(stride)?)?, size, stride, frozen: false })
+    }
+
+    /// Where they lie: address, and length in bytes, which is a multiple of 8.
+    pub fn place(&self) -> (u64, u64) {
+        (self.words.as_ptr() as u64, self.words.len().wrapping_mul(WORD) as u64)
+    }
+
+    /// Bytes from one to the next.
+    pub fn stride(&self) -> usize {
+        self.stride.wrapping_mul(WORD)
+    }
+
+    fn of(&self, index: usize) -> Option<&[AtomicU64]> {
+        let from = index.checked_mul(self.stride)?;
+        self.words.get(from..from.checked_add(self.stride)?)
+    }
+
+    /// The address of one.
+    pub fn address(&self, index: usize) -> Option<u64> {
+        self.of(index).map(|words| words.as_ptr() as u64)
+    }
+
+    /// One, to be read.
+    pub fn bytes(&self, index: usize) -> Option<Bytes<'_>> {
+        let words = self.of(index)?;
+        Some(Bytes { base: words.as_ptr() as usize, len: self.size, memory: PhantomData })
+    }
+
+    /// Changes one, unless they are frozen. What is missing of it is zeros.
+    pub fn set(&self, index: usize, value: Bytes<'_>) {
+        if self.frozen {
+            return;
+        }
+        for (number, word) in self.of(index).unwrap_or(&[]).iter().enumerate() {
+            word.store(value.word(number), Relaxed);
+        }
+    }
+
+    /// Changes bytes of all values taken together, from `offset` on; false where they do not lie within. For whoever has the map alone.
+    pub fn fill(&self, offset: usize, bytes: &[u8]) -> bool {
+        let len = self.words.len().wrapping_mul(WORD);
+        if self.frozen || offset.checked_add(bytes.len()).is_none_or(|end| end > len) {
+            return false;
+        }
+        for (at, &byte) in (offset..).zip(bytes) {
+            if let Some(word) = self.words.get(at / WORD) {
+                let mut changed = word.load(Relaxed).to_le_bytes();
+                if let Some(slot) = changed.get_mut(at % WORD) {
+                    *slot = byte;
+                }
+                word.store(u64::from_le_bytes(changed), Relaxed);
+            }
+        }
+        true
+    }
+
+    /// From now on nobody changes them. Programs must be given them as memory that is only read.
+    pub fn freeze(&mut self) {
+        self.frozen = true;
+    }
+
+    /// The first one as plain memory, if they are frozen.
+    pub fn frozen(&self) -> Option<&[u8]> {
+        let len = self.words.len().wrapping_mul(WORD).min(self.size);
+        // SAFETY: the words are plain memory of at least that length. Nothing here changes them once they are frozen, and whoever froze
+        // them keeps programs from writing.
+        self.frozen.then(|| unsafe { core::slice::from_raw_parts(self.words.as_ptr().cast(), len) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_any_place_and_length_are_read() {
+        let bytes: Vec<u8> = (1..=20).collect();
+        for from in 0..8 {
+            let part = &bytes[from..];
+            let read = Bytes::from(part);
+            let mut copy = [0xff; 20];
+            assert_eq!(read.copy_to(&mut copy), part.len());
+            assert_eq!(&copy[..part.len()], part);
+            assert_eq!(read.words().count(), part.len().div_ceil(8));
+        }
+        assert_eq!(Bytes::from(&bytes[..3]).word(0), 0x03_02_01);
+        assert_eq!(Bytes::from(&bytes[..3]).word(1), 0);
+        assert_eq!(Bytes::NONE.words().count(), 0);
+    }
+
+    #[test]
+    fn values_keep_apart() {
+        let values = Values::new(3, 12).unwrap();
+        assert_eq!((values.stride(), values.place().1), (16, 48));
+        values.set(1, Bytes::from(&[0xaa; 12][..]));
+        let mut out = [1; 12];
+        for (index, expected) in [(0, 0), (1, 0xaa), (2, 0)] {
+            values.bytes(index).unwrap().copy_to(&mut out);
+            assert_eq!(out, [expected; 12]);
+        }
+        assert!(values.bytes(3).is_none());
+        assert!(values.fill(46, &[1, 2]));
+        assert!(!values.fill(47, &[1, 2]));
+        assert!(!values.fill(usize::MAX, &[1]));
+    }
+}
