@@ -244,11 +244,189 @@ fn a_wrong_command_line_ends_with_64() {
         &["disasm"],
         &["disasm", "--json"],
         &["disasm", "-", "more"],
+        &["disasm", "-", "--abi", "uio"],
+        &["aot", "-", "-o", "one", "-o", "two", "--name", "x"],
+        &["flat", "-", "-o", "one", "-o", "two"],
+        &["aot", "-", "-o", "one", "--name", "a b"],
+        &["aot", "-", "-o", "one", "--name", "a\x1bb"],
+        &["aot", "-", "-o", "one", "--name", ""],
+        &["image-id"],
+        &["image-id", "-", "--expect", "12"],
+        &["symbols"],
+        &["--manual", "nothing"],
+        &["pack", "-"],
+        &["pack", "-", "-o", "one", "--policy", "checked"],
+        &["pack", "-", "-o", "one", "no assignment"],
     ] {
         let output = ubpf("r0 = 0\nexit", args);
         assert_eq!(outcome(&output), (64, "", true), "{args:?}");
-        assert!(complaint(&output).contains("usage: ubpf run"), "{args:?}");
+        assert!(complaint(&output).contains("try '--help'"), "{args:?}");
     }
+}
+
+const COMMANDS: [&str; 8] = ["run", "verify", "aot", "flat", "pack", "disasm", "image-id", "symbols"];
+
+/// Files and arguments need not be text; what is shown of them drives no terminal.
+#[test]
+fn arguments_that_are_not_utf8() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let folder = Folder::new("bytes");
+    let name = OsStr::from_bytes(b"\xff\x1b[2J");
+    let path = folder.0.join(name);
+    fs::write(&path, assemble("r0 = *(u8 *)(r1 + 0)\nexit").unwrap()).unwrap();
+    let run = |args: &[&OsStr]| Command::new(env!("CARGO_BIN_EXE_ubpf")).args(args).output().unwrap();
+    let output = run(&["run".as_ref(), path.as_ref(), OsStr::from_bytes(b"\xfe")]);
+    assert_eq!(outcome(&output), (0, "0xfe\n", false));
+    let object = path.with_extension("o");
+    let output = run(&["aot".as_ref(), path.as_ref(), "-o".as_ref(), object.as_ref()]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(complaint(&output).contains("is called \u{fffd}_[2J in the image"), "{}", complaint(&output));
+    for args in [
+        &["verify".as_ref(), path.as_ref()][..],
+        &["run".as_ref(), folder.0.join("no").join(name).as_ref()],
+        &["run".as_ref(), path.as_ref(), "--mem".as_ref(), name],
+        &["run".as_ref(), path.as_ref(), "--abi".as_ref(), name],
+        &[name],
+    ] {
+        let output = run(args);
+        assert!(output.status.code().is_some_and(|code| code != 101), "{args:?}");
+        for text in [&output.stdout, &output.stderr] {
+            assert!(!text.contains(&0x1b), "{args:?}: {}", String::from_utf8_lossy(text));
+        }
+    }
+}
+
+/// Nobody reads, nobody listens, no room: no panic, and the right exit status.
+#[test]
+fn pipes_that_are_closed_or_full() {
+    let folder = Folder::new("pipes");
+    let noisy = folder.file("noisy", &assemble("r1 = 0x1234\ncall 3\nr0 = r7\nexit").unwrap());
+    let many =
+        folder.file("many", &[&assemble("r0 = 0").unwrap().repeat(20_000)[..], &assemble("exit").unwrap()].concat());
+    let with = |args: &[&str], redirect: &str| {
+        let line = format!("\"$@\" {redirect}");
+        let mut sh = Command::new("bash");
+        sh.args(["-o", "pipefail", "-c", &line, "bash", env!("CARGO_BIN_EXE_ubpf")]).args(args);
+        sh.stdin(Stdio::null()).output().unwrap()
+    };
+    let output = with(&["disasm", &many], "| head -n 1");
+    assert_eq!((output.status.code(), complaint(&output)), (Some(141), ""));
+    for args in [&["--help"][..], &["disasm", &many], &["verify", &many], &["--manual"], &["run", &noisy]] {
+        assert_eq!(with(args, ">/dev/full").status.code(), Some(74), "{args:?}");
+    }
+    for redirect in ["2>/dev/full", "2>&-"] {
+        let output = with(&["run", &noisy], redirect);
+        assert_eq!(outcome(&output), (0, "0x0\n", false), "{redirect}");
+        assert_eq!(with(&["verify", "-v", &noisy], redirect).status.code(), Some(0), "{redirect}");
+        for (args, status) in [(&["fly"][..], 64), (&["run", "/nowhere"], 2)] {
+            assert_eq!(with(args, redirect).status.code(), Some(status), "{redirect}");
+        }
+    }
+}
+
+/// Another build of an image has another id; a list of symbols says which image it is of.
+#[test]
+fn images_are_told_apart() {
+    let folder = Folder::new("image-id");
+    let source = folder.file("image.c", b"int plus(int x) { return x + PLUS; }\nint main(void) { return plus(1); }\n");
+    let image = |name: &str, plus: &str| {
+        let path = folder.0.join(name).to_str().unwrap().to_string();
+        let mut gcc = Command::new("gcc");
+        gcc.args(["-no-pie", "-fpatchable-function-entry=5", plus, &source, "-o", &path]);
+        assert!(gcc.status().unwrap().success());
+        path
+    };
+    let (first, second) = (image("first", "-DPLUS=1"), image("second", "-DPLUS=2"));
+    let id = |path: &str| {
+        let output = feed(b"", &["image-id", path]);
+        let (status, text, _) = outcome(&output);
+        assert_eq!((status, text.len()), (0, 33), "{text}");
+        text.trim_end().to_string()
+    };
+    let own = id(&first);
+    assert_eq!(own, id(&image("again", "-DPLUS=1")));
+    assert_ne!(own, id(&second));
+    assert_eq!(outcome(&feed(b"", &["image-id", &first, "--expect", &own])), (0, "", false));
+    let output = feed(b"", &["image-id", &second, "--expect", &own]);
+    assert_eq!(outcome(&output), (2, "", true));
+    assert!(complaint(&output).contains(&format!("not of {own}")), "{}", complaint(&output));
+
+    let output = feed(b"", &["symbols", &first]);
+    let (status, list, _) = outcome(&output);
+    assert!(status == 0 && list.starts_with(&format!("# image {own}\n")), "{list}");
+    let line = list.lines().find(|line| line.ends_with(" T plus")).unwrap();
+    assert!(u64::from_str_radix(&line[..16], 16).unwrap() > 0, "{line}");
+    let program = folder.file("program", &assemble("exit").unwrap());
+    for command in ["image-id", "symbols"] {
+        assert_eq!(feed(b"", &[command, &program]).status.code(), Some(2));
+        assert_eq!(feed(b"\x7fELF\x02\x02", &[command, "-"]).status.code(), Some(2));
+    }
+}
+
+/// A device without an end is refused, not read until memory is full.
+#[test]
+fn what_has_no_end_is_not_read() {
+    for args in [&["run", "/dev/zero"][..], &["flat", "/dev/zero", "-o", "/dev/null"], &["image-id", "/dev/zero"]] {
+        let mut limited = Command::new("bash");
+        limited.args(["-c", "ulimit -v 4000000; exec \"$@\"", "bash", env!("CARGO_BIN_EXE_ubpf")]).args(args);
+        let output = limited.output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(complaint(&output).contains("/dev/zero: "), "{}", complaint(&output));
+    }
+}
+
+/// At a terminal, what takes longer than half a second shows that it goes on; nothing of it stays.
+#[test]
+fn progress_is_shown_at_a_terminal() {
+    use std::io::Read;
+    let folder = Folder::new("progress");
+    let endless = "r1 = 1\nr2 = 2\ncall 0\nif r0 == 1 goto +1\ngoto -5\nexit";
+    let file = folder.file("endless", &assemble(endless).unwrap());
+    let pty = nix::pty::openpty(None, None).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ubpf"));
+    command.args(["run", &file, "--budget", "0x7fffffffffffffff"]).env("TERM", "xterm");
+    let mut child = command.stderr(Stdio::from(pty.slave)).stdout(Stdio::null()).spawn().unwrap();
+    // The terminal's other end belongs to the tool alone: without it the reading below would not end.
+    drop(command);
+    let (mut screen, mut shown, mut page) = (fs::File::from(pty.master), String::new(), [0; 999]);
+    while !shown.contains("running: 1s") {
+        let count = screen.read(&mut page).unwrap();
+        shown.push_str(&String::from_utf8_lossy(&page[..count]));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// What is read is not written over, whatever it is called; what fails leaves the output as it was.
+#[test]
+fn an_output_is_replaced_as_a_whole() {
+    let folder = Folder::new("output");
+    let program = folder.file("program", &assemble("r0 = 1\nexit").unwrap());
+    let before = fs::read(&program).unwrap();
+    let link = folder.0.join("link");
+    std::os::unix::fs::symlink("program", &link).unwrap();
+    let hard = folder.0.join("hard");
+    fs::hard_link(&program, &hard).unwrap();
+    for output in [program.as_ref(), link.as_path(), &hard] {
+        let output = output.to_str().unwrap();
+        let done = feed(b"", &["aot", &program, "-o", output]);
+        assert_eq!(outcome(&done), (64, "", true), "{output}");
+        assert!(complaint(&done).contains("the file that is read"), "{}", complaint(&done));
+        assert_eq!(fs::read(&program).unwrap(), before);
+    }
+    let object = folder.file("object", b"as it was");
+    let bad = folder.file("bad", &assemble("goto -1").unwrap());
+    assert_eq!(feed(b"", &["aot", &bad, "-o", &object]).status.code(), Some(2));
+    assert_eq!(fs::read(&object).unwrap(), b"as it was");
+    // Whoever reads the old one goes on reading it.
+    let mut reader = fs::File::open(&object).unwrap();
+    assert_eq!(feed(b"", &["aot", &program, "-o", &object]).status.code(), Some(0));
+    assert!(fs::read(&object).unwrap().starts_with(b"\x7fELF"));
+    let mut old = String::new();
+    std::io::Read::read_to_string(&mut reader, &mut old).unwrap();
+    assert_eq!(old, "as it was");
+    let left: Vec<_> = fs::read_dir(&folder.0).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 5, "{left:?}");
 }
 
 #[test]
@@ -257,7 +435,24 @@ fn help_is_no_mistake() {
         let output = feed(b"", &args);
         let (status, text, complains) = outcome(&output);
         assert_eq!((status, complains), (0, false));
-        assert!(text.starts_with("usage: ubpf run"));
+        assert!(text.contains("Usage: ubpf") && text.contains("Exit status: 0 done"), "{text}");
+    }
+    let output = feed(b"", &["--completions", "bash"]);
+    let (status, text, _) = outcome(&output);
+    assert!(status == 0 && text.contains("--engine") && text.contains("image-id"), "{text}");
+    let output = feed(b"", &["--version"]);
+    assert_eq!(outcome(&output), (0, "ubpf 0.1.0\n", false));
+    for command in COMMANDS {
+        for args in [&[command, "--help"][..], &["help", command], &["--manual", command]] {
+            let output = feed(b"", args);
+            let (status, text, complains) = outcome(&output);
+            assert_eq!((status, complains), (0, false), "{args:?}");
+            for words in [command, "Exit status: 0 done"] {
+                assert!(text.replace('\\', "").contains(words), "{args:?}: {words}\n{text}");
+            }
+        }
+        let output = feed(b"", &[command, "--version"]);
+        assert_eq!(outcome(&output), (0, format!("ubpf-{command} 0.1.0\n").as_str(), false));
     }
 }
 

@@ -67,7 +67,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command::builtin(
         "load",
         "FILE",
-        "read symbols from a file\nFILE is the output of `nm` for this image; that of another is refused.",
+        "read symbols from a file\nFILE is the output of `nm` or `ubpf symbols` for this image; that of another is refused.",
         load,
     ),
 ];

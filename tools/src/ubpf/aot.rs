@@ -1,90 +1,107 @@
 //! `ubpf aot`: a program as a relocatable object.
 
-use crate::{parse_abi, parse_policy, read_program, text, usage, Failure, EXIT_REFUSED};
-use lexopt::Arg::{Long, Short, Value};
+use crate::{
+    options::{abi, abi_of, given, guard_all, input, output, output_of, policy, policy_of},
+    read_program, refused, write_output, Failure,
+};
+use clap::{Arg, ArgMatches, Command};
 use object::{
     elf,
     write::{Object, Relocation, SectionId, StandardSegment, Symbol, SymbolId, SymbolSection},
     Architecture, BinaryFormat, Endianness, FileFlags, RelocationFlags, SectionFlags, SectionKind, SymbolFlags,
     SymbolKind, SymbolScope,
 };
-use std::{path::Path, process::ExitCode};
+use std::{ffi::OsStr, path::Path, process::ExitCode};
 use ubpf_rs::{
-    helpers::Registry,
+    helpers::{is_name, Registry, LONGEST_NAME},
     jit::{self, Ahead, LinkedProgram},
-    program::{Abi, Program},
-    verifier::{self, Policy},
+    program::Program,
+    verifier,
+};
+use ubpf_tools::{
+    cli::flag,
+    output::say,
+    progress::{Progress, Unit},
 };
 
-struct Options {
-    program: String,
-    output: String,
-    name: String,
-    abi: Abi,
-    policy: Policy,
-    code: jit::Options,
+pub fn definition() -> Command {
+    Command::new("aot")
+        .about("Compiles a program to an object to be linked into an image, which then has it under its name")
+        .arg(input("PROG"))
+        .arg(output("OBJECT").required(true).help("Where the object goes"))
+        .arg(
+            Arg::new("name")
+                .long("name")
+                .value_name("NAME")
+                .value_parser(name)
+                .help("Its name in the image [default: the program's file name]"),
+        )
+        .arg(abi())
+        .arg(policy())
+        .arg(guard_all())
+        .arg(flag("bmi2").help("Compile for CPUs that have BMI2"))
 }
 
-pub fn main(args: lexopt::Parser) -> Result<ExitCode, Failure> {
-    let options = parse(args)?;
-    let bytes = read_program(&options.program)?;
+pub fn main(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let path = given(matches, "PROG");
+    let code = jit::Options {
+        baseline: !matches.get_flag("bmi2"),
+        guard_all: matches.get_flag("guard-all"),
+        ..jit::Options::default()
+    };
+    if !code.baseline && !has_bmi2() {
+        return Err(Failure::Usage("--bmi2: this machine has no BMI2".into()));
+    }
+    let name = match matches.get_one::<String>("name") {
+        Some(name) => name.clone(),
+        None if path == "-" => return Err(Failure::Usage("a program from standard input needs --name".into())),
+        None => name_of(path),
+    };
+    let bytes = read_program(path)?;
+    let progress = Progress::new("compiling", Unit::Time);
     let helpers = Registry::with_builtins().map_err(|error| refused(&error))?;
-    let program = Program::from_flat(&options.name, &bytes, options.abi);
+    let program = Program::from_flat(&name, &bytes, abi_of(matches));
     let program = program.map_err(|error| refused(&error))?;
     let verified = verifier::verify(
         program,
-        options.policy,
+        policy_of(matches),
         &verifier::Environment::new(&helpers),
         &mut verifier::Work::default(),
     );
     let verified = verified.map_err(|error| refused(&error))?;
     for warning in verified.warnings() {
-        eprintln!("ubpf: {warning}");
+        say(&format!("ubpf: {warning}\n"));
     }
-    let code = Ahead::new(&verified, &bytes, options.code);
+    let code = Ahead::new(&verified, &bytes, code);
     let code = code.ok_or_else(|| refused(&"the program is too large to be compiled"))?;
-    let object = object(&options.name, &bytes, &code).map_err(|error| refused(&error))?;
-    std::fs::write(&options.output, object).map_err(|error| refused(&format!("{}: {error}", options.output)))?;
+    let object = object(&name, &bytes, &code).map_err(|error| refused(&error))?;
+    drop(progress);
+    write_output(output_of(matches).unwrap_or("".as_ref()), &object, path)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn refused(error: &dyn std::fmt::Display) -> Failure {
-    Failure(EXIT_REFUSED, error.to_string())
+/// A name that the image takes.
+fn name(text: &str) -> Result<String, String> {
+    match is_name(text) {
+        true => Ok(text.into()),
+        false => Err(format!("a name has 1 to {LONGEST_NAME} bytes, and no spaces or control characters")),
+    }
 }
 
-fn parse(mut args: lexopt::Parser) -> Result<Options, Failure> {
-    let (mut program, mut output, mut name) = (None, None, None);
-    let (mut abi, mut policy) = (Abi::Classic, Policy::Guarded);
-    let mut code = jit::Options { baseline: true, ..jit::Options::default() };
-    while let Some(arg) = args.next()? {
-        match arg {
-            Short('o') => output = Some(text(&mut args)?),
-            Long("name") => name = Some(text(&mut args)?),
-            Long("abi") => abi = parse_abi(&text(&mut args)?)?,
-            Long("policy") => policy = parse_policy(&text(&mut args)?)?,
-            Long("guard-all") => code.guard_all = true,
-            Long("bmi2") => code.baseline = false,
-            Value(value) if program.is_none() => program = Some(value.to_string_lossy().into_owned()),
-            other => return Err(other.unexpected().into()),
-        }
+/// The program's name by that of its file. What no name can have becomes `_`, and that is said.
+fn name_of(path: &OsStr) -> String {
+    let file = Path::new(path).file_name().unwrap_or(path).to_string_lossy();
+    let mut name: String = file.chars().map(|c| if c.is_control() || c.is_whitespace() { '_' } else { c }).collect();
+    while name.len() > LONGEST_NAME {
+        name.pop();
     }
-    if !code.baseline && !has_bmi2() {
-        return Err(usage("--bmi2: this machine has no BMI2"));
+    if name.is_empty() {
+        name.push('_');
     }
-    let program = program.ok_or_else(|| usage("PROG is missing"))?;
-    if program == "-" && name.is_none() {
-        return Err(usage("a program from standard input needs --name"));
+    if name != file || Path::new(path).to_str().is_none() {
+        say(&format!("ubpf: the program is called {name} in the image (--name gives it another name)\n"));
     }
-    let file_name = Path::new(&program).file_name();
-    let own = file_name.map_or_else(|| program.clone(), |n| n.to_string_lossy().into_owned());
-    Ok(Options {
-        name: name.unwrap_or(own),
-        output: output.ok_or_else(|| usage("-o OBJECT is missing"))?,
-        program,
-        abi,
-        policy,
-        code,
-    })
+    name
 }
 
 fn has_bmi2() -> bool {

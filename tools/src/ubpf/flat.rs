@@ -1,25 +1,33 @@
 //! `ubpf flat`: the flat program of a compiler's object.
 
-use crate::{object, read_bytes, text, usage, Failure, EXIT_REFUSED};
-use lexopt::Arg::{Long, Short, Value};
+use crate::{
+    object,
+    options::{given, input, output, output_of},
+    read_bytes, refused, write_output, Failure, LARGEST,
+};
+use clap::{Arg, ArgMatches, Command};
 use std::process::ExitCode;
+use ubpf_embed::files::shown;
 
-pub fn main(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
-    let (mut input, mut output, mut entry) = (None, None, None);
-    while let Some(arg) = args.next()? {
-        match arg {
-            Short('o') => output = Some(text(&mut args)?),
-            Long("entry") => entry = Some(text(&mut args)?),
-            Value(value) if input.is_none() => input = Some(value.to_string_lossy().into_owned()),
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    let input = input.ok_or_else(|| usage("OBJECT is missing"))?;
-    let output = output.ok_or_else(|| usage("-o FILE is missing"))?;
-    let refused = |reason: String| Failure(EXIT_REFUSED, reason);
-    let bytes = read_bytes(&input)?;
-    let flat = object::flatten(&bytes, entry.as_deref());
-    let flat = flat.map_err(|reason| refused(format!("{input}: {reason}")))?;
-    std::fs::write(&output, flat).map_err(|error| refused(format!("{output}: {error}")))?;
+pub fn definition() -> Command {
+    Command::new("flat")
+        .about("Makes a flat program of a compiler's object")
+        .arg(input("OBJECT").help("The object; `-` is standard input"))
+        .arg(output("FILE").required(true).help("Where the flat program goes"))
+        .arg(
+            Arg::new("entry")
+                .long("entry")
+                .value_name("NAME")
+                .help("The function that the program starts with [default: bpf_prog, or the one that no other calls]"),
+        )
+}
+
+pub fn main(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let input = given(matches, "OBJECT");
+    let bytes = read_bytes(input, LARGEST)?;
+    let entry = matches.get_one::<String>("entry").map(String::as_str);
+    let flat = object::flatten(&bytes, entry);
+    let flat = flat.map_err(|reason| refused(&format_args!("{}: {reason}", shown(input.as_ref()))))?;
+    write_output(output_of(matches).unwrap_or("".as_ref()), &flat, input)?;
     Ok(ExitCode::SUCCESS)
 }

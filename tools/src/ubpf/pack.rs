@@ -1,52 +1,82 @@
 //! `ubpf pack`: the package of a compiler's object.
 
-use crate::{parse_abi, read_bytes, text, usage, Failure, EXIT_REFUSED};
-use lexopt::Arg::{Long, Short, Value};
-use std::{path::Path, process::ExitCode};
+use crate::{
+    options::{given, input, numbering, output, output_of},
+    read_bytes, refused, write_output, Failure, LARGEST,
+};
+use clap::{
+    builder::{PossibleValuesParser, TypedValueParser},
+    Arg, ArgAction, ArgMatches, Command,
+};
+use std::{ffi::OsStr, path::Path, process::ExitCode};
+use ubpf_embed::files::shown;
 use ubpf_pack::{CoreTypes, Options};
-use ubpf_rs::object::Wish;
+use ubpf_rs::{object::Wish, program::Abi};
 
-pub fn main(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
-    let (mut input, mut output, mut options) = (None, None, Options::default());
-    while let Some(arg) = args.next()? {
-        match arg {
-            Short('o') => output = Some(text(&mut args)?),
-            Long("name") => options.name = text(&mut args)?,
-            Long("abi") => options.abi = Some(parse_abi(&text(&mut args)?)?),
-            Long("policy") => options.wish = parse_wish(&text(&mut args)?)?,
-            Value(value) if input.is_none() => input = Some(value.to_string_lossy().into_owned()),
-            Value(value) => options.values.push(assignment(&value.to_string_lossy())?),
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    let input = input.ok_or_else(|| usage("OBJECT is missing"))?;
-    let output = output.ok_or_else(|| usage("-o FILE is missing"))?;
-    if options.name.is_empty() {
-        options.name = name_of(&input);
-    }
-    let package = package(&input, &read_bytes(&input)?, &options)?;
-    let refused = |reason: String| Failure(EXIT_REFUSED, reason);
-    std::fs::write(&output, package).map_err(|error| refused(format!("{output}: {error}")))?;
+pub fn definition() -> Command {
+    let wish = PossibleValuesParser::new(["guarded", "strict"]).map(|name| match name.as_str() {
+        "strict" => Wish::Strict,
+        _ => Wish::Guarded,
+    });
+    Command::new("pack")
+        .about("Makes a package of a compiler's object: all of its programs, maps and data, for an image to load")
+        .arg(input("OBJECT").help("The object; `-` is standard input"))
+        .arg(
+            Arg::new("CONSTANT=VALUE")
+                .action(ArgAction::Append)
+                .value_parser(assignment)
+                .help("Constants (`const volatile`) that are set, by their names"),
+        )
+        .arg(output("FILE").required(true).help("Where the package goes"))
+        .arg(
+            Arg::new("name")
+                .long("name")
+                .value_name("NAME")
+                .help("Name of the object [default: its file's name without the ending]"),
+        )
+        .arg(numbering(&["classic", "uio", "linux"]).help(
+            "How helpers are numbered [default: linux for an object with maps or sections as on Linux, else classic]",
+        ))
+        .arg(
+            Arg::new("policy")
+                .long("policy")
+                .value_name("POLICY")
+                .value_parser(wish)
+                .help("How much must be proved before a run [default: guarded]"),
+        )
+}
+
+pub fn main(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let input = given(matches, "OBJECT");
+    let options = Options {
+        name: matches.get_one("name").cloned().unwrap_or_else(|| name_of(input)),
+        abi: matches.get_one::<Abi>("abi").copied(),
+        wish: matches.get_one("policy").copied().unwrap_or_default(),
+        values: matches.get_many("CONSTANT=VALUE").into_iter().flatten().cloned().collect(),
+        ..Options::default()
+    };
+    let package = package(input, &read_bytes(input, LARGEST)?, &options)?;
+    write_output(output_of(matches).unwrap_or("".as_ref()), &package, input)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// The package of an object that a file holds.
-pub fn package(input: &str, bytes: &[u8], options: &Options) -> Result<Vec<u8>, Failure> {
-    let refused = |reason: String| Failure(EXIT_REFUSED, format!("{input}: {reason}"));
+pub fn package(input: &OsStr, bytes: &[u8], options: &Options) -> Result<Vec<u8>, Failure> {
+    let of = |reason: String| refused(&format_args!("{}: {reason}", shown(input.as_ref())));
     if !ubpf_pack::is_object(bytes) {
-        return Err(refused("this is no object: compile with clang -target bpf -c".into()));
+        return Err(of("this is no object: compile with clang -target bpf -c".into()));
     }
-    ubpf_pack::pack(bytes, options).map_err(refused)
+    ubpf_pack::pack(bytes, options).map_err(of)
 }
 
 /// Options for an object that is only looked at here.
 #[allow(dead_code)]
-pub fn options_of(input: &str, types: CoreTypes) -> Options {
+pub fn options_of(input: &OsStr, types: CoreTypes) -> Options {
     Options { name: name_of(input), types, ..Options::default() }
 }
 
 /// The name of an object: that of its file, without the ending.
-fn name_of(input: &str) -> String {
+fn name_of(input: &OsStr) -> String {
     let stem = Path::new(input).file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let name: String = stem.unwrap_or_default().chars().filter(|c| !c.is_whitespace() && !c.is_control()).collect();
     match name.as_str() {
@@ -55,15 +85,7 @@ fn name_of(input: &str) -> String {
     }
 }
 
-fn parse_wish(value: &str) -> Result<Wish, Failure> {
-    match value {
-        "guarded" => Ok(Wish::Guarded),
-        "strict" => Ok(Wish::Strict),
-        other => Err(usage(format!("--policy {other}: guarded or strict is expected"))),
-    }
-}
-
-fn assignment(text: &str) -> Result<(String, String), Failure> {
-    let (name, value) = text.split_once('=').ok_or_else(|| usage(format!("{text}: NAME=VALUE is expected")))?;
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("NAME=VALUE is expected")?;
     Ok((name.into(), value.into()))
 }

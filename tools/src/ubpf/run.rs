@@ -1,18 +1,28 @@
 //! `ubpf run`: one program, once.
 
 use crate::{
-    code_memory, parse_abi, parse_number, parse_policy, read_program, text, usage, Failure, EXIT_REFUSED, EXIT_STOPPED,
+    code_memory,
+    options::{abi, abi_of, given, hex, input, number, policy, policy_of},
+    out, read_program, refused, Failure, EXIT_STOPPED, LARGEST,
 };
-use lexopt::Arg::{Long, Value};
-use std::{process::ExitCode, sync::Mutex, time::Instant};
+use clap::{
+    builder::{PossibleValuesParser, TypedValueParser},
+    value_parser, Arg, ArgMatches, Command, ValueHint,
+};
+use std::{ffi::OsString, fs::File, os::unix::ffi::OsStrExt, path::PathBuf, process::ExitCode, time::Instant};
+use ubpf_embed::files::{read_bounded, shown};
 use ubpf_rs::{
     helpers::{Host, Registry},
     jit::{self, JitProgram},
     maps::TwoKeyMap,
-    program::{Abi, Program},
+    program::Program,
     runtime::Config,
-    verifier::{self, Policy},
+    verifier,
     vm::{Executable, Interpreter, Memory, Run, INTERPRETED, STACK_BYTES},
+};
+use ubpf_tools::{
+    output::say,
+    progress::{Progress, Unit},
 };
 
 #[derive(Clone, Copy)]
@@ -21,129 +31,136 @@ enum Engine {
     Jit,
 }
 
-struct Options {
-    engine: Engine,
-    program: String,
-    memory: Vec<u8>,
-    abi: Abi,
-    /// As the command line has it.
-    budget: Option<u64>,
-    policy: Policy,
+pub fn definition() -> Command {
+    let engine = PossibleValuesParser::new(["interp", "jit"]).map(|name| match name.as_str() {
+        "interp" => Engine::Interpreter,
+        _ => Engine::Jit,
+    });
+    Command::new("run")
+        .about("Runs a program once, and prints r0; what it prints itself goes to standard error")
+        .arg(input("PROG"))
+        .arg(
+            Arg::new("ARG")
+                .value_parser(value_parser!(OsString))
+                .conflicts_with_all(["mem", "mem-hex"])
+                .help("Its argument: these bytes, and a NUL"),
+        )
+        .arg(
+            Arg::new("mem-hex")
+                .long("mem-hex")
+                .value_name("HEX")
+                .value_parser(hex)
+                .conflicts_with("mem")
+                .help("Its argument, in hexadecimal"),
+        )
+        .arg(
+            Arg::new("mem")
+                .long("mem")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .value_hint(ValueHint::FilePath)
+                .help("Its argument: the contents of a file"),
+        )
+        .arg(abi())
+        .arg(
+            Arg::new("budget")
+                .long("budget")
+                .value_name("N")
+                .value_parser(number)
+                .help("How much it may cost at most [default: 1000000; a thirtieth of it where it is interpreted]"),
+        )
+        .arg(
+            Arg::new("engine")
+                .long("engine")
+                .value_name("ENGINE")
+                .value_parser(engine)
+                .help("Interpreter or machine code [default: jit]"),
+        )
+        .arg(policy())
 }
 
-pub fn main(args: lexopt::Parser) -> Result<ExitCode, Failure> {
-    let options = parse(args)?;
-    let bytes = read_program(&options.program)?;
-    let refused = |reason: String| Failure(EXIT_REFUSED, format!("Failed to load code: {reason}"));
-    let program = Program::from_flat(&options.program, &bytes, options.abi);
-    let program = program.map_err(|error| refused(error.to_string()))?;
-    let helpers = Registry::with_builtins().map_err(|error| refused(error.to_string()))?;
+pub fn main(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let memory = memory(matches)?;
+    let path = given(matches, "PROG");
+    let bytes = read_program(path)?;
+    let refuse = |reason: &dyn std::fmt::Display| refused(&format_args!("Failed to load code: {reason}"));
+    let program = Program::from_flat(&shown(path.as_ref()), &bytes, abi_of(matches));
+    let program = program.map_err(|error| refuse(&error))?;
+    let helpers = Registry::with_builtins().map_err(|error| refuse(&error))?;
     let mut work = verifier::Work::default();
-    let verified = verifier::verify(program, options.policy, &verifier::Environment::new(&helpers), &mut work);
-    let verified = verified.map_err(|error| refused(error.to_string()))?;
+    let verified = verifier::verify(program, policy_of(matches), &verifier::Environment::new(&helpers), &mut work);
+    let verified = verified.map_err(|error| refuse(&error))?;
     for warning in verified.warnings() {
-        eprintln!("ubpf: warning: {warning}");
+        say(&format!("ubpf: warning: {warning}\n"));
     }
-    match options.engine {
-        Engine::Interpreter => run(&Interpreter::new(verified), options, &helpers),
+    let budget = matches.get_one("budget").copied();
+    match matches.get_one("engine").copied().unwrap_or(Engine::Jit) {
+        Engine::Interpreter => run(&Interpreter::new(verified), memory, budget, &helpers),
         Engine::Jit => {
             let code = JitProgram::new(verified, &code_memory::Pages, jit::Options::default(), &mut work);
-            let code = code.map_err(|(error, _)| refused(error.to_string()))?;
-            run(&code, options, &helpers)
+            let code = code.map_err(|(error, _)| refuse(&error))?;
+            run(&code, memory, budget, &helpers)
         }
     }
 }
 
-fn run(code: &dyn Executable, mut options: Options, helpers: &Registry) -> Result<ExitCode, Failure> {
+/// The program's argument.
+fn memory(matches: &ArgMatches) -> Result<Vec<u8>, Failure> {
+    if let Some(argument) = matches.get_one::<OsString>("ARG") {
+        return Ok([argument.as_bytes(), &[0]].concat());
+    }
+    if let Some(path) = matches.get_one::<PathBuf>("mem") {
+        let read = File::open(path).and_then(|file| read_bounded(file, LARGEST));
+        return read.map_err(|error| Failure::Usage(format!("--mem {}: {error}", shown(path))));
+    }
+    Ok(matches.get_one::<Vec<u8>>("mem-hex").cloned().unwrap_or_default())
+}
+
+/// `budget` is as the command line has it.
+fn run(
+    code: &dyn Executable,
+    mut argument: Vec<u8>,
+    budget: Option<u64>,
+    helpers: &Registry,
+) -> Result<ExitCode, Failure> {
     let mut stack = vec![0u64; STACK_BYTES / 8];
     // SAFETY: the words are plain memory of that size, borrowed for as long as the bytes are used.
     let stack = unsafe { std::slice::from_raw_parts_mut(stack.as_mut_ptr().cast(), STACK_BYTES) };
     let host = ToolHost::new();
-    let len = options.memory.len() as u64;
-    let memory = Memory::new(&mut options.memory, stack);
+    let len = argument.len() as u64;
+    let memory = Memory::new(&mut argument, stack);
     let mut run = Run {
         args: [memory.argument().base, len],
         memory,
-        budget: options.budget.unwrap_or(Config::default().exec_budget),
+        budget: budget.unwrap_or(Config::default().exec_budget),
         helpers,
         host: &host,
     };
-    if options.budget.is_none() && code.interprets(&run, false) {
+    if budget.is_none() && code.interprets(&run, false) {
         run.budget /= INTERPRETED;
     }
-    match code.run(&mut run) {
+    let progress = Progress::new("running", Unit::Time);
+    let result = code.run(&mut run);
+    drop(progress);
+    match result {
         Ok(value) => {
-            crate::out(format_args!("{value:#x}"));
+            out(format_args!("{value:#x}"))?;
             Ok(ExitCode::SUCCESS)
         }
-        Err(stop) => Err(Failure(EXIT_STOPPED, format!("{stop}\n{}", run.memory))),
+        Err(stop) => Err(Failure::Work(EXIT_STOPPED, format!("{stop}\n{}", run.memory))),
     }
-}
-
-fn parse(mut args: lexopt::Parser) -> Result<Options, Failure> {
-    let (mut program, mut argument, mut memory) = (None, None, None);
-    let (mut abi, mut budget, mut policy) = (Abi::Classic, None, Policy::Guarded);
-    let mut engine = Engine::Jit;
-    while let Some(arg) = args.next()? {
-        match arg {
-            Long("mem-hex") if memory.is_none() => memory = Some(hex(&text(&mut args)?)?),
-            Long("mem") if memory.is_none() => {
-                let path = text(&mut args)?;
-                let read = std::fs::read(&path);
-                memory = Some(read.map_err(|error| usage(format!("--mem {path}: {error}")))?);
-            }
-            Long("mem-hex" | "mem") => return Err(usage("--mem and --mem-hex exclude each other")),
-            Long("abi") => abi = parse_abi(&text(&mut args)?)?,
-            Long("budget") => budget = Some(parse_number("--budget", &text(&mut args)?)?),
-            Long("policy") => policy = parse_policy(&text(&mut args)?)?,
-            Long("engine") => match text(&mut args)?.as_str() {
-                "interp" => engine = Engine::Interpreter,
-                "jit" => engine = Engine::Jit,
-                other => return Err(usage(format!("--engine {other}: interp or jit is expected"))),
-            },
-            Value(value) if program.is_none() => program = Some(value.to_string_lossy().into_owned()),
-            Value(value) if argument.is_none() => argument = Some(value),
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    let program = program.ok_or_else(|| usage("PROG is missing"))?;
-    let memory = match (argument, memory) {
-        (Some(_), Some(_)) => return Err(usage("ARG excludes --mem and --mem-hex")),
-        (Some(argument), None) => {
-            let mut bytes = std::os::unix::ffi::OsStringExt::into_vec(argument);
-            bytes.push(0);
-            bytes
-        }
-        (None, memory) => memory.unwrap_or_default(),
-    };
-    Ok(Options { engine, program, memory, abi, budget, policy })
-}
-
-fn hex(digits: &str) -> Result<Vec<u8>, Failure> {
-    let bad = || usage(format!("--mem-hex {digits}: pairs of hexadecimal digits are expected"));
-    if !digits.len().is_multiple_of(2) || !digits.bytes().all(|c| c.is_ascii_hexdigit()) {
-        return Err(bad());
-    }
-    let pairs = (0..digits.len()).step_by(2);
-    pairs.map(|at| u8::from_str_radix(&digits[at..at + 2], 16).map_err(|_| bad())).collect()
 }
 
 /// Helpers' surroundings on the host: a map of its own, output on standard error, no symbols.
 struct ToolHost {
     map: TwoKeyMap,
     start: Instant,
-    output: Mutex<()>,
 }
 
 impl ToolHost {
     fn new() -> ToolHost {
         let map = TwoKeyMap::new(1024).expect("memory for 1024 map entries");
-        ToolHost { map, start: Instant::now(), output: Mutex::new(()) }
-    }
-
-    fn print(&self, line: &str) {
-        let _one_line_at_a_time = self.output.lock();
-        eprintln!("{line}");
+        ToolHost { map, start: Instant::now() }
     }
 }
 
@@ -152,10 +169,10 @@ impl Host for ToolHost {
         Some(&self.map)
     }
     fn notify(&self, address: u64) {
-        self.print(&format!("Notify: {address:#x}"));
+        say(&format!("Notify: {address:#x}\n"));
     }
     fn puts(&self, text: &[u8]) {
-        self.print(&String::from_utf8_lossy(text));
+        say(&format!("{}\n", String::from_utf8_lossy(text)));
     }
     fn probe_read(&self, address: u64, dst: &mut [u8]) -> usize {
         let local = libc::iovec { iov_base: dst.as_mut_ptr().cast(), iov_len: dst.len() };

@@ -1,13 +1,29 @@
 //! `ubpf verify`: one line per program, tab-separated or JSON.
 
-use crate::{parse_abi, parse_policy, read_program, text, usage, Failure, EXIT_REFUSED};
-use lexopt::Arg::{Long, Short, Value};
-use std::process::ExitCode;
+use crate::{
+    options::{abi, abi_of, input, policy, policy_of},
+    out, read_program, refused, Failure, EXIT_REFUSED,
+};
+use clap::{ArgAction, ArgMatches, Command};
+use serde_json::Value;
+use std::{
+    ffi::{OsStr, OsString},
+    process::ExitCode,
+};
 use ubpf_rs::{
     helpers::Registry,
     program::{Abi, Program},
     verifier::{self, Event, Pass, Policy, VerifiedProgram, VerifyError, Work},
 };
+use ubpf_tools::{
+    cli::flag,
+    output::say,
+    progress::{Progress, Unit},
+};
+
+const COLUMNS: &str = "\
+Prints a line for each file: file, section, program, verdict, instructions, steps of the verifier, accesses that are proved to be in
+bounds, accesses that are checked at run time, reason or remarks; separated by tabs";
 
 /// One line of the output.
 struct Row {
@@ -23,71 +39,71 @@ struct Counts {
     remarks: String,
 }
 
-pub fn main(mut args: lexopt::Parser) -> Result<ExitCode, Failure> {
-    let (mut policy, mut abi, mut files) = (Policy::Guarded, Abi::Classic, Vec::new());
-    let (mut json, mut verbose) = (false, false);
-    while let Some(arg) = args.next()? {
-        match arg {
-            Long("policy") => policy = parse_policy(&text(&mut args)?)?,
-            Long("abi") => abi = parse_abi(&text(&mut args)?)?,
-            Long("json") => json = true,
-            Short('v') | Long("verbose") => verbose = true,
-            Value(file) => files.push(file.to_string_lossy().into_owned()),
-            other => return Err(other.unexpected().into()),
-        }
+pub fn definition() -> Command {
+    Command::new("verify")
+        .about("Says whether programs are admitted")
+        .long_about(format!("Says whether programs are admitted. {COLUMNS}."))
+        .arg(policy())
+        .arg(abi())
+        .arg(flag("json").help("Print each line as a JSON object"))
+        .arg(flag("verbose").short('v').help("Show the state before each instruction on standard error"))
+        .arg(input("FILE").num_args(1..).action(ArgAction::Append).help("Programs; `-` is standard input"))
+}
+
+/// What is asked of each file.
+struct Wanted {
+    abi: Abi,
+    policy: Policy,
+    verbose: bool,
+}
+
+pub fn main(matches: &ArgMatches) -> Result<ExitCode, Failure> {
+    let wanted = Wanted { abi: abi_of(matches), policy: policy_of(matches), verbose: matches.get_flag("verbose") };
+    let helpers = Registry::with_builtins().map_err(|error| refused(&error))?;
+    let files: Vec<&OsString> = matches.get_many("FILE").into_iter().flatten().collect();
+    let progress = Progress::new("verifying", Unit::Items(files.len() as u64));
+    let mut all_ok = true;
+    for (done, file) in (0..).zip(files) {
+        progress.set(done);
+        let row = row(file, &wanted, &helpers);
+        all_ok &= row.verdict.is_ok();
+        let text = if matches.get_flag("json") { row.json() } else { row.tabs() };
+        out(format_args!("{text}"))?;
     }
-    if files.is_empty() {
-        return Err(usage("FILE is missing"));
-    }
-    let helpers = Registry::with_builtins();
-    let helpers = helpers.map_err(|error| Failure(EXIT_REFUSED, error.to_string()))?;
-    let rows: Vec<Row> = files
-        .into_iter()
-        .map(|file| {
-            let row = row(file, abi, policy, &helpers, verbose);
-            let text = if json { row.json() } else { row.tabs() };
-            crate::out(format_args!("{text}"));
-            row
-        })
-        .collect();
-    let all_ok = rows.iter().all(|row| row.verdict.is_ok());
     Ok(ExitCode::from(if all_ok { 0 } else { EXIT_REFUSED }))
 }
 
-fn row(file: String, abi: Abi, policy: Policy, helpers: &Registry, verbose: bool) -> Row {
-    let bytes = match read_program(&file) {
+fn row(path: &OsStr, wanted: &Wanted, helpers: &Registry) -> Row {
+    let file = path.to_string_lossy().into_owned();
+    let bytes = match read_program(path) {
         Ok(bytes) => bytes,
-        Err(Failure(_, reason)) => return Row { file, insns: 0, verdict: Err(reason) },
+        Err(Failure::Work(_, reason) | Failure::Usage(reason)) => return Row { file, insns: 0, verdict: Err(reason) },
+        Err(Failure::Output(error)) => return Row { file, insns: 0, verdict: Err(error.to_string()) },
     };
-    let verified = Program::from_flat(&file, &bytes, abi)
+    let verified = Program::from_flat(&file, &bytes, wanted.abi)
         .map_err(|error| error.to_string())
-        .and_then(|p| check(p, policy, helpers, verbose).map_err(|error| error.to_string()));
+        .and_then(|program| check(program, wanted, helpers).map_err(|error| error.to_string()));
     let verdict = verified.map(|program| counts(&program));
     Row { file, insns: bytes.len() / 8, verdict }
 }
 
 /// Verifies; with `verbose`, each instruction goes to standard error with the state before it as the verifier comes to it, so that
 /// standard output has the lines alone.
-fn check(program: Program, policy: Policy, helpers: &Registry, verbose: bool) -> Result<VerifiedProgram, VerifyError> {
-    if !verbose {
-        return verifier::verify(program, policy, &verifier::Environment::new(helpers), &mut Work::default());
+fn check(program: Program, wanted: &Wanted, helpers: &Registry) -> Result<VerifiedProgram, VerifyError> {
+    let (policy, environment) = (wanted.policy, verifier::Environment::new(helpers));
+    if !wanted.verbose {
+        return verifier::verify(program, policy, &environment, &mut Work::default());
     }
     let insns = program.insns.clone();
     let mut show = |event: Event<'_>| match event {
         Event::Before { pc, state, .. } => match insns.get(pc) {
-            Some(insn) => eprintln!("{pc:5}: {:40} ; {state}", insn.to_string()),
-            None => eprintln!("{pc:5}: ; {state}"),
+            Some(insn) => say(&format!("{pc:5}: {:40} ; {state}\n", insn.to_string())),
+            None => say(&format!("{pc:5}: ; {state}\n")),
         },
-        Event::Complete(Pass::Joined) => eprintln!("states joined over all paths: complete"),
-        Event::Complete(Pass::Paths) => eprintln!("path by path: complete"),
+        Event::Complete(Pass::Joined) => say(&format!("states joined over all paths: complete\n")),
+        Event::Complete(Pass::Paths) => say(&format!("path by path: complete\n")),
     };
-    verifier::verify_observed(
-        program,
-        policy,
-        &verifier::Environment::new(helpers),
-        &mut Work::default(),
-        Some(&mut show),
-    )
+    verifier::verify_observed(program, policy, &environment, &mut Work::default(), Some(&mut show))
 }
 
 fn counts(program: &VerifiedProgram) -> Counts {
@@ -127,21 +143,17 @@ impl Row {
     }
 }
 
-/// A field of a line: tabs and line ends would be taken for the ends of fields and lines.
+/// A field of a line: tabs and line ends would be taken for the ends of fields and lines, other control characters by the terminal.
 fn one_line(text: &str) -> String {
-    text.replace(['\t', '\n', '\r'], " ")
+    let shown = |c: char| match c {
+        '\t' | '\n' | '\r' => ' ',
+        c if c.is_control() => '?',
+        c => c,
+    };
+    text.chars().map(shown).collect()
 }
 
-/// A JSON string (RFC 8259 section 7).
+/// A JSON string.
 fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            c if c < ' ' => out.push_str(&format!("\\u{:04x}", c as u32)),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
+    Value::from(text).to_string()
 }

@@ -1,5 +1,6 @@
 //! `ushell`: talks to the shell of a running unikernel, for a person or for a script.
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod console;
 mod interactive;
@@ -9,8 +10,8 @@ mod script;
 mod session;
 mod terminal;
 
-use options::{Options, Step, Target, Task, EXIT_USAGE};
-use session::{say, Session};
+use options::{Options, Step, Target};
+use session::Session;
 use std::{
     io::{self, IsTerminal, Read, Seek, Write},
     os::fd::AsFd,
@@ -18,6 +19,10 @@ use std::{
     process::ExitCode,
 };
 use ubpf_client::{machine::Client, ClientError};
+use ubpf_tools::{
+    cli::EXIT_USAGE,
+    output::{self, say, EXIT_INPUT},
+};
 
 /// How the program ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -30,32 +35,8 @@ pub(crate) enum End {
 
 fn main() -> ExitCode {
     match options::parse(std::env::args_os()) {
-        Ok(Task::Talk(options)) => talk(&options),
-        Ok(Task::Completions(shell)) => {
-            let mut text = Vec::new();
-            clap_complete::generate(shell, &mut options::definition(), "ushell", &mut text);
-            print(&text)
-        }
-        Ok(Task::Manual) => {
-            let mut text = Vec::new();
-            // Writing to memory does not fail.
-            let _ = clap_mangen::Man::new(options::definition()).render(&mut text);
-            print(&text)
-        }
-        Err(error) if error.use_stderr() => {
-            say(&error.render().to_string());
-            ExitCode::from(EXIT_USAGE)
-        }
-        Err(text) => print(text.render().to_string().as_bytes()),
-    }
-}
-
-/// Writes to standard output.
-fn print(text: &[u8]) -> ExitCode {
-    let written = io::stdout().write_all(text).and_then(|()| io::stdout().flush());
-    match written {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&ClientError::Output(error)),
+        Ok(options) => talk(&options),
+        Err(end) => end,
     }
 }
 
@@ -68,7 +49,10 @@ fn talk(options: &Options) -> ExitCode {
         Target::Socket(socket) => kraft::Place { socket: socket.clone(), console: None },
         Target::Kraft(wanted) => match kraft::find(wanted) {
             Ok(kraft::Found::Port(place)) => place,
-            Ok(kraft::Found::Text(text)) => return print(text.as_bytes()),
+            Ok(kraft::Found::Text(text)) => {
+                let printed = output::print(text.as_bytes()).map_err(ClientError::Output);
+                return printed.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS);
+            }
             Err(error) => {
                 say(&format!("ushell: {error}\n"));
                 return ExitCode::from(3);
@@ -78,21 +62,17 @@ fn talk(options: &Options) -> ExitCode {
     match run(options, place) {
         Ok(End::Good) => ExitCode::SUCCESS,
         Ok(End::CommandFailed) => ExitCode::from(1),
-        Ok(End::NoInput) => ExitCode::from(66),
+        Ok(End::NoInput) => ExitCode::from(EXIT_INPUT),
         Err(error) => failed(&error),
     }
 }
 
 fn failed(error: &ClientError) -> ExitCode {
-    match error {
-        // As if the signal had ended it.
-        ClientError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-            return ExitCode::from(141);
-        }
-        error => say(&format!("ushell: {error}\n")),
+    if let ClientError::Output(error) = error {
+        return output::failed("ushell", error);
     }
+    say(&format!("ushell: {error}\n"));
     match error {
-        ClientError::Output(_) => ExitCode::from(74),
         ClientError::LongLine(_) | ClientError::LargeFile => ExitCode::from(1),
         _ => ExitCode::from(3),
     }

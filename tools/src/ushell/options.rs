@@ -2,18 +2,20 @@
 
 use crate::kraft;
 use clap::{value_parser, Arg, ArgAction, ArgMatches, Command, ValueHint};
-use clap_complete::Shell;
 use std::{
     ffi::{OsStr, OsString},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
+    process::ExitCode,
     time::Duration,
 };
+use ubpf_tools::cli::{self, flag, path};
 
 const AFTER: &str = "\
 Without -c and --put, commands come from the terminal, or line by line from standard input. A line that starts with `#` is a
-comment. -c and --put may be repeated and are done in their order.
+comment. -c and --put may be repeated and are done in their order.";
 
+const STATUS: &str = "\
 Exit status: 0 all commands did well; 1 a command failed, or a line was not run; 3 no connection, or it broke; 64 wrong usage;
 66 standard input cannot be read; 74 standard output cannot be written; 141 nobody reads it any more.";
 
@@ -24,9 +26,6 @@ const KRAFT: &str = "\
     ushell kraft NAME --start
 
 or by a QEMU that brings it: `kraft run --qemu …/platforms/unikraft/qemu-ushell`.";
-
-/// Wrong usage.
-pub const EXIT_USAGE: u8 = 64;
 
 /// One thing to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -66,54 +65,20 @@ pub struct Options {
     pub wait: Duration,
 }
 
-/// What this call of the tool is for.
-#[derive(Debug)]
-pub enum Task {
-    /// A conversation.
-    Talk(Options),
-    /// Completions for a shell of this machine.
-    Completions(Shell),
-    /// The manual page.
-    Manual,
-}
-
 /// The definition.
 pub fn definition() -> Command {
     let machine = Command::new("kraft")
         .about("Talks to a machine of kraft, by its name; without a name, lists the machines and their ports")
-        .after_help(KRAFT)
+        .after_help(format!("{KRAFT}\n\n{STATUS}"))
         .arg(Arg::new("NAME").help("The machine's name or id"))
         .arg(flag("port").help("Give the machine, which has not started, a port"))
         .arg(flag("start").help("Give the machine a port, start it, and talk to it"));
-    with_talk(
-        Command::new("ushell")
-            .version(env!("CARGO_PKG_VERSION"))
-            .about("Talks to the shell of a unikernel through the Unix socket of its virtio-serial port")
-            .after_help(AFTER)
-            .args_conflicts_with_subcommands(true)
-            .arg(
-                path("SOCKET")
-                    .required_unless_present_any(["completions", "manual"])
-                    .help("The socket that QEMU was given, or that the process opened"),
-            ),
-    )
-    .arg(
-        Arg::new("completions")
-            .long("completions")
-            .value_name("SHELL")
-            .value_parser(value_parser!(Shell))
-            .help("Print completions for a shell of this machine"),
-    )
-    .arg(Arg::new("manual").long("manual").action(ArgAction::SetTrue).help("Print the manual page"))
-    .subcommand(with_talk(machine))
-}
-
-fn path(name: &'static str) -> Arg {
-    Arg::new(name).value_parser(value_parser!(PathBuf)).value_hint(ValueHint::FilePath)
-}
-
-fn flag(name: &'static str) -> Arg {
-    Arg::new(name).long(name).action(ArgAction::SetTrue)
+    let tool = Command::new("ushell")
+        .about("Talks to the shell of a unikernel through the Unix socket of its virtio-serial port")
+        .after_help(format!("{AFTER}\n\n{STATUS}"))
+        .arg(path("SOCKET").required(true).help("The socket that QEMU was given, or that the process opened"))
+        .subcommand(with_talk(machine));
+    cli::with_documents(with_talk(tool))
 }
 
 /// What every conversation takes.
@@ -150,24 +115,21 @@ fn with_talk(command: Command) -> Command {
         .arg(time("wait").help("Wait so long for the socket and the shell to appear"))
 }
 
-/// Reads the arguments; the error holds help and version, too.
-pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Task, clap::Error> {
-    let matches = definition().try_get_matches_from(args)?;
-    if let Some(&shell) = matches.get_one::<Shell>("completions") {
-        return Ok(Task::Completions(shell));
-    }
-    if matches.get_flag("manual") {
-        return Ok(Task::Manual);
-    }
+/// Reads the arguments; where they ask for something else than a conversation, the tool ends with this.
+pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Options, ExitCode> {
+    cli::parse(definition, args, read)
+}
+
+fn read(matches: &ArgMatches) -> Result<Options, clap::Error> {
     let (target, matches) = match matches.subcommand() {
         Some((_, machine)) => (Target::Kraft(wanted(machine)), machine),
         None => {
             let socket = matches.get_one("SOCKET").cloned().unwrap_or_default();
-            (Target::Socket(socket), &matches)
+            (Target::Socket(socket), matches)
         }
     };
     let time = |name| matches.get_one::<Duration>(name).copied().unwrap_or_default();
-    Ok(Task::Talk(Options {
+    Ok(Options {
         target,
         console: matches.get_one("console").cloned(),
         steps: steps(matches)?,
@@ -175,7 +137,7 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Task, clap::Error> 
         echo: matches.get_flag("echo"),
         timeout: time("timeout"),
         wait: time("wait"),
-    }))
+    })
 }
 
 fn wanted(matches: &ArgMatches) -> kraft::Wanted {
@@ -196,8 +158,7 @@ fn steps(matches: &ArgMatches) -> Result<Vec<Step>, clap::Error> {
     }
     let puts = matches.get_many::<OsString>("put").into_iter().flatten();
     for (place, put) in places("put").zip(puts) {
-        let upload = upload(put)
-            .map_err(|error| definition().error(clap::error::ErrorKind::ValueValidation, format!("--put: {error}")))?;
+        let upload = upload(put).map_err(|error| cli::mistake(definition(), None, &format!("--put: {error}")))?;
         steps.push((place, Step::Put(upload)));
     }
     steps.sort_by_key(|(place, _)| *place);
@@ -253,10 +214,8 @@ mod tests {
 
     fn parse(line: &str) -> Result<Options, clap::Error> {
         let words = line.split_whitespace().map(OsString::from);
-        match super::parse([OsString::from("ushell")].into_iter().chain(words))? {
-            Task::Talk(options) => Ok(options),
-            other => panic!("{other:?}"),
-        }
+        let words = [OsString::from("ushell")].into_iter().chain(words);
+        definition().try_get_matches_from(words).and_then(|matches| read(&matches))
     }
 
     #[test]

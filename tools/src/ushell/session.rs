@@ -1,12 +1,16 @@
 //! Commands and uploads over a client, their output on standard output.
 
 use crate::options::{upload, Upload};
-use indicatif::{ProgressBar, ProgressStyle};
 use std::{
-    fs,
+    fs::File,
     io::{self, IsTerminal, Write},
 };
 use ubpf_client::{machine::Client, ClientError};
+use ubpf_embed::files::{read_bounded, shown};
+use ubpf_tools::{
+    output::say,
+    progress::{Progress, Unit},
+};
 use ushell_rs::words;
 
 /// A conversation.
@@ -74,18 +78,18 @@ impl Session {
     /// Uploads a file; tells whether it did well.
     pub fn put(&mut self, upload: &Upload) -> Result<bool, ClientError> {
         let Upload { file, name } = upload;
-        let contents = match fs::read(file) {
+        let contents = match File::open(file).and_then(|file| read_bounded(file, LARGEST)) {
             Ok(contents) => contents,
             Err(error) => {
-                say(&format!("ushell: {}: {error}\n", file.display()));
+                say(&format!("ushell: {}: {error}\n", shown(file)));
                 return Ok(false);
             }
         };
-        let bar = progress(name, contents.len());
+        let progress = Progress::new(name, Unit::Bytes(contents.len() as u64));
         let mut shown = Shown::new();
         let result =
-            self.client.put(name, &contents, &mut |page| shown.take(page), &mut |done| bar.set_position(done as u64));
-        bar.finish_and_clear();
+            self.client.put(name, &contents, &mut |page| shown.take(page), &mut |done| progress.set(done as u64));
+        drop(progress);
         shown.end()?;
         self.told(result)
     }
@@ -111,17 +115,8 @@ impl Session {
     }
 }
 
-/// Shown on standard error, if that is a terminal and the file is large.
-fn progress(name: &str, size: usize) -> ProgressBar {
-    if size <= PAGE {
-        return ProgressBar::hidden();
-    }
-    let bar = ProgressBar::new(size as u64).with_message(name.to_owned());
-    match ProgressStyle::with_template("{msg}: {bytes} of {total_bytes} ({percent} %)") {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
-}
+/// Largest file that is read; no shell takes more. A device may have no end.
+const LARGEST: u64 = 256 << 20;
 
 /// Output of a command on its way to standard output.
 struct Shown {
@@ -153,11 +148,6 @@ impl Shown {
     }
 }
 
-/// Writes to standard error; who has closed it or has no room for it misses nothing that matters.
-pub fn say(text: &str) {
-    let _ = io::stderr().write_all(text.as_bytes());
-}
-
 /// Contents of files must not drive the person's terminal.
 pub fn mask_controls(line: &mut [u8]) {
     for byte in line {
@@ -166,6 +156,3 @@ pub fn mask_controls(line: &mut [u8]) {
         }
     }
 }
-
-/// Uploads of more bytes show how far they are.
-const PAGE: usize = 4096;

@@ -31,14 +31,21 @@ impl std::str::FromStr for Id {
     }
 }
 
-/// The id of the image that a debug file belongs to; or, where a file has no names of functions, the one in its table.
+/// The id of the image that a debug file belongs to; or, where a file has no names of functions, the one in its table. (A finished
+/// image need not be a file for x86-64: boot loaders may want a header for 32 bits.)
 pub fn of_file(file: &[u8]) -> Result<Id, String> {
-    let elf = Elf::new(file)?;
-    let (functions, _) = names::functions(&elf);
-    if !functions.is_empty() {
-        return Ok(of_image(&elf, &functions, &table::encode(&functions)?));
+    let elf = Elf::new(file);
+    if let Ok(elf) = &elf {
+        let (functions, _) = names::functions(elf);
+        if !functions.is_empty() {
+            return Ok(of_image(elf, &functions, &table::encode(&functions)?));
+        }
     }
-    table::stored(file)?.ok_or_else(|| "nothing was written into its table of names".into())
+    match (table::stored(file), elf) {
+        (Ok(Some(id)), _) => Ok(id),
+        (Ok(None), _) => Err("nothing was written into its table of names".into()),
+        (Err(_), Err(error)) | (Err(error), Ok(_)) => Err(error),
+    }
 }
 
 /// The id of an image with these functions, as its table has them.
