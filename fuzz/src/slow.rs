@@ -1,12 +1,16 @@
 //! Programs that are slow to verify and to compile. Small inputs describe programs of up to 65,536 slots; the fuzzer is led to much work
 //! and much memory per byte of program. Fails when an account is overdrawn, when more memory is held than there may be, or when an answer
-//! takes several times as long as the work it was charged: then there is work that is not counted.
+//! takes several times as long as the work it was charged: then there is work that is not counted. What is admitted and compiled is run
+//! with the budget of a hook, and fails when the run takes more than four times the nanoseconds that it was charged.
 #![no_main]
 
 #[allow(dead_code, reason = "programs are made here")]
 mod input;
 #[path = "../../lib-ubpf-rs/tests/engines/pages.rs"]
 mod pages;
+#[allow(dead_code, reason = "parts are for other tests")]
+#[path = "../../lib-ubpf-rs/tests/engines/support.rs"]
+mod support;
 
 use libfuzzer_sys::fuzz_target;
 use std::{
@@ -14,13 +18,14 @@ use std::{
     cell::Cell,
     sync::OnceLock,
 };
+use support::TestHost;
 use ubpf_rs::{
     helpers::Registry,
     isa::{AluOp, Call, CmpOp, Insn, Operand, Reg, Size, Width},
     jit::JitProgram,
     program::{Abi, Program},
     verifier::{self, Policy, Work},
-    vm::soundness::Numbers,
+    vm::{soundness::Numbers, Executable, Memory, Run, STACK_BYTES},
 };
 
 /// Times that the work charged may take, as measured for ordinary programs when the target starts.
@@ -29,6 +34,10 @@ const TIMES: f64 = 3.0;
 const NOISE: f64 = 2e6;
 /// An answer that seems to take too long is asked for so often.
 const ATTEMPTS: usize = 6;
+/// Budget of a hook in units, nanoseconds that a unit may take, and nanoseconds of a run that do not count.
+const HOOK: u64 = 62_500;
+const PER_UNIT: f64 = 4.0;
+const RUN_NOISE: f64 = 30e3;
 /// What may be spent beyond a limit: the piece of work that was refused.
 const PIECE: u64 = 1_000_000;
 
@@ -80,6 +89,7 @@ struct Answer {
     verified: (u64, f64),
     bytes: usize,
     counted_bytes: usize,
+    code: Option<JitProgram>,
 }
 
 fn cpu_time() -> f64 {
@@ -98,15 +108,14 @@ fn answer(insns: &[Insn], policy: Policy, limit: u64, helpers: &Registry) -> Ans
     let start = cpu_time();
     let verified = verifier::verify(program, policy, &verifier::Environment::new(helpers), &mut work);
     let part = (work.spent(), cpu_time() - start);
-    if let Ok(verified) = verified {
-        let _ = JitProgram::new(verified, &pages::Pages, Default::default(), &mut work);
-    }
+    let made = verified.ok().map(|verified| JitProgram::new(verified, &pages::Pages, Default::default(), &mut work));
     Answer {
         nanoseconds: cpu_time() - start,
         spent: work.spent(),
         verified: part,
         bytes: MOST.get() - before,
         counted_bytes: work.most_bytes(),
+        code: made.and_then(Result::ok),
     }
 }
 
@@ -130,6 +139,28 @@ fn unit(helpers: &Registry) -> f64 {
     })
 }
 
+/// Runs with the budget of a hook: the nanoseconds that it takes at least, and what it is charged.
+fn run(code: &JitProgram, helpers: &Registry) -> (f64, u64) {
+    let (mut argument, mut stack) = ([0x5a; 128], vec![0u64; STACK_BYTES / 8]);
+    // SAFETY: plain memory of that length, borrowed exclusively.
+    let stack = unsafe { std::slice::from_raw_parts_mut(stack.as_mut_ptr().cast(), STACK_BYTES) };
+    let (mut least, mut charged) = (f64::MAX, 0);
+    for _ in 0..ATTEMPTS {
+        let host = TestHost::new(64);
+        let memory = Memory::new(&mut argument, stack);
+        let args = [memory.argument().base, 128];
+        let mut run = Run { args, memory, budget: HOOK, helpers, host: &host };
+        let start = cpu_time();
+        let _ = code.run(&mut run);
+        least = least.min(cpu_time() - start);
+        charged = HOOK - run.budget;
+        if least <= charged as f64 * PER_UNIT + RUN_NOISE {
+            break;
+        }
+    }
+    (least, charged)
+}
+
 fn prepare() {
     // A unit is measured without a mistake.
     let helpers = Registry::with_builtins().unwrap();
@@ -147,7 +178,7 @@ fuzz_target!(init: prepare(), |data: &[u8]| {
     let mut least = f64::MAX;
     for attempt in 0..ATTEMPTS {
         let answer = answer(&insns, policy, limit, &helpers);
-        let Answer { spent, nanoseconds, verified, bytes, counted_bytes } = answer;
+        let Answer { spent, nanoseconds, verified, bytes, counted_bytes, code } = answer;
         assert!(spent <= limit + PIECE, "{spent} of {limit} units were spent");
         assert!(bytes <= Work::BYTES, "{bytes} bytes were held, {counted_bytes} counted");
         least = least.min(nanoseconds);
@@ -157,6 +188,14 @@ fuzz_target!(init: prepare(), |data: &[u8]| {
             reached(0, spent as f64 / slots);
             reached(1, bytes as f64 / slots);
             reached(2, nanoseconds / charged * 16.0);
+            if let Some((took, charged)) = code.map(|code| run(&code, &helpers)) {
+                assert!(
+                    took <= charged as f64 * PER_UNIT + RUN_NOISE,
+                    "a run that was charged {charged} units took {took:.0} ns; {} instructions, {policy:?}",
+                    insns.len()
+                );
+                reached(3, took / (charged as f64 + 100.0) * 16.0);
+            }
         }
         if least <= charged * TIMES + NOISE {
             return;
