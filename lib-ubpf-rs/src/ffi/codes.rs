@@ -2,6 +2,7 @@
 
 use crate::{
     helpers::RegisterError,
+    maps::MapError,
     platform::{FileError, PatchError},
     program::LoadError,
     runtime::{Error, SymbolError},
@@ -178,6 +179,9 @@ fn code(error: &Error) -> c_int {
         Error::Ambiguous { .. } => UBPF_AMBIGUOUS,
         Error::Attach(error) => attach_code(error),
         Error::MapFull { .. } => UBPF_FULL,
+        Error::MapExists { .. } => UBPF_EXISTS,
+        Error::Map { error: MapError::NoMemory, .. } | Error::MapMemory { .. } => UBPF_NO_MEMORY,
+        Error::Map { .. } | Error::TooManyMaps { .. } => UBPF_REFUSED,
         Error::Detach(DetachError::NotAttached) => UBPF_STALE,
         Error::Detach(DetachError::Patch(_)) => UBPF_IO,
         Error::Detach(DetachError::Busy { .. }) => UBPF_BUSY,

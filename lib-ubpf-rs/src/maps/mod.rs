@@ -157,6 +157,17 @@ impl Map {
         Ok(Map { def, kind, full: AtomicU64::new(0), busy: AtomicU64::new(0) })
     }
 
+    /// Bytes that a map of this definition takes: values, keys, and what it takes to find them.
+    pub fn memory(def: &MapDef) -> u64 {
+        let entries = u64::from(def.max_entries);
+        let more = match def.kind {
+            MapKind::Hash => 16,
+            MapKind::LruHash => 24,
+            _ => 8,
+        };
+        def.bytes().saturating_add(entries.saturating_mul(more)).saturating_add(size_of::<Map>() as u64)
+    }
+
     /// What it is.
     pub fn def(&self) -> &MapDef {
         &self.def

@@ -17,5 +17,7 @@ pub const MAX_INSNS: usize = 65_536;
 pub const HOOK_AREAS: usize = 8;
 /// Most hooks that can run at the same time: one word of free bits.
 pub const MAX_HOOK_AREAS: usize = 64;
+/// Most bytes of all maps of an image, the two-key map aside.
+pub const MAX_MAP_MEMORY: u64 = 64 << 20;
 /// Most maps that the programs of one object may share.
 pub const MAX_MAPS: usize = 64;

@@ -23,7 +23,7 @@ impl HookProgram for Attached {
         let host = AtFunction { services: self.services, stack: core::ptr::from_ref(hook.frame) as u64 };
         let (context, stack, failures) = hook.split();
         let len = context.len() as u64;
-        let memory = with_arena(Memory::new(context, stack), self.services);
+        let memory = surrounded(Memory::new(context, stack), &self.loaded, self.services);
         let mut run =
             Run { args: [memory.argument().base, len], memory, budget, helpers: self.loaded.helpers, host: &host };
         divide_budget(&*self.loaded.code, &mut run, false);
@@ -48,10 +48,14 @@ pub(super) fn divide_budget(code: &dyn Executable, run: &mut Run<'_>, in_slices:
     }
 }
 
-/// Adds the shared memory of the engine to a run's regions.
-pub(super) fn with_arena<'a>(memory: Memory<'a>, services: &Services) -> Memory<'a> {
+/// Adds the shared memory of the engine and the program's maps to a run's regions. *Hook path.*
+pub(super) fn surrounded<'a>(memory: Memory<'a>, loaded: &'a Loaded, services: &Services) -> Memory<'a> {
     let (base, len) = services.arena;
     // SAFETY: the arena was leaked when the engine started, so it is valid for ever; only programs and the application's
     // atomics touch it.
-    unsafe { memory.with_arena(base, len) }
+    let memory = unsafe { memory.with_arena(base, len) };
+    match &loaded.maps {
+        Some(maps) => memory.with_maps(maps),
+        None => memory,
+    }
 }

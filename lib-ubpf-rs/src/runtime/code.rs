@@ -2,6 +2,7 @@
 
 use super::{room_for_small_things, Engine, Error};
 use crate::{
+    maps::Maps,
     platform::{Pace, Platform},
     verifier::{VerifiedProgram, Work},
     vm::{Executable, Interpreter},
@@ -47,6 +48,7 @@ const ONCE: u64 = 1000;
 /// Makes a program ready to run. What is not asked for by name falls back to the interpreter.
 pub(super) fn make(
     program: VerifiedProgram,
+    maps: Option<Arc<Maps>>,
     engine: Engine,
     how: Use,
     platform: &Platform,
@@ -59,7 +61,7 @@ pub(super) fn make(
     if engine == Engine::Interpreter {
         return Made::interpreted(program, None, platform);
     }
-    match compile(program, platform, work) {
+    match compile(program, maps, platform, work) {
         Ok(code) => Ok(Made { code: code?, fallback: None }),
         Err((_, CANCELLED)) => Err(Error::Cancelled),
         Err((program, reason)) if engine == Engine::Auto => {
@@ -94,7 +96,7 @@ type Compiled = Result<Result<Arc<dyn Executable>, Error>, (VerifiedProgram, &'s
 
 #[cfg(all(feature = "jit", target_arch = "x86_64"))]
 #[allow(clippy::result_large_err)] // the program is given back
-fn compile(program: VerifiedProgram, platform: &Platform, work: &mut Work<'_>) -> Compiled {
+fn compile(program: VerifiedProgram, maps: Option<Arc<Maps>>, platform: &Platform, work: &mut Work<'_>) -> Compiled {
     use crate::{
         jit::{JitError, JitProgram, Options},
         verifier::Cap,
@@ -102,7 +104,7 @@ fn compile(program: VerifiedProgram, platform: &Platform, work: &mut Work<'_>) -
     let Some(memory) = platform.exec else {
         return Err((program, "this platform has no executable memory"));
     };
-    match JitProgram::new(program, memory, Options::default(), work) {
+    match JitProgram::with_maps(program, maps, memory, Options::default(), work) {
         Ok(code) => Ok(shared(code)),
         Err((error, program)) => Err((
             program,
@@ -123,6 +125,6 @@ fn compile(program: VerifiedProgram, platform: &Platform, work: &mut Work<'_>) -
 
 #[cfg(not(all(feature = "jit", target_arch = "x86_64")))]
 #[allow(clippy::result_large_err)] // the program is given back
-fn compile(program: VerifiedProgram, _platform: &Platform, _work: &mut Work<'_>) -> Compiled {
+fn compile(program: VerifiedProgram, _maps: Option<Arc<Maps>>, _platform: &Platform, _work: &mut Work<'_>) -> Compiled {
     Err((program, "this image was built without the compiler"))
 }

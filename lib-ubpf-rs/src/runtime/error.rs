@@ -3,8 +3,9 @@
 use super::SymbolError;
 use crate::{
     helpers::RegisterError,
+    maps::MapError,
     platform::{Cancelled, FileError},
-    program::LoadError,
+    program::{limits, LoadError, MapName},
     tracer::{AttachError, DetachError, NoReport, Unusable},
     verifier::VerifyError,
     vm::Stop,
@@ -60,6 +61,34 @@ pub enum Error {
     StaleProgram {
         /// The id as a number.
         id: u64,
+    },
+    /// A map cannot be made.
+    #[error("map {name}: {error}")]
+    Map {
+        /// Its name in its object.
+        name: MapName,
+        /// Why.
+        error: MapError,
+    },
+    /// There is a map of this name, and it is not one that this object shares.
+    #[error("there is a map {name} already: unload the programs that have it, or load the object under another name")]
+    MapExists {
+        /// Its name.
+        name: String,
+    },
+    /// An object has too many maps.
+    #[error("the object has {count} maps and data sections, more than {}", limits::MAX_MAPS)]
+    TooManyMaps {
+        /// How many.
+        count: usize,
+    },
+    /// Maps would take too much memory.
+    #[error("the maps take {bytes} bytes; with those that there are it would be more than {most}")]
+    MapMemory {
+        /// Bytes that they would take.
+        bytes: u64,
+        /// Most bytes of all maps.
+        most: u64,
     },
     /// The program stopped before its end.
     #[error("{}", .0.stop)]

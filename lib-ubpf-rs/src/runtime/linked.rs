@@ -82,7 +82,7 @@ mod add {
             if linked.try_reserve(1).is_err() {
                 return refused(name, &"out of memory");
             }
-            linked.push(Loaded { name: name.to_string(), code, helpers, fallback: None });
+            linked.push(Loaded { name: name.to_string(), code, helpers, fallback: None, maps: None });
             true
         }
     }

@@ -13,6 +13,7 @@ mod error;
 mod host;
 mod image;
 mod linked;
+mod maps;
 mod measure;
 mod programs;
 mod reserve;
@@ -24,6 +25,7 @@ mod trace;
 pub use attached::STACK_BYTES;
 pub use config::{Config, Engine, LoadOptions};
 pub use error::{Error, Stopped};
+pub use maps::MapPart;
 pub use measure::{CallTime, Measured};
 pub use programs::ProgramId;
 pub use reserve::WithReserve;
@@ -58,6 +60,8 @@ pub struct Runtime {
     programs: Mutex<Programs>,
     /// Programs that are part of the image, by name.
     linked: Mutex<Vec<Loaded>>,
+    /// Maps of objects, by name.
+    maps: Mutex<maps::MapTable>,
     /// How many programs are or were interpreted for want of machine code, and why the last one.
     fallbacks: Mutex<Option<(u64, &'static str)>>,
     /// What tells this image from others, where it knows.
@@ -122,6 +126,7 @@ impl Runtime {
             helpers: Mutex::new(Box::leak(helpers)),
             programs: Mutex::new(Programs::default()),
             linked: Mutex::new(Vec::new()),
+            maps: Mutex::new(maps::MapTable::default()),
             fallbacks: Mutex::new(None),
             image_id: Once::new(),
             image_writer: Mutex::new(()),
@@ -244,6 +249,7 @@ impl Runtime {
     /// there is. Programs that are attached go on then with counters and a map of their own.
     pub fn after_fork(&self) {
         self.services.map.after_fork();
+        self.maps_after_fork();
         TRACER.after_fork();
     }
 
@@ -280,19 +286,25 @@ impl Runtime {
         let verified =
             verifier::verify(program, policy, &verifier::Environment::new(helpers), &mut work).map_err(refused)?;
         room_for_small_things()?;
-        let made = code::make(verified, options.engine, how, &self.services.platform, &mut work)?;
-        if let Some(why) = made.fallback {
+        let made = code::make(verified, None, options.engine, how, &self.services.platform, &mut work)?;
+        self.note_fallback(made.fallback);
+        let name = copied(name).ok_or(Error::NoMemory)?;
+        Ok(Loaded { name, code: made.code, helpers, fallback: made.fallback, maps: None })
+    }
+
+    /// Counts a program that is interpreted where machine code was to be expected.
+    fn note_fallback(&self, why: Option<&'static str>) {
+        if let Some(why) = why {
             let mut fallbacks = self.fallbacks.lock();
             *fallbacks = Some((fallbacks.map_or(0, |(count, _)| count).saturating_add(1), why));
         }
-        Ok(Loaded { name: copied(name).ok_or(Error::NoMemory)?, code: made.code, helpers, fallback: made.fallback })
     }
 
     fn run(&self, loaded: &Loaded, memory: &mut [u8], budget: Option<u64>) -> Result<ExecReport, Error> {
         room_for_small_things()?;
         let mut stack = zeroed_words(VM_STACK / 8).ok_or(Error::NoMemory)?;
         let len = memory.len() as u64;
-        let memory = attached::with_arena(Memory::new(memory, words_as_bytes(&mut stack)), self.services);
+        let memory = attached::surrounded(Memory::new(memory, words_as_bytes(&mut stack)), loaded, self.services);
         let mut run = Run {
             args: [memory.argument().base, len],
             memory,

@@ -4,6 +4,7 @@ use super::Error;
 use crate::{
     helpers::Registry,
     isa::{Call, Insn},
+    maps::Maps,
     verifier::Policy,
     vm::Executable,
 };
@@ -42,7 +43,12 @@ pub(super) struct Loaded {
     pub(super) helpers: &'static Registry,
     /// Why it is interpreted where machine code was to be expected.
     pub(super) fallback: Option<&'static str>,
+    /// The maps it was verified with; they live as long as it.
+    pub(super) maps: Option<Arc<Maps>>,
 }
+
+/// Helpers that look into the two-key map.
+const TWO_KEY_HELPERS: [&str; 4] = ["bpf_map_get", "bpf_map_put", "bpf_map_add", "bpf_map_del"];
 
 impl Loaded {
     /// Whether it looks into the two-key map.
@@ -51,7 +57,7 @@ impl Loaded {
         program.insns.iter().any(|insn| match *insn {
             Insn::Call(Call::Helper(number)) => {
                 let helper = self.helpers.get(program.abi, number);
-                helper.is_some_and(|helper| helper.name.starts_with("bpf_map_"))
+                helper.is_some_and(|helper| TWO_KEY_HELPERS.contains(&helper.name))
             }
             _ => false,
         })

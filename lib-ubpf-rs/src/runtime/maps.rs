@@ -1,0 +1,289 @@
+//! Maps of objects: made and found by name, all or none, and gone with the last program that has them unless somebody keeps them.
+
+use super::{code, copied, programs::Loaded, refused, room_for, Error, LoadOptions, ProgramId, Runtime};
+use crate::{
+    maps::{Map, MapError, Maps},
+    program::{
+        limits::{MAX_MAPS, MAX_MAP_MEMORY},
+        MapDef, MapName, Program,
+    },
+    verifier::{self, Environment, Work},
+};
+use alloc::{
+    string::String,
+    sync::{Arc, Weak},
+    vec::Vec,
+};
+
+/// A map of an object that is loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct MapPart<'a> {
+    /// What it is; its name is that within the object.
+    pub def: MapDef,
+    /// What its values hold at first, one behind the other; zeros where that ends. A map of which programs only read its one value is
+    /// never changed afterwards, so its contents decide what programs do.
+    pub contents: &'a [u8],
+    /// Whether objects that define a map of this name share one; else its name is that of the object and its own, with a dot between.
+    pub shared: bool,
+}
+
+/// What there is of maps by name.
+#[derive(Default)]
+pub(super) struct MapTable {
+    entries: Vec<Entry>,
+}
+
+struct Entry {
+    name: String,
+    map: Weak<Map>,
+    /// Somebody wants it to stay.
+    kept: Option<Arc<Map>>,
+}
+
+impl MapTable {
+    fn find(&self, name: &str) -> Option<Arc<Map>> {
+        self.entries.iter().find(|entry| entry.name == name)?.map.upgrade()
+    }
+
+    /// Bytes of all maps that there are.
+    fn memory(&self) -> u64 {
+        let maps = self.entries.iter().filter_map(|entry| entry.map.upgrade());
+        maps.map(|map| Map::memory(map.def())).fold(0, u64::saturating_add)
+    }
+
+    /// Takes in maps that are not in it. There is room for all, or nothing is changed.
+    fn add(&mut self, maps: Vec<(String, Arc<Map>)>) -> Result<(), Error> {
+        self.entries.retain(|entry| entry.map.strong_count() > 0);
+        self.entries.try_reserve(maps.len()).map_err(|_| Error::NoMemory)?;
+        for (name, map) in maps {
+            self.entries.push(Entry { name, map: Arc::downgrade(&map), kept: None });
+        }
+        Ok(())
+    }
+}
+
+/// Programs that are ready, and maps that nobody else knows yet.
+pub(super) struct Parts {
+    pub(super) loaded: Vec<Loaded>,
+    fresh: Vec<(String, Arc<Map>)>,
+}
+
+impl Runtime {
+    /// Loads the programs of an object with its maps, which their instructions name by their place in `maps`: all of them, or nothing.
+    /// Gives the programs' ids in their order.
+    pub fn load_parts(
+        &self,
+        object: &str,
+        maps: &[MapPart<'_>],
+        programs: Vec<Program>,
+        options: &LoadOptions,
+    ) -> Result<Vec<ProgramId>, Error> {
+        let parts = self.prepare_parts(object, maps, programs, options)?;
+        self.keep_parts(parts)
+    }
+
+    /// Does what [`load_parts`](Self::load_parts) does, and keeps nothing.
+    pub fn check_parts(
+        &self,
+        object: &str,
+        maps: &[MapPart<'_>],
+        programs: Vec<Program>,
+        options: &LoadOptions,
+    ) -> Result<(), Error> {
+        self.prepare_parts(object, maps, programs, options).map(drop)
+    }
+
+    /// Makes what [`load_parts`](Self::load_parts) loads; nobody sees it yet.
+    pub(super) fn prepare_parts(
+        &self,
+        object: &str,
+        maps: &[MapPart<'_>],
+        programs: Vec<Program>,
+        options: &LoadOptions,
+    ) -> Result<Parts, Error> {
+        let (maps, fresh) = self.make_maps(object, maps)?;
+        let mut loaded = Vec::new();
+        loaded.try_reserve_exact(programs.len()).map_err(|_| Error::NoMemory)?;
+        for program in programs {
+            loaded.push(self.prepare_with(program, maps.clone(), options)?);
+        }
+        Ok(Parts { loaded, fresh })
+    }
+
+    /// Lets all see it, or nobody.
+    pub(super) fn keep_parts(&self, parts: Parts) -> Result<Vec<ProgramId>, Error> {
+        let mut ids = Vec::new();
+        ids.try_reserve_exact(parts.loaded.len()).map_err(|_| Error::NoMemory)?;
+        self.publish_maps(parts.fresh)?;
+        for loaded in parts.loaded {
+            match self.keep(loaded) {
+                Ok(id) => ids.push(id),
+                Err(error) => {
+                    for id in ids {
+                        _ = self.unload(id);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(ids)
+    }
+
+    fn publish_maps(&self, fresh: Vec<(String, Arc<Map>)>) -> Result<(), Error> {
+        let mut table = self.maps.lock();
+        // Somebody may have been quicker.
+        if let Some((name, _)) = fresh.iter().find(|(name, _)| table.find(name).is_some()) {
+            return Err(Error::MapExists { name: copied(name).ok_or(Error::NoMemory)? });
+        }
+        table.add(fresh)
+    }
+
+    /// One program of an object.
+    pub(super) fn prepare_with(
+        &self,
+        program: Program,
+        maps: Option<Arc<Maps>>,
+        options: &LoadOptions,
+    ) -> Result<Loaded, Error> {
+        let policy = options.policy.unwrap_or(self.config.policy);
+        let helpers = *self.helpers.lock();
+        let name = copied(&program.name).ok_or(Error::NoMemory)?;
+        let mut pace = self.pace();
+        let mut pause = || pace.point();
+        let mut work = Work::with_pause(Work::LIMIT, super::WORK_SLICE, &mut pause);
+        let infos = match &maps {
+            Some(maps) => maps.infos().ok_or(Error::NoMemory)?,
+            None => Vec::new(),
+        };
+        let environment = Environment::new(helpers).with_maps(&infos);
+        let verified = verifier::verify(program, policy, &environment, &mut work).map_err(refused)?;
+        super::room_for_small_things()?;
+        let platform = &self.services.platform;
+        let made = code::make(verified, maps.clone(), options.engine, code::Use::Often, platform, &mut work)?;
+        self.note_fallback(made.fallback);
+        Ok(Loaded { name, code: made.code, helpers, fallback: made.fallback, maps })
+    }
+
+    /// The maps of an object by their place, and those of them that are new.
+    #[allow(clippy::type_complexity)] // named where they are used
+    fn make_maps(
+        &self,
+        object: &str,
+        parts: &[MapPart<'_>],
+    ) -> Result<(Option<Arc<Maps>>, Vec<(String, Arc<Map>)>), Error> {
+        if parts.is_empty() {
+            return Ok((None, Vec::new()));
+        }
+        let count = parts.len();
+        if count > MAX_MAPS {
+            return Err(Error::TooManyMaps { count });
+        }
+        self.have_room(parts)?;
+        let (mut list, mut fresh) = (Vec::new(), Vec::new());
+        list.try_reserve_exact(parts.len()).map_err(|_| Error::NoMemory)?;
+        fresh.try_reserve_exact(parts.len()).map_err(|_| Error::NoMemory)?;
+        for part in parts {
+            let name = full_name(object, part).ok_or(Error::NoMemory)?;
+            if fresh.iter().any(|(other, _): &(String, _)| *other == name) {
+                return Err(Error::MapExists { name });
+            }
+            let known = self.maps.lock().find(&name);
+            let map = match known {
+                Some(map) if part.shared && agree(map.def(), &part.def) => map,
+                Some(_) => return Err(Error::MapExists { name }),
+                None => {
+                    let map = make_map(part).map_err(|error| Error::Map { name: part.def.name, error })?;
+                    let map = Arc::new(map);
+                    fresh.push((name, map.clone()));
+                    map
+                }
+            };
+            list.push(map);
+        }
+        let maps = Maps::new(list).ok_or(Error::NoMemory)?;
+        Ok((Some(Arc::new(maps)), fresh))
+    }
+
+    /// Whether there is memory for all of them, before any of it is taken.
+    fn have_room(&self, parts: &[MapPart<'_>]) -> Result<(), Error> {
+        for part in parts {
+            part.def.check().map_err(|error| Error::Map { name: part.def.name, error: MapError::Definition(error) })?;
+        }
+        let bytes = parts.iter().map(|part| Map::memory(&part.def)).fold(0, u64::saturating_add);
+        let all = bytes.saturating_add(self.maps.lock().memory());
+        if all > MAX_MAP_MEMORY {
+            return Err(Error::MapMemory { bytes, most: MAX_MAP_MEMORY });
+        }
+        room_for(usize::try_from(bytes).map_err(|_| Error::NoMemory)?)
+    }
+
+    /// The map of this name.
+    pub fn map(&self, name: &str) -> Option<Arc<Map>> {
+        self.maps.lock().find(name)
+    }
+
+    /// Shows the maps there are, with whether somebody keeps each, from place `first` on (0 is the start), until `visit` says false; gives
+    /// the place at which to go on, that of the map it refused if it did, and `None` at the end.
+    pub fn maps(&self, first: usize, visit: &mut dyn FnMut(&str, &Map, bool) -> bool) -> Option<usize> {
+        let table = self.maps.lock();
+        for (at, entry) in table.entries.iter().enumerate().skip(first) {
+            if let Some(map) = entry.map.upgrade() {
+                if !visit(&entry.name, &map, entry.kept.is_some()) {
+                    return Some(at);
+                }
+            }
+        }
+        None
+    }
+
+    /// Keeps a map when its last program goes, or no longer; false where there is none of this name.
+    pub fn keep_map(&self, name: &str, keep: bool) -> bool {
+        let mut table = self.maps.lock();
+        let Some(entry) = table.entries.iter_mut().find(|entry| entry.name == name) else { return false };
+        let map = entry.map.upgrade();
+        let found = map.is_some();
+        let before = core::mem::replace(&mut entry.kept, map.filter(|_| keep));
+        // What is given back is given back without the lock.
+        drop(table);
+        drop(before);
+        found
+    }
+
+    /// Ends what other threads were doing to maps, in a process in which they are not.
+    pub(super) fn maps_after_fork(&self) {
+        for map in self.maps.lock().entries.iter().filter_map(|entry| entry.map.upgrade()) {
+            map.after_fork();
+        }
+    }
+}
+
+/// `OBJECT.MAP`, or the map's own name where objects share it.
+fn full_name(object: &str, part: &MapPart<'_>) -> Option<String> {
+    let own = part.def.name;
+    if part.shared {
+        return copied(own.as_str());
+    }
+    let mut name = String::new();
+    name.try_reserve_exact(object.len().checked_add(own.as_str().len())?.checked_add(1)?).ok()?;
+    name.push_str(object);
+    name.push('.');
+    name.push_str(own.as_str());
+    Some(name)
+}
+
+/// Whether two definitions are of the same map, whatever it is called.
+fn agree(a: &MapDef, b: &MapDef) -> bool {
+    let unnamed = |def: &MapDef, name: MapName| MapDef { name, ..*def };
+    unnamed(a, b.name) == *b
+}
+
+fn make_map(part: &MapPart<'_>) -> Result<Map, MapError> {
+    let mut map = Map::new(part.def)?;
+    if !part.contents.is_empty() {
+        map.fill(0, part.contents)?;
+    }
+    if part.def.has_one_value() && !part.def.is_writable_by_programs() {
+        map.freeze()?;
+    }
+    Ok(map)
+}

@@ -1,0 +1,226 @@
+//! Programs of an object with their maps, attached to real functions: what they count is read from outside, maps are shared among them, and
+//! go with the last of them.
+
+use std::sync::{LazyLock, Mutex, MutexGuard};
+use ubpf_platform_linux::{platform, records, symbols};
+use ubpf_rs::{
+    isa::assemble,
+    maps::Map,
+    program::{Abi, MapDef, MapFlags, MapKind, MapName, Program},
+    runtime::{AttachLimits, Config, Engine, Error, LoadOptions, MapPart, ProgramId, Runtime, Symbol, SymbolTable},
+    tracer::SiteKind,
+    verifier::Policy,
+};
+
+extern "C" {
+    fn gcc_patchable_myfun();
+}
+
+const MYFUN: &str = "gcc_patchable_myfun";
+
+fn start() -> &'static Runtime {
+    let engine = Runtime::init(platform(std::env::temp_dir()), Config::default()).unwrap();
+    let own = symbols::own().unwrap();
+    let named =
+        own.iter().map(|symbol| Symbol { address: symbol.address, name: &symbol.name, function: symbol.is_function });
+    engine.add_symbols(SymbolTable::new(named).unwrap());
+    engine.add_sites(&records::own().patchable, SiteKind::Patchable);
+    engine
+}
+
+/// The engine of this process with nothing attached. Tests take turns.
+fn engine() -> (&'static Runtime, MutexGuard<'static, ()>) {
+    static TURN: Mutex<()> = Mutex::new(());
+    static ENGINE: LazyLock<&'static Runtime> = LazyLock::new(start);
+    let turn = TURN.lock().unwrap_or_else(|error| error.into_inner());
+    ENGINE.reset().unwrap();
+    (*ENGINE, turn)
+}
+
+fn def(name: &str, kind: MapKind, sizes: [u32; 3]) -> MapDef {
+    let [key_size, value_size, max_entries] = sizes;
+    MapDef { kind, key_size, value_size, max_entries, flags: MapFlags::empty(), name: MapName::new(name).unwrap() }
+}
+
+fn part(name: &str, kind: MapKind, sizes: [u32; 3]) -> MapPart<'static> {
+    MapPart { def: def(name, kind, sizes), contents: &[], shared: false }
+}
+
+/// Counts the calls of each function, by the first word of the context.
+const COUNT: &str = "
+    r1 = *(u64 *)(r1 + 0)
+    *(u64 *)(r10 - 8) = r1
+    r2 = r10
+    r2 += -8
+    r1 = map_index(0) ll
+    call 1
+    if r0 == 0 goto first
+    r1 = 1
+    lock *(u64 *)(r0 + 0) += r1
+    goto out
+first:
+    *(u64 *)(r10 - 16) = 1
+    r1 = map_index(0) ll
+    r2 = r10
+    r2 += -8
+    r3 = r10
+    r3 += -16
+    r4 = 1
+    call 2
+out:
+    r0 = 0
+    exit";
+
+/// Counts all calls in the object's data.
+const COUNT_ALL: &str = "
+    r1 = map_index_value(1) ll
+    r2 = 1
+    lock *(u64 *)(r1 + 0) += r2
+    r0 = *(u64 *)(r1 + 0)
+    exit";
+
+fn program(name: &str, text: &str) -> Program {
+    Program::from_flat(name, &assemble(text).unwrap(), Abi::Linux).unwrap()
+}
+
+fn counters() -> [MapPart<'static>; 2] {
+    [part("counts", MapKind::Hash, [8, 8, 64]), part(".bss", MapKind::Array, [4, 8, 1])]
+}
+
+fn load(engine: &Runtime, object: &str, on: Engine) -> Vec<ProgramId> {
+    let options = LoadOptions { policy: Some(Policy::Strict), engine: on, ..LoadOptions::default() };
+    let programs = vec![program("count", COUNT), program("count_all", COUNT_ALL)];
+    engine.load_parts(object, &counters(), programs, &options).unwrap()
+}
+
+fn number(map: &Map, key: &[u8]) -> Option<u64> {
+    let mut bytes = [0; 8];
+    map.value(key.into())?.copy_to(&mut bytes);
+    Some(u64::from_le_bytes(bytes))
+}
+
+fn names(engine: &Runtime) -> Vec<String> {
+    let mut names = Vec::new();
+    engine.maps(0, &mut |name, _, _| {
+        names.push(name.to_owned());
+        true
+    });
+    names
+}
+
+fn call(times: usize) {
+    for _ in 0..times {
+        // SAFETY: a C function without arguments.
+        unsafe { gcc_patchable_myfun() }
+    }
+}
+
+#[test]
+fn what_hooks_count_is_read_from_outside() {
+    let (engine, _turn) = engine();
+    for on in [Engine::Interpreter, Engine::Jit] {
+        let ids = load(engine, "counter", on);
+        for &id in &ids {
+            engine.attach(MYFUN, id, AttachLimits::default()).unwrap();
+        }
+        call(1000);
+        let counts = engine.map("counter.counts").unwrap();
+        let key = engine.trace_address(MYFUN).unwrap().to_ne_bytes();
+        assert_eq!((counts.len(), number(&counts, &key)), (1, Some(1000)));
+        let all = engine.map("counter..bss").unwrap();
+        assert_eq!(number(&all, &[0; 4]), Some(1000));
+        // Another program of the object sees the same.
+        let report = engine.exec(ids[1], &mut [], None).unwrap();
+        assert_eq!(report.value, 1001);
+        drop((counts, all));
+        for &id in &ids {
+            engine.unload(id).unwrap();
+        }
+        assert_eq!(names(engine), ["counter.counts", "counter..bss"], "attached programs have them");
+        assert_eq!(engine.detach(MYFUN, None).unwrap(), 2);
+        assert_eq!(names(engine), [""; 0]);
+        assert!(engine.map("counter.counts").is_none());
+    }
+}
+
+#[test]
+fn a_map_is_kept_where_somebody_wants_it() {
+    let (engine, _turn) = engine();
+    let ids = load(engine, "kept", Engine::Auto);
+    assert!(engine.keep_map("kept.counts", true) && !engine.keep_map("kept.nothing", true));
+    engine.exec(ids[0], &mut [7; 128], None).unwrap();
+    ids.into_iter().for_each(|id| engine.unload(id).unwrap());
+    assert_eq!(names(engine), ["kept.counts"]);
+    assert_eq!(number(&engine.map("kept.counts").unwrap(), &[7; 8]), Some(1));
+    // The name is taken.
+    let again = engine.load_parts("kept", &counters(), Vec::new(), &LoadOptions::default());
+    assert!(matches!(again, Err(Error::MapExists { name }) if name == "kept.counts"));
+    assert!(engine.keep_map("kept.counts", false));
+    assert_eq!(names(engine), [""; 0]);
+}
+
+#[test]
+fn objects_share_what_both_say_they_share() {
+    let (engine, _turn) = engine();
+    let shared = |entries| [MapPart { shared: true, ..part("all", MapKind::Hash, [8, 8, entries]) }];
+    let load = |object: &str, maps: &[MapPart<'_>]| {
+        let programs = vec![program("count", COUNT)];
+        engine.load_parts(object, maps, programs, &LoadOptions::default())
+    };
+    let one = load("one", &shared(8)).unwrap();
+    let two = load("two", &shared(8)).unwrap();
+    for id in [&one, &two] {
+        engine.exec(id[0], &mut [3; 128], None).unwrap();
+    }
+    assert_eq!(number(&engine.map("all").unwrap(), &[3; 8]), Some(2));
+    assert!(matches!(load("three", &shared(9)), Err(Error::MapExists { .. })), "it is another map");
+    [one, two].into_iter().flatten().for_each(|id| engine.unload(id).unwrap());
+    assert_eq!(names(engine), [""; 0]);
+}
+
+#[test]
+fn all_is_loaded_or_nothing() {
+    let (engine, _turn) = engine();
+    let load = |maps: &[MapPart<'_>], text: &str| {
+        let programs = vec![program("count", COUNT), program("other", text)];
+        engine.load_parts("bad", maps, programs, &LoadOptions::default()).unwrap_err()
+    };
+    let error = load(&counters(), "r1 = map_index(2) ll\nr0 = 0\nexit");
+    assert_eq!(error.to_string(), "wide load of map 2 at PC 0: the program has 2 maps, numbered from 0");
+    let impossible = [part("x", MapKind::Hash, [8, 8, 64]), part("y", MapKind::Array, [8, 8, 64])];
+    assert_eq!(load(&impossible, COUNT).to_string(), "map y: a key of 8 bytes: it has 4 to 4");
+    let missing = [part("x", MapKind::Hash, [8, 8, 64]), part("y", MapKind::LpmTrie, [8, 8, 64])];
+    assert_eq!(load(&missing, COUNT).to_string(), "map y: maps of kind lpm_trie are not there yet");
+    let large = |_| part("x", MapKind::Array, [4, 1 << 20, 32]);
+    let error = load(&[0; 3].map(large), COUNT);
+    assert!(matches!(error, Error::MapMemory { most, .. } if most == 64 << 20), "{error}");
+    let many = [part("x", MapKind::Array, [4, 1, 1]); 65];
+    assert!(matches!(load(&many, COUNT), Error::TooManyMaps { count: 65 }));
+    assert!(matches!(load(&many[..2], COUNT), Error::MapExists { .. }), "they have one name");
+    assert_eq!(names(engine), [""; 0]);
+    engine.check_parts("good", &counters(), vec![program("count", COUNT)], &LoadOptions::default()).unwrap();
+    assert_eq!(names(engine), [""; 0]);
+}
+
+#[test]
+fn constants_are_given_before_programs_are_verified() {
+    let (engine, _turn) = engine();
+    let def = MapDef { flags: MapFlags::RDONLY_PROG, ..def(".rodata", MapKind::Array, [4, 8, 1]) };
+    let maps = [MapPart { def, contents: &[5, 0, 0, 0], shared: false }];
+    // Were the number not known, the access would be refused.
+    let text = "
+        r1 = map_index_value(0) ll
+        r1 = *(u64 *)(r1 + 0)
+        r2 = r10
+        r2 -= r1
+        *(u8 *)(r2 + 0) = 1
+        r0 = *(u8 *)(r10 - 5)
+        exit";
+    let options = LoadOptions { policy: Some(Policy::Strict), ..LoadOptions::default() };
+    let ids = engine.load_parts("constants", &maps, vec![program("p", text)], &options).unwrap();
+    assert_eq!(engine.exec(ids[0], &mut [], None).unwrap().value, 1);
+    let map = engine.map("constants..rodata").unwrap();
+    assert!(map.update([0; 4][..].into(), [0; 8][..].into(), 0, &mut 0).is_err());
+    drop(map);
+    engine.unload(ids[0]).unwrap();
+}
