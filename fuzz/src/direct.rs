@@ -20,7 +20,7 @@ use std::{
 };
 use ubpf_platform_linux::platform;
 use ubpf_rs::{
-    helpers::{Host, Registry, RingLayout},
+    helpers::{Maps, Names, Output, ReadMemory, Registry, RingLayout, Time, TwoKey},
     isa::{AluOp, Call, CmpOp, Insn, Operand, Reg, Size, Width},
     jit::{JitProgram, Options},
     maps::TwoKeyMap,
@@ -73,21 +73,43 @@ impl Surface {
 
 type Left = (Vec<(u64, u64, u64)>, Vec<(RecordKind, u64)>, u64);
 
-impl Host for Surface {
-    fn map2(&self) -> Option<&TwoKeyMap> {
-        Some(&self.map)
+impl Maps for Surface {
+    fn two_key(&self) -> TwoKey<'_> {
+        TwoKey::Map(&self.map)
     }
-    fn output(&self) -> Option<RingLayout> {
-        Some(self.ring.layout())
+}
+
+impl Names for Surface {
+    fn symbol_address(&self, _name: &[u8]) -> Option<u64> {
+        None
     }
-    fn ticks(&self) -> Option<Ticks> {
-        Some(STILL)
+    fn trace_address(&self, _name: &[u8]) -> Option<u64> {
+        None
     }
+}
+
+impl Output for Surface {
     fn notify(&self, address: u64) {
         self.ring.push_notify(0, address);
     }
+    fn puts(&self, _text: &[u8]) {}
+    fn ring(&self) -> Option<RingLayout> {
+        Some(self.ring.layout())
+    }
+}
+
+impl ReadMemory for Surface {
+    fn probe_read(&self, _address: u64, _dst: &mut [u8]) -> usize {
+        0
+    }
+}
+
+impl Time for Surface {
     fn now_ns(&self) -> u64 {
         0
+    }
+    fn ticks(&self) -> Option<Ticks> {
+        Some(STILL)
     }
 }
 

@@ -4,9 +4,10 @@ use crate::{figure, peers, stopwatch, Result};
 use std::{cell::RefCell, sync::LazyLock};
 use ubpf_platform_linux::CodeMemory;
 use ubpf_rs::{
-    helpers::{Host, Registry},
+    helpers::{Maps, Names, Output, ReadMemory, Registry, RingLayout, Time, TwoKey},
     isa::assemble,
     jit::{JitProgram, Listing, Options, CODE_HEAP},
+    platform::Ticks,
     program::{Abi, Program},
     verifier::{self, Access, Policy, VerifiedProgram},
     vm::{Executable, Interpreter, Memory, Run, STACK_BYTES},
@@ -44,29 +45,41 @@ static MEMORY: LazyLock<CodeMemory> = LazyLock::new(CodeMemory::new);
 /// The programs call no helper.
 struct NoHost;
 
-impl Host for NoHost {
-    fn map2_get(&self, _: u64, _: u64) -> Option<u64> {
-        None
+impl Maps for NoHost {
+    fn two_key(&self) -> TwoKey<'_> {
+        TwoKey::Nothing
     }
-    fn map2_put(&self, _: u64, _: u64, _: u64) -> bool {
-        false
-    }
-    fn map2_del(&self, _: u64, _: u64) -> bool {
-        false
-    }
+}
+
+impl Names for NoHost {
     fn symbol_address(&self, _: &[u8]) -> Option<u64> {
         None
     }
     fn trace_address(&self, _: &[u8]) -> Option<u64> {
         None
     }
+}
+
+impl Output for NoHost {
     fn notify(&self, _: u64) {}
     fn puts(&self, _: &[u8]) {}
+    fn ring(&self) -> Option<RingLayout> {
+        None
+    }
+}
+
+impl ReadMemory for NoHost {
     fn probe_read(&self, _: u64, _: &mut [u8]) -> usize {
         0
     }
+}
+
+impl Time for NoHost {
     fn now_ns(&self) -> u64 {
         0
+    }
+    fn ticks(&self) -> Option<Ticks> {
+        None
     }
 }
 

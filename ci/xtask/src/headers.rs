@@ -3,6 +3,10 @@
 
 use crate::Result;
 use std::{fs, path::Path};
+use ubpf_rs::{
+    helpers::{Row, BUILTINS},
+    program::{Abi, ArgType, RetType},
+};
 
 /// Crates with a C interface, the files it is in, and the header made from them.
 const HEADERS: &[(&str, &[&str], &str)] = &[
@@ -31,6 +35,13 @@ pub const FOR_C: &[&str] = &[
     "ubpf/uio/bpf_helpers.h",
 ];
 
+/// Headers for BPF programs: the part that stands by itself, up to the first helper, is kept; the helpers are made from their rows.
+const HELPERS: &[(Abi, &str)] =
+    &[(Abi::Classic, "include/ubpf/classic/bpf_helpers.h"), (Abi::Uio, "include/ubpf/uio/bpf_helpers.h")];
+
+/// Where in such a header the helpers begin.
+const FIRST_HELPER: &str = "#ifdef __clang__\n";
+
 /// What the C code of a Unikraft image may call: Unikraft keeps other symbols of the library to itself.
 const EXPORTS: &str = "exportsyms.uk";
 
@@ -44,10 +55,97 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
         put(root, header, &generate(&root.join(folder), sources)?, check)?;
     }
     put(root, EXPORTS, &exports(root)?, check)?;
+    for (abi, header) in HELPERS {
+        put(root, header, &helpers(&fs::read_to_string(root.join(header))?, *abi)?, check)?;
+    }
     for (header, bindings) in BINDINGS {
         put(root, bindings, &bind(root, header)?, check)?;
     }
     Ok(())
+}
+
+/// A header with the helpers of an ABI: what stands before the first of them, then all, once for clang and once for gcc.
+fn helpers(header: &str, abi: Abi) -> Result<String> {
+    let (kept, rest) = header.split_once(FIRST_HELPER).ok_or("no `#ifdef __clang__` in a header of helpers")?;
+    let (_, end) = rest.rsplit_once("\n#endif /*").ok_or("a header of helpers does not end in `#endif /*`")?;
+    let mut rows: Vec<(u32, &Row)> = BUILTINS.iter().filter_map(|row| Some((row.number(abi)?, row))).collect();
+    rows.sort_by_key(|(number, _)| *number);
+    let mut text = format!("{kept}{FIRST_HELPER}");
+    for (number, row) in &rows {
+        text.push_str(&comment(row.doc, *number == 0));
+        text.push_str(&if *number == 0 { assembler_statement(row) } else { pointer(row, *number) });
+    }
+    text.push_str("\n#else /* gcc */\n");
+    for (number, row) in &rows {
+        let (ret, name, args) = (returned(row), row.name, arguments(row));
+        text.push_str(&comment(row.doc, false));
+        text.push_str(&format!("{ret} {name}({args}) __attribute__((kernel_helper({number})));\n"));
+    }
+    text.push_str(&format!("\n#endif\n\n#endif /*{end}"));
+    Ok(text)
+}
+
+fn pointer(row: &Row, number: u32) -> String {
+    format!("static {} (*const {})({}) = (void *){number};\n", returned(row), row.name, arguments(row))
+}
+
+/// A call of number 0, which clang would take for one through a null pointer.
+fn assembler_statement(row: &Row) -> String {
+    let names = || row.args.iter().map(|(name, _)| name);
+    let moves: String = (1..=row.args.len()).map(|n| format!("r{n} = %{n}\\n\\t")).collect();
+    let inputs = names().map(|name| format!("\"ri\"({name})")).collect::<Vec<_>>().join(", ");
+    format!(
+        "static inline __attribute__((always_inline)) {ret}\n{name}({args})\n{{\n\t{ret} value;\n\n\t__asm__ volatile(\"{moves}call 0\\n\\t%0 = r0\"\n\
+         \t\t\t : \"=r\"(value)\n\t\t\t : {inputs}\n\t\t\t : \"r0\", \"r1\", \"r2\", \"r3\", \"r4\", \"r5\", \"memory\");\n\treturn value;\n}}\n",
+        ret = returned(row),
+        name = row.name,
+        args = arguments(row),
+    )
+}
+
+fn returned(row: &Row) -> &'static str {
+    match row.ret {
+        RetType::Void => "void",
+        RetType::Scalar | RetType::EndIfZero => "uint64_t",
+        RetType::MapValueOrNull => "void *",
+    }
+}
+
+fn arguments(row: &Row) -> String {
+    let argument = |(name, kind): &(&str, ArgType)| match kind {
+        ArgType::Unused | ArgType::Scalar | ArgType::Length | ArgType::AnyAddress => format!("uint64_t {name}"),
+        ArgType::CString => format!("const char *{name}"),
+        ArgType::MemRead | ArgType::MapKey | ArgType::MapValue => format!("const void *{name}"),
+        ArgType::MemWrite | ArgType::Map(_) => format!("void *{name}"),
+    };
+    let all: Vec<String> = row.args.iter().map(argument).collect();
+    if all.is_empty() {
+        return "void".into();
+    }
+    all.join(", ")
+}
+
+/// A comment of one line, or of lines as long as comments may be.
+fn comment(doc: &str, is_statement: bool) -> String {
+    const WIDTH: usize = 128;
+    let reason = "Helper number 0 is an assembler statement: the compiler deletes a call through a null pointer.";
+    if !is_statement && doc.len() + 8 <= WIDTH {
+        return format!("\n/** {doc} */\n");
+    }
+    let mut text = String::from("\n/**");
+    for sentence in [Some(doc), is_statement.then_some(reason)].into_iter().flatten() {
+        let mut line = String::from("\n *");
+        for word in sentence.split(' ') {
+            if line.len() + 1 + word.len() > WIDTH {
+                text.push_str(&line);
+                line = "\n *".into();
+            }
+            line.push(' ');
+            line.push_str(word);
+        }
+        text.push_str(&line);
+    }
+    text + "\n */\n"
 }
 
 /// The functions of all headers, one a line.

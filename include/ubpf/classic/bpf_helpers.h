@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Helpers of the classic interface, for programs compiled by
+ * Helpers of the classic interface, made from the rows of lib-ubpf-rs/src/helpers/builtin.rs by `cargo xtask headers`, for programs
+ * compiled by
  *     clang -target bpf -O2 -c prog.c      or      bpf-gcc -O2 -c prog.c
  *     ubpf flat prog.o -o prog.bin
  */
@@ -43,8 +44,8 @@ static uint64_t (*const bpf_get_ret_addr)(const char *function_name) = (void *)4
 static uint64_t (*const unwind)(uint64_t value) = (void *)5;
 
 /**
- * Adds to a value of the two-key map, in one step: of several threads that count at a time none is lost. A key that is not there counts
- * as 0.
+ * Adds to a value of the two-key map, in one step: of several threads that count at a time none is lost. A key that is not
+ * there counts as 0.
  */
 static void (*const bpf_map_add)(uint64_t key1, uint64_t key2, uint64_t more) = (void *)32;
 
@@ -69,8 +70,8 @@ uint64_t bpf_get_ret_addr(const char *function_name) __attribute__((kernel_helpe
 uint64_t unwind(uint64_t value) __attribute__((kernel_helper(5)));
 
 /**
- * Adds to a value of the two-key map, in one step: of several threads that count at a time none is lost. A key that is not there counts
- * as 0.
+ * Adds to a value of the two-key map, in one step: of several threads that count at a time none is lost. A key that is not
+ * there counts as 0.
  */
 void bpf_map_add(uint64_t key1, uint64_t key2, uint64_t more) __attribute__((kernel_helper(32)));
 

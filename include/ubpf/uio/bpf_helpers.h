@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Helpers of the uIO interface; see ../classic/bpf_helpers.h for how programs are compiled. */
+/* Helpers of the uIO interface; see ../classic/bpf_helpers.h for where they come from and how programs are compiled. */
 #ifndef UBPF_UIO_BPF_HELPERS_H
 #define UBPF_UIO_BPF_HELPERS_H
 
@@ -46,7 +46,10 @@ static void (*const bpf_notify)(uint64_t function_address) = (void *)8;
 /** Address by which a traced function is known, 0 where there is none of this name. */
 static uint64_t (*const bpf_get_ret_addr)(const char *function_name) = (void *)9;
 
-/** Adds to a value of the two-key map, in one step. A key that is not there counts as 0. */
+/**
+ * Adds to a value of the two-key map, in one step: of several threads that count at a time none is lost. A key that is not
+ * there counts as 0.
+ */
 static void (*const bpf_map_add)(uint64_t key1, uint64_t key2, uint64_t more) = (void *)32;
 
 #else /* gcc */
@@ -78,7 +81,10 @@ void bpf_notify(uint64_t function_address) __attribute__((kernel_helper(8)));
 /** Address by which a traced function is known, 0 where there is none of this name. */
 uint64_t bpf_get_ret_addr(const char *function_name) __attribute__((kernel_helper(9)));
 
-/** Adds to a value of the two-key map, in one step. A key that is not there counts as 0. */
+/**
+ * Adds to a value of the two-key map, in one step: of several threads that count at a time none is lost. A key that is not
+ * there counts as 0.
+ */
 void bpf_map_add(uint64_t key1, uint64_t key2, uint64_t more) __attribute__((kernel_helper(32)));
 
 #endif

@@ -260,23 +260,36 @@ pub struct ubpf_limits {
 }
 
 pub(super) fn abi(number: u32) -> Result<Option<Abi>> {
-    Ok(match number {
-        UBPF_ABI_DEFAULT => None,
-        UBPF_ABI_CLASSIC => Some(Abi::Classic),
-        UBPF_ABI_UIO => Some(Abi::Uio),
-        UBPF_ABI_LINUX => Some(Abi::Linux),
-        _ => return Err(invalid("abi is none of UBPF_ABI")),
-    })
+    let named = |abi| match abi {
+        Abi::Classic => UBPF_ABI_CLASSIC,
+        Abi::Uio => UBPF_ABI_UIO,
+        Abi::Linux => UBPF_ABI_LINUX,
+    };
+    one_of(number, UBPF_ABI_DEFAULT, Abi::ALL, named, "abi is none of UBPF_ABI")
 }
 
 pub(super) fn policy(number: u32) -> Result<Option<Policy>> {
-    Ok(match number {
-        UBPF_POLICY_DEFAULT => None,
-        UBPF_POLICY_CHECKED => Some(Policy::Checked),
-        UBPF_POLICY_GUARDED => Some(Policy::Guarded),
-        UBPF_POLICY_STRICT => Some(Policy::Strict),
-        _ => return Err(invalid("policy is none of UBPF_POLICY")),
-    })
+    let named = |policy| match policy {
+        Policy::Checked => UBPF_POLICY_CHECKED,
+        Policy::Guarded => UBPF_POLICY_GUARDED,
+        Policy::Strict => UBPF_POLICY_STRICT,
+    };
+    one_of(number, UBPF_POLICY_DEFAULT, Policy::ALL, named, "policy is none of UBPF_POLICY")
+}
+
+/// What a number of the C interface means: one of `all`, or nothing where it is `default`.
+fn one_of<T: Copy, const N: usize>(
+    number: u32,
+    default: u32,
+    all: [T; N],
+    named: impl Fn(T) -> u32,
+    otherwise: &'static str,
+) -> Result<Option<T>> {
+    if number == default {
+        return Ok(None);
+    }
+    let found = all.into_iter().find(|&one| named(one) == number);
+    found.map(Some).ok_or_else(|| invalid(otherwise))
 }
 
 fn engine(number: u32) -> Result<Engine> {

@@ -1,163 +1,205 @@
-//! The built-in helpers with their numbers in each ABI.
+//! The built-in helpers, a row each.
 
-use super::{Helper, HelperCall, HelperFault, HelperFn, RustHelper};
+use super::{
+    row::{flat, of_map, text, walks, Row},
+    HelperCall, HelperFault, Inline, TwoKey,
+};
 use crate::maps::{self, MapError, TwoKeyMap};
 use crate::program::{
-    Abi::{self, Classic, Linux, Uio},
-    ArgType::{self, AnyAddress, CString, Map, MapKey, MapValue, Scalar, Unused},
-    Cost, HelperSignature, MapFamily, RetType,
+    Abi::{Classic, Linux, Uio},
+    ArgType::{AnyAddress, CString, Map, MapKey, MapValue, Scalar},
+    MapFamily, RetType,
 };
 
 /// Value that `bpf_map_get` gives where there is no entry.
 pub const MAP_MISS: u64 = u64::MAX;
 
-const fn helper(name: &'static str, args: [ArgType; 5], ret: RetType, cost: Cost, function: RustHelper) -> Helper {
-    let signature = HelperSignature { args, ret, cost };
-    Helper { name, signature, function: HelperFn::Rust(function) }
-}
-
-const fn args(given: &[ArgType]) -> [ArgType; 5] {
-    let mut all = [Unused; 5];
-    let mut i = 0;
-    while i < given.len() {
-        all[i] = given[i];
-        i += 1;
-    }
-    all
-}
-
-/// So much per call, and nothing else.
-const fn flat(base: u32) -> Cost {
-    Cost { base, per_8_bytes: 0, walk: 0 }
-}
-
-/// So much per call, and for what is walked in the map.
-const fn walks(base: u32, walk: u32) -> Cost {
-    Cost { base, per_8_bytes: 0, walk }
-}
-
-/// So much per call, and for each 8 bytes of its string.
-const fn text(base: u32) -> Cost {
-    Cost { base, per_8_bytes: 1, walk: 0 }
-}
-
 /// Costs are measured (`cargo xtask bench charges`), on the platform that is slowest at it: a system call reads the application's memory
 /// there, and a name is looked up among 20,000.
-pub(super) const TABLE: &[(Helper, &[(Abi, u32)])] = &[
-    (
-        helper(
-            "bpf_map_get",
-            args(&[Scalar, Scalar]),
-            RetType::Scalar,
-            walks(4, TwoKeyMap::MOST_WALKED_TO_GET),
-            map_get,
-        ),
-        &[(Classic, 0), (Uio, 1)],
-    ),
-    (
-        helper(
-            "bpf_map_put",
-            args(&[Scalar, Scalar, Scalar]),
-            RetType::Void,
-            walks(8, TwoKeyMap::MOST_WALKED),
-            map_put,
-        ),
-        &[(Classic, 1), (Uio, 2)],
-    ),
-    (
-        helper("bpf_map_del", args(&[Scalar, Scalar]), RetType::Void, walks(8, TwoKeyMap::MOST_WALKED), map_del),
-        &[(Classic, 2), (Uio, 3)],
-    ),
-    (
-        helper(
-            "bpf_map_add",
-            args(&[Scalar, Scalar, Scalar]),
-            RetType::Void,
-            walks(8, TwoKeyMap::MOST_WALKED),
-            map_add,
-        ),
-        &[(Classic, 32), (Uio, 32)],
-    ),
-    (
-        helper(
-            "bpf_map_lookup_elem",
-            args(&[Map(MapFamily::Lookup), MapKey]),
-            RetType::MapValueOrNull,
-            of_map(16, maps::MOST_WALKED_TO_LOOK),
-            map_lookup_elem,
-        ),
-        &[(Linux, 1)],
-    ),
-    (
-        helper(
-            "bpf_map_update_elem",
-            args(&[Map(MapFamily::Change), MapKey, MapValue, Scalar]),
-            RetType::Scalar,
-            of_map(32, maps::MOST_WALKED_TO_CHANGE),
-            map_update_elem,
-        ),
-        &[(Linux, 2)],
-    ),
-    (
-        helper(
-            "bpf_map_delete_elem",
-            args(&[Map(MapFamily::Change), MapKey]),
-            RetType::Scalar,
-            of_map(24, maps::MOST_WALKED_TO_CHANGE),
-            map_delete_elem,
-        ),
-        &[(Linux, 3)],
-    ),
-    (helper("bpf_notify", args(&[Scalar]), RetType::Void, flat(32), notify), &[(Classic, 3), (Uio, 8)]),
-    (helper("bpf_get_ret_addr", args(&[CString]), RetType::Scalar, text(160), get_ret_addr), &[(Classic, 4), (Uio, 9)]),
-    (helper("unwind", args(&[Scalar]), RetType::EndIfZero, flat(1), unwind), &[(Classic, 5)]),
-    (helper("bpf_get_addr", args(&[CString]), RetType::Scalar, text(160), get_addr), &[(Uio, 4)]),
-    (helper("bpf_probe_read", args(&[AnyAddress, Scalar]), RetType::Scalar, flat(400), probe_read), &[(Uio, 5)]),
-    (helper("bpf_time_get_ns", args(&[]), RetType::Scalar, flat(16), time_get_ns), &[(Uio, 6)]),
-    (helper("bpf_puts", args(&[CString]), RetType::Void, text(32), puts), &[(Uio, 7)]),
+pub const BUILTINS: &[Row] = &[
+    Row {
+        name: "bpf_map_get",
+        doc: "Value in the two-key map, UINT64_MAX where there is none.",
+        numbers: &[(Classic, 0), (Uio, 1)],
+        args: &[("key1", Scalar), ("key2", Scalar)],
+        ret: RetType::Scalar,
+        cost: walks(4, TwoKeyMap::MOST_WALKED_TO_GET),
+        inline: Some(Inline::MapGet),
+        function: map_get,
+    },
+    Row {
+        name: "bpf_map_put",
+        doc: "Inserts or replaces a value in the two-key map.",
+        numbers: &[(Classic, 1), (Uio, 2)],
+        args: &[("key1", Scalar), ("key2", Scalar), ("value", Scalar)],
+        ret: RetType::Void,
+        cost: walks(8, TwoKeyMap::MOST_WALKED),
+        inline: Some(Inline::MapPut),
+        function: map_put,
+    },
+    Row {
+        name: "bpf_map_del",
+        doc: "Removes a value from the two-key map.",
+        numbers: &[(Classic, 2), (Uio, 3)],
+        args: &[("key1", Scalar), ("key2", Scalar)],
+        ret: RetType::Void,
+        cost: walks(8, TwoKeyMap::MOST_WALKED),
+        inline: None,
+        function: map_del,
+    },
+    Row {
+        name: "bpf_map_add",
+        doc: "Adds to a value of the two-key map, in one step: of several threads that count at a time none is lost. A key that is not \
+              there counts as 0.",
+        numbers: &[(Classic, 32), (Uio, 32)],
+        args: &[("key1", Scalar), ("key2", Scalar), ("more", Scalar)],
+        ret: RetType::Void,
+        cost: walks(8, TwoKeyMap::MOST_WALKED),
+        inline: Some(Inline::MapAdd),
+        function: map_add,
+    },
+    Row {
+        name: "bpf_map_lookup_elem",
+        doc: "Address of the value under a key of a map, 0 where there is none.",
+        numbers: &[(Linux, 1)],
+        args: &[("map", Map(MapFamily::Lookup)), ("key", MapKey)],
+        ret: RetType::MapValueOrNull,
+        cost: of_map(16, maps::MOST_WALKED_TO_LOOK),
+        inline: None,
+        function: map_lookup_elem,
+    },
+    Row {
+        name: "bpf_map_update_elem",
+        doc: "Inserts or replaces a value of a map; 0, or the negative number of an error.",
+        numbers: &[(Linux, 2)],
+        args: &[("map", Map(MapFamily::Change)), ("key", MapKey), ("value", MapValue), ("flags", Scalar)],
+        ret: RetType::Scalar,
+        cost: of_map(32, maps::MOST_WALKED_TO_CHANGE),
+        inline: None,
+        function: map_update_elem,
+    },
+    Row {
+        name: "bpf_map_delete_elem",
+        doc: "Removes a value from a map; 0, or the negative number of an error.",
+        numbers: &[(Linux, 3)],
+        args: &[("map", Map(MapFamily::Change)), ("key", MapKey)],
+        ret: RetType::Scalar,
+        cost: of_map(24, maps::MOST_WALKED_TO_CHANGE),
+        inline: None,
+        function: map_delete_elem,
+    },
+    Row {
+        name: "bpf_notify",
+        doc: "Prints `Notify: <function name>` on the unikernel's console.",
+        numbers: &[(Classic, 3), (Uio, 8)],
+        args: &[("function_address", Scalar)],
+        ret: RetType::Void,
+        cost: flat(32),
+        inline: Some(Inline::Notify),
+        function: notify,
+    },
+    Row {
+        name: "bpf_get_ret_addr",
+        doc: "Address by which a traced function is known, 0 where there is none of this name.",
+        numbers: &[(Classic, 4), (Uio, 9)],
+        args: &[("function_name", CString)],
+        ret: RetType::Scalar,
+        cost: text(160),
+        inline: None,
+        function: get_ret_addr,
+    },
+    Row {
+        name: "unwind",
+        doc: "Ends the program with result 0 when its argument is 0.",
+        numbers: &[(Classic, 5)],
+        args: &[("value", Scalar)],
+        ret: RetType::EndIfZero,
+        cost: flat(1),
+        inline: None,
+        function: unwind,
+    },
+    Row {
+        name: "bpf_get_addr",
+        doc: "Address of a symbol of the image, 0 where there is none of this name.",
+        numbers: &[(Uio, 4)],
+        args: &[("name", CString)],
+        ret: RetType::Scalar,
+        cost: text(160),
+        inline: None,
+        function: get_addr,
+    },
+    Row {
+        name: "bpf_probe_read",
+        doc: "The 1 to 8 bytes at an application address as a number, 0 where they cannot be read.",
+        numbers: &[(Uio, 5)],
+        args: &[("address", AnyAddress), ("size", Scalar)],
+        ret: RetType::Scalar,
+        cost: flat(400),
+        inline: None,
+        function: probe_read,
+    },
+    Row {
+        name: "bpf_time_get_ns",
+        doc: "Monotonic time in nanoseconds.",
+        numbers: &[(Uio, 6)],
+        args: &[],
+        ret: RetType::Scalar,
+        cost: flat(16),
+        inline: Some(Inline::Time),
+        function: time_get_ns,
+    },
+    Row {
+        name: "bpf_puts",
+        doc: "Prints a line on the unikernel's console.",
+        numbers: &[(Uio, 7)],
+        args: &[("text", CString)],
+        ret: RetType::Void,
+        cost: text(32),
+        inline: None,
+        function: puts,
+    },
 ];
-
-/// So much per call, for each 8 bytes of key and value, and for what is walked.
-const fn of_map(base: u32, walk: u32) -> Cost {
-    Cost { base, per_8_bytes: 2, walk }
-}
 
 type Answer = Result<u64, HelperFault>;
 
 fn map_get(call: &mut HelperCall<'_>) -> Answer {
     let [key1, key2, ..] = call.args;
-    let found = match call.host.map2() {
-        Some(map) => map.get_walking(key1, key2, &mut call.walked),
-        None => call.host.map2_get(key1, key2),
+    let found = match call.host.two_key() {
+        TwoKey::Map(map) => map.get_walking(key1, key2, &mut call.walked),
+        TwoKey::Model(map) => map.get(key1, key2),
+        TwoKey::Nothing => None,
     };
     Ok(found.unwrap_or(MAP_MISS))
 }
 
 fn map_put(call: &mut HelperCall<'_>) -> Answer {
     let [key1, key2, value, ..] = call.args;
-    match call.host.map2() {
+    match call.host.two_key() {
         // A full map drops the entry; it counts that, and `status` shows it.
-        Some(map) => _ = map.put_walking(key1, key2, value, &mut call.walked),
-        None => _ = call.host.map2_put(key1, key2, value),
+        TwoKey::Map(map) => _ = map.put_walking(key1, key2, value, &mut call.walked),
+        TwoKey::Model(map) => map.put(key1, key2, value),
+        TwoKey::Nothing => {}
     }
     Ok(0)
 }
 
 fn map_add(call: &mut HelperCall<'_>) -> Answer {
     let [key1, key2, more, ..] = call.args;
-    match call.host.map2() {
+    match call.host.two_key() {
         // As with a put.
-        Some(map) => _ = map.add_walking(key1, key2, more, &mut call.walked),
-        None => _ = call.host.map2_add(key1, key2, more),
+        TwoKey::Map(map) => _ = map.add_walking(key1, key2, more, &mut call.walked),
+        TwoKey::Model(map) => map.put(key1, key2, map.get(key1, key2).unwrap_or(0).wrapping_add(more)),
+        TwoKey::Nothing => {}
     }
     Ok(0)
 }
 
 fn map_del(call: &mut HelperCall<'_>) -> Answer {
     let [key1, key2, ..] = call.args;
-    match call.host.map2() {
-        Some(map) => _ = map.del_walking(key1, key2, &mut call.walked),
-        None => _ = call.host.map2_del(key1, key2),
+    match call.host.two_key() {
+        TwoKey::Map(map) => _ = map.del_walking(key1, key2, &mut call.walked),
+        TwoKey::Model(map) => map.del(key1, key2),
+        TwoKey::Nothing => {}
     }
     Ok(0)
 }

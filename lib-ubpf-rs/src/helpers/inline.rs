@@ -1,11 +1,7 @@
 //! Helpers that machine code does by itself, and what it has to know for that.
 
-use super::Host;
-use crate::{
-    maps::TwoKeyLayout,
-    platform::Ticks,
-    program::Abi::{self, Classic, Uio},
-};
+use super::{Host, TwoKey, BUILTINS};
+use crate::{maps::TwoKeyLayout, platform::Ticks, program::Abi};
 
 /// A helper that machine code has inline.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,14 +21,8 @@ pub enum Inline {
 impl Inline {
     /// Which of them a number stands for.
     pub fn of(abi: Abi, number: u32) -> Option<Inline> {
-        match (abi, number) {
-            (Classic, 0) | (Uio, 1) => Some(Inline::MapGet),
-            (Classic, 1) | (Uio, 2) => Some(Inline::MapPut),
-            (Classic | Uio, 32) => Some(Inline::MapAdd),
-            (Classic, 3) | (Uio, 8) => Some(Inline::Notify),
-            (Uio, 6) => Some(Inline::Time),
-            _ => None,
-        }
+        let row = BUILTINS.iter().find(|row| row.numbers.contains(&(abi, number)));
+        row.and_then(|row| row.inline)
     }
 
     /// What it needs.
@@ -72,7 +62,14 @@ pub struct Places {
 impl Places {
     /// Those of a host.
     pub fn of(host: &dyn Host) -> Places {
-        Places { map: host.map2().map(|map| map.layout()), output: host.output(), time: host.ticks() }
+        Places {
+            map: match host.two_key() {
+                TwoKey::Map(map) => Some(map.layout()),
+                TwoKey::Model(_) | TwoKey::Nothing => None,
+            },
+            output: host.ring(),
+            time: host.ticks(),
+        }
     }
 
     /// What there is.
@@ -113,28 +110,4 @@ impl RingLayout {
     pub const KIND: usize = 24;
     /// Kind of a `Notify`; its text has no length.
     pub const NOTIFY: u8 = 0;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::helpers::Registry;
-
-    #[test]
-    fn inline_helpers_have_the_numbers_of_the_table() {
-        let registry = Registry::with_builtins().unwrap();
-        for abi in [Classic, Uio, Abi::Linux] {
-            for number in 0..1024 {
-                let expected = match registry.get(abi, number).map(|helper| helper.name) {
-                    Some("bpf_map_get") => Some(Inline::MapGet),
-                    Some("bpf_map_put") => Some(Inline::MapPut),
-                    Some("bpf_map_add") => Some(Inline::MapAdd),
-                    Some("bpf_notify") => Some(Inline::Notify),
-                    Some("bpf_time_get_ns") => Some(Inline::Time),
-                    _ => None,
-                };
-                assert_eq!(Inline::of(abi, number), expected);
-            }
-        }
-    }
 }

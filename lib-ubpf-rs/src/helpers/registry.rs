@@ -1,6 +1,6 @@
 //! The table of helpers and how one is called.
 
-use super::Host;
+use super::{Host, BUILTINS};
 use crate::maps::{Bytes, Map};
 use crate::program::{Abi, HelperSignature, SignatureError};
 use crate::verifier::HelperLookup;
@@ -74,7 +74,7 @@ pub struct Registry {
     helpers: Vec<Once<Helper>>,
     used: AtomicUsize,
     /// Index into `helpers` by number, one table per ABI.
-    numbers: [Vec<AtomicU16>; 3],
+    numbers: [Vec<AtomicU16>; Abi::ALL.len()],
 }
 
 /// Why a helper was not registered.
@@ -114,20 +114,22 @@ pub enum RegisterError {
 impl Registry {
     /// A registry with the built-in helpers of all ABIs.
     pub fn with_builtins() -> Result<Registry, RegisterError> {
-        let table = super::builtin::TABLE;
-        let numbers = table.iter().flat_map(|(_, numbers)| numbers.iter());
+        let numbers = BUILTINS.iter().flat_map(|row| row.numbers);
         let largest = numbers.map(|(_, number)| *number as usize).max();
-        let registry = Registry::with_room(table.len(), largest.map_or(0, |number| number + 1));
+        let registry = Registry::with_room(BUILTINS.len(), largest.map_or(0, |number| number + 1));
         let registry = registry.ok_or(RegisterError::NoMemory)?;
-        for (helper, numbers) in table {
-            registry.add(*helper, numbers)?;
+        for row in BUILTINS {
+            registry.add(row.helper(), row.numbers)?;
         }
         Ok(registry)
     }
 
     fn with_room(helpers: usize, numbers: usize) -> Option<Registry> {
-        let mut registry =
-            Registry { helpers: Vec::new(), used: AtomicUsize::new(0), numbers: [const { Vec::new() }; 3] };
+        let mut registry = Registry {
+            helpers: Vec::new(),
+            used: AtomicUsize::new(0),
+            numbers: [const { Vec::new() }; Abi::ALL.len()],
+        };
         registry.helpers.try_reserve_exact(helpers).ok()?;
         registry.helpers.resize_with(helpers, Once::new);
         for table in &mut registry.numbers {

@@ -68,7 +68,7 @@ pub(super) mod held {
 }
 
 /// Numbers of what has a table: the number is the place in it.
-pub(super) const ABIS: [Abi; 3] = [Abi::Classic, Abi::Uio, Abi::Linux];
+pub(super) const ABIS: [Abi; Abi::ALL.len()] = Abi::ALL;
 pub(super) const WISHES: [Wish; 3] = [Wish::None, Wish::Guarded, Wish::Strict];
 pub(super) const KINDS: [ProgramKind; 7] = [
     ProgramKind::Memory,

@@ -7,36 +7,27 @@ pub mod limits;
 mod load;
 mod map;
 mod signature;
+mod words;
 
 pub use limits::MAX_INSNS;
 pub use load::LoadError;
 pub use map::{MapDef, MapDefError, MapFamily, MapFlags, MapKind, MapName};
 pub use signature::{ArgType, Cost, HelperSignature, RetType, SignatureError};
 
+pub(crate) use words::words;
+
 use crate::isa::Insn;
 use alloc::{string::String, vec::Vec};
-use core::fmt;
 
-/// Which numbering of helpers and which context a program was written for.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Abi {
+words! {
+    /// Which numbering of helpers and which context a program was written for.
+    Abi;
     /// The numbering of the original C tracer; default for flat `.bin` files.
-    Classic,
+    Classic: "classic";
     /// The numbering of uIO.
-    Uio,
+    Uio: "uio";
     /// Linux helper numbers; default for ELF objects.
-    Linux,
-}
-
-impl fmt::Display for Abi {
-    /// As it is written after `--abi`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Classic => "classic",
-            Self::Uio => "uio",
-            Self::Linux => "linux",
-        })
-    }
+    Linux: "linux";
 }
 
 /// A decoded program, structurally unchecked.

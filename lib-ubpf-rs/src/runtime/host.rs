@@ -2,7 +2,7 @@
 
 use super::{image::Image, snapshot::Snapshot};
 use crate::{
-    helpers::{Host, RingLayout},
+    helpers::{Maps, Names, Output, ReadMemory, RingLayout, Time, TwoKey},
     maps::TwoKeyMap,
     platform::{Platform, Ticks},
     tracer::Ring,
@@ -18,16 +18,13 @@ pub(super) struct Services {
     pub(super) arena: (u64, u64),
 }
 
-impl Host for Services {
-    fn map2(&self) -> Option<&TwoKeyMap> {
-        Some(&self.map)
+impl Maps for Services {
+    fn two_key(&self) -> TwoKey<'_> {
+        TwoKey::Map(&self.map)
     }
-    fn output(&self) -> Option<RingLayout> {
-        Some(self.ring.layout())
-    }
-    fn ticks(&self) -> Option<Ticks> {
-        self.platform.clock.ticks()
-    }
+}
+
+impl Names for Services {
     fn symbol_address(&self, name: &[u8]) -> Option<u64> {
         self.image.read().symbols.address(name)
     }
@@ -36,17 +33,32 @@ impl Host for Services {
         let site = image.sites_of(name).next();
         site.map(|(_, site)| site.key())
     }
+}
+
+impl Output for Services {
     fn notify(&self, address: u64) {
         self.ring.push_notify(self.now_ns(), address);
     }
     fn puts(&self, text: &[u8]) {
         self.ring.push_text(self.now_ns(), text);
     }
+    fn ring(&self) -> Option<RingLayout> {
+        Some(self.ring.layout())
+    }
+}
+
+impl ReadMemory for Services {
     fn probe_read(&self, address: u64, dst: &mut [u8]) -> usize {
         self.platform.probe_read.read(address, dst)
     }
+}
+
+impl Time for Services {
     fn now_ns(&self) -> u64 {
         self.platform.clock.now_ns()
+    }
+    fn ticks(&self) -> Option<Ticks> {
+        self.platform.clock.ticks()
     }
 }
 
@@ -57,28 +69,34 @@ pub(super) struct AtFunction {
     pub(super) stack: u64,
 }
 
-impl Host for AtFunction {
-    fn map2(&self) -> Option<&TwoKeyMap> {
-        self.services.map2()
+impl Maps for AtFunction {
+    fn two_key(&self) -> TwoKey<'_> {
+        self.services.two_key()
     }
-    fn output(&self) -> Option<RingLayout> {
-        self.services.output()
-    }
-    fn ticks(&self) -> Option<Ticks> {
-        self.services.ticks()
-    }
+}
+
+impl Names for AtFunction {
     fn symbol_address(&self, name: &[u8]) -> Option<u64> {
         self.services.symbol_address(name)
     }
     fn trace_address(&self, name: &[u8]) -> Option<u64> {
         self.services.trace_address(name)
     }
+}
+
+impl Output for AtFunction {
     fn notify(&self, address: u64) {
         self.services.notify(address);
     }
     fn puts(&self, text: &[u8]) {
         self.services.puts(text);
     }
+    fn ring(&self) -> Option<RingLayout> {
+        self.services.ring()
+    }
+}
+
+impl ReadMemory for AtFunction {
     fn probe_read(&self, address: u64, dst: &mut [u8]) -> usize {
         let reads = self.services.platform.probe_read;
         if !reads.may_fault(self.stack) {
@@ -86,7 +104,13 @@ impl Host for AtFunction {
         }
         reads.read(address, dst)
     }
+}
+
+impl Time for AtFunction {
     fn now_ns(&self) -> u64 {
         self.services.now_ns()
+    }
+    fn ticks(&self) -> Option<Ticks> {
+        self.services.ticks()
     }
 }

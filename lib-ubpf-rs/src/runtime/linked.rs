@@ -24,7 +24,7 @@ impl Runtime {
 mod add {
     use super::{Loaded, Runtime};
     use crate::{
-        helpers::{is_name, Host},
+        helpers::{is_name, Time},
         jit::{JitProgram, LinkedProgram},
         program::Program,
         verifier::{self, Work},

@@ -34,7 +34,7 @@ pub use symbols::{Symbol, SymbolError, SymbolTable};
 pub use trace::{AttachLimits, FunctionReport};
 
 use crate::{
-    helpers::{Helper, HelperFn, Host, RegisterError, Registry},
+    helpers::{Helper, HelperFn, RegisterError, Registry, Time},
     platform::{copied, has_room, shown, DirEntry, Pace, Platform, SMALL_THINGS, SMALL_THINGS_THAT_STAY},
     program::{Abi, HelperSignature, LoadError, Program},
     tracer::{InitError, Ring, TracerConfig, TRACER},
@@ -169,7 +169,7 @@ impl Runtime {
     ) -> Result<(), Error> {
         room_for_small_things()?;
         let mut current = self.helpers.lock();
-        let numbers = [(Abi::Classic, number), (Abi::Uio, number), (Abi::Linux, number)];
+        let numbers = Abi::ALL.map(|abi| (abi, number));
         let refused = |error| match error {
             RegisterError::NoMemory => Error::NoMemory,
             error => Error::Helper { name: shown(name), error },

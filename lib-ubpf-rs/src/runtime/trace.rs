@@ -6,7 +6,7 @@ use super::{
     Symbol, SymbolError, SymbolTable,
 };
 use crate::{
-    helpers::Host,
+    helpers::Names,
     platform::{copied, no_pause, shown, Pace, Pause, SMALL_THINGS, SMALL_THINGS_THAT_STAY},
     tracer::{
         AttachError, AttachOptions, AttachRequest, DetachError, Moment, ProbeId, ProbeReport, Site, SiteCount,

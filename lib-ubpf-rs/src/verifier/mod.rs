@@ -48,7 +48,7 @@ pub use work::{Cap, Work};
 
 use crate::{
     isa::{Call, Insn, Reg},
-    program::Program,
+    program::{words, Program},
 };
 use alloc::{string::String, vec::Vec};
 use core::fmt::Write;
@@ -60,15 +60,15 @@ use structure::Structure;
 use verified::{Fact, Note};
 use work::price;
 
-/// How much must be proved before a program is admitted.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Policy {
+words! {
+    /// How much must be proved before a program is admitted.
+    Policy;
     /// Structure only; every access is checked at run time.
-    Checked,
+    Checked: "checked";
     /// What is proved is bare, the rest is checked at run time (the shell's default).
-    Guarded,
+    Guarded: "guarded";
     /// Everything must be proved, the end included.
-    Strict,
+    Strict: "strict";
 }
 
 /// One of the two analyses.

@@ -98,9 +98,7 @@ fn check_insn(
                 pc,
                 number,
                 abi,
-                elsewhere: [Abi::Classic, Abi::Uio, Abi::Linux]
-                    .into_iter()
-                    .find(|&other| env.helpers.signature(other, number).is_some()),
+                elsewhere: Abi::ALL.into_iter().find(|&other| env.helpers.signature(other, number).is_some()),
             })
         }
         Insn::Call(Call::Btf(_)) => Err(VerifyError::Unsupported { pc, what: "call by BTF id" }),

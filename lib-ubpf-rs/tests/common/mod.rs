@@ -2,7 +2,8 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use ubpf_rs::{
-    helpers::{Host, Registry},
+    helpers::{Maps, Names, Output, ReadMemory, Registry, RingLayout, Time, TwoKey},
+    platform::Ticks,
     program::{Abi, Program},
     verifier::{self, Policy, VerifiedProgram, VerifyError},
     vm::{Executable, Interpreter, Memory, Run, StopKind, STACK_BYTES},
@@ -52,11 +53,40 @@ pub fn run(bytes: &[u8], argument: &mut [u8], budget: u64) -> Outcome {
 /// A host without map, symbols, clock or console.
 pub struct Nobody;
 
-impl Host for Nobody {
-    fn map2_put(&self, _key1: u64, _key2: u64, _value: u64) -> bool {
-        true
+impl Maps for Nobody {
+    fn two_key(&self) -> TwoKey<'_> {
+        TwoKey::Nothing
     }
+}
+
+impl Names for Nobody {
+    fn symbol_address(&self, _name: &[u8]) -> Option<u64> {
+        None
+    }
+    fn trace_address(&self, _name: &[u8]) -> Option<u64> {
+        None
+    }
+}
+
+impl Output for Nobody {
+    fn notify(&self, _address: u64) {}
+    fn puts(&self, _text: &[u8]) {}
+    fn ring(&self) -> Option<RingLayout> {
+        None
+    }
+}
+
+impl ReadMemory for Nobody {
+    fn probe_read(&self, _address: u64, _dst: &mut [u8]) -> usize {
+        0
+    }
+}
+
+impl Time for Nobody {
     fn now_ns(&self) -> u64 {
         0
+    }
+    fn ticks(&self) -> Option<Ticks> {
+        None
     }
 }

@@ -3,7 +3,7 @@
 use crate::pages::Pages;
 use std::cell::Cell;
 use ubpf_rs::{
-    helpers::{Helper, HelperFn, Host, Registry, RingLayout},
+    helpers::{Helper, HelperFn, Maps, Names, Output, ReadMemory, Registry, RingLayout, Time, TwoKey},
     isa::{encode, Insn},
     jit::{Ahead, JitProgram, LinkedProgram, Options},
     maps::TwoKeyMap,
@@ -44,31 +44,46 @@ impl TestHost {
     }
 }
 
-impl Host for TestHost {
-    fn map2(&self) -> Option<&TwoKeyMap> {
-        Some(&self.map)
+impl Maps for TestHost {
+    fn two_key(&self) -> TwoKey<'_> {
+        TwoKey::Map(&self.map)
     }
-    fn output(&self) -> Option<RingLayout> {
-        Some(self.ring.layout())
-    }
-    fn ticks(&self) -> Option<Ticks> {
-        Some(self.ticks)
-    }
+}
+
+impl Names for TestHost {
     fn symbol_address(&self, name: &[u8]) -> Option<u64> {
         (name == b"known").then_some(0x1234)
     }
     fn trace_address(&self, name: &[u8]) -> Option<u64> {
         (name == b"known").then_some(0x1239)
     }
+}
+
+impl Output for TestHost {
     fn notify(&self, address: u64) {
         self.ring.push_notify(self.now_ns(), address);
     }
     fn puts(&self, text: &[u8]) {
         self.ring.push_text(self.now_ns(), text);
     }
+    fn ring(&self) -> Option<RingLayout> {
+        Some(self.ring.layout())
+    }
+}
+
+impl ReadMemory for TestHost {
+    fn probe_read(&self, _address: u64, _dst: &mut [u8]) -> usize {
+        0
+    }
+}
+
+impl Time for TestHost {
     fn now_ns(&self) -> u64 {
         // SAFETY: every 64-bit CPU has a TSC.
         self.ticks.ns(unsafe { std::arch::x86_64::_rdtsc() })
+    }
+    fn ticks(&self) -> Option<Ticks> {
+        Some(self.ticks)
     }
 }
 

@@ -75,17 +75,11 @@ pub(super) const COMMANDS: &[Command] = &[
 fn load_options(call: &Call<'_>) -> Result<LoadOptions, Failure> {
     let abi = match call.args.option("--abi") {
         None => None,
-        Some("classic") => Some(Abi::Classic),
-        Some("uio") => Some(Abi::Uio),
-        Some("linux") => Some(Abi::Linux),
-        Some(other) => return Err(not_one_of("ABI", other, "classic, uio, linux")),
+        Some(word) => Some(Abi::of_word(word).ok_or_else(|| not_one_of("ABI", word, Abi::WORDS))?),
     };
     let policy = match call.args.option("--policy") {
         None => None,
-        Some("checked") => Some(Policy::Checked),
-        Some("guarded") => Some(Policy::Guarded),
-        Some("strict") => Some(Policy::Strict),
-        Some(other) => return Err(not_one_of("POLICY", other, "checked, guarded, strict")),
+        Some(word) => Some(Policy::of_word(word).ok_or_else(|| not_one_of("POLICY", word, Policy::WORDS))?),
     };
     let engine = match call.args.option("--engine") {
         None | Some("auto") => Engine::Auto,

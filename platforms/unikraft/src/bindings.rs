@@ -26,38 +26,22 @@ pub struct ukglue_config {
 const _: () = {
     ["Size of ukglue_config"][::core::mem::size_of::<ukglue_config>() - 96usize];
     ["Alignment of ukglue_config"][::core::mem::align_of::<ukglue_config>() - 8usize];
-    ["Offset of field: ukglue_config::exec_budget"]
-        [::core::mem::offset_of!(ukglue_config, exec_budget) - 0usize];
-    ["Offset of field: ukglue_config::hook_budget"]
-        [::core::mem::offset_of!(ukglue_config, hook_budget) - 8usize];
-    ["Offset of field: ukglue_config::irq_budget"]
-        [::core::mem::offset_of!(ukglue_config, irq_budget) - 16usize];
-    ["Offset of field: ukglue_config::map_entries"]
-        [::core::mem::offset_of!(ukglue_config, map_entries) - 24usize];
-    ["Offset of field: ukglue_config::ring_bytes"]
-        [::core::mem::offset_of!(ukglue_config, ring_bytes) - 28usize];
-    ["Offset of field: ukglue_config::hook_areas"]
-        [::core::mem::offset_of!(ukglue_config, hook_areas) - 32usize];
-    ["Offset of field: ukglue_config::file_limit"]
-        [::core::mem::offset_of!(ukglue_config, file_limit) - 36usize];
-    ["Offset of field: ukglue_config::history"]
-        [::core::mem::offset_of!(ukglue_config, history) - 40usize];
-    ["Offset of field: ukglue_config::strict"]
-        [::core::mem::offset_of!(ukglue_config, strict) - 44usize];
-    ["Offset of field: ukglue_config::uio_abi"]
-        [::core::mem::offset_of!(ukglue_config, uio_abi) - 48usize];
-    ["Offset of field: ukglue_config::read_only"]
-        [::core::mem::offset_of!(ukglue_config, read_only) - 52usize];
-    ["Offset of field: ukglue_config::directory"]
-        [::core::mem::offset_of!(ukglue_config, directory) - 56usize];
-    ["Offset of field: ukglue_config::autoload"]
-        [::core::mem::offset_of!(ukglue_config, autoload) - 64usize];
-    ["Offset of field: ukglue_config::attach"]
-        [::core::mem::offset_of!(ukglue_config, attach) - 72usize];
-    ["Offset of field: ukglue_config::attach_count"]
-        [::core::mem::offset_of!(ukglue_config, attach_count) - 80usize];
-    ["Offset of field: ukglue_config::port"]
-        [::core::mem::offset_of!(ukglue_config, port) - 88usize];
+    ["Offset of field: ukglue_config::exec_budget"][::core::mem::offset_of!(ukglue_config, exec_budget) - 0usize];
+    ["Offset of field: ukglue_config::hook_budget"][::core::mem::offset_of!(ukglue_config, hook_budget) - 8usize];
+    ["Offset of field: ukglue_config::irq_budget"][::core::mem::offset_of!(ukglue_config, irq_budget) - 16usize];
+    ["Offset of field: ukglue_config::map_entries"][::core::mem::offset_of!(ukglue_config, map_entries) - 24usize];
+    ["Offset of field: ukglue_config::ring_bytes"][::core::mem::offset_of!(ukglue_config, ring_bytes) - 28usize];
+    ["Offset of field: ukglue_config::hook_areas"][::core::mem::offset_of!(ukglue_config, hook_areas) - 32usize];
+    ["Offset of field: ukglue_config::file_limit"][::core::mem::offset_of!(ukglue_config, file_limit) - 36usize];
+    ["Offset of field: ukglue_config::history"][::core::mem::offset_of!(ukglue_config, history) - 40usize];
+    ["Offset of field: ukglue_config::strict"][::core::mem::offset_of!(ukglue_config, strict) - 44usize];
+    ["Offset of field: ukglue_config::uio_abi"][::core::mem::offset_of!(ukglue_config, uio_abi) - 48usize];
+    ["Offset of field: ukglue_config::read_only"][::core::mem::offset_of!(ukglue_config, read_only) - 52usize];
+    ["Offset of field: ukglue_config::directory"][::core::mem::offset_of!(ukglue_config, directory) - 56usize];
+    ["Offset of field: ukglue_config::autoload"][::core::mem::offset_of!(ukglue_config, autoload) - 64usize];
+    ["Offset of field: ukglue_config::attach"][::core::mem::offset_of!(ukglue_config, attach) - 72usize];
+    ["Offset of field: ukglue_config::attach_count"][::core::mem::offset_of!(ukglue_config, attach_count) - 80usize];
+    ["Offset of field: ukglue_config::port"][::core::mem::offset_of!(ukglue_config, port) - 88usize];
 };
 #[repr(C)]
 #[derive(Copy, Clone)]
@@ -126,21 +110,13 @@ unsafe extern "C" {
     pub fn ukglue_exec_arena() -> ukglue_range;
 }
 unsafe extern "C" {
-    pub fn ukglue_exec_protect(
-        addr: usize,
-        len: usize,
-        executable: ::core::ffi::c_int,
-    ) -> ::core::ffi::c_int;
+    pub fn ukglue_exec_protect(addr: usize, len: usize, executable: ::core::ffi::c_int) -> ::core::ffi::c_int;
 }
 unsafe extern "C" {
     pub fn ukglue_exec_enforced() -> ::core::ffi::c_int;
 }
 unsafe extern "C" {
-    pub fn ukglue_exec_write(
-        addr: usize,
-        from: *const ::core::ffi::c_void,
-        len: usize,
-    ) -> ::core::ffi::c_int;
+    pub fn ukglue_exec_write(addr: usize, from: *const ::core::ffi::c_void, len: usize) -> ::core::ffi::c_int;
 }
 unsafe extern "C" {
     pub fn ukglue_text() -> ukglue_range;
@@ -148,12 +124,7 @@ unsafe extern "C" {
 unsafe extern "C" {
     pub fn ukglue_pages(
         each: ::core::option::Option<
-            unsafe extern "C" fn(
-                cookie: *mut ::core::ffi::c_void,
-                address: u64,
-                size: u64,
-                rights: u32,
-            ),
+            unsafe extern "C" fn(cookie: *mut ::core::ffi::c_void, address: u64, size: u64, rights: u32),
         >,
         cookie: *mut ::core::ffi::c_void,
     ) -> ::core::ffi::c_int;
@@ -212,9 +183,7 @@ unsafe extern "C" {
     pub fn ukglue_yield();
 }
 unsafe extern "C" {
-    pub fn ukglue_thread_start(
-        body: ::core::option::Option<unsafe extern "C" fn()>,
-    ) -> ::core::ffi::c_int;
+    pub fn ukglue_thread_start(body: ::core::option::Option<unsafe extern "C" fn()>) -> ::core::ffi::c_int;
 }
 unsafe extern "C" {
     pub fn ukglue_in_shell() -> ::core::ffi::c_int;
@@ -237,12 +206,9 @@ pub struct ukglue_queue {
 const _: () = {
     ["Size of ukglue_queue"][::core::mem::size_of::<ukglue_queue>() - 32usize];
     ["Alignment of ukglue_queue"][::core::mem::align_of::<ukglue_queue>() - 8usize];
-    ["Offset of field: ukglue_queue::descriptors"]
-        [::core::mem::offset_of!(ukglue_queue, descriptors) - 0usize];
-    ["Offset of field: ukglue_queue::driver"]
-        [::core::mem::offset_of!(ukglue_queue, driver) - 8usize];
-    ["Offset of field: ukglue_queue::device"]
-        [::core::mem::offset_of!(ukglue_queue, device) - 16usize];
+    ["Offset of field: ukglue_queue::descriptors"][::core::mem::offset_of!(ukglue_queue, descriptors) - 0usize];
+    ["Offset of field: ukglue_queue::driver"][::core::mem::offset_of!(ukglue_queue, driver) - 8usize];
+    ["Offset of field: ukglue_queue::device"][::core::mem::offset_of!(ukglue_queue, device) - 16usize];
     ["Offset of field: ukglue_queue::size"][::core::mem::offset_of!(ukglue_queue, size) - 24usize];
 };
 unsafe extern "C" {
@@ -258,10 +224,7 @@ unsafe extern "C" {
     pub fn ukglue_console_read(into: *mut ::core::ffi::c_void, len: usize) -> ::core::ffi::c_long;
 }
 unsafe extern "C" {
-    pub fn ukglue_console_write(
-        from: *const ::core::ffi::c_void,
-        len: usize,
-    ) -> ::core::ffi::c_long;
+    pub fn ukglue_console_write(from: *const ::core::ffi::c_void, len: usize) -> ::core::ffi::c_long;
 }
 unsafe extern "C" {
     pub fn ukglue_console_wakes() -> ::core::ffi::c_int;

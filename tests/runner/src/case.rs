@@ -194,20 +194,10 @@ impl Draft {
             "mem" => self.case.memory = bytes(value)?,
             "budget" => self.case.budget = number(value)?,
             "abi" => {
-                self.case.abi = match value {
-                    "classic" => Abi::Classic,
-                    "uio" => Abi::Uio,
-                    "linux" => Abi::Linux,
-                    _ => return Err(format!("no ABI {value}")),
-                }
+                self.case.abi = Abi::of_word(value).ok_or_else(|| format!("no ABI {value}"))?;
             }
             "policy" => {
-                let policy = match value {
-                    "checked" => Policy::Checked,
-                    "guarded" => Policy::Guarded,
-                    "strict" => Policy::Strict,
-                    _ => return Err(format!("no policy {value}")),
-                };
+                let policy = Policy::of_word(value).ok_or_else(|| format!("no policy {value}"))?;
                 self.case.policies = [policy].into();
             }
             "map" => {

@@ -7,7 +7,10 @@ use alloc::{
     vec::Vec,
 };
 use spin::Mutex;
-use ubpf_rs::helpers::Host;
+use ubpf_rs::{
+    helpers::{Maps, Names, Output, ReadMemory, RingLayout, Time, TwoKey, TwoKeyModel},
+    platform::Ticks,
+};
 
 /// Symbols that are no traced functions: one that cannot be read, one that can.
 const SYMBOLS: &[(&[u8], u64)] = &[(b"known", 0x4000), (b"bytes", READABLE.start)];
@@ -27,17 +30,25 @@ pub struct FixedHost {
     pub output: Mutex<Vec<String>>,
 }
 
-impl Host for FixedHost {
-    fn map2_get(&self, key1: u64, key2: u64) -> Option<u64> {
+impl Maps for FixedHost {
+    fn two_key(&self) -> TwoKey<'_> {
+        TwoKey::Model(self)
+    }
+}
+
+impl TwoKeyModel for FixedHost {
+    fn get(&self, key1: u64, key2: u64) -> Option<u64> {
         self.map.lock().get(&(key1, key2)).copied()
     }
-    fn map2_put(&self, key1: u64, key2: u64, value: u64) -> bool {
+    fn put(&self, key1: u64, key2: u64, value: u64) {
         self.map.lock().insert((key1, key2), value);
-        true
     }
-    fn map2_del(&self, key1: u64, key2: u64) -> bool {
-        self.map.lock().remove(&(key1, key2)).is_some()
+    fn del(&self, key1: u64, key2: u64) {
+        self.map.lock().remove(&(key1, key2));
     }
+}
+
+impl Names for FixedHost {
     fn symbol_address(&self, name: &[u8]) -> Option<u64> {
         let known = SYMBOLS.iter().find(|symbol| symbol.0 == name);
         known.map(|symbol| symbol.1)
@@ -45,6 +56,9 @@ impl Host for FixedHost {
     fn trace_address(&self, name: &[u8]) -> Option<u64> {
         (name == TRACED.0).then_some(TRACED.1)
     }
+}
+
+impl Output for FixedHost {
     fn notify(&self, address: u64) {
         self.output.lock().push(format!("Notify: {address:#x}"));
     }
@@ -52,12 +66,24 @@ impl Host for FixedHost {
         let text = String::from_utf8_lossy(text).to_string();
         self.output.lock().push(text);
     }
+    fn ring(&self) -> Option<RingLayout> {
+        None
+    }
+}
+
+impl ReadMemory for FixedHost {
     fn probe_read(&self, address: u64, dst: &mut [u8]) -> usize {
         let bytes = dst.iter_mut().zip(address..);
         let readable = bytes.take_while(|(_, at)| READABLE.contains(at));
         readable.map(|(byte, at)| *byte = (at - READABLE.start) as u8 + 0x10).count()
     }
+}
+
+impl Time for FixedHost {
     fn now_ns(&self) -> u64 {
         NOW
+    }
+    fn ticks(&self) -> Option<Ticks> {
+        None
     }
 }

@@ -12,9 +12,10 @@ use clap::{
 use std::{ffi::OsString, fs::File, os::unix::ffi::OsStrExt, path::PathBuf, process::ExitCode, time::Instant};
 use ubpf_embed::files::{read_bounded, shown};
 use ubpf_rs::{
-    helpers::{Host, Registry},
+    helpers::{Maps, Names, Output, ReadMemory, Registry, RingLayout, Time, TwoKey},
     jit::{self, JitProgram},
     maps::TwoKeyMap,
+    platform::Ticks,
     program::Program,
     runtime::Config,
     verifier,
@@ -164,16 +165,34 @@ impl ToolHost {
     }
 }
 
-impl Host for ToolHost {
-    fn map2(&self) -> Option<&TwoKeyMap> {
-        Some(&self.map)
+impl Maps for ToolHost {
+    fn two_key(&self) -> TwoKey<'_> {
+        TwoKey::Map(&self.map)
     }
+}
+
+impl Names for ToolHost {
+    fn symbol_address(&self, _name: &[u8]) -> Option<u64> {
+        None
+    }
+    fn trace_address(&self, _name: &[u8]) -> Option<u64> {
+        None
+    }
+}
+
+impl Output for ToolHost {
     fn notify(&self, address: u64) {
         say(&format!("Notify: {address:#x}\n"));
     }
     fn puts(&self, text: &[u8]) {
         say(&format!("{}\n", String::from_utf8_lossy(text)));
     }
+    fn ring(&self) -> Option<RingLayout> {
+        None
+    }
+}
+
+impl ReadMemory for ToolHost {
     fn probe_read(&self, address: u64, dst: &mut [u8]) -> usize {
         let local = libc::iovec { iov_base: dst.as_mut_ptr().cast(), iov_len: dst.len() };
         let remote = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: dst.len() };
@@ -181,7 +200,13 @@ impl Host for ToolHost {
         let read = unsafe { libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0) };
         usize::try_from(read).unwrap_or(0)
     }
+}
+
+impl Time for ToolHost {
     fn now_ns(&self) -> u64 {
         self.start.elapsed().as_nanos() as u64
+    }
+    fn ticks(&self) -> Option<Ticks> {
+        None
     }
 }

@@ -52,9 +52,6 @@ const GUARD_ALL: u16 = 1 << 1;
 const BMI2: u16 = 1 << 2;
 const STRAIGHT: u16 = 1 << 3;
 
-const ABIS: [Abi; 3] = [Abi::Classic, Abi::Uio, Abi::Linux];
-const POLICIES: [Policy; 3] = [Policy::Checked, Policy::Guarded, Policy::Strict];
-
 fn number<T: PartialEq>(of: &[T], one: &T) -> u8 {
     of.iter().position(|o| o == one).unwrap_or(of.len()) as u8
 }
@@ -66,8 +63,8 @@ impl LinkedProgram {
     /// Whether it is one that this version understands.
     pub fn is_known(&self) -> bool {
         (self.magic, self.version) == (MAGIC, VERSION)
-            && usize::from(self.abi) < ABIS.len()
-            && usize::from(self.policy) < POLICIES.len()
+            && usize::from(self.abi) < Abi::ALL.len()
+            && usize::from(self.policy) < Policy::ALL.len()
     }
 
     fn part<T>(at: *const T, len: u32) -> &'static [T] {
@@ -92,12 +89,12 @@ impl LinkedProgram {
 
     /// The numbering of helpers it was compiled for.
     pub fn abi(&self) -> Abi {
-        ABIS.get(usize::from(self.abi)).copied().unwrap_or(Abi::Classic)
+        Abi::ALL.get(usize::from(self.abi)).copied().unwrap_or(Abi::Classic)
     }
 
     /// The policy it was verified under.
     pub fn policy(&self) -> Policy {
-        let policy = POLICIES.get(usize::from(self.policy));
+        let policy = Policy::ALL.get(usize::from(self.policy));
         policy.copied().unwrap_or(Policy::Guarded)
     }
 
@@ -158,8 +155,8 @@ impl Ahead {
         let entry = LinkedProgram {
             magic: MAGIC,
             version: VERSION,
-            abi: number(&ABIS, &program.program().abi),
-            policy: number(&POLICIES, &program.policy()),
+            abi: number(&Abi::ALL, &program.program().abi),
+            policy: number(&Policy::ALL, &program.policy()),
             flags: flag(style.metered, METERED)
                 | flag(style.guard_all, GUARD_ALL)
                 | flag(style.bmi2, BMI2)

@@ -3,8 +3,9 @@
 
 use super::{AccessKind, Executable, Interpreter, Memory, Moment, Run, Stop, StopKind, STACK_BYTES};
 use crate::{
-    helpers::{Host, Registry},
+    helpers::{Maps, Names, Output, ReadMemory, Registry, RingLayout, Time, TwoKey, TwoKeyModel},
     isa::{AluOp, Insn, Operand, Width},
+    platform::Ticks,
     program::{Abi, Program},
     verifier::{self, Access, Concrete, Event, Pass, Policy, State, VerifiedProgram, Work},
 };
@@ -19,18 +20,49 @@ pub use programs::{random_program, Numbers};
 /// A host without map, symbols, clock or console.
 struct Nobody;
 
-impl Host for Nobody {
-    fn map2_get(&self, key1: u64, key2: u64) -> Option<u64> {
+impl Maps for Nobody {
+    fn two_key(&self) -> TwoKey<'_> {
+        TwoKey::Model(self)
+    }
+}
+
+impl TwoKeyModel for Nobody {
+    fn get(&self, key1: u64, key2: u64) -> Option<u64> {
         (!key1.is_multiple_of(3)).then_some(key1.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ key2)
     }
-    fn map2_put(&self, _key1: u64, _key2: u64, _value: u64) -> bool {
-        true
+    fn put(&self, _key1: u64, _key2: u64, _value: u64) {}
+    fn del(&self, _key1: u64, _key2: u64) {}
+}
+
+impl Names for Nobody {
+    fn symbol_address(&self, _name: &[u8]) -> Option<u64> {
+        None
     }
-    fn map2_del(&self, _key1: u64, _key2: u64) -> bool {
-        false
+    fn trace_address(&self, _name: &[u8]) -> Option<u64> {
+        None
     }
+}
+
+impl Output for Nobody {
+    fn notify(&self, _address: u64) {}
+    fn puts(&self, _text: &[u8]) {}
+    fn ring(&self) -> Option<RingLayout> {
+        None
+    }
+}
+
+impl ReadMemory for Nobody {
+    fn probe_read(&self, _address: u64, _dst: &mut [u8]) -> usize {
+        0
+    }
+}
+
+impl Time for Nobody {
     fn now_ns(&self) -> u64 {
         77
+    }
+    fn ticks(&self) -> Option<Ticks> {
+        None
     }
 }
 
