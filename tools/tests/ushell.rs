@@ -454,7 +454,7 @@ impl FakeKraft {
         fs::create_dir_all(&machine).unwrap();
         let script = r#"#!/bin/sh
 case $1 in
-ps) echo '[{"name":"mine","status":"created","machine_id":"the-id"}]' ;;
+ps) echo '[{"name":"mine","status":"created","machine_id":"the-id"},{"name":"e\u001b[2Jvil","status":"exited","machine_id":"no"}]' ;;
 start) [ "$2 $3" = '--detach mine' ] || exit 1 ;;
 esac
 "#;
@@ -512,6 +512,7 @@ fn a_machine_of_kraft_gets_a_port() {
     let kraft = FakeKraft::new("kraft", "prelaunch");
     let listed = kraft.ushell(&["kraft"]);
     assert!(text(&listed.stdout).contains("no port"), "{listed:?}");
+    assert!(text(&listed.stdout).contains("e\\u{1b}[2Jvil"), "{listed:?}");
 
     let without = kraft.ushell(&["kraft", "mine", "-c", "version"]);
     assert_eq!(without.status.code(), Some(3));

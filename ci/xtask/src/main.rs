@@ -1,5 +1,6 @@
 //! Repository chores: `cargo xtask <command>`.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -44,16 +45,49 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   gaps UK_ROOT...      how long each command of the shell keeps an application of Unikraft waiting
   qemu sessions N      play N rude sessions with its shell: everything is as before then";
 
+const STATUS: &str = "
+Exit status: 0 done; 1 not done; 64 wrong usage";
+
+/// Wrong usage (`EX_USAGE` of sysexits.h).
+const EXIT_USAGE: u8 = 64;
+
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let mut arguments = Vec::new();
+    for argument in std::env::args_os().skip(1) {
+        match argument.into_string() {
+            Ok(argument) => arguments.push(argument),
+            Err(argument) => return said(&format!("{argument:?} is not UTF-8"), EXIT_USAGE),
+        }
+    }
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if words.iter().any(|word| matches!(*word, "--help" | "-h")) || words == ["help"] {
+        return shown(&format!("{USAGE}\n{STATUS}\n"));
+    }
+    if let ["--version" | "-V"] = words.as_slice() {
+        return shown(concat!("xtask ", env!("CARGO_PKG_VERSION"), "\n"));
+    }
     let result = target::init(&root()).and_then(|()| command(&arguments));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("xtask: {error}");
-            ExitCode::FAILURE
+            let text = error.to_string();
+            let code = if text.contains(USAGE) { EXIT_USAGE } else { 1 };
+            said(&text, code)
         }
     }
+}
+
+fn shown(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => said(&format!("standard output: {error}"), 1),
+    }
+}
+
+/// A closed standard error changes nothing.
+fn said(text: &str, code: u8) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "xtask: {text}");
+    ExitCode::from(code)
 }
 
 fn command(arguments: &[String]) -> Result<()> {

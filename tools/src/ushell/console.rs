@@ -61,7 +61,7 @@ impl Lines {
             match byte {
                 b'\n' => {
                     let mut line = std::mem::take(&mut self.part);
-                    mask_controls(&mut line);
+                    mask_controls(&mut line, &mut 0);
                     show(format!("| {}\n", String::from_utf8_lossy(&line)));
                 }
                 b'\r' => {}
@@ -79,9 +79,9 @@ mod tests {
     fn lines_come_whole_and_harmless() {
         let mut lines = Lines::default();
         let mut shown = Vec::new();
-        for piece in [&b"one\r\ntw"[..], b"o\n", b"\x1b[2Jx\n\n", b"rest"] {
+        for piece in [&b"one\r\ntw"[..], b"o\n", b"\x1b[2J\xc2\x9bx\n\n", b"rest"] {
             lines.take(piece, &mut |line| shown.push(line));
         }
-        assert_eq!(shown, ["| one\n", "| two\n", "| ?[2Jx\n", "| \n"]);
+        assert_eq!(shown, ["| one\n", "| two\n", "| ?[2J\u{fffd}?x\n", "| \n"]);
     }
 }

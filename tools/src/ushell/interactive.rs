@@ -109,7 +109,9 @@ impl Completer for Shell {
         let names = answer.unwrap_or_default();
         let only = names.len() == 1;
         let pair = |name: String| Pair { replacement: replacement(&name, only), display: name };
-        Ok((start, names.into_iter().map(pair).collect()))
+        // An image that knows no better must not drive the terminal.
+        let names = names.into_iter().filter(|name| !name.contains(char::is_control));
+        Ok((start, names.map(pair).collect()))
     }
 }
 

@@ -13,6 +13,7 @@ use std::{
     process::Command,
     time::Duration,
 };
+use ubpf_embed::files::shown;
 
 /// QEMU's control socket in a machine's folder.
 const CONTROL: &str = "qemu_control.sock";
@@ -197,10 +198,11 @@ fn list(machines: &[Machine]) -> String {
     }
     let line = |machine: &Machine| {
         let port = match machine.has_port() {
-            true => machine.folder.join(SOCKET).display().to_string(),
+            true => shown(&machine.folder.join(SOCKET)),
             false => "no port".into(),
         };
-        format!("{:20} {:10} {port}\n", machine.name, machine.status)
+        let [name, status] = [&machine.name, &machine.status].map(|text| shown(Path::new(text)));
+        format!("{name:20} {status:10} {port}\n")
     };
     machines.iter().map(line).collect()
 }

@@ -124,18 +124,20 @@ struct Shown {
     terminal: bool,
     /// The last line has no end yet.
     open: bool,
+    /// The last byte.
+    before: u8,
 }
 
 impl Shown {
     fn new() -> Self {
-        Self { terminal: io::stdout().is_terminal(), open: false }
+        Self { terminal: io::stdout().is_terminal(), open: false, before: 0 }
     }
 
     fn take(&mut self, page: &[u8]) -> io::Result<()> {
         let mut page = page.to_vec();
         self.open = page.last().is_some_and(|&byte| byte != b'\n');
         if self.terminal {
-            mask_controls(&mut page);
+            mask_controls(&mut page, &mut self.before);
         }
         io::stdout().write_all(&page)
     }
@@ -148,11 +150,31 @@ impl Shown {
     }
 }
 
-/// Contents of files must not drive the person's terminal.
-pub fn mask_controls(line: &mut [u8]) {
-    for byte in line {
-        if matches!(byte, 0..=8 | 11..=31 | 127) {
+/// Contents of files must not drive the person's terminal: control characters become `?`, also those of two bytes (U+0080 to
+/// U+009F). `before` is the last byte of the piece before, and becomes that of this one.
+pub fn mask_controls(piece: &mut [u8], before: &mut u8) {
+    for byte in piece {
+        let is_control = matches!(byte, 0..=8 | 11..=31 | 127) || (*before == 0xc2 && matches!(byte, 0x80..=0x9f));
+        *before = *byte;
+        if is_control {
             *byte = b'?';
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mask_controls;
+
+    #[test]
+    fn control_characters_are_masked_in_pieces_of_any_size() {
+        let text = "a\tb\u{1b}[2J\u{9b}é\u{7f}\n".as_bytes();
+        let wanted = b"a\tb?[2J\xc2?\xc3\xa9?\n";
+        for size in 1..text.len() {
+            let mut before = 0;
+            let mut masked = text.to_vec();
+            masked.chunks_mut(size).for_each(|piece| mask_controls(piece, &mut before));
+            assert_eq!(masked, wanted, "{size}");
         }
     }
 }
