@@ -20,6 +20,7 @@
 /* POSIX; Unikraft's nolibc declares them with vfscore only. */
 int rename(const char *from, const char *to);
 int unlink(const char *path);
+int ftruncate(int fd, off_t length);
 #endif
 #include "ukglue.h"
 

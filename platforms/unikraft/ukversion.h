@@ -25,6 +25,22 @@
  */
 #define UNIKRAFT_HAS(name, type) _Static_assert(__builtin_types_compatible_p(__typeof__(name), type), "ubpf-rs: " #name " is not what Unikraft 0.17 to 0.21 declare, the versions that ubpf-rs knows (docs/unikraft.md): take one of them")
 
+/* The same for a type, a constant or a variable; for a member of a structure; and for what says on which CPU a program runs. */
+#define UNIKRAFT_HAS_NAME(name) _Static_assert(sizeof(name) > 0, "ubpf-rs: " #name " is not what Unikraft 0.17 to 0.21 declare, the versions that ubpf-rs knows (docs/unikraft.md): take one of them")
+#define UNIKRAFT_HAS_MEMBER(type, member) _Static_assert(sizeof(((type *)0)->member) > 0, "ubpf-rs: " #member " of " #type " is not what Unikraft 0.17 to 0.21 declare, the versions that ubpf-rs knows (docs/unikraft.md): take one of them")
+#define UNIKRAFT_CPU_INDEX(value) static inline __u32 cpu_index(void) { _Static_assert(1, "ubpf-rs: " #value " is not what Unikraft 0.17 to 0.21 declare, the versions that ubpf-rs knows (docs/unikraft.md): take one of them"); return (__u32)(value); }
+
+#if !defined(__unused) || !defined(__used) || !defined(__weak) || !defined(__align)
+#error "ubpf-rs: <uk/essentials.h> of this Unikraft has no __unused, __used, __weak or __align: take Unikraft 0.17 to 0.21"
+#endif
+UNIKRAFT_HAS_NAME(struct uk_init_ctx);
+
+/* ---- memory ---- */
+
+UNIKRAFT_HAS(uk_alloc_get_default, struct uk_alloc *(void));
+UNIKRAFT_HAS(uk_posix_memalign, int(struct uk_alloc *, void **, __sz, __sz));
+UNIKRAFT_HAS(uk_free, void(struct uk_alloc *, void *));
+
 /* ---- interrupts ---- */
 
 #if __has_include(<uk/lcpu.h>)
@@ -66,7 +82,7 @@ UNIKRAFT_HAS(ukplat_lcpu_irqs_disabled, int(void));
 #ifndef uk_pcpuvar_current_get
 #error "ubpf-rs: <uk/pcpuvar.h> of this Unikraft has no uk_pcpuvar_current_get, which says on which CPU a program runs: take Unikraft 0.17 to 0.21, or set the number of CPUs to 1"
 #endif
-#define cpu_index() uk_pcpuvar_current_get(uk_pcpuvar_cpu_idx)
+UNIKRAFT_CPU_INDEX(uk_pcpuvar_current_get(uk_pcpuvar_cpu_idx))
 /* How many were found is not told: as many as the configuration allows. */
 #define cpus_found() CPUS_MOST
 #elif __has_include(<uk/lcpu.h>)
@@ -234,6 +250,7 @@ UNIKRAFT_HAS(ukplat_cink, int(char *, unsigned int));
 #include <uk/sched.h>
 UNIKRAFT_HAS(uk_thread_current, struct uk_thread *(void));
 UNIKRAFT_HAS(uk_sched_yield, void(void));
+UNIKRAFT_HAS_MEMBER(struct uk_thread, sched);
 #endif
 
 #if CONFIG_LIBUSHELL_RS
@@ -244,6 +261,7 @@ UNIKRAFT_HAS(uk_sched_yield, void(void));
 #ifndef uk_sched_thread_create
 #error "ushell-rs: <uk/sched.h> of this Unikraft has no uk_sched_thread_create, so the shell has no thread: take Unikraft 0.17 to 0.21"
 #endif
+UNIKRAFT_HAS_NAME(uk_thread_fn1_t);
 UNIKRAFT_HAS(uk_sched_current, struct uk_sched *(void));
 UNIKRAFT_HAS(uk_semaphore_init, void(struct uk_semaphore *, long));
 UNIKRAFT_HAS(uk_semaphore_up, void(struct uk_semaphore *));
@@ -265,6 +283,18 @@ UNIKRAFT_HAS(uk_semaphore_down_to, __nsec(struct uk_semaphore *, __nsec));
 #if !defined(VIRTIO_BUS_REGISTER_DRIVER) || !defined(VIRTIO_F_VERSION_1)
 #error "ushell-rs: <virtio/virtio_bus.h> of this Unikraft has no VIRTIO_BUS_REGISTER_DRIVER or no VIRTIO_F_VERSION_1: take Unikraft 0.17 to 0.21, or choose LIBUSHELL_RS_CONSOLE"
 #endif
+#if !defined(PTRISERR) || !defined(PTR2ERR)
+#error "ushell-rs: this Unikraft has no PTRISERR or PTR2ERR (<uk/errptr.h>): take Unikraft 0.17 to 0.21, or choose LIBUSHELL_RS_CONSOLE"
+#endif
+UNIKRAFT_HAS_MEMBER(struct virtio_driver, dev_ids);
+UNIKRAFT_HAS_MEMBER(struct virtio_driver, init);
+UNIKRAFT_HAS_MEMBER(struct virtio_driver, add_dev);
+UNIKRAFT_HAS_NAME(struct virtio_dev_id);
+UNIKRAFT_HAS_MEMBER(struct virtio_dev, features);
+UNIKRAFT_HAS_MEMBER(struct virtqueue, vdev);
+UNIKRAFT_HAS_MEMBER(struct virtqueue, queue_id);
+UNIKRAFT_HAS_MEMBER(struct virtqueue, vq_notify_host);
+UNIKRAFT_HAS_MEMBER(struct virtqueue, priv);
 UNIKRAFT_HAS(virtio_feature_get, __u64(struct virtio_dev *));
 UNIKRAFT_HAS(virtio_feature_set, void(struct virtio_dev *));
 UNIKRAFT_HAS(virtio_config_get, int(struct virtio_dev *, __u16, void *, __u32, __u8));
@@ -287,6 +317,10 @@ UNIKRAFT_HAS(virtqueue_vring_get_num, unsigned int(struct virtqueue *));
 #if !defined(UK_CONSOLE_ASYNC_EVENT_IN) || !defined(UK_CONSOLE_FLAG_ASYNC_RX)
 #error "ushell-rs: consoles of this Unikraft wake nobody (UK_CONSOLE_ASYNC_EVENT_IN, since 0.21): choose LIBUSHELL_RS_VIRTIO or LIBUSHELL_RS_CONSOLE"
 #endif
+UNIKRAFT_HAS_MEMBER(struct uk_console, id);
+UNIKRAFT_HAS_MEMBER(struct uk_console, name);
+UNIKRAFT_HAS_MEMBER(struct uk_console, flags);
+UNIKRAFT_HAS_NAME(UK_CONSOLE_CLASS_HVC);
 UNIKRAFT_HAS(((struct uk_console *)0)->dclass, enum uk_console_devclass);
 UNIKRAFT_HAS(uk_console_get, struct uk_console *(__u16));
 UNIKRAFT_HAS(uk_console_in_direct, __ssz(struct uk_console *, char *, __sz));

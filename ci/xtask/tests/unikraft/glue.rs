@@ -2,6 +2,7 @@
 //! with every choice of options, and each name that is taken away ends the build with a sentence, never in another image.
 
 use super::{root, scratch};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -275,4 +276,121 @@ fn a_function_that_changed_is_named() {
     assert_ne!(text, changed);
     fs::write(&path, changed).expect("a header");
     tree.refuses("uk_nofault_memcpy is not what Unikraft 0.17 to 0.21 declare");
+}
+
+/// Text without its comments.
+fn without_comments(text: &str) -> String {
+    let mut parts = text.split("/*");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.filter_map(|part| Some(part.split_once("*/")?.1)).fold(first, |text, part| text + part)
+}
+
+fn words(text: &str) -> BTreeSet<String> {
+    let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+    words.filter(|word| word.starts_with(|letter: char| !letter.is_ascii_digit())).map(str::to_owned).collect()
+}
+
+/// The word with another name wherever it stands by itself, but in the names of headers.
+fn renamed_word(text: &str, word: &str) -> String {
+    let of_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let mut out = String::new();
+    for line in text.split_inclusive('\n') {
+        let mut rest = line;
+        while let Some(at) = rest.find(word).filter(|_| !line.starts_with("#include")) {
+            let (before, after) = rest.split_at(at + word.len());
+            out.push_str(before);
+            let begins = !before[..at].ends_with(of_name);
+            if begins && !after.starts_with(of_name) {
+                out.push_str("_gone");
+            }
+            rest = after;
+        }
+        out.push_str(rest);
+    }
+    out
+}
+
+/// Words of C that no header brings.
+const OF_C: &str = "static inline return void int long unsigned char const struct typedef extern enum define include pragma once if else \
+                    volatile short ifdef ifndef endif size_t uint64_t __attribute__ aligned used unused weak noreturn uk h";
+
+impl Tree {
+    fn headers(&self) -> Vec<PathBuf> {
+        let (mut folders, mut found) = (vec![self.folder.clone()], Vec::new());
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).expect("the headers") {
+                let path = entry.expect("a header").path();
+                match path.is_dir() {
+                    true => folders.push(path),
+                    false => found.push(path),
+                }
+            }
+        }
+        found.retain(|path| !path.ends_with("options.h"));
+        found
+    }
+
+    /// What the preprocessor leaves of the glue.
+    fn preprocessed(&self) -> String {
+        let mut gcc = Command::new("gcc");
+        gcc.args(["-E", "-P", "-D_GNU_SOURCE", "-DUBPF_UK_RELEASE=\"0.0\"", "-I"]).arg(&self.folder);
+        let output = gcc.arg(root().join("platforms/unikraft/ukglue.c")).output().expect("gcc");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Takes away one name after the other that the headers and the glue share. Gives how many of them end the build, each with a
+    /// sentence; the others leave the same image.
+    fn each_name_is_needed_and_named(&self) -> usize {
+        self.compile().expect("with all names");
+        let whole = self.preprocessed();
+        let texts: Vec<(PathBuf, String)> = (self.headers().into_iter())
+            .map(|path| (path.clone(), fs::read_to_string(path).expect("a header")))
+            .collect();
+        let glue = ["ukglue.c", "ukversion.h"].map(|file| super::text(&format!("platforms/unikraft/{file}")));
+        let used = words(&without_comments(&glue.concat()));
+        let declared = texts.iter().flat_map(|(_, text)| words(&without_comments(text)));
+        let names: BTreeSet<String> = declared.collect::<BTreeSet<String>>().intersection(&used).cloned().collect();
+        let mut named = 0;
+        for name in names.difference(&words(OF_C)) {
+            let having = texts.iter().filter(|(_, text)| text.contains(name.as_str()));
+            having.clone().for_each(|(path, text)| fs::write(path, renamed_word(text, name)).expect("a header"));
+            match self.compile() {
+                Ok(()) => {
+                    let without = self.preprocessed().replace(&format!("{name}_gone"), name);
+                    assert!(without == whole, "without {name} another image is built, and nothing is said");
+                }
+                Err(said) => {
+                    let knows = "is not what Unikraft 0.17 to 0.21 declare";
+                    let sentence = ["ubpf-rs:", "ushell-rs:", knows].iter().any(|words| said.contains(words));
+                    assert!(sentence, "{name} has no sentence:\n{said}");
+                    named += 1;
+                }
+            }
+            having.for_each(|(path, text)| fs::write(path, text).expect("a header"));
+        }
+        named
+    }
+}
+
+/// Whatever name of Unikraft is taken away: the build ends with a sentence, or the name is not used and the image is the same.
+#[test]
+fn no_name_is_missed_in_silence() {
+    let two = |tree: Tree, option: &str| tree.without(option).with(&[&format!("{option} 2"), "LIBUBPF_RS_JIT 1"]);
+    let kinds: [(&str, Generation, &[&str]); 5] = [
+        ("old-ours", Old, OUR_DRIVER),
+        ("old-console", Old, CONSOLE),
+        ("new-ours", New, OUR_DRIVER),
+        ("new-its", New, ITS_DRIVER),
+        ("new-console", New, CONSOLE),
+    ];
+    std::thread::scope(|scope| {
+        for (name, generation, shell) in kinds {
+            scope.spawn(move || {
+                let cpus = if generation == Old { "UKPLAT_LCPU_MAXCOUNT" } else { "UKPLAT_CPU_MAXCOUNT" };
+                let tree = two(Tree::new(&format!("each-{name}"), generation).with(shell).with(FILES), cpus);
+                let named = tree.each_name_is_needed_and_named();
+                assert!(named > 50, "{name}: {named} names");
+            });
+        }
+    });
 }
