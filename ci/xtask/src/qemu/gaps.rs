@@ -85,7 +85,7 @@ CONFIG_LIBUSHELL_RS=y
 pub fn in_unikraft(root: &Path, checkout: &Path) -> Result<()> {
     let build = Checkout::new(checkout)?.build(root, "gaps", "all", OPTIONS)?;
     let mut machine = start(root, &unikraft::image(&build))?;
-    machine.wait_for("gaps: ready")?;
+    machine.wait_within(PATIENCE, "that the application is ready", |console| console.contains("gaps: ready"))?;
     play(&mut Client::synchronised(&machine.socket)?)
 }
 
@@ -292,6 +292,7 @@ fn files(root: &Path) -> Result<Vec<(String, Vec<u8>)>> {
     let mut large = "a line of a text that is long\n".repeat(30_000).into_bytes();
     large.extend(b"the end\n");
     files.push(("large.txt".into(), large));
+    files.push(("many/".into(), Vec::new()));
     for number in 0..FILES {
         files.push((format!("many/file-{number}"), Vec::new()));
     }

@@ -93,12 +93,16 @@ pub struct Machine {
     pub console: PathBuf,
 }
 
-/// A cpio archive ("newc") of these files.
+/// A cpio archive ("newc") of these files; a name that ends with `/` is a folder.
 pub fn archive(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut archive = Vec::new();
     let trailer = ("TRAILER!!!".to_owned(), Vec::new());
     for (number, (name, contents)) in files.iter().chain([&trailer]).enumerate() {
-        let fields = [number + 1, 0o100_644, 0, 0, 1, 0, contents.len(), 0, 0, 0, 0, name.len() + 1, 0];
+        let (name, mode) = match name.strip_suffix('/') {
+            Some(folder) => (folder, 0o040_755),
+            None => (name.as_str(), 0o100_644),
+        };
+        let fields = [number + 1, mode, 0, 0, 1, 0, contents.len(), 0, 0, 0, 0, name.len() + 1, 0];
         archive.extend(b"070701");
         fields.iter().for_each(|field| archive.extend(format!("{field:08x}").bytes()));
         archive.extend(name.bytes().chain([0]));
@@ -246,8 +250,13 @@ impl Machine {
 
     /// Waits for what the console must come to.
     pub fn wait_until(&mut self, what: &str, reached: impl Fn(&str) -> bool) -> Result<()> {
+        self.wait_within(Duration::from_secs(20), what, reached)
+    }
+
+    /// The same, with the time that it may take at most.
+    pub fn wait_within(&mut self, time: Duration, what: &str, reached: impl Fn(&str) -> bool) -> Result<()> {
         let begin = Instant::now();
-        while begin.elapsed() < Duration::from_secs(20) {
+        while begin.elapsed() < time {
             let ended = self.child.try_wait()?.is_some();
             if reached(&self.console()) {
                 return Ok(());

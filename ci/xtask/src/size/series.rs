@@ -10,7 +10,11 @@ use crate::{
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
+
+/// Longest wait for the application to say it.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What is left out, one after the other: the option, and what goes with it.
 pub const STEPS: &[(&str, &str)] = &[
@@ -75,7 +79,7 @@ fn options(left_out: usize) -> String {
 fn free(root: &Path, image: &Path) -> Result<u64> {
     let options = Options { initrd: None, ..Options::default() };
     let mut machine = Machine::start(root, image, &options)?;
-    machine.wait_until("how much memory is free", |console| said(console).is_some())?;
+    machine.wait_within(PATIENCE, "how much memory is free", |console| said(console).is_some())?;
     said(&machine.console()).ok_or_else(|| "the application says nothing of memory".into())
 }
 
