@@ -2,7 +2,10 @@
 
 use crate::{glue, port::Port, say, walk};
 use alloc::format;
-use core::cell::UnsafeCell;
+use core::{
+    cell::{Cell, UnsafeCell},
+    mem::MaybeUninit,
+};
 use ubpf_rs::runtime::Runtime;
 use ubpf_virtio_serial::{Input, INTERRUPT};
 use ushell_rs::{Command, Config, Failure, Shell};
@@ -33,13 +36,16 @@ pub fn start() {
     }
 }
 
-/// The port of the shell's thread.
-struct OwnPort(UnsafeCell<Option<Port>>);
+/// The port of the shell's thread. Where it will be is zero until it is made, so that the image's file has no place for it.
+struct OwnPort {
+    made: Cell<bool>,
+    port: UnsafeCell<MaybeUninit<Port>>,
+}
 
 // SAFETY: `with` lets the shell's thread alone touch it.
 unsafe impl Sync for OwnPort {}
 
-static PORT: OwnPort = OwnPort(UnsafeCell::new(None));
+static PORT: OwnPort = OwnPort { made: Cell::new(false), port: UnsafeCell::new(MaybeUninit::uninit()) };
 
 impl OwnPort {
     /// Uses the port, made at the first time; `None` on other threads. `job` does not come here again.
@@ -49,8 +55,13 @@ impl OwnPort {
             return None;
         }
         // SAFETY: this is the only thread that gets here, also while it waits, and `job` does not come here again.
-        let port = unsafe { &mut *self.0.get() };
-        Some(job(port.get_or_insert_with(Port::new)))
+        let port = unsafe { &mut *self.port.get() };
+        if !self.made.get() {
+            port.write(Port::new());
+            self.made.set(true);
+        }
+        // SAFETY: it was made.
+        Some(job(unsafe { port.assume_init_mut() }))
     }
 }
 
