@@ -41,6 +41,12 @@ pub enum JitError {
         /// Why.
         cap: Cap,
     },
+    /// The compiler does not know what to make of an instruction, although the program was verified.
+    #[error("there is no machine code for the instruction at PC {pc}")]
+    NoCode {
+        /// The instruction.
+        pc: usize,
+    },
     /// No executable memory.
     #[error("no room for {bytes} bytes of machine code")]
     NoRoom {

@@ -117,6 +117,7 @@ fn compile(program: VerifiedProgram, maps: Option<Arc<Maps>>, platform: &Platfor
                 },
                 JitError::NoRoom { .. } => "no executable memory is left",
                 JitError::OtherMaps => "it was verified for other maps",
+                JitError::NoCode { .. } => "there is no machine code for one of its instructions",
                 JitError::NotExecutable => "the platform refused to make memory executable",
             },
         )),

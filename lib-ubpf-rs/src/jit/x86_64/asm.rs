@@ -102,11 +102,26 @@ pub(super) const fn at(base: Gpr, disp: i32) -> Mem {
     Mem { base, disp }
 }
 
+/// Machine registers, one bit each by their number in encodings.
+pub(super) type Gprs = u16;
+
+/// The set of some registers.
+pub(super) const fn gprs(regs: &[Gpr]) -> Gprs {
+    let (mut all, mut at) = (0, 0);
+    while at < regs.len() {
+        all |= 1 << regs[at].number();
+        at += 1;
+    }
+    all
+}
+
 /// Machine code going into a buffer. What is beyond the buffer's end is counted only, so that an empty buffer measures.
 #[derive(Default)]
 pub(super) struct Asm<'b> {
     out: &'b mut [u8],
     len: usize,
+    /// Registers that the code so far changes.
+    writes: Gprs,
 }
 
 /// A short forward jump whose target is not known yet.
@@ -115,12 +130,27 @@ pub(super) struct Forward(usize);
 
 impl<'b> Asm<'b> {
     pub(super) fn new(out: &'b mut [u8]) -> Self {
-        Asm { out, len: 0 }
+        Asm { out, len: 0, writes: 0 }
     }
 
     /// Bytes so far.
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Registers that the code so far changes, the stack pointer aside.
+    pub(super) fn writes(&self) -> Gprs {
+        self.writes
+    }
+
+    /// Says what code changes that is not emitted here: what is called, or copied.
+    pub(super) fn also_writes(&mut self, regs: Gprs) {
+        self.writes |= regs;
+    }
+
+    #[inline]
+    fn wrote(&mut self, reg: Gpr) {
+        self.writes |= 1 << reg.number();
     }
 
     #[inline]
@@ -202,6 +232,7 @@ impl<'b> Asm<'b> {
 
     /// `mov dst, src`
     pub(super) fn mov_rr(&mut self, w: W, dst: Gpr, src: Gpr) {
+        self.wrote(dst);
         self.rex(w, src.number(), dst.number());
         self.u8(0x89);
         self.modrm_reg(src.number(), dst.number());
@@ -209,6 +240,7 @@ impl<'b> Asm<'b> {
 
     /// The shortest load of a constant: `xor`, `mov r32, imm32`, `mov r64, simm32` or `movabs`. Changes flags.
     pub(super) fn mov_ri(&mut self, dst: Gpr, imm: u64) {
+        self.wrote(dst);
         let n = dst.number();
         if imm == 0 {
             self.alu_rr(W::D, Alu::Xor, dst, dst);
@@ -230,6 +262,9 @@ impl<'b> Asm<'b> {
 
     /// `op dst, src`
     pub(super) fn alu_rr(&mut self, w: W, op: Alu, dst: Gpr, src: Gpr) {
+        if op != Alu::Cmp {
+            self.wrote(dst);
+        }
         self.rex(w, src.number(), dst.number());
         self.u8((op as u8) << 3 | 0x01);
         self.modrm_reg(src.number(), dst.number());
@@ -237,6 +272,9 @@ impl<'b> Asm<'b> {
 
     /// `op dst, imm` with the shortest immediate
     pub(super) fn alu_ri(&mut self, w: W, op: Alu, dst: Gpr, imm: i32) {
+        if op != Alu::Cmp {
+            self.wrote(dst);
+        }
         let n = dst.number();
         self.rex(w, 0, n);
         if let Ok(imm) = i8::try_from(imm) {
@@ -255,6 +293,9 @@ impl<'b> Asm<'b> {
 
     /// `op dst, [mem]`
     pub(super) fn alu_rm(&mut self, w: W, op: Alu, dst: Gpr, mem: Mem) {
+        if op != Alu::Cmp {
+            self.wrote(dst);
+        }
         self.rex(w, dst.number(), mem.base.number());
         self.u8((op as u8) << 3 | 0x03);
         self.modrm_mem(dst.number(), mem);
@@ -285,6 +326,7 @@ impl<'b> Asm<'b> {
 
     /// `lea dst, [mem]`
     pub(super) fn lea(&mut self, w: W, dst: Gpr, mem: Mem) {
+        self.wrote(dst);
         self.rex(w, dst.number(), mem.base.number());
         self.u8(0x8d);
         self.modrm_mem(dst.number(), mem);
@@ -297,6 +339,7 @@ impl<'b> Asm<'b> {
 
     /// `lea dst, [base + index * 2^scale]`
     pub(super) fn lea_scaled(&mut self, w: W, dst: Gpr, base: Gpr, index: Gpr, scale: u8) {
+        self.wrote(dst);
         // rbp and r13 as base need a displacement; rsp is never an index.
         let (d, b, i) = (dst.number(), base.number(), index.number());
         let rex = 0x40 | u8::from(w == W::Q) << 3 | (d >> 3) << 2 | (i >> 3) << 1 | b >> 3;
@@ -314,6 +357,7 @@ impl<'b> Asm<'b> {
 
     /// `inc` or `dec`
     pub(super) fn step(&mut self, w: W, up: bool, reg: Gpr) {
+        self.wrote(reg);
         self.rex(w, 0, reg.number());
         self.u8(0xff);
         self.modrm_reg(u8::from(!up), reg.number());
@@ -321,6 +365,7 @@ impl<'b> Asm<'b> {
 
     /// `imul dst, src`
     pub(super) fn imul_rr(&mut self, w: W, dst: Gpr, src: Gpr) {
+        self.wrote(dst);
         self.rex(w, dst.number(), src.number());
         self.raw(&[0x0f, 0xaf]);
         self.modrm_reg(dst.number(), src.number());
@@ -328,6 +373,7 @@ impl<'b> Asm<'b> {
 
     /// `imul dst, src, imm`
     pub(super) fn imul_rri(&mut self, w: W, dst: Gpr, src: Gpr, imm: i32) {
+        self.wrote(dst);
         self.rex(w, dst.number(), src.number());
         if let Ok(imm) = i8::try_from(imm) {
             self.u8(0x6b);
@@ -342,6 +388,10 @@ impl<'b> Asm<'b> {
 
     /// `neg`, `mul`, `div` or `idiv` of a register (the last three with rdx:rax)
     pub(super) fn unary(&mut self, w: W, op: Unary, reg: Gpr) {
+        match op {
+            Unary::Neg => self.wrote(reg),
+            Unary::Mul | Unary::Div | Unary::Idiv => self.also_writes(gprs(&[Gpr::Rax, Gpr::Rdx])),
+        }
         self.rex(w, 0, reg.number());
         self.u8(0xf7);
         self.modrm_reg(op as u8, reg.number());
@@ -349,12 +399,14 @@ impl<'b> Asm<'b> {
 
     /// `cdq` or `cqo`: sign of rax into rdx
     pub(super) fn sign_to_rdx(&mut self, w: W) {
+        self.wrote(Gpr::Rdx);
         self.rex(w, 0, 0);
         self.u8(0x99);
     }
 
     /// `op dst, imm8`
     pub(super) fn shift_ri(&mut self, w: W, op: Shift, dst: Gpr, count: u8) {
+        self.wrote(dst);
         self.rex(w, 0, dst.number());
         if count == 1 {
             self.u8(0xd1);
@@ -368,6 +420,7 @@ impl<'b> Asm<'b> {
 
     /// `rol dst, imm8`
     pub(super) fn rotate_left(&mut self, w: W, dst: Gpr, count: u8) {
+        self.wrote(dst);
         self.rex(w, 0, dst.number());
         self.u8(0xc1);
         self.modrm_reg(0, dst.number());
@@ -376,6 +429,7 @@ impl<'b> Asm<'b> {
 
     /// `op dst, cl`
     pub(super) fn shift_cl(&mut self, w: W, op: Shift, dst: Gpr) {
+        self.wrote(dst);
         self.rex(w, 0, dst.number());
         self.u8(0xd3);
         self.modrm_reg(op as u8, dst.number());
@@ -383,6 +437,7 @@ impl<'b> Asm<'b> {
 
     /// `shlx`/`shrx`/`sarx dst, src, count` (BMI2)
     pub(super) fn shiftx(&mut self, w: W, op: Shift, dst: Gpr, src: Gpr, count: Gpr) {
+        self.wrote(dst);
         let (d, s, c) = (dst.number(), src.number(), count.number());
         let pp = match op {
             Shift::Shl => 0b01,
@@ -399,12 +454,14 @@ impl<'b> Asm<'b> {
 
     /// `bswap`
     pub(super) fn bswap(&mut self, w: W, reg: Gpr) {
+        self.wrote(reg);
         self.rex(w, 0, reg.number());
         self.raw(&[0x0f, 0xc8 | (reg.number() & 7)]);
     }
 
     /// `rol r16, 8`
     pub(super) fn swap_bytes_16(&mut self, reg: Gpr) {
+        self.wrote(reg);
         self.u8(0x66);
         self.rex(W::D, 0, reg.number());
         self.u8(0xc1);
@@ -414,6 +471,7 @@ impl<'b> Asm<'b> {
 
     /// `movzx dst, src` of 8 or 16 bits, `mov r32, r32` for 32
     pub(super) fn movzx_rr(&mut self, from: M, dst: Gpr, src: Gpr) {
+        self.wrote(dst);
         let (d, s) = (dst.number(), src.number());
         match from {
             M::B => {
@@ -432,6 +490,7 @@ impl<'b> Asm<'b> {
 
     /// `movsx`/`movsxd dst, src` from 8, 16 or 32 bits
     pub(super) fn movsx_rr(&mut self, w: W, from: M, dst: Gpr, src: Gpr) {
+        self.wrote(dst);
         let (d, s) = (dst.number(), src.number());
         match from {
             M::B => {
@@ -461,6 +520,7 @@ impl<'b> Asm<'b> {
 
     /// Zero-extending load
     pub(super) fn load(&mut self, size: M, dst: Gpr, mem: Mem) {
+        self.wrote(dst);
         let w = if size == M::Q { W::Q } else { W::D };
         self.rex(w, dst.number(), mem.base.number());
         match size {
@@ -473,6 +533,7 @@ impl<'b> Asm<'b> {
 
     /// Load sign-extended to 64 bits
     pub(super) fn load_sx(&mut self, size: M, dst: Gpr, mem: Mem) {
+        self.wrote(dst);
         self.rex(W::Q, dst.number(), mem.base.number());
         match size {
             M::B => self.raw(&[0x0f, 0xbe]),
@@ -511,6 +572,7 @@ impl<'b> Asm<'b> {
 
     /// Zero-extending load
     pub(super) fn load_indexed(&mut self, size: M, dst: Gpr, place: Indexed) {
+        self.wrote(dst);
         let w = if size == M::Q { W::Q } else { W::D };
         self.rex_indexed(w, dst.number(), place, false);
         match size {
@@ -573,6 +635,7 @@ impl<'b> Asm<'b> {
 
     /// `lock xadd [mem], src`
     pub(super) fn lock_xadd(&mut self, w: W, mem: Mem, src: Gpr) {
+        self.wrote(src);
         self.u8(0xf0);
         self.rex(w, src.number(), mem.base.number());
         self.raw(&[0x0f, 0xc1]);
@@ -581,6 +644,7 @@ impl<'b> Asm<'b> {
 
     /// `lock cmpxchg [mem], src` (with rax)
     pub(super) fn lock_cmpxchg(&mut self, w: W, mem: Mem, src: Gpr) {
+        self.wrote(Gpr::Rax);
         self.u8(0xf0);
         self.rex(w, src.number(), mem.base.number());
         self.raw(&[0x0f, 0xb1]);
@@ -589,6 +653,7 @@ impl<'b> Asm<'b> {
 
     /// `xchg [mem], src` (locked by itself)
     pub(super) fn xchg(&mut self, w: W, mem: Mem, src: Gpr) {
+        self.wrote(src);
         self.rex(w, src.number(), mem.base.number());
         self.u8(0x87);
         self.modrm_mem(src.number(), mem);
@@ -612,6 +677,7 @@ impl<'b> Asm<'b> {
 
     /// `pop`
     pub(super) fn pop(&mut self, reg: Gpr) {
+        self.wrote(reg);
         self.rex(W::D, 0, reg.number());
         self.u8(0x58 | (reg.number() & 7));
     }
@@ -621,8 +687,9 @@ impl<'b> Asm<'b> {
         self.u8(0xc3);
     }
 
-    /// `call [mem]`
-    pub(super) fn call_mem(&mut self, mem: Mem) {
+    /// `call [mem]`, of a routine that changes these registers.
+    pub(super) fn call_mem(&mut self, mem: Mem, writes: Gprs) {
+        self.also_writes(writes);
         self.rex(W::D, 0, mem.base.number());
         self.u8(0xff);
         self.modrm_mem(2, mem);

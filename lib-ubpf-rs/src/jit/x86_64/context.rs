@@ -1,8 +1,8 @@
 //! What emitted code shares with Rust during one run. Emitted code reaches it through one register, which points
 //! [`BIAS`] bytes into it, so that what it names often is within a one-byte displacement.
 
-use super::asm::{at, Mem};
-use super::regs::CONTEXT;
+use super::asm::{at, gprs, Gprs, Mem};
+use super::regs::{Gpr, CONTEXT, TMP, TMP2};
 use crate::{
     helpers::{Inline, Places, RingLayout},
     isa::Size,
@@ -194,6 +194,15 @@ impl Context {
     }
 }
 
+/// A shared routine as emitted code calls it.
+#[derive(Clone, Copy)]
+pub(super) struct Routine {
+    /// Where its address is.
+    pub(super) address: Mem,
+    /// Registers that it changes when it returns.
+    pub(super) writes: Gprs,
+}
+
 /// Operands for the fields of [`Context`].
 pub(super) mod field {
     use super::*;
@@ -203,21 +212,28 @@ pub(super) mod field {
     const fn mem(offset: usize) -> Mem {
         at(CONTEXT, offset as i32 - BIAS as i32)
     }
+    const fn routine(field: usize, writes: Gprs) -> Routine {
+        Routine { address: mem(ROUTINES + field), writes }
+    }
+    /// r0 and scratch.
+    const RESULT: Gprs = gprs(&[Gpr::Rax, TMP, TMP2]);
+    /// What a C function may change.
+    const OF_C: Gprs = RESULT | gprs(&[Gpr::Rcx, Gpr::Rdx, Gpr::Rsi, Gpr::Rdi, Gpr::R8]);
     pub(in super::super) const FLOOR: Mem = mem(offset_of!(Context, floor));
-    pub(in super::super) const HELPER: Mem = mem(ROUTINES + offset_of!(Routines, helper));
-    pub(in super::super) const HELPER_KEEP: Mem = mem(ROUTINES + offset_of!(Routines, helper_keep));
-    pub(in super::super) const MAP_GET: Mem = mem(ROUTINES + offset_of!(Routines, map_get));
-    pub(in super::super) const MAP_PUT: Mem = mem(ROUTINES + offset_of!(Routines, map_put));
-    pub(in super::super) const MAP_ADD: Mem = mem(ROUTINES + offset_of!(Routines, map_add));
-    pub(in super::super) const NOTIFY: Mem = mem(ROUTINES + offset_of!(Routines, notify));
-    pub(in super::super) const TIME: Mem = mem(ROUTINES + offset_of!(Routines, time));
-    pub(in super::super) const STOP_BUDGET: Mem = mem(ROUTINES + offset_of!(Routines, stop_budget));
-    pub(in super::super) const STOP_DEPTH: Mem = mem(ROUTINES + offset_of!(Routines, stop_depth));
-    pub(in super::super) const STOP_UNALIGNED: Mem = mem(ROUTINES + offset_of!(Routines, stop_unaligned));
+    pub(in super::super) const HELPER: Routine = routine(offset_of!(Routines, helper), OF_C);
+    pub(in super::super) const HELPER_KEEP: Routine = routine(offset_of!(Routines, helper_keep), RESULT);
+    pub(in super::super) const MAP_GET: Routine = routine(offset_of!(Routines, map_get), RESULT);
+    pub(in super::super) const MAP_PUT: Routine = routine(offset_of!(Routines, map_put), RESULT);
+    pub(in super::super) const MAP_ADD: Routine = routine(offset_of!(Routines, map_add), RESULT);
+    pub(in super::super) const NOTIFY: Routine = routine(offset_of!(Routines, notify), RESULT);
+    pub(in super::super) const TIME: Routine = routine(offset_of!(Routines, time), RESULT);
+    pub(in super::super) const STOP_BUDGET: Routine = routine(offset_of!(Routines, stop_budget), 0);
+    pub(in super::super) const STOP_DEPTH: Routine = routine(offset_of!(Routines, stop_depth), 0);
+    pub(in super::super) const STOP_UNALIGNED: Routine = routine(offset_of!(Routines, stop_unaligned), 0);
 
-    pub(in super::super) const fn search(size: Size, store: bool) -> Mem {
+    pub(in super::super) const fn search(size: Size, store: bool) -> Routine {
         let kind = log2(size) + if store { 4 } else { 0 };
-        mem(ROUTINES + offset_of!(Routines, search) + 8 * kind)
+        routine(offset_of!(Routines, search) + 8 * kind, gprs(&[TMP2]))
     }
     /// Start of a window and its limit for 1, 2, 4 or 8 bytes. The frame has none.
     pub(in super::super) const fn window(place: Place, bytes: i32) -> Option<(Mem, Mem)> {

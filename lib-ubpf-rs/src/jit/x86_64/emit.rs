@@ -7,8 +7,8 @@
 
 use super::{
     analysis::{self, bit, function_of, jump_target, relative, Analysis, Check, Function, Fused, Regs},
-    asm::{at, Alu, Asm, Cc, Indexed, Mem, Shift, M, W},
-    context::{field, Place},
+    asm::{at, Alu, Asm, Cc, Gprs, Indexed, Mem, Shift, M, W},
+    context::{field, Place, Routine},
     reciprocal::Reciprocal,
     regs::{native, Gpr, BUDGET, TMP, TMP2},
 };
@@ -53,6 +53,7 @@ pub(super) struct Style {
 pub(super) struct Draft<'p> {
     emitter: Emitter<'p>,
     len: usize,
+    writes: Gprs,
 }
 
 /// Where a position in the code belongs: end of an emitted call that can stop the run, PC. Ascending.
@@ -73,12 +74,9 @@ impl<'p> Draft<'p> {
             emitter.long_jumps = pass >= passes;
             let mut asm = Asm::default();
             emitter.pass(&mut asm, work)?;
-            if emitter.impossible {
-                return Err(JitError::OtherMaps);
-            }
             emitter.turn();
             if !emitter.moved && pass > 0 {
-                return Ok(Draft { len: asm.len(), emitter });
+                return Ok(Draft { len: asm.len(), writes: asm.writes(), emitter });
             }
         }
         Err(JitError::TooComplex { cap: Cap::Steps })
@@ -111,8 +109,8 @@ impl<'p> Draft<'p> {
 /// What a caller has to know of the code's registers.
 #[derive(Clone, Copy)]
 pub(super) struct Registers {
-    /// Machine registers that are changed, one bit each.
-    pub(super) clobbers: u16,
+    /// Machine registers that are changed.
+    pub(super) clobbers: Gprs,
     /// BPF registers that are read before they are written.
     pub(super) reads: Regs,
     /// Whether the code starts with its entry and ends with its only return.
@@ -120,34 +118,14 @@ pub(super) struct Registers {
 }
 
 impl Draft<'_> {
-    /// Which registers the code changes and needs; calls aside.
-    pub(super) fn registers(&self, work: &mut Work<'_>) -> Result<Registers, Cap> {
-        let Emitter { analysis, insns, style, entry, returns, last_return, .. } = &self.emitter;
-        let written = analysis.functions.iter().fold(analysis.zeroed, |all, f| all | f.written);
-        let bpf = (0..10).filter_map(Reg::new).filter(|&reg| written & bit(reg) != 0);
-        let mut clobbers = bpf.fold(0, |all, reg| all | 1 << native(reg).number());
-        for piece in pieces(0..insns.len()) {
-            work.spend_each(piece.len(), GLANCE)?;
-            for pc in piece.filter(|&pc| analysis.facts.get(pc).is_some_and(|f| f.reachable)) {
-                let scratch: &[Gpr] = match insns.get(pc) {
-                    Some(Insn::Alu { op: AluOp::Div | AluOp::Mod | AluOp::Sdiv | AluOp::Smod, .. }) => {
-                        &[Gpr::Rax, Gpr::Rdx, TMP, TMP2]
-                    }
-                    Some(Insn::Alu { op: AluOp::Lsh | AluOp::Rsh | AluOp::Arsh, .. }) if !style.bmi2 => {
-                        &[Gpr::Rcx, TMP]
-                    }
-                    Some(Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. }) => &[TMP, TMP2],
-                    Some(Insn::Call(_)) => &[Gpr::Rax, TMP, TMP2],
-                    _ => &[],
-                };
-                clobbers |= scratch.iter().fold(0, |all, reg| all | 1 << reg.number());
-            }
-        }
-        Ok(Registers {
-            clobbers,
+    /// Which registers the code changes and needs.
+    pub(super) fn registers(&self) -> Registers {
+        let Emitter { analysis, entry, returns, last_return, .. } = &self.emitter;
+        Registers {
+            clobbers: self.writes,
             reads: analysis.reads,
             straight: *entry == 0 && *returns == 1 && *last_return == self.len,
-        })
+        }
     }
 
     /// Where the code of each instruction starts, and what stands apart for it: offset, PC. Ascending by offset.
@@ -198,8 +176,8 @@ struct Emitter<'p> {
     long_jumps: bool,
     /// Something stands elsewhere than in the pass before.
     moved: bool,
-    /// There was something for which there is no code: the program is not compiled.
-    impossible: bool,
+    /// Why the program is not compiled: there was something for which there is no code.
+    impossible: Option<JitError>,
     /// Set during the last pass.
     sites: Option<StopSites>,
     /// Places that can stop a run, counted in each pass.
@@ -311,7 +289,7 @@ impl<'p> Emitter<'p> {
             cold,
             long_jumps: false,
             moved: false,
-            impossible: false,
+            impossible: None,
             sites: None,
             stop_count: 0,
             entry: 0,
@@ -354,7 +332,25 @@ impl<'p> Emitter<'p> {
         self.facts().live & bit(reg) != 0
     }
 
-    fn pass(&mut self, asm: &mut Asm<'_>, work: &mut Work<'_>) -> Result<(), Cap> {
+    /// What an instruction is made of makes no sense here, although the program was verified: rather no machine code than another one.
+    fn refuse(&mut self) {
+        self.impossible.get_or_insert(JitError::NoCode { pc: self.pc });
+    }
+
+    /// Where the code of a slot stood in the pass before.
+    fn slot(&mut self, pc: usize) -> usize {
+        let position = self.old.slots.get(pc).copied();
+        self.known(position)
+    }
+
+    fn known(&mut self, position: Option<u32>) -> usize {
+        if position.is_none() {
+            self.refuse();
+        }
+        position.unwrap_or(FAR) as usize
+    }
+
+    fn pass(&mut self, asm: &mut Asm<'_>, work: &mut Work<'_>) -> Result<(), JitError> {
         self.cold.clear();
         self.stop_count = 0;
         self.returns = 0;
@@ -375,7 +371,7 @@ impl<'p> Emitter<'p> {
                 self.emit_cold(asm, cold);
             }
         }
-        Ok(())
+        self.impossible.map_or(Ok(()), Err)
     }
 
     /// What is emitted twice: stretches that are entered at an access, whose check of several at once failed, and left at their end. No
@@ -448,6 +444,7 @@ impl<'p> Emitter<'p> {
             self.pc = pc;
             self.moved |= set(&mut self.new.slots, &self.old.slots, pc, asm.len());
             let Some(insn) = self.insns.get(pc).copied() else {
+                self.refuse();
                 continue;
             };
             if self.facts().reachable {
@@ -500,8 +497,9 @@ impl<'p> Emitter<'p> {
         }
     }
 
-    fn jump(&self, asm: &mut Asm<'_>, target: usize) {
-        self.jump_back(asm, get(&self.old.slots, target));
+    fn jump(&mut self, asm: &mut Asm<'_>, target: usize) {
+        let position = self.slot(target);
+        self.jump_back(asm, position);
     }
 
     fn branch_to(&self, asm: &mut Asm<'_>, cc: Cc, position: usize) {
@@ -513,8 +511,8 @@ impl<'p> Emitter<'p> {
     }
 
     /// A call that can stop the run: its end is known by the PC.
-    fn stopping_call(&mut self, asm: &mut Asm<'_>, routine: Mem) {
-        asm.call_mem(routine);
+    fn stopping_call(&mut self, asm: &mut Asm<'_>, routine: Routine) {
+        asm.call_mem(routine.address, routine.writes);
         self.stop_count += 1;
         if let Some(sites) = &mut self.sites {
             sites.push((asm.len() as u32, self.pc as u32));
@@ -530,8 +528,7 @@ impl<'p> Emitter<'p> {
             fused => return self.pair(asm, insn, fused),
         }
         match *insn {
-            Insn::Alu { op, width: w, dst, src: Operand::Reg(src) } => self.alu_reg(asm, op, width(w), dst, src),
-            Insn::Alu { op, width: w, dst, src: Operand::Imm(imm) } => self.alu_imm(asm, op, width(w), dst, imm),
+            Insn::Alu { op, width: w, dst, src } => self.alu(asm, op, width(w), dst, src),
             Insn::MovSx { width: w, from, dst, src } => {
                 asm.movsx_rr(width(w), operand_size(from), native(dst), native(src));
             }
@@ -540,7 +537,7 @@ impl<'p> Emitter<'p> {
             Insn::LoadImm64 { dst, kind: ImmKind::Value, imm } => asm.mov_ri(native(dst), imm),
             Insn::LoadImm64 { dst, kind, imm } => match self.maps.and_then(|maps| maps.loaded(kind, imm)) {
                 Some(value) => asm.mov_ri(native(dst), value),
-                None => self.impossible = true,
+                None => self.impossible = Some(JitError::OtherMaps),
             },
             Insn::Load { size, signed, dst, base, off } => {
                 self.guard(asm, base, off, size);
@@ -568,7 +565,7 @@ impl<'p> Emitter<'p> {
             Insn::Branch { op, width: w, dst, src, .. } => self.branch(asm, insn, op, width(w), dst, src),
             Insn::Call(call) => self.call(asm, call),
             Insn::Exit => self.insn_exit(asm),
-            Insn::WideTail | Insn::LegacyPacket { .. } => {}
+            Insn::WideTail | Insn::LegacyPacket { .. } => self.refuse(),
         }
     }
 
@@ -590,7 +587,7 @@ impl<'p> Emitter<'p> {
             }
             (Fused::LowZero, ..) => asm.mov_rr(W::D, to, to),
             (Fused::LowSign, ..) => asm.movsx_rr(W::Q, M::D, to, to),
-            _ => {}
+            _ => self.refuse(),
         }
     }
 
@@ -600,7 +597,7 @@ impl<'p> Emitter<'p> {
         let (Insn::Alu { src: Operand::Reg(a), .. }, (Some(&Insn::Alu { src: Operand::Reg(b), .. }), Some(access))) =
             (*first, rest)
         else {
-            return;
+            return self.refuse();
         };
         let (mut base, mut index) = (native(a), native(b));
         // The base that needs no displacement.
@@ -615,70 +612,53 @@ impl<'p> Emitter<'p> {
             Insn::Store { size, off, src: Operand::Reg(src), .. } => {
                 asm.store_indexed(operand_size(size), place(off), native(src))
             }
-            _ => {}
+            _ => self.refuse(),
         }
     }
 
     /// A rotation made of four instructions, of which this is the first.
     fn rotate(&mut self, asm: &mut Asm<'_>, first: &Insn, w: W, count: u8) {
         let Insn::Alu { dst: other, src: Operand::Reg(x), .. } = *first else {
-            return;
+            return self.refuse();
         };
         let after = self.analysis.facts.get(self.pc + 3);
         if after.is_none_or(|fact| fact.live & bit(other) != 0) {
             // What the second instruction leaves there.
-            if let Some(&Insn::Alu { op, src: Operand::Imm(imm), .. }) = self.insns.get(self.pc + 1) {
-                asm.mov_rr(W::Q, native(other), native(x));
-                self.alu_imm(asm, op, w, other, imm);
-            }
+            let Some(&Insn::Alu { op, src: Operand::Imm(imm), .. }) = self.insns.get(self.pc + 1) else {
+                return self.refuse();
+            };
+            asm.mov_rr(W::Q, native(other), native(x));
+            self.alu(asm, op, w, other, Operand::Imm(imm));
         }
         asm.rotate_left(w, native(x), count);
     }
 
-    fn alu_reg(&mut self, asm: &mut Asm<'_>, op: AluOp, w: W, dst: Reg, src: Reg) {
-        let (d, s) = (native(dst), native(src));
-        match op {
-            AluOp::Add => asm.alu_rr(w, Alu::Add, d, s),
-            AluOp::Sub => asm.alu_rr(w, Alu::Sub, d, s),
-            AluOp::Or => asm.alu_rr(w, Alu::Or, d, s),
-            AluOp::And => asm.alu_rr(w, Alu::And, d, s),
-            AluOp::Xor if d == s => asm.alu_rr(W::D, Alu::Xor, d, s),
-            AluOp::Xor => asm.alu_rr(w, Alu::Xor, d, s),
-            AluOp::Mul => asm.imul_rr(w, d, s),
-            AluOp::Mov if w == W::Q && d == s => {}
-            AluOp::Mov if planted::active(Bug::WideMove) => asm.mov_rr(W::Q, d, s),
-            AluOp::Mov => asm.mov_rr(w, d, s),
-            AluOp::Lsh => self.shift(asm, Shift::Shl, w, d, s),
-            AluOp::Rsh => self.shift(asm, Shift::Shr, w, d, s),
-            AluOp::Arsh => self.shift(asm, Shift::Sar, w, d, s),
-            AluOp::Div | AluOp::Mod | AluOp::Sdiv | AluOp::Smod => self.divide(asm, op, w, dst, Operand::Reg(src)),
-        }
-    }
-
-    fn alu_imm(&mut self, asm: &mut Asm<'_>, op: AluOp, w: W, dst: Reg, imm: i32) {
+    fn alu(&mut self, asm: &mut Asm<'_>, op: AluOp, w: W, dst: Reg, src: Operand) {
         let d = native(dst);
+        let same = src == Operand::Reg(dst);
         match op {
-            AluOp::Mov => {
-                let value = if w == W::Q { i64::from(imm) as u64 } else { u64::from(imm as u32) };
-                asm.mov_ri(d, value);
-            }
-            AluOp::Add => add(asm, w, d, imm),
-            AluOp::Sub if imm == i32::MIN => asm.alu_ri(w, Alu::Sub, d, imm),
-            AluOp::Sub => add(asm, w, d, imm.wrapping_neg()),
-            AluOp::Or => asm.alu_ri(w, Alu::Or, d, imm),
-            AluOp::Xor => asm.alu_ri(w, Alu::Xor, d, imm),
-            AluOp::And if imm == 0xff => asm.movzx_rr(M::B, d, d),
-            AluOp::And if imm == 0xffff => asm.movzx_rr(M::H, d, d),
-            AluOp::And => asm.alu_ri(if imm >= 0 { W::D } else { w }, Alu::And, d, imm),
-            AluOp::Mul => multiply(asm, w, d, imm),
-            AluOp::Lsh => shift_imm(asm, Shift::Shl, w, d, imm),
-            AluOp::Rsh => shift_imm(asm, Shift::Shr, w, d, imm),
-            AluOp::Arsh => shift_imm(asm, Shift::Sar, w, d, imm),
-            AluOp::Div | AluOp::Mod | AluOp::Sdiv | AluOp::Smod => self.divide_imm(asm, op, w, dst, imm),
+            AluOp::Add => add(asm, w, d, src),
+            AluOp::Sub => subtract(asm, w, d, src),
+            AluOp::Mul => multiply(asm, w, d, src),
+            AluOp::Div => self.division(asm, QUOTIENT, w, dst, src),
+            AluOp::Mod => self.division(asm, REMAINDER, w, dst, src),
+            AluOp::Sdiv => self.division(asm, Division { signed: true, ..QUOTIENT }, w, dst, src),
+            AluOp::Smod => self.division(asm, Division { signed: true, ..REMAINDER }, w, dst, src),
+            AluOp::Or => plain(asm, Alu::Or, w, d, src),
+            AluOp::And => and(asm, w, d, src),
+            AluOp::Xor => plain(asm, Alu::Xor, if same { W::D } else { w }, d, src),
+            AluOp::Mov => move_to(asm, w, d, src),
+            AluOp::Lsh => self.shift(asm, Shift::Shl, w, d, src),
+            AluOp::Rsh => self.shift(asm, Shift::Shr, w, d, src),
+            AluOp::Arsh => self.shift(asm, Shift::Sar, w, d, src),
         }
     }
 
-    fn shift(&mut self, asm: &mut Asm<'_>, op: Shift, w: W, d: Gpr, s: Gpr) {
+    fn shift(&mut self, asm: &mut Asm<'_>, op: Shift, w: W, d: Gpr, src: Operand) {
+        let s = match src {
+            Operand::Imm(imm) => return shift_imm(asm, op, w, d, imm),
+            Operand::Reg(src) => native(src),
+        };
         if s == Gpr::Rcx {
             return asm.shift_cl(w, op, d);
         }
@@ -704,7 +684,7 @@ impl<'p> Emitter<'p> {
 
     fn insn_jump(&mut self, asm: &mut Asm<'_>, insn: &Insn) {
         let Some(target) = jump_target(self.pc, insn) else {
-            return;
+            return self.refuse();
         };
         if target == self.pc + 1 {
             return;
@@ -719,7 +699,8 @@ impl<'p> Emitter<'p> {
     fn metered_back(&mut self, asm: &mut Asm<'_>, target: usize) {
         let less = u64::from(planted::active(Bug::CheapLoop));
         self.charge(asm, self.program.jump_charge(self.pc, target) - less);
-        self.branch_to(asm, Cc::Ae, get(&self.old.slots, target));
+        let position = self.slot(target);
+        self.branch_to(asm, Cc::Ae, position);
         self.stopping_call(asm, field::STOP_BUDGET);
         // A run in slices comes back with the next one.
         self.jump(asm, target);
@@ -731,7 +712,7 @@ impl<'p> Emitter<'p> {
 
     fn branch(&mut self, asm: &mut Asm<'_>, insn: &Insn, op: CmpOp, w: W, dst: Reg, src: Operand) {
         let Some(target) = jump_target(self.pc, insn) else {
-            return;
+            return self.refuse();
         };
         if target == self.pc + 1 {
             return;
@@ -750,7 +731,8 @@ impl<'p> Emitter<'p> {
             self.metered_back(asm, target);
             return asm.land(over);
         }
-        self.branch_to(asm, cc, get(&self.old.slots, target));
+        let position = self.slot(target);
+        self.branch_to(asm, cc, position);
     }
 
     fn call(&mut self, asm: &mut Asm<'_>, call: Call) {
@@ -771,7 +753,7 @@ impl<'p> Emitter<'p> {
                 self.helper(asm);
             }
             Call::Local(off) => self.call_local(asm, relative(self.pc, i64::from(off))),
-            Call::Btf(_) => {}
+            Call::Btf(_) => self.refuse(),
         }
     }
 
@@ -785,7 +767,7 @@ impl<'p> Emitter<'p> {
     fn call_local(&mut self, asm: &mut Asm<'_>, target: usize) {
         let index = function_of(&self.analysis.functions, target);
         let Some(callee) = self.analysis.functions.get(index).copied() else {
-            return;
+            return self.refuse();
         };
         if callee.depth > MAX_FRAMES {
             asm.alu_rm(W::Q, Alu::Cmp, Gpr::Rbp, field::FLOOR);
@@ -799,7 +781,8 @@ impl<'p> Emitter<'p> {
             self.stopping_call(asm, field::STOP_BUDGET);
             asm.land(over);
         }
-        asm.call(get(&self.old.functions, index));
+        let function = self.old.functions.get(index).copied();
+        asm.call(self.known(function));
     }
 
     /// Whether what the verifier proved is made use of.
@@ -826,16 +809,20 @@ impl<'p> Emitter<'p> {
         }
         let off = i32::from(off);
         self.compare(asm, base, off, size.bytes() as i32);
-        self.branch_to(asm, Cc::Ae, get(&self.old.cold, self.cold.len()));
+        let apart = self.old.cold.get(self.cold.len()).copied();
+        let apart = self.known(apart);
+        self.branch_to(asm, Cc::Ae, apart);
         let cold = Cold { pc: self.pc as u32, back: asm.len() as u32 };
-        if self.cold.len() < self.cold.capacity() {
-            self.cold.push(cold);
+        if self.cold.len() == self.cold.capacity() {
+            return self.refuse();
         }
+        self.cold.push(cold);
     }
 
     /// Checks several accesses at once: that the first and the last bytes of their span are in one region.
     fn guard_span(&mut self, asm: &mut Asm<'_>, base: Reg, from: i32, to: i32) {
-        let one_by_one = get(&self.old.again, self.pc);
+        let one_by_one = self.old.again.get(self.pc).copied();
+        let one_by_one = self.known(one_by_one);
         let bytes = to.wrapping_sub(from);
         if self.facts().place == Place::Frame || matches!(bytes, 1 | 2 | 4 | 8) {
             self.compare(asm, base, from, bytes);
@@ -883,7 +870,7 @@ impl<'p> Emitter<'p> {
             Some(&Insn::Load { base, off, size, .. }) => (base, off, size, false),
             Some(&Insn::Store { base, off, size, .. }) => (base, off, size, true),
             Some(&Insn::Atomic { op, base, off, size, .. }) => (base, off, size, op != AtomicOp::LoadAcquire),
-            _ => return,
+            _ => return self.refuse(),
         };
         asm.lea(W::Q, TMP, at(native(base), off.into()));
         self.stopping_call(asm, field::search(size, store));
@@ -927,11 +914,17 @@ impl<'p> Emitter<'p> {
         }
     }
 
-    fn divide_imm(&mut self, asm: &mut Asm<'_>, op: AluOp, w: W, dst: Reg, imm: i32) {
+    fn division(&mut self, asm: &mut Asm<'_>, by: Division, w: W, dst: Reg, src: Operand) {
+        match src {
+            Operand::Reg(_) => self.divide(asm, by, w, dst, src),
+            Operand::Imm(imm) => self.divide_imm(asm, by, w, dst, imm),
+        }
+    }
+
+    fn divide_imm(&mut self, asm: &mut Asm<'_>, by: Division, w: W, dst: Reg, imm: i32) {
         let d = native(dst);
         let divisor = if w == W::Q { i64::from(imm) as u64 } else { u64::from(imm as u32) };
-        let signed = matches!(op, AluOp::Sdiv | AluOp::Smod);
-        let remainder = matches!(op, AluOp::Mod | AluOp::Smod);
+        let Division { signed, remainder } = by;
         match (imm, remainder) {
             // By zero the quotient is zero and the remainder the dividend; by one it is the other way round.
             (0, true) | (1, false) => zero_extend(asm, w, d),
@@ -944,9 +937,9 @@ impl<'p> Emitter<'p> {
             // A 32-bit immediate has no power of two above 2^30 but in its sign bit.
             _ if !signed && divisor.is_power_of_two() && imm > 0 => asm.alu_ri(W::D, Alu::And, d, imm - 1),
             _ => match Reciprocal::of(imm, w).filter(|_| !signed) {
-                Some(by) if w == W::D => multiply_32(asm, by, d, imm, remainder),
-                Some(by) => self.multiply_64(asm, by, d, imm, remainder),
-                None => self.divide(asm, op, w, dst, Operand::Imm(imm)),
+                Some(reciprocal) if w == W::D => multiply_32(asm, reciprocal, d, imm, remainder),
+                Some(reciprocal) => self.multiply_64(asm, reciprocal, d, imm, remainder),
+                None => self.divide(asm, by, w, dst, Operand::Imm(imm)),
             },
         }
     }
@@ -987,10 +980,9 @@ impl<'p> Emitter<'p> {
     }
 
     /// `div` and `idiv` take rdx:rax and give the quotient in rax, the remainder in rdx.
-    fn divide(&mut self, asm: &mut Asm<'_>, op: AluOp, w: W, dst: Reg, src: Operand) {
+    fn divide(&mut self, asm: &mut Asm<'_>, by: Division, w: W, dst: Reg, src: Operand) {
         let d = native(dst);
-        let signed = matches!(op, AluOp::Sdiv | AluOp::Smod);
-        let remainder = matches!(op, AluOp::Mod | AluOp::Smod);
+        let Division { signed, remainder } = by;
         let s = match src {
             Operand::Imm(imm) => {
                 asm.mov_ri(TMP, i64::from(imm) as u64);
@@ -1052,6 +1044,16 @@ impl<'p> Emitter<'p> {
     }
 }
 
+/// What is wanted of a division.
+#[derive(Clone, Copy)]
+struct Division {
+    signed: bool,
+    /// The remainder, not the quotient.
+    remainder: bool,
+}
+const QUOTIENT: Division = Division { signed: false, remainder: false };
+const REMAINDER: Division = Division { signed: false, remainder: true };
+
 /// Division of 32 bits by a constant.
 fn multiply_32(asm: &mut Asm<'_>, by: Reciprocal, d: Gpr, imm: i32, remainder: bool) {
     asm.mov_rr(W::D, TMP, d);
@@ -1107,7 +1109,48 @@ fn zero_extend(asm: &mut Asm<'_>, w: W, reg: Gpr) {
     }
 }
 
-fn add(asm: &mut Asm<'_>, w: W, d: Gpr, imm: i32) {
+/// An operation of which the register form and the immediate form are alike.
+fn plain(asm: &mut Asm<'_>, op: Alu, w: W, d: Gpr, src: Operand) {
+    match src {
+        Operand::Reg(src) => asm.alu_rr(w, op, d, native(src)),
+        Operand::Imm(imm) => asm.alu_ri(w, op, d, imm),
+    }
+}
+
+fn move_to(asm: &mut Asm<'_>, w: W, d: Gpr, src: Operand) {
+    match src {
+        Operand::Imm(imm) if w == W::Q => asm.mov_ri(d, i64::from(imm) as u64),
+        Operand::Imm(imm) => asm.mov_ri(d, u64::from(imm as u32)),
+        Operand::Reg(src) if w == W::Q && d == native(src) => {}
+        Operand::Reg(src) if planted::active(Bug::WideMove) => asm.mov_rr(W::Q, d, native(src)),
+        Operand::Reg(src) => asm.mov_rr(w, d, native(src)),
+    }
+}
+
+fn and(asm: &mut Asm<'_>, w: W, d: Gpr, src: Operand) {
+    match src {
+        Operand::Imm(0xff) => asm.movzx_rr(M::B, d, d),
+        Operand::Imm(0xffff) => asm.movzx_rr(M::H, d, d),
+        Operand::Imm(0..) => plain(asm, Alu::And, W::D, d, src),
+        Operand::Imm(_) | Operand::Reg(_) => plain(asm, Alu::And, w, d, src),
+    }
+}
+
+fn add(asm: &mut Asm<'_>, w: W, d: Gpr, src: Operand) {
+    match src {
+        Operand::Reg(src) => asm.alu_rr(w, Alu::Add, d, native(src)),
+        Operand::Imm(imm) => add_imm(asm, w, d, imm),
+    }
+}
+
+fn subtract(asm: &mut Asm<'_>, w: W, d: Gpr, src: Operand) {
+    match src {
+        Operand::Reg(_) | Operand::Imm(i32::MIN) => plain(asm, Alu::Sub, w, d, src),
+        Operand::Imm(imm) => add_imm(asm, w, d, imm.wrapping_neg()),
+    }
+}
+
+fn add_imm(asm: &mut Asm<'_>, w: W, d: Gpr, imm: i32) {
     match imm {
         0 => zero_extend(asm, w, d),
         1 => asm.step(w, true, d),
@@ -1118,7 +1161,11 @@ fn add(asm: &mut Asm<'_>, w: W, d: Gpr, imm: i32) {
     }
 }
 
-fn multiply(asm: &mut Asm<'_>, w: W, d: Gpr, imm: i32) {
+fn multiply(asm: &mut Asm<'_>, w: W, d: Gpr, src: Operand) {
+    let imm = match src {
+        Operand::Reg(src) => return asm.imul_rr(w, d, native(src)),
+        Operand::Imm(imm) => imm,
+    };
     match imm {
         0 => asm.mov_ri(d, 0),
         1 => zero_extend(asm, w, d),

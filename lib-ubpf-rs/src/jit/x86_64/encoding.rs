@@ -1,10 +1,14 @@
 //! Every form of the encoder, with every register it may take, read back by an independent disassembler.
 
-use super::asm::{at, Alu, Asm, Cc, Indexed, Shift, Unary, M, W};
+use super::asm::{at, Alu, Asm, Cc, Gprs, Indexed, Shift, Unary, M, W};
+use super::context::field;
 use super::regs::Gpr::{self, *};
 use super::trampoline::{write_gate, Counters, Gate, GATE_BYTES};
 use crate::platform::Segment;
-use iced_x86::{Decoder, DecoderOptions, Formatter, InstructionInfoFactory, IntelFormatter};
+use iced_x86::{
+    Decoder, DecoderOptions, Formatter, Instruction, InstructionInfoFactory, IntelFormatter, Mnemonic, OpAccess,
+    Register,
+};
 use std::{format, string::String, vec::Vec};
 
 const ALL: [Gpr; 15] = [Rax, Rcx, Rdx, Rbx, Rbp, Rsi, Rdi, R8, R9, R10, R11, R12, R13, R14, R15];
@@ -63,7 +67,7 @@ fn check(emit: impl Fn(&mut Asm<'_>), expected: &str) {
     let mut buffer = [0x90; 32];
     let mut asm = Asm::new(&mut buffer);
     emit(&mut asm);
-    let len = asm.len();
+    let (len, writes) = (asm.len(), asm.writes());
     let mut decoder = Decoder::new(64, &buffer[..len], DecoderOptions::NONE);
     let instruction = decoder.decode();
     let mut formatter = IntelFormatter::new();
@@ -80,6 +84,31 @@ fn check(emit: impl Fn(&mut Asm<'_>), expected: &str) {
     formatter.format(&instruction, &mut found);
     assert_eq!(found, expected, "{:02x?}", &buffer[..len]);
     assert_eq!(instruction.len(), len, "{expected}: {:02x?}", &buffer[..len]);
+    assert_eq!(written([instruction]), writes, "registers that `{expected}` changes");
+}
+
+/// Registers that instructions change, the stack pointer aside; one that is pushed and popped is not changed.
+fn written(instructions: impl IntoIterator<Item = Instruction>) -> Gprs {
+    let mut factory = InstructionInfoFactory::new();
+    let (mut changed, mut pushed, mut popped) = (0, 0, 0);
+    for instruction in instructions {
+        let saved = 1 << (instruction.op0_register().full_register() as u32).wrapping_sub(Register::RAX as u32) % 16;
+        match instruction.mnemonic() {
+            Mnemonic::Push if instruction.op0_register() != Register::None => pushed |= saved,
+            Mnemonic::Pop if pushed != 0 => popped |= saved,
+            _ => {
+                for used in factory.info(&instruction).used_registers() {
+                    let full = used.register().full_register();
+                    let changes = !matches!(used.access(), OpAccess::Read | OpAccess::CondRead | OpAccess::NoMemAccess);
+                    if changes && full.is_gpr64() && full != Register::RSP {
+                        changed |= 1 << (full as u32 - Register::RAX as u32);
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(pushed & !popped & changed, 0, "pushed, changed and not popped");
+    changed & !(pushed & popped)
 }
 
 fn hex(value: i64, width: M) -> String {
@@ -248,7 +277,7 @@ fn memory_operands() {
                 }
             }
             if a == Rax {
-                check(|asm| asm.call_mem(mem), &format!("call {}", sized(M::Q)));
+                check(|asm| asm.call_mem(mem, 0), &format!("call {}", sized(M::Q)));
                 for (size, imm) in SIZES.iter().flat_map(|&s| IMMEDIATES.map(|imm| (s, imm))) {
                     let expected = format!("mov {}, {}", sized(size), hex(imm.into(), size));
                     check(|asm| asm.store_imm(size, mem, imm), &expected);
@@ -411,4 +440,20 @@ fn shared_routines_use_no_vector_register() {
         count += 1;
     }
     assert!(count > 200, "{count} instructions");
+}
+
+/// What emitted code takes a routine to change is what it changes, on every way through it.
+#[test]
+fn shared_routines_change_what_is_said_of_them() {
+    let routines = super::inline_routines();
+    let (_, end) = super::shared_code();
+    let routines = [routines.map_get, routines.map_put, routines.map_add, routines.time, routines.notify];
+    let said = [field::MAP_GET, field::MAP_PUT, field::MAP_ADD, field::TIME, field::NOTIFY];
+    let ends = routines.iter().skip(1).chain([&end]);
+    for ((&start, &end), said) in routines.iter().zip(ends).zip(said) {
+        // SAFETY: this program's own text between two labels of one section.
+        let bytes = unsafe { core::slice::from_raw_parts(start as *const u8, end - start) };
+        let instructions = Decoder::with_ip(64, bytes, start as u64, DecoderOptions::NONE).into_iter();
+        assert_eq!(written(instructions) & !said.writes, 0, "routine at {start:#x}");
+    }
 }

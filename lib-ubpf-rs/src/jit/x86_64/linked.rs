@@ -146,7 +146,7 @@ impl Ahead {
         };
         let mut work = Work::default();
         let draft = Draft::new(program, None, style, &mut work).ok()?;
-        let registers = draft.registers(&mut work).ok()?;
+        let registers = draft.registers();
         let mut code = Vec::new();
         code.try_reserve_exact(draft.len()).ok()?;
         code.resize(draft.len(), 0);

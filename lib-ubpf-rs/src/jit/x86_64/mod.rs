@@ -632,7 +632,7 @@ fn install(
     work: &mut Work<'_>,
 ) -> Result<(ExecBlock, usize, usize, StopSites, Registers), JitError> {
     let draft = Draft::new(program, maps, style, work)?;
-    let (bytes, registers) = (draft.len(), draft.registers(work)?);
+    let (bytes, registers) = (draft.len(), draft.registers());
     let block = memory.alloc(bytes).filter(|b| b.len >= bytes).ok_or(JitError::NoRoom { bytes })?;
     // SAFETY: an open block is writable memory of its length that belongs to whom it was given.
     let out = unsafe { slice::from_raw_parts_mut(block.write as *mut u8, bytes) };

@@ -49,5 +49,5 @@ const MAP: [Gpr; Reg::COUNT] =
 
 /// The machine register of a BPF register.
 pub(super) fn native(reg: Reg) -> Gpr {
-    MAP.get(reg.index()).copied().unwrap_or(Gpr::Rax)
+    MAP[reg.index()]
 }

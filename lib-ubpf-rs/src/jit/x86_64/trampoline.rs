@@ -225,16 +225,16 @@ pub fn write(out: &mut [u8], around: Surroundings, programs: &[Direct]) -> Optio
         code.asm.raw(&(around.key as u32).to_le_bytes());
         code.to(&JNE, general_way(around.gate));
     }
-    let changed = programs.iter().fold(0, |all, p| all | changed(p));
+    let mut body = Placed { asm: Asm::default(), at: around.at, reach: true };
+    write_calls(&mut body, around, programs);
+    let changed = body.asm.writes();
     let changed = match planted::active(Bug::LostRegister) {
         true => changed & !(1 << Gpr::Rbx.number()),
         false => changed,
     };
     let saved = || ALL.into_iter().filter(move |reg| changed & 1 << reg.number() != 0);
     saved().for_each(|reg| code.asm.push(reg));
-    for (index, program) in programs.iter().enumerate() {
-        write_call(&mut code, around, program, index == 0);
-    }
+    write_calls(&mut code, around, programs);
     saved().rev().for_each(|reg| code.asm.pop(reg));
     code.to(&JMP, around.gate.wrapping_add(LEAVE));
     code.reach.then_some(code.asm.len())
@@ -261,12 +261,10 @@ const ALL: [Gpr; 14] = [
     Gpr::R15,
 ];
 
-/// Registers changed by a program or for its arguments.
-fn changed(program: &Direct) -> u16 {
-    let argument = u16::from(program.reads_argument) << Gpr::Rdi.number();
-    let length = u16::from(program.reads_length) << Gpr::Rsi.number();
-    let block = u16::from(!program.needs.is_empty()) << Gpr::R9.number();
-    program.clobbers | argument | length | block
+fn write_calls(code: &mut Placed<'_>, around: Surroundings, programs: &[Direct]) {
+    for (index, program) in programs.iter().enumerate() {
+        write_call(code, around, program, index == 0);
+    }
 }
 
 /// The argument on the stack: the key, then zeros as far as the program may look.
@@ -291,6 +289,7 @@ fn write_call(code: &mut Placed<'_>, around: Surroundings, program: &Direct, fir
     if !program.needs.is_empty() {
         code.asm.mov_ri(Gpr::R9, around.helper_block);
     }
+    code.asm.also_writes(program.clobbers);
     if (1..=LONGEST_INLINE).contains(&program.inline) {
         // SAFETY: a program's code stays readable and as it is for as long as the program lives, which the caller holds.
         code.asm.raw(unsafe { slice::from_raw_parts(program.code as *const u8, program.inline) });
