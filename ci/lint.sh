@@ -7,4 +7,14 @@ for crate in . platforms/qemu platforms/unikraft platforms/unikraft/tool fuzz be
 	(cd "$crate" && cargo fmt --all --check)
 done
 cargo clippy --workspace --all-targets --quiet -- -D warnings
+# What is not of the workspace is built in a folder of its own there, so that nothing is built twice over.
+outside() {
+	(cd "$1" && CARGO_TARGET_DIR="$target/$2" cargo clippy --quiet "${@:3}" -- -D warnings)
+}
+target="$(realpath -m "${CARGO_TARGET_DIR:-target}")/lint"
+outside platforms/qemu image --release
+outside platforms/unikraft image --lib
+outside platforms/unikraft/tool host --all-targets
+outside fuzz host
+outside bench host --workspace
 cargo xtask headers --check

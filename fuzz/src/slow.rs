@@ -108,6 +108,7 @@ fn answer(insns: &[Insn], policy: Policy, limit: u64, helpers: &Registry) -> Ans
     let start = cpu_time();
     let verified = verifier::verify(program, policy, &verifier::Environment::new(helpers), &mut work);
     let part = (work.spent(), cpu_time() - start);
+    #[allow(clippy::result_large_err, reason = "the program is given back")]
     let made = verified.ok().map(|verified| JitProgram::new(verified, &pages::Pages, Default::default(), &mut work));
     Answer {
         nanoseconds: cpu_time() - start,

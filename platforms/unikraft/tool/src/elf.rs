@@ -3,10 +3,13 @@
 /// A section.
 #[derive(Debug)]
 pub struct Section<'a> {
+    /// Its name.
     pub name: &'a str,
     kind: u32,
     flags: u64,
+    /// Address of its first byte.
     pub addr: u64,
+    /// Its bytes; none where the file has none of it.
     pub data: &'a [u8],
     link: u32,
 }
@@ -14,9 +17,11 @@ pub struct Section<'a> {
 /// A function symbol.
 #[derive(Clone, Copy)]
 pub struct Symbol<'a> {
+    /// Address of the function.
     pub address: u64,
     /// As it stands in the file; need not be text.
     pub name: &'a [u8],
+    /// Whether other files may refer to it.
     pub global: bool,
 }
 
@@ -28,6 +33,7 @@ pub struct Elf<'a> {
 const EXECUTABLE: u64 = 4;
 
 impl<'a> Elf<'a> {
+    /// The file with these bytes; the text says why it is none.
     pub fn new(file: &'a [u8]) -> Result<Self, String> {
         let cut = || "the file is truncated: its section headers are not in it".to_string();
         if !file.starts_with(b"\x7fELF") {

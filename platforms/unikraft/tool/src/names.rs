@@ -12,7 +12,9 @@ use std::{
 /// One name of a function.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Function<'a> {
+    /// Address of the function.
     pub address: u64,
+    /// The name, as it is shown.
     pub name: Cow<'a, str>,
     /// Kind and distance of its stub; none for a further name of the same function.
     pub stub: (u8, u8),
