@@ -61,6 +61,7 @@ impl Surface {
 
     /// What programs left, ready for the next ones.
     fn take(&self) -> Left {
+        TRACER.tally(None);
         let mut map = Vec::new();
         self.map.for_each(|a, b, value| map.push((a, b, value)));
         map.sort_unstable();

@@ -6,6 +6,7 @@
 
 use crate::verifier::Cap;
 
+mod adds;
 mod heap;
 mod x86_64;
 

@@ -197,6 +197,14 @@ impl TwoKeyMap {
         result
     }
 
+    /// Adds as often as that, at once.
+    pub fn add_often(&self, key1: u64, key2: u64, more: u64, times: u64) {
+        if times > 0 && self.add_to(key1, key2, more.wrapping_mul(times)).is_err() {
+            // One is counted already.
+            self.lost.fetch_add(times.wrapping_sub(1), Relaxed);
+        }
+    }
+
     fn try_add(&self, key1: u64, key2: u64, more: u64, looked: &mut u32) -> Result<(), MapError> {
         while *looked < PATIENCE {
             // Also while somebody puts another value there: then it came before.

@@ -231,6 +231,7 @@ impl Runtime {
 
     /// How many updates of the two-key map were lost and why, for those who look at counts; `None` when there were none.
     pub fn map_note(&self) -> Option<String> {
+        TRACER.tally(None);
         let map = &self.services.map;
         let capacity = map.capacity();
         let lost = map.lost().saturating_add(TRACER.map_lost());
@@ -302,6 +303,7 @@ impl Runtime {
 
     fn run(&self, loaded: &Loaded, memory: &mut [u8], budget: Option<u64>) -> Result<ExecReport, Error> {
         room_for_small_things()?;
+        TRACER.tally(None);
         let mut stack = zeroed_words(VM_STACK / 8).ok_or(Error::NoMemory)?;
         let len = memory.len() as u64;
         let memory = attached::surrounded(Memory::new(memory, words_as_bytes(&mut stack)), loaded, self.services);
@@ -353,23 +355,29 @@ impl Runtime {
 
     /// Value in the two-key map.
     pub fn map_get(&self, key1: u64, key2: u64) -> Option<u64> {
+        TRACER.tally(Some(key1));
         self.services.map.get(key1, key2)
     }
 
     /// Inserts or replaces in the two-key map.
     pub fn map_put(&self, key1: u64, key2: u64, value: u64) -> Result<(), Error> {
+        TRACER.tally(Some(key1));
         let put = self.services.map.put(key1, key2, value);
         put.map_err(|_| Error::MapFull { capacity: self.services.map.capacity() })
     }
 
     /// Removes from the two-key map; whether there was an entry.
     pub fn map_del(&self, key1: u64, key2: u64) -> bool {
+        TRACER.tally(Some(key1));
         self.services.map.del(key1, key2)
     }
 
     /// Shows some entries of the two-key map (keys and value, in no order) to `visit`, from place `first` on (0 is the start), until it
     /// says false; gives the place at which to go on, that of the entry it refused if it did, and `None` at the end.
     pub fn map_entries(&self, first: usize, visit: &mut dyn FnMut(u64, u64, u64) -> bool) -> Option<usize> {
+        if first == 0 {
+            TRACER.tally(None);
+        }
         self.services.map.for_some(first, visit)
     }
 

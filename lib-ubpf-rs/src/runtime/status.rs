@@ -42,6 +42,7 @@ pub struct Status {
 impl Runtime {
     /// The state of the engine.
     pub fn status(&self) -> Status {
+        TRACER.tally(None);
         let services = self.services;
         let image = services.image.read();
         Status {

@@ -174,6 +174,7 @@ pub static TRACER: Tracer = Tracer {
         gates: Gates::new(),
         next_id: 1,
         limited: false,
+        lookers: 0,
     }),
 };
 
@@ -214,6 +215,9 @@ pub(super) struct State {
     next_id: u64,
     /// Whether a probe ever was attached that goes by itself: only then they are looked through for such.
     limited: bool,
+    /// Probes that may look at the two-key map. While there is none, programs that only add to it need not run: their runs are counted, and
+    /// what they would have added is added before anybody else looks ([`Tracer::tally`]).
+    lookers: usize,
 }
 
 /// A call that is still in the text although nothing is attached: it finds no probe.
@@ -278,11 +282,11 @@ impl Attached {
     }
 
     /// Makes the short way, unless runs are to be timed.
-    fn open(&mut self, settings: &Settings) {
+    fn open(&mut self, settings: &Settings, tallies: bool) {
         if !TRACER.stats_on() {
             // SAFETY: the entry owns its list until it replaces it.
             let list = unsafe { &*self.list };
-            self.trampoline.open(self.site.key(), list, settings);
+            self.trampoline.open(self.site.key(), list, settings, tallies);
         }
     }
 
@@ -290,7 +294,7 @@ impl Attached {
     fn left(&mut self, settings: &Settings, empty: bool) {
         // SAFETY: the entry owns its list until it replaces it.
         let list = unsafe { &*self.list };
-        self.trampoline.left(list, settings, empty);
+        self.trampoline.left(self.site.key(), list, settings, empty);
     }
 }
 
@@ -342,11 +346,7 @@ impl Tracer {
         self.stats.store(on, Ordering::Relaxed);
         let mut at = 0;
         while at < self.control.lock().attached.len() {
-            let mut state = change.closed(at);
-            if let Some(attached) = state.attached.get_mut(at) {
-                attached.open(settings);
-            }
-            drop(state);
+            change.open_again(at);
             // All sites are treated alike: it is not left half done.
             change.pace.go_on();
             at += 1;
@@ -386,52 +386,46 @@ impl Tracer {
     /// Attaches a program behind those already at the site.
     pub fn attach(&self, request: AttachRequest<'_>) -> Result<ProbeId, AttachError> {
         let settings = self.settings().ok_or(AttachError::NotInitialised)?;
-        let function = || shown(request.function);
         if let Some(reason) = deny::reason(request.function) {
-            return Err(AttachError::Denied { function: function(), reason });
+            return Err(AttachError::Denied { function: shown(request.function), reason });
         }
         let busy = |command| AttachError::Busy { command };
         let mut change = Change::begin(self, settings, "attach").map_err(busy)?;
         let now_ns = settings.platform.clock.now_ns();
         change.reap(now_ns);
-        let mut state = self.control.lock();
-        if state.sites.binary_search(&request.site).is_err() {
-            return Err(AttachError::NoSite { function: function() });
+        let looks = looks(&*request.body);
+        if looks {
+            change.expect_looker();
         }
-        let site_state = site::state(&HOOKS.table, request.site.key()).ok_or(AttachError::NoMemory)?;
-        let has_probes = !site_state.probes.load(Ordering::Relaxed).is_null();
-        let at = || state.attached.iter().position(|a| a.site == request.site);
-        let place = has_probes.then(at).flatten();
-        let present = place.map_or(&[][..], |at| state.attached[at].probes());
-        if present.iter().any(|p| *p.program == *request.program) {
-            return Err(AttachError::AlreadyAttached { function: function(), program: shown(request.program) });
+        let done = change.attach(&request, looks, now_ns);
+        if done.is_err() && looks {
+            self.control.lock().lookers -= 1;
         }
-        let id = ProbeId(state.next_id);
-        state.limited |= request.options != AttachOptions::default();
-        let probe = new_probe(id, &request, site_state, now_ns).ok_or(AttachError::NoMemory)?;
-        let probe = Arc::new(probe);
-        match place {
-            Some(at) => {
-                let probes = copy_of(state.attached[at].probes(), |_| true, Some(probe));
-                let list = probes.and_then(new_list).ok_or(AttachError::NoMemory)?;
-                state.next_id += 1;
-                drop(state);
-                change.replace(at, list);
-            }
-            None => {
-                state.next_id += 1;
-                let done = state.attach_first(settings, probe);
-                drop(state);
-                if let Err((error, list)) = done {
-                    list.into_iter().for_each(|list| change.retire(list));
-                    return Err(error);
-                }
-            }
+        done
+    }
+
+    /// Adds to the two-key map what programs would have added whose runs were only counted: those of one site, or of all. To be called
+    /// by whoever is about to look at the map and is no hook; in hooks and interrupts it does nothing.
+    pub fn tally(&self, key: Option<u64>) {
+        let outside = |s: &&Settings| !s.platform.cpu.in_interrupt() && !self.in_hook();
+        if self.settings().filter(outside).is_none() {
+            return;
         }
-        if request.site.kind == SiteKind::Instrumented {
-            HOOKS.instrumented.fetch_add(1, Ordering::SeqCst);
+        if let Some(key) = key {
+            let mut state = self.control.lock();
+            let attached = state.attached.iter_mut().filter(|a| a.site.key() == key);
+            return attached.for_each(|a| a.trampoline.tally(key));
         }
-        Ok(id)
+        // Backwards, so that none is left out when one before it is detached meanwhile.
+        let mut at = usize::MAX;
+        while at > 0 {
+            let mut state = self.control.lock();
+            at = at.min(state.attached.len()).saturating_sub(1);
+            let Some(attached) = state.attached.get_mut(at) else {
+                return;
+            };
+            attached.trampoline.tally(attached.site.key());
+        }
     }
 
     /// Detaches one probe; the others of its site stay. When this returns the program runs no more; the last one
@@ -600,15 +594,84 @@ impl<'t> Change<'t> {
         state
     }
 
+    /// Attaches a program behind those already at the site; `looks` says whether it may look at the map.
+    fn attach(&mut self, request: &AttachRequest<'_>, looks: bool, now_ns: u64) -> Result<ProbeId, AttachError> {
+        let function = || shown(request.function);
+        let mut state = self.lock();
+        if state.sites.binary_search(&request.site).is_err() {
+            return Err(AttachError::NoSite { function: function() });
+        }
+        let site_state = site::state(&HOOKS.table, request.site.key()).ok_or(AttachError::NoMemory)?;
+        let has_probes = !site_state.probes.load(Ordering::Relaxed).is_null();
+        let at = || state.attached.iter().position(|a| a.site == request.site);
+        let place = has_probes.then(at).flatten();
+        let present = place.map_or(&[][..], |at| state.attached[at].probes());
+        if present.iter().any(|p| *p.program == *request.program) {
+            return Err(AttachError::AlreadyAttached { function: function(), program: shown(request.program) });
+        }
+        let id = ProbeId(state.next_id);
+        state.limited |= request.options != AttachOptions::default();
+        let probe = new_probe(id, request, site_state, looks, now_ns).ok_or(AttachError::NoMemory)?;
+        let probe = Arc::new(probe);
+        match place {
+            Some(at) => {
+                let probes = copy_of(state.attached[at].probes(), |_| true, Some(probe));
+                let list = probes.and_then(new_list).ok_or(AttachError::NoMemory)?;
+                state.next_id += 1;
+                drop(state);
+                self.replace(at, list);
+            }
+            None => {
+                state.next_id += 1;
+                let done = state.attach_first(self.settings, probe);
+                drop(state);
+                if let Err((error, list)) = done {
+                    list.into_iter().for_each(|list| self.retire(list));
+                    return Err(error);
+                }
+            }
+        }
+        if request.site.kind == SiteKind::Instrumented {
+            HOOKS.instrumented.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(id)
+    }
+
+    /// Makes the trampoline of a site anew.
+    fn open_again(&mut self, at: usize) {
+        let mut state = self.closed(at);
+        let tallies = state.lookers == 0;
+        if let Some(attached) = state.attached.get_mut(at) {
+            attached.open(self.settings, tallies);
+        }
+    }
+
+    /// From here on programs run that could be counted: one comes that may look at the map.
+    fn expect_looker(&mut self) {
+        let mut state = self.lock();
+        state.lookers += 1;
+        let mut at = state.attached.len();
+        drop(state);
+        while at > 0 {
+            at -= 1;
+            let is_tallied = |a: &Attached| a.trampoline.is_tallied();
+            if self.lock().attached.get(at).is_some_and(is_tallied) {
+                self.open_again(at);
+            }
+            self.pace.go_on();
+        }
+    }
+
     /// Publishes `list` at a site that has one, and frees the one before it once no hook reads it.
     fn replace(&mut self, at: usize, list: *mut ProbeList) {
         let mut state = self.closed(at);
+        let tallies = state.lookers == 0;
         let Some(attached) = state.attached.get_mut(at) else {
             return;
         };
         let old = mem::replace(&mut attached.list, list);
         attached.state.probes.store(list, Ordering::SeqCst);
-        attached.open(self.settings);
+        attached.open(self.settings, tallies);
         drop(state);
         self.retire(Replaced(old));
     }
@@ -653,6 +716,7 @@ impl<'t> Change<'t> {
         let at = at.ok_or(DetachError::NotAttached)?;
         let attached = &state.attached[at];
         let instrumented = u64::from(attached.site.kind == SiteKind::Instrumented);
+        let looks = attached.probes().iter().any(|p| p.id == id && p.looks);
         let rest = copy_of(attached.probes(), |p| p.id != id, None);
         let rest = rest.ok_or(DetachError::NoMemory)?;
         if !rest.is_empty() {
@@ -660,6 +724,7 @@ impl<'t> Change<'t> {
             HOOKS.instrumented.fetch_sub(instrumented, Ordering::SeqCst);
             drop(state);
             self.replace(at, list);
+            self.lock().lookers -= usize::from(looks);
             return Ok(());
         }
         drop(state);
@@ -675,6 +740,7 @@ impl<'t> Change<'t> {
         attached.state.probes.store(ptr::null_mut(), Ordering::SeqCst);
         drop(state);
         self.retire(Replaced(attached.list));
+        self.lock().lookers -= usize::from(looks);
         restored.map_err(DetachError::Patch)
     }
 
@@ -715,7 +781,18 @@ impl<'t> Change<'t> {
     }
 }
 
-fn new_probe(id: ProbeId, request: &AttachRequest<'_>, state: &'static SiteState, now_ns: u64) -> Option<Probe> {
+/// Whether a program may look at the two-key map, or change it in a way that the number of its runs does not tell.
+fn looks(body: &dyn HookProgram) -> bool {
+    body.direct().is_none_or(|direct| direct.looks_at_map())
+}
+
+fn new_probe(
+    id: ProbeId,
+    request: &AttachRequest<'_>,
+    state: &'static SiteState,
+    looks: bool,
+    now_ns: u64,
+) -> Option<Probe> {
     let max_ns = request.options.max_ns;
     Some(Probe {
         id,
@@ -724,6 +801,7 @@ fn new_probe(id: ProbeId, request: &AttachRequest<'_>, state: &'static SiteState
         program: copied(request.program)?.into_boxed_str(),
         function: copied(request.function)?.into_boxed_str(),
         body: request.body.clone(),
+        looks,
         max_runs: request.options.max_runs.unwrap_or(u64::MAX),
         deadline_ns: max_ns.map_or(u64::MAX, |ns| now_ns.saturating_add(ns)),
         misses_before: state.misses.load(Ordering::Relaxed),
@@ -783,7 +861,7 @@ impl State {
             return Err((error, Some(Replaced(list))));
         }
         let mut attached = Attached { site, state, stub, list, trampoline };
-        attached.open(settings);
+        attached.open(settings, self.lookers == 0);
         self.attached.push(attached);
         self.stuck.retain(|s| s.site != site);
         Ok(())

@@ -14,7 +14,7 @@ use crate::{
     jit::trampoline::{self, Surroundings},
     platform::ExecBlock,
     verifier::planted::{self, Bug},
-    vm::{argument_fits, Direct},
+    vm::{argument_fits, Adds, Direct},
 };
 use alloc::{sync::Arc, vec::Vec};
 use core::{mem, ptr, sync::atomic::Ordering};
@@ -34,12 +34,16 @@ pub(super) struct Trampoline {
     before: u64,
     /// There was no room for gate or trampoline.
     cramped: bool,
+    /// What those programs add that are not in the trampoline: their runs are counted instead.
+    adds: Vec<Adds>,
+    /// So many of their runs are in the map.
+    added: u64,
 }
 
 impl Trampoline {
     /// None yet. The gate is what the site calls from now on; `wanted` says whether it is to have one.
     pub fn new(gate: Option<GateRef>, wanted: bool) -> Trampoline {
-        Trampoline { gate, block: None, before: 0, cramped: wanted && gate.is_none() }
+        Trampoline { gate, block: None, before: 0, cramped: wanted && gate.is_none(), adds: Vec::new(), added: 0 }
     }
 
     /// Its gate.
@@ -65,17 +69,40 @@ impl Trampoline {
         }
     }
 
-    /// Makes a trampoline for the programs of `list` when all of them can have one; else hooks go the general way.
-    pub fn open(&mut self, key: u64, list: &ProbeList, settings: &Settings) {
+    /// Whether the runs of a program are counted instead of it being run.
+    pub fn is_tallied(&self) -> bool {
+        self.block.is_some() && !self.adds.is_empty()
+    }
+
+    /// Adds to the map what the runs that were only counted would have added.
+    pub fn tally(&mut self, key: u64) {
+        if !self.is_tallied() {
+            return;
+        }
+        let runs = self.runs();
+        let more = runs.wrapping_sub(self.added);
+        self.added = runs;
+        if let Some(map) = TRACER.map().filter(|_| more != 0) {
+            self.adds.iter().for_each(|adds| map.add_often(key, adds.key2, adds.more, more));
+        }
+    }
+
+    /// Makes a trampoline for the programs of `list` when all of them can have one; else hooks go the general way. With `tallies`, programs
+    /// that only add to the map are left out of it.
+    pub fn open(&mut self, key: u64, list: &ProbeList, settings: &Settings, tallies: bool) {
         let (Some(gate), Some(memory), None) = (self.gate, settings.platform.exec, self.block) else {
             return;
         };
         if gate.is_spoilt() {
             return;
         }
-        let Some(programs) = programs(list, settings) else {
+        let Some(mut programs) = programs(list, settings) else {
             return;
         };
+        let adds = if tallies && TRACER.map().is_some() { tallied(&programs) } else { Vec::new() };
+        if !adds.is_empty() {
+            programs.retain(|program| program.adds.is_none());
+        }
         let needs = programs.iter().fold(Needs::empty(), |all, program| all | program.needs);
         let Some(helper_block) = helper_block(needs, settings) else {
             return;
@@ -99,6 +126,7 @@ impl Trampoline {
         self.cramped = self.block.is_none();
         if let Some(block) = self.block {
             self.before = counters::left(&gate);
+            (self.adds, self.added) = (adds, 0);
             gate.lead_to(block.exec as u64);
         }
     }
@@ -115,7 +143,8 @@ impl Trampoline {
 
     /// After [`leave`](Self::leave): the trampoline's runs are added to the probes' own, and it is freed if it is `empty`. If not, neither
     /// trampoline nor programs are ever freed, and its gate gets no other one.
-    pub fn left(&mut self, list: &ProbeList, settings: &Settings, empty: bool) {
+    pub fn left(&mut self, key: u64, list: &ProbeList, settings: &Settings, empty: bool) {
+        self.tally(key);
         let (Some(gate), Some(block)) = (self.gate, self.block) else {
             return;
         };
@@ -195,6 +224,16 @@ fn programs(list: &ProbeList, settings: &Settings) -> Option<Vec<Direct>> {
         programs.push(direct(probe).filter(fits)?);
     }
     (!programs.is_empty()).then_some(programs)
+}
+
+/// What the programs add that do nothing else; nothing without memory for all of it.
+fn tallied(programs: &[Direct]) -> Vec<Adds> {
+    let adds = programs.iter().filter_map(|program| program.adds);
+    let mut all = Vec::new();
+    if all.try_reserve_exact(adds.clone().count()).is_ok() {
+        all.extend(adds);
+    }
+    all
 }
 
 fn direct(probe: &Arc<Probe>) -> Option<Direct> {

@@ -39,11 +39,15 @@ impl Trampoline {
     pub fn runs(&self) -> u64 {
         0
     }
-    pub fn open(&mut self, _key: u64, _list: &ProbeList, _settings: &Settings) {}
+    pub fn is_tallied(&self) -> bool {
+        false
+    }
+    pub fn tally(&mut self, _key: u64) {}
+    pub fn open(&mut self, _key: u64, _list: &ProbeList, _settings: &Settings, _tallies: bool) {}
     pub fn leave(&mut self) -> Option<Leaving> {
         None
     }
-    pub fn left(&mut self, _list: &ProbeList, _settings: &Settings, _empty: bool) {}
+    pub fn left(&mut self, _key: u64, _list: &ProbeList, _settings: &Settings, _empty: bool) {}
 }
 
 /// There is nobody in what there is not.

@@ -133,6 +133,8 @@ pub(super) struct Probe {
     pub program: Box<str>,
     pub function: Box<str>,
     pub body: Arc<dyn HookProgram>,
+    /// It may look at the two-key map, or change it in a way that the number of its runs does not tell.
+    pub looks: bool,
     pub max_runs: u64,
     /// Time of auto-detach, `u64::MAX` for never.
     pub deadline_ns: u64,

@@ -76,6 +76,24 @@ pub struct Direct {
     pub argument_needed: u64,
     /// Most that a run costs, in units of budget.
     pub cost: u64,
+    /// What it does, where that is only to add: its runs can be counted then instead.
+    pub adds: Option<Adds>,
+}
+
+impl Direct {
+    /// Whether it may look at the two-key map, or change it in another way than its runs tell.
+    pub fn looks_at_map(&self) -> bool {
+        self.needs.contains(Needs::MAP) && self.adds.is_none()
+    }
+}
+
+/// What each run adds to the value under the first word of its argument and `key2` in the two-key map. It does nothing else.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Adds {
+    /// The second key.
+    pub key2: u64,
+    /// How much.
+    pub more: u64,
 }
 
 /// All that one run needs. Built on the caller's stack; nothing in it is allocated.

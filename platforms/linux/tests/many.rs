@@ -172,6 +172,75 @@ fn threads_that_count_the_same_functions_lose_nothing() {
     assert_eq!(runtime.map_note(), None);
 }
 
+/// Runs of a program that only adds are counted instead of it being run. Nobody who looks can tell: not the shell, not a program that runs at
+/// a function, and not while threads go on counting.
+#[test]
+fn who_looks_at_counts_finds_them_whatever_else_is_attached() {
+    const ROUNDS: u64 = 300;
+    let (runtime, _turn) = engine();
+    let adds = load(runtime, "adds", "r1 = *(u64 *)(r1 + 0)\nr2 = 78\nr3 = 5\ncall 32\nr0 = 0\nexit");
+    let looks = "r6 = *(u64 *)(r1 + 0)\nr1 = r6\nr2 = 78\ncall 0\nr1 = r6\nr2 = 79\nr3 = r0\ncall 1\nr0 = 0\nexit";
+    let looks = load(runtime, "looks", looks);
+    let get = |n: usize, key2| runtime.map_get(runtime.trace_address(&name(n)).unwrap(), key2);
+    let exec = |n: usize| {
+        let text = format!("r1 = {:#x} ll\nr2 = 78\ncall 0\nexit", runtime.trace_address(&name(n)).unwrap());
+        let program = load(runtime, "get", &text);
+        let value = runtime.exec(program, &mut [], None).unwrap().value;
+        runtime.unload(program).unwrap();
+        value
+    };
+    let entries = runtime.status().map_entries;
+    (0..20).for_each(|n| attach(runtime, n, adds));
+    // What was never hit has no entry.
+    assert_eq!((get(1, 78), exec(1), runtime.status().map_entries), (None, u64::MAX, entries));
+    (0..7).for_each(|_| call(1));
+    assert_eq!((get(1, 78), exec(1), runtime.status().map_entries), (Some(35), 35, entries + 1));
+    let key = runtime.trace_address(&name(1)).unwrap();
+    runtime.map_put(key, 78, 1000).unwrap();
+    call(1);
+    assert_eq!(get(1, 78), Some(1005));
+    assert!(runtime.map_del(key, 78));
+    call(1);
+    let mut seen = Vec::new();
+    let mut next = Some(0);
+    while let Some(first) = next {
+        next = runtime.map_entries(first, &mut |key1, key2, value| {
+            seen.push((key1, key2, value));
+            true
+        });
+    }
+    assert!(seen.contains(&(key, 78, 5)), "{seen:?}");
+    // A program behind it that looks finds each hit of before, and this one.
+    (0..3).for_each(|_| call(2));
+    attach(runtime, 2, looks);
+    assert_eq!(get(2, 78), Some(15));
+    (0..2).for_each(|_| call(2));
+    assert_eq!((get(2, 78), get(2, 79)), (Some(25), Some(25)));
+    runtime.detach(&name(2), Some("looks")).unwrap();
+    // While threads count, one that looks comes and goes.
+    thread::scope(|scope| {
+        let threads: Vec<_> =
+            (0..3).map(|_| scope.spawn(|| (0..ROUNDS).for_each(|_| (0..20).for_each(call)))).collect();
+        while !threads.iter().all(|thread| thread.is_finished()) {
+            attach(runtime, 3, looks);
+            runtime.detach(&name(3), Some("looks")).unwrap();
+            // Counts that are looked at never go back.
+            let (before, after) = (get(4, 78), get(4, 78));
+            assert!(before <= after, "{before:?} {after:?}");
+            // The next ones are counted again.
+            runtime.detach(&name(4), None).unwrap();
+            attach(runtime, 4, adds);
+        }
+    });
+    let misses: u64 = runtime.list(Some(&name(4))).unwrap()[0].probes[0].misses;
+    assert_eq!(misses, 0);
+    for n in (5..20).chain([0]) {
+        assert_eq!((get(n, 78), runs(runtime, n)), (Some(ROUNDS * 3 * 5), ROUNDS * 3), "{n}");
+    }
+    (0..20).for_each(|n| assert_eq!(runtime.detach(&name(n), None).unwrap(), 1));
+    assert_eq!((get(7, 78), runtime.map_note()), (Some(ROUNDS * 3 * 5), None));
+}
+
 /// What a person sees who looks at counts.
 #[test]
 fn a_full_map_is_said_where_counts_are_looked_at() {

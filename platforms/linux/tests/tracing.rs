@@ -750,6 +750,7 @@ impl HookProgram for Direct {
             argument: 16,
             argument_needed: 0,
             cost: 30,
+            adds: None,
         })
     }
 }

@@ -560,6 +560,7 @@ impl Executable for JitProgram {
             argument: verified.argument_reach(),
             argument_needed: verified.argument_needed(),
             cost: verified.worst_cost()?,
+            adds: super::adds::adds(program),
         })
     }
 }
