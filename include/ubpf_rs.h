@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include "ubpf/platform.h"
 
+// Numbers of helpers that are taken: 0 to 9, 32.
+
 // The call did what it says.
 #define UBPF_OK 0
 
@@ -41,7 +43,7 @@
 // It is there already: the engine, a helper of this name or number, or the program at this function.
 #define UBPF_EXISTS -17
 
-// A pointer is NULL, a text is not UTF-8, or a number is out of its range.
+// A pointer is NULL, a text is not UTF-8, a name is too long or cannot be shown, or a number is out of its range.
 #define UBPF_INVALID -22
 
 // The file is larger than the limit.
@@ -133,21 +135,21 @@ typedef struct {
   // sizeof of this struct, as the caller knows it.
   size_t size;
   // Budget of a program run by `ubpf_exec`: units of a nanosecond of machine code; no operation takes more than four times what
-  // it is charged. A run that is interpreted gets a thirtieth.
+  // it is charged. A run that is interpreted gets a thirtieth. Any number; 0: 1,000,000.
   uint64_t exec_budget;
-  // Budget of a program run at a function, in the same units.
+  // Budget of a program run at a function, in the same units. Any number; 0: 62,500.
   uint64_t hook_budget;
-  // Budget of a program run at a function in an interrupt, in the same units.
+  // Budget of a program run at a function in an interrupt, in the same units. Any number; 0: 8,192.
   uint64_t irq_budget;
-  // Entries of the two-key map.
+  // Entries of the two-key map, as many as there is memory for (up to 64 bytes each); 0: 1,024.
   size_t map_entries;
-  // Bytes of output that may wait for the console.
+  // Bytes of output that may wait for the console, rounded to what messages take, at least four of them; 0: 16,384.
   size_t ring_bytes;
-  // How many programs can run at functions at the same time, 1 to 64.
+  // How many programs can run at functions at the same time, 1 to 64; 0: 8.
   size_t hook_areas;
-  // Bytes of memory that programs may share and write.
+  // Bytes of memory that programs may share and write, rounded up to 8; 0: 4,096.
   size_t arena_bytes;
-  // Largest file that is read, in bytes.
+  // Largest file that is read, in bytes; 0: 1,048,576.
   size_t file_limit;
   // Policy of programs that are loaded without one, one of UBPF_POLICY; UBPF_POLICY_DEFAULT is UBPF_POLICY_GUARDED.
   uint32_t policy;
@@ -196,26 +198,39 @@ typedef struct {
 // A helper: r1 to r5, gives r0.
 typedef uint64_t (*ubpf_helper_fn)(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5);
 
+// A helper that gets the `context` of its registration in front.
+typedef uint64_t (*ubpf_helper_context_fn)(void *context,
+                                           uint64_t r1,
+                                           uint64_t r2,
+                                           uint64_t r3,
+                                           uint64_t r4,
+                                           uint64_t r5);
+
 // What programs may call. The engine checks r1 to r5 against `args` before each call. The function may be called from
 // a traced function, also in an interrupt: it must not block or allocate. There it may use the two-key map, the arena and the
 // symbols; any other call of the engine gives UBPF_DENIED.
 typedef struct {
   // sizeof of this struct, as the caller knows it.
   size_t size;
-  // Name; copied.
+  // Name, 1 to 128 bytes of UTF-8 without spaces and control characters; copied.
   const char *name;
-  // Number, in every numbering: at most 1023, and none that is taken.
+  // Number, in every numbering: at most 1023, and none that is taken. The engine's own are listed at the top of this header; none of
+  // them will ever be above 511.
   uint32_t number;
   // What r1 to r5 are, UBPF_ARG_UNUSED and so on.
   uint32_t args[5];
   // Whether the helper gives nothing: r0 is 0 then.
   int returns_nothing;
-  // Cost of a call in nanoseconds, charged to the program's budget.
+  // Cost of a call in nanoseconds (0 to 4,294,967,295), charged to the program's budget.
   uint32_t cost;
   // Cost of each 8 bytes of memory that it is given.
   uint32_t cost_per_8_bytes;
-  // The function; required.
+  // The function; this or `function_with_context` is required, and the other is NULL.
   ubpf_helper_fn function;
+  // The function where it is to get `context`.
+  ubpf_helper_context_fn function_with_context;
+  // What `function_with_context` gets in front; the engine does not look at it.
+  void *context;
 } ubpf_helper;
 
 // How a program is loaded; but for `size`, all zeros for the defaults.
@@ -311,9 +326,13 @@ extern "C" {
 #endif // __cplusplus
 
 // The version of the library, for instance "0.1.0". The text stays.
+//
+// Threads: any, at any time, also before ubpf_start.
 const char *ubpf_version(void);
 
 // Fills in the default sizes and limits, as much of them as `size` bytes hold, and the size itself. NULL is passed over.
+//
+// Threads: any, at any time, also before ubpf_start.
 //
 // Errors: UBPF_INVALID `size` is not that of a configuration.
 //
@@ -325,6 +344,8 @@ int ubpf_config_default(ubpf_config *config,
 // Starts the engine over the application's platform; there is one engine in an image. Where a platform of this project
 // has started it (Unikraft, ubpf_linux_start), this gives UBPF_EXISTS, and the engine can be used at once.
 // `config` may be NULL for the defaults.
+//
+// Threads: any; of several one starts it, and the others get UBPF_EXISTS. Until it has returned, nothing else may be called.
 //
 // Errors: UBPF_EXISTS it runs already; UBPF_INVALID the platform lacks what is required, or a number of the
 // configuration is out of its range.
@@ -338,6 +359,8 @@ int ubpf_start(const ubpf_platform *platform,
 // Detaches every program, forgets every loaded one, and empties the two-key map: the engine is as after its start, but
 // for helpers, symbols and sites. Handles from before are stale.
 //
+// Threads: any, at any time, but no helper at a traced function; changes take turns.
+//
 // Errors: UBPF_IO a call could not be taken out of the text (all programs are off all the same).
 //
 // # Safety
@@ -346,12 +369,20 @@ int ubpf_reset(ubpf_error *error);
 
 // Writes what programs queued (notifications, text, errors) to the console. To be called before the application
 // writes there itself, and now and then.
+//
+// Threads: any, at any time; while another drains, and for a helper at a traced function, it does nothing.
 void ubpf_drain(void);
 
 // Detaches programs whose runs or time are used up. To be called now and then.
+//
+// Threads: any, at any time; while another changes what is attached, and for a helper at a traced function, it does nothing.
 void ubpf_poll(void);
 
 // Switches the measuring of programs' run times: 0 off, else on. Off, it costs nothing.
+//
+// Threads: any, at any time, but no helper at a traced function; changes take turns.
+//
+// Errors: those of every call.
 //
 // # Safety
 // `error` is NULL or writable.
@@ -359,12 +390,20 @@ int ubpf_stats(int on, ubpf_error *error);
 
 // The state of the engine.
 //
+// Threads: any, at any time, but no helper at a traced function.
+//
+// Errors: those of every call.
+//
 // # Safety
 // `status` and `error` are NULL or writable.
 int ubpf_get_status(ubpf_status *status, ubpf_error *error);
 
 // The memory that programs may share and write: where it is and how long. The application gives its address to programs
 // through a helper, and accesses it atomically.
+//
+// Threads: any, at any time, also a helper at a traced function.
+//
+// Errors: those of every call.
 //
 // # Safety
 // `base`, `length` and `error` are NULL or writable.
@@ -374,11 +413,19 @@ int ubpf_arena(void **base,
 
 // Value in the two-key map; UBPF_NOT_FOUND, and 0, where there is none.
 //
+// Threads: any, at any time, also a helper at a traced function.
+//
+// Errors: UBPF_NOT_FOUND.
+//
 // # Safety
 // `value` and `error` are NULL or writable.
 int ubpf_map_get(uint64_t key1, uint64_t key2, uint64_t *value, ubpf_error *error);
 
 // Inserts or replaces in the two-key map; UBPF_FULL when it is full.
+//
+// Threads: any, at any time, also a helper at a traced function.
+//
+// Errors: UBPF_FULL.
 //
 // # Safety
 // `error` is NULL or writable.
@@ -386,21 +433,33 @@ int ubpf_map_put(uint64_t key1, uint64_t key2, uint64_t value, ubpf_error *error
 
 // Removes from the two-key map; UBPF_NOT_FOUND where there was nothing.
 //
+// Threads: any, at any time, also a helper at a traced function.
+//
+// Errors: UBPF_NOT_FOUND.
+//
 // # Safety
 // `error` is NULL or writable.
 int ubpf_map_del(uint64_t key1, uint64_t key2, ubpf_error *error);
 
 // Registers a helper of the application, for programs loaded from now on. It cannot be taken back.
 //
-// Errors: UBPF_EXISTS name or number is taken.
+// A helper that is given memory must be given its length next: UBPF_ARG_READ or UBPF_ARG_WRITE without UBPF_ARG_LENGTH behind it,
+// UBPF_ARG_LENGTH elsewhere, or two strings are refused.
+//
+// Threads: any, at any time, but no helper at a traced function.
+//
+// Errors: UBPF_EXISTS name or number is taken; UBPF_INVALID the number is above 1023, the name or the types of arguments cannot be.
 //
 // # Safety
-// `helper` is NULL or readable, with a name that is NULL or NUL-terminated; its function may be called for as long as
-// the image runs. `error` is NULL or writable.
+// `helper` is NULL or readable, with a name that is NULL or NUL-terminated; its function may be called, with its context, for as long
+// as the image runs. `error` is NULL or writable.
 int ubpf_register_helper(const ubpf_helper *helper,
                          ubpf_error *error);
 
-// Loads a program from memory and checks it. `name` is for messages and lists; `options` may be NULL.
+// Loads a program from memory and checks it. `name` is for messages and lists: 1 to 256 bytes of UTF-8 without control
+// characters; `options` may be NULL.
+//
+// Threads: any, at any time, but no helper at a traced function.
 //
 // Errors: UBPF_REFUSED, with the reason as text; UBPF_UNSUPPORTED machine code was asked for, and there is none here.
 //
@@ -414,7 +473,10 @@ int ubpf_load(const char *name,
               ubpf_program *program,
               ubpf_error *error);
 
-// Loads a program from a file of the platform and checks it. `options` may be NULL.
+// Loads a program from a file of the platform and checks it. `options` may be NULL. A program of the image (ubpf_add_linked) whose
+// name `path` is comes first, unless `options` ask for what it is not: another numbering, another policy, or the interpreter.
+//
+// Threads: any, at any time, but no helper at a traced function.
 //
 // Errors: those of ubpf_load; UBPF_NOT_FOUND, UBPF_TOO_LARGE and UBPF_IO of the file; UBPF_UNSUPPORTED also where the
 // platform has no files.
@@ -426,7 +488,28 @@ int ubpf_load_file(const char *path,
                    ubpf_program *program,
                    ubpf_error *error);
 
+// Gives the engine programs that were compiled ahead of time (`ubpf aot`) and linked into this image: those between `start` and `end`,
+// which are the linker's `__start_ubpf_programs` and `__stop_ubpf_programs`. Each is verified once more. ubpf_load_file and the
+// shell's commands find them by their names, before files; they stay until the engine ends. `added` (NULL is good) gets how many they
+// are.
+//
+// Threads: any, at any time, but no helper at a traced function.
+//
+// Errors: UBPF_REFUSED some cannot be used (another version of ubpf, other helpers, another CPU, a name that is taken, longer than 128
+// bytes, or cannot be shown): the text says why the first of them, the console why each; the others are added. UBPF_UNSUPPORTED this
+// library was built without the compiler. After UBPF_NO_MEMORY, too, some may be added.
+//
+// # Safety
+// Between `start` and `end` lies what `ubpf aot` has written and the linker put there, for as long as the image runs; `added` and
+// `error` are NULL or writable.
+int ubpf_add_linked(const void *start,
+                    const void *end,
+                    size_t *added,
+                    ubpf_error *error);
+
 // Checks a program as ubpf_load does, and keeps nothing.
+//
+// Threads: any, at any time, but no helper at a traced function.
 //
 // Errors: those of ubpf_load.
 //
@@ -440,6 +523,8 @@ int ubpf_verify(const char *name,
 
 // Forgets a loaded program. Where it is attached it goes on.
 //
+// Threads: any, at any time, but no helper at a traced function.
+//
 // Errors: UBPF_STALE.
 //
 // # Safety
@@ -449,6 +534,8 @@ int ubpf_unload(ubpf_program program, ubpf_error *error);
 // Runs a program once with `memory` as its argument (r1 its address, r2 its length), which it may read and write.
 // `budget` is in units of a nanosecond of machine code, 0 for the configured one. UBPF_STOPPED when it did not come to its end; where and why
 // stands in `error` and on the console. `run` may be NULL.
+//
+// Threads: any, at any time, but no helper at a traced function; a program may run on several.
 //
 // Errors: UBPF_STALE; UBPF_STOPPED.
 //
@@ -465,6 +552,8 @@ int ubpf_exec(ubpf_program program,
 // Attaches a loaded program to the entry of a function, given by name or as an address ("0x401000"). `limits` and `probe`
 // may be NULL.
 //
+// Threads: any, at any time, but no helper at a traced function; changes take turns.
+//
 // Errors: UBPF_STALE the program; UBPF_NOT_FOUND, UBPF_AMBIGUOUS, UBPF_NO_STUB and UBPF_DENIED the function; UBPF_EXISTS
 // a program of this name is attached there; UBPF_UNSUPPORTED the platform cannot change text; UBPF_IO it failed to.
 //
@@ -478,6 +567,8 @@ int ubpf_attach(const char *function,
 
 // Detaches one program; it runs no more when this returns.
 //
+// Threads: any, at any time, but no helper at a traced function; changes take turns.
+//
 // Errors: UBPF_STALE; UBPF_IO its call could not be taken out of the text (the program is off all the same).
 //
 // # Safety
@@ -487,6 +578,8 @@ int ubpf_detach(ubpf_probe probe,
 
 // Detaches from a function the program of this name, or all of its programs where `program` is NULL. `count` (NULL is
 // good) gets how many they were.
+//
+// Threads: any, at any time, but no helper at a traced function; changes take turns.
 //
 // Errors: UBPF_NOT_FOUND the function, or the program there; UBPF_AMBIGUOUS and UBPF_NO_STUB the function; UBPF_IO as
 // ubpf_detach.
@@ -500,6 +593,8 @@ int ubpf_detach_function(const char *function,
 
 // Calls `each` for every attached program of a function, or of all functions where that is NULL, in the order they run.
 //
+// Threads: any, at any time, but no helper at a traced function.
+//
 // Errors: UBPF_NOT_FOUND, UBPF_AMBIGUOUS and UBPF_NO_STUB the function.
 //
 // # Safety
@@ -510,6 +605,10 @@ int ubpf_list(const char *function,
               ubpf_error *error);
 
 // Calls `each` with the names of the functions that can be traced, ascending. It must not call the engine.
+//
+// Threads: any, at any time, but no helper at a traced function.
+//
+// Errors: those of every call.
 //
 // # Safety
 // `each` may be called with `context`; `error` is NULL or writable.
@@ -522,6 +621,10 @@ int ubpf_functions(ubpf_each_name each,
 // ubpf_add_symbols: a stub of nops is used when a symbol says where its function begins. Why the others are not used says
 // ubpf_refused_stubs, and ubpf_attach to such a function.
 //
+// Threads: one, at start.
+//
+// Errors: those of every call. After UBPF_NO_MEMORY some may be known; the call can be made again.
+//
 // # Safety
 // `records` points to `count` readable numbers, which the compiler made for this image; `added` and `error` are NULL or
 // writable.
@@ -533,6 +636,10 @@ int ubpf_add_sites(uint32_t kind,
 
 // Calls `each` for every entry stub that cannot be used. It must not call the engine.
 //
+// Threads: any, at any time, but no helper at a traced function.
+//
+// Errors: those of every call.
+//
 // # Safety
 // `each` may be called with `context`; `error` is NULL or writable.
 int ubpf_refused_stubs(ubpf_each_refused_stub each, void *context, ubpf_error *error);
@@ -540,6 +647,8 @@ int ubpf_refused_stubs(ubpf_each_refused_stub each, void *context, ubpf_error *e
 // Gives the engine the symbols of this image, as the output of `nm`; they replace those known before. `count` (NULL
 // is good) gets how many they are. To be called at start, before ubpf_add_sites. Addresses are those of the running image,
 // or those of its file where the engine's own functions are in the list.
+//
+// Threads: one, at start.
 //
 // Errors: UBPF_REFUSED no symbols, or those of another image.
 //
@@ -553,6 +662,8 @@ int ubpf_add_symbols(const char *text,
 // Reads symbols from a file of the platform (the output of `nm`), when it is of this image. `count` (NULL is good) gets
 // how many are known then.
 //
+// Threads: any, at any time, but no helper at a traced function.
+//
 // Errors: UBPF_REFUSED no symbols, or those of another image; UBPF_NOT_FOUND, UBPF_TOO_LARGE, UBPF_IO and
 // UBPF_UNSUPPORTED of the file.
 //
@@ -564,12 +675,18 @@ int ubpf_load_symbols(const char *path,
 
 // Address of a symbol; UBPF_NOT_FOUND, and 0, where there is none.
 //
+// Threads: any, at any time, also a helper at a traced function.
+//
+// Errors: UBPF_NOT_FOUND.
+//
 // # Safety
 // `name` is NULL or NUL-terminated; `address` and `error` are NULL or writable.
 int ubpf_symbol_address(const char *name, uint64_t *address, ubpf_error *error);
 
 // Name of the symbol at or before an address, and the distance from it. At most `length` bytes are written, always with a
 // NUL; a longer name is cut. `distance` may be NULL.
+//
+// Threads: any, at any time, also a helper at a traced function.
 //
 // Errors: UBPF_NOT_FOUND.
 //

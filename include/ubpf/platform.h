@@ -89,6 +89,12 @@ typedef struct ubpf_platform {
 	 * point where it could leave everything as it was. NULL: never.
 	 */
 	int (*cancelled)(void *context);
+	/*
+	 * Whether probe_read may end in a fault while a traced function runs on the stack that holds this address: not on one that
+	 * the next fault begins anew, as the handler of a fault has it. Where it may not, programs read no application memory. NULL:
+	 * always. Hook path.
+	 */
+	int (*may_fault)(void *context, uint64_t stack);
 } ubpf_platform;
 
 /*

@@ -101,10 +101,13 @@ pub struct ubpf_platform {
     pub give_way: ::core::option::Option<unsafe extern "C" fn(context: *mut ::core::ffi::c_void)>,
     pub cancelled:
         ::core::option::Option<unsafe extern "C" fn(context: *mut ::core::ffi::c_void) -> ::core::ffi::c_int>,
+    pub may_fault: ::core::option::Option<
+        unsafe extern "C" fn(context: *mut ::core::ffi::c_void, stack: u64) -> ::core::ffi::c_int,
+    >,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of ubpf_platform"][::core::mem::size_of::<ubpf_platform>() - 160usize];
+    ["Size of ubpf_platform"][::core::mem::size_of::<ubpf_platform>() - 168usize];
     ["Alignment of ubpf_platform"][::core::mem::align_of::<ubpf_platform>() - 8usize];
     ["Offset of field: ubpf_platform::size"][::core::mem::offset_of!(ubpf_platform, size) - 0usize];
     ["Offset of field: ubpf_platform::name"][::core::mem::offset_of!(ubpf_platform, name) - 8usize];
@@ -127,6 +130,7 @@ const _: () = {
         [::core::mem::offset_of!(ubpf_platform, directory_list) - 136usize];
     ["Offset of field: ubpf_platform::give_way"][::core::mem::offset_of!(ubpf_platform, give_way) - 144usize];
     ["Offset of field: ubpf_platform::cancelled"][::core::mem::offset_of!(ubpf_platform, cancelled) - 152usize];
+    ["Offset of field: ubpf_platform::may_fault"][::core::mem::offset_of!(ubpf_platform, may_fault) - 160usize];
 };
 unsafe extern "C" {
     pub fn ubpf_platform_alloc(align: usize, length: usize) -> *mut ::core::ffi::c_void;

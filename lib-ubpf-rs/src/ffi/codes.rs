@@ -1,5 +1,6 @@
 //! Return codes, and the error of a call as code and text.
 
+use super::sized::SizeError;
 use crate::{
     helpers::RegisterError,
     maps::MapError,
@@ -36,7 +37,7 @@ pub const UBPF_STOPPED: c_int = -14;
 pub const UBPF_BUSY: c_int = -16;
 /// It is there already: the engine, a helper of this name or number, or the program at this function.
 pub const UBPF_EXISTS: c_int = -17;
-/// A pointer is NULL, a text is not UTF-8, or a number is out of its range.
+/// A pointer is NULL, a text is not UTF-8, a name is too long or cannot be shown, or a number is out of its range.
 pub const UBPF_INVALID: c_int = -22;
 /// The file is larger than the limit.
 pub const UBPF_TOO_LARGE: c_int = -27;
@@ -81,6 +82,15 @@ pub(super) type Result<T> = core::result::Result<T, Failure>;
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
         Failure::Engine(error)
+    }
+}
+
+impl From<SizeError> for Failure {
+    fn from(error: SizeError) -> Failure {
+        match error {
+            SizeError::Wrong(why) => invalid(why),
+            SizeError::Unknown(why) => Failure::Argument(UBPF_UNSUPPORTED, why),
+        }
     }
 }
 
@@ -169,7 +179,7 @@ fn code(error: &Error) -> c_int {
         Error::Helper { error, .. } => helper_code(error),
         Error::ProgramName { .. } => UBPF_INVALID,
         Error::Load(LoadError::NoMemory) | Error::Verify(VerifyError::NoMemory) => UBPF_NO_MEMORY,
-        Error::Load(_) | Error::Verify(_) => UBPF_REFUSED,
+        Error::Load(_) | Error::Verify(_) | Error::Linked { .. } => UBPF_REFUSED,
         Error::File { error, .. } => file_code(error),
         Error::NotCompiled { .. } | Error::NoSubject => UBPF_UNSUPPORTED,
         Error::StaleProgram { .. } => UBPF_STALE,

@@ -20,21 +20,21 @@ pub struct ubpf_config {
     /// sizeof of this struct, as the caller knows it.
     pub size: usize,
     /// Budget of a program run by `ubpf_exec`: units of a nanosecond of machine code; no operation takes more than four times what
-    /// it is charged. A run that is interpreted gets a thirtieth.
+    /// it is charged. A run that is interpreted gets a thirtieth. Any number; 0: 1,000,000.
     pub exec_budget: u64,
-    /// Budget of a program run at a function, in the same units.
+    /// Budget of a program run at a function, in the same units. Any number; 0: 62,500.
     pub hook_budget: u64,
-    /// Budget of a program run at a function in an interrupt, in the same units.
+    /// Budget of a program run at a function in an interrupt, in the same units. Any number; 0: 8,192.
     pub irq_budget: u64,
-    /// Entries of the two-key map.
+    /// Entries of the two-key map, as many as there is memory for (up to 64 bytes each); 0: 1,024.
     pub map_entries: usize,
-    /// Bytes of output that may wait for the console.
+    /// Bytes of output that may wait for the console, rounded to what messages take, at least four of them; 0: 16,384.
     pub ring_bytes: usize,
-    /// How many programs can run at functions at the same time, 1 to 64.
+    /// How many programs can run at functions at the same time, 1 to 64; 0: 8.
     pub hook_areas: usize,
-    /// Bytes of memory that programs may share and write.
+    /// Bytes of memory that programs may share and write, rounded up to 8; 0: 4,096.
     pub arena_bytes: usize,
-    /// Largest file that is read, in bytes.
+    /// Largest file that is read, in bytes; 0: 1,048,576.
     pub file_limit: usize,
     /// Policy of programs that are loaded without one, one of UBPF_POLICY; UBPF_POLICY_DEFAULT is UBPF_POLICY_GUARDED.
     pub policy: u32,
@@ -70,12 +70,16 @@ pub struct ubpf_status {
 }
 
 /// The version of the library, for instance "0.1.0". The text stays.
+///
+/// Threads: any, at any time, also before ubpf_start.
 #[no_mangle]
 pub extern "C" fn ubpf_version() -> *const c_char {
     concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
 }
 
 /// Fills in the default sizes and limits, as much of them as `size` bytes hold, and the size itself. NULL is passed over.
+///
+/// Threads: any, at any time, also before ubpf_start.
 ///
 /// Errors: UBPF_INVALID `size` is not that of a configuration.
 ///
@@ -114,6 +118,8 @@ pub unsafe extern "C" fn ubpf_config_default(config: *mut ubpf_config, size: usi
 /// Starts the engine over the application's platform; there is one engine in an image. Where a platform of this project
 /// has started it (Unikraft, ubpf_linux_start), this gives UBPF_EXISTS, and the engine can be used at once.
 /// `config` may be NULL for the defaults.
+///
+/// Threads: any; of several one starts it, and the others get UBPF_EXISTS. Until it has returned, nothing else may be called.
 ///
 /// Errors: UBPF_EXISTS it runs already; UBPF_INVALID the platform lacks what is required, or a number of the
 /// configuration is out of its range.
@@ -179,6 +185,8 @@ args::sized_structs!(ubpf_config, ubpf_status, ubpf_helper);
 /// Detaches every program, forgets every loaded one, and empties the two-key map: the engine is as after its start, but
 /// for helpers, symbols and sites. Handles from before are stale.
 ///
+/// Threads: any, at any time, but no helper at a traced function; changes take turns.
+///
 /// Errors: UBPF_IO a call could not be taken out of the text (all programs are off all the same).
 ///
 /// # Safety
@@ -192,6 +200,8 @@ pub unsafe extern "C" fn ubpf_reset(error: *mut ubpf_error) -> c_int {
 
 /// Writes what programs queued (notifications, text, errors) to the console. To be called before the application
 /// writes there itself, and now and then.
+///
+/// Threads: any, at any time; while another drains, and for a helper at a traced function, it does nothing.
 #[no_mangle]
 pub extern "C" fn ubpf_drain() {
     if let Ok(runtime) = args::runtime() {
@@ -200,6 +210,8 @@ pub extern "C" fn ubpf_drain() {
 }
 
 /// Detaches programs whose runs or time are used up. To be called now and then.
+///
+/// Threads: any, at any time; while another changes what is attached, and for a helper at a traced function, it does nothing.
 #[no_mangle]
 pub extern "C" fn ubpf_poll() {
     if let Ok(runtime) = args::runtime() {
@@ -208,6 +220,10 @@ pub extern "C" fn ubpf_poll() {
 }
 
 /// Switches the measuring of programs' run times: 0 off, else on. Off, it costs nothing.
+///
+/// Threads: any, at any time, but no helper at a traced function; changes take turns.
+///
+/// Errors: those of every call.
 ///
 /// # Safety
 /// `error` is NULL or writable.
@@ -219,6 +235,10 @@ pub unsafe extern "C" fn ubpf_stats(on: c_int, error: *mut ubpf_error) -> c_int 
 }
 
 /// The state of the engine.
+///
+/// Threads: any, at any time, but no helper at a traced function.
+///
+/// Errors: those of every call.
 ///
 /// # Safety
 /// `status` and `error` are NULL or writable.
@@ -242,7 +262,7 @@ pub unsafe extern "C" fn ubpf_get_status(status: *mut ubpf_status, error: *mut u
             stats: status.stats.into(),
         };
         // SAFETY: as above.
-        unsafe { args::give(into, &status) }
+        Ok(unsafe { args::give(into, &status) }?)
     });
     // SAFETY: as the caller promises.
     unsafe { finish(result, error) }
@@ -250,6 +270,10 @@ pub unsafe extern "C" fn ubpf_get_status(status: *mut ubpf_status, error: *mut u
 
 /// The memory that programs may share and write: where it is and how long. The application gives its address to programs
 /// through a helper, and accesses it atomically.
+///
+/// Threads: any, at any time, also a helper at a traced function.
+///
+/// Errors: those of every call.
 ///
 /// # Safety
 /// `base`, `length` and `error` are NULL or writable.
@@ -270,6 +294,10 @@ pub unsafe extern "C" fn ubpf_arena(base: *mut *mut c_void, length: *mut usize, 
 
 /// Value in the two-key map; UBPF_NOT_FOUND, and 0, where there is none.
 ///
+/// Threads: any, at any time, also a helper at a traced function.
+///
+/// Errors: UBPF_NOT_FOUND.
+///
 /// # Safety
 /// `value` and `error` are NULL or writable.
 #[no_mangle]
@@ -289,6 +317,10 @@ const NO_ENTRY: Failure = Failure::Argument(UBPF_NOT_FOUND, "the map has no entr
 
 /// Inserts or replaces in the two-key map; UBPF_FULL when it is full.
 ///
+/// Threads: any, at any time, also a helper at a traced function.
+///
+/// Errors: UBPF_FULL.
+///
 /// # Safety
 /// `error` is NULL or writable.
 #[no_mangle]
@@ -299,6 +331,10 @@ pub unsafe extern "C" fn ubpf_map_put(key1: u64, key2: u64, value: u64, error: *
 }
 
 /// Removes from the two-key map; UBPF_NOT_FOUND where there was nothing.
+///
+/// Threads: any, at any time, also a helper at a traced function.
+///
+/// Errors: UBPF_NOT_FOUND.
 ///
 /// # Safety
 /// `error` is NULL or writable.
@@ -335,32 +371,46 @@ pub const UBPF_ARG_ADDRESS: u32 = 6;
 pub struct ubpf_helper {
     /// sizeof of this struct, as the caller knows it.
     pub size: usize,
-    /// Name; copied.
+    /// Name, 1 to 128 bytes of UTF-8 without spaces and control characters; copied.
     pub name: *const c_char,
-    /// Number, in every numbering: at most 1023, and none that is taken.
+    /// Number, in every numbering: at most 1023, and none that is taken. The engine's own are listed at the top of this header; none of
+    /// them will ever be above 511.
     pub number: u32,
     /// What r1 to r5 are, UBPF_ARG_UNUSED and so on.
     pub args: [u32; 5],
     /// Whether the helper gives nothing: r0 is 0 then.
     pub returns_nothing: c_int,
-    /// Cost of a call in nanoseconds, charged to the program's budget.
+    /// Cost of a call in nanoseconds (0 to 4,294,967,295), charged to the program's budget.
     pub cost: u32,
     /// Cost of each 8 bytes of memory that it is given.
     pub cost_per_8_bytes: u32,
-    /// The function; required.
+    /// The function; this or `function_with_context` is required, and the other is NULL.
     pub function: ubpf_helper_fn,
+    /// The function where it is to get `context`.
+    pub function_with_context: ubpf_helper_context_fn,
+    /// What `function_with_context` gets in front; the engine does not look at it.
+    pub context: *mut c_void,
 }
 
 /// A helper: r1 to r5, gives r0.
 pub type ubpf_helper_fn = Option<extern "C" fn(r1: u64, r2: u64, r3: u64, r4: u64, r5: u64) -> u64>;
 
+/// A helper that gets the `context` of its registration in front.
+pub type ubpf_helper_context_fn =
+    Option<extern "C" fn(context: *mut c_void, r1: u64, r2: u64, r3: u64, r4: u64, r5: u64) -> u64>;
+
 /// Registers a helper of the application, for programs loaded from now on. It cannot be taken back.
 ///
-/// Errors: UBPF_EXISTS name or number is taken.
+/// A helper that is given memory must be given its length next: UBPF_ARG_READ or UBPF_ARG_WRITE without UBPF_ARG_LENGTH behind it,
+/// UBPF_ARG_LENGTH elsewhere, or two strings are refused.
+///
+/// Threads: any, at any time, but no helper at a traced function.
+///
+/// Errors: UBPF_EXISTS name or number is taken; UBPF_INVALID the number is above 1023, the name or the types of arguments cannot be.
 ///
 /// # Safety
-/// `helper` is NULL or readable, with a name that is NULL or NUL-terminated; its function may be called for as long as
-/// the image runs. `error` is NULL or writable.
+/// `helper` is NULL or readable, with a name that is NULL or NUL-terminated; its function may be called, with its context, for as long
+/// as the image runs. `error` is NULL or writable.
 #[no_mangle]
 pub unsafe extern "C" fn ubpf_register_helper(helper: *const ubpf_helper, error: *mut ubpf_error) -> c_int {
     // SAFETY: as the caller promises.
@@ -376,7 +426,11 @@ unsafe fn register_helper(helper: *const ubpf_helper) -> Result<()> {
     let helper = unsafe { args::sized(helper) }?.ok_or(invalid("helper is NULL"))?;
     // SAFETY: as the caller promises.
     let name = unsafe { args::text(helper.name, "the helper's name is NULL or not UTF-8") }?;
-    let function = helper.function.ok_or(invalid("the helper's function is NULL"))?;
+    let function = match (helper.function, helper.function_with_context) {
+        (Some(function), None) => HelperFn::C(function),
+        (None, Some(function)) => HelperFn::CWithContext { function, context: helper.context as usize },
+        _ => return Err(invalid("one of function and function_with_context is required, and the other must be NULL")),
+    };
     let signature = HelperSignature {
         args: argument_types(&helper.args)?,
         ret: match helper.returns_nothing {
@@ -386,7 +440,7 @@ unsafe fn register_helper(helper: *const ubpf_helper) -> Result<()> {
         cost: Cost { base: helper.cost, walk: 0, per_8_bytes: helper.cost_per_8_bytes },
     };
     let runtime = args::runtime()?;
-    Ok(runtime.register_helper(name, helper.number, signature, HelperFn::C(function))?)
+    Ok(runtime.register_helper(name, helper.number, signature, function)?)
 }
 
 /// Types of arguments.

@@ -25,6 +25,7 @@ mod codes;
 mod engine;
 mod platform;
 mod programs;
+mod sized;
 #[cfg(feature = "standalone")]
 mod standalone;
 mod trace;
@@ -34,4 +35,5 @@ pub use bindings::{ubpf_each_entry, ubpf_exec_block, ubpf_platform};
 pub use codes::*;
 pub use engine::*;
 pub use programs::*;
+pub use sized::{sized, SizeError, Versioned};
 pub use trace::*;

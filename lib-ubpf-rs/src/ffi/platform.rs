@@ -121,6 +121,12 @@ impl FaultSafeRead for Table {
         let count = unsafe { (self.probe_read)(self.table.context, addr, into, len) };
         count.min(len)
     }
+
+    fn may_fault(&self, stack: u64) -> bool {
+        let context = self.table.context;
+        // SAFETY: the application's function with its context.
+        self.table.may_fault.is_none_or(|ask| unsafe { ask(context, stack) } != 0)
+    }
 }
 
 impl Console for Table {

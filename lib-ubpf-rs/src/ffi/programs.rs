@@ -1,10 +1,12 @@
 //! Load, run, forget.
 
+#[cfg(not(all(feature = "jit", target_arch = "x86_64")))]
+use super::codes::{Failure, UBPF_UNSUPPORTED};
 use super::{
     args::{self, handle, ubpf_load_options, Versioned, PROGRAM},
-    codes::{finish, ubpf_error, Result},
+    codes::{finish, invalid, ubpf_error, Result},
 };
-use crate::runtime::{Error, ProgramId};
+use crate::runtime::{Error, LinkedCount, ProgramId, Runtime};
 use core::ffi::{c_char, c_int, c_void};
 
 /// Names a loaded program; 0 names none. A number that is never given twice, so that one whose program was forgotten
@@ -25,7 +27,10 @@ pub struct ubpf_run {
 
 args::sized_structs!(ubpf_run);
 
-/// Loads a program from memory and checks it. `name` is for messages and lists; `options` may be NULL.
+/// Loads a program from memory and checks it. `name` is for messages and lists: 1 to 256 bytes of UTF-8 without control
+/// characters; `options` may be NULL.
+///
+/// Threads: any, at any time, but no helper at a traced function.
 ///
 /// Errors: UBPF_REFUSED, with the reason as text; UBPF_UNSUPPORTED machine code was asked for, and there is none here.
 ///
@@ -52,7 +57,10 @@ pub unsafe extern "C" fn ubpf_load(
     unsafe { finish(give(program, load), error) }
 }
 
-/// Loads a program from a file of the platform and checks it. `options` may be NULL.
+/// Loads a program from a file of the platform and checks it. `options` may be NULL. A program of the image (ubpf_add_linked) whose
+/// name `path` is comes first, unless `options` ask for what it is not: another numbering, another policy, or the interpreter.
+///
+/// Threads: any, at any time, but no helper at a traced function.
 ///
 /// Errors: those of ubpf_load; UBPF_NOT_FOUND, UBPF_TOO_LARGE and UBPF_IO of the file; UBPF_UNSUPPORTED also where the
 /// platform has no files.
@@ -75,6 +83,66 @@ pub unsafe extern "C" fn ubpf_load_file(
     unsafe { finish(give(program, load), error) }
 }
 
+/// Gives the engine programs that were compiled ahead of time (`ubpf aot`) and linked into this image: those between `start` and `end`,
+/// which are the linker's `__start_ubpf_programs` and `__stop_ubpf_programs`. Each is verified once more. ubpf_load_file and the
+/// shell's commands find them by their names, before files; they stay until the engine ends. `added` (NULL is good) gets how many they
+/// are.
+///
+/// Threads: any, at any time, but no helper at a traced function.
+///
+/// Errors: UBPF_REFUSED some cannot be used (another version of ubpf, other helpers, another CPU, a name that is taken, longer than 128
+/// bytes, or cannot be shown): the text says why the first of them, the console why each; the others are added. UBPF_UNSUPPORTED this
+/// library was built without the compiler. After UBPF_NO_MEMORY, too, some may be added.
+///
+/// # Safety
+/// Between `start` and `end` lies what `ubpf aot` has written and the linker put there, for as long as the image runs; `added` and
+/// `error` are NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn ubpf_add_linked(
+    start: *const c_void,
+    end: *const c_void,
+    added: *mut usize,
+    error: *mut ubpf_error,
+) -> c_int {
+    let add = || {
+        let mut unused = 0;
+        // SAFETY: as the caller promises.
+        let added = unsafe { added.as_mut() }.unwrap_or(&mut unused);
+        *added = 0;
+        let runtime = args::runtime()?;
+        // SAFETY: as the caller promises.
+        let count = unsafe { add_linked(runtime, start, end) }?;
+        *added = count.added;
+        count.first_refused.map_or(Ok(()), |why| Err(why.into()))
+    };
+    // SAFETY: as the caller promises.
+    unsafe { finish(add(), error) }
+}
+
+/// # Safety
+/// As for [`ubpf_add_linked`].
+#[cfg(all(feature = "jit", target_arch = "x86_64"))]
+unsafe fn add_linked(runtime: &Runtime, start: *const c_void, end: *const c_void) -> Result<LinkedCount> {
+    use crate::jit::LinkedProgram;
+    let (record, bytes) = (size_of::<LinkedProgram>(), end.addr().wrapping_sub(start.addr()));
+    let whole = start.addr().is_multiple_of(align_of::<LinkedProgram>()) && bytes.is_multiple_of(record);
+    if start.is_null() != end.is_null() || !whole || bytes > isize::MAX as usize {
+        return Err(invalid("start and end are not those of a table of programs"));
+    }
+    if bytes == 0 {
+        return Ok(LinkedCount::default());
+    }
+    // SAFETY: as the caller promises; not NULL, aligned, and of whole records.
+    Ok(unsafe { runtime.add_linked(core::slice::from_raw_parts(start.cast(), bytes.checked_div(record).unwrap_or(0))) })
+}
+
+/// # Safety
+/// None.
+#[cfg(not(all(feature = "jit", target_arch = "x86_64")))]
+unsafe fn add_linked(_: &Runtime, _: *const c_void, _: *const c_void) -> Result<LinkedCount> {
+    Err(Failure::Argument(UBPF_UNSUPPORTED, "this library was built without the compiler"))
+}
+
 /// Runs `load` and gives its program to `into`, which is 0 when that fails.
 ///
 /// # Safety
@@ -88,6 +156,8 @@ unsafe fn give(into: *mut ubpf_program, load: impl FnOnce() -> Result<ProgramId>
 }
 
 /// Checks a program as ubpf_load does, and keeps nothing.
+///
+/// Threads: any, at any time, but no helper at a traced function.
 ///
 /// Errors: those of ubpf_load.
 ///
@@ -114,6 +184,8 @@ pub unsafe extern "C" fn ubpf_verify(
 
 /// Forgets a loaded program. Where it is attached it goes on.
 ///
+/// Threads: any, at any time, but no helper at a traced function.
+///
 /// Errors: UBPF_STALE.
 ///
 /// # Safety
@@ -128,6 +200,8 @@ pub unsafe extern "C" fn ubpf_unload(program: ubpf_program, error: *mut ubpf_err
 /// Runs a program once with `memory` as its argument (r1 its address, r2 its length), which it may read and write.
 /// `budget` is in units of a nanosecond of machine code, 0 for the configured one. UBPF_STOPPED when it did not come to its end; where and why
 /// stands in `error` and on the console. `run` may be NULL.
+///
+/// Threads: any, at any time, but no helper at a traced function; a program may run on several.
 ///
 /// Errors: UBPF_STALE; UBPF_STOPPED.
 ///

@@ -60,6 +60,8 @@ pub const UBPF_SITES_INSTRUMENTED: u32 = 3;
 /// Attaches a loaded program to the entry of a function, given by name or as an address ("0x401000"). `limits` and `probe`
 /// may be NULL.
 ///
+/// Threads: any, at any time, but no helper at a traced function; changes take turns.
+///
 /// Errors: UBPF_STALE the program; UBPF_NOT_FOUND, UBPF_AMBIGUOUS, UBPF_NO_STUB and UBPF_DENIED the function; UBPF_EXISTS
 /// a program of this name is attached there; UBPF_UNSUPPORTED the platform cannot change text; UBPF_IO it failed to.
 ///
@@ -92,6 +94,8 @@ const FUNCTION: &str = "function is NULL or not UTF-8";
 
 /// Detaches one program; it runs no more when this returns.
 ///
+/// Threads: any, at any time, but no helper at a traced function; changes take turns.
+///
 /// Errors: UBPF_STALE; UBPF_IO its call could not be taken out of the text (the program is off all the same).
 ///
 /// # Safety
@@ -110,6 +114,8 @@ pub unsafe extern "C" fn ubpf_detach(probe: ubpf_probe, error: *mut ubpf_error) 
 
 /// Detaches from a function the program of this name, or all of its programs where `program` is NULL. `count` (NULL is
 /// good) gets how many they were.
+///
+/// Threads: any, at any time, but no helper at a traced function; changes take turns.
 ///
 /// Errors: UBPF_NOT_FOUND the function, or the program there; UBPF_AMBIGUOUS and UBPF_NO_STUB the function; UBPF_IO as
 /// ubpf_detach.
@@ -139,6 +145,8 @@ pub unsafe extern "C" fn ubpf_detach_function(
 }
 
 /// Calls `each` for every attached program of a function, or of all functions where that is NULL, in the order they run.
+///
+/// Threads: any, at any time, but no helper at a traced function.
 ///
 /// Errors: UBPF_NOT_FOUND, UBPF_AMBIGUOUS and UBPF_NO_STUB the function.
 ///
@@ -205,6 +213,10 @@ pub type ubpf_each_name = Option<unsafe extern "C" fn(context: *mut c_void, name
 
 /// Calls `each` with the names of the functions that can be traced, ascending. It must not call the engine.
 ///
+/// Threads: any, at any time, but no helper at a traced function.
+///
+/// Errors: those of every call.
+///
 /// # Safety
 /// `each` may be called with `context`; `error` is NULL or writable.
 #[no_mangle]
@@ -238,6 +250,10 @@ pub unsafe extern "C" fn ubpf_functions(each: ubpf_each_name, context: *mut c_vo
 /// gets how many of them can be traced. To be called at start, before threads run in these functions, and after
 /// ubpf_add_symbols: a stub of nops is used when a symbol says where its function begins. Why the others are not used says
 /// ubpf_refused_stubs, and ubpf_attach to such a function.
+///
+/// Threads: one, at start.
+///
+/// Errors: those of every call. After UBPF_NO_MEMORY some may be known; the call can be made again.
 ///
 /// # Safety
 /// `records` points to `count` readable numbers, which the compiler made for this image; `added` and `error` are NULL or
@@ -294,6 +310,10 @@ pub type ubpf_each_refused_stub =
 
 /// Calls `each` for every entry stub that cannot be used. It must not call the engine.
 ///
+/// Threads: any, at any time, but no helper at a traced function.
+///
+/// Errors: those of every call.
+///
 /// # Safety
 /// `each` may be called with `context`; `error` is NULL or writable.
 #[no_mangle]
@@ -349,6 +369,8 @@ unsafe fn numbers(numbers: *const u64, count: usize) -> Result<Vec<u64>> {
 /// is good) gets how many they are. To be called at start, before ubpf_add_sites. Addresses are those of the running image,
 /// or those of its file where the engine's own functions are in the list.
 ///
+/// Threads: one, at start.
+///
 /// Errors: UBPF_REFUSED no symbols, or those of another image.
 ///
 /// # Safety
@@ -379,6 +401,8 @@ pub unsafe extern "C" fn ubpf_add_symbols(
 /// Reads symbols from a file of the platform (the output of `nm`), when it is of this image. `count` (NULL is good) gets
 /// how many are known then.
 ///
+/// Threads: any, at any time, but no helper at a traced function.
+///
 /// Errors: UBPF_REFUSED no symbols, or those of another image; UBPF_NOT_FOUND, UBPF_TOO_LARGE, UBPF_IO and
 /// UBPF_UNSUPPORTED of the file.
 ///
@@ -404,6 +428,10 @@ const NO_SYMBOL: Failure = Failure::Argument(UBPF_NOT_FOUND, "there is no such s
 
 /// Address of a symbol; UBPF_NOT_FOUND, and 0, where there is none.
 ///
+/// Threads: any, at any time, also a helper at a traced function.
+///
+/// Errors: UBPF_NOT_FOUND.
+///
 /// # Safety
 /// `name` is NULL or NUL-terminated; `address` and `error` are NULL or writable.
 #[no_mangle]
@@ -423,6 +451,8 @@ pub unsafe extern "C" fn ubpf_symbol_address(name: *const c_char, address: *mut 
 
 /// Name of the symbol at or before an address, and the distance from it. At most `length` bytes are written, always with a
 /// NUL; a longer name is cut. `distance` may be NULL.
+///
+/// Threads: any, at any time, also a helper at a traced function.
 ///
 /// Errors: UBPF_NOT_FOUND.
 ///

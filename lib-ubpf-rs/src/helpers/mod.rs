@@ -10,8 +10,8 @@ mod services;
 pub use builtin::{BUILTINS, MAP_MISS};
 pub use inline::{Inline, Needs, Places, RingLayout};
 pub use registry::{
-    is_name, CHelper, Helper, HelperCall, HelperFault, HelperFn, RegisterError, Registry, RustHelper, LONGEST_NAME,
-    MAX_NUMBER,
+    is_name, CHelper, CHelperWithContext, Helper, HelperCall, HelperFault, HelperFn, RegisterError, Registry,
+    RustHelper, LONGEST_NAME, MAX_NUMBER,
 };
 pub use row::Row;
 pub use services::{Host, Maps, Names, Output, ReadMemory, Time, TwoKey, TwoKeyModel};

@@ -5,6 +5,7 @@ use crate::maps::{Bytes, Map};
 use crate::program::{Abi, HelperSignature, SignatureError};
 use crate::verifier::HelperLookup;
 use alloc::vec::Vec;
+use core::ffi::c_void;
 use core::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use spin::Once;
 
@@ -39,6 +40,8 @@ pub struct HelperFault {
 pub type RustHelper = fn(&mut HelperCall<'_>) -> Result<u64, HelperFault>;
 /// A helper of the application. It gets r1 to r5; memory arguments were checked against the signature.
 pub type CHelper = extern "C" fn(u64, u64, u64, u64, u64) -> u64;
+/// The same with what it was registered with in front.
+pub type CHelperWithContext = extern "C" fn(*mut c_void, u64, u64, u64, u64, u64) -> u64;
 
 /// A helper's function.
 #[derive(Clone, Copy)]
@@ -47,6 +50,13 @@ pub enum HelperFn {
     Rust(RustHelper),
     /// Registered by the application.
     C(CHelper),
+    /// Registered by the application with something of its own.
+    CWithContext {
+        /// The function.
+        function: CHelperWithContext,
+        /// The address it gets.
+        context: usize,
+    },
 }
 
 /// One helper.

@@ -3,7 +3,7 @@
 use alloc::string::String;
 
 /// Most characters of a name in a message.
-const MOST: usize = 200;
+const MOST: usize = 100;
 
 /// A name for a message: its beginning where it is long, and without characters that change how a line looks.
 pub fn shown(name: &str) -> String {
@@ -33,7 +33,7 @@ mod tests {
         assert_eq!(shown("myfun"), "myfun");
         assert_eq!(shown("a\u{1b}[31m\nb"), "a?[31m?b");
         let long = "\u{20ac}".repeat(100_000);
-        assert_eq!(shown(&long), "\u{20ac}".repeat(200) + "...");
-        assert_eq!(shown(&long[..600]), long[..600]);
+        assert_eq!(shown(&long), "\u{20ac}".repeat(100) + "...");
+        assert_eq!(shown(&long[..300]), long[..300]);
     }
 }

@@ -36,6 +36,14 @@ pub enum Error {
         /// Its beginning.
         name: String,
     },
+    /// A program that was compiled ahead of time cannot be used.
+    #[error("program {name} of the image: {reason}")]
+    Linked {
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
     /// The bytes are no program.
     #[error("{0}")]
     Load(LoadError),

@@ -1,6 +1,6 @@
 //! Programs that were compiled ahead of time and are part of the image.
 
-use super::{programs::Loaded, Engine, LoadOptions, Runtime};
+use super::{programs::Loaded, Engine, Error, LoadOptions, Runtime};
 
 impl Runtime {
     /// A program of the image, unless it is asked for in a way in which it is not there: then a file of its name is.
@@ -20,70 +20,85 @@ impl Runtime {
     }
 }
 
+/// What has become of a table of programs.
+#[derive(Debug, Default)]
+pub struct LinkedCount {
+    /// How many are there now.
+    pub added: usize,
+    /// How many were left out.
+    pub refused: usize,
+    /// Why the first of these was.
+    pub first_refused: Option<Error>,
+}
+
 #[cfg(all(feature = "jit", target_arch = "x86_64"))]
 mod add {
-    use super::{Loaded, Runtime};
+    use super::{super::room_for_small_things, Error, LinkedCount, Loaded, Runtime};
     use crate::{
         helpers::{is_name, Time},
         jit::{JitProgram, LinkedProgram},
-        program::Program,
-        verifier::{self, Work},
+        platform::{copied, shown},
+        program::{LoadError, Program},
+        verifier::{self, VerifyError, Work},
     };
     use alloc::{string::ToString, sync::Arc};
+    use core::fmt::Display;
 
     impl Runtime {
         /// Adds the programs of a table that the linker has made. Each is verified once more; one that is refused is reported on the
-        /// console and left out. Gives how many were added.
+        /// console and left out.
         ///
         /// # Safety
         /// The table, and what its entries point to, is what `ubpf aot` has written, linked into this image.
-        pub unsafe fn add_linked(&self, table: &'static [LinkedProgram]) -> usize {
-            let added = table.iter().filter(|record| self.add_one(record)).count();
+        pub unsafe fn add_linked(&self, table: &'static [LinkedProgram]) -> LinkedCount {
+            let mut count = LinkedCount::default();
+            for record in table {
+                let Err(error) = self.add_one(record) else {
+                    count.added += 1;
+                    continue;
+                };
+                self.services.ring.push_error(self.services.now_ns(), format_args!("{error}"));
+                count.refused += 1;
+                count.first_refused.get_or_insert(error);
+            }
             self.drain_console();
-            added
+            count
         }
 
-        fn add_one(&self, record: &'static LinkedProgram) -> bool {
-            let refused = |name: &str, why: &dyn core::fmt::Display| {
-                let now = self.services.now_ns();
-                let text = format_args!("program {name} of the image: {why}");
-                self.services.ring.push_error(now, text);
-                false
-            };
+        fn add_one(&self, record: &'static LinkedProgram) -> Result<(), Error> {
+            room_for_small_things()?;
             if !record.is_known() {
-                return refused("?", &"it was compiled by another version of ubpf");
+                return Err(refused("?", &"it was compiled by another version of ubpf"));
             }
             let name = record.name();
             if !is_name(name) {
-                return refused("?", &"its name is empty, too long, or cannot be shown in a line");
+                return Err(refused(name, &"its name is empty, too long, or cannot be shown in a line"));
+            }
+            if self.linked.lock().iter().any(|loaded| loaded.name == name) {
+                return Err(refused(name, &"there is one of this name"));
             }
             let helpers = *self.helpers.lock();
-            let program = match Program::from_flat(name, record.bytecode(), record.abi()) {
-                Ok(program) => program,
-                Err(error) => return refused(name, &error),
-            };
-            let verified = match verifier::verify(
-                program,
-                record.policy(),
-                &verifier::Environment::new(helpers),
-                &mut Work::default(),
-            ) {
-                Ok(verified) => verified,
-                Err(error) => return refused(name, &error),
-            };
-            let code = match JitProgram::linked(verified, record) {
-                Ok(code) => Arc::new(code),
-                Err(why) => return refused(name, &why),
-            };
+            let program = Program::from_flat(name, record.bytecode(), record.abi()).map_err(|error| match error {
+                LoadError::NoMemory => Error::NoMemory,
+                error => refused(name, &error),
+            })?;
+            let environment = verifier::Environment::new(helpers);
+            let verified = verifier::verify(program, record.policy(), &environment, &mut Work::default());
+            let verified = verified.map_err(|error| match error {
+                VerifyError::NoMemory => Error::NoMemory,
+                error => refused(name, &error),
+            })?;
+            let code = JitProgram::linked(verified, record).map_err(|why| refused(name, &why))?;
+            room_for_small_things()?;
+            let (own, code) = (copied(name).ok_or(Error::NoMemory)?, Arc::new(code));
             let mut linked = self.linked.lock();
-            if linked.iter().any(|loaded| loaded.name == name) {
-                return refused(name, &"there are two of this name");
-            }
-            if linked.try_reserve(1).is_err() {
-                return refused(name, &"out of memory");
-            }
-            linked.push(Loaded { name: name.to_string(), code, helpers, fallback: None, maps: None });
-            true
+            linked.try_reserve(1).map_err(|_| Error::NoMemory)?;
+            linked.push(Loaded { name: own, code, helpers, fallback: None, maps: None });
+            Ok(())
         }
+    }
+
+    fn refused(name: &str, reason: &dyn Display) -> Error {
+        Error::Linked { name: shown(name), reason: reason.to_string() }
     }
 }

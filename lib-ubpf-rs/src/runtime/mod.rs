@@ -25,6 +25,7 @@ mod trace;
 pub use attached::STACK_BYTES;
 pub use config::{Config, Engine, LoadOptions};
 pub use error::{Error, Stopped};
+pub use linked::LinkedCount;
 pub use maps::MapPart;
 pub use measure::{CallTime, Measured};
 pub use programs::ProgramId;

@@ -7,6 +7,7 @@ use crate::{
     maps::{Bytes, Map},
     program::{limits::MAX_STRING, ArgType, RetType},
 };
+use core::ffi::c_void;
 
 /// How a helper call went.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -111,6 +112,10 @@ fn call(run: &mut Run<'_>, helper: &Helper, given: Given<'_>, metering: Metering
         HelperFn::C(function) => {
             let [a, b, c, d, e] = args;
             function(a, b, c, d, e)
+        }
+        HelperFn::CWithContext { function, context } => {
+            let [a, b, c, d, e] = args;
+            function(context as *mut c_void, a, b, c, d, e)
         }
     };
     Ok(match helper.signature.ret {

@@ -236,6 +236,35 @@ static int call_load_file(void)
 	return ubpf_load_file("answer.bin", NULL, &program, NULL);
 }
 
+extern const char __start_ubpf_programs[] __attribute__((visibility("hidden")));
+extern const char __stop_ubpf_programs[] __attribute__((visibility("hidden")));
+
+/* Some may be there when memory ends: what it gave is looked at here. */
+static int call_add_linked(void)
+{
+	static size_t all;
+	size_t added;
+	int code = ubpf_add_linked(__start_ubpf_programs, __stop_ubpf_programs, &added, NULL);
+
+	all += added;
+	CHECK(all <= 3 && (code == UBPF_NO_MEMORY || code == UBPF_REFUSED || (code == UBPF_OK && all == 3)));
+	return 0;
+}
+
+/* With memory, those that were left out are added. */
+static void all_linked(int code)
+{
+	static const char *const names[] = {"one", "two", "three"};
+	size_t i;
+
+	(void)code;
+	call_add_linked();
+	for (i = 0; i < 3; i++) {
+		CHECK(ubpf_load_file(names[i], NULL, &program, NULL) == UBPF_OK);
+		unload(0);
+	}
+}
+
 static int call_verify(void)
 {
 	return ubpf_verify("count", count, sizeof(count), NULL, NULL);
@@ -395,6 +424,7 @@ static const struct row rows[] = {
 	{"ubpf_register_helper", NULL, call_register_helper, NULL},
 	{"ubpf_load", NULL, call_load, unload},
 	{"ubpf_load_file", NULL, call_load_file, unload},
+	{"ubpf_add_linked", NULL, call_add_linked, all_linked},
 	{"ubpf_verify", NULL, call_verify, NULL},
 	{"ubpf_unload", load, call_unload, unload},
 	{"ubpf_exec", load, call_exec, unload},

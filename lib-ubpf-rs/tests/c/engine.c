@@ -11,6 +11,12 @@ static uint64_t twice(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64
 	return r1 * 2;
 }
 
+/* Adds what it was registered with. */
+static uint64_t add_own(void *context, uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5)
+{
+	return *(uint64_t *)context + r1 + r2 + r3 + r4 + r5;
+}
+
 static ubpf_probe meddler;
 static int meddled[6];
 
@@ -150,6 +156,90 @@ static void attaches(void)
 	CHECK(memcmp(before, (const void *)(uintptr_t)traced, sizeof(before)) == 0);
 }
 
+/* One function, registered twice, with something of its own each time. */
+static void helpers_with_context(void)
+{
+	static uint64_t own[2] = {100, 200};
+	static const char *const names[2] = {"add_100", "add_200"};
+	/* r1 = 1; r2 = 2; r3 = 3; r4 = 4; r5 = 5; call 510 (and 511); exit */
+	unsigned char calls[] = {0xb7, 1, 0, 0, 1, 0, 0, 0, 0xb7, 2, 0, 0, 2, 0, 0, 0, 0xb7, 3, 0, 0, 3, 0, 0, 0, 0xb7, 4, 0, 0, 4, 0, 0, 0,
+				 0xb7, 5, 0, 0, 5, 0, 0, 0, 0x85, 0, 0, 0, 0xfe, 1, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0};
+	ubpf_error error;
+	ubpf_helper helper;
+	ubpf_run run;
+	size_t i, j;
+
+	SIZED(run);
+	for (i = 0; i < 2; i++) {
+		ubpf_program program = 0;
+
+		SIZED(helper);
+		helper.name = names[i];
+		helper.number = (uint32_t)(510 + i);
+		for (j = 0; j < 5; j++)
+			helper.args[j] = UBPF_ARG_NUMBER;
+		helper.function_with_context = add_own;
+		helper.function = twice;
+		CHECK(ubpf_register_helper(&helper, &error) == UBPF_INVALID);
+		helper.function = NULL;
+		helper.context = &own[i];
+		CHECK(ubpf_register_helper(&helper, &error) == UBPF_OK);
+		calls[44] = (unsigned char)(0xfe + i);
+		CHECK(ubpf_load("own", calls, sizeof(calls), NULL, &program, &error) == UBPF_OK);
+		CHECK(ubpf_exec(program, NULL, 0, 0, &run, &error) == UBPF_OK && run.value == own[i] + 15);
+	}
+}
+
+/* What could not be checked, or shown, is not registered. */
+static void refused_helpers(void)
+{
+	static const uint32_t args[][5] = {
+		{0, 0, 0, 0, UBPF_ARG_WRITE},
+		{UBPF_ARG_READ, UBPF_ARG_NUMBER, UBPF_ARG_LENGTH, 0, 0},
+		{UBPF_ARG_LENGTH, 0, 0, 0, 0},
+		{UBPF_ARG_STRING, UBPF_ARG_STRING, 0, 0, 0},
+		{7, 0, 0, 0, 0},
+	};
+	static char name[1000];
+	const char *const names[] = {"", "a b", "a\nb", "\x1b[31m", "\xff", name};
+	ubpf_error error;
+	ubpf_helper helper;
+	size_t i;
+
+	memset(name, 'n', sizeof(name) - 1);
+	for (i = 0; i < sizeof(args) / sizeof(args[0]) + sizeof(names) / sizeof(names[0]); i++) {
+		const size_t signatures = sizeof(args) / sizeof(args[0]);
+
+		SIZED(helper);
+		helper.name = i < signatures ? "fine" : names[i - signatures];
+		helper.number = 700;
+		helper.function = twice;
+		if (i < signatures)
+			memcpy(helper.args, args[i], sizeof(helper.args));
+		CHECK(ubpf_register_helper(&helper, &error) == UBPF_INVALID && error.text[0] != 0);
+		CHECK(strchr(error.text, '\n') == NULL && strchr(error.text, '\x1b') == NULL && strlen(error.text) < 251);
+	}
+}
+
+/* Names of programs are bounded and can be shown. */
+static void names_of_programs(void)
+{
+	static char name[300];
+	const char *const names[] = {"", "a\nb", "\x1b[31m", name};
+	ubpf_program program = 0;
+	ubpf_error error;
+	size_t i;
+
+	memset(name, 'n', 257);
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		CHECK(ubpf_load(names[i], answer, sizeof(answer), NULL, &program, &error) == UBPF_INVALID && program == 0);
+		CHECK(strstr(error.text, "no name for a program") != NULL && strpbrk(error.text, "\n\x1b") == NULL);
+	}
+	name[256] = 0;
+	CHECK(ubpf_load(name, answer, sizeof(answer), NULL, &program, &error) == UBPF_OK);
+	CHECK(ubpf_load("dir/with space.bin", answer, sizeof(answer), NULL, &program, &error) == UBPF_OK);
+}
+
 static void maps_helpers_and_state(void)
 {
 	ubpf_error error;
@@ -189,6 +279,9 @@ static void maps_helpers_and_state(void)
 	CHECK(ubpf_register_helper(&helper, &error) == UBPF_EXISTS);
 	CHECK(ubpf_load("calls", calls, sizeof(calls), NULL, &program, &error) == UBPF_OK);
 	CHECK(ubpf_exec(program, NULL, 0, 0, &run, &error) == UBPF_OK && run.value == 42);
+
+	helpers_with_context();
+	refused_helpers();
 
 	CHECK(ubpf_stats(1, &error) == UBPF_OK && ubpf_get_status(&status, &error) == UBPF_OK && status.stats == 1);
 	CHECK(ubpf_stats(0, NULL) == UBPF_OK && ubpf_get_status(NULL, NULL) == UBPF_INVALID);
@@ -300,6 +393,7 @@ int main(void)
 	CHECK(ubpf_start(test_platform(), &config, &error) == UBPF_EXISTS);
 	describe_image();
 	loads_and_runs();
+	names_of_programs();
 	attaches();
 	older_and_newer_callers();
 	maps_helpers_and_state();

@@ -44,6 +44,11 @@ pub fn archive() -> &'static Path {
 
 /// Compiles `tests/c/SOURCE.c` of this crate with a compiler, and runs it; gives what it printed.
 pub fn program(compiler: &[&str], source: &str) -> String {
+    program_with(compiler, source, &[])
+}
+
+/// The same with more objects or sources of assembly.
+pub fn program_with(compiler: &[&str], source: &str, more: &[PathBuf]) -> String {
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c");
     let platform = root().join("lib-ubpf-rs/tests/c");
     let out = Path::new(env!("CARGO_TARGET_TMPDIR"));
@@ -65,7 +70,7 @@ pub fn program(compiler: &[&str], source: &str) -> String {
     ];
     let executable = out.join(&name);
     let mut link = Command::new("gcc");
-    link.args(objects).arg(archive());
+    link.args(objects).args(more).arg(archive());
     link.args(["-lpthread", "-no-pie", "-Wl,-z,nostart-stop-gc"]);
     run(link.arg("-o").arg(&executable));
     run(&mut Command::new(executable))
@@ -81,8 +86,8 @@ pub fn exports(prefix: &str) -> Vec<String> {
 }
 
 /// Memory ends at the first, the second … allocation of each exported function, as `tests/c/each_call.c` plays it.
-pub fn memory_ends_in_each_function(prefix: &str) {
-    let said = program(C99, "each_call");
+pub fn memory_ends_in_each_function(prefix: &str, more: &[PathBuf]) {
+    let said = program_with(C99, "each_call", more);
     let played = said.lines().filter_map(|line| line.split(' ').next());
     let mut played: Vec<&str> = played.collect();
     played.sort_unstable();
@@ -112,4 +117,26 @@ pub fn header_archive_and_exports_agree(header: &str, prefix: &str) {
 fn called(text: &str) -> Option<&str> {
     let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')?;
     text[end..].starts_with('(').then_some(&text[..end])
+}
+
+/// Each function of a header has a sentence on threads, and its errors where it can fail.
+pub fn each_function_is_described(header: &str) {
+    let text = std::fs::read_to_string(root().join("include").join(header)).expect("the header");
+    let mut comment = String::new();
+    let mut functions = 0;
+    for line in text.lines() {
+        if line.starts_with("//") {
+            comment += line;
+            continue;
+        }
+        let declares = line.starts_with(|c: char| c.is_ascii_lowercase()) && line.contains('(');
+        if declares && !line.starts_with("typedef") {
+            functions += 1;
+            assert!(comment.contains("// Threads: "), "{line}");
+            let fails = line.starts_with("int ") || line.starts_with("ptrdiff_t ");
+            assert!(!fails || comment.contains("// Errors: "), "{line}");
+        }
+        comment.clear();
+    }
+    assert!(functions > 8);
 }

@@ -17,8 +17,12 @@ pub const USHELL_EXISTS: c_int = -17;
 /// A pointer is NULL, a length or a text is not what it must be, or the name of a command has characters other than
 /// letters, digits, `_` and `-`.
 pub const USHELL_INVALID: c_int = -22;
+/// A struct has fields that this version of the library does not know, and they are not zero.
+pub const USHELL_UNSUPPORTED: c_int = -95;
 
 /// The version of the library, for instance "0.1.0". The text stays.
+///
+/// Threads: any, at any time.
 #[no_mangle]
 pub extern "C" fn ushell_version() -> *const c_char {
     const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
@@ -26,6 +30,8 @@ pub extern "C" fn ushell_version() -> *const c_char {
 }
 
 /// A code in words, for instance "no such session". The text stays.
+///
+/// Threads: any, at any time.
 #[no_mangle]
 pub extern "C" fn ushell_error_text(code: c_int) -> *const c_char {
     text_of(code).as_ptr()
@@ -41,6 +47,7 @@ fn text_of(code: c_int) -> &'static CStr {
         USHELL_BUSY => c"another call works on this session",
         USHELL_EXISTS => c"there is a command of this name already",
         USHELL_INVALID => c"an argument is NULL, out of range, not UTF-8, or no name for a command",
+        USHELL_UNSUPPORTED => c"the configuration has fields that this version of the library does not know",
         _ => c"unknown code",
     }
 }

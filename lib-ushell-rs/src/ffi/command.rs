@@ -35,6 +35,8 @@ pub type ushell_command_fn = Option<
 /// argument, any number of optional ones, and a choice; NULL for anything. The first line of `help` is the summary in
 /// the list of commands. `name` has at most 64 bytes (letters, digits, `_` and `-`), `args` 512 and `help` 8192. The texts are copied. Returns USHELL_OK, or why not.
 ///
+/// Threads: any, at any time, also a command.
+///
 /// Errors: USHELL_EXISTS; USHELL_INVALID; USHELL_NO_MEMORY.
 ///
 /// # Safety
@@ -87,6 +89,8 @@ fn register(
 
 /// Writes `length` bytes of text from within a command. What goes beyond the shell's buffer is dropped, and the reader
 /// is told.
+///
+/// Threads: the one that called the command.
 ///
 /// # Safety
 /// `out` is what the command was called with, and the call has not ended; `text` points to `length` readable bytes.

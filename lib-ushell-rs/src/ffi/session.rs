@@ -1,11 +1,14 @@
 //! Sessions: bytes in, bytes out.
 
-use super::codes::{USHELL_BUSY, USHELL_INVALID, USHELL_NOT_STARTED, USHELL_NO_MEMORY, USHELL_OK, USHELL_STALE};
+use super::codes::{
+    USHELL_BUSY, USHELL_INVALID, USHELL_NOT_STARTED, USHELL_NO_MEMORY, USHELL_OK, USHELL_STALE, USHELL_UNSUPPORTED,
+};
 use crate::{Config, Shell};
 use alloc::{boxed::Box, vec::Vec};
 use core::ffi::{c_int, c_void};
 use spin::Mutex;
 use ubpf_rs::{
+    ffi::{sized, SizeError, Versioned},
     platform::{has_room, SMALL_THINGS},
     runtime::Runtime,
 };
@@ -16,10 +19,12 @@ pub type ushell_session = u64;
 /// Raises a signal in the application; returns 0 or an errno value.
 pub type ushell_raise_fn = Option<extern "C" fn(signal: c_int) -> c_int>;
 
-/// Limits of a session; all zeros for the defaults.
+/// Limits of a session; but for `size`, all zeros for the defaults.
 #[repr(C)]
-#[derive(Default)]
+#[derive(Clone, Copy)]
 pub struct ushell_config {
+    /// sizeof of this struct, as the caller knows it.
+    pub size: usize,
     /// Bytes of output kept for a slow reader; 0: 16384. At least 8192 are kept.
     pub output_bytes: usize,
     /// Largest file that `put` takes, in bytes; 0: 1048576.
@@ -28,6 +33,12 @@ pub struct ushell_config {
     pub history_lines: usize,
     /// What `kill` calls; NULL: the application has no signals.
     pub raise: ushell_raise_fn,
+}
+
+// SAFETY: `repr(C)`, begins with `size: usize`, and has numbers and a pointer only.
+unsafe impl Versioned for ushell_config {
+    const WRONG_SIZE: &'static str = "ushell_config.size is wrong: set it to sizeof(ushell_config)";
+    const UNKNOWN: &'static str = "ushell_config has fields that this version of the library does not know";
 }
 
 /// The kind of the handle, in its highest byte.
@@ -100,7 +111,10 @@ fn count(result: Result<usize, c_int>) -> isize {
 /// Opens a session of the shell over the engine of the image. `config` may be NULL for the defaults. The platform's
 /// loop then tells it when a reader comes and goes, feeds it what the reader sends, and sends what it drains.
 ///
-/// Errors: USHELL_NOT_STARTED; USHELL_INVALID `session` is NULL; USHELL_NO_MEMORY.
+/// Threads: any, at any time.
+///
+/// Errors: USHELL_NOT_STARTED; USHELL_INVALID `session` is NULL, or `size` is not that of a configuration; USHELL_UNSUPPORTED the
+/// configuration has more than this library knows of; USHELL_NO_MEMORY.
 ///
 /// # Safety
 /// `config` is NULL or readable, and its `raise` may be called from the thread that feeds; `session` is NULL or writable.
@@ -112,7 +126,11 @@ pub unsafe extern "C" fn ushell_open(config: *const ushell_config, session: *mut
     };
     *into = 0;
     // SAFETY: as the caller promises; NULL gives the defaults.
-    let config = unsafe { config.as_ref() }.map_or_else(Config::default, limits);
+    let config = match unsafe { sized(config) } {
+        Ok(config) => config.as_ref().map_or_else(Config::default, limits),
+        Err(SizeError::Wrong(_)) => return USHELL_INVALID,
+        Err(SizeError::Unknown(_)) => return USHELL_UNSUPPORTED,
+    };
     code(open(config).map(|handle| *into = handle))
 }
 
@@ -142,6 +160,8 @@ fn limits(given: &ushell_config) -> Config {
 
 /// Closes a session and forgets it. What commands of it have attached stays attached.
 ///
+/// Threads: any, one at a time for a session: a second call meanwhile gives USHELL_BUSY.
+///
 /// Errors: USHELL_STALE; USHELL_BUSY.
 #[no_mangle]
 pub extern "C" fn ushell_close(session: ushell_session) -> c_int {
@@ -152,6 +172,8 @@ pub extern "C" fn ushell_close(session: ushell_session) -> c_int {
 
 /// A reader has come: the session starts afresh, in plain mode, with a prompt.
 ///
+/// Threads: any, one at a time for a session: a second call meanwhile gives USHELL_BUSY.
+///
 /// Errors: USHELL_STALE; USHELL_BUSY.
 #[no_mangle]
 pub extern "C" fn ushell_connected(session: ushell_session) -> c_int {
@@ -159,6 +181,8 @@ pub extern "C" fn ushell_connected(session: ushell_session) -> c_int {
 }
 
 /// The reader has gone: a half-taken file, a half-typed line and unread output are dropped; the history stays.
+///
+/// Threads: any, one at a time for a session: a second call meanwhile gives USHELL_BUSY.
 ///
 /// Errors: USHELL_STALE; USHELL_BUSY.
 #[no_mangle]
@@ -169,6 +193,8 @@ pub extern "C" fn ushell_disconnected(session: ushell_session) -> c_int {
 /// Gives the session input; commands run within this call. Returns how many of the bytes it took, or a negative code: the
 /// rest is to be offered again after output was drained, so that a reader who is slow holds the writer up. Input
 /// without a reader begins a new conversation.
+///
+/// Threads: any, one at a time for a session: a second call meanwhile gives USHELL_BUSY.
 ///
 /// Errors: USHELL_STALE; USHELL_BUSY; USHELL_INVALID `bytes` is NULL.
 ///
@@ -190,6 +216,8 @@ pub unsafe extern "C" fn ushell_feed(session: ushell_session, bytes: *const c_vo
 /// Takes output for the reader; commands with much output go on writing within this call. Returns how many bytes it wrote to
 /// `into`, 0 when there is nothing to send, or a negative code.
 ///
+/// Threads: any, one at a time for a session: a second call meanwhile gives USHELL_BUSY.
+///
 /// Errors: USHELL_STALE; USHELL_BUSY; USHELL_INVALID `into` is NULL.
 ///
 /// # Safety
@@ -209,6 +237,8 @@ pub unsafe extern "C" fn ushell_drain(session: ushell_session, into: *mut c_void
 
 /// Whether the reader asked to end (`quit`) and has all output: 1 or 0, or a negative code. The platform then closes the
 /// connection; where it cannot, the next input begins a new conversation.
+///
+/// Threads: any, one at a time for a session: a second call meanwhile gives USHELL_BUSY.
 ///
 /// Errors: USHELL_STALE; USHELL_BUSY.
 #[no_mangle]

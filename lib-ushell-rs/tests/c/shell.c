@@ -111,6 +111,8 @@ static void signals(void)
 	ushell_session session = 0;
 
 	memset(&config, 0, sizeof(config));
+	CHECK(ushell_open(&config, &session) == USHELL_INVALID && session == 0);
+	SIZED(config);
 	CHECK(ushell_open(&config, &session) == USHELL_OK);
 	SAYS(session, "kill 5\n", "> this platform has no signals\n> ");
 	CHECK(ushell_close(session) == USHELL_OK);
@@ -162,7 +164,28 @@ static void commands_of_the_application(ushell_session session)
 
 static void wrong_arguments(ushell_session session)
 {
+	struct {
+		ushell_config known;
+		size_t later;
+	} newer;
+	ushell_session other = 1;
 	char byte;
+	char *name = (char *)calloc(1, 100001);
+
+	memset(name, 'n', 100000);
+	CHECK(ushell_register_command(name, NULL, NULL, inner, NULL) == USHELL_INVALID);
+	name[65] = 0;
+	CHECK(ushell_register_command(name, NULL, NULL, inner, NULL) == USHELL_INVALID);
+	name[64] = 0;
+	CHECK(ushell_register_command(name, NULL, NULL, inner, NULL) == USHELL_OK);
+	free(name);
+	/* A newer caller: zeros ask for nothing. */
+	SIZED(newer.known);
+	newer.known.size = sizeof(newer);
+	newer.later = 1;
+	CHECK(ushell_open(&newer.known, &other) == USHELL_UNSUPPORTED && other == 0);
+	newer.later = 0;
+	CHECK(ushell_open(&newer.known, &other) == USHELL_OK && ushell_close(other) == USHELL_OK);
 
 	CHECK(ushell_open(NULL, NULL) == USHELL_INVALID);
 	CHECK(ushell_feed(session, NULL, 0) == 0 && ushell_drain(session, NULL, 0) == 0);
