@@ -7,6 +7,9 @@
  *
  * "Hook path": may be called from a traced function, also in an interrupt and on several CPUs at once. Such a function must
  * not block, not allocate, and not take a lock that a thread can hold. The others are called by whoever calls the engine.
+ *
+ * The console, files, `give_way` and `cancelled` may call the engine themselves (a change that waits for itself gives UBPF_BUSY); no
+ * other function may.
  */
 #ifndef UBPF_PLATFORM_H
 #define UBPF_PLATFORM_H

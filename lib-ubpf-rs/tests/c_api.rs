@@ -29,6 +29,11 @@ fn calls_of_several_threads() {
 }
 
 #[test]
+fn platforms_that_fail_lie_or_call_back() {
+    c::program(c::C99, "bad_platform");
+}
+
+#[test]
 fn memory_ends_anywhere_in_each_function() {
     let names = ["one", "two", "three"];
     let text: String = names.iter().map(|name| linked(name, "r0 = 7\nexit", false)).collect();

@@ -197,7 +197,8 @@ impl ExecMemory for Table {
         let alloc = self.table.exec_alloc?;
         // SAFETY: the application's function with its context and a live block.
         let code = unsafe { alloc(self.table.context, len, &mut block) };
-        let good = code == 0 && block.length >= len;
+        // A block that cannot be written to, or run, is none.
+        let good = code == 0 && block.length >= len && block.write != 0 && block.exec != 0;
         good.then_some(ExecBlock { write: block.write, exec: block.exec, len: block.length })
     }
 

@@ -174,7 +174,7 @@ impl Probe {
     pub fn is_over(&self, now_ns: u64) -> bool {
         !self.live.load(Ordering::Relaxed)
             || self.runs.load(Ordering::Relaxed) >= self.max_runs
-            || now_ns >= self.deadline_ns
+            || self.deadline_ns != u64::MAX && now_ns >= self.deadline_ns
     }
 
     fn may_report(&self, now_ns: u64) -> bool {

@@ -318,6 +318,8 @@ fn helper(name: &CString) -> c_int {
         cost: 1,
         cost_per_8_bytes: 0,
         function: Some(wait),
+        function_with_context: None,
+        context: ptr::null_mut(),
     };
     // SAFETY: what it refers to lives during the call.
     unsafe { ubpf_register_helper(&helper, ptr::null_mut()) }
