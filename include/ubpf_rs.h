@@ -356,6 +356,23 @@ int ubpf_start(const ubpf_platform *platform,
                const ubpf_config *config,
                ubpf_error *error);
 
+// Ends the engine and gives everything back: programs are detached and forgotten, hooks are waited for, memory is freed, and the
+// functions of the platform are called no more. Symbols, sites, helpers, programs of the image and the map are gone; ubpf_start may follow,
+// with another platform, too. What is kept for the next start is what threads may stand in without being seen: some 100 bytes for each
+// function that ever had a program, and a page of executable memory for each hundred. Handles from before are stale.
+//
+// After an error the engine runs on, with nothing loaded or attached if it came that far, and the call can be made again.
+//
+// Threads: any, but no helper at a traced function. Other calls that are being made give UBPF_BUSY here; those that begin meanwhile get
+// UBPF_NOT_STARTED.
+//
+// Errors: UBPF_BUSY another call is being made, a session of the shell is open (ushell_close), or a program at a function does not end;
+// UBPF_IO a call could not be taken out of the text; UBPF_DENIED the engine was not started by ubpf_start.
+//
+// # Safety
+// `error` is NULL or writable. The arena, and texts that the engine showed, are used no more.
+int ubpf_stop(ubpf_error *error);
+
 // Detaches every program, forgets every loaded one, and empties the two-key map: the engine is as after its start, but
 // for helpers, symbols and sites. Handles from before are stale.
 //

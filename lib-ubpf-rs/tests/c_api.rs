@@ -34,6 +34,11 @@ fn platforms_that_fail_lie_or_call_back() {
 }
 
 #[test]
+fn the_engine_is_stopped_and_started_again() {
+    c::program(&["gcc", "-std=gnu99"], "stop");
+}
+
+#[test]
 fn memory_ends_anywhere_in_each_function() {
     let names = ["one", "two", "three"];
     let text: String = names.iter().map(|name| linked(name, "r0 = 7\nexit", false)).collect();

@@ -5,7 +5,7 @@ pub(super) use super::sized::{give, sized, Versioned};
 use crate::{
     platform::{has_room, SMALL_THINGS},
     program::Abi,
-    runtime::{Engine, Error, LoadOptions, ProgramId, Runtime},
+    runtime::{Engine, Error, LoadOptions, ProgramId, Using},
     tracer::{AttachOptions, ProbeId, TRACER},
     verifier::Policy,
 };
@@ -39,7 +39,7 @@ pub(super) fn probe(handle: u64) -> Result<ProbeId> {
 
 /// The engine, once it was started, for calls that may wait for others or allocate: not for helpers at a traced function, which would
 /// wait for themselves.
-pub(super) fn runtime() -> Result<&'static Runtime> {
+pub(super) fn runtime() -> Result<Using> {
     if TRACER.in_hook() {
         return Err(Failure::Argument(
             UBPF_DENIED,
@@ -50,8 +50,8 @@ pub(super) fn runtime() -> Result<&'static Runtime> {
 }
 
 /// The engine, once it was started, for calls that wait for nobody.
-pub(super) fn engine_for_helpers() -> Result<&'static Runtime> {
-    Runtime::get().ok_or(Failure::Argument(UBPF_NOT_STARTED, "the engine was not started: call ubpf_start first"))
+pub(super) fn engine_for_helpers() -> Result<Using> {
+    Using::begin().ok_or(Failure::Argument(UBPF_NOT_STARTED, "the engine was not started: call ubpf_start first"))
 }
 
 /// Checks that there is memory for the small things of a call.

@@ -142,8 +142,5 @@ unsafe extern "C" {
     pub fn ubpf_platform_panic(text: *const ::core::ffi::c_char, length: usize);
 }
 unsafe extern "C" {
-    pub fn ubpf_instrument_entry(
-        function: *mut ::core::ffi::c_void,
-        call_site: *mut ::core::ffi::c_void,
-    );
+    pub fn ubpf_instrument_entry(function: *mut ::core::ffi::c_void, call_site: *mut ::core::ffi::c_void);
 }

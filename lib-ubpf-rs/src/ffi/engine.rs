@@ -3,7 +3,7 @@
 use super::{
     args::{self, Versioned},
     bindings::ubpf_platform,
-    codes::{finish, invalid, ubpf_error, Failure, Result, UBPF_INVALID, UBPF_NOT_FOUND, UBPF_OK},
+    codes::{finish, invalid, ubpf_error, Failure, Result, UBPF_DENIED, UBPF_INVALID, UBPF_NOT_FOUND, UBPF_OK},
     platform,
 };
 use crate::{
@@ -11,7 +11,10 @@ use crate::{
     program::{ArgType, Cost, HelperSignature, RetType},
     runtime::{Config, Error, Runtime},
 };
-use core::ffi::{c_char, c_int, c_void};
+use core::{
+    ffi::{c_char, c_int, c_void},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 /// Sizes and limits of the engine; but for `size`, 0 stands for what suits a small image.
 #[repr(C)]
@@ -156,6 +159,7 @@ unsafe fn start(platform: *const ubpf_platform, config: *const ubpf_config) -> R
         unsafe { platform::give_back(platform) };
         return Err(error.into());
     }
+    OVER_C.store(true, Ordering::SeqCst);
     Ok(())
 }
 
@@ -181,6 +185,47 @@ fn engine_config(config: &ubpf_config) -> Result<Config> {
 }
 
 args::sized_structs!(ubpf_config, ubpf_status, ubpf_helper);
+
+/// Ends the engine and gives everything back: programs are detached and forgotten, hooks are waited for, memory is freed, and the
+/// functions of the platform are called no more. Symbols, sites, helpers, programs of the image and the map are gone; ubpf_start may follow,
+/// with another platform, too. What is kept for the next start is what threads may stand in without being seen: some 100 bytes for each
+/// function that ever had a program, and a page of executable memory for each hundred. Handles from before are stale.
+///
+/// After an error the engine runs on, with nothing loaded or attached if it came that far, and the call can be made again.
+///
+/// Threads: any, but no helper at a traced function. Other calls that are being made give UBPF_BUSY here; those that begin meanwhile get
+/// UBPF_NOT_STARTED.
+///
+/// Errors: UBPF_BUSY another call is being made, a session of the shell is open (ushell_close), or a program at a function does not end;
+/// UBPF_IO a call could not be taken out of the text; UBPF_DENIED the engine was not started by ubpf_start.
+///
+/// # Safety
+/// `error` is NULL or writable. The arena, and texts that the engine showed, are used no more.
+#[no_mangle]
+pub unsafe extern "C" fn ubpf_stop(error: *mut ubpf_error) -> c_int {
+    // SAFETY: as the caller promises.
+    let result = unsafe { stop() };
+    // SAFETY: as the caller promises.
+    unsafe { finish(result, error) }
+}
+
+/// Whether the platform is one of a C application.
+static OVER_C: AtomicBool = AtomicBool::new(false);
+
+/// # Safety
+/// As for [`ubpf_stop`].
+unsafe fn stop() -> Result<()> {
+    let runtime = args::runtime()?;
+    if !OVER_C.load(Ordering::SeqCst) {
+        return Err(Failure::Argument(UBPF_DENIED, "the engine was started by its platform: it runs as long as that"));
+    }
+    // SAFETY: everybody who has the engine by this interface is counted, and nobody else can have one over a C platform.
+    let platform = unsafe { Runtime::stop(runtime) }?;
+    OVER_C.store(false, Ordering::SeqCst);
+    // SAFETY: it came from `platform::platform`, and the engine that had it is gone.
+    unsafe { platform::give_back(platform) };
+    Ok(())
+}
 
 /// Detaches every program, forgets every loaded one, and empties the two-key map: the engine is as after its start, but
 /// for helpers, symbols and sites. Handles from before are stale.

@@ -4,7 +4,7 @@
 use super::codes::{Failure, UBPF_UNSUPPORTED};
 use super::{
     args::{self, handle, ubpf_load_options, Versioned, PROGRAM},
-    codes::{finish, invalid, ubpf_error, Result},
+    codes::{finish, ubpf_error, Result},
 };
 use crate::runtime::{Error, LinkedCount, ProgramId, Runtime};
 use core::ffi::{c_char, c_int, c_void};
@@ -111,7 +111,7 @@ pub unsafe extern "C" fn ubpf_add_linked(
         *added = 0;
         let runtime = args::runtime()?;
         // SAFETY: as the caller promises.
-        let count = unsafe { add_linked(runtime, start, end) }?;
+        let count = unsafe { add_linked(&runtime, start, end) }?;
         *added = count.added;
         count.first_refused.map_or(Ok(()), |why| Err(why.into()))
     };
@@ -123,6 +123,7 @@ pub unsafe extern "C" fn ubpf_add_linked(
 /// As for [`ubpf_add_linked`].
 #[cfg(all(feature = "jit", target_arch = "x86_64"))]
 unsafe fn add_linked(runtime: &Runtime, start: *const c_void, end: *const c_void) -> Result<LinkedCount> {
+    use super::codes::invalid;
     use crate::jit::LinkedProgram;
     let (record, bytes) = (size_of::<LinkedProgram>(), end.addr().wrapping_sub(start.addr()));
     let whole = start.addr().is_multiple_of(align_of::<LinkedProgram>()) && bytes.is_multiple_of(record);

@@ -6,7 +6,7 @@
 use crate::platform::{ExecBlock, ExecMemory};
 use alloc::vec::Vec;
 use core::slice;
-use spin::{Mutex, Once};
+use spin::Mutex;
 
 /// Every part starts at a multiple of this,
 const UNIT: usize = 16;
@@ -20,7 +20,7 @@ pub static CODE_HEAP: CodeHeap = CodeHeap::new();
 
 /// Executable memory in small parts over that of a platform.
 pub struct CodeHeap {
-    below: Once<&'static dyn ExecMemory>,
+    below: Mutex<Option<&'static dyn ExecMemory>>,
     state: Mutex<State>,
 }
 
@@ -47,17 +47,27 @@ struct Open {
 impl CodeHeap {
     /// Nothing yet.
     pub const fn new() -> CodeHeap {
-        CodeHeap { below: Once::new(), state: Mutex::new(State { chunks: Vec::new(), open: Vec::new() }) }
+        CodeHeap { below: Mutex::new(None), state: Mutex::new(State { chunks: Vec::new(), open: Vec::new() }) }
     }
 
     /// Takes its blocks from `memory`, or goes on with the one it has.
     pub fn over(&'static self, memory: &'static dyn ExecMemory) -> &'static dyn ExecMemory {
-        self.below.call_once(|| memory);
+        self.below.lock().get_or_insert(memory);
         self
     }
 
+    /// Gives back what is not in use, and forgets whose memory it was.
+    pub fn stop(&self) {
+        let below = self.below.lock().take();
+        let mut state = self.state.lock();
+        while let Some(at) = state.chunks.iter().position(|chunk| chunk.used.is_empty()) {
+            let chunk = state.chunks.swap_remove(at);
+            below.inspect(|below| below.free(chunk.block));
+        }
+    }
+
     fn below(&self) -> Option<&'static dyn ExecMemory> {
-        self.below.get().copied()
+        *self.below.lock()
     }
 }
 

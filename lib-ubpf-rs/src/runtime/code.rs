@@ -86,6 +86,15 @@ pub(super) fn share_pages(platform: Platform) -> Platform {
     Platform { exec, ..platform }
 }
 
+/// Gives back the pages that no code is in.
+#[cfg(all(feature = "jit", target_arch = "x86_64"))]
+pub(super) fn give_back_pages() {
+    crate::jit::CODE_HEAP.stop();
+}
+
+#[cfg(not(all(feature = "jit", target_arch = "x86_64")))]
+pub(super) fn give_back_pages() {}
+
 #[cfg(not(all(feature = "jit", target_arch = "x86_64")))]
 pub(super) fn share_pages(platform: Platform) -> Platform {
     platform

@@ -15,6 +15,7 @@ mod image;
 mod linked;
 mod maps;
 mod measure;
+mod owned;
 mod programs;
 mod reserve;
 mod snapshot;
@@ -28,6 +29,7 @@ pub use error::{Error, Stopped};
 pub use linked::LinkedCount;
 pub use maps::MapPart;
 pub use measure::{CallTime, Measured};
+pub use owned::Using;
 pub use programs::ProgramId;
 pub use reserve::WithReserve;
 pub use status::Status;
@@ -38,7 +40,7 @@ use crate::{
     helpers::{Helper, HelperFn, RegisterError, Registry, Time},
     platform::{copied, has_room, shown, DirEntry, Pace, Platform, SMALL_THINGS, SMALL_THINGS_THAT_STAY},
     program::{Abi, HelperSignature, LoadError, Program},
-    tracer::{InitError, Ring, TracerConfig, TRACER},
+    tracer::{InitError, Ring, Slot, TracerConfig, TRACER},
     verifier::{self, Cap, VerifiedProgram, VerifyError, Work},
     vm::{Memory, Run, Slices, Stop, StopKind, SLICE, STACK_BYTES as VM_STACK},
 };
@@ -46,11 +48,12 @@ use alloc::{boxed::Box, format, string::String, vec::Vec};
 use code::Use;
 use host::Services;
 use image::Image;
+use owned::Owned;
 use programs::{Loaded, Programs};
 use snapshot::Snapshot;
 use spin::{Mutex, Once};
 
-static RUNTIME: Once<Runtime> = Once::new();
+static RUNTIME: Slot<Runtime> = Slot::new();
 
 /// The engine of an image.
 pub struct Runtime {
@@ -69,6 +72,8 @@ pub struct Runtime {
     image_id: Once<[u8; 16]>,
     /// One writer of the image's symbols and sites at a time.
     image_writer: Mutex<()>,
+    /// The last of it, so that it is freed last.
+    owned: Mutex<Owned>,
 }
 
 /// What `exec` gives.
@@ -86,16 +91,17 @@ pub struct ExecReport {
 }
 
 impl Runtime {
-    /// Starts the engine; once per image. What it needs is allocated now; where there is not enough memory, what was taken
+    /// Starts the engine; there is one in an image. What it needs is allocated now; where there is not enough memory, what was taken
     /// is given back.
     pub fn init(platform: Platform, config: Config) -> Result<&'static Runtime, Error> {
         let map = crate::maps::TwoKeyMap::new(config.map_entries).ok_or(Error::NoMemory)?;
         let ring = Ring::new(config.ring_bytes).ok_or(Error::NoMemory)?;
         let helpers = Registry::with_builtins().map_err(|_| Error::NoMemory)?;
-        let mut arena = zeroed_words(config.arena_bytes.div_ceil(8)).ok_or(Error::NoMemory)?;
+        let mut arena = zeroed_words(config.arena_bytes.div_ceil(8)).ok_or(Error::NoMemory)?.into_boxed_slice();
+        let mut registries = Vec::new();
+        registries.try_reserve(1).map_err(|_| Error::NoMemory)?;
         room_for_small_things()?;
         let platform = code::share_pages(platform);
-        let helpers = Box::new(helpers);
         let services = Box::into_raw(Box::new(Services {
             platform,
             map,
@@ -120,18 +126,58 @@ impl Runtime {
             });
         }
         TRACER.set_map(&kept.map);
-        arena.leak();
-        Ok(RUNTIME.call_once(|| Runtime {
+        let helpers = Box::into_raw(Box::new(helpers));
+        registries.push(helpers);
+        let arena = Box::into_raw(arena);
+        RUNTIME.put(Box::new(Runtime {
             config,
             services: kept,
-            helpers: Mutex::new(Box::leak(helpers)),
+            // SAFETY: it came from a box, and is freed after the engine.
+            helpers: Mutex::new(unsafe { &*helpers }),
             programs: Mutex::new(Programs::default()),
             linked: Mutex::new(Vec::new()),
             maps: Mutex::new(maps::MapTable::default()),
             fallbacks: Mutex::new(None),
             image_id: Once::new(),
             image_writer: Mutex::new(()),
-        }))
+            owned: Mutex::new(Owned { services, arena, registries, names: Vec::new() }),
+        }));
+        RUNTIME.get().ok_or(Error::NoMemory)
+    }
+
+    /// Ends the engine and gives its memory back: programs are detached and forgotten, hooks waited for, and maps, symbols, sites and
+    /// helpers are gone. It can be started again then, over the same platform or another one with the same way of counting. What is kept
+    /// for that is what threads may be in without being seen: a few bytes for each function that ever had a program, and executable memory
+    /// for the calls of these. Gives the platform.
+    ///
+    /// After an error the engine runs on, with nothing attached or loaded if it came that far: others use it, a hook does not end, or a
+    /// call cannot be taken out of the text.
+    ///
+    /// # Safety
+    /// Nobody uses a reference to the engine, or to something that it gave out, but those who have a [`Using`] for as long.
+    pub unsafe fn stop(using: Using) -> Result<Platform, Error> {
+        let runtime = RUNTIME.hide();
+        let alone =
+            using.alone().then_some(()).ok_or(Error::Busy { command: "another call, or a session of the shell," });
+        if let Err(error) = alone.and_then(|()| using.end()) {
+            RUNTIME.show(runtime);
+            return Err(error);
+        }
+        let platform = *using.platform();
+        drop(using);
+        // SAFETY: it came from a box, and nobody has it any more: it was hidden, and is used by nobody else.
+        drop(unsafe { Box::from_raw(runtime) });
+        code::give_back_pages();
+        Ok(platform)
+    }
+
+    /// Takes everything off that could run.
+    fn end(&self) -> Result<(), Error> {
+        self.reset()?;
+        // SAFETY: the caller is the only one that uses the engine, and with it the tracer.
+        unsafe { TRACER.stop() }.map_err(Error::Detach)?;
+        self.programs.lock().end();
+        Ok(())
     }
 
     /// The engine, if it was started.
@@ -176,16 +222,21 @@ impl Runtime {
             error => Error::Helper { name: shown(name), error },
         };
         current.check(name, &signature, &numbers).map_err(refused)?;
-        let mut own = Vec::new();
-        own.try_reserve_exact(name.len()).map_err(|_| Error::NoMemory)?;
-        own.extend_from_slice(name.as_bytes());
-        // Helpers are never removed, so neither is the name.
-        let name = core::str::from_utf8(own.leak()).unwrap_or("?");
+        let mut owned = self.owned.lock();
+        let room = owned.names.try_reserve(1).and_then(|()| owned.registries.try_reserve(1));
+        room.map_err(|_| Error::NoMemory)?;
+        let own = Box::into_raw(copied(name).ok_or(Error::NoMemory)?.into_boxed_str());
+        owned.names.push(own);
+        // SAFETY: it came from a box, and is freed after the engine.
+        let name: &'static str = unsafe { &*own };
         let helper = Helper { name, signature, function };
         let mut added = current.add(helper, &numbers);
         if added == Err(RegisterError::Full) {
             let larger = current.larger().ok_or(Error::NoMemory)?;
-            *current = Box::leak(Box::new(larger));
+            let larger = Box::into_raw(Box::new(larger));
+            owned.registries.push(larger);
+            // SAFETY: as above.
+            *current = unsafe { &*larger };
             added = current.add(helper, &numbers);
         }
         added.map_err(refused)

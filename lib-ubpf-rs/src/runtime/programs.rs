@@ -9,6 +9,7 @@ use crate::{
     vm::Executable,
 };
 use alloc::{format, string::String, sync::Arc, vec::Vec};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Names a loaded program: slot in the low 16 bits, generation in the 40 bits above. Never 0, and never given twice.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -87,6 +88,9 @@ pub(super) fn is_name(name: &str) -> bool {
     (1..=LONGEST_NAME).contains(&name.len()) && !name.chars().any(char::is_control)
 }
 
+/// The generation of a slot's first program, above those of engines that were stopped: an id is never given twice.
+static FIRST_GENERATION: AtomicU64 = AtomicU64::new(0);
+
 #[derive(Default)]
 pub(super) struct Programs {
     slots: Vec<Slot>,
@@ -111,7 +115,7 @@ impl Programs {
             None if self.slots.len() > 0xffff => return Err(Error::NoMemory),
             None => {
                 self.slots.try_reserve(1).map_err(|_| Error::NoMemory)?;
-                self.slots.push(Slot { generation: 0, loaded: None });
+                self.slots.push(Slot { generation: FIRST_GENERATION.load(Ordering::Relaxed), loaded: None });
                 self.slots.len() - 1
             }
         };
@@ -139,6 +143,12 @@ impl Programs {
     pub(super) fn take_from(&mut self, from: usize) -> Option<(usize, Loaded)> {
         let mut slots = self.slots.iter_mut().enumerate().skip(from);
         slots.find_map(|(at, slot)| Some((at + 1, slot.loaded.take()?)))
+    }
+
+    /// Begins with other generations when there is an engine again.
+    pub(super) fn end(&self) {
+        let last = self.slots.iter().map(|slot| slot.generation).max();
+        FIRST_GENERATION.fetch_max(last.unwrap_or(0), Ordering::Relaxed);
     }
 
     pub(super) fn len(&self) -> usize {

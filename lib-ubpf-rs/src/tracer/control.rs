@@ -3,12 +3,13 @@
 use super::{
     arch::current::patch::{self, Stub, NOP5, STUB_LEN},
     deny,
-    direct::{Gates, Trampoline},
+    direct::{self, Gates, Trampoline},
     pool,
     pool::{Grace, Lost, HOOKS},
     probe::{AttachOptions, HookProgram, Probe, ProbeId, ProbeList, ProbeReport},
     ring::Ring,
     site::{self, Site, SiteKind, SiteState},
+    slot::Slot,
     stubs::Refused,
 };
 use crate::maps::TwoKeyMap;
@@ -17,9 +18,9 @@ use crate::program::limits::HOOK_AREAS;
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::{
     mem, ptr,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering},
 };
-use spin::{Mutex, MutexGuard, Once};
+use spin::{Mutex, MutexGuard};
 
 /// Sizes and limits of the tracer, fixed at start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -158,10 +159,10 @@ pub(super) struct Settings {
 
 /// The tracer of this image.
 pub static TRACER: Tracer = Tracer {
-    settings: Once::new(),
+    settings: Slot::new(),
     starting: AtomicBool::new(false),
     stats: AtomicBool::new(false),
-    map: Once::new(),
+    map: AtomicPtr::new(ptr::null_mut()),
     turn: Turn::new(),
     control: Mutex::new(State {
         sites: Vec::new(),
@@ -180,10 +181,10 @@ pub static TRACER: Tracer = Tracer {
 
 /// The tracer of an image; there is only one, [`TRACER`].
 pub struct Tracer {
-    settings: Once<Settings>,
+    settings: Slot<Settings>,
     starting: AtomicBool,
     stats: AtomicBool,
-    map: Once<&'static TwoKeyMap>,
+    map: AtomicPtr<TwoKeyMap>,
     /// Who changes what is attached. It waits for hooks to end, and gives way meanwhile.
     turn: Turn,
     /// Held for a moment only: never while somebody waits or gives way.
@@ -309,21 +310,69 @@ impl Tracer {
             return Err(InitError::NoMemory { hook_areas: config.hook_areas });
         }
         let TracerConfig { budget, budget_interrupt, .. } = config;
-        self.settings.call_once(|| Settings { platform, ring, budget, budget_interrupt });
+        self.settings.put(Box::new(Settings { platform, ring, budget, budget_interrupt }));
         Ok(())
     }
 
-    pub(super) fn settings(&self) -> Option<&Settings> {
+    /// Ends the tracer, which has no program any more: waits for hooks, then frees the hook areas and forgets sites and stubs. It can be
+    /// started again then. What threads may be in without being seen is kept for that: gates, and the states of sites. After an error it
+    /// runs as before.
+    ///
+    /// # Safety
+    /// Nobody else uses the tracer, the platform or the ring that it was started with, nor what it gave out.
+    pub unsafe fn stop(&self) -> Result<(), DetachError> {
+        let Some(settings) = self.settings() else {
+            return Ok(());
+        };
+        const NEVER_ENDS: &str = "a hook that does not end";
+        let busy = |command| DetachError::Busy { command };
+        let mut change = Change::begin(self, settings, "stop").map_err(busy)?;
+        change.sweep();
+        let state = self.control.lock();
+        if let Some(stuck) = state.stuck.first() {
+            return Err(DetachError::Patch(PatchError::Mismatch { addr: stuck.site.addr as usize }));
+        }
+        if !state.attached.is_empty() {
+            return Err(busy("attach"));
+        }
+        if !state.kept.is_empty() || state.leaked > 0 || state.gates.any_spoilt() {
+            return Err(busy(NEVER_ENDS));
+        }
+        drop(state);
+        if !change.pace.wait_until(HOOK_ENDS_NS, pool::close) {
+            return Err(busy(NEVER_ENDS));
+        }
+        drop(change);
+        let mut state = self.control.lock();
+        (state.sites, state.refused, state.attached) = (Vec::new(), Vec::new(), Vec::new());
+        (state.kept, state.stuck, state.limited) = (Vec::new(), Vec::new(), false);
+        state.lost = Lost::new();
+        drop(state);
+        self.stats.store(false, Ordering::Relaxed);
+        self.map.store(ptr::null_mut(), Ordering::SeqCst);
+        direct::forget();
+        // SAFETY: the areas are closed, and who is in a hook makes no such call. No hook runs, so nobody has the settings, which came
+        // from a box.
+        unsafe {
+            pool::free();
+            drop(Box::from_raw(self.settings.hide()));
+        }
+        self.starting.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    pub(super) fn settings(&self) -> Option<&'static Settings> {
         self.settings.get()
     }
 
-    /// Names the two-key map, so that programs that use no other helper can be called directly. Once.
+    /// Names the two-key map, so that programs that use no other helper can be called directly.
     pub fn set_map(&self, map: &'static TwoKeyMap) {
-        self.map.call_once(|| map);
+        self.map.store(ptr::from_ref(map).cast_mut(), Ordering::SeqCst);
     }
 
     pub(super) fn map(&self) -> Option<&'static TwoKeyMap> {
-        self.map.get().copied()
+        // SAFETY: it came from a reference, and is taken away before what it refers to goes.
+        unsafe { self.map.load(Ordering::SeqCst).as_ref() }
     }
 
     /// Whether the caller runs in a hook. The calls that change or list probes wait for hooks to end: none may be made there.

@@ -18,7 +18,7 @@ use crate::{
 };
 use alloc::{sync::Arc, vec::Vec};
 use core::{mem, ptr, sync::atomic::Ordering};
-use spin::Once;
+use spin::Mutex;
 
 pub(super) use super::gates::Gates;
 
@@ -192,13 +192,23 @@ pub(super) fn adopt_counters(settings: &Settings) {
     counters::adopt(settings);
 }
 
+/// What there is for inline helpers, once somebody has asked for it.
+static BLOCK: Mutex<Option<(Needs, Option<u64>)>> = Mutex::new(None);
+
+/// Frees what there is for inline helpers. Nobody is in a trampoline.
+pub(super) fn forget() {
+    if let Some((_, Some(block))) = BLOCK.lock().take() {
+        // SAFETY: `helper_block` has made it; trampolines alone refer to it, and there is none.
+        unsafe { trampoline::free_helper_block(block) };
+    }
+}
+
 /// What inline helpers need in r9; `None` when not all of it is there.
 fn helper_block(needs: Needs, settings: &Settings) -> Option<u64> {
-    static BLOCK: Once<(Needs, Option<u64>)> = Once::new();
     if needs.is_empty() {
         return Some(0);
     }
-    let (has, block) = *BLOCK.call_once(|| {
+    let (has, block) = *BLOCK.lock().get_or_insert_with(|| {
         let places = Places {
             map: TRACER.map().map(|map| map.layout()),
             output: Some(settings.ring.layout()),

@@ -126,6 +126,12 @@ impl Gates {
         }
     }
 
+    /// Whether there is one in whose trampoline somebody may be for ever.
+    pub fn any_spoilt(&self) -> bool {
+        let mut data = self.chunks.iter().flat_map(|chunk| chunk.data);
+        data.any(|data| data.spoilt.load(Ordering::Relaxed))
+    }
+
     fn made(&self) -> usize {
         self.chunks.last().map_or(0, |c| c.first + c.data.len())
     }

@@ -27,6 +27,7 @@ mod pool;
 mod probe;
 mod ring;
 mod site;
+mod slot;
 mod stubs;
 mod subject;
 
@@ -37,6 +38,7 @@ pub use pool::{fp_mode, CONTEXT_BYTES, MAX_AREAS, PROGRAM_STACK};
 pub use probe::{AttachOptions, Failed, Failures, Hook, HookProgram, ProbeId, ProbeReport, REPORT_INTERVAL_NS};
 pub use ring::{Record, RecordKind, Ring, TEXT_BYTES};
 pub use site::{Site, SiteKind};
+pub use slot::Slot;
 pub use stubs::{Moment, Neighbours, Refused, SiteCount, Symbols, Unusable, STUB_REACH};
 pub use subject::Subject;
 

@@ -10,7 +10,7 @@ use super::{
     site::{Table, EMPTY_TABLE},
 };
 pub use crate::program::limits::{CONTEXT_BYTES, MAX_HOOK_AREAS as MAX_AREAS, STACK_BYTES as PROGRAM_STACK};
-use alloc::alloc::{alloc_zeroed, Layout};
+use alloc::alloc::{alloc_zeroed, dealloc, Layout};
 use core::{
     cell::UnsafeCell,
     ptr,
@@ -73,7 +73,7 @@ pub(super) static HOOKS: Hooks = Hooks {
     map_lost: AtomicU64::new(0),
 };
 
-/// Makes `count` areas with `stack` bytes of stack each. False without memory. To be called once.
+/// Makes `count` areas with `stack` bytes of stack each, where there are none. False without memory.
 pub(super) fn create(count: usize, stack: usize) -> bool {
     let count = count.clamp(1, MAX_AREAS);
     let stack = stack.max(4096).next_multiple_of(64);
@@ -95,6 +95,25 @@ pub(super) fn create(count: usize, stack: usize) -> bool {
     HOOKS.first_control.store(base + stack as u64, Ordering::Relaxed);
     HOOKS.free.store(all_free(count), Ordering::SeqCst);
     true
+}
+
+/// Takes all areas, if no hook runs, so that none runs from now on.
+pub(super) fn close() -> bool {
+    let all = all_free(count());
+    HOOKS.free.compare_exchange(all, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+}
+
+/// Frees the areas.
+///
+/// # Safety
+/// They were closed, and the caller does not run on one.
+pub(super) unsafe fn free() {
+    let base = HOOKS.base.swap(0, Ordering::SeqCst);
+    let len = HOOKS.len.swap(0, Ordering::SeqCst);
+    if let Ok(layout) = Layout::from_size_align(len as usize, 64) {
+        // SAFETY: `create` has made it with this layout; no hook is in it, as the caller says, and none comes.
+        unsafe { dealloc(base as *mut u8, layout) };
+    }
 }
 
 fn all_free(count: usize) -> u64 {

@@ -401,6 +401,19 @@ static int call_symbol_name(void)
 	return ubpf_symbol_name((uint64_t)(uintptr_t)traced, name, sizeof(name), NULL, NULL);
 }
 
+static int call_stop(void)
+{
+	return ubpf_stop(NULL);
+}
+
+static void start_again(int code)
+{
+	CHECK(call_start() == UBPF_OK);
+	if (code == UBPF_OK)
+		CHECK(call_add_symbols() == UBPF_OK && call_add_sites() == UBPF_OK);
+	reset(code);
+}
+
 /* In an order in which each can do what it says. */
 static const struct row rows[] = {
 	{"ubpf_version", NULL, call_version, NULL},
@@ -433,6 +446,7 @@ static const struct row rows[] = {
 	{"ubpf_detach_function", attach, call_detach_function, detach},
 	{"ubpf_list", attach, call_list, detach_always},
 	{"ubpf_reset", attach, call_reset, reset},
+	{"ubpf_stop", attach, call_stop, start_again},
 };
 
 int main(void)

@@ -332,3 +332,13 @@ void describe_image(void)
 	known = 0;
 	CHECK(ubpf_functions(count_name, &known, NULL) == UBPF_OK && known == 1);
 }
+
+uint64_t traced_offset(void)
+{
+	const uint64_t *record = __start___patchable_function_entries;
+
+	while (record < __stop___patchable_function_entries && *record - (uint64_t)(uintptr_t)traced > 16)
+		record++;
+	CHECK(record < __stop___patchable_function_entries);
+	return *record - (uint64_t)(uintptr_t)traced;
+}

@@ -32,6 +32,8 @@ extern size_t code_in_use;
 #define SIZED(thing) (memset(&(thing), 0, sizeof(thing)), (thing).size = sizeof(thing))
 /* Tells the engine the entry stubs and the function `traced`. */
 void describe_image(void);
+/* Where its entry stub stands, from its start. */
+uint64_t traced_offset(void);
 /* Traced; gives its argument plus one. */
 int traced(int number);
 

@@ -10,7 +10,7 @@ use spin::Mutex;
 use ubpf_rs::{
     ffi::{sized, SizeError, Versioned},
     platform::{has_room, SMALL_THINGS},
-    runtime::Runtime,
+    runtime::Using,
 };
 
 /// Names a session; 0 names none. A number that is never given twice.
@@ -51,6 +51,8 @@ struct Slot {
     handle: ushell_session,
     /// Taken out while a call works on it, so that a command may call this interface, too.
     shell: Option<Kept>,
+    /// The engine does not stop while a session is open.
+    using: Using,
 }
 
 /// One shell in memory of its own, as a box would have it.
@@ -69,11 +71,11 @@ impl Sessions {
         slot.ok_or(USHELL_STALE)
     }
 
-    fn insert(&mut self, shell: Kept) -> Result<ushell_session, c_int> {
+    fn insert(&mut self, shell: Kept, using: Using) -> Result<ushell_session, c_int> {
         let room = self.slots.try_reserve(1);
         room.map_err(|_| USHELL_NO_MEMORY)?;
         self.last = self.last.saturating_add(1);
-        self.slots.push(Slot { handle: self.last, shell: Some(shell) });
+        self.slots.push(Slot { handle: self.last, shell: Some(shell), using });
         Ok(self.last)
     }
 
@@ -81,10 +83,15 @@ impl Sessions {
         self.slot(handle)?.shell.take().ok_or(USHELL_BUSY)
     }
 
-    fn remove(&mut self, handle: ushell_session) -> Result<Kept, c_int> {
+    /// In the order in which they are to be dropped.
+    fn remove(&mut self, handle: ushell_session) -> Result<(Kept, Using), c_int> {
         let shell = self.take(handle)?;
-        self.slots.retain(|slot| slot.handle != handle);
-        Ok(shell)
+        let at = self.slots.iter().position(|slot| slot.handle == handle);
+        let slot = self.slots.swap_remove(at.ok_or(USHELL_STALE)?);
+        if self.slots.is_empty() {
+            self.slots = Vec::new();
+        }
+        Ok((shell, slot.using))
     }
 }
 
@@ -135,7 +142,7 @@ pub unsafe extern "C" fn ushell_open(config: *const ushell_config, session: *mut
 }
 
 fn open(config: Config) -> Result<ushell_session, c_int> {
-    let runtime = Runtime::get().ok_or(USHELL_NOT_STARTED)?;
+    let using = Using::begin().ok_or(USHELL_NOT_STARTED)?;
     let wanted = config.output_bytes.saturating_add(SESSION_BYTES);
     if !has_room(wanted.saturating_add(SMALL_THINGS)) {
         return Err(USHELL_NO_MEMORY);
@@ -143,8 +150,8 @@ fn open(config: Config) -> Result<ushell_session, c_int> {
     let mut shell = Vec::new();
     let room = shell.try_reserve_exact(1);
     room.map_err(|_| USHELL_NO_MEMORY)?;
-    shell.push(Shell::try_new(runtime, config).ok_or(USHELL_NO_MEMORY)?);
-    SESSIONS.lock().insert(shell.into_boxed_slice())
+    shell.push(Shell::try_new(using.runtime(), config).ok_or(USHELL_NO_MEMORY)?);
+    SESSIONS.lock().insert(shell.into_boxed_slice(), using)
 }
 
 fn limits(given: &ushell_config) -> Config {

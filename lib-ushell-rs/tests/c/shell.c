@@ -209,6 +209,22 @@ static void stale_handles(ushell_session session)
 	CHECK(ushell_close(other) == USHELL_OK);
 }
 
+/* Not while a session is open. */
+static void the_engine_stops(void)
+{
+	ushell_session session = 0;
+
+	CHECK(ushell_open(NULL, &session) == USHELL_OK);
+	SAYS(session, "bpf_attach traced answer.bin\n", "> Program was attached successfully.\n> ");
+	CHECK(ubpf_stop(NULL) == UBPF_BUSY);
+	SAYS(session, "bpf_list\n", "traced:\n - answer.bin\n> ");
+	CHECK(ushell_close(session) == USHELL_OK && ubpf_stop(NULL) == UBPF_OK);
+	CHECK(ushell_open(NULL, &session) == USHELL_NOT_STARTED && traced(1) == 2);
+	CHECK(ubpf_start(test_platform(), NULL, NULL) == UBPF_OK && ushell_open(NULL, &session) == USHELL_OK);
+	SAYS(session, "bpf_list\ncomplete inn\n", "> > inner\n> ");
+	CHECK(ushell_close(session) == USHELL_OK && ubpf_stop(NULL) == UBPF_OK);
+}
+
 int main(void)
 {
 	ushell_session session = 0, other = 0;
@@ -230,5 +246,6 @@ int main(void)
 	CHECK(ushell_close(other) == USHELL_OK);
 	wrong_arguments(session);
 	stale_handles(session);
+	the_engine_stops();
 	return 0;
 }

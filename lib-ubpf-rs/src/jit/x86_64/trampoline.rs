@@ -16,7 +16,7 @@ use crate::{
     verifier::planted::{self, Bug},
     vm::{Direct, Memory},
 };
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 use core::slice;
 
 /// Bytes of a gate.
@@ -80,6 +80,16 @@ pub fn helper_block(places: &Places, slow: (usize, usize, usize)) -> Option<u64>
     room.push(context);
     let context = core::ptr::from_ref(room.leak().first()?);
     Some((context as u64).wrapping_add(BIAS as u64))
+}
+
+/// Frees a block.
+///
+/// # Safety
+/// [`helper_block`] gave it, and nobody uses it any more.
+pub unsafe fn free_helper_block(block: u64) {
+    let context = block.wrapping_sub(BIAS as u64) as *mut Context;
+    // SAFETY: it was leaked as one of a slice, where it lies as in a box.
+    drop(unsafe { Box::from_raw(context) });
 }
 
 /// What a trampoline refers to, all within 2 GiB of it.
