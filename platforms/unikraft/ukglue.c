@@ -792,7 +792,7 @@ static int console_add(struct virtio_dev *vdev)
 	int i, count;
 
 	if (console.vdev) {
-		uk_pr_err("ushell: a second virtio-serial device is left alone\n");
+		uk_pr_err("ushell: a second virtio-serial device is left alone: the shell's port must be one of the first\n");
 		return 0;
 	}
 	vdev->features = virtio_feature_get(vdev) & wanted;

@@ -270,7 +270,8 @@ fn naming_left(driver: &Driver<PORTS, BUFFER>, until: &mut u64) -> u64 {
         return *until - now;
     }
     if !found {
-        crate::say(format_args!("ushell: the virtio-serial device has no port called {name}; the shell waits for one"));
+        crate::say(format_args!("ushell: the virtio-serial device has no port called {name}; the shell waits for one (QEMU: -device virtserialport,chardev=ID,name={name} \
+             behind the first virtio-serial-pci)"));
     }
     *until = 0;
     0

@@ -5,6 +5,7 @@ mod embed;
 mod glue;
 mod kraft;
 mod make;
+mod memory;
 mod menu;
 mod size;
 mod wrapper;

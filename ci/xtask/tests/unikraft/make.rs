@@ -188,6 +188,24 @@ fn a_missing_cargo_is_named() {
     assert!(said.contains("install Rust 1.88 or newer"), "{said}");
 }
 
+/// The first build fetches crates. Where that cannot be, it is said what to do, and the next build tries again.
+#[test]
+fn a_first_build_without_network_is_named() {
+    let harness = Harness::new("network", &[]);
+    let archive = format!("{}/libubpf_rs/libubpf_image.a", harness.folder.display());
+    let build = || {
+        let mut make = harness.make();
+        make.env("CARGO_HOME", harness.folder.join("home")).env("CARGO_NET_OFFLINE", "true").arg(&archive);
+        let output = make.output().expect("make");
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    for _ in 0..2 {
+        let (built, said) = build();
+        assert!(!built && said.contains("the first build needs network"), "{said}");
+        assert!(said.contains("cargo fetch --locked"), "{said}");
+    }
+}
+
 /// An old toolchain would stumble over something else, the form of the lock file for one.
 #[test]
 fn an_old_cargo_or_rustc_is_named() {
