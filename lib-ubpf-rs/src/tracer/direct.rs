@@ -29,6 +29,7 @@ const MOST_ARGUMENT: u64 = 64;
 /// The trampoline of one site, if its programs can have one.
 pub(super) struct Trampoline {
     gate: Option<GateRef>,
+    /// Code made for the programs; of no length where the gate alone does.
     block: Option<ExecBlock>,
     /// How many came out before the trampoline was made.
     before: u64,
@@ -120,9 +121,12 @@ impl Trampoline {
             return;
         };
         counters::adopt(settings);
-        self.block = install(memory, len, |out, block| {
-            trampoline::write(out, around(block.exec as u64), &programs) == Some(len)
-        });
+        self.block = match programs.is_empty() && !gate.moved {
+            true => Some(ExecBlock { write: 0, exec: trampoline::way_out(gate.at) as usize, len: 0 }),
+            false => install(memory, len, |out, block| {
+                trampoline::write(out, around(block.exec as u64), &programs) == Some(len)
+            }),
+        };
         self.cramped = self.block.is_none();
         if let Some(block) = self.block {
             self.before = counters::left(&gate);
@@ -158,6 +162,8 @@ impl Trampoline {
             probe.runs.fetch_add(runs, Ordering::Relaxed);
         }
         match settings.platform.exec {
+            // The gate alone: nothing was made for it.
+            Some(_) if empty && block.len == 0 => {}
             Some(memory) if empty => memory.free(block),
             _ => {
                 list.probes.iter().cloned().for_each(mem::forget);

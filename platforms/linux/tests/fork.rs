@@ -225,3 +225,83 @@ fn a_program_that_closes_every_descriptor_can_be_traced() {
     assert_eq!(end_of(made), 0);
     detach_all(runtime);
 }
+
+/// What the program has made impossible is not needed: descriptors, and files of the system.
+#[test]
+fn a_program_without_descriptors_or_in_another_root_can_be_traced() {
+    let (runtime, _turn) = engine();
+    let [noop, longer] = programs(runtime);
+    attach_all(runtime, noop);
+    let traced = || {
+        detach_all(runtime);
+        attach_all(runtime, longer);
+        work(10)
+    };
+    let out_of_descriptors = child(fork, || {
+        let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: sets a limit of the child, which ends soon.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &none) }, 0);
+        assert!(std::fs::File::open("/proc/self/exe").is_err());
+        traced()
+    });
+    assert_eq!(end_of(out_of_descriptors), 0);
+    let folder = std::env::temp_dir().join(format!("ubpf-root-{}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    let elsewhere = child(fork, || {
+        // Whoever is not root becomes root of a namespace first, where the system lets him.
+        // SAFETY: the child has one thread, and ends soon.
+        let changed = unsafe { libc::geteuid() == 0 || libc::unshare(libc::CLONE_NEWUSER) == 0 };
+        if !changed || std::os::unix::fs::chroot(&folder).is_err() {
+            return 0;
+        }
+        assert!(!std::path::Path::new("/proc").exists());
+        traced()
+    });
+    assert_eq!(end_of(elsewhere), 0);
+    std::fs::remove_dir(&folder).unwrap();
+    detach_all(runtime);
+}
+
+/// Threads begin and end all the time; what each has counted stays.
+#[test]
+fn threads_that_end_while_programs_come_and_go_lose_no_run() {
+    const THREADS: u64 = 150;
+    let (runtime, _turn) = engine();
+    let [noop, longer] = programs(runtime);
+    attach_all(runtime, noop);
+    // One function keeps its program.
+    let kept = TRACED[0];
+    let runs = || runtime.list(Some(kept)).unwrap()[0].probes.iter().find(|p| p.program == "noop").map(|p| p.runs);
+    let before = runs().unwrap();
+    thread::scope(|scope| {
+        let others = scope.spawn(|| {
+            for _ in 0..THREADS / 3 {
+                let three: Vec<_> = (0..3)
+                    .map(|_| {
+                        thread::spawn(|| {
+                            for _ in 0..100 {
+                                // SAFETY: plain C functions.
+                                unsafe {
+                                    gcc_patchable_empty();
+                                    gcc_patchable_myfun();
+                                }
+                            }
+                        })
+                    })
+                    .collect();
+                three.into_iter().for_each(|thread| thread.join().unwrap());
+            }
+        });
+        while !others.is_finished() {
+            for name in &TRACED[1..] {
+                runtime.detach(name, None).unwrap();
+                runtime.attach(name, longer, AttachLimits::default()).unwrap();
+            }
+            // Beside the one that stays.
+            runtime.attach(kept, longer, AttachLimits::default()).unwrap();
+            runtime.detach(kept, Some("longer")).unwrap();
+        }
+    });
+    assert_eq!(runs(), Some(before + THREADS * 100));
+    detach_all(runtime);
+}

@@ -69,6 +69,11 @@ pub const fn general_way(gate: u64) -> u64 {
     gate.wrapping_add(GENERAL)
 }
 
+/// Where a slot's variable points when nothing is to be run there but hits are counted.
+pub const fn way_out(gate: u64) -> u64 {
+    gate.wrapping_add(LEAVE)
+}
+
 /// A block for r9 of programs with inline helpers, with the addresses where lookups in the two-key map go that do not give an answer
 /// (to get, to put, to add). It lives for ever; `None` without memory.
 pub fn helper_block(places: &Places, slow: (usize, usize, usize)) -> Option<u64> {
