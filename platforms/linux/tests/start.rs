@@ -6,7 +6,7 @@ use common::{root, text, Folder};
 use std::{
     os::unix::net::UnixListener,
     path::Path,
-    process::{Output, Stdio},
+    process::{Command, Output, Stdio},
 };
 
 /// What programs do with stdout, with the engine or without.
@@ -183,7 +183,7 @@ fn a_process_that_denies_new_code_pages_is_traced_all_the_same() {
 #[test]
 fn a_map_of_no_size_is_refused_by_name() {
     let (folder, program) = starter("entries");
-    let mut command = std::process::Command::new(&program);
+    let mut command = Command::new(&program);
     command.args(["shell", "shell"]).env("UBPF_MAP_ENTRIES", "many");
     let output = command.current_dir(&folder.0).stdin(Stdio::null()).output();
     let error = text(&output.unwrap().stderr);
@@ -244,4 +244,57 @@ fn functions_that_several_cxx_files_have_are_linked_and_traced() {
         let said = "9\n_Z5twiceIiET_S0_ 2\n_Z4oncev 2\n_Z1ai 1\n";
         assert_eq!((text(&output.stdout).as_str(), text(&output.stderr).as_str()), (said, ""));
     }
+}
+
+/// Works with nothing of the engine in it.
+const UNTOUCHED: &str = r#"
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+__attribute__((noinline)) int fib(int n) { return n < 2 ? n : fib(n - 1) + fib(n - 2); }
+int main(void)
+{
+	int status = -1;
+	pid_t child;
+	printf("%d\n", fib(24));
+	fflush(stdout);
+	child = fork();
+	if (!child)
+		_exit(fib(10));
+	waitpid(child, &status, 0);
+	printf("%d %d\n", WEXITSTATUS(status), fib(20));
+	return 0;
+}
+"#;
+
+/// As docs/linux.md says.
+#[test]
+fn a_program_whose_source_stays_as_it_is_is_traced() {
+    let folder = Folder::new("untouched");
+    folder.write("program.c", UNTOUCHED);
+    folder.write("count.bin", ubpf_rs::isa::assemble(COUNT).unwrap());
+    folder.write("noop.bin", ubpf_rs::isa::assemble("r0 = 0\nexit").unwrap());
+    let mut compile = Command::new("gcc");
+    compile.args(["-O2", "-Wall", "-Werror", "-I"]).arg(root().join("include")).arg("-c");
+    compile.arg(root().join("examples/linux/trace.c")).arg("-o").arg("trace.o");
+    assert!(compile.current_dir(&folder.0).status().unwrap().success());
+    let program = folder.build(&["program.c", "trace.o"], &["-O2"]);
+    let run = |settings: &[(&str, &str)]| {
+        let mut command = Command::new(&program);
+        command.envs(settings.iter().copied()).current_dir(&folder.0).stdin(Stdio::null());
+        let output = command.output().unwrap();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let plain = run(&[]);
+    assert_eq!(plain, (Some(0), "46368\n55 6765\n".into(), String::new()));
+    let traced = [("UBPF_SHELL", "."), ("UBPF_ATTACH", "count.bin")];
+    assert_eq!(run(&traced), plain);
+    let exchanged = run(&[&traced[..], &[("UBPF_EXCHANGE", "noop.bin"), ("UBPF_SAY", "1")]].concat());
+    assert_eq!((exchanged.0, &exchanged.1), (plain.0, &plain.1));
+    assert!(exchanged.2.contains("trace: 2 of 2 functions attached"), "{}", exchanged.2);
+    folder.write("only", "fib\n");
+    let one = run(&[&traced[..], &[("UBPF_ONLY", "only"), ("UBPF_SAY", "1")]].concat());
+    assert!(one.2.contains("trace: 1 of 1 functions attached"), "{}", one.2);
+    let wrong = run(&[("UBPF_SHELL", "."), ("UBPF_ATTACH", "none.bin")]);
+    assert_eq!((wrong.0, wrong.2.as_str()), (Some(1), "trace: none.bin: cannot be read\n"));
 }
