@@ -13,7 +13,7 @@ extern crate std;
 pub mod ffi;
 pub mod helpers;
 pub mod isa;
-#[cfg(all(feature = "jit", target_arch = "x86_64"))]
+#[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
 pub mod jit;
 pub mod maps;
 pub mod object;

@@ -4,7 +4,7 @@
 mod common;
 #[path = "common/giants.rs"]
 mod giants;
-#[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+#[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux", not(ubpf_arch = "none")))]
 #[path = "engines/pages.rs"]
 mod pages;
 
@@ -83,7 +83,7 @@ fn verify(name: &str, insns: &[Insn], policy: Policy) -> Result<VerifiedProgram,
 }
 
 /// Compiles an admitted program on what is left of the account.
-#[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+#[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux", not(ubpf_arch = "none")))]
 fn compile(name: &str, program: Option<&VerifiedProgram>, work: &mut Work<'_>) {
     use ubpf_rs::jit::{JitError, JitProgram};
     let Some(program) = program else { return };
@@ -98,7 +98,7 @@ fn compile(name: &str, program: Option<&VerifiedProgram>, work: &mut Work<'_>) {
     HELD.set(held);
 }
 
-#[cfg(not(all(feature = "jit", target_arch = "x86_64", target_os = "linux")))]
+#[cfg(not(all(feature = "jit", target_arch = "x86_64", target_os = "linux", not(ubpf_arch = "none"))))]
 fn compile(_: &str, _: Option<&VerifiedProgram>, _: &mut Work<'_>) {}
 
 /// Runs an admitted program on an argument; a proved access must not be what stops it.

@@ -158,11 +158,11 @@ fn reading_symbols() {
     assert!(failures > 2);
 }
 
-#[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+#[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux", not(ubpf_arch = "none")))]
 #[path = "engines/pages.rs"]
 mod pages;
 
-#[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux"))]
+#[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux", not(ubpf_arch = "none")))]
 #[test]
 fn compiling() {
     use ubpf_rs::jit::{JitProgram, Options};

@@ -34,6 +34,7 @@ const CRATES: &[(&str, u8)] = &[
 const UNSAFE: &[&str] = &[
     "lib-ubpf-rs/src/maps/values.rs",
     "lib-ubpf-rs/src/vm/memory.rs",
+    "lib-ubpf-rs/src/vm/direct.rs",
     "lib-ubpf-rs/src/jit/",
     "lib-ubpf-rs/src/tracer/",
     "lib-ubpf-rs/src/runtime/",

@@ -1,6 +1,6 @@
 //! Load, run, forget.
 
-#[cfg(not(all(feature = "jit", target_arch = "x86_64")))]
+#[cfg(not(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none"))))]
 use super::codes::{Failure, UBPF_UNSUPPORTED};
 use super::{
     args::{self, handle, ubpf_load_options, Versioned, PROGRAM},
@@ -121,7 +121,7 @@ pub unsafe extern "C" fn ubpf_add_linked(
 
 /// # Safety
 /// As for [`ubpf_add_linked`].
-#[cfg(all(feature = "jit", target_arch = "x86_64"))]
+#[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
 unsafe fn add_linked(runtime: &Runtime, start: *const c_void, end: *const c_void) -> Result<LinkedCount> {
     use super::codes::invalid;
     use crate::jit::LinkedProgram;
@@ -139,7 +139,7 @@ unsafe fn add_linked(runtime: &Runtime, start: *const c_void, end: *const c_void
 
 /// # Safety
 /// None.
-#[cfg(not(all(feature = "jit", target_arch = "x86_64")))]
+#[cfg(not(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none"))))]
 unsafe fn add_linked(_: &Runtime, _: *const c_void, _: *const c_void) -> Result<LinkedCount> {
     Err(Failure::Argument(UBPF_UNSUPPORTED, "this library was built without the compiler"))
 }

@@ -7,7 +7,9 @@
 use crate::verifier::Cap;
 
 mod adds;
+mod analysis;
 mod heap;
+mod reciprocal;
 mod x86_64;
 
 pub use heap::{CodeHeap, CODE_HEAP};

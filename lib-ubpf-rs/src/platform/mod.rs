@@ -282,11 +282,11 @@ pub enum Counting {
     Locked,
     /// With plain ones: there is one CPU, and an interrupt comes before or after an instruction.
     OneCpu,
-    /// With plain ones in a block of counters of each thread or CPU. Its address is in a word at a fixed place of a segment; 0 while
-    /// it has none.
+    /// With plain ones in a block of counters of each thread or CPU. Its address is in a word at a fixed place from where a register of the
+    /// CPU points; 0 while it has none.
     Own {
-        /// The segment.
-        segment: Segment,
+        /// Whose the blocks are.
+        owner: Owner,
         /// Offset of the word.
         offset: i32,
         /// Blocks wanted, at most 256.
@@ -294,12 +294,13 @@ pub enum Counting {
     },
 }
 
-/// A segment register whose base belongs to a thread or CPU.
+/// Whose something is, and so which register points to it: on x86-64 that of a thread is found through fs, that of a CPU through gs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs)]
-pub enum Segment {
-    Fs,
-    Gs,
+pub enum Owner {
+    /// Each thread has one.
+    Thread,
+    /// Each CPU has one.
+    Cpu,
 }
 
 /// Blocks of counters; they live for ever and keep what was counted in them.

@@ -77,25 +77,25 @@ pub(super) fn make(
 const CANCELLED: &str = "compiling it was cancelled";
 
 /// Whether the image has a compiler.
-const COMPILER: bool = cfg!(all(feature = "jit", target_arch = "x86_64"));
+const COMPILER: bool = cfg!(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")));
 
 /// Lets programs share the pages of the platform's executable memory.
-#[cfg(all(feature = "jit", target_arch = "x86_64"))]
+#[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
 pub(super) fn share_pages(platform: Platform) -> Platform {
     let exec = platform.exec.map(|m| crate::jit::CODE_HEAP.over(m));
     Platform { exec, ..platform }
 }
 
 /// Gives back the pages that no code is in.
-#[cfg(all(feature = "jit", target_arch = "x86_64"))]
+#[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
 pub(super) fn give_back_pages() {
     crate::jit::CODE_HEAP.stop();
 }
 
-#[cfg(not(all(feature = "jit", target_arch = "x86_64")))]
+#[cfg(not(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none"))))]
 pub(super) fn give_back_pages() {}
 
-#[cfg(not(all(feature = "jit", target_arch = "x86_64")))]
+#[cfg(not(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none"))))]
 pub(super) fn share_pages(platform: Platform) -> Platform {
     platform
 }
@@ -103,7 +103,7 @@ pub(super) fn share_pages(platform: Platform) -> Platform {
 /// The program as machine code (unless there is no room to keep it), or given back with the reason why not.
 type Compiled = Result<Result<Arc<dyn Executable>, Error>, (VerifiedProgram, &'static str)>;
 
-#[cfg(all(feature = "jit", target_arch = "x86_64"))]
+#[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
 #[allow(clippy::result_large_err)] // the program is given back
 fn compile(program: VerifiedProgram, maps: Option<Arc<Maps>>, platform: &Platform, work: &mut Work<'_>) -> Compiled {
     use crate::{
@@ -133,7 +133,7 @@ fn compile(program: VerifiedProgram, maps: Option<Arc<Maps>>, platform: &Platfor
     }
 }
 
-#[cfg(not(all(feature = "jit", target_arch = "x86_64")))]
+#[cfg(not(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none"))))]
 #[allow(clippy::result_large_err)] // the program is given back
 fn compile(program: VerifiedProgram, _maps: Option<Arc<Maps>>, _platform: &Platform, _work: &mut Work<'_>) -> Compiled {
     Err((program, "this image was built without the compiler"))

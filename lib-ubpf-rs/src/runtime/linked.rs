@@ -31,7 +31,7 @@ pub struct LinkedCount {
     pub first_refused: Option<Error>,
 }
 
-#[cfg(all(feature = "jit", target_arch = "x86_64"))]
+#[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
 mod add {
     use super::{super::room_for_small_things, Error, LinkedCount, Loaded, Runtime};
     use crate::{

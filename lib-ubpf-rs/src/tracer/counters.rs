@@ -91,9 +91,9 @@ pub(super) fn prepare(settings: &Settings, sites: usize) -> Option<()> {
 pub(super) fn of_gate(settings: &Settings, gate: usize, shared: &'static Pair) -> Counters {
     let counting = settings.platform.cpu.counting();
     let has = own().is_some_and(|own| gate < own.gates);
-    if let (Counting::Own { segment, offset, .. }, true) = (counting, has) {
+    if let (Counting::Own { owner, offset, .. }, true) = (counting, has) {
         let entered = (gate * size_of::<Pair>()) as i32;
-        return Counters::Own { segment, offset, entered, left: entered + size_of::<AtomicU64>() as i32 };
+        return Counters::Own { owner, offset, entered, left: entered + size_of::<AtomicU64>() as i32 };
     }
     Counters::Shared {
         entered: ptr::from_ref(&shared.entered) as u64,

@@ -11,17 +11,12 @@ use super::{
 use crate::helpers::MAP_MISS;
 use core::sync::atomic::Ordering;
 
-/// Called by the trampoline on a claimed area, with the vector registers saved.
+/// Called by the CPU's entry of hooks on a claimed area, with the vector registers saved.
 ///
 /// # Safety
 /// `site`, `frame` and `control` are what the trampoline made of them: a leaked state, the saved registers on the traced
 /// stack, and the control block of an area that this call has to itself.
-pub(super) unsafe extern "sysv64" fn enter(
-    key: u64,
-    site: *const SiteState,
-    frame: *const Frame,
-    control: *const Control,
-) {
+pub(super) unsafe fn enter(key: u64, site: *const SiteState, frame: *const Frame, control: *const Control) {
     // SAFETY: see above. The list is not freed before this area is given back (`pool::Grace`), and the scratch memory belongs to
     // the area, hence to this call alone.
     let (list, frame, scratch) = unsafe {
@@ -37,7 +32,11 @@ pub(super) unsafe extern "sysv64" fn enter(
 
 /// Called for a program that was called directly, on a claimed area, with the vector registers saved: `bpf_map_get`, `bpf_map_put` (1) or
 /// `bpf_map_add` (2); gives r0.
-pub(super) extern "sysv64" fn map(put: u64, key1: u64, key2: u64, value: u64) -> u64 {
+#[cfg_attr(
+    not(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none"))),
+    allow(dead_code, reason = "for machine code")
+)]
+pub(super) fn map(put: u64, key1: u64, key2: u64, value: u64) -> u64 {
     match TRACER.map() {
         // A full map drops the entry and counts it.
         Some(map) if put == 2 => map.add_to(key1, key2, value).map_or(0, |()| 0),

@@ -15,12 +15,12 @@
 
 mod arch;
 mod control;
-#[cfg(all(feature = "jit", target_arch = "x86_64"))]
+#[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
 mod counters;
 mod deny;
-#[cfg_attr(not(all(feature = "jit", target_arch = "x86_64")), path = "direct_none.rs")]
+#[cfg_attr(not(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none"))), path = "direct_none.rs")]
 mod direct;
-#[cfg(all(feature = "jit", target_arch = "x86_64"))]
+#[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
 mod gates;
 mod hook;
 mod pool;

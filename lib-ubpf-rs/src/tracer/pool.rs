@@ -130,12 +130,7 @@ pub(super) fn inside() -> bool {
 
 /// How vector registers are saved (for `status`).
 pub fn fp_mode() -> FpMode {
-    match HOOKS.fp_mode.load(Ordering::Relaxed) {
-        1 => FpMode::Fxsave,
-        2 => FpMode::Xsave,
-        3 => FpMode::Xsavec,
-        _ => FpMode::None,
-    }
+    FpMode::from_number(HOOKS.fp_mode.load(Ordering::Relaxed))
 }
 
 /// All areas are free but those on whose stack the caller is: there is no other thread.
@@ -151,6 +146,36 @@ fn control(area: usize) -> &'static Control {
     // SAFETY: callers pass numbers of areas made by `create`, which live for ever; the parts of a control block that
     // change are atomics or cells.
     unsafe { &*(at as *const Control) }
+}
+
+/// An area that a hook has to itself until this is dropped, where the entry of hooks is written in Rust.
+#[cfg(any(not(target_arch = "x86_64"), ubpf_arch = "none"))]
+pub(super) struct Claimed {
+    area: usize,
+}
+
+#[cfg(any(not(target_arch = "x86_64"), ubpf_arch = "none"))]
+impl Claimed {
+    /// Takes a free one; `None` where there is none.
+    pub fn take() -> Option<Claimed> {
+        let taken = HOOKS
+            .free
+            .fetch_update(Ordering::SeqCst, Ordering::Relaxed, |free| (free != 0).then(|| free & free.wrapping_sub(1)));
+        taken.ok().map(|free| Claimed { area: free.trailing_zeros() as usize })
+    }
+
+    /// Its control block.
+    pub fn control(&self) -> &'static Control {
+        control(self.area)
+    }
+}
+
+#[cfg(any(not(target_arch = "x86_64"), ubpf_arch = "none"))]
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        self.control().generation.fetch_add(1, Ordering::Release);
+        HOOKS.free.fetch_or(bit(self.area), Ordering::SeqCst);
+    }
 }
 
 /// The hooks that run at a moment: those that may still read what was unpublished before it. It waits for nobody: whoever must know asks

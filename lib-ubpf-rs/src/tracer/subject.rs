@@ -100,3 +100,105 @@ impl Tracer {
         bodies
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        platform::{Clock, Console, Cpu, DirEntry, FaultSafeRead, FileError, Files, Platform, Preemptive, Ticks},
+        tracer::{Failed, Hook, Ring, TracerConfig},
+    };
+    use alloc::boxed::Box;
+    use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    /// A platform without anything that instrumented functions need.
+    struct Bare;
+    static BARE: Bare = Bare;
+
+    impl Clock for Bare {
+        fn now_ns(&self) -> u64 {
+            0
+        }
+        fn ticks(&self) -> Option<Ticks> {
+            None
+        }
+    }
+    impl FaultSafeRead for Bare {
+        fn read(&self, _addr: u64, _dst: &mut [u8]) -> usize {
+            0
+        }
+        fn may_fault(&self, _stack: u64) -> bool {
+            true
+        }
+    }
+    impl Console for Bare {
+        fn write(&self, _bytes: &[u8]) {}
+    }
+    impl Cpu for Bare {
+        fn id(&self) -> u32 {
+            0
+        }
+        fn in_interrupt(&self) -> bool {
+            false
+        }
+    }
+    impl Files for Bare {
+        fn read(&self, _path: &str, _limit: usize) -> Result<Vec<u8>, FileError> {
+            Err(FileError::NotFound)
+        }
+        fn list(&self, _path: &str) -> Result<Vec<DirEntry>, FileError> {
+            Err(FileError::NotFound)
+        }
+        fn write(&self, _path: &str, _contents: &[u8]) -> Result<(), FileError> {
+            Err(FileError::ReadOnly)
+        }
+        fn remove(&self, _path: &str) -> Result<(), FileError> {
+            Err(FileError::ReadOnly)
+        }
+    }
+
+    /// Says by what it was called.
+    #[derive(Default)]
+    struct Last(AtomicU64);
+
+    impl HookProgram for Last {
+        fn run(&self, hook: Hook<'_>) -> Result<(), Failed> {
+            self.0.store(u64::from_le_bytes(*hook.context.first_chunk().unwrap()), Relaxed);
+            match hook.context.iter().skip(8).all(|&byte| byte == 0) {
+                true => Ok(()),
+                false => Err(hook.fail(format_args!("a context with more than the key"))),
+            }
+        }
+    }
+
+    #[test]
+    fn programs_on_an_instrumented_function_run_at_each_call_of_it() {
+        let platform = Platform {
+            name: "bare",
+            clock: &BARE,
+            probe_read: &BARE,
+            console: &BARE,
+            text: None,
+            exec: None,
+            files: &BARE,
+            cpu: &BARE,
+            give_way: &Preemptive,
+        };
+        let ring: &'static Ring = Box::leak(Box::new(Ring::new(4).unwrap()));
+        TRACER.init(TracerConfig::default(), platform, ring).unwrap();
+        let mut subject = Subject::take(SiteKind::Instrumented).unwrap();
+        subject.call(3);
+        let (first, second) = (Arc::new(Last::default()), Arc::new(Last::default()));
+        subject.attach(first.clone()).unwrap();
+        subject.call(5);
+        subject.attach(second.clone()).unwrap();
+        subject.call(7);
+        let counts: Vec<_> = subject.reports().iter().map(|r| (r.hits, r.runs, r.misses, r.failures)).collect();
+        assert_eq!(counts, [(12, 12, 0, 0), (7, 7, 0, 0)]);
+        let key = Subject::key(SiteKind::Instrumented);
+        assert_eq!((first.0.load(Relaxed), second.0.load(Relaxed)), (key, key));
+        drop(subject);
+        let site = Site { addr: Subject::address(), kind: SiteKind::Instrumented };
+        assert!(TRACER.probes(site).is_empty());
+    }
+}

@@ -2,6 +2,7 @@
 //! which is the reference for every other engine.
 
 mod call;
+mod direct;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod executed;
 mod interpreter;
@@ -15,15 +16,16 @@ pub mod soundness;
 
 pub use crate::program::limits::{FRAME_BYTES, MAX_FRAMES, MAX_STRING, STACK_BYTES};
 pub use call::{call_helper, Called};
+pub use direct::{Adds, CodeAddress, Direct};
 pub use interpreter::{Interpreter, Moment};
 pub use memory::{Access, Memory, Region};
-#[cfg(all(feature = "jit", target_arch = "x86_64"))]
+#[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
 pub(crate) use slices::{Reserve, ENDLESS};
 pub use slices::{Slices, AT_A_STRETCH, SLICE};
 pub use stop::{AccessKind, Stop, StopKind};
 
 use crate::{
-    helpers::{Host, Needs, Registry},
+    helpers::{Host, Registry},
     verifier::{
         planted::{self, Bug},
         VerifiedProgram,
@@ -51,49 +53,6 @@ pub trait Executable: Send + Sync {
     fn direct(&self) -> Option<Direct> {
         None
     }
-}
-
-/// Machine code of a program that needs nothing but its argument and inline helpers: no stack of its own, no other helper, no check,
-/// no counting. It is called with r1 and r2 in their registers and returns like a function; it cannot be stopped.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Direct {
-    /// Address.
-    pub code: usize,
-    /// So many bytes of it can be executed elsewhere in place of a call: they end where it would return. 0 where it returns from
-    /// somewhere else too.
-    pub inline: usize,
-    /// Machine registers it changes, one bit each by their number in encodings. It keeps the stack pointer.
-    pub clobbers: u16,
-    /// Whether it reads r1, the address of its argument.
-    pub reads_argument: bool,
-    /// Whether it reads r2, the length of its argument.
-    pub reads_length: bool,
-    /// What its inline helpers need: r9 must hold a block that has it.
-    pub needs: Needs,
-    /// Bytes of its argument that it may touch.
-    pub argument: u64,
-    /// Least length of its argument for which it may be called; its address and length are bounded as [`proofs_hold`] says.
-    pub argument_needed: u64,
-    /// Most that a run costs, in units of budget.
-    pub cost: u64,
-    /// What it does, where that is only to add: its runs can be counted then instead.
-    pub adds: Option<Adds>,
-}
-
-impl Direct {
-    /// Whether it may look at the two-key map, or change it in another way than its runs tell.
-    pub fn looks_at_map(&self) -> bool {
-        self.needs.contains(Needs::MAP) && self.adds.is_none()
-    }
-}
-
-/// What each run adds to the value under the first word of its argument and `key2` in the two-key map. It does nothing else.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Adds {
-    /// The second key.
-    pub key2: u64,
-    /// How much.
-    pub more: u64,
 }
 
 /// All that one run needs. Built on the caller's stack; nothing in it is allocated.

@@ -17,11 +17,11 @@ pub struct Slices<'p> {
     pub pause: &'p mut Pause<'p>,
 }
 
-#[cfg(all(feature = "jit", target_arch = "x86_64"))]
+#[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
 pub(crate) use reserve::{Reserve, ENDLESS};
 
 /// Machine code counts down one slice at a time.
-#[cfg(all(feature = "jit", target_arch = "x86_64"))]
+#[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
 mod reserve {
     use super::Slices;
     use crate::platform::Cancelled;

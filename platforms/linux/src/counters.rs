@@ -2,7 +2,7 @@
 
 use crate::text;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
-use ubpf_rs::platform::{CounterBlocks, Counting, Segment};
+use ubpf_rs::platform::{CounterBlocks, Counting, Owner};
 
 /// Threads that can count in blocks of their own at the same time. Others take the general way.
 pub(crate) const BLOCKS: usize = 64;
@@ -24,7 +24,7 @@ pub(crate) fn counting() -> Counting {
     // SAFETY: takes nothing; reads the thread pointer.
     let offset = unsafe { ubpf_linux_own_counters_offset() };
     match (text::prepare_sync(), i32::try_from(offset)) {
-        (Ok(()), Ok(offset)) => Counting::Own { segment: Segment::Fs, offset, blocks: BLOCKS },
+        (Ok(()), Ok(offset)) => Counting::Own { owner: Owner::Thread, offset, blocks: BLOCKS },
         _ => Counting::Locked,
     }
 }

@@ -741,7 +741,8 @@ impl HookProgram for Direct {
     }
     fn direct(&self) -> Option<ubpf_rs::vm::Direct> {
         Some(ubpf_rs::vm::Direct {
-            code: direct_record as *const () as usize,
+            // SAFETY: the function lives for ever; it changes the registers named below.
+            code: unsafe { ubpf_rs::vm::CodeAddress::new(direct_record as *const () as usize) },
             inline: 0,
             clobbers: !(1 << 4),
             reads_argument: true,

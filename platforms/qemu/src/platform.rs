@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use ubpf_rs::platform::{
-    Clock, Console, CounterBlocks, Counting, Cpu, FaultSafeRead, GiveWay, PatchError, Platform, Segment, TextPatch,
+    Clock, Console, CounterBlocks, Counting, Cpu, FaultSafeRead, GiveWay, Owner, PatchError, Platform, TextPatch,
     Ticks,
 };
 use x86_64::instructions::interrupts;
@@ -63,7 +63,7 @@ impl Cpu for Qemu {
     }
 
     fn counting(&self) -> Counting {
-        Counting::Own { segment: Segment::Gs, offset: cpu::COUNTERS_OFFSET, blocks: cpu::CPUS }
+        Counting::Own { owner: Owner::Cpu, offset: cpu::COUNTERS_OFFSET, blocks: cpu::CPUS }
     }
 
     fn adopt_counters(&self, blocks: CounterBlocks) {

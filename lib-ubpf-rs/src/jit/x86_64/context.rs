@@ -3,6 +3,7 @@
 
 use super::asm::{at, gprs, Gprs, Mem};
 use super::regs::{Gpr, CONTEXT, TMP, TMP2};
+use crate::jit::analysis::Place;
 use crate::{
     helpers::{Inline, Places, RingLayout},
     isa::Size,
@@ -49,15 +50,6 @@ impl Window {
         let limits = [past.saturating_sub(1), past.saturating_sub(2), past.saturating_sub(4), past.saturating_sub(8)];
         Window { lo, limits }
     }
-}
-
-/// The region an access is tried against first, inline. The rest is searched out of line.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Place {
-    Argument,
-    /// The frame of the function that runs; needs no window, r10 is its end.
-    Frame,
-    Arena,
 }
 
 /// Addresses of the shared routines (`shared.S`) that emitted code calls, always through the context: so emitted code

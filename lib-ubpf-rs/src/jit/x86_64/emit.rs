@@ -6,10 +6,10 @@
 //! functions.
 
 use super::{
-    analysis::{self, bit, function_of, jump_target, relative, Analysis, Check, Function, Fused, Regs},
+    super::analysis::{self, bit, function_of, jump_target, relative, Analysis, Check, Function, Fused, Place, Regs},
+    super::reciprocal::Reciprocal,
     asm::{at, Alu, Asm, Cc, Gprs, Indexed, Mem, Shift, M, W},
-    context::{field, Place, Routine},
-    reciprocal::Reciprocal,
+    context::{field, Routine},
     regs::{native, Gpr, BUDGET, TMP, TMP2},
 };
 use crate::{
@@ -936,7 +936,7 @@ impl<'p> Emitter<'p> {
             }
             // A 32-bit immediate has no power of two above 2^30 but in its sign bit.
             _ if !signed && divisor.is_power_of_two() && imm > 0 => asm.alu_ri(W::D, Alu::And, d, imm - 1),
-            _ => match Reciprocal::of(imm, w).filter(|_| !signed) {
+            _ => match Reciprocal::of(imm, if w == W::Q { 64 } else { 32 }).filter(|_| !signed) {
                 Some(reciprocal) if w == W::D => multiply_32(asm, reciprocal, d, imm, remainder),
                 Some(reciprocal) => self.multiply_64(asm, reciprocal, d, imm, remainder),
                 None => self.divide(asm, by, w, dst, Operand::Imm(imm)),

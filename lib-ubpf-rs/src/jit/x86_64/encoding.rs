@@ -4,7 +4,7 @@ use super::asm::{at, Alu, Asm, Cc, Gprs, Indexed, Shift, Unary, M, W};
 use super::context::field;
 use super::regs::Gpr::{self, *};
 use super::trampoline::{write_gate, Counters, Gate, GATE_BYTES};
-use crate::platform::Segment;
+use crate::platform::Owner;
 use iced_x86::{
     Decoder, DecoderOptions, Formatter, Instruction, InstructionInfoFactory, IntelFormatter, Mnemonic, OpAccess,
     Register,
@@ -381,8 +381,8 @@ fn gates_count_in_every_way() {
     };
     shared(true);
     shared(false);
-    for (segment, name) in [(Segment::Fs, "fs"), (Segment::Gs, "gs")] {
-        let listing = gate(Counters::Own { segment, offset: -0x20, entered: 0x100, left: 0x108 });
+    for (owner, name) in [(Owner::Thread, "fs"), (Owner::Cpu, "gs")] {
+        let listing = gate(Counters::Own { owner, offset: -0x20, entered: 0x100, left: 0x108 });
         let find = format!("mov rax,{name}:[0FFFFFFFFFFFFFFE0h]");
         let texts: Vec<_> = listing.iter().map(|(_, text)| text.as_str()).collect();
         let none = listing.iter().rposition(|(_, text)| text == "pop rax");

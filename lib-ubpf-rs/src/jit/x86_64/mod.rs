@@ -3,18 +3,16 @@
 //! Emitted code is called with r9 = context, r12 = budget, rbp = end of the program's stack, rdi and rsi = r1 and r2; it gives
 //! r0 in rax. It may change every register but rsp, r9 and, where nothing is metered, r12.
 
-mod analysis;
 mod asm;
 mod context;
 mod emit;
 #[cfg(test)]
 mod encoding;
 mod linked;
-mod reciprocal;
 mod regs;
 pub mod trampoline;
 
-use super::{JitError, Options};
+use super::{analysis, JitError, Options};
 use crate::{
     helpers::{Inline, Needs, Places, RingLayout},
     isa::{Call, Insn, Reg},
@@ -22,8 +20,8 @@ use crate::{
     platform::{Cancelled, ExecBlock, ExecMemory, Ticks},
     verifier::{Uses, VerifiedProgram, Work},
     vm::{
-        begin, call_helper, proofs_hold, AccessKind, Called, Direct, Executable, Interpreter, Metering, Reserve, Run,
-        Slices, Stop, StopKind, AT_A_STRETCH, ENDLESS, FRAME_BYTES, STACK_BYTES,
+        begin, call_helper, proofs_hold, AccessKind, Called, CodeAddress, Direct, Executable, Interpreter, Metering,
+        Reserve, Run, Slices, Stop, StopKind, AT_A_STRETCH, ENDLESS, FRAME_BYTES, STACK_BYTES,
     },
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -551,7 +549,8 @@ impl Executable for JitProgram {
         }
         let reads = |reg| self.registers.reads & analysis::bit(reg) != 0;
         Some(Direct {
-            code: self.at.wrapping_add(self.entry),
+            // SAFETY: the code lives as long as this program, and changes what its draft recorded.
+            code: unsafe { CodeAddress::new(self.at.wrapping_add(self.entry)) },
             inline: if self.registers.straight { self.len.wrapping_sub(1) } else { 0 },
             clobbers: self.registers.clobbers,
             reads_argument: reads(Reg::R1),

@@ -12,7 +12,7 @@ use super::context::{Context, BIAS};
 use super::regs::Gpr;
 use crate::{
     helpers::Places,
-    platform::Segment,
+    platform::Owner,
     verifier::planted::{self, Bug},
     vm::{Direct, Memory},
 };
@@ -41,7 +41,7 @@ pub enum Counters {
     /// In a block of the thread or CPU; whoever has none takes the general entry.
     Own {
         /// Where the word with the block's address is.
-        segment: Segment,
+        owner: Owner,
         /// The word's offset there.
         offset: i32,
         /// Offset in the block of the counter of those who went in.
@@ -184,10 +184,10 @@ impl Placed<'_> {
     }
 
     fn find_block(&mut self, counters: Counters) {
-        if let Counters::Own { segment, offset, .. } = counters {
-            let prefix = match segment {
-                Segment::Fs => 0x64,
-                Segment::Gs => 0x65,
+        if let Counters::Own { owner, offset, .. } = counters {
+            let prefix = match owner {
+                Owner::Thread => 0x64,
+                Owner::Cpu => 0x65,
             };
             self.asm.raw(&[prefix]);
             self.asm.raw(&RAX_FROM_SEGMENT);
@@ -307,9 +307,9 @@ fn write_call(code: &mut Placed<'_>, around: Surroundings, program: &Direct, fir
     code.asm.also_writes(program.clobbers);
     if (1..=LONGEST_INLINE).contains(&program.inline) {
         // SAFETY: a program's code stays readable and as it is for as long as the program lives, which the caller holds.
-        code.asm.raw(unsafe { slice::from_raw_parts(program.code as *const u8, program.inline) });
+        code.asm.raw(unsafe { slice::from_raw_parts(program.code.get() as *const u8, program.inline) });
     } else {
-        code.to(&CALL, program.code as u64);
+        code.to(&CALL, program.code.get() as u64);
     }
     if words > 0 {
         code.asm.alu_ri(W::Q, Alu::Add, Gpr::Rsp, 8 * words);

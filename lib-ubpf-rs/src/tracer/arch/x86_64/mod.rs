@@ -26,8 +26,8 @@ extern "C" {
 global_asm!(
     include_str!("trampoline.S"),
     hooks = sym HOOKS,
-    enter = sym hook::enter,
-    map = sym hook::map,
+    enter = sym enter,
+    map = sym map,
     GOLDEN = const GOLDEN,
     TABLE = const offset_of!(Hooks, table),
     POOL_BASE = const offset_of!(Hooks, base),
@@ -46,6 +46,20 @@ global_asm!(
     MAP_LOST = const offset_of!(Hooks, map_lost),
     GENERATION = const offset_of!(Control, generation),
 );
+
+/// What the trampoline calls.
+///
+/// # Safety
+/// As for [`hook::enter`].
+unsafe extern "sysv64" fn enter(key: u64, site: *const SiteState, frame: *const Frame, control: *const Control) {
+    // SAFETY: see above.
+    unsafe { hook::enter(key, site, frame, control) }
+}
+
+/// What the map's helpers of programs called directly call.
+extern "sysv64" fn map(put: u64, key1: u64, key2: u64, value: u64) -> u64 {
+    hook::map(put, key1, key2, value)
+}
 
 global_asm!(include_str!("subject.S"));
 
@@ -134,6 +148,18 @@ pub enum FpMode {
     Xsave = 2,
     /// `xsavec64`: writes only what is in use.
     Xsavec = 3,
+}
+
+impl FpMode {
+    /// From what the trampoline reads.
+    pub(in super::super) fn from_number(number: u64) -> FpMode {
+        match number {
+            1 => FpMode::Fxsave,
+            2 => FpMode::Xsave,
+            3 => FpMode::Xsavec,
+            _ => FpMode::None,
+        }
+    }
 }
 
 /// The mode for this CPU as it is configured now, with the mask of state components.

@@ -1,8 +1,6 @@
 //! Unsigned division by a constant as a product, a method of T. Granlund and P. Montgomery ("Division by Invariant Integers using
 //! Multiplication", 1994).
 
-use super::asm::W;
-
 /// With `n` of N bits: `n / divisor = (factor * n) >> (N + shift)`, where the factor is one bit longer than N if `long`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Reciprocal {
@@ -14,12 +12,11 @@ pub(super) struct Reciprocal {
 
 impl Reciprocal {
     /// For divisors from 3 that are no power of two and that an immediate can hold; else `None`.
-    pub(super) fn of(divisor: i32, w: W) -> Option<Reciprocal> {
+    pub(super) fn of(divisor: i32, bits: u32) -> Option<Reciprocal> {
         let c = u128::try_from(divisor).ok()?;
         if c < 3 || c.is_power_of_two() {
             return None;
         }
-        let bits = if w == W::Q { 64 } else { 32 };
         // The rounded-up factor is exact for all `n` when its error is at most 2^shift; with 2^shift >= c that is always so.
         (0..=31).find_map(|shift| {
             let power = 1u128 << (bits + shift);
@@ -53,8 +50,8 @@ mod tests {
         let large = (0..2000).map(|i| i32::MAX - i);
         let divisors = (0..3000).chain(special).chain(large);
         for divisor in divisors.filter(|&d| d > 2 && d & (d - 1) != 0) {
-            for (w, bits, most) in [(W::D, 32, u64::from(u32::MAX)), (W::Q, 64, u64::MAX)] {
-                let reciprocal = Reciprocal::of(divisor, w).unwrap();
+            for (bits, most) in [(32, u64::from(u32::MAX)), (64, u64::MAX)] {
+                let reciprocal = Reciprocal::of(divisor, bits).unwrap();
                 assert!(u32::from(reciprocal.shift) < 32 && reciprocal.factor <= most);
                 let c = divisor as u64;
                 let last = most / c;

@@ -2,10 +2,9 @@
 //! registers are read later, which pairs become one instruction, how deep calls nest. Linear in the size of the program, times
 //! the nesting of its loops.
 
-use super::context::Place;
+use super::JitError;
 use crate::{
     isa::{AluOp, Call, Insn, Operand, Reg, Width},
-    jit::JitError,
     verifier::{pieces, Cap, Target, VerifiedProgram, Work},
     vm::MAX_FRAMES,
 };
@@ -20,6 +19,15 @@ pub(super) const fn bit(reg: Reg) -> Regs {
 }
 const R1_TO_R5: Regs = 0b11_1110;
 const R0_TO_R9: Regs = 0b11_1111_1111;
+
+/// The region an access is tried against first, inline. The rest is searched out of line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    Argument,
+    /// The frame of the function that runs; needs no window, r10 is its end.
+    Frame,
+    Arena,
+}
 
 /// How two instructions become one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# The engine for a CPU that it does not know: built and tested on this one, and checked for another one where its standard library is.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target="$(realpath -m "${CARGO_TARGET_DIR:-target}")/none"
+export CARGO_TARGET_DIR="$target"
+export RUSTFLAGS='--cfg ubpf_arch="none" -D warnings'
+cargo test --quiet -p ubpf-rs --lib -- tracer:: helpers:: maps::
+cargo test --quiet -p ubpf-program-tests --test interpreter
+unset RUSTFLAGS
+foreign=aarch64-unknown-none
+if [ -d "$(rustc --print sysroot)/lib/rustlib/$foreign" ]; then
+	cargo check --quiet -p ubpf-rs -p ushell-rs --target "$foreign"
+else
+	echo "not checked for $foreign: rustup target add $foreign"
+fi
