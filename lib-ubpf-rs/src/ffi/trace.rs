@@ -271,12 +271,13 @@ pub unsafe extern "C" fn ubpf_add_sites(
         // SAFETY: as the caller promises.
         let added = unsafe { added.as_mut() }.unwrap_or(&mut unused);
         *added = 0;
-        let kind = match kind {
-            UBPF_SITES_PATCHABLE => SiteKind::Patchable,
-            UBPF_SITES_MCOUNT => SiteKind::Mcount,
-            UBPF_SITES_INSTRUMENTED => SiteKind::Instrumented,
-            _ => return Err(invalid("kind is none of UBPF_SITES")),
+        let named = |kind| match kind {
+            SiteKind::Patchable => UBPF_SITES_PATCHABLE,
+            SiteKind::Mcount => UBPF_SITES_MCOUNT,
+            SiteKind::Instrumented => UBPF_SITES_INSTRUMENTED,
         };
+        let found = SiteKind::ALL.into_iter().find(|&one| named(one) == kind);
+        let kind = found.ok_or_else(|| invalid("kind is none of UBPF_SITES"))?;
         // SAFETY: as the caller promises.
         let records = unsafe { numbers(records, count) }?;
         args::room()?;

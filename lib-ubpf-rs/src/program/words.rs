@@ -9,7 +9,7 @@ macro_rules! words {
         $($(#[$doc:meta])* $variant:ident: $word:literal;)*
     ) => {
         $(#[$about])*
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         pub enum $name {
             $(#[$first_doc])* $first,
             $($(#[$doc])* $variant,)*

@@ -8,7 +8,7 @@ use super::{
     pool::{Grace, Lost, HOOKS},
     probe::{AttachOptions, HookProgram, Probe, ProbeId, ProbeList, ProbeReport},
     ring::Ring,
-    site::{self, Site, SiteKind, SiteState},
+    site::{self, Site, SiteState},
     slot::Slot,
     stubs::Refused,
 };
@@ -277,7 +277,7 @@ impl Attached {
 
     /// What is in the text in place of the stub; `None` where nothing was patched.
     fn call(&self) -> Option<[u8; STUB_LEN]> {
-        let patched = self.site.kind != SiteKind::Instrumented;
+        let patched = self.site.kind.is_patched();
         let call = || patch::call(self.site.addr, self.trampoline.call_target());
         patched.then(call).flatten()
     }
@@ -680,7 +680,7 @@ impl<'t> Change<'t> {
                 }
             }
         }
-        if request.site.kind == SiteKind::Instrumented {
+        if !request.site.kind.is_patched() {
             HOOKS.instrumented.fetch_add(1, Ordering::SeqCst);
         }
         Ok(id)
@@ -764,7 +764,7 @@ impl<'t> Change<'t> {
         let at = state.attached.iter().position(has);
         let at = at.ok_or(DetachError::NotAttached)?;
         let attached = &state.attached[at];
-        let instrumented = u64::from(attached.site.kind == SiteKind::Instrumented);
+        let instrumented = u64::from(!attached.site.kind.is_patched());
         let looks = attached.probes().iter().any(|p| p.id == id && p.looks);
         let rest = copy_of(attached.probes(), |p| p.id != id, None);
         let rest = rest.ok_or(DetachError::NoMemory)?;
@@ -892,7 +892,7 @@ impl State {
         self.stuck.try_reserve(most_stuck).map_err(|_| no_memory())?;
         let (site, state) = (probe.site, probe.state);
         let (present, stub) = self.current_stub(settings, site).map_err(early)?;
-        let patched = site.kind != SiteKind::Instrumented;
+        let patched = site.kind.is_patched();
         let wanted = patched && probe.body.direct().is_some();
         let gate = wanted.then(|| self.gates.of(site.key(), self.sites.len(), settings)).flatten();
         let trampoline = Trampoline::new(gate, wanted);
@@ -918,7 +918,7 @@ impl State {
 
     /// What stands at a site that has no probe, and what stood there before the first one came.
     fn current_stub(&self, settings: &Settings, site: Site) -> Result<([u8; STUB_LEN], [u8; STUB_LEN]), AttachError> {
-        if site.kind == SiteKind::Instrumented {
+        if !site.kind.is_patched() {
             return Ok((NOP5, NOP5));
         }
         let mut present = [0; STUB_LEN];
@@ -948,7 +948,7 @@ fn text(settings: &Settings) -> Result<&'static dyn TextPatch, AttachError> {
 }
 
 fn patch_in(settings: &Settings, site: Site, present: [u8; STUB_LEN], target: u64) -> Result<(), AttachError> {
-    if site.kind == SiteKind::Instrumented {
+    if !site.kind.is_patched() {
         return Ok(());
     }
     let call = patch::call(site.addr, target).ok_or(AttachError::OutOfReach { addr: site.addr })?;

@@ -1,22 +1,33 @@
 //! Sites: the places in the text where a probe can sit, and the table in which a hook finds the one it came from.
 
 use super::{arch::current::patch::STUB_LEN, probe::ProbeList};
+use crate::program::words;
 use alloc::{boxed::Box, vec::Vec};
 use core::{
     ptr,
     sync::atomic::{AtomicPtr, AtomicU64, Ordering},
 };
 
-/// How the compiler made the sites of a list of records.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum SiteKind {
+words! {
+    /// How the compiler made the sites of a list of records.
+    SiteKind;
     /// `__patchable_function_entries`, from `-fpatchable-function-entry=5`.
-    Patchable,
+    Patchable: "patchable";
     /// `__mcount_loc`, from `-pg -mrecord-mcount -mnop-mcount`, with or without `-mfentry`.
-    Mcount,
+    Mcount: "mcount";
     /// Functions compiled with `-finstrument-functions`: they call the tracer, nothing is patched. The record is the
     /// function's address.
-    Instrumented,
+    Instrumented: "instrumented";
+}
+
+impl SiteKind {
+    /// Whether its stub is replaced by a call while something is attached; else the function calls the tracer by itself.
+    pub const fn is_patched(self) -> bool {
+        match self {
+            SiteKind::Patchable | SiteKind::Mcount => true,
+            SiteKind::Instrumented => false,
+        }
+    }
 }
 
 /// An instrumented place.

@@ -312,16 +312,16 @@ fn look(
     let read = settings.platform.probe_read;
     let function = match kind {
         SiteKind::Instrumented => Some(record),
-        _ => function_of(record, kind, symbols, read),
+        SiteKind::Patchable | SiteKind::Mcount => function_of(record, kind, symbols, read),
     };
     let refused =
         Refused { function: function.unwrap_or(record), reason: Unusable::NoTextPatch, record, kind, usable: false };
-    if kind == SiteKind::Instrumented {
+    if !kind.is_patched() {
         return Ok(Found { addr: record, rewrite: None, refused });
     }
     let start = match kind {
         SiteKind::Patchable => function.unwrap_or(record),
-        _ => record,
+        SiteKind::Mcount | SiteKind::Instrumented => record,
     };
     let found = find(start, kind, function, symbols, read);
     let (addr, rewrite) = found.map_err(|reason| refused.with(reason))?;

@@ -69,7 +69,7 @@ impl Subject {
 
     /// Calls the function so often.
     pub fn call(&self, calls: u64) {
-        current::call_subject(calls, self.site.kind == SiteKind::Instrumented);
+        current::call_subject(calls, !self.site.kind.is_patched());
     }
 
     /// What has become of the programs.
