@@ -400,7 +400,7 @@ fn sizes_that_cannot_be() {
     let mut object = small(&code);
     object.maps = names.iter().map(|name| MapDef { name, ..ARRAY }).collect();
     let what = "maps";
-    assert_eq!(refusal_of(&object), Malformed::TooMany { what, limit: 256 });
+    assert_eq!(refusal_of(&object), Malformed::TooMany { what, limit: 64 });
     let mut object = small(&code);
     let data = |name, size| Data { name, read_only: false, size, bytes: b"" };
     object.data = vec![data(".bss", 1 << 24), data(".bss.2", 1)];

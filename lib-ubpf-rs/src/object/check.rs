@@ -6,7 +6,10 @@ use super::{
 use crate::{
     isa::RawInsn,
     platform::{Cancelled, Pause},
-    program::MAX_INSNS,
+    program::{
+        planted::{self, Bug},
+        MAX_INSNS,
+    },
 };
 
 /// Gives where a section begins.
@@ -64,7 +67,7 @@ fn distinct<'n, I: Iterator<Item = &'n str>>(
 ) -> Result<Result<(), Malformed>, Cancelled> {
     for (at, name) in names().enumerate() {
         pause()?;
-        if names().take(at).any(|before| before == name) {
+        if names().take(at).any(|before| before == name) && !planted::active(Bug::TwoOfOneName) {
             return Ok(Err(Malformed::Twice(what)));
         }
     }
@@ -86,7 +89,7 @@ fn variables(object: &Object<'_>) -> Result<(), Malformed> {
 fn entries(object: &Object<'_>) -> Result<(), Malformed> {
     for entry in &object.entries {
         let map = object.maps.get(entry.map as usize);
-        let has_room = map.is_some_and(|map| entry.key < map.max_entries);
+        let has_room = map.is_some_and(|map| entry.key < map.max_entries || planted::active(Bug::KeyBeyond));
         let exists = match entry.value {
             Held::Map(index) => object.maps.get(index as usize).is_some(),
             Held::Program(index) => object.programs.get(index as usize).is_some(),
@@ -197,8 +200,8 @@ impl Walk<'_, '_> {
         let data = || self.object.data.get(index.checked_sub(maps)?);
         let fits = match insn.src {
             wide::NUMBER => true,
-            wide::MAP => index < maps && offset == 0,
-            wide::DATA => data().is_some_and(|data| offset < data.size),
+            wide::MAP => (index < maps || planted::active(Bug::MapBeyond)) && offset == 0,
+            wide::DATA => data().is_some_and(|data| offset < data.size || planted::active(Bug::OffsetBeyond)),
             wide::CODE => offset == 0 && self.is_start(insn.imm, place),
             _ => {
                 let what = "a wide load of a kind that no package has";
@@ -218,12 +221,12 @@ impl Walk<'_, '_> {
         let to = to.filter(|&to| to < len);
         let insn = to.and_then(|to| self.program.code.as_chunks::<8>().0.get(to));
         // A second half begins with 0, and nothing else does.
-        insn.and_then(|insn| insn.first()).is_some_and(|&opcode| opcode != 0)
+        insn.and_then(|insn| insn.first()).is_some_and(|&opcode| opcode != 0 || planted::active(Bug::MiddleOfWide))
     }
 }
 
 fn slot_fits(need: SlotNeed<'_>, insn: RawInsn) -> Result<(), Malformed> {
-    let claim = |fits: bool, what| match fits {
+    let claim = |fits: bool, what| match fits || planted::active(Bug::AnyInstruction) {
         true => Ok(()),
         false => Err(Malformed::Claim(what)),
     };

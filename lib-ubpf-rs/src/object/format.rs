@@ -3,6 +3,8 @@
 use super::{Attach, ProgramKind, Wish};
 use crate::program::Abi;
 
+pub use crate::program::limits::MAX_MAPS;
+
 /// The first bytes of a package: no instruction and no text begins so, and a transfer that changes line ends damages them.
 pub const MAGIC: [u8; 8] = *b"\x8fUBPK\r\n\x1a";
 /// Version of the format: a reader reads its own major version only.
@@ -19,8 +21,6 @@ pub(super) const ALIGN: usize = 8;
 
 /// Most programs of an object.
 pub const MAX_PROGRAMS: usize = 256;
-/// Most maps of an object, its data sections among them.
-pub const MAX_MAPS: usize = 256;
 /// Most bytes of data of an object.
 pub const MAX_DATA_BYTES: usize = 16 << 20;
 /// Longest name in bytes.

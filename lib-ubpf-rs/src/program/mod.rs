@@ -6,6 +6,10 @@ mod byte_order;
 pub mod limits;
 mod load;
 mod map;
+#[cfg(not(any(test, feature = "fuzz")))]
+pub(crate) mod planted;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod planted;
 mod signature;
 mod words;
 

@@ -79,6 +79,13 @@ pub enum VerifyError {
         /// The byte.
         offset: u32,
     },
+    /// What an instruction needs is missing in the image, and the instruction can be reached: a call by BTF id, as which an object's
+    /// reader marks it.
+    #[error("PC {pc} needs something that this image does not have (it is a call by BTF id)")]
+    Missing {
+        /// The instruction.
+        pc: usize,
+    },
     /// A call of a function that the linker should have put in.
     #[error("the call at PC {pc} was not resolved; load the object file (`ubpf flat FILE.o -o FILE.bin` makes a flat program of it)")]
     UnresolvedCall {

@@ -22,10 +22,6 @@ mod fixpoint;
 mod idioms;
 mod machine;
 mod missing;
-#[cfg(not(any(test, feature = "fuzz")))]
-pub(crate) mod planted;
-#[cfg(any(test, feature = "fuzz"))]
-pub mod planted;
 mod scalar;
 mod state;
 mod structure;
@@ -37,6 +33,11 @@ mod work;
 
 #[cfg(test)]
 mod scalar_tests;
+
+#[cfg(not(any(test, feature = "fuzz")))]
+pub(crate) use crate::program::planted;
+#[cfg(any(test, feature = "fuzz"))]
+pub use crate::program::planted;
 
 pub use env::{Context, Environment, HelperLookup, MapInfo};
 pub use error::VerifyError;
@@ -136,6 +137,7 @@ pub fn verify_observed(
     if let Ok(analysis) = &analysis {
         missing::check(&program, &analysis.findings, env, work)?;
     }
+    check_marked(&program, &found, analysis.as_ref().ok().map(|analysis| &analysis.findings), work)?;
     let verified = match analysis {
         Ok(analysis) if policy == Policy::Strict => {
             check_strict(&analysis, work)?;
@@ -147,6 +149,27 @@ pub fn verify_observed(
     work.release(held);
     work.hold(verified.bytes())?;
     Ok(verified)
+}
+
+/// What is marked as missing must not be reached; without an analysis, every branch may be taken.
+fn check_marked(
+    program: &Program,
+    found: &Structure,
+    findings: Option<&Findings>,
+    work: &mut Work<'_>,
+) -> Result<(), VerifyError> {
+    let reached = |pc: usize| match findings {
+        Some(findings) => findings.notes.get(pc).is_some_and(|note| note.fact.contains(Fact::REACHED)),
+        None => found.reachable.get(pc) == Some(&true),
+    };
+    for mut piece in pieces(0..program.insns.len()) {
+        work.spend_each(piece.len(), price::GLANCE)?;
+        let marked = |pc: &usize| matches!(program.insns.get(*pc), Some(Insn::Call(Call::Btf(_))));
+        if let Some(pc) = piece.find(|pc| marked(pc) && reached(*pc)) {
+            return Err(VerifyError::Missing { pc });
+        }
+    }
+    Ok(())
 }
 
 /// Bytes that verification takes for each instruction, states aside: the instruction itself, what is found out of it in each of the

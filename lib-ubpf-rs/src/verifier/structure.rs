@@ -101,7 +101,6 @@ fn check_insn(
                 elsewhere: Abi::ALL.into_iter().find(|&other| env.helpers.signature(other, number).is_some()),
             })
         }
-        Insn::Call(Call::Btf(_)) => Err(VerifyError::Unsupported { pc, what: "call by BTF id" }),
         Insn::Call(Call::Register(_)) if policy == Policy::Strict => {
             Err(VerifyError::UnprovedEnd { pc, what: "call through a register" })
         }

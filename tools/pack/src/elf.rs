@@ -6,8 +6,8 @@ use object::{
 };
 use std::collections::BTreeMap;
 
-/// Types of relocations that the crate does not name (llvm, `BPF.def`).
-pub const ABS64: u32 = 2;
+/// Types of relocations of 64 bits of data: llvm's (`BPF.def`) and that of GNU's assembler (`elf/bpf.h` of binutils up to 2.40).
+pub const DATA_64: [u32; 2] = [2, 12];
 
 /// An object file, taken apart.
 pub struct File<'f> {
@@ -106,6 +106,12 @@ impl<'f> File<'f> {
     pub fn target(&self, relocation: &Relocation) -> Result<&Symbol, String> {
         let symbol = self.symbols.get(relocation.symbol);
         symbol.ok_or_else(|| format!("a relocation names symbol {}, which does not exist", relocation.symbol))
+    }
+
+    /// Whether GNU's compiler and assembler made it.
+    pub fn is_gnu(&self) -> bool {
+        let comment = self.section(".comment").map_or(&[][..], |(_, section)| section.bytes);
+        comment.windows(4).any(|word| word == b"GCC:")
     }
 
     /// The licence, as far as it can be shown.

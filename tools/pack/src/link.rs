@@ -268,7 +268,7 @@ impl Reading<'_, '_> {
             };
         };
         let section = &self.file.sections[index];
-        let address = (symbol.address as i64).wrapping_add(imm(slot));
+        let address = place_of(self.file, symbol, imm(slot));
         if section.executable {
             return Ok(Use::Address(self.starting_at(place, index, address)?));
         }
@@ -285,6 +285,17 @@ impl Reading<'_, '_> {
             format!("{place}: byte {address:#x} of {} ({name}) is outside of the section", section.name)
         })?;
         Ok(Use::Data(index, offset))
+    }
+}
+
+/// Where a wide load leads: the symbol, and so far behind it as the instruction says. GNU's assembler counts the symbol's own place in the
+/// instruction as well.
+fn place_of(file: &File<'_>, symbol: &Symbol, imm: i64) -> i64 {
+    let from = symbol.address as i64;
+    let within = (0..=symbol.size as i64).contains(&imm.wrapping_sub(from));
+    match file.is_gnu() && within {
+        true => imm,
+        false => from.wrapping_add(imm),
     }
 }
 
@@ -400,7 +411,7 @@ impl Linker<'_, '_> {
                 }
                 _ => None,
             };
-            let function = target.filter(|_| relocation.kind == elf::ABS64).ok_or_else(|| {
+            let function = target.filter(|_| elf::DATA_64.contains(&relocation.kind)).ok_or_else(|| {
                 format!(
                     "byte {address:#x} of {} holds the address of {}: data that points to data cannot be loaded; use an index, or an array of arrays",
                     section.name,

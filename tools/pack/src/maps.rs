@@ -89,8 +89,9 @@ pub fn read(file: &File<'_>) -> Result<Maps, String> {
             ".maps" => {
                 for symbol in symbols {
                     let kind = btf.variable(".maps", &symbol.name)?;
-                    let kind =
-                        kind.ok_or_else(|| format!("map {}: nothing says what it is: compile with -g", symbol.name))?;
+                    let kind = kind.ok_or_else(|| {
+                        format!("map {}: nothing says what it is: compile with -g (gcc: -gbtf)", symbol.name)
+                    })?;
                     let at = maps.list.len();
                     maps.list.push(Map::default());
                     maps.list[at] = defined(&btf, &symbol.name, kind, &mut maps, 0)
@@ -253,7 +254,7 @@ fn read_held(file: &File<'_>, maps: &mut Maps) -> Result<(), String> {
         let place = place.ok_or_else(|| format!(".maps, byte {address:#x}: a relocation outside of any map"))?;
         let map = &maps.list[place.2];
         let key = map.values.and_then(|values| (address - place.1).checked_sub(values));
-        let key = key.filter(|at| at % 8 == 0 && relocation.kind == elf::ABS64);
+        let key = key.filter(|at| at % 8 == 0 && elf::DATA_64.contains(&relocation.kind));
         let key = key.ok_or_else(|| format!("map {}: a relocation outside of its values", map.name))?;
         // The section's symbol with an offset is what compilers write for what is not global, and they name these anyway.
         if target.name.is_empty() || target.place == Place::Outside {

@@ -1,4 +1,4 @@
-//! Constants that a person may set by name.
+//! Numbers that a person may set by name. Those of read-only data decide branches; gcc keeps `const volatile` in data that can be written.
 
 use crate::btf::{Btf, Kind};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
 };
 use ubpf_rs::object;
 
-/// A variable of read-only data.
+/// A number in the data.
 pub struct Variable {
     pub name: String,
     data: usize,
@@ -28,11 +28,11 @@ impl Variable {
     }
 }
 
-/// The numbers in read-only data that have a name.
+/// The numbers in the data that have a name.
 pub fn read(file: &File<'_>, data: &[Section]) -> Result<Vec<Variable>, String> {
     let btf = Btf::read(file)?;
     let mut list = Vec::new();
-    for (at, section) in data.iter().enumerate().filter(|(_, section)| section.read_only) {
+    for (at, section) in data.iter().enumerate() {
         let Some(index) = section.index else { continue };
         for symbol in file.symbols.iter().filter(|symbol| symbol.place == Place::Section(index)) {
             let fits = matches!(symbol.size, 1 | 2 | 4 | 8) && !symbol.name.is_empty();
@@ -65,8 +65,8 @@ pub fn set(data: &mut [Section], variables: &[Variable], name: &str, value: &str
     let variable = variables.iter().find(|variable| variable.name == name).ok_or_else(|| {
         let names: Vec<&str> = variables.iter().map(|variable| variable.name.as_str()).collect();
         match names.is_empty() {
-            true => format!("{name}: the object has no constants that can be set (const volatile, and used)"),
-            false => format!("{name}: no such constant; there are {}", names.join(", ")),
+            true => format!("{name}: the object has no variables that can be set (they are numbers, and used)"),
+            false => format!("{name}: no such variable; there are {}", names.join(", ")),
         }
     })?;
     let bits = 8 * variable.size;

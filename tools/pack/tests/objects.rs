@@ -6,14 +6,14 @@ use common::{compile, compilers, pack_with, unpack, Compiler};
 use ubpf_pack::{CoreTypes, Options};
 use ubpf_rs::{
     isa::{decode, Call, ImmKind, Insn},
-    object::{Attach, Entry, Held, Object, ProgramKind, SlotNeed},
+    object::{Attach, Entry, Held, MapDef, Object, ProgramKind, SlotNeed},
     program::Abi,
 };
 
 /// Packs a source as each compiler makes it, and shows what is read of the package.
 fn each(name: &str, look: impl Fn(&Object<'_>)) {
-    for compiler in compilers() {
-        let Some(bytes) = compile(&compiler, name) else { continue };
+    for compiler in compilers().iter().filter(|compiler| name != "pointers" || compiler.calls_pointers()) {
+        let Some(bytes) = compile(compiler, name) else { continue };
         println!("{name} by {compiler}");
         let package = pack_with(&bytes, &Options::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
         look(&unpack(&package));
@@ -40,10 +40,11 @@ fn data_and_constants() {
         assert_eq!((program.kind, program.attach, program.target), (ProgramKind::Registers, Attach::Entry, "myfun"));
         let data = |name: &str| object.data.iter().find(|data| data.name == name).copied();
         let bss = data(".bss").expect(".bss");
-        assert!(bss.bytes.is_empty() && !bss.read_only && bss.size == 16);
+        assert!(bss.bytes.is_empty() && !bss.read_only && bss.size >= 16);
         let started = data(".data").expect(".data");
-        assert_eq!((started.bytes, started.read_only), (&40u64.to_le_bytes()[..], false));
-        assert!(data(".rodata").expect(".rodata").read_only);
+        assert!(started.bytes.starts_with(&40u64.to_le_bytes()) && !started.read_only);
+        // gcc keeps what is `const volatile` where it can be written.
+        assert!(data(".rodata").is_none_or(|data| data.read_only));
         let variable = |name: &str| {
             let one = object.variables.iter().find(|variable| variable.name == name).expect("the variable");
             (one.size, one.signed)
@@ -68,13 +69,14 @@ fn constants_are_set_by_name() {
     };
     assert_eq!(value("limit", &with("limit", "0x10").unwrap()), [16, 0, 0, 0]);
     assert_eq!(value("step", &with("step", "-32768").unwrap()), [0, 0x80]);
+    assert_eq!(value("runs", &with("runs", "7").unwrap()), 7u64.to_le_bytes());
     for (name, number, said) in [
         ("limit", "-1", "it holds 0 to 4294967295"),
         ("limit", "4294967296", "it holds 0 to"),
         ("step", "32768", "it holds -32768 to 32767"),
         ("limit", "many", "a number is expected"),
-        ("limits", "1", "there are limit, verbose, step"),
-        ("runs", "1", "no such constant"),
+        ("limits", "1", "no such variable; there are "),
+        ("table", "1", "no such variable"),
     ] {
         let error = with(name, number).unwrap_err();
         assert!(error.contains(said), "{error}");
@@ -108,8 +110,10 @@ fn maps_of_old_compilers() {
         let Some(bytes) = compile(&compiler.without_types(), "legacy_maps") else { continue };
         let package = pack_with(&bytes, &Options::default()).unwrap();
         let object = unpack(&package);
-        let maps: Vec<_> = object.maps.iter().map(|map| (map.name, map.kind, map.key_size, map.value_size)).collect();
-        assert_eq!(maps, [("numbers", 2, 4, 8), ("others", 1, 8, 4)]);
+        let map = |map: &MapDef<'_>| (map.name.to_string(), map.kind, map.key_size, map.value_size);
+        let mut maps: Vec<_> = object.maps.iter().map(map).collect();
+        maps.sort();
+        assert_eq!(maps, [("numbers".to_string(), 2, 4, 8), ("others".to_string(), 1, 8, 4)]);
     }
 }
 

@@ -28,9 +28,18 @@ impl Compiler {
         Compiler { command: "clang", flags: vec!["-target", "bpf", "-g", level, cpu] }
     }
 
+    fn gcc(level: &'static str) -> Compiler {
+        Compiler { command: "bpf-gcc", flags: vec!["-gbtf", level] }
+    }
+
+    /// Whether it can compile calls through pointers.
+    pub fn calls_pointers(&self) -> bool {
+        self.command == "clang"
+    }
+
     pub fn without_types(&self) -> Compiler {
         let mut one = self.clone();
-        one.flags.retain(|&flag| flag != "-g");
+        one.flags.retain(|flag| !flag.starts_with("-g"));
         one
     }
 }
@@ -39,6 +48,7 @@ impl Compiler {
 pub fn compilers() -> Vec<Compiler> {
     let mut all = vec![Compiler::clang("-O2", "v1"), Compiler::clang("-O2", "v2")];
     all.extend(["-O1", "-O2", "-O3", "-Os"].map(|level| Compiler::clang(level, "v3")));
+    all.extend(["-O1", "-O2", "-Os"].map(Compiler::gcc));
     all
 }
 

@@ -68,6 +68,18 @@ pub enum Bug {
     DirtyArgument,
     /// Tracer: what was counted at a site goes to the first program alone.
     OneCounted,
+    /// Packages: a place in data may be beyond its end.
+    OffsetBeyond,
+    /// Packages: a map that does not exist is taken for one.
+    MapBeyond,
+    /// Packages: a function may begin within a wide load.
+    MiddleOfWide,
+    /// Packages: two may have one name.
+    TwoOfOneName,
+    /// Packages: a map holds something beyond its last entry.
+    KeyBeyond,
+    /// Packages: what an instruction needs is not compared with the instruction.
+    AnyInstruction,
 }
 
 #[cfg(any(test, feature = "fuzz"))]
@@ -106,6 +118,12 @@ impl Bug {
         Bug::OneArgument,
         Bug::DirtyArgument,
         Bug::OneCounted,
+        Bug::OffsetBeyond,
+        Bug::MapBeyond,
+        Bug::MiddleOfWide,
+        Bug::TwoOfOneName,
+        Bug::KeyBeyond,
+        Bug::AnyInstruction,
     ];
 }
 
