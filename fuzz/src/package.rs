@@ -129,6 +129,9 @@ impl Names for NoNames {
     fn helper(&self, _: Abi, _: &str) -> Option<u32> {
         Some(3)
     }
+    fn has_helper(&self, _: Abi, number: u32) -> bool {
+        number < 6
+    }
     fn symbol(&self, _: &str) -> Option<u64> {
         None
     }

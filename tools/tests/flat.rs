@@ -103,8 +103,6 @@ fn what_a_flat_program_cannot_have_is_named() {
         let output = ubpf(&["flat", object.to_str().unwrap(), "-o", "/dev/null"]);
         assert_eq!(output.status.code(), Some(2), "{name}");
         assert!(complaint(&output).contains(wanted), "{name}: {}", complaint(&output));
-        let output = run(&[object.to_str().unwrap()]);
-        assert!(complaint(&output).contains(wanted), "{name}: {}", complaint(&output));
     }
     let both = "long a(long x) { return 1; } long b(long x) { return 2; }";
     let Some(object) = object(COMPILERS[0], "chosen", both) else {

@@ -223,7 +223,7 @@ fn a_wrong_command_line_ends_with_64() {
         &["run", "-", "--budget", "0x"],
         &["run", "-", "--budget", "0x+1"],
         &["run", "-", "--budget", "18446744073709551616"],
-        &["run", "-", "--abi", "linux"],
+        &["run", "-", "--abi", "windows"],
         &["run", "-", "--abi", ""],
         &["run", "-", "--policy", "loose"],
         &["run", "-", "--engine", "steam"],

@@ -1,17 +1,20 @@
 //! From the programs of an object to those that are verified: decoded, and with the names in them resolved.
 
-use super::{Object, SlotNeed};
+use super::{Object, Slot, SlotNeed};
 use crate::{
-    isa::{self, Call, DecodeError, ImmKind, Insn},
+    isa::{self, Call, DecodeError, ImmKind, Insn, RawInsn},
     platform::{Cancelled, Pause},
     program::{Abi, Program},
 };
 use alloc::{string::String, vec::Vec};
+use core::fmt;
 
 /// What an object asks the image for.
 pub trait Names {
     /// The number of the helper with this name, in a numbering.
     fn helper(&self, abi: Abi, name: &str) -> Option<u32>;
+    /// Whether there is a helper of this number.
+    fn has_helper(&self, abi: Abi, number: u32) -> bool;
     /// The address of the symbol with this name.
     fn symbol(&self, name: &str) -> Option<u64>;
 }
@@ -78,6 +81,47 @@ impl From<Cancelled> for LowerError<'_> {
     }
 }
 
+/// What an instruction needs and the image does not have.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Missing<'a> {
+    /// In words.
+    Text(&'a str),
+    /// A helper.
+    Helper(u32),
+}
+
+impl fmt::Display for Missing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Missing::Text(text) => f.write_str(text),
+            Missing::Helper(number) => write!(f, "helper {number}, which this image does not have"),
+        }
+    }
+}
+
+const CALL: u8 = 0x85;
+
+/// A helper that is not there is as good as any other thing that is missing: only a way that calls it is refused.
+fn mark_unknown_helpers(
+    insns: &mut [Insn],
+    abi: Abi,
+    names: &dyn Names,
+    pause: &mut Pause<'_>,
+) -> Result<(), Cancelled> {
+    let mut first = 0u32;
+    for piece in insns.chunks_mut(PIECE) {
+        pause()?;
+        for (pc, insn) in (first..).zip(piece.iter_mut()) {
+            match *insn {
+                Insn::Call(Call::Helper(number)) if !names.has_helper(abi, number) => *insn = Insn::Call(Call::Btf(pc)),
+                _ => {}
+            }
+        }
+        first = first.saturating_add(PIECE as u32);
+    }
+    Ok(())
+}
+
 /// Slots decoded between two pauses.
 const PIECE: usize = 512;
 
@@ -104,20 +148,22 @@ impl<'a> Object<'a> {
             let place = Place { program: def.name, pc: slot.pc };
             fill(insn, slot.need, place, self.abi, names)?;
         }
+        mark_unknown_helpers(&mut insns, self.abi, names, pause)?;
         let mut name = String::new();
         name.try_reserve_exact(def.name.len()).map_err(|_| LowerError::NoMemory)?;
         name.push_str(def.name);
         Ok(Program { name, insns, entry: 0, abi: self.abi })
     }
 
-    /// What is missing at an instruction of a program.
-    pub fn missing(&self, index: usize, pc: usize) -> Option<&'a str> {
-        let mut slots = self.slots.iter();
-        let slot = slots.find(|slot| slot.program as usize == index && slot.pc as usize == pc)?;
-        match slot.need {
-            SlotNeed::Missing(text) => Some(text),
-            _ => None,
+    /// What is missing at an instruction of a program where the verifier has refused it.
+    pub fn missing(&self, index: usize, pc: usize) -> Option<Missing<'a>> {
+        let here = |slot: &&Slot<'_>| slot.program as usize == index && slot.pc as usize == pc;
+        if let Some(SlotNeed::Missing(text)) = self.slots.iter().find(here).map(|slot| slot.need) {
+            return Some(Missing::Text(text));
         }
+        let insn = self.programs.get(index)?.code.as_chunks::<8>().0.get(pc)?;
+        let insn = RawInsn::from_bytes(*insn);
+        (insn.opcode == CALL && insn.src == 0).then_some(Missing::Helper(insn.imm as u32))
     }
 
     /// The function of a program that an instruction belongs to, by its name.

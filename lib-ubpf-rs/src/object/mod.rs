@@ -18,12 +18,14 @@ pub mod crc32;
 mod error;
 mod format;
 mod lower;
+mod parts;
 mod read;
 mod write;
 
 pub use error::{Malformed, ObjectError};
 pub use format::{LONGEST_NAME, LONGEST_TEXT, MAGIC, MAJOR, MAX_DATA_BYTES, MAX_MAPS, MAX_PROGRAMS, MINOR};
-pub use lower::{LowerError, Names};
+pub use lower::{LowerError, Missing, Names};
+pub use parts::PartError;
 pub use write::{write, WriteError};
 
 use crate::program::Abi;

@@ -17,6 +17,7 @@ pub use core_types::CoreTypes;
 
 use elf::File;
 use sha2::{Digest, Sha256};
+use std::path::Path;
 use ubpf_rs::{
     object::{self, Object, Wish, ID_BYTES},
     program::Abi,
@@ -40,6 +41,16 @@ pub struct Options {
 /// Whether these are the bytes of an object.
 pub fn is_object(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\x7fELF")
+}
+
+/// The name of the object in a file: that of the file, without its ending.
+pub fn object_name(file: &Path) -> String {
+    let stem = file.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let name: String = stem.unwrap_or_default().chars().filter(|c| !c.is_whitespace() && !c.is_control()).collect();
+    match name.as_str() {
+        "" | "-" => "object".into(),
+        _ => name,
+    }
 }
 
 /// The package of an object.

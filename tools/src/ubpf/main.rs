@@ -6,6 +6,7 @@ mod code_memory;
 mod disasm;
 mod flat;
 mod image;
+mod load;
 mod object;
 mod options;
 mod pack;
@@ -23,8 +24,8 @@ use ubpf_tools::{
 const ABOUT: &str = "Runs, verifies, compiles and disassembles eBPF programs on this machine";
 
 const AFTER: &str = "\
-PROG is a flat program, or a compiler's object, of which a flat one is made: the function `bpf_prog`, else the one that no other
-calls, and what it calls. PROG `-` is standard input.";
+PROG is a flat program; `run` and `verify` take packages and compilers' objects as well. `aot` and `disasm` make a flat program of an
+object: the function `bpf_prog`, else the one that no other calls, and what it calls. PROG `-` is standard input.";
 
 /// What every command ends with.
 const STATUS: &str = "\

@@ -8,9 +8,9 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
     Arg, ArgAction, ArgMatches, Command,
 };
-use std::{ffi::OsStr, path::Path, process::ExitCode};
+use std::{ffi::OsStr, process::ExitCode};
 use ubpf_embed::files::shown;
-use ubpf_pack::{CoreTypes, Options};
+use ubpf_pack::Options;
 use ubpf_rs::{object::Wish, program::Abi};
 
 pub fn definition() -> Command {
@@ -25,7 +25,7 @@ pub fn definition() -> Command {
             Arg::new("CONSTANT=VALUE")
                 .action(ArgAction::Append)
                 .value_parser(assignment)
-                .help("Constants (`const volatile`) that are set, by their names"),
+                .help("Numbers that are set, by their names; those declared `const volatile` decide branches"),
         )
         .arg(output("FILE").required(true).help("Where the package goes"))
         .arg(
@@ -49,7 +49,7 @@ pub fn definition() -> Command {
 pub fn main(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let input = given(matches, "OBJECT");
     let options = Options {
-        name: matches.get_one("name").cloned().unwrap_or_else(|| name_of(input)),
+        name: matches.get_one("name").cloned().unwrap_or_else(|| ubpf_pack::object_name(input.as_ref())),
         abi: matches.get_one::<Abi>("abi").copied(),
         wish: matches.get_one("policy").copied().unwrap_or_default(),
         values: matches.get_many("CONSTANT=VALUE").into_iter().flatten().cloned().collect(),
@@ -67,22 +67,6 @@ pub fn package(input: &OsStr, bytes: &[u8], options: &Options) -> Result<Vec<u8>
         return Err(of("this is no object: compile with clang -target bpf -c".into()));
     }
     ubpf_pack::pack(bytes, options).map_err(of)
-}
-
-/// Options for an object that is only looked at here.
-#[allow(dead_code)]
-pub fn options_of(input: &OsStr, types: CoreTypes) -> Options {
-    Options { name: name_of(input), types, ..Options::default() }
-}
-
-/// The name of an object: that of its file, without the ending.
-fn name_of(input: &OsStr) -> String {
-    let stem = Path::new(input).file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    let name: String = stem.unwrap_or_default().chars().filter(|c| !c.is_whitespace() && !c.is_control()).collect();
-    match name.as_str() {
-        "" | "-" => "object".into(),
-        _ => name,
-    }
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {

@@ -2,8 +2,9 @@
 
 use crate::{
     code_memory,
-    options::{abi, abi_of, given, hex, input, number, policy, policy_of},
-    out, read_program, refused, Failure, EXIT_STOPPED, LARGEST,
+    load::{load, How},
+    options::{given, hex, input, number, numbering, policy, policy_of},
+    out, refused, Failure, EXIT_STOPPED, LARGEST,
 };
 use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
@@ -11,14 +12,15 @@ use clap::{
 };
 use std::{ffi::OsString, fs::File, os::unix::ffi::OsStrExt, path::PathBuf, process::ExitCode, time::Instant};
 use ubpf_embed::files::{read_bounded, shown};
+use ubpf_pack::CoreTypes;
 use ubpf_rs::{
     helpers::{Maps, Names, Output, ReadMemory, Registry, RingLayout, Time, TwoKey},
     jit::{self, JitProgram},
-    maps::TwoKeyMap,
+    maps::{Maps as ObjectMaps, TwoKeyMap},
     platform::Ticks,
-    program::Program,
+    program::Abi,
     runtime::Config,
-    verifier,
+    verifier::{self, Environment},
     vm::{Executable, Interpreter, Memory, Run, INTERPRETED, STACK_BYTES},
 };
 use ubpf_tools::{
@@ -62,7 +64,17 @@ pub fn definition() -> Command {
                 .value_hint(ValueHint::FilePath)
                 .help("Its argument: the contents of a file"),
         )
-        .arg(abi())
+        .arg(
+            numbering(&["classic", "uio", "linux"])
+                .help("How helpers are numbered [default: as the object has it, else classic]"),
+        )
+        .arg(
+            Arg::new("program")
+                .short('p')
+                .long("program")
+                .value_name("NAME")
+                .help("Which program of an object or package, where there are several"),
+        )
         .arg(
             Arg::new("budget")
                 .long("budget")
@@ -83,24 +95,30 @@ pub fn definition() -> Command {
 pub fn main(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let memory = memory(matches)?;
     let path = given(matches, "PROG");
-    let bytes = read_program(path)?;
     let refuse = |reason: &dyn std::fmt::Display| refused(&format_args!("Failed to load code: {reason}"));
-    let program = Program::from_flat(&shown(path.as_ref()), &bytes, abi_of(matches));
-    let program = program.map_err(|error| refuse(&error))?;
     let helpers = Registry::with_builtins().map_err(|error| refuse(&error))?;
+    let abi = matches.get_one::<Abi>("abi").copied();
+    let file =
+        load(path, &How { abi, types: CoreTypes::Offered, refused: "Failed to load code: ", helpers: &helpers })?;
+    let maps = file.maps.clone();
+    let loaded = file.one(matches.get_one::<String>("program").map(String::as_str)).map_err(|error| refuse(&error))?;
+    let infos = maps.as_deref().and_then(ObjectMaps::infos).unwrap_or_default();
+    let env = Environment::new(&helpers).with_maps(&infos);
     let mut work = verifier::Work::default();
-    let verified = verifier::verify(program, policy_of(matches), &verifier::Environment::new(&helpers), &mut work);
-    let verified = verified.map_err(|error| refuse(&error))?;
+    let verified = verifier::verify(loaded.program.clone(), policy_of(matches), &env, &mut work);
+    let verified = verified.map_err(|error| refuse(&loaded.explain(&error)))?;
     for warning in verified.warnings() {
         say(&format!("ubpf: warning: {warning}\n"));
     }
     let budget = matches.get_one("budget").copied();
+    let given = Given { argument: memory, budget, helpers: &helpers, maps: maps.as_deref() };
     match matches.get_one("engine").copied().unwrap_or(Engine::Jit) {
-        Engine::Interpreter => run(&Interpreter::new(verified), memory, budget, &helpers),
+        Engine::Interpreter => run(&Interpreter::new(verified), given),
         Engine::Jit => {
-            let code = JitProgram::new(verified, &code_memory::Pages, jit::Options::default(), &mut work);
+            let (pages, options) = (&code_memory::Pages, jit::Options::default());
+            let code = JitProgram::with_maps(verified, maps.clone(), pages, options, &mut work);
             let code = code.map_err(|(error, _)| refuse(&error))?;
-            run(&code, memory, budget, &helpers)
+            run(&code, given)
         }
     }
 }
@@ -117,19 +135,27 @@ fn memory(matches: &ArgMatches) -> Result<Vec<u8>, Failure> {
     Ok(matches.get_one::<Vec<u8>>("mem-hex").cloned().unwrap_or_default())
 }
 
-/// `budget` is as the command line has it.
-fn run(
-    code: &dyn Executable,
-    mut argument: Vec<u8>,
+/// What a run is given.
+struct Given<'g> {
+    argument: Vec<u8>,
+    /// As the command line has it.
     budget: Option<u64>,
-    helpers: &Registry,
-) -> Result<ExitCode, Failure> {
+    helpers: &'g Registry,
+    maps: Option<&'g ObjectMaps>,
+}
+
+fn run(code: &dyn Executable, given: Given<'_>) -> Result<ExitCode, Failure> {
+    let Given { mut argument, budget, helpers, maps } = given;
     let mut stack = vec![0u64; STACK_BYTES / 8];
     // SAFETY: the words are plain memory of that size, borrowed for as long as the bytes are used.
     let stack = unsafe { std::slice::from_raw_parts_mut(stack.as_mut_ptr().cast(), STACK_BYTES) };
     let host = ToolHost::new();
     let len = argument.len() as u64;
     let memory = Memory::new(&mut argument, stack);
+    let memory = match maps {
+        Some(maps) => memory.with_maps(maps),
+        None => memory,
+    };
     let mut run = Run {
         args: [memory.argument().base, len],
         memory,

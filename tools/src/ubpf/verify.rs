@@ -1,8 +1,9 @@
 //! `ubpf verify`: one line per program, tab-separated or JSON.
 
 use crate::{
-    options::{abi, abi_of, input, policy, policy_of},
-    out, read_program, refused, Failure, EXIT_REFUSED,
+    load::{load, How, Loaded},
+    options::{input, numbering, policy, policy_of},
+    out, refused, Failure, EXIT_REFUSED,
 };
 use clap::{ArgAction, ArgMatches, Command};
 use serde_json::Value;
@@ -10,10 +11,12 @@ use std::{
     ffi::{OsStr, OsString},
     process::ExitCode,
 };
+use ubpf_pack::CoreTypes;
 use ubpf_rs::{
     helpers::Registry,
+    maps::Maps,
     program::{Abi, Program},
-    verifier::{self, Event, Pass, Policy, VerifiedProgram, VerifyError, Work},
+    verifier::{self, Environment, Event, Pass, Policy, VerifiedProgram, VerifyError, Work},
 };
 use ubpf_tools::{
     cli::flag,
@@ -22,12 +25,14 @@ use ubpf_tools::{
 };
 
 const COLUMNS: &str = "\
-Prints a line for each file: file, section, program, verdict, instructions, steps of the verifier, accesses that are proved to be in
+Prints a line for each program of each file: file, section, program, verdict, instructions, steps of the verifier, accesses that are proved to be in
 bounds, accesses that are checked at run time, reason or remarks; separated by tabs";
 
 /// One line of the output.
 struct Row {
     file: String,
+    section: String,
+    program: String,
     insns: usize,
     verdict: Result<Counts, String>,
 }
@@ -44,7 +49,10 @@ pub fn definition() -> Command {
         .about("Says whether programs are admitted")
         .long_about(format!("Says whether programs are admitted. {COLUMNS}."))
         .arg(policy())
-        .arg(abi())
+        .arg(
+            numbering(&["classic", "uio", "linux"])
+                .help("How helpers are numbered [default: as the object has it, else classic]"),
+        )
         .arg(flag("json").help("Print each line as a JSON object"))
         .arg(flag("verbose").short('v').help("Show the state before each instruction on standard error"))
         .arg(input("FILE").num_args(1..).action(ArgAction::Append).help("Programs; `-` is standard input"))
@@ -52,47 +60,62 @@ pub fn definition() -> Command {
 
 /// What is asked of each file.
 struct Wanted {
-    abi: Abi,
+    abi: Option<Abi>,
     policy: Policy,
     verbose: bool,
 }
 
 pub fn main(matches: &ArgMatches) -> Result<ExitCode, Failure> {
-    let wanted = Wanted { abi: abi_of(matches), policy: policy_of(matches), verbose: matches.get_flag("verbose") };
+    let wanted = Wanted {
+        abi: matches.get_one::<Abi>("abi").copied(),
+        policy: policy_of(matches),
+        verbose: matches.get_flag("verbose"),
+    };
     let helpers = Registry::with_builtins().map_err(|error| refused(&error))?;
     let files: Vec<&OsString> = matches.get_many("FILE").into_iter().flatten().collect();
     let progress = Progress::new("verifying", Unit::Items(files.len() as u64));
     let mut all_ok = true;
     for (done, file) in (0..).zip(files) {
         progress.set(done);
-        let row = row(file, &wanted, &helpers);
-        all_ok &= row.verdict.is_ok();
-        let text = if matches.get_flag("json") { row.json() } else { row.tabs() };
-        out(format_args!("{text}"))?;
+        for row in rows(file, &wanted, &helpers) {
+            all_ok &= row.verdict.is_ok();
+            let text = if matches.get_flag("json") { row.json() } else { row.tabs() };
+            out(format_args!("{text}"))?;
+        }
     }
     Ok(ExitCode::from(if all_ok { 0 } else { EXIT_REFUSED }))
 }
 
-fn row(path: &OsStr, wanted: &Wanted, helpers: &Registry) -> Row {
+/// A row for each program of a file.
+fn rows(path: &OsStr, wanted: &Wanted, helpers: &Registry) -> Vec<Row> {
     let file = path.to_string_lossy().into_owned();
-    let bytes = match read_program(path) {
-        Ok(bytes) => bytes,
-        Err(Failure::Work(_, reason) | Failure::Usage(reason)) => return Row { file, insns: 0, verdict: Err(reason) },
-        Err(Failure::Output(error)) => return Row { file, insns: 0, verdict: Err(error.to_string()) },
+    let flat =
+        |verdict| Row { file: file.clone(), section: ".text".into(), program: "program".into(), insns: 0, verdict };
+    let loaded = match load(path, &How { abi: wanted.abi, types: CoreTypes::Own, refused: "", helpers }) {
+        Ok(loaded) => loaded,
+        Err(Failure::Work(_, reason) | Failure::Usage(reason)) => return vec![flat(Err(reason))],
+        Err(Failure::Output(error)) => return vec![flat(Err(error.to_string()))],
     };
-    let verified = Program::from_flat(&file, &bytes, wanted.abi)
-        .map_err(|error| error.to_string())
-        .and_then(|program| check(program, wanted, helpers).map_err(|error| error.to_string()));
-    let verdict = verified.map(|program| counts(&program));
-    Row { file, insns: bytes.len() / 8, verdict }
+    let infos = loaded.maps.as_deref().and_then(Maps::infos).unwrap_or_default();
+    let environment = Environment::new(helpers).with_maps(&infos);
+    let row = |one: &Loaded| {
+        let verified = check(one.program.clone(), wanted, &environment);
+        let verdict = verified.map(|program| counts(&program)).map_err(|error| one.explain(&error));
+        let insns = one.program.insns.len();
+        match loaded.maps {
+            None => Row { insns, ..flat(verdict) },
+            Some(_) => Row { section: one.section.clone(), program: one.program.name.clone(), insns, ..flat(verdict) },
+        }
+    };
+    loaded.programs.iter().map(row).collect()
 }
 
 /// Verifies; with `verbose`, each instruction goes to standard error with the state before it as the verifier comes to it, so that
 /// standard output has the lines alone.
-fn check(program: Program, wanted: &Wanted, helpers: &Registry) -> Result<VerifiedProgram, VerifyError> {
-    let (policy, environment) = (wanted.policy, verifier::Environment::new(helpers));
+fn check(program: Program, wanted: &Wanted, environment: &Environment<'_>) -> Result<VerifiedProgram, VerifyError> {
+    let policy = wanted.policy;
     if !wanted.verbose {
-        return verifier::verify(program, policy, &environment, &mut Work::default());
+        return verifier::verify(program, policy, environment, &mut Work::default());
     }
     let insns = program.insns.clone();
     let mut show = |event: Event<'_>| match event {
@@ -103,7 +126,7 @@ fn check(program: Program, wanted: &Wanted, helpers: &Registry) -> Result<Verifi
         Event::Complete(Pass::Joined) => say(&format!("states joined over all paths: complete\n")),
         Event::Complete(Pass::Paths) => say(&format!("path by path: complete\n")),
     };
-    verifier::verify_observed(program, policy, &environment, &mut Work::default(), Some(&mut show))
+    verifier::verify_observed(program, policy, environment, &mut Work::default(), Some(&mut show))
 }
 
 fn counts(program: &VerifiedProgram) -> Counts {
@@ -128,15 +151,18 @@ impl Row {
         let (verdict, steps, proved, guarded, reason) = self.fields();
         let (file, insns) = (one_line(&self.file), self.insns);
         let reason = one_line(reason);
-        format!("{file}\t.text\tprogram\t{verdict}\t{insns}\t{steps}\t{proved}\t{guarded}\t{reason}")
+        let (section, program) = (one_line(&self.section), one_line(&self.program));
+        format!("{file}\t{section}\t{program}\t{verdict}\t{insns}\t{steps}\t{proved}\t{guarded}\t{reason}")
     }
 
     fn json(&self) -> String {
         let (verdict, steps, proved, guarded, reason) = self.fields();
         format!(
-            "{{\"file\":{},\"section\":\".text\",\"program\":\"program\",\"verdict\":\"{verdict}\",\"insns\":{},\
+            "{{\"file\":{},\"section\":{},\"program\":{},\"verdict\":\"{verdict}\",\"insns\":{},\
              \"steps\":{steps},\"proved\":{proved},\"guarded\":{guarded},\"reason\":{}}}",
             quoted(&self.file),
+            quoted(&self.section),
+            quoted(&self.program),
             self.insns,
             quoted(reason)
         )

@@ -101,7 +101,7 @@ fn with_talk(command: Command) -> Command {
                 .value_parser(value_parser!(OsString))
                 .value_hint(ValueHint::FilePath)
                 .action(ArgAction::Append)
-                .help("Upload a file (as NAME; otherwise under its own name)"),
+                .help("Upload a file (as NAME; otherwise under its own name); of a compiler's object (x.o) the package (x.pkg)"),
         )
         .arg(
             path("console")
@@ -172,12 +172,18 @@ pub fn upload(text: &OsStr) -> Result<Upload, String> {
         Some(at) => (&bytes[..at], OsStr::from_bytes(&bytes[at + 1..])),
         None => {
             let name = Path::new(text).file_name();
-            let name = name.ok_or_else(|| format!("`{}` is not a file name", shown(text)))?;
-            (bytes, name)
+            let name = check_name(name.ok_or_else(|| format!("`{}` is not a file name", shown(text)))?)?;
+            // What is sent of an object is its package.
+            let stem = name.strip_suffix(OBJECT).filter(|stem| !stem.is_empty());
+            let name = stem.map_or(name.clone(), |stem| format!("{stem}.pkg"));
+            return Ok(Upload { file: PathBuf::from(text), name });
         }
     };
     Ok(Upload { file: PathBuf::from(OsStr::from_bytes(file)), name: check_name(name)? })
 }
+
+/// How names of objects end.
+pub const OBJECT: &str = ".o";
 
 /// Longest name of a file that the shell takes, in bytes.
 const NAME_BYTES: usize = 255;

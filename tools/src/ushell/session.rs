@@ -1,6 +1,6 @@
 //! Commands and uploads over a client, their output on standard output.
 
-use crate::options::{upload, Upload};
+use crate::options::{upload, Upload, OBJECT};
 use std::{
     fs::File,
     io::{self, IsTerminal, Write},
@@ -85,6 +85,13 @@ impl Session {
                 return Ok(false);
             }
         };
+        let contents = match packed(name, contents) {
+            Ok(contents) => contents,
+            Err(reason) => {
+                say(&format!("ushell: {}: {reason}\n", shown(file)));
+                return Ok(false);
+            }
+        };
         let progress = Progress::new(name, Unit::Bytes(contents.len() as u64));
         let mut shown = Shown::new();
         let result =
@@ -113,6 +120,15 @@ impl Session {
             result => result,
         }
     }
+}
+
+/// The package of a compiler's object, unless it is to be there as an object; any other file as it is.
+fn packed(name: &str, contents: Vec<u8>) -> Result<Vec<u8>, String> {
+    if !ubpf_pack::is_object(&contents) || name.ends_with(OBJECT) {
+        return Ok(contents);
+    }
+    let options = ubpf_pack::Options { name: ubpf_pack::object_name(name.as_ref()), ..ubpf_pack::Options::default() };
+    ubpf_pack::pack(&contents, &options)
 }
 
 /// Largest file that is read; no shell takes more. A device may have no end.

@@ -1,0 +1,187 @@
+//! Objects of clang and gcc, run by `ubpf`: with their data, their maps and the functions they call, on both engines.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+fn ubpf(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ubpf")).args(args).output().expect("ubpf runs")
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+const CLANG: &[&[&str]] = &[
+    &["clang", "-target", "bpf", "-g", "-O2", "-mcpu=v1"],
+    &["clang", "-target", "bpf", "-g", "-O1", "-mcpu=v3"],
+    &["clang", "-target", "bpf", "-g", "-O2", "-mcpu=v3"],
+    &["clang", "-target", "bpf", "-g", "-Os", "-mcpu=v2"],
+];
+const GCC: &[&str] = &["bpf-gcc", "-gbtf", "-O2"];
+
+/// Compiles a file, or gives `None` where this compiler is not there.
+fn compile(compiler: &[&str], input: &Path) -> Option<String> {
+    let stem = input.file_stem()?.to_string_lossy();
+    let flags = compiler[1..].concat().replace(['/', '='], "");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let output = folder.join(format!("objects-{}{flags}-{stem}.o", compiler[0]));
+    let mut command = Command::new(compiler[0]);
+    command.args(&compiler[1..]).arg("-I").arg(root().join("include")).arg("-c").arg(input).arg("-o").arg(&output);
+    match command.status() {
+        Ok(status) => assert!(status.success(), "{}: {compiler:?}", input.display()),
+        Err(error) => {
+            assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
+            return None;
+        }
+    }
+    Some(output.to_string_lossy().into())
+}
+
+fn source(name: &str) -> PathBuf {
+    root().join(format!("tests/objects/{name}.c"))
+}
+
+/// What a program gives on each engine.
+fn gives(object: &str, args: &[&str], expected: u64) {
+    for engine in ["interp", "jit"] {
+        let output = ubpf(&[&["run", object, "--engine", engine], args].concat());
+        let text = String::from_utf8_lossy(&output.stdout);
+        let number = text.trim().strip_prefix("0x").and_then(|hex| u64::from_str_radix(hex, 16).ok());
+        // Results are ints, whose upper half compilers leave as it comes.
+        let number = number.map(|number| number & 0xffff_ffff);
+        assert_eq!(number, Some(expected), "{object} {engine}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+fn refusal(object: &str, args: &[&str]) -> String {
+    let output = ubpf(&[&["run", object], args].concat());
+    assert_eq!(output.status.code(), Some(2), "{object}");
+    String::from_utf8_lossy(&output.stderr).into()
+}
+
+/// Runs a source's program as each compiler makes it.
+fn each(compilers: &[&[&str]], name: &str, args: &[&str], expected: u64) {
+    for compiler in compilers {
+        if let Some(object) = compile(compiler, &source(name)) {
+            gives(&object, args, expected);
+        }
+    }
+}
+
+/// Memory of 256 bytes, zeros but for some.
+fn memory(places: &[(usize, u8)]) -> String {
+    let mut bytes = [0; 256];
+    places.iter().for_each(|&(at, byte)| bytes[at] = byte);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn programs_with_data_maps_and_functions() {
+    let all = [CLANG, &[GCC]].concat();
+    // 3 + 1 + 4 of the table, 41, 1.
+    each(&all, "globals", &[], 50);
+    each(&all, "maps", &["-p", "first"], 10);
+    each(&all, "maps", &["-p", "second"], 0xffff_ffff);
+    each(&all, "legacy_maps", &[], 2);
+    each(&all, "calls", &["-p", "first"], 120);
+    each(&all, "calls", &["-p", "second"], 7);
+    each(&all, "externs", &[], 1);
+}
+
+#[test]
+fn calls_through_pointers() {
+    each(CLANG, "pointers", &["-p", "by_table", "--mem-hex", "05"], 0x50);
+    each(CLANG, "pointers", &["-p", "by_table", "--mem-hex", "0506"], 16);
+    each(CLANG, "pointers", &["-p", "by_value", "--mem-hex", "05"], 16);
+    each(CLANG, "pointers", &["-p", "by_value", "--mem-hex", "0506"], 0x50);
+}
+
+#[test]
+fn fields_that_an_image_does_not_have() {
+    let registers = memory(&[(104, 7), (105, 1)]);
+    let memory = memory(&[]);
+    each(CLANG, "core", &["-p", "registers", "--mem-hex", &registers], 0x107);
+    // It asks first, and takes the other way.
+    each(CLANG, "core", &["-p", "asks", "--mem-hex", &memory], 3);
+    for compiler in CLANG {
+        let Some(object) = compile(compiler, &source("core")) else { continue };
+        let said = refusal(&object, &["-p", "needs", "--mem-hex", &memory]);
+        assert!(said.contains(" needs real_parent of struct task_struct, which this image does not have"), "{said}");
+    }
+}
+
+#[test]
+fn a_constant_decides_a_branch() {
+    let Some(object) = compile(CLANG[2], &source("globals")) else { return };
+    let package = format!("{object}.pkg");
+    for (setting, expected) in [("limit=2", 4 + 41 + 1), ("verbose=1", 0xffff_ffff), ("started=0", 8 + 1 + 1)] {
+        let packed = ubpf(&["pack", &object, "-o", &package, setting]);
+        assert!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
+        gives(&package, &[], expected);
+    }
+    let packed = ubpf(&["pack", &object, "-o", &package, "limits=2"]);
+    assert_eq!(packed.status.code(), Some(2));
+}
+
+#[test]
+fn the_program_of_several() {
+    let Some(object) = compile(CLANG[2], &source("calls")) else { return };
+    let said = refusal(&object, &[]);
+    assert!(said.contains("which program? -p NAME says it; there are first, second"), "{said}");
+    let said = refusal(&object, &["-p", "third"]);
+    assert!(said.contains("there is no program third; there are first, second"), "{said}");
+}
+
+#[test]
+fn kinds_of_maps_that_are_not_there_are_named() {
+    let Some(object) = compile(CLANG[2], &source("held")) else { return };
+    let said = refusal(&object, &["-p", "start"]);
+    assert!(said.contains("map outer: maps of kind array_of_maps"), "{said}");
+}
+
+/// What a flat program cannot have, and an object has: a table, a literal, a pointer to a function.
+#[test]
+fn what_flat_programs_lack() {
+    const TABLE: &str = "static const unsigned tab[16] = {3,1,4,1,5,9,2,6,5,3,5,8,9,7,9,3};\n\
+        unsigned long f(unsigned char *m, unsigned long n)\n\
+        { unsigned long s = 0; for (unsigned long i = 0; i < n; i++) s = s * 3 + tab[m[i] & 15]; return s; }";
+    const LITERAL: &str = "#include <ubpf/classic/bpf_helpers.h>\n\
+        uint64_t prog(struct UbpfTracerCtx *c)\n\
+        { uint64_t a = bpf_get_ret_addr(\"myfun\"); return a + 5; }";
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let compiled = |name: &str, text: &str| {
+        let path = folder.join(format!("lacks-{name}.c"));
+        fs::write(&path, text).unwrap();
+        CLANG.iter().filter_map(|compiler| compile(compiler, &path)).collect::<Vec<String>>()
+    };
+    for object in compiled("table", TABLE) {
+        gives(&object, &["--mem-hex", "000102"], (3 * 3 + 1) * 3 + 4);
+    }
+    for object in compiled("literal", LITERAL) {
+        // The host knows no traced function.
+        gives(&object, &[], 5);
+    }
+}
+
+#[test]
+fn each_program_of_an_object_is_verified() {
+    let Some(object) = compile(CLANG[2], &source("maps")) else { return };
+    for policy in ["guarded", "strict"] {
+        let output = ubpf(&["verify", "--policy", policy, &object]);
+        let text = String::from_utf8_lossy(&output.stdout);
+        let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
+        assert_eq!(rows.len(), 2, "{text}");
+        assert_eq!(rows[0][1..4], ["kprobe/myfun", "first", "ok"], "{text}");
+        assert_eq!(rows[1][1..4], ["kretprobe/myfun", "second", "ok"], "{text}");
+        assert_eq!(rows[0][7], "0", "all accesses are proved: {text}");
+    }
+    // With its own types nothing is missing, as for the kernel that it was made for.
+    let Some(object) = compile(CLANG[2], &source("core")) else { return };
+    let text = ubpf(&["verify", &object]);
+    let text = String::from_utf8_lossy(&text.stdout);
+    let needs = text.lines().find(|line| line.contains("\tneeds\t")).expect("its row");
+    assert!(!needs.contains("task_struct"), "{needs}");
+}
