@@ -1,9 +1,12 @@
 //! What the shell's commands need from the engine and its platform; tests use a fake.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{string::String, sync::Arc, vec::Vec};
 use core::fmt::{Display, Write};
 use ubpf_rs::platform::{DirEntry, FileError};
-pub use ubpf_rs::runtime::{AttachLimits, CallTime, LoadOptions, Measured};
+pub use ubpf_rs::{
+    maps::Map,
+    runtime::{AttachLimits, CallTime, LoadOptions, Measured, ObjectProgram},
+};
 
 /// Takes a stub that cannot be used: name of its function (empty where that is unknown), its address, and why. False for enough.
 pub type RefusedStub<'a> = &'a mut dyn FnMut(&str, u64, &dyn Display) -> bool;
@@ -122,6 +125,30 @@ pub trait Backend: Send {
     /// Shows some of the entry stubs that cannot be used to `visit`, from place `first` in the list on, until it returns false. Gives the
     /// place at which to go on, as `functions` does.
     fn refused_stubs(&self, first: usize, visit: RefusedStub<'_>) -> Option<usize>;
+
+    /// Loads the object of a package, with numbers of its data set, and keeps it; gives its name.
+    fn load_object(&self, path: &str, options: &LoadOptions, values: &[(&str, &str)]) -> Result<String, BackendError>;
+    /// Lets an object go that was loaded so; false when there was none.
+    fn unload_object(&self, name: &str) -> bool;
+    /// Attaches each program of an object to the function that it names, or none; gives programs and functions.
+    fn attach_object(
+        &self,
+        path: &str,
+        options: &LoadOptions,
+        limits: &AttachLimits,
+    ) -> Result<Vec<(String, String)>, BackendError>;
+    /// Shows some programs of objects to `visit`, as `functions` does: the object, whether it was loaded to stay, the program.
+    fn object_programs(
+        &self,
+        first: usize,
+        visit: &mut dyn FnMut(&str, bool, ObjectProgram<'_>) -> bool,
+    ) -> Option<usize>;
+    /// Shows some maps of objects to `visit`, as `functions` does: name, map, whether it is kept.
+    fn maps(&self, first: usize, visit: &mut dyn FnMut(&str, &Map, bool) -> bool) -> Option<usize>;
+    /// The map of this name.
+    fn map(&self, name: &str) -> Option<Arc<Map>>;
+    /// Keeps a map when its last program goes, or no longer; false when there is none.
+    fn keep_map(&self, name: &str, keep: bool) -> bool;
 
     /// Value in the two-key map.
     fn map_get(&self, key1: u64, key2: u64) -> Option<u64>;

@@ -1,10 +1,12 @@
 //! The real backend: the engine of the image.
 
 use crate::backend::{
-    AttachLimits, Backend, BackendError, ExecReport, LoadOptions, Measured, Probe, RefusedStub, Site,
+    AttachLimits, Backend, BackendError, ExecReport, LoadOptions, Map, Measured, ObjectProgram, Probe, RefusedStub,
+    Site,
 };
 use alloc::{
     string::{String, ToString},
+    sync::Arc,
     vec::Vec,
 };
 use core::fmt::Write;
@@ -17,7 +19,7 @@ use ubpf_rs::{
 impl From<Error> for BackendError {
     fn from(error: Error) -> Self {
         match error {
-            Error::Load(_) | Error::Verify(_) => Self::Load { reason: error.to_string() },
+            Error::Load(_) | Error::Verify(_) | Error::Object { .. } => Self::Load { reason: error.to_string() },
             // Where its memory lay stands on the console.
             Error::Stopped(Stopped { stop, .. }) => Self::Stopped { stop: stop.to_string() },
             Error::Cancelled => Self::Cancelled,
@@ -107,6 +109,37 @@ impl Backend for &'static Runtime {
     }
     fn refused_stubs(&self, first: usize, visit: RefusedStub<'_>) -> Option<usize> {
         Runtime::refused_stubs(self, first, &mut |name, address, reason| visit(name, address, &reason))
+    }
+
+    fn load_object(&self, path: &str, options: &LoadOptions, values: &[(&str, &str)]) -> Result<String, BackendError> {
+        Ok(Runtime::load_object(self, path, options, values)?)
+    }
+    fn unload_object(&self, name: &str) -> bool {
+        Runtime::unload_object(self, name)
+    }
+    fn attach_object(
+        &self,
+        path: &str,
+        options: &LoadOptions,
+        limits: &AttachLimits,
+    ) -> Result<Vec<(String, String)>, BackendError> {
+        Ok(Runtime::attach_object(self, path, options, *limits)?)
+    }
+    fn object_programs(
+        &self,
+        first: usize,
+        visit: &mut dyn FnMut(&str, bool, ObjectProgram<'_>) -> bool,
+    ) -> Option<usize> {
+        Runtime::object_programs(self, first, visit)
+    }
+    fn maps(&self, first: usize, visit: &mut dyn FnMut(&str, &Map, bool) -> bool) -> Option<usize> {
+        Runtime::maps(self, first, visit)
+    }
+    fn map(&self, name: &str) -> Option<Arc<Map>> {
+        Runtime::map(self, name)
+    }
+    fn keep_map(&self, name: &str, keep: bool) -> bool {
+        Runtime::keep_map(self, name, keep)
     }
 
     fn map_get(&self, key1: u64, key2: u64) -> Option<u64> {

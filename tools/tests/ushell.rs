@@ -542,3 +542,38 @@ fn a_machine_of_kraft_that_cannot_get_a_port() {
     let said = text(&unknown.stderr);
     assert!(said.contains("no machine other") && said.contains("mine"), "{said}");
 }
+
+/// A compiler's object is sent as its package, unless it is wanted as it is.
+#[test]
+fn an_object_is_packed_on_its_way() {
+    let target = Target::new("pack", serve);
+    let source = target.folder.join("counter.c");
+    fs::write(&source, "long count = 5; long prog(void *m) { return ++count; }").unwrap();
+    let object = target.folder.join("counter.o");
+    let clang =
+        Command::new("clang").args(["-target", "bpf", "-O2", "-g", "-c"]).arg(&source).arg("-o").arg(&object).status();
+    if clang.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+        return;
+    }
+    let path = object.to_str().unwrap();
+    let as_object = format!("{path}=counter.o");
+    let output = target.ushell(&["--put", path, "--put", &format!("{path}=other"), "--put", &as_object]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let files = &target.fake.0.lock().unwrap().files;
+    for (name, said) in [("counter.pkg", "counter"), ("other", "other")] {
+        let package = ubpf_rs::object::Object::parse(&files[name]).expect("a package");
+        assert_eq!((package.name, package.programs.len()), (said, 1));
+    }
+    assert_eq!(files["counter.o"], fs::read(&object).unwrap());
+}
+
+#[test]
+fn an_object_that_cannot_be_packed_is_not_sent() {
+    let target = Target::new("nopack", serve);
+    let object = target.folder.join("cut.o");
+    fs::write(&object, b"\x7fELF").unwrap();
+    let output = target.ushell(&["--put", object.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("cut.o: no object file"), "{}", text(&output.stderr));
+    assert!(!target.fake.0.lock().unwrap().files.contains_key("cut.pkg"));
+}

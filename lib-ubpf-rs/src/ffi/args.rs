@@ -237,12 +237,13 @@ fn engine(number: u32) -> Result<Engine> {
 ///
 /// # Safety
 /// `options` is NULL or points to readable options.
-pub(super) unsafe fn options(options: *const ubpf_load_options) -> Result<LoadOptions> {
+pub(super) unsafe fn options(options: *const ubpf_load_options) -> Result<LoadOptions<'static>> {
     // SAFETY: as the caller promises.
     let Some(options) = unsafe { sized(options) }? else {
         return Ok(LoadOptions::default());
     };
-    Ok(LoadOptions { abi: abi(options.abi)?, policy: policy(options.policy)?, engine: engine(options.engine)? })
+    let (abi, policy, engine) = (abi(options.abi)?, policy(options.policy)?, engine(options.engine)?);
+    Ok(LoadOptions { abi, policy, engine, program: None })
 }
 
 /// The limits, or none for NULL.

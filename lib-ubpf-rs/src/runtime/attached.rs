@@ -5,7 +5,9 @@ use super::{
     programs::Loaded,
 };
 use crate::{
-    tracer::{Failed, Hook, HookProgram},
+    object::ProgramKind,
+    program::limits::{CONTEXT_BYTES, HOOK_CONTEXT_BYTES},
+    tracer::{Failed, Frame, Hook, HookProgram},
     vm::{Direct, Executable, Memory, Run, INTERPRETED},
 };
 
@@ -21,7 +23,9 @@ impl HookProgram for Attached {
     fn run(&self, mut hook: Hook<'_>) -> Result<(), Failed> {
         let budget = hook.budget;
         let host = AtFunction { services: self.services, stack: core::ptr::from_ref(hook.frame) as u64 };
+        let (key, frame) = (hook.key, hook.frame);
         let (context, stack, failures) = hook.split();
+        let context = arrange(self.loaded.kind, context, frame, key);
         let len = context.len() as u64;
         let memory = surrounded(Memory::new(context, stack), &self.loaded, self.services);
         let mut run =
@@ -37,8 +41,29 @@ impl HookProgram for Attached {
     }
 
     fn direct(&self) -> Option<Direct> {
-        self.loaded.code.direct()
+        // What is called directly is given the key alone.
+        let code = (!self.loaded.needs_registers()).then_some(&self.loaded.code)?;
+        code.direct()
     }
+}
+
+/// The argument of a program of this kind: the key and zeros, the registers, or the arguments in registers and zeros. *Hook path.*
+fn arrange<'c>(kind: ProgramKind, context: &'c mut [u8; HOOK_CONTEXT_BYTES], frame: &Frame, key: u64) -> &'c mut [u8] {
+    let mut fill = |words: &[u64]| {
+        for (place, word) in context.chunks_exact_mut(8).zip(words) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+    };
+    match kind {
+        ProgramKind::Registers => fill(&frame.registers(key)),
+        ProgramKind::Arguments => fill(&[0, 1, 2, 3, 4, 5].map(|n| frame.argument(n).unwrap_or(0))),
+        ProgramKind::Memory
+        | ProgramKind::Xdp
+        | ProgramKind::Classifier
+        | ProgramKind::Socket
+        | ProgramKind::Unfired => return context.get_mut(..CONTEXT_BYTES).unwrap_or(&mut []),
+    }
+    context
 }
 
 /// A configured budget is meant for machine code: a run that is interpreted gets its part of it. *Hook path.*

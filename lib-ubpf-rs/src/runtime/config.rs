@@ -64,11 +64,13 @@ pub enum Engine {
 
 /// How a program is loaded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct LoadOptions {
+pub struct LoadOptions<'a> {
     /// Numbering of helpers; `None` = the default for the kind of file.
     pub abi: Option<Abi>,
     /// How much must be proved; `None` = the engine's default.
     pub policy: Option<Policy>,
     /// Which engine runs it.
     pub engine: Engine,
+    /// Which program of a package that has several.
+    pub program: Option<&'a str>,
 }

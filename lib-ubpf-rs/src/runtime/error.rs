@@ -70,6 +70,20 @@ pub enum Error {
         /// The id as a number.
         id: u64,
     },
+    /// An object cannot be loaded, or has no such program.
+    #[error("{reason}")]
+    Object {
+        /// Why, with the names of its programs and maps.
+        reason: String,
+    },
+    /// A program of an object cannot be attached.
+    #[error("{program} cannot be attached: {reason}")]
+    NotAttachable {
+        /// The program.
+        program: String,
+        /// Why.
+        reason: &'static str,
+    },
     /// A map cannot be made.
     #[error("map {name}: {error}")]
     Map {

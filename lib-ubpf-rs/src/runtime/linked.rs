@@ -93,7 +93,7 @@ mod add {
             let (own, code) = (copied(name).ok_or(Error::NoMemory)?, Arc::new(code));
             let mut linked = self.linked.lock();
             linked.try_reserve(1).map_err(|_| Error::NoMemory)?;
-            linked.push(Loaded { name: own, code, helpers, fallback: None, maps: None });
+            linked.push(Loaded::new(own, code, helpers, None, None));
             Ok(())
         }
     }

@@ -7,7 +7,7 @@ use crate::{
         limits::{MAX_MAPS, MAX_MAP_MEMORY},
         MapDef, MapName, Program,
     },
-    verifier::{self, Environment, Work},
+    verifier::{self, Context, Environment, Work},
 };
 use alloc::{
     string::String,
@@ -105,7 +105,7 @@ impl Runtime {
         let mut loaded = Vec::new();
         loaded.try_reserve_exact(programs.len()).map_err(|_| Error::NoMemory)?;
         for program in programs {
-            loaded.push(self.prepare_with(program, maps.clone(), options)?);
+            loaded.push(self.prepare_with(program, maps.clone(), Context::default(), options)?);
         }
         Ok(Parts { loaded, fresh })
     }
@@ -129,7 +129,7 @@ impl Runtime {
         Ok(ids)
     }
 
-    fn publish_maps(&self, fresh: Vec<(String, Arc<Map>)>) -> Result<(), Error> {
+    pub(super) fn publish_maps(&self, fresh: Vec<(String, Arc<Map>)>) -> Result<(), Error> {
         let mut table = self.maps.lock();
         // Somebody may have been quicker.
         if let Some((name, _)) = fresh.iter().find(|(name, _)| table.find(name).is_some()) {
@@ -143,6 +143,7 @@ impl Runtime {
         &self,
         program: Program,
         maps: Option<Arc<Maps>>,
+        context: Context,
         options: &LoadOptions,
     ) -> Result<Loaded, Error> {
         let policy = options.policy.unwrap_or(self.config.policy);
@@ -155,18 +156,18 @@ impl Runtime {
             Some(maps) => maps.infos().ok_or(Error::NoMemory)?,
             None => Vec::new(),
         };
-        let environment = Environment::new(helpers).with_maps(&infos);
+        let environment = Environment { context, ..Environment::new(helpers).with_maps(&infos) };
         let verified = verifier::verify(program, policy, &environment, &mut work).map_err(refused)?;
         super::room_for_small_things()?;
         let platform = &self.services.platform;
         let made = code::make(verified, maps.clone(), options.engine, code::Use::Often, platform, &mut work)?;
         self.note_fallback(made.fallback);
-        Ok(Loaded { name, code: made.code, helpers, fallback: made.fallback, maps })
+        Ok(Loaded::new(name, made.code, helpers, made.fallback, maps))
     }
 
     /// The maps of an object by their place, and those of them that are new.
     #[allow(clippy::type_complexity)] // named where they are used
-    fn make_maps(
+    pub(super) fn make_maps(
         &self,
         object: &str,
         parts: &[MapPart<'_>],

@@ -15,6 +15,7 @@ mod image;
 mod linked;
 mod maps;
 mod measure;
+mod objects;
 mod owned;
 mod programs;
 mod reserve;
@@ -29,6 +30,7 @@ pub use error::{Error, Stopped};
 pub use linked::LinkedCount;
 pub use maps::MapPart;
 pub use measure::{CallTime, Measured};
+pub use objects::ObjectProgram;
 pub use owned::Using;
 pub use programs::ProgramId;
 pub use reserve::WithReserve;
@@ -66,6 +68,8 @@ pub struct Runtime {
     linked: Mutex<Vec<Loaded>>,
     /// Maps of objects, by name.
     maps: Mutex<maps::MapTable>,
+    /// Objects that are loaded.
+    objects: Mutex<objects::Objects>,
     /// How many programs are or were interpreted for want of machine code, and why the last one.
     fallbacks: Mutex<Option<(u64, &'static str)>>,
     /// What tells this image from others, where it knows.
@@ -138,6 +142,7 @@ impl Runtime {
             linked: Mutex::new(Vec::new()),
             maps: Mutex::new(maps::MapTable::default()),
             fallbacks: Mutex::new(None),
+            objects: Mutex::default(),
             image_id: Once::new(),
             image_writer: Mutex::new(()),
             owned: Mutex::new(Owned { services, arena, registries, names: Vec::new() }),
@@ -308,19 +313,32 @@ impl Runtime {
 
     /// Loads a file, or takes a program of the image by its name, runs it once and forgets it.
     pub fn exec_file(&self, path: &str, memory: &mut [u8], options: &LoadOptions) -> Result<ExecReport, Error> {
-        let loaded = match self.linked(path, options) {
-            Some(loaded) => loaded,
-            None => self.prepare(path, &self.read_file(path)?, options, Use::Once)?,
-        };
+        let loaded = self.prepare_source(path, options, Use::Once)?;
         self.run(&loaded, memory, None)
     }
 
     /// A program of the image of that name, else the file.
     fn prepare_file(&self, path: &str, options: &LoadOptions) -> Result<Loaded, Error> {
-        match self.linked(path, options) {
-            Some(loaded) => Ok(loaded),
-            None => self.prepare(path, &self.read_file(path)?, options, Use::Often),
+        self.prepare_source(path, options, Use::Often)
+    }
+
+    /// A program of the image of that name, a program of the object of that name, or the file.
+    fn prepare_source(&self, path: &str, options: &LoadOptions, how: Use) -> Result<Loaded, Error> {
+        if let Some(loaded) = self.linked(path, options) {
+            return Ok(loaded);
         }
+        if let Some(object) = self.known_object(path) {
+            return object.pick(path, options.program);
+        }
+        let bytes = self.read_file(path)?;
+        if crate::object::is_package(&bytes) {
+            return self.object(&bytes, options, &[])?.pick(path, options.program);
+        }
+        if let Some(program) = options.program {
+            let reason = format!("{path} is a flat program: there is no {} in it", shown(program));
+            return Err(Error::Object { reason });
+        }
+        self.prepare(path, &bytes, options, how)
     }
 
     fn prepare(&self, name: &str, bytes: &[u8], options: &LoadOptions, how: Use) -> Result<Loaded, Error> {
@@ -342,7 +360,7 @@ impl Runtime {
         let made = code::make(verified, None, options.engine, how, &self.services.platform, &mut work)?;
         self.note_fallback(made.fallback);
         let name = copied(name).ok_or(Error::NoMemory)?;
-        Ok(Loaded { name, code: made.code, helpers, fallback: made.fallback, maps: None })
+        Ok(Loaded::new(name, made.code, helpers, made.fallback, None))
     }
 
     /// Counts a program that is interpreted where machine code was to be expected.

@@ -1,10 +1,11 @@
 //! Loaded programs under generation-tagged ids: a stale id is an error, never another program.
 
-use super::Error;
+use super::{objects::Instance, Error};
 use crate::{
     helpers::Registry,
     isa::{Call, Insn},
     maps::Maps,
+    object::ProgramKind,
     verifier::Policy,
     vm::Executable,
 };
@@ -46,12 +47,36 @@ pub(super) struct Loaded {
     pub(super) fallback: Option<&'static str>,
     /// The maps it was verified with; they live as long as it.
     pub(super) maps: Option<Arc<Maps>>,
+    /// What its argument is.
+    pub(super) kind: ProgramKind,
+    /// The object that it belongs to, which lives as long as it.
+    pub(super) object: Option<Arc<Instance>>,
+    /// Why it cannot be attached.
+    pub(super) refusal: Option<&'static str>,
 }
 
 /// Helpers that look into the two-key map.
 const TWO_KEY_HELPERS: [&str; 4] = ["bpf_map_get", "bpf_map_put", "bpf_map_add", "bpf_map_del"];
 
 impl Loaded {
+    /// A program that is given memory.
+    pub(super) fn new(
+        name: String,
+        code: Arc<dyn Executable>,
+        helpers: &'static Registry,
+        fallback: Option<&'static str>,
+        maps: Option<Arc<Maps>>,
+    ) -> Loaded {
+        Loaded { name, code, helpers, fallback, maps, kind: ProgramKind::Memory, object: None, refusal: None }
+    }
+
+    /// Whether it is given registers, and looks at them.
+    pub(super) fn needs_registers(&self) -> bool {
+        let verified = self.code.verified();
+        let (_, guarded) = verified.accesses();
+        self.kind != ProgramKind::Memory && (verified.argument_needed() > 0 || guarded > 0)
+    }
+
     /// Whether it looks into the two-key map.
     pub(super) fn calls_a_map_helper(&self) -> bool {
         let program = self.code.verified().program();

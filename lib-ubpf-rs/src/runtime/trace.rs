@@ -2,8 +2,8 @@
 
 use super::programs::Loaded;
 use super::{
-    attached::Attached, image::Image, room_for, room_for_small_things, symbols, Error, LoadOptions, ProgramId, Runtime,
-    Symbol, SymbolError, SymbolTable,
+    attached::Attached, image::Image, objects, room_for, room_for_small_things, symbols, Error, LoadOptions, ProgramId,
+    Runtime, Symbol, SymbolError, SymbolTable,
 };
 use crate::{
     helpers::Names,
@@ -219,12 +219,51 @@ impl Runtime {
         Ok(warnings)
     }
 
+    /// Loads a package, or takes the object of this name, and attaches each of its programs to the function that its section names: all of
+    /// them, or none. Gives programs and functions.
+    pub fn attach_object(
+        &self,
+        path: &str,
+        options: &LoadOptions,
+        limits: AttachLimits,
+    ) -> Result<Vec<(String, String)>, Error> {
+        room_for_small_things()?;
+        let instance = self.object_of(path, options)?;
+        let wanted = self.wanted_functions(&instance)?;
+        if wanted.is_empty() {
+            let reason = alloc::format!("no program of {path} names the function it wants: attach them by name");
+            return Err(Error::Object { reason });
+        }
+        for (_, function) in &wanted {
+            self.resolve(function)?;
+        }
+        let mut done = Vec::new();
+        done.try_reserve_exact(wanted.len()).map_err(|_| Error::NoMemory)?;
+        for (program, function) in &wanted {
+            let attached =
+                instance.pick(path, Some(program)).and_then(|loaded| self.attach_loaded(function, loaded, limits));
+            match attached {
+                Ok(id) => done.push(id),
+                Err(error) => {
+                    // What is taken off has just been put there.
+                    done.into_iter().for_each(|id| _ = TRACER.detach(id));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(wanted)
+    }
+
     fn attach_loaded(&self, function: &str, loaded: Loaded, limits: AttachLimits) -> Result<ProbeId, Error> {
         room_for(SMALL_THINGS_THAT_STAY)?;
         let (name, site) = self.resolve(function)?;
         if let Some(reason) = self.services.image.read().denied(site) {
             let function = shown(&name);
             return Err(Error::Attach(AttachError::Denied { function, reason }));
+        }
+        let gone = objects::without_registers(site.kind).filter(|_| loaded.needs_registers());
+        if let Some(reason) = loaded.refusal.or(gone) {
+            return Err(Error::NotAttachable { program: loaded.name, reason });
         }
         let program = loaded.name.clone();
         let services = self.services;
@@ -295,6 +334,13 @@ impl Runtime {
             // Freed with no lock held.
             drop(loaded);
             from = at;
+            pace.point()?;
+        }
+        loop {
+            let next = self.objects.lock().take();
+            // Freed with no lock held.
+            let Some(object) = next else { break };
+            drop(object);
             pace.point()?;
         }
         let map = &self.services.map;

@@ -9,7 +9,9 @@ use super::{
     arch::current::{self, FpMode, FP_BYTES},
     site::{Table, EMPTY_TABLE},
 };
-pub use crate::program::limits::{CONTEXT_BYTES, MAX_HOOK_AREAS as MAX_AREAS, STACK_BYTES as PROGRAM_STACK};
+pub use crate::program::limits::{
+    CONTEXT_BYTES, HOOK_CONTEXT_BYTES, MAX_HOOK_AREAS as MAX_AREAS, STACK_BYTES as PROGRAM_STACK,
+};
 use alloc::alloc::{alloc_zeroed, dealloc, Layout};
 use core::{
     cell::UnsafeCell,
@@ -20,7 +22,7 @@ use core::{
 /// Memory handed to the program of a hook. Plain bytes: any value is valid.
 #[repr(C, align(64))]
 pub(super) struct Scratch {
-    pub context: [u8; CONTEXT_BYTES],
+    pub context: [u8; HOOK_CONTEXT_BYTES],
     pub stack: [u8; PROGRAM_STACK],
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     arch::current::Frame,
-    pool::{CONTEXT_BYTES, PROGRAM_STACK},
+    pool::{HOOK_CONTEXT_BYTES, PROGRAM_STACK},
     site::{Site, SiteState},
     Settings,
 };
@@ -28,8 +28,8 @@ pub trait HookProgram: Send + Sync {
 
 /// What one run of an attached program is given. Everything lies in the hook area.
 pub struct Hook<'a> {
-    /// Argument of the program: the site's key in the first 8 bytes, zeros after it.
-    pub context: &'a mut [u8; CONTEXT_BYTES],
+    /// Room for the program's argument: the site's key in the first 8 bytes, zeros after it.
+    pub context: &'a mut [u8; HOOK_CONTEXT_BYTES],
     /// Stack of the program. Not cleared.
     pub stack: &'a mut [u8; PROGRAM_STACK],
     /// Budget of this run.
@@ -52,7 +52,7 @@ impl Hook<'_> {
     }
 
     /// Takes the hook apart, for callers that lend memory and report apart from each other.
-    pub fn split(&mut self) -> (&mut [u8; CONTEXT_BYTES], &mut [u8; PROGRAM_STACK], Failures<'_>) {
+    pub fn split(&mut self) -> (&mut [u8; HOOK_CONTEXT_BYTES], &mut [u8; PROGRAM_STACK], Failures<'_>) {
         (&mut *self.context, &mut *self.stack, self.failures)
     }
 }

@@ -4,7 +4,9 @@ pub(crate) mod complete;
 mod files;
 mod lines;
 mod map;
+mod maps;
 mod memory;
+mod objects;
 mod programs;
 mod session;
 
@@ -12,7 +14,15 @@ use crate::command::Command;
 
 /// All built-in commands.
 pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
-    let groups: [&'static [Command]; 6] =
-        [session::COMMANDS, files::COMMANDS, programs::COMMANDS, map::COMMANDS, memory::COMMANDS, complete::COMMANDS];
+    let groups: [&'static [Command]; 8] = [
+        session::COMMANDS,
+        files::COMMANDS,
+        programs::COMMANDS,
+        map::COMMANDS,
+        objects::COMMANDS,
+        maps::COMMANDS,
+        memory::COMMANDS,
+        complete::COMMANDS,
+    ];
     groups.into_iter().flatten()
 }

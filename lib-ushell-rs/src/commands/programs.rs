@@ -19,8 +19,9 @@ use ubpf_rs::{program::Abi, runtime::Engine, verifier::Policy};
 pub(super) const COMMANDS: &[Command] = &[
     Command::builtin(
         "bpf_exec",
-        "FILE [ARG] [DEBUG] [--abi ABI] [--policy POLICY] [--engine ENGINE]",
+        "FILE [ARG] [DEBUG] [-p PROG] [--abi ABI] [--policy POLICY] [--engine ENGINE]",
         "run a program\n\
+         FILE is a program, a package, or a loaded object; of several programs PROG says which.\n\
          ARG becomes its argument, with a NUL at its end. Any word as DEBUG shows the cost of the run and\n\
          remarks of the verifier. ABI is classic, uio or linux; POLICY is checked, guarded or strict;\n\
          ENGINE is auto, interp or jit.",
@@ -28,7 +29,7 @@ pub(super) const COMMANDS: &[Command] = &[
     ),
     Command::builtin(
         "bpf_attach",
-        "FUNC FILE [--all] [--hits N] [--for SECONDS] [--abi ABI] [--policy POLICY] [--engine ENGINE]",
+        "FUNC FILE [-p PROG] [--all] [--hits N] [--for SECONDS] [--abi ABI] [--policy POLICY] [--engine ENGINE]",
         "attach a program to a function\n\
          It then runs at each call of the function, after those attached before it. It is detached\n\
          by itself after N runs or after SECONDS. --all: to every function of this name. The other options are those of bpf_exec.",
@@ -48,7 +49,7 @@ pub(super) const COMMANDS: &[Command] = &[
     ),
     Command::builtin(
         "bench",
-        "FUNC FILE [--runs N] [--abi ABI] [--policy POLICY] [--engine ENGINE]",
+        "FUNC FILE [-p PROG] [--runs N] [--abi ABI] [--policy POLICY] [--engine ENGINE]",
         "measure what a program costs at each call of a function\n\
          Calls a function of the engine's own, entered as FUNC is, N times (10000 unless told): with its bare\n\
          stub, with the programs of FUNC, and with FILE behind them. FUNC itself is not called, nothing\n\
@@ -72,7 +73,7 @@ pub(super) const COMMANDS: &[Command] = &[
     ),
 ];
 
-fn load_options(call: &Call<'_>) -> Result<LoadOptions, Failure> {
+pub(super) fn load_options<'a>(call: &Call<'a>) -> Result<LoadOptions<'a>, Failure> {
     let abi = match call.args.option("--abi") {
         None => None,
         Some(word) => Some(Abi::of_word(word).ok_or_else(|| not_one_of("ABI", word, Abi::WORDS))?),
@@ -87,7 +88,7 @@ fn load_options(call: &Call<'_>) -> Result<LoadOptions, Failure> {
         Some("jit") => Engine::Jit,
         Some(other) => return Err(not_one_of("ENGINE", other, "auto, interp, jit")),
     };
-    Ok(LoadOptions { abi, policy, engine })
+    Ok(LoadOptions { abi, policy, engine, program: call.args.option("-p") })
 }
 
 fn not_one_of(name: &str, word: &str, allowed: &str) -> Failure {
@@ -112,7 +113,7 @@ pub(super) fn unknown_function(backend: &dyn Backend, name: &str) -> Failure {
 }
 
 /// The wording for a program or function that was refused.
-fn refused(backend: &dyn Backend, error: BackendError) -> Failure {
+pub(super) fn refused(backend: &dyn Backend, error: BackendError) -> Failure {
     match error {
         BackendError::Load { reason } => Failure::message(format!("Failed to load code: {reason}")),
         BackendError::Stopped { stop } => Failure::message(format!("BPF program execution failed.\n{stop}")),

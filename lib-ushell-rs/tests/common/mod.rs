@@ -8,9 +8,15 @@ use std::{
     sync::{Arc, Mutex},
     vec::Vec,
 };
-use ubpf_rs::platform::{DirEntry, FileError};
+use ubpf_rs::{
+    platform::{DirEntry, FileError},
+    program::{MapDef, MapFlags, MapKind, MapName},
+};
 use ushell_rs::{
-    backend::{AttachLimits, BackendError, CallTime, ExecReport, LoadOptions, Measured, Probe, RefusedStub, Site},
+    backend::{
+        AttachLimits, BackendError, CallTime, ExecReport, LoadOptions, Map, Measured, ObjectProgram, Probe,
+        RefusedStub, Site,
+    },
     Backend, Config, Shell,
 };
 
@@ -22,6 +28,7 @@ pub struct State {
     pub sites: BTreeMap<String, Vec<Probe>>,
     pub functions: Vec<String>,
     pub stats: bool,
+    pub maps: BTreeMap<String, Arc<Map>>,
 }
 
 #[derive(Clone, Default)]
@@ -39,6 +46,12 @@ impl Fake {
             state.files.insert("bytes".into(), b"\x7fELF\0\x01\x02".repeat(5));
             state.files.insert("hello.txt".into(), b"hello\n".to_vec());
             state.files.insert("no newline.txt".into(), b"no newline".to_vec());
+            for (name, kind, value_size) in [("counters.counts", MapKind::Array, 8), ("shared", MapKind::Hash, 12)] {
+                let name_in_object = MapName::new(name).unwrap();
+                let (key_size, max_entries, flags) = (4, 3, MapFlags::empty());
+                let def = MapDef { kind, key_size, value_size, max_entries, flags, name: name_in_object };
+                state.maps.insert(name.into(), Arc::new(Map::new(def).unwrap()));
+            }
             state.functions = ["main", "myfun", "myother", "twin", "twin"].map(String::from).to_vec();
         }
         fake
@@ -166,6 +179,54 @@ impl Backend for Fake {
             Some(name) if state.functions.iter().any(|f| f == name) => Ok(vec![site(name)]),
             Some(name) => Err(BackendError::UnknownFunction { name: name.into() }),
         }
+    }
+    fn load_object(&self, path: &str, _: &LoadOptions, values: &[(&str, &str)]) -> Result<String, BackendError> {
+        self.readable(path)?;
+        match values {
+            [] => Ok("counters".into()),
+            [(name, value), ..] => Ok(format!("counters with {name} {value}")),
+        }
+    }
+    fn unload_object(&self, name: &str) -> bool {
+        name == "counters"
+    }
+    fn attach_object(
+        &self,
+        path: &str,
+        _: &LoadOptions,
+        _: &AttachLimits,
+    ) -> Result<Vec<(String, String)>, BackendError> {
+        self.readable(path)?;
+        Ok(vec![("first".into(), "myfun".into())])
+    }
+    fn object_programs(
+        &self,
+        first: usize,
+        visit: &mut dyn FnMut(&str, bool, ObjectProgram<'_>) -> bool,
+    ) -> Option<usize> {
+        let program = |name, refusal| ObjectProgram { name, section: "kprobe/myfun", insns: 12, refusal };
+        let all = [program("first", None), program("second", Some("why not"))];
+        for (at, program) in all.into_iter().enumerate().skip(first) {
+            if !visit("counters", at == 0, program) {
+                return Some(at);
+            }
+        }
+        None
+    }
+    fn maps(&self, first: usize, visit: &mut dyn FnMut(&str, &Map, bool) -> bool) -> Option<usize> {
+        let state = self.0.lock().unwrap();
+        for (at, (name, map)) in state.maps.iter().enumerate().skip(first) {
+            if !visit(name, map, false) {
+                return Some(at);
+            }
+        }
+        None
+    }
+    fn map(&self, name: &str) -> Option<Arc<Map>> {
+        self.0.lock().unwrap().maps.get(name).cloned()
+    }
+    fn keep_map(&self, name: &str, _: bool) -> bool {
+        self.0.lock().unwrap().maps.contains_key(name)
     }
     fn functions(&self, first: usize, visit: &mut dyn FnMut(&str, Option<u64>) -> bool) -> Option<usize> {
         let state = self.0.lock().unwrap();

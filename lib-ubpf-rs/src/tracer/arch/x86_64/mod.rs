@@ -128,6 +128,15 @@ impl Frame {
     pub fn argument(&self, n: usize) -> Option<u64> {
         [self.rdi, self.rsi, self.rdx, self.rcx, self.r8, self.r9].get(n).copied()
     }
+
+    /// The registers at the entry of the traced function in the order of Linux (`struct pt_regs`), `ip` given. Those that the trampoline
+    /// does not keep are 0: r12 to r15, rbp, flags and segments.
+    pub fn registers(&self, ip: u64) -> [u64; 21] {
+        // Above the place where the function goes on lies what was there when it was called.
+        let sp = core::ptr::from_ref(&self.return_address) as u64 + 8;
+        let Frame { rbx, r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax, .. } = *self;
+        [0, 0, 0, 0, 0, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi, 0, ip, 0, 0, sp, 0]
+    }
 }
 
 /// Bytes of [`Control::fp`]: enough for x87, SSE, AVX, MPX and AVX-512 in both formats.

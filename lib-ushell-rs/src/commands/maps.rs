@@ -1,0 +1,209 @@
+//! Maps of objects. Keys and values are shown as numbers where they have the size of one, else as bytes in hexadecimal.
+
+use crate::{
+    backend::{Backend, Map},
+    command::{Call, Command, Failure, Stream},
+    output::Printable,
+    words::number,
+    Output,
+};
+use alloc::{format, sync::Arc, vec::Vec};
+use core::fmt::Write;
+use ubpf_rs::maps::Bytes;
+
+pub(super) const COMMANDS: &[Command] = &[Command::builtin(
+    "map",
+    "list|dump|lookup|update|delete|keep|release [MAP] [KEY] [VALUE]",
+    "maps of objects\n\
+     A map is called OBJECT.MAP, or MAP where objects share it. KEY and VALUE are numbers, where they have 1, 2, 4 or 8 bytes; or all\n\
+     of their bytes in hexadecimal, as hex:0a0b. keep: the map stays when its last program goes, until release.",
+    map,
+)];
+
+fn map(call: &mut Call<'_>) -> Result<(), Failure> {
+    let action = call.args.required(0);
+    if action == "list" {
+        call.stream(Maps { next: Some(0) });
+        return Ok(());
+    }
+    let missing = |what: &str| Failure::message(format!("map {action}: {what} is missing"));
+    let name = call.args.get(1).ok_or_else(|| missing("MAP"))?;
+    let found = call.backend.map(name);
+    let found = found
+        .ok_or_else(|| Failure::message(format!("there is no map `{name}` (`map list` shows those there are)")))?;
+    let (key, value) = (call.args.get(2), call.args.get(3));
+    let key_size = found.def().key_size as usize;
+    let key = || bytes("KEY", key.ok_or_else(|| missing("KEY"))?, key_size);
+    match action {
+        "dump" => {
+            call.stream(Entries { map: found, next: Some(0) });
+            Ok(())
+        }
+        "lookup" => lookup(call, &found, &key()?),
+        "update" => {
+            let size = found.def().value_size as usize;
+            let value = bytes("VALUE", value.ok_or_else(|| missing("VALUE"))?, size)?;
+            done(found.update(Bytes::from(key()?.as_slice()), Bytes::from(value.as_slice()), 0, &mut 0))
+        }
+        "delete" => done(found.delete(Bytes::from(key()?.as_slice()), &mut 0)),
+        _ => match call.backend.keep_map(name, action == "keep") {
+            true => Ok(()),
+            false => Err(Failure::message(format!("there is no map `{name}` any more"))),
+        },
+    }
+}
+
+fn done(result: Result<(), ubpf_rs::maps::MapError>) -> Result<(), Failure> {
+    result.map_err(|error| Failure::message(format!("{error}")))
+}
+
+fn lookup(call: &mut Call<'_>, map: &Map, key: &[u8]) -> Result<(), Failure> {
+    let value = match map.two_key() {
+        Some(_) => None,
+        None => map.value(Bytes::from(key)),
+    };
+    let value = value.ok_or_else(|| Failure::message("the map does not have this key"))?;
+    let mut copy = buffer(value.len())?;
+    value.copy_to(&mut copy);
+    let _ = writeln!(call.out, "{}", Shown(&copy));
+    Ok(())
+}
+
+/// Zeros of this size.
+fn buffer(size: usize) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(size).map_err(|_| Failure::message("out of memory"))?;
+    bytes.resize(size, 0);
+    Ok(bytes)
+}
+
+/// The bytes of a key or value as it was typed.
+fn bytes(what: &str, word: &str, size: usize) -> Result<Vec<u8>, Failure> {
+    let mut bytes = buffer(size)?;
+    if let Some(digits) = word.strip_prefix("hex:") {
+        let wrong = || Failure::message(format!("{what}: `{word}`: {size} bytes in hexadecimal are expected"));
+        let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
+        if !rest.is_empty() || pairs.len() != size {
+            return Err(wrong());
+        }
+        for (byte, pair) in bytes.iter_mut().zip(pairs) {
+            let digits = core::str::from_utf8(pair).ok().filter(|digits| !digits.starts_with('+'));
+            *byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).ok_or_else(wrong)?;
+        }
+        return Ok(bytes);
+    }
+    let value = number(word).map_err(|error| Failure::message(format!("{what}: `{word}` {error}")))?;
+    let all = value.to_le_bytes();
+    let fits = matches!(size, 1 | 2 | 4 | 8) && all.iter().skip(size).all(|&byte| byte == 0);
+    if !fits {
+        return Err(Failure::message(format!(
+            "{what}: `{word}` is no number of {size} bytes; give all of them as hex:0a0b"
+        )));
+    }
+    bytes.iter_mut().zip(all).for_each(|(to, from)| *to = from);
+    Ok(bytes)
+}
+
+/// Bytes as a number, or in hexadecimal.
+struct Shown<'b>(&'b [u8]);
+
+impl core::fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        if matches!(self.0.len(), 1 | 2 | 4 | 8) {
+            let number = self.0.iter().rev().fold(0u64, |number, &byte| number << 8 | u64::from(byte));
+            return write!(f, "{number}");
+        }
+        f.write_str("hex:")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Maps from place `next` on.
+struct Maps {
+    next: Option<usize>,
+}
+
+impl Stream for Maps {
+    fn page(&mut self, backend: &dyn Backend, out: &mut Output) -> bool {
+        let Some(first) = self.next else { return false };
+        self.next = backend.maps(first, &mut |name, map, kept| {
+            let room = out.has_room();
+            if room {
+                let def = map.def();
+                let _ = write!(
+                    out,
+                    "{} {} key {} value {} entries {} of {}",
+                    Printable(name),
+                    def.kind.name(),
+                    def.key_size,
+                    def.value_size,
+                    map.len(),
+                    def.max_entries
+                );
+                if map.frozen().is_some() {
+                    let _ = write!(out, ", read-only");
+                }
+                if kept {
+                    let _ = write!(out, ", kept");
+                }
+                out.line("");
+            }
+            room
+        });
+        self.next.is_some()
+    }
+}
+
+/// Entries of a map from place `next` on.
+struct Entries {
+    map: Arc<Map>,
+    next: Option<usize>,
+}
+
+/// Bytes of a value that are shown.
+const SHOWN: usize = 256;
+
+impl Stream for Entries {
+    fn page(&mut self, _: &dyn Backend, out: &mut Output) -> bool {
+        let Some(first) = self.next else { return false };
+        self.next = self.map.for_some(first, &mut |key, value| {
+            let room = out.has_room();
+            if room {
+                let mut copy = [0; SHOWN];
+                let shown = copy.get_mut(..value.len().min(SHOWN)).unwrap_or(&mut []);
+                value.copy_to(shown);
+                let _ = write!(out, "{}: {}", Shown(key), Shown(shown));
+                if value.len() > SHOWN {
+                    let _ = write!(out, "... ({} bytes)", value.len());
+                }
+                out.line("");
+            }
+            room
+        });
+        self.next.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn keys_and_values_as_they_are_typed_and_shown() {
+        let good =
+            |word: &str, size, expected: &[u8]| assert_eq!(bytes("KEY", word, size).unwrap(), expected, "{word}");
+        let bad = |word: &str, size| drop(bytes("KEY", word, size).unwrap_err());
+        good("258", 4, &[2, 1, 0, 0]);
+        good("0xff", 1, &[255]);
+        good("hex:0a0b0c", 3, &[10, 11, 12]);
+        bad("256", 1);
+        bad("1", 3);
+        bad("hex:0a0b", 3);
+        bad("hex:+a0b0c", 3);
+        bad("hex:0ä0b", 2);
+        bad("x", 4);
+        assert_eq!(Shown(&[2, 1]).to_string(), "258");
+        assert_eq!(Shown(&[2, 1, 0]).to_string(), "hex:020100");
+    }
+}

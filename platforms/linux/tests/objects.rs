@@ -1,0 +1,230 @@
+//! Objects of clang in the engine: packed, loaded with their maps and data, attached to real functions by the names of their sections.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{LazyLock, Mutex, MutexGuard},
+};
+use ubpf_platform_linux::{platform, records, symbols};
+use ubpf_rs::{
+    maps::Map,
+    runtime::{AttachLimits, Config, Engine, Error, LoadOptions, Runtime, Symbol, SymbolTable},
+    tracer::SiteKind,
+    verifier::Policy,
+};
+
+extern "C" {
+    // It takes nothing; what is in the registers of arguments is looked at by programs alone.
+    fn gcc_patchable_myfun(first: u64, second: u64);
+}
+
+const MYFUN: &str = "gcc_patchable_myfun";
+
+fn folder() -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("ubpf-objects-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn start() -> &'static Runtime {
+    let engine = Runtime::init(platform(folder()), Config::default()).unwrap();
+    let own = symbols::own().unwrap();
+    let named =
+        own.iter().map(|symbol| Symbol { address: symbol.address, name: &symbol.name, function: symbol.is_function });
+    engine.add_symbols(SymbolTable::new(named).unwrap());
+    engine.add_sites(&records::own().patchable, SiteKind::Patchable);
+    engine
+}
+
+/// The engine of this process with nothing attached or loaded. Tests take turns.
+fn engine() -> (&'static Runtime, MutexGuard<'static, ()>) {
+    static TURN: Mutex<()> = Mutex::new(());
+    static ENGINE: LazyLock<&'static Runtime> = LazyLock::new(start);
+    let turn = TURN.lock().unwrap_or_else(|error| error.into_inner());
+    ENGINE.reset().unwrap();
+    (*ENGINE, turn)
+}
+
+/// Puts the package of a source in `tests/objects` where the engine finds it as `NAME.pkg`; false where there is no compiler.
+fn packed(name: &str) -> bool {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let object = folder().join(format!("{name}.o"));
+    let mut clang = Command::new("clang");
+    clang.args(["-target", "bpf", "-O2", "-g", "-mcpu=v3", "-c", "-I"]).arg(root.join("include"));
+    clang.arg(root.join(format!("tests/objects/{name}.c"))).arg("-o").arg(&object);
+    match clang.status() {
+        Ok(status) => assert!(status.success()),
+        Err(error) => {
+            assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
+            return false;
+        }
+    }
+    let options = ubpf_pack::Options { name: name.into(), ..ubpf_pack::Options::default() };
+    let package = ubpf_pack::pack(&std::fs::read(object).unwrap(), &options).unwrap();
+    std::fs::write(folder().join(format!("{name}.pkg")), package).unwrap();
+    true
+}
+
+fn number(map: &Map, key: &[u8]) -> Option<u64> {
+    let mut bytes = [0; 8];
+    map.value(key.into())?.copy_to(&mut bytes);
+    Some(u64::from_le_bytes(bytes))
+}
+
+/// The numbers of an array.
+fn numbers(engine: &Runtime, name: &str) -> Vec<u64> {
+    let map = engine.map(name).unwrap_or_else(|| panic!("map {name}"));
+    (0..map.def().max_entries).map(|key| number(&map, &key.to_le_bytes()).unwrap()).collect()
+}
+
+fn maps(engine: &Runtime) -> Vec<String> {
+    let mut names = Vec::new();
+    engine.maps(0, &mut |name, _, _| {
+        names.push(name.to_owned());
+        true
+    });
+    names.sort();
+    names
+}
+
+fn call(first: u64, second: u64) {
+    // SAFETY: a C function without arguments, which may be called with any.
+    unsafe { gcc_patchable_myfun(first, second) }
+}
+
+fn options(engine: Engine) -> LoadOptions<'static> {
+    LoadOptions { engine, ..LoadOptions::default() }
+}
+
+const BOTH: [Engine; 2] = [Engine::Interpreter, Engine::Jit];
+
+#[test]
+fn programs_are_attached_where_their_sections_say() {
+    if !packed("hooks") {
+        return;
+    }
+    for on in BOTH {
+        let (engine, _turn) = engine();
+        let attached = engine.attach_object("hooks.pkg", &options(on), AttachLimits::default()).unwrap();
+        let expected = [("registers", MYFUN), ("words", MYFUN)];
+        assert_eq!(attached, expected.map(|(program, function)| (program.into(), function.into())));
+        call(5, 100);
+        call(7, 200);
+        call(7, 300);
+        assert_eq!(numbers(engine, "hooks.sums"), [19, 600, 19, 600]);
+        assert_eq!(numbers(engine, "hooks..bss"), [3]);
+        let calls = engine.map("hooks.calls").unwrap();
+        assert_eq!(number(&calls, &7u64.to_le_bytes()), Some(2));
+        drop(calls);
+        // The maps go with the last program.
+        engine.detach(MYFUN, Some("hooks.pkg:registers")).unwrap();
+        assert!(engine.map("hooks.sums").is_some());
+        engine.detach(MYFUN, Some("hooks.pkg:words")).unwrap();
+        assert_eq!(maps(engine), [""; 0]);
+    }
+}
+
+#[test]
+fn a_loaded_object_stays_and_is_one() {
+    if !packed("hooks") {
+        return;
+    }
+    let (engine, _turn) = engine();
+    let strict = LoadOptions { policy: Some(Policy::Strict), ..LoadOptions::default() };
+    assert_eq!(engine.load_object("hooks.pkg", &strict, &[("factor", "0x10")]).unwrap(), "hooks");
+    let program = |name| LoadOptions { program: Some(name), ..LoadOptions::default() };
+    // By the object's name, and by its file: the same maps.
+    engine.attach_file(MYFUN, "hooks", &program("registers"), AttachLimits::default()).unwrap();
+    engine.attach_file(MYFUN, "hooks.pkg", &program("words"), AttachLimits::default()).unwrap();
+    call(2, 3);
+    assert_eq!(numbers(engine, "hooks.sums"), [32, 3, 2, 3]);
+    engine.detach(MYFUN, None).unwrap();
+    assert_eq!(maps(engine), ["hooks..bss", "hooks..rodata", "hooks.calls", "hooks.sums"]);
+    // Other numbers, or another file of this name: it must go first.
+    let error = engine.load_object("hooks.pkg", &strict, &[("factor", "2")]).unwrap_err().to_string();
+    assert!(error.contains("there is an object hooks already"), "{error}");
+    assert!(engine.unload_object("hooks") && !engine.unload_object("hooks"));
+    assert_eq!(maps(engine), [""; 0]);
+    for (value, said) in [
+        (("factor", "-1"), "factor=-1: this is no number that the variable can hold"),
+        (("factors", "1"), "factors=1: the object has no such variable"),
+    ] {
+        let error = engine.load_object("hooks.pkg", &strict, &[value]).unwrap_err().to_string();
+        assert_eq!(error, said);
+    }
+    assert_eq!(maps(engine), [""; 0]);
+}
+
+#[test]
+fn programs_that_cannot_be_attached_say_why() {
+    if !packed("hooks") {
+        return;
+    }
+    let (engine, _turn) = engine();
+    let attach = |program| {
+        let options = LoadOptions { program, ..LoadOptions::default() };
+        engine.attach_file(MYFUN, "hooks.pkg", &options, AttachLimits::default()).unwrap_err()
+    };
+    let check = |program, said: &str| {
+        let error = attach(Some(program)).to_string();
+        assert!(error.contains(said), "{error}");
+    };
+    check("unfired", "hooks.pkg:unfired cannot be attached: nothing in a unikernel fires programs of its section");
+    check("at_exit", "programs are attached at entries of functions only");
+    check("third", "hooks.pkg has no program third; it has registers, words, at_exit, unfired");
+    let error = attach(None);
+    assert!(matches!(error, Error::Object { .. }), "{error}");
+    assert!(error.to_string().contains("has several programs, -p says which"), "{error}");
+    assert_eq!(maps(engine), [""; 0]);
+}
+
+#[test]
+fn what_is_refused_leaves_nothing() {
+    if !packed("core") || !packed("held") || !packed("maps") {
+        return;
+    }
+    let (engine, _turn) = engine();
+    let refused = |file: &str| {
+        let error = engine.load_object(file, &LoadOptions::default(), &[]).unwrap_err().to_string();
+        assert_eq!(maps(engine), [""; 0], "{error}");
+        error
+    };
+    let error = refused("core.pkg");
+    assert!(error.contains("needs: PC ") && error.contains(" needs "), "{error}");
+    let error = refused("held.pkg");
+    assert!(error.contains("maps of kind"), "{error}");
+    std::fs::write(folder().join("flat.bin"), [0x95, 0, 0, 0, 0, 0, 0, 0]).unwrap();
+    assert!(refused("flat.bin").contains("flat.bin is no package"));
+    let package = std::fs::read(folder().join("maps.pkg")).unwrap();
+    for (at, end) in [(40, package.len()), (package.len() - 9, package.len()), (0, package.len() - 8)] {
+        let mut damaged = package[..end].to_vec();
+        damaged[at.max(8)] ^= 1;
+        std::fs::write(folder().join("damaged.pkg"), damaged).unwrap();
+        refused("damaged.pkg");
+    }
+    // The whole one is loaded after all of that.
+    engine.load_object("maps.pkg", &LoadOptions::default(), &[]).unwrap();
+    assert_eq!(maps(engine), ["common", "maps.counts", "maps.seen"]);
+}
+
+#[test]
+fn programs_run_from_the_shell() {
+    if !packed("globals") || !packed("calls") {
+        return;
+    }
+    for on in BOTH {
+        let (engine, _turn) = engine();
+        let run = |file: &str, program| {
+            let options = LoadOptions { program, ..options(on) };
+            engine.exec_file(file, &mut [], &options).map(|report| report.value & 0xffff_ffff)
+        };
+        assert_eq!(run("globals.pkg", None).unwrap(), 50);
+        // A new one each time, unless it is loaded.
+        assert_eq!(run("globals.pkg", None).unwrap(), 50);
+        engine.load_object("globals.pkg", &LoadOptions::default(), &[("limit", "1")]).unwrap();
+        assert_eq!(run("globals", None).unwrap(), 3 + 41 + 1);
+        assert_eq!(run("globals.pkg", None).unwrap(), 6 + 42 + 2);
+        assert_eq!(run("calls.pkg", Some("first")).unwrap(), 120);
+        assert!(run("calls.pkg", None).is_err());
+    }
+}
