@@ -894,7 +894,7 @@ impl State {
         let (present, stub) = self.current_stub(settings, site).map_err(early)?;
         let patched = site.kind.is_patched();
         let wanted = patched && probe.body.direct().is_some();
-        let gate = wanted.then(|| self.gates.of(site.key(), self.sites.len(), settings)).flatten();
+        let gate = wanted.then(|| self.gates.of(state, self.sites.len(), settings)).flatten();
         let trampoline = Trampoline::new(gate, wanted);
         // A call that is still in the text leads to it: then it is not free.
         let unused = gate.filter(|_| present == stub);

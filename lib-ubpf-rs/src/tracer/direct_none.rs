@@ -1,6 +1,6 @@
 //! Without machine code every hook takes the general entry.
 
-use super::{arch::current, probe::ProbeList, Settings};
+use super::{arch::current, probe::ProbeList, site::SiteState, Settings};
 
 #[derive(Clone, Copy)]
 pub(super) enum GateRef {}
@@ -11,7 +11,7 @@ impl Gates {
     pub const fn new() -> Gates {
         Gates
     }
-    pub fn of(&mut self, _key: u64, _sites: usize, _settings: &Settings) -> Option<GateRef> {
+    pub fn of(&mut self, _site: &SiteState, _sites: usize, _settings: &Settings) -> Option<GateRef> {
         None
     }
     pub fn give_back(&mut self, gate: GateRef) {

@@ -7,6 +7,7 @@
 use super::{
     arch::current,
     counters::{self, Pair},
+    site::SiteState,
     Settings,
 };
 use crate::{
@@ -97,12 +98,22 @@ impl Gates {
         Gates { chunks: Vec::new(), slots: Vec::new(), free: VecDeque::new(), spare: None }
     }
 
-    /// The gate of the site with this key; `None` where there is no memory for one. `sites` is how many sites are known.
-    pub fn of(&mut self, key: u64, sites: usize, settings: &Settings) -> Option<GateRef> {
-        if let Some(index) = self.slots.iter().position(|slot| slot.key == key) {
+    /// The gate of a site; `None` where there is no memory for one. `sites` is how many sites are known.
+    pub fn of(&mut self, site: &SiteState, sites: usize, settings: &Settings) -> Option<GateRef> {
+        let key = site.key;
+        // The one that it had may have been given to another.
+        let last = (site.gate.load(Ordering::Relaxed) as usize).checked_sub(1);
+        if let Some(index) = last.filter(|&index| self.slots.get(index).is_some_and(|slot| slot.key == key)) {
             self.free.retain(|&free| free as usize != index);
             return self.get(index);
         }
+        let gate = self.another(key, sites, settings)?;
+        site.gate.store(gate.index as u64 + 1, Ordering::Relaxed);
+        Some(gate)
+    }
+
+    /// A gate that the site with this key has not had last.
+    fn another(&mut self, key: u64, sites: usize, settings: &Settings) -> Option<GateRef> {
         let made = self.made();
         if self.slots.len() == made {
             if let Some(index) = self.free.pop_front() {

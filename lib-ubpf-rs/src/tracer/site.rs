@@ -58,6 +58,8 @@ pub(super) struct SiteState {
     pub key: u64,
     /// The attached probes in attach order, or null.
     pub probes: AtomicPtr<ProbeList>,
+    /// One more than the number of the gate that it has, or had last; 0 for none.
+    pub gate: AtomicU64,
 }
 
 /// 2^64 / golden ratio: spreads keys that differ in few bits.
@@ -144,7 +146,8 @@ pub(super) fn state(published: &AtomicPtr<Table>, key: u64) -> Option<&'static S
         return Some(state);
     }
     let table = with_room(published, table)?;
-    let state = SiteState { misses: AtomicU64::new(0), key, probes: AtomicPtr::new(ptr::null_mut()) };
+    let (misses, gate) = (AtomicU64::new(0), AtomicU64::new(0));
+    let state = SiteState { misses, key, probes: AtomicPtr::new(ptr::null_mut()), gate };
     let state: &'static SiteState = Box::leak(Box::new(state));
     table.put(state);
     Some(state)
