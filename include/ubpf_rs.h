@@ -640,7 +640,8 @@ int ubpf_functions(ubpf_each_name each,
 //
 // Threads: one, at start.
 //
-// Errors: those of every call. After UBPF_NO_MEMORY some may be known; the call can be made again.
+// Errors: UBPF_REFUSED none of them lies in a function that the symbols name, so they are of another image or were not moved with this
+// one; nothing was taken. After UBPF_NO_MEMORY some may be known; the call can be made again.
 //
 // # Safety
 // `records` points to `count` readable numbers, which the compiler made for this image; `added` and `error` are NULL or
@@ -663,11 +664,12 @@ int ubpf_refused_stubs(ubpf_each_refused_stub each, void *context, ubpf_error *e
 
 // Gives the engine the symbols of this image, as the output of `nm`; they replace those known before. `count` (NULL
 // is good) gets how many they are. To be called at start, before ubpf_add_sites. Addresses are those of the running image,
-// or those of its file where the engine's own functions are in the list.
+// or those of its file, as `nm` of it prints them: how far the program was moved when it was loaded is found by ubpf_start, or a local
+// name of the engine, which one of is in the list then.
 //
 // Threads: one, at start.
 //
-// Errors: UBPF_REFUSED no symbols, or those of another image.
+// Errors: UBPF_REFUSED no symbols, those of another image, or none that has one of the sites that are known.
 //
 // # Safety
 // `text` points to `length` readable bytes; `count` and `error` are NULL or writable.

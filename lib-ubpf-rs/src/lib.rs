@@ -23,3 +23,27 @@ pub mod runtime;
 pub mod tracer;
 pub mod verifier;
 pub mod vm;
+
+/// What `?` takes where any error is good.
+macro_rules! errors {
+    ($($error:ty),+ $(,)?) => {
+        $(impl core::error::Error for $error {})+
+    };
+}
+
+errors! {
+    helpers::RegisterError,
+    isa::AsmError,
+    isa::DecodeError,
+    isa::EncodeError,
+    platform::Cancelled,
+    platform::FileError,
+    platform::PatchError,
+    program::LoadError,
+    program::SignatureError,
+    runtime::Error,
+    runtime::SymbolError,
+    tracer::AttachError,
+    tracer::DetachError,
+    verifier::VerifyError,
+}

@@ -202,6 +202,10 @@ fn write_status(status: &Status, out: &mut dyn Write) -> core::fmt::Result {
         id.iter().try_for_each(|byte| write!(out, "{byte:02x}"))?;
         writeln!(out)?;
     }
+    match status.interpreted {
+        None => writeln!(out, "engine: machine code")?,
+        Some(why) => writeln!(out, "engine: interpreter ({why})")?,
+    }
     writeln!(out, "programs loaded by the application: {}", status.programs)?;
     writeln!(out, "traceable functions: {}", status.sites)?;
     writeln!(out, "symbols: {}", status.symbols)?;

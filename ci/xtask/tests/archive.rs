@@ -101,6 +101,74 @@ fn an_archive_that_stands_alone_needs_nothing_surprising() {
     }
 }
 
+/// A traced program over the test platform, stripped archive and all; with these options of the compiler.
+fn traced(name: &str, archive: &Path, options: &[&str]) -> PathBuf {
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let (own, platform) = (root().join("ci/xtask/tests/c"), root().join("lib-ubpf-rs/tests/c"));
+    let mut gcc = Command::new("gcc");
+    gcc.args(["-std=gnu99", "-O1", "-Wall", "-Wextra", "-Werror", "-fpatchable-function-entry=5"]).args(options);
+    gcc.arg("-I").arg(archives().join("include")).arg("-I").arg(&platform);
+    gcc.args([own.join("symbols.c"), platform.join("platform.c"), platform.join("traced.c")]).arg(archive);
+    run(gcc.args(["-lpthread", "-Wl,-z,nostart-stop-gc", "-o"]).arg(&program));
+    program
+}
+
+/// What `nm` prints of a program, in a file.
+fn list(program: &Path, options: &[&str], name: &str) -> PathBuf {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::write(&file, run(Command::new("nm").args(options).arg(program))).expect("a list");
+    file
+}
+
+/// Starts a traced program with a list of symbols and how it is given; what it says.
+fn play(program: &Path, list: &Path, order: &str) -> String {
+    let said = run(Command::new(program).arg(list).arg(order));
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+/// A list as `nm` prints it is good, wherever the program was loaded and whatever the list has lost; one that fits no entry stub is
+/// refused, whether it comes before the stubs or after them.
+#[test]
+fn symbols_are_moved_with_the_program_or_refused() {
+    let stripped = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stripped.a");
+    let whole = archives().join("libubpf_rs.a");
+    run(Command::new("strip").args(["--strip-unneeded", "-o"]).arg(&stripped).arg(&whole));
+    for (name, archive, options) in [
+        ("fixed", &whole, ["-fno-pie", "-no-pie"]),
+        ("moved", &whole, ["-fpie", "-pie"]),
+        ("moved-stripped", &stripped, ["-fpie", "-pie"]),
+    ] {
+        let program = traced(name, archive, &options);
+        let full = list(&program, &[], "full.nm");
+        let global = list(&program, &["-g", "--defined-only"], "global.nm");
+        // Nothing of the engine in it, so nothing says how far the program was moved.
+        let bare = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bare.nm");
+        let text = fs::read_to_string(&full).expect("the list");
+        let lines = text.lines().filter(|line| !line.contains("ubpf"));
+        fs::write(&bare, lines.collect::<Vec<_>>().join("\n")).expect("a list");
+        let far = Path::new(env!("CARGO_TARGET_TMPDIR")).join("far.nm");
+        fs::write(&far, "40001000 T main\n40002000 T traced\n").expect("a list");
+        // Another program with the same engine: two functions of it lie differently.
+        let other = Path::new(env!("CARGO_TARGET_TMPDIR")).join("other.nm");
+        fs::write(&other, text.replace(" T ubpf_start\n", " T started\n") + "10 T ubpf_start\n").expect("a list");
+        for order in ["symbols-first", "sites-first"] {
+            for good in [&full, &global] {
+                assert_eq!(play(&program, good, order), "traced\n", "{name} {order} {}", good.display());
+            }
+            let moved = options.contains(&"-pie");
+            let said = play(&program, &bare, order);
+            assert_eq!(said == "traced\n", !moved, "{name} {order}: {said}");
+            assert!(!moved || said.contains("lies in a function of the list"), "{name} {order}: {said}");
+            let said = play(&program, &far, order);
+            assert!(said.contains("lies in a function of the list"), "{name} {order}: {said}");
+            if archive == &whole {
+                let said = play(&program, &other, order);
+                assert!(said.contains("of another image: ubpf_start"), "{name} {order}: {said}");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_headers_come_with_the_archives() {
     let source = "#include <ubpf_rs.h>\n#include <ushell_rs.h>\n#include <ubpf_linux.h>\n";

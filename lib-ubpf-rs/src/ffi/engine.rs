@@ -9,7 +9,7 @@ use super::{
 use crate::{
     helpers::HelperFn,
     program::{ArgType, Cost, HelperSignature, RetType},
-    runtime::{Config, Error, Runtime},
+    runtime::{Config, Error, Runtime, Symbol},
 };
 use core::{
     ffi::{c_char, c_int, c_void},
@@ -154,13 +154,19 @@ unsafe fn start(platform: *const ubpf_platform, config: *const ubpf_config) -> R
     };
     // SAFETY: as the caller promises.
     let platform = unsafe { platform::platform(platform) }?;
-    if let Err(error) = Runtime::init(platform, config) {
-        // SAFETY: an engine that did not start keeps nothing.
-        unsafe { platform::give_back(platform) };
-        return Err(error.into());
+    match Runtime::init(platform, config) {
+        Ok(runtime) => {
+            let address = ubpf_start as *const () as u64;
+            runtime.set_known_function(Symbol { name: "ubpf_start", address, function: true });
+            OVER_C.store(true, Ordering::SeqCst);
+            Ok(())
+        }
+        Err(error) => {
+            // SAFETY: an engine that did not start keeps nothing.
+            unsafe { platform::give_back(platform) };
+            Err(error.into())
+        }
     }
-    OVER_C.store(true, Ordering::SeqCst);
-    Ok(())
 }
 
 fn engine_config(config: &ubpf_config) -> Result<Config> {

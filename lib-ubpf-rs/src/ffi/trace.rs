@@ -6,7 +6,7 @@ use super::{
     programs::ubpf_program,
 };
 use crate::{
-    runtime::Error,
+    runtime::{Error, SymbolError},
     tracer::{ProbeReport, SiteKind, Unusable},
 };
 use alloc::{string::ToString, vec::Vec};
@@ -253,7 +253,8 @@ pub unsafe extern "C" fn ubpf_functions(each: ubpf_each_name, context: *mut c_vo
 ///
 /// Threads: one, at start.
 ///
-/// Errors: those of every call. After UBPF_NO_MEMORY some may be known; the call can be made again.
+/// Errors: UBPF_REFUSED none of them lies in a function that the symbols name, so they are of another image or were not moved with this
+/// one; nothing was taken. After UBPF_NO_MEMORY some may be known; the call can be made again.
 ///
 /// # Safety
 /// `records` points to `count` readable numbers, which the compiler made for this image; `added` and `error` are NULL or
@@ -281,7 +282,9 @@ pub unsafe extern "C" fn ubpf_add_sites(
         // SAFETY: as the caller promises.
         let records = unsafe { numbers(records, count) }?;
         args::room()?;
-        let count = args::runtime()?.add_sites(&records, kind);
+        let runtime = args::runtime()?;
+        runtime.check_sites(&records).map_err(refused)?;
+        let count = runtime.add_sites(&records, kind);
         if count.without_memory > 0 {
             return Err(Error::NoMemory.into());
         }
@@ -290,6 +293,11 @@ pub unsafe extern "C" fn ubpf_add_sites(
     };
     // SAFETY: as the caller promises.
     unsafe { finish(add(), error) }
+}
+
+/// An error in symbols that come from no file.
+fn refused(error: SymbolError) -> Error {
+    Error::Symbols { path: "symbols".into(), error }
 }
 
 /// An entry stub that cannot be used; valid during the call that shows it.
@@ -368,11 +376,12 @@ unsafe fn numbers(numbers: *const u64, count: usize) -> Result<Vec<u64>> {
 
 /// Gives the engine the symbols of this image, as the output of `nm`; they replace those known before. `count` (NULL
 /// is good) gets how many they are. To be called at start, before ubpf_add_sites. Addresses are those of the running image,
-/// or those of its file where the engine's own functions are in the list.
+/// or those of its file, as `nm` of it prints them: how far the program was moved when it was loaded is found by ubpf_start, or a local
+/// name of the engine, which one of is in the list then.
 ///
 /// Threads: one, at start.
 ///
-/// Errors: UBPF_REFUSED no symbols, or those of another image.
+/// Errors: UBPF_REFUSED no symbols, those of another image, or none that has one of the sites that are known.
 ///
 /// # Safety
 /// `text` points to `length` readable bytes; `count` and `error` are NULL or writable.
@@ -391,7 +400,6 @@ pub unsafe extern "C" fn ubpf_add_symbols(
         // SAFETY: as the caller promises.
         let text = unsafe { args::bytes(text.cast(), length) }?;
         args::room()?;
-        let refused = |error| Error::Symbols { path: "symbols".into(), error };
         *count = args::runtime()?.add_symbol_list(text).map_err(refused)?;
         Ok(())
     };

@@ -5,11 +5,13 @@
 //! several CPUs at once: it must not block, allocate or take a lock that a thread can hold.
 #![forbid(unsafe_code)]
 
+mod none;
 mod pace;
 mod room;
 mod sort;
 mod text;
 
+pub use none::{NoConsole, NoFiles, NoReads, OneCpu};
 pub use pace::{
     no_pause, Cancelled, GiveWay, Pace, Pause, Preemptive, Taken, Turn, PATIENCE_NS, PREEMPTED_PATIENCE_NS, SLICE_NS,
 };
@@ -322,7 +324,8 @@ impl CounterBlocks {
     }
 }
 
-/// Everything below the engine, as one value.
+/// Everything below the engine, as one value. What an image lacks is one of [`NoConsole`], [`NoFiles`], [`NoReads`], [`OneCpu`],
+/// [`Preemptive`] and `None`; a clock there must be.
 #[derive(Clone, Copy)]
 pub struct Platform {
     /// Short name for `status`, for instance "linux" or "unikraft 0.17".

@@ -65,7 +65,7 @@ pub(super) fn make(
         Ok(code) => Ok(Made { code: code?, fallback: None }),
         Err((_, CANCELLED)) => Err(Error::Cancelled),
         Err((program, reason)) if engine == Engine::Auto => {
-            let expected = platform.exec.is_some() && COMPILER;
+            let expected = why_interpreted(platform).is_none();
             let reason = expected.then_some(reason);
             Made::interpreted(program, reason, platform)
         }
@@ -78,6 +78,18 @@ const CANCELLED: &str = "compiling it was cancelled";
 
 /// Whether the image has a compiler.
 const COMPILER: bool = cfg!(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")));
+
+const NO_MEMORY: &str = "this platform has no executable memory";
+const NO_COMPILER: &str = "this image was built without the compiler";
+
+/// Why no program becomes machine code here; `None` where they do.
+pub(super) fn why_interpreted(platform: &Platform) -> Option<&'static str> {
+    match (platform.exec, COMPILER) {
+        (None, _) => Some(NO_MEMORY),
+        (_, false) => Some(NO_COMPILER),
+        (Some(_), true) => None,
+    }
+}
 
 /// Lets programs share the pages of the platform's executable memory.
 #[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
@@ -111,7 +123,7 @@ fn compile(program: VerifiedProgram, maps: Option<Arc<Maps>>, platform: &Platfor
         verifier::Cap,
     };
     let Some(memory) = platform.exec else {
-        return Err((program, "this platform has no executable memory"));
+        return Err((program, NO_MEMORY));
     };
     match JitProgram::with_maps(program, maps, memory, Options::default(), work) {
         Ok(code) => Ok(shared(code)),
@@ -136,5 +148,5 @@ fn compile(program: VerifiedProgram, maps: Option<Arc<Maps>>, platform: &Platfor
 #[cfg(not(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none"))))]
 #[allow(clippy::result_large_err)] // the program is given back
 fn compile(program: VerifiedProgram, _maps: Option<Arc<Maps>>, _platform: &Platform, _work: &mut Work<'_>) -> Compiled {
-    Err((program, "this image was built without the compiler"))
+    Err((program, NO_COMPILER))
 }

@@ -74,6 +74,8 @@ pub struct Runtime {
     fallbacks: Mutex<Option<(u64, &'static str)>>,
     /// What tells this image from others, where it knows.
     image_id: Once<[u8; 16]>,
+    /// A function of the engine whose name is to be found where local names are not.
+    known_function: Once<Symbol<'static>>,
     /// One writer of the image's symbols and sites at a time.
     image_writer: Mutex<()>,
     /// The last of it, so that it is freed last.
@@ -144,6 +146,7 @@ impl Runtime {
             fallbacks: Mutex::new(None),
             objects: Mutex::default(),
             image_id: Once::new(),
+            known_function: Once::new(),
             image_writer: Mutex::new(()),
             owned: Mutex::new(Owned { services, arena, registries, names: Vec::new() }),
         }));

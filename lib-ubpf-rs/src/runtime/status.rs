@@ -1,6 +1,6 @@
 //! The state of the engine in numbers.
 
-use super::Runtime;
+use super::{code, Runtime};
 use crate::tracer::TRACER;
 
 /// A snapshot of the engine's counters.
@@ -30,6 +30,8 @@ pub struct Status {
     pub stats: bool,
     /// Whether generated code is never writable; `None` without executable memory.
     pub enforces_wx: Option<bool>,
+    /// Why programs run in the interpreter; `None` where they become machine code.
+    pub interpreted: Option<&'static str>,
     /// Areas of hooks that did not come back, and lists of programs kept for them.
     pub lost_hooks: (usize, usize),
     /// Sites whose hooks go the general way, some fifty times as long, because no executable memory was left for the short one.
@@ -58,6 +60,7 @@ impl Runtime {
             output_lost: services.ring.lost(),
             stats: TRACER.stats_on(),
             enforces_wx: services.platform.exec.map(|e| e.enforces_wx()),
+            interpreted: code::why_interpreted(&services.platform),
             lost_hooks: TRACER.lost(),
             cramped_sites: TRACER.cramped(),
             fallbacks: *self.fallbacks.lock(),

@@ -351,33 +351,44 @@ fn only(table: &SymbolTable, name: &str) -> Option<u64> {
     all.next().is_none().then_some(first)
 }
 
-/// How far the image lies above the addresses of `file`, by one symbol that the engine itself knows.
-pub(super) fn own_bias(own: Symbol<'_>, file: &SymbolTable) -> Option<u64> {
-    Some(own.address.wrapping_sub(only(file, own.name)?))
+/// How far the image lies above the addresses of `file`, by the symbols that the engine itself knows: those that stand once in the file
+/// must have moved by the same distance.
+pub(super) fn own_bias(own: &[Symbol<'_>], file: &SymbolTable) -> Result<Option<u64>, SymbolError> {
+    let mut bias = None;
+    for symbol in own {
+        if let Some(file_at) = only(file, symbol.name) {
+            moved_alike(&mut bias, symbol.name, file_at, symbol.address)?;
+        }
+    }
+    Ok(bias)
+}
+
+/// Takes a symbol of both the file and the image: the first says how far the image lies above the file's addresses, the others must
+/// agree.
+fn moved_alike(bias: &mut Option<u64>, name: &str, file: u64, image: u64) -> Result<(), SymbolError> {
+    let moved = image.wrapping_sub(file);
+    let bias = *bias.get_or_insert(moved);
+    match bias == moved {
+        true => Ok(()),
+        false => Err(SymbolError::OtherImage { name: shown(name), file: file.wrapping_add(bias), image }),
+    }
 }
 
 /// How far the image lies above the addresses of `file`, when the file is of this image: every name that stands
-/// once in both, and the one that the engine itself knows, must have moved by the same distance.
+/// once in both, and those that the engine itself knows, must have moved by the same distance.
 pub(super) fn load_bias(
-    own: Symbol<'_>,
+    own: &[Symbol<'_>],
     image: &SymbolTable,
     file: &SymbolTable,
     pause: &mut Pause<'_>,
 ) -> Result<u64, SymbolError> {
-    let mut bias = own_bias(own, file);
+    let mut bias = own_bias(own, file)?;
     for here in image.iter() {
         pause()?;
         let (Some(image_at), Some(file_at)) = (only(image, here.name), only(file, here.name)) else {
             continue;
         };
-        let moved = image_at.wrapping_sub(file_at);
-        if *bias.get_or_insert(moved) != moved {
-            return Err(SymbolError::OtherImage {
-                name: shown(here.name),
-                file: file_at.wrapping_add(bias.unwrap_or(0)),
-                image: image_at,
-            });
-        }
+        moved_alike(&mut bias, here.name, file_at, image_at)?;
     }
     bias.ok_or(SymbolError::NothingInCommon)
 }
@@ -460,7 +471,7 @@ mod tests {
     fn a_file_of_another_image_is_refused() {
         let image = table("1000 T a\n2000 T b\n");
         let own = Symbol { address: 0x3000, name: "own", function: true };
-        let load_bias = |image: &_, file: &_| load_bias(own, image, file, &mut no_pause);
+        let load_bias = |image: &_, file: &_| load_bias(&[own], image, file, &mut no_pause);
         assert_eq!(load_bias(&image, &table("0 T a\n1000 T b\n")), Ok(0x1000));
         assert_eq!(load_bias(&image, &table("1 T q\n")), Err(SymbolError::NothingInCommon));
         let none = SymbolTable::default();

@@ -42,6 +42,31 @@ impl Runtime {
         count
     }
 
+    /// Checks that the symbols known and the compiler's records are of one image: unless there are none of either, some record must lie
+    /// at the entry of a function.
+    ///
+    /// # Errors
+    /// [`SymbolError::FitsNoStub`].
+    pub fn check_sites(&self, records: &[u64]) -> Result<(), SymbolError> {
+        let symbols = self.services.image.read().symbols.clone();
+        if symbols.is_empty() {
+            return Ok(());
+        }
+        fits_a_stub(&symbols, |look| records.iter().for_each(|&record| look(record)))
+    }
+
+    /// Names a function of the engine, once. A list of symbols that has lost the local names says by it how far the image was moved.
+    #[cfg(feature = "capi")]
+    pub(crate) fn set_known_function(&self, function: Symbol<'static>) {
+        self.known_function.call_once(|| function);
+    }
+
+    /// Symbols whose addresses the engine knows by itself.
+    fn own_symbols(&self) -> [Symbol<'static>; 2] {
+        let subject = Symbol { name: Subject::SYMBOL, address: Subject::address(), function: true };
+        [subject, self.known_function.get().copied().unwrap_or(subject)]
+    }
+
     /// Gives the engine the symbols that the platform knows of the image; they replace those known before. To be called at
     /// start, before threads run in the functions that have entry stubs. Without memory for them nothing is known anew;
     /// [`try_add_symbols`](Self::try_add_symbols) says so.
@@ -72,11 +97,11 @@ impl Runtime {
         let mut pace = self.pace();
         let pause: &mut Pause<'_> = &mut || pace.point();
         let mut table = parse(text, pause)?;
-        let bias = symbols::own_bias(own_symbol(), &table).unwrap_or(0);
+        let bias = symbols::own_bias(&self.own_symbols(), &table)?.unwrap_or(0);
         if bias != 0 {
             table = SymbolTable::joined(&table, bias, &SymbolTable::default(), pause)?;
         }
-        fits_a_stub(&table)?;
+        fits_a_stub(&table, all_stubs)?;
         let count = table.len();
         self.try_add_symbols(table)?;
         Ok(count)
@@ -92,7 +117,7 @@ impl Runtime {
         symbols::check_image(self.image_id.get(), &text).map_err(refused)?;
         let file = parse(&text, pause).map_err(refused)?;
         let known = self.services.image.read().symbols.clone();
-        let bias = symbols::load_bias(own_symbol(), &known, &file, pause).map_err(refused)?;
+        let bias = symbols::load_bias(&self.own_symbols(), &known, &file, pause).map_err(refused)?;
         let table = SymbolTable::joined(&file, bias, &known, pause).map_err(refused)?;
         room_for(SMALL_THINGS_THAT_STAY)?;
         let count = table.len();
@@ -469,21 +494,24 @@ fn recheck(symbols: &SymbolTable, moment: Moment, pause: &mut Pause<'_>) -> Resu
     Ok(())
 }
 
-/// A symbol whose address the engine knows by itself.
-fn own_symbol() -> Symbol<'static> {
-    Symbol { name: Subject::SYMBOL, address: Subject::address(), function: true }
-}
-
-/// Refuses a list of symbols that no known stub lies in a function of.
-fn fits_a_stub(table: &SymbolTable) -> Result<(), SymbolError> {
+/// Refuses a list of symbols of which no function has one of the stubs.
+fn fits_a_stub(table: &SymbolTable, each: impl FnOnce(&mut dyn FnMut(u64))) -> Result<(), SymbolError> {
     let (mut stubs, mut fit) = (0, false);
-    let mut look = |address: u64| {
+    each(&mut |address| {
         let round = table.neighbours(address);
         let behind = round.function.is_some_and(|start| address - start < STUB_REACH);
         let before = round.next.is_some_and(|next| next - address < STUB_REACH);
         stubs += 1;
         fit |= behind || before;
-    };
+    });
+    match fit || stubs == 0 {
+        true => Ok(()),
+        false => Err(SymbolError::FitsNoStub { stubs }),
+    }
+}
+
+/// Goes through the stubs known, those that cannot be used among them.
+fn all_stubs(look: &mut dyn FnMut(u64)) {
     TRACER.for_each_site(&mut |site| look(site.addr));
     let mut next = Some(0);
     while let Some(first) = next {
@@ -491,10 +519,6 @@ fn fits_a_stub(table: &SymbolTable) -> Result<(), SymbolError> {
             look(refused.function);
             true
         });
-    }
-    match fit || stubs == 0 {
-        true => Ok(()),
-        false => Err(SymbolError::FitsNoStub { stubs }),
     }
 }
 
