@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Formatting, clippy with warnings as errors, committed headers.
+# Formatting, clippy and rustdoc with warnings as errors, committed headers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # Crates outside of the workspace have the same style: rustfmt.toml at the root.
@@ -17,4 +17,5 @@ outside platforms/unikraft image --lib
 outside platforms/unikraft/tool host --all-targets
 outside fuzz host
 outside bench host --workspace
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 cargo xtask headers --check

@@ -6,6 +6,63 @@
 //! - [`command`] is the table; `commands` holds the built-in ones; they know no terminal.
 //! - [`frame`] is how programs talk to the shell.
 //! - [`backend`] is what the commands need from the engine; `engine` implements it for the real one.
+//!
+//! # Example
+//!
+//! A shell over an engine whose platform has a clock and lacks everything else. What comes from a serial line or a socket is fed, and what
+//! it drains is sent there:
+//!
+//! ```
+//! use std::{sync::OnceLock, time::Instant};
+//! use ubpf_rs::{
+//!     platform::{Clock, NoConsole, NoFiles, NoReads, OneCpu, Platform, Preemptive},
+//!     runtime::{Config, Runtime},
+//! };
+//! use ushell_rs::Shell;
+//!
+//! struct Uptime;
+//!
+//! impl Clock for Uptime {
+//!     fn now_ns(&self) -> u64 {
+//!         static START: OnceLock<Instant> = OnceLock::new();
+//!         START.get_or_init(Instant::now).elapsed().as_nanos() as u64
+//!     }
+//! }
+//!
+//! /// Everything that the shell has to say.
+//! fn said(shell: &mut Shell) -> String {
+//!     let (mut text, mut piece) = (Vec::new(), [0; 64]);
+//!     loop {
+//!         let count = shell.drain(&mut piece);
+//!         text.extend(&piece[..count]);
+//!         if count == 0 {
+//!             return String::from_utf8(text).unwrap();
+//!         }
+//!     }
+//! }
+//!
+//! let platform = Platform {
+//!     name: "example",
+//!     clock: &Uptime,
+//!     probe_read: &NoReads,
+//!     console: &NoConsole,
+//!     text: None,
+//!     exec: None,
+//!     files: &NoFiles,
+//!     cpu: &OneCpu,
+//!     give_way: &Preemptive,
+//! };
+//! let engine = Runtime::init(platform, Config::default())?;
+//! let mut shell = Shell::new(engine, ushell_rs::Config::default());
+//! shell.connected();
+//! assert_eq!(said(&mut shell), "> ");
+//!
+//! let line = b"bpf_map_put 1 2 3\nbpf_map_get 1 2\n";
+//! // It may take less where the reader is slow: the rest is fed again after a drain.
+//! assert_eq!(shell.feed(line), line.len());
+//! assert_eq!(said(&mut shell), "> 3\n> ");
+//! # Ok::<(), ubpf_rs::runtime::Error>(())
+//! ```
 #![no_std]
 #![cfg_attr(
     not(test),

@@ -10,21 +10,24 @@ use crate::{
 pub struct Config {
     /// Budget of a program run by `exec`, in units of which one is a nanosecond of machine code on the machine of
     /// `docs/performance.md`; nothing takes more than four times what it is charged ([`VerifiedProgram`](crate::verifier::VerifiedProgram),
-    /// "Charging"). A run that is interpreted gets a thirtieth ([`INTERPRETED`](crate::vm::INTERPRETED)).
+    /// "Charging"). A run that is interpreted gets a thirtieth ([`INTERPRETED`](crate::vm::INTERPRETED)). Any number; 0 stops every
+    /// program at its first instruction.
     pub exec_budget: u64,
-    /// Budget of a program run by a probe, in the same units.
+    /// Budget of a program run by a probe, in the same units. Any number: it is how long the application may be held up by a hit.
     pub hook_budget: u64,
-    /// Budget of a program run by a probe in an interrupt, in the same units.
+    /// Budget of a program run by a probe in an interrupt, in the same units. Any number.
     pub irq_budget: u64,
-    /// Entries of the two-key map.
+    /// Entries of the two-key map: at least 1 (so is 0 taken), and as many as there is memory for. Allocated at start.
     pub map_entries: usize,
-    /// Bytes of the output ring (`notify`, `puts` and errors wait there for the console).
+    /// Bytes of the output ring (`notify`, `puts` and errors wait there for the console), rounded to a power of two of records: 4 to
+    /// 1,048,576 of them. Allocated at start.
     pub ring_bytes: usize,
-    /// Stacks for programs run by probes: how many probes can run at the same time.
+    /// Stacks for programs run by probes: how many probes can run at the same time, 1 to 64 (what lies outside is taken as the next of
+    /// these). Allocated at start.
     pub hook_areas: usize,
-    /// Bytes of memory that programs may share and write (reached through helpers of the application).
+    /// Bytes of memory that programs may share and write (reached through helpers of the application), rounded up to 8; 0 for none.
     pub arena_bytes: usize,
-    /// Largest program or symbol file read, in bytes.
+    /// Largest program or symbol file read, in bytes. Any number.
     pub file_limit: usize,
     /// How much must be proved of a program that is loaded without naming a policy.
     pub policy: Policy,

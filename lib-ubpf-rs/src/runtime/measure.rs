@@ -47,6 +47,10 @@ impl Runtime {
     /// now. A function of the engine's own, entered in the same way, is called about `calls` times instead; the programs run for
     /// it, so what they count they count under its key, and what they leave there in the two-key map is removed. Nothing stays
     /// attached.
+    ///
+    /// # Errors
+    /// [`Error::NoSubject`]: another measurement runs, or nothing can be attached here; those of [`load_file`](Self::load_file);
+    /// [`Error::UnknownFunction`] and the like about the function.
     pub fn measure(&self, function: &str, path: &str, options: &LoadOptions, calls: u64) -> Result<Measured, Error> {
         let (_, site) = self.resolve(function)?;
         let loaded = self.prepare_file(path, options)?;

@@ -99,6 +99,9 @@ pub struct ExecReport {
 impl Runtime {
     /// Starts the engine; there is one in an image. What it needs is allocated now; where there is not enough memory, what was taken
     /// is given back.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyRunning`], [`Error::NoMemory`].
     pub fn init(platform: Platform, config: Config) -> Result<&'static Runtime, Error> {
         let map = crate::maps::TwoKeyMap::new(config.map_entries).ok_or(Error::NoMemory)?;
         let ring = Ring::new(config.ring_bytes).ok_or(Error::NoMemory)?;
@@ -215,6 +218,9 @@ impl Runtime {
     }
 
     /// Registers a helper of the application for programs loaded from now on.
+    ///
+    /// # Errors
+    /// [`Error::Helper`]: name or number is taken or not possible, or the engine could not check such arguments; [`Error::NoMemory`].
     pub fn register_helper(
         &self,
         name: &str,
@@ -251,17 +257,27 @@ impl Runtime {
     }
 
     /// Loads a program from memory.
+    ///
+    /// # Errors
+    /// [`Error::Load`]: the bytes are no program; [`Error::Verify`]: the policy does not admit it; [`Error::NotCompiled`]: machine code was
+    /// asked for by name, and there is none; [`Error::NoMemory`]; [`Error::Cancelled`].
     pub fn load(&self, name: &str, bytes: &[u8], options: &LoadOptions) -> Result<ProgramId, Error> {
         let loaded = self.prepare(name, bytes, options, Use::Often)?;
         self.keep(loaded)
     }
 
     /// Checks a program as [`load`](Self::load) does, and keeps nothing.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load).
     pub fn check(&self, name: &str, bytes: &[u8], options: &LoadOptions) -> Result<(), Error> {
         self.prepare(name, bytes, options, Use::Often).map(drop)
     }
 
     /// Loads a program from a file of the platform, or one of the image by its name.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load), and [`Error::File`].
     pub fn load_file(&self, path: &str, options: &LoadOptions) -> Result<ProgramId, Error> {
         let loaded = self.prepare_file(path, options)?;
         self.keep(loaded)
@@ -273,17 +289,27 @@ impl Runtime {
     }
 
     /// Forgets a loaded program. Probes that run it go on.
+    ///
+    /// # Errors
+    /// [`Error::StaleProgram`].
     pub fn unload(&self, id: ProgramId) -> Result<(), Error> {
         self.programs.lock().remove(id).map(drop)
     }
 
     /// The verified form of a loaded program, for `status`, `verify` and the like.
+    ///
+    /// # Errors
+    /// [`Error::StaleProgram`].
     pub fn with_program<T>(&self, id: ProgramId, look: impl FnOnce(&VerifiedProgram) -> T) -> Result<T, Error> {
         let loaded = self.programs.lock().get(id)?;
         Ok(look(loaded.code.verified()))
     }
 
     /// Runs a loaded program with `memory` as its argument.
+    ///
+    /// # Errors
+    /// [`Error::Stopped`]: the program came to no end of its own (the console says where, too); [`Error::StaleProgram`];
+    /// [`Error::NoMemory`]; [`Error::Cancelled`].
     pub fn exec(&self, id: ProgramId, memory: &mut [u8], budget: Option<u64>) -> Result<ExecReport, Error> {
         let loaded = self.programs.lock().get(id)?;
         self.run(&loaded, memory, budget)
@@ -315,6 +341,9 @@ impl Runtime {
     }
 
     /// Loads a file, or takes a program of the image by its name, runs it once and forgets it.
+    ///
+    /// # Errors
+    /// Those of [`load_file`](Self::load_file) and of [`exec`](Self::exec).
     pub fn exec_file(&self, path: &str, memory: &mut [u8], options: &LoadOptions) -> Result<ExecReport, Error> {
         let loaded = self.prepare_source(path, options, Use::Once)?;
         self.run(&loaded, memory, None)
@@ -414,6 +443,9 @@ impl Runtime {
     }
 
     /// A whole file, within the configured limit.
+    ///
+    /// # Errors
+    /// [`Error::File`].
     pub fn read_file(&self, path: &str) -> Result<Vec<u8>, Error> {
         let files = self.services.platform.files;
         let contents = files.read(path, self.config.file_limit);
@@ -421,6 +453,9 @@ impl Runtime {
     }
 
     /// Entries of a directory.
+    ///
+    /// # Errors
+    /// [`Error::File`].
     pub fn list_files(&self, path: &str) -> Result<Vec<DirEntry>, Error> {
         let entries = self.services.platform.files.list(path);
         entries.map_err(|error| Error::File { path: shown(path), error })
@@ -433,6 +468,9 @@ impl Runtime {
     }
 
     /// Inserts or replaces in the two-key map.
+    ///
+    /// # Errors
+    /// [`Error::MapFull`].
     pub fn map_put(&self, key1: u64, key2: u64, value: u64) -> Result<(), Error> {
         TRACER.tally(Some(key1));
         let put = self.services.map.put(key1, key2, value);

@@ -93,6 +93,9 @@ impl Runtime {
     /// Gives the engine the symbols of this image as the output of `nm`, as [`add_symbols`](Self::add_symbols) does. Where the
     /// engine's own functions are among them, they say how far the image was moved when it was loaded. Gives how many symbols there
     /// are.
+    ///
+    /// # Errors
+    /// [`SymbolError`]: the text has no symbols, or they are of another image; those known before stay.
     pub fn add_symbol_list(&self, text: &[u8]) -> Result<usize, SymbolError> {
         let mut pace = self.pace();
         let pause: &mut Pause<'_> = &mut || pace.point();
@@ -109,6 +112,10 @@ impl Runtime {
 
     /// Reads symbols from a file (the output of `nm`, or of `ubpf symbols`), when it belongs to this image. What was known before stays
     /// known when it does not. Gives how many symbols there are.
+    ///
+    /// # Errors
+    /// [`Error::File`]; [`Error::Symbols`]: there are none, or they are of another image; [`Error::Busy`]; [`Error::NoMemory`];
+    /// [`Error::Cancelled`].
     pub fn load_symbols(&self, path: &str) -> Result<usize, Error> {
         let refused = |error| Error::Symbols { path: shown(path), error };
         let mut pace = self.pace();
@@ -222,12 +229,19 @@ impl Runtime {
     }
 
     /// Attaches a loaded program to the entry of a function, named or given as `0x…` address.
+    ///
+    /// # Errors
+    /// [`Error::UnknownFunction`], [`Error::Ambiguous`], [`Error::NoStub`], [`Error::UnusableStub`]: the function; [`Error::StaleProgram`];
+    /// [`Error::Attach`]: it may not be traced, has the program already, or its text could not be changed; [`Error::NoMemory`].
     pub fn attach(&self, function: &str, id: ProgramId, limits: AttachLimits) -> Result<ProbeId, Error> {
         let loaded = self.programs.lock().get(id)?;
         self.attach_loaded(function, loaded, limits)
     }
 
     /// Loads a file and attaches it; gives the remarks on it, as [`ExecReport`](super::ExecReport) does.
+    ///
+    /// # Errors
+    /// Those of [`load_file`](Self::load_file) and of [`attach`](Self::attach).
     pub fn attach_file(
         &self,
         function: &str,
@@ -325,6 +339,10 @@ impl Runtime {
     }
 
     /// Detaches one probe.
+    ///
+    /// # Errors
+    /// [`Error::Detach`]: it is not attached (any more), somebody else is at work, or its call could not be taken out of the text (it does
+    /// nothing then); [`Error::NoMemory`].
     pub fn detach_probe(&self, id: ProbeId) -> Result<(), Error> {
         room_for_small_things()?;
         TRACER.detach(id).map_err(Error::Detach)
@@ -346,6 +364,10 @@ impl Runtime {
     }
 
     /// Detaches every probe, forgets every loaded program and empties the two-key map. Helpers, symbols and sites stay.
+    ///
+    /// # Errors
+    /// [`Error::Detach`]: a call could not be taken out of the text; all the rest is done all the same, unless somebody else is at work.
+    /// [`Error::Cancelled`]: what was done stays done.
     pub fn reset(&self) -> Result<(), Error> {
         let mut pace = self.pace();
         let result = self.detach_everything(&mut pace);
@@ -382,6 +404,9 @@ impl Runtime {
     }
 
     /// Detaches a program from a function, or all of its programs; gives how many.
+    ///
+    /// # Errors
+    /// Those of [`attach`](Self::attach) about the function; [`Error::NotAttached`]; [`Error::Detach`].
     pub fn detach(&self, function: &str, program: Option<&str>) -> Result<usize, Error> {
         room_for_small_things()?;
         let (name, site) = self.resolve(function)?;
@@ -402,6 +427,9 @@ impl Runtime {
     }
 
     /// The functions that have programs, or just this one (which may have none).
+    ///
+    /// # Errors
+    /// Those of [`attach`](Self::attach) about the function; [`Error::NoMemory`]; [`Error::Cancelled`].
     pub fn list(&self, function: Option<&str>) -> Result<Vec<FunctionReport>, Error> {
         room_for_small_things()?;
         let mut pace = self.pace();
@@ -429,6 +457,9 @@ impl Runtime {
     }
 
     /// Switches the measuring of programs' run times.
+    ///
+    /// # Errors
+    /// [`Error::Busy`].
     pub fn set_stats(&self, on: bool) -> Result<(), Error> {
         let done = TRACER.set_stats(on);
         done.map_err(|command| Error::Busy { command })

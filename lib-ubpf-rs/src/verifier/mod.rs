@@ -1,4 +1,4 @@
-//! From [`Program`](crate::program::Program) to [`VerifiedProgram`], with what is proved and what is guarded at run time. Knows
+//! From [`Program`] to [`VerifiedProgram`], with what is proved and what is guarded at run time. Knows
 //! nothing about the addresses, maps or engines of the run.
 #![forbid(unsafe_code)]
 #![cfg_attr(
