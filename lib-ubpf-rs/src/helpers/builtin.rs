@@ -65,7 +65,7 @@ pub const BUILTINS: &[Row] = &[
         args: &[("map", Map(MapFamily::Lookup)), ("key", MapKey)],
         ret: RetType::MapValueOrNull,
         cost: of_map(16, maps::MOST_WALKED_TO_LOOK),
-        inline: None,
+        inline: Some(Inline::Lookup),
         function: map_lookup_elem,
     },
     Row {

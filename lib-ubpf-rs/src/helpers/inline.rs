@@ -16,6 +16,8 @@ pub enum Inline {
     Notify,
     /// `bpf_time_get_ns`
     Time,
+    /// `bpf_map_lookup_elem`, for maps that say how
+    Lookup,
 }
 
 impl Inline {
@@ -31,6 +33,8 @@ impl Inline {
             Inline::MapGet | Inline::MapPut | Inline::MapAdd => Needs::MAP,
             Inline::Notify => Needs::OUTPUT.union(Needs::TIME),
             Inline::Time => Needs::TIME,
+            // Where the values lie is in the code.
+            Inline::Lookup => Needs::empty(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Arrays: values by a number from 0, all of them always there.
 
-use super::{values::Values, Bytes, Inline, MapError};
+use super::{values::Values, Bytes, LookupForm, MapError};
 use crate::program::MapDef;
 
 /// An array.
@@ -43,8 +43,8 @@ impl Array {
     }
 
     /// How machine code finds a value.
-    pub fn inline(&self) -> Inline {
+    pub fn lookup_form(&self) -> LookupForm {
         let (base, _) = self.values.place();
-        Inline::Indexed { base, entries: self.entries, stride: self.values.stride() as u32 }
+        LookupForm::Indexed { base, entries: self.entries, stride: self.values.stride() as u32 }
     }
 }

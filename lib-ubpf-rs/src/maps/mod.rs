@@ -96,9 +96,9 @@ impl MapError {
 
 /// How machine code can find a value by itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Inline {
-    /// It cannot: a helper does.
-    No,
+pub enum LookupForm {
+    /// It cannot: the helper does.
+    Helper,
     /// The key is a number of four bytes below `entries`; the values lie one behind the other.
     Indexed {
         /// Address of the first value.
@@ -338,10 +338,10 @@ impl Map {
     }
 
     /// How machine code finds a value by itself.
-    pub fn inline(&self) -> Inline {
+    pub fn lookup_form(&self) -> LookupForm {
         match &self.kind {
-            Kind::Array(array) => array.inline(),
-            Kind::Hash(_) | Kind::TwoKey(_) => Inline::No,
+            Kind::Array(array) => array.lookup_form(),
+            Kind::Hash(_) | Kind::TwoKey(_) => LookupForm::Helper,
         }
     }
 

@@ -16,7 +16,7 @@ use crate::{
     helpers::Inline,
     isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, Reg, Size, Width},
     jit::JitError,
-    maps::Maps,
+    maps::{LookupForm, Maps},
     verifier::{
         pieces,
         planted::{self, Bug},
@@ -738,6 +738,9 @@ impl<'p> Emitter<'p> {
     fn call(&mut self, asm: &mut Asm<'_>, call: Call) {
         match call {
             Call::Helper(number) => {
+                if self.lookup(asm, number) {
+                    return;
+                }
                 asm.push_imm(number as i32);
                 match Inline::of(self.program.program().abi, number) {
                     Some(Inline::MapGet) => self.stopping_call(asm, field::MAP_GET),
@@ -745,7 +748,7 @@ impl<'p> Emitter<'p> {
                     Some(Inline::MapAdd) => self.stopping_call(asm, field::MAP_ADD),
                     Some(Inline::Notify) => self.stopping_call(asm, field::NOTIFY),
                     Some(Inline::Time) => self.stopping_call(asm, field::TIME),
-                    None => self.helper(asm),
+                    Some(Inline::Lookup) | None => self.helper(asm),
                 }
             }
             Call::Register(reg) => {
@@ -757,6 +760,23 @@ impl<'p> Emitter<'p> {
             Call::Btf(_) => {
                 asm.push_imm(-1);
                 self.helper(asm);
+            }
+        }
+    }
+
+    /// Looks for a value without a call, where it is known which map that is, the map says how, and nothing is left to be checked or charged.
+    fn lookup(&mut self, asm: &mut Asm<'_>, number: u32) -> bool {
+        if Inline::of(self.program.program().abi, number) != Some(Inline::Lookup) {
+            return false;
+        }
+        let unchecked = self.bare(self.pc) && !self.style.metered;
+        let map = self.program.map_at(self.pc).filter(|_| unchecked);
+        let Some(map) = map.and_then(|slot| self.maps?.get(slot)) else { return false };
+        match map.lookup_form() {
+            LookupForm::Helper => false,
+            LookupForm::Indexed { base, entries, stride } => {
+                lookup_indexed(asm, base, entries, stride);
+                true
             }
         }
     }
@@ -1046,6 +1066,21 @@ impl<'p> Emitter<'p> {
         }
         asm.land(end);
     }
+}
+
+/// r0 = the address of the value with the number that r2 points to, or 0.
+fn lookup_indexed(asm: &mut Asm<'_>, base: u64, entries: u32, stride: u32) {
+    let (value, key) = (native(Reg::R0), native(Reg::R2));
+    asm.load(M::D, value, at(key, 0));
+    asm.alu_ri(W::D, Alu::Cmp, value, entries as i32);
+    let missing = asm.skip_if(Cc::Ae);
+    multiply(asm, W::Q, value, stride as i32);
+    asm.mov_ri(TMP, base);
+    asm.alu_rr(W::Q, Alu::Add, value, TMP);
+    let end = asm.skip();
+    asm.land(missing);
+    asm.mov_ri(value, 0);
+    asm.land(end);
 }
 
 /// What is wanted of a division.

@@ -545,7 +545,9 @@ impl Executable for JitProgram {
         });
         let mut needs = Needs::empty();
         for number in calls {
-            needs |= Inline::of(program.abi, number)?.needs();
+            // A program that looks for values has a key in its stack.
+            let inline = Inline::of(program.abi, number).filter(|&inline| inline != Inline::Lookup);
+            needs |= inline?.needs();
         }
         let reads = |reg| self.registers.reads & analysis::bit(reg) != 0;
         Some(Direct {
