@@ -13,6 +13,7 @@ use pages::Pages;
 use std::{
     arch::global_asm,
     cell::OnceCell,
+    sync::OnceLock,
     sync::{
         atomic::{AtomicU64, Ordering::Relaxed},
         Arc,
@@ -22,11 +23,14 @@ use ubpf_platform_linux::platform;
 use ubpf_rs::{
     helpers::{Maps, Names, Output, ReadMemory, Registry, RingLayout, Time, TwoKey},
     isa::{AluOp, Call, CmpOp, Insn, Operand, Reg, Size, Width},
-    jit::{JitProgram, Options},
+    jit::{trampoline::Helpers, JitProgram, Options},
     maps::TwoKeyMap,
     platform::{Clock, Platform, Ticks},
     program::{Abi, Program},
-    tracer::{Failed, Hook, HookProgram, RecordKind, Ring, SiteKind, Subject, TracerConfig, CONTEXT_BYTES, TRACER},
+    tracer::{
+        helper_entry, Failed, Hook, HookProgram, RecordKind, Ring, SiteKind, Subject, Sums, TracerConfig, CONTEXT_BYTES,
+        TRACER,
+    },
     verifier::{self, Policy, Work},
     vm::{executed, soundness::Numbers, Direct, Executable, Interpreter, Memory, Run, STACK_BYTES},
 };
@@ -114,9 +118,16 @@ impl Time for Surface {
     }
 }
 
+impl Sums for Surface {
+    fn add_often(&self, key1: u64, key2: u64, more: u64, times: u64) {
+        self.map.add_often(key1, key2, more, times);
+    }
+}
+
 /// A program as the tracer runs it.
 struct Probe {
     code: JitProgram,
+    helpers: OnceLock<Option<Helpers>>,
     world: &'static World,
     /// Runs that took the general way.
     general: Arc<AtomicU64>,
@@ -132,7 +143,16 @@ impl HookProgram for Probe {
         Ok(())
     }
     fn direct(&self) -> Option<Direct> {
-        self.code.direct()
+        let direct = self.code.direct()?;
+        if direct.needs.is_empty() {
+            return Some(direct);
+        }
+        let made = || {
+            let (registry, host) = (&self.world.registry, &self.world.real);
+            Helpers::new(&direct, (Abi::Uio, None), registry, host, helper_entry())
+        };
+        let helpers = self.helpers.get_or_init(made).as_ref()?;
+        Some(Direct { block: helpers.block(), ..direct })
     }
 }
 
@@ -170,7 +190,7 @@ fn start() -> &'static World {
     }));
     let platform = Platform { clock: &Still, ..platform(".".into()) };
     assert!(TRACER.init(TracerConfig::default(), platform, &world.real.ring).is_ok());
-    TRACER.set_map(&world.real.map);
+    TRACER.set_sums(&world.real);
     world
 }
 
@@ -342,7 +362,7 @@ fn make(numbers: &mut Numbers<'_>, world: &'static World, general: &Arc<AtomicU6
     Some(Made {
         cost: direct.map(|direct| direct.cost),
         plain: Interpreter::plain(verified),
-        probe: Arc::new(Probe { code, world, general: general.clone() }),
+        probe: Arc::new(Probe { code, helpers: OnceLock::new(), world, general: general.clone() }),
     })
 }
 

@@ -14,6 +14,12 @@ use crate::program::{
 /// Value that `bpf_map_get` gives where there is no entry.
 pub const MAP_MISS: u64 = u64::MAX;
 
+/// The helpers that look into the two-key map.
+pub const TWO_KEY_HELPERS: [&str; 4] = ["bpf_map_get", "bpf_map_put", "bpf_map_add", "bpf_map_del"];
+
+/// What helpers of Linux give where others are at work.
+const BUSY: i64 = MapError::Busy.code();
+
 /// Costs are measured (`cargo xtask bench charges`), on the platform that is slowest at it: a system call reads the application's memory
 /// there, and a name is looked up among 20,000.
 pub const BUILTINS: &[Row] = &[
@@ -25,6 +31,7 @@ pub const BUILTINS: &[Row] = &[
         ret: RetType::Scalar,
         cost: walks(4, TwoKeyMap::MOST_WALKED_TO_GET),
         inline: Some(Inline::MapGet),
+        missed: Some(MAP_MISS as i64),
         function: map_get,
     },
     Row {
@@ -35,6 +42,7 @@ pub const BUILTINS: &[Row] = &[
         ret: RetType::Void,
         cost: walks(8, TwoKeyMap::MOST_WALKED),
         inline: Some(Inline::MapPut),
+        missed: Some(0),
         function: map_put,
     },
     Row {
@@ -45,6 +53,7 @@ pub const BUILTINS: &[Row] = &[
         ret: RetType::Void,
         cost: walks(8, TwoKeyMap::MOST_WALKED),
         inline: None,
+        missed: Some(0),
         function: map_del,
     },
     Row {
@@ -56,6 +65,7 @@ pub const BUILTINS: &[Row] = &[
         ret: RetType::Void,
         cost: walks(8, TwoKeyMap::MOST_WALKED),
         inline: Some(Inline::MapAdd),
+        missed: Some(0),
         function: map_add,
     },
     Row {
@@ -66,6 +76,7 @@ pub const BUILTINS: &[Row] = &[
         ret: RetType::MapValueOrNull,
         cost: of_map(16, maps::MOST_WALKED_TO_LOOK),
         inline: Some(Inline::Lookup),
+        missed: Some(0),
         function: map_lookup_elem,
     },
     Row {
@@ -76,6 +87,7 @@ pub const BUILTINS: &[Row] = &[
         ret: RetType::Scalar,
         cost: of_map(32, maps::MOST_WALKED_TO_CHANGE),
         inline: None,
+        missed: Some(BUSY),
         function: map_update_elem,
     },
     Row {
@@ -86,6 +98,7 @@ pub const BUILTINS: &[Row] = &[
         ret: RetType::Scalar,
         cost: of_map(24, maps::MOST_WALKED_TO_CHANGE),
         inline: None,
+        missed: Some(BUSY),
         function: map_delete_elem,
     },
     Row {
@@ -96,6 +109,7 @@ pub const BUILTINS: &[Row] = &[
         ret: RetType::Void,
         cost: flat(32),
         inline: Some(Inline::Notify),
+        missed: Some(0),
         function: notify,
     },
     Row {
@@ -106,6 +120,7 @@ pub const BUILTINS: &[Row] = &[
         ret: RetType::Scalar,
         cost: text(160),
         inline: None,
+        missed: Some(0),
         function: get_ret_addr,
     },
     Row {
@@ -116,6 +131,7 @@ pub const BUILTINS: &[Row] = &[
         ret: RetType::EndIfZero,
         cost: flat(1),
         inline: None,
+        missed: None,
         function: unwind,
     },
     Row {
@@ -126,6 +142,7 @@ pub const BUILTINS: &[Row] = &[
         ret: RetType::Scalar,
         cost: text(160),
         inline: None,
+        missed: Some(0),
         function: get_addr,
     },
     Row {
@@ -136,6 +153,7 @@ pub const BUILTINS: &[Row] = &[
         ret: RetType::Scalar,
         cost: flat(400),
         inline: None,
+        missed: None,
         function: probe_read,
     },
     Row {
@@ -146,6 +164,7 @@ pub const BUILTINS: &[Row] = &[
         ret: RetType::Scalar,
         cost: flat(16),
         inline: Some(Inline::Time),
+        missed: Some(0),
         function: time_get_ns,
     },
     Row {
@@ -156,6 +175,7 @@ pub const BUILTINS: &[Row] = &[
         ret: RetType::Void,
         cost: text(32),
         inline: None,
+        missed: Some(0),
         function: puts,
     },
 ];

@@ -1,7 +1,22 @@
 //! Helpers that machine code does by itself, and what it has to know for that.
 
-use super::{Host, TwoKey, BUILTINS};
+use super::{Host, TwoKey, BUILTINS, TWO_KEY_HELPERS};
 use crate::{maps::TwoKeyLayout, platform::Ticks, program::Abi};
+
+/// What a program that runs directly is given of a helper for which there is no room just then; `None` for a helper that it must not call.
+pub fn missed(abi: Abi, number: u32) -> Option<i64> {
+    let row = BUILTINS.iter().find(|row| row.numbers.contains(&(abi, number)));
+    row.and_then(|row| row.missed)
+}
+
+/// What a program that runs directly needs for a helper that is not inline; `None` for one that it must not call.
+pub fn needs_of_call(abi: Abi, number: u32) -> Option<Needs> {
+    let row = BUILTINS.iter().find(|row| row.numbers.contains(&(abi, number)))?;
+    row.missed?;
+    let two_key = TWO_KEY_HELPERS.contains(&row.name);
+    let map = if two_key { Needs::MAP } else { Needs::empty() };
+    Some(Needs::HELPERS | Needs::FRAME | map)
+}
 
 /// A helper that machine code has inline.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,7 +45,8 @@ impl Inline {
     /// What it needs.
     pub fn needs(self) -> Needs {
         match self {
-            Inline::MapGet | Inline::MapPut | Inline::MapAdd => Needs::MAP,
+            // What is not found at once, the helper looks for.
+            Inline::MapGet | Inline::MapPut | Inline::MapAdd => Needs::MAP.union(Needs::HELPERS),
             Inline::Notify => Needs::OUTPUT.union(Needs::TIME),
             Inline::Time => Needs::TIME,
             // Where the values lie is in the code.
@@ -49,6 +65,10 @@ bitflags::bitflags! {
         const OUTPUT = 2;
         /// A counter of the CPU as the time.
         const TIME = 4;
+        /// A way to call helpers.
+        const HELPERS = 8;
+        /// The end of the program's frame in r10, also where the program does not use it: a helper reads the program's memory.
+        const FRAME = 16;
     }
 }
 
@@ -82,6 +102,7 @@ impl Places {
         has.set(Needs::MAP, self.map.is_some());
         has.set(Needs::OUTPUT, self.output.is_some());
         has.set(Needs::TIME, self.time.is_some());
+        has.insert(Needs::HELPERS | Needs::FRAME);
         has
     }
 }

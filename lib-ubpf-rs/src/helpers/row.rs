@@ -19,6 +19,9 @@ pub struct Row {
     pub cost: Cost,
     /// What machine code does in its place.
     pub inline: Option<Inline>,
+    /// What a program that runs directly is given where there is no room to call it just then; nothing for one that may end a program,
+    /// and is not called so.
+    pub missed: Option<i64>,
     /// The function.
     pub function: RustHelper,
 }

@@ -81,7 +81,7 @@ pub enum MapError {
 
 impl MapError {
     /// What a helper of Linux gives for it: a negative number of an error.
-    pub fn code(&self) -> i64 {
+    pub const fn code(&self) -> i64 {
         match self {
             MapError::ReadOnly => -1,
             MapError::NoEntry => -2,

@@ -103,6 +103,14 @@ pub enum SignatureError {
 }
 
 impl HelperSignature {
+    /// Whether it is given nothing that lies in the program's memory.
+    pub fn touches_no_memory(&self) -> bool {
+        self.args.iter().all(|kind| match kind {
+            ArgType::Unused | ArgType::Scalar | ArgType::AnyAddress | ArgType::Length | ArgType::Map(_) => true,
+            ArgType::CString | ArgType::MemRead | ArgType::MemWrite | ArgType::MapKey | ArgType::MapValue => false,
+        })
+    }
+
     /// Checks that the engine can check what a program passes: a length stands behind each memory and nowhere else, and there is one
     /// string at most.
     pub fn check(&self) -> Result<(), SignatureError> {

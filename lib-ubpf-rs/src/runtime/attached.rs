@@ -42,8 +42,8 @@ impl HookProgram for Attached {
 
     fn direct(&self) -> Option<Direct> {
         // What is called directly is given the key alone.
-        let code = (!self.loaded.needs_registers()).then_some(&self.loaded.code)?;
-        code.direct()
+        let loaded = (!self.loaded.needs_registers()).then_some(&self.loaded)?;
+        loaded.direct(self.services)
     }
 }
 

@@ -1,11 +1,13 @@
 //! Which engine a program gets.
 
-use super::{room_for_small_things, Engine, Error};
+use super::{host::Services, room_for_small_things, Engine, Error};
 use crate::{
+    helpers::Registry,
     maps::Maps,
     platform::{Pace, Platform},
+    program::Abi,
     verifier::{VerifiedProgram, Work},
-    vm::{Executable, Interpreter},
+    vm::{Direct, Executable, Interpreter},
 };
 use alloc::sync::Arc;
 
@@ -110,6 +112,41 @@ pub(super) fn give_back_pages() {}
 #[cfg(not(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none"))))]
 pub(super) fn share_pages(platform: Platform) -> Platform {
     platform
+}
+
+#[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
+pub(super) use crate::jit::trampoline::Helpers;
+
+/// The helpers of a program that runs directly; `None` without memory, or where something it needs is not there.
+#[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
+pub(super) fn helpers_of(
+    program: &Direct,
+    around: (Abi, Option<Arc<Maps>>),
+    registry: &'static Registry,
+    services: &'static Services,
+) -> Option<Helpers> {
+    Helpers::new(program, around, registry, services, crate::tracer::helper_entry())
+}
+
+/// There are none where no program runs directly.
+#[cfg(not(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none"))))]
+pub(super) enum Helpers {}
+
+#[cfg(not(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none"))))]
+impl Helpers {
+    pub(super) fn block(&self) -> u64 {
+        match *self {}
+    }
+}
+
+#[cfg(not(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none"))))]
+pub(super) fn helpers_of(
+    _program: &Direct,
+    _around: (Abi, Option<Arc<Maps>>),
+    _registry: &'static Registry,
+    _services: &'static Services,
+) -> Option<Helpers> {
+    None
 }
 
 /// The program as machine code (unless there is no room to keep it), or given back with the reason why not.

@@ -5,7 +5,7 @@ use crate::{
     helpers::{Maps, Names, Output, ReadMemory, RingLayout, Time, TwoKey},
     maps::TwoKeyMap,
     platform::{Platform, Ticks},
-    tracer::Ring,
+    tracer::{Ring, Sums},
 };
 
 /// The services behind the helpers of all ABIs.
@@ -59,6 +59,12 @@ impl Time for Services {
     }
     fn ticks(&self) -> Option<Ticks> {
         self.platform.clock.ticks()
+    }
+}
+
+impl Sums for Services {
+    fn add_often(&self, key1: u64, key2: u64, more: u64, times: u64) {
+        self.map.add_often(key1, key2, more, times);
     }
 }
 

@@ -134,7 +134,7 @@ impl Runtime {
                 InitError::NoMemory { .. } => Error::NoMemory,
             });
         }
-        TRACER.set_map(&kept.map);
+        TRACER.set_sums(kept);
         let helpers = Box::into_raw(Box::new(helpers));
         registries.push(helpers);
         let arena = Box::into_raw(arena);
@@ -320,7 +320,7 @@ impl Runtime {
         TRACER.tally(None);
         let map = &self.services.map;
         let capacity = map.capacity();
-        let lost = map.lost().saturating_add(TRACER.map_lost());
+        let lost = map.lost().saturating_add(TRACER.helpers_missed());
         if lost == 0 || !has_room(SMALL_THINGS) {
             return None;
         }

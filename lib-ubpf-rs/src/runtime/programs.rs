@@ -1,16 +1,17 @@
 //! Loaded programs under generation-tagged ids: a stale id is an error, never another program.
 
-use super::{objects::Instance, Error};
+use super::{code, host::Services, objects::Instance, Error};
 use crate::{
-    helpers::Registry,
+    helpers::{Registry, TWO_KEY_HELPERS},
     isa::{Call, Insn},
     maps::Maps,
     object::ProgramKind,
     verifier::Policy,
-    vm::Executable,
+    vm::{Direct, Executable},
 };
 use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicU64, Ordering};
+use spin::Once;
 
 /// Names a loaded program: slot in the low 16 bits, generation in the 40 bits above. Never 0, and never given twice.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -53,10 +54,9 @@ pub(super) struct Loaded {
     pub(super) object: Option<Arc<Instance>>,
     /// Why it cannot be attached.
     pub(super) refusal: Option<&'static str>,
+    /// Its helpers where it runs directly, made when that happens first.
+    pub(super) helpers_directly: Arc<Once<Option<code::Helpers>>>,
 }
-
-/// Helpers that look into the two-key map.
-const TWO_KEY_HELPERS: [&str; 4] = ["bpf_map_get", "bpf_map_put", "bpf_map_add", "bpf_map_del"];
 
 impl Loaded {
     /// A program that is given memory.
@@ -67,7 +67,17 @@ impl Loaded {
         fallback: Option<&'static str>,
         maps: Option<Arc<Maps>>,
     ) -> Loaded {
-        Loaded { name, code, helpers, fallback, maps, kind: ProgramKind::Memory, object: None, refusal: None }
+        Loaded {
+            name,
+            code,
+            helpers,
+            fallback,
+            maps,
+            kind: ProgramKind::Memory,
+            object: None,
+            refusal: None,
+            helpers_directly: Arc::default(),
+        }
     }
 
     /// Whether it is given registers, and looks at them.
@@ -75,6 +85,20 @@ impl Loaded {
         let verified = self.code.verified();
         let (_, guarded) = verified.accesses();
         self.kind != ProgramKind::Memory && (verified.argument_needed() > 0 || guarded > 0)
+    }
+
+    /// How its machine code is called from machine code, with what it needs of helpers.
+    pub(super) fn direct(&self, services: &'static Services) -> Option<Direct> {
+        let direct = self.code.direct()?;
+        if direct.needs.is_empty() {
+            return Some(direct);
+        }
+        let made = || {
+            let around = (self.code.verified().program().abi, self.maps.clone());
+            code::helpers_of(&direct, around, self.helpers, services)
+        };
+        let helpers = self.helpers_directly.call_once(made).as_ref()?;
+        Some(Direct { block: helpers.block(), ..direct })
     }
 
     /// Whether it looks into the two-key map.

@@ -56,7 +56,7 @@ impl Runtime {
             probes: TRACER.probe_count(),
             map_entries: services.map.len(),
             map_capacity: services.map.capacity(),
-            map_lost: services.map.lost().saturating_add(TRACER.map_lost()),
+            map_lost: services.map.lost().saturating_add(TRACER.helpers_missed()),
             output_lost: services.ring.lost(),
             stats: TRACER.stats_on(),
             enforces_wx: services.platform.exec.map(|e| e.enforces_wx()),

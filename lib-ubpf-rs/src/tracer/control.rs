@@ -3,22 +3,21 @@
 use super::{
     arch::current::patch::{self, Stub, NOP5, STUB_LEN},
     deny,
-    direct::{self, Gates, Trampoline},
+    direct::{Gates, Trampoline},
     pool,
     pool::{Grace, Lost, HOOKS},
-    probe::{AttachOptions, HookProgram, Probe, ProbeId, ProbeList, ProbeReport},
+    probe::{AttachOptions, HookProgram, Probe, ProbeId, ProbeList, ProbeReport, Sums},
     ring::Ring,
     site::{self, Site, SiteState},
     slot::Slot,
     stubs::Refused,
 };
-use crate::maps::TwoKeyMap;
 use crate::platform::{copied, shown, Cancelled, Pace, PatchError, Platform, Taken, TextPatch, Turn};
 use crate::program::limits::HOOK_AREAS;
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::{
     mem, ptr,
-    sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 use spin::{Mutex, MutexGuard};
 
@@ -162,7 +161,7 @@ pub static TRACER: Tracer = Tracer {
     settings: Slot::new(),
     starting: AtomicBool::new(false),
     stats: AtomicBool::new(false),
-    map: AtomicPtr::new(ptr::null_mut()),
+    sums: Mutex::new(None),
     turn: Turn::new(),
     control: Mutex::new(State {
         sites: Vec::new(),
@@ -184,7 +183,8 @@ pub struct Tracer {
     settings: Slot<Settings>,
     starting: AtomicBool,
     stats: AtomicBool,
-    map: AtomicPtr<TwoKeyMap>,
+    /// Read on the control path only.
+    sums: Mutex<Option<&'static dyn Sums>>,
     /// Who changes what is attached. It waits for hooks to end, and gives way meanwhile.
     turn: Turn,
     /// Held for a moment only: never while somebody waits or gives way.
@@ -349,8 +349,7 @@ impl Tracer {
         state.lost = Lost::new();
         drop(state);
         self.stats.store(false, Ordering::Relaxed);
-        self.map.store(ptr::null_mut(), Ordering::SeqCst);
-        direct::forget();
+        *self.sums.lock() = None;
         // SAFETY: the areas are closed, and who is in a hook makes no such call. No hook runs, so nobody has the settings, which came
         // from a box.
         unsafe {
@@ -365,14 +364,13 @@ impl Tracer {
         self.settings.get()
     }
 
-    /// Names the two-key map, so that programs that use no other helper can be called directly.
-    pub fn set_map(&self, map: &'static TwoKeyMap) {
-        self.map.store(ptr::from_ref(map).cast_mut(), Ordering::SeqCst);
+    /// Says where sums are kept, so that programs that do nothing but add to one need not run.
+    pub fn set_sums(&self, sums: &'static dyn Sums) {
+        *self.sums.lock() = Some(sums);
     }
 
-    pub(super) fn map(&self) -> Option<&'static TwoKeyMap> {
-        // SAFETY: it came from a reference, and is taken away before what it refers to goes.
-        unsafe { self.map.load(Ordering::SeqCst).as_ref() }
+    pub(super) fn sums(&self) -> Option<&'static dyn Sums> {
+        *self.sums.lock()
     }
 
     /// Whether the caller runs in a hook. The calls that change or list probes wait for hooks to end: none may be made there.
@@ -380,9 +378,9 @@ impl Tracer {
         pool::inside()
     }
 
-    /// Updates of the two-key map that were lost because no hook area was free.
-    pub fn map_lost(&self) -> u64 {
-        HOOKS.map_lost.load(Ordering::Relaxed)
+    /// Calls of helpers that came to nothing because no hook area was free.
+    pub fn helpers_missed(&self) -> u64 {
+        HOOKS.helpers_missed.load(Ordering::Relaxed)
     }
 
     /// Switches the measuring of run times on or off. An error gives the name of the operation that is at work.

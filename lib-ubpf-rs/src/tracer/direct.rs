@@ -10,7 +10,6 @@ use super::{
     Settings, TRACER,
 };
 use crate::{
-    helpers::{Needs, Places},
     jit::trampoline::{self, Surroundings},
     platform::ExecBlock,
     verifier::planted::{self, Bug},
@@ -18,13 +17,15 @@ use crate::{
 };
 use alloc::{sync::Arc, vec::Vec};
 use core::{mem, ptr, sync::atomic::Ordering};
-use spin::Mutex;
 
 pub(super) use super::gates::Gates;
 
-/// Bytes of argument that a program called directly may touch: they lie on the traced function's stack, which pays for at
-/// most 256 bytes in all.
+/// Bytes of argument that a program called directly may touch: they are cleared for each run.
 const MOST_ARGUMENT: u64 = 64;
+/// Bytes that a hook may take of the traced function's stack.
+const MOST_STACK: u64 = 256;
+
+pub(super) use trampoline::call_helper_directly as helper;
 
 /// The trampoline of one site, if its programs can have one.
 pub(super) struct Trampoline {
@@ -83,8 +84,8 @@ impl Trampoline {
         let runs = self.runs();
         let more = runs.wrapping_sub(self.added);
         self.added = runs;
-        if let Some(map) = TRACER.map().filter(|_| more != 0) {
-            self.adds.iter().for_each(|adds| map.add_often(key, adds.key2, adds.more, more));
+        if let Some(sums) = TRACER.sums().filter(|_| more != 0) {
+            self.adds.iter().for_each(|adds| sums.add_often(key, adds.key2, adds.more, more));
         }
     }
 
@@ -100,22 +101,15 @@ impl Trampoline {
         let Some(mut programs) = programs(list, settings) else {
             return;
         };
-        let adds = if tallies && TRACER.map().is_some() { tallied(&programs) } else { Vec::new() };
+        let adds = if tallies && TRACER.sums().is_some() { tallied(&programs) } else { Vec::new() };
         if !adds.is_empty() {
             programs.retain(|program| program.adds.is_none());
         }
-        let needs = programs.iter().fold(Needs::empty(), |all, program| all | program.needs);
-        let Some(helper_block) = helper_block(needs, settings) else {
+        let around =
+            |at| Surroundings { at, gate: gate.at, key, moved: gate.moved, argument_len: CONTEXT_BYTES as u32 };
+        if trampoline::stack_bytes(around(gate.at), &programs) > MOST_STACK {
             return;
-        };
-        let around = |at| Surroundings {
-            at,
-            helper_block,
-            gate: gate.at,
-            key,
-            moved: gate.moved,
-            argument_len: CONTEXT_BYTES as u32,
-        };
+        }
         // The length does not depend on the place; what is out of reach of the gate is out of reach anyhow.
         let Some(len) = trampoline::write(&mut [], around(gate.at), &programs) else {
             return;
@@ -198,34 +192,6 @@ pub(super) fn adopt_counters(settings: &Settings) {
     counters::adopt(settings);
 }
 
-/// What there is for inline helpers, once somebody has asked for it.
-static BLOCK: Mutex<Option<(Needs, Option<u64>)>> = Mutex::new(None);
-
-/// Frees what there is for inline helpers. Nobody is in a trampoline.
-pub(super) fn forget() {
-    if let Some((_, Some(block))) = BLOCK.lock().take() {
-        // SAFETY: `helper_block` has made it; trampolines alone refer to it, and there is none.
-        unsafe { trampoline::free_helper_block(block) };
-    }
-}
-
-/// What inline helpers need in r9; `None` when not all of it is there.
-fn helper_block(needs: Needs, settings: &Settings) -> Option<u64> {
-    if needs.is_empty() {
-        return Some(0);
-    }
-    let (has, block) = *BLOCK.lock().get_or_insert_with(|| {
-        let places = Places {
-            map: TRACER.map().map(|map| map.layout()),
-            output: Some(settings.ring.layout()),
-            time: settings.platform.clock.ticks(),
-        };
-        let block = trampoline::helper_block(&places, current::map_ways());
-        (places.has(), block)
-    });
-    block.filter(|_| has.contains(needs))
-}
-
 /// The programs as machine code, when all can be called directly, each within every budget and for an unlimited number of runs.
 fn programs(list: &ProbeList, settings: &Settings) -> Option<Vec<Direct>> {
     let budget = settings.budget.min(settings.budget_interrupt);
@@ -233,7 +199,10 @@ fn programs(list: &ProbeList, settings: &Settings) -> Option<Vec<Direct>> {
     // The argument will lie on a stack, in the same part of the address space as this one.
     let stack = ptr::from_ref(&programs) as u64;
     let fits = |d: &Direct| {
-        d.cost <= budget && d.argument <= MOST_ARGUMENT && argument_fits(d.argument_needed, stack, CONTEXT_BYTES as u64)
+        d.cost <= budget
+            && d.argument <= MOST_ARGUMENT
+            && (d.needs.is_empty() || d.block != 0)
+            && argument_fits(d.argument_needed, stack, CONTEXT_BYTES as u64)
     };
     programs.try_reserve_exact(list.probes.len()).ok()?;
     for probe in &list.probes {

@@ -8,7 +8,6 @@ use super::{
     site::SiteState,
     Settings, TRACER,
 };
-use crate::helpers::MAP_MISS;
 use core::sync::atomic::Ordering;
 
 /// Called by the CPU's entry of hooks on a claimed area, with the vector registers saved.
@@ -28,23 +27,6 @@ pub(super) unsafe fn enter(key: u64, site: *const SiteState, frame: *const Frame
     };
     direct::adopt_counters(settings);
     run_all(list, settings, scratch, Site { key, frame });
-}
-
-/// Called for a program that was called directly, on a claimed area, with the vector registers saved: `bpf_map_get`, `bpf_map_put` (1) or
-/// `bpf_map_add` (2); gives r0.
-#[cfg_attr(
-    not(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none"))),
-    allow(dead_code, reason = "for machine code")
-)]
-pub(super) fn map(put: u64, key1: u64, key2: u64, value: u64) -> u64 {
-    match TRACER.map() {
-        // A full map drops the entry and counts it.
-        Some(map) if put == 2 => map.add_to(key1, key2, value).map_or(0, |()| 0),
-        Some(map) if put != 0 => map.put(key1, key2, value).map_or(0, |()| 0),
-        Some(map) => map.get(key1, key2).unwrap_or(MAP_MISS),
-        None if put != 0 => 0,
-        None => MAP_MISS,
-    }
 }
 
 struct Site<'a> {

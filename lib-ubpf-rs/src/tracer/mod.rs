@@ -31,11 +31,13 @@ mod slot;
 mod stubs;
 mod subject;
 
+#[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
+pub use arch::current::helper_entry;
 pub use arch::current::{FpMode, Frame};
 pub use control::{AttachError, AttachRequest, DetachError, InitError, NoReport, Tracer, TracerConfig, TRACER};
 pub use deny::{reason as deny_reason, Denied, BUILT_IN as DENIED};
 pub use pool::{fp_mode, CONTEXT_BYTES, MAX_AREAS, PROGRAM_STACK};
-pub use probe::{AttachOptions, Failed, Failures, Hook, HookProgram, ProbeId, ProbeReport, REPORT_INTERVAL_NS};
+pub use probe::{AttachOptions, Failed, Failures, Hook, HookProgram, ProbeId, ProbeReport, Sums, REPORT_INTERVAL_NS};
 pub use ring::{Record, RecordKind, Ring, TEXT_BYTES};
 pub use site::{Site, SiteKind};
 pub use slot::Slot;

@@ -57,8 +57,8 @@ pub(super) struct Hooks {
     pub table: AtomicPtr<Table>,
     /// Number of probes on instrumented functions.
     pub instrumented: AtomicU64,
-    /// Updates of the two-key map that found no area.
-    pub map_lost: AtomicU64,
+    /// Calls of helpers by programs that run directly that found no area.
+    pub helpers_missed: AtomicU64,
 }
 
 pub(super) static HOOKS: Hooks = Hooks {
@@ -72,7 +72,7 @@ pub(super) static HOOKS: Hooks = Hooks {
     fp_mask: AtomicU64::new(0),
     table: AtomicPtr::new((&raw const EMPTY_TABLE).cast_mut()),
     instrumented: AtomicU64::new(0),
-    map_lost: AtomicU64::new(0),
+    helpers_missed: AtomicU64::new(0),
 };
 
 /// Makes `count` areas with `stack` bytes of stack each, where there are none. False without memory.

@@ -26,6 +26,12 @@ pub trait HookProgram: Send + Sync {
     }
 }
 
+/// Where sums are kept to which programs add: what those would have added that need not run is added there.
+pub trait Sums: Sync {
+    /// Adds to the sum under two keys, as often as that at once.
+    fn add_often(&self, key1: u64, key2: u64, more: u64, times: u64);
+}
+
 /// What one run of an attached program is given. Everything lies in the hook area.
 pub struct Hook<'a> {
     /// Room for the program's argument: the site's key in the first 8 bytes, zeros after it.

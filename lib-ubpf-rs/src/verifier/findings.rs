@@ -122,11 +122,13 @@ pub(super) struct Claim {
     pub(super) needed: u64,
     /// End of the last byte that is touched.
     pub(super) end: u64,
+    /// Bytes below the end of a frame that are touched.
+    pub(super) stack: u64,
 }
 
 impl Claim {
     /// Other memory is accessed.
-    pub(super) const NONE: Claim = Claim { needed: 0, end: 0 };
+    pub(super) const NONE: Claim = Claim { needed: 0, end: 0, stack: 0 };
 }
 
 /// What an analysis says of a program.
@@ -138,6 +140,8 @@ pub(super) struct Findings {
     pub(super) argument_needed: u64,
     /// End of the last byte of the argument that a proved access touches.
     pub(super) argument_reach: u64,
+    /// Bytes below the end of a frame that a proved access touches.
+    pub(super) stack_reach: u64,
     /// The first reason of each access that is not proved, of [`MAX_FAILURES`] of them.
     pub(super) failures: Vec<Failure>,
     /// There are more.
@@ -162,6 +166,7 @@ impl Findings {
             unset: [None; Reg::COUNT],
             argument_needed: 0,
             argument_reach: 0,
+            stack_reach: 0,
             failures: Vec::new(),
             more_failures: false,
             counters: Vec::new(),
@@ -210,6 +215,7 @@ impl Findings {
         self.target(pc, target);
         self.argument_needed = self.argument_needed.max(argument.needed);
         self.argument_reach = self.argument_reach.max(argument.end);
+        self.stack_reach = self.stack_reach.max(argument.stack);
     }
 
     pub(super) fn guard(&mut self, pc: usize, target: Target, failure: Failure) {
@@ -307,6 +313,7 @@ impl Findings {
         // Either may have relied on its own.
         self.argument_needed = self.argument_needed.max(other.argument_needed);
         self.argument_reach = self.argument_reach.max(other.argument_reach);
+        self.stack_reach = self.stack_reach.max(other.stack_reach);
         self.too_deep = self.too_deep.and(other.too_deep);
         let notes = &self.notes;
         let still = |f: &Failure| notes.get(f.pc).is_some_and(|n| n.fact.contains(Fact::GUARDED));

@@ -333,7 +333,7 @@ impl<'a> Machine<'a> {
                 let inside = least >= i128::from(FRAME.wrapping_neg()) && end <= 0;
                 let place = place_in_frame(frame, base, reach, least as i64, end as i64);
                 let proof = match (inside, aligned) {
-                    (true, true) => Ok((place, Claim::NONE)),
+                    (true, true) => Ok((place, Claim { stack: below(least), ..Claim::NONE })),
                     (true, false) => Err(Need::Alignment(reach.align)),
                     (false, _) => Err(Need::Within {
                         least: FRAME.wrapping_neg(),
@@ -609,7 +609,8 @@ impl<'a> Machine<'a> {
             _ => (Target::Unknown, false),
         };
         if ends {
-            return self.findings.prove(pc, target, Claim::NONE);
+            let claim = Claim { stack: below(base.num.whole.smin.into()), ..Claim::NONE };
+            return self.findings.prove(pc, target, claim);
         }
         let failure = Failure::new(pc, reg, &base, 0, Need::StringEnd);
         self.findings.guard(pc, target, failure);
@@ -720,6 +721,7 @@ fn prove_argument(
     let past = i128::from(reach.off).wrapping_add(i128::from(reach.size));
     let has_room = room != NO_ROOM && past <= i128::from(room);
     let claim = |needed| Claim {
+        stack: 0,
         needed,
         end: match u64::try_from(end) {
             _ if planted::active(Bug::ReachForgotten) => needed,
@@ -735,6 +737,11 @@ fn prove_argument(
     }
     let most = i64::from(state.argument_min).max(context.bytes.into());
     Err(Need::Within { least: 0, most: most.saturating_sub_unsigned(reach.size) })
+}
+
+/// How far a place lies below the end of its frame.
+fn below(least: i128) -> u64 {
+    u64::try_from(least.wrapping_neg()).unwrap_or(0)
 }
 
 /// Where the values of a map lie.

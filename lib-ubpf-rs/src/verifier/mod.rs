@@ -341,6 +341,7 @@ fn finish(
         worst_cost,
         argument_needed: findings.argument_needed,
         argument_reach: findings.argument_reach,
+        stack_reach: findings.stack_reach,
         steps,
         cap,
         warnings,

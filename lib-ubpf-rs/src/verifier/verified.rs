@@ -134,6 +134,7 @@ pub struct VerifiedProgram {
     pub(super) worst_cost: Option<u64>,
     pub(super) argument_needed: u64,
     pub(super) argument_reach: u64,
+    pub(super) stack_reach: u64,
     pub(super) steps: usize,
     pub(super) cap: Option<Cap>,
     pub(super) warnings: Vec<String>,
@@ -221,6 +222,10 @@ impl VerifiedProgram {
     /// [`argument_needed`](Self::argument_needed) where the program compares the length before it goes farther.
     pub fn argument_reach(&self) -> u64 {
         self.argument_reach
+    }
+    /// Bytes below the end of a frame in which all proved accesses to it lie. 0 to 512.
+    pub fn stack_reach(&self) -> u64 {
+        self.stack_reach
     }
     /// Start PCs of the program's functions, ascending.
     pub fn functions(&self) -> &[usize] {

@@ -23,8 +23,8 @@ impl CodeAddress {
     }
 }
 
-/// Machine code of a program that needs nothing but its argument and inline helpers: no stack of its own, no other helper, no check,
-/// no counting. It is called with r1 and r2 in their registers and returns like a function; it cannot be stopped.
+/// Machine code of a program that needs little: its argument, the end of its stack, helpers that do not end it; no check, no counting. It is
+/// called with r1, r2 and r10 in their registers and returns like a function; it cannot be stopped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Direct {
     /// Where it is.
@@ -38,8 +38,12 @@ pub struct Direct {
     pub reads_argument: bool,
     /// Whether it reads r2, the length of its argument.
     pub reads_length: bool,
-    /// What its inline helpers need: r9 must hold a block that has it.
+    /// What its helpers need: r9 must hold a block that has it.
     pub needs: Needs,
+    /// That block's address, of whoever runs the program; 0 where it needs none.
+    pub block: u64,
+    /// Bytes of its stack that it may touch: r10 must be the end of so many. A multiple of 8.
+    pub stack: u64,
     /// Bytes of its argument that it may touch.
     pub argument: u64,
     /// Least length of its argument for which it may be called; its address and length are bounded as [`proofs_hold`](super::proofs_hold) says.

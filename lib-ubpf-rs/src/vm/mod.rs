@@ -49,7 +49,7 @@ pub trait Executable: Send + Sync {
     fn engine(&self) -> &'static str;
     /// Whether this run would be interpreted, also where there is machine code; its budget buys less then ([`INTERPRETED`]).
     fn interprets(&self, run: &Run<'_>, in_slices: bool) -> bool;
-    /// How its machine code is called from machine code; `None` where it needs more than its argument.
+    /// How its machine code is called from machine code; `None` where it needs too much.
     fn direct(&self) -> Option<Direct> {
         None
     }

@@ -4,9 +4,10 @@
 use std::sync::{LazyLock, Mutex, MutexGuard};
 use ubpf_platform_linux::{platform, records, symbols};
 use ubpf_rs::{
+    helpers::{HelperCall, HelperFault, HelperFn},
     isa::assemble,
     maps::Map,
-    program::{Abi, MapDef, MapFlags, MapKind, MapName, Program},
+    program::{Abi, ArgType, Cost, HelperSignature, MapDef, MapFlags, MapKind, MapName, Program, RetType},
     runtime::{AttachLimits, Config, Engine, Error, LoadOptions, MapPart, ProgramId, Runtime, Symbol, SymbolTable},
     tracer::SiteKind,
     verifier::Policy,
@@ -14,9 +15,18 @@ use ubpf_rs::{
 
 extern "C" {
     fn gcc_patchable_myfun();
+    fn gcc_patchable_empty();
 }
 
 const MYFUN: &str = "gcc_patchable_myfun";
+const EMPTY: &str = "gcc_patchable_empty";
+/// A helper that calls the one function.
+const CALLS: u32 = 700;
+
+fn calls(_: &mut HelperCall<'_>) -> Result<u64, HelperFault> {
+    call(10);
+    Ok(0)
+}
 
 fn start() -> &'static Runtime {
     let engine = Runtime::init(platform(std::env::temp_dir()), Config::default()).unwrap();
@@ -25,6 +35,8 @@ fn start() -> &'static Runtime {
         own.iter().map(|symbol| Symbol { address: symbol.address, name: &symbol.name, function: symbol.is_function });
     engine.add_symbols(SymbolTable::new(named).unwrap());
     engine.add_sites(&records::own().patchable, SiteKind::Patchable);
+    let signature = HelperSignature { args: [ArgType::Unused; 5], ret: RetType::Scalar, cost: Cost::default() };
+    engine.register_helper("calls", CALLS, signature, HelperFn::Rust(calls)).unwrap();
     engine
 }
 
@@ -141,6 +153,31 @@ fn what_hooks_count_is_read_from_outside() {
         assert_eq!(names(engine), [""; 0]);
         assert!(engine.map("counter.counts").is_none());
     }
+}
+
+/// What goes the general way is missed inside of another hook; what runs straight from the function is not.
+#[test]
+fn programs_with_maps_run_straight_from_the_function() {
+    let (engine, _turn) = engine();
+    let array = COUNT.replace("map_index(0)", "map_index(1)").replace("r1 = *(u64 *)(r1 + 0)\n", "r1 = 0\n");
+    let programs = vec![program("hash", COUNT), program("data", COUNT_ALL), program("array", &array)];
+    let ids = engine.load_parts("straight", &counters(), programs, &LoadOptions::default()).unwrap();
+    let caller = assemble(&format!("call {CALLS}\nr0 = 0\nexit")).unwrap();
+    let caller = engine.load("caller", &caller, &LoadOptions::default()).unwrap();
+    engine.attach(EMPTY, caller, AttachLimits::default()).unwrap();
+    for &id in &ids {
+        engine.attach(MYFUN, id, AttachLimits::default()).unwrap();
+        // SAFETY: a C function without arguments.
+        unsafe { gcc_patchable_empty() }
+        let probes = &engine.list(Some(MYFUN)).unwrap()[0].probes;
+        assert!(probes.iter().all(|probe| probe.misses == 0 && probe.failures == 0), "{probes:?}");
+    }
+    let key = engine.trace_address(MYFUN).unwrap().to_ne_bytes();
+    let [counts, data] = ["straight.counts", "straight..bss"].map(|name| engine.map(name).unwrap());
+    assert_eq!(number(&counts, &key), Some(30));
+    assert_eq!(number(&data, &[0; 4]), Some(20 + 10));
+    assert_eq!(engine.detach(MYFUN, None).unwrap(), 3);
+    ids.into_iter().chain([caller]).for_each(|id| engine.unload(id).unwrap());
 }
 
 #[test]

@@ -748,6 +748,8 @@ impl HookProgram for Direct {
             reads_argument: true,
             reads_length: true,
             needs: ubpf_rs::helpers::Needs::empty(),
+            block: 0,
+            stack: 0,
             argument: 16,
             argument_needed: 0,
             cost: 30,

@@ -108,15 +108,12 @@ pub(super) struct Context {
     pub(super) call: usize,
     /// `extern "sysv64" fn(*mut Context)`: the next slice of the budget.
     pub(super) refill: usize,
-    /// The two-key map, for the routines that look into it, and where they go when they do not find the key at once.
+    /// The two-key map, for the routines that look into it.
     pub(super) map: TwoKeyLayout,
-    pub(super) slow_get: usize,
-    pub(super) slow_put: usize,
-    pub(super) slow_add: usize,
     /// The output ring and the time, for the routines that use them.
     pub(super) output: RingLayout,
     pub(super) ticks: Ticks,
-    /// The run, for the function that calls helpers.
+    /// The run, for the function that calls helpers; of a program that runs directly what it needs for them.
     pub(super) session: usize,
 }
 
@@ -149,9 +146,6 @@ impl Context {
             call: 0,
             refill: 0,
             map: TwoKeyLayout { slots: 0, mask: 0 },
-            slow_get: routines.helper_keep,
-            slow_put: routines.helper_keep,
-            slow_add: routines.helper_keep,
             output: RingLayout::default(),
             ticks: Ticks { start: 0, scale: 0 },
             session: 0,

@@ -13,14 +13,14 @@ use super::{
     regs::{native, Gpr, BUDGET, TMP, TMP2},
 };
 use crate::{
-    helpers::Inline,
+    helpers::{missed, Inline},
     isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, Reg, Size, Width},
     jit::JitError,
     maps::{LookupForm, Maps},
     verifier::{
         pieces,
         planted::{self, Bug},
-        Access, Cap, VerifiedProgram, Work,
+        Access, Cap, Uses, VerifiedProgram, Work,
     },
     vm::{FRAME_BYTES, MAX_FRAMES},
 };
@@ -748,7 +748,10 @@ impl<'p> Emitter<'p> {
                     Some(Inline::MapAdd) => self.stopping_call(asm, field::MAP_ADD),
                     Some(Inline::Notify) => self.stopping_call(asm, field::NOTIFY),
                     Some(Inline::Time) => self.stopping_call(asm, field::TIME),
-                    Some(Inline::Lookup) | None => self.helper(asm),
+                    Some(Inline::Lookup) | None => {
+                        self.missed(asm, number);
+                        self.helper(asm);
+                    }
                 }
             }
             Call::Register(reg) => {
@@ -766,18 +769,22 @@ impl<'p> Emitter<'p> {
 
     /// Looks for a value without a call, where it is known which map that is, the map says how, and nothing is left to be checked or charged.
     fn lookup(&mut self, asm: &mut Asm<'_>, number: u32) -> bool {
-        if Inline::of(self.program.program().abi, number) != Some(Inline::Lookup) {
-            return false;
+        let is_lookup = Inline::of(self.program.program().abi, number) == Some(Inline::Lookup);
+        let unchecked = is_lookup && self.bare(self.pc) && !self.style.metered;
+        let form = looks_up(self.program, self.maps, self.pc).filter(|_| unchecked);
+        match form {
+            Some((base, entries, stride)) => lookup_indexed(asm, base, entries, stride),
+            None => return false,
         }
-        let unchecked = self.bare(self.pc) && !self.style.metered;
-        let map = self.program.map_at(self.pc).filter(|_| unchecked);
-        let Some(map) = map.and_then(|slot| self.maps?.get(slot)) else { return false };
-        match map.lookup_form() {
-            LookupForm::Helper => false,
-            LookupForm::Indexed { base, entries, stride } => {
-                lookup_indexed(asm, base, entries, stride);
-                true
-            }
+        true
+    }
+
+    /// Where a program may run directly: r0 is what it gets of a helper for which there is no room.
+    fn missed(&self, asm: &mut Asm<'_>, number: u32) {
+        let elsewhere = self.style.metered || self.program.uses().intersects(NEVER_DIRECT);
+        let missed = missed(self.program.program().abi, number).filter(|_| !elsewhere);
+        if let Some(missed) = missed {
+            asm.mov_ri(native(Reg::R0), missed as u64);
         }
     }
 
@@ -1068,13 +1075,25 @@ impl<'p> Emitter<'p> {
     }
 }
 
+/// Programs that use these do not run directly.
+const NEVER_DIRECT: Uses = Uses::CALLX.union(Uses::LOCAL_CALLS).union(Uses::GUARDED);
+
+/// Where the values lie among which a helper looks for one, if that is always the same map and it says how: their address, how many there
+/// are, and bytes from one to the next.
+pub(super) fn looks_up(program: &VerifiedProgram, maps: Option<&Maps>, pc: usize) -> Option<(u64, u32, u32)> {
+    match maps?.get(program.map_at(pc)?)?.lookup_form() {
+        LookupForm::Helper => None,
+        LookupForm::Indexed { base, entries, stride } => Some((base, entries, stride)),
+    }
+}
+
 /// r0 = the address of the value with the number that r2 points to, or 0.
 fn lookup_indexed(asm: &mut Asm<'_>, base: u64, entries: u32, stride: u32) {
     let (value, key) = (native(Reg::R0), native(Reg::R2));
     asm.load(M::D, value, at(key, 0));
     asm.alu_ri(W::D, Alu::Cmp, value, entries as i32);
     let missing = asm.skip_if(Cc::Ae);
-    multiply(asm, W::Q, value, stride as i32);
+    multiply(asm, W::Q, value, Operand::Imm(stride as i32));
     asm.mov_ri(TMP, base);
     asm.alu_rr(W::Q, Alu::Add, value, TMP);
     let end = asm.skip();

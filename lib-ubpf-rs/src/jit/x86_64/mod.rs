@@ -10,11 +10,12 @@ mod emit;
 mod encoding;
 mod linked;
 mod regs;
+mod surroundings;
 pub mod trampoline;
 
 use super::{analysis, JitError, Options};
 use crate::{
-    helpers::{Inline, Needs, Places, RingLayout},
+    helpers::{needs_of_call, Inline, Needs, Places, RingLayout},
     isa::{Call, Insn, Reg},
     maps::{Maps, TwoKeyLayout},
     platform::{Cancelled, ExecBlock, ExecMemory, Ticks},
@@ -85,10 +86,6 @@ global_asm!(
     VALUES_WRITABLE = const offset(offset_of!(Context, values_writable)),
     VALUES_ALL = const offset(offset_of!(Context, values_all)),
     WINDOW_BYTES = const size_of::<Window>(),
-    MAP = const offset(offset_of!(Context, map)),
-    SLOW_GET = const offset(offset_of!(Context, slow_get)),
-    SLOW_PUT = const offset(offset_of!(Context, slow_put)),
-    SLOW_ADD = const offset(offset_of!(Context, slow_add)),
     RING_SLOTS = const offset(offset_of!(Context, output) + offset_of!(RingLayout, slots)),
     RING_MASK = const offset(offset_of!(Context, output) + offset_of!(RingLayout, mask)),
     RING_HEAD = const offset(offset_of!(Context, output) + offset_of!(RingLayout, head)),
@@ -101,16 +98,24 @@ global_asm!(
     RECORD_BITS = const RingLayout::SLOT_BITS,
     TICKS_START = const offset(offset_of!(Context, ticks) + offset_of!(Ticks, start)),
     TICKS_SCALE = const offset(offset_of!(Context, ticks) + offset_of!(Ticks, scale)),
-    MAP_FACTOR = const TwoKeyLayout::FACTOR,
-    MAP_FULL = const TwoKeyLayout::FULL,
-    MAP_BUSY = const TwoKeyLayout::BUSY,
-    MAP_VERSION = const TwoKeyLayout::VERSION,
     STOP_NONE = const stop::NONE,
     STOP_MEMORY = const stop::MEMORY,
     STOP_BUDGET = const stop::BUDGET,
     STOP_DEPTH = const stop::DEPTH,
     STOP_UNALIGNED = const stop::UNALIGNED,
     FRAME_BYTES = const FRAME_BYTES,
+);
+
+// Inline code of kinds of maps: a file per kind.
+global_asm!(
+    // The last, with the end of all of them.
+    include_str!("two_key.S"),
+    MAP = const offset(offset_of!(Context, map)),
+    HELPER_KEEP = const offset(offset_of!(Context, routines) + offset_of!(Routines, helper_keep)),
+    MAP_FACTOR = const TwoKeyLayout::FACTOR,
+    MAP_FULL = const TwoKeyLayout::FULL,
+    MAP_BUSY = const TwoKeyLayout::BUSY,
+    MAP_VERSION = const TwoKeyLayout::VERSION,
 );
 
 /// Of a field, counted from where the context register points.
@@ -447,6 +452,17 @@ struct Session<'s, 'a, 'p> {
 }
 
 impl JitProgram {
+    /// What a helper that is called directly needs; `None` where it cannot be.
+    fn needs_of(&self, pc: usize, number: u32) -> Option<Needs> {
+        let verified = self.verified();
+        let abi = verified.program().abi;
+        match Inline::of(abi, number) {
+            Some(Inline::Lookup) if emit::looks_up(verified, self.maps.get(), pc).is_some() => Some(Needs::empty()),
+            Some(inline) if inline != Inline::Lookup => Some(inline.needs()),
+            _ => needs_of_call(abi, number),
+        }
+    }
+
     /// Most that may be executed between two charges: all of a function.
     fn stretch(&self) -> u64 {
         self.verified().longest_stretch()
@@ -534,20 +550,16 @@ impl Executable for JitProgram {
 
     fn direct(&self) -> Option<Direct> {
         let verified = self.verified();
-        let more = Uses::STACK | Uses::CALLX | Uses::LOCAL_CALLS | Uses::GUARDED;
+        let more = Uses::CALLX | Uses::LOCAL_CALLS | Uses::GUARDED;
         if self.guarded || self.metered || verified.uses().intersects(more) {
             return None;
         }
         let program = verified.program();
-        let calls = program.insns.iter().filter_map(|insn| match *insn {
-            Insn::Call(Call::Helper(number)) => Some(number),
-            _ => None,
-        });
         let mut needs = Needs::empty();
-        for number in calls {
-            // A program that looks for values has a key in its stack.
-            let inline = Inline::of(program.abi, number).filter(|&inline| inline != Inline::Lookup);
-            needs |= inline?.needs();
+        for (pc, insn) in program.insns.iter().enumerate() {
+            if let (&Insn::Call(Call::Helper(number)), true) = (insn, verified.reachable(pc)) {
+                needs |= self.needs_of(pc, number)?;
+            }
         }
         let reads = |reg| self.registers.reads & analysis::bit(reg) != 0;
         Some(Direct {
@@ -558,6 +570,8 @@ impl Executable for JitProgram {
             reads_argument: reads(Reg::R1),
             reads_length: reads(Reg::R2),
             needs,
+            block: 0,
+            stack: verified.stack_reach().next_multiple_of(8),
             argument: verified.argument_reach(),
             argument_needed: verified.argument_needed(),
             cost: verified.worst_cost()?,

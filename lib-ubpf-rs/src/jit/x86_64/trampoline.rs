@@ -7,16 +7,16 @@
 //!
 //! Such programs call nothing that could be traced, so one may run while another hook runs: nothing is claimed, and nobody is turned away.
 
-use super::asm::{Alu, Asm, Cc, W};
-use super::context::{Context, BIAS};
+pub use super::surroundings::{call_helper_directly, Helpers};
+
+use super::asm::{at, Alu, Asm, Cc, W};
 use super::regs::Gpr;
 use crate::{
-    helpers::Places,
+    helpers::Needs,
     platform::Owner,
     verifier::planted::{self, Bug},
-    vm::{Direct, Memory},
+    vm::Direct,
 };
-use alloc::{boxed::Box, vec::Vec};
 use core::slice;
 
 /// Bytes of a gate.
@@ -74,29 +74,6 @@ pub const fn way_out(gate: u64) -> u64 {
     gate.wrapping_add(LEAVE)
 }
 
-/// A block for r9 of programs with inline helpers, with the addresses where lookups in the two-key map go that do not give an answer
-/// (to get, to put, to add). It lives for ever; `None` without memory.
-pub fn helper_block(places: &Places, slow: (usize, usize, usize)) -> Option<u64> {
-    let mut room = Vec::new();
-    room.try_reserve_exact(1).ok()?;
-    let mut context = Context::new(&Memory::new(&mut [], &mut []), super::routines());
-    context.work_with(places, &super::inline_routines());
-    (context.slow_get, context.slow_put, context.slow_add) = slow;
-    room.push(context);
-    let context = core::ptr::from_ref(room.leak().first()?);
-    Some((context as u64).wrapping_add(BIAS as u64))
-}
-
-/// Frees a block.
-///
-/// # Safety
-/// [`helper_block`] gave it, and nobody uses it any more.
-pub unsafe fn free_helper_block(block: u64) {
-    let context = block.wrapping_sub(BIAS as u64) as *mut Context;
-    // SAFETY: it was leaked as one of a slice, where it lies as in a box.
-    drop(unsafe { Box::from_raw(context) });
-}
-
 /// What a trampoline refers to, all within 2 GiB of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Surroundings {
@@ -110,8 +87,6 @@ pub struct Surroundings {
     pub moved: bool,
     /// Length of the argument that programs are told.
     pub argument_len: u32,
-    /// What [`helper_block`] gave; used where a program wants it.
-    pub helper_block: u64,
 }
 
 /// Code at a known address. Remembers whether something was out of reach.
@@ -240,17 +215,10 @@ pub fn write(out: &mut [u8], around: Surroundings, programs: &[Direct]) -> Optio
         code.asm.raw(&(around.key as u32).to_le_bytes());
         code.to(&JNE, general_way(around.gate));
     }
-    let mut body = Placed { asm: Asm::default(), at: around.at, reach: true };
-    write_calls(&mut body, around, programs);
-    let changed = body.asm.writes();
-    let changed = match planted::active(Bug::LostRegister) {
-        true => changed & !(1 << Gpr::Rbx.number()),
-        false => changed,
-    };
-    let saved = || ALL.into_iter().filter(move |reg| changed & 1 << reg.number() != 0);
-    saved().for_each(|reg| code.asm.push(reg));
+    let changed = changed(around, programs);
+    saved(changed).for_each(|reg| code.asm.push(reg));
     write_calls(&mut code, around, programs);
-    saved().rev().for_each(|reg| code.asm.pop(reg));
+    saved(changed).rev().for_each(|reg| code.asm.pop(reg));
     code.to(&JMP, around.gate.wrapping_add(LEAVE));
     code.reach.then_some(code.asm.len())
 }
@@ -282,16 +250,56 @@ fn write_calls(code: &mut Placed<'_>, around: Surroundings, programs: &[Direct])
     }
 }
 
-/// The argument on the stack: the key, then zeros as far as the program may look.
+/// Registers that are changed, one bit each.
+fn changed(around: Surroundings, programs: &[Direct]) -> u16 {
+    let mut body = Placed { asm: Asm::default(), at: around.at, reach: true };
+    write_calls(&mut body, around, programs);
+    let changed = body.asm.writes();
+    match planted::active(Bug::LostRegister) {
+        true => changed & !(1 << Gpr::Rbx.number()),
+        false => changed,
+    }
+}
+
+fn saved(changed: u16) -> impl DoubleEndedIterator<Item = Gpr> {
+    ALL.into_iter().filter(move |reg| changed & 1 << reg.number() != 0)
+}
+
+/// Bytes of the traced function's stack that programs take, the return address of its call included.
+pub fn stack_bytes(around: Surroundings, programs: &[Direct]) -> u64 {
+    const WORD: u64 = 8;
+    // The return address, and rax.
+    const GATE: u64 = 2 * WORD;
+    // The number, the return address, and what the tracer's routine keeps.
+    const HELPER: u64 = 10 * WORD;
+    let of = |program: &Direct| {
+        let argument = if program.reads_argument { argument_words(program) } else { 0 };
+        let helper = if program.needs.contains(Needs::HELPERS) { HELPER } else { 0 };
+        program.stack.saturating_add(argument.saturating_mul(WORD)).saturating_add(WORD).saturating_add(helper)
+    };
+    let most = programs.iter().map(of).fold(0, u64::max);
+    let saved = saved(changed(around, programs)).count() as u64;
+    GATE.saturating_add(saved.saturating_mul(WORD)).saturating_add(most)
+}
+
+/// Whether r10 must be the end of a frame.
+fn has_frame(program: &Direct) -> bool {
+    program.stack > 0 || program.needs.contains(Needs::FRAME)
+}
+
+/// On the stack the frame, as far as the program may look, then the argument: zeros likewise, then the key.
 fn write_call(code: &mut Placed<'_>, around: Surroundings, program: &Direct, first: bool) {
-    let words = if program.reads_argument { program.argument.div_ceil(8).max(1) as i32 } else { 0 };
+    let frame = (program.stack / 8) as i32;
+    let words = if program.reads_argument { argument_words(program) as i32 } else { 0 };
+    let all = frame.wrapping_add(words);
+    let zeros = all.wrapping_sub(i32::from(words > 0));
+    if zeros > 0 {
+        code.asm.alu_rr(W::D, Alu::Xor, Gpr::Rax, Gpr::Rax);
+        let dirty = planted::active(Bug::DirtyArgument);
+        let filler = if dirty { Gpr::Rcx } else { Gpr::Rax };
+        (0..zeros).for_each(|_| code.asm.push(filler));
+    }
     if words > 0 {
-        if words > 1 {
-            code.asm.alu_rr(W::D, Alu::Xor, Gpr::Rax, Gpr::Rax);
-            let dirty = planted::active(Bug::DirtyArgument);
-            let filler = if dirty { Gpr::Rcx } else { Gpr::Rax };
-            (1..words).for_each(|_| code.asm.push(filler));
-        }
         code.asm.mov_ri(Gpr::Rax, around.key);
         code.asm.push(Gpr::Rax);
         if first || !planted::active(Bug::OneArgument) {
@@ -301,8 +309,11 @@ fn write_call(code: &mut Placed<'_>, around: Surroundings, program: &Direct, fir
     if program.reads_length {
         code.asm.mov_ri(Gpr::Rsi, u64::from(around.argument_len));
     }
-    if !program.needs.is_empty() {
-        code.asm.mov_ri(Gpr::R9, around.helper_block);
+    if has_frame(program) {
+        code.asm.lea(W::Q, Gpr::Rbp, at(Gpr::Rsp, 8 * all));
+    }
+    if program.block != 0 {
+        code.asm.mov_ri(Gpr::R9, program.block);
     }
     code.asm.also_writes(program.clobbers);
     if (1..=LONGEST_INLINE).contains(&program.inline) {
@@ -311,7 +322,12 @@ fn write_call(code: &mut Placed<'_>, around: Surroundings, program: &Direct, fir
     } else {
         code.to(&CALL, program.code.get() as u64);
     }
-    if words > 0 {
-        code.asm.alu_ri(W::Q, Alu::Add, Gpr::Rsp, 8 * words);
+    if all > 0 {
+        code.asm.alu_ri(W::Q, Alu::Add, Gpr::Rsp, 8 * all);
     }
+}
+
+/// Words of the argument that a program which reads it has.
+pub(super) fn argument_words(program: &Direct) -> u64 {
+    program.argument.div_ceil(8).max(1)
 }

@@ -4,7 +4,7 @@ mod nops;
 pub mod patch;
 
 use super::super::{
-    hook,
+    direct, hook,
     pool::{Control, Hooks, HOOKS},
     site::{SiteState, Table, GOLDEN},
 };
@@ -15,19 +15,14 @@ extern "C" {
     /// What a patched site calls. Not to be called from Rust: it takes its argument from the return address.
     fn ubpf_hook_entry();
     // Not to be called from Rust either: for programs called directly.
-    #[allow(dead_code)] // without machine code nobody needs them
-    fn ubpf_hook_map_get();
-    #[allow(dead_code)]
-    fn ubpf_hook_map_put();
-    #[allow(dead_code)]
-    fn ubpf_hook_map_add();
+    fn ubpf_hook_helper();
 }
 
 global_asm!(
     include_str!("trampoline.S"),
     hooks = sym HOOKS,
     enter = sym enter,
-    map = sym map,
+    helper = sym helper,
     GOLDEN = const GOLDEN,
     TABLE = const offset_of!(Hooks, table),
     POOL_BASE = const offset_of!(Hooks, base),
@@ -43,7 +38,7 @@ global_asm!(
     TABLE_ENTRIES = const offset_of!(Table, entries),
     SITE_MISSES = const offset_of!(SiteState, misses),
     FP_AREA = const offset_of!(Control, fp),
-    MAP_LOST = const offset_of!(Hooks, map_lost),
+    HELPERS_MISSED = const offset_of!(Hooks, helpers_missed),
     GENERATION = const offset_of!(Control, generation),
 );
 
@@ -56,9 +51,13 @@ unsafe extern "sysv64" fn enter(key: u64, site: *const SiteState, frame: *const 
     unsafe { hook::enter(key, site, frame, control) }
 }
 
-/// What the map's helpers of programs called directly call.
-extern "sysv64" fn map(put: u64, key1: u64, key2: u64, value: u64) -> u64 {
-    hook::map(put, key1, key2, value)
+/// What a program that is called directly calls for a helper.
+///
+/// # Safety
+/// As for [`direct::helper`].
+unsafe extern "sysv64" fn helper(block: u64, number: u64, args: &[u64; 5], frame_end: u64) -> u64 {
+    // SAFETY: see above.
+    unsafe { direct::helper(block, number, args, frame_end) }
 }
 
 global_asm!(include_str!("subject.S"));
@@ -94,14 +93,9 @@ pub fn hook_entry() -> u64 {
     ubpf_hook_entry as *const () as u64
 }
 
-/// Where the map's helpers of programs called directly go when they need more: `bpf_map_get`, `bpf_map_put`, `bpf_map_add`.
-#[allow(dead_code)] // without machine code nobody needs them
-pub fn map_ways() -> (usize, usize, usize) {
-    (
-        ubpf_hook_map_get as *const () as usize,
-        ubpf_hook_map_put as *const () as usize,
-        ubpf_hook_map_add as *const () as usize,
-    )
+/// Where a program that is called directly goes for a helper: see [`Helpers`](crate::jit::trampoline::Helpers).
+pub fn helper_entry() -> usize {
+    ubpf_hook_helper as *const () as usize
 }
 
 /// Registers of the traced function as the trampoline saved them, and what lies above them on its stack.

@@ -186,47 +186,30 @@ ubpf_instrument_entry:
     .cfi_endproc
     .size   ubpf_instrument_entry, . - ubpf_instrument_entry
 
-# Where the two-key map's helpers go from a program called directly when the key is not found at once: rdi, rsi = keys, rdx =
-# value; on the stack the return address and one word that goes with it. Gives r0 in rax; changes r10 and r11 besides. Without
-# an area an update is lost, and counted.
-    .section .text.ubpf_hook_map,"ax",@progbits
-    .p2align 4
-    .globl  ubpf_hook_map_get
-    .type   ubpf_hook_map_get, @function
-ubpf_hook_map_get:
+# Where a program that is called directly goes for a helper: as machine code calls helpers, r1 to r5 in rdi, rsi, rdx, rcx, r8; on the stack the
+# return address and the helper's number; the block in r9, the end of the frame in rbp, and in rax what is given when no area is free, which
+# is counted. Gives r0 in rax; changes r10 and r11 besides.
+    .section .text.ubpf_hook_helper,"ax",@progbits
+    .globl  ubpf_hook_helper
+    .type   ubpf_hook_helper, @function
+ubpf_hook_helper:
     .cfi_startproc
-    xor     r10d, r10d
-    jmp     2f
-    .cfi_endproc
-    .size   ubpf_hook_map_get, . - ubpf_hook_map_get
-    .globl  ubpf_hook_map_add
-    .type   ubpf_hook_map_add, @function
-ubpf_hook_map_add:
-    .cfi_startproc
-    mov     r10d, 2
-    jmp     2f
-    .cfi_endproc
-    .size   ubpf_hook_map_add, . - ubpf_hook_map_add
-    .globl  ubpf_hook_map_put
-    .type   ubpf_hook_map_put, @function
-ubpf_hook_map_put:
-    .cfi_startproc
-    mov     r10d, 1
-2:  push    rdi
+    push    rax
     .cfi_adjust_cfa_offset 8
-    push    rsi
-    .cfi_adjust_cfa_offset 8
-    push    rdx
+    push    r8
     .cfi_adjust_cfa_offset 8
     push    rcx
     .cfi_adjust_cfa_offset 8
-    push    r8
+    push    rdx
+    .cfi_adjust_cfa_offset 8
+    push    rsi
+    .cfi_adjust_cfa_offset 8
+    push    rdi
     .cfi_adjust_cfa_offset 8
     push    r9
     .cfi_adjust_cfa_offset 8
     push    rbx
     .cfi_adjust_cfa_offset 8
-    mov     r11, rdx
     ubpf_claim_area 8f
     mov     rbx, rsp
     .cfi_def_cfa_register rbx
@@ -235,12 +218,12 @@ ubpf_hook_map_put:
     push    rdx
     mov     rcx, rdx
     ubpf_save_vectors
-    # map(put, key1, key2, value)
-    mov     rdx, rsi
-    mov     rsi, rdi
-    mov     edi, r10d
-    mov     rcx, r11
-    call    {map}
+    # helper(block, number, args, frame_end)
+    mov     rdi, [rbx + 8]
+    mov     rsi, [rbx + 72]
+    lea     rdx, [rbx + 16]
+    mov     rcx, rbp
+    call    {helper}
     mov     r10, rax
     pop     rcx                         # control block
     ubpf_restore_vectors
@@ -251,27 +234,25 @@ ubpf_hook_map_put:
     mov     eax, 1
     shl     rax, cl
     lock or [rip + {hooks} + {FREE}], rax
-    mov     rax, r10
+    mov     [rsp + 56], r10
     jmp     9f
-8:  mov     rax, -1                     # nothing found
-    test    r10d, r10d
-    jz      9f
-    lock inc qword ptr [rip + {hooks} + {MAP_LOST}]
-    xor     eax, eax                    # nothing to say
+8:  lock inc qword ptr [rip + {hooks} + {HELPERS_MISSED}]
 9:  pop     rbx
     .cfi_adjust_cfa_offset -8
     pop     r9
     .cfi_adjust_cfa_offset -8
-    pop     r8
-    .cfi_adjust_cfa_offset -8
-    pop     rcx
-    .cfi_adjust_cfa_offset -8
-    pop     rdx
+    pop     rdi
     .cfi_adjust_cfa_offset -8
     pop     rsi
     .cfi_adjust_cfa_offset -8
-    pop     rdi
+    pop     rdx
+    .cfi_adjust_cfa_offset -8
+    pop     rcx
+    .cfi_adjust_cfa_offset -8
+    pop     r8
+    .cfi_adjust_cfa_offset -8
+    pop     rax
     .cfi_adjust_cfa_offset -8
     ret     8
     .cfi_endproc
-    .size   ubpf_hook_map_put, . - ubpf_hook_map_put
+    .size   ubpf_hook_helper, . - ubpf_hook_helper

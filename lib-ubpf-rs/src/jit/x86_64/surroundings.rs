@@ -1,0 +1,113 @@
+//! What a program that runs directly finds for its helpers: a block that its code reaches through r9, with the places of what is inline, and a
+//! way to call any other helper that does not end it.
+
+use super::{
+    context::{Context, BIAS},
+    inline_routines, routines,
+    trampoline::argument_words,
+};
+use crate::{
+    helpers::{Host, Places, Registry},
+    maps::Maps,
+    program::Abi,
+    vm::{call_helper, Called, Direct, Memory, Metering, Run},
+};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use core::slice;
+
+/// Helpers for one program that runs directly. It stays where it is, as long as the program can be called.
+pub struct Helpers {
+    /// Shared with machine code, which never changes it. Its `session` leads to the rest.
+    context: Box<[Context]>,
+    rest: Box<[Rest]>,
+}
+
+/// What a call of a helper needs.
+struct Rest {
+    registry: &'static Registry,
+    host: &'static dyn Host,
+    maps: Option<Arc<Maps>>,
+    abi: Abi,
+    /// Bytes below the end of the program's frame that are the program's, and of its argument below them.
+    stack: u64,
+    argument: u64,
+}
+
+// SAFETY: nothing in it changes once it is made; the addresses in the context lead to what lives as long as it, or for ever.
+unsafe impl Send for Helpers {}
+// SAFETY: as above.
+unsafe impl Sync for Helpers {}
+
+/// One thing in memory of its own; `None` without memory.
+fn boxed<T>(thing: T) -> Option<Box<[T]>> {
+    let mut room = Vec::new();
+    room.try_reserve_exact(1).ok()?;
+    room.push(thing);
+    Some(room.into_boxed_slice())
+}
+
+impl Helpers {
+    /// Those of `program`. `entry` is the routine that leads to [`call_helper_directly`]: it is called as machine code calls helpers. `None`
+    /// without memory, or where something that the program needs inline is not there.
+    pub fn new(
+        program: &Direct,
+        (abi, maps): (Abi, Option<Arc<Maps>>),
+        registry: &'static Registry,
+        host: &'static dyn Host,
+        entry: usize,
+    ) -> Option<Helpers> {
+        let places = Places::of(host);
+        if !places.has().contains(program.needs) {
+            return None;
+        }
+        let argument = if program.reads_argument { argument_words(program).wrapping_mul(8) } else { 0 };
+        let rest = boxed(Rest { registry, host, maps, abi, stack: program.stack, argument })?;
+        let mut context = Context::new(&Memory::new(&mut [], &mut []), routines());
+        context.work_with(&places, &inline_routines());
+        context.routines.helper = entry;
+        context.routines.helper_keep = entry;
+        context.session = rest.as_ptr() as usize;
+        Some(Helpers { context: boxed(context)?, rest })
+    }
+
+    /// What r9 must hold.
+    pub fn block(&self) -> u64 {
+        debug_assert_eq!(self.rest.len(), 1);
+        (self.context.as_ptr() as u64).wrapping_add(BIAS as u64)
+    }
+}
+
+/// Calls a helper for a program that runs directly, on a stack with room for it, and gives r0. `frame_end` is the program's r10 where it has
+/// one. *Hook path.*
+///
+/// # Safety
+/// `block` is that of [`Helpers`] that live, and the program is one whose code was emitted for them: what it proved of its arguments holds.
+pub unsafe fn call_helper_directly(block: u64, number: u64, args: &[u64; 5], frame_end: u64) -> u64 {
+    // SAFETY: see above; neither is changed by anybody.
+    let rest = unsafe {
+        let context = (block as usize).wrapping_sub(BIAS) as *const Context;
+        &*((*context).session as *const Rest)
+    };
+    let number = number as u32;
+    let Some(helper) = rest.registry.get(rest.abi, number) else { return 0 };
+    let part = |below: u64, len: u64| {
+        let at = frame_end.wrapping_sub(below) as *mut u8;
+        // SAFETY: the trampoline has put so much there for this run alone, which waits for this call.
+        unsafe { slice::from_raw_parts_mut(at, len as usize) }
+    };
+    let (stack, argument) = (rest.stack, rest.argument);
+    let memory = match frame_end {
+        _ if helper.signature.touches_no_memory() => Memory::new(&mut [], &mut []),
+        _ => Memory::new(part(stack.wrapping_add(argument), argument), part(stack, stack)),
+    };
+    let memory = match &rest.maps {
+        Some(maps) => memory.with_maps(maps),
+        None => memory,
+    };
+    let mut run = Run { args: [0; 2], memory, budget: 0, helpers: rest.registry, host: rest.host };
+    match call_helper(&mut run, helper, *args, Metering::Prepaid, 0) {
+        Ok(Called::Returned(value)) => value,
+        // Its arguments were proved, and it does not end programs.
+        Ok(Called::Ended) | Err(_) => 0,
+    }
+}
