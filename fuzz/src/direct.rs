@@ -28,8 +28,8 @@ use ubpf_rs::{
     platform::{Clock, Platform, Ticks},
     program::{Abi, Program},
     tracer::{
-        helper_entry, Failed, Hook, HookProgram, RecordKind, Ring, SiteKind, Subject, Sums, TracerConfig, CONTEXT_BYTES,
-        TRACER,
+        helper_entry, Failed, Hook, HookProgram, RecordKind, Ring, SiteKind, Subject, Sums, TracerConfig,
+        CONTEXT_BYTES, TRACER,
     },
     verifier::{self, Policy, Work},
     vm::{executed, soundness::Numbers, Direct, Executable, Interpreter, Memory, Run, STACK_BYTES},

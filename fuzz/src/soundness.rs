@@ -6,7 +6,7 @@ mod input;
 
 use libfuzzer_sys::fuzz_target;
 use std::{cell::RefCell, ptr, slice};
-use ubpf_rs::vm::soundness::{self, Numbers};
+use ubpf_rs::vm::soundness::{self, random_program_with_maps, Numbers};
 
 /// Instructions of one run at most.
 const BUDGET: u64 = 600;
@@ -32,10 +32,13 @@ fn reserved() -> &'static mut [u8] {
 
 fuzz_target!(init: input::plant(), |data: &[u8]| {
     let mut numbers = Numbers::Bytes(data);
-    let Some(insns) = input::instructions(&mut numbers) else {
+    let with_maps = numbers.below(4) == 0;
+    let insns = if with_maps { Some(random_program_with_maps(&mut numbers)) } else { input::instructions(&mut numbers) };
+    let Some(insns) = insns else {
         return;
     };
-    let Some(checked) = soundness::verify(&insns) else {
+    let checked = if with_maps { soundness::verify_with_maps(&insns) } else { soundness::verify(&insns) };
+    let Some(checked) = checked else {
         return;
     };
     for len in [16, 40, 200] {

@@ -61,6 +61,9 @@
 #![no_std]
 
 extern crate alloc;
+// What tests share with those outside of the crate names it so.
+#[cfg(test)]
+extern crate self as ubpf_rs;
 #[cfg(any(test, feature = "fuzz"))]
 extern crate std;
 

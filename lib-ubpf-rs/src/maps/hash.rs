@@ -164,10 +164,24 @@ impl Hash {
             when_full,
             seed,
         };
-        for (number, next) in (2..).zip(&hash.next[..]) {
-            next.store(if number as usize <= capacity { number } else { 0 }, Relaxed);
-        }
+        hash.free_all();
         Some(hash)
+    }
+
+    /// Every entry waits for a key, the first one first.
+    fn free_all(&self) {
+        for (number, next) in (2..).zip(&self.next[..]) {
+            next.store(if number as usize <= self.capacity { number } else { 0 }, Relaxed);
+        }
+        self.free.store(1, Relaxed);
+    }
+
+    #[cfg(test)]
+    pub fn reset(&self) {
+        self.slots.iter().chain(&self.keys).for_each(|word| word.store(0, Relaxed));
+        self.values.clear();
+        self.free_all();
+        self.count.store(0, Relaxed);
     }
 
     pub fn values(&self) -> &Values {

@@ -351,6 +351,16 @@ impl Map {
         Some(Window { base, len, writable: self.def.is_writable_by_programs() })
     }
 
+    /// As it was made, its address included.
+    #[cfg(test)]
+    pub(crate) fn reset(&self) {
+        match &self.kind {
+            Kind::Array(array) => array.values().clear(),
+            Kind::Hash(hash) => hash.reset(),
+            Kind::TwoKey(_) => {}
+        }
+    }
+
     /// Ends what other threads were doing, in a process in which they are not.
     pub fn after_fork(&self) {
         match &self.kind {

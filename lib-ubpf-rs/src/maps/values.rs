@@ -164,6 +164,12 @@ impl Values {
         true
     }
 
+    #[cfg(test)]
+    pub fn clear(&self) {
+        let changeable = self.words.iter().filter(|_| !self.frozen);
+        changeable.for_each(|word| word.store(0, Relaxed));
+    }
+
     /// From now on nobody changes them. Programs must be given them as memory that is only read.
     pub fn freeze(&mut self) {
         self.frozen = true;

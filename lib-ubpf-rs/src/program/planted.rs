@@ -12,6 +12,10 @@ pub enum Bug {
     BitwiseHalf,
     /// A pointer that may be null stays one when it is moved (CVE-2022-23222).
     MovedNull,
+    /// A comparison with 0 is thought to say the same of a pointer on both sides.
+    NullBothSides,
+    /// Whatever map is looked into, the value is thought to be of the first one.
+    FirstMap,
     /// A sign-extending load is taken for a zero-extending one.
     SignedLoad,
     /// The size of an access is left out.
@@ -90,6 +94,8 @@ impl Bug {
         Bug::HalfIsWhole,
         Bug::BitwiseHalf,
         Bug::MovedNull,
+        Bug::NullBothSides,
+        Bug::FirstMap,
         Bug::SignedLoad,
         Bug::AccessSize,
         Bug::PartialSpill,

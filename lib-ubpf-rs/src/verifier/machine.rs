@@ -472,6 +472,7 @@ impl<'a> Machine<'a> {
             RetType::MapValueOrNull => match map {
                 // Whoever compares a copy with 0 learns of all of them.
                 Some(index) => {
+                    let index = if planted::active(Bug::FirstMap) { 0 } else { index };
                     let kind = Kind::Object { index, nullable: true };
                     Value { id: state.fresh_id(), ..Value::pointer(kind) }
                 }
@@ -928,7 +929,9 @@ fn learn_null(fact: Fact, pointer: &mut Value, other: &Value) -> bool {
         return true;
     }
     match (fact, nullable) {
-        (Fact::Equal, true) => *pointer = Value { id: pointer.id, ..Value::constant(0) },
+        (Fact::Equal, true) if !planted::active(Bug::NullBothSides) => {
+            *pointer = Value { id: pointer.id, ..Value::constant(0) }
+        }
         (_, true) => pointer.kind = Kind::Object { index, nullable: false },
         // Within its object or just behind, it is not null.
         (Fact::Equal, false) => return pointer.num.value() != Some(0),

@@ -585,6 +585,8 @@ pub struct Concrete<'c> {
     pub stack_top: u64,
     /// Reads the program's memory.
     pub read: &'c dyn Fn(u64, Size) -> Option<u64>,
+    /// Whether a value of the map in this place begins at an address.
+    pub begins: &'c dyn Fn(u16, u64) -> bool,
 }
 
 impl State {
@@ -621,7 +623,12 @@ fn frame_end(stack_top: u64, depth: usize) -> u64 {
 impl Concrete<'_> {
     fn check(&self, value: &Value, is: u64, equal: &mut Vec<(u32, u64)>) -> Result<(), String> {
         let num = match value.kind {
-            Kind::Unset | Kind::Object { .. } => return Ok(()),
+            Kind::Unset => return Ok(()),
+            Kind::Object { nullable: true, .. } if is == 0 => return Ok(()),
+            Kind::Object { index, .. } => match value.num.value() {
+                Some(offset) if !(self.begins)(index, is.wrapping_sub(offset)) => return Err(format!("not {value}")),
+                _ => return Ok(()),
+            },
             Kind::Scalar => is,
             Kind::Map(slot) => is.wrapping_sub(slot.into()) & u64::from(u16::MAX),
             Kind::Argument => is.wrapping_sub(self.argument.0),

@@ -9,6 +9,8 @@ mod emit;
 #[cfg(test)]
 mod encoding;
 mod linked;
+#[cfg(all(test, target_os = "linux"))]
+mod maps_tests;
 mod regs;
 mod surroundings;
 pub mod trampoline;

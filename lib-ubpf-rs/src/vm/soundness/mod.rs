@@ -3,24 +3,26 @@
 
 use super::{AccessKind, Executable, Interpreter, Memory, Moment, Run, Stop, StopKind, STACK_BYTES};
 use crate::{
-    helpers::{Maps, Names, Output, ReadMemory, Registry, RingLayout, Time, TwoKey, TwoKeyModel},
+    helpers::{Maps as TwoKeyMaps, Names, Output, ReadMemory, Registry, RingLayout, Time, TwoKey, TwoKeyModel},
     isa::{AluOp, Insn, Operand, Width},
+    maps::{Map, Maps, Window},
     platform::Ticks,
-    program::{Abi, Program},
+    program::{limits::FRAME_BYTES, Abi, MapDef, MapFlags, MapKind, MapName, Program},
     verifier::{self, Access, Concrete, Event, Pass, Policy, State, VerifiedProgram, Work},
 };
+use alloc::sync::Arc;
 use std::{collections::HashMap, format, string::String, vec, vec::Vec};
 
 mod programs;
 #[cfg(test)]
 mod tests;
 
-pub use programs::{random_program, Numbers};
+pub use programs::{random_program, random_program_with_maps, Numbers};
 
 /// A host without map, symbols, clock or console.
-struct Nobody;
+pub(crate) struct Nobody;
 
-impl Maps for Nobody {
+impl TwoKeyMaps for Nobody {
     fn two_key(&self) -> TwoKey<'_> {
         TwoKey::Model(self)
     }
@@ -77,11 +79,36 @@ struct Seen {
 pub struct Checked {
     verified: VerifiedProgram,
     seen: Seen,
+    maps: Option<Maps>,
 }
 
-/// Verifies a program; `None` when it is refused.
+/// Verifies a program without maps; `None` when it is refused.
 pub fn verify(insns: &[Insn]) -> Option<Checked> {
-    let program = Program { name: "test".into(), insns: insns.into(), entry: 0, abi: Abi::Classic };
+    verify_for(insns, Abi::Classic, None)
+}
+
+/// Verifies a program with the maps that [`random_program_with_maps`] makes use of; `None` when it is refused.
+pub fn verify_with_maps(insns: &[Insn]) -> Option<Checked> {
+    verify_for(insns, Abi::Linux, Some(maps()))
+}
+
+/// An array, a hash, a constant and data, as [`programs::MAPS`] names them.
+pub fn maps() -> Maps {
+    let name = MapName::new("test").unwrap();
+    let map = |kind, [key_size, value_size, max_entries]: [u32; 3], flags| {
+        Map::new(MapDef { kind, key_size, value_size, max_entries, flags, name }).unwrap()
+    };
+    let none = MapFlags::empty();
+    let mut constant = map(MapKind::Array, [4, 12, 1], MapFlags::RDONLY_PROG);
+    constant.fill(0, &[3, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x80]).unwrap();
+    constant.freeze().unwrap();
+    let others = [map(MapKind::Array, [4, 24, 4], none), map(MapKind::Hash, [8, 16, 4], none)];
+    let data = map(MapKind::Array, [4, 32, 1], none);
+    Maps::new(others.into_iter().chain([constant, data]).map(Arc::new).collect()).unwrap()
+}
+
+fn verify_for(insns: &[Insn], abi: Abi, maps: Option<Maps>) -> Option<Checked> {
+    let program = Program { name: "test".into(), insns: insns.into(), entry: 0, abi };
     let helpers = Registry::with_builtins().unwrap();
     let mut seen = Seen::default();
     let mut observe = |event: Event<'_>| match event {
@@ -90,14 +117,15 @@ pub fn verify(insns: &[Insn]) -> Option<Checked> {
         }
         Event::Complete(pass) => seen.complete.push(pass),
     };
+    let infos = maps.as_ref().map_or(Vec::new(), |maps| maps.infos().unwrap());
     let verified = verifier::verify_observed(
         program,
         Policy::Guarded,
-        &verifier::Environment::new(&helpers),
+        &verifier::Environment::new(&helpers).with_maps(&infos),
         &mut Work::default(),
         Some(&mut observe),
     );
-    verified.ok().map(|verified| Checked { verified, seen })
+    verified.ok().map(|verified| Checked { verified, seen, maps })
 }
 
 impl Checked {
@@ -109,6 +137,10 @@ impl Checked {
         let stack = &mut stack[aligned..aligned + STACK_BYTES];
         let len = argument.len() as u64;
         let memory = Memory::new(argument, stack);
+        let memory = match &self.maps {
+            Some(maps) => memory.with_maps(maps),
+            None => memory,
+        };
         let mut run = Run { args: [memory.argument().base, len], memory, budget, helpers: &helpers, host: &Nobody };
         let proofs = super::proofs_hold(&self.verified, &run);
         let interpreter = Interpreter::new(self.verified.clone());
@@ -147,6 +179,7 @@ impl Checked {
             argument: (moment.memory.argument().base, len),
             stack_top: moment.memory.stack_top(),
             read: &|addr, size| moment.memory.load(addr, size),
+            begins: &|slot, addr| self.begins(slot, addr),
         };
         for &pass in &self.seen.complete {
             let states = self.seen.states.get(&(pass, pc));
@@ -158,6 +191,14 @@ impl Checked {
             }
         }
         Ok(())
+    }
+
+    /// Whether a value of the map in this place begins there.
+    fn begins(&self, slot: u16, addr: u64) -> bool {
+        let Some(map) = self.maps.as_ref().and_then(|maps| maps.get(slot)) else { return false };
+        let Some(Window { base, len, .. }) = map.window() else { return false };
+        let distance = addr.wrapping_sub(base);
+        distance < len && distance.is_multiple_of(map.def().value_stride())
     }
 
     fn check_divisor(&self, moment: &Moment<'_>) -> Result<(), String> {
@@ -193,6 +234,14 @@ impl Checked {
             _ => return Ok(()),
         };
         let address = moment.regs[base.index()].wrapping_add(off as i64 as u64);
+        let below = moment.memory.stack_top().wrapping_sub(address);
+        let in_frame = below.wrapping_sub(1) % FRAME_BYTES as u64 + 1;
+        let deepest = self.verified.stack_reach();
+        if self.verified.access(pc) == Access::Proved && below <= STACK_BYTES as u64 && in_frame > deepest {
+            return Err(format!(
+                "the access at PC {pc} is {in_frame} bytes into a frame, of which {deepest} are reached"
+            ));
+        }
         let from = address.wrapping_sub(moment.memory.argument().base);
         let reach = self.verified.argument_reach();
         let proved = self.verified.access(pc) == Access::Proved;

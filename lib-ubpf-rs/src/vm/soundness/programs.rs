@@ -1,6 +1,6 @@
 //! Random programs: what the verifier must be right about.
 
-use crate::isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, Insn, Operand, Reg, Size, Width};
+use crate::isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, Reg, Size, Width};
 use std::{vec, vec::Vec};
 
 /// Where decisions come from.
@@ -75,6 +75,18 @@ impl Numbers<'_> {
 /// A random program: numbers from the argument, arithmetic, comparisons, accesses to stack and argument near and beyond
 /// their ends, calls, jumps mostly forwards.
 pub fn random_program(numbers: &mut Numbers<'_>) -> Vec<Insn> {
+    make(numbers, &[0, 1, 2, 5], None)
+}
+
+/// The same with the helpers of Linux that look into maps, and values of [`maps`](super::maps).
+pub fn random_program_with_maps(numbers: &mut Numbers<'_>) -> Vec<Insn> {
+    make(numbers, &[1, 2, 3], Some(look_up))
+}
+
+/// Adds instructions, at most so many.
+type Idiom = fn(&mut Numbers<'_>, &mut Vec<Insn>, usize);
+
+fn make(numbers: &mut Numbers<'_>, helpers: &[u32], often: Option<Idiom>) -> Vec<Insn> {
     let len = if numbers.below(8) == 0 { numbers.below(4) } else { 8 + numbers.below(40) } as usize;
     // r6 is the argument, r7 its length, r8 a number from it.
     let number = Insn::Load { size: numbers.size(), signed: false, dst: Reg::R8, base: Reg::R1, off: 8 };
@@ -94,12 +106,16 @@ pub fn random_program(numbers: &mut Numbers<'_>) -> Vec<Insn> {
     let function = len >= 4 && numbers.below(3) == 0;
     let body = insns.len() + len;
     while insns.len() < body {
+        if let Some(idiom) = often.filter(|_| numbers.below(3) == 0) {
+            let left = body - insns.len();
+            idiom(numbers, &mut insns, left);
+        }
         if insns.len() + LONGEST_IDIOM <= body && numbers.below(6) == 0 {
             let left = body - insns.len();
             idiom(numbers, &mut insns, left);
             continue;
         }
-        let insn = random_insn(numbers, insns.len(), body, function.then_some(body + 1));
+        let insn = random_insn(numbers, helpers, insns.len(), body, function.then_some(body + 1));
         insns.push(insn);
     }
     if len < 4 {
@@ -109,7 +125,7 @@ pub fn random_program(numbers: &mut Numbers<'_>) -> Vec<Insn> {
     if function {
         let end = insns.len() + 6;
         while insns.len() < end {
-            let insn = random_insn(numbers, insns.len(), end, Some(body + 1));
+            let insn = random_insn(numbers, helpers, insns.len(), end, Some(body + 1));
             insns.push(insn);
         }
         insns.push(Insn::Exit);
@@ -249,6 +265,51 @@ fn one_of_two(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
     insns.push(branch(numbers, 0));
 }
 
+/// Instructions of [`look_up`].
+const LOOK_UP: usize = 14;
+
+/// A value is looked for under a key from the argument, mostly compared with 0, moved by a number, and accessed; or data is.
+fn look_up(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>, left: usize) {
+    if left < LOOK_UP {
+        return;
+    }
+    let value = Reg::R0;
+    let wide = |dst, kind, imm| [Insn::LoadImm64 { dst, kind, imm }, Insn::WideTail];
+    let slot = numbers.below(4);
+    let known = slot >= 2 && numbers.below(2) == 0;
+    if known {
+        let offset = numbers.below(if slot == 2 { 12 } else { 32 });
+        insns.extend(wide(value, ImmKind::MapIndexValue, slot | offset << 32));
+    } else {
+        let size = numbers.pick(&[Size::B, Size::B, Size::DW]);
+        insns.push(Insn::Load { size, signed: false, dst: Reg::R2, base: Reg::R6, off: numbers.below(9) as i16 });
+        if numbers.below(2) == 0 {
+            insns.push(Insn::Alu { op: AluOp::And, width: Width::W64, dst: Reg::R2, src: Operand::Imm(3) });
+        }
+        insns.push(store(Size::DW, Reg::R10, -8, Operand::Reg(Reg::R2)));
+        insns.push(mov(Reg::R2, Reg::R10));
+        insns.push(Insn::Alu { op: AluOp::Add, width: Width::W64, dst: Reg::R2, src: Operand::Imm(-8) });
+        insns.extend(wide(Reg::R1, ImmKind::MapIndex, slot));
+        insns.push(Insn::Call(Call::Helper(1)));
+        let op = numbers.pick(&[CmpOp::Eq, CmpOp::Eq, CmpOp::Eq, CmpOp::Ne]);
+        if numbers.below(8) != 0 {
+            insns.push(Insn::Branch { op, width: Width::W64, dst: value, src: Operand::Imm(0), off: 3 });
+        }
+    }
+    let by =
+        numbers.pick(&[Operand::Imm(0), Operand::Imm(0), Operand::Imm(4), Operand::Imm(-4), Operand::Reg(Reg::R8)]);
+    let other = numbers.reg();
+    insns.push(mov(other, value));
+    insns.push(Insn::Alu { op: AluOp::Add, width: Width::W64, dst: other, src: by });
+    let off = numbers.below(30) as i16 - 4;
+    let size = numbers.size();
+    insns.push(match numbers.below(4) {
+        0 => store(size, other, off, numbers.operand()),
+        1 => Insn::Atomic { op: AtomicOp::FetchAdd, size: Size::DW, base: value, off: off & !7, src: numbers.reg() },
+        _ => Insn::Load { size, signed: false, dst: numbers.reg(), base: other, off },
+    });
+}
+
 /// A register goes to the stack, a part of it is written over, and it comes back.
 fn overwrite(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
     let off = -8 * (1 + numbers.below(4) as i16);
@@ -300,7 +361,7 @@ fn store(size: Size, base: Reg, off: i16, src: Operand) -> Insn {
     Insn::Store { size, base, off, src }
 }
 
-fn random_insn(numbers: &mut Numbers<'_>, pc: usize, end: usize, function: Option<usize>) -> Insn {
+fn random_insn(numbers: &mut Numbers<'_>, helpers: &[u32], pc: usize, end: usize, function: Option<usize>) -> Insn {
     let base = numbers.pick(&[Reg::R10, Reg::R10, Reg::R9, Reg::R6, Reg::R6, Reg::R1, Reg::R2, Reg::R3]);
     let size = numbers.size();
     let off = match base {
@@ -334,7 +395,7 @@ fn random_insn(numbers: &mut Numbers<'_>, pc: usize, end: usize, function: Optio
             };
             Insn::Call(Call::Local(target as i32 - pc as i32 - 1))
         }
-        15 => Insn::Call(Call::Helper(numbers.pick(&[0, 1, 2, 5]))),
+        15 => Insn::Call(Call::Helper(numbers.pick(helpers))),
         _ => branch(numbers, pc, end),
     }
 }

@@ -1,18 +1,34 @@
 //! Many random programs, and mistakes that they must find.
 
-use super::{random_program, text, verify, Numbers};
-use crate::verifier::{
-    planted::{self, Bug},
-    Access,
+use super::{random_program, random_program_with_maps, text, verify, verify_with_maps, Checked, Numbers};
+use crate::{
+    isa::Insn,
+    verifier::{
+        planted::{self, Bug},
+        Access,
+    },
 };
 use std::{format, string::String, vec::Vec};
 
 /// Runs many random programs, each with several arguments; the first mistake of the verifier.
 fn random_programs(seed: u64, programs: usize) -> Result<(usize, usize), String> {
+    try_programs(seed, programs, random_program, verify)
+}
+
+fn with_maps(seed: u64, programs: usize) -> Result<(usize, usize), String> {
+    try_programs(seed, programs, random_program_with_maps, verify_with_maps)
+}
+
+fn try_programs(
+    seed: u64,
+    programs: usize,
+    make: fn(&mut Numbers<'_>) -> Vec<Insn>,
+    verify: fn(&[Insn]) -> Option<Checked>,
+) -> Result<(usize, usize), String> {
     let mut numbers = Numbers::Random(seed);
     let (mut admitted, mut proved) = (0, 0);
     for _ in 0..programs {
-        let insns = random_program(&mut numbers);
+        let insns = make(&mut numbers);
         let Some(checked) = verify(&insns) else {
             continue;
         };
@@ -36,7 +52,21 @@ fn random_programs_stay_within_what_the_verifier_says() {
     assert!(proved > programs, "{proved} accesses are proved");
 }
 
-/// The mistakes that need memory of the runtime, which programs do not have yet, are found by tests of values.
+#[test]
+fn random_programs_with_maps_stay_within_what_the_verifier_says() {
+    let (admitted, proved) = with_maps(0x0123_4567_89ab_cdef, 2_000).unwrap_or_else(|error| panic!("{error}"));
+    assert!(admitted > 400, "{admitted} programs are admitted");
+    assert!(proved > 2_000, "{proved} accesses are proved");
+}
+
+#[test]
+fn mistakes_with_values_of_maps_are_found() {
+    for bug in [Bug::MovedNull, Bug::NullBothSides, Bug::FirstMap, Bug::AccessSize] {
+        let found = planted::with(bug, || with_maps(0x9e37_79b9_7f4a_7c15, PROGRAMS));
+        assert!(found.is_err(), "{bug:?} is not found");
+    }
+}
+
 const FOUND_BY_PROGRAMS: [Bug; 18] = [
     Bug::AddWraps,
     Bug::HalfIsWhole,
