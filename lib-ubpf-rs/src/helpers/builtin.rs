@@ -7,7 +7,7 @@ use super::{
 use crate::maps::{self, MapError, TwoKeyMap};
 use crate::program::{
     Abi::{Classic, Linux, Uio},
-    ArgType::{AnyAddress, CString, Map, MapKey, MapValue, Scalar},
+    ArgType::{AnyAddress, CString, Length, Map, MapKey, MapValue, MemRead, Scalar},
     MapFamily, RetType,
 };
 
@@ -100,6 +100,34 @@ pub const BUILTINS: &[Row] = &[
         inline: None,
         missed: Some(BUSY),
         function: map_delete_elem,
+    },
+    Row {
+        name: "bpf_ringbuf_output",
+        doc: "Adds a record to a ring; 0, or the negative number of an error.",
+        numbers: &[(Linux, 130)],
+        args: &[("ring", Map(MapFamily::Ring)), ("data", MemRead), ("size", Length), ("flags", Scalar)],
+        ret: RetType::Scalar,
+        cost: of_map(48, 0),
+        inline: None,
+        missed: Some(BUSY),
+        function: ringbuf_output,
+    },
+    Row {
+        name: "bpf_perf_event_output",
+        doc: "Adds a record for the reader of an array of events; 0, or the negative number of an error.",
+        numbers: &[(Linux, 25)],
+        args: &[
+            ("ctx", AnyAddress),
+            ("events", Map(MapFamily::Events)),
+            ("flags", Scalar),
+            ("data", MemRead),
+            ("size", Length),
+        ],
+        ret: RetType::Scalar,
+        cost: of_map(48, 0),
+        inline: None,
+        missed: Some(BUSY),
+        function: ringbuf_output,
     },
     Row {
         name: "bpf_notify",
@@ -244,6 +272,18 @@ fn map_lookup_elem(call: &mut HelperCall<'_>) -> Answer {
 
 fn map_update_elem(call: &mut HelperCall<'_>) -> Answer {
     on_map(call, |map, call| map.update(call.key, call.value, call.args[3], &mut call.walked))
+}
+
+/// Where there is no room in a ring, Linux says that it should be tried again.
+const AGAIN: i64 = -11;
+
+fn ringbuf_output(call: &mut HelperCall<'_>) -> Answer {
+    let map = call.map.ok_or(NO_MAP)?;
+    Ok(match map.write_record(call.data) {
+        Ok(()) => 0,
+        Err(MapError::Full { .. }) => AGAIN as u64,
+        Err(error) => error.code() as u64,
+    })
 }
 
 fn map_delete_elem(call: &mut HelperCall<'_>) -> Answer {

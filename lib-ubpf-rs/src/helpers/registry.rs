@@ -20,6 +20,8 @@ pub struct HelperCall<'a> {
     pub map: Option<&'a Map>,
     /// The bytes of a [`ArgType::MapKey`](crate::program::ArgType::MapKey) argument.
     pub key: Bytes<'a>,
+    /// The bytes of a [`ArgType::MemRead`](crate::program::ArgType::MemRead) argument of a helper that takes a map.
+    pub data: Bytes<'a>,
     /// The bytes of a [`ArgType::MapValue`](crate::program::ArgType::MapValue) argument.
     pub value: Bytes<'a>,
     /// Services.

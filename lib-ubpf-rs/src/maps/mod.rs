@@ -6,6 +6,7 @@
 
 mod array;
 mod hash;
+mod ring;
 mod two_key;
 mod values;
 
@@ -22,6 +23,7 @@ use alloc::{sync::Arc, vec::Vec};
 use array::Array;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use hash::{Hash, WhenFull};
+use ring::Ring;
 
 /// What an update is to do, with the numbers of Linux.
 pub mod update {
@@ -114,6 +116,7 @@ enum Kind {
     Array(Array),
     Hash(Hash),
     TwoKey(TwoKeyMap),
+    Ring(Ring),
 }
 
 /// One map.
@@ -138,8 +141,9 @@ impl Map {
             MapKind::Hash => hash(WhenFull::Refuse),
             MapKind::LruHash => hash(WhenFull::GiveUp),
             MapKind::TwoKey => TwoKeyMap::new(def.max_entries as usize).map(Kind::TwoKey),
+            MapKind::Ringbuf => Ring::new(def.max_entries).map(Kind::Ring),
+            MapKind::PerfEventArray => Ring::new(MapDef::EVENT_BYTES).map(Kind::Ring),
             kind @ (MapKind::ProgArray
-            | MapKind::PerfEventArray
             | MapKind::PercpuHash
             | MapKind::PercpuArray
             | MapKind::StackTrace
@@ -150,7 +154,6 @@ impl Map {
             | MapKind::HashOfMaps
             | MapKind::Queue
             | MapKind::Stack
-            | MapKind::Ringbuf
             | MapKind::BloomFilter) => return Err(MapError::Unsupported { kind }),
         };
         let kind = kind.ok_or(MapError::NoMemory)?;
@@ -173,12 +176,13 @@ impl Map {
         &self.def
     }
 
-    /// Entries in use; of an array all.
+    /// Entries in use; of an array all, of a ring the bytes of records that wait.
     pub fn len(&self) -> usize {
         match &self.kind {
             Kind::Array(_) => self.def.max_entries as usize,
             Kind::Hash(hash) => hash.len(),
             Kind::TwoKey(map) => map.len(),
+            Kind::Ring(ring) => ring.used(),
         }
     }
 
@@ -201,7 +205,7 @@ impl Map {
     pub fn fill(&mut self, offset: usize, bytes: &[u8]) -> Result<(), MapError> {
         let filled = match &self.kind {
             Kind::Array(array) => array.values().fill(offset, bytes),
-            Kind::Hash(_) | Kind::TwoKey(_) => false,
+            Kind::Hash(_) | Kind::TwoKey(_) | Kind::Ring(_) => false,
         };
         filled.then_some(()).ok_or(MapError::Invalid)
     }
@@ -227,7 +231,7 @@ impl Map {
         match &self.kind {
             Kind::Array(array) => Some(array.values()),
             Kind::Hash(hash) => Some(hash.values()),
-            Kind::TwoKey(_) => None,
+            Kind::TwoKey(_) | Kind::Ring(_) => None,
         }
     }
 
@@ -235,7 +239,7 @@ impl Map {
     pub fn two_key(&self) -> Option<&TwoKeyMap> {
         match &self.kind {
             Kind::TwoKey(map) => Some(map),
-            Kind::Array(_) | Kind::Hash(_) => None,
+            Kind::Array(_) | Kind::Hash(_) | Kind::Ring(_) => None,
         }
     }
 
@@ -249,7 +253,7 @@ impl Map {
         match &self.kind {
             Kind::Array(array) => array.lookup(key),
             Kind::Hash(hash) => hash.lookup(key, walked),
-            Kind::TwoKey(_) => None,
+            Kind::TwoKey(_) | Kind::Ring(_) => None,
         }
     }
 
@@ -273,15 +277,32 @@ impl Map {
             Kind::TwoKey(map) if flags == update::ANY => {
                 map.put_walking(key.word(0), key.word(1), value.word(0), walked)
             }
-            Kind::TwoKey(_) => Err(MapError::Invalid),
+            Kind::TwoKey(_) | Kind::Ring(_) => Err(MapError::Invalid),
         })
+    }
+
+    /// Adds a record to a ring. *Hook path.*
+    pub fn write_record(&self, data: Bytes<'_>) -> Result<(), MapError> {
+        self.told(match &self.kind {
+            Kind::Ring(ring) => ring.write(data),
+            Kind::Array(_) | Kind::Hash(_) | Kind::TwoKey(_) => Err(MapError::Invalid),
+        })
+    }
+
+    /// Copies the oldest record of a ring, as much of it as there is room for, and takes it off; gives its length. `None` where there is none,
+    /// where it is being written, or where somebody else reads.
+    pub fn read_record(&self, out: &mut [u8]) -> Option<usize> {
+        match &self.kind {
+            Kind::Ring(ring) => ring.read(out),
+            Kind::Array(_) | Kind::Hash(_) | Kind::TwoKey(_) => None,
+        }
     }
 
     /// Removes; adds what was walked. *Hook path.*
     pub fn delete(&self, key: Bytes<'_>, walked: &mut u32) -> Result<(), MapError> {
         self.has_sizes(Some(key), None)?;
         self.told(match &self.kind {
-            Kind::Array(_) => Err(MapError::Invalid),
+            Kind::Array(_) | Kind::Ring(_) => Err(MapError::Invalid),
             Kind::Hash(hash) => hash.delete(key, walked),
             Kind::TwoKey(map) => match map.del_walking(key.word(0), key.word(1), walked) {
                 true => Ok(()),
@@ -327,6 +348,7 @@ impl Map {
                 (last < entries).then_some(last)
             }
             Kind::Hash(hash) => hash.for_some(first, each),
+            Kind::Ring(_) => None,
             Kind::TwoKey(map) => map.for_some(first, &mut |key1, key2, value| {
                 let mut key = [0; 16];
                 key.iter_mut()
@@ -341,7 +363,7 @@ impl Map {
     pub fn lookup_form(&self) -> LookupForm {
         match &self.kind {
             Kind::Array(array) => array.lookup_form(),
-            Kind::Hash(_) | Kind::TwoKey(_) => LookupForm::Helper,
+            Kind::Hash(_) | Kind::TwoKey(_) | Kind::Ring(_) => LookupForm::Helper,
         }
     }
 
@@ -357,7 +379,7 @@ impl Map {
         match &self.kind {
             Kind::Array(array) => array.values().clear(),
             Kind::Hash(hash) => hash.reset(),
-            Kind::TwoKey(_) => {}
+            Kind::TwoKey(_) | Kind::Ring(_) => {}
         }
     }
 
@@ -367,6 +389,7 @@ impl Map {
             Kind::Array(_) => {}
             Kind::Hash(hash) => hash.after_fork(),
             Kind::TwoKey(map) => map.after_fork(),
+            Kind::Ring(ring) => ring.after_fork(),
         }
     }
 }

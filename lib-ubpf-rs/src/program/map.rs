@@ -115,6 +115,8 @@ impl MapKind {
                     | MapKind::LruPercpuHash
                     | MapKind::LpmTrie
             ),
+            MapFamily::Ring => matches!(self, MapKind::Ringbuf),
+            MapFamily::Events => matches!(self, MapKind::PerfEventArray),
         }
     }
 
@@ -178,6 +180,10 @@ pub enum MapFamily {
     Lookup,
     /// They change the value of a key, or take it away.
     Change,
+    /// They write records into a ring.
+    Ring,
+    /// They write records for the reader of an array of events.
+    Events,
 }
 
 bitflags::bitflags! {
@@ -314,6 +320,8 @@ impl MapDef {
     pub const MAX_VALUE: u32 = 1 << 20;
     /// Most entries.
     pub const MAX_ENTRIES: u32 = 4 << 20;
+    /// Bytes of the ring behind an array of events.
+    pub const EVENT_BYTES: u32 = 64 << 10;
     /// Most bytes of all keys and values.
     pub const MAX_BYTES: u64 = 64 << 20;
 
@@ -336,6 +344,8 @@ impl MapDef {
             if !bytes.is_power_of_two() || bytes < 4096 {
                 return Err(MapDefError::RingSize { bytes });
             }
+        } else if self.kind == MapKind::PerfEventArray && entries == 0 {
+            // One for each CPU, as many as there are.
         } else if !(1..=most).contains(&entries) {
             return Err(MapDefError::Entries { entries, most });
         }
@@ -348,8 +358,10 @@ impl MapDef {
 
     /// Bytes of all its keys and values, without what it takes to find them.
     pub fn bytes(&self) -> u64 {
-        if self.kind == MapKind::Ringbuf {
-            return self.max_entries.into();
+        match self.kind {
+            MapKind::Ringbuf => return self.max_entries.into(),
+            MapKind::PerfEventArray => return Self::EVENT_BYTES.into(),
+            _ => {}
         }
         let keys = match self.kind.has_numbered_keys() {
             true => 0,

@@ -98,11 +98,11 @@ fn call(run: &mut Run<'_>, helper: &Helper, given: Given<'_>, metering: Metering
     let Given { args, text, map } = given;
     let value = match helper.function {
         HelperFn::Rust(function) => {
-            let (key, value) = match map {
-                Some(map) => key_and_value(run, helper, &args, map, pc)?,
-                None => (Bytes::NONE, Bytes::NONE),
+            let [key, value, data] = match map {
+                Some(map) => to_be_read(run, helper, &args, map, pc)?,
+                None => [Bytes::NONE; 3],
             };
-            let mut call = HelperCall { args, text, map, key, value, host: run.host, walked: 0 };
+            let mut call = HelperCall { args, text, map, key, value, data, host: run.host, walked: 0 };
             let value = function(&mut call)
                 .map_err(|fault| Stop { pc, kind: StopKind::Helper { name: helper.name, reason: fault.reason } })?;
             let walked = call.walked.min(helper.signature.cost.walk);
@@ -127,28 +127,35 @@ fn call(run: &mut Run<'_>, helper: &Helper, given: Given<'_>, metering: Metering
     })
 }
 
-/// The key and the value that a helper is to read, as long as the map has them.
-fn key_and_value<'r>(
+/// What a helper that was given a map is to read: the key and the value, as long as the map has them, and other memory.
+fn to_be_read<'r>(
     run: &'r Run<'_>,
     helper: &Helper,
     args: &[u64; 5],
     map: &Map,
     pc: usize,
-) -> Result<(Bytes<'r>, Bytes<'r>), Stop> {
-    let read = |wanted, size: u32| {
-        let mut arguments = helper.signature.args.iter().zip(args);
-        match arguments.find(|(kind, _)| **kind == wanted) {
-            Some((_, &addr)) => {
-                let size = u64::from(size);
-                let access = AccessKind::HelperRead;
-                let kind = StopKind::OutOfBounds { access, addr, size };
-                run.memory.bytes(addr, size).ok_or(Stop { pc, kind })
-            }
-            None => Ok(Bytes::NONE),
-        }
-    };
+) -> Result<[Bytes<'r>; 3], Stop> {
+    let mut all = [Bytes::NONE; 3];
+    let [key, value, data] = &mut all;
     let def = map.def();
-    Ok((read(ArgType::MapKey, def.key_size)?, read(ArgType::MapValue, def.value_size)?))
+    for (index, kind) in helper.signature.args.iter().enumerate() {
+        let argument = |index: usize| args.get(index).copied().unwrap_or(0);
+        let (slot, size) = match kind {
+            ArgType::MapKey => (&mut *key, def.key_size.into()),
+            ArgType::MapValue => (&mut *value, def.value_size.into()),
+            ArgType::MemRead => (&mut *data, argument(index + 1)),
+            ArgType::Unused | ArgType::Scalar | ArgType::Length | ArgType::AnyAddress | ArgType::Map(_) => continue,
+            // Read before, or to be written.
+            ArgType::CString | ArgType::MemWrite => continue,
+        };
+        if size == 0 {
+            continue;
+        }
+        let addr = argument(index);
+        let kind = StopKind::OutOfBounds { access: AccessKind::HelperRead, addr, size };
+        *slot = run.memory.bytes(addr, size).ok_or(Stop { pc, kind })?;
+    }
+    Ok(all)
 }
 
 /// What is known before the call.
