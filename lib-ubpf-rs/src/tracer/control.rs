@@ -369,6 +369,10 @@ impl Tracer {
         *self.sums.lock() = Some(sums);
     }
 
+    #[cfg_attr(
+        not(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none"))),
+        allow(dead_code, reason = "for machine code")
+    )]
     pub(super) fn sums(&self) -> Option<&'static dyn Sums> {
         *self.sums.lock()
     }

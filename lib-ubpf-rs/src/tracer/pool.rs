@@ -22,8 +22,8 @@ use core::{
 /// Memory handed to the program of a hook. Plain bytes: any value is valid.
 #[repr(C, align(64))]
 pub(super) struct Scratch {
-    pub context: [u8; HOOK_CONTEXT_BYTES],
     pub stack: [u8; PROGRAM_STACK],
+    pub context: [u8; HOOK_CONTEXT_BYTES],
 }
 
 /// Top of an area; the area's stack ends where it begins.

@@ -15,6 +15,10 @@ extern "C" {
     /// What a patched site calls. Not to be called from Rust: it takes its argument from the return address.
     fn ubpf_hook_entry();
     // Not to be called from Rust either: for programs called directly.
+    #[cfg_attr(
+        not(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none"))),
+        allow(dead_code, reason = "for machine code")
+    )]
     fn ubpf_hook_helper();
 }
 
@@ -94,6 +98,10 @@ pub fn hook_entry() -> u64 {
 }
 
 /// Where a program that is called directly goes for a helper: see [`Helpers`](crate::jit::trampoline::Helpers).
+#[cfg_attr(
+    not(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none"))),
+    allow(dead_code, reason = "for machine code")
+)]
 pub fn helper_entry() -> usize {
     ubpf_hook_helper as *const () as usize
 }
