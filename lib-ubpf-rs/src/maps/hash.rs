@@ -211,11 +211,8 @@ impl Hash {
         for _ in 0..PATIENCE {
             match self.find(key, walked) {
                 Some(_) if flags == update::NEW => return Err(MapError::Exists),
-                Some((slot, state)) => {
-                    if self.replace(slot, state, value) {
-                        return Ok(());
-                    }
-                }
+                Some((slot, state)) if self.replace(slot, state, value) => return Ok(()),
+                Some(_) => {}
                 None if flags == update::EXISTING => return Err(MapError::NoEntry),
                 None if !self.adding.swap(true, Acquire) => {
                     let added = self.add(key, value, walked);

@@ -522,15 +522,15 @@ impl<'a> Machine<'a> {
                     let most = self.most(state, pc, length);
                     self.memory(state, pc, reg, most, false);
                 }
-                ArgType::MemWrite => match {
+                ArgType::MemWrite => {
                     let most = self.most(state, pc, length);
-                    self.memory(state, pc, reg, most, true)
-                } {
-                    Place::Anywhere => state.forget_stack(),
-                    Place::Elsewhere => {}
-                    Place::Slot { frame, off } => state.write_somewhere(frame, off, 0)?,
-                    Place::Frame { frame, from, to } => state.write_somewhere(frame, from, to)?,
-                },
+                    match self.memory(state, pc, reg, most, true) {
+                        Place::Anywhere => state.forget_stack(),
+                        Place::Elsewhere => {}
+                        Place::Slot { frame, off } => state.write_somewhere(frame, off, 0)?,
+                        Place::Frame { frame, from, to } => state.write_somewhere(frame, from, to)?,
+                    }
+                }
             }
             self.read(state, reg, pc);
         }

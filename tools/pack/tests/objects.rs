@@ -26,7 +26,7 @@ fn names(object: &Object<'_>) -> Vec<String> {
     names
 }
 
-fn program<'o>(object: &'o Object<'_>, name: &str) -> Vec<Insn> {
+fn program(object: &Object<'_>, name: &str) -> Vec<Insn> {
     let program = object.programs.iter().find(|program| program.name == name);
     decode(program.expect("the program").code).expect("instructions")
 }

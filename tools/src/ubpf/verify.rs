@@ -123,8 +123,8 @@ fn check(program: Program, wanted: &Wanted, environment: &Environment<'_>) -> Re
             Some(insn) => say(&format!("{pc:5}: {:40} ; {state}\n", insn.to_string())),
             None => say(&format!("{pc:5}: ; {state}\n")),
         },
-        Event::Complete(Pass::Joined) => say(&format!("states joined over all paths: complete\n")),
-        Event::Complete(Pass::Paths) => say(&format!("path by path: complete\n")),
+        Event::Complete(Pass::Joined) => say("states joined over all paths: complete\n"),
+        Event::Complete(Pass::Paths) => say("path by path: complete\n"),
     };
     verifier::verify_observed(program, policy, environment, &mut Work::default(), Some(&mut show))
 }
