@@ -1,4 +1,4 @@
-//! Compiles the sample programs of `app-demo/bpf` to flat binaries.
+//! Compiles the sample programs of `app-demo/bpf`: to flat binaries, and those for Linux to packages.
 
 use crate::{setup, target, Result};
 use std::{
@@ -17,7 +17,7 @@ pub fn main(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Makes `target/bpf/{O0,O2}/NAME.bin` (and `.o`) of all samples; gives the folder.
+/// Makes `target/bpf/{O0,O2}/NAME.bin` (and `.o`) of all samples, and `NAME.pkg` of those for Linux; gives the folder.
 pub fn build(root: &Path) -> Result<PathBuf> {
     let out = target::folder(root, "bpf");
     for level in LEVELS {
@@ -28,7 +28,34 @@ pub fn build(root: &Path) -> Result<PathBuf> {
             }
         }
     }
+    for entry in fs::read_dir(root.join("app-demo/bpf/linux"))? {
+        pack(root, &entry?.path(), &out)?;
+    }
     Ok(out)
+}
+
+/// A package of an object with maps and data, beside the flat programs of both levels.
+fn pack(root: &Path, source: &Path, out: &Path) -> Result<()> {
+    let name = source.file_stem().unwrap_or_default();
+    let object = out.join("O2").join(name).with_extension("o");
+    let mut clang = Command::new("clang");
+    clang.args([
+        "-target",
+        "bpf",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-Wno-unused-const-variable",
+        "-Wno-unused-parameter",
+    ]);
+    clang.args(["-O2", "-g", "-I"]).arg(root.join("include"));
+    setup::run(clang.arg("-c").arg(source).arg("-o").arg(&object))?;
+    let options = ubpf_pack::Options { name: name.to_string_lossy().into_owned(), ..ubpf_pack::Options::default() };
+    let package = ubpf_pack::pack(&fs::read(&object)?, &options)?;
+    for level in LEVELS {
+        fs::write(out.join(level).join(name).with_extension("pkg"), &package)?;
+    }
+    Ok(())
 }
 
 fn compile(root: &Path, source: &Path, abi: &str, level: &str, out: &Path) -> Result<()> {

@@ -22,12 +22,12 @@ pub struct Target {
     pub socket: PathBuf,
     /// Console: a file that grows, or a socket.
     pub console: PathBuf,
-    /// Folder with the compiled samples (`*.bin`), uploaded before the tour.
+    /// Folder with the compiled samples (`*.bin`, `*.pkg`), uploaded before the tour.
     pub programs: PathBuf,
 }
 
 /// What the tour does with a program file that it needs.
-const PROGRAMS: &[&str] = &["count", "get_count", "notify", "loop_fail", "oob"];
+const PROGRAMS: &[&str] = &["count.bin", "get_count.bin", "notify.bin", "loop_fail.bin", "oob.bin", "calls.pkg"];
 
 /// `cargo xtask tour --socket SHELL --console FILE|SOCKET`
 pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
@@ -92,17 +92,16 @@ impl Shell {
 }
 
 fn upload(shell: &mut Shell, programs: &Path) -> Result<()> {
-    for name in PROGRAMS {
-        let file = format!("{name}.bin");
-        let contents = std::fs::read(programs.join(&file))?;
-        shell.put(&file, &contents)?;
+    for file in PROGRAMS {
+        shell.put(file, &std::fs::read(programs.join(file))?)?;
     }
     Ok(())
 }
 
 /// Takes off what an earlier session may have left.
 fn clean(shell: &mut Shell) -> Result<()> {
-    shell.command("bpf_detach myfun").map(drop)
+    shell.command("bpf_detach myfun")?;
+    shell.command("prog unload calls").map(drop)
 }
 
 fn played(shell: &mut Shell, console: &Console) -> Result<u64> {
@@ -111,9 +110,28 @@ fn played(shell: &mut Shell, console: &Console) -> Result<u64> {
     let after = count(shell)?;
     check_equal("calls counted", &(after - before), &counted)?;
     detached_counts_no_more(shell, console, after)?;
+    object(shell, console)?;
     refused(shell)?;
     stopped(shell, console)?;
     Ok(counted)
+}
+
+/// An object: loaded with a number set, attached to the function that its section names, its maps read while it counts and when it has
+/// ended, and gone with it.
+fn object(shell: &mut Shell, console: &Console) -> Result<()> {
+    expect(shell, "prog load calls.pkg step=3", &["Object calls was loaded successfully."])?;
+    let attached = "Program calls was attached to myfun successfully.";
+    let start = at_a_body(console, shell, "prog attach calls", attached)?;
+    console.wait_bodies(start, random(2, 4))?;
+    let end = at_a_body(console, shell, "bpf_detach myfun", "Program was detached successfully.")?;
+    let calls = console.bodies(start, end);
+    let dump = [format!("0: {}", 3 * calls), format!("1: {calls}")];
+    expect(shell, "map dump calls.counts", &dump.each_ref().map(String::as_str))?;
+    expect(shell, "map lookup calls..bss 0", &[&calls.to_string()])?;
+    expect(shell, "map update calls.counts 1 0", &[])?;
+    expect(shell, "map lookup calls.counts 1", &["0"])?;
+    expect(shell, "prog unload calls", &["Object calls was unloaded successfully."])?;
+    expect(shell, "map list", &[])
 }
 
 /// Attach, notify, list, detach, with a random number of calls in each part. Gives the calls seen while `count` was
