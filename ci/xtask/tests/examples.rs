@@ -81,7 +81,7 @@ fn play(example: &str) {
     for step in steps {
         let answer = answers.next().unwrap_or_default();
         if let Some(wanted) = step.says {
-            assert!(is_like(&answer, &wanted), "{example}: {}said\n{answer}and not\n{wanted}", step.commands);
+            assert!(is_like(answer, &wanted), "{example}: {}said\n{answer}and not\n{wanted}", step.commands);
         }
     }
     fs::remove_dir_all(&folder).expect("the folder goes");

@@ -43,7 +43,7 @@ impl Ring {
 
     fn word(&self, position: u64) -> Option<&AtomicU64> {
         let mask = (self.words.len() as u64).wrapping_sub(1);
-        self.words.get((position / WORD & mask) as usize)
+        self.words.get(((position / WORD) & mask) as usize)
     }
 
     /// Adds a record. It has at least one byte, and fits the ring together with its length.

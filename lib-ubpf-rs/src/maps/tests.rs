@@ -167,7 +167,7 @@ fn threads_lose_nothing() {
                 let map = &map;
                 scope.spawn(move || {
                     for n in 0..20_000u64 {
-                        let key = (id << 32 | n % 100).to_le_bytes();
+                        let key = ((id << 32) | (n % 100)).to_le_bytes();
                         let value = [n.to_le_bytes(), n.to_le_bytes()].concat();
                         let put = || map.update(key[..].into(), value[..].into(), update::ANY, &mut 0);
                         at_last(put);

@@ -92,7 +92,7 @@ fn written(instructions: impl IntoIterator<Item = Instruction>) -> Gprs {
     let mut factory = InstructionInfoFactory::new();
     let (mut changed, mut pushed, mut popped) = (0, 0, 0);
     for instruction in instructions {
-        let saved = 1 << (instruction.op0_register().full_register() as u32).wrapping_sub(Register::RAX as u32) % 16;
+        let saved = 1 << ((instruction.op0_register().full_register() as u32).wrapping_sub(Register::RAX as u32) % 16);
         match instruction.mnemonic() {
             Mnemonic::Push if instruction.op0_register() != Register::None => pushed |= saved,
             Mnemonic::Pop if pushed != 0 => popped |= saved,
