@@ -2,7 +2,12 @@
 
 use super::*;
 use crate::program::{MapFlags, MapName};
-use std::{collections::HashMap, sync::atomic::AtomicBool, thread, vec::Vec};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::atomic::AtomicBool,
+    thread,
+    vec::Vec,
+};
 
 fn def(kind: MapKind, key_size: u32, value_size: u32, max_entries: u32) -> MapDef {
     MapDef { kind, key_size, value_size, max_entries, flags: MapFlags::empty(), name: MapName::new("test").unwrap() }
@@ -256,8 +261,8 @@ fn sizes_are_checked_and_kinds_that_are_not_there_are_named() {
     assert_eq!(map.update([0; 7][..].into(), [0; 4][..].into(), 0, &mut 0), size(7, 8));
     assert_eq!(map.update([0; 8][..].into(), [0; 5][..].into(), 0, &mut 0), size(5, 4));
     assert_eq!(map.delete([0; 9][..].into(), &mut 0), size(9, 8));
-    let ring = Map::new(def(MapKind::Ringbuf, 0, 0, 4096));
-    assert_eq!(ring.err(), Some(MapError::Unsupported { kind: MapKind::Ringbuf }));
+    let trie = Map::new(def(MapKind::LpmTrie, 8, 8, 4096));
+    assert_eq!(trie.err(), Some(MapError::Unsupported { kind: MapKind::LpmTrie }));
     assert!(matches!(Map::new(def(MapKind::Array, 8, 8, 1)), Err(MapError::Definition(_))));
 }
 
@@ -290,4 +295,117 @@ fn handles_name_maps_and_nothing_else() {
     for (kind, imm) in [(MapIndexValue, 8 << 32), (MapIndexValue, 1), (MapIndex, 2), (MapFd, 0), (MapIndex, 1 << 16)] {
         assert_eq!(maps.loaded(kind, imm), None, "{kind:?} {imm:#x}");
     }
+}
+
+/// Records come out as they went in, in their order; what finds no room is told so, counted, and changes nothing.
+#[test]
+fn rings_follow_their_model() {
+    let ring = make(MapKind::Ringbuf, 0, 0, 4096);
+    let mut model: VecDeque<Vec<u8>> = VecDeque::new();
+    let (mut used, mut lost) = (0, 0);
+    let mut numbers = Numbers(0x5bd1_e995);
+    let size = |len: usize| len.next_multiple_of(8) + 8;
+    for step in 0..20_000 {
+        if numbers.below(2) == 0 {
+            let len = 1 + numbers.below(if step % 7 == 0 { 1500 } else { 60 }) as usize;
+            let record: Vec<u8> = (0..len).map(|_| numbers.below(256) as u8).collect();
+            let fits = used + size(len) <= 4096;
+            let expected = if fits { Ok(()) } else { Err(MapError::Full { capacity: 4096 }) };
+            assert_eq!(ring.write_record(record[..].into()), expected, "step {step}");
+            match fits {
+                true => model.push_back(record),
+                false => lost += 1,
+            }
+            used += if fits { size(len) } else { 0 };
+        } else {
+            // Some of it, where the reader has little room.
+            let mut out = std::vec![0xee; if numbers.below(4) == 0 { 10 } else { 2000 }];
+            let read = ring.read_record(&mut out);
+            let expected = model.pop_front();
+            assert_eq!(read, expected.as_ref().map(|record| record.len()), "step {step}");
+            if let Some(record) = expected {
+                let most = record.len().min(out.len());
+                assert_eq!(out[..most], record[..most], "step {step}");
+                assert!(out[most..].iter().all(|&byte| byte == 0xee));
+                used -= size(record.len());
+            }
+        }
+        assert_eq!(ring.len(), used);
+    }
+    assert!(lost > 100);
+    assert_eq!((ring.lost_full(), ring.lost_busy()), (lost, 0));
+}
+
+#[test]
+fn records_that_never_fit_are_refused() {
+    let ring = make(MapKind::Ringbuf, 0, 0, 4096);
+    for len in [0, 4089, 5000] {
+        let record = std::vec![1; len];
+        assert_eq!(ring.write_record(record[..].into()), Err(MapError::Invalid), "{len}");
+    }
+    ring.write_record(std::vec![7; 4088][..].into()).unwrap();
+    let mut out = [0; 4096];
+    assert_eq!(ring.read_record(&mut out), Some(4088));
+    assert!(out[..4088].iter().all(|&byte| byte == 7));
+    assert_eq!(make(MapKind::Array, 4, 8, 1).write_record([1; 4][..].into()), Err(MapError::Invalid));
+}
+
+/// Two writers and a reader: each record is whole, those of one writer come in their order, and what is missing was counted.
+#[test]
+fn records_of_two_threads_are_whole_and_in_order() {
+    const EACH: u64 = 20_000;
+    let ring = make(MapKind::Ringbuf, 0, 0, 4096);
+    let writers = core::sync::atomic::AtomicUsize::new(2);
+    let mut seen = [0, 0];
+    let mut last = [None, None];
+    thread::scope(|scope| {
+        for id in 0..2u64 {
+            let (ring, writers) = (&ring, &writers);
+            scope.spawn(move || {
+                for number in 0..EACH {
+                    let words = [id, number, id ^ number, number];
+                    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+                    let len = 16 + (number % 3) as usize * 8;
+                    _ = ring.write_record(bytes[..len].into());
+                }
+                writers.fetch_sub(1, core::sync::atomic::Ordering::SeqCst);
+            });
+        }
+        let mut out = [0; 64];
+        loop {
+            let over = writers.load(core::sync::atomic::Ordering::SeqCst) == 0;
+            match ring.read_record(&mut out) {
+                Some(len) => {
+                    let word = |at: usize| u64::from_le_bytes(out[8 * at..8 * at + 8].try_into().unwrap());
+                    let (id, number) = (word(0), word(1));
+                    assert_eq!(len, 16 + (number % 3) as usize * 8);
+                    assert!(len < 24 || word(2) == id ^ number);
+                    assert!(len < 32 || word(3) == number);
+                    assert!(last[id as usize].is_none_or(|last| last < number));
+                    last[id as usize] = Some(number);
+                    seen[id as usize] += 1;
+                }
+                None if over => break,
+                None => thread::yield_now(),
+            }
+        }
+    });
+    assert_eq!(seen[0] + seen[1] + ring.lost_full() + ring.lost_busy(), 2 * EACH);
+    assert_eq!(ring.len(), 0);
+}
+
+/// What another thread was writing is not there in a child; what was written is.
+#[test]
+fn after_a_fork_a_ring_goes_on() {
+    let ring = make(MapKind::Ringbuf, 0, 0, 4096);
+    ring.write_record([1; 8][..].into()).unwrap();
+    let Kind::Ring(inner) = &ring.kind else { unreachable!() };
+    inner.stand_still(40);
+    ring.write_record([2; 8][..].into()).unwrap();
+    ring.after_fork();
+    ring.write_record([3; 8][..].into()).unwrap();
+    let mut out = [0; 8];
+    assert_eq!((ring.read_record(&mut out), out), (Some(8), [1; 8]));
+    assert_eq!((ring.read_record(&mut out), out), (Some(8), [3; 8]));
+    assert_eq!(ring.read_record(&mut out), None);
 }

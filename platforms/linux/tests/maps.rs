@@ -181,6 +181,40 @@ fn programs_with_maps_run_straight_from_the_function() {
 }
 
 #[test]
+fn records_of_hooks_are_read_from_outside() {
+    let (engine, _turn) = engine();
+    let text = "
+        r1 = *(u64 *)(r1 + 0)
+        *(u64 *)(r10 - 8) = r1
+        r1 = map_index(0) ll
+        r2 = r10
+        r2 += -8
+        r3 = 8
+        r4 = 0
+        call 130
+        exit";
+    let maps = [part("events", MapKind::Ringbuf, [0, 0, 4096])];
+    for on in [Engine::Interpreter, Engine::Jit] {
+        let options = LoadOptions { policy: Some(Policy::Strict), engine: on, ..LoadOptions::default() };
+        let ids = engine.load_parts("ring", &maps, vec![program("tell", text)], &options).unwrap();
+        engine.attach(MYFUN, ids[0], AttachLimits::default()).unwrap();
+        call(300);
+        let ring = engine.map("ring.events").unwrap();
+        let key = engine.trace_address(MYFUN).unwrap().to_ne_bytes();
+        let mut records = 0;
+        let mut out = [0; 16];
+        while let Some(len) = ring.read_record(&mut out) {
+            assert_eq!((len, &out[..8]), (8, &key[..]));
+            records += 1;
+        }
+        assert_eq!((records, ring.lost_full()), (256, 44), "of 4096 bytes each takes 16");
+        drop(ring);
+        assert_eq!(engine.detach(MYFUN, None).unwrap(), 1);
+        engine.unload(ids[0]).unwrap();
+    }
+}
+
+#[test]
 fn a_map_is_kept_where_somebody_wants_it() {
     let (engine, _turn) = engine();
     let ids = load(engine, "kept", Engine::Auto);
