@@ -369,15 +369,17 @@ fn make(numbers: &mut Numbers<'_>, world: &'static World, general: &Arc<AtomicU6
 /// Where trampolines reach: the platform's own memory.
 struct Near;
 
-impl ubpf_rs::platform::ExecMemory for Near {
+// SAFETY: a block is one mapping of its own, or one part of one, writable until it is sealed and executable afterwards.
+unsafe impl ubpf_rs::platform::ExecMemory for Near {
     fn alloc(&self, len: usize) -> Option<ubpf_rs::platform::ExecBlock> {
         exec().alloc(len)
     }
     fn seal(&self, block: ubpf_rs::platform::ExecBlock) -> bool {
         exec().seal(block)
     }
-    fn free(&self, block: ubpf_rs::platform::ExecBlock) {
-        exec().free(block)
+    unsafe fn free(&self, block: ubpf_rs::platform::ExecBlock) {
+        // SAFETY: as the caller promises.
+        unsafe { exec().free(block) }
     }
     fn enforces_wx(&self) -> bool {
         true

@@ -199,7 +199,9 @@ fn judge_program(object: &Object<'_>, index: u32, insns: &[Insn]) {
     for slot in object.slots.iter().filter(|slot| slot.program == index) {
         let insn = insns[slot.pc as usize];
         match slot.need {
-            SlotNeed::Helper(name) => assert!(is_name(name) && matches!(insn, Insn::Call(Call::Helper(_) | Call::Btf(_)))),
+            SlotNeed::Helper(name) => {
+                assert!(is_name(name) && matches!(insn, Insn::Call(Call::Helper(_) | Call::Btf(_))))
+            }
             SlotNeed::Symbol(name) | SlotNeed::WeakSymbol(name) => {
                 assert!(is_name(name) && matches!(insn, Insn::LoadImm64 { kind: ImmKind::Value, .. }));
             }

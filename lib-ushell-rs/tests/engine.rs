@@ -23,7 +23,8 @@ impl Clock for Fake {
         1000
     }
 }
-impl FaultSafeRead for Fake {
+// SAFETY: a fault ends the read, and nothing but the destination is written.
+unsafe impl FaultSafeRead for Fake {
     fn read(&self, _: u64, _: &mut [u8]) -> usize {
         0
     }

@@ -102,17 +102,19 @@ fn patch() {
     assert_eq!(platform::PLATFORM.probe_read.read(site as u64, &mut old), 5);
     let text = platform::PLATFORM.text.expect("the image patches text");
     let jump = [0xe9, 0, 0, 0, 0];
-    assert!(text.replace(site, &jump, &old).is_err(), "other bytes were expected there");
+    // SAFETY: the jump leads to the instruction behind the stub; elsewhere nothing is changed.
+    let replace = |at, old: &[u8], new: &[u8]| unsafe { text.replace(at, old, new) };
+    assert!(replace(site, &jump, &old).is_err(), "other bytes were expected there");
     assert!(protected(site));
-    text.replace(site, &old, &jump).expect("the stub can be patched");
+    replace(site, &old, &jump).expect("the stub can be patched");
     assert!(protected(site));
     // SAFETY: the function is the application's; its stub now jumps to the instruction after the stub.
     unsafe { app::myfun() };
-    text.replace(site, &jump, &old).expect("and back");
+    replace(site, &jump, &old).expect("and back");
     // SAFETY: as above, the stub is as compiled.
     unsafe { app::myfun() };
-    assert!(text.replace(0, &old, &jump).is_err());
-    assert!(text.replace(DATA.as_ptr() as usize, &old, &jump).is_err());
+    assert!(replace(0, &old, &jump).is_err());
+    assert!(replace(DATA.as_ptr() as usize, &old, &jump).is_err());
     assert!(protected(site));
 }
 
@@ -137,8 +139,10 @@ fn two_cpus() {
     let jump = [0xe9, 0, 0, 0, 0];
     batches.endless();
     for _ in 0..ROUNDS {
-        text.replace(address as usize, &stub, &jump).expect("there");
-        text.replace(address as usize, &jump, &stub).expect("and back");
+        // SAFETY: the jump leads to the instruction behind the stub.
+        unsafe { text.replace(address as usize, &stub, &jump) }.expect("there");
+        // SAFETY: the stub as it was.
+        unsafe { text.replace(address as usize, &jump, &stub) }.expect("and back");
     }
     let exit = [0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
     let calls = || {
@@ -180,7 +184,8 @@ fn code() {
     }
     assert_eq!(blocks.len(), 32, "the pool has 64 pages");
     for block in blocks {
-        CodeMemory.free(block);
+        // SAFETY: nothing of it is executed any more.
+        unsafe { CodeMemory.free(block) };
         assert!(!protected(block.exec));
     }
     assert!(CodeMemory.alloc(64 * memory::PAGE).is_some(), "all pages came back");

@@ -5,7 +5,7 @@
 
 use alloc::{boxed::Box, format, string::String};
 
-use ubpf_program_tests::{BoundMaps, run_all, Engine};
+use ubpf_program_tests::{run_all, BoundMaps, Engine};
 use ubpf_rs::jit::{JitProgram, Options};
 use ubpf_rs::verifier::VerifiedProgram;
 use ubpf_rs::vm::{Executable, Interpreter};

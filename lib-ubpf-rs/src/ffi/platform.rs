@@ -114,7 +114,8 @@ impl Clock for Table {
     }
 }
 
-impl FaultSafeRead for Table {
+// SAFETY: a fault ends the read, and nothing but the destination is written.
+unsafe impl FaultSafeRead for Table {
     fn read(&self, addr: u64, dst: &mut [u8]) -> usize {
         let (into, len) = (dst.as_mut_ptr().cast(), dst.len());
         // SAFETY: the application's function with its context; `into` is writable for `len` bytes.
@@ -172,8 +173,9 @@ impl GiveWay for Table {
     }
 }
 
-impl TextPatch for Table {
-    fn replace(&self, addr: usize, old: &[u8], new: &[u8]) -> core::result::Result<(), PatchError> {
+// SAFETY: no byte is changed but those named, where the old ones stand, and each change is one step for whoever executes it.
+unsafe impl TextPatch for Table {
+    unsafe fn replace(&self, addr: usize, old: &[u8], new: &[u8]) -> core::result::Result<(), PatchError> {
         let Some(replace) = self.table.text_replace.filter(|_| old.len() == new.len()) else {
             return Err(PatchError::Mismatch { addr });
         };
@@ -191,7 +193,8 @@ fn c_block(block: ExecBlock) -> ubpf_exec_block {
     ubpf_exec_block { write: block.write, exec: block.exec, length: block.len }
 }
 
-impl ExecMemory for Table {
+// SAFETY: a block is one mapping of its own, or one part of one, writable until it is sealed and executable afterwards.
+unsafe impl ExecMemory for Table {
     fn alloc(&self, len: usize) -> Option<ExecBlock> {
         let mut block = ubpf_exec_block { write: 0, exec: 0, length: 0 };
         let alloc = self.table.exec_alloc?;
@@ -210,7 +213,7 @@ impl ExecMemory for Table {
         unsafe { seal(self.table.context, &c_block(block)) == 0 }
     }
 
-    fn free(&self, block: ExecBlock) {
+    unsafe fn free(&self, block: ExecBlock) {
         if let Some(free) = self.table.exec_free {
             // SAFETY: the application's function with its context and a live block.
             unsafe { free(self.table.context, &c_block(block)) }

@@ -62,7 +62,8 @@ impl CodeHeap {
         let mut state = self.state.lock();
         while let Some(at) = state.chunks.iter().position(|chunk| chunk.used.is_empty()) {
             let chunk = state.chunks.swap_remove(at);
-            below.inspect(|below| below.free(chunk.block));
+            // SAFETY: no part of the block is in use.
+            below.inspect(|below| unsafe { below.free(chunk.block) });
         }
     }
 
@@ -127,7 +128,8 @@ impl State {
         // SAFETY: an open block is writable memory of its length that belongs to whom it was given.
         unsafe { slice::from_raw_parts_mut(block.write as *mut u8, block.len) }.fill(NOTHING);
         if !below.seal(block) {
-            below.free(block);
+            // SAFETY: nothing was put there.
+            unsafe { below.free(block) };
             return None;
         }
         self.chunks.push(Chunk { block, used: Vec::new(), too_long: usize::MAX });
@@ -142,7 +144,8 @@ impl State {
             chunk.give_back(exec);
         }
         if let Some(spare) = kept.filter(|_| self.chunks.iter().filter(|c| empty(c)).count() > 1) {
-            below.free(self.chunks.swap_remove(spare).block);
+            // SAFETY: no part of the block is in use.
+            unsafe { below.free(self.chunks.swap_remove(spare).block) };
         }
     }
 
@@ -152,7 +155,8 @@ impl State {
     }
 }
 
-impl ExecMemory for CodeHeap {
+// SAFETY: a block is one mapping of its own, or one part of one, writable until it is sealed and executable afterwards.
+unsafe impl ExecMemory for CodeHeap {
     fn alloc(&self, len: usize) -> Option<ExecBlock> {
         let below = self.below()?;
         if !below.rewrites() {
@@ -180,13 +184,15 @@ impl ExecMemory for CodeHeap {
         }
         // The place is the part's until it is given back.
         let open = self.state.lock().take_open(block.exec);
-        open.is_some_and(|open| below.rewrite(open.exec, &open.bytes))
+        // SAFETY: the part belongs to whoever seals it, and nothing executes there yet.
+        open.is_some_and(|open| unsafe { below.rewrite(open.exec, &open.bytes) })
     }
 
-    fn free(&self, block: ExecBlock) {
+    unsafe fn free(&self, block: ExecBlock) {
         let Some(below) = self.below() else { return };
         if !below.rewrites() {
-            return below.free(block);
+            // SAFETY: as the caller promises.
+            return unsafe { below.free(block) };
         }
         let mut state = self.state.lock();
         drop(state.take_open(block.exec));
@@ -238,7 +244,8 @@ mod tests {
         }
     }
 
-    impl ExecMemory for Few {
+    // SAFETY: a block is one mapping of its own, or one part of one, writable until it is sealed and executable afterwards.
+    unsafe impl ExecMemory for Few {
         fn alloc(&self, len: usize) -> Option<ExecBlock> {
             let count = len.div_ceil(PAGE);
             let mut taken = self.taken.lock();
@@ -250,7 +257,7 @@ mod tests {
         fn seal(&self, _: ExecBlock) -> bool {
             true
         }
-        fn free(&self, block: ExecBlock) {
+        unsafe fn free(&self, block: ExecBlock) {
             let at = (block.exec - self.base()) / PAGE;
             self.taken.lock()[at..at + block.len / PAGE].fill(false);
         }
@@ -260,7 +267,7 @@ mod tests {
         fn rewrites(&self) -> bool {
             self.rewrites
         }
-        fn rewrite(&self, at: usize, code: &[u8]) -> bool {
+        unsafe fn rewrite(&self, at: usize, code: &[u8]) -> bool {
             for (word, bytes) in self.memory[(at - self.base()) / 8..].iter().zip(code.chunks(8)) {
                 word.store(usize::from_le_bytes(bytes.try_into().unwrap()), Ordering::Relaxed);
             }
@@ -290,13 +297,15 @@ mod tests {
         }
         assert!(put(heap, PAGE, 0).is_none(), "full");
         for block in &small[8..] {
-            heap.free(*block);
+            // SAFETY: nothing of it is executed.
+            unsafe { heap.free(*block) };
         }
         assert!(few.in_use() <= 2, "one spare page is kept");
         let large = put(heap, 2 * PAGE, 0xee).unwrap();
         assert_eq!(few.bytes(large.exec, 2 * PAGE), [0xee; 2 * PAGE]);
         assert_eq!(few.bytes(small[7].exec, 20), [7; 20], "neighbours stay");
-        heap.free(small[3]);
+        // SAFETY: nothing of it is executed.
+        unsafe { heap.free(small[3]) };
         let again = put(heap, 32, 0x55).unwrap();
         assert_eq!(again.exec, small[3].exec, "a gap is used again");
     }
@@ -308,7 +317,8 @@ mod tests {
         heap.over(few);
         for _ in 0..100 {
             let block = heap.alloc(PAGE).unwrap();
-            heap.free(block);
+            // SAFETY: nothing of it is executed.
+            unsafe { heap.free(block) };
         }
         assert_eq!(few.in_use(), 1);
         assert!(heap.alloc(PAGES * PAGE + 1).is_none() && heap.alloc(usize::MAX).is_none());
@@ -321,7 +331,8 @@ mod tests {
         let memory = heap.over(few);
         let blocks: Vec<_> = (0..PAGES).map(|_| memory.alloc(1).unwrap()).collect();
         assert!(memory.alloc(1).is_none() && blocks.iter().all(|b| memory.seal(*b)));
-        blocks.into_iter().for_each(|b| memory.free(b));
+        // SAFETY: nothing of them is executed.
+        blocks.into_iter().for_each(|b| unsafe { memory.free(b) });
         assert_eq!(few.in_use(), 0);
     }
 }

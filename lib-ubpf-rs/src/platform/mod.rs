@@ -3,13 +3,14 @@
 //!
 //! Everything marked *hook path* may be called from a traced function, also in interrupt context and on
 //! several CPUs at once: it must not block, allocate or take a lock that a thread can hold.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod none;
 mod pace;
 mod room;
 mod sort;
 mod text;
+mod trusted;
 
 pub use none::{NoConsole, NoFiles, NoReads, OneCpu};
 pub use pace::{
@@ -18,6 +19,7 @@ pub use pace::{
 pub use room::{has_room, Reserve, GRANULE, RESERVE, SMALL_THINGS, SMALL_THINGS_THAT_STAY};
 pub use sort::{sort, sort_by, sort_by_in_pieces};
 pub use text::{copied, shown};
+pub use trusted::{ExecMemory, FaultSafeRead, TextPatch};
 
 use alloc::{string::String, vec::Vec};
 
@@ -83,19 +85,6 @@ impl Ticks {
     }
 }
 
-/// Reads memory that may not be mapped. *Hook path.*
-pub trait FaultSafeRead: Sync {
-    /// Copies from application address `addr` into `dst`; returns how many leading bytes were readable.
-    /// Refuses device memory (returns 0).
-    fn read(&self, addr: u64, dst: &mut [u8]) -> usize;
-    /// Whether a read may end in a fault while the traced function runs on the stack that holds this address: not on one that the next
-    /// fault begins anew, as the handler of a fault has it. *Hook path.*
-    fn may_fault(&self, stack: u64) -> bool {
-        let _ = stack;
-        true
-    }
-}
-
 /// The console of the unikernel. Called from the control path only, never from a hook.
 pub trait Console: Sync {
     /// Writes all bytes.
@@ -127,27 +116,6 @@ pub enum PatchError {
     },
 }
 
-/// Replaces instructions in the running image.
-pub trait TextPatch: Sync {
-    /// Replaces `old` by `new` (same length, at most 8 bytes) at `addr`, checking `old` first, so that every
-    /// CPU executes either the old or the new instruction and never a mixture; on return all CPUs see `new`.
-    /// Text is never left writable and executable.
-    fn replace(&self, addr: usize, old: &[u8], new: &[u8]) -> Result<(), PatchError>;
-    /// Makes many changes, each for itself as [`replace`](Self::replace) does, with one waiting for the other CPUs where the platform can.
-    /// Changes that ascend by address are made fastest.
-    fn replace_all(&self, changes: &mut [TextChange<'_>]) {
-        for change in changes {
-            change.result = self.replace(change.addr, change.old, change.new);
-        }
-    }
-
-    /// Whether no thread can stand between two instructions while another one calls this, as on one CPU whose threads give
-    /// way by themselves. Then several instructions can become one at any time, otherwise only at start.
-    fn exclusive(&self) -> bool {
-        false
-    }
-}
-
 /// One of many changes of the text.
 #[derive(Clone, Copy, Debug)]
 pub struct TextChange<'a> {
@@ -177,35 +145,6 @@ pub struct ExecBlock {
     pub exec: usize,
     /// Length in bytes.
     pub len: usize,
-}
-
-/// Memory for generated code: written while open, executable once sealed, never both in one mapping.
-pub trait ExecMemory: Sync {
-    /// A writable block of at least `len` bytes, within 2 GiB of the image's text; `None` when there is none.
-    fn alloc(&self, len: usize) -> Option<ExecBlock>;
-    /// Makes the block executable and no longer writable. False when the platform refused.
-    fn seal(&self, block: ExecBlock) -> bool;
-    /// Gives the block back; nothing executes in it any more.
-    fn free(&self, block: ExecBlock);
-    /// Zeros within 2 GiB of the image's text that are never executable and live for ever, aligned for words, for data of code; `None`
-    /// where the platform has no such memory of its own.
-    fn data(&self, len: usize) -> Option<usize> {
-        let _ = len;
-        None
-    }
-    /// Whether a sealed block is really not writable (`status` says so).
-    fn enforces_wx(&self) -> bool;
-    /// Whether [`rewrite`](Self::rewrite) works, so that several programs can share a block.
-    fn rewrites(&self) -> bool {
-        false
-    }
-    /// Replaces code in a sealed block; `at` is where it runs. Nobody executes what is replaced, but any CPU may execute the rest of
-    /// the block meanwhile, so the block stays executable, and is never writable where it runs. On return all CPUs see the new code.
-    /// False when it could not be written.
-    fn rewrite(&self, at: usize, code: &[u8]) -> bool {
-        let _ = (at, code);
-        false
-    }
 }
 
 /// What went wrong with a file.

@@ -1,6 +1,6 @@
 //! Parts of a platform for images that lack them.
 
-use super::{Console, Cpu, DirEntry, FaultSafeRead, FileError, Files};
+use super::{Console, Cpu, DirEntry, FileError, Files};
 use alloc::vec::Vec;
 
 /// No console: what programs report is dropped.
@@ -34,12 +34,6 @@ impl Files for NoFiles {
 /// good as not mapped, and no entry stub can be looked at: nothing can be traced.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoReads;
-
-impl FaultSafeRead for NoReads {
-    fn read(&self, _: u64, _: &mut [u8]) -> usize {
-        0
-    }
-}
 
 /// One CPU, and no code of the application that is called in an interrupt.
 #[derive(Clone, Copy, Debug, Default)]

@@ -955,14 +955,16 @@ fn patch_in(settings: &Settings, site: Site, present: [u8; STUB_LEN], target: u6
     }
     let call = patch::call(site.addr, target).ok_or(AttachError::OutOfReach { addr: site.addr })?;
     if call != present {
-        text(settings)?.replace(site.addr as usize, &present, &call)?;
+        // SAFETY: a stub is replaced by a call of the entry of hooks, which keeps every register.
+        unsafe { text(settings)?.replace(site.addr as usize, &present, &call)? };
     }
     Ok(())
 }
 
 fn patch_out(settings: &Settings, attached: &Attached) -> Result<(), PatchError> {
     match (settings.platform.text, attached.call()) {
-        (Some(text), Some(call)) => text.replace(attached.site.addr as usize, &call, &attached.stub),
+        // SAFETY: the stub as it was takes the place of the call.
+        (Some(text), Some(call)) => unsafe { text.replace(attached.site.addr as usize, &call, &attached.stub) },
         _ => Ok(()),
     }
 }

@@ -236,6 +236,7 @@ pub(super) fn install(
     if out.len() == len && write(out, block) && memory.seal(block) {
         return Some(block);
     }
-    memory.free(block);
+    // SAFETY: nothing leads there.
+    unsafe { memory.free(block) };
     None
 }

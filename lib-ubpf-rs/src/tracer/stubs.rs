@@ -254,7 +254,8 @@ fn prepare(
         return Ok((found.addr, false));
     };
     let text = text(settings).map_err(|reason| found.refused.with(reason))?;
-    text.replace(found.addr as usize, rewrite.old(), rewrite.fresh())
+    // SAFETY: nops take the place of nops, behind an entry that the symbols name.
+    unsafe { text.replace(found.addr as usize, rewrite.old(), rewrite.fresh()) }
         .map_err(|error| found.refused.with(Unusable::Patch(error)))?;
     Ok((found.addr, true))
 }
@@ -286,7 +287,8 @@ fn prepare_together(
     for ((addr, rewrite, _), change) in rewrites.iter().flatten().zip(&mut changes) {
         *change = TextChange::new(*addr as usize, rewrite.old(), rewrite.fresh());
     }
-    text.replace_all(&mut changes[..count]);
+    // SAFETY: nops take the place of nops, behind entries that the symbols name.
+    unsafe { text.replace_all(&mut changes[..count]) };
     for ((addr, _, refused), change) in rewrites.iter().flatten().zip(&changes) {
         each(match change.result {
             Ok(()) => Ok((*addr, true)),

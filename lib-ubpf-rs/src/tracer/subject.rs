@@ -123,7 +123,8 @@ mod tests {
             None
         }
     }
-    impl FaultSafeRead for Bare {
+    // SAFETY: a fault ends the read, and nothing but the destination is written.
+    unsafe impl FaultSafeRead for Bare {
         fn read(&self, _addr: u64, _dst: &mut [u8]) -> usize {
             0
         }

@@ -6,7 +6,8 @@ use ubpf_rs::platform::{ExecBlock, ExecMemory};
 /// Executable memory of a Linux process: pages that are writable first and executable afterwards.
 pub struct Pages;
 
-impl ExecMemory for Pages {
+// SAFETY: a block is one mapping of its own, or one part of one, writable until it is sealed and executable afterwards.
+unsafe impl ExecMemory for Pages {
     fn alloc(&self, len: usize) -> Option<ExecBlock> {
         let len = len.max(1).next_multiple_of(4096);
         // SAFETY: a new anonymous mapping replaces nothing.
@@ -21,7 +22,7 @@ impl ExecMemory for Pages {
         // SAFETY: the block is a mapping of ours.
         unsafe { libc::mprotect(block.exec as *mut _, block.len, libc::PROT_READ | libc::PROT_EXEC) == 0 }
     }
-    fn free(&self, block: ExecBlock) {
+    unsafe fn free(&self, block: ExecBlock) {
         // SAFETY: the block is a mapping of ours that nobody uses any more.
         unsafe { libc::munmap(block.exec as *mut _, block.len) };
     }

@@ -96,7 +96,8 @@ impl Region {
     }
 }
 
-impl ExecMemory for CodeMemory {
+// SAFETY: a block is one mapping of its own, or one part of one, writable until it is sealed and executable afterwards.
+unsafe impl ExecMemory for CodeMemory {
     fn alloc(&self, len: usize) -> Option<ExecBlock> {
         let (at, len) = self.take(len)?;
         let (write, exec) = (at, at);
@@ -113,7 +114,7 @@ impl ExecMemory for CodeMemory {
         known.sealed
     }
 
-    fn free(&self, block: ExecBlock) {
+    unsafe fn free(&self, block: ExecBlock) {
         let mut regions = self.regions();
         for region in regions.iter_mut() {
             if let Some(at) = region.blocks.iter().position(|b| b.at == block.exec) {
@@ -137,7 +138,7 @@ impl ExecMemory for CodeMemory {
         text::prepare_sync().is_ok()
     }
 
-    fn rewrite(&self, at: usize, code: &[u8]) -> bool {
+    unsafe fn rewrite(&self, at: usize, code: &[u8]) -> bool {
         if text::prepare_sync().is_err() {
             return false;
         }
@@ -223,24 +224,27 @@ mod tests {
         let block = sealed(&memory, 6);
         assert_eq!(run(block.exec), 42);
         assert!(block.exec.abs_diff(near_text as *const () as usize) < 1 << 31);
-        memory.free(block);
+        // SAFETY: nothing of it is executed any more.
+        unsafe { memory.free(block) };
     }
 
     #[test]
     fn code_is_rewritten_beside_code_that_runs() {
         let memory = CodeMemory::new();
         let block = sealed(&memory, 3 * PAGE);
+        // SAFETY: nobody executes what is replaced; outside of a block nothing is.
+        let rewrite = |at, code: &[u8]| unsafe { memory.rewrite(at, code) };
         std::thread::scope(|scope| {
             let running = scope.spawn(|| (0..200_000).all(|_| run(block.exec) == 42));
             // Across the border of two pages, too.
             for (number, at) in (1..100).zip([16, PAGE - 3, 2 * PAGE].into_iter().cycle()) {
-                assert!(memory.rewrite(block.exec + at, &code(number)));
+                assert!(rewrite(block.exec + at, &code(number)));
                 assert_eq!(run(block.exec + at), i32::from(number));
             }
             assert!(running.join().unwrap());
         });
-        assert!(!memory.rewrite(block.exec + block.len - 5, &code(1)));
-        assert!(!memory.rewrite(0x1000, &code(1)));
+        assert!(!rewrite(block.exec + block.len - 5, &code(1)));
+        assert!(!rewrite(0x1000, &code(1)));
         // It is private and not writable.
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
         let fields = maps.lines().map(|l| l.split_whitespace().collect::<Vec<_>>());
@@ -251,6 +255,7 @@ mod tests {
         };
         let own: Vec<_> = fields.filter(|map| holds(map[0])).collect();
         assert_eq!((own.len(), own[0][1]), (1, "r-xp"), "{own:?}");
-        memory.free(block);
+        // SAFETY: nothing of it is executed any more.
+        unsafe { memory.free(block) };
     }
 }

@@ -7,7 +7,8 @@ const PAGE: u64 = 4096;
 /// Reads this process's memory by `process_vm_readv`.
 pub struct SelfRead;
 
-impl FaultSafeRead for SelfRead {
+// SAFETY: a fault ends the read, and nothing but the destination is written.
+unsafe impl FaultSafeRead for SelfRead {
     fn read(&self, addr: u64, dst: &mut [u8]) -> usize {
         let mut done = 0;
         // Page by page: a transfer is all or nothing within one piece.

@@ -110,7 +110,8 @@ struct Scarce(&'static dyn ExecMemory);
 static BLOCKS: AtomicU64 = AtomicU64::new(0);
 static SCARCE: AtomicBool = AtomicBool::new(false);
 
-impl ExecMemory for Scarce {
+// SAFETY: a block is one mapping of its own, or one part of one, writable until it is sealed and executable afterwards.
+unsafe impl ExecMemory for Scarce {
     fn alloc(&self, len: usize) -> Option<ExecBlock> {
         if SCARCE.load(Ordering::SeqCst) {
             return None;
@@ -122,9 +123,10 @@ impl ExecMemory for Scarce {
     fn seal(&self, block: ExecBlock) -> bool {
         self.0.seal(block)
     }
-    fn free(&self, block: ExecBlock) {
+    unsafe fn free(&self, block: ExecBlock) {
         BLOCKS.fetch_sub(1, Ordering::SeqCst);
-        self.0.free(block);
+        // SAFETY: as the caller promises.
+        unsafe { self.0.free(block) };
     }
     fn enforces_wx(&self) -> bool {
         self.0.enforces_wx()
@@ -132,8 +134,9 @@ impl ExecMemory for Scarce {
     fn rewrites(&self) -> bool {
         self.0.rewrites()
     }
-    fn rewrite(&self, at: usize, code: &[u8]) -> bool {
-        self.0.rewrite(at, code)
+    unsafe fn rewrite(&self, at: usize, code: &[u8]) -> bool {
+        // SAFETY: as the caller promises.
+        unsafe { self.0.rewrite(at, code) }
     }
 }
 

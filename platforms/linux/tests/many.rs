@@ -36,7 +36,8 @@ fn name(n: usize) -> String {
 struct Scarce(&'static dyn ExecMemory);
 static LEFT: AtomicUsize = AtomicUsize::new(usize::MAX);
 
-impl ExecMemory for Scarce {
+// SAFETY: a block is one mapping of its own, or one part of one, writable until it is sealed and executable afterwards.
+unsafe impl ExecMemory for Scarce {
     fn alloc(&self, len: usize) -> Option<ExecBlock> {
         let take = |left: usize| match left {
             usize::MAX => Some(left),
@@ -48,8 +49,9 @@ impl ExecMemory for Scarce {
     fn seal(&self, block: ExecBlock) -> bool {
         self.0.seal(block)
     }
-    fn free(&self, block: ExecBlock) {
-        self.0.free(block);
+    unsafe fn free(&self, block: ExecBlock) {
+        // SAFETY: as the caller promises.
+        unsafe { self.0.free(block) };
     }
     fn data(&self, len: usize) -> Option<usize> {
         self.0.data(len)
@@ -60,8 +62,9 @@ impl ExecMemory for Scarce {
     fn rewrites(&self) -> bool {
         self.0.rewrites()
     }
-    fn rewrite(&self, at: usize, code: &[u8]) -> bool {
-        self.0.rewrite(at, code)
+    unsafe fn rewrite(&self, at: usize, code: &[u8]) -> bool {
+        // SAFETY: as the caller promises.
+        unsafe { self.0.rewrite(at, code) }
     }
 }
 

@@ -283,7 +283,8 @@ impl CodeMemory {
     }
 }
 
-impl ExecMemory for CodeMemory {
+// SAFETY: a block is one mapping of its own, or one part of one, writable until it is sealed and executable afterwards.
+unsafe impl ExecMemory for CodeMemory {
     fn alloc(&self, len: usize) -> Option<ExecBlock> {
         let pages = len.div_ceil(PAGE).max(1);
         let first = EXEC_STATES.with(|states| {
@@ -300,7 +301,7 @@ impl ExecMemory for CodeMemory {
         Self::change(block, &[ExecPage::Open], ExecPage::Sealed)
     }
 
-    fn free(&self, block: ExecBlock) {
+    unsafe fn free(&self, block: ExecBlock) {
         Self::change(block, &[ExecPage::Open, ExecPage::Sealed], ExecPage::Free);
     }
 
@@ -312,7 +313,7 @@ impl ExecMemory for CodeMemory {
         true
     }
 
-    fn rewrite(&self, at: usize, code: &[u8]) -> bool {
+    unsafe fn rewrite(&self, at: usize, code: &[u8]) -> bool {
         let Some(end) = at.checked_add(code.len()).filter(|_| at >= Self::base()) else { return false };
         let sealed = (at & !(PAGE - 1)..end).step_by(PAGE).all(Self::is_sealed);
         if sealed {

@@ -3,8 +3,7 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use ubpf_rs::platform::{
-    Clock, Console, CounterBlocks, Counting, Cpu, FaultSafeRead, GiveWay, Owner, PatchError, Platform, TextPatch,
-    Ticks,
+    Clock, Console, CounterBlocks, Counting, Cpu, FaultSafeRead, GiveWay, Owner, PatchError, Platform, TextPatch, Ticks,
 };
 use x86_64::instructions::interrupts;
 
@@ -35,7 +34,8 @@ impl Clock for Qemu {
     }
 }
 
-impl FaultSafeRead for Qemu {
+// SAFETY: a fault ends the read, and nothing but the destination is written.
+unsafe impl FaultSafeRead for Qemu {
     fn read(&self, addr: u64, dst: &mut [u8]) -> usize {
         let room = (memory::ram_end() as u64).saturating_sub(addr);
         let len = dst.len().min(usize::try_from(room).unwrap_or(usize::MAX));
@@ -94,10 +94,11 @@ static PATCHING: spin::Mutex<()> = spin::Mutex::new(());
 static BREAKPOINT_AT: AtomicUsize = AtomicUsize::new(0);
 const BREAKPOINT: u8 = 0xcc;
 
-impl TextPatch for Qemu {
+// SAFETY: no byte is changed but those named, where the old ones stand, and each change is one step for whoever executes it.
+unsafe impl TextPatch for Qemu {
     /// Threads never stop inside a stub, and interrupts are off: on its own CPU nobody can see half a patch. For the
     /// other CPU the first byte is a breakpoint meanwhile, at which it waits.
-    fn replace(&self, addr: usize, old: &[u8], new: &[u8]) -> Result<(), PatchError> {
+    unsafe fn replace(&self, addr: usize, old: &[u8], new: &[u8]) -> Result<(), PatchError> {
         const INVALID: i32 = 22;
         let text = memory::Layout::text();
         let end = addr.checked_add(new.len());

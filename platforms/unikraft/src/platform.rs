@@ -84,7 +84,8 @@ impl Clock for Unikraft {
     }
 }
 
-impl FaultSafeRead for Unikraft {
+// SAFETY: a fault ends the read, and nothing but the destination is written.
+unsafe impl FaultSafeRead for Unikraft {
     fn read(&self, addr: u64, dst: &mut [u8]) -> usize {
         // SAFETY: dst is writable for its length; the source may be anything.
         let count = unsafe { glue::ukglue_read(addr, dst.as_mut_ptr().cast(), dst.len()) };
@@ -109,8 +110,9 @@ pub fn print(bytes: &[u8]) {
     unsafe { glue::ukglue_print(bytes.as_ptr().cast(), bytes.len()) }
 }
 
-impl TextPatch for Unikraft {
-    fn replace(&self, addr: usize, old: &[u8], new: &[u8]) -> Result<(), PatchError> {
+// SAFETY: no byte is changed but those named, where the old ones stand, and each change is one step for whoever executes it.
+unsafe impl TextPatch for Unikraft {
+    unsafe fn replace(&self, addr: usize, old: &[u8], new: &[u8]) -> Result<(), PatchError> {
         if old.len() != new.len() {
             return Err(PatchError::Mismatch { addr });
         }
@@ -179,7 +181,8 @@ fn mask(at: usize, count: usize) -> u64 {
     ones << at
 }
 
-impl ExecMemory for Unikraft {
+// SAFETY: a block is one mapping of its own, or one part of one, writable until it is sealed and executable afterwards.
+unsafe impl ExecMemory for Unikraft {
     fn alloc(&self, len: usize) -> Option<ExecBlock> {
         // SAFETY: no preconditions.
         let arena: Range = unsafe { glue::ukglue_exec_arena() };
@@ -202,7 +205,7 @@ impl ExecMemory for Unikraft {
         unsafe { glue::ukglue_exec_protect(block.exec, pages(block.len) * PAGE, 1) == 0 }
     }
 
-    fn free(&self, block: ExecBlock) {
+    unsafe fn free(&self, block: ExecBlock) {
         // SAFETY: the block is one of the arena's and nothing executes in it.
         let (open, arena) = unsafe {
             (glue::ukglue_exec_protect(block.exec, pages(block.len) * PAGE, 0) == 0, glue::ukglue_exec_arena())
@@ -223,7 +226,7 @@ impl ExecMemory for Unikraft {
         true
     }
 
-    fn rewrite(&self, at: usize, code: &[u8]) -> bool {
+    unsafe fn rewrite(&self, at: usize, code: &[u8]) -> bool {
         // SAFETY: code is readable for its length; the glue checks that the place lies in the arena, and it is the caller's.
         unsafe { glue::ukglue_exec_write(at, code.as_ptr().cast(), code.len()) == 0 }
     }

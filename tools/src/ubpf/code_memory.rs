@@ -8,7 +8,8 @@ const PAGE: usize = 4096;
 /// Pages of this process.
 pub struct Pages;
 
-impl ExecMemory for Pages {
+// SAFETY: a block is one mapping of its own, or one part of one, writable until it is sealed and executable afterwards.
+unsafe impl ExecMemory for Pages {
     fn alloc(&self, len: usize) -> Option<ExecBlock> {
         let len = len.max(1).checked_next_multiple_of(PAGE)?;
         let protection = libc::PROT_READ | libc::PROT_WRITE;
@@ -25,7 +26,7 @@ impl ExecMemory for Pages {
         unsafe { libc::mprotect(block.exec as *mut libc::c_void, block.len, protection) == 0 }
     }
 
-    fn free(&self, block: ExecBlock) {
+    unsafe fn free(&self, block: ExecBlock) {
         // SAFETY: the block is a mapping of ours, which nobody uses any more.
         unsafe { libc::munmap(block.exec as *mut libc::c_void, block.len) };
     }

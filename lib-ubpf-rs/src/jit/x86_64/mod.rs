@@ -430,7 +430,8 @@ fn access(insn: &Insn) -> (AccessKind, u64) {
 impl Drop for JitProgram {
     fn drop(&mut self) {
         if let Some((memory, block)) = self.memory {
-            memory.free(block);
+            // SAFETY: who runs the code borrows the program, and whoever else was given its address has held the program until then.
+            unsafe { memory.free(block) };
         }
     }
 }
@@ -659,7 +660,8 @@ fn install(
         Ok(_) => JitError::NotExecutable,
         Err(error) => error,
     };
-    memory.free(block);
+    // SAFETY: the block was not sealed, so nothing executes there.
+    unsafe { memory.free(block) };
     Err(result)
 }
 
