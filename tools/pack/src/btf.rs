@@ -116,6 +116,19 @@ fn header<'f>(bytes: &'f [u8], what: &str) -> Result<(Reader<'f>, u64), String> 
     Ok((header, length.into()))
 }
 
+/// So many entries of that many words, at most three.
+fn list(reader: &mut Reader<'_>, count: u32, words: usize) -> Result<Vec<[u32; 3]>, String> {
+    let mut list = Vec::new();
+    for _ in 0..count {
+        let mut one = [0; 3];
+        for word in one.iter_mut().take(words) {
+            *word = reader.u32()?;
+        }
+        list.push(one);
+    }
+    Ok(list)
+}
+
 impl<'f> Btf<'f> {
     /// The types of an object; none where it was compiled without `-g`.
     pub fn read(file: &File<'f>) -> Result<Btf<'f>, String> {
@@ -141,17 +154,7 @@ impl<'f> Btf<'f> {
     fn one(&self, reader: &mut Reader<'_>) -> Result<Type, String> {
         let (name, info, size) = (reader.u32()?, reader.u32()?, reader.u32()?);
         let (count, flag) = (info & 0xffff, info >> 31 != 0);
-        let mut list = |words: usize| -> Result<Vec<[u32; 3]>, String> {
-            let mut list = Vec::new();
-            for _ in 0..count {
-                let mut one = [0; 3];
-                for word in one.iter_mut().take(words) {
-                    *word = reader.u32()?;
-                }
-                list.push(one);
-            }
-            Ok(list)
-        };
+        let mut list = |words| list(reader, count, words);
         let kind = match info >> 24 & 0x1f {
             1 => {
                 let signed = reader.u32()? >> 24 & 1 != 0;

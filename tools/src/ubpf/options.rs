@@ -41,16 +41,13 @@ pub fn output_of(matches: &ArgMatches) -> Option<&Path> {
 
 /// `--abi`: how helpers are numbered.
 pub fn abi() -> Arg {
-    numbering(&["classic", "uio"])
+    numbering(&[Abi::Classic, Abi::Uio])
 }
 
-/// `--abi` of these names.
-pub fn numbering(names: &'static [&'static str]) -> Arg {
-    let parser = PossibleValuesParser::new(names).map(|name| match name.as_str() {
-        "uio" => Abi::Uio,
-        "linux" => Abi::Linux,
-        _ => Abi::Classic,
-    });
+/// `--abi` of these.
+pub fn numbering(abis: &[Abi]) -> Arg {
+    let names = abis.iter().map(|abi| abi.word());
+    let parser = PossibleValuesParser::new(names).try_map(|name| Abi::of_word(&name).ok_or("no numbering of helpers"));
     Arg::new("abi")
         .long("abi")
         .value_name("ABI")
@@ -65,11 +62,8 @@ pub fn abi_of(matches: &ArgMatches) -> Abi {
 
 /// `--policy`: what is admitted.
 pub fn policy() -> Arg {
-    let parser = PossibleValuesParser::new(["checked", "guarded", "strict"]).map(|name| match name.as_str() {
-        "checked" => Policy::Checked,
-        "strict" => Policy::Strict,
-        _ => Policy::Guarded,
-    });
+    let names = Policy::ALL.map(Policy::word);
+    let parser = PossibleValuesParser::new(names).try_map(|name| Policy::of_word(&name).ok_or("no policy"));
     Arg::new("policy")
         .long("policy")
         .value_name("POLICY")

@@ -34,7 +34,7 @@ pub fn definition() -> Command {
                 .value_name("NAME")
                 .help("Name of the object [default: its file's name without the ending]"),
         )
-        .arg(numbering(&["classic", "uio", "linux"]).help(
+        .arg(numbering(&Abi::ALL).help(
             "How helpers are numbered [default: linux for an object with maps or sections as on Linux, else classic]",
         ))
         .arg(

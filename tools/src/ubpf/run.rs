@@ -64,10 +64,7 @@ pub fn definition() -> Command {
                 .value_hint(ValueHint::FilePath)
                 .help("Its argument: the contents of a file"),
         )
-        .arg(
-            numbering(&["classic", "uio", "linux"])
-                .help("How helpers are numbered [default: as the object has it, else classic]"),
-        )
+        .arg(numbering(&Abi::ALL).help("How helpers are numbered [default: as the object has it, else classic]"))
         .arg(
             Arg::new("program")
                 .short('p')

@@ -49,10 +49,7 @@ pub fn definition() -> Command {
         .about("Says whether programs are admitted")
         .long_about(format!("Says whether programs are admitted. {COLUMNS}."))
         .arg(policy())
-        .arg(
-            numbering(&["classic", "uio", "linux"])
-                .help("How helpers are numbered [default: as the object has it, else classic]"),
-        )
+        .arg(numbering(&Abi::ALL).help("How helpers are numbered [default: as the object has it, else classic]"))
         .arg(flag("json").help("Print each line as a JSON object"))
         .arg(flag("verbose").short('v').help("Show the state before each instruction on standard error"))
         .arg(input("FILE").num_args(1..).action(ArgAction::Append).help("Programs; `-` is standard input"))
