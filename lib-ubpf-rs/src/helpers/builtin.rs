@@ -7,9 +7,10 @@ use super::{
 use crate::maps::{self, MapError, TwoKeyMap};
 use crate::program::{
     Abi::{Classic, Linux, Uio},
-    ArgType::{AnyAddress, CString, Length, Map, MapKey, MapValue, MemRead, Scalar},
-    MapFamily, RetType,
+    ArgType::{AnyAddress, CString, Length, Map, MapKey, MapValue, MemRead, MemWrite, Scalar},
+    Cost, MapFamily, RetType,
 };
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Value that `bpf_map_get` gives where there is no entry.
 pub const MAP_MISS: u64 = u64::MAX;
@@ -100,6 +101,51 @@ pub const BUILTINS: &[Row] = &[
         inline: None,
         missed: Some(BUSY),
         function: map_delete_elem,
+    },
+    Row {
+        name: "bpf_ktime_get_ns",
+        doc: "Monotonic time in nanoseconds.",
+        numbers: &[(Linux, 5), (Linux, 125)],
+        args: &[],
+        ret: RetType::Scalar,
+        cost: flat(16),
+        inline: Some(Inline::Time),
+        missed: Some(0),
+        function: time_get_ns,
+    },
+    Row {
+        name: "bpf_probe_read_kernel",
+        doc: "Copies memory of the application; 0, or -14 and zeros where it cannot be read.",
+        numbers: &[(Linux, 113), (Linux, 4), (Linux, 112)],
+        args: &[("dst", MemWrite), ("size", Length), ("src", AnyAddress)],
+        ret: RetType::Scalar,
+        cost: READ,
+        inline: None,
+        missed: None,
+        function: read_memory,
+    },
+    Row {
+        name: "bpf_probe_read_kernel_str",
+        doc: "Copies a string of the application, as much of it as there is room for, and a NUL; its length with the NUL, or -14 and zeros \
+              where it cannot be read.",
+        numbers: &[(Linux, 115), (Linux, 45), (Linux, 114)],
+        args: &[("dst", MemWrite), ("size", Length), ("src", AnyAddress)],
+        ret: RetType::Scalar,
+        cost: READ,
+        inline: None,
+        missed: None,
+        function: read_string,
+    },
+    Row {
+        name: "bpf_get_prandom_u32",
+        doc: "A number that looks random.",
+        numbers: &[(Linux, 7)],
+        args: &[],
+        ret: RetType::Scalar,
+        cost: flat(24),
+        inline: None,
+        missed: Some(0),
+        function: random,
     },
     Row {
         name: "bpf_ringbuf_output",
@@ -207,6 +253,11 @@ pub const BUILTINS: &[Row] = &[
         function: puts,
     },
 ];
+
+/// So much for each piece that is read by itself.
+const READ: Cost = Cost { base: 400, per_8_bytes: 400 * 8 / PIECE as u32, walk: 0 };
+/// Bytes of the application's memory that are read at once.
+const PIECE: usize = 128;
 
 type Answer = Result<u64, HelperFault>;
 
@@ -318,6 +369,64 @@ fn probe_read(call: &mut HelperCall<'_>) -> Answer {
         return Ok(0);
     }
     Ok(u64::from_le_bytes(bytes))
+}
+
+/// What Linux gives where memory cannot be read.
+const FAULT: i64 = -14;
+
+/// Copies memory of the application piece by piece until `ends` says how far the last one counts. False where something cannot be read.
+fn copy(call: &mut HelperCall<'_>, ends: fn(&[u8]) -> Option<usize>) -> Option<usize> {
+    let mut piece = [0; PIECE];
+    let mut at = 0;
+    while at < call.out.len() {
+        let wanted = piece.get_mut(..PIECE.min(call.out.len() - at))?;
+        let readable = call.host.probe_read(call.args[2].wrapping_add(at as u64), wanted);
+        let read = wanted.get(..readable)?;
+        if let Some(end) = ends(read) {
+            call.out.write(at, read.get(..end)?);
+            return Some(at + end);
+        }
+        if read.len() < wanted.len() {
+            return None;
+        }
+        call.out.write(at, read);
+        at += read.len();
+    }
+    Some(at)
+}
+
+/// Nothing is left in the program's memory of what could be read only in part.
+fn fault(call: &mut HelperCall<'_>) -> u64 {
+    call.out.clear();
+    FAULT as u64
+}
+
+fn read_memory(call: &mut HelperCall<'_>) -> Answer {
+    Ok(match copy(call, |_| None) {
+        Some(_) => 0,
+        None => fault(call),
+    })
+}
+
+fn read_string(call: &mut HelperCall<'_>) -> Answer {
+    let to_nul = |read: &[u8]| read.iter().position(|&byte| byte == 0).map(|nul| nul + 1);
+    Ok(match copy(call, to_nul) {
+        Some(len) => {
+            // Of a longer one the end is cut off.
+            call.out.write(len.saturating_sub(1), &[0]);
+            len as u64
+        }
+        None => fault(call),
+    })
+}
+
+/// Numbers that look random: a counter and the time, well mixed.
+fn random(call: &mut HelperCall<'_>) -> Answer {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    let mut number = COUNTER.fetch_add(0x9e37_79b9_7f4a_7c15, Relaxed) ^ call.host.now_ns();
+    number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    Ok(number >> 32)
 }
 
 fn time_get_ns(call: &mut HelperCall<'_>) -> Answer {

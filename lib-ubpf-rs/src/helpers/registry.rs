@@ -1,7 +1,7 @@
 //! The table of helpers and how one is called.
 
 use super::{Host, BUILTINS};
-use crate::maps::{Bytes, Map};
+use crate::maps::{Bytes, BytesMut, Map};
 use crate::program::{Abi, HelperSignature, SignatureError};
 use crate::verifier::HelperLookup;
 use alloc::vec::Vec;
@@ -20,8 +20,10 @@ pub struct HelperCall<'a> {
     pub map: Option<&'a Map>,
     /// The bytes of a [`ArgType::MapKey`](crate::program::ArgType::MapKey) argument.
     pub key: Bytes<'a>,
-    /// The bytes of a [`ArgType::MemRead`](crate::program::ArgType::MemRead) argument of a helper that takes a map.
+    /// The bytes of a [`ArgType::MemRead`](crate::program::ArgType::MemRead) argument.
     pub data: Bytes<'a>,
+    /// The bytes of a [`ArgType::MemWrite`](crate::program::ArgType::MemWrite) argument.
+    pub out: BytesMut<'a>,
     /// The bytes of a [`ArgType::MapValue`](crate::program::ArgType::MapValue) argument.
     pub value: Bytes<'a>,
     /// Services.

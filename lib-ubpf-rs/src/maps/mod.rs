@@ -15,7 +15,7 @@ mod tests;
 
 pub use hash::{MOST_WALKED_TO_CHANGE, MOST_WALKED_TO_LOOK};
 pub use two_key::{TwoKeyLayout, TwoKeyMap};
-pub use values::Bytes;
+pub use values::{Bytes, BytesMut};
 
 use crate::program::{limits::MAX_MAPS, MapDef, MapDefError, MapKind};
 use crate::verifier::MapInfo;

@@ -84,6 +84,52 @@ impl<'a> From<&'a [u8]> for Bytes<'a> {
     }
 }
 
+/// Bytes to be written, which others may read and write meanwhile: in a program's memory.
+pub struct BytesMut<'a> {
+    base: usize,
+    len: usize,
+    memory: PhantomData<&'a [AtomicU8]>,
+}
+
+impl<'a> BytesMut<'a> {
+    /// None.
+    pub const NONE: BytesMut<'static> = BytesMut { base: 0, len: 0, memory: PhantomData };
+
+    /// So many bytes at an address.
+    ///
+    /// # Safety
+    /// They are valid for reads and writes during `'a`, and nobody has a reference to them.
+    pub unsafe fn at(base: u64, len: usize) -> BytesMut<'a> {
+        BytesMut { base: base as usize, len, memory: PhantomData }
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Writes from a place on, as far as there is room.
+    pub fn write(&mut self, offset: usize, bytes: &[u8]) {
+        let places = offset.min(self.len)..self.len;
+        for (place, &byte) in places.zip(bytes) {
+            // SAFETY: one of the bytes that `at` was promised: its place is below their number.
+            unsafe { AtomicU8::from_ptr(self.base.wrapping_add(place) as *mut u8) }.store(byte, Relaxed);
+        }
+    }
+
+    /// Fills all with zeros.
+    pub fn clear(&mut self) {
+        for place in 0..self.len {
+            self.write(place, &[0]);
+        }
+    }
+}
+
 /// The values of one map. They lie where they are for as long as the map lives.
 pub(super) struct Values {
     words: Box<[AtomicU64]>,
@@ -202,6 +248,17 @@ mod tests {
         assert_eq!(Bytes::from(&bytes[..3]).word(0), 0x03_02_01);
         assert_eq!(Bytes::from(&bytes[..3]).word(1), 0);
         assert_eq!(Bytes::NONE.words().count(), 0);
+    }
+
+    #[test]
+    fn bytes_are_written_where_there_is_room() {
+        let mut memory = [9u8; 6];
+        // SAFETY: the middle of an array that nobody else has.
+        let mut bytes = unsafe { BytesMut::at(memory.as_mut_ptr() as u64 + 1, 4) };
+        bytes.write(1, &[1, 2, 3, 4, 5]);
+        bytes.write(4, &[7]);
+        bytes.write(usize::MAX, &[7]);
+        assert_eq!(memory, [9, 9, 1, 2, 3, 9]);
     }
 
     #[test]

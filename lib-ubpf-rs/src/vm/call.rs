@@ -4,7 +4,7 @@
 use super::{Access, AccessKind, Metering, Run, Stop, StopKind};
 use crate::{
     helpers::{Helper, HelperCall, HelperFn},
-    maps::{Bytes, Map},
+    maps::{Bytes, BytesMut, Map},
     program::{limits::MAX_STRING, ArgType, RetType},
 };
 use core::ffi::c_void;
@@ -98,11 +98,12 @@ fn call(run: &mut Run<'_>, helper: &Helper, given: Given<'_>, metering: Metering
     let Given { args, text, map } = given;
     let value = match helper.function {
         HelperFn::Rust(function) => {
-            let [key, value, data] = match map {
-                Some(map) => to_be_read(run, helper, &args, map, pc)?,
-                None => [Bytes::NONE; 3],
+            let memory = match helper.signature.touches_no_memory() {
+                true => Lent::NOTHING,
+                false => lend(run, helper, &args, map, pc)?,
             };
-            let mut call = HelperCall { args, text, map, key, value, data, host: run.host, walked: 0 };
+            let Lent { key, value, data, out } = memory;
+            let mut call = HelperCall { args, text, map, key, value, data, out, host: run.host, walked: 0 };
             let value = function(&mut call)
                 .map_err(|fault| Stop { pc, kind: StopKind::Helper { name: helper.name, reason: fault.reason } })?;
             let walked = call.walked.min(helper.signature.cost.walk);
@@ -127,35 +128,52 @@ fn call(run: &mut Run<'_>, helper: &Helper, given: Given<'_>, metering: Metering
     })
 }
 
-/// What a helper that was given a map is to read: the key and the value, as long as the map has them, and other memory.
-fn to_be_read<'r>(
+/// Parts of the program's memory that a helper is lent.
+struct Lent<'r> {
+    key: Bytes<'r>,
+    value: Bytes<'r>,
+    data: Bytes<'r>,
+    out: BytesMut<'r>,
+}
+
+impl Lent<'_> {
+    const NOTHING: Lent<'static> =
+        Lent { key: Bytes::NONE, value: Bytes::NONE, data: Bytes::NONE, out: BytesMut::NONE };
+}
+
+/// What a helper is to read and to write: the key and the value, as long as the map has them, and other memory.
+fn lend<'r>(
     run: &'r Run<'_>,
     helper: &Helper,
     args: &[u64; 5],
-    map: &Map,
+    map: Option<&Map>,
     pc: usize,
-) -> Result<[Bytes<'r>; 3], Stop> {
-    let mut all = [Bytes::NONE; 3];
-    let [key, value, data] = &mut all;
-    let def = map.def();
+) -> Result<Lent<'r>, Stop> {
+    let mut lent = Lent::NOTHING;
+    let def = map.map(Map::def);
     for (index, kind) in helper.signature.args.iter().enumerate() {
         let argument = |index: usize| args.get(index).copied().unwrap_or(0);
-        let (slot, size) = match kind {
-            ArgType::MapKey => (&mut *key, def.key_size.into()),
-            ArgType::MapValue => (&mut *value, def.value_size.into()),
-            ArgType::MemRead => (&mut *data, argument(index + 1)),
-            ArgType::Unused | ArgType::Scalar | ArgType::Length | ArgType::AnyAddress | ArgType::Map(_) => continue,
-            // Read before, or to be written.
-            ArgType::CString | ArgType::MemWrite => continue,
+        let (addr, length) = (argument(index), argument(index + 1));
+        let stop = |access, size| Stop { pc, kind: StopKind::OutOfBounds { access, addr, size } };
+        let read = |size: u64| match size {
+            0 => Ok(Bytes::NONE),
+            size => run.memory.bytes(addr, size).ok_or(stop(AccessKind::HelperRead, size)),
         };
-        if size == 0 {
-            continue;
+        match kind {
+            ArgType::MapKey => lent.key = read(def.map_or(0, |def| def.key_size.into()))?,
+            ArgType::MapValue => lent.value = read(def.map_or(0, |def| def.value_size.into()))?,
+            ArgType::MemRead => lent.data = read(length)?,
+            ArgType::MemWrite if length == 0 => {}
+            ArgType::MemWrite => {
+                let bytes = run.memory.bytes_mut(addr, length);
+                lent.out = bytes.ok_or(stop(AccessKind::HelperWrite, length))?;
+            }
+            ArgType::Unused | ArgType::Scalar | ArgType::Length | ArgType::AnyAddress | ArgType::Map(_) => {}
+            // Copied before.
+            ArgType::CString => {}
         }
-        let addr = argument(index);
-        let kind = StopKind::OutOfBounds { access: AccessKind::HelperRead, addr, size };
-        *slot = run.memory.bytes(addr, size).ok_or(Stop { pc, kind })?;
     }
-    Ok(all)
+    Ok(lent)
 }
 
 /// What is known before the call.

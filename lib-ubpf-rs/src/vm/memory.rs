@@ -5,7 +5,7 @@
 
 use crate::{
     isa::Size,
-    maps::{Bytes, Maps, Window},
+    maps::{Bytes, BytesMut, Maps, Window},
 };
 use core::{
     fmt,
@@ -253,6 +253,17 @@ impl<'a> Memory<'a> {
         }
         // SAFETY: in bounds of a writable region, aligned, and others access it atomically only.
         Some(unsafe { AtomicU64::from_ptr(addr as *mut u64) })
+    }
+}
+
+impl Memory<'_> {
+    /// Bytes that a helper is to write; `None` where the program may not.
+    pub fn bytes_mut(&self, addr: u64, size: u64) -> Option<BytesMut<'_>> {
+        if !self.allows(Access::Write, addr, size) {
+            return None;
+        }
+        // SAFETY: as for `bytes`, in regions and values that may be written.
+        Some(unsafe { BytesMut::at(addr, size as usize) })
     }
 }
 
