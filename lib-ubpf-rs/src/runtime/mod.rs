@@ -359,12 +359,15 @@ impl Runtime {
         if let Some(loaded) = self.linked(path, options) {
             return Ok(loaded);
         }
+        room_for_small_things()?;
         if let Some(object) = self.known_object(path) {
             return object.pick(path, options.program);
         }
         let bytes = self.read_file(path)?;
         if crate::object::is_package(&bytes) {
-            return self.object(&bytes, options, &[])?.pick(path, options.program);
+            let object = self.object(&bytes, options, &[])?;
+            room_for_small_things()?;
+            return object.pick(path, options.program);
         }
         if let Some(program) = options.program {
             let reason = format!("{path} is a flat program: there is no {} in it", shown(program));

@@ -139,6 +139,7 @@ impl Runtime {
     /// Loads the programs of a package, or takes those that are there of the same one, and keeps them. `values` are numbers of its data
     /// that are set before anything is verified: names and numbers. Gives the object's name.
     pub fn load_object(&self, path: &str, options: &LoadOptions<'_>, values: &[(&str, &str)]) -> Result<String, Error> {
+        super::room_for_small_things()?;
         let bytes = self.read_file(path)?;
         if !crate::object::is_package(&bytes) {
             return Err(no_package(path));

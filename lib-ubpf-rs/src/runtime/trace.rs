@@ -279,6 +279,7 @@ impl Runtime {
         let mut done = Vec::new();
         done.try_reserve_exact(wanted.len()).map_err(|_| Error::NoMemory)?;
         for (program, function) in &wanted {
+            room_for_small_things()?;
             let attached =
                 instance.pick(path, Some(program)).and_then(|loaded| self.attach_loaded(function, loaded, limits));
             match attached {

@@ -10,7 +10,9 @@ use std::{
 use ubpf_platform_linux::{platform, records, symbols};
 use ubpf_rs::{
     isa::assemble,
+    object::{self, Attach, Data, MapDef, Object, ProgramDef, ProgramKind, Variable, Wish},
     platform::{has_room, Console, DirEntry, FileError, Files, Platform, SMALL_THINGS},
+    program::Abi,
     runtime::{AttachLimits, Config, LoadOptions, Runtime, Symbol, SymbolTable},
     tracer::SiteKind,
 };
@@ -140,6 +142,48 @@ fn myfun(times: u64) {
     (0..times).for_each(|_| unsafe { gcc_patchable_myfun() });
 }
 
+/// A package with a map, data, and two programs; one of them for the function.
+fn package() -> Vec<u8> {
+    let counts = "r1 = 1\nr2 = map_index_value(1) ll\nlock *(u64 *)(r2 + 0) += r1\n*(u32 *)(r10 - 4) = 1\n\
+                  r2 = r10\nr2 += -4\nr1 = map_index(0) ll\ncall 1\nr0 = 0\nexit";
+    let (counts, two) = (assemble(counts).unwrap(), assemble("r0 = 2\nexit").unwrap());
+    let program = |name, target, code| ProgramDef {
+        name,
+        section: "kprobe",
+        kind: ProgramKind::Registers,
+        attach: Attach::Entry,
+        target,
+        offset: 0,
+        code,
+    };
+    let (kind, key_size, value_size, max_entries) = (1, 4, 8, 16);
+    let object = Object {
+        name: "counter",
+        abi: Abi::Linux,
+        wish: Wish::None,
+        image: [0; 32],
+        source: [1; 32],
+        licence: "",
+        maps: vec![MapDef {
+            name: "seen",
+            kind,
+            key_size,
+            value_size,
+            max_entries,
+            flags: 0,
+            shared: false,
+            inner: None,
+        }],
+        entries: vec![],
+        data: vec![Data { name: ".bss", read_only: false, size: 8, bytes: &[] }],
+        variables: vec![Variable { name: "total", data: 0, offset: 0, size: 8, signed: false }],
+        programs: vec![program("counts", FUNCTION, &counts), program("two", "", &two)],
+        slots: vec![],
+        functions: vec![],
+    };
+    object::write(&object).unwrap()
+}
+
 fn start() -> &'static Runtime {
     let count = "r6 = *(u64 *)(r1 + 0)\nr1 = r6\nr2 = 1\ncall 0\nr3 = r0\nif r3 != -1 goto +1\nr3 = 0\nr3 += 1\n\
                  r1 = r6\nr2 = 1\ncall 1\nr0 = 0\nexit";
@@ -153,6 +197,7 @@ fn start() -> &'static Runtime {
     ] {
         FILES.write(name, &assemble(source).unwrap()).unwrap();
     }
+    FILES.write("counter.pkg", &package()).unwrap();
     let platform = Platform { console: &Nowhere, files: &FILES, ..platform(".".into()) };
     let engine = Runtime::init(platform, Config::default()).unwrap();
     let own = symbols::own().unwrap();
@@ -221,6 +266,15 @@ fn a_command_without_memory_fails_and_nothing_else_does() {
         ("rm missing".into(), String::new()),
         ("help bpf_attach".into(), String::new()),
         ("bpf_exec \"unfinished".into(), String::new()),
+        ("prog load counter.pkg total=5".into(), "prog unload counter".into()),
+        ("prog attach counter.pkg".into(), format!("bpf_detach {FUNCTION} counter.pkg:counts")),
+        (format!("bpf_attach {FUNCTION} counter.pkg -p two"), format!("bpf_detach {FUNCTION} counter.pkg:two")),
+        ("bpf_exec counter.pkg -p two".into(), String::new()),
+        ("bpf_exec counter.pkg".into(), String::new()),
+        ("prog load counter.pkg totals=5".into(), String::new()),
+        ("prog list".into(), String::new()),
+        ("map list".into(), String::new()),
+        ("map update kept.map 1 2".into(), String::new()),
     ];
     for (command, undo) in commands {
         let line = format!("{command}\n");
