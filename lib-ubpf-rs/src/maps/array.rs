@@ -1,6 +1,9 @@
 //! Arrays: values by a number from 0, all of them always there.
 
-use super::{values::Values, Bytes, LookupForm, MapError};
+use super::{
+    values::{Between, Values},
+    Bytes, LookupForm, MapError,
+};
 use crate::program::MapDef;
 
 /// An array.
@@ -10,8 +13,8 @@ pub(super) struct Array {
 }
 
 impl Array {
-    pub fn new(def: &MapDef) -> Option<Array> {
-        let values = Values::new(def.max_entries as usize, def.value_size as usize)?;
+    pub fn new(def: &MapDef, between: &mut Between<'_>) -> Option<Array> {
+        let values = Values::new(def.max_entries as usize, def.value_size as usize, between)?;
         Some(Array { values, entries: def.max_entries })
     }
 

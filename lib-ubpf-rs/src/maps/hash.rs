@@ -11,11 +11,11 @@
 
 use super::{
     update,
-    values::{zeroed, Values},
+    values::{zeroed, Between, Values},
     Bytes, MapError,
 };
 use crate::program::MapDef;
-use alloc::{boxed::Box, vec::Vec};
+use alloc::boxed::Box;
 use core::sync::atomic::{
     fence, AtomicBool, AtomicU32, AtomicU64,
     Ordering::{Acquire, Relaxed, Release, SeqCst},
@@ -114,13 +114,6 @@ impl Key<'_> {
     }
 }
 
-fn list<T: Default>(count: usize) -> Option<Box<[T]>> {
-    let mut list = Vec::new();
-    list.try_reserve_exact(count).ok()?;
-    list.resize_with(count, T::default);
-    Some(list.into_boxed_slice())
-}
-
 fn kind(state: u64) -> u64 {
     state & KIND
 }
@@ -142,18 +135,18 @@ fn hash(seed: u64, words: &[u64]) -> u64 {
 }
 
 impl Hash {
-    pub fn new(def: &MapDef, when_full: WhenFull, seed: u64) -> Option<Hash> {
+    pub fn new(def: &MapDef, when_full: WhenFull, seed: u64, between: &mut Between<'_>) -> Option<Hash> {
         let capacity = def.max_entries as usize;
         let slots = capacity.checked_add(capacity / 2)?.max(2).checked_next_power_of_two()?;
         let spare = if when_full == WhenFull::GiveUp { capacity } else { 0 };
         let key_words = (def.key_size as usize).div_ceil(8);
         let hash = Hash {
-            slots: zeroed(slots)?,
-            keys: zeroed(capacity.checked_mul(key_words)?)?,
-            values: Values::new(capacity, def.value_size as usize)?,
-            next: list(capacity)?,
-            homes: list(spare)?,
-            used: list(spare)?,
+            slots: zeroed(slots, between)?,
+            keys: zeroed(capacity.checked_mul(key_words)?, between)?,
+            values: Values::new(capacity, def.value_size as usize, between)?,
+            next: zeroed(capacity, between)?,
+            homes: zeroed(spare, between)?,
+            used: zeroed(spare, between)?,
             clock: AtomicU32::new(0),
             free: AtomicU64::new(1),
             key_size: def.key_size as usize,

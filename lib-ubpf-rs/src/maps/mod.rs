@@ -133,16 +133,20 @@ static SEED: AtomicU64 = AtomicU64::new(0x243f_6a88_85a3_08d3);
 impl Map {
     /// An empty map.
     pub fn new(def: MapDef) -> Result<Map, MapError> {
+        Self::new_in_pieces(def, &mut || {})
+    }
+
+    /// As [`new`](Self::new), calling `between` again and again while its memory is filled.
+    pub fn new_in_pieces(def: MapDef, between: &mut dyn FnMut()) -> Result<Map, MapError> {
         def.check().map_err(MapError::Definition)?;
         let seed = SEED.fetch_add(0x9e37_79b9_7f4a_7c15, Relaxed);
-        let hash = |when_full| Hash::new(&def, when_full, seed).map(Kind::Hash);
         let kind = match def.kind {
-            MapKind::Array => Array::new(&def).map(Kind::Array),
-            MapKind::Hash => hash(WhenFull::Refuse),
-            MapKind::LruHash => hash(WhenFull::GiveUp),
+            MapKind::Array => Array::new(&def, between).map(Kind::Array),
+            MapKind::Hash => Hash::new(&def, WhenFull::Refuse, seed, between).map(Kind::Hash),
+            MapKind::LruHash => Hash::new(&def, WhenFull::GiveUp, seed, between).map(Kind::Hash),
             MapKind::TwoKey => TwoKeyMap::new(def.max_entries as usize).map(Kind::TwoKey),
-            MapKind::Ringbuf => Ring::new(def.max_entries).map(Kind::Ring),
-            MapKind::PerfEventArray => Ring::new(MapDef::EVENT_BYTES).map(Kind::Ring),
+            MapKind::Ringbuf => Ring::new(def.max_entries, between).map(Kind::Ring),
+            MapKind::PerfEventArray => Ring::new(MapDef::EVENT_BYTES, between).map(Kind::Ring),
             kind @ (MapKind::ProgArray
             | MapKind::PercpuHash
             | MapKind::PercpuArray

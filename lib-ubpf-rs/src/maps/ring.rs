@@ -4,7 +4,10 @@
 //! reader leaves zeros behind it. So writers wait for nobody, also in an interrupt, and a record is seen whole or not at all. What finds no
 //! room is lost, and counted.
 
-use super::{values::zeroed, Bytes, MapError};
+use super::{
+    values::{zeroed, Between},
+    Bytes, MapError,
+};
 use alloc::boxed::Box;
 use core::sync::atomic::{
     AtomicBool, AtomicU64,
@@ -28,9 +31,9 @@ pub(super) struct Ring {
 
 impl Ring {
     /// A ring of so many bytes, a power of two and at least 8; `None` without memory.
-    pub fn new(bytes: u32) -> Option<Ring> {
+    pub fn new(bytes: u32, between: &mut Between<'_>) -> Option<Ring> {
         Some(Ring {
-            words: zeroed((u64::from(bytes) / WORD) as usize)?,
+            words: zeroed((u64::from(bytes) / WORD) as usize, between)?,
             head: AtomicU64::new(0),
             tail: AtomicU64::new(0),
             reading: AtomicBool::new(false),

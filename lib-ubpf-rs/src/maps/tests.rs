@@ -266,6 +266,18 @@ fn sizes_are_checked_and_kinds_that_are_not_there_are_named() {
     assert!(matches!(Map::new(def(MapKind::Array, 8, 8, 1)), Err(MapError::Definition(_))));
 }
 
+/// No command keeps the CPU while a large map is made.
+#[test]
+fn large_maps_are_made_in_pieces() {
+    for (kind, sizes) in [(MapKind::Array, [4, 1024, 1024]), (MapKind::LruHash, [8, 8, 64 << 10])] {
+        let [key, value, entries] = sizes;
+        let mut pauses = 0;
+        let map = Map::new_in_pieces(def(kind, key, value, entries), &mut || pauses += 1).unwrap();
+        let words = Map::memory(map.def()) / 8;
+        assert!(pauses >= words / 8192, "{pauses} for {words} words");
+    }
+}
+
 #[test]
 fn frozen_values_stay() {
     let flags = MapFlags::RDONLY_PROG;

@@ -141,19 +141,26 @@ pub(super) struct Values {
     frozen: bool,
 }
 
-/// So many words of zeros; `None` without memory.
-pub(super) fn zeroed(count: usize) -> Option<Box<[AtomicU64]>> {
-    let mut words = Vec::new();
-    words.try_reserve_exact(count).ok()?;
-    words.resize_with(count, AtomicU64::default);
-    Some(words.into_boxed_slice())
+/// Called again and again while memory is filled.
+pub(super) type Between<'b> = dyn FnMut() + 'b;
+
+/// So many zeros; `None` without memory. They are filled in piece by piece: there are platforms that need long for that.
+pub(super) fn zeroed<T: Default>(count: usize, between: &mut Between<'_>) -> Option<Box<[T]>> {
+    const PIECE: usize = 4096;
+    let mut list = Vec::new();
+    list.try_reserve_exact(count).ok()?;
+    while list.len() < count {
+        list.resize_with(count.min(list.len().saturating_add(PIECE)), T::default);
+        between();
+    }
+    Some(list.into_boxed_slice())
 }
 
 impl Values {
     /// So many values of so many bytes, all zero; `None` without memory.
-    pub fn new(count: usize, size: usize) -> Option<Values> {
+    pub fn new(count: usize, size: usize, between: &mut Between<'_>) -> Option<Values> {
         let stride = size.div_ceil(WORD);
-        Some(Values { words: zeroed(count.checked_mul(stride)?)?, size, stride, frozen: false })
+        Some(Values { words: zeroed(count.checked_mul(stride)?, between)?, size, stride, frozen: false })
     }
 
     /// Where they lie: address, and length in bytes, which is a multiple of 8.
@@ -263,7 +270,7 @@ mod tests {
 
     #[test]
     fn values_keep_apart() {
-        let values = Values::new(3, 12).unwrap();
+        let values = Values::new(3, 12, &mut || {}).unwrap();
         assert_eq!((values.stride(), values.place().1), (16, 48));
         values.set(1, Bytes::from(&[0xaa; 12][..]));
         let mut out = [1; 12];

@@ -180,6 +180,7 @@ impl Runtime {
             return Err(Error::TooManyMaps { count });
         }
         self.have_room(parts)?;
+        let mut pace = self.pace();
         let (mut list, mut fresh) = (Vec::new(), Vec::new());
         list.try_reserve_exact(parts.len()).map_err(|_| Error::NoMemory)?;
         fresh.try_reserve_exact(parts.len()).map_err(|_| Error::NoMemory)?;
@@ -193,7 +194,8 @@ impl Runtime {
                 Some(map) if part.shared && agree(map.def(), &part.def) => map,
                 Some(_) => return Err(Error::MapExists { name }),
                 None => {
-                    let map = make_map(part).map_err(|error| Error::Map { name: part.def.name, error })?;
+                    let map = make_map(part, &mut || pace.go_on())
+                        .map_err(|error| Error::Map { name: part.def.name, error })?;
                     let map = Arc::new(map);
                     fresh.push((name, map.clone()));
                     map
@@ -252,7 +254,9 @@ impl Runtime {
 
     /// Ends what other threads were doing to maps, in a process in which they are not.
     pub(super) fn maps_after_fork(&self) {
-        for map in self.maps.lock().entries.iter().filter_map(|entry| entry.map.upgrade()) {
+        // Somebody who is not there may have been at work on the table: then it is left as it is.
+        let Some(table) = self.maps.try_lock() else { return };
+        for map in table.entries.iter().filter_map(|entry| entry.map.upgrade()) {
             map.after_fork();
         }
     }
@@ -272,16 +276,20 @@ fn full_name(object: &str, part: &MapPart<'_>) -> Option<String> {
     Some(name)
 }
 
+/// Bytes of contents that are copied at once.
+const PIECE: usize = 4096;
+
 /// Whether two definitions are of the same map, whatever it is called.
 fn agree(a: &MapDef, b: &MapDef) -> bool {
     let unnamed = |def: &MapDef, name: MapName| MapDef { name, ..*def };
     unnamed(a, b.name) == *b
 }
 
-fn make_map(part: &MapPart<'_>) -> Result<Map, MapError> {
-    let mut map = Map::new(part.def)?;
-    if !part.contents.is_empty() {
-        map.fill(0, part.contents)?;
+fn make_map(part: &MapPart<'_>, between: &mut dyn FnMut()) -> Result<Map, MapError> {
+    let mut map = Map::new_in_pieces(part.def, between)?;
+    for (number, piece) in part.contents.chunks(PIECE).enumerate() {
+        map.fill(number.saturating_mul(PIECE), piece)?;
+        between();
     }
     if part.def.has_one_value() && !part.def.is_writable_by_programs() {
         map.freeze()?;
