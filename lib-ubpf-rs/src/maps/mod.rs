@@ -168,9 +168,24 @@ impl Map {
     pub fn memory(def: &MapDef) -> u64 {
         let entries = u64::from(def.max_entries);
         let more = match def.kind {
-            MapKind::Hash => 16,
-            MapKind::LruHash => 24,
-            _ => 8,
+            MapKind::Array | MapKind::Ringbuf | MapKind::PerfEventArray => 0,
+            // A slot or two of a word for each key, and a link.
+            MapKind::Hash => 20,
+            MapKind::LruHash => 28,
+            // Slots twice as many as entries, with a state.
+            MapKind::TwoKey => 104,
+            MapKind::ProgArray
+            | MapKind::PercpuHash
+            | MapKind::PercpuArray
+            | MapKind::StackTrace
+            | MapKind::CgroupArray
+            | MapKind::LruPercpuHash
+            | MapKind::LpmTrie
+            | MapKind::ArrayOfMaps
+            | MapKind::HashOfMaps
+            | MapKind::Queue
+            | MapKind::Stack
+            | MapKind::BloomFilter => 0,
         };
         def.bytes().saturating_add(entries.saturating_mul(more)).saturating_add(size_of::<Map>() as u64)
     }

@@ -2,71 +2,70 @@
 
 use core::fmt;
 
-/// Kind of a map. The numbers are those of Linux (`enum bpf_map_type`); the classic map, which Linux does not have, has one of ours.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[repr(u32)]
-pub enum MapKind {
+/// The kinds: enum, list, numbers and names derive from the rows.
+macro_rules! kinds {
+    ($(#[$doc:meta] $kind:ident = $number:literal, $name:literal;)*) => {
+        /// Kind of a map. The numbers are those of Linux (`enum bpf_map_type`); the classic map, which Linux does not have, has one of ours.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        #[repr(u32)]
+        pub enum MapKind {
+            $(#[$doc] $kind = $number,)*
+        }
+
+        impl MapKind {
+            /// All of them.
+            pub const ALL: &[MapKind] = &[$(MapKind::$kind,)*];
+
+            /// Its name, as the tools of Linux write it.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(MapKind::$kind => $name,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
     /// Values by a key of any bytes.
-    Hash = 1,
+    Hash = 1, "hash";
     /// Values by a number from 0; all of them are always there.
-    Array = 2,
+    Array = 2, "array";
     /// Programs by number, for tail calls.
-    ProgArray = 3,
+    ProgArray = 3, "prog_array";
     /// Records for a reader, one buffer per CPU.
-    PerfEventArray = 4,
+    PerfEventArray = 4, "perf_event_array";
     /// A hash with a value per CPU.
-    PercpuHash = 5,
+    PercpuHash = 5, "percpu_hash";
     /// An array with a value per CPU.
-    PercpuArray = 6,
+    PercpuArray = 6, "percpu_array";
     /// Stack traces by number.
-    StackTrace = 7,
+    StackTrace = 7, "stack_trace";
     /// Control groups by number.
-    CgroupArray = 8,
+    CgroupArray = 8, "cgroup_array";
     /// A hash that gives up what was not used for the longest time.
-    LruHash = 9,
+    LruHash = 9, "lru_hash";
     /// The same with a value per CPU.
-    LruPercpuHash = 10,
+    LruPercpuHash = 10, "lru_percpu_hash";
     /// Values by the longest prefix of a key.
-    LpmTrie = 11,
+    LpmTrie = 11, "lpm_trie";
     /// Maps by number.
-    ArrayOfMaps = 12,
+    ArrayOfMaps = 12, "array_of_maps";
     /// Maps by a key of any bytes.
-    HashOfMaps = 13,
+    HashOfMaps = 13, "hash_of_maps";
     /// Values, first in, first out.
-    Queue = 22,
+    Queue = 22, "queue";
     /// Values, last in, first out.
-    Stack = 23,
+    Stack = 23, "stack";
     /// Records for a reader, one buffer.
-    Ringbuf = 27,
+    Ringbuf = 27, "ringbuf";
     /// Whether a value was put, with false hits.
-    BloomFilter = 30,
+    BloomFilter = 30, "bloom_filter";
     /// The classic map: two 64-bit keys, one 64-bit value.
-    TwoKey = 0x8000_0000,
+    TwoKey = 0x8000_0000, "two_key";
 }
 
 impl MapKind {
-    /// All of them.
-    pub const ALL: &[MapKind] = &[
-        MapKind::Hash,
-        MapKind::Array,
-        MapKind::ProgArray,
-        MapKind::PerfEventArray,
-        MapKind::PercpuHash,
-        MapKind::PercpuArray,
-        MapKind::StackTrace,
-        MapKind::CgroupArray,
-        MapKind::LruHash,
-        MapKind::LruPercpuHash,
-        MapKind::LpmTrie,
-        MapKind::ArrayOfMaps,
-        MapKind::HashOfMaps,
-        MapKind::Queue,
-        MapKind::Stack,
-        MapKind::Ringbuf,
-        MapKind::BloomFilter,
-        MapKind::TwoKey,
-    ];
-
     /// The kind with this number.
     pub fn new(number: u32) -> Option<MapKind> {
         Self::ALL.iter().copied().find(|kind| kind.number() == number)
@@ -77,49 +76,16 @@ impl MapKind {
         self as u32
     }
 
-    /// Its name, as the tools of Linux write it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            MapKind::Hash => "hash",
-            MapKind::Array => "array",
-            MapKind::ProgArray => "prog_array",
-            MapKind::PerfEventArray => "perf_event_array",
-            MapKind::PercpuHash => "percpu_hash",
-            MapKind::PercpuArray => "percpu_array",
-            MapKind::StackTrace => "stack_trace",
-            MapKind::CgroupArray => "cgroup_array",
-            MapKind::LruHash => "lru_hash",
-            MapKind::LruPercpuHash => "lru_percpu_hash",
-            MapKind::LpmTrie => "lpm_trie",
-            MapKind::ArrayOfMaps => "array_of_maps",
-            MapKind::HashOfMaps => "hash_of_maps",
-            MapKind::Queue => "queue",
-            MapKind::Stack => "stack",
-            MapKind::Ringbuf => "ringbuf",
-            MapKind::BloomFilter => "bloom_filter",
-            MapKind::TwoKey => "two_key",
-        }
-    }
-
     /// Whether helpers of this family take such a map.
     pub const fn offers(self, family: MapFamily) -> bool {
         match family {
-            MapFamily::Lookup => self.has_values(),
-            MapFamily::Change => matches!(
-                self,
-                MapKind::Hash
-                    | MapKind::Array
-                    | MapKind::PercpuHash
-                    | MapKind::PercpuArray
-                    | MapKind::LruHash
-                    | MapKind::LruPercpuHash
-                    | MapKind::LpmTrie
-            ),
+            MapFamily::Lookup | MapFamily::Change => self.has_values(),
             MapFamily::Ring => matches!(self, MapKind::Ringbuf),
             MapFamily::Events => matches!(self, MapKind::PerfEventArray),
         }
     }
 
+    /// Whether programs reach its values by keys.
     const fn has_values(self) -> bool {
         match self {
             MapKind::Hash
@@ -143,34 +109,35 @@ impl MapKind {
         }
     }
 
-    /// Whether keys are numbers below the number of entries.
-    const fn has_numbered_keys(self) -> bool {
+    /// What its keys are.
+    const fn keys(self) -> Keys {
         match self {
             MapKind::Array
             | MapKind::ProgArray
             | MapKind::PerfEventArray
             | MapKind::PercpuArray
             | MapKind::CgroupArray
-            | MapKind::ArrayOfMaps => true,
-            MapKind::Hash
-            | MapKind::PercpuHash
-            | MapKind::StackTrace
-            | MapKind::LruHash
-            | MapKind::LruPercpuHash
-            | MapKind::LpmTrie
-            | MapKind::HashOfMaps
-            | MapKind::Queue
-            | MapKind::Stack
-            | MapKind::Ringbuf
-            | MapKind::BloomFilter
-            | MapKind::TwoKey => false,
+            | MapKind::ArrayOfMaps => Keys::Numbers,
+            MapKind::StackTrace => Keys::Bytes(4, 4),
+            MapKind::LpmTrie => Keys::Bytes(5, 260),
+            MapKind::TwoKey => Keys::Bytes(16, 16),
+            MapKind::Hash | MapKind::PercpuHash | MapKind::LruHash | MapKind::LruPercpuHash | MapKind::HashOfMaps => {
+                Keys::Bytes(1, MapDef::MAX_KEY)
+            }
+            MapKind::Queue | MapKind::Stack | MapKind::Ringbuf | MapKind::BloomFilter => Keys::None,
         }
     }
+}
 
-    /// Whether it has no keys.
-    const fn is_keyless(self) -> bool {
-        matches!(self, MapKind::Queue | MapKind::Stack | MapKind::Ringbuf | MapKind::BloomFilter)
-    }
+/// What the keys of a kind are.
+#[derive(Clone, Copy)]
+enum Keys {
+    /// Numbers below the number of entries; they take no memory.
+    Numbers,
+    /// So many bytes at least, and at most.
+    Bytes(u32, u32),
+    /// There are none.
+    None,
 }
 
 /// Helpers that take the same kinds of maps.
@@ -358,14 +325,15 @@ impl MapDef {
 
     /// Bytes of all its keys and values, without what it takes to find them.
     pub fn bytes(&self) -> u64 {
-        match self.kind {
-            MapKind::Ringbuf => return self.max_entries.into(),
-            MapKind::PerfEventArray => return Self::EVENT_BYTES.into(),
-            _ => {}
+        if self.kind.offers(MapFamily::Ring) {
+            return self.max_entries.into();
         }
-        let keys = match self.kind.has_numbered_keys() {
-            true => 0,
-            false => u64::from(self.key_size),
+        if self.kind.offers(MapFamily::Events) {
+            return Self::EVENT_BYTES.into();
+        }
+        let keys = match self.kind.keys() {
+            Keys::Numbers | Keys::None => 0,
+            Keys::Bytes(..) => u64::from(self.key_size),
         };
         let entry = self.value_stride().saturating_add(keys);
         u64::from(self.max_entries).saturating_mul(entry)
@@ -387,13 +355,10 @@ impl MapDef {
     }
 
     fn key_sizes(&self) -> (u32, u32) {
-        match self.kind {
-            MapKind::TwoKey => (16, 16),
-            MapKind::LpmTrie => (5, 260),
-            MapKind::StackTrace => (4, 4),
-            kind if kind.has_numbered_keys() => (4, 4),
-            kind if kind.is_keyless() => (0, 0),
-            _ => (1, Self::MAX_KEY),
+        match self.kind.keys() {
+            Keys::Numbers => (4, 4),
+            Keys::Bytes(least, most) => (least, most),
+            Keys::None => (0, 0),
         }
     }
 
@@ -407,7 +372,16 @@ impl MapDef {
             | MapKind::ArrayOfMaps
             | MapKind::HashOfMaps => (4, 4),
             MapKind::StackTrace => (8, 8 * 127),
-            _ => (1, Self::MAX_VALUE),
+            MapKind::Hash
+            | MapKind::Array
+            | MapKind::PercpuHash
+            | MapKind::PercpuArray
+            | MapKind::LruHash
+            | MapKind::LruPercpuHash
+            | MapKind::LpmTrie
+            | MapKind::Queue
+            | MapKind::Stack
+            | MapKind::BloomFilter => (1, Self::MAX_VALUE),
         }
     }
 }
