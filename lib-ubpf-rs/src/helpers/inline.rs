@@ -56,7 +56,7 @@ impl Inline {
 }
 
 bitflags::bitflags! {
-    /// What inline helpers of a program need.
+    /// What a program's inline helpers need.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
     pub struct Needs: u8 {
         /// The two-key map.
@@ -72,7 +72,7 @@ bitflags::bitflags! {
     }
 }
 
-/// Where inline helpers find what they need; what is not there they do not do.
+/// Where inline helpers find what they need. A helper whose needs are not met is done by Rust.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Places {
     /// The two-key map.

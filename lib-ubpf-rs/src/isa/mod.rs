@@ -12,7 +12,7 @@
     )
 )]
 
-mod asm;
+mod assembler;
 mod decode;
 mod encode;
 mod insn;
@@ -22,7 +22,7 @@ mod raw;
 mod text;
 mod weight;
 
-pub use asm::{assemble, AsmError, AsmProblem};
+pub use assembler::{assemble, AsmError, AsmProblem};
 pub use decode::{decode, decode_some, DecodeError};
 pub use encode::{encode, EncodeError};
 pub use insn::{Call, Insn, Operand, Reg, Width};

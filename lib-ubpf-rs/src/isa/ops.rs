@@ -148,7 +148,7 @@ macro_rules! operations {
 }
 
 /// What one execution of an instruction is charged, in units of budget: one is a nanosecond of machine code on the machine of
-/// `docs/performance.md`, with warm caches. None takes longer than four times its weight; most take less than it. The weights of
+/// `docs/performance.md`, with warm caches. No operation takes longer than four times its weight; most take less than their weight. The weights of
 /// operations stand in their tables.
 pub(super) mod weight {
     /// What moves and changes bits.

@@ -88,7 +88,7 @@ pub(super) struct Function {
     /// Frames in use when it runs at its deepest; more than [`MAX_FRAMES`] where a bound is not known.
     pub(super) depth: usize,
     pub(super) called: bool,
-    /// Whether its r10 matters: it names it, calls, or has an access that is searched.
+    /// Whether the function needs its r10: it names r10, it calls, or one of its accesses is searched.
     pub(super) uses_frame: bool,
     /// Registers it writes.
     pub(super) written: Regs,

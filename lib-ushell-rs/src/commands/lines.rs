@@ -22,7 +22,7 @@ impl Text {
         Self { bytes, written: 0 }.checked(has_room(SMALL_THINGS))
     }
 
-    /// Itself; or it is freed first, and why there is none of it.
+    /// Gives the text back if `good`. Otherwise the text is freed, and then the failure is made: it needs memory itself.
     fn checked(self, good: bool) -> Result<Self, Failure> {
         if good {
             return Ok(self);

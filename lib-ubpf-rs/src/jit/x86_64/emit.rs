@@ -26,13 +26,13 @@ use crate::{
 };
 use alloc::vec::Vec;
 
-/// Most bytes one BPF instruction can become, what stands apart for it included, and the same once more.
+/// Most bytes that one BPF instruction can become. What stands apart for it counts, and the second copy of a stretch.
 const MAX_INSN_BYTES: usize = 224;
 /// Passes before all jumps are made long, of a program with more instructions than [`LARGE`] too.
 const MAX_PASSES: usize = 12;
 const MAX_PASSES_LARGE: usize = 2;
 const LARGE: usize = 8192;
-/// Units of work: to emit an instruction once, and to go over one.
+/// Units of work to emit an instruction once, and units to look at one.
 const EMIT: u64 = 24;
 const GLANCE: u64 = 4;
 /// No position yet: out of reach of a short jump.

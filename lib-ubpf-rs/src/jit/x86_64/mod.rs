@@ -6,13 +6,13 @@
 mod asm;
 mod context;
 mod emit;
-#[cfg(test)]
-mod encoding;
 mod linked;
 #[cfg(all(test, target_os = "linux"))]
 mod maps_tests;
 mod regs;
 mod surroundings;
+#[cfg(test)]
+mod tests;
 pub mod trampoline;
 
 use super::{analysis, JitError, Options};
