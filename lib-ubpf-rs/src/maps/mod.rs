@@ -169,9 +169,9 @@ impl Map {
         let entries = u64::from(def.max_entries);
         let more = match def.kind {
             MapKind::Array | MapKind::Ringbuf | MapKind::PerfEventArray => 0,
-            // A slot or two of a word for each key, and a link.
-            MapKind::Hash => 20,
-            MapKind::LruHash => 28,
+            // Fewer than three slots of a word for each entry, a link, and the end of the key's last word.
+            MapKind::Hash => 36,
+            MapKind::LruHash => 44,
             // Slots twice as many as entries, with a state.
             MapKind::TwoKey => 104,
             MapKind::ProgArray

@@ -266,6 +266,18 @@ fn sizes_are_checked_and_kinds_that_are_not_there_are_named() {
     assert!(matches!(Map::new(def(MapKind::Array, 8, 8, 1)), Err(MapError::Definition(_))));
 }
 
+/// What a map is said to take covers what it takes.
+#[test]
+fn memory_is_not_understated() {
+    for (key, entries) in [(1, 1), (8, 683), (13, 1366), (64, 5000)] {
+        let def = def(MapKind::Hash, key, 8, entries);
+        let slots = u64::from(entries + entries / 2).max(2).next_power_of_two();
+        let keys = u64::from(key.next_multiple_of(8)) * u64::from(entries);
+        let taken = 8 * slots + keys + 8 * u64::from(entries) + 4 * u64::from(entries);
+        assert!(Map::memory(&def) >= taken, "{entries} entries: {} < {taken}", Map::memory(&def));
+    }
+}
+
 /// No command keeps the CPU while a large map is made.
 #[test]
 fn large_maps_are_made_in_pieces() {
