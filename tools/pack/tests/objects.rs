@@ -277,3 +277,29 @@ fn damaged_objects() {
         }
     }
 }
+
+/// The header names each helper of Linux that the engine has, by the engine's number.
+#[test]
+fn the_header_has_the_helpers_of_the_engine() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../include/bpf/bpf_helper_defs.h");
+    let header = std::fs::read_to_string(path).unwrap();
+    let rows = header.lines().filter_map(|line| line.strip_prefix("UBPF_HELPER("));
+    let rows = rows.map(|row| {
+        let mut fields = row.split(", ");
+        let name = fields.nth(1).unwrap();
+        (fields.next().unwrap().parse().unwrap(), name)
+    });
+    let rows: std::collections::BTreeMap<u32, &str> = rows.collect();
+    let helpers = ubpf_rs::helpers::Registry::with_builtins().unwrap();
+    let mut known = 0;
+    for number in 0..=ubpf_rs::helpers::MAX_NUMBER {
+        if let Some(helper) = helpers.get(Abi::Linux, number) {
+            // Several numbers may be those of one helper, which has one of their names.
+            assert!(rows.contains_key(&number), "helper {number}, {}", helper.name);
+            let own = rows.iter().find(|row| *row.1 == helper.name).unwrap_or_else(|| panic!("{}", helper.name));
+            assert_eq!(helpers.get(Abi::Linux, *own.0).map(|helper| helper.name), Some(helper.name));
+            known += 1;
+        }
+    }
+    assert!(known >= 10, "{known}");
+}
