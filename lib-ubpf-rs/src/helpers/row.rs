@@ -19,8 +19,8 @@ pub struct Row {
     pub cost: Cost,
     /// What machine code does in its place.
     pub inline: Option<Inline>,
-    /// What a program that runs directly is given where there is no room to call it just then; nothing for one that may end a program,
-    /// and is not called so.
+    /// What a program that runs directly is given where there is no room to call it just then; nothing for one that may end a program, or
+    /// that reads the application's memory, where it matters on which stack that is: those are not called so.
     pub missed: Option<i64>,
     /// The function.
     pub function: RustHelper,
