@@ -101,7 +101,8 @@ fn config() -> Config {
     }
 }
 
-/// Attaches what the configuration and the kernel command line name as `function:file`.
+/// Attaches what the configuration and the kernel command line name as `function:file`, as `function:package:program`, or as a package alone, whose
+/// sections name the functions.
 #[cfg(feature = "tracer")]
 fn autoload(runtime: &Runtime) {
     let config = glue::config();
@@ -121,14 +122,26 @@ fn autoload(runtime: &Runtime) {
     }
 }
 
-/// A pair that fails is reported, and the application starts all the same.
+/// What fails is reported, and the application starts all the same.
 #[cfg(feature = "tracer")]
-fn attach_at_boot(runtime: &Runtime, pair: &str) {
-    let Some((function, file)) = pair.split_once(':') else {
-        return say(format_args!("ubpf: at boot: {pair} is not of the form function:file"));
+fn attach_at_boot(runtime: &Runtime, wanted: &str) {
+    let mut parts = wanted.splitn(3, ':');
+    let result = match (parts.next().unwrap_or(""), parts.next(), parts.next()) {
+        (package, None, _) => {
+            let attached = runtime.attach_object(package, &Default::default(), Default::default());
+            attached.map(|programs| {
+                for (program, function) in programs {
+                    say(format_args!("ubpf: {program} of {package} is attached to {function}"));
+                }
+            })
+        }
+        (function, Some(file), program) => {
+            let options = ubpf_rs::runtime::LoadOptions { program, ..Default::default() };
+            let attached = runtime.attach_file(function, file, &options, Default::default());
+            attached.map(|_| say(format_args!("ubpf: {file} is attached to {function}")))
+        }
     };
-    match runtime.attach_file(function, file, &Default::default(), Default::default()) {
-        Ok(_) => say(format_args!("ubpf: {file} is attached to {function}")),
-        Err(error) => say(format_args!("ubpf: at boot: {pair}: {error}")),
+    if let Err(error) = result {
+        say(format_args!("ubpf: at boot: {wanted}: {error}"));
     }
 }
