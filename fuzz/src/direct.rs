@@ -21,7 +21,7 @@ use std::{
 };
 use ubpf_platform_linux::platform;
 use ubpf_rs::{
-    helpers::{Maps, Names, Output, ReadMemory, Registry, RingLayout, Time, TwoKey},
+    helpers::{Maps, Names, Needs, Output, ReadMemory, Registry, RingLayout, Time, TwoKey},
     isa::{AluOp, Call, CmpOp, Insn, Operand, Reg, Size, Width},
     jit::{trampoline::Helpers, JitProgram, Options},
     maps::TwoKeyMap,
@@ -349,6 +349,15 @@ struct Made {
     plain: Interpreter,
     /// What it is said to cost when it is called directly.
     cost: Option<u64>,
+    /// Whether the traced stack surely has room for it: what it does not have room for goes the general way.
+    fits: bool,
+}
+
+/// Whether a program surely takes no more of the traced stack than a direct call may: 256 bytes, of which up to 14 registers and the gate take
+/// some, a call of a helper 80, and the frame and the argument the rest.
+fn fits(direct: &Direct) -> bool {
+    let helper = if direct.needs.contains(Needs::HELPERS) { 80 } else { 0 };
+    direct.stack + direct.argument.next_multiple_of(8).max(8) + 8 + helper <= 256 - (2 + 14) * 8
 }
 
 fn make(numbers: &mut Numbers<'_>, world: &'static World, general: &Arc<AtomicU64>) -> Option<Made> {
@@ -361,6 +370,7 @@ fn make(numbers: &mut Numbers<'_>, world: &'static World, general: &Arc<AtomicU6
     let direct = code.direct().filter(|direct| direct.cost <= 8_192);
     Some(Made {
         cost: direct.map(|direct| direct.cost),
+        fits: direct.is_some_and(|direct| fits(&direct)),
         plain: Interpreter::plain(verified),
         probe: Arc::new(Probe { code, helpers: OnceLock::new(), world, general: general.clone() }),
     })
@@ -454,7 +464,7 @@ fuzz_target!(init: input::plant(), |data: &[u8]| {
         assert_eq!(found, expected, "what programs left: found, expected");
         let runs: Vec<u64> = subject.reports().iter().map(|report| report.runs).collect();
         assert_eq!(runs, calls[..count], "runs counted");
-        let direct = order[..count].iter().all(|&which| programs[which].cost.is_some());
+        let direct = order[..count].iter().all(|&which| programs[which].cost.is_some() && programs[which].fits);
         assert!(!direct || general.load(Relaxed) == 0, "called directly");
     }
 });
