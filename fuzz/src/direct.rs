@@ -343,6 +343,16 @@ fn piece(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
     }
 }
 
+/// Whether the tracer surely calls it directly, whatever stands beside it: it is over soon, and takes little of the traced stack.
+fn is_called_directly(direct: &Direct) -> bool {
+    const MOST: u64 = 256;
+    // The return address, rax, all other registers that may have to be kept, and the program's own return address.
+    const LEAST: u64 = 8 * (2 + 14 + 1);
+    let helper = if direct.needs.contains(Needs::HELPERS) { 80 } else { 0 };
+    let taken = direct.stack + direct.argument.max(1).next_multiple_of(8) + helper;
+    direct.cost <= 8_192 && LEAST + taken <= MOST
+}
+
 /// A program on both engines.
 struct Made {
     probe: Arc<Probe>,
@@ -367,7 +377,7 @@ fn make(numbers: &mut Numbers<'_>, world: &'static World, general: &Arc<AtomicU6
             .ok()?;
     let code = JitProgram::new(verified.clone(), &Near, Options::default(), &mut Work::default());
     let code = code.unwrap_or_else(|(error, _)| panic!("{error}"));
-    let direct = code.direct().filter(|direct| direct.cost <= 8_192);
+    let direct = code.direct().filter(is_called_directly);
     Some(Made {
         cost: direct.map(|direct| direct.cost),
         fits: direct.is_some_and(|direct| fits(&direct)),
