@@ -47,6 +47,7 @@ pub const PARTS: &[(&str, &[&str])] = &[
         "programs, instruction set, maps, helpers",
         &["ubpf_rs::program::", "ubpf_rs::isa::", "ubpf_rs::maps::", "ubpf_rs::helpers::"],
     ),
+    ("packages and their maps", &["ubpf_rs::object::", "ubpf_rs::runtime::objects::", "ubpf_rs::runtime::maps::"]),
     ("runtime: programs at hand, runs, names", &["ubpf_rs::"]),
     ("shell", &["ushell_rs::"]),
     ("port and platform", &["ubpf_image::", "ubpf_virtio_serial::", "ubpf_uk_"]),
