@@ -32,8 +32,6 @@ const TARGETS: [(&str, &[&str]); 5] = [
             "AnyEnd",
             "StraightRecursion",
             "AnyArgument",
-            "MovedNull",
-            "NullBothSides",
             "FirstMap",
         ],
     ),
