@@ -103,6 +103,16 @@ pub enum SignatureError {
 }
 
 impl HelperSignature {
+    /// Whether it is given numbers only: nothing to look up, to check or to charge by the byte.
+    #[inline]
+    pub fn takes_numbers(&self) -> bool {
+        self.args.iter().all(|kind| match kind {
+            ArgType::Unused | ArgType::Scalar | ArgType::AnyAddress => true,
+            ArgType::CString | ArgType::MemRead | ArgType::MemWrite | ArgType::Length => false,
+            ArgType::Map(_) | ArgType::MapKey | ArgType::MapValue => false,
+        })
+    }
+
     /// Whether it is given nothing that lies in the program's memory.
     pub fn touches_no_memory(&self) -> bool {
         self.args.iter().all(|kind| match kind {

@@ -26,6 +26,10 @@ pub fn call_helper(
     metering: Metering,
     pc: usize,
 ) -> Result<Called, Stop> {
+    if helper.signature.takes_numbers() {
+        pay(run, helper.signature.cost.base.into(), metering, pc)?;
+        return call(run, helper, Given { args, text: &[], map: None }, false, metering, pc);
+    }
     let map = map_argument(run, helper, &args, pc)?;
     let given = Given { args, text: &[], map };
     pay(run, cost_before(helper, &given), metering, pc)?;
@@ -33,7 +37,8 @@ pub fn call_helper(
     if helper.signature.args.contains(&ArgType::CString) {
         return call_with_text(run, helper, given, metering, pc);
     }
-    call(run, helper, given, metering, pc)
+    let lends = !helper.signature.touches_no_memory();
+    call(run, helper, given, lends, metering, pc)
 }
 
 /// What a helper is given.
@@ -91,18 +96,24 @@ fn call_with_text(
     let cost = helper.signature.cost.of_string(len as u64);
     pay(run, cost, metering, pc)?;
     let text = buffer.get(..len).unwrap_or(&[]);
-    call(run, helper, Given { text, ..given }, metering, pc)
+    let lends = !helper.signature.touches_no_memory();
+    call(run, helper, Given { text, ..given }, lends, metering, pc)
 }
 
-fn call(run: &mut Run<'_>, helper: &Helper, given: Given<'_>, metering: Metering, pc: usize) -> Result<Called, Stop> {
+#[inline]
+fn call(
+    run: &mut Run<'_>,
+    helper: &Helper,
+    given: Given<'_>,
+    lends: bool,
+    metering: Metering,
+    pc: usize,
+) -> Result<Called, Stop> {
     let Given { args, text, map } = given;
     let value = match helper.function {
         HelperFn::Rust(function) => {
-            let memory = match helper.signature.touches_no_memory() {
-                true => Lent::NOTHING,
-                false => lend(run, helper, &args, map, pc)?,
-            };
-            let Lent { key, value, data, out } = memory;
+            let lent = if lends { lend(run, helper, &args, map, pc)? } else { Lent::NOTHING };
+            let Lent { key, value, data, out } = lent;
             let mut call = HelperCall { args, text, map, key, value, data, out, host: run.host, walked: 0 };
             let value = function(&mut call)
                 .map_err(|fault| Stop { pc, kind: StopKind::Helper { name: helper.name, reason: fault.reason } })?;
