@@ -409,6 +409,8 @@ static void walk_table(const struct walk *walk, unsigned int level, uint64_t bas
 		else
 			walk_table(walk, level - 1, address, rights);
 	}
+	/* Each entry is found from the root, so nothing is kept that another thread may change. */
+	ukglue_yield();
 }
 
 int ukglue_pages(void (*each)(void *cookie, uint64_t address, uint64_t size, uint32_t rights), void *cookie)
@@ -605,12 +607,17 @@ int ukglue_file_remove(const char *path)
 }
 
 #if LISTS_DIRECTORIES
+/* Entries gone over between two turns of other threads, and what one costs beside that, in the same measure. */
+#define LISTED_AT_ONCE 4096
+#define LISTED_COST 128
+
 int ukglue_dir_list(const char *path,
 		    void (*each)(void *cookie, const char *name, size_t name_len, uint64_t size, int dir),
 		    void *cookie)
 {
 	DIR *dir = opendir(path);
-	unsigned int count = 0;
+	/* File systems look an entry up, and go on to the next one, by going over those before it. */
+	unsigned int count = 0, gone_over = 0;
 	struct dirent *entry;
 	char full[512];
 
@@ -631,8 +638,11 @@ int ukglue_dir_list(const char *path,
 		}
 		each(cookie, entry->d_name, name_len, known && !S_ISDIR(st.st_mode) ? (uint64_t)st.st_size : 0,
 		     known && S_ISDIR(st.st_mode));
-		if (++count % 16 == 0)
+		gone_over += ++count + LISTED_COST;
+		if (gone_over >= LISTED_AT_ONCE) {
+			gone_over = 0;
 			ukglue_yield();
+		}
 	}
 	closedir(dir);
 	return 0;
