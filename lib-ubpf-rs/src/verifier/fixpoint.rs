@@ -328,16 +328,14 @@ impl<'a, 'o, 'p, 'w, 'b> Fixpoint<'a, 'o, 'p, 'w, 'b> {
             Some(kept) => {
                 let mut compared = 0u64;
                 let included = kept.includes(state, &mut compared);
-                let join = if included { 0 } else { kept.values() };
-                if !planted::active(Bug::FreeStates) {
-                    let compare = compared.saturating_mul(price::COMPARE);
-                    let join = join.saturating_mul(price::JOIN);
-                    self.work.spend(compare.saturating_add(join))?;
-                }
+                let free = planted::active(Bug::FreeStates);
+                let compare = if free { 0 } else { compared.saturating_mul(price::COMPARE) };
+                self.work.spend(compare)?;
                 if included {
                     return Ok(());
                 }
                 let before = kept.bytes();
+                let join = if free { 0 } else { kept.values().saturating_mul(price::JOIN) };
                 let step = match slot.joins {
                     0..PATIENCE => Step::Next,
                     PATIENCE..GIVE_UP => Step::Limit,
@@ -349,6 +347,8 @@ impl<'a, 'o, 'p, 'w, 'b> Fixpoint<'a, 'o, 'p, 'w, 'b> {
                 let lost = kept.join(state, widens.then_some(&thresholds))?;
                 self.lost_pointer |= lost;
                 let more = kept.bytes().saturating_sub(before);
+                // Paid now: between two states that are joined, or a join and a step, a pause can come.
+                self.work.spend(join)?;
                 self.hold(more)?;
                 new.joins = slot.joins.saturating_add(1);
             }

@@ -216,7 +216,8 @@ impl State {
             self.each_value(|other| {
                 if other.id == id {
                     let room = if value.room == NO_ROOM { other.room } else { value.room };
-                    *other = Value { room, ..value };
+                    other.set(&value);
+                    other.room = room;
                 }
             });
         }

@@ -55,6 +55,18 @@ impl Value {
     pub(super) const UNSET: Value = Value { kind: Kind::Unset, id: 0, room: NO_ROOM, num: Scalar::unknown(BITS) };
     pub(super) const UNKNOWN: Value = Value::scalar(Scalar::unknown(BITS));
 
+    /// Becomes a copy of the other. By its parts: where code is small rather than fast a compiler copies all of it byte by byte, and a
+    /// comparison sets a thousand values.
+    pub(super) fn set(&mut self, other: &Value) {
+        let Value { kind, id, room, num: Scalar { tnum, whole, half } } = other;
+        self.num.tnum = *tnum;
+        self.num.whole = *whole;
+        self.num.half = *half;
+        self.kind = *kind;
+        self.id = *id;
+        self.room = *room;
+    }
+
     pub(super) const fn scalar(num: Scalar) -> Value {
         Value { kind: Kind::Scalar, id: 0, room: NO_ROOM, num }
     }
