@@ -139,7 +139,7 @@ impl HookProgram for Probe {
         let budget = hook.budget;
         let (context, stack, _) = hook.split();
         // A stop is no failure here: its report would go into the ring.
-        let _ = run(&self.code, context, stack, budget, self.world);
+        let _ = run(&self.code, &mut context[..CONTEXT_BYTES], stack, budget, self.world);
         Ok(())
     }
     fn direct(&self) -> Option<Direct> {
@@ -471,6 +471,13 @@ fuzz_target!(init: input::plant(), |data: &[u8]| {
             }
         }
         let (found, expected) = (world.real.take(), world.expected.take());
+        if found != expected {
+            for (which, made) in programs.iter().enumerate() {
+                let insns = &made.plain.verified().program().insns;
+                eprintln!("program {which}:\n{}", insns.iter().map(|insn| format!("  {insn}\n")).collect::<String>());
+            }
+            eprintln!("attached: {:?}, calls {calls:?}", &order[..count]);
+        }
         assert_eq!(found, expected, "what programs left: found, expected");
         let runs: Vec<u64> = subject.reports().iter().map(|report| report.runs).collect();
         assert_eq!(runs, calls[..count], "runs counted");

@@ -194,8 +194,9 @@ fuzz_target!(init: prepare(), |data: &[u8]| {
             if let Some((took, charged)) = code.map(|code| run(&code, &helpers)) {
                 assert!(
                     took <= MOST_OF_A_RUN,
-                    "a run that was charged {charged} units took {took:.0} ns; {} instructions, {policy:?}",
-                    insns.len()
+                    "a run that was charged {charged} units took {took:.0} ns; {} instructions, {policy:?}, in the middle {:?}",
+                    insns.len(),
+                    insns.get(insns.len() / 2..).unwrap_or(&[]).iter().take(12).map(ToString::to_string).collect::<Vec<_>>()
                 );
                 reached(3, took);
             }

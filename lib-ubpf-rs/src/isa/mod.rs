@@ -20,12 +20,12 @@ mod operands;
 mod ops;
 mod raw;
 mod text;
-mod weight;
+mod weigh;
 
 pub use assembler::{assemble, AsmError, AsmProblem};
 pub use decode::{decode, decode_some, DecodeError};
 pub use encode::{encode, EncodeError};
 pub use insn::{Call, Insn, Operand, Reg, Width};
-pub(crate) use ops::{each_alu_op, each_cmp_op, each_size};
+pub(crate) use ops::{each_alu_op, each_cmp_op, each_size, weight};
 pub use ops::{AluOp, AtomicOp, CmpOp, Endianness, ImmKind, Size};
 pub use raw::RawInsn;

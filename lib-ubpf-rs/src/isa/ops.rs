@@ -150,13 +150,16 @@ macro_rules! operations {
 /// What one execution of an instruction is charged, in units of budget: one is a nanosecond of machine code on the machine of
 /// `docs/performance.md`, with warm caches. No operation takes longer than four times its weight; most take less than their weight. The weights of
 /// operations stand in their tables.
-pub(super) mod weight {
+pub(crate) mod weight {
     /// What moves and changes bits.
     pub const PLAIN: u32 = 1;
     /// A division with the slowest operands.
     pub const DIVISION: u32 = 4;
-    /// An access that is checked at run time, goes across a page, or waits for a store of another size.
+    /// An access that goes across a page, or waits for a store of another size.
     pub const ACCESS: u32 = 2;
+    /// What an access that is checked at run time is charged beside that. Warm it takes next to nothing; in a long line of such accesses,
+    /// each executed once, the branches of the checks are foreseen by nothing.
+    pub const CHECK: u32 = 4;
     /// An atomic access.
     pub const ATOMIC: u32 = 4;
     /// A jump, foreseen wrongly or not.

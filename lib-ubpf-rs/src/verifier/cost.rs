@@ -96,18 +96,19 @@ fn cost(insns: &[Insn], findings: &Findings, pc: usize) -> Bound {
             Err(Unbounded { pc, what })
         }
         Some(insn @ Insn::Call(Call::Helper(_) | Call::Register(_))) => Ok(u64::from(note.cost.max(insn.weight()))),
-        Some(insn) => Ok(weight(insn)),
+        Some(insn) => Ok(light(note.weight(insn))),
         None => Ok(0),
     }
 }
 
 /// What an instruction weighs.
 pub(super) fn weight(insn: &Insn) -> u64 {
-    let weight = u64::from(insn.weight());
-    if planted::active(Bug::LightOperation) {
-        return weight.min(1);
-    }
-    weight
+    light(insn.weight())
+}
+
+fn light(weight: u32) -> u64 {
+    let most = if planted::active(Bug::LightOperation) { 1 } else { u32::MAX };
+    weight.min(most).into()
 }
 
 /// Whether there is a call of a function of the program.

@@ -327,7 +327,7 @@ fn finish(
     let (uses, accesses) = uses(&program, &findings, work)?;
     let unproved = cap.filter(|_| worst_cost.is_none() && steps == program.insns.len());
     let warnings = warnings(&findings, unproved)?;
-    let weights = verified::weights(&program.insns, work)?;
+    let weights = verified::weights(&program.insns, &findings.notes, work)?;
     let mut maps = Vec::new();
     maps.try_reserve_exact(env.maps.len()).map_err(|_| VerifyError::NoMemory)?;
     maps.extend(env.maps.iter().map(|map| map.def));

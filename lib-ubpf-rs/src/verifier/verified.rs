@@ -5,7 +5,7 @@ use super::{
     Cap, Policy, VerifyError, Work,
 };
 use crate::{
-    isa::Insn,
+    isa::{weight, Insn},
     program::{MapDef, Program},
 };
 use alloc::{string::String, vec::Vec};
@@ -93,6 +93,13 @@ pub(super) struct Note {
 impl Note {
     /// Of a slot that is never executed.
     pub(super) const DEAD: Note = Note { fact: Fact::empty(), target: Target::Unknown, map: Note::NO_MAP, cost: 0 };
+    /// What one execution of the instruction is charged, its check included.
+    pub(super) fn weight(&self, insn: &Insn) -> u32 {
+        let access = matches!(insn, Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. });
+        let check = if access && self.fact.contains(Fact::GUARDED) { weight::CHECK } else { 0 };
+        insn.weight().saturating_add(check)
+    }
+
     /// No helper is called there that takes a map.
     pub(super) const NO_MAP: u16 = u16::MAX;
     /// It is not always the same one.
@@ -284,16 +291,17 @@ impl VerifiedProgram {
 }
 
 /// Weight of all slots before each slot, and of all: what a stretch weighs is a difference.
-pub(super) fn weights(insns: &[Insn], work: &mut Work<'_>) -> Result<Vec<u32>, VerifyError> {
+pub(super) fn weights(insns: &[Insn], notes: &[Note], work: &mut Work<'_>) -> Result<Vec<u32>, VerifyError> {
     let mut weights = Vec::new();
     weights.try_reserve_exact(insns.len().saturating_add(1)).map_err(|_| VerifyError::NoMemory)?;
     let mut sum = 0u32;
     weights.push(sum);
     for piece in pieces(0..insns.len()) {
         work.spend_each(piece.len(), price::LOOK)?;
-        for insn in insns.get(piece).unwrap_or_default() {
+        let notes = notes.get(piece.clone()).unwrap_or_default();
+        for (insn, note) in insns.get(piece).unwrap_or_default().iter().zip(notes) {
             // Of the longest program with the heaviest instructions it is far from 32 bits.
-            sum = sum.saturating_add(insn.weight());
+            sum = sum.saturating_add(note.weight(insn));
             weights.push(sum);
         }
     }
