@@ -100,7 +100,7 @@ fn package(data: &[u8]) -> Vec<u8> {
             2 => package[word..word + 4].copy_from_slice(&[0xff; 4]),
             3 => package.truncate(at.max(104)),
             4 => {
-                let from = 104 + numbers.below((len - 104).max(1) as u64) as usize & !7;
+                let from = (104 + numbers.below((len - 104).max(1) as u64) as usize) & !7;
                 let part = package[from..(from + 48).min(len)].to_vec();
                 package.extend(part);
             }
