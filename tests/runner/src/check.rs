@@ -153,15 +153,17 @@ impl Trial<'_> {
             None => memory,
         };
         let bases = Bases { memory: memory.argument().base, stack: memory.stack_top(), maps };
-        let mut run = Run { args: [bases.memory, len], memory, budget: case.budget, helpers, host: &host };
+        let policy = code.verified().policy();
+        let budget = case.budget.under(policy);
+        let mut run = Run { args: [bases.memory, len], memory, budget, helpers, host: &host };
         let ended = code.run(&mut run);
-        let charged = case.budget.wrapping_sub(run.budget);
+        let charged = budget.wrapping_sub(run.budget);
         let mut faults = Vec::new();
         faults.extend(differs(&ended, &expected.end, bases));
-        if expected.charged.is_some_and(|wanted| wanted != charged) {
+        if expected.charged.is_some_and(|wanted| wanted.under(policy) != charged) {
             faults.push(format!("charged {charged}"));
         }
-        if charged > case.budget {
+        if charged > budget {
             faults.push(format!("charged {charged}, more than the budget"));
         }
         if !buffers.margins_are_untouched() {
