@@ -219,7 +219,6 @@ fn random_programs_do_the_same_under_every_policy_that_admits_them() {
         // Checks are charged: a program may end of its budget sooner with all of them.
         let cut = |outcome: &Outcome| matches!(outcome.result, Err(Stop { kind: StopKind::BudgetExhausted, .. }));
         let both = checked.as_ref().zip(guarded.as_ref());
-        assert!(both.is_none_or(|(checked, guarded)| cut(checked) || !cut(guarded)), "{bytes:02x?}");
         if let Some((checked, guarded)) = both.filter(|(checked, guarded)| !cut(checked) && !cut(guarded)) {
             assert_eq!(checked, guarded, "{bytes:02x?}");
         }

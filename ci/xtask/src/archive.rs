@@ -5,7 +5,7 @@
 
 use crate::{
     headers::{functions, FOR_C},
-    setup, target, Result,
+    setup, target, usage, Result,
 };
 use std::{
     fs,
@@ -66,11 +66,11 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         if argument == "--to" {
-            to = arguments.next().ok_or(USAGE)?.into();
+            to = arguments.next().ok_or_else(|| usage(USAGE))?.into();
             continue;
         }
         let found = ARCHIVES.iter().find(|archive| archive.name == argument);
-        wanted.push(found.ok_or(USAGE)?);
+        wanted.push(found.ok_or_else(|| usage(USAGE))?);
     }
     if wanted.is_empty() {
         wanted = ARCHIVES.iter().collect();

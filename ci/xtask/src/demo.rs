@@ -1,6 +1,6 @@
 //! The demo on Linux: builds the application with entry stubs of one kind, starts it, and connects to its shell.
 
-use crate::{qemu, samples, setup, target, tour, Result};
+use crate::{qemu, samples, setup, target, tour, usage, Result};
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
@@ -42,10 +42,10 @@ pub fn main(root: &Path, given: &[String]) -> Result<()> {
     let has = |option: &str| arguments.iter().any(|argument| argument == option);
     let known = ["--linux", "--script"];
     if let Some(other) = arguments.iter().find(|a| !known.contains(&a.as_str())) {
-        return Err(format!("demo: unknown option {other}").into());
+        return Err(usage(format!("demo: unknown option {other}")));
     }
     if has("--linux") && arguments.len() < given.len() {
-        return Err("demo: --accel and --smp are for QEMU, not for --linux".into());
+        return Err(usage("demo: --accel and --smp are for QEMU, not for --linux"));
     }
     setup::ensure()?;
     if !has("--script") {

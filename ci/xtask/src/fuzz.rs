@@ -1,6 +1,6 @@
 //! `cargo xtask fuzz`: builds the fuzz targets with coverage counters (libFuzzer, stable Rust) and runs them.
 
-use crate::{setup, target, Result};
+use crate::{setup, target, usage, Result};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -67,11 +67,11 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
         match argument.as_str() {
             "--seconds" => {
                 let number = arguments.next().and_then(|n| n.parse().ok());
-                seconds = number.filter(|&n: &u32| n > 0).ok_or(USAGE)?;
+                seconds = number.filter(|&n: &u32| n > 0).ok_or_else(|| usage(USAGE))?;
             }
             "--planted" => planted = true,
             name if TARGETS.iter().any(|t| t.0 == name) => wanted = Some(name),
-            _ => return Err(USAGE.into()),
+            _ => return Err(usage(USAGE)),
         }
     }
     setup::ensure()?;

@@ -1,7 +1,7 @@
 //! `cargo xtask headers [--check]`: the C headers from the Rust sources, and the Rust declarations from the C headers that
 //! platforms implement. With `--check` nothing is written, and a file that differs is an error.
 
-use crate::Result;
+use crate::{usage, Result};
 use std::{fs, path::Path};
 use ubpf_rs::{
     helpers::{Row, BUILTINS},
@@ -49,7 +49,7 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
     let check = match arguments {
         [] => false,
         [check] if check == "--check" => true,
-        _ => return Err("usage: cargo xtask headers [--check]".into()),
+        _ => return Err(usage("usage: cargo xtask headers [--check]")),
     };
     for (folder, sources, header) in HEADERS {
         put(root, header, &generate(&root.join(folder), sources)?, check)?;

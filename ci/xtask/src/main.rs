@@ -1,8 +1,11 @@
 //! Repository chores: `cargo xtask <command>`.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::{
+    fmt,
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 mod archive;
 mod bad_input;
@@ -19,7 +22,25 @@ mod test;
 mod tour;
 mod unikraft;
 
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+type Error = Box<dyn std::error::Error>;
+type Result<T> = std::result::Result<T, Error>;
+
+/// What is wrong with the command line.
+#[derive(Debug)]
+struct Usage(String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// The error of a command line that is not understood.
+fn usage(text: impl Into<String>) -> Error {
+    Usage(text.into()).into()
+}
 
 const USAGE: &str = "usage: cargo xtask COMMAND
   demo [--linux] [--script] [--accel tcg|kvm] [--smp N]
@@ -34,16 +55,16 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test                 run all tests
   bench [NAME...] [--doc]
                        measure what hits, engines and entry stubs cost, beside what they must reach
-  fuzz [soundness|engines] [--seconds N] [--planted]
+  fuzz [soundness|engines|direct|slow|package] [--seconds N] [--planted]
                        look for programs that prove the engine wrong; --planted plants mistakes that must be found
   headers [--check]    write the C headers, or compare them with the committed ones
   size BUILD...        how large the image of a Unikraft build is, and our code in it, by part
   size [--doc] UK_ROOT...
                        build a series of images, and write the tables of docs/unikraft.md
-  qemu build|test|tour|bench|run
+  qemu build|test|tour|bench|gaps|run
                        build, prove, play with, measure or start the freestanding image
-  gaps UK_ROOT...      how long each command of the shell keeps an application of Unikraft waiting
-  qemu sessions N      play N rude sessions with its shell: everything is as before then";
+  qemu sessions N      play N rude sessions with its shell: everything is as before then
+  gaps UK_ROOT...      how long each command of the shell keeps an application of Unikraft waiting";
 
 const STATUS: &str = "
 Exit status: 0 done; 1 not done; 64 wrong usage";
@@ -70,9 +91,8 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let text = error.to_string();
-            let code = if text.contains(USAGE) { EXIT_USAGE } else { 1 };
-            said(&text, code)
+            let code = if error.is::<Usage>() { EXIT_USAGE } else { 1 };
+            said(&error.to_string(), code)
         }
     }
 }
@@ -94,7 +114,7 @@ fn command(arguments: &[String]) -> Result<()> {
     let rest = arguments.get(1..).unwrap_or(&[]);
     let alone = |command: fn(&Path) -> Result<()>| match rest {
         [] => command(&root()),
-        [other, ..] => Err(format!("unknown argument {other}\n{USAGE}").into()),
+        [other, ..] => Err(usage(format!("unknown argument {other}\n{USAGE}"))),
     };
     match arguments.first().map(String::as_str) {
         Some("archive") => archive::main(&root(), rest),
@@ -109,7 +129,7 @@ fn command(arguments: &[String]) -> Result<()> {
         Some("size") => size::main(&root(), rest),
         Some("tour") => tour::main(&root(), rest),
         Some("qemu") => qemu::main(&root(), rest),
-        _ => Err(USAGE.into()),
+        _ => Err(usage(USAGE)),
     }
 }
 

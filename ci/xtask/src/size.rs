@@ -6,7 +6,7 @@ mod build;
 mod series;
 mod tables;
 
-use crate::{unikraft::is_checkout, Result};
+use crate::{unikraft::is_checkout, usage, Result};
 use build::Build;
 use std::{
     fs,
@@ -30,16 +30,16 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
     let doc = match options.as_slice() {
         [] => false,
         [option] if *option == "--doc" => true,
-        _ => return Err(USAGE.into()),
+        _ => return Err(usage(USAGE)),
     };
     let folders: Vec<PathBuf> = folders.iter().map(PathBuf::from).collect();
     let checkouts = folders.iter().filter(|folder| is_checkout(folder));
     let text = match checkouts.count() {
-        _ if folders.is_empty() => return Err(USAGE.into()),
-        0 if doc => return Err("--doc needs checkouts of Unikraft, as the page has their tables".into()),
+        _ if folders.is_empty() => return Err(usage(USAGE)),
+        0 if doc => return Err(usage("--doc needs checkouts of Unikraft, as the page has their tables")),
         0 => tables::builds(&read(&folders)?),
         count if count == folders.len() => tables::series(&series::measure(root, &folders)?),
-        _ => return Err("checkouts of Unikraft and folders of builds are not mixed".into()),
+        _ => return Err(usage("checkouts of Unikraft and folders of builds are not mixed")),
     };
     match doc {
         true => {

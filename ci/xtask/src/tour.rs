@@ -3,7 +3,7 @@
 
 mod console;
 
-use crate::Result;
+use crate::{usage, Result};
 use console::Console;
 use std::{
     path::{Path, PathBuf},
@@ -38,11 +38,11 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
         match option.as_str() {
             "--socket" => socket = value,
             "--console" => console = value,
-            other => return Err(format!("tour: unknown option {other}").into()),
+            other => return Err(usage(format!("tour: unknown option {other}"))),
         }
     }
     let (Some(socket), Some(console)) = (socket, console) else {
-        return Err("usage: cargo xtask tour --socket SHELL --console FILE|SOCKET".into());
+        return Err(usage("usage: cargo xtask tour --socket SHELL --console FILE|SOCKET"));
     };
     crate::setup::ensure()?;
     let programs = crate::samples::build(root)?.join("O0");

@@ -99,11 +99,11 @@ fn an_installation_that_fails_ends_with_the_command_for_it() {
 fn no_argument_is_passed_over() {
     let machine = Machine::new("arguments");
     for (line, words, status) in [
-        ("demo --smp 0", "--smp: 1 to 255 CPUs", 1),
-        ("demo --smp", "--smp needs a value", 1),
-        ("demo --accel fast", "--accel: tcg or kvm, not fast", 1),
-        ("demo --linux --smp 2", "--accel and --smp are for QEMU", 1),
-        ("demo --what", "unknown option --what", 1),
+        ("demo --smp 0", "--smp: 1 to 255 CPUs", 64),
+        ("demo --smp", "--smp needs a value", 64),
+        ("demo --accel fast", "--accel: tcg or kvm, not fast", 64),
+        ("demo --linux --smp 2", "--accel and --smp are for QEMU", 64),
+        ("demo --what", "unknown option --what", 64),
         ("test fast", "unknown argument fast", 64),
         ("samples all", "unknown argument all", 64),
         ("bad-input --what", "unknown argument --what", 64),

@@ -21,7 +21,7 @@ pub struct Case {
     /// The argument.
     pub memory: Vec<u8>,
     /// What the run may be charged.
-    pub budget: Units,
+    pub budget: u64,
     /// Numbering of helpers.
     pub abi: Abi,
     /// Policies under which it is loaded; the outcome is the same under all of them.
@@ -49,31 +49,7 @@ pub struct Expected {
     /// Lines it prints.
     pub output: Vec<String>,
     /// What the run is charged, where the file says so.
-    pub charged: Option<Units>,
-}
-
-/// Units of budget of a run: where every access is checked, a program is charged for more checks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Units {
-    /// With the policy `checked`.
-    pub checked: u64,
-    /// With the others.
-    pub others: u64,
-}
-
-impl Units {
-    /// So many with each policy.
-    pub const fn same(units: u64) -> Units {
-        Units { checked: units, others: units }
-    }
-
-    /// With this policy.
-    pub fn under(self, policy: Policy) -> u64 {
-        match policy {
-            Policy::Checked => self.checked,
-            Policy::Guarded | Policy::Strict => self.others,
-        }
-    }
+    pub charged: Option<u64>,
 }
 
 /// How a program ends.
@@ -185,7 +161,7 @@ impl Draft {
             name: name.into(),
             code: Vec::new(),
             memory: Vec::new(),
-            budget: Units::same(1_000_000),
+            budget: 1_000_000,
             abi: Abi::Classic,
             policies: [Policy::Checked, Policy::Guarded].into(),
             map: Vec::new(),
@@ -216,7 +192,7 @@ impl Draft {
         let (key, value) = text.split_once(' ').unwrap_or((text, ""));
         match key {
             "mem" => self.case.memory = bytes(value)?,
-            "budget" => self.case.budget = units(value)?,
+            "budget" => self.case.budget = number(value)?,
             "abi" => {
                 self.case.abi = Abi::of_word(value).ok_or_else(|| format!("no ABI {value}"))?;
             }
@@ -253,7 +229,7 @@ impl Draft {
         let expected = &mut self.case.expected;
         match key {
             "mem" => self.memory_after = Some(bytes(value)?),
-            "charged" => expected.charged = Some(units(value)?),
+            "charged" => expected.charged = Some(number(value)?),
             "output" => expected.output.push(value.into()),
             "map" => {
                 let words: Vec<&str> = value.split(' ').collect();
@@ -363,14 +339,6 @@ fn signed(text: &str) -> Parsed<i64> {
     }
     let text = text.strip_prefix('+').unwrap_or(text);
     Ok(number(text)? as i64)
-}
-
-/// `N`, or `N CHECKED` where the policy `checked` makes a difference.
-fn units(text: &str) -> Parsed<Units> {
-    match text.split_once(' ') {
-        None => number(text).map(Units::same),
-        Some((others, checked)) => Ok(Units { others: number(others)?, checked: number(checked)? }),
-    }
 }
 
 fn number(text: &str) -> Parsed<u64> {

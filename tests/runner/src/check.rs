@@ -153,17 +153,15 @@ impl Trial<'_> {
             None => memory,
         };
         let bases = Bases { memory: memory.argument().base, stack: memory.stack_top(), maps };
-        let policy = code.verified().policy();
-        let budget = case.budget.under(policy);
-        let mut run = Run { args: [bases.memory, len], memory, budget, helpers, host: &host };
+        let mut run = Run { args: [bases.memory, len], memory, budget: case.budget, helpers, host: &host };
         let ended = code.run(&mut run);
-        let charged = budget.wrapping_sub(run.budget);
+        let charged = case.budget.wrapping_sub(run.budget);
         let mut faults = Vec::new();
         faults.extend(differs(&ended, &expected.end, bases));
-        if expected.charged.is_some_and(|wanted| wanted.under(policy) != charged) {
+        if expected.charged.is_some_and(|wanted| wanted != charged) {
             faults.push(format!("charged {charged}"));
         }
-        if charged > budget {
+        if charged > case.budget {
             faults.push(format!("charged {charged}, more than the budget"));
         }
         if !buffers.margins_are_untouched() {

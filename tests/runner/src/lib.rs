@@ -12,7 +12,7 @@ mod check;
 mod host;
 mod memory;
 
-pub use case::{parse, Case, End, Expected, Place, SyntaxError, Units, Why};
+pub use case::{parse, Case, End, Expected, Place, SyntaxError, Why};
 pub use check::{check, Fault};
 pub use host::FixedHost;
 pub use memory::Buffers;

@@ -1,6 +1,6 @@
 //! Programs with single bytes changed are refused, end or are stopped, and never write outside of their memory.
 
-use ubpf_program_tests::{check, parse, BoundMaps, Engine, Units, FILES};
+use ubpf_program_tests::{check, parse, BoundMaps, Engine, FILES};
 use ubpf_rs::{
     verifier::VerifiedProgram,
     vm::{Executable, Interpreter},
@@ -59,7 +59,7 @@ fn change_bytes(engine: &dyn Engine) {
             if case.code.is_empty() || case.code.len() > 4096 {
                 continue;
             }
-            case.budget = Units::same(case.budget.others.min(10_000));
+            case.budget = case.budget.min(10_000);
             for _ in 0..20 {
                 let at = random() as usize % case.code.len();
                 let before = case.code[at];

@@ -13,7 +13,7 @@ mod results;
 mod sample;
 mod stubs;
 
-use crate::{samples, setup, target, Result};
+use crate::{samples, setup, target, usage, Result};
 use results::Figure;
 use sample::Samples;
 use std::{
@@ -66,9 +66,9 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
         match argument {
             "--doc" => doc = true,
             "--smoke" => smoke = true,
-            "--processes" => processes = rest.next().and_then(|n| n.parse().ok()).ok_or(USAGE)?,
+            "--processes" => processes = rest.next().and_then(|n| n.parse().ok()).ok_or_else(|| usage(USAGE))?,
             name if GROUPS.iter().any(|group| group.0 == name) => names.push(name),
-            _ => return Err(USAGE.into()),
+            _ => return Err(usage(USAGE)),
         }
     }
     setup::ensure_for_bench()?;

@@ -15,7 +15,7 @@ mod machine;
 mod proofs;
 mod sessions;
 
-use crate::{demo, samples, setup, target, Result};
+use crate::{demo, samples, setup, target, usage, Result};
 pub use bench::stripped_bytes;
 pub use machine::{archive, Accel, Machine, Options};
 use std::{
@@ -41,9 +41,9 @@ const USAGE: &str =
 /// `cargo xtask qemu build|test|tour|bench|gaps|sessions|run`: `run` leaves the console in the terminal.
 pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
     setup::ensure()?;
-    let (command, rest) = arguments.split_first().ok_or(USAGE)?;
+    let (command, rest) = arguments.split_first().ok_or_else(|| usage(USAGE))?;
     if !matches!(command.as_str(), "run" | "sessions") && !rest.is_empty() {
-        return Err(USAGE.into());
+        return Err(usage(USAGE));
     }
     match command.as_str() {
         "build" => image::build(root).map(drop),
@@ -60,26 +60,26 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
                 [count] => count.parse().ok(),
                 _ => None,
             };
-            let count = count.ok_or("qemu sessions: how many?")?;
+            let count = count.ok_or_else(|| usage("qemu sessions: how many?"))?;
             sessions::run(root, &image::build(root)?, count)
         }
         "run" => {
             let mut options = Options { initrd: Some(sample_files(root)?), ..Options::default() };
             if let [option, ..] = machine_options(rest, &mut options)?.as_slice() {
-                return Err(format!("qemu run: unknown option {option}").into());
+                return Err(usage(format!("qemu run: unknown option {option}")));
             }
             Machine::foreground(root, &image::build(root)?, &options)
         }
-        _ => Err(USAGE.into()),
+        _ => Err(usage(USAGE)),
     }
 }
 
 /// `cargo xtask gaps UK_ROOT...`
 pub fn gaps(root: &Path, arguments: &[String]) -> Result<()> {
-    setup::ensure()?;
     if arguments.is_empty() {
-        return Err("usage: cargo xtask gaps UK_ROOT...".into());
+        return Err(usage("usage: cargo xtask gaps UK_ROOT..."));
     }
+    setup::ensure()?;
     arguments.iter().try_for_each(|folder| gaps::in_unikraft(root, Path::new(folder)))
 }
 
@@ -87,19 +87,19 @@ pub fn gaps(root: &Path, arguments: &[String]) -> Result<()> {
 pub fn machine_options(arguments: &[String], options: &mut Options) -> Result<Vec<String>> {
     let (mut others, mut rest) = (Vec::new(), arguments.iter());
     while let Some(argument) = rest.next() {
-        let mut value = || rest.next().ok_or_else(|| format!("{argument} needs a value"));
+        let mut value = || rest.next().ok_or_else(|| usage(format!("{argument} needs a value")));
         match argument.as_str() {
             "--accel" => {
                 options.accel = match value()?.as_str() {
                     "tcg" => Accel::Tcg,
                     "kvm" => Accel::Kvm,
-                    other => return Err(format!("--accel: tcg or kvm, not {other}").into()),
+                    other => return Err(usage(format!("--accel: tcg or kvm, not {other}"))),
                 }
             }
             "--smp" => {
                 let cpus = value()?.parse().ok();
                 let cpus = cpus.filter(|cpus| (1..=MOST_CPUS).contains(cpus));
-                options.cpus = cpus.ok_or(format!("--smp: 1 to {MOST_CPUS} CPUs"))?;
+                options.cpus = cpus.ok_or_else(|| usage(format!("--smp: 1 to {MOST_CPUS} CPUs")))?;
             }
             _ => others.push(argument.clone()),
         }
