@@ -50,6 +50,7 @@ int BPF_PROG(words, __u64 first, __u64 second)
 	return 0;
 }
 
+#ifndef ENTRIES_ONLY
 SEC("kretprobe/gcc_patchable_myfun")
 int at_exit(void *ctx)
 {
@@ -61,3 +62,12 @@ int unfired(void *ctx)
 {
 	return 0;
 }
+#endif
+
+#ifdef BEHIND_THE_ENTRY
+SEC("kprobe/gcc_patchable_myfun+0x10")
+int behind(void *ctx)
+{
+	return 0;
+}
+#endif

@@ -28,6 +28,8 @@ struct Part {
     section: String,
     attach: Attach,
     target: String,
+    /// Bytes behind the beginning of the function.
+    offset: u64,
     loaded: Loaded,
 }
 
@@ -86,8 +88,10 @@ impl Part {
             (ProgramKind::Xdp | ProgramKind::Classifier | ProgramKind::Socket, _) => {
                 Some("it is given packets, and nothing hands packets to programs")
             }
-            (_, Attach::Exit) => Some("programs are attached at entries of functions only"),
             (_, Attach::Timer) => Some("there are no timers for programs"),
+            (_, attach) if attach == Attach::Exit || self.offset != 0 => {
+                Some("programs are attached at entries of functions only")
+            }
             _ => None,
         }
     }
@@ -212,12 +216,24 @@ impl Runtime {
         self.objects.lock().find(name)
     }
 
-    /// The functions that the programs of an object want to be attached to: program and function.
-    pub(super) fn wanted_functions(&self, instance: &Arc<Instance>) -> Result<Vec<(String, String)>, Error> {
+    /// The functions that the programs of an object want to be attached to: program and function. One that nothing can call is an error;
+    /// one that names no function is left to who runs it or attaches it by name.
+    pub(super) fn wanted_functions(
+        &self,
+        path: &str,
+        instance: &Arc<Instance>,
+    ) -> Result<Vec<(String, String)>, Error> {
+        let copy = |text: &str| copied(text).ok_or(Error::NoMemory);
         let mut wanted = Vec::new();
-        for part in instance.parts.iter().filter(|part| part.attach == Attach::Entry && !part.target.is_empty()) {
+        for part in &instance.parts {
+            if let Some(reason) = part.refusal() {
+                let program = instance.pick(path, Some(&part.loaded.name))?.name;
+                return Err(Error::NotAttachable { program, reason });
+            }
+            if part.attach != Attach::Entry || part.target.is_empty() {
+                continue;
+            }
             wanted.try_reserve(1).map_err(|_| Error::NoMemory)?;
-            let copy = |text: &str| copied(text).ok_or(Error::NoMemory);
             wanted.push((copy(&part.loaded.name)?, copy(&part.target)?));
         }
         Ok(wanted)
@@ -338,7 +354,8 @@ fn part(object: &Object<'_>, index: usize, mut loaded: Loaded) -> Result<Part, E
     let def = object.programs.get(index).ok_or(Error::NoMemory)?;
     let copy = |text: &str| copied(text).ok_or(Error::NoMemory);
     loaded.kind = def.kind;
-    Ok(Part { section: copy(def.section)?, attach: def.attach, target: copy(def.target)?, loaded })
+    let (section, target) = (copy(def.section)?, copy(def.target)?);
+    Ok(Part { section, attach: def.attach, target, offset: def.offset, loaded })
 }
 
 fn context_of(object: &Object<'_>, index: usize) -> Context {

@@ -260,6 +260,10 @@ impl Runtime {
 
     /// Loads a package, or takes the object of this name, and attaches each of its programs to the function that its section names: all of
     /// them, or none. Gives programs and functions.
+    ///
+    /// # Errors
+    /// Those of [`load_object`](Self::load_object) and of [`attach`](Self::attach); [`Error::NotAttachable`]: nothing can call one of the
+    /// programs, or not there; [`Error::Object`]: none of them names a function.
     pub fn attach_object(
         &self,
         path: &str,
@@ -268,7 +272,7 @@ impl Runtime {
     ) -> Result<Vec<(String, String)>, Error> {
         room_for_small_things()?;
         let instance = self.object_of(path, options)?;
-        let wanted = self.wanted_functions(&instance)?;
+        let wanted = self.wanted_functions(path, &instance)?;
         if wanted.is_empty() {
             let reason = alloc::format!("no program of {path} names the function it wants: attach them by name");
             return Err(Error::Object { reason });

@@ -100,26 +100,26 @@ const BOTH: [Engine; 2] = [Engine::Interpreter, Engine::Jit];
 
 #[test]
 fn programs_are_attached_where_their_sections_say() {
-    if !packed("hooks") {
+    if !packed("entries") {
         return;
     }
     for on in BOTH {
         let (engine, _turn) = engine();
-        let attached = engine.attach_object("hooks.pkg", &options(on), AttachLimits::default()).unwrap();
+        let attached = engine.attach_object("entries.pkg", &options(on), AttachLimits::default()).unwrap();
         let expected = [("registers", MYFUN), ("words", MYFUN)];
         assert_eq!(attached, expected.map(|(program, function)| (program.into(), function.into())));
         call(5, 100);
         call(7, 200);
         call(7, 300);
-        assert_eq!(numbers(engine, "hooks.sums"), [19, 600, 19, 600]);
-        assert_eq!(numbers(engine, "hooks..bss"), [3]);
-        let calls = engine.map("hooks.calls").unwrap();
+        assert_eq!(numbers(engine, "entries.sums"), [19, 600, 19, 600]);
+        assert_eq!(numbers(engine, "entries..bss"), [3]);
+        let calls = engine.map("entries.calls").unwrap();
         assert_eq!(number(&calls, &7u64.to_le_bytes()), Some(2));
         drop(calls);
         // The maps go with the last program.
-        engine.detach(MYFUN, Some("hooks.pkg:registers")).unwrap();
-        assert!(engine.map("hooks.sums").is_some());
-        engine.detach(MYFUN, Some("hooks.pkg:words")).unwrap();
+        engine.detach(MYFUN, Some("entries.pkg:registers")).unwrap();
+        assert!(engine.map("entries.sums").is_some());
+        engine.detach(MYFUN, Some("entries.pkg:words")).unwrap();
         assert_eq!(maps(engine), [""; 0]);
     }
 }
@@ -176,6 +176,35 @@ fn programs_that_cannot_be_attached_say_why() {
     assert!(matches!(error, Error::Object { .. }), "{error}");
     assert!(error.to_string().contains("has several programs, -p says which"), "{error}");
     assert_eq!(maps(engine), [""; 0]);
+}
+
+/// All programs of an object or none: one that cannot be attached is said, and nothing runs.
+#[test]
+fn an_object_is_attached_as_a_whole_or_not_at_all() {
+    if !packed("hooks") || !packed("behind") || !packed("entries") {
+        return;
+    }
+    let (engine, _turn) = engine();
+    let attach = |path| engine.attach_object(path, &LoadOptions::default(), AttachLimits::default());
+    let nothing = || engine.list(None).unwrap().is_empty() && maps(engine).is_empty();
+    const ENTRIES: &str = "cannot be attached: programs are attached at entries of functions only";
+    for (path, said) in [("hooks.pkg", "hooks.pkg:at_exit"), ("behind.pkg", "behind.pkg:behind")] {
+        assert_eq!(attach(path).unwrap_err().to_string(), format!("{said} {ENTRIES}"));
+        assert!(nothing(), "{path}");
+    }
+    // One by one those are attached that can be; then the object is there, and is still not attached as a whole.
+    let one = LoadOptions { program: Some("words"), ..LoadOptions::default() };
+    engine.attach_file(MYFUN, "hooks.pkg", &one, AttachLimits::default()).unwrap();
+    assert!(matches!(attach("hooks"), Err(Error::NotAttachable { .. })));
+    assert_eq!(engine.detach(MYFUN, None).unwrap(), 1);
+    assert!(nothing());
+    // The second one fails: the first is taken off again.
+    let one = LoadOptions { program: Some("words"), ..LoadOptions::default() };
+    engine.load_object("entries.pkg", &LoadOptions::default(), &[]).unwrap();
+    engine.attach_file(MYFUN, "entries", &one, AttachLimits::default()).unwrap();
+    assert!(attach("entries").is_err());
+    assert_eq!(engine.detach(MYFUN, None).unwrap(), 1, "only what was there before");
+    attach("entries").unwrap();
 }
 
 #[test]

@@ -1,0 +1,3 @@
+/* The programs of hooks.c that can be at a function. */
+#define ENTRIES_ONLY
+#include "hooks.c"
