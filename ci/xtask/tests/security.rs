@@ -66,6 +66,8 @@ fn promises(text: &str) -> Vec<(String, Vec<String>)> {
         let names = tests.split('`').skip(1).step_by(2).map(str::to_owned);
         promises.push((words.to_owned(), names.collect()));
     }
+    let marks = section.matches("Test:").count() + section.matches("Tests:").count();
+    assert_eq!(marks, promises.len(), "a promise with tests that is no item, or an item with several lists of tests");
     promises
 }
 
