@@ -54,7 +54,7 @@ fn targets(out: &mut String, figures: &[Figure]) -> fmt::Result {
         "| what | peers | target | aim | measured | range | |\n| --- | --- | ---: | ---: | ---: | ---: | --- |"
     )?;
     for row in ROWS.lines() {
-        let mut cells = row.split(" | ");
+        let mut cells = row.split('|').map(str::trim);
         let mut cell = || cells.next().unwrap_or_default();
         let (name, what, peers, aim) = (cell(), cell(), cell(), cell());
         let Some(figure) = figures.iter().find(|figure| figure.name == name) else {

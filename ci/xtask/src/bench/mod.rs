@@ -88,19 +88,21 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
     plot_and_document(&plan, doc)
 }
 
-/// The machine in a sentence, for the page.
-fn machine() -> String {
+/// The machine and the sources in a sentence each, for the page.
+fn machine(root: &Path) -> String {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let models: Vec<&str> = cpus
         .lines()
         .filter_map(|line| Some(line.strip_prefix("model name")?.trim_start_matches([' ', '\t', ':'])))
         .collect();
-    let version = |program: &str| {
-        let text = output(Command::new(program).arg("--version")).unwrap_or_default();
+    let first_line = |command: &mut Command| {
+        let text = output(command).unwrap_or_default();
         text.lines().next().unwrap_or("unknown").to_owned()
     };
+    let version = |program: &str| first_line(Command::new(program).arg("--version"));
+    let sources = first_line(Command::new("git").arg("-C").arg(root).args(["log", "-1", "--format=%h of %cs"]));
     format!(
-        "Machine: {} x {}, virtual unless said otherwise; {}; {}; {}.",
+        "Machine: {} x {}, virtual unless said otherwise; {}; {}; {}. Sources: {sources}.",
         models.len(),
         models.first().unwrap_or(&"unknown CPU"),
         version("gcc"),
@@ -110,7 +112,7 @@ fn machine() -> String {
 }
 
 fn measure(plan: &Plan, names: &[&str]) -> Result<()> {
-    fs::write(plan.folder.join("machine.txt"), machine())?;
+    fs::write(plan.folder.join("machine.txt"), machine(&plan.root))?;
     samples::build(&plan.root)?;
     for (name, run) in GROUPS {
         if names.is_empty() || names.contains(name) {
