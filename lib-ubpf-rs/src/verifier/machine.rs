@@ -128,8 +128,7 @@ impl<'a> Machine<'a> {
                 let reach = Reach { write: true, ..Reach::of(base, off, size) };
                 let place = self.access(state, pc, reach);
                 let value = self.stored(state, pc, src);
-                self.spend_for(&place, state);
-                store(state, place, size, value)?;
+                self.store(state, place, size, value)?;
             }
             Insn::Atomic { op, size, base, off, src } => {
                 let reach = Reach {
@@ -151,10 +150,25 @@ impl<'a> Machine<'a> {
         Ok(Flow::To(next))
     }
 
-    /// A write that may go to many places forgets all of them.
-    fn spend_for(&mut self, place: &Place, state: &State) {
-        if matches!(place, Place::Frame { .. } | Place::Anywhere) {
-            self.spend(state.copy_price());
+    /// A write, paid by what it changes: what may go to many places forgets all of them.
+    fn store(&mut self, state: &mut State, place: Place, size: Size, value: Value) -> Result<(), VerifyError> {
+        self.spend(match place {
+            Place::Slot { off, .. } => {
+                price::WRITE.saturating_mul(State::cells_between(off, off.wrapping_add(size.bytes() as i64)))
+            }
+            Place::Frame { from, to, .. } => price::WRITE.saturating_mul(State::cells_between(from, to)),
+            Place::Elsewhere => 0,
+            Place::Anywhere => state.copy_price(),
+        });
+        match place {
+            Place::Slot { frame, off } => state.write(frame, off, size, value),
+            Place::Frame { frame, from, to } => state.write_somewhere(frame, from, to),
+            Place::Elsewhere => Ok(()),
+            Place::Anywhere if planted::active(Bug::WildStore) => Ok(()),
+            Place::Anywhere => {
+                state.forget_stack();
+                Ok(())
+            }
         }
     }
 
@@ -370,7 +384,7 @@ impl<'a> Machine<'a> {
             }
             AtomicOp::StoreRelease => {
                 let value = self.stored(state, pc, Operand::Reg(src));
-                return store(state, place, size, value);
+                return self.store(state, place, size, value);
             }
             _ => {}
         }
@@ -379,8 +393,7 @@ impl<'a> Machine<'a> {
             Place::Slot { frame, off } => state.read(frame, off, size),
             _ => Value::scalar(unknown(size)),
         };
-        self.spend_for(&place, state);
-        store(state, place, size, Value::UNKNOWN)?;
+        self.store(state, place, size, Value::UNKNOWN)?;
         let old = Value { id: 0, ..old };
         if let AtomicOp::CmpXchg = op {
             self.read(state, Reg::R0, pc);
@@ -524,12 +537,12 @@ impl<'a> Machine<'a> {
                 }
                 ArgType::MemWrite => {
                     let most = self.most(state, pc, length);
-                    match self.memory(state, pc, reg, most, true) {
-                        Place::Anywhere => state.forget_stack(),
-                        Place::Elsewhere => {}
-                        Place::Slot { frame, off } => state.write_somewhere(frame, off, 0)?,
-                        Place::Frame { frame, from, to } => state.write_somewhere(frame, from, to)?,
-                    }
+                    let place = match self.memory(state, pc, reg, most, true) {
+                        // How long it is may be known no better.
+                        Place::Slot { frame, off } => Place::Frame { frame, from: off, to: 0 },
+                        place => place,
+                    };
+                    self.store(state, place, Size::B, Value::UNKNOWN)?;
                 }
             }
             self.read(state, reg, pc);
@@ -797,19 +810,6 @@ fn load(state: &mut State, place: Place, size: Size, signed: bool) -> Value {
         return value;
     }
     Value::scalar(num)
-}
-
-fn store(state: &mut State, place: Place, size: Size, value: Value) -> Result<(), VerifyError> {
-    match place {
-        Place::Slot { frame, off } => state.write(frame, off, size, value),
-        Place::Frame { frame, from, to } => state.write_somewhere(frame, from, to),
-        Place::Elsewhere => Ok(()),
-        Place::Anywhere if planted::active(Bug::WildStore) => Ok(()),
-        Place::Anywhere => {
-            state.forget_stack();
-            Ok(())
-        }
-    }
 }
 
 /// A conditional jump.

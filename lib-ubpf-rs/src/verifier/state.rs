@@ -284,6 +284,12 @@ impl State {
         self.cells.fill(Cell::UNKNOWN);
     }
 
+    /// Cells that the bytes from `from` to `to` below the end of a frame are part of.
+    pub(super) fn cells_between(from: i64, to: i64) -> u64 {
+        let (high, low) = (Self::cell_number(from), Self::cell_number(to.wrapping_sub(1)));
+        high.saturating_sub(low).saturating_add(1) as u64
+    }
+
     /// First cell of a frame, and the cell after its last that is known.
     fn frame_cells(&self, frame: usize) -> (usize, usize) {
         let base = |n: usize| match self.frames.get(n) {

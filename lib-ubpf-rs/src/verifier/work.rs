@@ -192,6 +192,8 @@ pub(super) mod price {
     pub(in super::super) const REFINE: u64 = 1;
     /// So many bytes more of memory, one unit.
     pub(in super::super) const MEMORY: usize = 2;
+    /// Writing to a cell of the stack, which takes apart what stood there.
+    pub(in super::super) const WRITE: u64 = 20;
     /// Reading a byte of the stack.
     pub(in super::super) const READ: u64 = 30;
 }

@@ -46,6 +46,8 @@ pub fn giants() -> Vec<(&'static str, Vec<Insn>)> {
         ("counters in loops", counters_in_loops(10_000)),
         ("checked accesses", checked_accesses()),
         ("strings without an end", strings()),
+        ("writes that take values apart", writes_that_take_apart()),
+        ("writes somewhere in a full frame", writes_somewhere()),
     ]
 }
 
@@ -287,6 +289,39 @@ fn strings() -> Vec<Insn> {
         insns.push(Insn::Call(Call::Helper(4)));
     }
     insns.push(mov(Reg::R0, 0));
+    insns.push(Insn::Exit);
+    insns
+}
+
+/// A number of eight bytes is written to the stack, then one to each half of it, over and over: each write takes apart what stood there.
+fn writes_that_take_apart() -> Vec<Insn> {
+    let mut insns = vec![load(Size::DW, Reg::R2, Reg::R1, 0), mov(Reg::R0, 0)];
+    while insns.len() < LARGEST - 5 {
+        let off = -8 * (1 + (insns.len() % 64) as i16);
+        insns.push(store(Reg::R10, off, Operand::Reg(Reg::R2)));
+        insns.push(Insn::Store { size: Size::B, base: Reg::R10, off: off + 1, src: Operand::Reg(Reg::R2) });
+        insns.push(Insn::Store { size: Size::W, base: Reg::R10, off: off + 4, src: Operand::Reg(Reg::R2) });
+    }
+    insns.push(Insn::Exit);
+    insns
+}
+
+/// The frame is filled, then a byte is written somewhere in it, over and over.
+fn writes_somewhere() -> Vec<Insn> {
+    let mut insns = vec![
+        load(Size::DW, Reg::R2, Reg::R1, 0),
+        alu(AluOp::Mov, Reg::R3, Operand::Reg(Reg::R2)),
+        alu(AluOp::And, Reg::R3, Operand::Imm(511)),
+        alu(AluOp::Mov, Reg::R4, Operand::Reg(Reg::R10)),
+        alu(AluOp::Sub, Reg::R4, Operand::Reg(Reg::R3)),
+        mov(Reg::R0, 0),
+    ];
+    while insns.len() < LARGEST - 70 {
+        for cell in 1..=64 {
+            insns.push(store(Reg::R10, -8 * cell, Operand::Reg(Reg::R2)));
+        }
+        insns.push(Insn::Store { size: Size::B, base: Reg::R4, off: -1, src: Operand::Reg(Reg::R2) });
+    }
     insns.push(Insn::Exit);
     insns
 }
