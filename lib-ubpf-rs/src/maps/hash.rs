@@ -326,26 +326,35 @@ impl Hash {
 
     /// The slot of a key; adds what was walked.
     fn find(&self, key: &Key<'_>, walked: &mut u32) -> Option<(usize, u64)> {
+        self.find_or_room(key, walked).ok()
+    }
+
+    /// The slot of a key, or else the first one that it can be put in, if there is one; adds what was walked.
+    fn find_or_room(&self, key: &Key<'_>, walked: &mut u32) -> Result<(usize, u64), Option<usize>> {
         let mut looked = 0u32;
         let found = self.search(key, &mut looked);
         *walked = walked.saturating_add(looked.saturating_sub(NEAR));
         found
     }
 
-    fn search(&self, key: &Key<'_>, looked: &mut u32) -> Option<(usize, u64)> {
+    fn search(&self, key: &Key<'_>, looked: &mut u32) -> Result<(usize, u64), Option<usize>> {
+        let mut room = None;
         for at in self.probe(key) {
             *looked = looked.saturating_add(1);
-            let slot = self.slots.get(at)?;
+            let Some(slot) = self.slots.get(at) else { break };
             let state = slot.load(Acquire);
+            if state & FULL == 0 {
+                room = room.or(Some(at));
+            }
             if kind(state) == EMPTY {
-                return None;
+                break;
             }
             let may_be = state & FULL != 0 && state >> TAG_SHIFT & TAG_MASK == key.tag();
             if may_be && self.compare(slot, state, key).is_some() {
-                return Some((at, state));
+                return Ok((at, state));
             }
         }
-        None
+        Err(room)
     }
 
     /// Whether a slot has a key; then its state.
@@ -369,13 +378,10 @@ impl Hash {
 
     /// Adds a key; the caller is the only one who adds. `None`: somebody was quicker, look again.
     fn add(&self, key: &Key<'_>, value: Bytes<'_>, walked: &mut u32) -> Option<Result<(), MapError>> {
-        // Keys come only from who adds.
-        if self.find(key, walked).is_some() {
-            return None;
-        }
-        let free = |at: &usize| self.slots.get(*at).is_some_and(|slot| slot.load(Acquire) & FULL == 0);
+        // Keys come only from who adds, and what is free is taken only there.
+        let room = self.find_or_room(key, walked).err()?;
         let full = MapError::Full { capacity: self.capacity };
-        let Some(at) = self.probe(key).find(free) else { return Some(Err(full)) };
+        let Some(at) = room else { return Some(Err(full)) };
         let Some(entry) = self.take_free().or_else(|| self.give_up(walked)) else { return Some(Err(full)) };
         // Nobody else changes it now, and whoever still compares it finds that its slot has changed.
         fence(Release);
