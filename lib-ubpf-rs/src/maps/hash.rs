@@ -46,6 +46,8 @@ const MOST_PROBES: usize = 256;
 const MOST_LOOKS: usize = 64;
 /// Times that somebody who adds a key, or holds a value, is asked again.
 const PATIENCE: usize = 1024;
+/// Slots that are walked meanwhile before that ends, too: where keys were chosen to meet, each search walks many.
+const MOST_WALKED_WAITING: u32 = 20_000;
 /// Most slots that one deletion makes empty.
 const MOST_CLEANED: usize = 64;
 /// Slots that are not counted as a walk.
@@ -56,7 +58,8 @@ const SAMPLES: usize = 8;
 
 /// Most that a lookup walks beyond what its cost has.
 pub const MOST_WALKED_TO_LOOK: u32 = MOST_PROBES as u32 - NEAR;
-/// Most that a change walks: the search for the key, the one for a free slot, and for an entry to give up.
+/// Most that a change walks when it need not wait for another one: the search for the key, the one for its room, and for an entry to give
+/// up; or what a deletion makes empty.
 pub const MOST_WALKED_TO_CHANGE: u32 = 2 * MOST_PROBES as u32 + (SAMPLED * SAMPLES) as u32 + MOST_CLEANED as u32 - NEAR;
 
 /// What becomes of the last entry's successor.
@@ -201,6 +204,7 @@ impl Hash {
     }
 
     fn try_update(&self, key: &Key<'_>, value: Bytes<'_>, flags: u64, walked: &mut u32) -> Result<(), MapError> {
+        let most = walked.saturating_add(MOST_WALKED_WAITING);
         for _ in 0..PATIENCE {
             match self.find(key, walked) {
                 Some(_) if flags == update::NEW => return Err(MapError::Exists),
@@ -216,6 +220,9 @@ impl Hash {
                 }
                 None => {}
             }
+            if *walked > most {
+                break;
+            }
             core::hint::spin_loop();
         }
         Err(MapError::Busy)
@@ -224,12 +231,16 @@ impl Hash {
     /// Removes.
     pub fn delete(&self, key: Bytes<'_>, walked: &mut u32) -> Result<(), MapError> {
         self.with_key(key, |key| {
+            let most = walked.saturating_add(MOST_WALKED_WAITING);
             for _ in 0..PATIENCE {
                 let (at, state) = self.find(&key, walked).ok_or(MapError::NoEntry)?;
                 if self.take_off(at, state) {
                     self.give_back(entry(state));
                     *walked = walked.saturating_add(self.clean(at));
                     return Ok(());
+                }
+                if *walked > most {
+                    break;
                 }
                 core::hint::spin_loop();
             }
@@ -272,6 +283,12 @@ impl Hash {
             let (at, state) = found.unwrap();
             assert!(change(&self.slots[at], state, state | HELD));
         }
+    }
+
+    /// The slot at which the search for a key begins.
+    #[cfg(test)]
+    pub fn start(&self, key: Bytes<'_>) -> usize {
+        self.with_key(key, |key| self.probe(&key).next().unwrap())
     }
 
     /// The key in a slot, read consistently, and its entry.

@@ -254,6 +254,40 @@ fn walks_are_bounded() {
     }
 }
 
+/// Keys that were chosen to meet make no search longer than is charged, and nobody who waits for another one walks along them for ever.
+#[test]
+fn chosen_keys_lengthen_no_walk_beyond_its_bound() {
+    let map = make(MapKind::Hash, 4, 4, 683);
+    let Kind::Hash(hash) = &map.kind else { unreachable!() };
+    let meet = |n: &u32| hash.start(n.to_le_bytes()[..].into()) == 1000;
+    let keys: Vec<[u8; 4]> = (0..).filter(meet).take(257).map(u32::to_le_bytes).collect();
+    let walked = |work: &dyn Fn(&mut u32) -> Result<(), MapError>| {
+        let mut walked = 0;
+        (work(&mut walked), walked)
+    };
+    let put = |key: &[u8; 4]| walked(&|walked| map.update(key[..].into(), [1; 4][..].into(), 0, walked));
+    let delete = |key: &[u8; 4]| walked(&|walked| map.delete(key[..].into(), walked));
+    let get = |key: &[u8; 4]| walked(&|walked| map.lookup(key[..].into(), walked).map(drop).ok_or(MapError::NoEntry));
+    let [chain @ .., last, more] = &keys[..] else { unreachable!() };
+    assert!(chain.iter().all(|key| put(key).0 == Ok(())));
+    // Somebody stands still while he adds a key, and while he changes the last value.
+    hash.interrupted(true, &[chain[254][..].into()]);
+    for (answer, walked) in [put(last), put(&chain[254]), delete(&chain[254])] {
+        assert_eq!(answer, Err(MapError::Busy));
+        assert!((10_000..30_000).contains(&walked), "{walked}");
+    }
+    map.after_fork();
+    let (answer, most) = put(last);
+    assert!(answer == Ok(()) && (400..=MOST_WALKED_TO_CHANGE).contains(&most), "{most}");
+    assert_eq!(get(last), (Ok(()), MOST_WALKED_TO_LOOK));
+    assert_eq!(get(more), (Err(MapError::NoEntry), MOST_WALKED_TO_LOOK));
+    let (answer, most) = put(more);
+    assert_eq!(answer, Err(MapError::Full { capacity: 683 }));
+    assert!((400..=MOST_WALKED_TO_CHANGE).contains(&most), "{most}");
+    let (answer, most) = delete(last);
+    assert!(answer == Ok(()) && most <= MOST_WALKED_TO_CHANGE, "{most}");
+}
+
 #[test]
 fn sizes_are_checked_and_kinds_that_are_not_there_are_named() {
     let map = make(MapKind::Hash, 8, 4, 2);
