@@ -160,14 +160,20 @@ impl Hash {
             when_full,
             seed,
         };
-        hash.free_all();
+        hash.free_all(between);
         Some(hash)
     }
 
     /// Every entry waits for a key, the first one first.
-    fn free_all(&self) {
-        for (number, next) in (2..).zip(&self.next[..]) {
-            next.store(if number as usize <= self.capacity { number } else { 0 }, Relaxed);
+    fn free_all(&self, between: &mut Between<'_>) {
+        const PIECE: usize = 4096;
+        let mut number = 1;
+        for piece in self.next.chunks(PIECE) {
+            for next in piece {
+                number += 1;
+                next.store(if number as usize <= self.capacity { number } else { 0 }, Relaxed);
+            }
+            between();
         }
         self.free.store(1, Relaxed);
     }
@@ -176,7 +182,7 @@ impl Hash {
     pub fn reset(&self) {
         self.slots.iter().chain(&self.keys).for_each(|word| word.store(0, Relaxed));
         self.values.clear();
-        self.free_all();
+        self.free_all(&mut || {});
         self.count.store(0, Relaxed);
     }
 

@@ -144,7 +144,7 @@ impl Map {
             MapKind::Array => Array::new(&def, between).map(Kind::Array),
             MapKind::Hash => Hash::new(&def, WhenFull::Refuse, seed, between).map(Kind::Hash),
             MapKind::LruHash => Hash::new(&def, WhenFull::GiveUp, seed, between).map(Kind::Hash),
-            MapKind::TwoKey => TwoKeyMap::new(def.max_entries as usize).map(Kind::TwoKey),
+            MapKind::TwoKey => TwoKeyMap::in_pieces(def.max_entries as usize, between).map(Kind::TwoKey),
             MapKind::Ringbuf => Ring::new(def.max_entries, between).map(Kind::Ring),
             MapKind::PerfEventArray => Ring::new(MapDef::EVENT_BYTES, between).map(Kind::Ring),
             kind @ (MapKind::ProgArray

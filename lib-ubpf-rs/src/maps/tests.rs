@@ -315,12 +315,19 @@ fn memory_is_not_understated() {
 /// No command keeps the CPU while a large map is made.
 #[test]
 fn large_maps_are_made_in_pieces() {
-    for (kind, sizes) in [(MapKind::Array, [4, 1024, 1024]), (MapKind::LruHash, [8, 8, 64 << 10])] {
+    let hash = [8, 8, 64 << 10];
+    for (kind, sizes) in [
+        (MapKind::Array, [4, 1024, 1024]),
+        (MapKind::Hash, hash),
+        (MapKind::LruHash, hash),
+        (MapKind::TwoKey, [16, 8, 64 << 10]),
+        (MapKind::Ringbuf, [0, 0, 1 << 20]),
+    ] {
         let [key, value, entries] = sizes;
         let mut pauses = 0;
         let map = Map::new_in_pieces(def(kind, key, value, entries), &mut || pauses += 1).unwrap();
         let words = Map::memory(map.def()) / 8;
-        assert!(pauses >= words / 8192, "{pauses} for {words} words");
+        assert!(pauses >= words / 8192, "{kind:?}: {pauses} for {words} words");
     }
 }
 

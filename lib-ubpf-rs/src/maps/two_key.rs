@@ -7,8 +7,11 @@
 //! is held: whoever looks for a key passes it, or finds its value as it was, also when the writer stands still. Looking is bounded
 //! too: a key stands within a fixed number of slots from where its hash says, or not at all, whatever keys were put and deleted.
 
-use super::MapError;
-use alloc::{boxed::Box, vec::Vec};
+use super::{
+    values::{zeroed, Between},
+    MapError,
+};
+use alloc::boxed::Box;
 use core::sync::atomic::{
     AtomicBool, AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release, SeqCst},
@@ -102,13 +105,15 @@ const SOME: usize = 256;
 impl TwoKeyMap {
     /// A map for `capacity` entries (at least 1); `None` when memory runs out.
     pub fn new(capacity: usize) -> Option<TwoKeyMap> {
+        Self::in_pieces(capacity, &mut || {})
+    }
+
+    /// As [`new`](Self::new), calling `between` again and again while its memory is filled.
+    pub(super) fn in_pieces(capacity: usize, between: &mut Between<'_>) -> Option<TwoKeyMap> {
         let capacity = capacity.max(1);
         let len = capacity.checked_mul(2)?.checked_next_power_of_two()?;
-        let mut slots = Vec::new();
-        slots.try_reserve_exact(len).ok()?;
-        slots.resize_with(len, Slot::default);
         Some(TwoKeyMap {
-            slots: slots.into_boxed_slice(),
+            slots: zeroed(len, between)?,
             capacity,
             used: AtomicUsize::new(0),
             lost: AtomicU64::new(0),

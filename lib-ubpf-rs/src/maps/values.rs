@@ -146,11 +146,12 @@ pub(super) type Between<'b> = dyn FnMut() + 'b;
 
 /// So many zeros; `None` without memory. They are filled in piece by piece: there are platforms that need long for that.
 pub(super) fn zeroed<T: Default>(count: usize, between: &mut Between<'_>) -> Option<Box<[T]>> {
-    const PIECE: usize = 4096;
+    const PIECE: usize = 32 * 1024;
+    let piece = PIECE / size_of::<T>().max(1);
     let mut list = Vec::new();
     list.try_reserve_exact(count).ok()?;
     while list.len() < count {
-        list.resize_with(count.min(list.len().saturating_add(PIECE)), T::default);
+        list.resize_with(count.min(list.len().saturating_add(piece)), T::default);
         between();
     }
     Some(list.into_boxed_slice())
