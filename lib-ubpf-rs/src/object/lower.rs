@@ -3,10 +3,10 @@
 use super::{Object, Slot, SlotNeed};
 use crate::{
     isa::{self, Call, DecodeError, ImmKind, Insn, RawInsn},
-    platform::{Cancelled, Pause},
+    platform::{copied, Cancelled, Pause},
     program::{Abi, Program},
 };
-use alloc::{string::String, vec::Vec};
+use alloc::vec::Vec;
 use core::fmt;
 
 /// What an object asks the image for.
@@ -149,9 +149,7 @@ impl<'a> Object<'a> {
             fill(insn, slot.need, place, self.abi, names)?;
         }
         mark_unknown_helpers(&mut insns, self.abi, names, pause)?;
-        let mut name = String::new();
-        name.try_reserve_exact(def.name.len()).map_err(|_| LowerError::NoMemory)?;
-        name.push_str(def.name);
+        let name = copied(def.name).ok_or(LowerError::NoMemory)?;
         Ok(Program { name, insns, entry: 0, abi: self.abi })
     }
 

@@ -2,8 +2,8 @@
 
 use super::{byte_order, limits::MAX_INSNS, Abi, Program};
 use crate::isa::{self, DecodeError};
-use crate::platform::{no_pause, Cancelled, Pause};
-use alloc::{string::String, vec::Vec};
+use crate::platform::{copied, no_pause, Cancelled, Pause};
+use alloc::vec::Vec;
 
 /// Why bytes are no program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
@@ -81,9 +81,7 @@ impl Program {
             Err(error) => return Err(LoadError::Decode(error)),
             Ok(_) => {}
         }
-        let mut owned = String::new();
-        owned.try_reserve_exact(name.len()).map_err(|_| LoadError::NoMemory)?;
-        owned.push_str(name);
-        Ok(Program { name: owned, insns, entry: 0, abi })
+        let name = copied(name).ok_or(LoadError::NoMemory)?;
+        Ok(Program { name, insns, entry: 0, abi })
     }
 }

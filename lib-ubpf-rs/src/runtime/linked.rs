@@ -33,11 +33,14 @@ pub struct LinkedCount {
 
 #[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
 mod add {
-    use super::{super::room_for_small_things, Error, LinkedCount, Loaded, Runtime};
+    use super::{
+        super::{copy, room_for_small_things},
+        Error, LinkedCount, Loaded, Runtime,
+    };
     use crate::{
         helpers::{is_name, Time},
         jit::{JitProgram, LinkedProgram},
-        platform::{copied, shown},
+        platform::shown,
         program::{LoadError, Program},
         verifier::{self, VerifyError, Work},
     };
@@ -90,7 +93,7 @@ mod add {
             })?;
             let code = JitProgram::linked(verified, record).map_err(|why| refused(name, &why))?;
             room_for_small_things()?;
-            let (own, code) = (copied(name).ok_or(Error::NoMemory)?, Arc::new(code));
+            let (own, code) = (copy(name)?, Arc::new(code));
             let mut linked = self.linked.lock();
             linked.try_reserve(1).map_err(|_| Error::NoMemory)?;
             linked.push(Loaded::new(own, code, helpers, None, None));

@@ -1,6 +1,6 @@
 //! Maps of objects: made and found by name, all or none, and gone with the last program that has them unless somebody keeps them.
 
-use super::{code, copied, programs::Loaded, refused, room_for, Error, LoadOptions, ProgramId, Runtime};
+use super::{code, copied, copy, programs::Loaded, refused, room_for, Error, LoadOptions, ProgramId, Runtime};
 use crate::{
     maps::{Map, MapError, Maps},
     program::{
@@ -133,7 +133,7 @@ impl Runtime {
         let mut table = self.maps.lock();
         // Somebody may have been quicker.
         if let Some((name, _)) = fresh.iter().find(|(name, _)| table.find(name).is_some()) {
-            return Err(Error::MapExists { name: copied(name).ok_or(Error::NoMemory)? });
+            return Err(Error::MapExists { name: copy(name)? });
         }
         table.add(fresh)
     }
@@ -148,7 +148,7 @@ impl Runtime {
     ) -> Result<Loaded, Error> {
         let policy = options.policy.unwrap_or(self.config.policy);
         let helpers = *self.helpers.lock();
-        let name = copied(&program.name).ok_or(Error::NoMemory)?;
+        let name = copy(&program.name)?;
         let mut pace = self.pace();
         let mut pause = || pace.point();
         let mut work = Work::with_pause(Work::LIMIT, super::WORK_SLICE, &mut pause);

@@ -239,7 +239,7 @@ impl Runtime {
         let mut owned = self.owned.lock();
         let room = owned.names.try_reserve(1).and_then(|()| owned.registries.try_reserve(1));
         room.map_err(|_| Error::NoMemory)?;
-        let own = Box::into_raw(copied(name).ok_or(Error::NoMemory)?.into_boxed_str());
+        let own = Box::into_raw(copy(name)?.into_boxed_str());
         owned.names.push(own);
         // SAFETY: it came from a box, and is freed after the engine.
         let name: &'static str = unsafe { &*own };
@@ -394,7 +394,7 @@ impl Runtime {
         room_for_small_things()?;
         let made = code::make(verified, None, options.engine, how, &self.services.platform, &mut work)?;
         self.note_fallback(made.fallback);
-        let name = copied(name).ok_or(Error::NoMemory)?;
+        let name = copy(name)?;
         Ok(Loaded::new(name, made.code, helpers, made.fallback, None))
     }
 
@@ -522,6 +522,11 @@ fn refused(error: VerifyError) -> Error {
 
 /// Units of a verification's or a compilation's work between two looks at the clock.
 const WORK_SLICE: u64 = 4_000;
+
+/// A copy of a name, which may be as long as a C++ name is.
+fn copy(text: &str) -> Result<String, Error> {
+    copied(text).ok_or(Error::NoMemory)
+}
 
 /// Refuses an operation that could run out of memory half way.
 fn room_for_small_things() -> Result<(), Error> {

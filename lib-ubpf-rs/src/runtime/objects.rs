@@ -1,7 +1,7 @@
 //! Objects: the programs and maps of a package, loaded together. One instance of an object is there at a time; it goes with the last
 //! program of it that is attached, unless it was loaded to stay.
 
-use super::{copied, programs::Loaded, room_for, Error, LoadOptions, MapPart, Runtime};
+use super::{copy, programs::Loaded, room_for, Error, LoadOptions, MapPart, Runtime};
 use crate::{
     object::{Attach, LowerError, Names, Object, ObjectError, ProgramKind, Variable, Wish},
     platform::SMALL_THINGS_THAT_STAY,
@@ -150,7 +150,7 @@ impl Runtime {
         }
         let instance = self.object(&bytes, options, values)?;
         room_for(SMALL_THINGS_THAT_STAY)?;
-        let name = copied(&instance.name).ok_or(Error::NoMemory)?;
+        let name = copy(&instance.name)?;
         let mut objects = self.objects.lock();
         let place = objects.list.iter_mut().find(|known| known.instance.as_ptr() == Arc::as_ptr(&instance));
         if let Some(known) = place {
@@ -280,7 +280,7 @@ impl Runtime {
             parts.push(part(&object, index, loaded.map_err(|error| explained(&object, index, error))?)?);
         }
         room_for(SMALL_THINGS_THAT_STAY)?;
-        let name = copied(object.name).ok_or(Error::NoMemory)?;
+        let name = copy(object.name)?;
         let instance = Arc::new(Instance { name, source: object.source, parts });
         self.objects.lock().add(&instance)?;
         self.publish_maps(fresh)?;
@@ -352,7 +352,6 @@ fn explained(object: &Object<'_>, index: usize, error: Error) -> Error {
 
 fn part(object: &Object<'_>, index: usize, mut loaded: Loaded) -> Result<Part, Error> {
     let def = object.programs.get(index).ok_or(Error::NoMemory)?;
-    let copy = |text: &str| copied(text).ok_or(Error::NoMemory);
     loaded.kind = def.kind;
     let (section, target) = (copy(def.section)?, copy(def.target)?);
     Ok(Part { section, attach: def.attach, target, offset: def.offset, loaded })

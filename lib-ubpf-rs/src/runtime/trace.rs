@@ -2,8 +2,8 @@
 
 use super::programs::Loaded;
 use super::{
-    attached::Attached, image::Image, objects, room_for, room_for_small_things, symbols, Error, LoadOptions, ProgramId,
-    Runtime, Symbol, SymbolError, SymbolTable,
+    attached::Attached, copy, image::Image, objects, room_for, room_for_small_things, symbols, Error, LoadOptions,
+    ProgramId, Runtime, Symbol, SymbolError, SymbolTable,
 };
 use crate::{
     helpers::Names,
@@ -327,7 +327,7 @@ impl Runtime {
         if let Some(address) = address(function) {
             let site = image.site_at(address).or_else(|| image.site_with_key(address));
             let site = site.ok_or_else(|| no_stub(function, address))?;
-            return Ok((own_name(image.function_of(site).unwrap_or(function))?, site));
+            return Ok((copy(image.function_of(site).unwrap_or(function))?, site));
         }
         let mut sites = image.sites_of(function.as_bytes());
         let Some((start, site)) = sites.next() else {
@@ -338,7 +338,7 @@ impl Runtime {
             });
         };
         match sites.count() {
-            0 => Ok((own_name(function)?, site)),
+            0 => Ok((copy(function)?, site)),
             more => Err(Error::Ambiguous { name: shown(function), count: more + 1, example: start }),
         }
     }
@@ -453,7 +453,7 @@ impl Runtime {
             match reports.last_mut().filter(|r| r.probes.first().is_some_and(|p| p.site == probe.site)) {
                 Some(report) => report.probes.push(probe),
                 None => {
-                    let function = own_name(&probe.function)?;
+                    let function = copy(&probe.function)?;
                     reports.push(FunctionReport { function, probes: alloc::vec![probe] });
                 }
             }
@@ -474,11 +474,6 @@ impl Runtime {
     pub fn poll(&self) -> usize {
         TRACER.poll()
     }
-}
-
-/// A copy of a function's name, which may be as long as a C++ name is.
-fn own_name(name: &str) -> Result<String, Error> {
-    copied(name).ok_or(Error::NoMemory)
 }
 
 /// Bytes of a text gone through, and names shown, between two points at which other threads may run.
