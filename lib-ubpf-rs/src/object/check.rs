@@ -197,11 +197,13 @@ impl Walk<'_, '_> {
     fn wide_load(&self, insn: RawInsn, offset: u32, place: (u32, usize)) -> Result<(), Malformed> {
         let index = insn.imm as u32 as usize;
         let maps = self.object.maps.len();
-        let data = || self.object.data.get(index.checked_sub(maps)?);
         let fits = match insn.src {
             wide::NUMBER => true,
             wide::MAP => (index < maps || planted::active(Bug::MapBeyond)) && offset == 0,
-            wide::DATA => data().is_some_and(|data| offset < data.size || planted::active(Bug::OffsetBeyond)),
+            wide::DATA => {
+                let data = self.object.data_at(index);
+                data.is_some_and(|data| offset < data.size || planted::active(Bug::OffsetBeyond))
+            }
             wide::CODE => offset == 0 && self.is_start(insn.imm, place),
             _ => {
                 let what = "a wide load of a kind that no package has";

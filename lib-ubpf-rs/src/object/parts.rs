@@ -1,6 +1,6 @@
 //! The maps of an object as they are made: those that it defines, then its data sections, in one numbering.
 
-use super::{Object, Variable};
+use super::{Data, Object, Variable};
 use crate::program::{MapDef, MapDefError, MapFlags, MapKind, MapName};
 
 /// Why a map of an object cannot be made. The texts are the object's.
@@ -47,11 +47,16 @@ impl<'a> Object<'a> {
         self.maps.len().saturating_add(self.data.len())
     }
 
+    /// The data section in a place.
+    pub fn data_at(&self, slot: usize) -> Option<&Data<'a>> {
+        self.data.get(slot.checked_sub(self.maps.len())?)
+    }
+
     /// The name of the map in a place.
     pub fn map_name(&self, slot: usize) -> Option<&'a str> {
         match self.maps.get(slot) {
             Some(map) => Some(map.name),
-            None => Some(self.data.get(slot.checked_sub(self.maps.len())?)?.name),
+            None => Some(self.data_at(slot)?.name),
         }
     }
 
@@ -72,8 +77,7 @@ impl<'a> Object<'a> {
                 name,
             },
             None => {
-                let data = slot.checked_sub(self.maps.len()).and_then(|at| self.data.get(at));
-                let data = data.ok_or(PartError::NoMap)?;
+                let data = self.data_at(slot).ok_or(PartError::NoMap)?;
                 let flags = if data.read_only { MapFlags::RDONLY_PROG } else { MapFlags::empty() };
                 MapDef { kind: MapKind::Array, key_size: 4, value_size: data.size, max_entries: 1, flags, name }
             }
@@ -84,14 +88,12 @@ impl<'a> Object<'a> {
 
     /// What the map in a place holds from the start: the bytes of a data section; nothing where all is zero.
     pub fn contents(&self, slot: usize) -> &'a [u8] {
-        let data = slot.checked_sub(self.maps.len()).and_then(|at| self.data.get(at));
-        data.map_or(&[], |data| data.bytes)
+        self.data_at(slot).map_or(&[], |data| data.bytes)
     }
 
     /// Whether the map in a place is frozen before the programs are verified.
     pub fn is_frozen(&self, slot: usize) -> bool {
-        let data = slot.checked_sub(self.maps.len()).and_then(|at| self.data.get(at));
-        data.is_some_and(|data| data.read_only)
+        self.data_at(slot).is_some_and(|data| data.read_only)
     }
 
     /// The variable of a name, with the place of its map.

@@ -126,8 +126,7 @@ impl<'a> Sections<'a> {
         if count > limit {
             return Err(malformed(reader.at, Malformed::TooMany { what, limit }));
         }
-        let mut list = Vec::new();
-        list.try_reserve_exact(count).map_err(|_| ObjectError::NoMemory)?;
+        let mut list = reserved(count)?;
         for at in 0..count {
             if at.is_multiple_of(PIECE) {
                 pause()?;

@@ -403,8 +403,7 @@ fn set_values(object: &Object<'_>, values: &[(&str, &str)]) -> Result<Vec<Set>, 
 
 /// All bytes of a data section.
 fn whole(object: &Object<'_>, slot: usize) -> Result<Vec<u8>, Error> {
-    let data = slot.checked_sub(object.maps.len()).and_then(|at| object.data.get(at));
-    let size = data.map_or(0, |data| data.size as usize);
+    let size = object.data_at(slot).map_or(0, |data| data.size as usize);
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(size).map_err(|_| Error::NoMemory)?;
     bytes.extend_from_slice(object.contents(slot));
