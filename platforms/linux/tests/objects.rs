@@ -7,7 +7,9 @@ use std::{
 };
 use ubpf_platform_linux::{platform, records, symbols};
 use ubpf_rs::{
+    isa::assemble,
     maps::Map,
+    object::{self, Object, ProgramKind, Wish},
     runtime::{AttachLimits, Config, Engine, Error, LoadOptions, Runtime, Symbol, SymbolTable},
     tracer::SiteKind,
     verifier::Policy,
@@ -33,8 +35,12 @@ fn start() -> &'static Runtime {
         own.iter().map(|symbol| Symbol { address: symbol.address, name: &symbol.name, function: symbol.is_function });
     engine.add_symbols(SymbolTable::new(named).unwrap());
     engine.add_sites(&records::own().patchable, SiteKind::Patchable);
+    engine.set_image_id(IMAGE);
     engine
 }
+
+/// The id of this image.
+const IMAGE: [u8; 16] = [0x1f; 16];
 
 /// The engine of this process with nothing attached or loaded. Tests take turns.
 fn engine() -> (&'static Runtime, MutexGuard<'static, ()>) {
@@ -63,6 +69,14 @@ fn packed(name: &str) -> bool {
     let package = ubpf_pack::pack(&std::fs::read(object).unwrap(), &options).unwrap();
     std::fs::write(folder().join(format!("{name}.pkg")), package).unwrap();
     true
+}
+
+/// A package with something changed, under a name of its own.
+fn changed(from: &str, to: &str, change: impl FnOnce(&mut Object<'_>)) {
+    let package = std::fs::read(folder().join(from)).unwrap();
+    let mut object = Object::parse(&package).unwrap();
+    change(&mut object);
+    std::fs::write(folder().join(to), object::write(&object).unwrap()).unwrap();
 }
 
 fn number(map: &Map, key: &[u8]) -> Option<u64> {
@@ -143,6 +157,9 @@ fn a_loaded_object_stays_and_is_one() {
     // Other numbers, or another file of this name: it must go first.
     let error = engine.load_object("hooks.pkg", &strict, &[("factor", "2")]).unwrap_err().to_string();
     assert!(error.contains("there is an object hooks already"), "{error}");
+    changed("hooks.pkg", "other.pkg", |object| object.source = [9; 32]);
+    let error = engine.load_object("other.pkg", &strict, &[]).unwrap_err().to_string();
+    assert!(error.contains("there is an object hooks already"), "{error}");
     assert!(engine.unload_object("hooks") && !engine.unload_object("hooks"));
     assert_eq!(maps(engine), [""; 0]);
     for (value, said) in [
@@ -205,6 +222,57 @@ fn an_object_is_attached_as_a_whole_or_not_at_all() {
     assert!(attach("entries").is_err());
     assert_eq!(engine.detach(MYFUN, None).unwrap(), 1, "only what was there before");
     attach("entries").unwrap();
+}
+
+#[test]
+fn a_package_of_another_image_is_refused() {
+    if !packed("hooks") {
+        return;
+    }
+    let (engine, _turn) = engine();
+    let mut own = [0; 32];
+    own[..16].copy_from_slice(&IMAGE);
+    for (id, fits) in [(own, true), ([7; 32], false), ([0; 32], true)] {
+        changed("hooks.pkg", "image.pkg", |object| object.image = id);
+        let loaded = engine.load_object("image.pkg", &LoadOptions::default(), &[]);
+        assert_eq!(loaded.is_ok(), fits, "{loaded:?}");
+        match loaded {
+            Ok(name) => assert!(engine.unload_object(&name)),
+            Err(error) => assert!(error.to_string().contains("made for another image"), "{error}"),
+        }
+        assert_eq!(maps(engine), [""; 0]);
+    }
+}
+
+/// An author may ask for more than the image does, and never for less.
+#[test]
+fn the_wish_of_a_package_weakens_no_policy() {
+    if !packed("hooks") {
+        return;
+    }
+    let (engine, _turn) = engine();
+    let unproved = assemble("r1 = *(u64 *)(r1 + 0)\nr0 = *(u64 *)(r1 + 0)\nexit").unwrap().leak();
+    for (wish, policy, loads) in [
+        (Wish::None, None, true),
+        (Wish::Strict, None, false),
+        (Wish::Strict, Some(Policy::Checked), false),
+        (Wish::Guarded, Some(Policy::Checked), true),
+        (Wish::Guarded, Some(Policy::Strict), false),
+        (Wish::None, Some(Policy::Strict), false),
+    ] {
+        changed("hooks.pkg", "wish.pkg", |object| {
+            object.wish = wish;
+            object.programs.truncate(1);
+            object.slots.clear();
+            object.functions.clear();
+            object.programs[0].kind = ProgramKind::Memory;
+            object.programs[0].code = unproved;
+        });
+        let options = LoadOptions { policy, ..LoadOptions::default() };
+        let loaded = engine.load_object("wish.pkg", &options, &[]);
+        assert_eq!(loaded.is_ok(), loads, "{wish:?} {policy:?}: {loaded:?}");
+        loaded.iter().for_each(|name| assert!(engine.unload_object(name)));
+    }
 }
 
 #[test]
