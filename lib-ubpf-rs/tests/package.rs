@@ -243,6 +243,23 @@ fn unknown_sections() {
     }
 }
 
+/// A section that stands there already, or before one that should follow it, is as good as any other: only its place is wrong.
+#[test]
+fn sections_stand_once_and_in_their_order() {
+    let base = package();
+    let (at, length) = section(&base, 9);
+    let functions = &base[at..];
+    assert_eq!(functions.len(), 8 + length.next_multiple_of(8));
+    let (slots, _) = section(&base, 8);
+    let twice = [&base[..], functions].concat();
+    let swapped = [&base[..slots], functions, &base[slots..at]].concat();
+    for mut package in [twice, swapped] {
+        seal(&mut package);
+        let error = refusal(&package);
+        assert!(matches!(error, ObjectError::Malformed { what: Malformed::Order("section"), .. }), "{error}");
+    }
+}
+
 /// A word of the package is replaced, at a place counted from the begin of a section's contents.
 fn with_word(kind: u16, place: usize, word: u32) -> Vec<u8> {
     let mut package = package();

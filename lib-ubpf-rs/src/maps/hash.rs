@@ -291,6 +291,12 @@ impl Hash {
         }
     }
 
+    /// What is done where a key was not found, by the only one who adds; `None` where it is there by then.
+    #[cfg(test)]
+    pub fn add_now(&self, key: Bytes<'_>, value: Bytes<'_>) -> Option<Result<(), MapError>> {
+        self.with_key(key, |key| self.add(&key, value, &mut 0))
+    }
+
     /// The slot at which the search for a key begins.
     #[cfg(test)]
     pub fn start(&self, key: Bytes<'_>) -> usize {
