@@ -157,9 +157,10 @@ impl<'a, 'o, 'p, 'w, 'b> Explorer<'a, 'o, 'p, 'w, 'b> {
                 let (pass, pc) = (Pass::Paths, path.pc);
                 observer(Event::Before { pass, pc, state });
             }
+            let before = self.machine.check(path.pc);
             let flow = self.machine.step(state, path.pc)?;
             self.work.spend(self.machine.units)?;
-            self.pay(&mut path);
+            self.pay(&mut path, before);
             match flow {
                 Flow::To(next) | Flow::Into(next) => path.pc = next,
                 Flow::Back(call) => path.pc = call.wrapping_add(1),
@@ -174,9 +175,15 @@ impl<'a, 'o, 'p, 'w, 'b> Explorer<'a, 'o, 'p, 'w, 'b> {
         }
     }
 
-    fn pay(&mut self, path: &mut Path) {
+    /// Adds up the path's cost. `before` is what the check of the instruction was charged on the paths before.
+    fn pay(&mut self, path: &mut Path, before: Option<u64>) {
+        let check = self.machine.check(path.pc).unwrap_or(0);
+        if before.is_some_and(|before| before < check) {
+            // It is checked on every path then, and those before have not paid for that.
+            self.unbounded(path.pc, "access that is proved on some paths only");
+        }
         match self.machine.cost {
-            Some(cost) => path.cost = path.cost.saturating_add(cost),
+            Some(cost) => path.cost = path.cost.saturating_add(cost).saturating_add(check),
             None => self.unbounded(path.pc, "helper call whose cost has no limit"),
         }
     }

@@ -69,7 +69,7 @@ pub(super) struct Machine<'a> {
     pub(super) findings: Findings,
     /// The state of the jump, after [`Flow::Fork`].
     pub(super) taken: State,
-    /// What the last instruction costs at most, in units of budget; `None` for no limit.
+    /// What the last instruction costs at most, in units of budget, [its check](Self::check) aside; `None` for no limit.
     pub(super) cost: Option<u64>,
     /// Units of work that the last step took.
     pub(super) units: u64,
@@ -148,6 +148,12 @@ impl<'a> Machine<'a> {
             Insn::WideTail | Insn::LegacyPacket { .. } => return Ok(Flow::End),
         }
         Ok(Flow::To(next))
+    }
+
+    /// What the check of an access at `pc` is charged, by the paths that have led there; `None` where none has.
+    pub(super) fn check(&self, pc: usize) -> Option<u64> {
+        let note = self.findings.notes.get(pc).filter(|note| note.fact.contains(super::verified::Fact::REACHED))?;
+        Some(note.check(self.program.insns.get(pc)?).into())
     }
 
     /// A write, paid by what it changes: what may go to many places forgets all of them.

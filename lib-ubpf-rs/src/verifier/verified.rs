@@ -95,9 +95,16 @@ impl Note {
     pub(super) const DEAD: Note = Note { fact: Fact::empty(), target: Target::Unknown, map: Note::NO_MAP, cost: 0 };
     /// What one execution of the instruction is charged, its check included.
     pub(super) fn weight(&self, insn: &Insn) -> u32 {
+        insn.weight().saturating_add(self.check(insn))
+    }
+    /// What the check of an access is charged: nothing for one that is proved.
+    pub(super) fn check(&self, insn: &Insn) -> u32 {
         let access = matches!(insn, Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. });
-        let check = if access && self.fact.contains(Fact::GUARDED) { weight::CHECK } else { 0 };
-        insn.weight().saturating_add(check)
+        if access && self.fact.contains(Fact::GUARDED) {
+            weight::CHECK
+        } else {
+            0
+        }
     }
 
     /// No helper is called there that takes a map.

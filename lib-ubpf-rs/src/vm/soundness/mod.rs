@@ -145,10 +145,9 @@ impl Checked {
         let proofs = super::proofs_hold(&self.verified, &run);
         let interpreter = Interpreter::new(self.verified.clone());
         let (mut executed, mut wrong) = (0, None);
-        let insns = &self.verified.program().insns;
         super::executed::take();
         let result = interpreter.run_watched(&mut run, &mut |moment| {
-            executed += insns.get(moment.pc).map_or(0, |insn| u64::from(insn.weight()));
+            executed += self.verified.jump_charge(moment.pc, moment.pc);
             if wrong.is_none() && proofs {
                 wrong = self.check(&moment, len).err();
             }
