@@ -213,13 +213,13 @@ pub(super) fn fingerprint(program: &VerifiedProgram, style: Style, bytes: [&[u8]
     LAYOUT.iter().for_each(|&part| hash.add(part as u64));
     hash.add(u64::from(style.guard_all) | u64::from(style.metered) << 1 | u64::from(style.bmi2) << 2);
     hash.add(program.worst_cost().unwrap_or(u64::MAX));
-    let insns = program.program().insns.iter();
-    insns.for_each(|insn| hash.add(insn.weight().into()));
     hash.add(program.argument_needed());
     hash.add(program.uses().bits().into());
     hash.add(program.program().entry as u64);
     program.functions().iter().for_each(|&f| hash.add(f as u64));
     for pc in 0..program.program().insns.len() {
+        // What it is charged, its check included.
+        hash.add(program.jump_charge(pc, pc));
         let access = match program.access(pc) {
             Access::None => 0,
             Access::Proved => 1,
