@@ -1,17 +1,21 @@
 //! Helpers that machine code does by itself, and what it has to know for that.
 
-use super::{Host, TwoKey, BUILTINS, TWO_KEY_HELPERS};
+use super::{Host, Row, TwoKey, BUILTINS, TWO_KEY_HELPERS};
 use crate::{maps::TwoKeyLayout, platform::Ticks, program::Abi};
+
+/// The row of the built-in helper with this number.
+fn row(abi: Abi, number: u32) -> Option<&'static Row> {
+    BUILTINS.iter().find(|row| row.numbers.contains(&(abi, number)))
+}
 
 /// What a program that runs directly is given of a helper for which there is no room just then; `None` for a helper that it must not call.
 pub fn missed(abi: Abi, number: u32) -> Option<i64> {
-    let row = BUILTINS.iter().find(|row| row.numbers.contains(&(abi, number)));
-    row.and_then(|row| row.missed)
+    row(abi, number)?.missed
 }
 
 /// What a program that runs directly needs for a helper that is not inline; `None` for one that it must not call.
 pub fn needs_of_call(abi: Abi, number: u32) -> Option<Needs> {
-    let row = BUILTINS.iter().find(|row| row.numbers.contains(&(abi, number)))?;
+    let row = row(abi, number)?;
     row.missed?;
     let two_key = TWO_KEY_HELPERS.contains(&row.name);
     let map = if two_key { Needs::MAP } else { Needs::empty() };
@@ -38,8 +42,7 @@ pub enum Inline {
 impl Inline {
     /// Which of them a number stands for.
     pub fn of(abi: Abi, number: u32) -> Option<Inline> {
-        let row = BUILTINS.iter().find(|row| row.numbers.contains(&(abi, number)));
-        row.and_then(|row| row.inline)
+        row(abi, number)?.inline
     }
 
     /// What it needs.
