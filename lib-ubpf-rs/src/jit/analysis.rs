@@ -68,6 +68,19 @@ pub(super) struct Facts {
     pub(super) twice: bool,
 }
 
+impl Facts {
+    /// Of a slot that has not been looked at.
+    pub(super) const NONE: Facts = Facts {
+        live: R0_TO_R9,
+        reachable: false,
+        target: false,
+        fused: Fused::No,
+        place: Place::Argument,
+        check: Check::Own,
+        twice: false,
+    };
+}
+
 /// How an access that is not proved is checked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Check {
@@ -153,20 +166,11 @@ pub(super) fn analyse(
     let functions = program.functions().len();
     let bytes = insns.len() * size_of::<Facts>() + functions * size_of::<Function>();
     work.hold(bytes)?;
-    let start = Facts {
-        live: R0_TO_R9,
-        reachable: false,
-        target: false,
-        fused: Fused::No,
-        place: Place::Argument,
-        check: Check::Own,
-        twice: false,
-    };
     let mut facts = Vec::new();
     facts.try_reserve_exact(insns.len()).map_err(|_| JitError::NoMemory)?;
     for piece in pieces(0..insns.len()) {
         work.spend_each(piece.len(), LOOK)?;
-        facts.resize(piece.end, start);
+        facts.resize(piece.end, Facts::NONE);
         for pc in piece {
             if let Some(fact) = facts.get_mut(pc) {
                 fact.place = place(program.target(pc));

@@ -236,6 +236,15 @@ fn operand_size(size: Size) -> M {
     }
 }
 
+/// The parts of a sum, with the one in front that needs no displacement as a base.
+fn base_and_index(a: Reg, b: Reg) -> (Gpr, Gpr) {
+    let (a, b) = (native(a), native(b));
+    match a.number() & 7 {
+        5 => (b, a),
+        _ => (a, b),
+    }
+}
+
 impl<'p> Emitter<'p> {
     fn new(
         program: &'p VerifiedProgram,
@@ -317,15 +326,7 @@ impl<'p> Emitter<'p> {
 
     fn facts(&self) -> analysis::Facts {
         let fact = self.analysis.facts.get(self.pc).copied();
-        fact.unwrap_or(analysis::Facts {
-            live: Regs::MAX,
-            reachable: false,
-            target: false,
-            fused: Fused::No,
-            place: Place::Argument,
-            check: Check::Own,
-            twice: false,
-        })
+        fact.unwrap_or(analysis::Facts::NONE)
     }
 
     fn live(&self, reg: Reg) -> bool {
@@ -578,11 +579,7 @@ impl<'p> Emitter<'p> {
         match (fused, src, *second) {
             (Fused::MoveAdd, Operand::Reg(from), Operand::Imm(imm)) => asm.lea(W::Q, to, at(native(from), imm)),
             (Fused::MoveSum, Operand::Reg(from), Operand::Reg(other)) => {
-                let (mut base, mut index) = (native(from), native(other));
-                // The base that needs no displacement.
-                if base.number() & 7 == 5 {
-                    core::mem::swap(&mut base, &mut index);
-                }
+                let (base, index) = base_and_index(from, other);
                 asm.lea_sum(to, base, index);
             }
             (Fused::LowZero, ..) => asm.mov_rr(W::D, to, to),
@@ -599,11 +596,7 @@ impl<'p> Emitter<'p> {
         else {
             return self.refuse();
         };
-        let (mut base, mut index) = (native(a), native(b));
-        // The base that needs no displacement.
-        if base.number() & 7 == 5 {
-            core::mem::swap(&mut base, &mut index);
-        }
+        let (base, index) = base_and_index(a, b);
         let place = |off: i16| Indexed { base, index, disp: off.into() };
         match *access {
             Insn::Load { size, dst, off, .. } => {

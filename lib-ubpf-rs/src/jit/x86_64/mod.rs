@@ -488,10 +488,6 @@ impl JitProgram {
         let [r1, r2] = run.args;
         context.args = [r1, r2, 0, 0, 0];
         context.budget = run.budget;
-        if metering == Metering::Prepaid && self.metered {
-            // All is paid: what the code counts is never enough to stop it.
-            context.budget = ENDLESS;
-        }
         context.call = call as *const () as usize;
         context.find_values(&self.maps.windows, self.maps.writable);
         // The routines charge nothing.

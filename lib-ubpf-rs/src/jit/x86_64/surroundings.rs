@@ -60,7 +60,7 @@ impl Helpers {
         if !places.has().contains(program.needs) {
             return None;
         }
-        let argument = if program.reads_argument { argument_words(program).wrapping_mul(8) } else { 0 };
+        let argument = argument_words(program).wrapping_mul(8);
         let rest = boxed(Rest { registry, host, maps, abi, stack: program.stack, argument })?;
         let mut context = Context::new(&Memory::new(&mut [], &mut []), routines());
         context.work_with(&places, &inline_routines());

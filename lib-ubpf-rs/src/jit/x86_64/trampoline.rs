@@ -273,7 +273,7 @@ pub fn stack_bytes(around: Surroundings, programs: &[Direct]) -> u64 {
     // The number, the return address, and what the tracer's routine keeps.
     const HELPER: u64 = 10 * WORD;
     let of = |program: &Direct| {
-        let argument = if program.reads_argument { argument_words(program) } else { 0 };
+        let argument = argument_words(program);
         let helper = if program.needs.contains(Needs::HELPERS) { HELPER } else { 0 };
         program.stack.saturating_add(argument.saturating_mul(WORD)).saturating_add(WORD).saturating_add(helper)
     };
@@ -290,7 +290,7 @@ fn has_frame(program: &Direct) -> bool {
 /// On the stack the frame, as far as the program may look, then the argument: zeros likewise, then the key.
 fn write_call(code: &mut Placed<'_>, around: Surroundings, program: &Direct, first: bool) {
     let frame = (program.stack / 8) as i32;
-    let words = if program.reads_argument { argument_words(program) as i32 } else { 0 };
+    let words = argument_words(program) as i32;
     let all = frame.wrapping_add(words);
     let zeros = all.wrapping_sub(i32::from(words > 0));
     if zeros > 0 {
@@ -327,7 +327,10 @@ fn write_call(code: &mut Placed<'_>, around: Surroundings, program: &Direct, fir
     }
 }
 
-/// Words of the argument that a program which reads it has.
+/// Words of the argument that a program has: none where it does not read it.
 pub(super) fn argument_words(program: &Direct) -> u64 {
-    program.argument.div_ceil(8).max(1)
+    match program.reads_argument {
+        true => program.argument.div_ceil(8).max(1),
+        false => 0,
+    }
 }
