@@ -357,17 +357,8 @@ fn is_called_directly(direct: &Direct) -> bool {
 struct Made {
     probe: Arc<Probe>,
     plain: Interpreter,
-    /// What it is said to cost when it is called directly.
+    /// What it is said to cost when it is called directly; `None` where it may go the general way.
     cost: Option<u64>,
-    /// Whether the traced stack surely has room for it: what it does not have room for goes the general way.
-    fits: bool,
-}
-
-/// Whether a program surely takes no more of the traced stack than a direct call may: 256 bytes, of which up to 14 registers and the gate take
-/// some, a call of a helper 80, and the frame and the argument the rest.
-fn fits(direct: &Direct) -> bool {
-    let helper = if direct.needs.contains(Needs::HELPERS) { 80 } else { 0 };
-    direct.stack + direct.argument.next_multiple_of(8).max(8) + 8 + helper <= 256 - (2 + 14) * 8
 }
 
 fn make(numbers: &mut Numbers<'_>, world: &'static World, general: &Arc<AtomicU64>) -> Option<Made> {
@@ -380,7 +371,6 @@ fn make(numbers: &mut Numbers<'_>, world: &'static World, general: &Arc<AtomicU6
     let direct = code.direct().filter(is_called_directly);
     Some(Made {
         cost: direct.map(|direct| direct.cost),
-        fits: direct.is_some_and(|direct| fits(&direct)),
         plain: Interpreter::plain(verified),
         probe: Arc::new(Probe { code, helpers: OnceLock::new(), world, general: general.clone() }),
     })
@@ -422,7 +412,7 @@ fn expect(made: &Made, world: &World) {
     // SAFETY: plain memory of that size, borrowed for as long as the bytes are used.
     let stack = unsafe { std::slice::from_raw_parts_mut(stack.as_mut_ptr().cast(), STACK_BYTES) };
     executed::take();
-    let insns = &made.plain.verified().program().insns;
+    let verified = made.plain.verified();
     let mut weight = 0;
     let len = context.len() as u64;
     let memory = Memory::new(&mut context, stack);
@@ -435,7 +425,7 @@ fn expect(made: &Made, world: &World) {
     };
     // A program that is stopped is stopped in a hook, too.
     let _ = made.plain.run_watched(&mut run, &mut |moment| {
-        weight += u64::from(insns[moment.pc].weight());
+        weight += verified.insn_charge(moment.pc);
     });
     weight += executed::take();
     if let Some(cost) = made.cost {
@@ -481,7 +471,7 @@ fuzz_target!(init: input::plant(), |data: &[u8]| {
         assert_eq!(found, expected, "what programs left: found, expected");
         let runs: Vec<u64> = subject.reports().iter().map(|report| report.runs).collect();
         assert_eq!(runs, calls[..count], "runs counted");
-        let direct = order[..count].iter().all(|&which| programs[which].cost.is_some() && programs[which].fits);
+        let direct = order[..count].iter().all(|&which| programs[which].cost.is_some());
         assert!(!direct || general.load(Relaxed) == 0, "called directly");
     }
 });

@@ -29,11 +29,10 @@ struct Weighed<'e> {
 
 impl Executable for Weighed<'_> {
     fn run(&self, run: &mut Run<'_>) -> Result<u64, Stop> {
-        let insns = &self.verified().program().insns;
         executed::take();
         let mut weight = 0;
         let result = self.interpreter.run_watched(run, &mut |moment| {
-            weight += insns.get(moment.pc).map_or(0, |insn| u64::from(insn.weight()));
+            weight += self.verified().insn_charge(moment.pc);
         });
         self.executed.store(weight + executed::take(), Relaxed);
         result

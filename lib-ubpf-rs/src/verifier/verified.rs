@@ -256,6 +256,11 @@ impl VerifiedProgram {
     pub fn jump_charge(&self, pc: usize, target: usize) -> u64 {
         self.weight_of(target, pc.wrapping_add(1))
     }
+    /// What one execution of the instruction at this PC is charged, the check of its access included; of the call of a helper, the way
+    /// there and back.
+    pub fn insn_charge(&self, pc: usize) -> u64 {
+        self.weight_of(pc, pc.wrapping_add(1))
+    }
     #[inline]
     fn weight_of(&self, from: usize, to: usize) -> u64 {
         let before = |pc: usize| self.weights.get(pc).copied().unwrap_or(0);

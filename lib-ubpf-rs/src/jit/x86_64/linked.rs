@@ -218,8 +218,7 @@ pub(super) fn fingerprint(program: &VerifiedProgram, style: Style, bytes: [&[u8]
     hash.add(program.program().entry as u64);
     program.functions().iter().for_each(|&f| hash.add(f as u64));
     for pc in 0..program.program().insns.len() {
-        // What it is charged, its check included.
-        hash.add(program.jump_charge(pc, pc));
+        hash.add(program.insn_charge(pc));
         let access = match program.access(pc) {
             Access::None => 0,
             Access::Proved => 1,

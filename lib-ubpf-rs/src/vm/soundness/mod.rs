@@ -147,7 +147,7 @@ impl Checked {
         let (mut executed, mut wrong) = (0, None);
         super::executed::take();
         let result = interpreter.run_watched(&mut run, &mut |moment| {
-            executed += self.verified.jump_charge(moment.pc, moment.pc);
+            executed += self.verified.insn_charge(moment.pc);
             if wrong.is_none() && proofs {
                 wrong = self.check(&moment, len).err();
             }
