@@ -5,6 +5,7 @@ use crate::{
     section::{self, Wanted},
 };
 use object::SymbolKind;
+use std::collections::BTreeSet;
 
 /// Bytes of an instruction slot.
 pub const SLOT: u64 = 8;
@@ -21,7 +22,7 @@ pub struct Function<'f> {
     pub global: bool,
 }
 
-/// All of them, in the order of the file.
+/// All of them, in the order of the file: ascending by section and address.
 pub struct Functions<'f> {
     pub list: Vec<Function<'f>>,
 }
@@ -76,8 +77,8 @@ fn whole<'f>(code: &'f [u8], name: &str) -> Result<&'f [u8], String> {
 impl Functions<'_> {
     /// The function that begins there.
     pub fn at(&self, section: usize, address: i64) -> Option<usize> {
-        let here = |f: &Function<'_>| f.section == section && i64::try_from(f.address) == Ok(address);
-        self.list.iter().position(here)
+        let place = (section, u64::try_from(address).ok()?);
+        self.list.binary_search_by_key(&place, |f| (f.section, f.address)).ok()
     }
 
     /// Those that are programs, with what their sections want of them. In a section of its own name every global function is one; where
@@ -86,10 +87,10 @@ impl Functions<'_> {
         let name = |function: &Function<'_>| file.sections[function.section].name.as_str();
         let is_named = |function: &Function<'_>| name(function) != ".text";
         let all = || self.list.iter().enumerate();
+        let with_global: BTreeSet<usize> = self.list.iter().filter(|f| f.global).map(|f| f.section).collect();
         let mut found = Vec::new();
         for (at, function) in all().filter(|(_, function)| is_named(function)) {
-            let same = || self.list.iter().filter(|other| other.section == function.section);
-            if function.global || !same().any(|other| other.global) && !called[at] {
+            if function.global || !with_global.contains(&function.section) && !called[at] {
                 found.push((at, section::wanted(name(function))));
             }
         }

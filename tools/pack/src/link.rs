@@ -9,7 +9,10 @@ use crate::{
     section::Wanted,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use ubpf_rs::object::{self as package, ProgramDef, SlotNeed};
+use ubpf_rs::{
+    object::{self as package, ProgramDef, SlotNeed},
+    program::limits::MAX_INSNS,
+};
 
 const WIDE_LOAD: u8 = 0x18;
 const CALL: u8 = 0x85;
@@ -24,6 +27,8 @@ const R_64_32: u32 = 10;
 const CODE: u8 = 4;
 const MAP: u8 = 5;
 const DATA: u8 = 6;
+/// What a call through a pointer becomes, for each function that it may lead to.
+const CALL_SLOTS: usize = 3;
 /// What a pointer to the first function is, where programs call through pointers: no address, and no helper's number.
 const POINTER: u32 = 0x4000_0000;
 /// The section of settings that a kernel would have.
@@ -158,6 +163,9 @@ pub fn link(file: &File<'_>, maps: &mut Maps, functions: &Functions<'_>, core: &
         }
     }
     let programs = functions.programs(file, &called)?;
+    if programs.len() > package::MAX_PROGRAMS {
+        return Err(format!("the object has {} programs (limit {})", programs.len(), package::MAX_PROGRAMS));
+    }
     let mut linker = Linker {
         file,
         functions,
@@ -363,14 +371,17 @@ impl Linker<'_, '_> {
     }
 
     /// The functions that a program consists of, and those of them that it has pointers to, if it calls through pointers.
-    fn needed(&mut self, entry: usize) -> Result<(Vec<usize>, Vec<usize>), String> {
+    fn needed(&self, entry: usize) -> Result<(Vec<usize>, Vec<usize>), String> {
         let mut order = vec![entry];
-        let mut pointed = BTreeSet::new();
-        let (mut at, mut calls_pointers) = (0, false);
+        let mut known = BTreeSet::from([entry]);
+        let (mut pointed, mut sections) = (BTreeSet::new(), BTreeSet::new());
+        let (mut at, mut slots, mut calls) = (0, 0, 0);
         while let Some(&function) = order.get(at) {
             at += 1;
             let code = self.functions.list[function].code.as_chunks::<8>().0;
-            calls_pointers |= code.iter().any(|slot| slot[0] == CALL_REGISTER);
+            slots += code.len();
+            self.check_size(entry, slots)?;
+            calls += code.iter().filter(|slot| slot[0] == CALL_REGISTER).count();
             for one in self.uses[function].values() {
                 let to = match *one {
                     Use::Call(to) => vec![to],
@@ -378,22 +389,30 @@ impl Linker<'_, '_> {
                         pointed.insert(to);
                         vec![to]
                     }
-                    Use::Data(section, _) => {
+                    Use::Data(section, _) if sections.insert(section) => {
                         let held = self.held(section)?;
                         pointed.extend(held.values().copied());
                         held.into_values().collect()
                     }
                     _ => Vec::new(),
                 };
-                for to in to {
-                    if !order.contains(&to) {
-                        order.push(to);
-                    }
-                }
+                order.extend(to.into_iter().filter(|&to| known.insert(to)));
             }
         }
-        let pointed = if calls_pointers { pointed.into_iter().collect() } else { Vec::new() };
+        self.check_size(entry, slots.saturating_add(calls.saturating_mul(CALL_SLOTS * pointed.len())))?;
+        let pointed = if calls > 0 { pointed.into_iter().collect() } else { Vec::new() };
         Ok((order, pointed))
+    }
+
+    /// Before a program is made that no package can have: what calls through pointers become may be much.
+    fn check_size(&self, entry: usize, slots: usize) -> Result<(), String> {
+        match slots > MAX_INSNS {
+            true => {
+                let name = &self.functions.list[entry].name;
+                Err(format!("{name} has {slots} instructions with all that it calls (limit {MAX_INSNS})"))
+            }
+            false => Ok(()),
+        }
     }
 
     /// The functions that a data section has pointers to, by place. Pointers to anything else cannot be loaded.
@@ -443,7 +462,7 @@ impl Linker<'_, '_> {
             }
             second_half = slot[0] == WIDE_LOAD;
             if slot[0] == CALL_REGISTER && !draft.pointed.is_empty() {
-                call_pointer(slot, draft);
+                call_pointer(&At { function: &function.name, pc }, slot, draft)?;
                 continue;
             }
             draft.text.push(slot);
@@ -632,13 +651,14 @@ fn retarget(place: &At<'_>, slot: &mut [u8; 8], to: usize, moved: &[usize]) -> R
 }
 
 /// A call through a pointer: the function whose pointer it is, else what the machine does, which is a helper by number.
-fn call_pointer(slot: [u8; 8], draft: &mut Draft) {
+fn call_pointer(place: &At<'_>, slot: [u8; 8], draft: &mut Draft) -> Result<(), String> {
     // Compilers write the register into one of two fields.
     let register = match imm(slot) {
         0 => slot[1] & 0xf,
         number => (number & 0xf) as u8,
     };
-    let end = draft.text.len() + 3 * draft.pointed.len() + 1;
+    let count = draft.pointed.len();
+    let end = draft.text.len() + CALL_SLOTS * count + 1;
     for function in draft.pointed.clone() {
         // if register != pointer goto +2
         let mut test = [0x55, register, 2, 0, 0, 0, 0, 0];
@@ -647,8 +667,12 @@ fn call_pointer(slot: [u8; 8], draft: &mut Draft) {
         draft.distances.push((draft.text.len(), function));
         draft.text.push([CALL, LOCAL << 4, 0, 0, 0, 0, 0, 0]);
         // goto end
-        let [low, high] = ((end - draft.text.len() - 1) as u16).to_le_bytes();
+        let distance = i16::try_from(end - draft.text.len() - 1);
+        let distance =
+            distance.map_err(|_| format!("{place}: {count} functions are too many for a call through a pointer"))?;
+        let [low, high] = distance.to_le_bytes();
         draft.text.push([0x05, 0, low, high, 0, 0, 0, 0]);
     }
     draft.text.push(slot);
+    Ok(())
 }

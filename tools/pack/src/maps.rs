@@ -5,6 +5,7 @@ use crate::{
     elf::{self, File, Place, Symbol},
     link::Program,
 };
+use std::collections::BTreeSet;
 use ubpf_rs::object::{Entry, Held, MapDef};
 
 /// Map types of Linux that hold maps, or programs.
@@ -134,7 +135,7 @@ fn defined(btf: &Btf<'_>, name: &str, kind: u32, maps: &mut Maps, depth: u32) ->
             "key" => map.key_size = pointed_size(btf, &member)?,
             "value" => {
                 map.value_size = pointed_size(btf, &member)?;
-                check_value(btf, pointed(btf, &member)?, 16)?;
+                check_value(btf, pointed(btf, &member)?)?;
             }
             "values" => {
                 map.values = Some(offset);
@@ -167,32 +168,36 @@ fn pointed_size(btf: &Btf<'_>, member: &Member) -> Result<u32, String> {
     u32::try_from(size).map_err(|_| format!("`{}` in its definition is too large", member.name))
 }
 
-/// Values hold numbers: what only Linux's kernel can keep there is refused by name.
-fn check_value(btf: &Btf<'_>, kind: u32, depth: u32) -> Result<(), String> {
+/// Values hold numbers: what only Linux's kernel can keep there is refused by name. Each type is looked at once, however many members are of it.
+fn check_value(btf: &Btf<'_>, kind: u32) -> Result<(), String> {
     const KEPT: [&str; 7] =
         ["bpf_spin_lock", "bpf_timer", "bpf_list_head", "bpf_rb_root", "bpf_refcount", "bpf_wq", "bpf_res_spin_lock"];
     const MARKS: [&str; 4] = ["kptr", "kptr_untrusted", "percpu_kptr", "uptr"];
-    if depth == 0 {
-        return Ok(());
-    }
-    match &btf.plain(kind)?.kind {
-        Kind::Struct { members, .. } => {
-            for member in members {
-                let found =
-                    KEPT.iter().find(|&&name| btf.is_called(member.kind, &|found| found == name).unwrap_or(false));
-                if let Some(name) = found {
-                    return Err(format!("its value has a {name} ({}), which is not supported", member.name));
+    let mut seen = BTreeSet::new();
+    let mut left = vec![kind];
+    while let Some(kind) = left.pop() {
+        if !seen.insert(kind) {
+            continue;
+        }
+        match &btf.plain(kind)?.kind {
+            Kind::Struct { members, .. } => {
+                for member in members {
+                    let found =
+                        KEPT.iter().find(|&&name| btf.is_called(member.kind, &|found| found == name).unwrap_or(false));
+                    if let Some(name) = found {
+                        return Err(format!("its value has a {name} ({}), which is not supported", member.name));
+                    }
+                    left.push(member.kind);
                 }
-                check_value(btf, member.kind, depth - 1)?;
             }
-            Ok(())
+            Kind::Array { element, .. } => left.push(*element),
+            Kind::Pointer(to) if btf.is_called(*to, &|name| MARKS.contains(&name))? => {
+                return Err("its value has a pointer to an object of the kernel (kptr), which is not supported".into());
+            }
+            _ => {}
         }
-        Kind::Array { element, .. } => check_value(btf, *element, depth - 1),
-        Kind::Pointer(to) if btf.is_called(*to, &|name| MARKS.contains(&name))? => {
-            Err("its value has a pointer to an object of the kernel (kptr), which is not supported".into())
-        }
-        _ => Ok(()),
     }
+    Ok(())
 }
 
 /// `__array(values, …)`: of maps, or of programs.

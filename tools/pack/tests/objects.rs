@@ -254,6 +254,52 @@ fn what_cannot_be_packed_is_refused_by_name() {
     check("none", "int x = 5;", &[], "the object has no function");
 }
 
+/// What is small to write and large to go through: an answer, soon.
+#[test]
+fn objects_that_unfold() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let compiler = Compiler::clang("-O2", "v3");
+    // Eight members of each type in the next, 20 times: 8^20 ways to the lock.
+    let types = (1..=20).map(|n| format!("struct s{n} {{ struct s{} a, b, c, d, e, f, g, h; }};", n - 1));
+    let types = types.collect::<String>();
+    let head = "#include <bpf/bpf_helpers.h>\nstruct bpf_spin_lock {}; struct none {};";
+    for (member, refused) in [("none", false), ("bpf_spin_lock", true)] {
+        let text = format!(
+            "{head} struct s0 {{ struct {member} last; }}; {types}
+             struct {{ __uint(type, 2); __type(key, int); __type(value, struct s20); }} m SEC(\".maps\");
+             SEC(\"kprobe\") int f(void *c) {{ __u32 k = 0; return !!bpf_map_lookup_elem(&m, &k); }}"
+        );
+        let Some(bytes) = common::compile_text(&compiler, folder, &format!("nested-{member}"), &text, &[]) else {
+            return;
+        };
+        let said = pack_with(&bytes, &Options::default()).err().unwrap_or_default();
+        assert_eq!(said.contains("map m: its value has a bpf_spin_lock (last)"), refused, "{said}");
+    }
+    // Calls through pointers that each become three instructions for each function there is.
+    let calls = |functions: usize, calls: usize| {
+        let mut text = String::from(".section prog,\"ax\"\n.globl p\n.type p,@function\np:\nr1 = table ll\n");
+        // `callx r1`, which not every assembler knows.
+        text += &".quad 0x10000008d\n".repeat(calls);
+        text += "exit\n.size p, .-p\n.text\n";
+        for n in 0..functions {
+            text += &format!(".type f{n},@function\nf{n}:\nr0 = {n}\nexit\n.size f{n}, .-f{n}\n");
+        }
+        text += ".section .rodata,\"a\"\n.globl table\ntable:\n";
+        (0..functions).for_each(|n| text += &format!(".quad f{n}\n"));
+        let name = format!("calls-{functions}-{calls}");
+        common::compile_text(&compiler, folder, &name, &text, &["-x", "assembler"])
+    };
+    for (functions, count, said) in [
+        (300, 200, "p has 180803 instructions with all that it calls (limit 65536)"),
+        (11_000, 1, "PC 2 of p: 11000 functions are too many for a call through a pointer"),
+    ] {
+        let Some(bytes) = calls(functions, count) else { return };
+        assert_eq!(pack_with(&bytes, &Options::default()).unwrap_err(), said);
+    }
+    let Some(bytes) = calls(10_000, 1) else { return };
+    pack_with(&bytes, &Options::default()).unwrap();
+}
+
 #[test]
 fn objects_that_are_none() {
     let error = |bytes: &[u8]| pack_with(bytes, &Options::default()).unwrap_err();
