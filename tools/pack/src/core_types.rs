@@ -71,11 +71,10 @@ const REGISTERS: [(&str, &str); 21] = [
 ];
 
 /// What the relocations of an object change.
-pub fn read(file: &File<'_>, types: CoreTypes) -> Result<Changes, String> {
-    let btf = Btf::read(file)?;
+pub fn read(file: &File<'_>, btf: &Btf<'_>, types: CoreTypes) -> Result<Changes, String> {
     let mut changes = Changes::new();
     for one in btf.relocations(file)? {
-        if let Some(change) = resolve(&btf, &one, types)? {
+        if let Some(change) = resolve(btf, &one, types)? {
             changes.insert((one.section, one.offset.into()), change);
         }
     }

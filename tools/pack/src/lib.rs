@@ -15,6 +15,7 @@ mod variables;
 
 pub use core_types::CoreTypes;
 
+use btf::Btf;
 use elf::File;
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -56,12 +57,13 @@ pub fn object_name(file: &Path) -> String {
 /// The package of an object.
 pub fn pack(bytes: &[u8], options: &Options) -> Result<Vec<u8>, String> {
     let file = File::parse(bytes)?;
-    let mut maps = maps::read(&file)?;
+    let btf = Btf::read(&file)?;
+    let maps = maps::read(&file, &btf)?;
     let functions = functions::read(&file)?;
-    let core = core_types::read(&file, options.types)?;
-    let linked = link::link(&file, &mut maps, &functions, &core)?;
+    let core = core_types::read(&file, &btf, options.types)?;
+    let linked = link::link(&file, &btf, &maps, &functions, &core)?;
     let mut data = linked.data;
-    let variables = variables::read(&file, &data)?;
+    let variables = variables::read(&file, &btf, &data)?;
     for (name, value) in &options.values {
         variables::set(&mut data, &variables, name, value)?;
     }

@@ -148,9 +148,14 @@ enum Use {
 type Uses = BTreeMap<usize, Use>;
 
 /// Links all programs of the object.
-pub fn link(file: &File<'_>, maps: &mut Maps, functions: &Functions<'_>, core: &Changes) -> Result<Linked, String> {
-    let btf = Btf::read(file)?;
-    let reader = Reading { file, maps, functions, core, btf: &btf };
+pub fn link(
+    file: &File<'_>,
+    btf: &Btf<'_>,
+    maps: &Maps,
+    functions: &Functions<'_>,
+    core: &Changes,
+) -> Result<Linked, String> {
+    let reader = Reading { file, maps, functions, core, btf };
     let all = 0..functions.list.len();
     let uses = all.map(|at| reader.uses(at)).collect::<Result<Vec<Uses>, String>>()?;
     let mut called = vec![false; functions.list.len()];
@@ -172,7 +177,7 @@ pub fn link(file: &File<'_>, maps: &mut Maps, functions: &Functions<'_>, core: &
         uses: &uses,
         maps: maps.list.len(),
         linked: Linked { programs: Vec::new(), data: Vec::new(), slots: Vec::new(), names: Vec::new() },
-        btf: &btf,
+        btf,
         settings: BTreeMap::new(),
     };
     for (function, place) in programs {

@@ -80,28 +80,29 @@ impl Maps {
 }
 
 /// Reads all definitions.
-pub fn read(file: &File<'_>) -> Result<Maps, String> {
+pub fn read(file: &File<'_>, btf: &Btf<'_>) -> Result<Maps, String> {
     let mut maps = Maps::default();
-    let btf = Btf::read(file)?;
     for (index, section) in file.sections.iter().enumerate() {
-        let symbols = file.symbols_of(index);
-        let symbols = symbols.into_iter().filter(|symbol| !symbol.name.is_empty() && symbol.name != section.name);
+        let symbols = || {
+            let symbols = file.symbols_of(index).into_iter();
+            symbols.filter(|symbol| !symbol.name.is_empty() && symbol.name != section.name)
+        };
         match section.name.as_str() {
             ".maps" => {
-                for symbol in symbols {
+                for symbol in symbols() {
                     let kind = btf.variable(".maps", &symbol.name)?;
                     let kind = kind.ok_or_else(|| {
                         format!("map {}: nothing says what it is: compile with -g (gcc: -gbtf)", symbol.name)
                     })?;
                     let at = maps.list.len();
                     maps.list.push(Map::default());
-                    maps.list[at] = defined(&btf, &symbol.name, kind, &mut maps, 0)
+                    maps.list[at] = defined(btf, &symbol.name, kind, &mut maps, 0)
                         .map_err(|error| format!("map {}: {error}", symbol.name))?;
                     maps.places.push((index, symbol.address, at));
                 }
             }
             "maps" => {
-                for symbol in symbols {
+                for symbol in symbols() {
                     let map = legacy(section.bytes, symbol)?;
                     maps.places.push((index, symbol.address, maps.list.len()));
                     maps.list.push(map);

@@ -29,8 +29,7 @@ impl Variable {
 }
 
 /// The numbers in the data that have a name.
-pub fn read(file: &File<'_>, data: &[Section]) -> Result<Vec<Variable>, String> {
-    let btf = Btf::read(file)?;
+pub fn read(file: &File<'_>, btf: &Btf<'_>, data: &[Section]) -> Result<Vec<Variable>, String> {
     let mut list = Vec::new();
     for (at, section) in data.iter().enumerate() {
         let Some(index) = section.index else { continue };
