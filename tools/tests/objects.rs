@@ -5,6 +5,10 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
 };
+use ubpf_rs::{
+    object::{Object, Wish},
+    program::Abi,
+};
 
 fn ubpf(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_ubpf")).args(args).output().expect("ubpf runs")
@@ -124,6 +128,40 @@ fn a_constant_decides_a_branch() {
     }
     let packed = ubpf(&["pack", &object, "-o", &package, "limits=2"]);
     assert_eq!(packed.status.code(), Some(2));
+}
+
+#[test]
+fn a_package_is_as_the_command_line_has_it() {
+    let Some(object) = compile(CLANG[2], &source("maps")) else { return };
+    let package = format!("{object}.as.pkg");
+    let stem = Path::new(&object).file_stem().unwrap().to_str().unwrap();
+    let packed = |input: &str, options: &[&str], name: &str, abi: Abi, wish: Wish| {
+        let _ = fs::remove_file(&package);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ubpf"));
+        command.args(["pack", input, "-o", &package]).args(options).stdin(fs::File::open(&object).unwrap());
+        let output = command.output().unwrap();
+        assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
+        let bytes = fs::read(&package).unwrap();
+        let found = Object::parse(&bytes).unwrap();
+        assert_eq!((found.name, found.abi, found.wish), (name, abi, wish));
+        let programs: Vec<&str> = found.programs.iter().map(|program| program.name).collect();
+        assert_eq!(programs, ["first", "second"]);
+        assert_eq!(found.maps.len(), 3);
+        bytes
+    };
+    let one = packed(&object, &[], stem, Abi::Linux, Wish::None);
+    assert!(one == packed(&object, &[], stem, Abi::Linux, Wish::None), "the same bytes each time");
+    packed(&object, &["--policy", "guarded"], stem, Abi::Linux, Wish::Guarded);
+    packed(&object, &["--name", "other", "--abi", "uio", "--policy", "strict"], "other", Abi::Uio, Wish::Strict);
+    // What comes from standard input has no file's name.
+    packed("-", &[], "object", Abi::Linux, Wish::None);
+    // What cannot be packed leaves what is there.
+    let before = packed(&object, &[], stem, Abi::Linux, Wish::None);
+    for options in [&["--name", "a b"][..], &["nothing=1"], &["--abi", "none"]] {
+        let output = ubpf(&[&["pack", &object, "-o", &package], options].concat());
+        assert!(!output.status.success() && !output.stderr.is_empty(), "{options:?}");
+        assert!(fs::read(&package).unwrap() == before, "{options:?}");
+    }
 }
 
 #[test]

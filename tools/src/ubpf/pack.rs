@@ -37,13 +37,9 @@ pub fn definition() -> Command {
         .arg(numbering(&Abi::ALL).help(
             "How helpers are numbered [default: linux for an object with maps or sections as on Linux, else classic]",
         ))
-        .arg(
-            Arg::new("policy")
-                .long("policy")
-                .value_name("POLICY")
-                .value_parser(wish)
-                .help("How much must be proved before a run [default: guarded]"),
-        )
+        .arg(Arg::new("policy").long("policy").value_name("POLICY").value_parser(wish).help(
+            "How much must be proved before a run, where the image asks for less [default: what the image asks for]",
+        ))
 }
 
 pub fn main(matches: &ArgMatches) -> Result<ExitCode, Failure> {
