@@ -1,5 +1,6 @@
 //! Maps of objects. Keys and values are shown as numbers where they have the size of one, else as bytes in hexadecimal.
 
+use super::objects::excess;
 use crate::{
     backend::{Backend, Map},
     command::{Call, Command, Failure, Stream},
@@ -22,6 +23,15 @@ pub(super) const COMMANDS: &[Command] = &[Command::builtin(
 
 fn map(call: &mut Call<'_>) -> Result<(), Failure> {
     let action = call.args.required(0);
+    let words = match action {
+        "list" => 1,
+        "lookup" | "delete" => 3,
+        "update" => 4,
+        _ => 2,
+    };
+    if let Some(word) = call.args.get(words) {
+        return Err(excess(word));
+    }
     if action == "list" {
         call.stream(Maps { next: Some(0) });
         return Ok(());

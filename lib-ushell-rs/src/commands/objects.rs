@@ -41,7 +41,8 @@ fn prog(call: &mut Call<'_>) -> Result<(), Failure> {
     }
 }
 
-fn excess(word: &str) -> Failure {
+/// A word that an action does not take.
+pub(super) fn excess(word: &str) -> Failure {
     Failure::message(format!("`{word}` is one argument too many"))
 }
 
