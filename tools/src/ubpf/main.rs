@@ -116,7 +116,7 @@ fn out(line: std::fmt::Arguments<'_>) -> Result<(), Failure> {
 /// A flat program, made of an object where the file is one.
 fn read_program(path: &OsStr) -> Result<Vec<u8>, Failure> {
     let bytes = read_bytes(path, LARGEST)?;
-    if !object::is_object(&bytes) {
+    if !ubpf_pack::is_object(&bytes) {
         return Ok(bytes);
     }
     let flat = object::flatten(&bytes, None);

@@ -16,11 +16,6 @@ const LOCAL: u8 = 1;
 /// The program's name by convention.
 const USUAL: &str = "bpf_prog";
 
-/// Whether these are the bytes of an object.
-pub fn is_object(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"\x7fELF")
-}
-
 /// The flat program of an object, starting with the function `entry`, or with the one that must be meant.
 pub fn flatten(bytes: &[u8], entry: Option<&str>) -> Result<Vec<u8>, String> {
     let file = object::File::parse(bytes).map_err(|error| format!("no object file: {error}"))?;
