@@ -223,7 +223,6 @@ impl Runtime {
         path: &str,
         instance: &Arc<Instance>,
     ) -> Result<Vec<(String, String)>, Error> {
-        let copy = |text: &str| copied(text).ok_or(Error::NoMemory);
         let mut wanted = Vec::new();
         for part in &instance.parts {
             if let Some(reason) = part.refusal() {
