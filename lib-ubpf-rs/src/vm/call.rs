@@ -32,7 +32,7 @@ pub fn call_helper(
     let mut given = HelperCall { args, text, map, key, value, data, out, host, walked: 0 };
     if helper.signature.takes_numbers() {
         bill.pay(|| helper.signature.cost.base.into())?;
-        return call(helper, given, bill);
+        return call(helper, &mut given, bill);
     }
     given.map = map_argument(&run.memory, helper, &args, pc)?;
     bill.pay(|| cost_before(helper, &given))?;
@@ -40,7 +40,7 @@ pub fn call_helper(
     if helper.signature.args.contains(&ArgType::CString) {
         return call_with_text(&run.memory, helper, given, bill);
     }
-    call(helper, given, bill)
+    call(helper, &mut given, bill)
 }
 
 /// What the call of a helper is charged to.
@@ -149,14 +149,14 @@ fn call_with_text(
     }
     bill.pay(|| helper.signature.cost.of_string(len as u64))?;
     let text = buffer.get(..len).unwrap_or(&[]);
-    call(helper, HelperCall { text, ..given }, bill)
+    call(helper, &mut HelperCall { text, ..given }, bill)
 }
 
 #[inline]
-fn call(helper: &Helper, mut given: HelperCall<'_>, mut bill: Bill<'_>) -> Result<Called, Stop> {
+fn call(helper: &Helper, given: &mut HelperCall<'_>, mut bill: Bill<'_>) -> Result<Called, Stop> {
     let value = match helper.function {
         HelperFn::Rust(function) => {
-            let value = function(&mut given).map_err(|fault| Stop {
+            let value = function(given).map_err(|fault| Stop {
                 pc: bill.pc,
                 kind: StopKind::Helper { name: helper.name, reason: fault.reason },
             })?;
