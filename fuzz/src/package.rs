@@ -12,11 +12,11 @@ use ubpf_rs::{
     helpers::Registry,
     isa::{Call, ImmKind, Insn},
     object::{
-        self, crc32::Crc32, Attach, Data, Entry, Function, Held, MapDef, Names, Object, ProgramDef, ProgramKind, Slot,
+        self, crc32::Crc32, Data, Entry, Function, Held, MapDef, Names, Object, ProgramDef, ProgramKind, Slot,
         SlotNeed, Variable, Wish,
     },
     platform::no_pause,
-    program::Abi,
+    program::{Abi, PointKind},
     verifier::{self, Environment, Policy, Work},
     vm::soundness::Numbers,
 };
@@ -49,7 +49,7 @@ fn template() -> &'static [u8] {
             name,
             section: "kprobe/f",
             kind: ProgramKind::Registers,
-            attach: Attach::Entry,
+            attach: Some(PointKind::Entry),
             target: "f",
             offset: 0,
             code,

@@ -3,10 +3,10 @@
 use ubpf_rs::{
     isa::assemble,
     object::{
-        self, crc32::Crc32, is_package, Attach, Data, Entry, Function, Held, Malformed, MapDef, Object, ObjectError,
+        self, crc32::Crc32, is_package, Data, Entry, Function, Held, Malformed, MapDef, Object, ObjectError,
         ProgramDef, ProgramKind, Slot, SlotNeed, Variable, Wish,
     },
-    program::Abi,
+    program::{Abi, PointKind},
 };
 
 const ARRAY: MapDef<'static> = MapDef {
@@ -40,7 +40,7 @@ fn program<'a>(name: &'a str, code: &'a [u8]) -> ProgramDef<'a> {
         name,
         section: "kprobe/myfun",
         kind: ProgramKind::Registers,
-        attach: Attach::Entry,
+        attach: Some(PointKind::Entry),
         target: "myfun",
         offset: 0,
         code,

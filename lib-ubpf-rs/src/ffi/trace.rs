@@ -187,7 +187,7 @@ fn show(report: &ProbeReport, function: &str, each: impl FnOnce(&ubpf_probe_info
         probe: handle(PROBE, report.id.raw()),
         function: function.as_ptr(),
         program: program.as_ptr(),
-        address: report.site.key(),
+        address: report.point.key(),
         hits: report.hits,
         runs: report.runs,
         misses: report.misses,

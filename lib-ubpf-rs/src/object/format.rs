@@ -1,7 +1,7 @@
 //! The numbers of the format. `docs/package.md` says what they mean.
 
-use super::{Attach, ProgramKind, Wish};
-use crate::program::Abi;
+use super::{ProgramKind, Wish};
+use crate::program::{Abi, PointKind};
 
 pub use crate::program::limits::MAX_MAPS;
 
@@ -79,7 +79,8 @@ pub(super) const KINDS: [ProgramKind; 7] = [
     ProgramKind::Socket,
     ProgramKind::Unfired,
 ];
-pub(super) const ATTACHES: [Attach; 4] = [Attach::None, Attach::Entry, Attach::Exit, Attach::Timer];
+pub(super) const ATTACHES: [Option<PointKind>; 4] =
+    [None, Some(PointKind::Entry), Some(PointKind::Return), Some(PointKind::Timer)];
 
 /// The number of a value in its table.
 pub(super) fn number<T: PartialEq>(table: &[T], value: &T) -> u32 {

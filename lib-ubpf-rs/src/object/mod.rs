@@ -28,7 +28,7 @@ pub use lower::{LowerError, Missing, Names};
 pub use parts::PartError;
 pub use write::{write, WriteError};
 
-use crate::program::Abi;
+use crate::program::{Abi, PointKind};
 use alloc::vec::Vec;
 
 /// Whether these are the bytes of a package.
@@ -170,19 +170,6 @@ pub enum ProgramKind {
     Unfired,
 }
 
-/// Where a program wants to be attached.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Attach {
-    /// Nowhere.
-    None,
-    /// At the entry of a function.
-    Entry,
-    /// At its exit.
-    Exit,
-    /// At a time.
-    Timer,
-}
-
 /// A program.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ProgramDef<'a> {
@@ -192,8 +179,8 @@ pub struct ProgramDef<'a> {
     pub section: &'a str,
     /// What calls it.
     pub kind: ProgramKind,
-    /// Where it wants to be attached.
-    pub attach: Attach,
+    /// What it wants to be attached to, if it says.
+    pub attach: Option<PointKind>,
     /// The function it wants, or a pattern of such; may be empty.
     pub target: &'a str,
     /// How far into the function, in bytes.

@@ -34,6 +34,17 @@ words! {
     Linux: "linux";
 }
 
+words! {
+    /// What a program wants to be attached to. The tracer says which of these there are.
+    PointKind;
+    /// Each entry of a function.
+    Entry: "entry";
+    /// Each return of a function.
+    Return: "return";
+    /// Times.
+    Timer: "timer";
+}
+
 /// A decoded program, structurally unchecked.
 #[derive(Clone, Debug)]
 pub struct Program {

@@ -3,10 +3,10 @@
 
 use super::{copy, programs::Loaded, room_for, Error, LoadOptions, MapPart, Runtime};
 use crate::{
-    object::{Attach, LowerError, Names, Object, ObjectError, ProgramKind, Variable, Wish},
+    object::{LowerError, Names, Object, ObjectError, ProgramKind, Variable, Wish},
     platform::SMALL_THINGS_THAT_STAY,
-    program::{limits, Abi, Program},
-    tracer::SiteKind,
+    program::{limits, Abi, PointKind, Program},
+    tracer::{AtSite, Point, SiteKind},
     verifier::{Context, Policy, VerifyError},
 };
 use alloc::{
@@ -26,7 +26,7 @@ pub(super) struct Instance {
 /// A program of it.
 struct Part {
     section: String,
-    attach: Attach,
+    attach: Option<PointKind>,
     target: String,
     /// Bytes behind the beginning of the function.
     offset: u64,
@@ -81,18 +81,16 @@ impl Objects {
 }
 
 impl Part {
-    /// Why nothing can call it by itself.
-    fn refusal(&self) -> Option<&'static str> {
-        match (self.loaded.kind, self.attach) {
-            (ProgramKind::Unfired, _) => Some("nothing in a unikernel fires programs of its section"),
-            (ProgramKind::Xdp | ProgramKind::Classifier | ProgramKind::Socket, _) => {
-                Some("it is given packets, and nothing hands packets to programs")
+    /// What it is attached to, or why nothing can call it by itself.
+    fn point(&self) -> Result<AtSite, &'static str> {
+        match self.loaded.kind {
+            ProgramKind::Unfired => Err("nothing in a unikernel fires programs of its section"),
+            ProgramKind::Xdp | ProgramKind::Classifier | ProgramKind::Socket => {
+                Err("it is given packets, and nothing hands packets to programs")
             }
-            (_, Attach::Timer) => Some("there are no timers for programs"),
-            (_, attach) if attach == Attach::Exit || self.offset != 0 => {
-                Some("programs are attached at entries of functions only")
+            ProgramKind::Memory | ProgramKind::Registers | ProgramKind::Arguments => {
+                Point::of(self.attach.unwrap_or(PointKind::Entry), self.offset)
             }
-            _ => None,
         }
     }
 }
@@ -111,7 +109,7 @@ impl Instance {
             1 => path.to_string(),
             _ => format!("{path}:{}", part.loaded.name),
         };
-        loaded.refusal = part.refusal();
+        loaded.point = part.point();
         loaded.object = Some(self.clone());
         Ok(loaded)
     }
@@ -189,7 +187,7 @@ impl Runtime {
                     name: &part.loaded.name,
                     section: &part.section,
                     insns: part.loaded.code.verified().program().insns.len(),
-                    refusal: part.refusal(),
+                    refusal: part.point().err(),
                 };
                 if !visit(&instance.name, known.kept.is_some(), program) {
                     return Some(at - 1);
@@ -225,11 +223,11 @@ impl Runtime {
     ) -> Result<Vec<(String, String)>, Error> {
         let mut wanted = Vec::new();
         for part in &instance.parts {
-            if let Some(reason) = part.refusal() {
+            if let Err(reason) = part.point() {
                 let program = instance.pick(path, Some(&part.loaded.name))?.name;
                 return Err(Error::NotAttachable { program, reason });
             }
-            if part.attach != Attach::Entry || part.target.is_empty() {
+            if part.attach.is_none() || part.target.is_empty() {
                 continue;
             }
             wanted.try_reserve(1).map_err(|_| Error::NoMemory)?;

@@ -6,6 +6,7 @@ use crate::{
     isa::{Call, Insn},
     maps::Maps,
     object::ProgramKind,
+    tracer::{AtSite, Point},
     verifier::Policy,
     vm::{Direct, Executable},
 };
@@ -52,8 +53,8 @@ pub(super) struct Loaded {
     pub(super) kind: ProgramKind,
     /// The object that it belongs to, which lives as long as it.
     pub(super) object: Option<Arc<Instance>>,
-    /// Why it cannot be attached.
-    pub(super) refusal: Option<&'static str>,
+    /// What it is attached to, or why it cannot be attached.
+    pub(super) point: Result<AtSite, &'static str>,
     /// Its helpers where it runs directly, made when that happens first.
     pub(super) helpers_directly: Arc<Once<Option<code::Helpers>>>,
 }
@@ -75,7 +76,7 @@ impl Loaded {
             maps,
             kind: ProgramKind::Memory,
             object: None,
-            refusal: None,
+            point: Ok(Point::Entry),
             helpers_directly: Arc::default(),
         }
     }

@@ -306,13 +306,16 @@ impl Runtime {
             return Err(Error::Attach(AttachError::Denied { function, reason }));
         }
         let gone = objects::without_registers(site.kind).filter(|_| loaded.needs_registers());
-        if let Some(reason) = loaded.refusal.or(gone) {
-            return Err(Error::NotAttachable { program: loaded.name, reason });
-        }
+        let point = match (loaded.point, gone) {
+            (Ok(at), None) => at(site),
+            (Err(reason), _) | (Ok(_), Some(reason)) => {
+                return Err(Error::NotAttachable { program: loaded.name, reason });
+            }
+        };
         let program = loaded.name.clone();
         let services = self.services;
         let request = AttachRequest {
-            site,
+            point,
             function: &name,
             program: &program,
             body: Arc::new(Attached { loaded, services }),
@@ -450,7 +453,8 @@ impl Runtime {
             pause()?;
             room_for_small_things()?;
             // The programs of a site stand together.
-            match reports.last_mut().filter(|r| r.probes.first().is_some_and(|p| p.site == probe.site)) {
+            match reports.last_mut().filter(|r| r.probes.first().is_some_and(|p| p.point.site() == probe.point.site()))
+            {
                 Some(report) => report.probes.push(probe),
                 None => {
                     let function = copy(&probe.function)?;

@@ -4,6 +4,7 @@ use super::{
     arch::current::patch::{self, Stub, NOP5, STUB_LEN},
     deny,
     direct::{Gates, Trampoline},
+    point::Point,
     pool,
     pool::{Grace, Lost, HOOKS},
     probe::{AttachOptions, HookProgram, Probe, ProbeId, ProbeList, ProbeReport, Sums},
@@ -136,8 +137,8 @@ pub enum NoReport {
 
 /// What to attach where.
 pub struct AttachRequest<'a> {
-    /// The site.
-    pub site: Site,
+    /// What it is to hang on.
+    pub point: Point,
     /// Name of its function.
     pub function: &'a str,
     /// Name of the program.
@@ -648,13 +649,14 @@ impl<'t> Change<'t> {
     /// Attaches a program behind those already at the site; `looks` says whether it may look at the map.
     fn attach(&mut self, request: &AttachRequest<'_>, looks: bool, now_ns: u64) -> Result<ProbeId, AttachError> {
         let function = || shown(request.function);
+        let Point::Entry(site) = request.point;
         let mut state = self.lock();
-        if state.sites.binary_search(&request.site).is_err() {
+        if state.sites.binary_search(&site).is_err() {
             return Err(AttachError::NoSite { function: function() });
         }
-        let site_state = site::state(&HOOKS.table, request.site.key()).ok_or(AttachError::NoMemory)?;
+        let site_state = site::state(&HOOKS.table, site.key()).ok_or(AttachError::NoMemory)?;
         let has_probes = !site_state.probes.load(Ordering::Relaxed).is_null();
-        let at = || state.attached.iter().position(|a| a.site == request.site);
+        let at = || state.attached.iter().position(|a| a.site == site);
         let place = has_probes.then(at).flatten();
         let present = place.map_or(&[][..], |at| state.attached[at].probes());
         if present.iter().any(|p| *p.program == *request.program) {
@@ -682,7 +684,7 @@ impl<'t> Change<'t> {
                 }
             }
         }
-        if !request.site.kind.is_patched() {
+        if !site.kind.is_patched() {
             HOOKS.instrumented.fetch_add(1, Ordering::SeqCst);
         }
         Ok(id)
@@ -847,7 +849,7 @@ fn new_probe(
     let max_ns = request.options.max_ns;
     Some(Probe {
         id,
-        site: request.site,
+        point: request.point,
         state,
         program: copied(request.program)?.into_boxed_str(),
         function: copied(request.function)?.into_boxed_str(),
@@ -892,7 +894,7 @@ impl State {
         // Taken beforehand, so that a detach needs no memory.
         let most_stuck = self.attached.len() + 1;
         self.stuck.try_reserve(most_stuck).map_err(|_| no_memory())?;
-        let (site, state) = (probe.site, probe.state);
+        let (Point::Entry(site), state) = (probe.point, probe.state);
         let (present, stub) = self.current_stub(settings, site).map_err(early)?;
         let patched = site.kind.is_patched();
         let wanted = patched && probe.body.direct().is_some();

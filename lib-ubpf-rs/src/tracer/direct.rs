@@ -5,6 +5,7 @@ use super::{
     arch::current,
     counters,
     gates::{install, GateRef},
+    point::Point,
     pool::CONTEXT_BYTES,
     probe::{Probe, ProbeList},
     Settings, TRACER,
@@ -223,5 +224,7 @@ fn tallied(programs: &[Direct]) -> Vec<Adds> {
 }
 
 fn direct(probe: &Arc<Probe>) -> Option<Direct> {
-    probe.body.direct().filter(|_| probe.max_runs == u64::MAX)
+    match probe.point {
+        Point::Entry(_) => probe.body.direct().filter(|_| probe.max_runs == u64::MAX),
+    }
 }

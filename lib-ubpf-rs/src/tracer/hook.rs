@@ -3,6 +3,7 @@
 use super::{
     arch::current::Frame,
     direct,
+    point::Point,
     pool::{Control, Scratch},
     probe::{Failures, Hook, Probe, ProbeList},
     site::SiteState,
@@ -38,7 +39,10 @@ fn run_all(list: &ProbeList, settings: &Settings, scratch: &mut Scratch, site: S
     let interrupt = settings.platform.cpu.in_interrupt();
     let budget = if interrupt { settings.budget_interrupt } else { settings.budget };
     for probe in &list.probes {
-        if probe.begin() {
+        let here = match probe.point {
+            Point::Entry(_) => true,
+        };
+        if here && probe.begin() {
             run_one(probe, settings, scratch, &site, budget);
         }
     }

@@ -1,7 +1,7 @@
 //! The function tracer: attaches programs to the entries of functions, at places the compiler left for it.
 //!
 //! - [`Tracer`]: the one tracer of an image, [`TRACER`]; everything on it is control path, for any thread.
-//! - `site`: the instrumented places; `probe`: programs on them; `pool`: where hooks run; `hook`: what a hook does.
+//! - `site`: the instrumented places; `point`: what a probe hangs on; `probe`: programs there; `pool`: where hooks run; `hook`: what a hook does.
 //! - `direct`: the short way for programs that are machine code and need nothing but their argument; `gates`: where sites enter it.
 //! - `stubs`: which of the compiler's stubs can be used.
 //! - `subject`: a function of the engine's own to measure on.
@@ -23,6 +23,7 @@ mod direct;
 #[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
 mod gates;
 mod hook;
+mod point;
 mod pool;
 mod probe;
 mod ring;
@@ -36,6 +37,7 @@ pub use arch::current::helper_entry;
 pub use arch::current::{FpMode, Frame};
 pub use control::{AttachError, AttachRequest, DetachError, InitError, NoReport, Tracer, TracerConfig, TRACER};
 pub use deny::{reason as deny_reason, Denied, BUILT_IN as DENIED};
+pub use point::{AtSite, Point};
 pub use pool::{fp_mode, CONTEXT_BYTES, MAX_AREAS, PROGRAM_STACK};
 pub use probe::{AttachOptions, Failed, Failures, Hook, HookProgram, ProbeId, ProbeReport, Sums, REPORT_INTERVAL_NS};
 pub use ring::{Record, RecordKind, Ring, TEXT_BYTES};

@@ -2,8 +2,9 @@
 
 use super::{
     arch::current::Frame,
+    point::Point,
     pool::{HOOK_CONTEXT_BYTES, PROGRAM_STACK},
-    site::{Site, SiteState},
+    site::SiteState,
     Settings,
 };
 use crate::{platform::copied, vm::Direct};
@@ -114,8 +115,8 @@ pub struct ProbeReport {
     pub program: String,
     /// Name of the function as it was attached.
     pub function: String,
-    /// The site.
-    pub site: Site,
+    /// What it hangs on.
+    pub point: Point,
     /// How often the site was passed since the attach: `runs + misses`.
     pub hits: u64,
     /// How often the program ran.
@@ -134,7 +135,7 @@ pub struct ProbeReport {
 
 pub(super) struct Probe {
     pub id: ProbeId,
-    pub site: Site,
+    pub point: Point,
     pub state: &'static SiteState,
     pub program: Box<str>,
     pub function: Box<str>,
@@ -202,7 +203,7 @@ impl Probe {
             id: self.id,
             program: copied(&self.program)?,
             function: copied(&self.function)?,
-            site: self.site,
+            point: self.point,
             hits: runs.saturating_add(misses),
             runs,
             misses,

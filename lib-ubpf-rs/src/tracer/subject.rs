@@ -3,6 +3,7 @@
 use super::{
     arch::current,
     control::{AttachError, AttachRequest, DetachError, Tracer, TRACER},
+    point::Point,
     probe::{AttachOptions, HookProgram, ProbeId, ProbeReport},
     site::{Site, SiteKind},
     stubs::Neighbours,
@@ -57,7 +58,7 @@ impl Subject {
         self.probes.try_reserve(1).map_err(|_| AttachError::NoMemory)?;
         let program = format!("{}", self.probes.len());
         let id = TRACER.attach(AttachRequest {
-            site: self.site,
+            point: Point::Entry(self.site),
             function: "the measured function",
             program: &program,
             body,

@@ -204,9 +204,11 @@ fn an_object_is_attached_as_a_whole_or_not_at_all() {
     let (engine, _turn) = engine();
     let attach = |path| engine.attach_object(path, &LoadOptions::default(), AttachLimits::default());
     let nothing = || engine.list(None).unwrap().is_empty() && maps(engine).is_empty();
-    const ENTRIES: &str = "cannot be attached: programs are attached at entries of functions only";
-    for (path, said) in [("hooks.pkg", "hooks.pkg:at_exit"), ("behind.pkg", "behind.pkg:behind")] {
-        assert_eq!(attach(path).unwrap_err().to_string(), format!("{said} {ENTRIES}"));
+    const ENTRIES: &str = ", and programs are attached at entries of functions only";
+    let exit = ("hooks.pkg", "hooks.pkg:at_exit cannot be attached: it is for the return of a function");
+    let behind = ("behind.pkg", "behind.pkg:behind cannot be attached: it is for a place within a function");
+    for (path, said) in [exit, behind] {
+        assert_eq!(attach(path).unwrap_err().to_string(), format!("{said}{ENTRIES}"));
         assert!(nothing(), "{path}");
     }
     // One by one those are attached that can be; then the object is there, and is still not attached as a whole.

@@ -10,9 +10,9 @@ use std::{
 use ubpf_platform_linux::{platform, records, symbols};
 use ubpf_rs::{
     isa::assemble,
-    object::{self, Attach, Data, MapDef, Object, ProgramDef, ProgramKind, Variable, Wish},
+    object::{self, Data, MapDef, Object, ProgramDef, ProgramKind, Variable, Wish},
     platform::{has_room, Console, DirEntry, FileError, Files, Platform, SMALL_THINGS},
-    program::Abi,
+    program::{Abi, PointKind},
     runtime::{AttachLimits, Config, LoadOptions, Runtime, Symbol, SymbolTable},
     tracer::SiteKind,
 };
@@ -151,7 +151,7 @@ fn package() -> Vec<u8> {
         name,
         section: "kprobe",
         kind: ProgramKind::Registers,
-        attach: Attach::Entry,
+        attach: Some(PointKind::Entry),
         target,
         offset: 0,
         code,

@@ -14,7 +14,7 @@ use ubpf_platform_linux::{platform, records, symbols};
 use ubpf_rs::platform::{PatchError, TextPatch};
 use ubpf_rs::runtime::{Symbol, SymbolTable};
 use ubpf_rs::tracer::{
-    AttachError, AttachOptions, AttachRequest, DetachError, Failed, Hook, HookProgram, ProbeId, ProbeReport,
+    AttachError, AttachOptions, AttachRequest, DetachError, Failed, Hook, HookProgram, Point, ProbeId, ProbeReport,
     RecordKind, Ring, Site, SiteKind, TracerConfig, TRACER,
 };
 
@@ -155,7 +155,7 @@ impl Image {
         body: Arc<dyn HookProgram>,
         options: AttachOptions,
     ) -> Result<ProbeId, AttachError> {
-        TRACER.attach(AttachRequest { site: self.site(function), function, program, body, options })
+        TRACER.attach(AttachRequest { point: Point::Entry(self.site(function)), function, program, body, options })
     }
 
     fn attach(&self, function: &str, program: &str, body: Arc<dyn HookProgram>) -> ProbeId {
@@ -505,7 +505,7 @@ fn original_tracer_took_any_nop_in_100_bytes_for_a_stub() {
     assert_eq!(TRACER.site_in(start, len), None);
     let site = Site { addr: start, kind: SiteKind::Patchable };
     let request = AttachRequest {
-        site,
+        point: Point::Entry(site),
         function: "no_stub",
         program: "count",
         body: Arc::new(Count::default()),
@@ -523,7 +523,7 @@ fn the_no_probe_list_refuses_with_a_reason() {
     let (image, _turn) = image();
     let site = image.site("gcc_pg_myfun");
     let request = AttachRequest {
-        site,
+        point: Point::Entry(site),
         function: "memcpy",
         program: "count",
         body: Arc::new(Count::default()),
@@ -542,7 +542,7 @@ fn several_cpus_refuse_with_a_remedy() {
     let body = Arc::new(Count::default());
     SEVERAL_CPUS.store(true, Ordering::SeqCst);
     let attached = TRACER.attach(AttachRequest {
-        site: image.site(NAME),
+        point: Point::Entry(image.site(NAME)),
         function: NAME,
         program: "count",
         body: body.clone(),

@@ -1,12 +1,15 @@
 //! What the name of a section says of its programs.
 
-use ubpf_rs::object::{Attach, ProgramKind};
+use ubpf_rs::{
+    object::ProgramKind,
+    program::PointKind::{self, Entry, Return},
+};
 
 /// What calls a program, and where it wants to be attached.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Wanted {
     pub kind: ProgramKind,
-    pub attach: Attach,
+    pub attach: Option<PointKind>,
     pub target: String,
     pub offset: u64,
 }
@@ -18,20 +21,19 @@ impl Wanted {
     }
 }
 
-const PROBES: &[(&str, ProgramKind, Attach)] = {
-    use Attach::{Entry, Exit};
+const PROBES: &[(&str, ProgramKind, PointKind)] = {
     use ProgramKind::{Arguments, Registers};
     &[
         ("kprobe", Registers, Entry),
-        ("kretprobe", Registers, Exit),
+        ("kretprobe", Registers, Return),
         ("ksyscall", Registers, Entry),
-        ("kretsyscall", Registers, Exit),
+        ("kretsyscall", Registers, Return),
         ("uprobe", Registers, Entry),
-        ("uretprobe", Registers, Exit),
+        ("uretprobe", Registers, Return),
         ("ufunc", Registers, Entry),
-        ("uretfunc", Registers, Exit),
+        ("uretfunc", Registers, Return),
         ("fentry", Arguments, Entry),
-        ("fexit", Arguments, Exit),
+        ("fexit", Arguments, Return),
     ]
 };
 
@@ -90,15 +92,10 @@ pub fn wanted(name: &str) -> Wanted {
     let is = |known: &str| known == head || base.is_some_and(|base| known == base);
     if let Some(&(_, kind, attach)) = PROBES.iter().find(|probe| is(probe.0)) {
         let (target, offset) = target(rest);
-        return Wanted { kind, attach, target, offset };
+        return Wanted { kind, attach: Some(attach), target, offset };
     }
     let other = OTHERS.iter().find(|other| is(other.0));
-    Wanted {
-        kind: other.map_or(ProgramKind::Memory, |other| other.1),
-        attach: Attach::None,
-        target: String::new(),
-        offset: 0,
-    }
+    Wanted { kind: other.map_or(ProgramKind::Memory, |other| other.1), attach: None, target: String::new(), offset: 0 }
 }
 
 /// `FILE:FUNCTION+OFFSET` without the file, which is the image.
@@ -127,15 +124,14 @@ mod tests {
             let target = target.to_string();
             assert_eq!(wanted(name), Wanted { kind, attach, target, offset }, "{name}");
         };
-        use Attach::{Entry, Exit, None};
         use ProgramKind::{Arguments, Memory, Registers, Unfired, Xdp};
-        check("kprobe/myfun", Registers, Entry, "myfun", 0);
-        check("kretprobe/myfun", Registers, Exit, "myfun", 0);
-        check("kprobe/myfun+0x10", Registers, Entry, "myfun", 16);
-        check("kprobe.multi/my*", Registers, Entry, "my*", 0);
-        check("uprobe//proc/self/exe:myfun", Registers, Entry, "myfun", 0);
-        check("uprobe", Registers, Entry, "", 0);
-        check("?fentry.s/myfun", Arguments, Entry, "myfun", 0);
+        check("kprobe/myfun", Registers, Some(Entry), "myfun", 0);
+        check("kretprobe/myfun", Registers, Some(Return), "myfun", 0);
+        check("kprobe/myfun+0x10", Registers, Some(Entry), "myfun", 16);
+        check("kprobe.multi/my*", Registers, Some(Entry), "my*", 0);
+        check("uprobe//proc/self/exe:myfun", Registers, Some(Entry), "myfun", 0);
+        check("uprobe", Registers, Some(Entry), "", 0);
+        check("?fentry.s/myfun", Arguments, Some(Entry), "myfun", 0);
         check("xdp.frags", Xdp, None, "", 0);
         check("tp/sched/sched_switch", Unfired, None, "", 0);
         check("prog", Memory, None, "", 0);

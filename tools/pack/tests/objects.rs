@@ -6,8 +6,8 @@ use common::{compile, compilers, pack_with, unpack, Compiler};
 use ubpf_pack::{CoreTypes, Options};
 use ubpf_rs::{
     isa::{decode, Call, ImmKind, Insn},
-    object::{Attach, Entry, Held, MapDef, Object, ProgramKind, SlotNeed},
-    program::Abi,
+    object::{Entry, Held, MapDef, Object, ProgramKind, SlotNeed},
+    program::{Abi, PointKind},
 };
 
 /// Packs a source as each compiler makes it, and shows what is read of the package.
@@ -37,7 +37,10 @@ fn data_and_constants() {
         assert_eq!(object.licence, "Dual BSD/GPL");
         assert_eq!(object.abi, Abi::Linux);
         let [program] = object.programs.as_slice() else { panic!("{:?}", names(object)) };
-        assert_eq!((program.kind, program.attach, program.target), (ProgramKind::Registers, Attach::Entry, "myfun"));
+        assert_eq!(
+            (program.kind, program.attach, program.target),
+            (ProgramKind::Registers, Some(PointKind::Entry), "myfun")
+        );
         let data = |name: &str| object.data.iter().find(|data| data.name == name).copied();
         let bss = data(".bss").expect(".bss");
         assert!(bss.bytes.is_empty() && !bss.read_only && bss.size >= 16);
@@ -94,7 +97,7 @@ fn maps_by_types() {
         assert!(map("common").shared && !seen.shared);
         assert_eq!(names(object), ["first", "second"]);
         let second = object.programs.iter().find(|program| program.name == "second").unwrap();
-        assert_eq!((second.attach, second.section), (Attach::Exit, "kretprobe/myfun"));
+        assert_eq!((second.attach, second.section), (Some(PointKind::Return), "kretprobe/myfun"));
         // Both programs have the maps that they use, and the function that they call.
         for name in ["first", "second"] {
             let insns = program(object, name);

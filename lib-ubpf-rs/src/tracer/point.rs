@@ -1,0 +1,54 @@
+//! What a probe hangs on. Which points there are, and why there are no others, is said here alone.
+
+use super::site::Site;
+use crate::program::PointKind;
+
+/// What a probe hangs on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Point {
+    /// Each entry of the function that has this site.
+    Entry(Site),
+}
+
+/// Makes the point of a kind at a site.
+pub type AtSite = fn(Site) -> Point;
+
+impl Point {
+    /// How points of this kind are made, `offset` bytes behind the beginning of a function.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub const fn of(kind: PointKind, offset: u64) -> Result<AtSite, &'static str> {
+        match (kind, offset) {
+            (PointKind::Entry, 0) => Ok(Point::Entry),
+            (PointKind::Entry, _) => {
+                Err("it is for a place within a function, and programs are attached at entries of functions only")
+            }
+            (PointKind::Return, _) => {
+                Err("it is for the return of a function, and programs are attached at entries of functions only")
+            }
+            (PointKind::Timer, _) => Err("it is for a timer, and there are no timers for programs"),
+        }
+    }
+
+    /// Its kind.
+    pub const fn kind(self) -> PointKind {
+        match self {
+            Point::Entry(_) => PointKind::Entry,
+        }
+    }
+
+    /// The site that is passed there, if there is one.
+    pub const fn site(self) -> Option<Site> {
+        match self {
+            Point::Entry(site) => Some(site),
+        }
+    }
+
+    /// What its programs know it by.
+    pub fn key(self) -> u64 {
+        match self {
+            Point::Entry(site) => site.key(),
+        }
+    }
+}
