@@ -1,6 +1,7 @@
 //! Objects of clang in the engine: packed, loaded with their maps and data, attached to real functions by the names of their sections.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     process::Command,
     sync::{LazyLock, Mutex, MutexGuard},
@@ -51,8 +52,15 @@ fn engine() -> (&'static Runtime, MutexGuard<'static, ()>) {
     (*ENGINE, turn)
 }
 
-/// Puts the package of a source in `tests/objects` where the engine finds it as `NAME.pkg`; false where there is no compiler.
-fn packed(name: &str) -> bool {
+/// Puts the package of a source in `tests/objects` where the engine finds it as `NAME.pkg`; false where there is no compiler. It is made once:
+/// another test may be reading it.
+fn packed(name: &'static str) -> bool {
+    static MADE: Mutex<BTreeMap<&str, bool>> = Mutex::new(BTreeMap::new());
+    let mut made = MADE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    *made.entry(name).or_insert_with(|| pack(name))
+}
+
+fn pack(name: &str) -> bool {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let object = folder().join(format!("{name}.o"));
     let mut clang = Command::new("clang");
