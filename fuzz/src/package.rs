@@ -74,6 +74,7 @@ fn template() -> &'static [u8] {
                 Slot { program: 0, pc: 7, need: SlotNeed::Symbol("s") },
             ],
             functions: vec![Function { program: 0, start: 0, name: "p" }, Function { program: 1, start: 0, name: "q" }],
+            types: b"types",
         };
         object::write(&object).expect("a good object")
     })

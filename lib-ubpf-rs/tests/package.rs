@@ -62,6 +62,7 @@ fn small<'a>(code: &'a [u8]) -> Object<'a> {
         programs: vec![program("only", code)],
         slots: Vec::new(),
         functions: Vec::new(),
+        types: &[],
     }
 }
 
@@ -91,6 +92,7 @@ fn large<'a>(first: &'a [u8], second: &'a [u8]) -> Object<'a> {
             slot(1, 0, SlotNeed::Missing("pid of struct task_struct")),
         ],
         functions: vec![function(0, 0, "first"), function(0, 9, "tail"), function(1, 0, "second")],
+        types: b"any bytes",
         ..small(first)
     }
 }
@@ -162,7 +164,10 @@ fn a_package_cut_at_any_byte_is_refused() {
         if end >= 20 {
             let mut cut = cut.to_vec();
             seal(&mut cut);
-            assert!(!matches!(Object::parse(&cut), Ok(object) if object.functions.len() == 3), "{end}");
+            assert!(
+                !matches!(Object::parse(&cut), Ok(object) if object.functions.len() == 3 && !object.types.is_empty()),
+                "{end}"
+            );
         }
     }
     let mut longer = package.clone();
@@ -247,17 +252,29 @@ fn unknown_sections() {
 #[test]
 fn sections_stand_once_and_in_their_order() {
     let base = package();
-    let (at, length) = section(&base, 9);
-    let functions = &base[at..];
-    assert_eq!(functions.len(), 8 + length.next_multiple_of(8));
-    let (slots, _) = section(&base, 8);
-    let twice = [&base[..], functions].concat();
-    let swapped = [&base[..slots], functions, &base[slots..at]].concat();
+    let (at, length) = section(&base, 10);
+    let types = &base[at..];
+    assert_eq!(types.len(), 8 + length.next_multiple_of(8));
+    let (functions, _) = section(&base, 9);
+    let twice = [&base[..], types].concat();
+    let swapped = [&base[..functions], types, &base[functions..at]].concat();
     for mut package in [twice, swapped] {
         seal(&mut package);
         let error = refusal(&package);
         assert!(matches!(error, ObjectError::Malformed { what: Malformed::Order("section"), .. }), "{error}");
     }
+}
+
+/// Nobody looks into the types of a package, and there is an end to them.
+#[test]
+fn types_are_bytes_of_which_there_are_not_too_many() {
+    let code = exit();
+    let with = |types: &[u8]| object::write(&Object { types, ..small(&code) });
+    let most = vec![0xff; object::MAX_TYPES];
+    let package = with(&most).unwrap();
+    assert_eq!(Object::parse(&package).unwrap().types, most);
+    let error = with(&vec![0; object::MAX_TYPES + 1]).unwrap_err().to_string();
+    assert!(error.contains("more than 16384 bytes of types"), "{error}");
 }
 
 /// A word of the package is replaced, at a place counted from the begin of a section's contents.

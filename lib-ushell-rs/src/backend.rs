@@ -147,6 +147,8 @@ pub trait Backend: Send {
     fn maps(&self, first: usize, visit: &mut dyn FnMut(&str, &Map, bool) -> bool) -> Option<usize>;
     /// The map of this name.
     fn map(&self, name: &str) -> Option<Arc<Map>>;
+    /// The types that came with a map's object, as its package has them.
+    fn map_types(&self, name: &str) -> Option<Arc<Vec<u8>>>;
     /// Keeps a map when its last program goes, or no longer; false when there is none.
     fn keep_map(&self, name: &str, keep: bool) -> bool;
 

@@ -138,6 +138,9 @@ impl Backend for &'static Runtime {
     fn map(&self, name: &str) -> Option<Arc<Map>> {
         Runtime::map(self, name)
     }
+    fn map_types(&self, name: &str) -> Option<Arc<Vec<u8>>> {
+        Runtime::map_types(self, name)
+    }
     fn keep_map(&self, name: &str, keep: bool) -> bool {
         Runtime::keep_map(self, name, keep)
     }

@@ -7,7 +7,12 @@ mod common;
 use common::{Fake, Session};
 use std::{
     string::{String, ToString},
+    sync::Arc,
     vec::Vec,
+};
+use ubpf_rs::{
+    maps::Map,
+    program::{MapDef, MapFlags, MapKind, MapName},
 };
 use ushell_rs::{
     crc32::crc32,
@@ -28,6 +33,22 @@ impl Random {
     fn below(&mut self, limit: usize) -> usize {
         (self.next() % limit as u64) as usize
     }
+}
+
+/// A value of more bytes than a page has room for is shown as a whole.
+#[cfg_attr(test, test)]
+pub(crate) fn long_values_come_in_pieces() {
+    let mut session = Session::new();
+    session.drain();
+    let name = MapName::new("long").unwrap();
+    let (kind, key_size, value_size, max_entries, flags) = (MapKind::Array, 4, 30_000, 2, MapFlags::empty());
+    let mut map = Map::new(MapDef { kind, key_size, value_size, max_entries, flags, name }).unwrap();
+    map.fill(0, &[0xab; 30_000]).unwrap();
+    map.fill(30_000, &[1]).unwrap();
+    session.fake.0.lock().unwrap().maps.insert("long".into(), Arc::new(map));
+    let (first, second) = ("ab".repeat(30_000), format!("01{}", "0".repeat(59_998)));
+    assert_eq!(session.text("map dump long\n"), format!("0: hex:{first}\n1: hex:{second}\n> "));
+    assert_eq!(session.text("map lookup long 1\n"), format!("hex:{second}\n> "));
 }
 
 #[cfg_attr(test, test)]

@@ -26,10 +26,14 @@ use std::{
     },
     path::PathBuf,
     process::{Child, Command, ExitStatus, Output, Stdio},
-    sync::atomic::{AtomicU8, Ordering},
+    sync::{
+        atomic::{AtomicU8, Ordering},
+        Arc,
+    },
     thread,
     time::{Duration, Instant},
 };
+use ubpf_rs::{maps::Map, object::Object};
 use ushell_rs::{Config, Shell};
 
 /// A folder of its own with a socket, and a shell behind it.
@@ -443,7 +447,7 @@ fn help_version_completions_and_the_manual() {
 /// A machine of kraft: a `kraft` that tells of it, and QEMU's control socket. What QEMU is asked is kept.
 struct FakeKraft {
     target: Target,
-    asked: std::sync::Arc<std::sync::Mutex<Vec<String>>>,
+    asked: Arc<std::sync::Mutex<Vec<String>>>,
 }
 
 impl FakeKraft {
@@ -461,7 +465,7 @@ esac
         let kraft = target.folder.join("kraft");
         fs::write(&kraft, script).unwrap();
         fs::set_permissions(&kraft, fs::Permissions::from_mode(0o755)).unwrap();
-        let asked = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let asked = Arc::new(std::sync::Mutex::new(Vec::new()));
         let control = UnixListener::bind(machine.join("qemu_control.sock")).unwrap();
         let (kept, socket) = (asked.clone(), target.folder.join("socket"));
         thread::spawn(move || {
@@ -561,7 +565,7 @@ fn an_object_is_packed_on_its_way() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let files = &target.fake.0.lock().unwrap().files;
     for (name, said) in [("counter.pkg", "counter"), ("other", "other")] {
-        let package = ubpf_rs::object::Object::parse(&files[name]).expect("a package");
+        let package = Object::parse(&files[name]).expect("a package");
         assert_eq!((package.name, package.programs.len()), (said, 1));
     }
     assert_eq!(files["counter.o"], fs::read(&object).unwrap());
@@ -576,4 +580,142 @@ fn an_object_that_cannot_be_packed_is_not_sent() {
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("cut.o: no object file"), "{}", text(&output.stderr));
     assert!(!target.fake.0.lock().unwrap().files.contains_key("cut.pkg"));
+}
+
+/// A shell with the maps of an object of which the types are known: those of `tests/objects/types.c`, if there is a compiler.
+fn typed_target(name: &str) -> Option<(Target, Vec<u8>)> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let object = std::env::temp_dir().join(format!("ushell-{}-{name}.o", std::process::id()));
+    let mut clang = Command::new("clang");
+    clang.args(["-target", "bpf", "-g", "-O2", "-c"]).arg("-I").arg(root.join("include"));
+    if !clang.arg(root.join("tests/objects/types.c")).arg("-o").arg(&object).status().is_ok_and(|s| s.success()) {
+        return None;
+    }
+    let options = ubpf_pack::Options { name: "types".into(), ..Default::default() };
+    let package = ubpf_pack::pack(&fs::read(&object).unwrap(), &options).unwrap();
+    fs::remove_file(object).unwrap();
+    let object = Object::parse(&package).unwrap();
+    let types = Arc::new(object.types.to_vec());
+    let target = Target::new(name, serve);
+    let mut state = target.fake.0.lock().unwrap();
+    for slot in 0..object.map_count() {
+        let def = object.definition(slot).unwrap();
+        let full = format!("types.{}", def.name.as_str());
+        let mut map = Map::new(def).unwrap();
+        let contents = object.contents(slot);
+        if !contents.is_empty() {
+            map.fill(0, contents).unwrap();
+        }
+        state.maps.insert(full.clone(), Arc::new(map));
+        state.types.insert(full, types.clone());
+    }
+    drop(state);
+    let types = types.to_vec();
+    Some((target, types))
+}
+
+#[test]
+fn maps_are_shown_and_set_by_their_types() {
+    let Some((target, _)) = typed_target("typed") else { return };
+    let said = |line: &str| {
+        let output = target.ushell(&["-c", line]);
+        assert!(output.stderr.is_empty(), "{line}: {}", text(&output.stderr));
+        (output.status.code(), text(&output.stdout).to_string())
+    };
+    let good = |line: &str, expected: &str| assert_eq!(said(line), (Some(0), expected.into()), "{line}");
+    good(r#"map update types.seen {pid = 7, name = "a b"} {.count = 3, .state = RUNNING, .places = [{1, -2}]}"#, "");
+    let value = "{count = 3, state = RUNNING, active = false, level = 0, low = 0, high = 0, signed_part = 0, \
+                 places = [{x = 1, y = -2}, {x = 0, y = 0}], number = 0, bytes = [0, 0, 0, 0], where = 0x0, next = 0x0}";
+    good("map dump types.seen", &format!("{{pid = 7, name = \"a b\"}}: {value}\n"));
+    // What was shown is taken.
+    good(&format!("map update types.seen {{pid = 8}}: {value}"), "");
+    good(r#"map lookup types.seen {8}"#, &format!("{value}\n"));
+    good(r#"map delete types.seen {8, ""}"#, "");
+    assert_eq!(said("map lookup types.seen {8}"), (Some(1), "the map does not have this key\n".into()));
+    good("map update types.levels 1 -5", "");
+    good("map dump types.levels", "0: 0\n1: -5\n");
+    good("map update types.levels 0 hex:0100000000000000", "");
+    good("map lookup types.levels 0x0", "1\n");
+    // A variable is set, and the others stay.
+    good("map update types..data 0 {last = {.y = 5}}", "");
+    good("map dump types..data", "0: {last = {x = 1, y = 5}}\n");
+    good("map dump types..bss", "0: {runs = 0}\n");
+    // As everybody else has it.
+    good("map dump counters.counts", "0: 0\n1: 0\n2: 0\n");
+    let refused = |line: &str, expected: &str| {
+        let output = target.ushell(&["-c", line]);
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(1), expected), "{line}");
+    };
+    refused("map update types.levels 1 x", "ushell: VALUE: a number of 64 bits with a sign is expected at `x`\n");
+    refused("map update types.levels 1 5x", "ushell: VALUE: a number of 64 bits with a sign is expected at `5x`\n");
+    refused(
+        "map update types..data 5 {last = {1}}",
+        "ushell: types..data: what it holds under this key cannot be read\n",
+    );
+    refused("map delete types.seen 8", "ushell: KEY: `{` is expected at `8`\n");
+    let (code, many) = said("map update types.levels 1 5 6");
+    assert!(code == Some(1) && many.starts_with("`6` is one argument too many"), "{many}");
+}
+
+#[test]
+fn commands_speak_json() {
+    let Some((target, _)) = typed_target("json") else { return };
+    target.ushell(&["-c", r#"map update types.seen {7, "x"} {.count = 18446744073709551615, .active = true}"#]);
+    let said = |line: &str| {
+        let output = target.ushell(&["--json", "-c", line]);
+        assert!(output.stderr.is_empty(), "{line}: {}", text(&output.stderr));
+        let stdout = text(&output.stdout);
+        assert_eq!(stdout.lines().count(), 1, "{line}: {stdout}");
+        (output.status.code(), serde_json::from_str::<serde_json::Value>(stdout).unwrap())
+    };
+    let entry = serde_json::json!([{
+        "key": { "pid": 7, "name": "x" },
+        "value": {
+            "count": u64::MAX, "state": "IDLE", "active": true, "level": 0, "low": 0, "high": 0, "signed_part": 0,
+            "places": [{ "x": 0, "y": 0 }, { "x": 0, "y": 0 }], "number": 0, "bytes": [0, 0, 0, 0], "where": 0, "next": 0,
+        },
+    }]);
+    assert_eq!(said("map dump types.seen"), (Some(0), entry));
+    assert_eq!(said("map lookup types.levels 0"), (Some(0), serde_json::json!(0)));
+    assert_eq!(said("map dump shared"), (Some(0), serde_json::json!([])));
+    let (code, list) = said("map list");
+    assert_eq!((code, &list[0]["name"], &list[0]["max_entries"]), (Some(0), &"counters.counts".into(), &3.into()));
+    assert_eq!(said("status"), (Some(0), serde_json::json!({ "platform": "fake" })));
+    assert_eq!(said("version").1["output"][0], concat!("ushell-rs ", env!("CARGO_PKG_VERSION")));
+    let none = "there is no map `none` (`map list` shows those there are)";
+    assert_eq!(said("map dump none"), (Some(1), serde_json::json!({ "error": [none] })));
+    assert_eq!(said("map update types.levels 1 x").0, Some(1));
+    assert!(said("map update types.levels 1 x").1["error"][0].as_str().unwrap().starts_with("VALUE: "));
+}
+
+/// Types that an image was given by somebody else.
+#[test]
+fn types_that_lie_are_told_of_and_numbers_shown() {
+    let Some((target, types)) = typed_target("lying") else { return };
+    let set = |map: &str, types: Vec<u8>| drop(target.fake.0.lock().unwrap().types.insert(map.into(), Arc::new(types)));
+    let said = |line: &str| {
+        let output = target.ushell(&["-c", line]);
+        (output.status.code(), text(&output.stdout).to_string(), text(&output.stderr).to_string())
+    };
+    // Of another size: `x.levels` has 4 bytes of key and 12 of value.
+    set("shared", types.clone());
+    let shared = target.fake.0.lock().unwrap().maps["shared"].clone();
+    let (key, value) = ([1, 0, 0, 0], [2; 12]);
+    shared.update(key[..].into(), value[..].into(), 0, &mut 0).unwrap();
+    target.fake.0.lock().unwrap().maps.insert("x.levels".into(), shared);
+    set("x.levels", types.clone());
+    let (code, stdout, stderr) = said("map dump x.levels");
+    assert_eq!((code, stdout.as_str()), (Some(0), "1: hex:020202020202020202020202\n"));
+    assert_eq!(stderr, "ushell: some of x.levels is shown as numbers: its types have 8 bytes of 12\n");
+    for (wrong, reason) in [
+        (b"\x1b[2J".to_vec(), "types: byte 0x4 is beyond their end"),
+        (types[..100].to_vec(), "names of types lie outside of their section"),
+        (vec![7; 20_000], "there are more than 16384 bytes of types"),
+    ] {
+        set("types.levels", wrong);
+        let (code, stdout, stderr) = said("map dump types.levels");
+        assert_eq!((code, stdout.as_str()), (Some(0), "0: 0\n1: 0\n"), "{reason}");
+        assert!(stderr.starts_with("ushell: the types of types.levels are not used: "), "{stderr}");
+        assert!(stderr.contains(reason) || reason.contains("0x4"), "{reason}: {stderr}");
+    }
 }

@@ -23,6 +23,8 @@ pub(super) const ALIGN: usize = 8;
 pub const MAX_PROGRAMS: usize = 256;
 /// Most bytes of data of an object.
 pub const MAX_DATA_BYTES: usize = 16 << 20;
+/// Most bytes of types for showing maps.
+pub const MAX_TYPES: usize = 16 << 10;
 /// Longest name in bytes.
 pub const LONGEST_NAME: usize = 128;
 /// Longest text in bytes.
@@ -39,6 +41,7 @@ pub(super) mod section {
     pub const ENTRIES: u16 = 7;
     pub const SLOTS: u16 = 8;
     pub const FUNCTIONS: u16 = 9;
+    pub const TYPES: u16 = 10;
 
     /// A reader that does not know it goes on behind it.
     pub const OPTIONAL: u16 = 1;

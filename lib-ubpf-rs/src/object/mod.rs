@@ -23,7 +23,7 @@ mod read;
 mod write;
 
 pub use error::{Malformed, ObjectError};
-pub use format::{LONGEST_NAME, LONGEST_TEXT, MAGIC, MAJOR, MAX_DATA_BYTES, MAX_MAPS, MAX_PROGRAMS, MINOR};
+pub use format::{LONGEST_NAME, LONGEST_TEXT, MAGIC, MAJOR, MAX_DATA_BYTES, MAX_MAPS, MAX_PROGRAMS, MAX_TYPES, MINOR};
 pub use lower::{LowerError, Missing, Names};
 pub use parts::PartError;
 pub use write::{write, WriteError};
@@ -65,6 +65,8 @@ pub struct Object<'a> {
     pub slots: Vec<Slot<'a>>,
     /// Names of functions, ascending by program and start.
     pub functions: Vec<Function<'a>>,
+    /// Types of keys, values and variables, for who shows them: bytes that nobody here looks into. At most [`MAX_TYPES`].
+    pub types: &'a [u8],
 }
 
 /// Bytes of an id of an image, and of a hash.

@@ -6,7 +6,7 @@ use super::{
     crc32::Crc32,
     format::{self, held, record, section, slot},
     is_package, Data, Entry, Function, Held, Malformed, MapDef, Object, ObjectError, ProgramDef, Slot, SlotNeed,
-    Variable, ID_BYTES, MAJOR, MAX_DATA_BYTES, MAX_MAPS, MAX_PROGRAMS,
+    Variable, ID_BYTES, MAJOR, MAX_DATA_BYTES, MAX_MAPS, MAX_PROGRAMS, MAX_TYPES,
 };
 use crate::platform::{no_pause, Pause};
 use alloc::vec::Vec;
@@ -37,6 +37,7 @@ impl<'a> Object<'a> {
             entries: sections.list(section::ENTRIES, pause, Reader::entry)?,
             slots: sections.list(section::SLOTS, pause, |r| r.slot(strings))?,
             functions: sections.list(section::FUNCTIONS, pause, |r| r.function(strings))?,
+            types: sections.types()?,
         };
         header.zero("header")?;
         check::check(&object, &|kind| sections.begin(kind), pause)?;
@@ -51,7 +52,7 @@ struct Sections<'a> {
     strings: &'a [u8],
 }
 
-const KNOWN: usize = section::FUNCTIONS as usize + 1;
+const KNOWN: usize = section::TYPES as usize + 1;
 /// Records read between two pauses.
 const PIECE: usize = 256;
 /// Bytes summed between two pauses.
@@ -105,6 +106,12 @@ impl<'a> Sections<'a> {
         let licence = reader.text(self.strings)?;
         reader.end("licence")?;
         Ok(licence)
+    }
+
+    fn types(&self) -> Result<&'a [u8], ObjectError> {
+        let Reader { at, rest } = self.find(section::TYPES);
+        let (what, limit) = ("bytes of types", MAX_TYPES);
+        (rest.len() <= limit).then_some(rest).ok_or_else(|| malformed(at, Malformed::TooMany { what, limit }))
     }
 
     /// A section of records of one size.

@@ -52,6 +52,7 @@ impl<'a> Writer<'a> {
         self.section(section::ENTRIES, 0, &object.entries, Self::entry);
         self.section(section::SLOTS, 0, &object.slots, Self::slot);
         self.section(section::FUNCTIONS, optional, &object.functions, Self::function);
+        self.section(section::TYPES, optional, object.types, |writer, &byte| writer.out.push(byte));
         let records = core::mem::take(&mut self.out);
         self.header(object);
         let strings = core::mem::take(&mut self.strings);

@@ -38,7 +38,12 @@ struct Entry {
     map: Weak<Map>,
     /// Somebody wants it to stay.
     kept: Option<Arc<Map>>,
+    /// The types of its object, for who shows it.
+    types: Types,
 }
+
+/// Types that nobody here looks into, where there are any.
+pub(super) type Types = Option<Arc<Vec<u8>>>;
 
 impl MapTable {
     fn find(&self, name: &str) -> Option<Arc<Map>> {
@@ -52,11 +57,11 @@ impl MapTable {
     }
 
     /// Takes in maps that are not in it. There is room for all, or nothing is changed.
-    fn add(&mut self, maps: Vec<(String, Arc<Map>)>) -> Result<(), Error> {
+    fn add(&mut self, maps: Vec<(String, Arc<Map>)>, types: &Types) -> Result<(), Error> {
         self.entries.retain(|entry| entry.map.strong_count() > 0);
         self.entries.try_reserve(maps.len()).map_err(|_| Error::NoMemory)?;
         for (name, map) in maps {
-            self.entries.push(Entry { name, map: Arc::downgrade(&map), kept: None });
+            self.entries.push(Entry { name, map: Arc::downgrade(&map), kept: None, types: types.clone() });
         }
         Ok(())
     }
@@ -114,7 +119,7 @@ impl Runtime {
     pub(super) fn keep_parts(&self, parts: Parts) -> Result<Vec<ProgramId>, Error> {
         let mut ids = Vec::new();
         ids.try_reserve_exact(parts.loaded.len()).map_err(|_| Error::NoMemory)?;
-        self.publish_maps(parts.fresh)?;
+        self.publish_maps(parts.fresh, &None)?;
         for loaded in parts.loaded {
             match self.keep(loaded) {
                 Ok(id) => ids.push(id),
@@ -129,13 +134,13 @@ impl Runtime {
         Ok(ids)
     }
 
-    pub(super) fn publish_maps(&self, fresh: Vec<(String, Arc<Map>)>) -> Result<(), Error> {
+    pub(super) fn publish_maps(&self, fresh: Vec<(String, Arc<Map>)>, types: &Types) -> Result<(), Error> {
         let mut table = self.maps.lock();
         // Somebody may have been quicker.
         if let Some((name, _)) = fresh.iter().find(|(name, _)| table.find(name).is_some()) {
             return Err(Error::MapExists { name: copy(name)? });
         }
-        table.add(fresh)
+        table.add(fresh, types)
     }
 
     /// One program of an object.
@@ -223,6 +228,13 @@ impl Runtime {
     /// The map of this name.
     pub fn map(&self, name: &str) -> Option<Arc<Map>> {
         self.maps.lock().find(name)
+    }
+
+    /// The types that came with the object of this map, of keys, values and variables, as its package has them; nothing where there are none.
+    pub fn map_types(&self, name: &str) -> Option<Arc<Vec<u8>>> {
+        let table = self.maps.lock();
+        let entry = table.entries.iter().find(|entry| entry.name == name && entry.map.strong_count() > 0)?;
+        entry.types.clone()
     }
 
     /// Shows the maps there are, with whether somebody keeps each, from place `first` on (0 is the start), until `visit` says false; gives

@@ -1,7 +1,7 @@
 //! Objects: the programs and maps of a package, loaded together. One instance of an object is there at a time; it goes with the last
 //! program of it that is attached, unless it was loaded to stay.
 
-use super::{copy, programs::Loaded, room_for, Error, LoadOptions, MapPart, Runtime};
+use super::{copy, maps::Types, programs::Loaded, room_for, Error, LoadOptions, MapPart, Runtime};
 use crate::{
     object::{LowerError, Names, Object, ObjectError, ProgramKind, Variable, Wish},
     platform::SMALL_THINGS_THAT_STAY,
@@ -276,11 +276,12 @@ impl Runtime {
             let loaded = self.prepare_with(program, maps.clone(), context, &options);
             parts.push(part(&object, index, loaded.map_err(|error| explained(&object, index, error))?)?);
         }
+        let types = types_of(&object)?;
         room_for(SMALL_THINGS_THAT_STAY)?;
         let name = copy(object.name)?;
         let instance = Arc::new(Instance { name, source: object.source, parts });
         self.objects.lock().add(&instance)?;
-        self.publish_maps(fresh)?;
+        self.publish_maps(fresh, &types)?;
         Ok(instance)
     }
 
@@ -375,6 +376,17 @@ fn parts<'o>(object: &Object<'o>, set: &'o [Set]) -> Result<Vec<MapPart<'o>>, Er
         parts.push(MapPart { def, contents, shared });
     }
     Ok(parts)
+}
+
+/// The types that stay with its maps.
+fn types_of(object: &Object<'_>) -> Result<Types, Error> {
+    if object.types.is_empty() {
+        return Ok(None);
+    }
+    let mut types = Vec::new();
+    types.try_reserve_exact(object.types.len()).map_err(|_| Error::NoMemory)?;
+    types.extend_from_slice(object.types);
+    Ok(Some(Arc::new(types)))
 }
 
 /// The data sections in which numbers are set.

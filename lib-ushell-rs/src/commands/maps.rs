@@ -14,10 +14,11 @@ use ubpf_rs::maps::Bytes;
 
 pub(super) const COMMANDS: &[Command] = &[Command::builtin(
     "map",
-    "list|dump|lookup|update|delete|keep|release [MAP] [KEY] [VALUE]",
+    "list|dump|lookup|update|delete|keep|release|types [MAP] [KEY] [VALUE]",
     "maps of objects\n\
      A map is called OBJECT.MAP, or MAP where objects share it. KEY and VALUE are numbers, where they have 1, 2, 4 or 8 bytes; or all\n\
-     of their bytes in hexadecimal, as hex:0a0b. keep: the map stays when its last program goes, until release.",
+     of their bytes in hexadecimal, as hex:0a0b. keep: the map stays when its last program goes, until release.\n\
+     types: what its object says of keys and values, for tools, which show them by name.",
     map,
 )];
 
@@ -46,7 +47,13 @@ fn map(call: &mut Call<'_>) -> Result<(), Failure> {
     let key = || bytes("KEY", key.ok_or_else(|| missing("KEY"))?, key_size);
     match action {
         "dump" => {
-            call.stream(Entries { map: found, next: Some(0) });
+            call.stream(Entries { map: found, next: Some(0), long: Long::default() });
+            Ok(())
+        }
+        "types" => {
+            if let Some(types) = call.backend.map_types(name) {
+                call.stream(Types { types, written: 0 });
+            }
             Ok(())
         }
         "lookup" => lookup(call, &found, &key()?),
@@ -75,7 +82,15 @@ fn lookup(call: &mut Call<'_>, map: &Map, key: &[u8]) -> Result<(), Failure> {
     let value = value.ok_or_else(|| Failure::message("the map does not have this key"))?;
     let mut copy = buffer(value.len())?;
     value.copy_to(&mut copy);
-    let _ = writeln!(call.out, "{}", Shown(&copy));
+    match copy.len() {
+        ..=SHOWN => {
+            let _ = writeln!(call.out, "{}", Shown(&copy));
+        }
+        _ => {
+            let long = Long::new(copy, call.out);
+            call.stream(long);
+        }
+    }
     Ok(())
 }
 
@@ -123,8 +138,7 @@ impl core::fmt::Display for Shown<'_> {
             let number = self.0.iter().rev().fold(0u64, |number, &byte| number << 8 | u64::from(byte));
             return write!(f, "{number}");
         }
-        f.write_str("hex:")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "hex:{}", Hex(self.0))
     }
 }
 
@@ -164,33 +178,107 @@ impl Stream for Maps {
     }
 }
 
+/// Bytes that are shown at once.
+const SHOWN: usize = 256;
+
+/// A value of more bytes than are shown at once, on its way: as it was when it was looked at.
+#[derive(Default)]
+struct Long {
+    bytes: Vec<u8>,
+    written: usize,
+}
+
+impl Long {
+    fn new(bytes: Vec<u8>, out: &mut Output) -> Self {
+        let _ = out.write_str("hex:");
+        Self { bytes, written: 0 }
+    }
+
+    /// Writes on; whether there is more.
+    fn write(&mut self, out: &mut Output) -> bool {
+        let Some(piece) = self.bytes.get(self.written..).and_then(|rest| rest.chunks(SHOWN).next()) else {
+            return false;
+        };
+        let _ = write!(out, "{}", Hex(piece));
+        self.written = self.written.saturating_add(piece.len());
+        let more = self.written < self.bytes.len();
+        if !more {
+            *self = Self::default();
+            out.line("");
+        }
+        more
+    }
+}
+
+impl Stream for Long {
+    fn page(&mut self, _: &dyn Backend, out: &mut Output) -> bool {
+        self.write(out)
+    }
+}
+
+/// Bytes in hexadecimal.
+struct Hex<'b>(&'b [u8]);
+
+impl core::fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// The types of a map, in hexadecimal.
+struct Types {
+    types: Arc<Vec<u8>>,
+    written: usize,
+}
+
+impl Stream for Types {
+    fn page(&mut self, _: &dyn Backend, out: &mut Output) -> bool {
+        let piece = self.types.get(self.written..).and_then(|rest| rest.chunks(SHOWN).next());
+        let Some(piece) = piece else { return false };
+        let _ = writeln!(out, "{}", Hex(piece));
+        self.written = self.written.saturating_add(piece.len());
+        true
+    }
+}
+
 /// Entries of a map from place `next` on.
 struct Entries {
     map: Arc<Map>,
     next: Option<usize>,
+    long: Long,
 }
-
-/// Bytes of a value that are shown.
-const SHOWN: usize = 256;
 
 impl Stream for Entries {
     fn page(&mut self, _: &dyn Backend, out: &mut Output) -> bool {
+        if self.long.write(out) {
+            return true;
+        }
         let Some(first) = self.next else { return false };
+        let long = &mut self.long;
         self.next = self.map.for_some(first, &mut |key, value| {
-            let room = out.has_room();
-            if room {
-                let mut copy = [0; SHOWN];
-                let shown = copy.get_mut(..value.len().min(SHOWN)).unwrap_or(&mut []);
-                value.copy_to(shown);
-                let _ = write!(out, "{}: {}", Shown(key), Shown(shown));
-                if value.len() > SHOWN {
-                    let _ = write!(out, "... ({} bytes)", value.len());
-                }
-                out.line("");
+            let room = out.has_room() && long.bytes.is_empty();
+            if !room {
+                return false;
             }
-            room
+            let _ = write!(out, "{}: ", Shown(key));
+            let mut copy = [0; SHOWN];
+            if let Some(shown) = copy.get_mut(..value.len()) {
+                value.copy_to(shown);
+                let _ = writeln!(out, "{}", Shown(shown));
+                return true;
+            }
+            match buffer(value.len()) {
+                Ok(mut copy) => {
+                    value.copy_to(&mut copy);
+                    *long = Long::new(copy, out);
+                }
+                Err(failure) => {
+                    let _ = writeln!(out, "{failure}");
+                }
+            }
+            true
         });
-        self.next.is_some()
+        self.next.is_some() || !self.long.bytes.is_empty()
     }
 }
 

@@ -29,6 +29,7 @@ pub struct State {
     pub functions: Vec<String>,
     pub stats: bool,
     pub maps: BTreeMap<String, Arc<Map>>,
+    pub types: BTreeMap<String, Arc<Vec<u8>>>,
 }
 
 #[derive(Clone, Default)]
@@ -224,6 +225,9 @@ impl Backend for Fake {
     }
     fn map(&self, name: &str) -> Option<Arc<Map>> {
         self.0.lock().unwrap().maps.get(name).cloned()
+    }
+    fn map_types(&self, name: &str) -> Option<Arc<Vec<u8>>> {
+        self.0.lock().unwrap().types.get(name).cloned()
     }
     fn keep_map(&self, name: &str, _: bool) -> bool {
         self.0.lock().unwrap().maps.contains_key(name)

@@ -180,6 +180,7 @@ fn package() -> Vec<u8> {
         programs: vec![program("counts", FUNCTION, &counts), program("two", "", &two)],
         slots: vec![],
         functions: vec![],
+        types: &[7; 1000],
     };
     object::write(&object).unwrap()
 }

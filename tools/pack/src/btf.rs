@@ -2,7 +2,12 @@
 
 use crate::elf::File;
 
-const MAGIC: u16 = 0xeb9f;
+pub(crate) const MAGIC: u16 = 0xeb9f;
+/// Of the encoding of an `int`.
+pub(crate) const INT_SIGNED: u32 = 1;
+pub(crate) const INT_BOOL: u32 = 4;
+/// Where a member begins, in the word that also has its bits.
+const BIT_OFFSET: u32 = 0xff_ffff;
 /// Types within types that are followed: those of any honest object.
 const DEPTH: usize = 64;
 
@@ -27,6 +32,8 @@ pub enum Kind {
     Int {
         size: u32,
         signed: bool,
+        /// Whether it is one of the two numbers of a `_Bool`.
+        boolean: bool,
     },
     Pointer(u32),
     Array {
@@ -34,6 +41,8 @@ pub enum Kind {
         count: u32,
     },
     Struct {
+        /// All members begin at 0.
+        union: bool,
         size: u32,
         members: Vec<Member>,
     },
@@ -50,7 +59,7 @@ pub enum Kind {
     Function(u32),
     Prototype,
     Variable(u32),
-    Section(Vec<u32>),
+    Section(Vec<Placed>),
     Float {
         size: u32,
     },
@@ -62,6 +71,21 @@ pub enum Kind {
 pub struct Member {
     pub name: String,
     pub kind: u32,
+    /// Where it begins, in bits.
+    pub offset: u32,
+    /// Bits that it has, where it is a part of its type only; else 0.
+    pub bits: u32,
+}
+
+/// A variable in its section.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Placed {
+    /// Its number among the types.
+    pub variable: u32,
+    /// Where it begins, in bytes.
+    pub offset: u32,
+    /// Its bytes.
+    pub size: u32,
 }
 
 /// A CO-RE relocation.
@@ -132,13 +156,18 @@ fn list(reader: &mut Reader<'_>, count: u32, words: usize) -> Result<Vec<[u32; 3
 impl<'f> Btf<'f> {
     /// The types of an object; none where it was compiled without `-g`.
     pub fn read(file: &File<'f>) -> Result<Btf<'f>, String> {
-        let Some((_, section)) = file.section(".BTF") else {
-            return Ok(Btf::default());
-        };
-        let (mut words, begin) = header(section.bytes, ".BTF")?;
+        match file.section(".BTF") {
+            Some((_, section)) => Btf::parse(section.bytes),
+            None => Ok(Btf::default()),
+        }
+    }
+
+    /// Types as they stand in `.BTF`.
+    pub fn parse(bytes: &'f [u8]) -> Result<Btf<'f>, String> {
+        let (mut words, begin) = header(bytes, ".BTF")?;
         let (type_off, type_len) = (words.u32()?, words.u32()?);
         let (str_off, str_len) = (words.u32()?, words.u32()?);
-        let part = |off: u32, len, what| Reader::part(section.bytes, begin + u64::from(off), len, what);
+        let part = |off: u32, len, what| Reader::part(bytes, begin + u64::from(off), len, what);
         let mut btf = Btf {
             types: vec![Type { name: String::new(), kind: Kind::Void }],
             strings: part(str_off, str_len, "names of types")?.bytes,
@@ -151,27 +180,42 @@ impl<'f> Btf<'f> {
         Ok(btf)
     }
 
+    /// The same without the texts that relocations need.
+    pub fn without_strings(self) -> Btf<'static> {
+        Btf { types: self.types, strings: &[] }
+    }
+
+    /// The first type that has this name.
+    pub fn find(&self, name: &str) -> Option<u32> {
+        let at = self
+            .types
+            .iter()
+            .position(|one| one.name == name && !matches!(one.kind, Kind::Variable(_) | Kind::Section(_)))?;
+        u32::try_from(at).ok().filter(|_| !name.is_empty())
+    }
+
     fn one(&self, reader: &mut Reader<'_>) -> Result<Type, String> {
         let (name, info, size) = (reader.u32()?, reader.u32()?, reader.u32()?);
         let (count, flag) = (info & 0xffff, info >> 31 != 0);
         let mut list = |words| list(reader, count, words);
         let kind = match info >> 24 & 0x1f {
             1 => {
-                let signed = reader.u32()? >> 24 & 1 != 0;
-                Kind::Int { size, signed }
+                let encoding = reader.u32()? >> 24;
+                Kind::Int { size, signed: encoding & INT_SIGNED != 0, boolean: encoding & INT_BOOL != 0 }
             }
             2 => Kind::Pointer(size),
             3 => {
                 let (element, _, count) = (reader.u32()?, reader.u32()?, reader.u32()?);
                 Kind::Array { element, count }
             }
-            4 | 5 => {
-                let members = list(3)?.into_iter().map(|[name, kind, _]| {
+            kind @ (4 | 5) => {
+                let members = list(3)?.into_iter().map(|[name, kind, place]| {
                     let name = self.name(name)?;
-                    Ok(Member { name, kind })
+                    let (offset, bits) = if flag { (place & BIT_OFFSET, place >> 24) } else { (place, 0) };
+                    Ok(Member { name, kind, offset, bits })
                 });
                 let members = members.collect::<Result<_, String>>()?;
-                Kind::Struct { size, members }
+                Kind::Struct { union: kind == 5, size, members }
             }
             6 => {
                 let value = |value: u32| match flag {
@@ -192,7 +236,10 @@ impl<'f> Btf<'f> {
                 reader.u32()?;
                 Kind::Variable(size)
             }
-            15 => Kind::Section(list(3)?.into_iter().map(|[kind, ..]| kind).collect()),
+            15 => {
+                let placed = |[variable, offset, size]: [u32; 3]| Placed { variable, offset, size };
+                Kind::Section(list(3)?.into_iter().map(placed).collect())
+            }
             16 => Kind::Float { size },
             17 => {
                 reader.u32()?;
@@ -276,24 +323,33 @@ impl<'f> Btf<'f> {
         }
     }
 
-    /// The type of the variable of this name in this section.
-    pub fn variable(&self, section: &str, name: &str) -> Result<Option<u32>, String> {
-        for one in &self.types {
+    /// The variables of a section, in their order: name, type, place.
+    pub fn variables(&self, section: &str) -> Result<Vec<(&str, u32, Placed)>, String> {
+        let mut all = Vec::new();
+        for one in self.types.iter().filter(|one| one.name == section) {
             let Kind::Section(variables) = &one.kind else {
                 continue;
             };
-            if one.name != section {
-                continue;
-            }
-            for &variable in variables {
-                let variable = self.get(variable)?;
-                match variable.kind {
-                    Kind::Variable(kind) if variable.name == name => return Ok(Some(kind)),
-                    _ => {}
+            for &placed in variables {
+                let variable = self.get(placed.variable)?;
+                if let Kind::Variable(kind) = variable.kind {
+                    all.push((variable.name.as_str(), kind, placed));
                 }
             }
         }
-        Ok(None)
+        Ok(all)
+    }
+
+    /// The names of the sections that have variables.
+    pub fn sections(&self) -> impl Iterator<Item = &str> {
+        let sections = self.types.iter().filter(|one| matches!(one.kind, Kind::Section(_)));
+        sections.map(|section| section.name.as_str())
+    }
+
+    /// The type of the variable of this name in this section.
+    pub fn variable(&self, section: &str, name: &str) -> Result<Option<u32>, String> {
+        let all = self.variables(section)?;
+        Ok(all.iter().find(|variable| variable.0 == name).map(|variable| variable.1))
     }
 
     /// The CO-RE relocations of an object.

@@ -11,9 +11,13 @@ mod functions;
 mod link;
 mod maps;
 mod section;
+mod types;
+mod value;
 mod variables;
 
+pub use btf::Placed;
 pub use core_types::CoreTypes;
+pub use value::{MapTypes, Shape, Types, Value};
 
 use btf::Btf;
 use elf::File;
@@ -37,6 +41,8 @@ pub struct Options {
     pub values: Vec<(String, String)>,
     /// The types that CO-RE relocations are resolved with.
     pub types: CoreTypes,
+    /// No types go along for those who look at maps later.
+    pub no_types: bool,
 }
 
 /// Whether these are the bytes of an object.
@@ -70,6 +76,7 @@ pub fn pack(bytes: &[u8], options: &Options) -> Result<Vec<u8>, String> {
     let is_linux = !maps.list.is_empty() || linked.programs.iter().any(|p| p.place.is_linux());
     let abi = options.abi.unwrap_or(if is_linux { Abi::Linux } else { Abi::Classic });
     let licence = file.licence();
+    let types = if options.no_types { Vec::new() } else { types::of(&file, &btf, &maps, &data) };
     let object = Object {
         name: &options.name,
         abi,
@@ -84,6 +91,7 @@ pub fn pack(bytes: &[u8], options: &Options) -> Result<Vec<u8>, String> {
         programs: linked.programs.iter().map(link::Program::def).collect(),
         slots: linked.slots.iter().map(link::Slot::def).collect(),
         functions: linked.names.iter().map(link::Name::def).collect(),
+        types: &types,
     };
     object::write(&object).map_err(|error| format!("it cannot be packed: {error}"))
 }

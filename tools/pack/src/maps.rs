@@ -11,6 +11,8 @@ use ubpf_rs::object::{Entry, Held, MapDef};
 /// Map types of Linux that hold maps, or programs.
 const ARRAY_OF_MAPS: u32 = 12;
 const HASH_OF_MAPS: u32 = 13;
+/// A map of Linux whose entries are records.
+const RINGBUF: u32 = 27;
 /// Bytes of a definition in `maps`: type, key, value, entries, flags.
 const LEGACY: u64 = 20;
 /// What a map of BTF may be pinned by (libbpf, `LIBBPF_PIN_BY_NAME`).
@@ -27,6 +29,9 @@ pub struct Map {
     pub flags: u32,
     pub shared: bool,
     pub inner: Option<u32>,
+    /// Types of keys and values, where the definition says them.
+    pub key_type: Option<u32>,
+    pub value_type: Option<u32>,
     /// Where `values` begin in its definition, where it has some.
     values: Option<u64>,
 }
@@ -133,10 +138,15 @@ fn defined(btf: &Btf<'_>, name: &str, kind: u32, maps: &mut Maps, depth: u32) ->
             // Where memory lies does not matter here; what a kind needs beyond this is looked at where the kind is.
             "numa_node" | "map_extra" => drop(number()?),
             "pinning" => map.shared = number()? == PIN_BY_NAME,
-            "key" => map.key_size = pointed_size(btf, &member)?,
+            "key" => {
+                map.key_size = pointed_size(btf, &member)?;
+                map.key_type = Some(pointed(btf, &member)?);
+            }
             "value" => {
+                let value = pointed(btf, &member)?;
                 map.value_size = pointed_size(btf, &member)?;
-                check_value(btf, pointed(btf, &member)?)?;
+                map.value_type = Some(value);
+                check_value(btf, value)?;
             }
             "values" => {
                 map.values = Some(offset);
@@ -145,6 +155,10 @@ fn defined(btf: &Btf<'_>, name: &str, kind: u32, maps: &mut Maps, depth: u32) ->
             other => return Err(format!("`{other}` in its definition is unknown")),
         }
         offset += btf.size(member.kind)?;
+    }
+    if map.kind == RINGBUF {
+        // The type of records, which are of any size.
+        (map.key_size, map.value_size) = (0, 0);
     }
     Ok(map)
 }

@@ -5,6 +5,7 @@ use crate::{
     elf::{File, Place},
     link::Section,
 };
+use std::ops::RangeInclusive;
 use ubpf_rs::object;
 
 /// A number in the data.
@@ -70,12 +71,9 @@ pub fn set(data: &mut [Section], variables: &[Variable], name: &str, value: &str
     })?;
     let bits = 8 * variable.size;
     let number = number(value).ok_or_else(|| format!("{name}={value}: a number is expected"))?;
-    let (least, most) = match variable.signed {
-        true => (-(1i128 << (bits - 1)), (1i128 << (bits - 1)) - 1),
-        false => (0, (1i128 << bits) - 1),
-    };
-    if !(least..=most).contains(&number) {
-        return Err(format!("{name}={value}: it holds {least} to {most}"));
+    let range = range(bits, variable.signed);
+    if !range.contains(&number) {
+        return Err(format!("{name}={value}: it holds {} to {}", range.start(), range.end()));
     }
     let section = &mut data[variable.data];
     section.bytes.resize(section.size as usize, 0);
@@ -85,8 +83,16 @@ pub fn set(data: &mut [Section], variables: &[Variable], name: &str, value: &str
     Ok(())
 }
 
+/// What so many bits hold, 1 to 64.
+pub fn range(bits: u32, signed: bool) -> RangeInclusive<i128> {
+    match signed {
+        true => -(1i128 << (bits - 1))..=(1i128 << (bits - 1)) - 1,
+        false => 0..=(1i128 << bits) - 1,
+    }
+}
+
 /// A number, decimal or `0x…`, with a sign.
-fn number(text: &str) -> Option<i128> {
+pub fn number(text: &str) -> Option<i128> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
         None => (false, text),

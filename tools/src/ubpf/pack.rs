@@ -12,6 +12,7 @@ use std::{ffi::OsStr, process::ExitCode};
 use ubpf_embed::files::shown;
 use ubpf_pack::Options;
 use ubpf_rs::{object::Wish, program::Abi};
+use ubpf_tools::cli::flag;
 
 pub fn definition() -> Command {
     let wish = PossibleValuesParser::new(["guarded", "strict"]).map(|name| match name.as_str() {
@@ -40,6 +41,10 @@ pub fn definition() -> Command {
         .arg(Arg::new("policy").long("policy").value_name("POLICY").value_parser(wish).help(
             "How much must be proved before a run, where the image asks for less [default: what the image asks for]",
         ))
+        .arg(
+            flag("no-types")
+                .help("Leave out the types of keys, values and variables, by which tools show maps (16 KiB at most)"),
+        )
 }
 
 pub fn main(matches: &ArgMatches) -> Result<ExitCode, Failure> {
@@ -49,6 +54,7 @@ pub fn main(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         abi: matches.get_one::<Abi>("abi").copied(),
         wish: matches.get_one("policy").copied().unwrap_or_default(),
         values: matches.get_many("CONSTANT=VALUE").into_iter().flatten().cloned().collect(),
+        no_types: matches.get_flag("no-types"),
         ..Options::default()
     };
     let package = package(input, &read_bytes(input, LARGEST)?, &options)?;

@@ -4,11 +4,13 @@
 
 mod console;
 mod interactive;
+mod json;
 mod kraft;
 mod options;
 mod script;
 mod session;
 mod terminal;
+mod typed;
 
 use options::{Options, Step, Target};
 use session::Session;
@@ -102,7 +104,7 @@ fn run(options: &Options, place: kraft::Place) -> Result<End, ClientError> {
     let own = place.console.filter(|_| interactive);
     let console = options.console.clone().or(own);
     let console = console.as_deref().map(open_console).transpose()?;
-    let mut session = Session::new(client, options.echo);
+    let mut session = Session::new(client, options.echo, options.json);
     if interactive {
         return interactive::run(session, console).map(|()| End::Good);
     }

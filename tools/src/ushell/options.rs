@@ -61,6 +61,7 @@ pub struct Options {
     pub steps: Vec<Step>,
     pub stop: bool,
     pub echo: bool,
+    pub json: bool,
     pub timeout: Duration,
     pub wait: Duration,
 }
@@ -111,6 +112,7 @@ fn with_talk(command: Command) -> Command {
         )
         .arg(short("stop", 'e').help("Stop at the first command that fails"))
         .arg(short("echo", 'x').help("Show each command before its output"))
+        .arg(flag("json").help("Print a value of JSON for each command, on one line: of those that list, show or dump, and of status, what they say; else the lines, as \"output\" or \"error\""))
         .arg(time("timeout").default_value("10").help("Give up when nothing comes for so long"))
         .arg(time("wait").help("Wait so long for the socket and the shell to appear"))
 }
@@ -135,6 +137,7 @@ fn read(matches: &ArgMatches) -> Result<Options, clap::Error> {
         steps: steps(matches)?,
         stop: matches.get_flag("stop"),
         echo: matches.get_flag("echo"),
+        json: matches.get_flag("json"),
         timeout: time("timeout"),
         wait: time("wait"),
     })

@@ -1,12 +1,21 @@
 //! Commands and uploads over a client, their output on standard output.
 
-use crate::options::{upload, Upload, OBJECT};
+use crate::{
+    json::{self, Form},
+    options::{upload, Upload, OBJECT},
+    typed::{self, Typed},
+};
+use serde_json::{json, Value as Json};
 use std::{
     fs::File,
     io::{self, IsTerminal, Write},
 };
-use ubpf_client::{machine::Client, ClientError};
+use ubpf_client::{
+    machine::{quote, Client},
+    ClientError,
+};
 use ubpf_embed::files::{read_bounded, shown};
+use ubpf_pack::Value;
 use ubpf_tools::{
     output::say,
     progress::{Progress, Unit},
@@ -17,12 +26,13 @@ use ushell_rs::words;
 pub struct Session {
     pub client: Client,
     echo: bool,
+    json: bool,
     over: bool,
 }
 
 impl Session {
-    pub fn new(client: Client, echo: bool) -> Self {
-        Self { client, echo, over: false }
+    pub fn new(client: Client, echo: bool, json: bool) -> Self {
+        Self { client, echo, json, over: false }
     }
 
     /// Whether the conversation was ended by `quit`.
@@ -61,8 +71,192 @@ impl Session {
                 say("Usage: put FILE [NAME]\n");
                 Ok(false)
             }
+            ["map", "dump", map] => self.dump(line, map),
+            ["map", "lookup", map, ..] => self.lookup(line, map),
+            ["map", "update", map, ..] => self.update(line, map),
+            ["map", "delete", map, ..] => self.delete(line, map),
+            words if self.json => self.run_json(line, Form::of(words)),
             _ => self.run(line),
         }
+    }
+
+    /// What is known of a map's types; tells of those that are wrong.
+    fn typed(&mut self, map: &str) -> Result<Option<Typed>, ClientError> {
+        let (typed, wrong) = Typed::of(&mut self.client, map)?;
+        if let Some(reason) = wrong {
+            say(&format!("ushell: the types of {map} are not used: {}\n", shown_text(&reason)));
+        }
+        Ok(typed.filter(|typed| !typed.is_untyped()))
+    }
+
+    /// `map dump MAP`, by types where there are some.
+    fn dump(&mut self, line: &str, map: &str) -> Result<bool, ClientError> {
+        let typed = self.typed(map)?;
+        if typed.is_none() && !self.json {
+            return self.run(line);
+        }
+        let mut wrong = None;
+        let mut parts = |line: &str| {
+            let (key, value) = line.split_once(": ")?;
+            Some((
+                shown_as(typed.as_ref().map(|t| t.key(key)), key, &mut wrong)?,
+                shown_as(typed.as_ref().map(|t| t.value(value)), value, &mut wrong)?,
+            ))
+        };
+        let good = if self.json {
+            let mut entries = Vec::new();
+            let mut lines = Vec::new();
+            let good = self.collect(line, &mut |line| match parts(line) {
+                Some((key, value)) => entries.push(json!({ "key": json::value(&key), "value": json::value(&value) })),
+                None => lines.push(line.to_string()),
+            })?;
+            self.print_json(
+                good,
+                if lines.is_empty() { json!(entries) } else { json!({ "entries": entries, "output": lines }) },
+                &lines,
+            )?
+        } else {
+            self.run_lines(line, &mut |line| match parts(line) {
+                Some((key, value)) => format!("{key}: {value}"),
+                None => line.into(),
+            })?
+        };
+        self.tell_wrong(map, wrong);
+        Ok(good)
+    }
+
+    /// `map lookup MAP KEY`.
+    fn lookup(&mut self, line: &str, map: &str) -> Result<bool, ClientError> {
+        let typed = self.typed(map)?;
+        let line = match self.with_key(line, map, "lookup", typed.as_ref()) {
+            Ok(line) => line,
+            Err(reason) => return self.refuse(&reason),
+        };
+        if typed.is_none() && !self.json {
+            return self.run(&line);
+        }
+        let mut wrong = None;
+        let mut value = |line: &str| shown_as(typed.as_ref().map(|t| t.value(line)), line, &mut wrong);
+        let good = if self.json {
+            let (mut found, mut lines) = (Json::Null, Vec::new());
+            let good = self.collect(&line, &mut |line| match value(line) {
+                Some(value) => found = json::value(&value),
+                None => lines.push(line.to_string()),
+            })?;
+            self.print_json(good, found, &lines)?
+        } else {
+            self.run_lines(&line, &mut |line| value(line).map_or_else(|| line.into(), |value| value.to_string()))?
+        };
+        self.tell_wrong(map, wrong);
+        Ok(good)
+    }
+
+    fn delete(&mut self, line: &str, map: &str) -> Result<bool, ClientError> {
+        let typed = self.typed(map)?;
+        match self.with_key(line, map, "delete", typed.as_ref()) {
+            Ok(line) => self.run_plainly(&line),
+            Err(reason) => self.refuse(&reason),
+        }
+    }
+
+    /// The command with the key as the shell takes it; as it is where nothing is known of the map.
+    fn with_key(&self, line: &str, map: &str, action: &str, typed: Option<&Typed>) -> Result<String, String> {
+        let Some((typed, rest)) = typed.zip(behind(line, action, map)) else { return Ok(line.into()) };
+        let (key, rest) = typed.read_key(rest)?;
+        Ok(format!("map {action} {} {key} {rest}", quote(map)))
+    }
+
+    /// `map update MAP KEY VALUE`.
+    fn update(&mut self, line: &str, map: &str) -> Result<bool, ClientError> {
+        let typed = self.typed(map)?;
+        let Some((typed, rest)) = typed.zip(behind(line, "update", map)) else { return self.run_plainly(line) };
+        let (key, rest) = match typed.read_key(rest) {
+            Ok(read) => read,
+            Err(reason) => return self.refuse(&reason),
+        };
+        let before = match typed.has_variables() {
+            false => None,
+            true => {
+                let lines = self.client.ask(&format!("map lookup {} {key}", quote(map)))?;
+                let before = lines.first().and_then(|value| typed.value_bytes(value));
+                if before.is_none() {
+                    return self.refuse(&format!("{map}: what it holds under this key cannot be read"));
+                }
+                before
+            }
+        };
+        match typed.read_value(rest, before) {
+            Ok((value, rest)) => self.run_plainly(&format!("map update {} {key} {value} {rest}", quote(map))),
+            Err(reason) => self.refuse(&reason),
+        }
+    }
+
+    /// What was typed is wrong.
+    fn refuse(&mut self, reason: &str) -> Result<bool, ClientError> {
+        let reason = shown_text(reason);
+        match self.json {
+            true => self.print_json(false, Json::Null, &[reason]),
+            false => {
+                say(&format!("ushell: {reason}\n"));
+                Ok(false)
+            }
+        }
+    }
+
+    fn tell_wrong(&self, map: &str, wrong: Option<String>) {
+        if let Some(reason) = wrong {
+            say(&format!("ushell: some of {map} is shown as numbers: {}\n", shown_text(&reason)));
+        }
+    }
+
+    /// Runs a command whose output has no form of its own.
+    fn run_plainly(&mut self, line: &str) -> Result<bool, ClientError> {
+        match self.json {
+            true => self.run_json(line, Form::Lines),
+            false => self.run(line),
+        }
+    }
+
+    fn run_json(&mut self, line: &str, form: Form) -> Result<bool, ClientError> {
+        let mut lines = Vec::new();
+        let good = self.collect(line, &mut |line| lines.push(line.to_string()))?;
+        self.print_json(good, form.json(&lines), &lines)
+    }
+
+    /// Prints what a command said, or the lines of one that failed.
+    fn print_json(&self, good: bool, said: Json, lines: &[String]) -> Result<bool, ClientError> {
+        let json = if good { said } else { json!({ "error": lines }) };
+        writeln!(io::stdout(), "{json}").and_then(|()| io::stdout().flush()).map_err(ClientError::Output)?;
+        Ok(good)
+    }
+
+    /// Runs a command and shows each line of its output to `each`; tells whether it did well.
+    fn collect(&mut self, line: &str, each: &mut dyn FnMut(&str)) -> Result<bool, ClientError> {
+        let mut lines = Lines::default();
+        let result = self.client.run(line, &mut |page| {
+            lines.take(page, each);
+            Ok(())
+        });
+        lines.end(each);
+        self.told(result)
+    }
+
+    /// Runs a command and shows its output, each line as `change` makes it; tells whether it did well.
+    fn run_lines(&mut self, line: &str, change: &mut dyn FnMut(&str) -> String) -> Result<bool, ClientError> {
+        let (mut lines, mut shown) = (Lines::default(), Shown::new());
+        let result = self.client.run(line, &mut |page| {
+            let mut text = String::new();
+            lines.take(page, &mut |line| {
+                text.push_str(&change(line));
+                text.push('\n');
+            });
+            shown.take(text.as_bytes())
+        });
+        let mut last = String::new();
+        lines.end(&mut |line| last = change(line));
+        shown.take(last.as_bytes()).map_err(ClientError::Output)?;
+        shown.end()?;
+        self.told(result)
     }
 
     fn put_as(&mut self, upload: Result<Upload, String>) -> Result<bool, ClientError> {
@@ -120,6 +314,60 @@ impl Session {
             result => result,
         }
     }
+}
+
+/// Lines of what comes in pieces.
+#[derive(Default)]
+struct Lines {
+    begun: Vec<u8>,
+}
+
+impl Lines {
+    fn take(&mut self, page: &[u8], each: &mut dyn FnMut(&str)) {
+        for piece in page.split_inclusive(|&byte| byte == b'\n') {
+            self.begun.extend_from_slice(piece);
+            if self.begun.last() == Some(&b'\n') {
+                self.begun.pop();
+                self.end(each);
+                self.begun.clear();
+            }
+        }
+    }
+
+    /// What has no end.
+    fn end(&mut self, each: &mut dyn FnMut(&str)) {
+        if !self.begun.is_empty() {
+            each(&String::from_utf8_lossy(&self.begun));
+            self.begun.clear();
+        }
+    }
+}
+
+/// What stands behind `map ACTION MAP` in a line; `None` where quotes are in these words, which the shell reads.
+fn behind<'l>(line: &'l str, action: &str, map: &str) -> Option<&'l str> {
+    let mut rest = line;
+    for word in ["map", action, map] {
+        rest = rest.trim_start_matches([' ', '\t']).strip_prefix(word)?;
+    }
+    rest.starts_with([' ', '\t']).then_some(rest)
+}
+
+/// A value by its type, or without one where there is none, or where it is wrong; `None` for what is no value.
+fn shown_as(typed: Option<Result<Value, String>>, text: &str, wrong: &mut Option<String>) -> Option<Value> {
+    match typed {
+        Some(Ok(value)) => Some(value),
+        Some(Err(reason)) => {
+            let plain = typed::plain(text)?;
+            wrong.get_or_insert(reason);
+            Some(plain)
+        }
+        None => typed::plain(text),
+    }
+}
+
+/// Without what could drive a terminal.
+fn shown_text(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 /// The package of a compiler's object, unless it is to be there as an object; any other file as it is.

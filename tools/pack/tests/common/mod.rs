@@ -1,4 +1,5 @@
 //! Compiling sources for tests.
+#![allow(dead_code)]
 
 use std::{
     fmt,

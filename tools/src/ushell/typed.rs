@@ -1,0 +1,169 @@
+//! Maps by the types of their objects, which the image keeps and does not read: what comes is shown by name, what is typed becomes bytes.
+
+use std::borrow::Cow;
+use ubpf_client::{machine::Client, ClientError};
+use ubpf_pack::{MapTypes, Shape, Types, Value};
+use ubpf_rs::object::MAX_TYPES;
+
+/// A map whose types are known.
+pub struct Typed {
+    types: Types,
+    of: MapTypes,
+}
+
+/// Why something is shown or taken as numbers.
+pub type Reason = String;
+
+impl Typed {
+    /// What is known of a map; `None` where the image has no types for it, with the reason where they are wrong.
+    pub fn of(client: &mut Client, map: &str) -> Result<(Option<Typed>, Option<Reason>), ClientError> {
+        let question = format!("map types {}", ubpf_client::machine::quote(map));
+        if question.len() > ushell_rs::frame::PAYLOAD {
+            return Ok((None, None));
+        }
+        let lines = client.ask(&question)?;
+        if lines.is_empty() {
+            return Ok((None, None));
+        }
+        let known = bytes_of(&lines).and_then(|bytes| {
+            let types = Types::parse(&bytes)?;
+            let of = types.map(map)?;
+            Ok(Typed { types, of })
+        });
+        Ok(match known {
+            Ok(typed) => (Some(typed), None),
+            Err(reason) => (None, Some(reason)),
+        })
+    }
+
+    /// A key, as the image shows it.
+    pub fn key(&self, text: &str) -> Result<Value, Reason> {
+        self.shown(self.of.key.as_ref(), text)
+    }
+
+    /// A value, as the image shows it.
+    pub fn value(&self, text: &str) -> Result<Value, Reason> {
+        self.shown(self.of.value.as_ref(), text)
+    }
+
+    fn shown(&self, shape: Option<&Shape>, text: &str) -> Result<Value, Reason> {
+        let Some(shape) = shape else { return plain(text).ok_or_else(|| "it is no value".into()) };
+        let size = self.types.size(shape)?;
+        let bytes = bytes(text, size).ok_or_else(|| format!("its types have {size} bytes, and `{text}` has others"))?;
+        self.types.show(shape, &bytes)
+    }
+
+    /// The bytes of a value, as the image shows it.
+    pub fn value_bytes(&self, text: &str) -> Option<Vec<u8>> {
+        bytes(text, self.types.size(self.of.value.as_ref()?).ok()?)
+    }
+
+    /// Keys and values have no types.
+    pub fn is_untyped(&self) -> bool {
+        self.of == MapTypes::default()
+    }
+
+    /// What a person has typed as a key, and what is left; as it is where the key has no type.
+    pub fn read_key<'t>(&self, text: &'t str) -> Result<(Cow<'t, str>, &'t str), Reason> {
+        self.read(self.of.key.as_ref(), text, None).map_err(|error| format!("KEY: {error}"))
+    }
+
+    /// The same for a value, where `before` is what the variables of a data section hold.
+    pub fn read_value<'t>(&self, text: &'t str, before: Option<Vec<u8>>) -> Result<(Cow<'t, str>, &'t str), Reason> {
+        self.read(self.of.value.as_ref(), text, before).map_err(|error| format!("VALUE: {error}"))
+    }
+
+    /// Whether values are the variables of a data section, which are set one by one.
+    pub fn has_variables(&self) -> bool {
+        matches!(self.of.value, Some(Shape::Section(_)))
+    }
+
+    fn read<'t>(
+        &self,
+        shape: Option<&Shape>,
+        text: &'t str,
+        before: Option<Vec<u8>>,
+    ) -> Result<(Cow<'t, str>, &'t str), Reason> {
+        let text = text.trim_start();
+        // Bytes are the image's matter, which knows how many there have to be.
+        let Some(shape) = shape.filter(|_| !text.starts_with("hex:")) else {
+            let end = text.find(char::is_whitespace).unwrap_or(text.len());
+            let (word, rest) = text.split_at(end);
+            return Ok((Cow::Borrowed(word.strip_suffix(':').unwrap_or(word)), rest));
+        };
+        let size = self.types.size(shape)?;
+        let size = usize::try_from(size).ok().filter(|&size| size <= ushell_rs::frame::PAYLOAD);
+        let size = size.ok_or("there are more bytes than a line has room for")?;
+        let mut bytes = before.unwrap_or_else(|| vec![0; size]);
+        let rest = self.types.read(shape, text, &mut bytes)?;
+        let rest = rest.strip_prefix(':').unwrap_or(rest);
+        if !rest.is_empty() && !rest.starts_with(char::is_whitespace) {
+            return Err(format!("`{}` follows", rest.chars().take(20).collect::<String>()));
+        }
+        Ok((Cow::Owned(hex(&bytes)), rest))
+    }
+}
+
+/// Bytes as the shell takes them.
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    let mut text = String::from("hex:");
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// A value without a type: a number, or bytes.
+pub fn plain(text: &str) -> Option<Value> {
+    match text.strip_prefix("hex:") {
+        Some(digits) => pairs(digits).map(Value::Bytes),
+        None => text.parse().ok().map(Value::Number),
+    }
+}
+
+/// The bytes of a key or value, as the image shows it: a number has those of its type.
+pub fn bytes(text: &str, size: u64) -> Option<Vec<u8>> {
+    if let Some(digits) = text.strip_prefix("hex:") {
+        return pairs(digits);
+    }
+    let number: u64 = text.parse().ok()?;
+    let size = [1, 2, 4, 8].into_iter().find(|&possible| possible as u64 >= size)?;
+    let all = number.to_le_bytes();
+    all[size..].iter().all(|&byte| byte == 0).then(|| all[..size].to_vec())
+}
+
+fn pairs(digits: &str) -> Option<Vec<u8>> {
+    let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
+    let byte = |pair: &[u8; 2]| {
+        let digit = |digit: u8| char::from(digit).to_digit(16);
+        Some((digit(pair[0])? << 4 | digit(pair[1])?) as u8)
+    };
+    rest.is_empty().then(|| pairs.iter().map(byte).collect())?
+}
+
+/// The bytes in lines of hexadecimal.
+fn bytes_of(lines: &[String]) -> Result<Vec<u8>, Reason> {
+    let digits = lines.concat();
+    if digits.len() > 2 * MAX_TYPES {
+        return Err(format!("there are more than {MAX_TYPES} bytes of types"));
+    }
+    pairs(&digits).ok_or_else(|| "they are no bytes in hexadecimal".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_the_bytes_of_their_type() {
+        assert_eq!(bytes("258", 4), Some(vec![2, 1, 0, 0]));
+        assert_eq!(bytes("258", 1), None);
+        assert_eq!(bytes("5", 5), Some(vec![5, 0, 0, 0, 0, 0, 0, 0]));
+        assert_eq!(bytes("hex:0a0B", 2), Some(vec![10, 11]));
+        for wrong in ["hex:0", "hex:+1", "x", "-1", "hex:ä0"] {
+            assert_eq!(bytes(wrong, 2), None, "{wrong}");
+        }
+        assert_eq!(bytes("1", 9), None);
+    }
+}
