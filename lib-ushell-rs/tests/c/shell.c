@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Every call of ushell_rs.h as an application uses it, and with what it must refuse. Compiled as C99 and as C++. */
 #include "platform.h"
+#include <errno.h>
 #include <ushell_rs.h>
 
 static char said[65536];
@@ -209,6 +210,72 @@ static void stale_handles(ushell_session session)
 	CHECK(ushell_close(other) == USHELL_OK);
 }
 
+static int lie;
+static ubpf_each_entry kept_each;
+static char long_name[70000];
+
+/* Entries that no folder can have, and what a caller that means ill does with the function that takes them. */
+static int lying_list(void *context, const char *path, ubpf_each_entry each, void *cookie)
+{
+	char name[16];
+	int i;
+
+	(void)context, (void)path;
+	kept_each = each;
+	switch (lie) {
+	case 0: /* controls, no UTF-8, nothing, what leads out of the folder, one name twice */
+		each(cookie, "red\033[31m\n> rm x", 15, 1, 0);
+		each(cookie, "\377\376", 2, 1, 0);
+		each(cookie, "", 0, 1, 0);
+		each(cookie, NULL, 0, 1, 0);
+		each(cookie, "../out", 6, UINT64_MAX, 0);
+		each(cookie, "same", 4, 1, 0);
+		each(cookie, "same", 4, 2, 1);
+		each(cookie, "zero\0byte", 9, 1, 0);
+		return 0;
+	case 1: /* more than there is room for on a line, or in a name */
+		memset(long_name, 'n', sizeof(long_name));
+		each(cookie, long_name, sizeof(long_name), 1, 0);
+		return 0;
+	case 2: /* an error after entries */
+		each(cookie, "half", 4, 1, 0);
+		return EIO;
+	case 3: /* no error number at all */
+		return -1;
+	default: /* very many */
+		for (i = 0; i < 3000; i++) {
+			snprintf(name, sizeof(name), "f%06d", i * 7919 % 3000);
+			each(cookie, name, 7, 1, 0);
+		}
+		return 0;
+	}
+}
+
+/* Whatever the platform's folder says, the answer is printable, has an end, and the shell goes on. */
+static void a_folder_that_lies(void)
+{
+	ubpf_platform liar = *test_platform();
+	ushell_session session = 0;
+	const char *list, *c;
+
+	liar.directory_list = lying_list;
+	CHECK(ubpf_start(&liar, NULL, NULL) == UBPF_OK && ushell_open(NULL, &session) == USHELL_OK);
+	for (lie = 0; lie <= 4; lie++) {
+		list = say(session, "ls\n");
+		for (c = list; *c; c++)
+			CHECK(*c == '\n' || (*c >= ' ' && *c != 127));
+		if (lie == 0)
+			CHECK(strstr(list, "same\n") != NULL && strstr(list, "../out\n") != NULL);
+		if (lie == 2 || lie == 3)
+			CHECK(strstr(list, "half") == NULL && strstr(list, "input/output error") != NULL);
+		if (lie == 4)
+			CHECK(strstr(list, "f000000\nf000001\n") != NULL && strstr(list, "f002999\n> ") != NULL);
+		say(session, "complete bpf_exec s\ncomplete cat f00\ncomplete rm ../\n");
+		SAYS(session, "bpf_exec answer.bin\n", "The program returned: 42\n> ");
+	}
+	CHECK(ushell_close(session) == USHELL_OK && ubpf_stop(NULL) == UBPF_OK);
+}
+
 /* Not while a session is open. */
 static void the_engine_stops(void)
 {
@@ -247,5 +314,6 @@ int main(void)
 	wrong_arguments(session);
 	stale_handles(session);
 	the_engine_stops();
+	a_folder_that_lies();
 	return 0;
 }
