@@ -335,7 +335,6 @@ impl<'a, 'o, 'p, 'w, 'b> Fixpoint<'a, 'o, 'p, 'w, 'b> {
                     return Ok(());
                 }
                 let before = kept.bytes();
-                let join = if free { 0 } else { kept.values().saturating_mul(price::JOIN) };
                 let step = match slot.joins {
                     0..PATIENCE => Step::Next,
                     PATIENCE..GIVE_UP => Step::Limit,
@@ -344,11 +343,12 @@ impl<'a, 'o, 'p, 'w, 'b> Fixpoint<'a, 'o, 'p, 'w, 'b> {
                 let thresholds = Thresholds { numbers: &self.plan.numbers, step };
                 // The first time round shows what changes; a flag that has two values keeps them.
                 let widens = self.plan.is_head(pc) && slot.joins > 0;
-                let lost = kept.join(state, widens.then_some(&thresholds))?;
+                // Paid piece by piece: in between a pause can come.
+                let price = if free { 0 } else { price::JOIN };
+                let pay = |values: u64| Ok(self.work.spend(values.saturating_mul(price))?);
+                let lost = kept.join(state, widens.then_some(&thresholds), pay)?;
                 self.lost_pointer |= lost;
                 let more = kept.bytes().saturating_sub(before);
-                // Paid now: between two states that are joined, or a join and a step, a pause can come.
-                self.work.spend(join)?;
                 self.hold(more)?;
                 new.joins = slot.joins.saturating_add(1);
             }

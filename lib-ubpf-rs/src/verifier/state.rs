@@ -516,8 +516,15 @@ impl State {
     }
 
     /// Becomes what stands for both, the other being before the same instruction with the same callers; with
-    /// thresholds, what grows grows to the next one. True when a pointer was forgotten.
-    pub(super) fn join(&mut self, other: &State, widen: Option<&Thresholds<'_>>) -> Result<bool, VerifyError> {
+    /// thresholds, what grows grows to the next one. True when a pointer was forgotten. `pay` is told how many values are joined next,
+    /// frame by frame: where it fails, the state is of no use any more.
+    pub(super) fn join(
+        &mut self,
+        other: &State,
+        widen: Option<&Thresholds<'_>>,
+        mut pay: impl FnMut(u64) -> Result<(), VerifyError>,
+    ) -> Result<bool, VerifyError> {
+        pay(self.values().saturating_sub(self.cells.len() as u64))?;
         let mut ids = Ids::default();
         let mut lost = false;
         let mins = (self.argument_min, other.argument_min);
@@ -536,7 +543,7 @@ impl State {
         for (a, b) in self.frames.iter_mut().zip(&other.frames) {
             a.saved.iter_mut().zip(&b.saved).for_each(|(a, b)| one(a, b));
         }
-        lost |= self.join_cells(other, one)?;
+        lost |= self.join_cells(other, one, pay)?;
         self.argument_min = mins.0.min(mins.1);
         if widen.is_some() && self.argument_min < mins.0 {
             self.argument_min = 0;
@@ -545,10 +552,16 @@ impl State {
         Ok(lost)
     }
 
-    fn join_cells(&mut self, other: &State, mut one: impl FnMut(&mut Value, &Value)) -> Result<bool, VerifyError> {
+    fn join_cells(
+        &mut self,
+        other: &State,
+        mut one: impl FnMut(&mut Value, &Value),
+        mut pay: impl FnMut(u64) -> Result<(), VerifyError>,
+    ) -> Result<bool, VerifyError> {
         let mut lost = false;
         for frame in 0..=self.depth() {
             let (base, end) = self.frame_cells(frame);
+            pay(end.saturating_sub(base) as u64)?;
             for number in 0..end.saturating_sub(base) {
                 let b = other.cell(frame, number);
                 let a = self.cell(frame, number);
