@@ -12,7 +12,7 @@ use alloc::{collections::TryReserveError, vec::Vec};
 pub struct Symbol<'a> {
     /// Run-time address.
     pub address: u64,
-    /// Name as the linker has it.
+    /// Name as the linker has it, or as the source has it.
     pub name: &'a str,
     /// Whether it is code.
     pub function: bool,
@@ -170,7 +170,9 @@ impl SymbolTable {
     fn sort(&mut self, pause: &mut Pause<'_>) -> Result<(), SymbolError> {
         let names = &self.names;
         let name = |e: &Entry| bytes_of(names, e);
-        let before = |a: &Entry, b: &Entry| (a.address, name(a)) < (b.address, name(b));
+        // Where a function stands with its mangled name and with that of the source, the latter is the one that is shown.
+        let mangled = |e: &Entry| name(e).starts_with(b"_Z") || name(e).starts_with(b"_R");
+        let before = |a: &Entry, b: &Entry| (a.address, !mangled(a), name(a)) < (b.address, !mangled(b), name(b));
         sort_by_in_pieces(&mut self.by_address, before, &mut *pause)?;
         self.by_address.dedup_by(|a, b| a.address == b.address && name(a) == name(b));
         self.by_name.try_reserve_exact(self.by_address.len())?;
@@ -216,8 +218,8 @@ impl SymbolTable {
         self.addresses(name).next()
     }
 
-    /// The last symbol at or below `address`, with the distance in bytes; functions win over other symbols at
-    /// the same address.
+    /// The last symbol at or below `address`, with the distance in bytes; at the same address functions win over other symbols, and names
+    /// of the source over mangled ones.
     pub fn containing(&self, address: u64) -> Option<(Symbol<'_>, u64)> {
         let end = self.by_address.partition_point(|e| e.address <= address);
         let last = self.by_address.get(end.checked_sub(1)?)?;
@@ -451,6 +453,16 @@ mod tests {
     fn a_function_wins_over_a_label_at_its_address() {
         let t = table("10 d _etext_start\n10 T f\n10 d zzz\n");
         assert_eq!(t.containing(0x12).unwrap().0.name, "f");
+    }
+
+    #[test]
+    fn a_name_of_the_source_wins_over_a_mangled_one() {
+        for (mangled, source) in [("_ZN6LedgerIlE3payEv", "Ledger<long>::pay"), ("_RNvC4shop3pay", "shop::pay")] {
+            let symbols = [source, mangled].map(|name| Symbol { address: 16, name, function: true });
+            let t = SymbolTable::new(symbols.into_iter()).unwrap();
+            assert_eq!(t.containing(18).unwrap().0.name, source);
+            assert_eq!([mangled, source].map(|name| t.address(name.as_bytes())), [Some(16); 2]);
+        }
     }
 
     #[test]

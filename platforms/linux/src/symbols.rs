@@ -16,7 +16,8 @@ pub struct Symbol {
     pub is_function: bool,
 }
 
-/// Symbols of `/proc/self/exe` at their addresses in this process, ascending by address.
+/// Symbols of `/proc/self/exe` at their addresses in this process, ascending by address. What a compiler of C++ or Rust has mangled stands
+/// there a second time, as the source has it.
 pub fn own() -> io::Result<Vec<Symbol>> {
     let bytes = fs::read("/proc/self/exe")?;
     let file = object::File::parse(&*bytes).map_err(io::Error::other)?;
@@ -24,6 +25,9 @@ pub fn own() -> io::Result<Vec<Symbol>> {
     let entry = unsafe { libc::getauxval(libc::AT_ENTRY) };
     let bias = entry.wrapping_sub(file.entry());
     let mut symbols: Vec<_> = file.symbols().filter_map(|s| symbol(&s, bias)).collect();
+    let sources: Vec<_> =
+        symbols.iter().filter_map(|s| Some(Symbol { name: demangled(&s.name)?, ..s.clone() })).collect();
+    symbols.extend(sources);
     symbols.sort_by(|a, b| (a.address, &a.name).cmp(&(b.address, &b.name)));
     Ok(symbols)
 }
@@ -38,8 +42,37 @@ fn symbol(symbol: &object::Symbol<'_, '_>, bias: u64) -> Option<Symbol> {
     Some(Symbol { name: name.into(), address: symbol.address().wrapping_add(bias), size: symbol.size(), is_function })
 }
 
+/// A mangled name as the source has it: of Rust without the hash, of C++ with the types of the parameters; `None` for other names, also
+/// for parts of functions (`.cold`), which have the name of the whole.
+fn demangled(name: &str) -> Option<String> {
+    if let Ok(name) = rustc_demangle::try_demangle(name) {
+        return Some(format!("{name:#}"));
+    }
+    if !name.starts_with("_Z") || name.contains('.') {
+        return None;
+    }
+    cpp_demangle::Symbol::new(name).ok()?.demangle().ok()
+}
+
 #[cfg(test)]
 mod tests {
+    use super::demangled;
+
+    #[test]
+    fn names_as_the_source_has_them() {
+        let is = |name, source: Option<&str>| assert_eq!(demangled(name).as_deref(), source, "{name}");
+        is("_ZNK6LedgerIlE5totalEv", Some("Ledger<long>::total() const"));
+        is("_ZN4shop5price17h0123456789abcdefE", Some("shop::price"));
+        is("_RNvCs1234_4shop5price", Some("shop::price"));
+        is("_ZN6LedgerIlEC2Ev", Some("Ledger<long>::Ledger()"));
+        is("_Z3addii.cold", None);
+        is("main", None);
+        is("_Z", None);
+        is("_Znonsense", None);
+        let deep = ["_Z1f", &"P".repeat(100_000), "i"].concat();
+        is(&deep, None);
+    }
+
     #[test]
     fn finds_a_function_of_this_program() {
         let here = super::own as *const () as u64;
