@@ -7,8 +7,8 @@ use ubpf_platform_linux::platform;
 use ubpf_rs::{
     isa::assemble,
     platform::{Console, Platform},
-    program::Abi,
-    runtime::{Config, Engine, LoadOptions, ProgramId, Runtime, Symbol, SymbolTable},
+    program::{Abi, MapDef, MapFlags, MapKind, MapName, Program},
+    runtime::{Config, Engine, LoadOptions, MapPart, ProgramId, Runtime, Symbol, SymbolTable},
 };
 
 /// Swallows what programs print.
@@ -136,6 +136,20 @@ const CASES_UIO: &[Case] = &[
     },
 ];
 
+/// Few rounds of one operation: more would fill the ring.
+const fn few(name: &'static str, before: &'static str, body: &'static str) -> Case {
+    Case { name, before, body, times: 1, rounds: Some(40), behind: "" }
+}
+
+/// The same in the numbering of Linux, with a ring as map 0.
+const CASES_LINUX: &[Case] = &[
+    few("ringbuf_submit", "", "r1 = map_index(0) ll\nr2 = 64\nr3 = 0\ncall 131\nr1 = r0\nr2 = 0\ncall 132\n"),
+    few("ringbuf_discard", "", "r1 = map_index(0) ll\nr2 = 64\nr3 = 0\ncall 131\nr1 = r0\nr2 = 0\ncall 133\n"),
+    few("ringbuf_output", "", "r1 = map_index(0) ll\nr2 = r7\nr3 = 64\nr4 = 0\ncall 130\n"),
+    case("ringbuf_reserve_none", "", "r1 = map_index(0) ll\nr2 = 65536\nr3 = 0\ncall 131\n"),
+    case("ringbuf_query", "", "r1 = map_index(0) ll\nr2 = 0\ncall 134\n"),
+];
+
 /// A case as a program. Its counter comes from memory: it is charged as it runs.
 fn program(case: &Case) -> Result<Vec<u8>> {
     let body = case.body.repeat(case.times);
@@ -167,17 +181,35 @@ fn once(engine: &Runtime, id: ProgramId, rounds: u64) -> Result<(f64, u64)> {
     let report = engine.exec(id, &mut argument.0, Some(BUDGET))?;
     let took = begin.elapsed().as_nanos() as f64;
     engine.drain_console();
+    if let Some(ring) = engine.map("charges.ring") {
+        while ring.read_record(&mut []).is_some() {}
+    }
     Ok((took, BUDGET - report.budget_left))
 }
 
 /// Nanoseconds of one run, about: shorter than what a scheduler gives at a time.
 const SPAN: f64 = 300_000.0;
 
+/// A program; of those in the numbering of Linux, with its map.
+fn load(engine: &Runtime, name: &str, code: &[u8], options: &LoadOptions) -> Result<ProgramId> {
+    if options.abi != Some(Abi::Linux) {
+        return Ok(engine.load(name, code, options)?);
+    }
+    let (kind, max_entries) = (MapKind::Ringbuf, 64 * 1024);
+    let name_of_map = MapName::new("ring").ok_or("a name")?;
+    let def =
+        MapDef { kind, key_size: 0, value_size: 0, max_entries, flags: MapFlags::empty(), name: name_of_map };
+    let program = Program::from_flat(name, code, Abi::Linux)?;
+    let maps = [MapPart { def, contents: &[], shared: false }];
+    let ids = engine.load_parts("charges", &maps, vec![program], options)?;
+    ids.first().copied().ok_or_else(|| "no program".into())
+}
+
 fn measure(engine: &Runtime, case: &Case, abi: Abi, passes: usize) -> Result<()> {
     let code = program(case)?;
     for (name, on) in [("jit", Engine::Jit), ("interp", Engine::Interpreter)] {
         let options = LoadOptions { abi: Some(abi), engine: on, ..LoadOptions::default() };
-        let id = engine.load(case.name, &code, &options)?;
+        let id = load(engine, case.name, &code, &options)?;
         let (trial, _) = once(engine, id, case.rounds.unwrap_or(10))?;
         let rounds = case.rounds.unwrap_or(((10.0 * SPAN / trial) as u64).clamp(10, 100_000));
         let (mut times, mut charged) = (Vec::new(), 0);
@@ -237,7 +269,7 @@ pub fn run(passes: usize) -> Result<()> {
     }
     engine.map_put(5, 6, 7)?;
     cache_miss(engine, passes)?;
-    for (cases, abi) in [(CASES, Abi::Classic), (CASES_UIO, Abi::Uio)] {
+    for (cases, abi) in [(CASES, Abi::Classic), (CASES_UIO, Abi::Uio), (CASES_LINUX, Abi::Linux)] {
         cases.iter().try_for_each(|case| measure(engine, case, abi, passes))?;
     }
     Ok(())

@@ -188,6 +188,7 @@ impl Ground {
             Run { args: [memory.argument().base, 64], memory, budget: BUDGET, helpers: &self.helpers, host: &Nobody };
         let result = Interpreter::new(verified).run(&mut run);
         assert!(run.budget <= BUDGET);
+        drop(run);
         let (before, after) = (&area[..32], &area[96..]);
         assert!(before.iter().chain(after).all(|&b| b == MARK), "written outside");
         let argument = area[32..96].to_vec();

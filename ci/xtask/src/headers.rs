@@ -107,16 +107,18 @@ fn returned(row: &Row) -> &'static str {
     match row.ret {
         RetType::Void => "void",
         RetType::Scalar | RetType::EndIfZero => "uint64_t",
-        RetType::MapValueOrNull => "void *",
+        RetType::MapValueOrNull | RetType::RecordOrNull => "void *",
     }
 }
 
 fn arguments(row: &Row) -> String {
     let argument = |(name, kind): &(&str, ArgType)| match kind {
-        ArgType::Unused | ArgType::Scalar | ArgType::Length | ArgType::AnyAddress => format!("uint64_t {name}"),
+        ArgType::Unused | ArgType::Scalar | ArgType::Length | ArgType::AnyAddress | ArgType::RecordSize => {
+            format!("uint64_t {name}")
+        }
         ArgType::CString => format!("const char *{name}"),
         ArgType::MemRead | ArgType::MapKey | ArgType::MapValue => format!("const void *{name}"),
-        ArgType::MemWrite | ArgType::Map(_) => format!("void *{name}"),
+        ArgType::MemWrite | ArgType::Map(_) | ArgType::Record => format!("void *{name}"),
     };
     let all: Vec<String> = row.args.iter().map(argument).collect();
     if all.is_empty() {

@@ -7,7 +7,7 @@ use super::{
 use crate::maps::{self, MapError, TwoKeyMap};
 use crate::program::{
     Abi::{Classic, Linux, Uio},
-    ArgType::{AnyAddress, CString, Length, Map, MapKey, MapValue, MemRead, MemWrite, Scalar},
+    ArgType::{AnyAddress, CString, Length, Map, MapKey, MapValue, MemRead, MemWrite, Record, RecordSize, Scalar},
     Cost, MapFamily, RetType,
 };
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -157,6 +157,51 @@ pub const BUILTINS: &[Row] = &[
         inline: None,
         missed: Some(BUSY),
         function: ringbuf_output,
+    },
+    Row {
+        name: "bpf_ringbuf_reserve",
+        doc: "Reserves a record in a ring, for the program to fill; its address, 0 where there is no room. A program holds 4 at most.",
+        numbers: &[(Linux, 131)],
+        args: &[("ring", Map(MapFamily::Ring)), ("size", RecordSize), ("flags", Scalar)],
+        ret: RetType::RecordOrNull,
+        cost: flat(32),
+        inline: None,
+        missed: None,
+        function: ringbuf_reserve,
+    },
+    Row {
+        name: "bpf_ringbuf_submit",
+        doc: "Gives a reserved record to the reader of its ring.",
+        numbers: &[(Linux, 132)],
+        args: &[("data", Record), ("flags", Scalar)],
+        ret: RetType::Void,
+        cost: flat(16),
+        inline: None,
+        missed: None,
+        function: |call| release(call, true),
+    },
+    Row {
+        name: "bpf_ringbuf_discard",
+        doc: "Takes a reserved record back: nobody reads it.",
+        numbers: &[(Linux, 133)],
+        args: &[("data", Record), ("flags", Scalar)],
+        ret: RetType::Void,
+        cost: flat(16),
+        inline: None,
+        missed: None,
+        function: |call| release(call, false),
+    },
+    Row {
+        name: "bpf_ringbuf_query",
+        doc: "What a ring says of itself: with 0 the bytes that wait, 1 its size, 2 and 3 the bytes that were read and written since the \
+              beginning.",
+        numbers: &[(Linux, 134)],
+        args: &[("ring", Map(MapFamily::Ring)), ("flags", Scalar)],
+        ret: RetType::Scalar,
+        cost: flat(16),
+        inline: None,
+        missed: Some(0),
+        function: ringbuf_query,
     },
     Row {
         name: "bpf_perf_event_output",
@@ -335,6 +380,24 @@ fn ringbuf_output(call: &mut HelperCall<'_>) -> Answer {
         Err(MapError::Full { .. }) => AGAIN as u64,
         Err(error) => error.code() as u64,
     })
+}
+
+fn ringbuf_reserve(call: &mut HelperCall<'_>) -> Answer {
+    let [ring, size, flags, ..] = call.args;
+    // As on Linux, there are no flags yet.
+    let reserved = (flags == 0).then(|| call.records.reserve(ring, size));
+    Ok(reserved.flatten().unwrap_or(0))
+}
+
+fn release(call: &mut HelperCall<'_>, keep: bool) -> Answer {
+    match call.records.release(call.args[0], keep) {
+        true => Ok(0),
+        false => Err(HelperFault { reason: "it was not given a record that the program holds" }),
+    }
+}
+
+fn ringbuf_query(call: &mut HelperCall<'_>) -> Answer {
+    Ok(call.map.ok_or(NO_MAP)?.ring_number(call.args[1]))
 }
 
 fn map_delete_elem(call: &mut HelperCall<'_>) -> Answer {

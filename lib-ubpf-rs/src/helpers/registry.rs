@@ -1,7 +1,7 @@
 //! The table of helpers and how one is called.
 
 use super::{Host, BUILTINS};
-use crate::maps::{Bytes, BytesMut, Map};
+use crate::maps::{Bytes, BytesMut, Map, Records};
 use crate::program::{Abi, HelperSignature, SignatureError};
 use crate::verifier::HelperLookup;
 use alloc::vec::Vec;
@@ -18,6 +18,8 @@ pub struct HelperCall<'a> {
     pub text: &'a [u8],
     /// The map of a [`ArgType::Map`](crate::program::ArgType::Map) argument.
     pub map: Option<&'a Map>,
+    /// The records that the run holds.
+    pub records: &'a Records<'a>,
     /// The bytes of a [`ArgType::MapKey`](crate::program::ArgType::MapKey) argument.
     pub key: Bytes<'a>,
     /// The bytes of a [`ArgType::MemRead`](crate::program::ArgType::MemRead) argument.
@@ -153,10 +155,10 @@ impl Registry {
         Some(registry)
     }
 
-    /// The same helpers once more, with room for as many again and for every number; `None` without memory.
+    /// The same helpers once more, with room for as many as the next power of two says, and for every number; `None` without memory.
     pub fn larger(&self) -> Option<Registry> {
         const LEAST: usize = 32;
-        let helpers = (2 * self.helpers.len()).max(LEAST);
+        let helpers = self.helpers.len().saturating_add(1).next_power_of_two().max(LEAST);
         let copy = Registry::with_room(helpers, MAX_NUMBER as usize + 1)?;
         for (to, from) in copy.helpers.iter().zip(&self.helpers) {
             if let Some(helper) = from.get() {

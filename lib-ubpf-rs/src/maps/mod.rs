@@ -6,6 +6,7 @@
 
 mod array;
 mod hash;
+mod records;
 mod ring;
 mod two_key;
 mod values;
@@ -14,6 +15,7 @@ mod values;
 mod tests;
 
 pub use hash::{MOST_WALKED_TO_CHANGE, MOST_WALKED_TO_LOOK};
+pub use records::Records;
 pub use two_key::{TwoKeyLayout, TwoKeyMap};
 pub use values::{Bytes, BytesMut};
 
@@ -300,21 +302,40 @@ impl Map {
         })
     }
 
+    fn ring(&self) -> Result<&Ring, MapError> {
+        match &self.kind {
+            Kind::Ring(ring) => Ok(ring),
+            Kind::Array(_) | Kind::Hash(_) | Kind::TwoKey(_) => Err(MapError::Invalid),
+        }
+    }
+
     /// Adds a record to a ring. *Hook path.*
     pub fn write_record(&self, data: Bytes<'_>) -> Result<(), MapError> {
-        self.told(match &self.kind {
-            Kind::Ring(ring) => ring.write(data),
-            Kind::Array(_) | Kind::Hash(_) | Kind::TwoKey(_) => Err(MapError::Invalid),
-        })
+        self.told(self.ring().and_then(|ring| ring.write(data)))
+    }
+
+    /// Takes room in a ring for a record of so many bytes; its address. Who reads the ring waits there until it is released. *Hook path.*
+    fn reserve(&self, len: u64) -> Result<u64, MapError> {
+        self.told(self.ring().and_then(|ring| ring.reserve(len)))
+    }
+
+    /// What was reserved there, of so many bytes, can be read from now on, or is passed over. *Hook path.*
+    fn release(&self, address: u64, len: u64, keep: bool) {
+        if let Ok(ring) = self.ring() {
+            ring.release(address, len, keep);
+        }
+    }
+
+    /// What a ring says of itself, with the numbers of Linux: 0 the bytes that wait, 1 the bytes that it has, 2 and 3 the bytes that were read
+    /// and written since the beginning. 0 for everything else.
+    pub fn ring_number(&self, what: u64) -> u64 {
+        self.ring().map_or(0, |ring| ring.number(what))
     }
 
     /// Copies the oldest record of a ring, as much of it as there is room for, and takes it off; gives its length. `None` where there is none,
     /// where it is being written, or where somebody else reads.
     pub fn read_record(&self, out: &mut [u8]) -> Option<usize> {
-        match &self.kind {
-            Kind::Ring(ring) => ring.read(out),
-            Kind::Array(_) | Kind::Hash(_) | Kind::TwoKey(_) => None,
-        }
+        self.ring().ok()?.read(out)
     }
 
     /// Removes; adds what was walked. *Hook path.*
@@ -330,7 +351,7 @@ impl Map {
         })
     }
 
-    fn told(&self, result: Result<(), MapError>) -> Result<(), MapError> {
+    fn told<T>(&self, result: Result<T, MapError>) -> Result<T, MapError> {
         match result {
             Err(MapError::Full { .. }) => _ = self.full.fetch_add(1, Relaxed),
             Err(MapError::Busy) => _ = self.busy.fetch_add(1, Relaxed),
@@ -398,7 +419,8 @@ impl Map {
         match &self.kind {
             Kind::Array(array) => array.values().clear(),
             Kind::Hash(hash) => hash.reset(),
-            Kind::TwoKey(_) | Kind::Ring(_) => {}
+            Kind::Ring(ring) => ring.reset(),
+            Kind::TwoKey(_) => {}
         }
     }
 
@@ -432,6 +454,11 @@ pub const fn handle(slot: u16) -> u64 {
 
 const HANDLE: u64 = 0x6d61_7073_0000_0000;
 
+/// The place of the map that a register's value stands for.
+fn slot_of(value: u64) -> Option<u16> {
+    u16::try_from(value.wrapping_sub(HANDLE)).ok()
+}
+
 /// The maps of one object, which its programs name by their place.
 pub struct Maps {
     list: Vec<Arc<Map>>,
@@ -461,8 +488,7 @@ impl Maps {
 
     /// The map that a register's value stands for.
     pub fn by_handle(&self, value: u64) -> Option<&Map> {
-        let slot = u16::try_from(value.wrapping_sub(HANDLE)).ok()?;
-        self.get(slot).map(|map| &**map)
+        self.get(slot_of(value)?).map(|map| &**map)
     }
 
     /// All of them.

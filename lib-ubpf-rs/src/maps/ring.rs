@@ -3,6 +3,9 @@
 //! A writer takes room by moving the head on, fills it, and publishes the record through its first word, which was zero until then: the
 //! reader leaves zeros behind it. So writers wait for nobody, also in an interrupt, and a record is seen whole or not at all. What finds no
 //! room is lost, and counted.
+//!
+//! A record that a program fills by itself is reserved first: room that lies in one piece, so that what is left before the end of the ring
+//! is passed over. Until it is released its first word stays zero, and the reader, who keeps the order, waits for it alone.
 
 use super::{
     values::{zeroed, Between},
@@ -17,6 +20,10 @@ use core::sync::atomic::{
 const WORD: u64 = 8;
 /// In the first word of a record, above its length: it is there.
 const THERE: u64 = 1 << 32;
+/// It is to be passed over.
+const SKIPPED: u64 = 1 << 33;
+/// Most records that a reader passes over at a time.
+const PASSED_OVER: usize = 1024;
 /// Times that room is asked for while other writers take it.
 const PATIENCE: usize = 1024;
 
@@ -51,32 +58,70 @@ impl Ring {
 
     /// Adds a record. It has at least one byte, and fits the ring together with its length.
     pub fn write(&self, data: Bytes<'_>) -> Result<(), MapError> {
-        let at = self.take(data.len() as u64)?;
+        let at = self.take(data.len() as u64, false)?;
         for (place, word) in (1..).zip(data.words()) {
             if let Some(slot) = self.word(at.wrapping_add(WORD.wrapping_mul(place))) {
                 slot.store(word, Relaxed);
             }
         }
-        if let Some(first) = self.word(at) {
-            first.store(THERE | data.len() as u64, Release);
-        }
+        self.publish(at, THERE | data.len() as u64);
         Ok(())
     }
 
-    /// Room for a record of so many bytes.
-    fn take(&self, len: u64) -> Result<u64, MapError> {
+    fn publish(&self, at: u64, first: u64) {
+        if let Some(word) = self.word(at) {
+            word.store(first, Release);
+        }
+    }
+
+    /// Takes room for a record of so many bytes, all zero, until it is [released](Self::release); its address.
+    pub fn reserve(&self, len: u64) -> Result<u64, MapError> {
+        let at = self.take(len, true)?;
+        let word = self.word(at.wrapping_add(WORD)).ok_or(MapError::Invalid)?;
+        Ok(core::ptr::from_ref(word) as u64)
+    }
+
+    /// What was reserved at this address, of so many bytes, is a record from now on, or is passed over.
+    pub fn release(&self, address: u64, len: u64, keep: bool) {
+        let first = if keep { THERE | len } else { THERE | SKIPPED | len };
+        let at = address.wrapping_sub(self.words.as_ptr() as u64);
+        self.publish(at.wrapping_sub(WORD), first);
+    }
+
+    /// What a program can ask for, with the numbers of Linux: bytes that wait, bytes there are, and the two positions.
+    pub fn number(&self, what: u64) -> u64 {
+        match what {
+            0 => self.used() as u64,
+            1 => self.bytes(),
+            2 => self.tail.load(Relaxed),
+            3 => self.head.load(Relaxed),
+            _ => 0,
+        }
+    }
+
+    /// Room for a record of so many bytes, in one piece if asked for.
+    fn take(&self, len: u64, whole: bool) -> Result<u64, MapError> {
         let full = MapError::Full { capacity: self.bytes() as usize };
         if len == 0 || len > self.bytes().saturating_sub(WORD).min(u64::from(u32::MAX)) {
             return Err(MapError::Invalid);
         }
-        let size = size_of_record(len);
+        let record = size_of_record(len);
         let mut head = self.head.load(Acquire);
         for _ in 0..PATIENCE {
+            // What does not fit before the end begins at the start. The rest is taken even where the record has no room then: the next
+            // one may have it.
+            let left = self.bytes().wrapping_sub(head & self.bytes().wrapping_sub(1));
+            let rest = whole && record > left;
+            let size = if rest { left } else { record };
             let used = head.wrapping_sub(self.tail.load(Acquire));
             if used.saturating_add(size) > self.bytes() {
                 return Err(full);
             }
             match self.head.compare_exchange(head, head.wrapping_add(size), SeqCst, Acquire) {
+                Ok(at) if rest => {
+                    self.publish(at, THERE | SKIPPED | left.wrapping_sub(WORD));
+                    head = head.wrapping_add(left);
+                }
                 Ok(at) => return Ok(at),
                 Err(other) => head = other,
             }
@@ -87,7 +132,7 @@ impl Ring {
     /// As when somebody stands still in the middle of writing so many bytes.
     #[cfg(test)]
     pub fn stand_still(&self, len: u64) {
-        self.take(len).unwrap();
+        self.take(len, false).unwrap();
     }
 
     /// Copies the oldest record, as much of it as there is room for, and takes it off; gives its length. `None` where there is none, where it
@@ -96,12 +141,19 @@ impl Ring {
         if self.reading.swap(true, Acquire) {
             return None;
         }
-        let read = self.read_one(out);
+        let mut read = None;
+        for _ in 0..PASSED_OVER {
+            read = self.read_one(out);
+            if !matches!(read, Some((_, false))) {
+                break;
+            }
+        }
         self.reading.store(false, Release);
-        read
+        read.filter(|read| read.1).map(|read| read.0)
     }
 
-    fn read_one(&self, out: &mut [u8]) -> Option<usize> {
+    /// Takes the oldest off; its length, and whether it is a record.
+    fn read_one(&self, out: &mut [u8]) -> Option<(usize, bool)> {
         let tail = self.tail.load(Relaxed);
         let first = self.word(tail)?.load(Acquire);
         if first & THERE == 0 {
@@ -119,7 +171,18 @@ impl Ring {
         }
         self.word(tail)?.store(0, Relaxed);
         self.tail.store(tail.wrapping_add(size), Release);
-        Some(len as usize)
+        Some((len as usize, first & SKIPPED == 0))
+    }
+
+    /// Writes a word of a record that is reserved, as a program does.
+    #[cfg(test)]
+    pub fn fill(&self, address: u64, word: u64) {
+        self.publish(address.wrapping_sub(self.words.as_ptr() as u64), word);
+    }
+
+    #[cfg(test)]
+    pub fn reset(&self) {
+        self.words.iter().chain([&self.head, &self.tail]).for_each(|word| word.store(0, Relaxed));
     }
 
     /// Bytes that are in it.

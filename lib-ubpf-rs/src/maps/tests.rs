@@ -511,3 +511,147 @@ fn after_a_fork_a_ring_goes_on() {
     assert_eq!((ring.read_record(&mut out), out), (Some(8), [3; 8]));
     assert_eq!(ring.read_record(&mut out), None);
 }
+
+/// A program's view of one ring.
+fn with_ring(ring: Map) -> Maps {
+    Maps::new(std::vec![Arc::new(ring)]).unwrap()
+}
+
+/// Writes a word where a record lies that was reserved.
+fn fill(ring: &Map, address: u64, word: u64) {
+    ring.ring().unwrap().fill(address, word);
+}
+
+/// Reserved records come out in the order of reservation, each as soon as those before it are released; discarded ones do not. Nothing is
+/// left at the end, whatever was left open.
+#[test]
+fn reserved_records_follow_their_model() {
+    let maps = with_ring(make(MapKind::Ringbuf, 0, 0, 4096));
+    let ring = maps.get(0).unwrap();
+    let mut numbers = Numbers(0x1234_5678);
+    // Length and first word of each; none where it is discarded; open ones have their address.
+    let mut model: VecDeque<(usize, u64, Option<bool>)> = VecDeque::new();
+    let mut open: Vec<(u64, u64)> = Vec::new();
+    let mut runs = Records::new(Some(&maps));
+    let (mut wrapped, mut refused, mut read) = (0, 0, 0);
+    for number in 0..30_000u64 {
+        match numbers.below(5) {
+            0 => {
+                let len = 8 + numbers.below(if number % 5 == 0 { 1200 } else { 100 });
+                match runs.reserve(handle(0), len) {
+                    Some(at) => {
+                        let last = open.last().map_or(0, |last| last.0);
+                        wrapped += u64::from(at < last);
+                        fill(ring, at, number);
+                        fill(ring, at + (len - 8) / 8 * 8, number);
+                        open.push((at, number));
+                        model.push_back((len as usize, number, None));
+                    }
+                    None => refused += 1,
+                }
+            }
+            1 | 2 if !open.is_empty() => {
+                let (at, of) = open.swap_remove(numbers.below(open.len() as u64) as usize);
+                let keep = numbers.below(3) != 0;
+                assert!(runs.release(at, keep));
+                assert!(!runs.release(at, keep), "it is not held twice");
+                model.iter_mut().find(|record| record.1 == of).unwrap().2 = Some(keep);
+            }
+            3 => {
+                while model.front().is_some_and(|record| record.2 == Some(false)) {
+                    model.pop_front();
+                }
+                let mut out = [0; 2048];
+                let found = ring.read_record(&mut out);
+                let expected = model.front().filter(|record| record.2 == Some(true)).map(|record| record.0);
+                assert_eq!(found, expected, "step {number}");
+                if let Some(len) = found {
+                    let word = |at: usize| u64::from_le_bytes(out[at..at + 8].try_into().unwrap());
+                    let record = model.pop_front().unwrap();
+                    assert_eq!((word(0), word((len - 8) / 8 * 8)), (record.1, record.1));
+                    assert!(
+                        len < 24 || out[8..(len - 8) / 8 * 8].iter().all(|&byte| byte == 0),
+                        "what is not filled is zero"
+                    );
+                    read += 1;
+                }
+            }
+            4 if numbers.below(50) == 0 => {
+                // The run is over, or was stopped.
+                runs = Records::new(Some(&maps));
+                model.iter_mut().filter(|record| record.2.is_none()).for_each(|record| record.2 = Some(false));
+                open.clear();
+            }
+            _ => assert_eq!(runs.iter().count(), open.len()),
+        }
+    }
+    assert!(wrapped > 50 && refused > 50 && read > 1000, "{wrapped} {refused} {read}");
+    drop(runs);
+    while ring.read_record(&mut []).is_some() {}
+    assert_eq!(ring.len(), 0);
+}
+
+/// Two threads that reserve, one of them interrupted between reservation and release by whoever writes at once, and a reader: what is read
+/// is whole and in order, nothing hangs.
+#[test]
+fn reservations_of_two_threads_are_whole_and_in_order() {
+    const EACH: u64 = 5_000;
+    let maps = with_ring(make(MapKind::Ringbuf, 0, 0, 4096));
+    let ring = maps.get(0).unwrap();
+    let writers = core::sync::atomic::AtomicUsize::new(2);
+    let mut last = [None, None, None];
+    let mut seen = 0;
+    let counts = [const { AtomicU64::new(0) }; 2];
+    let [kept, discarded] = &counts;
+    thread::scope(|scope| {
+        for id in 0..2u64 {
+            let (maps, ring, writers) = (&maps, ring, &writers);
+            scope.spawn(move || {
+                for number in 0..EACH {
+                    let run = Records::new(Some(maps));
+                    let len = 16 + 8 * (number % 60);
+                    let at = loop {
+                        match run.reserve(handle(0), len) {
+                            Some(at) => break at,
+                            None => thread::yield_now(),
+                        }
+                    };
+                    fill(ring, at, id);
+                    if number % 7 == 0 {
+                        // An interrupt: its record is behind this one.
+                        let bytes: Vec<u8> = [2, number << 1 | id].iter().flat_map(|word| word.to_le_bytes()).collect();
+                        kept.fetch_add(u64::from(ring.write_record(bytes[..].into()).is_ok()), Relaxed);
+                    }
+                    fill(ring, at + 8, number);
+                    let keep = number % 5 != 0;
+                    [discarded, kept][usize::from(keep)].fetch_add(1, Relaxed);
+                    if keep {
+                        assert!(run.release(at, true));
+                    }
+                }
+                writers.fetch_sub(1, core::sync::atomic::Ordering::SeqCst);
+            });
+        }
+        let mut out = [0; 512];
+        loop {
+            let over = writers.load(core::sync::atomic::Ordering::SeqCst) == 0;
+            match ring.read_record(&mut out) {
+                Some(len) => {
+                    let word = |at: usize| u64::from_le_bytes(out[8 * at..8 * at + 8].try_into().unwrap());
+                    let (id, number) = (word(0), word(1));
+                    seen += 1;
+                    if id < 2 {
+                        assert_eq!(len as u64, 16 + 8 * (number % 60));
+                        assert!(number % 5 != 0, "it was discarded");
+                        assert!(last[id as usize].is_none_or(|last| last < number));
+                        last[id as usize] = Some(number);
+                    }
+                }
+                None if over && ring.is_empty() => break,
+                None => thread::yield_now(),
+            }
+        }
+    });
+    assert_eq!(seen, kept.load(Relaxed));
+    assert_eq!(discarded.load(Relaxed), 2 * EACH / 5);
+}

@@ -23,3 +23,5 @@ pub const MAX_HOOK_AREAS: usize = 64;
 pub const MAX_MAP_MEMORY: u64 = 64 << 20;
 /// Most maps that the programs of one object may share.
 pub const MAX_MAPS: usize = 64;
+/// Most records that a run may hold at a time: reserved in rings, and neither submitted nor discarded yet.
+pub const MAX_RECORDS: usize = 4;

@@ -52,6 +52,10 @@ pub enum Bug {
     RemainderOfPart,
     /// Any pointer is taken for the argument's end.
     AnyEnd,
+    /// A copy of a record's address outlives the record.
+    StaleRecord,
+    /// A record that is held on one of two ways that meet is thought to be held on none.
+    HeldOnOneWay,
     /// The proofs are thought to hold for an argument of any length.
     AnyArgument,
     /// Machine code: the size of an access is left out of the check at run time.
@@ -114,6 +118,8 @@ impl Bug {
         Bug::StaleRelation,
         Bug::RemainderOfPart,
         Bug::AnyEnd,
+        Bug::StaleRecord,
+        Bug::HeldOnOneWay,
         Bug::AnyArgument,
         Bug::GuardSize,
         Bug::WideMove,

@@ -25,6 +25,10 @@ pub enum ArgType {
     MapKey,
     /// Address of memory the program may read, as long as a value of the map before it.
     MapValue,
+    /// Bytes of the record that the helper reserves in the ring before it.
+    RecordSize,
+    /// Address of a record that the program has reserved; after the call it is not the program's any more.
+    Record,
 }
 
 /// Type of a helper's result.
@@ -38,6 +42,8 @@ pub enum RetType {
     EndIfZero,
     /// Address of a value of the map that it was given, or 0.
     MapValueOrNull,
+    /// Address of a record that the program holds from now on, or 0.
+    RecordOrNull,
 }
 
 /// Cost of one call in units of budget: nanoseconds on the machine of `docs/performance.md`. The call instruction has a weight beside it.
@@ -107,7 +113,7 @@ impl HelperSignature {
     #[inline]
     pub fn takes_numbers(&self) -> bool {
         self.args.iter().all(|kind| match kind {
-            ArgType::Unused | ArgType::Scalar | ArgType::AnyAddress => true,
+            ArgType::Unused | ArgType::Scalar | ArgType::AnyAddress | ArgType::RecordSize | ArgType::Record => true,
             ArgType::CString | ArgType::MemRead | ArgType::MemWrite | ArgType::Length => false,
             ArgType::Map(_) | ArgType::MapKey | ArgType::MapValue => false,
         })
@@ -117,6 +123,7 @@ impl HelperSignature {
     pub fn touches_no_memory(&self) -> bool {
         self.args.iter().all(|kind| match kind {
             ArgType::Unused | ArgType::Scalar | ArgType::AnyAddress | ArgType::Length | ArgType::Map(_) => true,
+            ArgType::RecordSize | ArgType::Record => true,
             ArgType::CString | ArgType::MemRead | ArgType::MemWrite | ArgType::MapKey | ArgType::MapValue => false,
         })
     }
@@ -139,14 +146,16 @@ impl HelperSignature {
                 ArgType::Map(_) if core::mem::replace(&mut map, true) => {
                     return Err(SignatureError::NoMap { register })
                 }
-                ArgType::MapKey | ArgType::MapValue if !map => return Err(SignatureError::NoMap { register }),
-                ArgType::Map(_) | ArgType::MapKey | ArgType::MapValue => {}
-                ArgType::Unused | ArgType::Scalar | ArgType::CString | ArgType::AnyAddress => {}
+                ArgType::MapKey | ArgType::MapValue | ArgType::RecordSize if !map => {
+                    return Err(SignatureError::NoMap { register })
+                }
+                ArgType::Map(_) | ArgType::MapKey | ArgType::MapValue | ArgType::RecordSize => {}
+                ArgType::Unused | ArgType::Scalar | ArgType::CString | ArgType::AnyAddress | ArgType::Record => {}
                 ArgType::MemRead | ArgType::MemWrite | ArgType::Length => {}
             }
             memory = matches!(kind, ArgType::MemRead | ArgType::MemWrite).then_some(register);
         }
-        if self.ret == RetType::MapValueOrNull && !map {
+        if matches!(self.ret, RetType::MapValueOrNull | RetType::RecordOrNull) && !map {
             return Err(SignatureError::NoMap { register: 0 });
         }
         match memory {

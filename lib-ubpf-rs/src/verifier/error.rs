@@ -173,6 +173,14 @@ pub enum VerifyError {
         /// What stands against it.
         what: &'static str,
     },
+    /// Under `strict`: the program may end with a record that it has reserved; else a warning.
+    #[error("the record reserved at PC {reserved} may still be held where the program ends at PC {pc}: submit or discard it on every path")]
+    HeldRecord {
+        /// Where the program ends.
+        pc: usize,
+        /// Where it was reserved.
+        reserved: usize,
+    },
     /// No memory.
     #[error("out of memory")]
     NoMemory,

@@ -40,6 +40,8 @@ pub enum Need {
     Map(MapFamily),
     /// How long a key or a value is depends on a map that is not known.
     KnownMap,
+    /// It is not the start of a record that the program holds.
+    Record,
 }
 
 impl Need {
@@ -48,6 +50,7 @@ impl Need {
         match self {
             Need::StringEnd => "string argument",
             Need::Map(_) => "map argument",
+            Need::Record => "record argument",
             _ => "memory access",
         }
     }
@@ -150,6 +153,8 @@ pub(super) struct Findings {
     pub(super) counters: Vec<Counter>,
     /// A call for which there may be no frame.
     pub(super) too_deep: Option<usize>,
+    /// An end of the program at which it may hold a record, and where that was reserved.
+    pub(super) held: Option<(usize, usize)>,
 }
 
 /// Cost of a call that nothing limits.
@@ -171,6 +176,7 @@ impl Findings {
             more_failures: false,
             counters: Vec::new(),
             too_deep: None,
+            held: None,
         })
     }
 
@@ -315,6 +321,7 @@ impl Findings {
         self.argument_reach = self.argument_reach.max(other.argument_reach);
         self.stack_reach = self.stack_reach.max(other.stack_reach);
         self.too_deep = self.too_deep.and(other.too_deep);
+        self.held = self.held.and(other.held);
         let notes = &self.notes;
         let still = |f: &Failure| notes.get(f.pc).is_some_and(|n| n.fact.contains(Fact::GUARDED));
         self.failures.retain(still);
@@ -332,8 +339,9 @@ impl fmt::Display for Known {
             Kind::Scalar => return write!(f, "a number from {least} to {most}"),
             Kind::Argument => f.write_str("the argument")?,
             Kind::Stack(_) => f.write_str("the frame pointer")?,
-            Kind::Object { nullable: true, .. } => f.write_str("a pointer that may be null")?,
+            kind if kind.is_nullable() => f.write_str("a pointer that may be null")?,
             Kind::Object { .. } => f.write_str("a value of a map")?,
+            Kind::Record { .. } => f.write_str("a record")?,
             Kind::Map(_) => f.write_str("a map")?,
         }
         match (least, most) {
@@ -359,6 +367,7 @@ impl fmt::Display for Need {
             Need::Map(MapFamily::Ring) => f.write_str("a ring is needed"),
             Need::Map(MapFamily::Events) => f.write_str("an array of events is needed"),
             Need::KnownMap => f.write_str("the map before it must be known"),
+            Need::Record => f.write_str("the start of a record that the program holds is needed"),
         }
     }
 }

@@ -367,7 +367,15 @@ impl<'a> Machine<'a> {
                 let Some(map) = self.env.map(index) else {
                     return (Err(Need::Pointer), Target::Unknown);
                 };
-                (prove_object(map, nullable, reach, (least, end), aligned), target_of(map))
+                let writable = map.def.is_writable_by_programs();
+                let object = Object { nullable, size: map.def.value_size, writable };
+                (object.prove(reach, (least, end), aligned), target_of(map))
+            }
+            Kind::Record { number, nullable } => {
+                let Some(size) = state.records.size(number) else {
+                    return (Err(Need::Pointer), Target::Unknown);
+                };
+                (Object { nullable, size, writable: true }.prove(reach, (least, end), aligned), Target::Unknown)
             }
         }
     }
@@ -414,8 +422,9 @@ impl<'a> Machine<'a> {
         let fall = pc.wrapping_add(1);
         self.read(state, compare.dst, pc);
         self.operand(state, compare.src, pc);
-        // Each side may learn of both registers.
-        let refine = state.values().saturating_mul(price::REFINE * 4);
+        // Each side may learn of both registers, and that a record is not there.
+        let passes = if state.records.first().is_some() { 6 } else { 4 };
+        let refine = state.values().saturating_mul(price::REFINE.saturating_mul(passes));
         self.spend(state.copy_price().saturating_add(refine));
         self.taken.copy_from(state)?;
         let jumps = assume(&mut self.taken, compare, true);
@@ -452,6 +461,7 @@ impl<'a> Machine<'a> {
                     self.findings.call(pc, u64::MAX);
                     self.spend(state.copy_price());
                     state.forget_stack();
+                    state.forget_records();
                     Ok(called(state, pc, Value::UNKNOWN))
                 }
             },
@@ -481,19 +491,30 @@ impl<'a> Machine<'a> {
         };
         // All of the stack may be forgotten.
         self.spend(state.copy_price());
-        let map = self.arguments(state, pc, &signature)?;
+        let Given { map, size, released } = self.arguments(state, pc, &signature)?;
         let cost = self.cost.unwrap_or(u64::MAX);
         self.findings.call(pc, cost);
+        match released {
+            Released::Nothing => {}
+            Released::Record(number) => state.release(number),
+            Released::Unknown => state.forget_records(),
+        }
         let result = match signature.ret {
             RetType::Scalar => Value::UNKNOWN,
             RetType::Void => Value::constant(0),
-            RetType::EndIfZero => Value::scalar(Scalar::range(BITS, 1, u64::MAX)),
+            RetType::EndIfZero => {
+                self.ends(state, pc);
+                Value::scalar(Scalar::range(BITS, 1, u64::MAX))
+            }
+            RetType::RecordOrNull => match state.records.reserve(size, pc) {
+                Some(number) => state.nullable(Kind::Record { number, nullable: true }),
+                // That it is held is not forgotten.
+                None => Value::UNKNOWN,
+            },
             RetType::MapValueOrNull => match map {
-                // Whoever compares a copy with 0 learns of all of them.
                 Some(index) => {
                     let index = if planted::active(Bug::FirstMap) { 0 } else { index };
-                    let kind = Kind::Object { index, nullable: true };
-                    Value { id: state.fresh_id(), ..Value::pointer(kind) }
+                    state.nullable(Kind::Object { index, nullable: true })
                 }
                 None => Value::UNKNOWN,
             },
@@ -501,14 +522,9 @@ impl<'a> Machine<'a> {
         Ok(called(state, pc, result))
     }
 
-    /// Checks a helper's arguments against its signature and adds up its cost; gives the place of the map among them.
-    fn arguments(
-        &mut self,
-        state: &mut State,
-        pc: usize,
-        signature: &HelperSignature,
-    ) -> Result<Option<u16>, VerifyError> {
-        let mut map = None;
+    /// Checks a helper's arguments against its signature and adds up its cost.
+    fn arguments(&mut self, state: &mut State, pc: usize, signature: &HelperSignature) -> Result<Given, VerifyError> {
+        let (mut map, mut size, mut released) = (None, 0, Released::Nothing);
         let call = self.cost.unwrap_or(0);
         let mut cost = u64::from(signature.cost.base).saturating_add(call);
         cost = cost.saturating_add(signature.cost.walk.into());
@@ -527,6 +543,11 @@ impl<'a> Machine<'a> {
                     self.string(state, pc, reg)
                 }
                 ArgType::Map(family) => map = self.map_argument(state, pc, reg, *family),
+                ArgType::RecordSize => {
+                    let least = self.read(state, reg, pc).number().whole.umin;
+                    size = u32::try_from(least).unwrap_or(u32::MAX);
+                }
+                ArgType::Record => released = self.record(state, pc, reg),
                 ArgType::MapKey => {
                     let size = self.sized_by(map, |def| def.key_size);
                     cost = cost.saturating_add(signature.cost.of_bytes(size.1.into()));
@@ -554,7 +575,23 @@ impl<'a> Machine<'a> {
             self.read(state, reg, pc);
         }
         self.cost = (cost < u64::MAX).then_some(cost);
-        Ok(map)
+        Ok(Given { map, size, released })
+    }
+
+    /// The record in a register, which is to be released. When it is not known, the helper finds out; then it may be any that is held.
+    fn record(&mut self, state: &State, pc: usize, reg: Reg) -> Released {
+        let value = self.read(state, reg, pc);
+        let start = value.num.value() == Some(0);
+        if let (Kind::Record { number, nullable: false }, true) = (value.kind, start) {
+            self.findings.prove(pc, Target::Unknown, Claim::NONE);
+            return Released::Record(number);
+        }
+        let failure = Failure::new(pc, reg, &value, 0, Need::Record);
+        self.findings.guard(pc, Target::Unknown, failure);
+        match value.kind {
+            Kind::Record { number, .. } if start => Released::Record(number),
+            _ => Released::Unknown,
+        }
     }
 
     /// The place of the map in a register, where it is always the same one and the helper takes it. What it is not is found out again
@@ -642,10 +679,35 @@ impl<'a> Machine<'a> {
             Some(call) => Flow::Back(call),
             None => {
                 self.read(state, Reg::R0, pc);
+                self.ends(state, pc);
                 Flow::End
             }
         }
     }
+
+    /// The program may end here: it should hold nothing.
+    fn ends(&mut self, state: &State, pc: usize) {
+        if let Some(reserved) = state.records.first() {
+            self.findings.held.get_or_insert((pc, reserved as usize));
+        }
+    }
+}
+
+/// What a helper is given, as far as it says what becomes of the state.
+struct Given {
+    /// The place of the map.
+    map: Option<u16>,
+    /// Bytes of the record that it reserves, at least.
+    size: u32,
+    released: Released,
+}
+
+/// Which record is not held any more.
+enum Released {
+    Nothing,
+    Record(u8),
+    /// One that is not known.
+    Unknown,
 }
 
 impl Reach {
@@ -773,27 +835,31 @@ fn target_of(map: &MapInfo<'_>) -> Target {
     }
 }
 
-fn prove_object(
-    map: &MapInfo<'_>,
+/// Memory of its own that a pointer leads to: a value, a record.
+struct Object {
     nullable: bool,
-    reach: Reach,
-    (least, end): (i128, i128),
-    aligned: bool,
-) -> Result<(Place, Claim), Need> {
-    if nullable {
-        return Err(Need::NotNull);
+    /// Bytes that it has at least.
+    size: u32,
+    writable: bool,
+}
+
+impl Object {
+    fn prove(&self, reach: Reach, (least, end): (i128, i128), aligned: bool) -> Result<(Place, Claim), Need> {
+        if self.nullable {
+            return Err(Need::NotNull);
+        }
+        if reach.write && !self.writable {
+            return Err(Need::Writable);
+        }
+        if least < 0 || end > i128::from(self.size) {
+            let most = i64::from(self.size).saturating_sub_unsigned(reach.size);
+            return Err(Need::Within { least: 0, most });
+        }
+        if !aligned {
+            return Err(Need::Alignment(reach.align));
+        }
+        Ok((Place::Elsewhere, Claim::NONE))
     }
-    if reach.write && !map.def.is_writable_by_programs() {
-        return Err(Need::Writable);
-    }
-    if least < 0 || end > i128::from(map.def.value_size) {
-        let most = i64::from(map.def.value_size).saturating_sub_unsigned(reach.size);
-        return Err(Need::Within { least: 0, most });
-    }
-    if !aligned {
-        return Err(Need::Alignment(reach.align));
-    }
-    Ok((Place::Elsewhere, Claim::NONE))
 }
 
 /// After a helper.
@@ -867,12 +933,23 @@ fn assume(state: &mut State, compare: Compare, outcome: bool) -> bool {
     let (new_a, new_b) = if reversed { (y, x) } else { (x, y) };
     if new_a != a {
         state.refine(compare.dst, new_a);
+        settle_record(state, &a, &new_a);
     }
     match compare.src {
-        Operand::Reg(reg) if new_b != b => state.refine(reg, new_b),
+        Operand::Reg(reg) if new_b != b => {
+            state.refine(reg, new_b);
+            settle_record(state, &b, &new_b);
+        }
         _ => {}
     }
     true
+}
+
+/// A record whose address turned out to be 0 was not reserved.
+fn settle_record(state: &mut State, before: &Value, after: &Value) {
+    if let (Kind::Record { number, .. }, Kind::Scalar) = (before.kind, after.kind) {
+        state.release(number);
+    }
 }
 
 /// One register is another one plus or less a number: what was learned of the other says something of it.
@@ -928,17 +1005,14 @@ fn offsets_keep_order(fact: Fact, a: &Value, b: &Value) -> bool {
 
 /// A pointer that may be null, compared with 0.
 fn learn_null(fact: Fact, pointer: &mut Value, other: &Value) -> bool {
-    let Kind::Object { index, nullable } = pointer.kind else {
-        return true;
-    };
-    if other.as_constant() != Some(0) {
+    if !matches!(pointer.kind, Kind::Object { .. } | Kind::Record { .. }) || other.as_constant() != Some(0) {
         return true;
     }
-    match (fact, nullable) {
+    match (fact, pointer.kind.is_nullable()) {
         (Fact::Equal, true) if !planted::active(Bug::NullBothSides) => {
             *pointer = Value { id: pointer.id, ..Value::constant(0) }
         }
-        (_, true) => pointer.kind = Kind::Object { index, nullable: false },
+        (_, true) => pointer.kind = pointer.kind.or_null(false),
         // Within its object or just behind, it is not null.
         (Fact::Equal, false) => return pointer.num.value() != Some(0),
         (_, false) => {}

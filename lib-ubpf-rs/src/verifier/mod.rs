@@ -22,6 +22,7 @@ mod fixpoint;
 mod idioms;
 mod machine;
 mod missing;
+mod records;
 mod scalar;
 mod state;
 mod structure;
@@ -199,6 +200,7 @@ impl Analysis {
         (proved || hopeless)
             && self.worst_cost.is_ok()
             && findings.too_deep.is_none()
+            && findings.held.is_none()
             && findings.unset.iter().all(Option::is_none)
     }
 }
@@ -417,6 +419,9 @@ fn check_strict(analysis: &Analysis, work: &mut Work<'_>) -> Result<(), VerifyEr
             }
         }
     }
+    if let Some((pc, reserved)) = findings.held {
+        return Err(VerifyError::HeldRecord { pc, reserved });
+    }
     if let Some(pc) = findings.too_deep {
         return Err(VerifyError::UnprovedEnd { pc, what: NINTH_FRAME });
     }
@@ -432,21 +437,24 @@ const WARNING_BYTES: usize = 128;
 fn warnings(findings: &Findings, unproved: Option<Cap>) -> Result<Vec<String>, VerifyError> {
     let mut warnings = Vec::new();
     if let Some(cap) = unproved {
-        let mut text = String::new();
-        text.try_reserve_exact(WARNING_BYTES).map_err(|_| VerifyError::NoMemory)?;
-        // Writing to a string with room does not fail.
-        let _ = write!(text, "too complex to be proved, all is checked: {cap}");
-        warnings.try_reserve(1).map_err(|_| VerifyError::NoMemory)?;
-        warnings.push(text);
+        warn(&mut warnings, format_args!("too complex to be proved, all is checked: {cap}"))?;
+    }
+    if let Some((pc, reserved)) = findings.held {
+        warn(&mut warnings, format_args!("{}", VerifyError::HeldRecord { pc, reserved }))?;
     }
     for (register, pc) in findings.unset.iter().enumerate() {
         let Some(pc) = pc else { continue };
-        let mut text = String::new();
-        text.try_reserve_exact(WARNING_BYTES).map_err(|_| VerifyError::NoMemory)?;
-        // Writing to a string with room does not fail.
-        let _ = write!(text, "r{register} is read at PC {pc} but may not have been set");
-        warnings.try_reserve(1).map_err(|_| VerifyError::NoMemory)?;
-        warnings.push(text);
+        warn(&mut warnings, format_args!("r{register} is read at PC {pc} but may not have been set"))?;
     }
     Ok(warnings)
+}
+
+fn warn(warnings: &mut Vec<String>, what: core::fmt::Arguments<'_>) -> Result<(), VerifyError> {
+    let mut text = String::new();
+    text.try_reserve_exact(WARNING_BYTES).map_err(|_| VerifyError::NoMemory)?;
+    // Writing to a string with room does not fail.
+    let _ = text.write_fmt(what);
+    warnings.try_reserve(1).map_err(|_| VerifyError::NoMemory)?;
+    warnings.push(text);
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use super::{
     planted::{self, Bug},
+    records::Records,
     scalar::Scalar,
     tnum::{low_mask, Tnum},
     value::{Kind, Value, BITS, NO_ROOM},
@@ -75,6 +76,8 @@ pub struct State {
     pub(super) frames: Vec<Frame>,
     /// Least length of the argument on this path.
     pub(super) argument_min: u32,
+    /// What is held of rings.
+    pub(super) records: Records,
     next_id: u32,
 }
 
@@ -86,6 +89,7 @@ impl State {
         base: 0,
         frames: Vec::new(),
         argument_min: 0,
+        records: Records::NONE,
         next_id: 1,
     };
 
@@ -110,6 +114,7 @@ impl State {
         self.frames.clone_from(&other.frames);
         self.base = other.base;
         self.argument_min = other.argument_min;
+        self.records = other.records;
         self.next_id = other.next_id;
         Ok(())
     }
@@ -153,6 +158,11 @@ impl State {
         let id = self.next_id;
         self.next_id = id.wrapping_add(1);
         id
+    }
+
+    /// A pointer that may be null: whoever compares a copy with 0 learns of all of them.
+    pub(super) fn nullable(&mut self, kind: Kind) -> Value {
+        Value { id: self.fresh_id(), ..Value::pointer(kind) }
     }
 
     /// Copies a register, so that both are known to be equal.
@@ -221,6 +231,27 @@ impl State {
                 }
             });
         }
+    }
+
+    /// A record is not held any more; its addresses mean nothing from now on.
+    pub(super) fn release(&mut self, number: u8) {
+        self.records.release(number);
+        self.each_value(|value| {
+            let stale = matches!(value.kind, Kind::Record { number: of, .. } if of == number);
+            if stale && !planted::active(Bug::StaleRecord) {
+                *value = Value::UNKNOWN;
+            }
+        });
+    }
+
+    /// Any record may have been released.
+    pub(super) fn forget_records(&mut self) {
+        self.records.forget();
+        self.each_value(|value| {
+            if matches!(value.kind, Kind::Record { .. }) {
+                *value = Value::UNKNOWN;
+            }
+        });
     }
 
     /// A number with room says how long the argument is at least.
@@ -480,7 +511,8 @@ impl State {
             *compared = compared.wrapping_add(1);
             a.includes(b, other.argument_min) && ids.includes(a.id, b.id)
         };
-        if self.argument_min > other.argument_min || !self.same_callers(other) {
+        let less = self.argument_min > other.argument_min || !self.records.include(&other.records);
+        if less || !self.same_callers(other) {
             return false;
         }
         if !self.regs.iter().zip(&other.regs).all(|(a, b)| one(a, b)) {
@@ -544,6 +576,7 @@ impl State {
             a.saved.iter_mut().zip(&b.saved).for_each(|(a, b)| one(a, b));
         }
         lost |= self.join_cells(other, one, pay)?;
+        self.records.join(&other.records);
         self.argument_min = mins.0.min(mins.1);
         if widen.is_some() && self.argument_min < mins.0 {
             self.argument_min = 0;
@@ -607,6 +640,8 @@ pub struct Concrete<'c> {
     pub read: &'c dyn Fn(u64, Size) -> Option<u64>,
     /// Whether a value of the map in this place begins at an address.
     pub begins: &'c dyn Fn(u16, u64) -> bool,
+    /// Address and length of the records that the run holds.
+    pub records: &'c [(u64, u64)],
 }
 
 impl State {
@@ -619,17 +654,20 @@ impl State {
         if u64::from(self.argument_min) > machine.argument.1 {
             return Err(format!("an argument of {} bytes", machine.argument.1));
         }
+        if !self.records.may_be(machine.records.len()) {
+            return Err(format!("{} records are held", machine.records.len()));
+        }
         let mut equal: Vec<(u32, u64)> = Vec::new();
         for (number, (value, &is)) in self.regs.iter().zip(machine.regs).enumerate() {
             let what = |e| format!("r{number}={is:#x}: {e}");
-            machine.check(value, is, &mut equal).map_err(what)?;
+            machine.check(&self.records, value, is, &mut equal).map_err(what)?;
         }
         for depth in 0..=self.depth() {
             let top = frame_end(machine.stack_top, depth);
             for (off, size, value) in self.known_cells(depth) {
                 let is = (machine.read)(top.wrapping_add(off as u64), size).unwrap_or(0);
                 let what = |e| format!("stack{depth}[{off}]={is:#x}: {e}");
-                machine.check(value, is, &mut equal).map_err(what)?;
+                machine.check(&self.records, value, is, &mut equal).map_err(what)?;
             }
         }
         Ok(())
@@ -641,10 +679,19 @@ fn frame_end(stack_top: u64, depth: usize) -> u64 {
 }
 
 impl Concrete<'_> {
-    fn check(&self, value: &Value, is: u64, equal: &mut Vec<(u32, u64)>) -> Result<(), String> {
+    fn check(&self, records: &Records, value: &Value, is: u64, equal: &mut Vec<(u32, u64)>) -> Result<(), String> {
         let num = match value.kind {
             Kind::Unset => return Ok(()),
-            Kind::Object { nullable: true, .. } if is == 0 => return Ok(()),
+            kind if kind.is_nullable() && is == 0 => return Ok(()),
+            Kind::Record { number, .. } => {
+                // Of different records, addresses count from different ones.
+                let mut offsets = self.records.iter().map(|&(base, len)| (is.wrapping_sub(base), len));
+                let large = |len| records.size(number).is_some_and(|size| len >= u64::from(size));
+                return match offsets.any(|(offset, len)| value.num.contains(BITS, offset) && large(len)) {
+                    true => Ok(()),
+                    false => Err(format!("not {value}")),
+                };
+            }
             Kind::Object { index, .. } => match value.num.value() {
                 Some(offset) if !(self.begins)(index, is.wrapping_sub(offset)) => return Err(format!("not {value}")),
                 _ => return Ok(()),

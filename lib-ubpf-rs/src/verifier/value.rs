@@ -34,6 +34,34 @@ pub(super) enum Kind {
     },
     /// The map in this place of the list, to be given to helpers.
     Map(u16),
+    /// An address in a record that the program holds, counted from its start; with `nullable`, perhaps the null pointer instead.
+    Record {
+        /// Its number among those that are held.
+        number: u8,
+        /// Whether it may be null: it is not held then.
+        nullable: bool,
+    },
+}
+
+impl Kind {
+    /// Whether it may be null instead.
+    pub(super) fn is_nullable(self) -> bool {
+        matches!(self, Kind::Object { nullable: true, .. } | Kind::Record { nullable: true, .. })
+    }
+
+    /// The same, which may be null or may not.
+    pub(super) fn or_null(self, nullable: bool) -> Kind {
+        match self {
+            Kind::Object { index, .. } => Kind::Object { index, nullable },
+            Kind::Record { number, .. } => Kind::Record { number, nullable },
+            other => other,
+        }
+    }
+
+    /// Whether both are the same, but that one may be null.
+    fn is_like(self, other: Kind) -> bool {
+        self.or_null(false) == other.or_null(false)
+    }
 }
 
 /// No relation to the argument's length.
@@ -159,9 +187,10 @@ impl Value {
     fn moved(&self, num: Scalar, room: u32) -> Value {
         match self.kind {
             Kind::Object { .. } if planted::active(Bug::MovedNull) => Value { id: 0, num, ..*self },
-            Kind::Argument | Kind::Stack(_) | Kind::Object { nullable: false, .. } => {
-                Value { kind: self.kind, id: 0, room, num }
-            }
+            Kind::Argument
+            | Kind::Stack(_)
+            | Kind::Object { nullable: false, .. }
+            | Kind::Record { nullable: false, .. } => Value { kind: self.kind, id: 0, room, num },
             _ => Value::UNKNOWN,
         }
     }
@@ -170,10 +199,7 @@ impl Value {
     pub(super) fn includes(&self, other: &Value, argument_min: u32) -> bool {
         let kind = match (self.kind, other.kind) {
             (Kind::Unset, _) => return true,
-            (Kind::Object { index, nullable }, Kind::Object { index: i, nullable: n }) => {
-                index == i && (nullable || !n)
-            }
-            (a, b) => a == b,
+            (a, b) => a.is_like(b) && (a.is_nullable() || !b.is_nullable()),
         };
         if self.is_unknown() && other.kind != Kind::Unset {
             return true;
@@ -206,10 +232,7 @@ impl Value {
         }
         let kind = match (self.kind, other.kind) {
             (Kind::Unset, _) | (_, Kind::Unset) => return Value::UNSET,
-            (Kind::Object { index, nullable }, Kind::Object { index: i, nullable: n }) if index == i => {
-                Kind::Object { index, nullable: nullable || n }
-            }
-            (a, b) if a == b => a,
+            (a, b) if a.is_like(b) => a.or_null(a.is_nullable() || b.is_nullable()),
             _ => return Value::UNKNOWN,
         };
         let (a, b) = (self.room(argument_min.0), other.room(argument_min.1));
@@ -286,8 +309,12 @@ impl fmt::Display for Value {
             Kind::Argument => f.write_str("argument")?,
             Kind::Stack(0) => f.write_str("stack")?,
             Kind::Stack(frame) => write!(f, "stack{frame}")?,
-            Kind::Object { index, nullable } => write!(f, "value{index}{}", if nullable { " or null" } else { "" })?,
+            Kind::Object { index, .. } => write!(f, "value{index}")?,
+            Kind::Record { number, .. } => write!(f, "record{number}")?,
             Kind::Map(index) => write!(f, "map{index}")?,
+        }
+        if self.kind.is_nullable() {
+            f.write_str(" or null")?;
         }
         match self.num.value() {
             Some(0) => Ok(()),

@@ -29,7 +29,8 @@ pub fn call_helper(
     let mut bill = Bill { budget: &mut run.budget, metering, pc };
     let (map, text, host) = (None, &[][..], run.host);
     let (key, value, data, out) = (Bytes::NONE, Bytes::NONE, Bytes::NONE, BytesMut::NONE);
-    let mut given = HelperCall { args, text, map, key, value, data, out, host, walked: 0 };
+    let records = run.memory.records();
+    let mut given = HelperCall { args, text, map, records, key, value, data, out, host, walked: 0 };
     if helper.signature.takes_numbers() {
         bill.pay(|| helper.signature.cost.base.into())?;
         return call(helper, &mut given, bill);
@@ -92,6 +93,7 @@ fn cost_before(helper: &Helper, given: &HelperCall<'_>) -> u64 {
             ArgType::MapKey => def.map_or(0, |def| def.key_size.into()),
             ArgType::MapValue => def.map_or(0, |def| def.value_size.into()),
             ArgType::Unused | ArgType::Scalar | ArgType::AnyAddress | ArgType::Map(_) => 0,
+            ArgType::RecordSize | ArgType::Record => 0,
             // Charged when it was read, or by the length that follows.
             ArgType::CString | ArgType::MemRead | ArgType::MemWrite => 0,
         };
@@ -123,6 +125,8 @@ fn lend<'r>(memory: &'r Memory<'_>, helper: &Helper, given: &mut HelperCall<'r>,
             }
             // Not an address, or one that the helper does not trust; the map was looked up before.
             ArgType::Unused | ArgType::Scalar | ArgType::Length | ArgType::AnyAddress | ArgType::Map(_) => {}
+            // Looked up by the helper among those that the run holds.
+            ArgType::RecordSize | ArgType::Record => {}
             // Checked byte by byte while it is copied.
             ArgType::CString => {}
         }
@@ -178,7 +182,7 @@ fn call(helper: &Helper, given: &mut HelperCall<'_>, mut bill: Bill<'_>) -> Resu
         RetType::Void => Called::Returned(0),
         RetType::EndIfZero if value == 0 => Called::Ended,
         RetType::EndIfZero => Called::Returned(value),
-        RetType::MapValueOrNull => Called::Returned(value),
+        RetType::MapValueOrNull | RetType::RecordOrNull => Called::Returned(value),
     })
 }
 

@@ -5,7 +5,7 @@
 
 use crate::{
     isa::Size,
-    maps::{Bytes, BytesMut, Maps, Window},
+    maps::{Bytes, BytesMut, Maps, Records, Window},
 };
 use core::{
     fmt,
@@ -54,8 +54,8 @@ pub struct Memory<'a> {
     arena: Region,
     /// Constant data.
     rodata: Region,
-    /// Maps whose values the program may reach.
-    maps: Option<&'a Maps>,
+    /// Maps whose values the program may reach, and the records that it holds.
+    records: Records<'a>,
     /// Frames in use, 1 to [`MAX_FRAMES`](super::MAX_FRAMES).
     frames: u64,
     _borrow: PhantomData<&'a mut [u8]>,
@@ -75,7 +75,7 @@ impl<'a> Memory<'a> {
             stack: region(stack),
             arena: Region::default(),
             rodata: Region::default(),
-            maps: None,
+            records: Records::new(None),
             frames: 1,
             _borrow: PhantomData,
         }
@@ -102,13 +102,18 @@ impl<'a> Memory<'a> {
 
     /// Adds maps: those that the program was verified for.
     pub fn with_maps(mut self, maps: &'a Maps) -> Self {
-        self.maps = Some(maps);
+        self.records = Records::new(Some(maps));
         self
     }
 
     /// The maps of the program.
     pub fn maps(&self) -> Option<&'a Maps> {
-        self.maps
+        self.records.maps()
+    }
+
+    /// The records that the run holds. They end with this `Memory`.
+    pub fn records(&self) -> &Records<'a> {
+        &self.records
     }
 
     /// The argument.
@@ -149,7 +154,8 @@ impl<'a> Memory<'a> {
             || self.argument.contains(addr, size) && size != 0
             || self.arena.contains(addr, size) && size != 0
             || access == Access::Read && self.rodata.contains(addr, size) && size != 0
-            || self.maps.is_some_and(|maps| in_values(maps, access, addr, size) && size != 0)
+            || self.maps().is_some_and(|maps| in_values(maps, access, addr, size) && size != 0)
+            || !self.records.is_empty() && size != 0 && in_records(&self.records, addr, size)
     }
 
     /// Bytes that a helper is to read; `None` where the program may not.
@@ -275,6 +281,12 @@ fn in_values(maps: &Maps, access: Access, addr: u64, size: u64) -> bool {
         let Window { base, len, writable } = *window;
         Region { base, len, writable }.contains(addr, size) && (writable || access == Access::Read)
     })
+}
+
+/// Whether bytes lie in one of the records that the run holds.
+#[cold]
+fn in_records(records: &Records<'_>, addr: u64, size: u64) -> bool {
+    records.iter().any(|(base, len)| Region { base, len, writable: true }.contains(addr, size))
 }
 
 /// The reference's second line: `mem 0x…/len stack 0x…/len`, where the stack is one frame of the outermost function.

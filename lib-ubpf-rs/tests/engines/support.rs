@@ -202,6 +202,7 @@ impl World {
         let mut run = Run { args, memory, budget, helpers: &self.registry, host: &host };
         let result = code.run(&mut run);
         let budget_left = run.budget;
+        drop(run);
         let mut map = Vec::new();
         host.map.for_each(|a, b, c| map.push((a, b, c)));
         map.sort_unstable();

@@ -46,6 +46,8 @@ pub struct Expected {
     pub map: Vec<(u64, u64, Option<u64>)>,
     /// What its maps hold afterwards, `None` for a key that must not be there.
     pub entries: Vec<(u16, Vec<u8>, Option<Vec<u8>>)>,
+    /// Records that its rings hold afterwards: place of the map, and the bytes.
+    pub records: Vec<(u16, Vec<u8>)>,
     /// Lines it prints.
     pub output: Vec<String>,
     /// What the run is charged, where the file says so.
@@ -94,6 +96,8 @@ pub enum Place {
     Stack(i64),
     /// Relative to the first value of a map.
     Value(u16, i64),
+    /// Nobody knows before.
+    Somewhere,
 }
 
 /// What is wrong with a file.
@@ -154,6 +158,7 @@ impl Draft {
             memory: Vec::new(),
             map: Vec::new(),
             entries: Vec::new(),
+            records: Vec::new(),
             output: Vec::new(),
             charged: None,
         };
@@ -244,6 +249,10 @@ impl Draft {
                 let value = (value != "none").then(|| bytes(value)).transpose()?;
                 expected.entries.push((slot, key, value));
             }
+            "record" => {
+                let (slot, record) = value.split_once(' ').ok_or("record MAP BYTES")?;
+                expected.records.push((number(slot)? as u16, bytes(record)?));
+            }
             "r0" | "refused" | "stop" if self.end.is_some() => {
                 return Err("a case ends in one way only".into());
             }
@@ -317,8 +326,11 @@ fn entry(text: &str) -> Parsed<(u16, Vec<u8>, &str)> {
     Ok((number(slot)? as u16, bytes(key)?, value))
 }
 
-/// `5`, `-1`, `0xff`, `mem+8`, `stack-4`, `value0+8`
+/// `5`, `-1`, `0xff`, `mem+8`, `stack-4`, `value0+8`, `?`
 fn place(text: &str) -> Parsed<Place> {
+    if text == "?" {
+        return Ok(Place::Somewhere);
+    }
     if let Some(rest) = text.strip_prefix("value") {
         let end = rest.find(['+', '-']).unwrap_or(rest.len());
         let (slot, distance) = rest.split_at(end);

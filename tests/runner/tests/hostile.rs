@@ -121,6 +121,7 @@ fn run(code: &dyn Executable, buffers: &mut Buffers, helpers: &Registry) -> Seen
     let mut run = Run { args: [memory.argument().base, len], memory, budget: BUDGET, helpers, host: &host };
     let result = code.run(&mut run);
     let budget_left = run.budget;
+    drop(run);
     let (argument, _) = buffers.parts();
     let output = host.output.lock().clone();
     Seen { result, budget_left, argument: argument.to_vec(), output }

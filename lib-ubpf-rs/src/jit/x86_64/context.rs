@@ -9,9 +9,10 @@ use crate::{
     isa::Size,
     maps::TwoKeyLayout,
     platform::Ticks,
+    program::limits::MAX_RECORDS,
     vm::Memory,
 };
-use core::mem::offset_of;
+use core::mem::{offset_of, MaybeUninit};
 
 /// Where in the context the context register points.
 pub(super) const BIAS: usize = 128;
@@ -104,6 +105,9 @@ pub(super) struct Context {
     pub(super) values: usize,
     pub(super) values_writable: usize,
     pub(super) values_all: usize,
+    /// Windows of the records that the run holds, the first so many of them.
+    pub(super) records: [MaybeUninit<Window>; MAX_RECORDS],
+    pub(super) records_held: usize,
     /// `extern "sysv64" fn(*mut Context, number) -> r0`
     pub(super) call: usize,
     /// `extern "sysv64" fn(*mut Context)`: the next slice of the budget.
@@ -143,6 +147,8 @@ impl Context {
             values: 0,
             values_writable: 0,
             values_all: 0,
+            records: [const { MaybeUninit::uninit() }; MAX_RECORDS],
+            records_held: 0,
             call: 0,
             refill: 0,
             map: TwoKeyLayout { slots: 0, mask: 0 },
@@ -157,6 +163,19 @@ impl Context {
         self.values = windows.as_ptr() as usize;
         self.values_writable = writable.min(windows.len());
         self.values_all = windows.len();
+    }
+
+    /// After a helper, which takes or gives back one record at most.
+    pub(super) fn find_records(&mut self, memory: &Memory<'_>) {
+        let records = memory.records();
+        if records.is_empty() && self.records_held == 0 {
+            return;
+        }
+        self.records_held = 0;
+        for (window, (base, len)) in self.records.iter_mut().zip(records.iter()) {
+            window.write(Window::new(base, len));
+            self.records_held = self.records_held.wrapping_add(1);
+        }
     }
 
     /// Helpers that find there what they need are done by routines from now on, all others by Rust.

@@ -49,11 +49,19 @@ impl World {
         let mut run = Run { args, memory, budget, helpers: &self.helpers, host: &Nobody };
         let result = code.run(&mut run);
         let budget = run.budget;
+        drop(run);
         let mut maps = Vec::new();
         for window in self.maps.windows() {
             let words = (0..window.len / 8).map(|number| (window.base + 8 * number) as *const u64);
             // SAFETY: the values of a map, which nobody changes now.
             maps.extend(words.map(|word| unsafe { word.read() }));
+        }
+        for ring in self.maps.iter() {
+            let mut record = [0; 4096];
+            while let Some(len) = ring.read_record(&mut record) {
+                maps.extend(record[..len].iter().map(|&byte| u64::from(byte)));
+            }
+            maps.push(ring.ring_number(0));
         }
         Left { result, budget, argument: self.argument.clone(), maps }
     }

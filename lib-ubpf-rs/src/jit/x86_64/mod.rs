@@ -87,6 +87,8 @@ global_asm!(
     VALUES = const offset(offset_of!(Context, values)),
     VALUES_WRITABLE = const offset(offset_of!(Context, values_writable)),
     VALUES_ALL = const offset(offset_of!(Context, values_all)),
+    RECORDS = const offset(offset_of!(Context, records)),
+    RECORDS_HELD = const offset(offset_of!(Context, records_held)),
     WINDOW_BYTES = const size_of::<Window>(),
     RING_SLOTS = const offset(offset_of!(Context, output) + offset_of!(RingLayout, slots)),
     RING_MASK = const offset(offset_of!(Context, output) + offset_of!(RingLayout, mask)),
@@ -600,6 +602,7 @@ unsafe extern "sysv64" fn call(context: *mut Context, number: u64) -> u64 {
         Some(helper) => call_helper(run, helper, context.args, session.metering, 0).map_err(|stop| stop.kind),
         None => Err(StopKind::UnknownHelper { number }),
     };
+    context.find_records(&run.memory);
     context.budget = run.budget;
     if let Some(reserve) = &mut session.reserve {
         match reserve.after(slice, run.budget) {

@@ -187,25 +187,34 @@ ubpf_jit_helper_keep:
     jmp     .Lubpf_jit_search_values
     .endm
 
-# The end of a search: among the values of rcx maps, rax bytes into whose windows the limit stands. rcx and rax are on the stack.
+# The end of a search: among the values of rcx maps, then among the records that are held; rax bytes into the windows of which the limit
+# stands. rcx and rax are on the stack.
 .Lubpf_jit_search_values:
     push    rdx
     mov     rdx, [r9 + {VALUES}]
-2:  sub     rcx, 1
+    call    .Lubpf_jit_search_windows
+    jb      2f
+    lea     rdx, [r9 + {RECORDS}]
+    mov     rcx, [r9 + {RECORDS_HELD}]
+    call    .Lubpf_jit_search_windows
+2:  pop     rdx
+    pop     rcx
+    pop     rax
+    jae     .Lubpf_jit_stop_memory
+    ret
+
+# Below is one of rcx windows from rdx on that has the address in r11.
+.Lubpf_jit_search_windows:
+    sub     rcx, 1
     jb      3f
     mov     r10, r11
     sub     r10, [rdx]
     cmp     r10, [rdx + rax]
     lea     rdx, [rdx + {WINDOW_BYTES}]
-    jae     2b
-    pop     rdx
-    pop     rcx
-    pop     rax
+    jae     .Lubpf_jit_search_windows
     ret
-3:  pop     rdx
-    pop     rcx
-    pop     rax
-    jmp     .Lubpf_jit_stop_memory
+3:  cmc
+    ret
 
     ubpf_jit_search ubpf_jit_load_1, 1, 0, 1
     ubpf_jit_search ubpf_jit_load_2, 2, 1, 1

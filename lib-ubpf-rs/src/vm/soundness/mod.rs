@@ -92,7 +92,7 @@ pub fn verify_with_maps(insns: &[Insn]) -> Option<Checked> {
     verify_for(insns, Abi::Linux, Some(maps()))
 }
 
-/// An array, a hash, a constant and data, as [`programs::MAPS`] names them.
+/// An array, a hash, a constant, data and a ring.
 pub fn maps() -> Maps {
     let name = MapName::new("test").unwrap();
     let map = |kind, [key_size, value_size, max_entries]: [u32; 3], flags| {
@@ -104,7 +104,8 @@ pub fn maps() -> Maps {
     constant.freeze().unwrap();
     let others = [map(MapKind::Array, [4, 24, 4], none), map(MapKind::Hash, [8, 16, 4], none)];
     let data = map(MapKind::Array, [4, 32, 1], none);
-    Maps::new(others.into_iter().chain([constant, data]).map(Arc::new).collect()).unwrap()
+    let ring = map(MapKind::Ringbuf, [0, 0, 4096], none);
+    Maps::new(others.into_iter().chain([constant, data, ring]).map(Arc::new).collect()).unwrap()
 }
 
 fn verify_for(insns: &[Insn], abi: Abi, maps: Option<Maps>) -> Option<Checked> {
@@ -154,6 +155,8 @@ impl Checked {
         });
         wrong.map_or(Ok(()), Err)?;
         let charged = budget - run.budget;
+        drop(run);
+        self.check_rings()?;
         executed += super::executed::take();
         if executed > charged {
             return Err(format!("what weighs {executed} was charged {charged}"));
@@ -164,6 +167,17 @@ impl Checked {
         self.check_end(interpreter.verified(), result)
     }
 
+    /// Empties the rings: whatever the program left behind, nobody waits for it.
+    fn check_rings(&self) -> Result<(), String> {
+        for ring in self.maps.iter().flat_map(Maps::iter) {
+            while ring.read_record(&mut []).is_some() {}
+            if ring.ring_number(0) != 0 {
+                return Err("a ring waits for a record".into());
+            }
+        }
+        Ok(())
+    }
+
     fn check(&self, moment: &Moment<'_>, len: u64) -> Result<(), String> {
         let pc = moment.pc;
         if !self.verified.reachable(pc) {
@@ -172,6 +186,7 @@ impl Checked {
         self.check_divisor(moment)?;
         self.check_reach(moment, len)?;
         let calls: Vec<usize> = moment.calls().collect();
+        let records: Vec<(u64, u64)> = moment.memory.records().iter().collect();
         let machine = Concrete {
             regs: moment.regs,
             calls: &calls,
@@ -179,6 +194,7 @@ impl Checked {
             stack_top: moment.memory.stack_top(),
             read: &|addr, size| moment.memory.load(addr, size),
             begins: &|slot, addr| self.begins(slot, addr),
+            records: &records,
         };
         for &pass in &self.seen.complete {
             let states = self.seen.states.get(&(pass, pc));

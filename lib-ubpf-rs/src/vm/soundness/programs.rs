@@ -80,7 +80,7 @@ pub fn random_program(numbers: &mut Numbers<'_>) -> Vec<Insn> {
 
 /// The same with the helpers of Linux that look into maps, and values of [`maps`](super::maps).
 pub fn random_program_with_maps(numbers: &mut Numbers<'_>) -> Vec<Insn> {
-    make(numbers, &[1, 2, 3], Some(look_up))
+    make(numbers, &[1, 2, 3, 131, 132, 133], Some(use_maps))
 }
 
 /// Adds instructions, at most so many.
@@ -263,6 +263,65 @@ fn one_of_two(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
     insns.push(shift(AluOp::Lsh));
     insns.push(shift(numbers.pick(&[AluOp::Rsh, AluOp::Arsh])));
     insns.push(branch(numbers, 0));
+}
+
+fn use_maps(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>, left: usize) {
+    match numbers.below(3) {
+        0 => reserve(numbers, insns, left),
+        _ => look_up(numbers, insns, left),
+    }
+}
+
+/// Instructions of [`reserve`].
+const RESERVE: usize = 18;
+
+/// A record is reserved, mostly compared with 0, filled, mostly released, now and then on one of two ways alone, and accessed once more.
+fn reserve(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>, left: usize) {
+    if left < RESERVE {
+        return;
+    }
+    let alu = |op, dst, src| Insn::Alu { op, width: Width::W64, dst, src };
+    insns.extend([Insn::LoadImm64 { dst: Reg::R1, kind: ImmKind::MapIndex, imm: 4 }, Insn::WideTail]);
+    if numbers.below(4) == 0 {
+        insns.push(mov(Reg::R2, Reg::R8));
+        insns.push(alu(AluOp::And, Reg::R2, Operand::Imm(15)));
+        insns.push(alu(AluOp::Add, Reg::R2, Operand::Imm(8)));
+    } else {
+        let size = numbers.pick(&[8, 8, 13, 24]);
+        insns.push(alu(AluOp::Mov, Reg::R2, Operand::Imm(size)));
+    }
+    insns.push(alu(AluOp::Mov, Reg::R3, Operand::Imm(0)));
+    insns.push(Insn::Call(Call::Helper(131)));
+    let copy = numbers.pick(&[Reg::R6, Reg::R7, Reg::R9]);
+    if numbers.below(2) == 0 {
+        insns.push(mov(copy, Reg::R0));
+    }
+    let compare = insns.len();
+    let op = numbers.pick(&[CmpOp::Eq, CmpOp::Eq, CmpOp::Eq, CmpOp::Ne]);
+    insns.push(Insn::Branch { op, width: Width::W64, dst: Reg::R0, src: Operand::Imm(0), off: 0 });
+    let mut access = |insns: &mut Vec<Insn>, base| {
+        let off = numbers.below(28) as i16 - 4;
+        insns.push(match numbers.below(2) {
+            0 => store(numbers.size(), base, off, numbers.operand()),
+            _ => Insn::Load { size: numbers.size(), signed: false, dst: Reg::R4, base, off },
+        });
+    };
+    access(insns, Reg::R0);
+    if numbers.below(3) == 0 {
+        let src = Operand::Imm(numbers.below(4) as i32);
+        insns.push(Insn::Branch { op: CmpOp::Gt, width: Width::W64, dst: Reg::R8, src, off: 3 });
+    }
+    if numbers.below(6) != 0 {
+        insns.push(mov(Reg::R1, numbers.pick(&[Reg::R0, Reg::R0, Reg::R0, copy])));
+        insns.push(alu(AluOp::Mov, Reg::R2, Operand::Imm(0)));
+        insns.push(Insn::Call(Call::Helper(numbers.pick(&[132, 133]))));
+    }
+    let over = (insns.len() - compare - 1) as i16;
+    if let (Some(Insn::Branch { off, .. }), true) = (insns.get_mut(compare), numbers.below(8) != 0) {
+        *off = over;
+    }
+    let base = numbers.pick(&[copy, Reg::R0]);
+    insns.push(Insn::Load { size: numbers.size(), signed: false, dst: Reg::R5, base, off: 0 });
 }
 
 /// Instructions of [`look_up`].

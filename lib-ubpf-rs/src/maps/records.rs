@@ -1,0 +1,85 @@
+//! Records that a run holds: reserved in rings of its program, and neither submitted nor discarded yet.
+
+use super::{slot_of, Maps};
+use crate::program::limits::MAX_RECORDS;
+use core::cell::Cell;
+
+/// One of them.
+#[derive(Clone, Copy, Default)]
+struct Held {
+    base: u64,
+    len: u32,
+    /// The place of its ring.
+    slot: u16,
+}
+
+/// The records that a run holds. What is left when the run is over is discarded, so that no ring waits for ever.
+pub struct Records<'a> {
+    maps: Option<&'a Maps>,
+    /// From the front.
+    held: [Cell<Held>; MAX_RECORDS],
+    count: Cell<usize>,
+}
+
+impl<'a> Records<'a> {
+    /// None, in the rings of these maps.
+    #[inline]
+    pub fn new(maps: Option<&'a Maps>) -> Records<'a> {
+        Records { maps, held: Default::default(), count: Cell::new(0) }
+    }
+
+    /// The maps.
+    #[inline]
+    pub fn maps(&self) -> Option<&'a Maps> {
+        self.maps
+    }
+
+    /// Whether there is none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.count.get() == 0
+    }
+
+    /// Address and length of each.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let held = self.held.iter().take(self.count.get()).map(Cell::get);
+        held.map(|held| (held.base, held.len.into()))
+    }
+
+    /// Reserves a record of so many bytes in the ring that a register's value stands for; its address. `None` where that is no ring, where it
+    /// has no room, and where the run holds [`MAX_RECORDS`]. *Hook path.*
+    pub fn reserve(&self, handle: u64, len: u64) -> Option<u64> {
+        let (slot, len) = (slot_of(handle)?, u32::try_from(len).ok()?);
+        let free = self.held.get(self.count.get())?;
+        let base = self.maps?.get(slot)?.reserve(len.into()).ok()?;
+        free.set(Held { base, len, slot });
+        self.count.set(self.count.get().wrapping_add(1));
+        Some(base)
+    }
+
+    /// The record that begins at this address is not the run's any more: it can be read, or is passed over. False where it holds none there.
+    /// *Hook path.*
+    pub fn release(&self, address: u64, keep: bool) -> bool {
+        let Some(index) = self.iter().position(|(base, _)| base == address) else {
+            return false;
+        };
+        let last = self.count.get().wrapping_sub(1);
+        let (Some(one), Some(last_one)) = (self.held.get(index), self.held.get(last)) else {
+            return false;
+        };
+        let Held { base, len, slot } = one.replace(last_one.get());
+        self.count.set(last);
+        if let Some(ring) = self.maps.and_then(|maps| maps.get(slot)) {
+            ring.release(base, len.into(), keep);
+        }
+        true
+    }
+}
+
+impl Drop for Records<'_> {
+    fn drop(&mut self) {
+        while let Some((base, _)) = self.iter().next() {
+            self.release(base, false);
+        }
+    }
+}
