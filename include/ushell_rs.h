@@ -125,7 +125,8 @@ ptrdiff_t ushell_feed(ushell_session session,
                       size_t length);
 
 // Takes output for the reader; commands with much output go on writing within this call. Returns how many bytes it wrote to
-// `into`, 0 when there is nothing to send, or a negative code.
+// `into`, 0 when there is nothing to send, or a negative code. `trace` waits for what programs write: while it runs, 0 is no end, and the
+// call is to be made again now and then.
 //
 // Threads: any, one at a time for a session: a second call meanwhile gives USHELL_BUSY.
 //

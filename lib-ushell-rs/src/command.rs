@@ -71,6 +71,14 @@ impl Failure {
 pub trait Stream: Send {
     /// Writes while [`Output::has_room`]; returns whether there is more.
     fn page(&mut self, backend: &dyn Backend, out: &mut Output) -> bool;
+    /// Whether there is nothing to write now, and may be later: it is asked again when output is drained again.
+    fn waits(&self) -> bool {
+        false
+    }
+    /// Whether any key ends it, and not `^C` alone.
+    fn ends_at_a_key(&self) -> bool {
+        false
+    }
 }
 
 /// What happens after the handler.

@@ -144,6 +144,13 @@ impl Output {
         self.answer.sent
     }
 
+    /// Sends what is in no whole frame yet: nothing may follow for long.
+    pub(crate) fn flush(&mut self) {
+        if self.mode == Mode::Framed {
+            self.send_piece();
+        }
+    }
+
     /// Bytes of the answer so far.
     pub(crate) fn answered(&self) -> u32 {
         let len = u32::try_from(self.answer.len).unwrap_or(u32::MAX);

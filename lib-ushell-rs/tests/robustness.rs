@@ -51,6 +51,70 @@ pub(crate) fn long_values_come_in_pieces() {
     assert_eq!(session.text("map lookup long 1\n"), format!("hex:{second}\n> "));
 }
 
+/// The shell of a session with a ring, which it traces.
+fn tracing(command: &str) -> (Session, Arc<Map>) {
+    let mut session = Session::new();
+    session.drain();
+    let name = MapName::new("ring").unwrap();
+    let (kind, key_size, value_size, max_entries, flags) = (MapKind::Ringbuf, 0, 0, 4096, MapFlags::empty());
+    let ring = Arc::new(Map::new(MapDef { kind, key_size, value_size, max_entries, flags, name }).unwrap());
+    session.fake.0.lock().unwrap().maps.insert("ring".into(), ring.clone());
+    ring.write_record([1, 2, 3][..].into()).unwrap();
+    assert_eq!(session.text(command), "hex:010203\n");
+    (session, ring)
+}
+
+fn drained(session: &mut Session) -> String {
+    String::from_utf8(session.drain()).unwrap()
+}
+
+/// Records are shown when they come, until a key, `^C`, or the end of the connection.
+#[cfg_attr(test, test)]
+pub(crate) fn records_are_shown_as_they_come() {
+    for end in ["x", "\x03"] {
+        let (mut session, ring) = tracing("trace ring\n");
+        assert!(session.drain().is_empty() && session.shell.is_writing());
+        ring.write_record([7; 8][..].into()).unwrap();
+        ring.write_record([0xcd; 1000][..].into()).unwrap();
+        let long = format!("506381209866536711\nhex:{}\n", "cd".repeat(1000));
+        assert!(drained(&mut session) == long);
+        assert_eq!(session.text(end), "> ");
+        assert_eq!(session.text("version\n"), concat!("ushell-rs ", env!("CARGO_PKG_VERSION"), "\n> "));
+    }
+    let (mut session, ring) = tracing("trace ring -n 2\n");
+    ring.write_record([1; 1][..].into()).unwrap();
+    ring.write_record([2; 1][..].into()).unwrap();
+    assert_eq!(drained(&mut session), "1\n> ");
+    // Who is gone leaves the rest where it is, and nobody is kept from it.
+    let (mut session, ring) = tracing("trace ring\n");
+    session.shell.disconnected();
+    ring.write_record([1; 1][..].into()).unwrap();
+    session.shell.connected();
+    session.drain();
+    let memory = Map::memory(ring.def());
+    let shown = format!("entries 16 of 4096, flags 0x0, memory {memory}, full 0, busy 0\n> ");
+    assert_eq!(session.text("map show ring\n"), format!("ring ringbuf key 0 value 0 {shown}"));
+    assert_eq!(session.text("map clear ring\n"), "> ");
+    assert_eq!(session.text("trace ring -n 0\n"), "> ");
+    assert_eq!(ring.len(), 0);
+}
+
+/// Programs that write faster than anybody reads: the shell writes what fits, and can be ended.
+#[cfg_attr(test, test)]
+pub(crate) fn a_ring_that_is_never_empty() {
+    let (mut session, ring) = tracing("trace ring\n");
+    let mut page = [0; 64];
+    let mut shown = 0;
+    for _ in 0..200 {
+        while ring.write_record([1; 40][..].into()).is_ok() {}
+        shown += session.shell.drain(&mut page);
+    }
+    assert!(shown > 10_000 && ring.lost_full() > 0);
+    assert_eq!(session.shell.feed(b"\x03"), 1);
+    let rest = String::from_utf8(session.drain()).unwrap();
+    assert!(rest.len() < 20_000 && rest.ends_with("\n> "), "{}", rest.len());
+}
+
 #[cfg_attr(test, test)]
 pub(crate) fn cutting_the_input_changes_nothing() {
     let upload = format!("put a 6 {:#x}\nab\n\x1b[Ecat a\n", crc32(b"ab\n\x1b[E"));

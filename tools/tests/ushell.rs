@@ -719,3 +719,63 @@ fn types_that_lie_are_told_of_and_numbers_shown() {
         assert!(stderr.contains(reason) || reason.contains("0x4"), "{reason}: {stderr}");
     }
 }
+
+#[test]
+fn records_counts_and_instructions_are_shown_by_their_types() {
+    let Some((target, _)) = typed_target("records") else { return };
+    let ring = target.fake.0.lock().unwrap().maps["types.events"].clone();
+    let record = |pid: u8, text: &[u8]| {
+        let mut record = [0; 20];
+        record[0] = pid;
+        record[4..4 + text.len()].copy_from_slice(text);
+        ring.write_record(record[..].into()).unwrap();
+    };
+    let said = |args: &[&str]| {
+        let output = target.ushell(args);
+        assert!(output.stderr.is_empty(), "{args:?}: {}", text(&output.stderr));
+        (output.status.code(), text(&output.stdout).to_string())
+    };
+    record(9, b"a record");
+    record(8, b"\x1b[2J");
+    let shown = "{pid = 9, text = \"a record\"}\n{pid = 8, text = \"\\x1b[2J\"}\n";
+    assert_eq!(said(&["-c", "trace types.events -n 2"]), (Some(0), shown.into()));
+    record(7, b"x");
+    let json = "{\"pid\":7,\"text\":\"x\"}\n";
+    assert_eq!(said(&["--json", "-c", "trace types.events -n 1"]), (Some(0), json.into()));
+    let none = "types.seen is no ring: its kind is hash\n";
+    assert_eq!(said(&["-c", "trace types.seen"]), (Some(1), none.into()));
+
+    target.ushell(&["-c", "map update counters.counts 1 3"]);
+    let picture = "       : count\n0 -> 1 : 0        |                                        |\n\
+                   2 -> 3 : 3        |****************************************|\n";
+    assert_eq!(said(&["-c", "hist counters.counts"]), (Some(0), picture.into()));
+    assert_eq!(said(&["-c", "hist none"]).0, Some(1));
+    let listing = "counters:first kprobe/myfun 12 instructions, 77 bytes of machine code, 2 accesses proved, 1 checked, licence GPL\n       0: r1 = map_index(2) ll\n       2: exit\n";
+    let (code, listed) = said(&["-c", "prog dump counters -p first"]);
+    assert!(code == Some(0) && listed.starts_with(listing), "{listed}");
+    assert!(said(&["-c", "help"]).1.contains("hist MAP [UNIT]"));
+    assert!(said(&["-c", "help trace"]).1.contains("trace MAP [-n RECORDS]"));
+}
+
+/// Who traces and is killed leaves the shell, and the ring, to the next one.
+#[test]
+fn a_client_that_is_killed_while_it_traces() {
+    let Some((target, _)) = typed_target("killed") else { return };
+    let ring = target.fake.0.lock().unwrap().maps["types.events"].clone();
+    for _ in 0..3 {
+        ring.write_record([7; 20][..].into()).unwrap();
+        let mut command = target.command(&["-c", "trace types.events"]);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut first = [0; 5];
+        child.stdout.take().unwrap().read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"{pid ");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let output = target.ushell(&["-c", "map show types.events"]);
+        assert!(
+            text(&output.stdout).starts_with("types.events ringbuf key 0 value 0 entries 0 of 4096, flags 0x0"),
+            "{}",
+            text(&output.stdout)
+        );
+    }
+}

@@ -3,6 +3,7 @@
 
 use super::{copy, maps::Types, programs::Loaded, room_for, Error, LoadOptions, MapPart, Runtime};
 use crate::{
+    isa::Insn,
     object::{LowerError, Names, Object, ObjectError, ProgramKind, Variable, Wish},
     platform::SMALL_THINGS_THAT_STAY,
     program::{limits, Abi, PointKind, Program},
@@ -20,6 +21,7 @@ use alloc::{
 pub(super) struct Instance {
     name: String,
     source: [u8; crate::object::ID_BYTES],
+    licence: String,
     parts: Vec<Part>,
 }
 
@@ -40,8 +42,14 @@ pub struct ObjectProgram<'a> {
     pub name: &'a str,
     /// Its section, as it was written.
     pub section: &'a str,
-    /// Instruction slots.
-    pub insns: usize,
+    /// Its instructions, by slots, as they were verified: what it needs of the image is in them.
+    pub insns: &'a [Insn],
+    /// Bytes of its machine code, where it has some.
+    pub machine_code: Option<usize>,
+    /// How many of its memory accesses are proved, and how many are checked when they happen.
+    pub accesses: (usize, usize),
+    /// The licence of its object.
+    pub licence: &'a str,
     /// Why it cannot be attached.
     pub refusal: Option<&'static str>,
 }
@@ -183,10 +191,14 @@ impl Runtime {
                 if at <= first {
                     continue;
                 }
+                let verified = part.loaded.code.verified();
                 let program = ObjectProgram {
                     name: &part.loaded.name,
                     section: &part.section,
-                    insns: part.loaded.code.verified().program().insns.len(),
+                    insns: &verified.program().insns,
+                    machine_code: part.loaded.code.machine_code(),
+                    accesses: verified.accesses(),
+                    licence: &instance.licence,
                     refusal: part.point().err(),
                 };
                 if !visit(&instance.name, known.kept.is_some(), program) {
@@ -278,8 +290,8 @@ impl Runtime {
         }
         let types = types_of(&object)?;
         room_for(SMALL_THINGS_THAT_STAY)?;
-        let name = copy(object.name)?;
-        let instance = Arc::new(Instance { name, source: object.source, parts });
+        let (name, licence) = (copy(object.name)?, copy(object.licence)?);
+        let instance = Arc::new(Instance { name, source: object.source, licence, parts });
         self.objects.lock().add(&instance)?;
         self.publish_maps(fresh, &types)?;
         Ok(instance)

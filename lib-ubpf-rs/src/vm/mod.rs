@@ -49,6 +49,10 @@ pub trait Executable: Send + Sync {
     fn engine(&self) -> &'static str;
     /// Whether this run would be interpreted, also where there is machine code; its budget buys less then ([`INTERPRETED`]).
     fn interprets(&self, run: &Run<'_>, in_slices: bool) -> bool;
+    /// Bytes of its machine code, where there is some.
+    fn machine_code(&self) -> Option<usize> {
+        None
+    }
     /// How its machine code is called from machine code; `None` where it needs too much.
     fn direct(&self) -> Option<Direct> {
         None

@@ -120,6 +120,7 @@ fn visit_argument(
             // Who is not waited for any more gets what was found so far.
             let _ = all_functions(backend, visit);
         }
+        "MAP" => visit_maps(backend, visit),
         "FILE" if &*command.name == "bpf_detach" => visit_attached(backend, words, visit),
         "FILE" | "DIR" => visit_files(backend, last, visit),
         "ABI" => visit_words("classic|uio|linux", visit),
@@ -167,6 +168,18 @@ fn visit_files(backend: &dyn Backend, last: &str, visit: &mut dyn FnMut(&str) ->
         let slash = if entry.is_dir { "/" } else { "" };
         visit(&format!("{directory}{}{slash}", entry.name))
     });
+}
+
+fn visit_maps(backend: &dyn Backend, visit: &mut dyn FnMut(&str) -> bool) {
+    let mut next = Some(0);
+    while let Some(first) = next {
+        let mut go_on = true;
+        next = backend.maps(first, &mut |name, _, _| {
+            go_on = visit(name);
+            go_on
+        });
+        next = next.filter(|_| go_on);
+    }
 }
 
 fn visit_attached(backend: &dyn Backend, words: &[String], visit: &mut dyn FnMut(&str) -> bool) {

@@ -5,22 +5,37 @@ use crate::{
     backend::{Backend, Map},
     command::{Call, Command, Failure, Stream},
     output::Printable,
+    pace::Pace,
     words::number,
     Output,
 };
 use alloc::{format, sync::Arc, vec::Vec};
 use core::fmt::Write;
-use ubpf_rs::maps::Bytes;
+use ubpf_rs::{
+    maps::{Bytes, MapError},
+    program::MapFamily,
+};
 
-pub(super) const COMMANDS: &[Command] = &[Command::builtin(
+pub(super) const COMMANDS: &[Command] = &[
+Command::builtin(
     "map",
-    "list|dump|lookup|update|delete|keep|release|types [MAP] [KEY] [VALUE]",
+    "list|show|dump|lookup|update|delete|clear|keep|release|types [MAP] [KEY] [VALUE]",
     "maps of objects\n\
      A map is called OBJECT.MAP, or MAP where objects share it. KEY and VALUE are numbers, where they have 1, 2, 4 or 8 bytes; or all\n\
-     of their bytes in hexadecimal, as hex:0a0b. keep: the map stays when its last program goes, until release.\n\
+     of their bytes in hexadecimal, as hex:0a0b. show: one map, with its flags, its memory in bytes, and what was lost because it was\n\
+     full or busy. clear: no entry stays; values of arrays become 0. keep: the map stays when its last program goes, until release.\n\
      types: what its object says of keys and values, for tools, which show them by name.",
     map,
-)];
+),
+Command::builtin(
+    "trace",
+    "MAP [-n RECORDS]",
+    "show the records of a ring as they come\n\
+     Until a key is pressed (^C for programs), or for so many RECORDS. Each is taken off the ring; who is slower than the programs\n\
+     loses records, which `map show` counts.",
+    trace,
+),
+];
 
 fn map(call: &mut Call<'_>) -> Result<(), Failure> {
     let action = call.args.required(0);
@@ -39,13 +54,28 @@ fn map(call: &mut Call<'_>) -> Result<(), Failure> {
     }
     let missing = |what: &str| Failure::message(format!("map {action}: {what} is missing"));
     let name = call.args.get(1).ok_or_else(|| missing("MAP"))?;
-    let found = call.backend.map(name);
-    let found = found
-        .ok_or_else(|| Failure::message(format!("there is no map `{name}` (`map list` shows those there are)")))?;
+    let found = find(call.backend, name)?;
     let (key, value) = (call.args.get(2), call.args.get(3));
     let key_size = found.def().key_size as usize;
     let key = || bytes("KEY", key.ok_or_else(|| missing("KEY"))?, key_size);
     match action {
+        "show" => {
+            let (mut next, mut shown) = (Some(0), false);
+            while let Some(first) = next.filter(|_| !shown) {
+                next = call.backend.maps(first, &mut |known, map, kept| {
+                    shown = known == name;
+                    if shown {
+                        describe(call.out, known, map, kept);
+                        let (full, busy) = (map.lost_full(), map.lost_busy());
+                        let (flags, memory) = (map.def().flags.bits(), Map::memory(map.def()));
+                        let _ = writeln!(call.out, ", flags {flags:#x}, memory {memory}, full {full}, busy {busy}");
+                    }
+                    !shown
+                });
+            }
+            Ok(())
+        }
+        "clear" => clear(call, &found),
         "dump" => {
             call.stream(Entries { map: found, next: Some(0), long: Long::default() });
             Ok(())
@@ -70,7 +100,13 @@ fn map(call: &mut Call<'_>) -> Result<(), Failure> {
     }
 }
 
-fn done(result: Result<(), ubpf_rs::maps::MapError>) -> Result<(), Failure> {
+/// The map of this name.
+fn find(backend: &dyn Backend, name: &str) -> Result<Arc<Map>, Failure> {
+    let found = backend.map(name);
+    found.ok_or_else(|| Failure::message(format!("there is no map `{name}` (`map list` shows those there are)")))
+}
+
+fn done(result: Result<(), MapError>) -> Result<(), Failure> {
     result.map_err(|error| Failure::message(format!("{error}")))
 }
 
@@ -86,10 +122,7 @@ fn lookup(call: &mut Call<'_>, map: &Map, key: &[u8]) -> Result<(), Failure> {
         ..=SHOWN => {
             let _ = writeln!(call.out, "{}", Shown(&copy));
         }
-        _ => {
-            let long = Long::new(copy, call.out);
-            call.stream(long);
-        }
+        _ => Long::show(call, copy),
     }
     Ok(())
 }
@@ -103,7 +136,7 @@ fn buffer(size: usize) -> Result<Vec<u8>, Failure> {
 }
 
 /// The bytes of a key or value as it was typed.
-fn bytes(what: &str, word: &str, size: usize) -> Result<Vec<u8>, Failure> {
+pub(super) fn bytes(what: &str, word: &str, size: usize) -> Result<Vec<u8>, Failure> {
     let mut bytes = buffer(size)?;
     if let Some(digits) = word.strip_prefix("hex:") {
         let wrong = || Failure::message(format!("{what}: `{word}`: {size} bytes in hexadecimal are expected"));
@@ -142,6 +175,140 @@ impl core::fmt::Display for Shown<'_> {
     }
 }
 
+/// Removes all entries, or what arrays hold, giving way in between. What comes meanwhile may stay.
+fn clear(call: &Call<'_>, map: &Map) -> Result<(), Failure> {
+    let mut pace = Pace::new(call.backend);
+    if is_ring(map) {
+        // What waits now; programs may write on.
+        let (mut waiting, mut word) = (map.len(), [0; 8]);
+        while let Some(len) = map.read_record(&mut word).filter(|_| waiting > 0) {
+            waiting = waiting.saturating_sub(len.saturating_add(word.len()));
+            pace.point()?;
+        }
+        return Ok(());
+    }
+    let (key_size, value_size) = (map.def().key_size as usize, map.def().value_size as usize);
+    let (mut key, zeros) = (buffer(key_size)?, buffer(value_size)?);
+    let mut next = Some(0);
+    while let Some(first) = next {
+        let mut found = false;
+        next = map.for_some(first, &mut |one, _| {
+            // One at a time: it is gone when the next one is looked for.
+            let take = !found && one.len() == key.len();
+            if take {
+                key.copy_from_slice(one);
+                found = true;
+            }
+            take
+        });
+        if found {
+            let gone = map.delete(Bytes::from(key.as_slice()), &mut 0);
+            match gone {
+                Ok(()) | Err(MapError::NoEntry) => {}
+                Err(MapError::Invalid) => {
+                    done(map.update(Bytes::from(key.as_slice()), Bytes::from(zeros.as_slice()), 0, &mut 0))?;
+                }
+                Err(error) => return done(Err(error)),
+            }
+        }
+        pace.point()?;
+    }
+    Ok(())
+}
+
+fn is_ring(map: &Map) -> bool {
+    map.def().kind.offers(MapFamily::Ring) || map.def().kind.offers(MapFamily::Events)
+}
+
+fn trace(call: &mut Call<'_>) -> Result<(), Failure> {
+    let name = call.args.required(0);
+    let left = call.number_option("-n")?;
+    let map = find(call.backend, name)?;
+    if !is_ring(&map) {
+        return Err(Failure::message(format!("{name} is no ring: its kind is {}", map.def().kind.name())));
+    }
+    let record = buffer(ring_bytes(&map).min(LONGEST_RECORD))?;
+    call.stream(Records { map, left, record, long: Long::default(), waits: false });
+    Ok(())
+}
+
+/// Bytes that all records have together at most.
+fn ring_bytes(map: &Map) -> usize {
+    map.def().bytes().try_into().unwrap_or(usize::MAX)
+}
+
+/// Bytes of a record that are shown at most.
+const LONGEST_RECORD: usize = 64 << 10;
+
+/// Records of a ring, as they come.
+struct Records {
+    map: Arc<Map>,
+    /// Those that are still to be shown, where there is an end.
+    left: Option<u64>,
+    /// Room for one.
+    record: Vec<u8>,
+    long: Long,
+    waits: bool,
+}
+
+impl Stream for Records {
+    fn page(&mut self, _: &dyn Backend, out: &mut Output) -> bool {
+        self.waits = false;
+        if self.long.write(out) || self.left == Some(0) {
+            return !self.long.bytes.is_empty();
+        }
+        let Some(len) = self.map.read_record(&mut self.record) else {
+            self.waits = true;
+            return true;
+        };
+        self.left = self.left.map(|left| left.saturating_sub(1));
+        let record = self.record.get(..len).unwrap_or(&self.record);
+        if record.len() <= SHOWN {
+            let _ = writeln!(out, "{}", Shown(record));
+            return true;
+        }
+        match buffer(record.len()) {
+            Ok(mut copy) => {
+                copy.copy_from_slice(record);
+                self.long = Long::new(copy, out);
+            }
+            Err(failure) => {
+                let _ = writeln!(out, "{failure}");
+            }
+        }
+        true
+    }
+
+    fn waits(&self) -> bool {
+        self.waits
+    }
+
+    fn ends_at_a_key(&self) -> bool {
+        true
+    }
+}
+
+/// A line without its end.
+fn describe(out: &mut Output, name: &str, map: &Map, kept: bool) {
+    let def = map.def();
+    let _ = write!(
+        out,
+        "{} {} key {} value {} entries {} of {}",
+        Printable(name),
+        def.kind.name(),
+        def.key_size,
+        def.value_size,
+        map.len(),
+        def.max_entries
+    );
+    if map.frozen().is_some() {
+        let _ = write!(out, ", read-only");
+    }
+    if kept {
+        let _ = write!(out, ", kept");
+    }
+}
+
 /// Maps from place `next` on.
 struct Maps {
     next: Option<usize>,
@@ -153,23 +320,7 @@ impl Stream for Maps {
         self.next = backend.maps(first, &mut |name, map, kept| {
             let room = out.has_room();
             if room {
-                let def = map.def();
-                let _ = write!(
-                    out,
-                    "{} {} key {} value {} entries {} of {}",
-                    Printable(name),
-                    def.kind.name(),
-                    def.key_size,
-                    def.value_size,
-                    map.len(),
-                    def.max_entries
-                );
-                if map.frozen().is_some() {
-                    let _ = write!(out, ", read-only");
-                }
-                if kept {
-                    let _ = write!(out, ", kept");
-                }
+                describe(out, name, map, kept);
                 out.line("");
             }
             room
@@ -183,7 +334,7 @@ const SHOWN: usize = 256;
 
 /// A value of more bytes than are shown at once, on its way: as it was when it was looked at.
 #[derive(Default)]
-struct Long {
+pub(super) struct Long {
     bytes: Vec<u8>,
     written: usize,
 }
@@ -192,6 +343,12 @@ impl Long {
     fn new(bytes: Vec<u8>, out: &mut Output) -> Self {
         let _ = out.write_str("hex:");
         Self { bytes, written: 0 }
+    }
+
+    /// All of these bytes.
+    pub(super) fn show(call: &mut Call<'_>, bytes: Vec<u8>) {
+        let long = Self::new(bytes, call.out);
+        call.stream(long);
     }
 
     /// Writes on; whether there is more.
@@ -217,7 +374,7 @@ impl Stream for Long {
 }
 
 /// Bytes in hexadecimal.
-struct Hex<'b>(&'b [u8]);
+pub(super) struct Hex<'b>(pub(super) &'b [u8]);
 
 impl core::fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

@@ -1,22 +1,28 @@
 //! Objects: packages of programs that belong together, loaded, listed, attached as a whole.
 
-use super::programs::{load_options, refused};
+use super::{
+    maps::{bytes, Hex, Long},
+    programs::{load_options, refused},
+};
 use crate::{
-    backend::{AttachLimits, Backend},
+    backend::{AttachLimits, Backend, ObjectProgram},
     command::{Call, Command, Failure, Stream},
     output::Printable,
     Output,
 };
-use alloc::{format, vec::Vec};
+use alloc::{format, string::String, vec::Vec};
 use core::fmt::Write;
+use ubpf_rs::platform::copied;
 
 pub(super) const COMMANDS: &[Command] = &[Command::builtin(
     "prog",
-    "load|attach|list|unload [FILE] [NAME=VALUE...] [--abi ABI] [--policy POLICY] [--engine ENGINE]",
+    "load|attach|list|show|dump|run|unload [FILE] [NAME=VALUE...] [-p PROG] [--data DATA] [--abi ABI] [--policy POLICY] [--engine ENGINE]",
     "programs of objects\n\
      load: the package FILE, with numbers of its data set by name; it stays until `prog unload OBJECT`. attach: each program\n\
      of the package, or of the loaded object, to the function that its section names; all or none. list: the programs\n\
-     of all objects. An object's maps go with its last program, unless `map keep` keeps them. Other options are those of bpf_exec.",
+     of all objects. show: those of one, with what became of them. dump: their instructions, eight bytes each, in hexadecimal.\n\
+     run: the program PROG of FILE, once, with the bytes of DATA as its argument: a file, or hex:0a0b; shows what becomes of them.\n\
+     An object's maps go with its last program, unless `map keep` keeps them. Other options are those of bpf_exec.",
     prog,
 )];
 
@@ -33,10 +39,22 @@ fn prog(call: &mut Call<'_>) -> Result<(), Failure> {
         };
     }
     let file = file.ok_or_else(|| Failure::message(format!("prog {action}: FILE is missing")))?;
+    let takes = match action {
+        "dump" => ["-p", ""],
+        "run" => ["-p", "--data"],
+        _ => ["", ""],
+    };
+    for option in ["-p", "--data"] {
+        if !takes.contains(&option) && call.args.option(option).is_some() {
+            return Err(Failure::message(format!("prog {action}: there is no option {option}")));
+        }
+    }
     match (action, more) {
         ("load", values) => load(call, file, values),
         (_, [word, ..]) => Err(excess(word)),
         ("attach", []) => attach(call, file),
+        ("show" | "dump", []) => show(call, file, action == "dump"),
+        ("run", []) => run(call, file),
         _ => unload(call, file),
     }
 }
@@ -79,6 +97,113 @@ fn unload(call: &mut Call<'_>, name: &str) -> Result<(), Failure> {
     }
 }
 
+/// The programs of an object, or of these that with the name that was given.
+fn show(call: &mut Call<'_>, object: &str, insns: bool) -> Result<(), Failure> {
+    let wanted = call.args.option("-p");
+    let mut found = false;
+    call.backend.object_programs(0, &mut |known, _, program| {
+        found = known == object && wanted.is_none_or(|wanted| wanted == program.name);
+        !found
+    });
+    if !found {
+        let what = if wanted.is_some() { "program of this name in an object" } else { "object" };
+        return Err(Failure::message(format!("there is no {what} `{object}` (`prog list` shows those there are)")));
+    }
+    let no_memory = || Failure::message("out of memory");
+    let copied = |text: &str| copied(text).ok_or_else(no_memory);
+    let (object, wanted) = (copied(object)?, wanted.map(copied).transpose()?);
+    call.stream(Details { object, wanted, insns, next: Some(0), pc: None });
+    Ok(())
+}
+
+/// Programs of an object from place `next` on.
+struct Details {
+    object: String,
+    wanted: Option<String>,
+    /// Whether their instructions are shown.
+    insns: bool,
+    next: Option<usize>,
+    /// The next instruction of one of which the first line was written.
+    pc: Option<usize>,
+}
+
+impl Stream for Details {
+    fn page(&mut self, backend: &dyn Backend, out: &mut Output) -> bool {
+        let Some(first) = self.next else { return false };
+        let Self { object, wanted, insns, pc, .. } = self;
+        self.next = backend.object_programs(first, &mut |known, stays, program| {
+            if known != object || wanted.as_ref().is_some_and(|wanted| wanted != program.name) {
+                return true;
+            }
+            if !out.has_room() {
+                return false;
+            }
+            if pc.is_none() {
+                describe(out, (known, stays), &program, true);
+            }
+            let mut at = pc.take().unwrap_or(0);
+            while let Some(insn) = program.insns.get(at).filter(|_| *insns) {
+                if !out.has_room() {
+                    *pc = Some(at);
+                    return false;
+                }
+                let (slot, more) = insn.to_raw().unwrap_or_default();
+                let _ = writeln!(out, "{at:8}: {}", Hex(&slot.to_bytes()));
+                if let Some(second) = more {
+                    at = at.saturating_add(1);
+                    let _ = writeln!(out, "{at:8}: {}", Hex(&second.to_bytes()));
+                }
+                at = at.saturating_add(1);
+            }
+            true
+        });
+        self.next.is_some()
+    }
+}
+
+/// Runs a program once, with bytes as its argument.
+fn run(call: &mut Call<'_>, file: &str) -> Result<(), Failure> {
+    let options = load_options(call)?;
+    let mut data = match call.args.option("--data") {
+        None => Vec::new(),
+        Some(word) => match word.strip_prefix("hex:") {
+            Some(digits) => bytes("--data", word, digits.len() / 2)?,
+            None => call.backend.read_file(word).map_err(|error| Failure::File { path: word.into(), error })?,
+        },
+    };
+    let result = call.backend.exec(file, &mut data, &options);
+    let report = result.map_err(|error| refused(call.backend, error))?;
+    let _ = writeln!(call.out, "The program returned: {}", report.value);
+    if !data.is_empty() {
+        Long::show(call, data);
+    }
+    Ok(())
+}
+
+/// What a program is and what became of it, in a line.
+fn describe(out: &mut Output, (object, stays): (&str, bool), program: &ObjectProgram<'_>, details: bool) {
+    let (name, section) = (Printable(program.name), Printable(program.section));
+    let _ = write!(out, "{}:{name} {section} {} instructions", Printable(object), program.insns.len());
+    if details {
+        let (proved, checked) = program.accesses;
+        let _ = match program.machine_code {
+            Some(bytes) => write!(out, ", {bytes} bytes of machine code"),
+            None => write!(out, ", interpreted"),
+        };
+        let _ = write!(out, ", {proved} accesses proved, {checked} checked");
+        if !program.licence.is_empty() {
+            let _ = write!(out, ", licence {}", Printable(program.licence));
+        }
+    }
+    if !stays {
+        let _ = write!(out, ", gone when it is detached");
+    }
+    if let Some(why) = program.refusal {
+        let _ = write!(out, ", cannot be attached: {why}");
+    }
+    out.line("");
+}
+
 /// Programs of objects from place `next` on.
 struct Programs {
     next: Option<usize>,
@@ -90,15 +215,7 @@ impl Stream for Programs {
         self.next = backend.object_programs(first, &mut |object, stays, program| {
             let room = out.has_room();
             if room {
-                let (object, name, section) = (Printable(object), Printable(program.name), Printable(program.section));
-                let _ = write!(out, "{object}:{name} {section} {} instructions", program.insns);
-                if !stays {
-                    let _ = write!(out, ", gone when it is detached");
-                }
-                if let Some(why) = program.refusal {
-                    let _ = write!(out, ", cannot be attached: {why}");
-                }
-                out.line("");
+                describe(out, (object, stays), &program, false);
             }
             room
         });

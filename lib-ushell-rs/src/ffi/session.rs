@@ -221,7 +221,8 @@ pub unsafe extern "C" fn ushell_feed(session: ushell_session, bytes: *const c_vo
 }
 
 /// Takes output for the reader; commands with much output go on writing within this call. Returns how many bytes it wrote to
-/// `into`, 0 when there is nothing to send, or a negative code.
+/// `into`, 0 when there is nothing to send, or a negative code. `trace` waits for what programs write: while it runs, 0 is no end, and the
+/// call is to be made again now and then.
 ///
 /// Threads: any, one at a time for a session: a second call meanwhile gives USHELL_BUSY.
 ///

@@ -162,9 +162,10 @@ impl Shell {
         matches!(self.activity, Activity::Receive(_))
     }
 
-    /// Whether [`drain`](Self::drain) would give something.
+    /// Whether [`drain`](Self::drain) would give something. A command that waits for what programs write is not known to: while one
+    /// [is writing](Self::is_writing), drain now and then.
     pub fn has_output(&self) -> bool {
-        !self.output.is_empty() || matches!(self.activity, Activity::Stream(_))
+        !self.output.is_empty() || matches!(&self.activity, Activity::Stream(stream) if !stream.waits())
     }
 
     /// Takes input; returns how many bytes it took. The rest is to be offered again after output was drained: a reader
@@ -232,7 +233,7 @@ impl Shell {
                 self.finish_upload();
                 count
             }
-            Activity::Stream(_) if byte == INTERRUPT => {
+            Activity::Stream(stream) if byte == INTERRUPT || stream.ends_at_a_key() => {
                 self.output.end_command();
                 self.finish(Ok(()));
                 1
@@ -257,6 +258,9 @@ impl Shell {
             }
             if !stream.page(&*self.backend, &mut self.output) {
                 return self.finish(Ok(()));
+            }
+            if stream.waits() {
+                return self.output.flush();
             }
             if self.give_way(&mut begin) && self.backend.is_cancelled() {
                 return self.finish(Err(Cancelled.into()));

@@ -9,6 +9,7 @@ use std::{
     vec::Vec,
 };
 use ubpf_rs::{
+    isa::{ImmKind, Insn, Reg},
     platform::{DirEntry, FileError},
     program::{MapDef, MapFlags, MapKind, MapName},
 };
@@ -205,7 +206,18 @@ impl Backend for Fake {
         first: usize,
         visit: &mut dyn FnMut(&str, bool, ObjectProgram<'_>) -> bool,
     ) -> Option<usize> {
-        let program = |name, refusal| ObjectProgram { name, section: "kprobe/myfun", insns: 12, refusal };
+        // A wide load, a long list, and the end.
+        let wide = Insn::LoadImm64 { kind: ImmKind::MapIndex, dst: Reg::R1, imm: 2 };
+        let insns = [&[wide, Insn::WideTail][..], &[Insn::Exit; 10]].concat();
+        let program = |name, refusal| ObjectProgram {
+            name,
+            section: "kprobe/myfun",
+            insns: &insns,
+            machine_code: (name == "first").then_some(77),
+            accesses: (2, 1),
+            licence: if name == "first" { "GPL" } else { "" },
+            refusal,
+        };
         let all = [program("first", None), program("second", Some("why not"))];
         for (at, program) in all.into_iter().enumerate().skip(first) {
             if !visit("counters", at == 0, program) {

@@ -301,10 +301,17 @@ fn talk(shell: &mut Shell, client: &mut UnixStream) -> io::Result<()> {
     let mut input = [0; 4096];
     send(shell, client)?;
     loop {
-        let count = client.read(&mut input)?;
-        if count == 0 {
-            return Ok(());
-        }
+        // A command that waits for what programs write is asked again now and then.
+        client.set_read_timeout(shell.is_writing().then_some(IDLE))?;
+        let count = match client.read(&mut input) {
+            Ok(0) => return Ok(()),
+            Ok(count) => count,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                send(shell, client)?;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let mut rest = input.get(..count).unwrap_or(&[]);
         while !rest.is_empty() {
             let taken = shell.feed(rest);

@@ -108,7 +108,7 @@ impl Session {
 
     /// Moves output to the port; whether there was any.
     fn give_output(&mut self) -> bool {
-        if !self.shell.has_output() {
+        if !self.shell.has_output() && !self.shell.is_writing() {
             return false;
         }
         let mut output = [0; BUFFER];

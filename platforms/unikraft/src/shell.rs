@@ -120,8 +120,9 @@ impl Session {
                 // SAFETY: in a thread.
                 unsafe { glue::ukglue_yield() };
             } else {
-                let attached = self.runtime.status().probes > 0;
-                PORT.with(|port| port.wait(if attached { DRAIN_NS } else { 0 }));
+                // A command that waits for what programs write is asked again now and then.
+                let soon = self.shell.is_writing() || self.runtime.status().probes > 0;
+                PORT.with(|port| port.wait(if soon { DRAIN_NS } else { 0 }));
             }
         }
     }

@@ -103,10 +103,15 @@ impl Completer for Shell {
     fn complete(&self, line: &str, position: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
         let before = &line[..position];
         let start = position.saturating_sub(split_partial(before).last.len());
-        let question = format!("complete {}", quote(before));
+        // The shell does not know this tool's own command, which takes what `trace` takes.
+        let asked = before.trim_start().strip_prefix("hist ").map(|rest| format!("trace {rest}"));
+        let question = format!("complete {}", quote(asked.as_deref().unwrap_or(before)));
         let answer = self.session.borrow_mut().client.ask(&question);
         // A broken connection shows at the next command.
-        let names = answer.unwrap_or_default();
+        let mut names = answer.unwrap_or_default();
+        if start == 0 && "hist".starts_with(before) {
+            names.push("hist".into());
+        }
         let only = names.len() == 1;
         let pair = |name: String| Pair { replacement: replacement(&name, only), display: name };
         // An image that knows no better must not drive the terminal.

@@ -20,6 +20,8 @@ pub enum Form {
     Value,
     /// `prog list`, `prog show`.
     Programs,
+    /// `prog dump`: programs and their instructions.
+    Code,
     /// Anything else: lines.
     Lines,
 }
@@ -35,6 +37,7 @@ impl Form {
             ["map", "dump", ..] => Form::Entries,
             ["map", "lookup", ..] => Form::Value,
             ["prog", "list" | "show", ..] => Form::Programs,
+            ["prog", "dump", ..] => Form::Code,
             _ => Form::Lines,
         }
     }
@@ -51,6 +54,7 @@ impl Form {
             Form::Status => status(lines),
             Form::Maps => json!(each(&map)),
             Form::Programs => json!(each(&program)),
+            Form::Code => code(lines),
             Form::Entries | Form::Value => json!(lines),
         }
     }
@@ -159,6 +163,24 @@ fn map(line: &str) -> Option<Json> {
     Some(map)
 }
 
+/// Lines of programs, and those of their instructions behind each.
+fn code(lines: &[String]) -> Json {
+    let mut programs: Vec<Json> = Vec::new();
+    for line in lines {
+        let insn = line.trim_start().split_once(": ").filter(|(pc, _)| pc.parse::<u32>().is_ok());
+        let last = programs.last_mut().and_then(|last| last["code"].as_array_mut());
+        match (insn, last) {
+            (Some((pc, insn)), Some(code)) => code.push(json!({ "pc": word(pc), "insn": insn })),
+            _ => {
+                let mut program = program(line).unwrap_or_else(|| json!({ "output": line }));
+                program["code"] = json!([]);
+                programs.push(program);
+            }
+        }
+    }
+    json!(programs)
+}
+
 /// `OBJECT:PROGRAM SECTION 12 instructions, gone when it is detached, cannot be attached: WHY`. A section may have any name.
 fn program(line: &str) -> Option<Json> {
     let (head, more) = match line.rsplit_once(" instructions") {
@@ -168,14 +190,35 @@ fn program(line: &str) -> Option<Json> {
     let (rest, insns) = head.rsplit_once(' ')?;
     let (name, section) = rest.split_once(' ')?;
     let (object, program) = name.rsplit_once(':')?;
+    let (more, licence) = match more.split_once(", licence ") {
+        // Of a licence with commas in it the rest is read as what follows it.
+        Some((more, rest)) => {
+            let (licence, behind) = rest.split_once(", ").map_or((rest, String::new()), |(l, b)| (l, format!(", {b}")));
+            (format!("{more}{behind}"), json!(licence))
+        }
+        None => (more.to_string(), Json::Null),
+    };
+    let more = more.as_str();
+    let detail = |before: &str, behind: &str| {
+        let words = more.split(", ").find_map(|part| part.strip_prefix(before)?.strip_suffix(behind));
+        words.map_or(Json::Null, word)
+    };
+    let (machine_code, proved, checked) =
+        (detail("", " bytes of machine code"), detail("", " accesses proved"), detail("", " checked"));
     let (more, refusal) = match more.split_once(", cannot be attached: ") {
         Some((more, why)) => (more, json!(why)),
         None => (more, Json::Null),
     };
-    Some(json!({
+    let mut found = json!({
         "object": object, "program": program, "section": section, "instructions": word(insns),
         "stays": !more.contains(", gone when it is detached"), "cannot_be_attached": refusal,
-    }))
+    });
+    // What `prog list` does not say.
+    let details = [("machine_code", machine_code), ("proved", proved), ("checked", checked), ("licence", licence)];
+    for (name, value) in details.into_iter().filter(|(_, value)| !value.is_null()) {
+        found[name] = value;
+    }
+    Some(found)
 }
 
 #[cfg(test)]
@@ -194,6 +237,9 @@ mod tests {
         let list = ["o:p kprobe/a 5 instructions 7 instructions, gone when it is detached, cannot be attached: so"];
         let program = r#"[{"cannot_be_attached":"so","instructions":7,"object":"o","program":"p","section":"kprobe/a 5 instructions","stays":false}]"#;
         assert_eq!(json(&["prog", "list"], &list), program);
+        let lines = ["o:p kprobe/a 2 instructions, 77 bytes of machine code, 3 accesses proved, 1 checked, licence GPL, gone when it is detached", "       0: r0 = 0", "       1: exit"];
+        let code = r#"[{"cannot_be_attached":null,"checked":1,"code":[{"insn":"r0 = 0","pc":0},{"insn":"exit","pc":1}],"instructions":2,"licence":"GPL","machine_code":77,"object":"o","program":"p","proved":3,"section":"kprobe/a","stays":false}]"#;
+        assert_eq!(json(&["prog", "dump", "o"], &lines), code);
         let list = ["f:", " - a.bin (runs 1, misses 2, failures 3, 4 ns each)", " - b.bin", "a note"];
         let attached = r#"{"functions":[{"function":"f","programs":[{"failures":3,"mean_ns":4,"misses":2,"program":"a.bin","runs":1},{"program":"b.bin"}]}],"notes":["a note"]}"#;
         assert_eq!(json(&["bpf_list", "-v"], &list), attached);

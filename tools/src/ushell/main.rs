@@ -3,6 +3,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod console;
+mod hist;
 mod interactive;
 mod json;
 mod kraft;

@@ -13,7 +13,10 @@ use ubpf_tools::cli::{self, flag, path};
 
 const AFTER: &str = "\
 Without -c and --put, commands come from the terminal, or line by line from standard input. A line that starts with `#` is a
-comment. -c and --put may be repeated and are done in their order.";
+comment. -c and --put may be repeated and are done in their order.
+
+Keys and values of maps are shown, and taken, by the types of their objects: map dump, map lookup, map update MAP KEY VALUE with
+values as C has them, {.pid = 7, .name = \"a\"}; trace MAP shows records so until ^C. hist MAP [UNIT] draws counts by powers of two.";
 
 const STATUS: &str = "\
 Exit status: 0 all commands did well; 1 a command failed, or a line was not run; 3 no connection, or it broke; 64 wrong usage;

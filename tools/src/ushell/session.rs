@@ -1,6 +1,7 @@
 //! Commands and uploads over a client, their output on standard output.
 
 use crate::{
+    hist,
     json::{self, Form},
     options::{upload, Upload, OBJECT},
     typed::{self, Typed},
@@ -75,6 +76,19 @@ impl Session {
             ["map", "lookup", map, ..] => self.lookup(line, map),
             ["map", "update", map, ..] => self.update(line, map),
             ["map", "delete", map, ..] => self.delete(line, map),
+            ["prog", "dump", ..] => self.disassemble(line),
+            ["trace", map, ..] => self.trace(line, map),
+            ["hist", map] => self.hist(map, ""),
+            ["hist", map, unit] => self.hist(map, unit),
+            ["hist", ..] | ["help", "hist"] => {
+                say(hist::HELP);
+                Ok(words[0] == "help")
+            }
+            ["help"] if !self.json => {
+                let good = self.run(line)?;
+                writeln!(io::stdout(), "{}", hist::SUMMARY).map_err(ClientError::Output)?;
+                Ok(good)
+            }
             words if self.json => self.run_json(line, Form::of(words)),
             _ => self.run(line),
         }
@@ -96,13 +110,7 @@ impl Session {
             return self.run(line);
         }
         let mut wrong = None;
-        let mut parts = |line: &str| {
-            let (key, value) = line.split_once(": ")?;
-            Some((
-                shown_as(typed.as_ref().map(|t| t.key(key)), key, &mut wrong)?,
-                shown_as(typed.as_ref().map(|t| t.value(value)), value, &mut wrong)?,
-            ))
-        };
+        let mut parts = |line: &str| entry(typed.as_ref(), line, &mut wrong);
         let good = if self.json {
             let mut entries = Vec::new();
             let mut lines = Vec::new();
@@ -123,6 +131,92 @@ impl Session {
         };
         self.tell_wrong(map, wrong);
         Ok(good)
+    }
+
+    /// `prog dump`: the instructions as text.
+    fn disassemble(&mut self, line: &str) -> Result<bool, ClientError> {
+        let (mut lines, mut code) = (Vec::new(), Vec::new());
+        let good = self.collect(line, &mut |line| match typed::slot(line) {
+            Some(slot) => code.push(slot),
+            None => {
+                lines.append(&mut typed::disassembled(&mut code));
+                lines.push(line.to_string());
+            }
+        })?;
+        lines.append(&mut typed::disassembled(&mut code));
+        if self.json {
+            return self.print_json(good, Form::Code.json(&lines), &lines);
+        }
+        let mut shown = Shown::new();
+        for line in lines {
+            shown.take(format!("{line}\n").as_bytes()).map_err(ClientError::Output)?;
+        }
+        shown.end()?;
+        Ok(good)
+    }
+
+    /// `trace MAP`: each record as it comes. That somebody ends it is no failure.
+    fn trace(&mut self, line: &str, map: &str) -> Result<bool, ClientError> {
+        let typed = self.typed(map)?;
+        let (mut wrong, json) = (None, self.json);
+        let mut lines = Vec::new();
+        let mut record = |line: &str| {
+            let value = shown_as(typed.as_ref().map(|t| t.value(line)), line, &mut wrong);
+            match value {
+                Some(value) if json => Some(json::value(&value).to_string()),
+                Some(value) => Some(value.to_string()),
+                None if json => {
+                    lines.push(line.to_string());
+                    None
+                }
+                None => Some(line.into()),
+            }
+        };
+        let good = match self.lines_of(line, &mut record) {
+            Err(ClientError::BrokenOff) => Ok(true),
+            result => self.told(result),
+        };
+        if !lines.is_empty() {
+            self.print_json(false, Json::Null, &lines)?;
+        }
+        self.tell_wrong(map, wrong);
+        good
+    }
+
+    /// `hist MAP`: what `map dump` says, drawn.
+    fn hist(&mut self, map: &str, unit: &str) -> Result<bool, ClientError> {
+        let typed = self.typed(map)?;
+        let (mut wrong, mut entries, mut lines) = (None, Vec::new(), Vec::new());
+        let good = self.collect(&format!("map dump {}", quote(map)), &mut |line| match entry(
+            typed.as_ref(),
+            line,
+            &mut wrong,
+        ) {
+            Some(entry) => entries.push(entry),
+            None => lines.push(line.to_string()),
+        })?;
+        self.tell_wrong(map, wrong);
+        if !good {
+            return match self.json {
+                true => self.print_json(false, Json::Null, &lines),
+                false => {
+                    writeln!(io::stdout(), "{}", shown_text(&lines.join(" "))).map_err(ClientError::Output)?;
+                    Ok(false)
+                }
+            };
+        }
+        match hist::of(entries) {
+            Ok(all) if self.json => {
+                let all: Vec<Json> = all.iter().map(hist::Histogram::json).collect();
+                self.print_json(true, json!(all), &[])
+            }
+            Ok(all) => {
+                let pictures: String = all.iter().map(|one| one.picture(&shown_text(unit))).collect();
+                io::stdout().write_all(pictures.as_bytes()).map_err(ClientError::Output)?;
+                Ok(true)
+            }
+            Err(reason) => self.refuse(&format!("{map}: {reason}")),
+        }
     }
 
     /// `map lookup MAP KEY`.
@@ -243,20 +337,28 @@ impl Session {
 
     /// Runs a command and shows its output, each line as `change` makes it; tells whether it did well.
     fn run_lines(&mut self, line: &str, change: &mut dyn FnMut(&str) -> String) -> Result<bool, ClientError> {
+        let result = self.lines_of(line, &mut |line| Some(change(line)));
+        self.told(result)
+    }
+
+    /// The same without those lines that `change` keeps, and as the client tells it.
+    fn lines_of(&mut self, line: &str, change: &mut dyn FnMut(&str) -> Option<String>) -> Result<bool, ClientError> {
         let (mut lines, mut shown) = (Lines::default(), Shown::new());
         let result = self.client.run(line, &mut |page| {
             let mut text = String::new();
             lines.take(page, &mut |line| {
-                text.push_str(&change(line));
-                text.push('\n');
+                if let Some(line) = change(line) {
+                    text.push_str(&line);
+                    text.push('\n');
+                }
             });
             shown.take(text.as_bytes())
         });
         let mut last = String::new();
-        lines.end(&mut |line| last = change(line));
+        lines.end(&mut |line| last = change(line).unwrap_or_default());
         shown.take(last.as_bytes()).map_err(ClientError::Output)?;
         shown.end()?;
-        self.told(result)
+        result
     }
 
     fn put_as(&mut self, upload: Result<Upload, String>) -> Result<bool, ClientError> {
@@ -350,6 +452,13 @@ fn behind<'l>(line: &'l str, action: &str, map: &str) -> Option<&'l str> {
         rest = rest.trim_start_matches([' ', '\t']).strip_prefix(word)?;
     }
     rest.starts_with([' ', '\t']).then_some(rest)
+}
+
+/// A line of `map dump`.
+fn entry(typed: Option<&Typed>, line: &str, wrong: &mut Option<String>) -> Option<(Value, Value)> {
+    let (key, value) = line.split_once(": ")?;
+    let key = shown_as(typed.map(|typed| typed.key(key)), key, wrong)?;
+    Some((key, shown_as(typed.map(|typed| typed.value(value)), value, wrong)?))
 }
 
 /// A value by its type, or without one where there is none, or where it is wrong; `None` for what is no value.

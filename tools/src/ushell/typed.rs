@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 use ubpf_client::{machine::Client, ClientError};
 use ubpf_pack::{MapTypes, Shape, Types, Value};
-use ubpf_rs::object::MAX_TYPES;
+use ubpf_rs::{
+    isa::{self, Insn},
+    object::MAX_TYPES,
+};
 
 /// A map whose types are known.
 pub struct Typed {
@@ -140,6 +143,25 @@ fn pairs(digits: &str) -> Option<Vec<u8>> {
         Some((digit(pair[0])? << 4 | digit(pair[1])?) as u8)
     };
     rest.is_empty().then(|| pairs.iter().map(byte).collect())?
+}
+
+/// An instruction in a line of `prog dump`: where it stands, and its bytes.
+pub fn slot(line: &str) -> Option<(usize, Vec<u8>)> {
+    let (pc, digits) = line.trim_start().split_once(": ")?;
+    let bytes = pairs(digits).filter(|bytes| bytes.len() == 8)?;
+    Some((pc.parse().ok()?, bytes))
+}
+
+/// Instructions as text, one a line; in hexadecimal where they are none. Takes them all.
+pub fn disassembled(slots: &mut Vec<(usize, Vec<u8>)>) -> Vec<String> {
+    let code: Vec<u8> = slots.iter().flat_map(|slot| slot.1.iter().copied()).collect();
+    let insns = isa::decode(&code).ok();
+    let line = |(at, (pc, bytes)): (usize, (usize, Vec<u8>))| match insns.as_ref().and_then(|insns| insns.get(at)) {
+        Some(Insn::WideTail) => None,
+        Some(insn) => Some(format!("{pc:8}: {insn}")),
+        None => Some(format!("{pc:8}: {}", hex(&bytes))),
+    };
+    slots.drain(..).enumerate().filter_map(line).collect()
 }
 
 /// The bytes in lines of hexadecimal.

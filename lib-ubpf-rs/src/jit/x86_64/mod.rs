@@ -549,6 +549,10 @@ impl Executable for JitProgram {
         !self.fits(run) || in_slices && coarse
     }
 
+    fn machine_code(&self) -> Option<usize> {
+        Some(self.len)
+    }
+
     fn direct(&self) -> Option<Direct> {
         let verified = self.verified();
         let more = Uses::CALLX | Uses::LOCAL_CALLS | Uses::GUARDED;

@@ -1,0 +1,152 @@
+//! Counts by powers of two, as programs keep them: drawn.
+
+use crate::json;
+use serde_json::{json, Value as Json};
+use std::fmt::Write;
+use ubpf_pack::Value;
+
+/// What `hist` says.
+pub const HELP: &str = "Usage: hist MAP [UNIT]
+draw counts by powers of two
+MAP is an array of which entry N counts what is from 2^N on; or its values have such an array, alone or as `slots`: then a
+picture for each key. UNIT stands above the numbers. The tool draws it of what `map dump` says.
+";
+
+/// In the list of commands.
+pub const SUMMARY: &str = "hist MAP [UNIT]              draw counts by powers of two";
+
+/// Powers of two that a number can have.
+const SLOTS: usize = 64;
+/// Characters of the longest bar.
+const WIDTH: u128 = 40;
+
+/// Counts, with the key that they are under where each key has some.
+#[derive(Debug, PartialEq)]
+pub struct Histogram {
+    key: Option<Value>,
+    slots: Vec<u64>,
+}
+
+/// The counts in the entries of a map.
+pub fn of(entries: Vec<(Value, Value)>) -> Result<Vec<Histogram>, String> {
+    let counts: Option<Vec<(usize, u64)>> = entries
+        .iter()
+        .map(|(key, value)| Some((usize::try_from(number(key)?).ok().filter(|&slot| slot < SLOTS)?, number(value)?)))
+        .collect();
+    if let Some(counts) = counts.filter(|counts| !counts.is_empty()) {
+        let mut slots = vec![0; SLOTS];
+        counts.iter().for_each(|&(slot, count)| slots[slot] = count);
+        return Ok(vec![Histogram { key: None, slots }]);
+    }
+    let each = entries.into_iter().map(|(key, value)| {
+        let slots =
+            slots(&value).ok_or_else(|| format!("under {key} there are no counts by powers of two: {value}"))?;
+        Ok(Histogram { key: Some(key), slots })
+    });
+    each.collect()
+}
+
+fn number(value: &Value) -> Option<u64> {
+    match value {
+        Value::Number(number) => Some(*number),
+        Value::Signed(number) => u64::try_from(*number).ok(),
+        _ => None,
+    }
+}
+
+fn slots(value: &Value) -> Option<Vec<u64>> {
+    let list = match value {
+        Value::List(list) => list,
+        Value::Fields(fields) => {
+            let lists = || {
+                fields.iter().filter_map(|(name, field)| match field {
+                    Value::List(list) => Some((name, list)),
+                    _ => None,
+                })
+            };
+            let named = lists().find(|(name, _)| *name == "slots");
+            named.or_else(|| lists().next().filter(|_| lists().count() == 1))?.1
+        }
+        _ => return None,
+    };
+    let slots: Vec<u64> = list.iter().map(number).collect::<Option<_>>()?;
+    (1..=SLOTS).contains(&slots.len()).then_some(slots)
+}
+
+impl Histogram {
+    /// Slots up to the last that counts something: the numbers of each, and how many there were.
+    fn rows(&self) -> impl Iterator<Item = (u64, u64, u64)> + '_ {
+        let used = self.slots.iter().rposition(|&count| count > 0).map_or(0, |last| last + 1);
+        self.slots[..used].iter().enumerate().map(|(slot, &count)| {
+            let from = if slot == 0 { 0 } else { 1u64 << slot };
+            (from, ((1u128 << (slot + 1)) - 1) as u64, count)
+        })
+    }
+
+    /// As a picture.
+    pub fn picture(&self, unit: &str) -> String {
+        let mut text = String::new();
+        if let Some(key) = &self.key {
+            let _ = writeln!(text, "{key}:");
+        }
+        let most = self.rows().map(|row| row.2).max().unwrap_or(0);
+        if most == 0 {
+            text.push_str("nothing was counted\n");
+            return text;
+        }
+        let columns =
+            self.rows().map(|(from, to, _)| to.to_string().len().max(from.to_string().len())).max().unwrap_or(0);
+        let _ = writeln!(text, "{unit:>width$} : count", width = 2 * columns + 4);
+        for (from, to, count) in self.rows() {
+            let bar = (WIDTH * u128::from(count)).div_ceil(u128::from(most)) as usize;
+            let _ = writeln!(text, "{from:>columns$} -> {to:<columns$} : {count:<8} |{:<40}|", "*".repeat(bar));
+        }
+        text
+    }
+
+    /// As JSON.
+    pub fn json(&self) -> Json {
+        let rows = self.rows().map(|(from, to, count)| json!({ "from": from, "to": to, "count": count }));
+        json!({ "key": self.key.as_ref().map(json::value), "slots": rows.collect::<Vec<_>>() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(key: u64, value: Value) -> (Value, Value) {
+        (Value::Number(key), value)
+    }
+
+    #[test]
+    fn arrays_are_drawn() {
+        let counts = [4, 0, 1].into_iter().enumerate();
+        let all = of(counts.map(|(key, count)| entry(key as u64, Value::Number(count))).collect()).unwrap();
+        let picture = "    ns : count\n\
+            0 -> 1 : 4        |****************************************|\n\
+            2 -> 3 : 0        |                                        |\n\
+            4 -> 7 : 1        |**********                              |\n";
+        assert_eq!(all[0].picture("ns"), picture);
+        let rows = r#"{"key":null,"slots":[{"count":4,"from":0,"to":1},{"count":0,"from":2,"to":3},{"count":1,"from":4,"to":7}]}"#;
+        assert_eq!(all[0].json().to_string(), rows);
+    }
+
+    #[test]
+    fn each_key_may_have_its_own() {
+        let list = Value::List(vec![Value::Number(0), Value::Signed(2)]);
+        let fields = Value::Fields(vec![("latency".into(), Value::Number(9)), ("slots".into(), list.clone())]);
+        let all = of(vec![entry(7, list), entry(100, fields)]).unwrap();
+        assert_eq!(all.len(), 2);
+        assert_eq!(all[0].slots, all[1].slots);
+        assert!(all[1].picture("").starts_with("100:\n"));
+        assert!(of(vec![entry(1, Value::Text(vec![]))]).unwrap_err().contains("no counts"));
+        // A hash by numbers that are no powers.
+        assert!(of(vec![entry(64, Value::Number(1))]).is_err());
+        let giant = Value::List(vec![Value::Number(u64::MAX); 64]);
+        assert_eq!(of(vec![entry(0, giant)]).unwrap()[0].picture("x").lines().count(), 66);
+        assert!(of(vec![entry(0, Value::List(vec![Value::Number(1); 65]))]).is_err());
+        let empty = of(vec![entry(0, Value::Number(0))]).unwrap();
+        assert_eq!(empty[0].picture("x"), "nothing was counted\n");
+    }
+}
