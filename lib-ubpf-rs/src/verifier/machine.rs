@@ -234,6 +234,9 @@ impl<'a> Machine<'a> {
             state.set(dst, value);
             return;
         }
+        if op == AluOp::Mul {
+            self.spend(price::MULTIPLY.saturating_mul(a.num.tnum.width().into()));
+        }
         let mut value = a.alu(part, op, &b, state.argument_min);
         if part == Part::Whole && b.as_constant() == Some(32) {
             value.id = shifted_id(op, &a, &value);

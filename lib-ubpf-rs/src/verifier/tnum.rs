@@ -100,15 +100,19 @@ impl Tnum {
         let (mut a, mut b) = (self, other);
         let mut unknown = Tnum::constant(0);
         while a.value | a.mask != 0 {
-            if a.value & 1 == 1 {
-                unknown = unknown.add(Tnum { value: 0, mask: b.mask });
-            } else if a.mask & 1 == 1 {
-                unknown = unknown.add(Tnum { value: 0, mask: b.value | b.mask });
-            }
+            // All ones where the bit may be set, and where it is not known: no jump depends on the bits.
+            let may = ((a.value | a.mask) & 1).wrapping_neg();
+            let open = (a.mask & 1).wrapping_neg();
+            unknown = unknown.add(Tnum { value: 0, mask: (b.mask | b.value & open) & may });
             a = a.shr(1);
             b = b.shl(1);
         }
         known.add(unknown)
+    }
+
+    /// Bits up to the highest that may be set.
+    pub(super) const fn width(self) -> u32 {
+        u64::BITS.wrapping_sub((self.value | self.mask).leading_zeros())
     }
 
     pub(super) const fn shl(self, count: u32) -> Tnum {

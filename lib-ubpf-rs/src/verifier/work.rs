@@ -182,6 +182,8 @@ pub(super) mod price {
     pub(in super::super) const RELATE: u64 = 25;
     /// Executing an instruction on an abstract state.
     pub(in super::super) const STEP: u64 = 60;
+    /// Multiplying what is known of two numbers, for each bit of the first up to the highest that may be set.
+    pub(in super::super) const MULTIPLY: u64 = 8;
     /// Copying a state, and the same for each value in it.
     pub(in super::super) const COPY: (u64, u64) = (40, 6);
     /// Comparing two values.

@@ -51,6 +51,41 @@ pub fn giants() -> Vec<(&'static str, Vec<Insn>)> {
     ]
 }
 
+/// For each operation a line of `len` instructions at most, which combines numbers of which some bits are known, here and there, and their
+/// halves: what a step costs beside its price shows here.
+pub fn operations(len: usize) -> Vec<(String, Vec<Insn>)> {
+    const PAIRS: [(Reg, Reg); 4] = [(Reg::R4, Reg::R5), (Reg::R5, Reg::R4), (Reg::R5, Reg::R2), (Reg::R3, Reg::R4)];
+    let line = |step: &dyn Fn(Width, Reg, Reg) -> Vec<Insn>| {
+        let mut insns = vec![load(Size::DW, Reg::R2, Reg::R1, 0), load(Size::DW, Reg::R3, Reg::R1, 8)];
+        for (sparse, open, set) in [(Reg::R4, 0x6b43_a9b5, 0x1428_5412), (Reg::R5, -0x2653_9c75, 0x0611_1834)] {
+            insns.push(alu(AluOp::Mov, sparse, Operand::Reg(Reg::R2)));
+            insns.push(alu(AluOp::And, sparse, Operand::Imm(open)));
+            insns.push(alu(AluOp::Or, sparse, Operand::Imm(set)));
+        }
+        let times = PAIRS.iter().flat_map(|&(a, b)| [Width::W64, Width::W32].map(|width| (width, a, b)));
+        for (width, a, b) in times.cycle() {
+            let step = step(width, a, b);
+            if insns.len() + step.len() + 2 > len {
+                break;
+            }
+            insns.extend(step);
+        }
+        insns.extend([mov(Reg::R0, 0), Insn::Exit]);
+        insns
+    };
+    let alu_line = |op| {
+        line(&|width, a, b| {
+            let copy = alu(AluOp::Mov, Reg::R6, Operand::Reg(a));
+            vec![copy, Insn::Alu { op, width, dst: Reg::R6, src: Operand::Reg(b) }]
+        })
+    };
+    let branch_line =
+        |op| line(&|width, dst, src| vec![Insn::Branch { op, width, dst, src: Operand::Reg(src), off: 0 }]);
+    let alu_lines = AluOp::ALL.map(|op| (format!("op {op:?}"), alu_line(op)));
+    let branch_lines = CmpOp::ALL.map(|op| (format!("branch {op:?}"), branch_line(op)));
+    alu_lines.into_iter().chain(branch_lines).collect()
+}
+
 fn straight_line() -> Vec<Insn> {
     let mut insns = vec![mov(Reg::R0, 1)];
     while insns.len() < LARGEST - 1 {
