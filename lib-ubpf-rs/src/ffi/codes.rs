@@ -195,7 +195,7 @@ fn code(error: &Error) -> c_int {
         Error::Map { .. } | Error::TooManyMaps { .. } => UBPF_REFUSED,
         Error::Detach(DetachError::NotAttached) => UBPF_STALE,
         Error::Detach(DetachError::Patch(_)) => UBPF_IO,
-        Error::Detach(DetachError::Busy { .. }) => UBPF_BUSY,
+        Error::Detach(DetachError::Busy { .. }) | Error::NoLane => UBPF_BUSY,
         Error::Detach(DetachError::NoMemory) => UBPF_NO_MEMORY,
         Error::Symbols { error, .. } => symbol_code(error),
     }

@@ -81,6 +81,28 @@ pub const BUILTINS: &[Row] = &[
         function: map_lookup_elem,
     },
     Row {
+        name: "bpf_map_lookup_percpu_elem",
+        doc: "Address of a CPU's value under a key of a map with a value per CPU, 0 where there is none.",
+        numbers: &[(Linux, 195)],
+        args: &[("map", Map(MapFamily::PerCpu)), ("key", MapKey), ("cpu", Scalar)],
+        ret: RetType::MapValueOrNull,
+        cost: of_map(16, maps::MOST_WALKED_TO_LOOK),
+        inline: None,
+        missed: Some(0),
+        function: map_lookup_percpu_elem,
+    },
+    Row {
+        name: "bpf_get_smp_processor_id",
+        doc: "The slot that is this run's in values per CPU, which stands for the number of a CPU: of runs at one time no two have the same.",
+        numbers: &[(Linux, 8)],
+        args: &[],
+        ret: RetType::Scalar,
+        cost: flat(1),
+        inline: Some(Inline::Lane),
+        missed: Some(0),
+        function: smp_processor_id,
+    },
+    Row {
         name: "bpf_map_update_elem",
         doc: "Inserts or replaces a value of a map; 0, or the negative number of an error.",
         numbers: &[(Linux, 2)],
@@ -363,11 +385,21 @@ const NO_MAP: HelperFault = HelperFault { reason: "it was not given a map" };
 
 fn map_lookup_elem(call: &mut HelperCall<'_>) -> Answer {
     let map = call.map.ok_or(NO_MAP)?;
-    Ok(map.lookup(call.key, &mut call.walked).unwrap_or(0))
+    Ok(map.lookup(call.key, call.lane, &mut call.walked).unwrap_or(0))
+}
+
+fn map_lookup_percpu_elem(call: &mut HelperCall<'_>) -> Answer {
+    let map = call.map.ok_or(NO_MAP)?;
+    // As a 32-bit number, as with Linux.
+    Ok(map.lookup(call.key, call.args[2] as u32, &mut call.walked).unwrap_or(0))
+}
+
+fn smp_processor_id(call: &mut HelperCall<'_>) -> Answer {
+    Ok(call.lane.into())
 }
 
 fn map_update_elem(call: &mut HelperCall<'_>) -> Answer {
-    on_map(call, |map, call| map.update(call.key, call.value, call.args[3], &mut call.walked))
+    on_map(call, |map, call| map.update_in(call.lane, call.key, call.value, call.args[3], &mut call.walked))
 }
 
 /// Where there is no room in a ring, Linux says that it should be tried again.

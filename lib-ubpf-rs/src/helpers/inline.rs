@@ -37,6 +37,8 @@ pub enum Inline {
     Time,
     /// `bpf_map_lookup_elem`, for maps that say how
     Lookup,
+    /// `bpf_get_smp_processor_id`
+    Lane,
 }
 
 impl Inline {
@@ -54,6 +56,7 @@ impl Inline {
             Inline::Time => Needs::TIME,
             // Where the values lie is in the code.
             Inline::Lookup => Needs::empty(),
+            Inline::Lane => Needs::LANE,
         }
     }
 }
@@ -72,6 +75,8 @@ bitflags::bitflags! {
         const HELPERS = 8;
         /// The end of the program's frame in r10, also where the program does not use it: a helper reads the program's memory.
         const FRAME = 16;
+        /// A lane of its own for each run.
+        const LANE = 32;
     }
 }
 
@@ -105,7 +110,7 @@ impl Places {
         has.set(Needs::MAP, self.map.is_some());
         has.set(Needs::OUTPUT, self.output.is_some());
         has.set(Needs::TIME, self.time.is_some());
-        has.insert(Needs::HELPERS | Needs::FRAME);
+        has.insert(Needs::HELPERS | Needs::FRAME | Needs::LANE);
         has
     }
 }

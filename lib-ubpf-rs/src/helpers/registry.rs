@@ -28,6 +28,8 @@ pub struct HelperCall<'a> {
     pub out: BytesMut<'a>,
     /// The bytes of a [`ArgType::MapValue`](crate::program::ArgType::MapValue) argument.
     pub value: Bytes<'a>,
+    /// The slot of values per CPU that is the run's.
+    pub lane: u32,
     /// Services.
     pub host: &'a dyn Host,
     /// What the helper sets to be charged for what it walked, in units of budget: at most its [`Cost`](crate::program::Cost)'s

@@ -1,8 +1,8 @@
-//! Arrays: values by a number from 0, all of them always there.
+//! Arrays: values by a number from 0, all of them always there; one for all, or one for each lane.
 
 use super::{
-    values::{Between, Values},
-    Bytes, LookupForm, MapError,
+    values::{Between, Change, Values},
+    Bytes, LookupForm, MapError, Strided,
 };
 use crate::program::MapDef;
 
@@ -14,8 +14,7 @@ pub(super) struct Array {
 
 impl Array {
     pub fn new(def: &MapDef, between: &mut Between<'_>) -> Option<Array> {
-        let values = Values::new(def.max_entries as usize, def.value_size as usize, between)?;
-        Some(Array { values, entries: def.max_entries })
+        Some(Array { values: Values::new(def, between)?, entries: def.max_entries })
     }
 
     pub fn values(&self) -> &Values {
@@ -36,18 +35,19 @@ impl Array {
         self.index(key)
     }
 
-    pub fn update(&self, key: Bytes<'_>, value: Bytes<'_>, flags: u64) -> Result<(), MapError> {
+    pub fn update(&self, key: Bytes<'_>, value: Bytes<'_>, flags: u64, change: Change) -> Result<(), MapError> {
         let index = self.index(key).ok_or(MapError::Full { capacity: self.entries as usize })?;
         if flags == super::update::NEW {
             return Err(MapError::Exists);
         }
-        self.values.set(index, value);
+        self.values.set(change, index, value);
         Ok(())
     }
 
     /// How machine code finds a value.
     pub fn lookup_form(&self) -> LookupForm {
         let (base, _) = self.values.place();
-        LookupForm::Indexed { base, entries: self.entries, stride: self.values.stride() as u32 }
+        let (stride, apart) = (self.values.stride() as u32, self.values.apart() as u32);
+        LookupForm::Indexed(Strided { base, entries: self.entries, stride, apart })
     }
 }

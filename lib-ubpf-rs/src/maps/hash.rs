@@ -11,8 +11,8 @@
 
 use super::{
     update,
-    values::{zeroed, Between, Values},
-    Bytes, MapError,
+    values::{zeroed, Between, Change, Values},
+    Bytes, MapError, Slots,
 };
 use crate::program::MapDef;
 use alloc::boxed::Box;
@@ -105,6 +105,13 @@ struct InUse {
     age: u32,
 }
 
+/// A value, and which slots of the old one it is for.
+#[derive(Clone, Copy)]
+pub(super) struct New<'v> {
+    pub bytes: Bytes<'v>,
+    pub change: Change,
+}
+
 /// A key as words, and its hash.
 struct Key<'k> {
     words: &'k [u64],
@@ -146,7 +153,7 @@ impl Hash {
         let hash = Hash {
             slots: zeroed(slots, between)?,
             keys: zeroed(capacity.checked_mul(key_words)?, between)?,
-            values: Values::new(capacity, def.value_size as usize, between)?,
+            values: Values::new(def, between)?,
             next: zeroed(capacity, between)?,
             homes: zeroed(spare, between)?,
             used: zeroed(spare, between)?,
@@ -205,11 +212,11 @@ impl Hash {
     }
 
     /// Inserts or replaces, as the flags say.
-    pub fn update(&self, key: Bytes<'_>, value: Bytes<'_>, flags: u64, walked: &mut u32) -> Result<(), MapError> {
+    pub fn update(&self, key: Bytes<'_>, value: New<'_>, flags: u64, walked: &mut u32) -> Result<(), MapError> {
         self.with_key(key, |key| self.try_update(&key, value, flags, walked))
     }
 
-    fn try_update(&self, key: &Key<'_>, value: Bytes<'_>, flags: u64, walked: &mut u32) -> Result<(), MapError> {
+    fn try_update(&self, key: &Key<'_>, value: New<'_>, flags: u64, walked: &mut u32) -> Result<(), MapError> {
         let most = walked.saturating_add(MOST_WALKED_WAITING);
         for _ in 0..PATIENCE {
             match self.find(key, walked) {
@@ -255,14 +262,14 @@ impl Hash {
     }
 
     /// Shows the entries of some slots, from slot `first` on, until `each` returns false; gives the slot at which to go on.
-    pub fn for_some(&self, first: usize, each: &mut dyn FnMut(&[u8], Bytes<'_>) -> bool) -> Option<usize> {
+    pub fn for_some(&self, first: usize, each: &mut dyn FnMut(&[u8], Slots<'_>) -> bool) -> Option<usize> {
         const SOME: usize = 64;
         let mut key = [0; MapDef::MAX_KEY as usize];
         let last = first.checked_add(SOME)?.min(self.slots.len());
         for at in first..last {
             let Some(entry) = self.key_of(at, &mut key) else { continue };
             let key = key.get(..self.key_size).unwrap_or(&[]);
-            if self.values.bytes(entry).is_some_and(|value| !each(key, value)) {
+            if self.values.slots(entry).is_some_and(|value| !each(key, value)) {
                 return Some(at);
             }
         }
@@ -293,8 +300,8 @@ impl Hash {
 
     /// What is done where a key was not found, by the only one who adds; `None` where it is there by then.
     #[cfg(test)]
-    pub fn add_now(&self, key: Bytes<'_>, value: Bytes<'_>) -> Option<Result<(), MapError>> {
-        self.with_key(key, |key| self.add(&key, value, &mut 0))
+    pub fn add_now(&self, key: Bytes<'_>, bytes: Bytes<'_>) -> Option<Result<(), MapError>> {
+        self.with_key(key, |key| self.add(&key, New { bytes, change: Change::All }, &mut 0))
     }
 
     /// The slot at which the search for a key begins.
@@ -395,18 +402,18 @@ impl Hash {
     }
 
     /// Replaces the value of a slot that nobody holds, if it is as it was.
-    fn replace(&self, at: usize, state: u64, value: Bytes<'_>) -> bool {
+    fn replace(&self, at: usize, state: u64, value: New<'_>) -> bool {
         let Some(slot) = self.slots.get(at).filter(|slot| change(slot, state, state | HELD)) else {
             return false;
         };
-        self.values.set(entry(state), value);
+        self.values.set(value.change, entry(state), value.bytes);
         self.is_used(entry(state));
         slot.store(state, Release);
         true
     }
 
     /// Adds a key; the caller is the only one who adds. `None`: somebody was quicker, look again.
-    fn add(&self, key: &Key<'_>, value: Bytes<'_>, walked: &mut u32) -> Option<Result<(), MapError>> {
+    fn add(&self, key: &Key<'_>, value: New<'_>, walked: &mut u32) -> Option<Result<(), MapError>> {
         // Keys come only from who adds, and what is free is taken only there.
         let room = self.find_or_room(key, walked).err()?;
         let full = MapError::Full { capacity: self.capacity };
@@ -417,7 +424,7 @@ impl Hash {
         for (word, &is) in self.entry_key(entry).unwrap_or(&[]).iter().zip(key.words) {
             word.store(is, Relaxed);
         }
-        self.values.set(entry, value);
+        self.values.start(value.change, entry, value.bytes);
         if let (Some(home), Some(used)) = (self.homes.get(entry), self.used.get(entry)) {
             home.store(at as u32, Relaxed);
             used.store(self.clock.fetch_add(1, Relaxed).wrapping_add(1), Relaxed);

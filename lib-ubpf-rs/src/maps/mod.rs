@@ -6,6 +6,7 @@
 
 mod array;
 mod hash;
+mod lanes;
 mod records;
 mod ring;
 mod two_key;
@@ -15,17 +16,19 @@ mod values;
 mod tests;
 
 pub use hash::{MOST_WALKED_TO_CHANGE, MOST_WALKED_TO_LOOK};
+pub use lanes::{after_fork, Lane};
 pub use records::Records;
 pub use two_key::{TwoKeyLayout, TwoKeyMap};
-pub use values::{Bytes, BytesMut};
+pub use values::{Bytes, BytesMut, Slots};
 
 use crate::program::{limits::MAX_MAPS, MapDef, MapDefError, MapKind};
 use crate::verifier::MapInfo;
 use alloc::{sync::Arc, vec::Vec};
 use array::Array;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use hash::{Hash, WhenFull};
+use hash::{Hash, New, WhenFull};
 use ring::Ring;
+use values::Change;
 
 /// What an update is to do, with the numbers of Linux.
 pub mod update {
@@ -103,15 +106,21 @@ impl MapError {
 pub enum LookupForm {
     /// It cannot: the helper does.
     Helper,
-    /// The key is a number of four bytes below `entries`; the values lie one behind the other.
-    Indexed {
-        /// Address of the first value.
-        base: u64,
-        /// How many there are.
-        entries: u32,
-        /// Bytes from one to the next.
-        stride: u32,
-    },
+    /// The key is a number of four bytes; the values lie one behind the other.
+    Indexed(Strided),
+}
+
+/// Where the values of an array lie.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Strided {
+    /// Address of the first value.
+    pub base: u64,
+    /// How many there are, in each lane.
+    pub entries: u32,
+    /// Bytes from one to the next.
+    pub stride: u32,
+    /// Bytes from the values of one lane to those of the next; 0 where all lanes have the same.
+    pub apart: u32,
 }
 
 enum Kind {
@@ -143,18 +152,17 @@ impl Map {
         def.check().map_err(MapError::Definition)?;
         let seed = SEED.fetch_add(0x9e37_79b9_7f4a_7c15, Relaxed);
         let kind = match def.kind {
-            MapKind::Array => Array::new(&def, between).map(Kind::Array),
-            MapKind::Hash => Hash::new(&def, WhenFull::Refuse, seed, between).map(Kind::Hash),
-            MapKind::LruHash => Hash::new(&def, WhenFull::GiveUp, seed, between).map(Kind::Hash),
+            MapKind::Array | MapKind::PercpuArray => Array::new(&def, between).map(Kind::Array),
+            MapKind::Hash | MapKind::PercpuHash => Hash::new(&def, WhenFull::Refuse, seed, between).map(Kind::Hash),
+            MapKind::LruHash | MapKind::LruPercpuHash => {
+                Hash::new(&def, WhenFull::GiveUp, seed, between).map(Kind::Hash)
+            }
             MapKind::TwoKey => TwoKeyMap::in_pieces(def.max_entries as usize, between).map(Kind::TwoKey),
             MapKind::Ringbuf => Ring::new(def.max_entries, between).map(Kind::Ring),
             MapKind::PerfEventArray => Ring::new(MapDef::EVENT_BYTES, between).map(Kind::Ring),
             kind @ (MapKind::ProgArray
-            | MapKind::PercpuHash
-            | MapKind::PercpuArray
             | MapKind::StackTrace
             | MapKind::CgroupArray
-            | MapKind::LruPercpuHash
             | MapKind::LpmTrie
             | MapKind::ArrayOfMaps
             | MapKind::HashOfMaps
@@ -170,18 +178,15 @@ impl Map {
     pub fn memory(def: &MapDef) -> u64 {
         let entries = u64::from(def.max_entries);
         let more = match def.kind {
-            MapKind::Array | MapKind::Ringbuf | MapKind::PerfEventArray => 0,
+            MapKind::Array | MapKind::PercpuArray | MapKind::Ringbuf | MapKind::PerfEventArray => 0,
             // Fewer than three slots of a word for each entry, a link, and the end of the key's last word.
-            MapKind::Hash => 36,
-            MapKind::LruHash => 44,
+            MapKind::Hash | MapKind::PercpuHash => 36,
+            MapKind::LruHash | MapKind::LruPercpuHash => 44,
             // Slots twice as many as entries, with a state.
             MapKind::TwoKey => 104,
             MapKind::ProgArray
-            | MapKind::PercpuHash
-            | MapKind::PercpuArray
             | MapKind::StackTrace
             | MapKind::CgroupArray
-            | MapKind::LruPercpuHash
             | MapKind::LpmTrie
             | MapKind::ArrayOfMaps
             | MapKind::HashOfMaps
@@ -264,10 +269,10 @@ impl Map {
         }
     }
 
-    /// The address of a key's value, for as long as the map lives; adds what was walked for it. *Hook path.*
-    pub fn lookup(&self, key: Bytes<'_>, walked: &mut u32) -> Option<u64> {
+    /// The address of a key's value, for as long as the map lives: of several that of a lane. Adds what was walked for it. *Hook path.*
+    pub fn lookup(&self, key: Bytes<'_>, lane: u32, walked: &mut u32) -> Option<u64> {
         let values = self.values()?;
-        values.address(self.find(key, walked)?)
+        values.address(lane, self.find(key, walked)?)
     }
 
     fn find(&self, key: Bytes<'_>, walked: &mut u32) -> Option<usize> {
@@ -279,12 +284,30 @@ impl Map {
     }
 
     /// A key's value, to be copied. The value of a two-key map is not copied so.
-    pub fn value(&self, key: Bytes<'_>) -> Option<Bytes<'_>> {
-        self.values()?.bytes(self.find(key, &mut 0)?)
+    pub fn value(&self, key: Bytes<'_>) -> Option<Slots<'_>> {
+        self.values()?.slots(self.find(key, &mut 0)?)
     }
 
-    /// Inserts or replaces as one of [`update`] says; adds what was walked. *Hook path.*
+    /// Inserts or replaces as one of [`update`] says; adds what was walked. Of a value with several slots the first is it, and the others
+    /// are zeros.
     pub fn update(&self, key: Bytes<'_>, value: Bytes<'_>, flags: u64, walked: &mut u32) -> Result<(), MapError> {
+        self.change(key, New { bytes: value, change: Change::All }, flags, walked)
+    }
+
+    /// The same for a program, which changes the slot of its lane. *Hook path.*
+    pub fn update_in(
+        &self,
+        lane: u32,
+        key: Bytes<'_>,
+        value: Bytes<'_>,
+        flags: u64,
+        walked: &mut u32,
+    ) -> Result<(), MapError> {
+        self.change(key, New { bytes: value, change: Change::Lane(lane) }, flags, walked)
+    }
+
+    fn change(&self, key: Bytes<'_>, new: New<'_>, flags: u64, walked: &mut u32) -> Result<(), MapError> {
+        let value = new.bytes;
         self.has_sizes(Some(key), Some(value))?;
         if flags > update::EXISTING {
             return Err(MapError::Invalid);
@@ -293,8 +316,8 @@ impl Map {
             return Err(MapError::ReadOnly);
         }
         self.told(match &self.kind {
-            Kind::Array(array) => array.update(key, value, flags),
-            Kind::Hash(hash) => hash.update(key, value, flags, walked),
+            Kind::Array(array) => array.update(key, value, flags, new.change),
+            Kind::Hash(hash) => hash.update(key, new, flags, walked),
             Kind::TwoKey(map) if flags == update::ANY => {
                 map.put_walking(key.word(0), key.word(1), value.word(0), walked)
             }
@@ -373,7 +396,7 @@ impl Map {
 
     /// Shows some entries (key and value) from place `first` on (0 is the start), until `each` returns false; gives the place at which to
     /// go on, that of the entry that was refused if one was, and `None` at the end.
-    pub fn for_some(&self, first: usize, each: &mut dyn FnMut(&[u8], Bytes<'_>) -> bool) -> Option<usize> {
+    pub fn for_some(&self, first: usize, each: &mut dyn FnMut(&[u8], Slots<'_>) -> bool) -> Option<usize> {
         const SOME: usize = 64;
         match &self.kind {
             Kind::Array(array) => {
@@ -381,7 +404,7 @@ impl Map {
                 let last = first.checked_add(SOME)?.min(entries);
                 for index in first..last {
                     let key = (index as u32).to_le_bytes();
-                    if array.values().bytes(index).is_some_and(|value| !each(&key, value)) {
+                    if array.values().slots(index).is_some_and(|value| !each(&key, value)) {
                         return Some(index);
                     }
                 }
@@ -394,7 +417,7 @@ impl Map {
                 key.iter_mut()
                     .zip(key1.to_le_bytes().into_iter().chain(key2.to_le_bytes()))
                     .for_each(|(to, from)| *to = from);
-                each(&key, Bytes::from(&value.to_le_bytes()[..]))
+                each(&key, Bytes::from(&value.to_le_bytes()[..]).into())
             }),
         }
     }
@@ -489,6 +512,11 @@ impl Maps {
     /// The map that a register's value stands for.
     pub fn by_handle(&self, value: u64) -> Option<&Map> {
         self.get(slot_of(value)?).map(|map| &**map)
+    }
+
+    /// Whether a run of a program with them needs a lane of its own.
+    pub fn need_lane(&self) -> bool {
+        self.iter().any(|map| map.def.kind.is_per_cpu())
     }
 
     /// All of them.

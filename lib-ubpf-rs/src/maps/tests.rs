@@ -1,7 +1,7 @@
 //! Each kind against a model of std, and what threads and interrupts may do to a map.
 
 use super::*;
-use crate::program::{MapFlags, MapName};
+use crate::program::{limits::LANES, MapFlags, MapName};
 use std::{
     collections::{HashMap, VecDeque},
     sync::atomic::AtomicBool,
@@ -34,7 +34,7 @@ fn spelled(number: u64, len: usize) -> Vec<u8> {
 }
 
 fn value_of(map: &Map, key: &[u8]) -> Option<Vec<u8>> {
-    let value = map.value(key.into())?;
+    let value = map.value(key.into())?.first();
     let mut bytes = std::vec![0; value.len()];
     value.copy_to(&mut bytes);
     Some(bytes)
@@ -44,7 +44,8 @@ fn contents(map: &Map) -> HashMap<Vec<u8>, Vec<u8>> {
     let mut all = HashMap::new();
     let mut at = Some(0);
     while let Some(from) = at {
-        at = map.for_some(from, &mut |key, value| {
+        at = map.for_some(from, &mut |key, slots| {
+            let value = slots.first();
             let mut bytes = std::vec![0; value.len()];
             value.copy_to(&mut bytes);
             assert_eq!(all.insert(key.to_vec(), bytes), None, "each key is shown once");
@@ -124,6 +125,108 @@ fn arrays_follow_their_model() {
     }
 }
 
+/// The slots of a key, as numbers.
+fn slots_of(map: &Map, key: &[u8]) -> Option<Vec<u64>> {
+    Some(map.value(key.into())?.iter().map(|slot| slot.word(0)).collect())
+}
+
+/// The same changes, by programs in lanes and from outside, to maps with a value per CPU and to one of std with lists.
+#[test]
+fn values_per_cpu_follow_their_model() {
+    const ENTRIES: u32 = 16;
+    for (kind, seed) in [(MapKind::PercpuArray, 3), (MapKind::PercpuHash, 5), (MapKind::LruPercpuHash, 7)] {
+        let map = make(kind, 4, 8, ENTRIES);
+        let all_there = kind == MapKind::PercpuArray;
+        let mut model: HashMap<u32, [u64; LANES]> = HashMap::new();
+        if all_there {
+            model.extend((0..ENTRIES).map(|key| (key, [0; LANES])));
+        }
+        let mut numbers = Numbers(seed);
+        for step in 0..20_000 {
+            // As many keys as there is room for: none is given up.
+            let number = numbers.below(ENTRIES.into()) as u32;
+            let (key, value, lane) =
+                (number.to_le_bytes(), numbers.below(u64::MAX), numbers.below(LANES as u64) as u32);
+            let bytes = value.to_le_bytes();
+            match numbers.below(6) {
+                0 => {
+                    map.update(key[..].into(), bytes[..].into(), update::ANY, &mut 0).unwrap();
+                    let mut slots = [0; LANES];
+                    slots[0] = value;
+                    model.insert(number, slots);
+                }
+                1..=3 => {
+                    map.update_in(lane, key[..].into(), bytes[..].into(), update::ANY, &mut 0).unwrap();
+                    model.entry(number).or_default()[lane as usize] = value;
+                }
+                4 => {
+                    let expected = match all_there {
+                        true => Err(MapError::Invalid),
+                        false => model.remove(&number).map(drop).ok_or(MapError::NoEntry),
+                    };
+                    assert_eq!(map.delete(key[..].into(), &mut 0), expected, "{kind:?} {step}");
+                }
+                _ => {}
+            }
+            assert_eq!(slots_of(&map, &key), model.get(&number).map(|slots| slots.to_vec()), "{kind:?} {step}");
+        }
+        assert_eq!((map.len(), map.lost_busy(), map.lost_full()), (model.len(), 0, 0));
+        let mut seen = 0;
+        assert_eq!(
+            map.for_some(0, &mut |key, slots| {
+                let number = u32::from_le_bytes(key.try_into().unwrap());
+                assert!(slots.iter().map(|slot| slot.word(0)).eq(model[&number]));
+                seen += 1;
+                true
+            }),
+            None
+        );
+        assert_eq!(seen, model.len());
+        let outside = |lane| map.lookup(0u32.to_le_bytes()[..].into(), lane, &mut 0);
+        assert_eq!(outside(LANES as u32), None);
+    }
+}
+
+/// A lane, where other tests have all of them for a moment.
+fn lane() -> Lane {
+    loop {
+        match Lane::claim() {
+            Some(lane) => return lane,
+            None => thread::yield_now(),
+        }
+    }
+}
+
+/// What a program does that adds to its value, while another thread does the same, and interrupts come between load and store.
+#[test]
+fn what_is_added_in_lanes_is_exact() {
+    const EACH: u64 = 20_000;
+    for kind in [MapKind::PercpuArray, MapKind::PercpuHash, MapKind::LruPercpuHash] {
+        let map = make(kind, 4, 8, 4);
+        let key = 1u32.to_le_bytes();
+        map.update(key[..].into(), [0; 8][..].into(), update::ANY, &mut 0).unwrap();
+        // Plain loads and stores, as programs have them.
+        let add = |between: &dyn Fn()| {
+            let lane = lane();
+            let at = map.lookup(key[..].into(), lane.number(), &mut 0).unwrap();
+            let slot = map.value(key[..].into()).unwrap().iter().nth(lane.number() as usize).unwrap();
+            let before = slot.word(0);
+            between();
+            let more = (before + 1).to_le_bytes();
+            at_last(|| map.update_in(lane.number(), key[..].into(), more[..].into(), update::EXISTING, &mut 0));
+            let Window { base, len, .. } = map.window().unwrap();
+            assert!((base..base + len).contains(&at));
+        };
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| (0..EACH).for_each(|n| if n % 3 == 0 { add(&|| add(&|| ())) } else { add(&|| ()) }));
+            }
+        });
+        let once_more = 2 * EACH.div_ceil(3);
+        assert_eq!(slots_of(&map, &key).unwrap().iter().sum::<u64>(), 2 * EACH + once_more, "{kind:?}");
+    }
+}
+
 /// What was used last stays, whatever comes.
 #[test]
 fn lru_keeps_what_is_used() {
@@ -146,10 +249,10 @@ fn a_value_stays_where_it_is() {
     let map = make(MapKind::Hash, 8, 8, 1);
     let key = |n: u64| n.to_le_bytes();
     map.update(key(1)[..].into(), key(10)[..].into(), 0, &mut 0).unwrap();
-    let held = map.lookup(key(1)[..].into(), &mut 0).unwrap();
+    let held = map.lookup(key(1)[..].into(), 0, &mut 0).unwrap();
     map.delete(key(1)[..].into(), &mut 0).unwrap();
     map.update(key(2)[..].into(), key(20)[..].into(), 0, &mut 0).unwrap();
-    assert_eq!(map.lookup(key(2)[..].into(), &mut 0), Some(held));
+    assert_eq!(map.lookup(key(2)[..].into(), 0, &mut 0), Some(held));
     let Window { base, len, writable } = map.window().unwrap();
     assert!((base..base + len).contains(&held) && writable);
 }
@@ -285,7 +388,7 @@ fn walks_are_bounded() {
     }
     for n in 0..8192u32 {
         let mut walked = 0;
-        assert_eq!(map.lookup(n.to_le_bytes()[..].into(), &mut walked).is_some(), n < 4096);
+        assert_eq!(map.lookup(n.to_le_bytes()[..].into(), 0, &mut walked).is_some(), n < 4096);
         assert!(walked <= MOST_WALKED_TO_LOOK);
     }
 }
@@ -303,7 +406,8 @@ fn chosen_keys_lengthen_no_walk_beyond_its_bound() {
     };
     let put = |key: &[u8; 4]| walked(&|walked| map.update(key[..].into(), [1; 4][..].into(), 0, walked));
     let delete = |key: &[u8; 4]| walked(&|walked| map.delete(key[..].into(), walked));
-    let get = |key: &[u8; 4]| walked(&|walked| map.lookup(key[..].into(), walked).map(drop).ok_or(MapError::NoEntry));
+    let get =
+        |key: &[u8; 4]| walked(&|walked| map.lookup(key[..].into(), 0, walked).map(drop).ok_or(MapError::NoEntry));
     let [chain @ .., last, more] = &keys[..] else { unreachable!() };
     assert!(chain.iter().all(|key| put(key).0 == Ok(())));
     // Somebody stands still while he adds a key, and while he changes the last value.

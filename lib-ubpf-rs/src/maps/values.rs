@@ -3,6 +3,7 @@
 //! Values lie together and apart from everything else of their map, so that a program that misuses one hurts values alone. Nothing here
 //! takes a reference to such bytes: they are copied word by word, each in one step.
 
+use crate::program::MapDef;
 use alloc::{boxed::Box, vec::Vec};
 use core::{
     marker::PhantomData,
@@ -130,9 +131,58 @@ impl<'a> BytesMut<'a> {
     }
 }
 
-/// The values of one map. They lie where they are for as long as the map lives.
+/// One value, or the slots of one that each CPU has for itself, to be read.
+#[derive(Clone, Copy)]
+pub struct Slots<'a> {
+    first: Bytes<'a>,
+    /// Bytes from one to the next.
+    apart: usize,
+    count: usize,
+}
+
+impl<'a> Slots<'a> {
+    /// The value; of several the first.
+    pub fn first(&self) -> Bytes<'a> {
+        self.first
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = Bytes<'a>> + use<'a> {
+        let Slots { first, apart, count } = *self;
+        (0..count).map(move |slot| Bytes { base: first.base.wrapping_add(slot.wrapping_mul(apart)), ..first })
+    }
+}
+
+impl<'a> From<Bytes<'a>> for Slots<'a> {
+    fn from(first: Bytes<'a>) -> Self {
+        Slots { first, apart: 0, count: 1 }
+    }
+}
+
+/// Which slots of a value are changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Change {
+    /// That of a lane. Where the key is a new one, the others are zeros.
+    Lane(u32),
+    /// All: the first gets the value, the others zeros, so that it is their sum.
+    All,
+}
+
+impl Change {
+    fn lane(self) -> u32 {
+        match self {
+            Change::Lane(lane) => lane,
+            Change::All => 0,
+        }
+    }
+}
+
+/// The values of one map: all of the first lane, then those of the next. They lie where they are for as long as the map lives.
 pub(super) struct Values {
     words: Box<[AtomicU64]>,
+    /// How many there are in a lane, and lanes.
+    count: usize,
+    lanes: usize,
     /// Bytes of one.
     size: usize,
     /// Words from one to the next.
@@ -158,10 +208,20 @@ pub(super) fn zeroed<T: Default>(count: usize, between: &mut Between<'_>) -> Opt
 }
 
 impl Values {
-    /// So many values of so many bytes, all zero; `None` without memory.
-    pub fn new(count: usize, size: usize, between: &mut Between<'_>) -> Option<Values> {
+    /// The values of a map, all zero; `None` without memory.
+    pub fn new(def: &MapDef, between: &mut Between<'_>) -> Option<Values> {
+        let (count, lanes, size) = (def.max_entries as usize, def.kind.slots(), def.value_size as usize);
         let stride = size.div_ceil(WORD);
-        Some(Values { words: zeroed(count.checked_mul(stride)?, between)?, size, stride, frozen: false })
+        let words = zeroed(count.checked_mul(lanes)?.checked_mul(stride)?, between)?;
+        Some(Values { words, count, lanes, size, stride, frozen: false })
+    }
+
+    /// Bytes from one lane to the next; 0 where all lanes have the same.
+    pub fn apart(&self) -> usize {
+        match self.lanes {
+            1 => 0,
+            _ => self.count.wrapping_mul(self.stride()),
+        }
     }
 
     /// Where they lie: address, and length in bytes, which is a multiple of 8.
@@ -174,28 +234,46 @@ impl Values {
         self.stride.wrapping_mul(WORD)
     }
 
-    fn of(&self, index: usize) -> Option<&[AtomicU64]> {
-        let from = index.checked_mul(self.stride)?;
+    fn of(&self, lane: u32, index: usize) -> Option<&[AtomicU64]> {
+        let lane = if self.lanes == 1 { 0 } else { lane as usize };
+        let place = lane.checked_mul(self.count)?.checked_add(index).filter(|_| index < self.count)?;
+        let from = place.checked_mul(self.stride)?;
         self.words.get(from..from.checked_add(self.stride)?)
     }
 
-    /// The address of one.
-    pub fn address(&self, index: usize) -> Option<u64> {
-        self.of(index).map(|words| words.as_ptr() as u64)
+    /// The address of one, in a lane.
+    pub fn address(&self, lane: u32, index: usize) -> Option<u64> {
+        self.of(lane, index).map(|words| words.as_ptr() as u64)
     }
 
     /// One, to be read.
-    pub fn bytes(&self, index: usize) -> Option<Bytes<'_>> {
-        let words = self.of(index)?;
-        Some(Bytes { base: words.as_ptr() as usize, len: self.size, memory: PhantomData })
+    pub fn slots(&self, index: usize) -> Option<Slots<'_>> {
+        let words = self.of(0, index)?;
+        let first = Bytes { base: words.as_ptr() as usize, len: self.size, memory: PhantomData };
+        Some(Slots { first, apart: self.apart(), count: self.lanes })
+    }
+
+    /// Gives one to a key that has just come, unless they are frozen. What is missing of it is zeros.
+    pub fn start(&self, change: Change, index: usize, value: Bytes<'_>) {
+        for lane in 0..self.lanes as u32 {
+            let mine = self.lanes == 1 || lane == change.lane();
+            self.store(lane, index, if mine { value } else { Bytes::NONE });
+        }
     }
 
     /// Changes one, unless they are frozen. What is missing of it is zeros.
-    pub fn set(&self, index: usize, value: Bytes<'_>) {
+    pub fn set(&self, change: Change, index: usize, value: Bytes<'_>) {
+        match change {
+            Change::Lane(lane) => self.store(lane, index, value),
+            Change::All => self.start(change, index, value),
+        }
+    }
+
+    fn store(&self, lane: u32, index: usize, value: Bytes<'_>) {
         if self.frozen {
             return;
         }
-        for (number, word) in self.of(index).unwrap_or(&[]).iter().enumerate() {
+        for (number, word) in self.of(lane, index).unwrap_or(&[]).iter().enumerate() {
             word.store(value.word(number), Relaxed);
         }
     }
@@ -241,6 +319,7 @@ impl Values {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::program::{limits::LANES, MapFlags, MapKind, MapName};
 
     #[test]
     fn words_of_any_place_and_length_are_read() {
@@ -271,17 +350,57 @@ mod tests {
 
     #[test]
     fn values_keep_apart() {
-        let values = Values::new(3, 12, &mut || {}).unwrap();
+        let values = Values::new(&def(MapKind::Array), &mut || {}).unwrap();
         assert_eq!((values.stride(), values.place().1), (16, 48));
-        values.set(1, Bytes::from(&[0xaa; 12][..]));
-        let mut out = [1; 12];
-        for (index, expected) in [(0, 0), (1, 0xaa), (2, 0)] {
-            values.bytes(index).unwrap().copy_to(&mut out);
-            assert_eq!(out, [expected; 12]);
-        }
-        assert!(values.bytes(3).is_none());
+        // All lanes have the same.
+        values.set(Change::Lane(5), 1, Bytes::from(&[0xaa; 12][..]));
+        assert_eq!([0, 1, 2].map(|index| slots(&values, index)), [[0], [0xaa], [0]]);
+        assert!(values.slots(3).is_none());
         assert!(values.fill(46, &[1, 2]));
         assert!(!values.fill(47, &[1, 2]));
         assert!(!values.fill(usize::MAX, &[1]));
+    }
+
+    #[test]
+    fn slots_keep_apart() {
+        let values = Values::new(&def(MapKind::PercpuArray), &mut || {}).unwrap();
+        assert_eq!(values.place().1, (48 * LANES) as u64);
+        let value = |byte: u8| [byte; 12];
+        let last = LANES as u32 - 1;
+        values.set(Change::Lane(2), 1, Bytes::from(&value(7)[..]));
+        values.set(Change::Lane(last), 1, Bytes::from(&value(9)[..]));
+        let mut expected = [0; LANES];
+        (expected[2], expected[LANES - 1]) = (7, 9);
+        assert_eq!([0, 1, 2].map(|index| slots(&values, index)), [[0; LANES], expected, [0; LANES]]);
+        assert_eq!(values.address(last, 2), Some(values.place().0 + values.place().1 - 16));
+        for (lane, index) in [(last + 1, 0), (last, 3), (0, 3), (u32::MAX, 0)] {
+            assert_eq!(values.address(lane, index), None);
+        }
+        // A new key has nothing of the old one's.
+        values.start(Change::Lane(4), 1, Bytes::from(&value(1)[..]));
+        expected = [0; LANES];
+        expected[4] = 1;
+        assert_eq!(slots(&values, 1), expected);
+        values.set(Change::All, 1, Bytes::from(&value(3)[..]));
+        expected = [0; LANES];
+        expected[0] = 3;
+        assert_eq!(slots(&values, 1), expected);
+    }
+
+    fn def(kind: MapKind) -> MapDef {
+        let name = MapName::new("test").unwrap();
+        MapDef { kind, key_size: 4, value_size: 12, max_entries: 3, flags: MapFlags::empty(), name }
+    }
+
+    /// What the slots of a value have in each of their bytes.
+    fn slots<const N: usize>(values: &Values, index: usize) -> [u8; N] {
+        let slots = values.slots(index).unwrap();
+        let read = slots.iter().map(|slot| {
+            let mut out = [1; 12];
+            slot.copy_to(&mut out);
+            assert_eq!(out, [out[0]; 12]);
+            out[0]
+        });
+        read.collect::<Vec<u8>>().try_into().unwrap()
     }
 }

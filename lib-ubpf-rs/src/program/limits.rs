@@ -25,3 +25,7 @@ pub const MAX_MAP_MEMORY: u64 = 64 << 20;
 pub const MAX_MAPS: usize = 64;
 /// Most records that a run may hold at a time: reserved in rings, and neither submitted nor discarded yet.
 pub const MAX_RECORDS: usize = 4;
+/// Slots that a value per CPU has: the number of a CPU, as programs see it, is below that.
+pub const LANES: usize = 16;
+/// Of them those that threads or CPUs have for themselves, for programs that run straight from the traced function.
+pub const OWN_LANES: usize = 8;

@@ -80,9 +80,23 @@ impl MapKind {
     pub const fn offers(self, family: MapFamily) -> bool {
         match family {
             MapFamily::Lookup | MapFamily::Change => self.has_values(),
+            MapFamily::PerCpu => self.is_per_cpu(),
             MapFamily::Ring => matches!(self, MapKind::Ringbuf),
             MapFamily::Events => matches!(self, MapKind::PerfEventArray),
         }
+    }
+
+    /// Slots of each value: one, or one for each lane.
+    pub const fn slots(self) -> usize {
+        match self.is_per_cpu() {
+            true => super::limits::LANES,
+            false => 1,
+        }
+    }
+
+    /// Whether each CPU has values of its own.
+    pub const fn is_per_cpu(self) -> bool {
+        matches!(self, MapKind::PercpuArray | MapKind::PercpuHash | MapKind::LruPercpuHash)
     }
 
     /// Whether programs reach its values by keys.
@@ -147,6 +161,8 @@ pub enum MapFamily {
     Lookup,
     /// They change the value of a key, or take it away.
     Change,
+    /// They look for the value of one CPU by a key.
+    PerCpu,
     /// They write records into a ring.
     Ring,
     /// They write records for the reader of an array of events.
@@ -285,6 +301,8 @@ impl MapDef {
     pub const MAX_KEY: u32 = super::limits::FRAME_BYTES as u32;
     /// Longest value in bytes.
     pub const MAX_VALUE: u32 = 1 << 20;
+    /// Longest value in bytes of which each CPU has one, as with Linux.
+    pub const MAX_VALUE_PER_CPU: u32 = 32 << 10;
     /// Most entries.
     pub const MAX_ENTRIES: u32 = 4 << 20;
     /// Bytes of the ring behind an array of events.
@@ -335,7 +353,7 @@ impl MapDef {
             Keys::Numbers | Keys::None => 0,
             Keys::Bytes(..) => u64::from(self.key_size),
         };
-        let entry = self.value_stride().saturating_add(keys);
+        let entry = self.value_stride().saturating_mul(self.kind.slots() as u64).saturating_add(keys);
         u64::from(self.max_entries).saturating_mul(entry)
     }
 
@@ -372,12 +390,10 @@ impl MapDef {
             | MapKind::ArrayOfMaps
             | MapKind::HashOfMaps => (4, 4),
             MapKind::StackTrace => (8, 8 * 127),
+            MapKind::PercpuHash | MapKind::PercpuArray | MapKind::LruPercpuHash => (1, Self::MAX_VALUE_PER_CPU),
             MapKind::Hash
             | MapKind::Array
-            | MapKind::PercpuHash
-            | MapKind::PercpuArray
             | MapKind::LruHash
-            | MapKind::LruPercpuHash
             | MapKind::LpmTrie
             | MapKind::Queue
             | MapKind::Stack

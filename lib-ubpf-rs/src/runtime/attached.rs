@@ -5,6 +5,7 @@ use super::{
     programs::Loaded,
 };
 use crate::{
+    maps::Lane,
     object::ProgramKind,
     program::limits::{CONTEXT_BYTES, HOOK_CONTEXT_BYTES},
     tracer::{Failed, Frame, Hook, HookProgram},
@@ -27,7 +28,11 @@ impl HookProgram for Attached {
         let (context, stack, failures) = hook.split();
         let context = arrange(self.loaded.kind, context, frame, key);
         let len = context.len() as u64;
-        let memory = surrounded(Memory::new(context, stack), &self.loaded, self.services);
+        let Ok(lane) = self.loaded.claim_lane() else {
+            let name = &self.loaded.name;
+            return Err(failures.report(format_args!("{NO_LANE}\nin program {name}")));
+        };
+        let memory = surrounded(Memory::new(context, stack), &self.loaded, lane.as_ref(), self.services);
         let mut run =
             Run { args: [memory.argument().base, len], memory, budget, helpers: self.loaded.helpers, host: &host };
         divide_budget(&*self.loaded.code, &mut run, false);
@@ -73,8 +78,18 @@ pub(super) fn divide_budget(code: &dyn Executable, run: &mut Run<'_>, in_slices:
     }
 }
 
-/// Adds the shared memory of the engine and the program's maps to a run's regions. *Hook path.*
-pub(super) fn surrounded<'a>(memory: Memory<'a>, loaded: &'a Loaded, services: &Services) -> Memory<'a> {
+/// Why a run does not begin.
+pub(super) const NO_LANE: &str =
+    "all slots of values per CPU are in use: more such programs are running than have one each";
+
+/// Adds the shared memory of the engine and the program's maps, of which it may have slots of its own, to a run's regions. *Hook path.*
+pub(super) fn surrounded<'a>(
+    memory: Memory<'a>,
+    loaded: &'a Loaded,
+    lane: Option<&Lane>,
+    services: &Services,
+) -> Memory<'a> {
+    let memory = memory.in_lane(lane.map_or(0, Lane::number));
     let (base, len) = services.arena;
     // SAFETY: the arena was leaked when the engine started, so it is valid for ever; only programs and the application's
     // atomics touch it.

@@ -112,6 +112,9 @@ pub enum Error {
         /// Most bytes of all maps.
         most: u64,
     },
+    /// So many runs of programs with values per CPU are going on that no slot is left for another one.
+    #[error("{}", super::attached::NO_LANE)]
+    NoLane,
     /// The program stopped before its end.
     #[error("{}", .0.stop)]
     Stopped(Stopped),

@@ -2,7 +2,7 @@
 
 use super::{code, copied, copy, programs::Loaded, refused, room_for, Error, LoadOptions, ProgramId, Runtime};
 use crate::{
-    maps::{Map, MapError, Maps},
+    maps::{self, Map, MapError, Maps},
     program::{
         limits::{MAX_MAPS, MAX_MAP_MEMORY},
         MapDef, MapName, Program,
@@ -266,6 +266,7 @@ impl Runtime {
 
     /// Ends what other threads were doing to maps, in a process in which they are not.
     pub(super) fn maps_after_fork(&self) {
+        maps::after_fork();
         // Somebody who is not there may have been at work on the table: then it is left as it is.
         let Some(table) = self.maps.try_lock() else { return };
         for map in table.entries.iter().filter_map(|entry| entry.map.upgrade()) {

@@ -411,7 +411,9 @@ impl Runtime {
         TRACER.tally(None);
         let mut stack = zeroed_words(VM_STACK / 8).ok_or(Error::NoMemory)?;
         let len = memory.len() as u64;
-        let memory = attached::surrounded(Memory::new(memory, words_as_bytes(&mut stack)), loaded, self.services);
+        let lane = loaded.claim_lane().map_err(|_| Error::NoLane)?;
+        let memory = Memory::new(memory, words_as_bytes(&mut stack));
+        let memory = attached::surrounded(memory, loaded, lane.as_ref(), self.services);
         let mut run = Run {
             args: [memory.argument().base, len],
             memory,

@@ -4,7 +4,7 @@ use super::{code, host::Services, objects::Instance, Error};
 use crate::{
     helpers::{Registry, TWO_KEY_HELPERS},
     isa::{Call, Insn},
-    maps::Maps,
+    maps::{Lane, Maps},
     object::ProgramKind,
     tracer::{AtSite, Point},
     verifier::Policy,
@@ -49,6 +49,8 @@ pub(super) struct Loaded {
     pub(super) fallback: Option<&'static str>,
     /// The maps it was verified with; they live as long as it.
     pub(super) maps: Option<Arc<Maps>>,
+    /// Whether its runs need lanes of their own.
+    needs_lane: bool,
     /// What its argument is.
     pub(super) kind: ProgramKind,
     /// The object that it belongs to, which lives as long as it.
@@ -68,12 +70,14 @@ impl Loaded {
         fallback: Option<&'static str>,
         maps: Option<Arc<Maps>>,
     ) -> Loaded {
+        let needs_lane = maps.as_ref().is_some_and(|maps| maps.need_lane()) || calls(&*code, helpers, |h| h == CPU);
         Loaded {
             name,
             code,
             helpers,
             fallback,
             maps,
+            needs_lane,
             kind: ProgramKind::Memory,
             object: None,
             point: Ok(Point::Entry),
@@ -104,14 +108,18 @@ impl Loaded {
 
     /// Whether it looks into the two-key map.
     pub(super) fn calls_a_map_helper(&self) -> bool {
-        let program = self.code.verified().program();
-        program.insns.iter().any(|insn| match *insn {
-            Insn::Call(Call::Helper(number)) => {
-                let helper = self.helpers.get(program.abi, number);
-                helper.is_some_and(|helper| TWO_KEY_HELPERS.contains(&helper.name))
-            }
-            _ => false,
-        })
+        calls(&*self.code, self.helpers, |helper| TWO_KEY_HELPERS.contains(&helper))
+    }
+
+    /// The lane for a run. *Hook path.*
+    ///
+    /// # Errors
+    /// It needs one, and all are in use.
+    pub(super) fn claim_lane(&self) -> Result<Option<Lane>, NoLane> {
+        match self.needs_lane {
+            true => Lane::claim().map(Some).ok_or(NoLane),
+            false => Ok(None),
+        }
     }
 
     /// What there is to be said about it: by the verifier, and by whoever chose the engine.
@@ -128,6 +136,22 @@ impl Loaded {
         }
         remarks
     }
+}
+
+/// All lanes are in use: so many runs of programs with values per CPU are going on at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NoLane;
+
+/// What programs with such values ask for.
+const CPU: &str = "bpf_get_smp_processor_id";
+
+/// Whether a program calls one of some helpers.
+fn calls(code: &dyn Executable, helpers: &Registry, which: impl Fn(&str) -> bool) -> bool {
+    let program = code.verified().program();
+    program.insns.iter().any(|insn| match *insn {
+        Insn::Call(Call::Helper(number)) => helpers.get(program.abi, number).is_some_and(|helper| which(helper.name)),
+        _ => false,
+    })
 }
 
 /// Longest name of a program, in bytes.

@@ -3,7 +3,7 @@
 use super::{
     arch::current::patch::{self, Stub, NOP5, STUB_LEN},
     deny,
-    direct::{Gates, Trampoline},
+    direct::{self, Gates, Trampoline},
     point::Point,
     pool,
     pool::{Grace, Lost, HOOKS},
@@ -512,6 +512,7 @@ impl Tracer {
     /// Gives the areas of hooks back that ran in threads which are not in this process: it is a child of a fork, and this its only thread.
     pub fn after_fork(&self) {
         pool::after_fork();
+        direct::after_fork();
     }
 
     /// Sites whose hooks take the general way although their programs need it not: there was no memory near the text for the short one.

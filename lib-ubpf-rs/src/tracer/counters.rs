@@ -6,8 +6,9 @@
 
 use super::{gates::GateRef, Settings};
 use crate::{
-    jit::trampoline::Counters,
+    jit::trampoline::{self, Counters, LanePlace},
     platform::{CounterBlocks, Counting},
+    program::limits::OWN_LANES,
 };
 use alloc::alloc::{alloc_zeroed, Layout};
 use core::{
@@ -29,7 +30,7 @@ impl Pair {
     }
 }
 
-/// Blocks of pairs, one for each who counts, a pair for each gate in each. They live for ever.
+/// Blocks of pairs, one for each who counts, a pair for each gate in each, and behind them the word of its lane. They live for ever.
 struct Own {
     base: usize,
     blocks: usize,
@@ -49,17 +50,35 @@ impl Own {
     fn new(blocks: usize, sites: usize) -> Option<Own> {
         let gates = sites.saturating_mul(2).max(LEAST).checked_next_power_of_two()?;
         let blocks = blocks.clamp(1, MOST_BLOCKS);
-        let bytes = gates.checked_mul(size_of::<Pair>())?.checked_mul(blocks)?;
+        let bytes = gates.checked_mul(size_of::<Pair>())?.checked_add(LINE)?.checked_mul(blocks)?;
         // A gate's counters are reached by a 31-bit offset.
         i32::try_from(bytes).ok()?;
         let layout = Layout::from_size_align(bytes, LINE).ok()?;
         // SAFETY: the layout is not empty.
         let base = unsafe { alloc_zeroed(layout) } as usize;
-        (base != 0).then_some(Own { base, blocks, gates })
+        let own = Own { base, blocks, gates };
+        (base != 0).then(|| {
+            own.free_lanes();
+            own
+        })
     }
 
     fn stride(&self) -> usize {
+        self.lane_offset() + LINE
+    }
+
+    /// Offset in a block of the word that says which lane is to be had: the first blocks have one each.
+    fn lane_offset(&self) -> usize {
         self.gates * size_of::<Pair>()
+    }
+
+    fn free_lanes(&self) {
+        for block in 0..self.blocks.min(OWN_LANES) {
+            let at = self.base + block * self.stride() + self.lane_offset();
+            // SAFETY: within the block, aligned, and a number that machine code changes one word at a time.
+            let word = unsafe { &*(at as *const AtomicU64) };
+            word.store(trampoline::lane_word(block), Ordering::SeqCst);
+        }
     }
 
     /// The pair of a gate in a block.
@@ -99,6 +118,29 @@ pub(super) fn of_gate(settings: &Settings, gate: usize, shared: &'static Pair) -
         entered: ptr::from_ref(&shared.entered) as u64,
         left: ptr::from_ref(&shared.left) as u64,
         locked: counting != Counting::OneCpu,
+    }
+}
+
+/// The lane's word where there is one CPU.
+static LANE: AtomicU64 = AtomicU64::new(trampoline::lane_word(0));
+
+/// Where runs take their lane behind the gate with this number; `None` where there is none to be had.
+pub(super) fn lane(settings: &Settings, gate: usize) -> Option<LanePlace> {
+    match settings.platform.cpu.counting() {
+        Counting::Own { owner, offset, .. } => {
+            let own = own().filter(|own| gate < own.gates)?;
+            Some(LanePlace::Own { owner, offset, word: own.lane_offset() as i32 })
+        }
+        Counting::OneCpu => Some(LanePlace::Shared(ptr::from_ref(&LANE) as u64)),
+        Counting::Locked => None,
+    }
+}
+
+/// All lanes are to be had: whoever had one is not in this process.
+pub(super) fn after_fork() {
+    LANE.store(trampoline::lane_word(0), Ordering::SeqCst);
+    if let Some(own) = own() {
+        own.free_lanes();
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     Settings, TRACER,
 };
 use crate::{
+    helpers::Needs,
     jit::trampoline::{self, Surroundings},
     platform::ExecBlock,
     verifier::planted::{self, Bug},
@@ -99,15 +100,16 @@ impl Trampoline {
         if gate.is_spoilt() {
             return;
         }
-        let Some(mut programs) = programs(list, settings) else {
+        let lane = counters::lane(settings, gate.index);
+        let Some(mut programs) = programs(list, settings, lane.is_some()) else {
             return;
         };
         let adds = if tallies && TRACER.sums().is_some() { tallied(&programs) } else { Vec::new() };
         if !adds.is_empty() {
             programs.retain(|program| program.adds.is_none());
         }
-        let around =
-            |at| Surroundings { at, gate: gate.at, key, moved: gate.moved, argument_len: CONTEXT_BYTES as u32 };
+        let argument_len = CONTEXT_BYTES as u32;
+        let around = |at| Surroundings { at, gate: gate.at, key, moved: gate.moved, argument_len, lane };
         if trampoline::stack_bytes(around(gate.at), &programs) > MOST_STACK {
             return;
         }
@@ -189,13 +191,18 @@ impl Leaving {
     }
 }
 
+/// Nobody is in a trampoline any more: for a process in which no other thread is.
+pub(super) fn after_fork() {
+    counters::after_fork();
+}
+
 /// Called in hooks that took the general way. *Hook path.*
 pub(super) fn adopt_counters(settings: &Settings) {
     counters::adopt(settings);
 }
 
 /// The programs as machine code, when all can be called directly, each within every budget and for an unlimited number of runs.
-fn programs(list: &ProbeList, settings: &Settings) -> Option<Vec<Direct>> {
+fn programs(list: &ProbeList, settings: &Settings, lanes: bool) -> Option<Vec<Direct>> {
     let budget = settings.budget.min(settings.budget_interrupt);
     let mut programs = Vec::new();
     // The argument will lie on a stack, in the same part of the address space as this one.
@@ -204,6 +211,7 @@ fn programs(list: &ProbeList, settings: &Settings) -> Option<Vec<Direct>> {
         d.cost <= budget
             && d.argument <= MOST_ARGUMENT
             && (d.needs.is_empty() || d.block != 0)
+            && (lanes || !d.needs.contains(Needs::LANE))
             && argument_fits(d.argument_needed, stack, CONTEXT_BYTES as u64)
     };
     programs.try_reserve_exact(list.probes.len()).ok()?;

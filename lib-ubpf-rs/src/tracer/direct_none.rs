@@ -58,6 +58,9 @@ impl Trampoline {
     pub fn left(&mut self, _key: u64, _list: &ProbeList, _settings: &Settings, _empty: bool) {}
 }
 
+/// There was nobody in a trampoline.
+pub(super) fn after_fork() {}
+
 /// There is nobody in what there is not.
 #[derive(Clone, Copy)]
 pub(super) enum Leaving {}

@@ -364,6 +364,7 @@ impl fmt::Display for Need {
             Need::StringEnd => f.write_str("a string with its NUL in known memory is needed"),
             Need::Map(MapFamily::Lookup) => f.write_str("a map with values by key is needed"),
             Need::Map(MapFamily::Change) => f.write_str("a map whose keys can be changed is needed"),
+            Need::Map(MapFamily::PerCpu) => f.write_str("a map with a value per CPU is needed"),
             Need::Map(MapFamily::Ring) => f.write_str("a ring is needed"),
             Need::Map(MapFamily::Events) => f.write_str("an array of events is needed"),
             Need::KnownMap => f.write_str("the map before it must be known"),

@@ -29,8 +29,8 @@ pub fn call_helper(
     let mut bill = Bill { budget: &mut run.budget, metering, pc };
     let (map, text, host) = (None, &[][..], run.host);
     let (key, value, data, out) = (Bytes::NONE, Bytes::NONE, Bytes::NONE, BytesMut::NONE);
-    let records = run.memory.records();
-    let mut given = HelperCall { args, text, map, records, key, value, data, out, host, walked: 0 };
+    let (lane, records) = (run.memory.lane(), run.memory.records());
+    let mut given = HelperCall { args, text, map, records, key, value, data, out, lane, host, walked: 0 };
     if helper.signature.takes_numbers() {
         bill.pay(|| helper.signature.cost.base.into())?;
         return call(helper, &mut given, bill);

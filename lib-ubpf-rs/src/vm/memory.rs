@@ -6,6 +6,7 @@
 use crate::{
     isa::Size,
     maps::{Bytes, BytesMut, Maps, Records, Window},
+    program::limits::LANES,
 };
 use core::{
     fmt,
@@ -56,6 +57,8 @@ pub struct Memory<'a> {
     rodata: Region,
     /// Maps whose values the program may reach, and the records that it holds.
     records: Records<'a>,
+    /// Below [`LANES`].
+    lane: u32,
     /// Frames in use, 1 to [`MAX_FRAMES`](super::MAX_FRAMES).
     frames: u64,
     _borrow: PhantomData<&'a mut [u8]>,
@@ -76,6 +79,7 @@ impl<'a> Memory<'a> {
             arena: Region::default(),
             rodata: Region::default(),
             records: Records::new(None),
+            lane: 0,
             frames: 1,
             _borrow: PhantomData,
         }
@@ -104,6 +108,18 @@ impl<'a> Memory<'a> {
     pub fn with_maps(mut self, maps: &'a Maps) -> Self {
         self.records = Records::new(Some(maps));
         self
+    }
+
+    /// Says which slots of values per CPU are the run's; the first, where nobody does. Of runs at one time each is to have a
+    /// [`Lane`](crate::maps::Lane).
+    pub fn in_lane(mut self, lane: u32) -> Self {
+        self.lane = lane.min(LANES as u32 - 1);
+        self
+    }
+
+    /// The lane of the run.
+    pub fn lane(&self) -> u32 {
+        self.lane
     }
 
     /// The maps of the program.

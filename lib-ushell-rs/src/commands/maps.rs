@@ -12,7 +12,7 @@ use crate::{
 use alloc::{format, sync::Arc, vec::Vec};
 use core::fmt::Write;
 use ubpf_rs::{
-    maps::{Bytes, MapError},
+    maps::{Bytes, MapError, Slots},
     program::MapFamily,
 };
 
@@ -24,7 +24,9 @@ Command::builtin(
      A map is called OBJECT.MAP, or MAP where objects share it. KEY and VALUE are numbers, where they have 1, 2, 4 or 8 bytes; or all\n\
      of their bytes in hexadecimal, as hex:0a0b. show: one map, with its flags, its memory in bytes, and what was lost because it was\n\
      full or busy. clear: no entry stays; values of arrays become 0. keep: the map stays when its last program goes, until release.\n\
-     types: what its object says of keys and values, for tools, which show them by name.",
+     types: what its object says of keys and values, for tools, which show them by name.\n\
+     Of a value per CPU, numbers are shown as their sum, with the slots that it is made of where there are several: 7 = 3 + 4; of others\n\
+     the slots that are not all zeros. update puts the value into the first slot and zeros into the others.",
     map,
 ),
 Command::builtin(
@@ -116,15 +118,37 @@ fn lookup(call: &mut Call<'_>, map: &Map, key: &[u8]) -> Result<(), Failure> {
         None => map.value(Bytes::from(key)),
     };
     let value = value.ok_or_else(|| Failure::message("the map does not have this key"))?;
-    let mut copy = buffer(value.len())?;
-    value.copy_to(&mut copy);
-    match copy.len() {
-        ..=SHOWN => {
-            let _ = writeln!(call.out, "{}", Shown(&copy));
-        }
-        _ => Long::show(call, copy),
+    let rest = show(value, call.out)?;
+    if !rest.is_over() {
+        call.stream(rest);
     }
     Ok(())
+}
+
+/// Writes a line with a value, or begins to: what is left of it is given.
+fn show(value: Slots<'_>, out: &mut Output) -> Result<Long, Failure> {
+    let size = value.first().len();
+    let filled = || value.iter().filter(|slot| slot.words().any(|word| word != 0));
+    let count = filled().count();
+    if is_number(size) {
+        let mut between = "";
+        if count != 1 {
+            let sum = filled().fold(0u64, |sum, slot| sum.wrapping_add(slot.word(0)));
+            let _ = write!(out, "{}", Shown(sum.to_le_bytes().get(..size).unwrap_or(&[])));
+            between = " = ";
+        }
+        for slot in filled() {
+            let _ = write!(out, "{between}{}", Shown(slot.word(0).to_le_bytes().get(..size).unwrap_or(&[])));
+            between = " + ";
+        }
+        out.line("");
+        return Ok(Long::default());
+    }
+    let mut bytes = buffer(count.max(1).saturating_mul(size))?;
+    bytes.chunks_mut(size.max(1)).zip(filled()).for_each(|(copy, slot)| _ = slot.copy_to(copy));
+    let mut rest = Long { bytes, size, written: 0 };
+    while rest.bytes.len() <= SHOWN && rest.write(out) {}
+    Ok(rest)
 }
 
 /// Zeros of this size.
@@ -152,7 +176,7 @@ pub(super) fn bytes(what: &str, word: &str, size: usize) -> Result<Vec<u8>, Fail
     }
     let value = number(word).map_err(|error| Failure::message(format!("{what}: `{word}` {error}")))?;
     let all = value.to_le_bytes();
-    let fits = matches!(size, 1 | 2 | 4 | 8) && all.iter().skip(size).all(|&byte| byte == 0);
+    let fits = is_number(size) && all.iter().skip(size).all(|&byte| byte == 0);
     if !fits {
         return Err(Failure::message(format!(
             "{what}: `{word}` is no number of {size} bytes; give all of them as hex:0a0b"
@@ -162,12 +186,17 @@ pub(super) fn bytes(what: &str, word: &str, size: usize) -> Result<Vec<u8>, Fail
     Ok(bytes)
 }
 
+/// Whether so many bytes are shown as a number.
+fn is_number(size: usize) -> bool {
+    matches!(size, 1 | 2 | 4 | 8)
+}
+
 /// Bytes as a number, or in hexadecimal.
 struct Shown<'b>(&'b [u8]);
 
 impl core::fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        if matches!(self.0.len(), 1 | 2 | 4 | 8) {
+        if is_number(self.0.len()) {
             let number = self.0.iter().rev().fold(0u64, |number, &byte| number << 8 | u64::from(byte));
             return write!(f, "{number}");
         }
@@ -255,7 +284,7 @@ impl Stream for Records {
     fn page(&mut self, _: &dyn Backend, out: &mut Output) -> bool {
         self.waits = false;
         if self.long.write(out) || self.left == Some(0) {
-            return !self.long.bytes.is_empty();
+            return !self.long.is_over();
         }
         let Some(len) = self.map.read_record(&mut self.record) else {
             self.waits = true;
@@ -270,7 +299,7 @@ impl Stream for Records {
         match buffer(record.len()) {
             Ok(mut copy) => {
                 copy.copy_from_slice(record);
-                self.long = Long::new(copy, out);
+                self.long = Long::of(copy);
             }
             Err(failure) => {
                 let _ = writeln!(out, "{failure}");
@@ -335,26 +364,37 @@ const SHOWN: usize = 256;
 /// A value of more bytes than are shown at once, on its way: as it was when it was looked at.
 #[derive(Default)]
 pub(super) struct Long {
+    /// Of all its slots that are shown.
     bytes: Vec<u8>,
+    /// Bytes of a slot.
+    size: usize,
     written: usize,
 }
 
 impl Long {
-    fn new(bytes: Vec<u8>, out: &mut Output) -> Self {
-        let _ = out.write_str("hex:");
-        Self { bytes, written: 0 }
+    fn of(bytes: Vec<u8>) -> Self {
+        Self { size: bytes.len(), bytes, written: 0 }
+    }
+
+    fn is_over(&self) -> bool {
+        self.bytes.is_empty()
     }
 
     /// All of these bytes.
     pub(super) fn show(call: &mut Call<'_>, bytes: Vec<u8>) {
-        let long = Self::new(bytes, call.out);
-        call.stream(long);
+        call.stream(Self::of(bytes));
     }
 
     /// Writes on; whether there is more.
     fn write(&mut self, out: &mut Output) -> bool {
-        let Some(piece) = self.bytes.get(self.written..).and_then(|rest| rest.chunks(SHOWN).next()) else {
-            return false;
+        let behind = self.written.checked_rem(self.size).unwrap_or(0);
+        let most = self.size.saturating_sub(behind).min(SHOWN);
+        let rest = self.bytes.get(self.written..).unwrap_or(&[]);
+        let Some(piece) = rest.chunks(most.max(1)).next() else { return false };
+        let _ = match (self.written, behind) {
+            (0, _) => out.write_str("hex:"),
+            (_, 0) => out.write_str(" | hex:"),
+            _ => Ok(()),
         };
         let _ = write!(out, "{}", Hex(piece));
         self.written = self.written.saturating_add(piece.len());
@@ -413,29 +453,20 @@ impl Stream for Entries {
         let Some(first) = self.next else { return false };
         let long = &mut self.long;
         self.next = self.map.for_some(first, &mut |key, value| {
-            let room = out.has_room() && long.bytes.is_empty();
+            let room = out.has_room() && long.is_over();
             if !room {
                 return false;
             }
             let _ = write!(out, "{}: ", Shown(key));
-            let mut copy = [0; SHOWN];
-            if let Some(shown) = copy.get_mut(..value.len()) {
-                value.copy_to(shown);
-                let _ = writeln!(out, "{}", Shown(shown));
-                return true;
-            }
-            match buffer(value.len()) {
-                Ok(mut copy) => {
-                    value.copy_to(&mut copy);
-                    *long = Long::new(copy, out);
-                }
+            match show(value, out) {
+                Ok(rest) => *long = rest,
                 Err(failure) => {
                     let _ = writeln!(out, "{failure}");
                 }
             }
             true
         });
-        self.next.is_some() || !self.long.bytes.is_empty()
+        self.next.is_some() || !self.long.is_over()
     }
 }
 

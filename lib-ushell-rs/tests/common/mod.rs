@@ -48,11 +48,25 @@ impl Fake {
             state.files.insert("bytes".into(), b"\x7fELF\0\x01\x02".repeat(5));
             state.files.insert("hello.txt".into(), b"hello\n".to_vec());
             state.files.insert("no newline.txt".into(), b"no newline".to_vec());
-            for (name, kind, value_size) in [("counters.counts", MapKind::Array, 8), ("shared", MapKind::Hash, 12)] {
+            for (name, kind, value_size) in [
+                ("counters.counts", MapKind::Array, 8),
+                ("per_cpu", MapKind::PercpuArray, 8),
+                ("per_cpu_bytes", MapKind::PercpuHash, 12),
+                ("shared", MapKind::Hash, 12),
+            ] {
                 let name_in_object = MapName::new(name).unwrap();
                 let (key_size, max_entries, flags) = (4, 3, MapFlags::empty());
                 let def = MapDef { kind, key_size, value_size, max_entries, flags, name: name_in_object };
-                state.maps.insert(name.into(), Arc::new(Map::new(def).unwrap()));
+                let map = Map::new(def).unwrap();
+                let put = |lane, key: u32, value: &[u8]| {
+                    map.update_in(lane, key.to_le_bytes()[..].into(), value.into(), 0, &mut 0).unwrap();
+                };
+                match name {
+                    "per_cpu" => [(2, 3), (5, 4)].iter().for_each(|&(lane, n)| put(lane, 1, &[n, 0, 0, 0, 0, 0, 0, 0])),
+                    "per_cpu_bytes" => [(0, 1), (15, 0xff)].iter().for_each(|&(lane, n)| put(lane, 5, &[n; 12])),
+                    _ => {}
+                }
+                state.maps.insert(name.into(), Arc::new(map));
             }
             state.functions = ["main", "myfun", "myother", "twin", "twin"].map(String::from).to_vec();
         }

@@ -1,8 +1,14 @@
 //! Which thread counts in which block. A block whose thread is gone is given to the next one; what was counted in it stays.
 
 use crate::text;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
-use ubpf_rs::platform::{CounterBlocks, Counting, Owner};
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicI32, AtomicU64, Ordering},
+};
+use ubpf_rs::{
+    platform::{CounterBlocks, Counting, Owner},
+    program::limits::OWN_LANES,
+};
 
 /// Threads that can count in blocks of their own at the same time. Others take the general way.
 pub(crate) const BLOCKS: usize = 64;
@@ -11,6 +17,9 @@ pub(crate) const BLOCKS: usize = 64;
 static OWNERS: [AtomicI32; BLOCKS] = [const { AtomicI32::new(0) }; BLOCKS];
 /// The process that the owners belong to.
 static PROCESS: AtomicI32 = AtomicI32::new(0);
+/// Where the blocks are, once somebody has one.
+static FIRST: AtomicU64 = AtomicU64::new(0);
+static STRIDE: AtomicU64 = AtomicU64::new(0);
 /// Searches that found no block: they become rare.
 static IN_VAIN: AtomicU64 = AtomicU64::new(0);
 
@@ -36,10 +45,24 @@ pub(crate) fn adopt(blocks: CounterBlocks) {
     if *own != 0 {
         return;
     }
+    FIRST.store(blocks.base, Ordering::Relaxed);
+    STRIDE.store(blocks.stride, Ordering::Relaxed);
     match find().and_then(|index| blocks.block(index)) {
         Some(block) => *own = block,
         None => drop(IN_VAIN.fetch_add(1, Ordering::Relaxed)),
     }
+}
+
+/// The caller is the only thread of a child: it keeps its block, under the number that it has now, and all others are free.
+pub(crate) fn after_fork() {
+    // SAFETY: as in `adopt`, and nothing can go wrong with the other two.
+    let (own, thread, process) = unsafe { (*ubpf_linux_own_counters(), libc::gettid(), libc::getpid()) };
+    let place = own.wrapping_sub(FIRST.load(Ordering::Relaxed));
+    let place = place.checked_div(STRIDE.load(Ordering::Relaxed)).filter(|_| own != 0);
+    for (index, owner) in (0..).zip(&OWNERS) {
+        owner.store(if place == Some(index) { thread } else { 0 }, Ordering::Release);
+    }
+    PROCESS.store(process, Ordering::Relaxed);
 }
 
 fn find() -> Option<usize> {
@@ -51,19 +74,26 @@ fn find() -> Option<usize> {
         taken.ok().map(|_| index)
     };
     let owner = |index: usize| OWNERS.get(index).map_or(0, |o| o.load(Ordering::Acquire));
-    if let Some(index) = (0..BLOCKS).find_map(|index| take(index, 0)) {
+    let abandoned = |index: usize| {
+        let from = owner(index);
+        is_gone(process, from).then(|| take(index, from)).flatten()
+    };
+    let free = |blocks: Range<usize>| blocks.into_iter().find_map(|index| take(index, 0));
+    let same_process = PROCESS.load(Ordering::Relaxed) == process;
+    // The first ones have lanes.
+    let found = free(0..OWN_LANES)
+        .or_else(|| (0..OWN_LANES).filter(|_| same_process).find_map(abandoned))
+        .or_else(|| free(OWN_LANES..BLOCKS));
+    if found.is_some() {
         PROCESS.store(process, Ordering::Relaxed);
-        return Some(index);
+        return found;
     }
     // After a fork the owners are threads of another process; and asking takes a system call for each.
     let often = IN_VAIN.load(Ordering::Relaxed);
-    if PROCESS.load(Ordering::Relaxed) != process || often > 64 && !often.is_power_of_two() {
+    if !same_process || often > 64 && !often.is_power_of_two() {
         return None;
     }
-    (0..BLOCKS).find_map(|index| {
-        let from = owner(index);
-        is_gone(process, from).then(|| take(index, from)).flatten()
-    })
+    (0..BLOCKS).find_map(abandoned)
 }
 
 /// Whether no such thread is left. Leaves `errno` as it is: a traced function may be about to look at it.

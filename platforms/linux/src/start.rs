@@ -155,6 +155,7 @@ static CLIENT: AtomicI32 = AtomicI32::new(-1);
 /// nobody ends any more.
 extern "C" fn in_a_child() {
     if let Some(runtime) = Runtime::get() {
+        crate::counters::after_fork();
         runtime.after_fork();
     }
     for socket in [&LISTENER, &CLIENT] {

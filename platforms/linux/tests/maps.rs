@@ -1,7 +1,10 @@
 //! Programs of an object with their maps, attached to real functions: what they count is read from outside, maps are shared among them, and
 //! go with the last of them.
 
-use std::sync::{LazyLock, Mutex, MutexGuard};
+use std::sync::{
+    atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    LazyLock, Mutex, MutexGuard, Once,
+};
 use ubpf_platform_linux::{platform, records, symbols};
 use ubpf_rs::{
     helpers::{HelperCall, HelperFault, HelperFn},
@@ -107,7 +110,7 @@ fn load(engine: &Runtime, object: &str, on: Engine) -> Vec<ProgramId> {
 
 fn number(map: &Map, key: &[u8]) -> Option<u64> {
     let mut bytes = [0; 8];
-    map.value(key.into())?.copy_to(&mut bytes);
+    map.value(key.into())?.first().copy_to(&mut bytes);
     Some(u64::from_le_bytes(bytes))
 }
 
@@ -176,6 +179,131 @@ fn programs_with_maps_run_straight_from_the_function() {
     let [counts, data] = ["straight.counts", "straight..bss"].map(|name| engine.map(name).unwrap());
     assert_eq!(number(&counts, &key), Some(30));
     assert_eq!(number(&data, &[0; 4]), Some(20 + 10));
+    assert_eq!(engine.detach(MYFUN, None).unwrap(), 3);
+    ids.into_iter().chain([caller]).for_each(|id| engine.unload(id).unwrap());
+}
+
+/// Adds one to a value of the map in place 0 with a load and a store, and takes long between them.
+const ADD_PLAINLY: &str = "
+    *(u32 *)(r10 - 4) = 0
+    r2 = r10
+    r2 += -4
+    r1 = map_index(0) ll
+    call 1
+    if r0 == 0 goto out
+    r1 = *(u64 *)(r0 + 0)
+    r2 = 400
+wait:
+    r2 += -1
+    if r2 != 0 goto wait
+    r1 += 1
+    *(u64 *)(r0 + 0) = r1
+out:
+    r0 = 0
+    exit";
+
+/// What all slots of a key hold together.
+fn sum(map: &Map, key: &[u8]) -> Option<u64> {
+    Some(map.value(key.into())?.iter().map(|slot| slot.word(0)).sum())
+}
+
+/// Calls of the one function by signal handlers.
+static BY_SIGNALS: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn interrupt(_: libc::c_int) {
+    BY_SIGNALS.fetch_add(1, SeqCst);
+    call(1);
+}
+
+/// Calls the one function in this thread, which signals interrupt, and in another one; gives how many calls there were.
+fn call_everywhere() -> u64 {
+    const EACH: u64 = 3000;
+    static HANDLER: Once = Once::new();
+    // SAFETY: the handler calls nothing but the traced function.
+    HANDLER.call_once(|| unsafe { _ = libc::signal(libc::SIGUSR1, interrupt as *const () as usize) });
+    BY_SIGNALS.store(0, SeqCst);
+    // SAFETY: no preconditions.
+    let me = unsafe { libc::pthread_self() };
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(SeqCst) {
+                call(1);
+                BY_SIGNALS.fetch_add(1, SeqCst);
+                // SAFETY: that thread waits for this one at its end.
+                unsafe { libc::pthread_kill(me, libc::SIGUSR1) };
+            }
+        });
+        call(EACH as usize);
+        over.store(true, SeqCst);
+    });
+    EACH + BY_SIGNALS.load(SeqCst)
+}
+
+/// Plain additions in values per CPU lose nothing, whoever comes between load and store: another thread, or a signal's handler in the same one.
+#[test]
+fn plain_additions_per_cpu_are_exact() {
+    let (engine, _turn) = engine();
+    let kinds = [MapKind::PercpuArray, MapKind::PercpuHash, MapKind::LruPercpuHash];
+    for (kind, on) in kinds.iter().flat_map(|&kind| [(kind, Engine::Interpreter), (kind, Engine::Jit)]) {
+        let maps = [part("count", kind, [4, 8, 1])];
+        let options = LoadOptions { policy: Some(Policy::Strict), engine: on, ..LoadOptions::default() };
+        let ids = engine.load_parts("exact", &maps, vec![program("add", ADD_PLAINLY)], &options).unwrap();
+        let map = engine.map("exact.count").unwrap();
+        map.update([0; 4][..].into(), [0; 8][..].into(), 0, &mut 0).unwrap();
+        engine.attach(MYFUN, ids[0], AttachLimits::default()).unwrap();
+        let calls = call_everywhere();
+        let probe = engine.list(Some(MYFUN)).unwrap().remove(0).probes.remove(0);
+        assert_eq!(probe.failures, 0);
+        assert_eq!(sum(&map, &[0; 4]), Some(probe.runs), "{kind:?} {on:?}: {probe:?}");
+        assert_eq!(probe.runs + probe.misses, calls, "{kind:?} {on:?}: {probe:?}");
+        assert!(probe.runs >= 3000);
+        engine.detach(MYFUN, None).unwrap();
+        engine.unload(ids[0]).unwrap();
+    }
+}
+
+/// The same in a map without values per CPU loses some: the test above can fail.
+#[test]
+fn plain_additions_in_one_value_are_lost() {
+    let (engine, _turn) = engine();
+    let maps = [part("count", MapKind::Array, [4, 8, 1])];
+    let ids = engine.load_parts("lost", &maps, vec![program("add", ADD_PLAINLY)], &LoadOptions::default()).unwrap();
+    let map = engine.map("lost.count").unwrap();
+    engine.attach(MYFUN, ids[0], AttachLimits::default()).unwrap();
+    let lost = (0..100).any(|_| {
+        call_everywhere();
+        let probe = engine.list(Some(MYFUN)).unwrap().remove(0).probes.remove(0);
+        sum(&map, &[0; 4]).unwrap() < probe.runs
+    });
+    assert!(lost);
+    engine.detach(MYFUN, None).unwrap();
+    engine.unload(ids[0]).unwrap();
+}
+
+/// As with other maps: what goes the general way is missed inside of another hook.
+#[test]
+fn programs_with_values_per_cpu_run_straight_from_the_function() {
+    let (engine, _turn) = engine();
+    let kinds = [MapKind::PercpuArray, MapKind::PercpuHash].map(|kind| part(kind.name(), kind, [4, 8, 1]));
+    let in_hash = ADD_PLAINLY.replace("map_index(0)", "map_index(1)");
+    // Both in one trampoline, and one that asks for the number of its CPU.
+    let cpu = "call 8\nr0 &= 7\nexit";
+    let programs = vec![program("array", ADD_PLAINLY), program("hash", &in_hash), program("cpu", cpu)];
+    let ids = engine.load_parts("straight", &kinds, programs, &LoadOptions::default()).unwrap();
+    let maps = kinds.each_ref().map(|kind| engine.map(&format!("straight.{}", kind.def.kind.name())).unwrap());
+    maps.iter().for_each(|map| map.update([0; 4][..].into(), [0; 8][..].into(), 0, &mut 0).unwrap());
+    let caller = assemble(&format!("call {CALLS}\nr0 = 0\nexit")).unwrap();
+    let caller = engine.load("caller", &caller, &LoadOptions::default()).unwrap();
+    engine.attach(EMPTY, caller, AttachLimits::default()).unwrap();
+    for (id, expected) in ids.iter().zip([[10, 0], [20, 10], [30, 20]]) {
+        engine.attach(MYFUN, *id, AttachLimits::default()).unwrap();
+        // SAFETY: a C function without arguments.
+        unsafe { gcc_patchable_empty() }
+        let probes = &engine.list(Some(MYFUN)).unwrap()[0].probes;
+        assert!(probes.iter().all(|probe| probe.misses == 0 && probe.failures == 0), "{probes:?}");
+        assert_eq!(maps.each_ref().map(|map| sum(map, &[0; 4]).unwrap()), expected);
+    }
     assert_eq!(engine.detach(MYFUN, None).unwrap(), 3);
     ids.into_iter().chain([caller]).for_each(|id| engine.unload(id).unwrap());
 }

@@ -89,7 +89,7 @@ fn changed(from: &str, to: &str, change: impl FnOnce(&mut Object<'_>)) {
 
 fn number(map: &Map, key: &[u8]) -> Option<u64> {
     let mut bytes = [0; 8];
-    map.value(key.into())?.copy_to(&mut bytes);
+    map.value(key.into())?.first().copy_to(&mut bytes);
     Some(u64::from_le_bytes(bytes))
 }
 
@@ -333,5 +333,39 @@ fn programs_run_from_the_shell() {
         assert_eq!(run("globals.pkg", None).unwrap(), 6 + 42 + 2);
         assert_eq!(run("calls.pkg", Some("first")).unwrap(), 120);
         assert!(run("calls.pkg", None).is_err());
+    }
+}
+
+/// Every way in which a program may run: proved and guarded, interpreted and as machine code.
+fn all_ways() -> [LoadOptions<'static>; 4] {
+    [Policy::Strict, Policy::Checked]
+        .map(|policy| BOTH.map(|on| LoadOptions { policy: Some(policy), ..options(on) }))
+        .concat()
+        .try_into()
+        .unwrap()
+}
+
+#[test]
+fn values_per_cpu_are_counted_and_added_up() {
+    if !packed("percpu") {
+        return;
+    }
+    for way in all_ways() {
+        let (engine, _turn) = engine();
+        engine.load_object("percpu.pkg", &way, &[]).unwrap();
+        let program = |name| LoadOptions { program: Some(name), ..way };
+        engine.attach_file(MYFUN, "percpu", &program("hit"), AttachLimits::default()).unwrap();
+        (0..40).for_each(|_| call(0, 0));
+        let total = engine.exec_file("percpu", &mut [0; 168], &program("total")).unwrap();
+        assert_eq!(total.value & 0xffff_ffff, 40 * 100 + 10, "{way:?}");
+        let lately = engine.map("percpu.lately").unwrap();
+        let sum = |number: u64| {
+            Some(lately.value(number.to_le_bytes()[..].into())?.iter().map(|slot| slot.word(0)).sum::<u64>())
+        };
+        assert_eq!(([37, 38, 39, 40].map(sum), lately.len(), sum(1)), ([Some(1); 4], 4, None));
+        drop(lately);
+        engine.detach(MYFUN, None).unwrap();
+        assert!(engine.unload_object("percpu"));
+        assert_eq!(maps(engine), [""; 0]);
     }
 }

@@ -186,7 +186,7 @@ impl Trial<'_> {
         let mut faults = Vec::new();
         for (slot, key, wanted) in &self.case.expected.entries {
             let found = maps.get(*slot).and_then(|map| {
-                let value = map.value(key[..].into())?;
+                let value = map.value(key[..].into())?.first();
                 let mut bytes = vec![0; value.len()];
                 value.copy_to(&mut bytes);
                 Some(bytes)

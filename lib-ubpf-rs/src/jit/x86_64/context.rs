@@ -117,6 +117,8 @@ pub(super) struct Context {
     /// The output ring and the time, for the routines that use them.
     pub(super) output: RingLayout,
     pub(super) ticks: Ticks,
+    /// The lane of the run; of a program that runs directly there is a context for each.
+    pub(super) lane: u64,
     /// The run, for the function that calls helpers; of a program that runs directly what it needs for them.
     pub(super) session: usize,
 }
@@ -154,6 +156,7 @@ impl Context {
             map: TwoKeyLayout { slots: 0, mask: 0 },
             output: RingLayout::default(),
             ticks: Ticks { start: 0, scale: 0 },
+            lane: memory.lane().into(),
             session: 0,
         }
     }
@@ -224,6 +227,7 @@ pub(super) mod field {
     const RESULT: Gprs = gprs(&[Gpr::Rax, TMP, TMP2]);
     /// What a C function may change.
     const OF_C: Gprs = RESULT | gprs(&[Gpr::Rcx, Gpr::Rdx, Gpr::Rsi, Gpr::Rdi, Gpr::R8]);
+    pub(in super::super) const LANE: Mem = mem(offset_of!(Context, lane));
     pub(in super::super) const FLOOR: Mem = mem(offset_of!(Context, floor));
     pub(in super::super) const HELPER: Routine = routine(offset_of!(Routines, helper), OF_C);
     pub(in super::super) const HELPER_KEEP: Routine = routine(offset_of!(Routines, helper_keep), RESULT);

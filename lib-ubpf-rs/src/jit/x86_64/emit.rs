@@ -16,7 +16,7 @@ use crate::{
     helpers::{missed, Inline},
     isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, Reg, Size, Width},
     jit::JitError,
-    maps::{LookupForm, Maps},
+    maps::{LookupForm, Maps, Strided},
     verifier::{
         pieces,
         planted::{self, Bug},
@@ -731,17 +731,21 @@ impl<'p> Emitter<'p> {
     fn call(&mut self, asm: &mut Asm<'_>, call: Call) {
         match call {
             Call::Helper(number) => {
+                let inline = Inline::of(self.program.program().abi, number);
+                if inline == Some(Inline::Lane) && !self.style.metered {
+                    return asm.load(M::D, native(Reg::R0), field::LANE);
+                }
                 if self.lookup(asm, number) {
                     return;
                 }
                 asm.push_imm(number as i32);
-                match Inline::of(self.program.program().abi, number) {
+                match inline {
                     Some(Inline::MapGet) => self.stopping_call(asm, field::MAP_GET),
                     Some(Inline::MapPut) => self.stopping_call(asm, field::MAP_PUT),
                     Some(Inline::MapAdd) => self.stopping_call(asm, field::MAP_ADD),
                     Some(Inline::Notify) => self.stopping_call(asm, field::NOTIFY),
                     Some(Inline::Time) => self.stopping_call(asm, field::TIME),
-                    Some(Inline::Lookup) | None => {
+                    Some(Inline::Lookup | Inline::Lane) | None => {
                         self.missed(asm, number);
                         self.helper(asm);
                     }
@@ -766,7 +770,7 @@ impl<'p> Emitter<'p> {
         let unchecked = is_lookup && self.bare(self.pc) && !self.style.metered;
         let form = looks_up(self.program, self.maps, self.pc).filter(|_| unchecked);
         match form {
-            Some((base, entries, stride)) => lookup_indexed(asm, base, entries, stride),
+            Some(values) => lookup_indexed(asm, values),
             None => return false,
         }
         true
@@ -1071,17 +1075,16 @@ impl<'p> Emitter<'p> {
 /// Programs that use these do not run directly.
 const NEVER_DIRECT: Uses = Uses::CALLX.union(Uses::LOCAL_CALLS).union(Uses::GUARDED);
 
-/// Where the values lie among which a helper looks for one, if that is always the same map and it says how: their address, how many there
-/// are, and bytes from one to the next.
-pub(super) fn looks_up(program: &VerifiedProgram, maps: Option<&Maps>, pc: usize) -> Option<(u64, u32, u32)> {
+/// Where the values lie among which a helper looks for one, if that is always the same map and it says how.
+pub(super) fn looks_up(program: &VerifiedProgram, maps: Option<&Maps>, pc: usize) -> Option<Strided> {
     match maps?.get(program.map_at(pc)?)?.lookup_form() {
         LookupForm::Helper => None,
-        LookupForm::Indexed { base, entries, stride } => Some((base, entries, stride)),
+        LookupForm::Indexed(values) => Some(values),
     }
 }
 
 /// r0 = the address of the value with the number that r2 points to, or 0.
-fn lookup_indexed(asm: &mut Asm<'_>, base: u64, entries: u32, stride: u32) {
+fn lookup_indexed(asm: &mut Asm<'_>, Strided { base, entries, stride, apart }: Strided) {
     let (value, key) = (native(Reg::R0), native(Reg::R2));
     asm.load(M::D, value, at(key, 0));
     asm.alu_ri(W::D, Alu::Cmp, value, entries as i32);
@@ -1089,6 +1092,11 @@ fn lookup_indexed(asm: &mut Asm<'_>, base: u64, entries: u32, stride: u32) {
     multiply(asm, W::Q, value, Operand::Imm(stride as i32));
     asm.mov_ri(TMP, base);
     asm.alu_rr(W::Q, Alu::Add, value, TMP);
+    if apart != 0 {
+        asm.load(M::D, TMP, field::LANE);
+        multiply(asm, W::Q, TMP, Operand::Imm(apart as i32));
+        asm.alu_rr(W::Q, Alu::Add, value, TMP);
+    }
     let end = asm.skip();
     asm.land(missing);
     asm.mov_ri(value, 0);

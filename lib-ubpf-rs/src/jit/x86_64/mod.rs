@@ -461,11 +461,13 @@ impl JitProgram {
     fn needs_of(&self, pc: usize, number: u32) -> Option<Needs> {
         let verified = self.verified();
         let abi = verified.program().abi;
-        match Inline::of(abi, number) {
+        let needs = match Inline::of(abi, number) {
             Some(Inline::Lookup) if emit::looks_up(verified, self.maps.get(), pc).is_some() => Some(Needs::empty()),
             Some(inline) if inline != Inline::Lookup => Some(inline.needs()),
             _ => needs_of_call(abi, number),
-        }
+        };
+        let lane = self.maps.get().is_some_and(Maps::need_lane);
+        Some(needs? | if lane { Needs::LANE } else { Needs::empty() })
     }
 
     /// Most that may be executed between two charges: all of a function.

@@ -7,9 +7,9 @@ use super::{
     trampoline::argument_words,
 };
 use crate::{
-    helpers::{Host, Places, Registry},
-    maps::Maps,
-    program::Abi,
+    helpers::{Host, Needs, Places, Registry},
+    maps::{Lane, Maps},
+    program::{limits::OWN_LANES, Abi},
     vm::{call_helper, Called, Direct, Memory, Metering, Run},
 };
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
@@ -17,8 +17,8 @@ use core::slice;
 
 /// Helpers for one program that runs directly. It stays where it is, as long as the program can be called.
 pub struct Helpers {
-    /// Shared with machine code, which never changes it. Its `session` leads to the rest.
-    context: Box<[Context]>,
+    /// Shared with machine code, which never changes it; one for each lane where that matters. Its `session` leads to the rest.
+    contexts: Box<[Context]>,
     rest: Box<[Rest]>,
 }
 
@@ -62,18 +62,25 @@ impl Helpers {
         }
         let argument = argument_words(program).wrapping_mul(8);
         let rest = boxed(Rest { registry, host, maps, abi, stack: program.stack, argument })?;
-        let mut context = Context::new(&Memory::new(&mut [], &mut []), routines());
-        context.work_with(&places, &inline_routines());
-        context.routines.helper = entry;
-        context.routines.helper_keep = entry;
-        context.session = rest.as_ptr() as usize;
-        Some(Helpers { context: boxed(context)?, rest })
+        let lanes = if program.needs.contains(Needs::LANE) { OWN_LANES } else { 1 };
+        let mut contexts = Vec::new();
+        contexts.try_reserve_exact(lanes).ok()?;
+        contexts.extend((0..lanes).map(|place| {
+            let memory = Memory::new(&mut [], &mut []).in_lane(Lane::own(place));
+            let mut context = Context::new(&memory, routines());
+            context.work_with(&places, &inline_routines());
+            context.routines.helper = entry;
+            context.routines.helper_keep = entry;
+            context.session = rest.as_ptr() as usize;
+            context
+        }));
+        Some(Helpers { contexts: contexts.into_boxed_slice(), rest })
     }
 
-    /// What r9 must hold.
+    /// What r9 must hold, in the first lane; in the next ones [`LANE_STEP`](super::trampoline::LANE_STEP) more each.
     pub fn block(&self) -> u64 {
         debug_assert_eq!(self.rest.len(), 1);
-        (self.context.as_ptr() as u64).wrapping_add(BIAS as u64)
+        (self.contexts.as_ptr() as u64).wrapping_add(BIAS as u64)
     }
 }
 
@@ -84,9 +91,9 @@ impl Helpers {
 /// `block` is that of [`Helpers`] that live, and the program is one whose code was emitted for them: what it proved of its arguments holds.
 pub unsafe fn call_helper_directly(block: u64, number: u64, args: &[u64; 5], frame_end: u64) -> u64 {
     // SAFETY: see above; neither is changed by anybody.
-    let rest = unsafe {
+    let (rest, lane) = unsafe {
         let context = (block as usize).wrapping_sub(BIAS) as *const Context;
-        &*((*context).session as *const Rest)
+        (&*((*context).session as *const Rest), (*context).lane as u32)
     };
     let number = number as u32;
     let Some(helper) = rest.registry.get(rest.abi, number) else { return 0 };
@@ -104,6 +111,7 @@ pub unsafe fn call_helper_directly(block: u64, number: u64, args: &[u64; 5], fra
         Some(maps) => memory.with_maps(maps),
         None => memory,
     };
+    let memory = memory.in_lane(lane);
     let mut run = Run { args: [0; 2], memory, budget: 0, helpers: rest.registry, host: rest.host };
     match call_helper(&mut run, helper, *args, Metering::Prepaid, 0) {
         Ok(Called::Returned(value)) => value,

@@ -10,6 +10,7 @@
 pub use super::surroundings::{call_helper_directly, Helpers};
 
 use super::asm::{at, Alu, Asm, Cc, W};
+use super::context::Context;
 use super::regs::Gpr;
 use crate::{
     helpers::Needs,
@@ -51,6 +52,30 @@ pub enum Counters {
     },
 }
 
+/// Bytes from the block of a program's helpers for one lane to that for the next.
+pub const LANE_STEP: u64 = size_of::<Context>() as u64;
+
+/// What the word holds in which a thread or CPU has the lane with this place among those that somebody has; 0 while there is none to be had.
+pub const fn lane_word(place: usize) -> u64 {
+    LANE_STEP.wrapping_mul(place as u64 + 1)
+}
+
+/// Where the word is that says which lane is to be had.
+#[derive(Clone, Copy, Debug)]
+pub enum LanePlace {
+    /// In the block of counters that the gate has found, at this offset.
+    Own {
+        /// As of the counters.
+        owner: Owner,
+        /// The same.
+        offset: i32,
+        /// Offset in the block.
+        word: i32,
+    },
+    /// A variable within 2 GiB: there is one CPU.
+    Shared(u64),
+}
+
 /// What a gate refers to; addresses are within 2 GiB of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Gate {
@@ -87,6 +112,8 @@ pub struct Surroundings {
     pub moved: bool,
     /// Length of the argument that programs are told.
     pub argument_len: u32,
+    /// Where runs take their lane; needed where a program [needs one](Needs::LANE).
+    pub lane: Option<LanePlace>,
 }
 
 /// Code at a known address. Remembers whether something was out of reach.
@@ -126,6 +153,22 @@ const JNE: [u8; 2] = [0x0f, 0x85];
 /// With 32 bits of the key; the gate has put rax above the return address.
 const CMP_RETURN_ADDRESS: [u8; 4] = [0x81, 0x7c, 0x24, 0x08];
 
+const JE: [u8; 2] = [0x0f, 0x84];
+
+/// An instruction with one operand in memory: opcode, and what stands in place of a register.
+struct LaneOp {
+    opcode: &'static [u8],
+    digit: u8,
+}
+const AT_RAX: u8 = 0x80;
+const AT_RIP: u8 = 0x05;
+/// With one byte of 0 behind it.
+const CMP_ZERO: LaneOp = LaneOp { opcode: &[0x48, 0x83], digit: 7 };
+/// With four bytes behind it.
+const MOV_IMM: LaneOp = LaneOp { opcode: &[0x48, 0xc7], digit: 0 };
+const PUSH: LaneOp = LaneOp { opcode: &[0xff], digit: 6 };
+const POP: LaneOp = LaneOp { opcode: &[0x8f], digit: 0 };
+
 /// A counter's step, as an instruction.
 #[derive(Clone, Copy)]
 enum Step {
@@ -160,14 +203,36 @@ impl Placed<'_> {
 
     fn find_block(&mut self, counters: Counters) {
         if let Counters::Own { owner, offset, .. } = counters {
-            let prefix = match owner {
-                Owner::Thread => 0x64,
-                Owner::Cpu => 0x65,
-            };
-            self.asm.raw(&[prefix]);
-            self.asm.raw(&RAX_FROM_SEGMENT);
-            self.asm.raw(&offset.to_le_bytes());
+            self.load_block(owner, offset);
         }
+    }
+
+    /// rax = the address of the block of the thread or CPU.
+    fn load_block(&mut self, owner: Owner, offset: i32) {
+        let prefix = match owner {
+            Owner::Thread => 0x64,
+            Owner::Cpu => 0x65,
+        };
+        self.asm.raw(&[prefix]);
+        self.asm.raw(&RAX_FROM_SEGMENT);
+        self.asm.raw(&offset.to_le_bytes());
+    }
+
+    /// An instruction on the word of the lane, with what follows its operand. rax holds the address of the block.
+    fn lane_op(&mut self, op: &LaneOp, place: LanePlace, behind: &[u8]) {
+        self.asm.raw(op.opcode);
+        let (mode, disp) = match place {
+            LanePlace::Own { word, .. } => (AT_RAX, word),
+            LanePlace::Shared(address) => {
+                let end = self.at.wrapping_add((self.asm.len() + 5 + behind.len()) as u64);
+                let distance = i32::try_from(address.wrapping_sub(end) as i64);
+                self.reach &= distance.is_ok();
+                (AT_RIP, distance.unwrap_or(0))
+            }
+        };
+        self.asm.raw(&[mode | op.digit << 3]);
+        self.asm.raw(&disp.to_le_bytes());
+        self.asm.raw(behind);
     }
 }
 
@@ -215,6 +280,12 @@ pub fn write(out: &mut [u8], around: Surroundings, programs: &[Direct]) -> Optio
         code.asm.raw(&(around.key as u32).to_le_bytes());
         code.to(&JNE, general_way(around.gate));
     }
+    let lane = around.lane.filter(|_| need_lane(programs));
+    if let Some(place) = lane {
+        // The gate has left the block's address in rax. Who interrupts a run that has the lane finds none.
+        code.lane_op(&CMP_ZERO, place, &[0]);
+        code.to(&JE, general_way(around.gate));
+    }
     let changed = changed(around, programs);
     saved(changed).for_each(|reg| code.asm.push(reg));
     write_calls(&mut code, around, programs);
@@ -244,9 +315,26 @@ const ALL: [Gpr; 14] = [
     Gpr::R15,
 ];
 
+fn need_lane(programs: &[Direct]) -> bool {
+    programs.iter().any(|program| program.needs.contains(Needs::LANE))
+}
+
+/// What takes a lane has it on the stack during the calls. It comes between two instructions of another one that takes it, or after both: then
+/// it leaves the lane as it has found it.
 fn write_calls(code: &mut Placed<'_>, around: Surroundings, programs: &[Direct]) {
+    let lane = around.lane.filter(|_| need_lane(programs));
+    if let Some(place) = lane {
+        code.lane_op(&PUSH, place, &[]);
+        code.lane_op(&MOV_IMM, place, &[0; 4]);
+    }
     for (index, program) in programs.iter().enumerate() {
         write_call(code, around, program, index == 0);
+    }
+    if let Some(place) = lane {
+        if let LanePlace::Own { owner, offset, .. } = place {
+            code.load_block(owner, offset);
+        }
+        code.lane_op(&POP, place, &[]);
     }
 }
 
@@ -279,7 +367,8 @@ pub fn stack_bytes(around: Surroundings, programs: &[Direct]) -> u64 {
     };
     let most = programs.iter().map(of).fold(0, u64::max);
     let saved = saved(changed(around, programs)).count() as u64;
-    GATE.saturating_add(saved.saturating_mul(WORD)).saturating_add(most)
+    let lane = if need_lane(programs) { WORD } else { 0 };
+    GATE.saturating_add(saved.saturating_mul(WORD)).saturating_add(lane).saturating_add(most)
 }
 
 /// Whether r10 must be the end of a frame.
@@ -312,7 +401,11 @@ fn write_call(code: &mut Placed<'_>, around: Surroundings, program: &Direct, fir
     if has_frame(program) {
         code.asm.lea(W::Q, Gpr::Rbp, at(Gpr::Rsp, 8 * all));
     }
-    if program.block != 0 {
+    if program.needs.contains(Needs::LANE) {
+        // The lane's word is that of the first block and one step.
+        code.asm.mov_ri(Gpr::R9, program.block.wrapping_sub(LANE_STEP));
+        code.asm.alu_rm(W::Q, Alu::Add, Gpr::R9, at(Gpr::Rsp, 8 * all));
+    } else if program.block != 0 {
         code.asm.mov_ri(Gpr::R9, program.block);
     }
     code.asm.also_writes(program.clobbers);
