@@ -79,21 +79,17 @@ fn find() -> Option<usize> {
         is_gone(process, from).then(|| take(index, from)).flatten()
     };
     let free = |blocks: Range<usize>| blocks.into_iter().find_map(|index| take(index, 0));
-    let same_process = PROCESS.load(Ordering::Relaxed) == process;
+    // After a fork that nobody told of, the owners are threads of another process; and asking takes a system call for each.
+    let often = IN_VAIN.load(Ordering::Relaxed);
+    let asked = PROCESS.load(Ordering::Relaxed) == process && (often <= 64 || often.is_power_of_two());
+    let ask = |blocks: Range<usize>| blocks.into_iter().filter(|_| asked).find_map(abandoned);
     // The first ones have lanes.
-    let found = free(0..OWN_LANES)
-        .or_else(|| (0..OWN_LANES).filter(|_| same_process).find_map(abandoned))
-        .or_else(|| free(OWN_LANES..BLOCKS));
+    let (with_lanes, others) = (0..OWN_LANES, OWN_LANES..BLOCKS);
+    let found = free(with_lanes.clone()).or_else(|| ask(with_lanes)).or_else(|| free(others.clone()));
     if found.is_some() {
         PROCESS.store(process, Ordering::Relaxed);
-        return found;
     }
-    // After a fork the owners are threads of another process; and asking takes a system call for each.
-    let often = IN_VAIN.load(Ordering::Relaxed);
-    if !same_process || often > 64 && !often.is_power_of_two() {
-        return None;
-    }
-    (0..BLOCKS).find_map(abandoned)
+    found.or_else(|| ask(others))
 }
 
 /// Whether no such thread is left. Leaves `errno` as it is: a traced function may be about to look at it.
