@@ -84,6 +84,14 @@ pub enum Error {
         /// Why.
         reason: &'static str,
     },
+    /// A program was to be attached to many functions, and some of them cannot have it.
+    #[error("nothing was attached: {refused} of {wanted} functions cannot have this program")]
+    NoneAttached {
+        /// How many cannot.
+        refused: usize,
+        /// How many were named.
+        wanted: usize,
+    },
     /// A map cannot be made.
     #[error("map {name}: {error}")]
     Map {

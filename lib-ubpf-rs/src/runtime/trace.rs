@@ -7,9 +7,9 @@ use super::{
 };
 use crate::{
     helpers::Names,
-    platform::{copied, no_pause, shown, Pace, Pause, SMALL_THINGS, SMALL_THINGS_THAT_STAY},
+    platform::{copied, no_pause, shown, sort_by_in_pieces, Pace, Pause, SMALL_THINGS, SMALL_THINGS_THAT_STAY},
     tracer::{
-        AttachError, AttachOptions, AttachRequest, DetachError, Moment, ProbeId, ProbeReport, Site, SiteCount,
+        AttachError, AttachOptions, AttachRequest, DetachError, Moment, Point, ProbeId, ProbeReport, Site, SiteCount,
         SiteKind, Subject, Unusable, STUB_REACH, TRACER,
     },
 };
@@ -234,6 +234,7 @@ impl Runtime {
     /// [`Error::UnknownFunction`], [`Error::Ambiguous`], [`Error::NoStub`], [`Error::UnusableStub`]: the function; [`Error::StaleProgram`];
     /// [`Error::Attach`]: it may not be traced, has the program already, or its text could not be changed; [`Error::NoMemory`].
     pub fn attach(&self, function: &str, id: ProgramId, limits: AttachLimits) -> Result<ProbeId, Error> {
+        room_for_small_things()?;
         let loaded = self.programs.lock().get(id)?;
         self.attach_loaded(function, loaded, limits)
     }
@@ -258,8 +259,46 @@ impl Runtime {
         Ok(warnings)
     }
 
+    /// Attaches a loaded program to many functions, named as for [`attach`](Self::attach): to all of them, or to none. It runs at all of them
+    /// from one moment on. A function that is named twice, by whatever name, is taken once. Gives the probes, ascending by address of
+    /// their functions.
+    ///
+    /// # Errors
+    /// [`Error::NoneAttached`] after `refused` was called with each function that cannot have it, and why; those of `attach` that are of no one
+    /// function; [`Error::Cancelled`].
+    pub fn attach_all(
+        &self,
+        functions: &[&str],
+        id: ProgramId,
+        limits: AttachLimits,
+        refused: &mut dyn FnMut(&str, Error),
+    ) -> Result<Vec<ProbeId>, Error> {
+        room_for_small_things()?;
+        let loaded = self.programs.lock().get(id)?;
+        self.attach_loaded_to(functions, loaded, limits, refused)
+    }
+
+    /// Loads a file and attaches it to many functions, as [`attach_all`](Self::attach_all) does; gives the remarks on it.
+    ///
+    /// # Errors
+    /// Those of [`load_file`](Self::load_file) and of `attach_all`.
+    pub fn attach_file_to(
+        &self,
+        functions: &[&str],
+        path: &str,
+        options: &LoadOptions,
+        limits: AttachLimits,
+        refused: &mut dyn FnMut(&str, Error),
+    ) -> Result<Vec<String>, Error> {
+        room_for_small_things()?;
+        let loaded = self.prepare_file(path, options)?;
+        let warnings = loaded.remarks();
+        self.attach_loaded_to(functions, loaded, limits, refused)?;
+        Ok(warnings)
+    }
+
     /// Loads a package, or takes the object of this name, and attaches each of its programs to the function that its section names: all of
-    /// them, or none. Gives programs and functions.
+    /// them, or none. They run from one moment on. Gives programs and functions.
     ///
     /// # Errors
     /// Those of [`load_object`](Self::load_object) and of [`attach`](Self::attach); [`Error::NotAttachable`]: nothing can call one of the
@@ -277,51 +316,82 @@ impl Runtime {
             let reason = alloc::format!("no program of {path} names the function it wants: attach them by name");
             return Err(Error::Object { reason });
         }
-        for (_, function) in &wanted {
-            self.resolve(function)?;
-        }
-        let mut done = Vec::new();
-        done.try_reserve_exact(wanted.len()).map_err(|_| Error::NoMemory)?;
+        let mut places = Vec::new();
+        places.try_reserve_exact(wanted.len()).map_err(|_| Error::NoMemory)?;
         for (program, function) in &wanted {
             room_for_small_things()?;
-            let attached =
-                instance.pick(path, Some(program)).and_then(|loaded| self.attach_loaded(function, loaded, limits));
-            match attached {
-                Ok(id) => done.push(id),
-                Err(error) => {
-                    // What is taken off has just been put there.
-                    done.into_iter().for_each(|id| _ = TRACER.detach(id));
-                    return Err(error);
-                }
-            }
+            let loaded = instance.pick(path, Some(program))?;
+            places.push(self.place(function, &self.body(loaded))?);
         }
+        attach_places(&places, limits, &mut |_, _| {}).map_err(Error::Attach)?;
         Ok(wanted)
     }
 
     fn attach_loaded(&self, function: &str, loaded: Loaded, limits: AttachLimits) -> Result<ProbeId, Error> {
         room_for(SMALL_THINGS_THAT_STAY)?;
-        let (name, site) = self.resolve(function)?;
+        let place = self.place(function, &self.body(loaded))?;
+        TRACER.attach(place.request(limits)).map_err(Error::Attach)
+    }
+
+    fn attach_loaded_to(
+        &self,
+        functions: &[&str],
+        loaded: Loaded,
+        limits: AttachLimits,
+        refused: &mut dyn FnMut(&str, Error),
+    ) -> Result<Vec<ProbeId>, Error> {
+        let (mut pace, body) = (self.pace(), self.body(loaded));
+        let (mut places, mut count) = (Vec::new(), 0);
+        places.try_reserve_exact(functions.len()).map_err(|_| Error::NoMemory)?;
+        for function in functions {
+            room_for_small_things()?;
+            match self.place(function, &body) {
+                Ok(place) => places.push(place),
+                Err(Error::NoMemory) => return Err(Error::NoMemory),
+                Err(error) => {
+                    count += 1;
+                    refused(function, error);
+                }
+            }
+            pace.point()?;
+        }
+        let none = |refused| Error::NoneAttached { refused, wanted: functions.len() };
+        if count > 0 {
+            return Err(none(count));
+        }
+        sort_by_in_pieces(&mut places, |a, b| a.point.site() < b.point.site(), || pace.point())?;
+        places.dedup_by_key(|place| place.point);
+        let mut ids = Vec::new();
+        ids.try_reserve_exact(places.len()).map_err(|_| Error::NoMemory)?;
+        let first = attach_places(&places, limits, &mut |place, error| {
+            count += 1;
+            refused(&place.function, Error::Attach(error));
+        });
+        let first = first.map_err(|error| if count > 0 { none(count) } else { Error::Attach(error) })?;
+        ids.extend((0..places.len() as u64).map(|more| ProbeId::from_raw(first.raw() + more)));
+        Ok(ids)
+    }
+
+    /// A program as the tracer runs it.
+    fn body(&self, loaded: Loaded) -> Arc<Attached> {
+        Arc::new(Attached { loaded, services: self.services })
+    }
+
+    /// Where a program is attached at a function, if it can be.
+    fn place(&self, function: &str, body: &Arc<Attached>) -> Result<Place, Error> {
+        let (function, site) = self.resolve(function)?;
         if let Some(reason) = self.services.image.read().denied(site) {
-            let function = shown(&name);
+            let function = shown(&function);
             return Err(Error::Attach(AttachError::Denied { function, reason }));
         }
+        let loaded = &body.loaded;
         let gone = objects::without_registers(site.kind).filter(|_| loaded.needs_registers());
-        let point = match (loaded.point, gone) {
-            (Ok(at), None) => at(site),
+        match (loaded.point, gone) {
+            (Ok(at), None) => Ok(Place { function, point: at(site), body: body.clone() }),
             (Err(reason), _) | (Ok(_), Some(reason)) => {
-                return Err(Error::NotAttachable { program: loaded.name, reason });
+                Err(Error::NotAttachable { program: copy(&loaded.name)?, reason })
             }
-        };
-        let program = loaded.name.clone();
-        let services = self.services;
-        let request = AttachRequest {
-            point,
-            function: &name,
-            program: &program,
-            body: Arc::new(Attached { loaded, services }),
-            options: limits,
-        };
-        TRACER.attach(request).map_err(Error::Attach)
+        }
     }
 
     /// The site of a function, with the function's name.
@@ -478,6 +548,35 @@ impl Runtime {
     pub fn poll(&self) -> usize {
         TRACER.poll()
     }
+}
+
+/// A program and where it goes.
+struct Place {
+    function: String,
+    point: Point,
+    body: Arc<Attached>,
+}
+
+impl Place {
+    fn request(&self, options: AttachLimits) -> AttachRequest<'_> {
+        let Place { function, point, body } = self;
+        AttachRequest { point: *point, function, program: &body.loaded.name, body: body.clone(), options }
+    }
+}
+
+fn attach_places(
+    places: &[Place],
+    limits: AttachLimits,
+    refused: &mut dyn FnMut(&Place, AttachError),
+) -> Result<ProbeId, AttachError> {
+    let mut requests = Vec::new();
+    requests.try_reserve_exact(places.len()).map_err(|_| AttachError::NoMemory)?;
+    requests.extend(places.iter().map(|place| place.request(limits)));
+    TRACER.attach_all(&requests, &mut |index, error| {
+        if let Some(place) = places.get(index) {
+            refused(place, error);
+        }
+    })
 }
 
 /// Bytes of a text gone through, and names shown, between two points at which other threads may run.

@@ -1,24 +1,23 @@
 //! The control path: the one tracer of an image, its sites, attach and detach.
 
 use super::{
-    arch::current::patch::{self, Stub, NOP5, STUB_LEN},
-    deny,
+    arch::current::patch::{self, STUB_LEN},
+    attach::copy_of,
     direct::{self, Gates, Trampoline},
-    point::Point,
     pool,
     pool::{Grace, Lost, HOOKS},
-    probe::{AttachOptions, HookProgram, Probe, ProbeId, ProbeList, ProbeReport, Sums},
+    probe::{Probe, ProbeId, ProbeList, ProbeReport, Sums},
     ring::Ring,
-    site::{self, Site, SiteState},
+    site::{Site, SiteState},
     slot::Slot,
     stubs::Refused,
 };
-use crate::platform::{copied, shown, Cancelled, Pace, PatchError, Platform, Taken, TextPatch, Turn};
+use crate::platform::{Cancelled, Pace, PatchError, Platform, Taken, Turn};
 use crate::program::limits::HOOK_AREAS;
-use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::{
     mem, ptr,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, Ordering},
 };
 use spin::{Mutex, MutexGuard};
 
@@ -55,57 +54,6 @@ pub enum InitError {
     },
 }
 
-/// Why a program could not be attached.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror_no_std::Error)]
-pub enum AttachError {
-    /// The tracer was not initialised.
-    #[error("the tracer is not initialised")]
-    NotInitialised,
-    /// Nothing to attach to.
-    #[error("function {function} has no entry stub: compile it with -fpatchable-function-entry=5")]
-    NoSite {
-        /// The function asked for.
-        function: String,
-    },
-    /// The function is on the no-probe list.
-    #[error("function {function} cannot be traced: {reason}")]
-    Denied {
-        /// The function asked for.
-        function: String,
-        /// Why it is on the list.
-        reason: &'static str,
-    },
-    /// The same program sits there already.
-    #[error("program {program} is already attached to {function}")]
-    AlreadyAttached {
-        /// The function asked for.
-        function: String,
-        /// Name of the program.
-        program: String,
-    },
-    /// The platform has no way to change text.
-    #[error("this platform cannot patch text")]
-    NoTextPatch,
-    /// The call would not reach the trampoline.
-    #[error("site {addr:#x} is more than 2 GiB away from the tracer")]
-    OutOfReach {
-        /// Address of the site.
-        addr: u64,
-    },
-    /// The text could not be changed.
-    #[error(transparent)]
-    Patch(#[from] PatchError),
-    /// Another operation changes what is attached, and takes its time.
-    #[error("busy: {command} is at work; try again")]
-    Busy {
-        /// The other operation.
-        command: &'static str,
-    },
-    /// No memory.
-    #[error("out of memory")]
-    NoMemory,
-}
-
 /// Why a probe could not be detached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
 pub enum DetachError {
@@ -133,20 +81,6 @@ pub enum NoReport {
     Cancelled(Cancelled),
     /// No memory for it.
     NoMemory,
-}
-
-/// What to attach where.
-pub struct AttachRequest<'a> {
-    /// What it is to hang on.
-    pub point: Point,
-    /// Name of its function.
-    pub function: &'a str,
-    /// Name of the program.
-    pub program: &'a str,
-    /// What runs.
-    pub body: Arc<dyn HookProgram>,
-    /// How long it stays.
-    pub options: AttachOptions,
 }
 
 /// What hooks need, fixed at start.
@@ -205,29 +139,29 @@ pub(super) struct State {
     /// Stubs that cannot be used; ascending by record, each once.
     pub(super) refused: Vec<Refused>,
     /// Changed by who has the turn.
-    attached: Vec<Attached>,
+    pub(super) attached: Vec<Attached>,
     /// Lists that a hook which does not end may still read.
     kept: Vec<Kept>,
     /// How many of those there was no room for in `kept`: they are never freed.
     leaked: usize,
     lost: Lost,
     /// Sites whose call could not be taken out of the text.
-    stuck: Vec<Stuck>,
-    gates: Gates,
-    next_id: u64,
+    pub(super) stuck: Vec<Stuck>,
+    pub(super) gates: Gates,
+    pub(super) next_id: u64,
     /// Whether a probe ever was attached that goes by itself: only then they are looked through for such.
-    limited: bool,
+    pub(super) limited: bool,
     /// Probes that may look at the two-key map. While there is none, programs that only add to it need not run: their runs are counted, and
     /// what they would have added is added before anybody else looks ([`Tracer::tally`]).
-    lookers: usize,
+    pub(super) lookers: usize,
 }
 
 /// A call that is still in the text although nothing is attached: it finds no probe.
-struct Stuck {
-    site: Site,
-    call: [u8; STUB_LEN],
+pub(super) struct Stuck {
+    pub site: Site,
+    pub call: [u8; STUB_LEN],
     /// The bytes to put back.
-    stub: [u8; STUB_LEN],
+    pub stub: [u8; STUB_LEN],
 }
 
 /// A list of probes that is published no more.
@@ -237,7 +171,7 @@ struct Kept {
 }
 
 /// A list of probes that is published no more. It is freed by [`free`](Self::free) alone.
-struct Replaced(*mut ProbeList);
+pub(super) struct Replaced(pub *mut ProbeList);
 
 // SAFETY: a replaced list has one owner; hooks that may still be in it share it read-only.
 unsafe impl Send for Replaced {}
@@ -245,22 +179,22 @@ unsafe impl Send for Replaced {}
 impl Replaced {
     /// # Safety
     /// Every hook that could have read the list has ended.
-    unsafe fn free(self) {
+    pub unsafe fn free(self) {
         // SAFETY: it came from `new_list`, where one of a slice lies as in a box; nobody reads it, as the caller says.
         drop(unsafe { Box::from_raw(self.0) });
     }
 }
 
 /// A site that has probes.
-struct Attached {
-    site: Site,
-    state: &'static SiteState,
+pub(super) struct Attached {
+    pub site: Site,
+    pub state: &'static SiteState,
     /// The bytes to put back.
-    stub: [u8; STUB_LEN],
+    pub stub: [u8; STUB_LEN],
     /// What hooks read; owned here.
-    list: *mut ProbeList,
+    pub list: *mut ProbeList,
     /// The short way to the programs.
-    trampoline: Trampoline,
+    pub trampoline: Trampoline,
 }
 
 // SAFETY: the list belongs to the entry, and both are only touched under the lock of the tracer; hooks share it read-only.
@@ -272,7 +206,7 @@ impl Attached {
         unsafe { &*self.list }
     }
 
-    fn probes(&self) -> &[Arc<Probe>] {
+    pub fn probes(&self) -> &[Arc<Probe>] {
         &self.list().probes
     }
 
@@ -435,27 +369,6 @@ impl Tracer {
         self.control.lock().sites.retain(|known| *known != site);
     }
 
-    /// Attaches a program behind those already at the site.
-    pub fn attach(&self, request: AttachRequest<'_>) -> Result<ProbeId, AttachError> {
-        let settings = self.settings().ok_or(AttachError::NotInitialised)?;
-        if let Some(reason) = deny::reason(request.function) {
-            return Err(AttachError::Denied { function: shown(request.function), reason });
-        }
-        let busy = |command| AttachError::Busy { command };
-        let mut change = Change::begin(self, settings, "attach").map_err(busy)?;
-        let now_ns = settings.platform.clock.now_ns();
-        change.reap(now_ns);
-        let looks = looks(&*request.body);
-        if looks {
-            change.expect_looker();
-        }
-        let done = change.attach(&request, looks, now_ns);
-        if done.is_err() && looks {
-            self.control.lock().lookers -= 1;
-        }
-        done
-    }
-
     /// Adds to the two-key map what programs would have added whose runs were only counted: those of one site, or of all. To be called
     /// by whoever is about to look at the map and is no hook; in hooks and interrupts it does nothing.
     pub fn tally(&self, key: Option<u64>) {
@@ -605,16 +518,16 @@ impl Tracer {
 }
 
 /// A change of what is attached. It has the turn, and takes the lock for a moment at a time.
-struct Change<'t> {
+pub(super) struct Change<'t> {
     tracer: &'t Tracer,
-    settings: &'t Settings,
-    pace: Pace<'t>,
+    pub settings: &'t Settings,
+    pub pace: Pace<'t>,
     _turn: Taken<'t>,
 }
 
 impl<'t> Change<'t> {
     /// Takes the turn, waiting for it; else gives the name of who has it.
-    fn begin(tracer: &'t Tracer, settings: &'t Settings, name: Busy) -> Result<Self, Busy> {
+    pub(super) fn begin(tracer: &'t Tracer, settings: &'t Settings, name: Busy) -> Result<Self, Busy> {
         let mut pace = Pace::new(&settings.platform);
         let turn = tracer.turn.take(name, &mut pace)?;
         Ok(Change { tracer, settings, pace, _turn: turn })
@@ -626,12 +539,12 @@ impl<'t> Change<'t> {
         Ok(Change { tracer, settings, pace: Pace::new(&settings.platform), _turn: turn })
     }
 
-    fn lock(&self) -> MutexGuard<'t, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'t, State> {
         self.tracer.control.lock()
     }
 
     /// Sends the hooks of a site the general way, and waits until nobody is in its trampoline: the state after that.
-    fn closed(&mut self, at: usize) -> MutexGuard<'t, State> {
+    pub(super) fn closed(&mut self, at: usize) -> MutexGuard<'t, State> {
         let mut state = self.lock();
         let leaving = state.attached.get_mut(at).map(|a| a.trampoline.leave());
         let Some(leaving) = leaving.flatten() else {
@@ -647,63 +560,28 @@ impl<'t> Change<'t> {
         state
     }
 
-    /// Attaches a program behind those already at the site; `looks` says whether it may look at the map.
-    fn attach(&mut self, request: &AttachRequest<'_>, looks: bool, now_ns: u64) -> Result<ProbeId, AttachError> {
-        let function = || shown(request.function);
-        let Point::Entry(site) = request.point;
+    /// Makes the short way of a site.
+    pub(super) fn open(&mut self, at: usize) {
         let mut state = self.lock();
-        if state.sites.binary_search(&site).is_err() {
-            return Err(AttachError::NoSite { function: function() });
-        }
-        let site_state = site::state(&HOOKS.table, site.key()).ok_or(AttachError::NoMemory)?;
-        let has_probes = !site_state.probes.load(Ordering::Relaxed).is_null();
-        let at = || state.attached.iter().position(|a| a.site == site);
-        let place = has_probes.then(at).flatten();
-        let present = place.map_or(&[][..], |at| state.attached[at].probes());
-        if present.iter().any(|p| *p.program == *request.program) {
-            return Err(AttachError::AlreadyAttached { function: function(), program: shown(request.program) });
-        }
-        let id = ProbeId(state.next_id);
-        state.limited |= request.options != AttachOptions::default();
-        let probe = new_probe(id, request, site_state, looks, now_ns).ok_or(AttachError::NoMemory)?;
-        let probe = Arc::new(probe);
-        match place {
-            Some(at) => {
-                let probes = copy_of(state.attached[at].probes(), |_| true, Some(probe));
-                let list = probes.and_then(new_list).ok_or(AttachError::NoMemory)?;
-                state.next_id += 1;
-                drop(state);
-                self.replace(at, list);
-            }
-            None => {
-                state.next_id += 1;
-                let done = state.attach_first(self.settings, probe);
-                drop(state);
-                if let Err((error, list)) = done {
-                    list.into_iter().for_each(|list| self.retire(list));
-                    return Err(error);
-                }
-            }
-        }
-        if !site.kind.is_patched() {
-            HOOKS.instrumented.fetch_add(1, Ordering::SeqCst);
-        }
-        Ok(id)
-    }
-
-    /// Makes the trampoline of a site anew.
-    fn open_again(&mut self, at: usize) {
-        let mut state = self.closed(at);
         let tallies = state.lookers == 0;
         if let Some(attached) = state.attached.get_mut(at) {
             attached.open(self.settings, tallies);
         }
     }
 
-    /// From here on programs run that could be counted: one comes that may look at the map.
-    fn expect_looker(&mut self) {
+    /// Makes the trampoline of a site anew.
+    pub(super) fn open_again(&mut self, at: usize) {
+        drop(self.closed(at));
+        self.open(at);
+    }
+
+    /// From here on programs run that could be counted: so many come that may look at the map.
+    pub(super) fn expect_lookers(&mut self, coming: usize) {
+        if coming == 0 {
+            return;
+        }
         let mut state = self.lock();
-        state.lookers += 1;
+        state.lookers += coming;
         let mut at = state.attached.len();
         drop(state);
         while at > 0 {
@@ -716,23 +594,17 @@ impl<'t> Change<'t> {
         }
     }
 
-    /// Publishes `list` at a site that has one, and frees the one before it once no hook reads it.
-    fn replace(&mut self, at: usize, list: *mut ProbeList) {
+    /// Publishes `list` at a site that has one, and sends its hooks the general way; what was published before.
+    pub(super) fn publish(&mut self, at: usize, list: *mut ProbeList) -> Option<Replaced> {
         let mut state = self.closed(at);
-        let tallies = state.lookers == 0;
-        let Some(attached) = state.attached.get_mut(at) else {
-            return;
-        };
-        let old = mem::replace(&mut attached.list, list);
+        let attached = state.attached.get_mut(at)?;
         attached.state.probes.store(list, Ordering::SeqCst);
-        attached.open(self.settings, tallies);
-        drop(state);
-        self.retire(Replaced(old));
+        Some(Replaced(mem::replace(&mut attached.list, list)))
     }
 
     /// Frees a list that is published no more when every hook that could have read it has ended. One that does not end is waited for
     /// once; from then on it is known to be lost, and what it may read is kept.
-    fn retire(&mut self, list: Replaced) {
+    pub(super) fn retire(&mut self, list: Replaced) {
         let mut grace = Grace::begin();
         let tracer = self.tracer;
         let over = |grace: &mut Grace| grace.is_hopeless(&tracer.control.lock().lost);
@@ -771,13 +643,15 @@ impl<'t> Change<'t> {
         let attached = &state.attached[at];
         let instrumented = u64::from(!attached.site.kind.is_patched());
         let looks = attached.probes().iter().any(|p| p.id == id && p.looks);
-        let rest = copy_of(attached.probes(), |p| p.id != id, None);
+        let rest = copy_of(attached.probes(), |p| p.id != id, 0);
         let rest = rest.ok_or(DetachError::NoMemory)?;
         if !rest.is_empty() {
             let list = new_list(rest).ok_or(DetachError::NoMemory)?;
             HOOKS.instrumented.fetch_sub(instrumented, Ordering::SeqCst);
             drop(state);
-            self.replace(at, list);
+            let old = self.publish(at, list);
+            self.open(at);
+            old.into_iter().for_each(|old| self.retire(old));
             self.lock().lookers -= usize::from(looks);
             return Ok(());
         }
@@ -800,7 +674,7 @@ impl<'t> Change<'t> {
 
     /// Detaches probes whose runs or time are used up. Those that the others' list finds no memory without stay, and run
     /// no more.
-    fn reap(&mut self, now_ns: u64) -> usize {
+    pub(super) fn reap(&mut self, now_ns: u64) -> usize {
         let mut count = 0;
         loop {
             let Some(id) = self.lock().first_over(now_ns) else {
@@ -835,110 +709,15 @@ impl<'t> Change<'t> {
     }
 }
 
-/// Whether a program may look at the two-key map, or change it in a way that the number of its runs does not tell.
-fn looks(body: &dyn HookProgram) -> bool {
-    body.direct().is_none_or(|direct| direct.looks_at_map())
-}
-
-fn new_probe(
-    id: ProbeId,
-    request: &AttachRequest<'_>,
-    state: &'static SiteState,
-    looks: bool,
-    now_ns: u64,
-) -> Option<Probe> {
-    let max_ns = request.options.max_ns;
-    Some(Probe {
-        id,
-        point: request.point,
-        state,
-        program: copied(request.program)?.into_boxed_str(),
-        function: copied(request.function)?.into_boxed_str(),
-        body: request.body.clone(),
-        looks,
-        max_runs: request.options.max_runs.unwrap_or(u64::MAX),
-        deadline_ns: max_ns.map_or(u64::MAX, |ns| now_ns.saturating_add(ns)),
-        misses_before: state.misses.load(Ordering::Relaxed),
-        live: AtomicBool::new(true),
-        runs: AtomicU64::new(0),
-        failures: AtomicU64::new(0),
-        unreported: AtomicU64::new(0),
-        next_report_ns: AtomicU64::new(0),
-        run_ns: AtomicU64::new(0),
-        timed_runs: AtomicU64::new(0),
-    })
-}
-
 /// A list in memory of its own, as a box would have it; `None` where there is none.
-fn new_list(probes: Vec<Arc<Probe>>) -> Option<*mut ProbeList> {
+pub(super) fn new_list(probes: Vec<Arc<Probe>>) -> Option<*mut ProbeList> {
     let mut list = Vec::new();
     list.try_reserve_exact(1).ok()?;
     list.push(ProbeList { probes });
     Some(Box::into_raw(list.into_boxed_slice()).cast())
 }
 
-/// The probes that `keep` wants and one more, in memory that was asked for; `None` where there is none.
-fn copy_of(probes: &[Arc<Probe>], keep: impl Fn(&Probe) -> bool, last: Option<Arc<Probe>>) -> Option<Vec<Arc<Probe>>> {
-    let kept = probes.iter().filter(|probe| keep(probe));
-    let mut copy = Vec::new();
-    copy.try_reserve_exact(kept.clone().count() + usize::from(last.is_some())).ok()?;
-    copy.extend(kept.cloned().chain(last));
-    Some(copy)
-}
-
 impl State {
-    /// Publishes the first probe of a site, then patches the site. With an error comes the list that was published for a moment.
-    fn attach_first(&mut self, settings: &Settings, probe: Arc<Probe>) -> Result<(), (AttachError, Option<Replaced>)> {
-        let early = |error| (error, None);
-        let no_memory = || early(AttachError::NoMemory);
-        self.attached.try_reserve(1).map_err(|_| no_memory())?;
-        // Taken beforehand, so that a detach needs no memory.
-        let most_stuck = self.attached.len() + 1;
-        self.stuck.try_reserve(most_stuck).map_err(|_| no_memory())?;
-        let (Point::Entry(site), state) = (probe.point, probe.state);
-        let (present, stub) = self.current_stub(settings, site).map_err(early)?;
-        let patched = site.kind.is_patched();
-        let wanted = patched && probe.body.direct().is_some();
-        let gate = wanted.then(|| self.gates.of(state, self.sites.len(), settings)).flatten();
-        let trampoline = Trampoline::new(gate, wanted);
-        // A call that is still in the text leads to it: then it is not free.
-        let unused = gate.filter(|_| present == stub);
-        let probes = copy_of(&[], |_| true, Some(probe));
-        let Some(list) = probes.and_then(new_list) else {
-            unused.into_iter().for_each(|gate| self.gates.give_back(gate));
-            return Err(no_memory());
-        };
-        state.probes.store(list, Ordering::SeqCst);
-        if let Err(error) = patch_in(settings, site, present, trampoline.call_target()) {
-            state.probes.store(ptr::null_mut(), Ordering::SeqCst);
-            unused.into_iter().for_each(|gate| self.gates.give_back(gate));
-            return Err((error, Some(Replaced(list))));
-        }
-        let mut attached = Attached { site, state, stub, list, trampoline };
-        attached.open(settings, self.lookers == 0);
-        self.attached.push(attached);
-        self.stuck.retain(|s| s.site != site);
-        Ok(())
-    }
-
-    /// What stands at a site that has no probe, and what stood there before the first one came.
-    fn current_stub(&self, settings: &Settings, site: Site) -> Result<([u8; STUB_LEN], [u8; STUB_LEN]), AttachError> {
-        if !site.kind.is_patched() {
-            return Ok((NOP5, NOP5));
-        }
-        let mut present = [0; STUB_LEN];
-        let readable = settings.platform.probe_read.read(site.addr, &mut present);
-        if let Some(Stub::Nop5 { offset: 0, bytes }) = patch::recognise(present.get(..readable).unwrap_or(&[])) {
-            return Ok((bytes, bytes));
-        }
-        // A call that could not be taken out before: it is ours to use again.
-        let ours = |s: &&Stuck| s.site == site && s.call == present;
-        if let Some(stuck) = self.stuck.iter().find(ours) {
-            return Ok((present, stuck.stub));
-        }
-        Err(PatchError::Mismatch { addr: site.addr as usize }.into())
-    }
-
     fn first_over(&self, now_ns: u64) -> Option<ProbeId> {
         if !self.limited {
             return None;
@@ -946,22 +725,6 @@ impl State {
         let mut probes = self.attached.iter().flat_map(|a| a.probes());
         probes.find(|p| p.is_over(now_ns)).map(|p| p.id)
     }
-}
-
-fn text(settings: &Settings) -> Result<&'static dyn TextPatch, AttachError> {
-    settings.platform.text.ok_or(AttachError::NoTextPatch)
-}
-
-fn patch_in(settings: &Settings, site: Site, present: [u8; STUB_LEN], target: u64) -> Result<(), AttachError> {
-    if !site.kind.is_patched() {
-        return Ok(());
-    }
-    let call = patch::call(site.addr, target).ok_or(AttachError::OutOfReach { addr: site.addr })?;
-    if call != present {
-        // SAFETY: a stub is replaced by a call of the entry of hooks, which keeps every register.
-        unsafe { text(settings)?.replace(site.addr as usize, &present, &call)? };
-    }
-    Ok(())
 }
 
 fn patch_out(settings: &Settings, attached: &Attached) -> Result<(), PatchError> {

@@ -4,7 +4,7 @@
 use super::{
     arch::current,
     counters,
-    gates::{install, GateRef},
+    gates::install,
     point::Point,
     pool::CONTEXT_BYTES,
     probe::{Probe, ProbeList},
@@ -20,7 +20,7 @@ use crate::{
 use alloc::{sync::Arc, vec::Vec};
 use core::{mem, ptr, sync::atomic::Ordering};
 
-pub(super) use super::gates::Gates;
+pub(super) use super::gates::{GateRef, Gates};
 
 /// Bytes of argument that a program called directly may touch: they are cleared for each run.
 const MOST_ARGUMENT: u64 = 64;

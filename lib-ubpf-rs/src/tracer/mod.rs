@@ -1,6 +1,6 @@
 //! The function tracer: attaches programs to the entries of functions, at places the compiler left for it.
 //!
-//! - [`Tracer`]: the one tracer of an image, [`TRACER`]; everything on it is control path, for any thread.
+//! - [`Tracer`]: the one tracer of an image, [`TRACER`]; everything on it is control path, for any thread. `attach`: how programs come.
 //! - `site`: the instrumented places; `point`: what a probe hangs on; `probe`: programs there; `pool`: where hooks run; `hook`: what a hook does.
 //! - `direct`: the short way for programs that are machine code and need nothing but their argument; `gates`: where sites enter it.
 //! - `stubs`: which of the compiler's stubs can be used.
@@ -14,6 +14,7 @@
 //! never changed once published; what is replaced is freed after a grace period in which every hook that might still read it ends.
 
 mod arch;
+mod attach;
 mod control;
 #[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
 mod counters;
@@ -35,7 +36,8 @@ mod subject;
 #[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
 pub use arch::current::helper_entry;
 pub use arch::current::{FpMode, Frame};
-pub use control::{AttachError, AttachRequest, DetachError, InitError, NoReport, Tracer, TracerConfig, TRACER};
+pub use attach::{AttachError, AttachRequest, RefusedRequests};
+pub use control::{DetachError, InitError, NoReport, Tracer, TracerConfig, TRACER};
 pub use deny::{reason as deny_reason, Denied, BUILT_IN as DENIED};
 pub use point::{AtSite, Point};
 pub use pool::{fp_mode, CONTEXT_BYTES, MAX_AREAS, PROGRAM_STACK};

@@ -59,6 +59,8 @@ pub(super) struct Hooks {
     pub instrumented: AtomicU64,
     /// Calls of helpers by programs that run directly that found no area.
     pub helpers_missed: AtomicU64,
+    /// Probes run whose id is below: those that came together begin together.
+    pub started: AtomicU64,
 }
 
 pub(super) static HOOKS: Hooks = Hooks {
@@ -73,6 +75,7 @@ pub(super) static HOOKS: Hooks = Hooks {
     table: AtomicPtr::new((&raw const EMPTY_TABLE).cast_mut()),
     instrumented: AtomicU64::new(0),
     helpers_missed: AtomicU64::new(0),
+    started: AtomicU64::new(1),
 };
 
 /// Makes `count` areas with `stack` bytes of stack each, where there are none. False without memory.

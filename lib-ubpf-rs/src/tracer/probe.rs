@@ -3,7 +3,7 @@
 use super::{
     arch::current::Frame,
     point::Point,
-    pool::{HOOK_CONTEXT_BYTES, PROGRAM_STACK},
+    pool::{HOOKS, HOOK_CONTEXT_BYTES, PROGRAM_STACK},
     site::SiteState,
     Settings,
 };
@@ -163,9 +163,9 @@ pub(super) struct ProbeList {
 }
 
 impl Probe {
-    /// Counts one run; false when the probe's runs are used up.
+    /// Counts one run; false before the probe runs, and when its runs are used up.
     pub fn begin(&self) -> bool {
-        if !self.live.load(Ordering::Relaxed) {
+        if self.id.0 >= HOOKS.started.load(Ordering::Relaxed) || !self.live.load(Ordering::Relaxed) {
             return false;
         }
         let before = self.runs.fetch_add(1, Ordering::Relaxed);

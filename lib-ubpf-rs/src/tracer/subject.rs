@@ -2,7 +2,8 @@
 
 use super::{
     arch::current,
-    control::{AttachError, AttachRequest, DetachError, Tracer, TRACER},
+    attach::{AttachError, AttachRequest},
+    control::{DetachError, Tracer, TRACER},
     point::Point,
     probe::{AttachOptions, HookProgram, ProbeId, ProbeReport},
     site::{Site, SiteKind},

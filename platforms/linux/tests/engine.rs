@@ -289,6 +289,48 @@ fn calls_are_counted_between_attach_and_detach() {
     assert_eq!(engine.map_get(key, 1), Some(4));
 }
 
+/// One program at many functions: all of them or none, each that cannot have it is named, and a function with two names is one.
+#[test]
+fn a_program_is_attached_to_many_functions_or_to_none() {
+    let (engine, _turn) = engine();
+    let address = format!("{:#x}", engine.symbol_address(MYFUN).unwrap());
+    let functions = [MYFUN, "gcc_fentry_myfun", &address, "gcc_patchable_empty"];
+    let attach = |functions: &[&str]| {
+        let mut refused = Vec::new();
+        let limits = AttachLimits::default();
+        let done =
+            engine.attach_file_to(functions, "count.bin", &LoadOptions::default(), limits, &mut |name, error| {
+                refused.push(format!("{name}: {error}"));
+            });
+        (done.map_err(|error| error.to_string()), refused)
+    };
+    let bad = [MYFUN, "nowhere", ALIASED, "memcpy", "gcc_fentry_myfun"];
+    let (done, refused) = attach(&bad);
+    assert_eq!(done.unwrap_err(), "nothing was attached: 3 of 5 functions cannot have this program");
+    assert_eq!(refused[0], "nowhere: no function nowhere in this image");
+    assert!(
+        refused[1].starts_with("gcc_fentry_recursion: function gcc_fentry_recursion cannot be traced"),
+        "{refused:?}"
+    );
+    assert!(refused[2].starts_with("memcpy: "), "{refused:?}");
+    assert_eq!(engine.list(None).unwrap(), []);
+    assert_eq!(attach(&functions), (Ok(vec![]), vec![]));
+    myfun(3);
+    // SAFETY: C functions without arguments.
+    unsafe {
+        gcc_fentry_myfun();
+        gcc_patchable_empty();
+    }
+    let hits: Vec<_> = functions.iter().map(|function| probes(engine, function)[0].hits).collect();
+    assert_eq!(hits, [3, 1, 3, 1]);
+    assert_eq!(engine.list(None).unwrap().len(), 3);
+    // What the tracer refuses is named as well.
+    let (done, refused) = attach(&["gcc_patchable_self_test", MYFUN]);
+    assert_eq!(done.unwrap_err(), "nothing was attached: 1 of 2 functions cannot have this program");
+    assert_eq!(refused, ["gcc_patchable_myfun: program count.bin is already attached to gcc_patchable_myfun"]);
+    assert_eq!(engine.list(None).unwrap().len(), 3);
+}
+
 #[test]
 fn measuring_runs_the_program_and_leaves_function_counts_sites_and_console_alone() {
     let (engine, _turn) = engine();

@@ -13,8 +13,8 @@ use ubpf_rs::{
     object::{self, Data, MapDef, Object, ProgramDef, ProgramKind, Variable, Wish},
     platform::{has_room, Console, DirEntry, FileError, Files, Platform, SMALL_THINGS},
     program::{Abi, PointKind},
-    runtime::{AttachLimits, Config, LoadOptions, Runtime, Symbol, SymbolTable},
-    tracer::SiteKind,
+    runtime::{AttachLimits, Config, Error, LoadOptions, Runtime, Symbol, SymbolTable},
+    tracer::{AttachError, SiteKind},
 };
 use ushell_rs::Shell;
 
@@ -305,6 +305,40 @@ fn a_command_without_memory_fails_and_nothing_else_does() {
     }
     let listed = say(&mut shell, &format!("bpf_list {FUNCTION}\n"));
     assert!(listed.contains(" - count.bin\n"), "{listed}");
+}
+
+/// A program for many functions comes to all of them or to none, wherever memory ends, and what was there before goes on.
+#[test]
+fn a_program_for_many_functions_comes_to_all_or_none_without_memory() {
+    let (engine, _turn) = engine();
+    let (options, limits) = (LoadOptions::default(), AttachLimits::default());
+    engine.attach_file(FUNCTION, "count.bin", &options, limits).unwrap();
+    let id = engine.load_file("seven.bin", &options).unwrap();
+    let names: Vec<String> = ["myfun", "empty", "doubles", "leaf", "variadic", "on_stack", "ipa_ra"]
+        .map(|name| format!("gcc_patchable_{name}"))
+        .into();
+    let functions: Vec<&str> = names.iter().map(String::as_str).collect();
+    let (mut limit, mut failed, mut calls) = (0, 0, 0);
+    let ids = loop {
+        let mut refused = None;
+        let attach = || engine.attach_all(&functions, id, limits, &mut |_, error| refused = Some(error));
+        let (done, _) = with_memory(limit, attach);
+        assert!(refused.is_none(), "{refused:?}");
+        myfun(1);
+        calls += 1;
+        let error = match done {
+            Ok(ids) => break ids,
+            Err(error) => error,
+        };
+        assert!(matches!(error, Error::NoMemory | Error::Attach(AttachError::NoMemory)), "{limit}: {error}");
+        let reports = engine.list(None).unwrap();
+        let [only] = &reports[..] else { panic!("{limit}: {reports:?}") };
+        assert_eq!((only.probes.len(), only.probes[0].runs), (1, calls), "{limit}");
+        (limit, failed) = (limit + 61, failed + 1);
+    };
+    assert!(ids.len() == functions.len() && failed > 100, "{} {failed}", ids.len());
+    let runs: Vec<u64> = engine.list(Some(FUNCTION)).unwrap()[0].probes.iter().map(|probe| probe.runs).collect();
+    assert_eq!(runs, [calls, 1]);
 }
 
 #[test]

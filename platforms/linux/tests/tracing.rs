@@ -92,6 +92,24 @@ struct Refusing(&'static dyn TextPatch);
 static REFUSE: AtomicBool = AtomicBool::new(false);
 /// As where other CPUs run that cannot be stopped.
 static SEVERAL_CPUS: AtomicBool = AtomicBool::new(false);
+/// Refuses at this address alone.
+static REFUSED_AT: AtomicU64 = AtomicU64::new(0);
+/// Calls [`TOGETHER`] behind each change of the text.
+static CALL_MEANWHILE: AtomicBool = AtomicBool::new(false);
+
+/// Functions with stubs of each kind.
+const TOGETHER: [(&str, unsafe extern "C" fn()); 5] = [
+    ("gcc_patchable_myfun", gcc_patchable_myfun),
+    ("gcc_patchable_empty", gcc_patchable_empty),
+    ("gcc_fentry_myfun", gcc_fentry_myfun),
+    ("gcc_pg_myfun", gcc_pg_myfun),
+    ("gcc_instrument_myfun", gcc_instrument_myfun),
+];
+
+fn call_together() {
+    // SAFETY: C functions without arguments.
+    TOGETHER.iter().for_each(|(_, function)| unsafe { function() });
+}
 
 // SAFETY: no byte is changed but those named, where the old ones stand, and each change is one step for whoever executes it.
 unsafe impl TextPatch for Refusing {
@@ -103,8 +121,15 @@ unsafe impl TextPatch for Refusing {
             let remedy = "run it on one CPU";
             return Err(PatchError::SeveralCpus { remedy });
         }
+        if REFUSED_AT.load(Ordering::SeqCst) == addr as u64 {
+            return Err(PatchError::Mismatch { addr });
+        }
         // SAFETY: as the caller promises.
-        unsafe { self.0.replace(addr, old, new) }
+        let done = unsafe { self.0.replace(addr, old, new) };
+        if CALL_MEANWHILE.load(Ordering::SeqCst) {
+            call_together();
+        }
+        done
     }
 }
 
@@ -555,6 +580,78 @@ fn several_cpus_refuse_with_a_remedy() {
     );
     assert_eq!(image.bytes(NAME), before);
     assert_eq!(Arc::strong_count(&body), 1, "the program is given back");
+}
+
+/// Two programs for each of some functions, one of which has a program already.
+fn requests<'r>(image: &Image, body: &Arc<Count>) -> Vec<AttachRequest<'r>> {
+    let request = |function, program| AttachRequest {
+        point: Point::Entry(image.site(function)),
+        function,
+        program,
+        body: body.clone(),
+        options: AttachOptions::default(),
+    };
+    let each = |program| TOGETHER.iter().map(move |(function, _)| request(function, program));
+    each("first").chain(each("second")).collect()
+}
+
+/// Programs that come together run from one moment on: none of them before all of the text is changed.
+#[test]
+fn programs_that_come_together_begin_together() {
+    let (image, _turn) = image();
+    let body = Arc::new(Count::default());
+    let present = image.attach("gcc_pg_myfun", "present", Arc::new(Count::default()));
+    CALL_MEANWHILE.store(true, Ordering::SeqCst);
+    let first = TRACER.attach_all(&requests(image, &body), &mut |_, _| ());
+    CALL_MEANWHILE.store(false, Ordering::SeqCst);
+    let first = first.unwrap().raw();
+    assert_eq!(body.get(), 0, "one ran before the others could");
+    call_together();
+    assert_eq!(body.get(), 2 * TOGETHER.len() as u64);
+    for (function, _) in TOGETHER {
+        let of = |p: ProbeReport| (p.id != present).then_some((p.program, p.hits));
+        let probes: Vec<_> = TRACER.probes(image.site(function)).into_iter().filter_map(of).collect();
+        assert_eq!(probes, [("first".to_string(), 1), ("second".to_string(), 1)], "{function}");
+    }
+    // Five functions were called behind each of three changes; the fourth program was there before.
+    assert_eq!(image.report("gcc_pg_myfun", present).hits, 4);
+    (first..first + 10).for_each(|id| TRACER.detach(ProbeId::from_raw(id)).unwrap());
+    TRACER.detach(present).unwrap();
+}
+
+/// Where one of them cannot be attached none is: it is said which one, the text is as before, and nothing is kept.
+#[test]
+fn programs_that_come_together_are_all_attached_or_none_is() {
+    let (image, _turn) = image();
+    let body = Arc::new(Count::default());
+    let present = image.attach("gcc_pg_myfun", "second", Arc::new(Count::default()));
+    let text = || TOGETHER.map(|(function, _)| image.bytes(function));
+    let (before, sites) = (text(), TRACER.all_probes().len());
+    let attach = || {
+        let mut refused = Vec::new();
+        let done = TRACER.attach_all(&requests(image, &body), &mut |index, error| refused.push((index, error)));
+        (done.unwrap_err(), refused)
+    };
+    let check = |index, error: AttachError| {
+        assert_eq!(attach(), (error.clone(), vec![(index, error)]));
+        assert_eq!((text(), TRACER.all_probes().len(), Arc::strong_count(&body)), (before.clone(), sites, 1));
+        call_together();
+        assert_eq!(body.get(), 0);
+    };
+    let (function, program) = ("gcc_pg_myfun".to_string(), "second".to_string());
+    check(8, AttachError::AlreadyAttached { function, program });
+    TRACER.detach(present).unwrap();
+    let present = image.attach("gcc_pg_myfun", "present", Arc::new(Count::default()));
+    let addr = image.site("gcc_fentry_myfun").addr;
+    REFUSED_AT.store(addr, Ordering::SeqCst);
+    check(2, AttachError::Patch(PatchError::Mismatch { addr: addr as usize }));
+    REFUSED_AT.store(0, Ordering::SeqCst);
+    TRACER.detach(present).unwrap();
+    // With nothing in the way they are attached.
+    let first = TRACER.attach_all(&requests(image, &body), &mut |_, _| ()).unwrap().raw();
+    call_together();
+    assert_eq!(body.get(), 2 * TOGETHER.len() as u64);
+    (first..first + 10).for_each(|id| TRACER.detach(ProbeId::from_raw(id)).unwrap());
 }
 
 /// A program that keeps failing is counted, and reported at a bounded rate.
