@@ -1,12 +1,12 @@
 //! Functions of the image by name and by address: a table that `cargo xtask` fills after linking.
 //!
 //! Layout, all little-endian: magic "USYM", capacity in bytes, count, bytes of names; then per function, sorted by
-//! address: address (u64), size (u32), place of the name (u32); then the names, each ended by a zero byte.
+//! address: address, size, place of the name (u32 each: the image lies below 4 GiB); then the names, each ended by a zero byte.
 
 /// Bytes kept free for the table.
-const CAPACITY: usize = if cfg!(feature = "tests") { 128 << 10 } else { 80 << 10 };
+const CAPACITY: usize = if cfg!(feature = "tests") { 96 << 10 } else { 56 << 10 };
 const HEADER: usize = 16;
-const ENTRY: usize = 16;
+const ENTRY: usize = 12;
 
 #[repr(C, align(16))]
 struct Table([u8; CAPACITY]);
@@ -57,10 +57,10 @@ pub fn count() -> usize {
 fn entry(number: usize) -> Option<Symbol> {
     let at = HEADER + number * ENTRY;
     let names = HEADER + count() * ENTRY;
-    let name = table().get(names + word(at + 12)..)?;
+    let name = table().get(names + word(at + 8)..)?;
     let end = name.iter().position(|byte| *byte == 0)?;
     let name = core::str::from_utf8(&name[..end]).ok()?;
-    Some(Symbol { address: word(at) | word(at + 4) << 32, size: word(at + 8), name })
+    Some(Symbol { address: word(at), size: word(at + 4), name })
 }
 
 /// All functions, by address.
