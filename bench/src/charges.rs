@@ -147,6 +147,8 @@ const CASES_LINUX: &[Case] = &[
     few("ringbuf_discard", "", "r1 = map_index(0) ll\nr2 = 64\nr3 = 0\ncall 131\nr1 = r0\nr2 = 0\ncall 133\n"),
     few("ringbuf_output", "", "r1 = map_index(0) ll\nr2 = r7\nr3 = 64\nr4 = 0\ncall 130\n"),
     case("ringbuf_reserve_none", "", "r1 = map_index(0) ll\nr2 = 65536\nr3 = 0\ncall 131\n"),
+    case("map_key_array", "", "r1 = map_index(1) ll\nr2 = 3\nr3 = r7\nr3 += 512\nr4 = 4\ncall 255\n"),
+    case("map_key_hash", "r8 = 0", "r8 ^= 1\nr1 = map_index(2) ll\nr2 = r8\nr3 = r7\nr3 += 512\nr4 = 512\ncall 255\n"),
     case("ringbuf_query", "", "r1 = map_index(0) ll\nr2 = 0\ncall 134\n"),
 ];
 
@@ -195,12 +197,18 @@ fn load(engine: &Runtime, name: &str, code: &[u8], options: &LoadOptions) -> Res
     if options.abi != Some(Abi::Linux) {
         return Ok(engine.load(name, code, options)?);
     }
-    let (kind, max_entries) = (MapKind::Ringbuf, 64 * 1024);
-    let name_of_map = MapName::new("ring").ok_or("a name")?;
-    let def =
-        MapDef { kind, key_size: 0, value_size: 0, max_entries, flags: MapFlags::empty(), name: name_of_map };
+    let map = |kind, [key_size, value_size, max_entries]: [u32; 3], name| {
+        let name = MapName::new(name).ok_or("a name")?;
+        let def = MapDef { kind, key_size, value_size, max_entries, flags: MapFlags::empty(), name };
+        Ok::<_, &str>(MapPart { def, contents: &[], shared: false })
+    };
     let program = Program::from_flat(name, code, Abi::Linux)?;
-    let maps = [MapPart { def, contents: &[], shared: false }];
+    let maps = [
+        map(MapKind::Ringbuf, [0, 0, 64 * 1024], "ring")?,
+        map(MapKind::Array, [4, 8, 16], "array")?,
+        // One entry, in one of two places: half of the looks find it.
+        map(MapKind::Hash, [512, 8, 1], "hash")?,
+    ];
     let ids = engine.load_parts("charges", &maps, vec![program], options)?;
     ids.first().copied().ok_or_else(|| "no program".into())
 }
@@ -210,6 +218,9 @@ fn measure(engine: &Runtime, case: &Case, abi: Abi, passes: usize) -> Result<()>
     for (name, on) in [("jit", Engine::Jit), ("interp", Engine::Interpreter)] {
         let options = LoadOptions { abi: Some(abi), engine: on, ..LoadOptions::default() };
         let id = load(engine, case.name, &code, &options)?;
+        if let Some(hash) = engine.map("charges.hash") {
+            _ = hash.update([7; 512][..].into(), [7; 8][..].into(), 0, &mut 0);
+        }
         let (trial, _) = once(engine, id, case.rounds.unwrap_or(10))?;
         let rounds = case.rounds.unwrap_or(((10.0 * SPAN / trial) as u64).clamp(10, 100_000));
         let (mut times, mut charged) = (Vec::new(), 0);

@@ -104,6 +104,35 @@ fn calls_through_pointers() {
 }
 
 #[test]
+fn helpers_that_call_functions() {
+    let strict = |name: &str, expected| each(CLANG, "callbacks", &["-p", name, "--policy", "strict"], expected);
+    strict("rounds", 10_045);
+    strict("ended", 4_006);
+    strict("nested", 10);
+    strict("wrong", 2_900);
+    strict("elements", 7_091);
+    strict("deleted", 404_176);
+    let object = compile(CLANG[0], &source("callbacks"));
+    for (name, reason, stop) in
+        [("recursive", "ninth stack frame", "needs more than 8 stack frames"), ("endless", "", "budget exhausted")]
+    {
+        let Some(object) = &object else { return };
+        let run = |policy: &str, engine: &str| {
+            let output = ubpf(&["run", object, "-p", name, "--policy", policy, "--engine", engine]);
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        };
+        if !reason.is_empty() {
+            let (code, text) = run("strict", "jit");
+            assert!(code == Some(2) && text.contains(reason), "{name}: {text}");
+        }
+        for engine in ["interp", "jit"] {
+            let (code, text) = run("guarded", engine);
+            assert!(code == Some(3) && text.contains(stop), "{name} {engine}: {text}");
+        }
+    }
+}
+
+#[test]
 fn fields_that_an_image_does_not_have() {
     let registers = memory(&[(104, 7), (105, 1)]);
     let memory = memory(&[]);

@@ -125,6 +125,18 @@ pub const BUILTINS: &[Row] = &[
         function: map_delete_elem,
     },
     Row {
+        name: "ubpf_map_key",
+        doc: "Copies the key in a place of a map: 1, 0 where there is none, -2 behind the last place. Places are counted from 0, fewer than \
+              three for each entry.",
+        numbers: &[(Linux, 255)],
+        args: &[("map", Map(MapFamily::Lookup)), ("place", Scalar), ("key", MemWrite), ("size", Length)],
+        ret: RetType::Scalar,
+        cost: of_map(32, 0),
+        inline: None,
+        missed: Some(BUSY),
+        function: map_key,
+    },
+    Row {
         name: "bpf_ktime_get_ns",
         doc: "Monotonic time in nanoseconds.",
         numbers: &[(Linux, 5), (Linux, 125)],
@@ -396,6 +408,15 @@ fn map_lookup_percpu_elem(call: &mut HelperCall<'_>) -> Answer {
 
 fn smp_processor_id(call: &mut HelperCall<'_>) -> Answer {
     Ok(call.lane.into())
+}
+
+fn map_key(call: &mut HelperCall<'_>) -> Answer {
+    let map = call.map.ok_or(NO_MAP)?;
+    if call.out.len() < map.def().key_size as usize {
+        return Ok(MapError::Invalid.code() as u64);
+    }
+    let found = map.key_at(call.args[1], &mut call.out);
+    Ok(found.map_or(MapError::NoEntry.code() as u64, u64::from))
 }
 
 fn map_update_elem(call: &mut HelperCall<'_>) -> Answer {

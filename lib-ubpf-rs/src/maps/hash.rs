@@ -12,7 +12,7 @@
 use super::{
     update,
     values::{zeroed, Between, Change, Values},
-    Bytes, MapError, Slots,
+    Bytes, BytesMut, MapError, Slots,
 };
 use crate::program::MapDef;
 use alloc::boxed::Box;
@@ -274,6 +274,17 @@ impl Hash {
             }
         }
         (last < self.slots.len()).then_some(last)
+    }
+
+    /// Copies the key in a slot, and says whether there is one; `None` where there are no more slots.
+    pub fn key_at(&self, slot: usize, out: &mut BytesMut<'_>) -> Option<bool> {
+        let mut key = [0; MapDef::MAX_KEY as usize];
+        self.slots.get(slot)?;
+        let found = self.key_of(slot, &mut key).is_some();
+        if found {
+            out.write(0, key.get(..self.key_size).unwrap_or(&[]));
+        }
+        Some(found)
     }
 
     /// Ends what other threads were doing, in a process in which they are not.

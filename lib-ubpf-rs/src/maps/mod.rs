@@ -422,6 +422,20 @@ impl Map {
         }
     }
 
+    /// Copies the key in a place, of which there are fewer than three for each entry, and says whether there is one; `None` behind the last
+    /// place. So all keys that stay are found, and each at most once unless it was added again. *Hook path.*
+    pub fn key_at(&self, place: u64, out: &mut BytesMut<'_>) -> Option<bool> {
+        let index = usize::try_from(place).ok()?;
+        match &self.kind {
+            Kind::Array(_) if index < self.def.max_entries as usize => {
+                out.write(0, &(index as u32).to_le_bytes());
+                Some(true)
+            }
+            Kind::Hash(hash) => hash.key_at(index, out),
+            Kind::Array(_) | Kind::TwoKey(_) | Kind::Ring(_) => None,
+        }
+    }
+
     /// How machine code finds a value by itself.
     pub fn lookup_form(&self) -> LookupForm {
         match &self.kind {

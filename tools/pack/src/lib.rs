@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod btf;
+mod callbacks;
 mod core_types;
 mod elf;
 mod functions;

@@ -2,10 +2,11 @@
 
 use crate::{
     btf::Btf,
+    callbacks::Caller,
     core_types::{Change, Changes},
     elf::{self, File, Place, Relocation, Symbol},
     functions::{Functions, SLOT},
-    maps::Maps,
+    maps::{Map, Maps},
     section::Wanted,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -175,7 +176,7 @@ pub fn link(
         file,
         functions,
         uses: &uses,
-        maps: maps.list.len(),
+        maps: &maps.list,
         linked: Linked { programs: Vec::new(), data: Vec::new(), slots: Vec::new(), names: Vec::new() },
         btf,
         settings: BTreeMap::new(),
@@ -320,8 +321,8 @@ struct Linker<'l, 'f> {
     file: &'l File<'f>,
     functions: &'l Functions<'f>,
     uses: &'l [Uses],
-    /// How many maps there are: data sections are counted on behind them.
-    maps: usize,
+    /// The maps: data sections are counted on behind them.
+    maps: &'l [Map],
     linked: Linked,
     btf: &'l Btf<'f>,
     /// Where each setting stands.
@@ -337,8 +338,10 @@ struct Draft {
     /// Instructions whose distance to a function is filled in when all begins are known.
     distances: Vec<(usize, usize)>,
     needs: BTreeMap<usize, Need>,
-    /// The functions that a pointer may lead to, where there are calls through pointers.
+    /// The functions that a pointer may lead to, where there are calls through pointers, also by helpers.
     pointed: Vec<usize>,
+    /// Calls of helpers that call functions.
+    callers: Vec<(usize, Caller)>,
 }
 
 impl Linker<'_, '_> {
@@ -353,11 +356,13 @@ impl Linker<'_, '_> {
             distances: Vec::new(),
             needs: BTreeMap::new(),
             pointed,
+            callers: Vec::new(),
         };
         for function in draft.functions.clone() {
             draft.starts.insert(function, draft.text.len());
             self.function(function, &mut draft)?;
         }
+        let callers = self.callers(&mut draft)?;
         for &(pc, function) in &draft.distances {
             let distance = draft.starts[&function] as i64 - pc as i64 - 1;
             set_imm(&mut draft.text[pc], distance as u32);
@@ -370,6 +375,9 @@ impl Linker<'_, '_> {
             let name = self.functions.list[function].name.clone();
             self.linked.names.push(Name { program, start: start as u32, name });
         }
+        for (start, caller) in callers {
+            self.linked.names.push(Name { program, start: start as u32, name: caller.name().into() });
+        }
         let section = self.file.sections[self.functions.list[entry].section].name.clone();
         self.linked.programs.push(Program { name, section, place, code: draft.text.concat() });
         Ok(())
@@ -380,13 +388,14 @@ impl Linker<'_, '_> {
         let mut order = vec![entry];
         let mut known = BTreeSet::from([entry]);
         let (mut pointed, mut sections) = (BTreeSet::new(), BTreeSet::new());
-        let (mut at, mut slots, mut calls) = (0, 0, 0);
+        let (mut at, mut slots, mut calls, mut callers) = (0, 0, 0, 0usize);
         while let Some(&function) = order.get(at) {
             at += 1;
             let code = self.functions.list[function].code.as_chunks::<8>().0;
             slots += code.len();
             self.check_size(entry, slots)?;
             calls += code.iter().filter(|slot| slot[0] == CALL_REGISTER).count();
+            callers += (0..code.len()).filter(|&pc| self.caller(function, pc, code[pc]).is_some()).count();
             for one in self.uses[function].values() {
                 let to = match *one {
                     Use::Call(to) => vec![to],
@@ -404,6 +413,8 @@ impl Linker<'_, '_> {
                 order.extend(to.into_iter().filter(|&to| known.insert(to)));
             }
         }
+        let slots = slots.saturating_add(callers.saturating_mul(Caller::SLOTS));
+        calls += callers;
         self.check_size(entry, slots.saturating_add(calls.saturating_mul(CALL_SLOTS * pointed.len())))?;
         let pointed = if calls > 0 { pointed.into_iter().collect() } else { Vec::new() };
         Ok((order, pointed))
@@ -470,6 +481,11 @@ impl Linker<'_, '_> {
                 call_pointer(&At { function: &function.name, pc }, slot, draft)?;
                 continue;
             }
+            if let Some(caller) = self.caller(at, pc, slot).filter(|_| !draft.pointed.is_empty()) {
+                draft.callers.push((to, caller));
+                draft.text.push([CALL, LOCAL << 4, 0, 0, 0, 0, 0, 0]);
+                continue;
+            }
             draft.text.push(slot);
             if is_jump(slot) {
                 jumps.push((pc, to));
@@ -485,6 +501,35 @@ impl Linker<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// The helper that an instruction calls, if that is one that calls functions.
+    fn caller(&self, function: usize, pc: usize, slot: [u8; 8]) -> Option<Caller> {
+        match self.uses[function].get(&pc) {
+            _ if slot[0] != CALL || slot[1] >> 4 != 0 && !self.uses[function].contains_key(&pc) => None,
+            Some(Use::Need(Need::Helper(name))) => Caller::of_name(name),
+            Some(_) => None,
+            None => Caller::of_number(imm(slot)),
+        }
+    }
+
+    /// Puts the functions that such calls become behind all others; where they begin.
+    fn callers(&self, draft: &mut Draft) -> Result<Vec<(usize, Caller)>, String> {
+        let pointers: Vec<u32> = draft.pointed.iter().map(|&function| pointer(function)).collect();
+        let mut starts = Vec::new();
+        for (pc, caller) in draft.callers.clone() {
+            let start = draft.text.len();
+            set_imm(&mut draft.text[pc], (start - pc - 1) as u32);
+            let mut pointed = draft.pointed.iter();
+            for (slot, at) in caller.code(&pointers, self.maps)?.as_chunks::<8>().0.iter().zip(start..) {
+                draft.text.push(*slot);
+                if slot[0] == CALL && slot[1] >> 4 == LOCAL {
+                    draft.distances.extend(pointed.next().map(|&function| (at, function)));
+                }
+            }
+            starts.push((start, caller));
+        }
+        Ok(starts)
     }
 
     /// Puts what stands for an address or a number into the instruction.
@@ -507,12 +552,12 @@ impl Linker<'_, '_> {
             Use::Data(section, _) => {
                 let data = self.data(*section)?;
                 slot[1] = DATA << 4 | slot[1] & 0xf;
-                set_imm(slot, (self.maps + data) as u32);
+                set_imm(slot, (self.maps.len() + data) as u32);
             }
             Use::Setting(name) => {
                 let (data, _) = self.setting(name)?;
                 slot[1] = DATA << 4 | slot[1] & 0xf;
-                set_imm(slot, (self.maps + data) as u32);
+                set_imm(slot, (self.maps.len() + data) as u32);
             }
             Use::Number(number) => set_number(place, slot, *number)?,
             Use::Need(need) => {
