@@ -3,17 +3,34 @@
 //!
 //! Each access that the verifier could not prove is checked inline; each charge that it could not take beforehand is taken
 //! where the interpreter takes it. Code has no absolute address in it and needs no relocation.
+//!
+//! - `program`: a program that is machine code; `code`: what is said of the code beside its bytes; `run`, `context`: one run of it.
+//! - `analysis`, `adds`, `reciprocal`: what is found out before anything is emitted.
+//! - `linked`: code that was made ahead of time; `surroundings`: what code finds that is called from code; `heap`: where code lies.
+//! - `x86_64`: what a CPU must have: the bytes of each instruction, the way in and out, trampolines.
 
 use crate::verifier::Cap;
 
 mod adds;
 mod analysis;
+mod code;
+mod context;
 mod heap;
+mod linked;
+#[cfg(all(test, target_os = "linux"))]
+mod maps_tests;
+mod program;
 mod reciprocal;
+mod run;
+mod surroundings;
 mod x86_64;
 
+use x86_64 as arch;
+
+pub use arch::trampoline;
 pub use heap::{CodeHeap, CODE_HEAP};
-pub use x86_64::{trampoline, Ahead, JitProgram, LinkedProgram, Listing};
+pub use linked::{Ahead, LinkedProgram};
+pub use program::{JitProgram, Listing};
 
 impl From<Cap> for JitError {
     fn from(cap: Cap) -> Self {

@@ -6,10 +6,11 @@
 //! functions.
 
 use super::{
-    super::analysis::{self, bit, function_of, jump_target, relative, Analysis, Check, Function, Fused, Place, Regs},
+    super::analysis::{self, bit, function_of, jump_target, relative, Analysis, Check, Function, Fused, Place},
+    super::code::{Registers, StopSites, Style},
     super::reciprocal::Reciprocal,
     asm::{at, Alu, Asm, Cc, Gprs, Indexed, Mem, Shift, M, W},
-    context::{field, Routine},
+    field::{self, Routine},
     regs::{native, Gpr, BUDGET, TMP, TMP2},
 };
 use crate::{
@@ -38,30 +39,16 @@ const GLANCE: u64 = 4;
 /// No position yet: out of reach of a short jump.
 const FAR: u32 = u32::MAX >> 1;
 
-/// What decides how code looks beside the program.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Style {
-    /// Check also what is proved.
-    pub(super) guard_all: bool,
-    /// Count the budget down; without it the caller has taken the worst cost beforehand.
-    pub(super) metered: bool,
-    /// The CPU has BMI2.
-    pub(super) bmi2: bool,
-}
-
 /// Machine code not yet written.
-pub(super) struct Draft<'p> {
+pub(in crate::jit) struct Draft<'p> {
     emitter: Emitter<'p>,
     len: usize,
     writes: Gprs,
 }
 
-/// Where a position in the code belongs: end of an emitted call that can stop the run, PC. Ascending.
-pub(super) type StopSites = Vec<(u32, u32)>;
-
 impl<'p> Draft<'p> {
     /// Finds the layout of `program`.
-    pub(super) fn new(
+    pub(in crate::jit) fn new(
         program: &'p VerifiedProgram,
         maps: Option<&'p Maps>,
         style: Style,
@@ -83,13 +70,13 @@ impl<'p> Draft<'p> {
     }
 
     /// Bytes of the code.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::jit) fn len(&self) -> usize {
         self.len
     }
 
     /// Writes the code to `out`, which is [`len`](Self::len) bytes long. Gives the offset of the entry and the places that can
     /// stop a run.
-    pub(super) fn write(mut self, out: &mut [u8], work: &mut Work<'_>) -> Result<(usize, StopSites), JitError> {
+    pub(in crate::jit) fn write(mut self, out: &mut [u8], work: &mut Work<'_>) -> Result<(usize, StopSites), JitError> {
         let emitter = &mut self.emitter;
         let mut sites = Vec::new();
         let places = emitter.stop_count;
@@ -106,20 +93,9 @@ impl<'p> Draft<'p> {
     }
 }
 
-/// What a caller has to know of the code's registers.
-#[derive(Clone, Copy)]
-pub(super) struct Registers {
-    /// Machine registers that are changed.
-    pub(super) clobbers: Gprs,
-    /// BPF registers that are read before they are written.
-    pub(super) reads: Regs,
-    /// Whether the code starts with its entry and ends with its only return.
-    pub(super) straight: bool,
-}
-
 impl Draft<'_> {
     /// Which registers the code changes and needs.
-    pub(super) fn registers(&self) -> Registers {
+    pub(in crate::jit) fn registers(&self) -> Registers {
         let Emitter { analysis, entry, returns, last_return, .. } = &self.emitter;
         Registers {
             clobbers: self.writes,
@@ -129,7 +105,7 @@ impl Draft<'_> {
     }
 
     /// Where the code of each instruction starts, and what stands apart for it: offset, PC. Ascending by offset.
-    pub(super) fn starts(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+    pub(in crate::jit) fn starts(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         let Emitter { old, cold, analysis, .. } = &self.emitter;
         let emitted = move |pc: &usize| {
             let fact = analysis.facts.get(*pc);
@@ -655,7 +631,7 @@ impl<'p> Emitter<'p> {
         if s == Gpr::Rcx {
             return asm.shift_cl(w, op, d);
         }
-        if self.style.bmi2 {
+        if self.style.extended {
             return asm.shiftx(w, op, d, d, s);
         }
         if d == Gpr::Rcx {
@@ -1076,7 +1052,7 @@ impl<'p> Emitter<'p> {
 const NEVER_DIRECT: Uses = Uses::CALLX.union(Uses::LOCAL_CALLS).union(Uses::GUARDED);
 
 /// Where the values lie among which a helper looks for one, if that is always the same map and it says how.
-pub(super) fn looks_up(program: &VerifiedProgram, maps: Option<&Maps>, pc: usize) -> Option<Strided> {
+pub(in crate::jit) fn looks_up(program: &VerifiedProgram, maps: Option<&Maps>, pc: usize) -> Option<Strided> {
     match maps?.get(program.map_at(pc)?)?.lookup_form() {
         LookupForm::Helper => None,
         LookupForm::Indexed(values) => Some(values),

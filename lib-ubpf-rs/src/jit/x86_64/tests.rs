@@ -1,7 +1,7 @@
 //! Every form of the encoder, with every register it may take, read back by an independent disassembler.
 
 use super::asm::{at, Alu, Asm, Cc, Gprs, Indexed, Shift, Unary, M, W};
-use super::context::field;
+use super::field;
 use super::regs::Gpr::{self, *};
 use super::trampoline::{write_gate, Counters, Gate, GATE_BYTES};
 use crate::platform::Owner;

@@ -7,13 +7,13 @@
 //!
 //! Such programs call nothing that could be traced, so one may run while another hook runs: nothing is claimed, and nobody is turned away.
 
-pub use super::surroundings::{call_helper_directly, Helpers};
+pub use crate::jit::surroundings::{call_helper_directly, Helpers};
 
 use super::asm::{at, Alu, Asm, Cc, W};
-use super::context::Context;
 use super::regs::Gpr;
 use crate::{
     helpers::Needs,
+    jit::{context::Context, surroundings::argument_words},
     platform::Owner,
     verifier::planted::{self, Bug},
     vm::Direct,
@@ -417,13 +417,5 @@ fn write_call(code: &mut Placed<'_>, around: Surroundings, program: &Direct, fir
     }
     if all > 0 {
         code.asm.alu_ri(W::Q, Alu::Add, Gpr::Rsp, 8 * all);
-    }
-}
-
-/// Words of the argument that a program has: none where it does not read it.
-pub(super) fn argument_words(program: &Direct) -> u64 {
-    match program.reads_argument {
-        true => program.argument.div_ceil(8).max(1),
-        false => 0,
     }
 }

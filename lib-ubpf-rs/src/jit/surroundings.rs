@@ -2,9 +2,8 @@
 //! way to call any other helper that does not end it.
 
 use super::{
+    arch::{inline_routines, routines},
     context::{Context, BIAS},
-    inline_routines, routines,
-    trampoline::argument_words,
 };
 use crate::{
     helpers::{Host, Needs, Places, Registry},
@@ -117,5 +116,13 @@ pub unsafe fn call_helper_directly(block: u64, number: u64, args: &[u64; 5], fra
         Ok(Called::Returned(value)) => value,
         // Its arguments were proved, and it does not end programs.
         Ok(Called::Ended) | Err(_) => 0,
+    }
+}
+
+/// Words of the argument that a program has: none where it does not read it.
+pub(super) fn argument_words(program: &Direct) -> u64 {
+    match program.reads_argument {
+        true => program.argument.div_ceil(8).max(1),
+        false => 0,
     }
 }

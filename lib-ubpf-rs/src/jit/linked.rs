@@ -4,9 +4,10 @@
 //! fingerprint of all that the compiler went by shows whether it would have made the same of it.
 
 use super::{
-    context::{Context, Routines, Window},
-    emit::{Draft, Registers, StopSites, Style},
-    has_bmi2, Options,
+    arch::Draft,
+    code::{style, Registers, StopSites, Style},
+    context::{Context, Routines, Window, BIAS},
+    Options,
 };
 use crate::{
     program::Abi,
@@ -49,7 +50,7 @@ const VERSION: u16 = 3;
 
 const METERED: u16 = 1;
 const GUARD_ALL: u16 = 1 << 1;
-const BMI2: u16 = 1 << 2;
+const EXTENDED: u16 = 1 << 2;
 const STRAIGHT: u16 = 1 << 3;
 
 fn number<T: PartialEq>(of: &[T], one: &T) -> u8 {
@@ -106,7 +107,7 @@ impl LinkedProgram {
         Style {
             guard_all: self.flags & GUARD_ALL != 0,
             metered: self.flags & METERED != 0,
-            bmi2: self.flags & BMI2 != 0,
+            extended: self.flags & EXTENDED != 0,
         }
     }
 
@@ -139,11 +140,7 @@ impl Ahead {
     /// Compiles `program`, which `bytecode` is the flat form of. With `options.baseline` the code runs on every CPU, else on CPUs
     /// like this one. `None` without memory, or where that takes too much work.
     pub fn new(program: &VerifiedProgram, bytecode: &[u8], options: Options) -> Option<Ahead> {
-        let style = Style {
-            guard_all: options.guard_all,
-            metered: super::metered(program),
-            bmi2: !options.baseline && has_bmi2(),
-        };
+        let style = style(program, Options { metered: false, ..options });
         let mut work = Work::default();
         let draft = Draft::new(program, None, style, &mut work).ok()?;
         let registers = draft.registers();
@@ -159,7 +156,7 @@ impl Ahead {
             policy: number(&Policy::ALL, &program.policy()),
             flags: flag(style.metered, METERED)
                 | flag(style.guard_all, GUARD_ALL)
-                | flag(style.bmi2, BMI2)
+                | flag(style.extended, EXTENDED)
                 | flag(registers.straight, STRAIGHT),
             clobbers: registers.clobbers,
             reads: registers.reads,
@@ -211,7 +208,7 @@ pub(super) fn fingerprint(program: &VerifiedProgram, style: Style, bytes: [&[u8]
     let bytes = bytes.into_iter().flatten();
     bytes.for_each(|&byte| hash.add(byte.into()));
     LAYOUT.iter().for_each(|&part| hash.add(part as u64));
-    hash.add(u64::from(style.guard_all) | u64::from(style.metered) << 1 | u64::from(style.bmi2) << 2);
+    hash.add(u64::from(style.guard_all) | u64::from(style.metered) << 1 | u64::from(style.extended) << 2);
     hash.add(program.worst_cost().unwrap_or(u64::MAX));
     hash.add(program.argument_needed());
     hash.add(program.uses().bits().into());
@@ -245,7 +242,7 @@ pub(super) fn fingerprint(program: &VerifiedProgram, style: Style, bytes: [&[u8]
 /// Offsets that emitted code has in it.
 const LAYOUT: [usize; 14] = [
     VERSION as usize,
-    super::BIAS,
+    BIAS,
     offset_of!(Context, argument),
     offset_of!(Context, arena),
     offset_of!(Context, floor),

@@ -1,9 +1,6 @@
 //! What emitted code shares with Rust during one run. Emitted code reaches it through one register, which points
 //! [`BIAS`] bytes into it, so that what it names often is within a one-byte displacement.
 
-use super::asm::{at, gprs, Gprs, Mem};
-use super::regs::{Gpr, CONTEXT, TMP, TMP2};
-use crate::jit::analysis::Place;
 use crate::{
     helpers::{Inline, Places, RingLayout},
     isa::Size,
@@ -12,7 +9,7 @@ use crate::{
     program::limits::MAX_RECORDS,
     vm::Memory,
 };
-use core::mem::{offset_of, MaybeUninit};
+use core::mem::MaybeUninit;
 
 /// Where in the context the context register points.
 pub(super) const BIAS: usize = 128;
@@ -70,9 +67,9 @@ pub(super) struct Routines {
     pub(super) time: usize,
     pub(super) stop_budget: usize,
     pub(super) stop_depth: usize,
-    /// Expects the address in [`TMP`](super::regs::TMP).
+    /// Expects the address in the first scratch register.
     pub(super) stop_unaligned: usize,
-    /// Searches of all regions for the address in [`TMP`](super::regs::TMP), by log2 of the size: loads, then stores.
+    /// Searches of all regions for the address in the first scratch register, by log2 of the size: loads, then stores.
     pub(super) search: [usize; 8],
 }
 
@@ -199,60 +196,6 @@ impl Context {
         self.map = places.map.unwrap_or(self.map);
         self.output = places.output.unwrap_or(self.output);
         self.ticks = places.time.unwrap_or(self.ticks);
-    }
-}
-
-/// A shared routine as emitted code calls it.
-#[derive(Clone, Copy)]
-pub(super) struct Routine {
-    /// Where its address is.
-    pub(super) address: Mem,
-    /// Registers that it changes when it returns.
-    pub(super) writes: Gprs,
-}
-
-/// Operands for the fields of [`Context`].
-pub(super) mod field {
-    use super::*;
-
-    const ROUTINES: usize = offset_of!(Context, routines);
-
-    const fn mem(offset: usize) -> Mem {
-        at(CONTEXT, offset as i32 - BIAS as i32)
-    }
-    const fn routine(field: usize, writes: Gprs) -> Routine {
-        Routine { address: mem(ROUTINES + field), writes }
-    }
-    /// r0 and scratch.
-    const RESULT: Gprs = gprs(&[Gpr::Rax, TMP, TMP2]);
-    /// What a C function may change.
-    const OF_C: Gprs = RESULT | gprs(&[Gpr::Rcx, Gpr::Rdx, Gpr::Rsi, Gpr::Rdi, Gpr::R8]);
-    pub(in super::super) const LANE: Mem = mem(offset_of!(Context, lane));
-    pub(in super::super) const FLOOR: Mem = mem(offset_of!(Context, floor));
-    pub(in super::super) const HELPER: Routine = routine(offset_of!(Routines, helper), OF_C);
-    pub(in super::super) const HELPER_KEEP: Routine = routine(offset_of!(Routines, helper_keep), RESULT);
-    pub(in super::super) const MAP_GET: Routine = routine(offset_of!(Routines, map_get), RESULT);
-    pub(in super::super) const MAP_PUT: Routine = routine(offset_of!(Routines, map_put), RESULT);
-    pub(in super::super) const MAP_ADD: Routine = routine(offset_of!(Routines, map_add), RESULT);
-    pub(in super::super) const NOTIFY: Routine = routine(offset_of!(Routines, notify), RESULT);
-    pub(in super::super) const TIME: Routine = routine(offset_of!(Routines, time), RESULT);
-    pub(in super::super) const STOP_BUDGET: Routine = routine(offset_of!(Routines, stop_budget), 0);
-    pub(in super::super) const STOP_DEPTH: Routine = routine(offset_of!(Routines, stop_depth), 0);
-    pub(in super::super) const STOP_UNALIGNED: Routine = routine(offset_of!(Routines, stop_unaligned), 0);
-
-    pub(in super::super) const fn search(size: Size, store: bool) -> Routine {
-        let kind = log2(size) + if store { 4 } else { 0 };
-        routine(offset_of!(Routines, search) + 8 * kind, gprs(&[TMP2]))
-    }
-    /// Start of a window and its limit for 1, 2, 4 or 8 bytes. The frame has none.
-    pub(in super::super) const fn window(place: Place, bytes: i32) -> Option<(Mem, Mem)> {
-        let base = match place {
-            Place::Argument => offset_of!(Context, argument),
-            Place::Arena => offset_of!(Context, arena),
-            Place::Frame => return None,
-        };
-        let limit = base + offset_of!(Window, limits) + 8 * bytes.trailing_zeros() as usize;
-        Some((mem(base + offset_of!(Window, lo)), mem(limit)))
     }
 }
 

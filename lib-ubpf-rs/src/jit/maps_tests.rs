@@ -1,6 +1,6 @@
 //! Random programs with maps: machine code and interpreter give the same result, memory, maps and budget left.
 
-#[path = "../../../tests/engines/pages.rs"]
+#[path = "../../tests/engines/pages.rs"]
 mod pages;
 
 use super::{JitProgram, Options};
