@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include "ubpf/platform.h"
 
-// Numbers of helpers that are taken: 0 to 9, 25, 32, 45, 112 to 115, 125, 130, 195.
+// Numbers of helpers that are taken: 0 to 9, 25, 32, 37, 45, 87 to 89, 112 to 115, 125, 130 to 134, 195, 255.
 
 // The call did what it says.
 #define UBPF_OK 0

@@ -7,7 +7,9 @@ use super::{
 use crate::maps::{self, MapError, TwoKeyMap};
 use crate::program::{
     Abi::{Classic, Linux, Uio},
-    ArgType::{AnyAddress, CString, Length, Map, MapKey, MapValue, MemRead, MemWrite, Record, RecordSize, Scalar},
+    ArgType::{
+        AnyAddress, CString, Length, Map, MapKey, MapValue, MapValueOut, MemRead, MemWrite, Record, RecordSize, Scalar,
+    },
     Cost, MapFamily, RetType,
 };
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -135,6 +137,50 @@ pub const BUILTINS: &[Row] = &[
         inline: None,
         missed: Some(BUSY),
         function: map_key,
+    },
+    Row {
+        name: "bpf_map_push_elem",
+        doc: "Puts a value into a queue, a stack or a filter; 0, or the negative number of an error.",
+        numbers: &[(Linux, 87)],
+        args: &[("map", Map(MapFamily::Push)), ("value", MapValue), ("flags", Scalar)],
+        ret: RetType::Scalar,
+        cost: of_map(32, 0),
+        inline: None,
+        missed: Some(BUSY),
+        function: map_push_elem,
+    },
+    Row {
+        name: "bpf_map_pop_elem",
+        doc: "Takes the first value of a queue or a stack; 0, or the negative number of an error and zeros.",
+        numbers: &[(Linux, 88)],
+        args: &[("map", Map(MapFamily::Pop)), ("value", MapValueOut)],
+        ret: RetType::Scalar,
+        cost: of_map(32, 0),
+        inline: None,
+        missed: Some(BUSY),
+        function: map_pop_elem,
+    },
+    Row {
+        name: "bpf_map_peek_elem",
+        doc: "Copies the first value of a queue or a stack, or says whether a filter may have a value; 0, or the negative number of an error.",
+        numbers: &[(Linux, 89)],
+        args: &[("map", Map(MapFamily::Peek)), ("value", MapValueOut)],
+        ret: RetType::Scalar,
+        cost: of_map(32, 0),
+        inline: None,
+        missed: Some(BUSY),
+        function: map_peek_elem,
+    },
+    Row {
+        name: "bpf_current_task_under_cgroup",
+        doc: "Whether what runs belongs to a control group of an array: always 1, or the negative number of an error.",
+        numbers: &[(Linux, 37)],
+        args: &[("groups", Map(MapFamily::Cgroups)), ("index", Scalar)],
+        ret: RetType::Scalar,
+        cost: flat(4),
+        inline: None,
+        missed: Some(1),
+        function: current_task_under_cgroup,
     },
     Row {
         name: "bpf_ktime_get_ns",
@@ -421,6 +467,26 @@ fn map_key(call: &mut HelperCall<'_>) -> Answer {
 
 fn map_update_elem(call: &mut HelperCall<'_>) -> Answer {
     on_map(call, |map, call| map.update_in(call.lane, call.key, call.value, call.args[3], &mut call.walked))
+}
+
+fn map_push_elem(call: &mut HelperCall<'_>) -> Answer {
+    on_map(call, |map, call| map.push(call.value, call.args[2]))
+}
+
+fn map_pop_elem(call: &mut HelperCall<'_>) -> Answer {
+    on_map(call, |map, call| map.pop(&mut call.out))
+}
+
+fn map_peek_elem(call: &mut HelperCall<'_>) -> Answer {
+    let map = call.map.ok_or(NO_MAP)?;
+    Ok(map.peek(&mut call.out).map_or_else(|error| error.code() as u64, |()| 0))
+}
+
+/// There is one group, and all are in it.
+fn current_task_under_cgroup(call: &mut HelperCall<'_>) -> Answer {
+    let entries = call.map.ok_or(NO_MAP)?.def().max_entries;
+    let inside = u64::from(call.args[1] as u32) < entries.into();
+    Ok(if inside { 1 } else { MapError::Full { capacity: entries as usize }.code() as u64 })
 }
 
 /// Where there is no room in a ring, Linux says that it should be tried again.

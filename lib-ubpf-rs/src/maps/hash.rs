@@ -137,10 +137,11 @@ fn mix(a: u64, b: u64) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
-fn hash(seed: u64, words: &[u64]) -> u64 {
+/// A hash of words, which looks random to whoever does not know the seed.
+pub(super) fn hash(seed: u64, words: impl Iterator<Item = u64>) -> u64 {
     const ONE: u64 = 0x9e37_79b9_7f4a_7c15;
     const TWO: u64 = 0xd1b5_4a32_d192_ed03;
-    let all = words.iter().fold(seed, |all, &word| mix(all ^ word ^ ONE, TWO));
+    let all = words.fold(seed, |all, word| mix(all ^ word ^ ONE, TWO));
     mix(all ^ TWO, ONE)
 }
 
@@ -362,7 +363,7 @@ impl Hash {
         for (number, word) in words.iter_mut().enumerate() {
             *word = key.word(number);
         }
-        Key { hash: hash(self.seed, words), words }
+        Key { hash: hash(self.seed, words.iter().copied()), words }
     }
 
     /// The places of the slots that may hold a key, in order.

@@ -5,8 +5,10 @@
 //! name by their place.
 
 mod array;
+mod bloom;
 mod hash;
 mod lanes;
+mod queue;
 mod records;
 mod ring;
 mod two_key;
@@ -25,8 +27,10 @@ use crate::program::{limits::MAX_MAPS, MapDef, MapDefError, MapKind};
 use crate::verifier::MapInfo;
 use alloc::{sync::Arc, vec::Vec};
 use array::Array;
+use bloom::Bloom;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use hash::{Hash, New, WhenFull};
+use queue::{First, Queue, Then};
 use ring::Ring;
 use values::Change;
 
@@ -73,7 +77,7 @@ pub enum MapError {
         expected: usize,
     },
     /// This image does not have maps of this kind.
-    #[error("maps of kind {} are not there yet", kind.name())]
+    #[error("maps of kind {} {}", kind.name(), why_not(*kind))]
     Unsupported {
         /// The kind.
         kind: MapKind,
@@ -98,6 +102,14 @@ impl MapError {
             MapError::Exists => -17,
             MapError::Invalid | MapError::Size { .. } | MapError::Unsupported { .. } | MapError::Definition(_) => -22,
         }
+    }
+}
+
+/// Why there are no maps of a kind.
+fn why_not(kind: MapKind) -> &'static str {
+    match kind {
+        MapKind::StackTrace => "are not there: nothing walks stacks to fill them",
+        _ => "are not there yet",
     }
 }
 
@@ -128,6 +140,10 @@ enum Kind {
     Hash(Hash),
     TwoKey(TwoKeyMap),
     Ring(Ring),
+    Queue(Queue),
+    Bloom(Bloom),
+    /// It holds nothing.
+    Nothing,
 }
 
 /// One map.
@@ -160,15 +176,15 @@ impl Map {
             MapKind::TwoKey => TwoKeyMap::in_pieces(def.max_entries as usize, between).map(Kind::TwoKey),
             MapKind::Ringbuf => Ring::new(def.max_entries, between).map(Kind::Ring),
             MapKind::PerfEventArray => Ring::new(MapDef::EVENT_BYTES, between).map(Kind::Ring),
+            MapKind::Queue => Queue::new(&def, First::Oldest, between).map(Kind::Queue),
+            MapKind::Stack => Queue::new(&def, First::Newest, between).map(Kind::Queue),
+            MapKind::BloomFilter => Bloom::new(&def, seed, between).map(Kind::Bloom),
+            MapKind::CgroupArray => Some(Kind::Nothing),
             kind @ (MapKind::ProgArray
             | MapKind::StackTrace
-            | MapKind::CgroupArray
             | MapKind::LpmTrie
             | MapKind::ArrayOfMaps
-            | MapKind::HashOfMaps
-            | MapKind::Queue
-            | MapKind::Stack
-            | MapKind::BloomFilter) => return Err(MapError::Unsupported { kind }),
+            | MapKind::HashOfMaps) => return Err(MapError::Unsupported { kind }),
         };
         let kind = kind.ok_or(MapError::NoMemory)?;
         Ok(Map { def, kind, full: AtomicU64::new(0), busy: AtomicU64::new(0) })
@@ -184,15 +200,12 @@ impl Map {
             MapKind::LruHash | MapKind::LruPercpuHash => 44,
             // Slots twice as many as entries, with a state.
             MapKind::TwoKey => 104,
+            MapKind::CgroupArray | MapKind::Queue | MapKind::Stack | MapKind::BloomFilter => 0,
             MapKind::ProgArray
             | MapKind::StackTrace
-            | MapKind::CgroupArray
             | MapKind::LpmTrie
             | MapKind::ArrayOfMaps
-            | MapKind::HashOfMaps
-            | MapKind::Queue
-            | MapKind::Stack
-            | MapKind::BloomFilter => 0,
+            | MapKind::HashOfMaps => 0,
         };
         def.bytes().saturating_add(entries.saturating_mul(more)).saturating_add(size_of::<Map>() as u64)
     }
@@ -202,13 +215,16 @@ impl Map {
         &self.def
     }
 
-    /// Entries in use; of an array all, of a ring the bytes of records that wait.
+    /// Entries in use; of an array all, of a ring the bytes of records that wait, of a filter those that were put in.
     pub fn len(&self) -> usize {
         match &self.kind {
             Kind::Array(_) => self.def.max_entries as usize,
             Kind::Hash(hash) => hash.len(),
             Kind::TwoKey(map) => map.len(),
             Kind::Ring(ring) => ring.used(),
+            Kind::Queue(queue) => queue.len(),
+            Kind::Bloom(filter) => filter.len(),
+            Kind::Nothing => 0,
         }
     }
 
@@ -231,7 +247,7 @@ impl Map {
     pub fn fill(&mut self, offset: usize, bytes: &[u8]) -> Result<(), MapError> {
         let filled = match &self.kind {
             Kind::Array(array) => array.values().fill(offset, bytes),
-            Kind::Hash(_) | Kind::TwoKey(_) | Kind::Ring(_) => false,
+            _ => false,
         };
         filled.then_some(()).ok_or(MapError::Invalid)
     }
@@ -257,7 +273,7 @@ impl Map {
         match &self.kind {
             Kind::Array(array) => Some(array.values()),
             Kind::Hash(hash) => Some(hash.values()),
-            Kind::TwoKey(_) | Kind::Ring(_) => None,
+            _ => None,
         }
     }
 
@@ -265,7 +281,7 @@ impl Map {
     pub fn two_key(&self) -> Option<&TwoKeyMap> {
         match &self.kind {
             Kind::TwoKey(map) => Some(map),
-            Kind::Array(_) | Kind::Hash(_) | Kind::Ring(_) => None,
+            _ => None,
         }
     }
 
@@ -279,7 +295,7 @@ impl Map {
         match &self.kind {
             Kind::Array(array) => array.lookup(key),
             Kind::Hash(hash) => hash.lookup(key, walked),
-            Kind::TwoKey(_) | Kind::Ring(_) => None,
+            _ => None,
         }
     }
 
@@ -321,15 +337,49 @@ impl Map {
             Kind::TwoKey(map) if flags == update::ANY => {
                 map.put_walking(key.word(0), key.word(1), value.word(0), walked)
             }
-            Kind::TwoKey(_) | Kind::Ring(_) => Err(MapError::Invalid),
+            _ => Err(MapError::Invalid),
         })
     }
 
     fn ring(&self) -> Result<&Ring, MapError> {
         match &self.kind {
             Kind::Ring(ring) => Ok(ring),
-            Kind::Array(_) | Kind::Hash(_) | Kind::TwoKey(_) => Err(MapError::Invalid),
+            _ => Err(MapError::Invalid),
         }
+    }
+
+    /// Puts a value into a queue, a stack or a filter, as one of [`update`] says: with [`update::EXISTING`] in place of the oldest one where
+    /// there is no room. *Hook path.*
+    pub fn push(&self, value: Bytes<'_>, flags: u64) -> Result<(), MapError> {
+        self.has_sizes(None, Some(value))?;
+        self.told(match &self.kind {
+            Kind::Queue(queue) => queue.push(value, flags),
+            Kind::Bloom(filter) if flags == update::ANY => {
+                filter.push(value);
+                Ok(())
+            }
+            _ => Err(MapError::Invalid),
+        })
+    }
+
+    /// Takes the first value of a queue or a stack; zeros where there is none. *Hook path.*
+    pub fn pop(&self, out: &mut BytesMut<'_>) -> Result<(), MapError> {
+        self.told(match &self.kind {
+            Kind::Queue(queue) => queue.take(out, Then::Goes),
+            _ => Err(MapError::Invalid),
+        })
+        .inspect_err(|_| out.clear())
+    }
+
+    /// Copies the first value of a queue or a stack, or zeros where there is none; says whether a filter may have the value that is there.
+    /// *Hook path.*
+    pub fn peek(&self, out: &mut BytesMut<'_>) -> Result<(), MapError> {
+        let result = self.told(match &self.kind {
+            Kind::Queue(queue) => queue.take(out, Then::Stays),
+            Kind::Bloom(filter) => return filter.may_have(out.bytes()).then_some(()).ok_or(MapError::NoEntry),
+            _ => Err(MapError::Invalid),
+        });
+        result.inspect_err(|_| out.clear())
     }
 
     /// Adds a record to a ring. *Hook path.*
@@ -365,12 +415,12 @@ impl Map {
     pub fn delete(&self, key: Bytes<'_>, walked: &mut u32) -> Result<(), MapError> {
         self.has_sizes(Some(key), None)?;
         self.told(match &self.kind {
-            Kind::Array(_) | Kind::Ring(_) => Err(MapError::Invalid),
             Kind::Hash(hash) => hash.delete(key, walked),
             Kind::TwoKey(map) => match map.del_walking(key.word(0), key.word(1), walked) {
                 true => Ok(()),
                 false => Err(MapError::NoEntry),
             },
+            _ => Err(MapError::Invalid),
         })
     }
 
@@ -411,7 +461,16 @@ impl Map {
                 (last < entries).then_some(last)
             }
             Kind::Hash(hash) => hash.for_some(first, each),
-            Kind::Ring(_) => None,
+            Kind::Queue(queue) => {
+                let last = first.checked_add(SOME)?;
+                for number in first..last {
+                    if !each(&[], queue.waiting(number)?) {
+                        return Some(number);
+                    }
+                }
+                Some(last)
+            }
+            Kind::Ring(_) | Kind::Bloom(_) | Kind::Nothing => None,
             Kind::TwoKey(map) => map.for_some(first, &mut |key1, key2, value| {
                 let mut key = [0; 16];
                 key.iter_mut()
@@ -432,7 +491,7 @@ impl Map {
                 Some(true)
             }
             Kind::Hash(hash) => hash.key_at(index, out),
-            Kind::Array(_) | Kind::TwoKey(_) | Kind::Ring(_) => None,
+            _ => None,
         }
     }
 
@@ -440,7 +499,7 @@ impl Map {
     pub fn lookup_form(&self) -> LookupForm {
         match &self.kind {
             Kind::Array(array) => array.lookup_form(),
-            Kind::Hash(_) | Kind::TwoKey(_) | Kind::Ring(_) => LookupForm::Helper,
+            _ => LookupForm::Helper,
         }
     }
 
@@ -457,17 +516,18 @@ impl Map {
             Kind::Array(array) => array.values().clear(),
             Kind::Hash(hash) => hash.reset(),
             Kind::Ring(ring) => ring.reset(),
-            Kind::TwoKey(_) => {}
+            _ => {}
         }
     }
 
     /// Ends what other threads were doing, in a process in which they are not.
     pub fn after_fork(&self) {
         match &self.kind {
-            Kind::Array(_) => {}
+            Kind::Array(_) | Kind::Bloom(_) | Kind::Nothing => {}
             Kind::Hash(hash) => hash.after_fork(),
             Kind::TwoKey(map) => map.after_fork(),
             Kind::Ring(ring) => ring.after_fork(),
+            Kind::Queue(queue) => queue.after_fork(),
         }
     }
 }

@@ -759,3 +759,159 @@ fn reservations_of_two_threads_are_whole_and_in_order() {
     assert_eq!(seen, kept.load(Relaxed));
     assert_eq!(discarded.load(Relaxed), 2 * EACH / 5);
 }
+
+fn taken(map: &Map, then: fn(&Map, &mut BytesMut<'_>) -> Result<(), MapError>) -> Result<u64, MapError> {
+    let mut out = [0xee; 8];
+    let done = then(map, &mut BytesMut::from(&mut out[..]));
+    let value = u64::from_le_bytes(out);
+    assert!(done.is_ok() || value == 0, "nothing of another value is left");
+    done.map(|()| value)
+}
+
+/// The same values in the same order as from std, oldest or newest first.
+#[test]
+fn queues_and_stacks_follow_their_model() {
+    for (kind, entries, seed) in
+        [(MapKind::Queue, 5, 3), (MapKind::Stack, 5, 4), (MapKind::Queue, 1, 5), (MapKind::Stack, 1, 6)]
+    {
+        let map = make(kind, 0, 8, entries);
+        let (mut model, mut lost, mut numbers) = (VecDeque::new(), 0, Numbers(seed));
+        for step in 0..20_000 {
+            let first = match kind {
+                MapKind::Queue => model.front().copied(),
+                _ => model.back().copied(),
+            };
+            let full = model.len() == entries as usize;
+            match numbers.below(4) {
+                0 | 1 => {
+                    let (value, flags) = (numbers.below(u64::MAX), numbers.below(4));
+                    let expected = match flags {
+                        update::NEW | 3.. => Err(MapError::Invalid),
+                        update::ANY if full => Err(MapError::Full { capacity: entries as usize }),
+                        _ => Ok(()),
+                    };
+                    lost += u64::from(matches!(expected, Err(MapError::Full { .. })));
+                    assert_eq!(map.push(value.to_le_bytes()[..].into(), flags), expected, "{kind:?} {step}");
+                    if expected.is_ok() {
+                        model.drain(..usize::from(full));
+                        model.push_back(value);
+                    }
+                }
+                2 => {
+                    assert_eq!(taken(&map, Map::pop).ok(), first, "{kind:?} {step}");
+                    match kind {
+                        MapKind::Queue => model.pop_front(),
+                        _ => model.pop_back(),
+                    };
+                }
+                _ => assert_eq!(taken(&map, Map::peek).ok(), first, "{kind:?} {step}"),
+            }
+            assert_eq!(map.len(), model.len());
+        }
+        let mut all = Vec::new();
+        let mut next = Some(0);
+        while let Some(at) = next {
+            next = map.for_some(at, &mut |key, value| {
+                all.push(value.first().word(0));
+                key.is_empty()
+            });
+        }
+        if kind == MapKind::Stack {
+            all.reverse();
+        }
+        assert_eq!(VecDeque::from(all), model);
+        assert_eq!((map.lost_full(), map.lost_busy()), (lost, 0));
+        assert_eq!(map.push([0; 7][..].into(), 0), Err(MapError::Size { size: 7, expected: 8 }));
+        assert_eq!(map.value([][..].into()).map(|_| ()), None);
+    }
+}
+
+/// Of what two threads put in, another one gets each value once and whole, that of one thread in its order.
+#[test]
+fn values_of_two_threads_come_out_once() {
+    const EACH: u64 = 20_000;
+    for kind in [MapKind::Queue, MapKind::Stack] {
+        let map = make(kind, 0, 16, 16);
+        let writers = core::sync::atomic::AtomicUsize::new(2);
+        let mut seen = [Vec::new(), Vec::new()];
+        thread::scope(|scope| {
+            for id in 0..2u64 {
+                let (map, writers) = (&map, &writers);
+                scope.spawn(move || {
+                    for number in 0..EACH {
+                        let value = [(id << 32 | number).to_le_bytes(); 2].concat();
+                        while map.push(value[..].into(), update::ANY).is_err() {
+                            thread::yield_now();
+                        }
+                    }
+                    writers.fetch_sub(1, core::sync::atomic::Ordering::SeqCst);
+                });
+            }
+            loop {
+                let over = writers.load(core::sync::atomic::Ordering::SeqCst) == 0;
+                let mut out = [0; 16];
+                match map.pop(&mut BytesMut::from(&mut out[..])) {
+                    Ok(()) => {
+                        assert_eq!(out[..8], out[8..]);
+                        let value = u64::from_le_bytes(out[..8].try_into().unwrap());
+                        seen[(value >> 32) as usize].push(value as u32);
+                    }
+                    Err(MapError::NoEntry) if over => break,
+                    Err(_) => thread::yield_now(),
+                }
+            }
+        });
+        for values in &mut seen {
+            if kind == MapKind::Stack {
+                values.sort();
+            }
+            assert!(values.iter().copied().eq(0..EACH as u32), "{kind:?}");
+        }
+    }
+}
+
+/// A hook interrupts another one in the middle of a change: it is told so, waits for nobody, and changes nothing.
+#[test]
+fn an_interrupted_change_of_a_queue_is_not_waited_for() {
+    for kind in [MapKind::Queue, MapKind::Stack] {
+        let map = make(kind, 0, 8, 4);
+        let Kind::Queue(queue) = &map.kind else { unreachable!() };
+        let put = |n: u64| map.push(n.to_le_bytes()[..].into(), update::ANY);
+        put(1).unwrap();
+        queue.stand_still();
+        assert_eq!(
+            (put(2), taken(&map, Map::pop), taken(&map, Map::peek)),
+            (Err(MapError::Busy), Err(MapError::Busy), Err(MapError::Busy))
+        );
+        assert_eq!((map.len(), map.lost_busy()), (1, 3));
+        map.after_fork();
+        assert_eq!((put(2), map.len()), (Ok(()), 2));
+    }
+}
+
+/// What was put in is found, always; of what was not, little is.
+#[test]
+fn bloom_filters_follow_their_model() {
+    for (value_size, entries) in [(4, 1), (8, 100), (20, 1000), (1000, 64)] {
+        let map = make(MapKind::BloomFilter, 0, value_size, entries);
+        let has = |number: u64| {
+            let mut value = spelled(number, value_size as usize);
+            let found = map.peek(&mut BytesMut::from(&mut value[..]));
+            assert_eq!(value, spelled(number, value_size as usize), "it is left as it is");
+            assert!(matches!(found, Ok(()) | Err(MapError::NoEntry)));
+            found.is_ok()
+        };
+        assert!((0..1000).all(|number| !has(number)));
+        for number in 0..u64::from(entries) {
+            map.push(spelled(number, value_size as usize)[..].into(), update::ANY).unwrap();
+            assert!((0..=number).rev().take(10).all(has));
+        }
+        assert!((0..entries.into()).all(has));
+        let others = (1_000_000..1_010_000).filter(|&number| has(number)).count();
+        assert!(others < 600, "{others} of 10000");
+        let value = spelled(0, value_size as usize);
+        assert_eq!(map.push(value[..].into(), update::EXISTING), Err(MapError::Invalid));
+        assert_eq!((map.len(), taken(&map, Map::pop)), (entries as usize, Err(MapError::Invalid)));
+        assert_eq!(map.delete([][..].into(), &mut 0), Err(MapError::Invalid));
+    }
+}

@@ -123,11 +123,38 @@ impl<'a> BytesMut<'a> {
         }
     }
 
+    /// Writes these, as far as there is room.
+    pub fn copy_from(&mut self, from: Bytes<'_>) {
+        let mut left = self.len.min(from.len);
+        for (number, word) in from.words().enumerate() {
+            let at = self.base.wrapping_add(number.wrapping_mul(WORD));
+            if left >= WORD && at.is_multiple_of(WORD) {
+                // SAFETY: eight aligned bytes that lie wholly within those that `at` was promised.
+                unsafe { AtomicU64::from_ptr(at as *mut u64) }.store(word, Relaxed);
+            } else {
+                let bytes = word.to_le_bytes();
+                self.write(number.wrapping_mul(WORD), bytes.get(..left.min(WORD)).unwrap_or(&[]));
+            }
+            left = left.saturating_sub(WORD);
+        }
+    }
+
+    /// They, to be read.
+    pub fn bytes(&self) -> Bytes<'_> {
+        Bytes { base: self.base, len: self.len, memory: PhantomData }
+    }
+
     /// Fills all with zeros.
     pub fn clear(&mut self) {
         for place in 0..self.len {
             self.write(place, &[0]);
         }
+    }
+}
+
+impl<'a> From<&'a mut [u8]> for BytesMut<'a> {
+    fn from(bytes: &'a mut [u8]) -> Self {
+        BytesMut { base: bytes.as_mut_ptr() as usize, len: bytes.len(), memory: PhantomData }
     }
 }
 
@@ -335,6 +362,20 @@ mod tests {
         assert_eq!(Bytes::from(&bytes[..3]).word(0), 0x03_02_01);
         assert_eq!(Bytes::from(&bytes[..3]).word(1), 0);
         assert_eq!(Bytes::NONE.words().count(), 0);
+    }
+
+    #[test]
+    fn bytes_of_any_place_and_length_are_copied() {
+        let from: Vec<u8> = (1..=20).collect();
+        for (first, last) in (0..8).flat_map(|first| (first..20).map(move |last| (first, last))) {
+            let mut memory = [0xee; 24];
+            BytesMut::from(&mut memory[first..last]).copy_from(Bytes::from(&from[..]));
+            assert_eq!(memory[first..last], from[..last - first]);
+            assert!(memory[..first].iter().chain(&memory[last..]).all(|&byte| byte == 0xee));
+        }
+        let mut memory = [0xee; 24];
+        BytesMut::from(&mut memory[..]).copy_from(Bytes::from(&from[..3]));
+        assert_eq!(memory[..4], [1, 2, 3, 0xee]);
     }
 
     #[test]

@@ -81,6 +81,11 @@ impl MapKind {
         match family {
             MapFamily::Lookup | MapFamily::Change => self.has_values(),
             MapFamily::PerCpu => self.is_per_cpu(),
+            MapFamily::Push | MapFamily::Peek => {
+                matches!(self, MapKind::Queue | MapKind::Stack | MapKind::BloomFilter)
+            }
+            MapFamily::Pop => matches!(self, MapKind::Queue | MapKind::Stack),
+            MapFamily::Cgroups => matches!(self, MapKind::CgroupArray),
             MapFamily::Ring => matches!(self, MapKind::Ringbuf),
             MapFamily::Events => matches!(self, MapKind::PerfEventArray),
         }
@@ -163,6 +168,14 @@ pub enum MapFamily {
     Change,
     /// They look for the value of one CPU by a key.
     PerCpu,
+    /// They put a value into a queue, a stack or a filter.
+    Push,
+    /// They look at the first value of a queue or a stack, or for one in a filter.
+    Peek,
+    /// They take the first value of a queue or a stack.
+    Pop,
+    /// They ask whether something belongs to a group of an array.
+    Cgroups,
     /// They write records into a ring.
     Ring,
     /// They write records for the reader of an array of events.
@@ -348,6 +361,15 @@ impl MapDef {
         }
         if self.kind.offers(MapFamily::Events) {
             return Self::EVENT_BYTES.into();
+        }
+        if self.kind == MapKind::CgroupArray {
+            // All of them are the same.
+            return 0;
+        }
+        if self.kind == MapKind::BloomFilter {
+            // Seven bits for each, as a power of two of words: of 28 values that are not in a full one, one seems to be.
+            let words = u64::from(self.max_entries).saturating_mul(7) / 64;
+            return words.saturating_add(1).next_power_of_two().saturating_mul(8);
         }
         let keys = match self.kind.keys() {
             Keys::Numbers | Keys::None => 0,

@@ -25,6 +25,8 @@ pub enum ArgType {
     MapKey,
     /// Address of memory the program may read, as long as a value of the map before it.
     MapValue,
+    /// Address of memory the program may write, as long as a value of the map before it.
+    MapValueOut,
     /// Bytes of the record that the helper reserves in the ring before it.
     RecordSize,
     /// Address of a record that the program has reserved; after the call it is not the program's any more.
@@ -115,7 +117,7 @@ impl HelperSignature {
         self.args.iter().all(|kind| match kind {
             ArgType::Unused | ArgType::Scalar | ArgType::AnyAddress | ArgType::RecordSize | ArgType::Record => true,
             ArgType::CString | ArgType::MemRead | ArgType::MemWrite | ArgType::Length => false,
-            ArgType::Map(_) | ArgType::MapKey | ArgType::MapValue => false,
+            ArgType::Map(_) | ArgType::MapKey | ArgType::MapValue | ArgType::MapValueOut => false,
         })
     }
 
@@ -124,7 +126,8 @@ impl HelperSignature {
         self.args.iter().all(|kind| match kind {
             ArgType::Unused | ArgType::Scalar | ArgType::AnyAddress | ArgType::Length | ArgType::Map(_) => true,
             ArgType::RecordSize | ArgType::Record => true,
-            ArgType::CString | ArgType::MemRead | ArgType::MemWrite | ArgType::MapKey | ArgType::MapValue => false,
+            ArgType::CString | ArgType::MemRead | ArgType::MemWrite => false,
+            ArgType::MapKey | ArgType::MapValue | ArgType::MapValueOut => false,
         })
     }
 
@@ -146,12 +149,12 @@ impl HelperSignature {
                 ArgType::Map(_) if core::mem::replace(&mut map, true) => {
                     return Err(SignatureError::NoMap { register })
                 }
-                ArgType::MapKey | ArgType::MapValue | ArgType::RecordSize if !map => {
+                ArgType::MapKey | ArgType::MapValue | ArgType::MapValueOut | ArgType::RecordSize if !map => {
                     return Err(SignatureError::NoMap { register })
                 }
-                ArgType::Map(_) | ArgType::MapKey | ArgType::MapValue | ArgType::RecordSize => {}
+                ArgType::Map(_) | ArgType::MapKey | ArgType::MapValue | ArgType::MapValueOut => {}
                 ArgType::Unused | ArgType::Scalar | ArgType::CString | ArgType::AnyAddress | ArgType::Record => {}
-                ArgType::MemRead | ArgType::MemWrite | ArgType::Length => {}
+                ArgType::MemRead | ArgType::MemWrite | ArgType::Length | ArgType::RecordSize => {}
             }
             memory = matches!(kind, ArgType::MemRead | ArgType::MemWrite).then_some(register);
         }

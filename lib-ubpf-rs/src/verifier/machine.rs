@@ -567,12 +567,15 @@ impl<'a> Machine<'a> {
                 }
                 ArgType::MemWrite => {
                     let most = self.most(state, pc, length);
-                    let place = match self.memory(state, pc, reg, most, true) {
-                        // How long it is may be known no better.
-                        Place::Slot { frame, off } => Place::Frame { frame, from: off, to: 0 },
-                        place => place,
-                    };
-                    self.store(state, place, Size::B, Value::UNKNOWN)?;
+                    self.written(state, pc, reg, most)?;
+                }
+                ArgType::MapValueOut => {
+                    let size = self.sized_by(map, |def| def.value_size);
+                    cost = cost.saturating_add(signature.cost.of_bytes(size.1.into()));
+                    if size.0.is_none() {
+                        self.of_map(state, pc, reg, None);
+                    }
+                    self.written(state, pc, reg, size.1.into())?;
                 }
             }
             self.read(state, reg, pc);
@@ -633,6 +636,16 @@ impl<'a> Machine<'a> {
                 self.findings.guard(pc, Target::Unknown, failure);
             }
         }
+    }
+
+    /// Memory of at most so many bytes that a helper writes.
+    fn written(&mut self, state: &mut State, pc: usize, reg: Reg, most: u64) -> Result<(), VerifyError> {
+        let place = match self.memory(state, pc, reg, most, true) {
+            // How long it is may be known no better.
+            Place::Slot { frame, off } => Place::Frame { frame, from: off, to: 0 },
+            place => place,
+        };
+        self.store(state, place, Size::B, Value::UNKNOWN)
     }
 
     /// The greatest number in a register that says how long something is.

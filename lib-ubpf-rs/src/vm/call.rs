@@ -91,7 +91,7 @@ fn cost_before(helper: &Helper, given: &HelperCall<'_>) -> u64 {
         let bytes = match kind {
             ArgType::Length => argument,
             ArgType::MapKey => def.map_or(0, |def| def.key_size.into()),
-            ArgType::MapValue => def.map_or(0, |def| def.value_size.into()),
+            ArgType::MapValue | ArgType::MapValueOut => def.map_or(0, |def| def.value_size.into()),
             ArgType::Unused | ArgType::Scalar | ArgType::AnyAddress | ArgType::Map(_) => 0,
             ArgType::RecordSize | ArgType::Record => 0,
             // Charged when it was read, or by the length that follows.
@@ -113,16 +113,17 @@ fn lend<'r>(memory: &'r Memory<'_>, helper: &Helper, given: &mut HelperCall<'r>,
             0 => Ok(Bytes::NONE),
             size => memory.bytes(addr, size).ok_or(stop(AccessKind::HelperRead, size)),
         };
+        let write = |size: u64| match size {
+            // Nothing is touched.
+            0 => Ok(BytesMut::NONE),
+            size => memory.bytes_mut(addr, size).ok_or(stop(AccessKind::HelperWrite, size)),
+        };
         match kind {
             ArgType::MapKey => given.key = read(def.map_or(0, |def| def.key_size.into()))?,
             ArgType::MapValue => given.value = read(def.map_or(0, |def| def.value_size.into()))?,
+            ArgType::MapValueOut => given.out = write(def.map_or(0, |def| def.value_size.into()))?,
             ArgType::MemRead => given.data = read(length)?,
-            // Nothing is touched.
-            ArgType::MemWrite if length == 0 => {}
-            ArgType::MemWrite => {
-                let bytes = memory.bytes_mut(addr, length);
-                given.out = bytes.ok_or(stop(AccessKind::HelperWrite, length))?;
-            }
+            ArgType::MemWrite => given.out = write(length)?,
             // Not an address, or one that the helper does not trust; the map was looked up before.
             ArgType::Unused | ArgType::Scalar | ArgType::Length | ArgType::AnyAddress | ArgType::Map(_) => {}
             // Looked up by the helper among those that the run holds.

@@ -12,18 +12,19 @@ use crate::{
 use alloc::{format, sync::Arc, vec::Vec};
 use core::fmt::Write;
 use ubpf_rs::{
-    maps::{Bytes, MapError, Slots},
-    program::MapFamily,
+    maps::{Bytes, BytesMut, MapError, Slots},
+    program::{MapFamily, MapKind},
 };
 
 pub(super) const COMMANDS: &[Command] = &[
 Command::builtin(
     "map",
-    "list|show|dump|lookup|update|delete|clear|keep|release|types [MAP] [KEY] [VALUE]",
+    "list|show|dump|lookup|update|delete|push|peek|pop|clear|keep|release|types [MAP] [KEY] [VALUE]",
     "maps of objects\n\
      A map is called OBJECT.MAP, or MAP where objects share it. KEY and VALUE are numbers, where they have 1, 2, 4 or 8 bytes; or all\n\
      of their bytes in hexadecimal, as hex:0a0b. show: one map, with its flags, its memory in bytes, and what was lost because it was\n\
      full or busy. clear: no entry stays; values of arrays become 0. keep: the map stays when its last program goes, until release.\n\
+     push, peek and pop are for queues and stacks, and push VALUE and peek VALUE for filters, where peek says whether it is there.\n\
      types: what its object says of keys and values, for tools, which show them by name.\n\
      Of a value per CPU, numbers are shown as their sum, with the slots that it is made of where there are several: 7 = 3 + 4; of others\n\
      the slots that are not all zeros. update puts the value into the first slot and zeros into the others.",
@@ -43,7 +44,7 @@ fn map(call: &mut Call<'_>) -> Result<(), Failure> {
     let action = call.args.required(0);
     let words = match action {
         "list" => 1,
-        "lookup" | "delete" => 3,
+        "lookup" | "delete" | "push" | "peek" => 3,
         "update" => 4,
         _ => 2,
     };
@@ -59,6 +60,9 @@ fn map(call: &mut Call<'_>) -> Result<(), Failure> {
     let found = find(call.backend, name)?;
     let (key, value) = (call.args.get(2), call.args.get(3));
     let key_size = found.def().key_size as usize;
+    if matches!(action, "push" | "peek" | "pop") {
+        return without_key(call, &found, action, key);
+    }
     let key = || bytes("KEY", key.ok_or_else(|| missing("KEY"))?, key_size);
     match action {
         "show" => {
@@ -110,6 +114,38 @@ fn find(backend: &dyn Backend, name: &str) -> Result<Arc<Map>, Failure> {
 
 fn done(result: Result<(), MapError>) -> Result<(), Failure> {
     result.map_err(|error| Failure::message(format!("{error}")))
+}
+
+/// What is done to queues, stacks and filters.
+fn without_key(call: &mut Call<'_>, map: &Map, action: &str, word: Option<&str>) -> Result<(), Failure> {
+    let size = map.def().value_size as usize;
+    let is_filter = map.def().kind == MapKind::BloomFilter && action != "pop";
+    let mut value = match word {
+        Some(word) if action == "push" || is_filter => bytes("VALUE", word, size)?,
+        Some(word) => return Err(excess(word)),
+        None if action == "push" || is_filter => {
+            return Err(Failure::message(format!("map {action}: VALUE is missing")));
+        }
+        None => buffer(size)?,
+    };
+    if action == "push" {
+        return done(map.push(Bytes::from(value.as_slice()), 0));
+    }
+    let mut out = BytesMut::from(value.as_mut_slice());
+    let result = if action == "pop" { map.pop(&mut out) } else { map.peek(&mut out) };
+    match result {
+        Err(MapError::NoEntry) if is_filter => call.out.line("no"),
+        Ok(()) if is_filter => call.out.line("maybe"),
+        Err(MapError::NoEntry) => return Err(Failure::message("the map is empty")),
+        result => {
+            done(result)?;
+            let rest = show(Bytes::from(value.as_slice()).into(), call.out)?;
+            if !rest.is_over() {
+                call.stream(rest);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn lookup(call: &mut Call<'_>, map: &Map, key: &[u8]) -> Result<(), Failure> {
@@ -217,6 +253,17 @@ fn clear(call: &Call<'_>, map: &Map) -> Result<(), Failure> {
         return Ok(());
     }
     let (key_size, value_size) = (map.def().key_size as usize, map.def().value_size as usize);
+    if map.def().kind.offers(MapFamily::Pop) {
+        let mut value = buffer(value_size)?;
+        for _ in 0..map.len() {
+            match map.pop(&mut BytesMut::from(value.as_mut_slice())) {
+                Ok(()) => pace.point()?,
+                Err(MapError::NoEntry) => break,
+                Err(error) => return done(Err(error)),
+            }
+        }
+        return Ok(());
+    }
     let (mut key, zeros) = (buffer(key_size)?, buffer(value_size)?);
     let mut next = Some(0);
     while let Some(first) = next {
@@ -457,7 +504,9 @@ impl Stream for Entries {
             if !room {
                 return false;
             }
-            let _ = write!(out, "{}: ", Shown(key));
+            if !key.is_empty() {
+                let _ = write!(out, "{}: ", Shown(key));
+            }
             match show(value, out) {
                 Ok(rest) => *long = rest,
                 Err(failure) => {

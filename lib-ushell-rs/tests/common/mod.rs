@@ -53,9 +53,12 @@ impl Fake {
                 ("per_cpu", MapKind::PercpuArray, 8),
                 ("per_cpu_bytes", MapKind::PercpuHash, 12),
                 ("shared", MapKind::Hash, 12),
+                ("newest", MapKind::Stack, 8),
+                ("known", MapKind::BloomFilter, 4),
             ] {
                 let name_in_object = MapName::new(name).unwrap();
-                let (key_size, max_entries, flags) = (4, 3, MapFlags::empty());
+                let key_size = if matches!(kind, MapKind::Stack | MapKind::BloomFilter) { 0 } else { 4 };
+                let (max_entries, flags) = (3, MapFlags::empty());
                 let def = MapDef { kind, key_size, value_size, max_entries, flags, name: name_in_object };
                 let map = Map::new(def).unwrap();
                 let put = |lane, key: u32, value: &[u8]| {

@@ -369,3 +369,30 @@ fn values_per_cpu_are_counted_and_added_up() {
         assert_eq!(maps(engine), [""; 0]);
     }
 }
+
+#[test]
+fn maps_without_keys_are_filled_and_drained() {
+    if !packed("queues") {
+        return;
+    }
+    for way in all_ways() {
+        let (engine, _turn) = engine();
+        engine.load_object("queues.pkg", &way, &[]).unwrap();
+        let program = |name| LoadOptions { program: Some(name), ..way };
+        engine.attach_file(MYFUN, "queues", &program("hit"), AttachLimits::default()).unwrap();
+        (0..30).for_each(|_| call(0, 0));
+        let [oldest, newest] = ["queues.oldest", "queues.newest"].map(|name| engine.map(name).unwrap());
+        assert_eq!((oldest.len(), newest.len(), oldest.lost_full()), (4, 4, 26));
+        let data = engine.map("queues..bss").unwrap();
+        let mut words = [0; 24];
+        data.value([0; 4][..].into()).unwrap().first().copy_to(&mut words);
+        let words: Vec<u64> = words.chunks(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect();
+        assert_eq!(words.iter().sum::<u64>(), 30 + 26 + 10, "{words:?}");
+        let drain = engine.exec_file("queues", &mut [0; 168], &program("drain")).unwrap();
+        assert_eq!(drain.value & 0xffff_ffff, 12_340 * 100 + 30, "{way:?}");
+        assert_eq!((oldest.len(), newest.len()), (0, 3));
+        drop((oldest, newest, data));
+        engine.detach(MYFUN, None).unwrap();
+        assert!(engine.unload_object("queues"));
+    }
+}
