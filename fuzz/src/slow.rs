@@ -4,6 +4,8 @@
 //! with the budget of a hook, and fails when the run takes more than four nanoseconds for each unit of that.
 #![no_main]
 
+#[path = "../../lib-ubpf-rs/tests/common/counting.rs"]
+mod counting;
 #[allow(dead_code, reason = "programs are made here")]
 mod input;
 #[path = "../../lib-ubpf-rs/tests/engines/pages.rs"]
@@ -12,12 +14,9 @@ mod pages;
 #[path = "../../lib-ubpf-rs/tests/engines/support.rs"]
 mod support;
 
+use counting::{HELD, MOST};
 use libfuzzer_sys::fuzz_target;
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
-    sync::OnceLock,
-};
+use std::sync::OnceLock;
 use support::TestHost;
 use ubpf_rs::{
     helpers::Registry,
@@ -42,31 +41,6 @@ const RUNS: usize = 100;
 const MOST_OF_A_RUN: f64 = HOOK as f64 * 4.0 + 10e3;
 /// What may be spent beyond a limit: the piece of work that was refused.
 const PIECE: u64 = 1_000_000;
-
-struct Counting;
-
-thread_local! {
-    static HELD: Cell<usize> = const { Cell::new(0) };
-    static MOST: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: passes on to the system's allocator as it is.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        HELD.set(HELD.get().wrapping_add(layout.size()));
-        MOST.set(MOST.get().max(HELD.get()));
-        // SAFETY: the caller keeps the allocator's contract.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        HELD.set(HELD.get().wrapping_sub(layout.size()));
-        // SAFETY: the caller keeps the allocator's contract.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// What the fuzzer takes for coverage: one more counter set is an input worth keeping.
 const BUCKETS: usize = 512;

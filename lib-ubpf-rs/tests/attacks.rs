@@ -2,6 +2,8 @@
 //! has an access proved that can go wrong. (The step checker runs its own programs against what the verifier says.)
 
 mod common;
+#[path = "common/counting.rs"]
+mod counting;
 #[path = "common/giants.rs"]
 mod giants;
 #[cfg(all(feature = "jit", target_arch = "x86_64", target_os = "linux", not(ubpf_arch = "none")))]
@@ -9,11 +11,8 @@ mod giants;
 mod pages;
 
 use common::Nobody;
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
-    fmt::Write,
-};
+use counting::{HELD, MOST};
+use std::fmt::Write;
 use ubpf_rs::{
     helpers::{Helper, HelperFn, RegisterError, Registry},
     isa::{assemble, Insn},
@@ -21,32 +20,6 @@ use ubpf_rs::{
     verifier::{self, Access, Event, Policy, VerifiedProgram, VerifyError, Work},
     vm::{Executable, Interpreter, Memory, Run, Stop, StopKind, STACK_BYTES},
 };
-
-/// Counts the bytes that this thread holds, and the most it has held.
-struct Counting;
-
-thread_local! {
-    static HELD: Cell<usize> = const { Cell::new(0) };
-    static MOST: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: passes on to the system's allocator as it is.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        HELD.set(HELD.get().wrapping_add(layout.size()));
-        MOST.set(MOST.get().max(HELD.get()));
-        // SAFETY: the caller keeps the allocator's contract.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        HELD.set(HELD.get().wrapping_sub(layout.size()));
-        // SAFETY: the caller keeps the allocator's contract.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Steps: both analyses, as `verifier::mod` has them.
 fn steps(insns: usize, policy: Policy) -> usize {

@@ -50,35 +50,14 @@ pub fn run(bytes: &[u8], argument: &mut [u8], budget: u64) -> Outcome {
     Outcome { result: result.map_err(|stop| (stop.pc, stop.kind)), left: run.budget }
 }
 
+mod silent;
+
 /// A host without map, symbols, clock or console.
 pub struct Nobody;
 
 impl Maps for Nobody {
     fn two_key(&self) -> TwoKey<'_> {
         TwoKey::Nothing
-    }
-}
-
-impl Names for Nobody {
-    fn symbol_address(&self, _name: &[u8]) -> Option<u64> {
-        None
-    }
-    fn trace_address(&self, _name: &[u8]) -> Option<u64> {
-        None
-    }
-}
-
-impl Output for Nobody {
-    fn notify(&self, _address: u64) {}
-    fn puts(&self, _text: &[u8]) {}
-    fn ring(&self) -> Option<RingLayout> {
-        None
-    }
-}
-
-impl ReadMemory for Nobody {
-    fn probe_read(&self, _address: u64, _dst: &mut [u8]) -> usize {
-        0
     }
 }
 

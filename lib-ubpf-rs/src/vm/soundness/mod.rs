@@ -14,6 +14,8 @@ use alloc::sync::Arc;
 use std::{collections::HashMap, format, string::String, vec, vec::Vec};
 
 mod programs;
+#[path = "../../../tests/common/silent.rs"]
+mod silent;
 #[cfg(test)]
 mod tests;
 
@@ -34,29 +36,6 @@ impl TwoKeyModel for Nobody {
     }
     fn put(&self, _key1: u64, _key2: u64, _value: u64) {}
     fn del(&self, _key1: u64, _key2: u64) {}
-}
-
-impl Names for Nobody {
-    fn symbol_address(&self, _name: &[u8]) -> Option<u64> {
-        None
-    }
-    fn trace_address(&self, _name: &[u8]) -> Option<u64> {
-        None
-    }
-}
-
-impl Output for Nobody {
-    fn notify(&self, _address: u64) {}
-    fn puts(&self, _text: &[u8]) {}
-    fn ring(&self) -> Option<RingLayout> {
-        None
-    }
-}
-
-impl ReadMemory for Nobody {
-    fn probe_read(&self, _address: u64, _dst: &mut [u8]) -> usize {
-        0
-    }
 }
 
 impl Time for Nobody {
