@@ -141,6 +141,14 @@ const fn few(name: &'static str, before: &'static str, body: &'static str) -> Ca
     Case { name, before, body, times: 1, rounds: Some(40), behind: "" }
 }
 
+/// The format, `%ld` twelve times, and the numbers.
+const FORMAT_OF_NUMBERS: &str = "r1 = 0x646c2520646c2520 ll\nr2 = -1000000000000000000 ll\n\
+    *(u64 *)(r7 + 128) = r1\n*(u64 *)(r7 + 136) = r1\n*(u64 *)(r7 + 144) = r1\n*(u64 *)(r7 + 152) = r1\n*(u64 *)(r7 + 160) = r1\n\
+    *(u64 *)(r7 + 168) = r1\n*(u8 *)(r7 + 176) = 0\n\
+    *(u64 *)(r7 + 600) = r2\n*(u64 *)(r7 + 608) = r2\n*(u64 *)(r7 + 616) = r2\n*(u64 *)(r7 + 624) = r2\n*(u64 *)(r7 + 632) = r2\n\
+    *(u64 *)(r7 + 640) = r2\n*(u64 *)(r7 + 648) = r2\n*(u64 *)(r7 + 656) = r2\n*(u64 *)(r7 + 664) = r2\n*(u64 *)(r7 + 672) = r2\n\
+    *(u64 *)(r7 + 680) = r2\n*(u64 *)(r7 + 688) = r2";
+
 /// The same in the numbering of Linux, with a ring as map 0.
 const CASES_LINUX: &[Case] = &[
     few("ringbuf_submit", "", "r1 = map_index(0) ll\nr2 = 64\nr3 = 0\ncall 131\nr1 = r0\nr2 = 0\ncall 132\n"),
@@ -149,6 +157,15 @@ const CASES_LINUX: &[Case] = &[
     case("ringbuf_reserve_none", "", "r1 = map_index(0) ll\nr2 = 65536\nr3 = 0\ncall 131\n"),
     case("map_key_array", "", "r1 = map_index(1) ll\nr2 = 3\nr3 = r7\nr3 += 512\nr4 = 4\ncall 255\n"),
     case("map_key_hash", "r8 = 0", "r8 ^= 1\nr1 = map_index(2) ll\nr2 = r8\nr3 = r7\nr3 += 512\nr4 = 512\ncall 255\n"),
+    // 12 numbers that are as long as they can be.
+    case("snprintf_numbers", FORMAT_OF_NUMBERS, "r1 = r7\nr1 += 1024\nr2 = 512\nr3 = r7\nr3 += 128\nr4 = r7\nr4 += 600\nr5 = 96\ncall 165\n"),
+    case("snprintf_padded", "*(u64 *)(r7 + 128) = 0x64353532\n*(u8 *)(r7 + 127) = 37", "r1 = r7\nr1 += 1024\nr2 = 512\nr3 = r7\nr3 += 127\nr4 = r7\nr4 += 600\nr5 = 96\ncall 165\n"),
+    case("snprintf_string", "*(u64 *)(r7 + 128) = 0x7325\n*(u64 *)(r7 + 600) = r7", "r1 = r7\nr1 += 1024\nr2 = 512\nr3 = r7\nr3 += 128\nr4 = r7\nr4 += 600\nr5 = 96\ncall 165\n"),
+    case("trace_printk_full", "*(u64 *)(r7 + 128) = 0x78256425", "r1 = r7\nr1 += 128\nr2 = 8\nr3 = -1\nr4 = -1\ncall 6\n"),
+    case("strncmp_short", "*(u64 *)(r7 + 128) = 0", "r1 = r7\nr2 = 256\nr3 = r7\nr3 += 128\ncall 182\n"),
+    case("strncmp_long", "", "r1 = r7\nr1 += 256\nr2 = 256\nr3 = r7\nr3 += 256\ncall 182\n"),
+    case("strtol_long", "r1 = 0x2020202020202020 ll\n*(u64 *)(r7 + 128) = r1\n*(u64 *)(r7 + 136) = r1\n*(u64 *)(r7 + 144) = r1\nr1 = 0x3131313131313131 ll\n*(u64 *)(r7 + 152) = r1\n*(u64 *)(r7 + 160) = r1\n*(u16 *)(r7 + 168) = 0x3131", "r1 = r7\nr1 += 128\nr2 = 64\nr3 = 10\nr4 = r7\nr4 += 1024\ncall 105\n"),
+    case("jiffies", "", "call 118\n"),
     case("ringbuf_query", "", "r1 = map_index(0) ll\nr2 = 0\ncall 134\n"),
 ];
 

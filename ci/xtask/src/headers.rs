@@ -118,7 +118,9 @@ fn arguments(row: &Row) -> String {
         }
         ArgType::CString => format!("const char *{name}"),
         ArgType::MemRead | ArgType::MapKey | ArgType::MapValue => format!("const void *{name}"),
-        ArgType::MemWrite | ArgType::Map(_) | ArgType::MapValueOut | ArgType::Record => format!("void *{name}"),
+        ArgType::MemWrite | ArgType::WriteWord | ArgType::Map(_) | ArgType::MapValueOut | ArgType::Record => {
+            format!("void *{name}")
+        }
     };
     let all: Vec<String> = row.args.iter().map(argument).collect();
     if all.is_empty() {

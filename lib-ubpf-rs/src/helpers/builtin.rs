@@ -1,6 +1,7 @@
 //! The built-in helpers, a row each.
 
 use super::{
+    format,
     row::{flat, of_map, text, walks, Row},
     HelperCall, HelperFault, Inline, TwoKey,
 };
@@ -9,6 +10,7 @@ use crate::program::{
     Abi::{Classic, Linux, Uio},
     ArgType::{
         AnyAddress, CString, Length, Map, MapKey, MapValue, MapValueOut, MemRead, MemWrite, Record, RecordSize, Scalar,
+        Unused, WriteWord,
     },
     Cost, MapFamily, RetType,
 };
@@ -185,7 +187,7 @@ pub const BUILTINS: &[Row] = &[
     Row {
         name: "bpf_ktime_get_ns",
         doc: "Monotonic time in nanoseconds.",
-        numbers: &[(Linux, 5), (Linux, 125)],
+        numbers: &[(Linux, 5), (Linux, 125), (Linux, 160), (Linux, 208)],
         args: &[],
         ret: RetType::Scalar,
         cost: flat(16),
@@ -226,6 +228,127 @@ pub const BUILTINS: &[Row] = &[
         inline: None,
         missed: Some(0),
         function: random,
+    },
+    Row {
+        name: "bpf_jiffies64",
+        doc: "Time in units of 4 milliseconds.",
+        numbers: &[(Linux, 118)],
+        args: &[],
+        ret: RetType::Scalar,
+        cost: flat(16),
+        inline: None,
+        missed: Some(0),
+        function: |call| Ok(call.host.now_ns() / 4_000_000),
+    },
+    Row {
+        name: "bpf_get_current_uid_gid",
+        doc: "0: an image has one user.",
+        numbers: &[(Linux, 15)],
+        args: &[],
+        ret: RetType::Scalar,
+        cost: flat(1),
+        inline: None,
+        missed: Some(0),
+        function: |_| Ok(0),
+    },
+    Row {
+        name: "bpf_get_current_cgroup_id",
+        doc: "1: an image has one group.",
+        numbers: &[(Linux, 80)],
+        args: &[],
+        ret: RetType::Scalar,
+        cost: flat(1),
+        inline: None,
+        missed: Some(1),
+        function: |_| Ok(1),
+    },
+    Row {
+        name: "bpf_get_current_task",
+        doc: "0: an image has no task as Linux has.",
+        numbers: &[(Linux, 35)],
+        args: &[],
+        ret: RetType::Scalar,
+        cost: flat(1),
+        inline: None,
+        missed: Some(0),
+        function: |_| Ok(0),
+    },
+    Row {
+        name: "bpf_get_attach_cookie",
+        doc: "0: programs are attached without a number.",
+        numbers: &[(Linux, 174)],
+        args: &[("ctx", AnyAddress)],
+        ret: RetType::Scalar,
+        cost: flat(1),
+        inline: None,
+        missed: Some(0),
+        function: |_| Ok(0),
+    },
+    Row {
+        name: "bpf_strncmp",
+        doc: "Compares at most so many bytes with a string; below, above or equal to 0, as the first that differs is.",
+        numbers: &[(Linux, 182)],
+        args: &[("text", MemRead), ("size", Length), ("other", CString)],
+        ret: RetType::Scalar,
+        cost: text(24),
+        inline: None,
+        missed: None,
+        function: compare,
+    },
+    Row {
+        name: "bpf_strtol",
+        doc: "Reads a signed number of base 8, 10 or 16, or of the one that the text says (0); the bytes read, or the negative number of an error.",
+        numbers: &[(Linux, 105)],
+        args: &[("text", MemRead), ("size", Length), ("flags", Scalar), ("result", WriteWord)],
+        ret: RetType::Scalar,
+        cost: flat(48),
+        inline: None,
+        missed: None,
+        function: |call| number(call, true),
+    },
+    Row {
+        name: "bpf_strtoul",
+        doc: "Reads a number without a sign, as bpf_strtol does.",
+        numbers: &[(Linux, 106)],
+        args: &[("text", MemRead), ("size", Length), ("flags", Scalar), ("result", WriteWord)],
+        ret: RetType::Scalar,
+        cost: flat(48),
+        inline: None,
+        missed: None,
+        function: |call| number(call, false),
+    },
+    Row {
+        name: "bpf_snprintf",
+        doc: "Writes text by a format and up to 12 numbers of 8 bytes, as much of it as there is room for; the bytes of all of it and a NUL, or the negative number of an error.",
+        numbers: &[(Linux, 165)],
+        args: &[("text", MemWrite), ("size", Length), ("format", CString), ("data", MemRead), ("data_size", Length)],
+        ret: RetType::Scalar,
+        cost: FORMAT,
+        inline: None,
+        missed: None,
+        function: snprintf,
+    },
+    Row {
+        name: "bpf_trace_printk",
+        doc: "Prints a line by a format and three numbers; its bytes, or the negative number of an error.",
+        numbers: &[(Linux, 6)],
+        args: &[("format", MemRead), ("size", Length), ("a", Unused), ("b", Unused), ("c", Unused)],
+        ret: RetType::Scalar,
+        cost: FORMAT,
+        inline: None,
+        missed: None,
+        function: trace_printk,
+    },
+    Row {
+        name: "bpf_trace_vprintk",
+        doc: "Prints a line by a format and up to 12 numbers of 8 bytes.",
+        numbers: &[(Linux, 177)],
+        args: &[("format", MemRead), ("size", Length), ("data", MemRead), ("data_size", Length)],
+        ret: RetType::Scalar,
+        cost: FORMAT,
+        inline: None,
+        missed: None,
+        function: trace_vprintk,
     },
     Row {
         name: "bpf_ringbuf_output",
@@ -613,6 +736,112 @@ fn random(call: &mut HelperCall<'_>) -> Answer {
 
 fn time_get_ns(call: &mut HelperCall<'_>) -> Answer {
     Ok(call.host.now_ns())
+}
+
+/// So much for a format, for the text that it makes, and for each conversion.
+const FORMAT: Cost = Cost { base: 160, per_8_bytes: 4, walk: format::MOST_WALKED };
+/// What a helper of Linux gives for an argument that makes no sense, and for a number that does not fit.
+const INVALID: u64 = MapError::Invalid.code() as u64;
+const RANGE: u64 = -34i64 as u64;
+
+/// The text of a format and the words of `data`.
+fn formatted(call: &HelperCall<'_>, format: &[u8], data: impl Fn(usize) -> Option<u64>) -> (Option<format::Text>, u32) {
+    let (mut next, mut walked) = (0, 0);
+    let argument = || {
+        next += 1;
+        data(next - 1)
+    };
+    let read = |address: u64, out: &mut [u8]| call.host.probe_read(address, out);
+    (format::format(format, argument, read, &mut walked), walked)
+}
+
+/// The word of this number, of as many as Linux allows.
+fn word(data: maps::Bytes<'_>, number: usize) -> Option<u64> {
+    (number < format::ARGUMENTS && number < data.len() / 8).then(|| data.word(number))
+}
+
+fn snprintf(call: &mut HelperCall<'_>) -> Answer {
+    let data = call.data;
+    let (text, walked) = formatted(call, call.text, |number| word(data, number));
+    call.walked = walked;
+    let Some(text) = text else { return Ok(INVALID) };
+    let most = text.bytes().len().min(call.out.len().saturating_sub(1));
+    call.out.write(0, text.bytes().get(..most).unwrap_or(&[]));
+    call.out.write(most, &[0]);
+    Ok(text.len() as u64 + 1)
+}
+
+/// Prints a line by a format that lies in a program's memory.
+fn print(call: &mut HelperCall<'_>, format: maps::Bytes<'_>, data: impl Fn(usize) -> Option<u64>) -> Answer {
+    let mut bytes = [0; format::LONGEST];
+    let copied = format.copy_to(&mut bytes);
+    let end = bytes.iter().take(copied).position(|&byte| byte == 0);
+    let Some(format) = end.and_then(|end| bytes.get(..end)) else { return Ok(INVALID) };
+    let (text, walked) = formatted(call, format, data);
+    call.walked = walked;
+    let Some(text) = text else { return Ok(INVALID) };
+    let line = text.bytes();
+    call.host.puts(line.strip_suffix(b"\n").unwrap_or(line));
+    Ok(text.len() as u64)
+}
+
+fn trace_printk(call: &mut HelperCall<'_>) -> Answer {
+    let [_, _, a, b, c] = call.args;
+    print(call, call.data, |number| [a, b, c].get(number).copied())
+}
+
+fn trace_vprintk(call: &mut HelperCall<'_>) -> Answer {
+    let data = call.second;
+    print(call, call.data, |number| word(data, number))
+}
+
+fn compare(call: &mut HelperCall<'_>) -> Answer {
+    let others = call.text.iter().copied().chain([0]);
+    for (number, other) in others.enumerate().take(call.data.len()) {
+        let byte = call.data.word(number / 8).to_le_bytes()[number % 8];
+        if byte != other || byte == 0 {
+            return Ok((i64::from(byte) - i64::from(other)) as u64);
+        }
+    }
+    Ok(0)
+}
+
+/// Longest text of a number, with spaces before it.
+const NUMBER: usize = 64;
+
+fn number(call: &mut HelperCall<'_>, signed: bool) -> Answer {
+    let mut bytes = [0; NUMBER];
+    let text = call.data.copy_to(&mut bytes);
+    let text = bytes.get(..text).unwrap_or(&[]);
+    let trimmed = text.trim_ascii_start();
+    let positive = trimmed.strip_prefix(b"-").filter(|_| signed);
+    let (negative, rest) = (positive.is_some(), positive.unwrap_or(trimmed));
+    let hexadecimal = rest.strip_prefix(b"0x").or_else(|| rest.strip_prefix(b"0X"));
+    let (base, digits) = match (call.args[2], hexadecimal) {
+        (0 | 16, Some(digits)) => (16, digits),
+        (0, None) if rest.first() == Some(&b'0') => (8, rest),
+        (0, None) => (10, rest),
+        (base @ (8 | 10 | 16), _) => (base as u32, rest),
+        _ => return Ok(INVALID),
+    };
+    let (mut value, mut count, mut fits) = (0u64, 0usize, true);
+    for &byte in digits {
+        let Some(digit) = char::from(byte).to_digit(base) else { break };
+        let next = value.checked_mul(base.into()).and_then(|value| value.checked_add(digit.into()));
+        fits &= next.is_some();
+        value = next.unwrap_or(0);
+        count += 1;
+    }
+    let most = if signed { i64::MAX as u64 + u64::from(negative) } else { u64::MAX };
+    if count == 0 {
+        return Ok(INVALID);
+    }
+    if !fits || value > most {
+        return Ok(RANGE);
+    }
+    let value = if negative { value.wrapping_neg() } else { value };
+    call.out.write(0, &value.to_le_bytes());
+    Ok((text.len() - digits.len() + count) as u64)
 }
 
 fn puts(call: &mut HelperCall<'_>) -> Answer {

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod builtin;
+mod format;
 mod inline;
 mod registry;
 mod row;

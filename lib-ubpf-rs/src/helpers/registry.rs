@@ -24,6 +24,8 @@ pub struct HelperCall<'a> {
     pub key: Bytes<'a>,
     /// The bytes of a [`ArgType::MemRead`](crate::program::ArgType::MemRead) argument.
     pub data: Bytes<'a>,
+    /// Those of a second one.
+    pub second: Bytes<'a>,
     /// The bytes of a [`ArgType::MemWrite`](crate::program::ArgType::MemWrite) argument.
     pub out: BytesMut<'a>,
     /// The bytes of a [`ArgType::MapValue`](crate::program::ArgType::MapValue) argument.

@@ -54,6 +54,8 @@ pub enum Bug {
     AnyEnd,
     /// A copy of a record's address outlives the record.
     StaleRecord,
+    /// What a helper writes over keeps its value.
+    KeptWord,
     /// A record that is held on one of two ways that meet is thought to be held on none.
     HeldOnOneWay,
     /// The proofs are thought to hold for an argument of any length.
@@ -119,6 +121,7 @@ impl Bug {
         Bug::RemainderOfPart,
         Bug::AnyEnd,
         Bug::StaleRecord,
+        Bug::KeptWord,
         Bug::HeldOnOneWay,
         Bug::AnyArgument,
         Bug::GuardSize,

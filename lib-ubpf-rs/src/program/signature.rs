@@ -15,6 +15,8 @@ pub enum ArgType {
     MemRead,
     /// Address of memory the program may write; the length is in the next argument.
     MemWrite,
+    /// Address of eight bytes that the helper writes.
+    WriteWord,
     /// Length in bytes of the preceding memory argument.
     Length,
     /// Any address; the helper itself reads it fault-safely.
@@ -116,7 +118,7 @@ impl HelperSignature {
     pub fn takes_numbers(&self) -> bool {
         self.args.iter().all(|kind| match kind {
             ArgType::Unused | ArgType::Scalar | ArgType::AnyAddress | ArgType::RecordSize | ArgType::Record => true,
-            ArgType::CString | ArgType::MemRead | ArgType::MemWrite | ArgType::Length => false,
+            ArgType::CString | ArgType::MemRead | ArgType::MemWrite | ArgType::WriteWord | ArgType::Length => false,
             ArgType::Map(_) | ArgType::MapKey | ArgType::MapValue | ArgType::MapValueOut => false,
         })
     }
@@ -126,7 +128,7 @@ impl HelperSignature {
         self.args.iter().all(|kind| match kind {
             ArgType::Unused | ArgType::Scalar | ArgType::AnyAddress | ArgType::Length | ArgType::Map(_) => true,
             ArgType::RecordSize | ArgType::Record => true,
-            ArgType::CString | ArgType::MemRead | ArgType::MemWrite => false,
+            ArgType::CString | ArgType::MemRead | ArgType::MemWrite | ArgType::WriteWord => false,
             ArgType::MapKey | ArgType::MapValue | ArgType::MapValueOut => false,
         })
     }
@@ -154,7 +156,7 @@ impl HelperSignature {
                 }
                 ArgType::Map(_) | ArgType::MapKey | ArgType::MapValue | ArgType::MapValueOut => {}
                 ArgType::Unused | ArgType::Scalar | ArgType::CString | ArgType::AnyAddress | ArgType::Record => {}
-                ArgType::MemRead | ArgType::MemWrite | ArgType::Length | ArgType::RecordSize => {}
+                ArgType::MemRead | ArgType::MemWrite | ArgType::WriteWord | ArgType::Length | ArgType::RecordSize => {}
             }
             memory = matches!(kind, ArgType::MemRead | ArgType::MemWrite).then_some(register);
         }

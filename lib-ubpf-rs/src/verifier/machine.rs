@@ -565,6 +565,12 @@ impl<'a> Machine<'a> {
                     let most = self.most(state, pc, length);
                     self.memory(state, pc, reg, most, false);
                 }
+                ArgType::WriteWord => {
+                    let place = self.memory(state, pc, reg, 8, true);
+                    if !planted::active(Bug::KeptWord) {
+                        self.store(state, place, Size::DW, Value::UNKNOWN)?;
+                    }
+                }
                 ArgType::MemWrite => {
                     let most = self.most(state, pc, length);
                     self.written(state, pc, reg, most)?;
@@ -664,7 +670,7 @@ impl<'a> Machine<'a> {
         self.access(state, pc, reach)
     }
 
-    /// A string in the stack that is known to end.
+    /// A string in the stack, or in data that nobody changes, that is known to end.
     fn string(&mut self, state: &State, pc: usize, reg: Reg) {
         let base = self.read(state, reg, pc);
         let (target, ends) = match (base.kind, base.num.value()) {
@@ -679,11 +685,17 @@ impl<'a> Machine<'a> {
             }
             (Kind::Stack(_), None) => (Target::Stack, false),
             (Kind::Argument, _) => (Target::Argument, false),
+            (Kind::Object { index, nullable: false }, Some(off)) => {
+                let frozen = self.env.map(index).and_then(|map| map.frozen).unwrap_or(&[]);
+                let string = usize::try_from(off).ok().and_then(|off| frozen.get(off..)).unwrap_or(&[]);
+                self.spend(price::READ.saturating_mul(MAX_STRING as u64));
+                (Target::Rodata, string.iter().take(MAX_STRING).any(|&byte| byte == 0))
+            }
             _ => (Target::Unknown, false),
         };
         if ends {
-            let claim = Claim { stack: below(base.num.whole.smin.into()), ..Claim::NONE };
-            return self.findings.prove(pc, target, claim);
+            let stack = if target == Target::Stack { below(base.num.whole.smin.into()) } else { 0 };
+            return self.findings.prove(pc, target, Claim { stack, ..Claim::NONE });
         }
         let failure = Failure::new(pc, reg, &base, 0, Need::StringEnd);
         self.findings.guard(pc, target, failure);

@@ -28,9 +28,9 @@ pub fn call_helper(
 ) -> Result<Called, Stop> {
     let mut bill = Bill { budget: &mut run.budget, metering, pc };
     let (map, text, host) = (None, &[][..], run.host);
-    let (key, value, data, out) = (Bytes::NONE, Bytes::NONE, Bytes::NONE, BytesMut::NONE);
+    let (key, value, data, second, out) = (Bytes::NONE, Bytes::NONE, Bytes::NONE, Bytes::NONE, BytesMut::NONE);
     let (lane, records) = (run.memory.lane(), run.memory.records());
-    let mut given = HelperCall { args, text, map, records, key, value, data, out, lane, host, walked: 0 };
+    let mut given = HelperCall { args, text, map, records, key, value, data, second, out, lane, host, walked: 0 };
     if helper.signature.takes_numbers() {
         bill.pay(|| helper.signature.cost.base.into())?;
         return call(helper, &mut given, bill);
@@ -93,7 +93,7 @@ fn cost_before(helper: &Helper, given: &HelperCall<'_>) -> u64 {
             ArgType::MapKey => def.map_or(0, |def| def.key_size.into()),
             ArgType::MapValue | ArgType::MapValueOut => def.map_or(0, |def| def.value_size.into()),
             ArgType::Unused | ArgType::Scalar | ArgType::AnyAddress | ArgType::Map(_) => 0,
-            ArgType::RecordSize | ArgType::Record => 0,
+            ArgType::RecordSize | ArgType::Record | ArgType::WriteWord => 0,
             // Charged when it was read, or by the length that follows.
             ArgType::CString | ArgType::MemRead | ArgType::MemWrite => 0,
         };
@@ -105,6 +105,7 @@ fn cost_before(helper: &Helper, given: &HelperCall<'_>) -> u64 {
 /// Checks what a helper is to read and to write, and gives it that: the key and the value, as long as the map has them, and other memory.
 fn lend<'r>(memory: &'r Memory<'_>, helper: &Helper, given: &mut HelperCall<'r>, pc: usize) -> Result<(), Stop> {
     let def = given.map.map(Map::def);
+    let mut first = false;
     for (index, kind) in helper.signature.args.iter().enumerate() {
         let argument = |index: usize| given.args.get(index).copied().unwrap_or(0);
         let (addr, length) = (argument(index), argument(index + 1));
@@ -122,8 +123,10 @@ fn lend<'r>(memory: &'r Memory<'_>, helper: &Helper, given: &mut HelperCall<'r>,
             ArgType::MapKey => given.key = read(def.map_or(0, |def| def.key_size.into()))?,
             ArgType::MapValue => given.value = read(def.map_or(0, |def| def.value_size.into()))?,
             ArgType::MapValueOut => given.out = write(def.map_or(0, |def| def.value_size.into()))?,
+            ArgType::MemRead if core::mem::replace(&mut first, true) => given.second = read(length)?,
             ArgType::MemRead => given.data = read(length)?,
             ArgType::MemWrite => given.out = write(length)?,
+            ArgType::WriteWord => given.out = write(8)?,
             // Not an address, or one that the helper does not trust; the map was looked up before.
             ArgType::Unused | ArgType::Scalar | ArgType::Length | ArgType::AnyAddress | ArgType::Map(_) => {}
             // Looked up by the helper among those that the run holds.

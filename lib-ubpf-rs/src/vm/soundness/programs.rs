@@ -266,10 +266,33 @@ fn one_of_two(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
 }
 
 fn use_maps(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>, left: usize) {
-    match numbers.below(3) {
-        0 => reserve(numbers, insns, left),
+    match numbers.below(6) {
+        0 | 1 => reserve(numbers, insns, left),
+        2 => read_number(numbers, insns, left),
         _ => look_up(numbers, insns, left),
     }
+}
+
+/// Instructions of [`read_number`].
+const READ_NUMBER: usize = 11;
+
+/// A helper writes over a word of the stack that was known.
+fn read_number(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>, left: usize) {
+    if left < READ_NUMBER {
+        return;
+    }
+    let mut imm = |dst, op, imm| insns.push(Insn::Alu { op, width: Width::W64, dst, src: Operand::Imm(imm) });
+    imm(Reg::R2, AluOp::Mov, 8);
+    imm(Reg::R3, AluOp::Mov, numbers.pick(&[10, 10, 16, 7]));
+    let result = -16 - numbers.below(2) as i16 * 4;
+    for (dst, by) in [(Reg::R1, -8), (Reg::R4, result)] {
+        insns.push(mov(dst, Reg::R10));
+        insns.push(Insn::Alu { op: AluOp::Add, width: Width::W64, dst, src: Operand::Imm(by.into()) });
+    }
+    insns.push(store(Size::DW, Reg::R10, -8, Operand::Imm(numbers.pick(&[0x3531, 0x30, 0x7a, 0x2d31]))));
+    insns.push(store(Size::DW, Reg::R10, -16, Operand::Imm(numbers.below(9) as i32)));
+    insns.push(Insn::Call(Call::Helper(numbers.pick(&[105, 106]))));
+    insns.push(Insn::Load { size: numbers.size(), signed: false, dst: numbers.reg(), base: Reg::R10, off: -16 });
 }
 
 /// Instructions of [`reserve`].

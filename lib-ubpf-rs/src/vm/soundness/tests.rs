@@ -61,8 +61,15 @@ fn random_programs_with_maps_stay_within_what_the_verifier_says() {
 
 #[test]
 fn mistakes_with_values_of_maps_are_found() {
-    for bug in [Bug::MovedNull, Bug::NullBothSides, Bug::FirstMap, Bug::AccessSize, Bug::StaleRecord, Bug::HeldOnOneWay]
-    {
+    for bug in [
+        Bug::MovedNull,
+        Bug::NullBothSides,
+        Bug::FirstMap,
+        Bug::AccessSize,
+        Bug::StaleRecord,
+        Bug::HeldOnOneWay,
+        Bug::KeptWord,
+    ] {
         let found = planted::with(bug, || with_maps(0x9e37_79b9_7f4a_7c15, PROGRAMS));
         assert!(found.is_err(), "{bug:?} is not found");
     }
