@@ -20,6 +20,8 @@ UBPF_HELPER(long, bpf_map_pop_elem, 88, void *map, void *value);
 UBPF_HELPER(long, bpf_map_peek_elem, 89, void *map, void *value);
 UBPF_HELPER(long, bpf_for_each_map_elem, 164, void *map, void *callback, void *context, __u64 flags);
 UBPF_HELPER(void *, bpf_map_lookup_percpu_elem, 195, void *map, const void *key, __u32 cpu);
+/* Not of Linux: copies the key in a place of a map; 1, 0 where there is none, -2 behind the last place. */
+UBPF_HELPER(long, ubpf_map_key, 255, void *map, __u64 place, void *key, __u32 size);
 
 /* Memory of the image, read fault-safely */
 UBPF_HELPER(long, bpf_probe_read, 4, void *to, __u32 size, const void *from);

@@ -183,7 +183,7 @@ impl Registry {
         self.check(helper.name, &helper.signature, numbers)?;
         let index = self.used.load(Ordering::Relaxed);
         let slot = self.helpers.get(index).ok_or(RegisterError::Full)?;
-        let place = |&(abi, number): &(Abi, u32)| self.numbers[abi as usize].get(number as usize);
+        let place = |&(abi, number): &(Abi, u32)| self.table(abi).get(number as usize);
         if numbers.iter().any(|number| place(number).is_none()) {
             return Err(RegisterError::Full);
         }
@@ -215,10 +215,16 @@ impl Registry {
         Ok(())
     }
 
+    /// The table of an ABI: there is one for each.
+    #[inline]
+    fn table(&self, abi: Abi) -> &[AtomicU16] {
+        self.numbers.get(abi as usize).map_or(&[], Vec::as_slice)
+    }
+
     /// The helper with this number.
     #[inline]
     pub fn get(&self, abi: Abi, number: u32) -> Option<&Helper> {
-        let index = self.numbers[abi as usize].get(number as usize)?;
+        let index = self.table(abi).get(number as usize)?;
         self.helpers.get(usize::from(index.load(Ordering::Acquire)))?.get()
     }
 
@@ -233,7 +239,7 @@ impl Registry {
         let helpers = self.helpers.iter().map_while(Once::get);
         let index = helpers.into_iter().position(|helper| helper.name == name)?;
         let place = |number: &AtomicU16| usize::from(number.load(Ordering::Acquire)) == index;
-        let number = self.numbers[abi as usize].iter().position(place)?;
+        let number = self.table(abi).iter().position(place)?;
         u32::try_from(number).ok()
     }
 }

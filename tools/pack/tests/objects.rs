@@ -7,7 +7,7 @@ use ubpf_pack::{CoreTypes, Options};
 use ubpf_rs::{
     isa::{decode, Call, ImmKind, Insn},
     object::{Entry, Held, MapDef, Object, ProgramKind, SlotNeed},
-    program::{Abi, PointKind},
+    program::{Abi, ArgType, PointKind, RetType},
 };
 
 /// Packs a source as each compiler makes it, and shows what is read of the package.
@@ -327,26 +327,43 @@ fn damaged_objects() {
     }
 }
 
-/// The header names each helper of Linux that the engine has, by the engine's number.
+/// What stands for an argument or a result: an address, or a number.
+fn is_address(text: &str) -> bool {
+    text.contains('*')
+}
+
+/// The same of an argument of a helper of the engine.
+fn takes_address(argument: ArgType) -> bool {
+    !matches!(argument, ArgType::Scalar | ArgType::Length | ArgType::RecordSize)
+}
+
+/// The header names each helper of Linux that the engine has, by the engine's number and with its arguments. It has more of them: what an
+/// image lacks is refused when it is called.
 #[test]
 fn the_header_has_the_helpers_of_the_engine() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../include/bpf/bpf_helper_defs.h");
     let header = std::fs::read_to_string(path).unwrap();
-    let rows = header.lines().filter_map(|line| line.strip_prefix("UBPF_HELPER("));
-    let rows = rows.map(|row| {
-        let mut fields = row.split(", ");
-        let name = fields.nth(1).unwrap();
-        (fields.next().unwrap().parse().unwrap(), name)
-    });
-    let rows: std::collections::BTreeMap<u32, &str> = rows.collect();
+    let lines = header.lines().filter_map(|line| line.strip_prefix("UBPF_HELPER(")?.strip_suffix(");"));
+    let lines: Vec<Vec<&str>> = lines.map(|line| line.split(", ").collect()).collect();
+    let number_of = |line: &Vec<&str>| line[2].parse().unwrap();
+    let rows: std::collections::BTreeMap<u32, &str> = lines.iter().map(|line| (number_of(line), line[1])).collect();
+    assert_eq!(rows.len(), lines.len(), "a number stands there twice");
     let helpers = ubpf_rs::helpers::Registry::with_builtins().unwrap();
     let mut known = 0;
     for number in 0..=ubpf_rs::helpers::MAX_NUMBER {
         if let Some(helper) = helpers.get(Abi::Linux, number) {
             // Several numbers may be those of one helper, which has one of their names.
             assert!(rows.contains_key(&number), "helper {number}, {}", helper.name);
-            let own = rows.iter().find(|row| *row.1 == helper.name).unwrap_or_else(|| panic!("{}", helper.name));
-            assert_eq!(helpers.get(Abi::Linux, *own.0).map(|helper| helper.name), Some(helper.name));
+            let own = rows.iter().find(|row| *row.1 == helper.name);
+            let own_number = *own.unwrap_or_else(|| panic!("{}", helper.name)).0;
+            assert_eq!(helpers.get(Abi::Linux, own_number).map(|helper| helper.name), Some(helper.name));
+            let line = lines.iter().find(|line| number_of(line) == own_number).unwrap();
+            let given: Vec<bool> = line[3..].iter().filter(|&&arg| arg != "void").map(|arg| is_address(arg)).collect();
+            let taken = helper.signature.args.into_iter().take_while(|&arg| arg != ArgType::Unused);
+            let taken: Vec<bool> = taken.map(takes_address).collect();
+            assert_eq!(given, taken, "arguments of {}", helper.name);
+            let gives = matches!(helper.signature.ret, RetType::MapValueOrNull | RetType::RecordOrNull);
+            assert_eq!(is_address(line[0]), gives, "result of {}", helper.name);
             known += 1;
         }
     }
