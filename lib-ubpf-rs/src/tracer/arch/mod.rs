@@ -1,6 +1,8 @@
 //! What differs between architectures: the bytes of an entry stub and of a call, and the entry of hooks. A CPU is a folder here with the
 //! names that `none` has; a CPU without one has that.
 
+mod stub;
+
 #[cfg(any(not(target_arch = "x86_64"), ubpf_arch = "none"))]
 pub mod none;
 #[cfg(any(not(target_arch = "x86_64"), ubpf_arch = "none"))]

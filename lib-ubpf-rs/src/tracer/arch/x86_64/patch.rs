@@ -1,72 +1,27 @@
 //! Bytes of entry stubs on x86-64: pure functions; who writes them is [`TextPatch`](crate::platform::TextPatch).
 
+pub use super::super::stub::{Rewrite, Stub};
 pub use super::nops::{nops, ENDBR64, FIVE_NOPS, LONGEST_NOP, NOP, STUB_LEN};
 
 /// The one five-byte nop that stands at a site while nothing is attached, unless the compiler put another one there.
 pub const NOP5: [u8; STUB_LEN] = [0x0f, 0x1f, 0x44, 0x00, 0x00];
 
-/// What stands at an entry.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Stub {
-    /// One five-byte nop, `offset` bytes behind the address.
-    Nop5 {
-        /// 4 when an `endbr64` stands before it.
-        offset: usize,
-        /// The nop as the compiler wrote it.
-        bytes: [u8; STUB_LEN],
-    },
-    /// Five one-byte nops, or a longer nop: to be rewritten before use. A thread may stand between two of them.
-    Nops {
-        /// 4 when an `endbr64` stands before them.
-        offset: usize,
-        /// Bytes of all of it.
-        length: usize,
-        /// What makes it a five-byte nop with others behind.
-        rewrite: Rewrite,
-    },
-}
-
-/// Bytes that take the place of others.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Rewrite {
-    len: usize,
-    old: [u8; Self::LONGEST],
-    new: [u8; Self::LONGEST],
-}
-
-impl Rewrite {
-    /// As many as are replaced at once.
-    const LONGEST: usize = 8;
-
-    /// Makes a nop, or five of one byte, one of five bytes and a rest.
-    fn of(bytes: &[u8]) -> Option<Rewrite> {
-        // Of 9 and 10 bytes the last ones stay: they are operands of the last nop.
-        let rest: &[u8] = match bytes.len() {
-            5 => &[],
-            6 => &[0x90],
-            7 => &[0x66, 0x90],
-            8 => &[0x0f, 0x1f, 0x00],
-            9 => &[0x0f, 0x1f, 0x40],
-            10 => &[0x0f, 0x1f, 0x44],
-            _ => return None,
-        };
-        let mut rewrite = Rewrite { len: STUB_LEN + rest.len(), old: [0; Self::LONGEST], new: [0; Self::LONGEST] };
-        let written = NOP5.iter().chain(rest);
-        for ((old, new), (was, is)) in rewrite.old.iter_mut().zip(&mut rewrite.new).zip(bytes.iter().zip(written)) {
-            (*old, *new) = (*was, *is);
-        }
-        Some(rewrite)
-    }
-
-    /// What must be there.
-    pub fn old(&self) -> &[u8] {
-        &self.old[..self.len]
-    }
-
-    /// What is written.
-    pub fn fresh(&self) -> &[u8] {
-        &self.new[..self.len]
-    }
+/// Makes a nop, or five of one byte, one of five bytes and a rest.
+fn rewrite(bytes: &[u8]) -> Option<Rewrite> {
+    // Of 9 and 10 bytes the last ones stay: they are operands of the last nop.
+    let rest: &[u8] = match bytes.len() {
+        5 => &[],
+        6 => &[0x90],
+        7 => &[0x66, 0x90],
+        8 => &[0x0f, 0x1f, 0x00],
+        9 => &[0x0f, 0x1f, 0x40],
+        10 => &[0x0f, 0x1f, 0x44],
+        _ => return None,
+    };
+    let mut written = [0; Rewrite::LONGEST];
+    let fresh = written.get_mut(..STUB_LEN + rest.len())?;
+    fresh.iter_mut().zip(NOP5.iter().chain(rest)).for_each(|(to, from)| *to = *from);
+    Rewrite::new(bytes.get(..fresh.len())?, fresh)
 }
 
 /// Recognises the stub at an entry from its bytes; `None` when it is something else.
@@ -75,7 +30,7 @@ pub fn recognise(bytes: &[u8]) -> Option<Stub> {
     let nops = bytes.get(offset..offset + length)?;
     match <[u8; STUB_LEN]>::try_from(nops) {
         Ok(bytes) if bytes != FIVE_NOPS => Some(Stub::Nop5 { offset, bytes }),
-        _ => Some(Stub::Nops { offset, length, rewrite: Rewrite::of(nops)? }),
+        _ => Some(Stub::Nops { offset, length, rewrite: rewrite(nops)? }),
     }
 }
 
@@ -96,7 +51,7 @@ mod tests {
     fn stubs_of_gcc_and_clang() {
         let check = |bytes: &[u8], expected| assert_eq!(recognise(bytes), expected, "{bytes:02x?}");
         let clang = [0x0f, 0x1f, 0x44, 0x00, 0x08];
-        let five = |offset| Some(Stub::Nops { offset, length: 5, rewrite: Rewrite::of(&FIVE_NOPS).unwrap() });
+        let five = |offset| Some(Stub::Nops { offset, length: 5, rewrite: rewrite(&FIVE_NOPS).unwrap() });
         check(&[0x90, 0x90, 0x90, 0x90, 0x90, 0xc3], five(0));
         check(&clang, Some(Stub::Nop5 { offset: 0, bytes: clang }));
         check(&NOP5, Some(Stub::Nop5 { offset: 0, bytes: NOP5 }));
