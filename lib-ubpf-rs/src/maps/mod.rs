@@ -8,6 +8,7 @@ mod array;
 mod bloom;
 mod hash;
 mod lanes;
+mod lpm;
 mod queue;
 mod records;
 mod ring;
@@ -30,6 +31,7 @@ use array::Array;
 use bloom::Bloom;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use hash::{Hash, New, WhenFull};
+use lpm::Lpm;
 use queue::{First, Queue, Then};
 use ring::Ring;
 use values::Change;
@@ -140,6 +142,7 @@ enum Kind {
     Hash(Hash),
     TwoKey(TwoKeyMap),
     Ring(Ring),
+    Lpm(Lpm),
     Queue(Queue),
     Bloom(Bloom),
     /// It holds nothing.
@@ -176,15 +179,14 @@ impl Map {
             MapKind::TwoKey => TwoKeyMap::in_pieces(def.max_entries as usize, between).map(Kind::TwoKey),
             MapKind::Ringbuf => Ring::new(def.max_entries, between).map(Kind::Ring),
             MapKind::PerfEventArray => Ring::new(MapDef::EVENT_BYTES, between).map(Kind::Ring),
+            MapKind::LpmTrie => Lpm::new(&def, seed, between).map(Kind::Lpm),
             MapKind::Queue => Queue::new(&def, First::Oldest, between).map(Kind::Queue),
             MapKind::Stack => Queue::new(&def, First::Newest, between).map(Kind::Queue),
             MapKind::BloomFilter => Bloom::new(&def, seed, between).map(Kind::Bloom),
             MapKind::CgroupArray => Some(Kind::Nothing),
-            kind @ (MapKind::ProgArray
-            | MapKind::StackTrace
-            | MapKind::LpmTrie
-            | MapKind::ArrayOfMaps
-            | MapKind::HashOfMaps) => return Err(MapError::Unsupported { kind }),
+            kind @ (MapKind::ProgArray | MapKind::StackTrace | MapKind::ArrayOfMaps | MapKind::HashOfMaps) => {
+                return Err(MapError::Unsupported { kind })
+            }
         };
         let kind = kind.ok_or(MapError::NoMemory)?;
         Ok(Map { def, kind, full: AtomicU64::new(0), busy: AtomicU64::new(0) })
@@ -196,18 +198,17 @@ impl Map {
         let more = match def.kind {
             MapKind::Array | MapKind::PercpuArray | MapKind::Ringbuf | MapKind::PerfEventArray => 0,
             // Fewer than three slots of a word for each entry, a link, and the end of the key's last word.
-            MapKind::Hash | MapKind::PercpuHash => 36,
+            MapKind::Hash | MapKind::PercpuHash | MapKind::LpmTrie => 36,
             MapKind::LruHash | MapKind::LruPercpuHash => 44,
             // Slots twice as many as entries, with a state.
             MapKind::TwoKey => 104,
             MapKind::CgroupArray | MapKind::Queue | MapKind::Stack | MapKind::BloomFilter => 0,
-            MapKind::ProgArray
-            | MapKind::StackTrace
-            | MapKind::LpmTrie
-            | MapKind::ArrayOfMaps
-            | MapKind::HashOfMaps => 0,
+            MapKind::ProgArray | MapKind::StackTrace | MapKind::ArrayOfMaps | MapKind::HashOfMaps => 0,
         };
-        def.bytes().saturating_add(entries.saturating_mul(more)).saturating_add(size_of::<Map>() as u64)
+        // A bit for each length of prefixes.
+        let once = if def.kind == MapKind::LpmTrie { u64::from(def.key_size).saturating_add(8) } else { 0 };
+        let own = once.saturating_add(size_of::<Map>() as u64);
+        def.bytes().saturating_add(entries.saturating_mul(more)).saturating_add(own)
     }
 
     /// What it is.
@@ -220,6 +221,7 @@ impl Map {
         match &self.kind {
             Kind::Array(_) => self.def.max_entries as usize,
             Kind::Hash(hash) => hash.len(),
+            Kind::Lpm(lpm) => lpm.hash().len(),
             Kind::TwoKey(map) => map.len(),
             Kind::Ring(ring) => ring.used(),
             Kind::Queue(queue) => queue.len(),
@@ -273,6 +275,7 @@ impl Map {
         match &self.kind {
             Kind::Array(array) => Some(array.values()),
             Kind::Hash(hash) => Some(hash.values()),
+            Kind::Lpm(lpm) => Some(lpm.hash().values()),
             _ => None,
         }
     }
@@ -295,6 +298,7 @@ impl Map {
         match &self.kind {
             Kind::Array(array) => array.lookup(key),
             Kind::Hash(hash) => hash.lookup(key, walked),
+            Kind::Lpm(lpm) => lpm.lookup(key, walked),
             _ => None,
         }
     }
@@ -334,6 +338,7 @@ impl Map {
         self.told(match &self.kind {
             Kind::Array(array) => array.update(key, value, flags, new.change),
             Kind::Hash(hash) => hash.update(key, new, flags, walked),
+            Kind::Lpm(lpm) => lpm.update(key, new, flags, walked),
             Kind::TwoKey(map) if flags == update::ANY => {
                 map.put_walking(key.word(0), key.word(1), value.word(0), walked)
             }
@@ -416,6 +421,7 @@ impl Map {
         self.has_sizes(Some(key), None)?;
         self.told(match &self.kind {
             Kind::Hash(hash) => hash.delete(key, walked),
+            Kind::Lpm(lpm) => lpm.delete(key, walked),
             Kind::TwoKey(map) => match map.del_walking(key.word(0), key.word(1), walked) {
                 true => Ok(()),
                 false => Err(MapError::NoEntry),
@@ -461,6 +467,7 @@ impl Map {
                 (last < entries).then_some(last)
             }
             Kind::Hash(hash) => hash.for_some(first, each),
+            Kind::Lpm(lpm) => lpm.hash().for_some(first, each),
             Kind::Queue(queue) => {
                 let last = first.checked_add(SOME)?;
                 for number in first..last {
@@ -491,6 +498,7 @@ impl Map {
                 Some(true)
             }
             Kind::Hash(hash) => hash.key_at(index, out),
+            Kind::Lpm(lpm) => lpm.hash().key_at(index, out),
             _ => None,
         }
     }
@@ -515,6 +523,7 @@ impl Map {
         match &self.kind {
             Kind::Array(array) => array.values().clear(),
             Kind::Hash(hash) => hash.reset(),
+            Kind::Lpm(lpm) => lpm.hash().reset(),
             Kind::Ring(ring) => ring.reset(),
             _ => {}
         }
@@ -525,6 +534,7 @@ impl Map {
         match &self.kind {
             Kind::Array(_) | Kind::Bloom(_) | Kind::Nothing => {}
             Kind::Hash(hash) => hash.after_fork(),
+            Kind::Lpm(lpm) => lpm.hash().after_fork(),
             Kind::TwoKey(map) => map.after_fork(),
             Kind::Ring(ring) => ring.after_fork(),
             Kind::Queue(queue) => queue.after_fork(),

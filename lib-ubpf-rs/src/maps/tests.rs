@@ -4,6 +4,7 @@ use super::*;
 use crate::program::{limits::LANES, MapFlags, MapName};
 use std::{
     collections::{HashMap, VecDeque},
+    string::ToString,
     sync::atomic::AtomicBool,
     thread,
     vec::Vec,
@@ -435,8 +436,8 @@ fn sizes_are_checked_and_kinds_that_are_not_there_are_named() {
     assert_eq!(map.update([0; 7][..].into(), [0; 4][..].into(), 0, &mut 0), size(7, 8));
     assert_eq!(map.update([0; 8][..].into(), [0; 5][..].into(), 0, &mut 0), size(5, 4));
     assert_eq!(map.delete([0; 9][..].into(), &mut 0), size(9, 8));
-    let trie = Map::new(def(MapKind::LpmTrie, 8, 8, 4096));
-    assert_eq!(trie.err(), Some(MapError::Unsupported { kind: MapKind::LpmTrie }));
+    let traces = Map::new(def(MapKind::StackTrace, 4, 8, 4096)).err().unwrap();
+    assert_eq!(traces.to_string(), "maps of kind stack_trace are not there: nothing walks stacks to fill them");
     assert!(matches!(Map::new(def(MapKind::Array, 8, 8, 1)), Err(MapError::Definition(_))));
 }
 
@@ -914,4 +915,90 @@ fn bloom_filters_follow_their_model() {
         assert_eq!((map.len(), taken(&map, Map::pop)), (entries as usize, Err(MapError::Invalid)));
         assert_eq!(map.delete([][..].into(), &mut 0), Err(MapError::Invalid));
     }
+}
+
+/// The same prefixes in a list, of which the longest that fits is looked for one by one.
+#[test]
+fn prefixes_follow_their_model() {
+    for (bytes, entries, seed) in [(1, 40, 1), (4, 60, 2), (16, 60, 3), (256, 60, 4)] {
+        let map = make(MapKind::LpmTrie, 4 + bytes as u32, 8, entries);
+        let bits = 8 * bytes as u64;
+        let mut model: HashMap<(u32, Vec<u8>), u64> = HashMap::new();
+        let mut numbers = Numbers(seed * 77);
+        let cut = |data: &[u8], length: u32| -> Vec<u8> {
+            let bit = |at: usize| (at < length as usize) as u8 * (data[at / 8] >> (7 - at % 8) & 1);
+            (0..data.len()).map(|byte| (0..8).fold(0, |all, at| all << 1 | bit(8 * byte + at))).collect()
+        };
+        let mut most = 0;
+        for step in 0..8_000 {
+            // Few different bits, so that prefixes meet.
+            let data: Vec<u8> = (0..bytes).map(|_| [0, 0xff, 0x80, 0xa5][numbers.below(4) as usize]).collect();
+            let length = numbers.below(if step % 2 == 0 { bits + 3 } else { bits.min(12) + 1 }) as u32;
+            let key = [&length.to_le_bytes()[..], &data].concat();
+            let value = numbers.below(u64::MAX);
+            let known = (length, cut(&data, length));
+            match numbers.below(4) {
+                0 => {
+                    let expected = match () {
+                        () if u64::from(length) > bits => Err(MapError::Invalid),
+                        () if !model.contains_key(&known) && model.len() == entries as usize => {
+                            Err(MapError::Full { capacity: entries as usize })
+                        }
+                        () => Ok(()),
+                    };
+                    let put = map.update(key[..].into(), value.to_le_bytes()[..].into(), update::ANY, &mut 0);
+                    assert_eq!(put, expected, "{step}");
+                    if put.is_ok() {
+                        model.insert(known, value);
+                    }
+                }
+                1 => {
+                    let expected = match u64::from(length) > bits {
+                        true => Err(MapError::Invalid),
+                        false => model.remove(&known).map(drop).ok_or(MapError::NoEntry),
+                    };
+                    assert_eq!(map.delete(key[..].into(), &mut 0), expected, "{step}");
+                }
+                _ => {
+                    let fits = |(of, prefix): &&(u32, Vec<u8>)| *of <= length && cut(&data, *of) == *prefix;
+                    let longest = model.keys().filter(fits).max_by_key(|(of, _)| *of);
+                    let expected = longest.map(|key| model[key].to_le_bytes().to_vec());
+                    assert_eq!(value_of(&map, &key), expected, "{step}");
+                    let mut walked = 0;
+                    map.lookup(key[..].into(), 0, &mut walked);
+                    most = most.max(walked);
+                }
+            }
+        }
+        assert!(most > 0 && most <= map.def().most_walked(MOST_WALKED_TO_LOOK));
+        let all: HashMap<Vec<u8>, Vec<u8>> = model
+            .iter()
+            .map(|((length, data), value)| ([&length.to_le_bytes()[..], data].concat(), value.to_le_bytes().to_vec()))
+            .collect();
+        assert_eq!(contents(&map), all);
+    }
+}
+
+/// While longer prefixes come and go, a search finds one of them or the shorter one that stays, and never nothing.
+#[test]
+fn a_prefix_that_stays_is_always_found() {
+    let map = make(MapKind::LpmTrie, 8, 8, 8);
+    let key = |length: u32| [length.to_le_bytes(), [10, 1, 2, 3]].concat();
+    let put = |length: u32| map.update(key(length)[..].into(), u64::from(length).to_le_bytes()[..].into(), 0, &mut 0);
+    put(8).unwrap();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 0..30_000 {
+                put(9 + n % 20).unwrap();
+                map.delete(key(9 + n % 20)[..].into(), &mut 0).unwrap();
+            }
+            over.store(true, Relaxed);
+        });
+        while !over.load(Relaxed) {
+            let found = map.value(key(32)[..].into()).map(|value| value.first().word(0));
+            assert!(found.is_some_and(|length| (8..29).contains(&length)), "{found:?}");
+        }
+    });
+    assert_eq!((map.len(), map.lost_busy()), (1, 0));
 }

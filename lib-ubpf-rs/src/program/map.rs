@@ -138,7 +138,7 @@ impl MapKind {
             | MapKind::CgroupArray
             | MapKind::ArrayOfMaps => Keys::Numbers,
             MapKind::StackTrace => Keys::Bytes(4, 4),
-            MapKind::LpmTrie => Keys::Bytes(5, 260),
+            MapKind::LpmTrie => Keys::Bytes(5, MapDef::MAX_PREFIX),
             MapKind::TwoKey => Keys::Bytes(16, 16),
             MapKind::Hash | MapKind::PercpuHash | MapKind::LruHash | MapKind::LruPercpuHash | MapKind::HashOfMaps => {
                 Keys::Bytes(1, MapDef::MAX_KEY)
@@ -312,6 +312,10 @@ pub enum MapDefError {
 impl MapDef {
     /// Longest key in bytes: as long as a frame of the stack.
     pub const MAX_KEY: u32 = super::limits::FRAME_BYTES as u32;
+    /// Longest key of a map by prefixes in bytes: a number of bits, and 256 bytes of them.
+    pub const MAX_PREFIX: u32 = 260;
+    /// Units of budget for each length of prefixes that a search asks for.
+    pub const PREFIX_ASKED: u32 = 6;
     /// Longest value in bytes.
     pub const MAX_VALUE: u32 = 1 << 20;
     /// Longest value in bytes of which each CPU has one, as with Linux.
@@ -377,6 +381,17 @@ impl MapDef {
         };
         let entry = self.value_stride().saturating_mul(self.kind.slots() as u64).saturating_add(keys);
         u64::from(self.max_entries).saturating_mul(entry)
+    }
+
+    /// Most that a search walks, where one of a hash map walks so much: by prefixes, there is one for each length.
+    pub fn most_walked(&self, in_hash: u32) -> u32 {
+        match self.kind {
+            MapKind::LpmTrie => {
+                let lengths = self.key_size.saturating_sub(4).saturating_mul(8).saturating_add(1);
+                lengths.saturating_mul(in_hash.saturating_add(Self::PREFIX_ASKED))
+            }
+            _ => in_hash,
+        }
     }
 
     /// Distance of two values in bytes: values begin at multiples of 8.

@@ -530,7 +530,6 @@ impl<'a> Machine<'a> {
         let (mut map, mut size, mut released) = (None, 0, Released::Nothing);
         let call = self.cost.unwrap_or(0);
         let mut cost = u64::from(signature.cost.base).saturating_add(call);
-        cost = cost.saturating_add(signature.cost.walk.into());
         let regs = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5];
         for (index, (kind, reg)) in signature.args.iter().zip(regs).enumerate() {
             let length = regs.get(index.wrapping_add(1)).copied();
@@ -586,6 +585,12 @@ impl<'a> Machine<'a> {
             }
             self.read(state, reg, pc);
         }
+        let walk = signature.cost.walk;
+        let walk = match signature.args.iter().any(|kind| matches!(kind, ArgType::Map(_))) {
+            true => self.sized_by(map, |def| def.most_walked(walk)).1,
+            false => walk,
+        };
+        cost = cost.saturating_add(walk.into());
         self.cost = (cost < u64::MAX).then_some(cost);
         Ok(Given { map, size, released })
     }

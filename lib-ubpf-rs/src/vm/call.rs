@@ -168,7 +168,8 @@ fn call(helper: &Helper, given: &mut HelperCall<'_>, mut bill: Bill<'_>) -> Resu
                 pc: bill.pc,
                 kind: StopKind::Helper { name: helper.name, reason: fault.reason },
             })?;
-            let walked = given.walked.min(helper.signature.cost.walk);
+            let most = helper.signature.cost.walk;
+            let walked = given.walked.min(given.map.map_or(most, |map| map.def().most_walked(most)));
             bill.pay(|| walked.into())?;
             value
         }

@@ -396,3 +396,16 @@ fn maps_without_keys_are_filled_and_drained() {
         assert!(engine.unload_object("queues"));
     }
 }
+
+#[test]
+fn the_longest_prefix_is_found() {
+    if !packed("prefixes") {
+        return;
+    }
+    for way in all_ways() {
+        let (engine, _turn) = engine();
+        let routed = engine.exec_file("prefixes.pkg", &mut [0; 168], &way).unwrap();
+        // 10.1, 10.7, 10.6, the first 15 and 9 bits of 10.7, 11.7; 10.1 when the shortest has gone.
+        assert_eq!(routed.value & 0xffff_ffff, 1_233_199, "{way:?}");
+    }
+}
