@@ -52,6 +52,18 @@ enum {
 	BPF_EXIST = 2,
 };
 
+/** What a ring can be asked for. */
+enum {
+	/** Bytes that wait. */
+	BPF_RB_AVAIL_DATA = 0,
+	/** Bytes that it has. */
+	BPF_RB_RING_SIZE = 1,
+	/** Bytes that were read since the beginning. */
+	BPF_RB_CONS_POS = 2,
+	/** Bytes that were written since the beginning. */
+	BPF_RB_PROD_POS = 3,
+};
+
 /** Flags of maps. */
 enum {
 	BPF_F_NO_PREALLOC = 1U << 0,

@@ -104,6 +104,21 @@ fn calls_through_pointers() {
 }
 
 #[test]
+fn records_of_rings() {
+    each(CLANG, "rings", &["-p", "odd_ones", "--policy", "strict"], 5_400);
+    let Some(object) = compile(CLANG[0], &source("rings")) else { return };
+    for (name, reason) in [
+        ("forgotten", "may still be held where the program ends"),
+        ("submitted_twice", "record argument at PC"),
+        ("written_late", "memory access at PC"),
+    ] {
+        let refused = refusal(&object, &["-p", name, "--policy", "strict"]);
+        assert!(refused.contains(reason), "{name}: {refused}");
+    }
+    gives(&object, &["-p", "forgotten"], 1);
+}
+
+#[test]
 fn helpers_that_call_functions() {
     let strict = |name: &str, expected| each(CLANG, "callbacks", &["-p", name, "--policy", "strict"], expected);
     strict("rounds", 10_045);
