@@ -249,11 +249,7 @@ impl Change<'_> {
             return Ok(());
         }
         plan.firsts.try_reserve(1).map_err(|_| no_memory())?;
-        let firsts = plan.firsts.len() + 1;
-        state.attached.try_reserve(firsts).map_err(|_| no_memory())?;
-        // Taken beforehand, so that a detach needs no memory.
-        let most_stuck = state.attached.len() + firsts;
-        state.stuck.try_reserve(most_stuck).map_err(|_| no_memory())?;
+        state.room_for_first(plan.firsts.len() + 1).ok_or_else(no_memory)?;
         let first = state.first(self.settings, site, site_state, probes).map_err(whole)?;
         plan.firsts.push(first);
         Ok(())
@@ -378,6 +374,13 @@ impl Batch<'_> {
 }
 
 impl State {
+    /// Makes room for so many sites that have no programs yet; `None` without memory.
+    fn room_for_first(&mut self, firsts: usize) -> Option<()> {
+        self.attached.try_reserve(firsts).ok()?;
+        // Taken beforehand, so that a detach needs no memory.
+        self.stuck.try_reserve(self.attached.len() + firsts).ok()
+    }
+
     /// What is made for a site that has no programs yet.
     fn first(
         &mut self,

@@ -482,6 +482,13 @@ fn attach_exec_and_detach_leave_no_memory_behind() {
         let id = engine.load_file("noop.bin", &LoadOptions::default()).unwrap();
         engine.unload(id).unwrap();
         engine.detach(MYFUN, None).unwrap();
+        let many = [MYFUN, "gcc_fentry_myfun", "gcc_patchable_empty"];
+        let together = || {
+            let limits = AttachLimits::default();
+            engine.attach_file_to(&many, "noop.bin", &LoadOptions::default(), limits, &mut |_, _| ())
+        };
+        assert!(together().is_ok() && together().is_err());
+        many.iter().for_each(|function| assert_eq!(engine.detach(function, None).unwrap(), 1));
         console();
     };
     (0..5).for_each(|_| round());
@@ -507,6 +514,41 @@ fn a_failing_program_stops_and_nothing_else_does() {
     assert!(second.starts_with("mem 0x") && second.ends_with("/512"), "{second}");
     let reports = text.matches("uBPF error").count();
     assert!(reports < 10, "{reports} reports of 50 failures");
+}
+
+/// A program at every function of this program that can have it: each call of each is counted, and afterwards all text is as it was.
+#[test]
+fn a_program_at_every_function_counts_each() {
+    let (engine, _turn) = engine();
+    let mut names = Vec::new();
+    let mut next = Some(0);
+    while let Some(first) = next {
+        next = engine.functions(first, &mut |name, address| {
+            names.push(address.map_or(name.to_string(), |address| format!("{address:#x}")));
+            true
+        });
+    }
+    let mut functions: Vec<&str> = names.iter().map(String::as_str).collect();
+    let attach = |functions: &[&str]| {
+        let (mut refused, limits) = (Vec::new(), AttachLimits::default());
+        let done = engine.attach_file_to(functions, "noop.bin", &LoadOptions::default(), limits, &mut |name, error| {
+            assert!(matches!(error, Error::Attach(_)), "{name}: {error}");
+            refused.push(name.to_string());
+        });
+        (done.is_ok(), refused)
+    };
+    // Some are on the no-probe list: without them it goes.
+    let (done, refused) = attach(&functions);
+    assert!(!done && refused.iter().any(|name| name == "uk_spin_lock") && engine.list(None).unwrap().is_empty());
+    functions.retain(|&name| !refused.iter().any(|refused| refused == name));
+    assert_eq!(attach(&functions), (true, vec![]));
+    let status = engine.status();
+    assert_eq!((status.probes, functions.len() > 30), (functions.len(), true), "{} functions", functions.len());
+    // SAFETY: calls traced functions and compares what they give.
+    assert_eq!(unsafe { gcc_patchable_self_test() }, 0);
+    let hits = |function| probes(engine, function)[0].hits;
+    assert_eq!((hits("gcc_patchable_self_test"), hits("gcc_patchable_recursion")), (1, 20_001));
+    assert_eq!(probes(engine, MYFUN)[0].hits, 0);
 }
 
 #[test]
