@@ -5,7 +5,8 @@ use core::fmt::{Display, Write};
 use ubpf_rs::platform::{DirEntry, FileError};
 pub use ubpf_rs::{
     maps::Map,
-    runtime::{AttachLimits, CallTime, LoadOptions, Measured, ObjectProgram},
+    runtime::{AttachLimits, AttachReport, AttachedProgram, CallTime, LoadOptions, Measured, ObjectProgram},
+    tracer::ProbeId,
 };
 
 /// Takes a stub that cannot be used: name of its function (empty where that is unknown), its address, and why. False for enough.
@@ -102,14 +103,18 @@ pub trait Backend: Send {
 
     /// Loads, runs and unloads a program with `argument` as its memory.
     fn exec(&self, path: &str, argument: &mut [u8], options: &LoadOptions) -> Result<ExecReport, BackendError>;
-    /// Loads a program and attaches it to a function; gives the remarks of loader and verifier.
+    /// Loads a program and attaches it to a function, or to all that a pattern fits.
     fn attach(
         &self,
         function: &str,
         path: &str,
         options: &LoadOptions,
         limits: &AttachLimits,
-    ) -> Result<Vec<String>, BackendError>;
+    ) -> Result<AttachReport, BackendError>;
+    /// Takes off what was attached so, if it is still there.
+    fn detach_probe(&self, id: ProbeId);
+    /// Whether it is still there.
+    fn is_attached(&self, id: ProbeId) -> bool;
     /// Detaches one program of a function, or all of them; gives how many.
     fn detach(&self, function: &str, program: Option<&str>) -> Result<usize, BackendError>;
     /// Measures what a program would cost at each call of a function, over about so many calls of one of the engine's own.
@@ -130,13 +135,13 @@ pub trait Backend: Send {
     fn load_object(&self, path: &str, options: &LoadOptions, values: &[(&str, &str)]) -> Result<String, BackendError>;
     /// Lets an object go that was loaded so; false when there was none.
     fn unload_object(&self, name: &str) -> bool;
-    /// Attaches each program of an object to the function that it names, or none; gives programs and functions.
+    /// Attaches each program of an object to the function that it names, or that its pattern fits, or none.
     fn attach_object(
         &self,
         path: &str,
         options: &LoadOptions,
         limits: &AttachLimits,
-    ) -> Result<Vec<(String, String)>, BackendError>;
+    ) -> Result<AttachReport, BackendError>;
     /// Shows some programs of objects to `visit`, as `functions` does: the object, whether it was loaded to stay, the program.
     fn object_programs(
         &self,

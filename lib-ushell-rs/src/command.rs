@@ -2,7 +2,7 @@
 
 use crate::{
     args::{self, Args, ArgsError, LineError},
-    backend::{Backend, BackendError},
+    backend::{Backend, BackendError, ProbeId},
     registry,
     shell::{Config, Mode},
     upload::Upload,
@@ -109,6 +109,8 @@ pub struct Call<'a> {
     pub(crate) mode: &'a mut Mode,
     pub(crate) config: &'a Config,
     pub(crate) then: Then,
+    /// What goes with the session.
+    pub(crate) session: &'a mut Vec<ProbeId>,
 }
 
 impl Call<'_> {
@@ -121,6 +123,20 @@ impl Call<'_> {
     pub fn number_option(&self, flag: &'static str) -> Result<Option<u64>, Failure> {
         let word = self.args.option(flag);
         word.map(|word| parse_number(word, flag)).transpose()
+    }
+
+    /// Lets what was attached go with the session; without memory to remember it, it goes at once.
+    pub(crate) fn own(&mut self, ids: impl ExactSizeIterator<Item = ProbeId> + Clone) -> Result<(), Failure> {
+        let backend = self.backend;
+        if self.session.capacity().saturating_sub(self.session.len()) < ids.len() {
+            self.session.retain(|&id| backend.is_attached(id));
+        }
+        if self.session.try_reserve(ids.len()).is_err() {
+            ids.for_each(|id| backend.detach_probe(id));
+            return Err(Failure::message("out of memory"));
+        }
+        self.session.extend(ids);
+        Ok(())
     }
 
     /// Continues with output that is written page by page after the handler has returned.

@@ -1,8 +1,8 @@
 //! The real backend: the engine of the image.
 
 use crate::backend::{
-    AttachLimits, Backend, BackendError, ExecReport, LoadOptions, Map, Measured, ObjectProgram, Probe, RefusedStub,
-    Site,
+    AttachLimits, AttachReport, Backend, BackendError, ExecReport, LoadOptions, Map, Measured, ObjectProgram, Probe,
+    RefusedStub, Site,
 };
 use alloc::{
     string::{String, ToString},
@@ -13,7 +13,7 @@ use core::fmt::Write;
 use ubpf_rs::{
     platform::{DirEntry, FileError},
     runtime::{Error, FunctionReport, Runtime, Status, Stopped},
-    tracer::ProbeReport,
+    tracer::{ProbeId, ProbeReport},
 };
 
 impl From<Error> for BackendError {
@@ -78,8 +78,15 @@ impl Backend for &'static Runtime {
         path: &str,
         options: &LoadOptions,
         limits: &AttachLimits,
-    ) -> Result<Vec<String>, BackendError> {
+    ) -> Result<AttachReport, BackendError> {
         Ok(self.attach_file(function, path, options, *limits)?)
+    }
+    fn detach_probe(&self, id: ProbeId) {
+        // It may have gone, and what cannot be taken out of the text does nothing.
+        _ = Runtime::detach_probe(self, id);
+    }
+    fn is_attached(&self, id: ProbeId) -> bool {
+        Runtime::is_attached(self, id)
     }
     fn detach(&self, function: &str, program: Option<&str>) -> Result<usize, BackendError> {
         Ok(Runtime::detach(self, function, program)?)
@@ -122,7 +129,7 @@ impl Backend for &'static Runtime {
         path: &str,
         options: &LoadOptions,
         limits: &AttachLimits,
-    ) -> Result<Vec<(String, String)>, BackendError> {
+    ) -> Result<AttachReport, BackendError> {
         Ok(Runtime::attach_object(self, path, options, *limits)?)
     }
     fn object_programs(

@@ -51,6 +51,34 @@ pub(crate) fn long_values_come_in_pieces() {
     assert_eq!(session.text("map lookup long 1\n"), format!("hex:{second}\n> "));
 }
 
+/// What `prog attach` attached goes with its session, however that ends; what was attached otherwise stays.
+#[cfg_attr(test, test)]
+pub(crate) fn what_a_session_attached_goes_with_it() {
+    let owned = |session: &Session| session.fake.0.lock().unwrap().owned.len();
+    let mut session = Session::new();
+    session.drain();
+    let said = "Program first was attached to myfun successfully.\nProgram second was attached to 2 functions successfully.\n> ";
+    for ends in [Shell::disconnected, Shell::connected] {
+        assert_eq!(session.text("prog attach count.bin\n"), said);
+        session.say(b"bpf_attach myfun count.bin\n");
+        assert_eq!(owned(&session), 3);
+        ends(&mut session.shell);
+        assert_eq!(owned(&session), 0);
+        session.drain();
+        let listed = session.text("bpf_list\n");
+        assert!(listed.contains("count.bin"), "{listed}");
+    }
+    // Again and again in one session: what has gone is not remembered for ever.
+    for _ in 0..100 {
+        session.say(b"prog attach count.bin\n");
+        session.fake.0.lock().unwrap().owned.clear();
+    }
+    assert_eq!(session.text("prog attach count.bin --keep\n"), said);
+    session.say(b"quit\n");
+    session.shell.connected();
+    assert_eq!(owned(&session), 3);
+}
+
 /// The shell of a session with a ring, which it traces.
 fn tracing(command: &str) -> (Session, Arc<Map>) {
     let mut session = Session::new();

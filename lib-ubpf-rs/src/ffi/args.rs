@@ -243,7 +243,7 @@ pub(super) unsafe fn options(options: *const ubpf_load_options) -> Result<LoadOp
         return Ok(LoadOptions::default());
     };
     let (abi, policy, engine) = (abi(options.abi)?, policy(options.policy)?, engine(options.engine)?);
-    Ok(LoadOptions { abi, policy, engine, program: None })
+    Ok(LoadOptions { abi, policy, engine, ..LoadOptions::default() })
 }
 
 /// The limits, or none for NULL.

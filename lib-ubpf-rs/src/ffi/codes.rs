@@ -180,7 +180,7 @@ fn code(error: &Error) -> c_int {
         Error::ProgramName { .. } => UBPF_INVALID,
         Error::Load(LoadError::NoMemory) | Error::Verify(VerifyError::NoMemory) => UBPF_NO_MEMORY,
         Error::Load(_) | Error::Verify(_) | Error::Linked { .. } | Error::Object { .. } => UBPF_REFUSED,
-        Error::NotAttachable { .. } | Error::NoneAttached { .. } => UBPF_UNSUPPORTED,
+        Error::NotAttachable { .. } | Error::NoneAttached { .. } | Error::NotAll { .. } => UBPF_UNSUPPORTED,
         Error::File { error, .. } => file_code(error),
         Error::NotCompiled { .. } | Error::NoSubject => UBPF_UNSUPPORTED,
         Error::StaleProgram { .. } => UBPF_STALE,

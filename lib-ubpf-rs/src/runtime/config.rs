@@ -76,4 +76,6 @@ pub struct LoadOptions<'a> {
     pub engine: Engine,
     /// Which program of a package that has several.
     pub program: Option<&'a str>,
+    /// A pattern of functions may fit more than [`MANY_FUNCTIONS`](super::MANY_FUNCTIONS).
+    pub many: bool,
 }

@@ -92,6 +92,12 @@ pub enum Error {
         /// How many were named.
         wanted: usize,
     },
+    /// The same, in words: with the functions that were found for a pattern, and why each cannot have it.
+    #[error("{reason}")]
+    NotAll {
+        /// Which of them, and why.
+        reason: String,
+    },
     /// A map cannot be made.
     #[error("map {name}: {error}")]
     Map {

@@ -36,7 +36,7 @@ pub use programs::ProgramId;
 pub use reserve::WithReserve;
 pub use status::Status;
 pub use symbols::{Symbol, SymbolError, SymbolTable};
-pub use trace::{AttachLimits, FunctionReport};
+pub use trace::{AttachLimits, AttachReport, AttachedProgram, FunctionReport, MANY_FUNCTIONS};
 
 use crate::{
     helpers::{Helper, HelperFn, RegisterError, Registry, Time},

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     helpers::Names,
-    platform::{copied, no_pause, shown, sort_by_in_pieces, Pace, Pause, SMALL_THINGS, SMALL_THINGS_THAT_STAY},
+    platform::{copied, fits, no_pause, shown, sort_by_in_pieces, Pace, Pause, SMALL_THINGS, SMALL_THINGS_THAT_STAY},
     tracer::{
         AttachError, AttachOptions, AttachRequest, DetachError, Moment, Point, ProbeId, ProbeReport, Site, SiteCount,
         SiteKind, Subject, Unusable, STUB_REACH, TRACER,
@@ -25,6 +25,70 @@ pub struct FunctionReport {
     pub function: String,
     /// Its programs, in the order they run.
     pub probes: Vec<ProbeReport>,
+}
+
+/// A program at a function.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AttachedProgram {
+    /// The program's name.
+    pub program: String,
+    /// The function's.
+    pub function: String,
+    /// What takes it off again.
+    pub id: ProbeId,
+}
+
+/// What was attached.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AttachReport {
+    /// Remarks on the program, as in [`ExecReport`](super::ExecReport).
+    pub warnings: Vec<String>,
+    /// Programs and functions, ascending by the functions' addresses.
+    pub attached: Vec<AttachedProgram>,
+}
+
+/// Functions that a pattern may fit without being asked again.
+pub const MANY_FUNCTIONS: usize = 300;
+/// Refusals that are told one by one.
+const TOLD: usize = 8;
+
+/// Functions to which a program cannot be attached.
+#[derive(Default)]
+struct Refused {
+    count: usize,
+    first: Option<Error>,
+    text: String,
+}
+
+impl Refused {
+    fn add(&mut self, function: &str, error: Error) -> Result<(), Error> {
+        room_for_small_things()?;
+        self.count = self.count.saturating_add(1);
+        if self.count <= TOLD {
+            self.text.push_str(&alloc::format!("\n {}: {error}", shown(function)));
+        }
+        self.first.get_or_insert(error);
+        Ok(())
+    }
+
+    /// Nothing where there is none; the first as it is, unless there are `several` functions.
+    fn end(self, others: usize, several: bool) -> Result<(), Error> {
+        let Some(first) = self.first else { return Ok(()) };
+        if !several {
+            return Err(first);
+        }
+        let (count, all) = (self.count, self.count.saturating_add(others));
+        let mut reason =
+            alloc::format!("nothing was attached: {count} of {all} functions cannot have it:{}", self.text);
+        if count > TOLD {
+            reason.push_str(&alloc::format!("\n and {} more", count - TOLD));
+        }
+        Err(Error::NotAll { reason })
+    }
+}
+
+fn is_pattern(function: &str) -> bool {
+    function.contains('*')
 }
 
 impl Runtime {
@@ -239,7 +303,7 @@ impl Runtime {
         self.attach_loaded(function, loaded, limits)
     }
 
-    /// Loads a file and attaches it; gives the remarks on it, as [`ExecReport`](super::ExecReport) does.
+    /// Loads a file and attaches it to a function, or to all whose names fit a pattern with `*`: to all of them, or none.
     ///
     /// # Errors
     /// Those of [`load_file`](Self::load_file) and of [`attach`](Self::attach).
@@ -249,14 +313,18 @@ impl Runtime {
         path: &str,
         options: &LoadOptions,
         limits: AttachLimits,
-    ) -> Result<Vec<String>, Error> {
+    ) -> Result<AttachReport, Error> {
         room_for_small_things()?;
-        self.resolve(function)?;
+        if !is_pattern(function) {
+            self.resolve(function)?;
+        }
         let loaded = self.prepare_file(path, options)?;
         // What it was may have changed meanwhile: it is looked up again.
         let warnings = loaded.remarks();
-        self.attach_loaded(function, loaded, limits)?;
-        Ok(warnings)
+        let name = copy(&loaded.name)?;
+        let wanted = [(name, copy(function)?, loaded)];
+        let attached = self.attach_wanted(&wanted, options, limits)?;
+        Ok(AttachReport { warnings, attached })
     }
 
     /// Attaches a loaded program to many functions, named as for [`attach`](Self::attach): to all of them, or to none. It runs at all of them
@@ -298,7 +366,7 @@ impl Runtime {
     }
 
     /// Loads a package, or takes the object of this name, and attaches each of its programs to the function that its section names: all of
-    /// them, or none. They run from one moment on. Gives programs and functions.
+    /// them, or to those that its pattern fits, or none. They run from one moment on.
     ///
     /// # Errors
     /// Those of [`load_object`](Self::load_object) and of [`attach`](Self::attach); [`Error::NotAttachable`]: nothing can call one of the
@@ -308,23 +376,125 @@ impl Runtime {
         path: &str,
         options: &LoadOptions,
         limits: AttachLimits,
-    ) -> Result<Vec<(String, String)>, Error> {
+    ) -> Result<AttachReport, Error> {
         room_for_small_things()?;
         let instance = self.object_of(path, options)?;
-        let wanted = self.wanted_functions(path, &instance)?;
-        if wanted.is_empty() {
+        let names = self.wanted_functions(path, &instance)?;
+        if names.is_empty() {
             let reason = alloc::format!("no program of {path} names the function it wants: attach them by name");
             return Err(Error::Object { reason });
         }
-        let mut places = Vec::new();
-        places.try_reserve_exact(wanted.len()).map_err(|_| Error::NoMemory)?;
-        for (program, function) in &wanted {
+        let mut wanted = Vec::new();
+        wanted.try_reserve_exact(names.len()).map_err(|_| Error::NoMemory)?;
+        for (program, function) in names {
             room_for_small_things()?;
-            let loaded = instance.pick(path, Some(program))?;
-            places.push(self.place(function, &self.body(loaded))?);
+            let loaded = instance.pick(path, Some(&program))?;
+            wanted.push((program, function, loaded));
         }
-        attach_places(&places, limits, &mut |_, _| {}).map_err(Error::Attach)?;
-        Ok(wanted)
+        let attached = self.attach_wanted(&wanted, options, limits)?;
+        Ok(AttachReport { warnings: Vec::new(), attached })
+    }
+
+    /// Attaches each program, which is called so, to its function, or to those that its pattern fits: all of them, or none.
+    fn attach_wanted(
+        &self,
+        wanted: &[(String, String, Loaded)],
+        options: &LoadOptions,
+        limits: AttachLimits,
+    ) -> Result<Vec<AttachedProgram>, Error> {
+        room_for(SMALL_THINGS_THAT_STAY)?;
+        let mut pace = self.pace();
+        let several = wanted.iter().any(|(_, function, _)| is_pattern(function));
+        let (mut refused, mut places, mut names) = (Refused::default(), Vec::new(), Vec::new());
+        for (name, pattern, loaded) in wanted {
+            let body = self.body(loaded.clone());
+            for function in self.fitting(pattern, &mut pace)? {
+                pace.point()?;
+                room_for_small_things()?;
+                match self.place(&function, &body) {
+                    Ok(place) => {
+                        places.try_reserve(1).map_err(|_| Error::NoMemory)?;
+                        places.push((place, name.as_str()));
+                    }
+                    Err(error) => refused.add(&function, error)?,
+                }
+            }
+        }
+        if places.len() > MANY_FUNCTIONS && !options.many {
+            let count = places.len();
+            let reason = alloc::format!("that is {count} functions: say --yes to attach to so many");
+            return Err(Error::NotAll { reason });
+        }
+        refused.end(places.len(), several)?;
+        names.try_reserve_exact(places.len()).map_err(|_| Error::NoMemory)?;
+        let mut only = Vec::new();
+        only.try_reserve_exact(places.len()).map_err(|_| Error::NoMemory)?;
+        for (place, name) in places {
+            only.push(place);
+            names.push(name);
+        }
+        let mut refused = Refused::default();
+        let mut full = false;
+        let first = attach_places(&only, limits, &mut |place, error| {
+            full |= refused.add(&place.function, Error::Attach(error)).is_err();
+        });
+        let first = match first {
+            Ok(first) => first,
+            Err(error) => {
+                let others = only.len().saturating_sub(refused.count);
+                refused.end(others, several)?;
+                return Err(if full { Error::NoMemory } else { Error::Attach(error) });
+            }
+        };
+        let mut attached = Vec::new();
+        attached.try_reserve_exact(only.len()).map_err(|_| Error::NoMemory)?;
+        for ((place, program), more) in only.into_iter().zip(names).zip(0..) {
+            let id = ProbeId::from_raw(first.raw() + more);
+            attached.push(AttachedProgram {
+                program: copied(program).unwrap_or_default(),
+                function: place.function,
+                id,
+            });
+        }
+        Ok(attached)
+    }
+
+    /// The function of this name, or those that a pattern fits, as they are found again; functions that may not be traced fit none.
+    fn fitting(&self, pattern: &str, pace: &mut Pace<'_>) -> Result<Vec<String>, Error> {
+        let mut all = Vec::new();
+        if !is_pattern(pattern) {
+            all.push(copy(pattern)?);
+            return Ok(all);
+        }
+        let mut next = Some(0);
+        while let Some(first) = next {
+            room_for_small_things()?;
+            let image = self.services.image.read();
+            let mut full = false;
+            next = self.functions(first, &mut |name, address| {
+                let site = match address {
+                    Some(address) => image.site_at(address),
+                    None => image.sites_of(name.as_bytes()).next().map(|(_, site)| site),
+                };
+                if site.is_some_and(|site| fits(pattern, name) && image.denied(site).is_none()) {
+                    // Where others have the name, its address tells which it is.
+                    let function = address.map_or_else(|| copied(name), |address| Some(alloc::format!("{address:#x}")));
+                    match (all.try_reserve(1), function) {
+                        (Ok(()), Some(function)) => all.push(function),
+                        _ => full = true,
+                    }
+                }
+                !full
+            });
+            if full {
+                return Err(Error::NoMemory);
+            }
+            pace.point()?;
+        }
+        match all.is_empty() {
+            true => Err(Error::UnknownFunction { name: shown(pattern) }),
+            false => Ok(all),
+        }
     }
 
     fn attach_loaded(&self, function: &str, loaded: Loaded, limits: AttachLimits) -> Result<ProbeId, Error> {
@@ -424,6 +594,11 @@ impl Runtime {
     pub fn detach_probe(&self, id: ProbeId) -> Result<(), Error> {
         room_for_small_things()?;
         TRACER.detach(id).map_err(Error::Detach)
+    }
+
+    /// Whether a probe is attached.
+    pub fn is_attached(&self, id: ProbeId) -> bool {
+        TRACER.has_probe(id)
     }
 
     /// Detaches every probe; gives the first failure after having tried all.

@@ -498,6 +498,12 @@ impl Tracer {
         found
     }
 
+    /// Whether there is a probe of this id.
+    pub fn has_probe(&self, id: ProbeId) -> bool {
+        let state = self.control.lock();
+        state.attached.iter().any(|attached| attached.probes().iter().any(|probe| probe.id == id))
+    }
+
     /// One of the attached programs.
     pub fn any_probe(&self) -> Option<ProbeId> {
         let state = self.control.lock();

@@ -16,10 +16,11 @@ use ubpf_rs::platform::copied;
 
 pub(super) const COMMANDS: &[Command] = &[Command::builtin(
     "prog",
-    "load|attach|list|show|dump|run|unload [FILE] [NAME=VALUE...] [-p PROG] [--data DATA] [--abi ABI] [--policy POLICY] [--engine ENGINE]",
+    "load|attach|list|show|dump|run|unload [FILE] [NAME=VALUE...] [-p PROG] [--data DATA] [--yes] [--keep] [--abi ABI] [--policy POLICY] [--engine ENGINE]",
     "programs of objects\n\
      load: the package FILE, with numbers of its data set by name; it stays until `prog unload OBJECT`. attach: each program\n\
-     of the package, or of the loaded object, to the function that its section names; all or none. list: the programs\n\
+     of the package, or of the loaded object, to the function that its section names, or to those that its pattern fits (--yes: also\n\
+     to more than 300); all or none, and they begin at one moment. They are detached when the session ends, unless --keep. list: the programs\n\
      of all objects. show: those of one, with what became of them. dump: their instructions, eight bytes each, in hexadecimal.\n\
      run: the program PROG of FILE, once, with the bytes of DATA as its argument: a file, or hex:0a0b; shows what becomes of them.\n\
      An object's maps go with its last program, unless `map keep` keeps them. Other options are those of bpf_exec.",
@@ -39,12 +40,13 @@ fn prog(call: &mut Call<'_>) -> Result<(), Failure> {
         };
     }
     let file = file.ok_or_else(|| Failure::message(format!("prog {action}: FILE is missing")))?;
-    let takes = match action {
-        "dump" => ["-p", ""],
-        "run" => ["-p", "--data"],
-        _ => ["", ""],
+    let takes: &[&str] = match action {
+        "dump" => &["-p"],
+        "run" => &["-p", "--data"],
+        "attach" => &["--yes", "--keep"],
+        _ => &[],
     };
-    for option in ["-p", "--data"] {
+    for option in ["-p", "--data", "--yes", "--keep"] {
         if !takes.contains(&option) && call.args.option(option).is_some() {
             return Err(Failure::message(format!("prog {action}: there is no option {option}")));
         }
@@ -80,9 +82,18 @@ fn load(call: &mut Call<'_>, file: &str, words: &[&str]) -> Result<(), Failure> 
 fn attach(call: &mut Call<'_>, file: &str) -> Result<(), Failure> {
     let options = load_options(call)?;
     let attached = call.backend.attach_object(file, &options, &AttachLimits::default());
-    for (program, function) in attached.map_err(|error| refused(call.backend, error))? {
-        let (program, function) = (Printable(&program), Printable(&function));
-        let _ = writeln!(call.out, "Program {program} was attached to {function} successfully.");
+    let mut attached = attached.map_err(|error| refused(call.backend, error))?.attached;
+    if call.args.option("--keep").is_none() {
+        call.own(attached.iter().map(|one| one.id))?;
+    }
+    ubpf_rs::platform::sort_by(&mut attached, |a, b| a.program < b.program);
+    for of_one in attached.chunk_by(|a, b| a.program == b.program) {
+        let Some(first) = of_one.first() else { continue };
+        let _ = write!(call.out, "Program {} was attached to ", Printable(&first.program));
+        let _ = match of_one.len() {
+            1 => writeln!(call.out, "{} successfully.", Printable(&first.function)),
+            count => writeln!(call.out, "{count} functions successfully."),
+        };
     }
     Ok(())
 }

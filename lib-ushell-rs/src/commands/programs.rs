@@ -14,7 +14,7 @@ use alloc::{
     vec::{IntoIter, Vec},
 };
 use core::fmt::Write;
-use ubpf_rs::{program::Abi, runtime::Engine, verifier::Policy};
+use ubpf_rs::{platform::fits, program::Abi, runtime::Engine, verifier::Policy};
 
 pub(super) const COMMANDS: &[Command] = &[
     Command::builtin(
@@ -29,10 +29,11 @@ pub(super) const COMMANDS: &[Command] = &[
     ),
     Command::builtin(
         "bpf_attach",
-        "FUNC FILE [-p PROG] [--all] [--hits N] [--for SECONDS] [--abi ABI] [--policy POLICY] [--engine ENGINE]",
+        "FUNC FILE [-p PROG] [--all] [--yes] [--hits N] [--for SECONDS] [--abi ABI] [--policy POLICY] [--engine ENGINE]",
         "attach a program to a function\n\
          It then runs at each call of the function, after those attached before it. It is detached\n\
-         by itself after N runs or after SECONDS. --all: to every function of this name. The other options are those of bpf_exec.",
+         by itself after N runs or after SECONDS. --all: to every function of this name. FUNC with `*` for any characters: to all that\n\
+         it fits, or to none; they begin at one moment. --yes: also to more than 300. The other options are those of bpf_exec.",
         attach,
     ),
     Command::builtin(
@@ -88,7 +89,7 @@ pub(super) fn load_options<'a>(call: &Call<'a>) -> Result<LoadOptions<'a>, Failu
         Some("jit") => Engine::Jit,
         Some(other) => return Err(not_one_of("ENGINE", other, "auto, interp, jit")),
     };
-    Ok(LoadOptions { abi, policy, engine, program: call.args.option("-p") })
+    Ok(LoadOptions { abi, policy, engine, program: call.args.option("-p"), many: call.args.option("--yes").is_some() })
 }
 
 fn not_one_of(name: &str, word: &str, allowed: &str) -> Failure {
@@ -155,9 +156,14 @@ fn attach(call: &mut Call<'_>) -> Result<(), Failure> {
     let path = call.args.required(1);
     for_each_function(call, &mut |call, function| {
         let result = call.backend.attach(function, path, &options, &limits);
-        let warnings = result.map_err(|error| refused(call.backend, error))?;
-        call.out.line("Program was attached successfully.");
-        warn(call.out, &warnings);
+        let report = result.map_err(|error| refused(call.backend, error))?;
+        match report.attached.len() {
+            1 => call.out.line("Program was attached successfully."),
+            count => {
+                let _ = writeln!(call.out, "Program was attached to {count} functions successfully.");
+            }
+        }
+        warn(call.out, &report.warnings);
         Ok(())
     })
 }
@@ -406,25 +412,10 @@ impl Stream for Functions {
 
 /// Whether a name has the pattern as a part, or fits it as a whole if there is a `*` in it.
 fn matches(pattern: &str, name: &str) -> bool {
-    if !pattern.contains('*') {
-        return name.contains(pattern);
+    match pattern.contains('*') {
+        true => fits(pattern, name),
+        false => name.contains(pattern),
     }
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
-        return false;
-    };
-    let mut parts = parts.peekable();
-    while let Some(part) = parts.next() {
-        if parts.peek().is_none() {
-            return rest.ends_with(part);
-        }
-        match rest.split_once(part) {
-            _ if part.is_empty() => {}
-            Some((_, after)) => rest = after,
-            None => return false,
-        }
-    }
-    true
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ mod framed;
 
 use crate::{
     args::Args,
-    backend::Backend,
+    backend::{Backend, ProbeId},
     command::{Call, Command, Failure, RegisterError, Stream, Table, Then},
     commands::complete,
     frame::Outcome,
@@ -13,7 +13,7 @@ use crate::{
     upload::Upload,
     words, Output,
 };
-use alloc::{boxed::Box, format, string::String};
+use alloc::{boxed::Box, format, string::String, vec::Vec};
 use ubpf_rs::platform::{has_room, Cancelled, SLICE_NS, SMALL_THINGS};
 
 use framed::Conversation;
@@ -70,6 +70,8 @@ pub struct Shell {
     mode: Mode,
     connected: bool,
     quit: bool,
+    /// Programs that were attached for as long as the session lasts.
+    attached: Vec<ProbeId>,
 }
 
 /// What the shell is at.
@@ -117,6 +119,7 @@ impl Shell {
             mode: Mode::Plain,
             connected: false,
             quit: false,
+            attached: Vec::new(),
         })
     }
 
@@ -132,7 +135,8 @@ impl Shell {
         self.prompt();
     }
 
-    /// The reader has gone: a half-taken file, a half-typed line and unread output are dropped.
+    /// The reader has gone: a half-taken file, a half-typed line and unread output are dropped, and what was attached for the session alone is
+    /// taken off.
     pub fn disconnected(&mut self) {
         self.activity = Activity::Line;
         self.conversation.break_off(self.output.answered());
@@ -141,6 +145,9 @@ impl Shell {
         self.set_mode(Mode::Plain);
         self.connected = false;
         self.quit = false;
+        for id in core::mem::take(&mut self.attached) {
+            self.backend.detach_probe(id);
+        }
     }
 
     /// Whether the person asked to end the session: the platform closes the connection once the output is drained, or
@@ -325,6 +332,7 @@ impl Shell {
             mode: &mut mode,
             config: &self.config,
             then: Then::Next,
+            session: &mut self.attached,
         };
         let result = command.run(&mut call);
         let then = call.then;

@@ -10,13 +10,13 @@ use std::{
 };
 use ubpf_rs::{
     isa::{ImmKind, Insn, Reg},
-    platform::{DirEntry, FileError},
+    platform::{fits, DirEntry, FileError},
     program::{MapDef, MapFlags, MapKind, MapName},
 };
 use ushell_rs::{
     backend::{
-        AttachLimits, BackendError, CallTime, ExecReport, LoadOptions, Map, Measured, ObjectProgram, Probe,
-        RefusedStub, Site,
+        AttachLimits, AttachReport, AttachedProgram, BackendError, CallTime, ExecReport, LoadOptions, Map, Measured,
+        ObjectProgram, Probe, ProbeId, RefusedStub, Site,
     },
     Backend, Config, Shell,
 };
@@ -31,6 +31,9 @@ pub struct State {
     pub stats: bool,
     pub maps: BTreeMap<String, Arc<Map>>,
     pub types: BTreeMap<String, Arc<Vec<u8>>>,
+    /// What is attached of objects.
+    pub owned: Vec<ProbeId>,
+    pub last_id: u64,
 }
 
 #[derive(Clone, Default)]
@@ -154,13 +157,22 @@ impl Backend for Fake {
         path: &str,
         _: &LoadOptions,
         _: &AttachLimits,
-    ) -> Result<Vec<String>, BackendError> {
-        self.known(function)?;
+    ) -> Result<AttachReport, BackendError> {
+        if !function.contains('*') {
+            self.known(function)?;
+        }
         self.readable(path)?;
         let mut state = self.0.lock().unwrap();
-        let probe = Probe { program: path.into(), runs: 7, ..Probe::default() };
-        state.sites.entry(function.into()).or_default().push(probe);
-        Ok(vec![])
+        let (mut attached, pattern) = (Vec::new(), function);
+        let known = state.functions.clone();
+        let all = known.iter().map(String::as_str).filter(|name| fits(pattern, name));
+        for function in all.chain((!pattern.contains('*')).then_some(pattern).filter(|name| name.starts_with("0x"))) {
+            let probe = Probe { program: path.into(), runs: 7, ..Probe::default() };
+            state.sites.entry(function.into()).or_default().push(probe);
+            let (program, function) = (path.into(), function.into());
+            attached.push(AttachedProgram { program, function, id: ProbeId::from_raw(1) });
+        }
+        Ok(AttachReport { warnings: vec![], attached })
     }
     fn detach(&self, function: &str, program: Option<&str>) -> Result<usize, BackendError> {
         self.known(function)?;
@@ -209,14 +221,23 @@ impl Backend for Fake {
     fn unload_object(&self, name: &str) -> bool {
         name == "counters"
     }
-    fn attach_object(
-        &self,
-        path: &str,
-        _: &LoadOptions,
-        _: &AttachLimits,
-    ) -> Result<Vec<(String, String)>, BackendError> {
+    fn attach_object(&self, path: &str, _: &LoadOptions, _: &AttachLimits) -> Result<AttachReport, BackendError> {
         self.readable(path)?;
-        Ok(vec![("first".into(), "myfun".into())])
+        let mut state = self.0.lock().unwrap();
+        let mut one = |program: &str, function: &str| {
+            state.last_id += 1;
+            let id = ProbeId::from_raw(state.last_id);
+            AttachedProgram { program: program.into(), function: function.into(), id }
+        };
+        let attached = [one("first", "myfun"), one("second", "main"), one("second", "myother")];
+        state.owned.extend(attached.iter().map(|one| one.id));
+        Ok(AttachReport { warnings: vec![], attached: attached.to_vec() })
+    }
+    fn detach_probe(&self, id: ProbeId) {
+        self.0.lock().unwrap().owned.retain(|&one| one != id);
+    }
+    fn is_attached(&self, id: ProbeId) -> bool {
+        self.0.lock().unwrap().owned.contains(&id)
     }
     fn object_programs(
         &self,

@@ -199,7 +199,8 @@ fn console() -> String {
 }
 
 fn attach(engine: &Runtime, function: &str, file: &str) -> Result<Vec<String>, Error> {
-    engine.attach_file(function, file, &LoadOptions::default(), AttachLimits::default())
+    let report = engine.attach_file(function, file, &LoadOptions::default(), AttachLimits::default());
+    report.map(|report| report.warnings)
 }
 
 /// The traceable functions as they are listed.

@@ -11,7 +11,7 @@ use std::{
 use ubpf_platform_linux::{platform, records, symbols};
 use ubpf_rs::{
     isa::assemble,
-    platform::{ExecBlock, ExecMemory},
+    platform::{ExecBlock, ExecMemory, PatchError, TextChange, TextPatch},
     runtime::{AttachLimits, Config, LoadOptions, ProgramId, Runtime, Symbol, SymbolTable},
     tracer::SiteKind,
 };
@@ -68,6 +68,49 @@ unsafe impl ExecMemory for Scarce {
     }
 }
 
+/// Changes of text, of which one is refused when it is told.
+struct Stubborn(&'static dyn TextPatch);
+static REFUSED: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: a change is made by the platform, or not at all.
+unsafe impl TextPatch for Stubborn {
+    unsafe fn replace(&self, addr: usize, old: &[u8], new: &[u8]) -> Result<(), PatchError> {
+        match addr == REFUSED.load(Ordering::SeqCst) {
+            true => Err(PatchError::NotWritable { addr, code: 1 }),
+            // SAFETY: as the caller promises.
+            false => unsafe { self.0.replace(addr, old, new) },
+        }
+    }
+    unsafe fn replace_all(&self, changes: &mut [TextChange<'_>]) {
+        let refused = REFUSED.load(Ordering::SeqCst);
+        // SAFETY: as the caller promises.
+        unsafe {
+            match changes.iter().any(|change| change.addr == refused) {
+                true => changes.iter_mut().for_each(|one| one.result = self.replace(one.addr, one.old, one.new)),
+                false => self.0.replace_all(changes),
+            }
+        }
+    }
+}
+
+fn folder() -> std::path::PathBuf {
+    let folder = std::env::temp_dir().join(format!("ubpf-many-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Puts a program where the engine finds it.
+fn put(name: &str, text: &str) {
+    std::fs::write(folder().join(name), assemble(text).unwrap()).unwrap();
+}
+
+/// Attaches to all functions whose names fit.
+fn attach_to(runtime: &Runtime, pattern: &str, file: &str) -> Result<usize, String> {
+    let options = LoadOptions { many: true, ..LoadOptions::default() };
+    let report = runtime.attach_file(pattern, file, &options, AttachLimits::default());
+    report.map(|report| report.attached.len()).map_err(|error| error.to_string())
+}
+
 /// Runs the test of this name in a process of its own, where no other has made gates; true there.
 fn alone(test: &str) -> bool {
     const ALONE: &str = "UBPF_TEST_ALONE";
@@ -84,7 +127,8 @@ fn alone(test: &str) -> bool {
 fn engine() -> (&'static Runtime, MutexGuard<'static, ()>) {
     static TURN: Mutex<()> = Mutex::new(());
     static ENGINE: LazyLock<&Runtime> = LazyLock::new(|| {
-        let mut platform = platform(".".into());
+        let mut platform = platform(folder());
+        platform.text = Some(Box::leak(Box::new(Stubborn(platform.text.unwrap()))));
         platform.exec = Some(Box::leak(Box::new(Scarce(platform.exec.unwrap()))));
         let runtime = Runtime::init(platform, Config::default()).unwrap();
         let own = symbols::own().unwrap();
@@ -321,4 +365,80 @@ fn without_room_for_gates_programs_run_the_general_way_and_status_says_so() {
     attach(runtime, MANY - 1, noop);
     assert_eq!(runtime.status().cramped_sites, 0);
     runtime.detach(&name(MANY - 1), None).unwrap();
+}
+
+/// A pattern attaches to all functions that it fits, and the program begins at all of them at one moment: a thread that calls the first and the
+/// last in turn sees both begin in the same round.
+#[test]
+fn a_pattern_begins_everywhere_at_one_moment() {
+    let (runtime, _turn) = engine();
+    put("everywhere.bin", "r0 = 0\nexit");
+    let few = runtime.attach_file("many_*", "everywhere.bin", &LoadOptions::default(), AttachLimits::default());
+    assert_eq!(few.unwrap_err().to_string(), "that is 400 functions: say --yes to attach to so many");
+    assert_eq!(runtime.status().probes, 0);
+    let (stop, rounds) = (AtomicBool::new(false), AtomicUsize::new(0));
+    for _ in 0..10 {
+        let attached = thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::SeqCst) {
+                    [0, MANY / 2, MANY - 1].into_iter().for_each(call);
+                    rounds.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+            let attached = attach_to(runtime, "many_*", "everywhere.bin");
+            let enough = rounds.load(Ordering::SeqCst) + 100;
+            while rounds.load(Ordering::SeqCst) < enough {
+                thread::yield_now();
+            }
+            stop.store(true, Ordering::SeqCst);
+            attached
+        });
+        assert_eq!(attached, Ok(MANY));
+        stop.store(false, Ordering::SeqCst);
+        let [first, middle, last] = [0, MANY / 2, MANY - 1].map(|n| runs(runtime, n));
+        assert!(first >= 100 && first.abs_diff(middle) <= 1 && first.abs_diff(last) <= 1, "{first} {middle} {last}");
+        assert_eq!(runtime.status().cramped_sites, 0);
+        (0..MANY).for_each(|n| assert_eq!(runtime.detach(&name(n), None).unwrap(), 1));
+    }
+    assert_eq!(attach_to(runtime, "many_1*9", "everywhere.bin"), Ok(11));
+    for n in (0..MANY).filter(|n| name(*n).starts_with("many_1") && name(*n).ends_with('9')) {
+        assert_eq!(runtime.detach(&name(n), None).unwrap(), 1);
+    }
+    assert_eq!(attach_to(runtime, "none_*", "everywhere.bin"), Err("no function none_* in this image".into()));
+}
+
+/// One function that cannot have it, for whatever reason, and none has it.
+#[test]
+fn a_pattern_attaches_to_all_or_to_none() {
+    let (runtime, _turn) = engine();
+    put("all.bin", "r0 = 0\nexit");
+    let looks = "r1 = *(u64 *)(r1 + 0)\nr2 = 78\ncall 0\nr0 = 0\nexit";
+    put("looks.bin", looks);
+    let untouched = |others: usize| {
+        assert_eq!(runtime.status().probes, others);
+        (0..MANY).for_each(call);
+    };
+    attach_to(runtime, "many_77", "all.bin").unwrap();
+    let error = attach_to(runtime, "many_*", "all.bin").unwrap_err();
+    let said = "nothing was attached: 1 of 400 functions cannot have it:\n many_77: program all.bin is already attached to many_77";
+    assert_eq!(error, said);
+    untouched(1);
+    // Text that cannot be changed at the 300th of them, with another program there and without.
+    for file in ["looks.bin", "all.bin"] {
+        let site = runtime.trace_address(&name(300)).unwrap() as usize - 5;
+        REFUSED.store(site, Ordering::SeqCst);
+        let error = attach_to(runtime, "many_3*", file).unwrap_err();
+        REFUSED.store(0, Ordering::SeqCst);
+        assert!(error.starts_with("nothing was attached: "), "{error}");
+        untouched(1);
+    }
+    runtime.detach(&name(77), None).unwrap();
+    assert_eq!(attach_to(runtime, "many_3*", "looks.bin"), Ok(111));
+    (0..MANY).for_each(call);
+    assert_eq!(runs(runtime, 300), 1);
+    for n in (0..MANY).filter(|n| name(*n).starts_with("many_3")) {
+        assert_eq!(runtime.detach(&name(n), None).unwrap(), 1);
+    }
+    let _ = std::fs::remove_dir_all(folder());
+    std::fs::create_dir_all(folder()).unwrap();
 }

@@ -129,7 +129,8 @@ fn programs_are_attached_where_their_sections_say() {
         let (engine, _turn) = engine();
         let attached = engine.attach_object("entries.pkg", &options(on), AttachLimits::default()).unwrap();
         let expected = [("registers", MYFUN), ("words", MYFUN)];
-        assert_eq!(attached, expected.map(|(program, function)| (program.into(), function.into())));
+        let attached = attached.attached.iter().map(|one| (one.program.as_str(), one.function.as_str()));
+        assert_eq!(attached.collect::<Vec<_>>(), expected);
         call(5, 100);
         call(7, 200);
         call(7, 300);

@@ -129,9 +129,9 @@ fn attach_at_boot(runtime: &Runtime, wanted: &str) {
     let result = match (parts.next().unwrap_or(""), parts.next(), parts.next()) {
         (package, None, _) => {
             let attached = runtime.attach_object(package, &Default::default(), Default::default());
-            attached.map(|programs| {
-                for (program, function) in programs {
-                    say(format_args!("ubpf: {program} of {package} is attached to {function}"));
+            attached.map(|report| {
+                for one in report.attached {
+                    say(format_args!("ubpf: {} of {package} is attached to {}", one.program, one.function));
                 }
             })
         }
