@@ -119,6 +119,40 @@ fn records_of_rings() {
 }
 
 #[test]
+fn programs_that_are_given_packets() {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let packet = |protocol: u8| {
+        let mut bytes = [0; 34];
+        bytes[12] = 8;
+        bytes[14] = 0x45;
+        bytes[23] = protocol;
+        bytes
+    };
+    let gives = |name: &str, bytes: &[u8], expected| {
+        each(CLANG, "packets", &["-p", name, "--policy", "strict", "--mem-hex", &hex(bytes)], expected);
+    };
+    gives("only_udp", &packet(17), 2);
+    gives("only_udp", &packet(6), 1);
+    gives("only_udp", &packet(17)[..33], 1);
+    gives("only_udp", &[], 1);
+    gives("bytes_of_type", &[1, 2, 3], 6);
+    gives("bytes_of_type", &[1; 20], 14);
+    gives("rewritten", &[1, 2, 3, 4, 5], 5 * 256 + 4);
+    gives("rewritten", &[1, 2, 3], 0xffff_ffff);
+    let Some(object) = compile(CLANG[0], &source("packets")) else { return };
+    for name in ["unchecked", "beyond"] {
+        let refused = refusal(&object, &["-p", name, "--policy", "strict", "--mem-hex", &hex(&[0; 64])]);
+        assert!(refused.contains("is not proved to be in bounds"), "{name}: {refused}");
+    }
+    let short = ubpf(&["run", &object, "-p", "unchecked", "--mem-hex", "0102"]);
+    assert_eq!(short.status.code(), Some(3), "{short:?}");
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("packet");
+    fs::write(&file, packet(17)).unwrap();
+    let run = ubpf(&["run", &object, "-p", "only_udp", "--data", &file.to_string_lossy()]);
+    assert_eq!(String::from_utf8_lossy(&run.stdout).trim(), "0x2");
+}
+
+#[test]
 fn helpers_that_call_functions() {
     let strict = |name: &str, expected| each(CLANG, "callbacks", &["-p", name, "--policy", "strict"], expected);
     strict("rounds", 10_045);

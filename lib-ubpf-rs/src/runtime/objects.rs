@@ -6,7 +6,7 @@ use crate::{
     isa::Insn,
     object::{LowerError, Names, Object, ObjectError, ProgramKind, Variable, Wish},
     platform::SMALL_THINGS_THAT_STAY,
-    program::{limits, Abi, PointKind, Program},
+    program::{Abi, PointKind, Program},
     tracer::{AtSite, Point, SiteKind},
     verifier::{Context, Policy, VerifyError},
 };
@@ -368,10 +368,7 @@ fn part(object: &Object<'_>, index: usize, mut loaded: Loaded) -> Result<Part, E
 }
 
 fn context_of(object: &Object<'_>, index: usize) -> Context {
-    match object.programs.get(index).map(|program| program.kind) {
-        Some(ProgramKind::Registers | ProgramKind::Arguments) => Context { bytes: limits::HOOK_CONTEXT_BYTES as u32 },
-        _ => Context::default(),
-    }
+    object.programs.get(index).map_or(Context::default(), |program| Context::of(program.kind))
 }
 
 /// A data section with numbers set in it, by its place.

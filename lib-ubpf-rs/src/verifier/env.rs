@@ -1,6 +1,10 @@
 //! What a program will find around it, as far as verification has to know.
 
-use crate::program::{limits::CONTEXT_BYTES, Abi, HelperSignature, MapDef};
+use crate::object::ProgramKind;
+use crate::program::{
+    limits::{CONTEXT_BYTES, HOOK_CONTEXT_BYTES},
+    Abi, HelperSignature, MapDef,
+};
 
 /// Where the verifier learns which helpers exist; implemented by the helper registry.
 pub trait HelperLookup {
@@ -50,6 +54,17 @@ pub struct MapInfo<'a> {
 pub struct Context {
     /// Bytes that every argument has at least. A run with fewer is checked.
     pub bytes: u32,
+}
+
+impl Context {
+    /// That of a program of an object: registers of a hook; a packet, of which nothing is known; else that of a flat program.
+    pub fn of(kind: ProgramKind) -> Context {
+        match kind {
+            ProgramKind::Registers | ProgramKind::Arguments => Context { bytes: HOOK_CONTEXT_BYTES as u32 },
+            ProgramKind::Xdp | ProgramKind::Classifier | ProgramKind::Socket => Context { bytes: 0 },
+            ProgramKind::Memory | ProgramKind::Unfired => Context::default(),
+        }
+    }
 }
 
 impl Default for Context {

@@ -11,6 +11,7 @@ mod elf;
 mod functions;
 mod link;
 mod maps;
+mod packets;
 mod section;
 mod types;
 mod value;

@@ -7,6 +7,7 @@ use crate::{
     elf::{self, File, Place, Relocation, Symbol},
     functions::{Functions, SLOT},
     maps::{Map, Maps},
+    packets,
     section::Wanted,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -362,12 +363,21 @@ impl Linker<'_, '_> {
             draft.starts.insert(function, draft.text.len());
             self.function(function, &mut draft)?;
         }
-        let callers = self.callers(&mut draft)?;
+        let mut callers = self.callers(&mut draft)?;
         for &(pc, function) in &draft.distances {
             let distance = draft.starts[&function] as i64 - pc as i64 - 1;
             set_imm(&mut draft.text[pc], distance as u32);
         }
         let program = index;
+        if packets::is_given_packets(place.kind) {
+            let names = draft.starts.iter().map(|(&f, &start)| (start, self.functions.list[f].name.clone()));
+            let more = callers.iter().map(|&(start, caller)| (start, caller.name().into()));
+            packets::rewrite(&mut draft.text, &names.chain(more).collect(), place.kind)?;
+            callers.iter_mut().for_each(|caller| caller.0 += packets::FRONT_SLOTS);
+            draft.text.splice(0..0, packets::front()?);
+            draft.needs = draft.needs.into_iter().map(|(pc, need)| (pc + packets::FRONT_SLOTS, need)).collect();
+            draft.starts.values_mut().for_each(|start| *start += packets::FRONT_SLOTS);
+        }
         self.linked.slots.extend(draft.needs.into_iter().map(|(pc, need)| Slot { program, pc: pc as u32, need }));
         let mut starts: Vec<(usize, usize)> = draft.starts.into_iter().map(|(f, start)| (start, f)).collect();
         starts.sort_unstable();

@@ -10,6 +10,7 @@ use ubpf_rs::{
     object::{self, Names, Object},
     platform::no_pause,
     program::{Abi, Program},
+    verifier::Context,
 };
 
 /// What a file holds.
@@ -40,6 +41,8 @@ impl File {
 /// A program of a file.
 pub struct Loaded {
     pub program: Program,
+    /// What it is given.
+    pub context: Context,
     pub section: String,
     /// What is missing where, for messages.
     missing: Vec<(usize, String)>,
@@ -80,7 +83,8 @@ pub fn load(path: &OsStr, how: &How<'_>) -> Result<File, Failure> {
     } else {
         let program = Program::from_flat(&shown(path.as_ref()), &bytes, how.abi.unwrap_or(Abi::Classic));
         let program = program.map_err(|error| refused(&format_args!("{}{error}", how.refused)))?;
-        let one = Loaded { program, section: ".text".into(), missing: Vec::new() };
+        let context = Context::default();
+        let one = Loaded { program, context, section: ".text".into(), missing: Vec::new() };
         return Ok(File { programs: vec![one], maps: None });
     };
     let object =
@@ -97,7 +101,8 @@ fn of_object(object: &Object<'_>, how: &How<'_>) -> Result<File, String> {
     for (index, def) in object.programs.iter().enumerate() {
         let program = object.lower(index, &names, &mut no_pause).map_err(|error| error.to_string())?;
         let missing = (0..program.insns.len()).filter_map(|pc| Some((pc, object.missing(index, pc)?.to_string())));
-        programs.push(Loaded { missing: missing.collect(), program, section: def.section.into() });
+        let context = Context::of(def.kind);
+        programs.push(Loaded { missing: missing.collect(), program, context, section: def.section.into() });
     }
     Ok(File { programs, maps: Some(Arc::new(maps)) })
 }

@@ -59,10 +59,11 @@ pub fn definition() -> Command {
         .arg(
             Arg::new("mem")
                 .long("mem")
+                .visible_alias("data")
                 .value_name("FILE")
                 .value_parser(value_parser!(PathBuf))
                 .value_hint(ValueHint::FilePath)
-                .help("Its argument: the contents of a file"),
+                .help("Its argument, or the packet that it is given: the contents of a file"),
         )
         .arg(numbering(&Abi::ALL).help("How helpers are numbered [default: as the object has it, else classic]"))
         .arg(
@@ -100,7 +101,7 @@ pub fn main(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let maps = file.maps.clone();
     let loaded = file.one(matches.get_one::<String>("program").map(String::as_str)).map_err(|error| refuse(&error))?;
     let infos = maps.as_deref().and_then(ObjectMaps::infos).unwrap_or_default();
-    let env = Environment::new(&helpers).with_maps(&infos);
+    let env = Environment { context: loaded.context, ..Environment::new(&helpers).with_maps(&infos) };
     let mut work = verifier::Work::default();
     let verified = verifier::verify(loaded.program.clone(), policy_of(matches), &env, &mut work);
     let verified = verified.map_err(|error| refuse(&loaded.explain(&error)))?;

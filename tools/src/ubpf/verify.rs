@@ -96,6 +96,7 @@ fn rows(path: &OsStr, wanted: &Wanted, helpers: &Registry) -> Vec<Row> {
     let infos = loaded.maps.as_deref().and_then(Maps::infos).unwrap_or_default();
     let environment = Environment::new(helpers).with_maps(&infos);
     let row = |one: &Loaded| {
+        let environment = Environment { context: one.context, ..environment };
         let verified = check(one.program.clone(), wanted, &environment);
         let verdict = verified.map(|program| counts(&program)).map_err(|error| one.explain(&error));
         let insns = one.program.insns.len();
