@@ -88,8 +88,9 @@ pub struct AttachRequest<'a> {
 /// Takes the requests that are refused: which one, and why.
 pub type RefusedRequests<'r> = &'r mut dyn FnMut(usize, AttachError);
 
-/// Changes of the text without giving way, where threads give way by themselves.
+/// Changes of the text without giving way where threads give way by themselves, and elsewhere, where each piece is waited for once.
 const PIECE: usize = 64;
+const PIECE_ELSEWHERE: usize = 256;
 
 /// Programs that come together.
 struct Batch<'r> {
@@ -289,7 +290,7 @@ impl Change<'_> {
     }
 
     fn apply(&mut self, text: &dyn TextPatch, changes: &mut [TextChange<'_>]) {
-        let piece = if text.exclusive() { PIECE } else { usize::MAX };
+        let piece = if text.exclusive() { PIECE } else { PIECE_ELSEWHERE };
         for changes in changes.chunks_mut(piece) {
             // SAFETY: a stub is replaced by a call of the entry of hooks or of a gate, which keep every register, or such a call by the stub.
             unsafe { text.replace_all(changes) };
