@@ -149,6 +149,13 @@ const FORMAT_OF_NUMBERS: &str = "r1 = 0x646c2520646c2520 ll\nr2 = -1000000000000
     *(u64 *)(r7 + 640) = r2\n*(u64 *)(r7 + 648) = r2\n*(u64 *)(r7 + 656) = r2\n*(u64 *)(r7 + 664) = r2\n*(u64 *)(r7 + 672) = r2\n\
     *(u64 *)(r7 + 680) = r2\n*(u64 *)(r7 + 688) = r2";
 
+/// A call on a map with what lies at r7 + 128 as its second argument.
+macro_rules! on_map {
+    ($map:literal, $rest:literal) => {
+        concat!("r1 = map_index(", $map, ") ll\nr2 = r7\nr2 += 128\n", $rest, "\n")
+    };
+}
+
 /// The same in the numbering of Linux, with a ring as map 0.
 const CASES_LINUX: &[Case] = &[
     few("ringbuf_submit", "", "r1 = map_index(0) ll\nr2 = 64\nr3 = 0\ncall 131\nr1 = r0\nr2 = 0\ncall 132\n"),
@@ -167,7 +174,88 @@ const CASES_LINUX: &[Case] = &[
     case("strtol_long", "r1 = 0x2020202020202020 ll\n*(u64 *)(r7 + 128) = r1\n*(u64 *)(r7 + 136) = r1\n*(u64 *)(r7 + 144) = r1\nr1 = 0x3131313131313131 ll\n*(u64 *)(r7 + 152) = r1\n*(u64 *)(r7 + 160) = r1\n*(u16 *)(r7 + 168) = 0x3131", "r1 = r7\nr1 += 128\nr2 = 64\nr3 = 10\nr4 = r7\nr4 += 1024\ncall 105\n"),
     case("jiffies", "", "call 118\n"),
     case("ringbuf_query", "", "r1 = map_index(0) ll\nr2 = 0\ncall 134\n"),
+    // Keys begin at r7 + 128, values at r7 + 2048, where there is nothing but zeros.
+    case("array_lookup", KEY, on_map!("1", "call 1")),
+    case("array_lookup_none", "*(u32 *)(r7 + 128) = 16", on_map!("1", "call 1")),
+    case("array_update", KEY, on_map!("1", "r3 = r7\nr3 += 2048\nr4 = 0\ncall 2")),
+    case("array_update_long", KEY, on_map!("3", "r3 = r7\nr3 += 2048\nr4 = 0\ncall 2")),
+    case("hash_lookup", KEY, on_map!("4", "call 1")),
+    case("hash_lookup_none", "*(u64 *)(r7 + 128) = 77", on_map!("4", "call 1")),
+    case("hash_lookup_long_key", "", on_map!("2", "call 1")),
+    case("hash_update", KEY, on_map!("4", "r3 = r7\nr3 += 2048\nr4 = 0\ncall 2")),
+    case("hash_add_delete", "*(u64 *)(r7 + 128) = 77", concat!(on_map!("4", "r3 = r7\nr3 += 2048\nr4 = 1\ncall 2"), on_map!("4", "call 3"))),
+    case("hash_delete_none", "*(u64 *)(r7 + 128) = 77", on_map!("4", "call 3")),
+    // Each key is a new one, and another one is given up for it.
+    case("lru_add", "r8 = 0", concat!("r8 += 1\n*(u64 *)(r7 + 128) = r8\n", on_map!("5", "r3 = r7\nr3 += 2048\nr4 = 0\ncall 2"))),
+    case("lru_lookup", KEY, on_map!("5", "call 1")),
+    case("percpu_array_lookup", KEY, on_map!("6", "call 1")),
+    case("percpu_array_other", KEY, on_map!("6", "r3 = 7\ncall 195")),
+    case("percpu_array_update", KEY, on_map!("6", "r3 = r7\nr3 += 2048\nr4 = 0\ncall 2")),
+    case("percpu_hash_lookup", KEY, on_map!("7", "call 1")),
+    case("percpu_hash_update", KEY, on_map!("7", "r3 = r7\nr3 += 2048\nr4 = 0\ncall 2")),
+    case("percpu_hash_add_delete", "*(u64 *)(r7 + 128) = 77", concat!(on_map!("7", "r3 = r7\nr3 += 2048\nr4 = 1\ncall 2"), on_map!("7", "call 3"))),
+    case("percpu_hash_add_delete_long", "*(u64 *)(r7 + 128) = 77", concat!(on_map!("8", "r3 = r7\nr3 += 2048\nr4 = 1\ncall 2"), on_map!("8", "call 3"))),
+    case("lru_percpu_add_long", "r8 = 0", concat!("r8 += 1\n*(u64 *)(r7 + 128) = r8\n", on_map!("9", "r3 = r7\nr3 += 2048\nr4 = 0\ncall 2"))),
+    case("processor_id", "", "call 8\n"),
+    case("queue_push_pop", "", concat!(on_map!("10", "r3 = 0\ncall 87"), on_map!("10", "call 88"))),
+    case("queue_push_pop_long", "", concat!(on_map!("11", "r3 = 0\ncall 87"), on_map!("11", "call 88"))),
+    case("queue_pop_none", "", on_map!("11", "call 88")),
+    case("stack_push_peek", "", concat!(on_map!("12", "r3 = 2\ncall 87"), on_map!("12", "call 89"))),
+    case("bloom_push", "", on_map!("13", "r3 = 0\ncall 87")),
+    case("bloom_push_long", "", on_map!("14", "r3 = 0\ncall 87")),
+    case("bloom_peek_long", "", on_map!("14", "call 89")),
+    case("under_cgroup", "", "r1 = map_index(15) ll\nr2 = 0\ncall 37\n"),
+    // One length, and all of them.
+    case("lpm_lookup", "*(u64 *)(r7 + 128) = 32", on_map!("16", "call 1")),
+    case("lpm_lookup_all", "*(u64 *)(r7 + 128) = 128", on_map!("17", "call 1")),
+    case("lpm_lookup_long", "*(u64 *)(r7 + 128) = 2048", on_map!("18", "call 1")),
+    case("lpm_add_delete", "*(u64 *)(r7 + 128) = 77", concat!(on_map!("17", "r3 = r7\nr3 += 2048\nr4 = 0\ncall 2"), on_map!("17", "call 3"))),
 ];
+
+/// A key that maps have.
+const KEY: &str = "*(u64 *)(r7 + 128) = 5";
+
+/// Bytes of values and keys that are long.
+const LONG: u32 = 1024;
+
+/// The other maps of cases in the numbering of Linux, from place 3 on: kind, and bytes of a key and a value, and entries.
+const MAPS: &[(MapKind, [u32; 3])] = &[
+    (MapKind::Array, [4, LONG, 16]),
+    (MapKind::Hash, [8, 8, 1024]),
+    (MapKind::LruHash, [8, 8, 1024]),
+    (MapKind::PercpuArray, [4, 8, 16]),
+    (MapKind::PercpuHash, [8, 8, 64]),
+    (MapKind::PercpuHash, [8, LONG, 16]),
+    (MapKind::LruPercpuHash, [8, LONG, 16]),
+    (MapKind::Queue, [0, 8, 16]),
+    (MapKind::Queue, [0, LONG, 16]),
+    (MapKind::Stack, [0, 8, 16]),
+    (MapKind::BloomFilter, [0, 8, 1024]),
+    (MapKind::BloomFilter, [0, LONG, 1024]),
+    (MapKind::CgroupArray, [4, 4, 1]),
+    (MapKind::LpmTrie, [8, 8, 256]),
+    (MapKind::LpmTrie, [20, 8, 256]),
+    (MapKind::LpmTrie, [260, 8, 4096]),
+];
+
+/// Puts into the maps what cases look for, and what makes it hard to find.
+fn fill(engine: &Runtime) {
+    for (place, (kind, [key_size, value_size, _])) in (3..).zip(MAPS) {
+        let Some(map) = engine.map(&format!("charges.map{place}")) else { continue };
+        let put = |key: &[u8]| _ = map.update(key.into(), vec![0; *value_size as usize][..].into(), 0, &mut 0);
+        if *kind != MapKind::LpmTrie {
+            let key: Vec<u8> = [5].into_iter().chain(core::iter::repeat(0)).take(*key_size as usize).collect();
+            put(&key);
+            continue;
+        }
+        // None of the longer ones fits a key of zeros.
+        let lengths = if place == 16 { 32..33 } else { 1..8 * (key_size - 4) + 1 };
+        for length in lengths {
+            let bits = vec![if place == 16 { 0 } else { 0xff }; *key_size as usize - 4];
+            put(&[&length.to_le_bytes()[..], &bits].concat());
+        }
+    }
+}
 
 /// A case as a program. Its counter comes from memory: it is charged as it runs.
 fn program(case: &Case) -> Result<Vec<u8>> {
@@ -226,7 +314,11 @@ fn load(engine: &Runtime, name: &str, code: &[u8], options: &LoadOptions) -> Res
         // One entry, in one of two places: half of the looks find it.
         map(MapKind::Hash, [512, 8, 1], "hash")?,
     ];
+    let names: Vec<String> = (3..).zip(MAPS).map(|(place, _)| format!("map{place}")).collect();
+    let others = MAPS.iter().zip(&names).map(|(&(kind, sizes), name)| map(kind, sizes, name));
+    let maps = maps.into_iter().map(Ok).chain(others).collect::<std::result::Result<Vec<_>, _>>()?;
     let ids = engine.load_parts("charges", &maps, vec![program], options)?;
+    fill(engine);
     ids.first().copied().ok_or_else(|| "no program".into())
 }
 

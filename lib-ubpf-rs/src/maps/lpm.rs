@@ -21,6 +21,8 @@ pub(super) struct Lpm {
     /// Lengths that there are, one bit each.
     lengths: Box<[AtomicU64]>,
     bits: usize,
+    /// What each of them is charged.
+    asked: u32,
 }
 
 /// A key that is cut shorter and shorter.
@@ -63,7 +65,7 @@ impl Lpm {
     pub fn new(def: &MapDef, seed: u64, between: &mut Between<'_>) -> Option<Lpm> {
         let hash = Hash::new(def, WhenFull::Refuse, seed, between)?;
         let bits = (def.key_size as usize).saturating_sub(FRONT).saturating_mul(8);
-        Some(Lpm { hash, lengths: zeroed(bits / 64 + 1, between)?, bits })
+        Some(Lpm { hash, lengths: zeroed(bits / 64 + 1, between)?, bits, asked: def.walked_to_ask() })
     }
 
     /// What has the prefixes.
@@ -84,7 +86,7 @@ impl Lpm {
             let mut lengths = word.load(Relaxed) & if place == most / 64 { shorter } else { u64::MAX };
             while let Some(top) = lengths.checked_ilog2() {
                 lengths ^= 1 << top;
-                *walked = walked.saturating_add(MapDef::PREFIX_ASKED);
+                *walked = walked.saturating_add(self.asked);
                 let found = self.hash.lookup(prefix.cut(place * 64 + top as usize), walked);
                 if found.is_some() {
                     return found;

@@ -314,8 +314,6 @@ impl MapDef {
     pub const MAX_KEY: u32 = super::limits::FRAME_BYTES as u32;
     /// Longest key of a map by prefixes in bytes: a number of bits, and 256 bytes of them.
     pub const MAX_PREFIX: u32 = 260;
-    /// Units of budget for each length of prefixes that a search asks for.
-    pub const PREFIX_ASKED: u32 = 6;
     /// Longest value in bytes.
     pub const MAX_VALUE: u32 = 1 << 20;
     /// Longest value in bytes of which each CPU has one, as with Linux.
@@ -383,12 +381,25 @@ impl MapDef {
         u64::from(self.max_entries).saturating_mul(entry)
     }
 
+    /// What a search by prefixes walks for each length that it asks for: it makes a hash of the key.
+    pub const fn walked_to_ask(&self) -> u32 {
+        (self.key_size / 8).saturating_mul(4).saturating_add(20)
+    }
+
+    /// Bytes that a change of a value is charged for. Of a key that is new, all slots are written.
+    pub fn bytes_changed(&self) -> u32 {
+        match self.kind.is_per_cpu() {
+            true => self.value_size.saturating_mul(3),
+            false => self.value_size,
+        }
+    }
+
     /// Most that a search walks, where one of a hash map walks so much: by prefixes, there is one for each length.
     pub fn most_walked(&self, in_hash: u32) -> u32 {
         match self.kind {
             MapKind::LpmTrie => {
                 let lengths = self.key_size.saturating_sub(4).saturating_mul(8).saturating_add(1);
-                lengths.saturating_mul(in_hash.saturating_add(Self::PREFIX_ASKED))
+                lengths.saturating_mul(in_hash.saturating_add(self.walked_to_ask()))
             }
             _ => in_hash,
         }

@@ -557,7 +557,8 @@ impl<'a> Machine<'a> {
                 }
                 ArgType::MapValue => {
                     let size = self.sized_by(map, |def| def.value_size);
-                    cost = cost.saturating_add(signature.cost.of_bytes(size.1.into()));
+                    let charged = self.sized_by(map, MapDef::bytes_changed).1;
+                    cost = cost.saturating_add(signature.cost.of_bytes(charged.into()));
                     self.of_map(state, pc, reg, size.0);
                 }
                 ArgType::MemRead => {

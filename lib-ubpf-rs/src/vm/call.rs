@@ -91,7 +91,7 @@ fn cost_before(helper: &Helper, given: &HelperCall<'_>) -> u64 {
         let bytes = match kind {
             ArgType::Length => argument,
             ArgType::MapKey => def.map_or(0, |def| def.key_size.into()),
-            ArgType::MapValue | ArgType::MapValueOut => def.map_or(0, |def| def.value_size.into()),
+            ArgType::MapValue | ArgType::MapValueOut => def.map_or(0, |def| def.bytes_changed().into()),
             ArgType::Unused | ArgType::Scalar | ArgType::AnyAddress | ArgType::Map(_) => 0,
             ArgType::RecordSize | ArgType::Record | ArgType::WriteWord => 0,
             // Charged when it was read, or by the length that follows.
