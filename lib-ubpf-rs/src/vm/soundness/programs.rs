@@ -142,7 +142,8 @@ const LONGEST_IDIOM: usize = 6;
 
 /// A few instructions that belong together, at most `left`.
 fn idiom(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>, left: usize) {
-    match numbers.below(6) {
+    match numbers.below(7) {
+        6 => within_length(numbers, insns),
         4 if left >= RELATED => related(numbers, insns),
         5 if left >= WALK => walk(numbers, insns),
         0 => overwrite(numbers, insns),
@@ -150,6 +151,15 @@ fn idiom(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>, left: usize) {
         2 if left >= ONE_OF_TWO => one_of_two(numbers, insns),
         _ => count(numbers, insns),
     }
+}
+
+/// The argument's length is compared, and the argument read about as far as that says.
+fn within_length(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
+    let (op, length, size) =
+        (numbers.pick(&[CmpOp::Lt, CmpOp::Lt, CmpOp::Le]), 1 + numbers.below(200) as i16, numbers.size());
+    insns.push(Insn::Branch { op, width: Width::W64, dst: Reg::R7, src: Operand::Imm(length.into()), off: 1 });
+    let off = length - size.bytes() as i16 + numbers.pick(&[0, 0, 0, 1, -1, -8]);
+    insns.push(Insn::Load { size, signed: false, dst: numbers.reg(), base: Reg::R6, off });
 }
 
 /// Instructions of [`related`], and of [`walk`].
