@@ -43,6 +43,8 @@ UBPF_HELPER(long, bpf_current_task_under_cgroup, 37, void *map, __u32 index);
 UBPF_HELPER(__u64, bpf_get_current_cgroup_id, 80, void);
 UBPF_HELPER(__u64, bpf_ktime_get_boot_ns, 125, void);
 UBPF_HELPER(__u64, bpf_ktime_get_coarse_ns, 160, void);
+UBPF_HELPER(__u64, bpf_ktime_get_tai_ns, 208, void);
+UBPF_HELPER(__u64, bpf_jiffies64, 118, void);
 UBPF_HELPER(__u64, bpf_get_func_ip, 173, void *ctx);
 UBPF_HELPER(__u64, bpf_get_attach_cookie, 174, void *ctx);
 
