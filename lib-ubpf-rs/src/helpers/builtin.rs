@@ -2,7 +2,7 @@
 
 use super::{
     format,
-    row::{flat, of_map, text, walks, Row},
+    row::{flat, of_map, prose, text, walks, Row},
     HelperCall, HelperFault, Inline, TwoKey,
 };
 use crate::maps::{self, MapError, TwoKeyMap};
@@ -30,7 +30,7 @@ const BUSY: i64 = MapError::Busy.code();
 pub const BUILTINS: &[Row] = &[
     Row {
         name: "bpf_map_get",
-        doc: "Value in the two-key map, UINT64_MAX where there is none.",
+        doc: prose!("Value in the two-key map, UINT64_MAX where there is none."),
         numbers: &[(Classic, 0), (Uio, 1)],
         args: &[("key1", Scalar), ("key2", Scalar)],
         ret: RetType::Scalar,
@@ -41,7 +41,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_map_put",
-        doc: "Inserts or replaces a value in the two-key map.",
+        doc: prose!("Inserts or replaces a value in the two-key map."),
         numbers: &[(Classic, 1), (Uio, 2)],
         args: &[("key1", Scalar), ("key2", Scalar), ("value", Scalar)],
         ret: RetType::Void,
@@ -52,7 +52,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_map_del",
-        doc: "Removes a value from the two-key map.",
+        doc: prose!("Removes a value from the two-key map."),
         numbers: &[(Classic, 2), (Uio, 3)],
         args: &[("key1", Scalar), ("key2", Scalar)],
         ret: RetType::Void,
@@ -63,8 +63,8 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_map_add",
-        doc: "Adds to a value of the two-key map, in one step: of several threads that count at a time none is lost. A key that is not \
-              there counts as 0.",
+        doc: prose!("Adds to a value of the two-key map, in one step: of several threads that count at a time none is lost. A key that is not \
+              there counts as 0."),
         numbers: &[(Classic, 32), (Uio, 32)],
         args: &[("key1", Scalar), ("key2", Scalar), ("more", Scalar)],
         ret: RetType::Void,
@@ -75,7 +75,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_map_lookup_elem",
-        doc: "Address of the value under a key of a map, 0 where there is none.",
+        doc: prose!("Address of the value under a key of a map, 0 where there is none."),
         numbers: &[(Linux, 1)],
         args: &[("map", Map(MapFamily::Lookup)), ("key", MapKey)],
         ret: RetType::MapValueOrNull,
@@ -86,7 +86,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_map_lookup_percpu_elem",
-        doc: "Address of a CPU's value under a key of a map with a value per CPU, 0 where there is none.",
+        doc: prose!("Address of a CPU's value under a key of a map with a value per CPU, 0 where there is none."),
         numbers: &[(Linux, 195)],
         args: &[("map", Map(MapFamily::PerCpu)), ("key", MapKey), ("cpu", Scalar)],
         ret: RetType::MapValueOrNull,
@@ -97,7 +97,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_get_smp_processor_id",
-        doc: "The slot that is this run's in values per CPU, which stands for the number of a CPU: of runs at one time no two have the same.",
+        doc: prose!("The slot that is this run's in values per CPU, which stands for the number of a CPU: of runs at one time no two have the same."),
         numbers: &[(Linux, 8)],
         args: &[],
         ret: RetType::Scalar,
@@ -108,7 +108,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_map_update_elem",
-        doc: "Inserts or replaces a value of a map; 0, or the negative number of an error.",
+        doc: prose!("Inserts or replaces a value of a map; 0, or the negative number of an error."),
         numbers: &[(Linux, 2)],
         args: &[("map", Map(MapFamily::Change)), ("key", MapKey), ("value", MapValue), ("flags", Scalar)],
         ret: RetType::Scalar,
@@ -119,7 +119,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_map_delete_elem",
-        doc: "Removes a value from a map; 0, or the negative number of an error.",
+        doc: prose!("Removes a value from a map; 0, or the negative number of an error."),
         numbers: &[(Linux, 3)],
         args: &[("map", Map(MapFamily::Change)), ("key", MapKey)],
         ret: RetType::Scalar,
@@ -130,8 +130,8 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "ubpf_map_key",
-        doc: "Copies the key in a place of a map: 1, 0 where there is none, -2 behind the last place. Places are counted from 0, fewer than \
-              three for each entry.",
+        doc: prose!("Copies the key in a place of a map: 1, 0 where there is none, -2 behind the last place. Places are counted from 0, fewer than \
+              three for each entry."),
         numbers: &[(Linux, 255)],
         args: &[("map", Map(MapFamily::Lookup)), ("place", Scalar), ("key", MemWrite), ("size", Length)],
         ret: RetType::Scalar,
@@ -142,7 +142,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_map_push_elem",
-        doc: "Puts a value into a queue, a stack or a filter; 0, or the negative number of an error.",
+        doc: prose!("Puts a value into a queue, a stack or a filter; 0, or the negative number of an error."),
         numbers: &[(Linux, 87)],
         args: &[("map", Map(MapFamily::Push)), ("value", MapValue), ("flags", Scalar)],
         ret: RetType::Scalar,
@@ -153,7 +153,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_map_pop_elem",
-        doc: "Takes the first value of a queue or a stack; 0, or the negative number of an error and zeros.",
+        doc: prose!("Takes the first value of a queue or a stack; 0, or the negative number of an error and zeros."),
         numbers: &[(Linux, 88)],
         args: &[("map", Map(MapFamily::Pop)), ("value", MapValueOut)],
         ret: RetType::Scalar,
@@ -164,7 +164,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_map_peek_elem",
-        doc: "Copies the first value of a queue or a stack, or says whether a filter may have a value; 0, or the negative number of an error.",
+        doc: prose!("Copies the first value of a queue or a stack, or says whether a filter may have a value; 0, or the negative number of an error."),
         numbers: &[(Linux, 89)],
         args: &[("map", Map(MapFamily::Peek)), ("value", MapValueOut)],
         ret: RetType::Scalar,
@@ -175,7 +175,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_current_task_under_cgroup",
-        doc: "Whether what runs belongs to a control group of an array: always 1, or the negative number of an error.",
+        doc: prose!("Whether what runs belongs to a control group of an array: always 1, or the negative number of an error."),
         numbers: &[(Linux, 37)],
         args: &[("groups", Map(MapFamily::Cgroups)), ("index", Scalar)],
         ret: RetType::Scalar,
@@ -186,7 +186,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_ktime_get_ns",
-        doc: "Monotonic time in nanoseconds.",
+        doc: prose!("Monotonic time in nanoseconds."),
         numbers: &[(Linux, 5), (Linux, 125), (Linux, 160), (Linux, 208)],
         args: &[],
         ret: RetType::Scalar,
@@ -197,7 +197,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_probe_read_kernel",
-        doc: "Copies memory of the application; 0, or -14 and zeros where it cannot be read.",
+        doc: prose!("Copies memory of the application; 0, or -14 and zeros where it cannot be read."),
         numbers: &[(Linux, 113), (Linux, 4), (Linux, 112)],
         args: &[("dst", MemWrite), ("size", Length), ("src", AnyAddress)],
         ret: RetType::Scalar,
@@ -208,8 +208,8 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_probe_read_kernel_str",
-        doc: "Copies a string of the application, as much of it as there is room for, and a NUL; its length with the NUL, or -14 and zeros \
-              where it cannot be read.",
+        doc: prose!("Copies a string of the application, as much of it as there is room for, and a NUL; its length with the NUL, or -14 and zeros \
+              where it cannot be read."),
         numbers: &[(Linux, 115), (Linux, 45), (Linux, 114)],
         args: &[("dst", MemWrite), ("size", Length), ("src", AnyAddress)],
         ret: RetType::Scalar,
@@ -220,7 +220,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_get_prandom_u32",
-        doc: "A number that looks random.",
+        doc: prose!("A number that looks random."),
         numbers: &[(Linux, 7)],
         args: &[],
         ret: RetType::Scalar,
@@ -231,7 +231,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_jiffies64",
-        doc: "Time in units of 4 milliseconds.",
+        doc: prose!("Time in units of 4 milliseconds."),
         numbers: &[(Linux, 118)],
         args: &[],
         ret: RetType::Scalar,
@@ -242,7 +242,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_get_current_uid_gid",
-        doc: "0: an image has one user.",
+        doc: prose!("0: an image has one user."),
         numbers: &[(Linux, 15)],
         args: &[],
         ret: RetType::Scalar,
@@ -253,7 +253,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_get_current_cgroup_id",
-        doc: "1: an image has one group.",
+        doc: prose!("1: an image has one group."),
         numbers: &[(Linux, 80)],
         args: &[],
         ret: RetType::Scalar,
@@ -264,7 +264,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_get_current_task",
-        doc: "0: an image has no task as Linux has.",
+        doc: prose!("0: an image has no task as Linux has."),
         numbers: &[(Linux, 35)],
         args: &[],
         ret: RetType::Scalar,
@@ -275,7 +275,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_get_attach_cookie",
-        doc: "0: programs are attached without a number.",
+        doc: prose!("0: programs are attached without a number."),
         numbers: &[(Linux, 174)],
         args: &[("ctx", AnyAddress)],
         ret: RetType::Scalar,
@@ -286,7 +286,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_strncmp",
-        doc: "Compares at most so many bytes with a string; below, above or equal to 0, as the first that differs is.",
+        doc: prose!("Compares at most so many bytes with a string; below, above or equal to 0, as the first that differs is."),
         numbers: &[(Linux, 182)],
         args: &[("text", MemRead), ("size", Length), ("other", CString)],
         ret: RetType::Scalar,
@@ -297,7 +297,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_strtol",
-        doc: "Reads a signed number of base 8, 10 or 16, or of the one that the text says (0); the bytes read, or the negative number of an error.",
+        doc: prose!("Reads a signed number of base 8, 10 or 16, or of the one that the text says (0); the bytes read, or the negative number of an error."),
         numbers: &[(Linux, 105)],
         args: &[("text", MemRead), ("size", Length), ("flags", Scalar), ("result", WriteWord)],
         ret: RetType::Scalar,
@@ -308,7 +308,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_strtoul",
-        doc: "Reads a number without a sign, as bpf_strtol does.",
+        doc: prose!("Reads a number without a sign, as bpf_strtol does."),
         numbers: &[(Linux, 106)],
         args: &[("text", MemRead), ("size", Length), ("flags", Scalar), ("result", WriteWord)],
         ret: RetType::Scalar,
@@ -319,7 +319,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_snprintf",
-        doc: "Writes text by a format and up to 12 numbers of 8 bytes, as much of it as there is room for; the bytes of all of it and a NUL, or the negative number of an error.",
+        doc: prose!("Writes text by a format and up to 12 numbers of 8 bytes, as much of it as there is room for; the bytes of all of it and a NUL, or the negative number of an error."),
         numbers: &[(Linux, 165)],
         args: &[("text", MemWrite), ("size", Length), ("format", CString), ("data", MemRead), ("data_size", Length)],
         ret: RetType::Scalar,
@@ -330,7 +330,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_trace_printk",
-        doc: "Prints a line by a format and three numbers; its bytes, or the negative number of an error.",
+        doc: prose!("Prints a line by a format and three numbers; its bytes, or the negative number of an error."),
         numbers: &[(Linux, 6)],
         args: &[("format", MemRead), ("size", Length), ("a", Unused), ("b", Unused), ("c", Unused)],
         ret: RetType::Scalar,
@@ -341,7 +341,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_trace_vprintk",
-        doc: "Prints a line by a format and up to 12 numbers of 8 bytes.",
+        doc: prose!("Prints a line by a format and up to 12 numbers of 8 bytes."),
         numbers: &[(Linux, 177)],
         args: &[("format", MemRead), ("size", Length), ("data", MemRead), ("data_size", Length)],
         ret: RetType::Scalar,
@@ -352,7 +352,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_ringbuf_output",
-        doc: "Adds a record to a ring; 0, or the negative number of an error.",
+        doc: prose!("Adds a record to a ring; 0, or the negative number of an error."),
         numbers: &[(Linux, 130)],
         args: &[("ring", Map(MapFamily::Ring)), ("data", MemRead), ("size", Length), ("flags", Scalar)],
         ret: RetType::Scalar,
@@ -363,7 +363,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_ringbuf_reserve",
-        doc: "Reserves a record in a ring, for the program to fill; its address, 0 where there is no room. A program holds 4 at most.",
+        doc: prose!("Reserves a record in a ring, for the program to fill; its address, 0 where there is no room. A program holds 4 at most."),
         numbers: &[(Linux, 131)],
         args: &[("ring", Map(MapFamily::Ring)), ("size", RecordSize), ("flags", Scalar)],
         ret: RetType::RecordOrNull,
@@ -374,7 +374,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_ringbuf_submit",
-        doc: "Gives a reserved record to the reader of its ring.",
+        doc: prose!("Gives a reserved record to the reader of its ring."),
         numbers: &[(Linux, 132)],
         args: &[("data", Record), ("flags", Scalar)],
         ret: RetType::Void,
@@ -385,7 +385,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_ringbuf_discard",
-        doc: "Takes a reserved record back: nobody reads it.",
+        doc: prose!("Takes a reserved record back: nobody reads it."),
         numbers: &[(Linux, 133)],
         args: &[("data", Record), ("flags", Scalar)],
         ret: RetType::Void,
@@ -396,8 +396,8 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_ringbuf_query",
-        doc: "What a ring says of itself: with 0 the bytes that wait, 1 its size, 2 and 3 the bytes that were read and written since the \
-              beginning.",
+        doc: prose!("What a ring says of itself: with 0 the bytes that wait, 1 its size, 2 and 3 the bytes that were read and written since the \
+              beginning."),
         numbers: &[(Linux, 134)],
         args: &[("ring", Map(MapFamily::Ring)), ("flags", Scalar)],
         ret: RetType::Scalar,
@@ -408,7 +408,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_perf_event_output",
-        doc: "Adds a record for the reader of an array of events; 0, or the negative number of an error.",
+        doc: prose!("Adds a record for the reader of an array of events; 0, or the negative number of an error."),
         numbers: &[(Linux, 25)],
         args: &[
             ("ctx", AnyAddress),
@@ -425,7 +425,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_notify",
-        doc: "Prints `Notify: <function name>` on the unikernel's console.",
+        doc: prose!("Prints `Notify: <function name>` on the unikernel's console."),
         numbers: &[(Classic, 3), (Uio, 8)],
         args: &[("function_address", Scalar)],
         ret: RetType::Void,
@@ -436,7 +436,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_get_ret_addr",
-        doc: "Address by which a traced function is known, 0 where there is none of this name.",
+        doc: prose!("Address by which a traced function is known, 0 where there is none of this name."),
         numbers: &[(Classic, 4), (Uio, 9)],
         args: &[("function_name", CString)],
         ret: RetType::Scalar,
@@ -447,7 +447,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "unwind",
-        doc: "Ends the program with result 0 when its argument is 0.",
+        doc: prose!("Ends the program with result 0 when its argument is 0."),
         numbers: &[(Classic, 5)],
         args: &[("value", Scalar)],
         ret: RetType::EndIfZero,
@@ -458,7 +458,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_get_addr",
-        doc: "Address of a symbol of the image, 0 where there is none of this name.",
+        doc: prose!("Address of a symbol of the image, 0 where there is none of this name."),
         numbers: &[(Uio, 4)],
         args: &[("name", CString)],
         ret: RetType::Scalar,
@@ -469,7 +469,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_probe_read",
-        doc: "The 1 to 8 bytes at an application address as a number, 0 where they cannot be read.",
+        doc: prose!("The 1 to 8 bytes at an application address as a number, 0 where they cannot be read."),
         numbers: &[(Uio, 5)],
         args: &[("address", AnyAddress), ("size", Scalar)],
         ret: RetType::Scalar,
@@ -480,7 +480,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_time_get_ns",
-        doc: "Monotonic time in nanoseconds.",
+        doc: prose!("Monotonic time in nanoseconds."),
         numbers: &[(Uio, 6)],
         args: &[],
         ret: RetType::Scalar,
@@ -491,7 +491,7 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_puts",
-        doc: "Prints a line on the unikernel's console.",
+        doc: prose!("Prints a line on the unikernel's console."),
         numbers: &[(Uio, 7)],
         args: &[("text", CString)],
         ret: RetType::Void,
@@ -744,26 +744,16 @@ const FORMAT: Cost = Cost { base: 160, per_8_bytes: 4, walk: format::MOST_WALKED
 const INVALID: u64 = MapError::Invalid.code() as u64;
 const RANGE: u64 = -34i64 as u64;
 
-/// The text of a format and the words of `data`.
-fn formatted(call: &HelperCall<'_>, format: &[u8], data: impl Fn(usize) -> Option<u64>) -> (Option<format::Text>, u32) {
-    let (mut next, mut walked) = (0, 0);
-    let argument = || {
-        next += 1;
-        data(next - 1)
-    };
-    let read = |address: u64, out: &mut [u8]| call.host.probe_read(address, out);
-    (format::format(format, argument, read, &mut walked), walked)
-}
-
-/// The word of this number, of as many as Linux allows.
-fn word(data: maps::Bytes<'_>, number: usize) -> Option<u64> {
-    (number < format::ARGUMENTS && number < data.len() / 8).then(|| data.word(number))
+/// The words of some memory, as many as Linux allows.
+fn words(data: maps::Bytes<'_>) -> ([u64; format::ARGUMENTS], usize) {
+    let mut words = [0; format::ARGUMENTS];
+    words.iter_mut().zip(data.words()).for_each(|(to, word)| *to = word);
+    (words, (data.len() / 8).min(format::ARGUMENTS))
 }
 
 fn snprintf(call: &mut HelperCall<'_>) -> Answer {
-    let data = call.data;
-    let (text, walked) = formatted(call, call.text, |number| word(data, number));
-    call.walked = walked;
+    let (words, count) = words(call.data);
+    let text = format::format(call.text, words.get(..count).unwrap_or(&[]), call.host, &mut call.walked);
     let Some(text) = text else { return Ok(INVALID) };
     let most = text.bytes().len().min(call.out.len().saturating_sub(1));
     call.out.write(0, text.bytes().get(..most).unwrap_or(&[]));
@@ -772,27 +762,25 @@ fn snprintf(call: &mut HelperCall<'_>) -> Answer {
 }
 
 /// Prints a line by a format that lies in a program's memory.
-fn print(call: &mut HelperCall<'_>, format: maps::Bytes<'_>, data: impl Fn(usize) -> Option<u64>) -> Answer {
+fn print(call: &mut HelperCall<'_>, numbers: &[u64]) -> Answer {
     let mut bytes = [0; format::LONGEST];
-    let copied = format.copy_to(&mut bytes);
+    let copied = call.data.copy_to(&mut bytes);
     let end = bytes.iter().take(copied).position(|&byte| byte == 0);
     let Some(format) = end.and_then(|end| bytes.get(..end)) else { return Ok(INVALID) };
-    let (text, walked) = formatted(call, format, data);
-    call.walked = walked;
-    let Some(text) = text else { return Ok(INVALID) };
+    let Some(text) = format::format(format, numbers, call.host, &mut call.walked) else { return Ok(INVALID) };
     let line = text.bytes();
     call.host.puts(line.strip_suffix(b"\n").unwrap_or(line));
     Ok(text.len() as u64)
 }
 
 fn trace_printk(call: &mut HelperCall<'_>) -> Answer {
-    let [_, _, a, b, c] = call.args;
-    print(call, call.data, |number| [a, b, c].get(number).copied())
+    let [_, _, numbers @ ..] = call.args;
+    print(call, &numbers)
 }
 
 fn trace_vprintk(call: &mut HelperCall<'_>) -> Answer {
-    let data = call.second;
-    print(call, call.data, |number| word(data, number))
+    let (words, count) = words(call.second);
+    print(call, words.get(..count).unwrap_or(&[]))
 }
 
 fn compare(call: &mut HelperCall<'_>) -> Answer {

@@ -3,11 +3,23 @@
 use super::{Helper, HelperFn, Inline, RustHelper};
 use crate::program::{Abi, ArgType, Cost, HelperSignature, RetType};
 
+/// Text for people who write programs: it is in no image.
+macro_rules! prose {
+    ($text:literal) => {
+        if cfg!(feature = "docs") {
+            $text
+        } else {
+            ""
+        }
+    };
+}
+pub(super) use prose;
+
 /// One built-in helper.
 pub struct Row {
     /// Name, as a program's source calls it.
     pub name: &'static str,
-    /// What it does, for the C headers: whole sentences.
+    /// What it does, for the C headers: whole sentences. Empty without the feature `docs`.
     pub doc: &'static str,
     /// Its numbers.
     pub numbers: &'static [(Abi, u32)],
