@@ -301,3 +301,47 @@ fn each_program_of_an_object_is_verified() {
     let needs = text.lines().find(|line| line.contains("\tneeds\t")).expect("its row");
     assert!(!needs.contains("task_struct"), "{needs}");
 }
+
+/// Fields are found by name in the types of an image; what is not there, or not clear, is told by its name, and only where it is needed.
+#[test]
+fn fields_of_an_image_are_found_by_name() {
+    let Some(object) = compile(CLANG[2], &source("image_types")) else { return };
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    for dwarf in ["-gdwarf-4", "-gdwarf-5"] {
+        let image = folder.join(format!("objects-image{dwarf}"));
+        let units = ["one", "two"].map(|unit| root().join(format!("tests/objects/image/{unit}.c")));
+        let linked = Command::new("cc").arg(dwarf).arg("-O0").args(units).arg("-o").arg(&image).status();
+        if !linked.is_ok_and(|status| status.success()) {
+            return;
+        }
+        let package = format!("{object}{dwarf}.pkg");
+        let packed = ubpf(&["pack", &object, "-o", &package, "--image", image.to_str().unwrap()]);
+        assert!(packed.status.success(), "{}", String::from_utf8_lossy(&packed.stderr));
+        let bytes = fs::read(&package).unwrap();
+        let id = ubpf(&["image-id", image.to_str().unwrap()]);
+        let id = String::from_utf8(id.stdout).unwrap();
+        let own: String = Object::parse(&bytes).unwrap().image.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(own, format!("{}{}", id.trim(), "0".repeat(32)), "the package is for this image");
+        gives(&package, &["-p", "fields"], 16 * 10000 + 24 * 100 + 28 + 2 * 12 + 8);
+        gives(&package, &["-p", "bits"], 76 * 10000 + (64 - 12) * 100 + 64 - 9);
+        gives(&package, &["-p", "exists"], 1 + 4 + 16 + 700 + 88_000);
+        let missing = |program: &str, said: &str| {
+            let text = refusal(&package, &["-p", program]);
+            assert!(text.contains(said), "{program}: {text}");
+        };
+        missing("gone", "gone of struct item, which this image does not have");
+        missing("wide", "wide of item, which has 8 bytes in this image, and not 4");
+        missing("twice", "value of differs, of which this image has several that differ");
+    }
+    // What is no image, and one without types.
+    for (path, said) in [("tests/objects/maps.c", "ELF"), ("/bin/true", "")] {
+        let path = root().join(path);
+        let packed = ubpf(&["pack", &object, "-o", &format!("{object}.none"), "--image", path.to_str().unwrap()]);
+        assert_eq!(packed.status.code(), Some(2), "{}", path.display());
+        let text = String::from_utf8_lossy(&packed.stderr);
+        assert!(!text.is_empty() && text.contains(said), "{text}");
+    }
+    // Without an image none of it is there.
+    let text = refusal(&object, &["-p", "fields"]);
+    assert!(text.contains("count of struct item, which this image does not have"), "{text}");
+}

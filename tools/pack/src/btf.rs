@@ -12,7 +12,7 @@ const BIT_OFFSET: u32 = 0xff_ffff;
 const DEPTH: usize = 64;
 
 /// All types of an object. Number 0 is `void`.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Btf<'f> {
     types: Vec<Type>,
     strings: &'f [u8],
@@ -178,6 +178,16 @@ impl<'f> Btf<'f> {
             btf.types.push(one);
         }
         Ok(btf)
+    }
+
+    /// Types that were read elsewhere.
+    pub fn of(types: Vec<Type>) -> Btf<'static> {
+        Btf { types, strings: &[] }
+    }
+
+    /// The numbers of the types with this name.
+    pub fn all_called<'b>(&'b self, name: &'b str) -> impl Iterator<Item = u32> + 'b {
+        (0..).zip(&self.types).filter(move |(_, one)| one.name == name).map(|(number, _)| number)
     }
 
     /// The same without the texts that relocations need.

@@ -1,7 +1,8 @@
 //! From a compiler's object to a package ([`ubpf_rs::object`]): what the host thinks so that the image need not.
 //!
 //! ELF is read by the crate `object`. BTF is read here: `btf-rs` is under the LGPL and reads no `.BTF.ext`, and `aya-obj` knows a fixed list of
-//! sections, refuses objects with any other, and resolves maps to file descriptors. What is needed of BTF is small (`btf.rs`).
+//! sections, refuses objects with any other, and resolves maps to file descriptors. What is needed of BTF is small (`btf.rs`). DWARF of images
+//! is read by `gimli`.
 #![forbid(unsafe_code)]
 
 mod btf;
@@ -9,6 +10,7 @@ mod callbacks;
 mod core_types;
 mod elf;
 mod functions;
+mod image;
 mod link;
 mod maps;
 mod packets;
@@ -19,6 +21,7 @@ mod variables;
 
 pub use btf::Placed;
 pub use core_types::CoreTypes;
+pub use image::Image;
 pub use value::{MapTypes, Shape, Types, Value};
 
 use btf::Btf;
@@ -31,7 +34,7 @@ use ubpf_rs::{
 };
 
 /// What a person wants of the package.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Options {
     /// Name of the object: usually that of its file.
     pub name: String,
@@ -43,6 +46,8 @@ pub struct Options {
     pub values: Vec<(String, String)>,
     /// The types that CO-RE relocations are resolved with.
     pub types: CoreTypes,
+    /// The image that the package is for, whose types CO-RE relocations are resolved with; only that one takes it then.
+    pub image: Option<Image>,
     /// No types go along for those who look at maps later.
     pub no_types: bool,
 }
@@ -68,7 +73,7 @@ pub fn pack(bytes: &[u8], options: &Options) -> Result<Vec<u8>, String> {
     let btf = Btf::read(&file)?;
     let maps = maps::read(&file, &btf)?;
     let functions = functions::read(&file)?;
-    let core = core_types::read(&file, &btf, options.types)?;
+    let (core, uses_image) = core_types::read(&file, &btf, options.types, options.image.as_ref())?;
     let linked = link::link(&file, &btf, &maps, &functions, &core)?;
     let mut data = linked.data;
     let variables = variables::read(&file, &btf, &data)?;
@@ -83,7 +88,7 @@ pub fn pack(bytes: &[u8], options: &Options) -> Result<Vec<u8>, String> {
         name: &options.name,
         abi,
         wish: options.wish,
-        image: [0; ID_BYTES],
+        image: options.image.as_ref().filter(|_| uses_image).map_or([0; ID_BYTES], |image| image.id),
         source: Sha256::digest(bytes).into(),
         licence: &licence,
         maps: maps.list.iter().map(maps::Map::def).collect(),

@@ -57,8 +57,10 @@ pub enum Value {
 
 /// Types within types that are followed.
 const DEPTH: usize = 32;
+/// Members without names that are looked into.
+const NAMELESS: u32 = 10_000;
 /// Values within a value, and bytes of names: of those that a package can describe, and a map can hold, each byte has some.
-const PARTS: usize = 1 << 22;
+const PARTS: usize = 1 << 21;
 
 impl Types {
     /// Reads types as a package has them.
@@ -425,7 +427,7 @@ impl<'t> Reader<'_, 't> {
         match &one.kind {
             Kind::Struct { members, .. } => {
                 let mut fields = Vec::new();
-                flattened(self.btf, members, 0, DEPTH, &mut fields)?;
+                flattened(self.btf, members, 0, (DEPTH, &mut { NAMELESS }), &mut fields)?;
                 self.fields(&fields, bytes, depth)
             }
             Kind::Array { element, .. } if is_character(self.btf, *element)? && self.peek() == Some('"') => {
@@ -662,14 +664,17 @@ fn flattened<'b>(
     btf: &'b Btf<'static>,
     members: &'b [Member],
     base: u64,
-    depth: usize,
+    (depth, left): (usize, &mut u32),
     fields: &mut Vec<Field<'b>>,
 ) -> Result<(), String> {
     let depth = depth.checked_sub(1).ok_or("its types hold themselves")?;
+    *left = left.checked_sub(1).ok_or("its types have too many parts")?;
     for member in members {
         let at = base + u64::from(member.offset);
         match &btf.plain(member.kind)?.kind {
-            Kind::Struct { members, .. } if member.name.is_empty() => flattened(btf, members, at, depth, fields)?,
+            Kind::Struct { members, .. } if member.name.is_empty() => {
+                flattened(btf, members, at, (depth, &mut *left), fields)?
+            }
             _ => fields.push(Field { name: &member.name, kind: member.kind, at, bits: member.bits }),
         }
         if fields.len() > PARTS {

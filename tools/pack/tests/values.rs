@@ -158,6 +158,13 @@ fn cycles_and_giants_end() {
     let mut nested: Vec<&[u32]> = nested.iter().map(Vec::as_slice).collect();
     nested.push(&[0, 4 << 24, 0]);
     assert!(shown(&map(&nested)).is_err());
+    // Members without names, of the struct itself, many times over.
+    let mut nameless = vec![0, 4 << 24 | 20, 64];
+    (0..20).for_each(|_| nameless.extend([0, 4, 0]));
+    let types = map(&[&nameless]);
+    let of = types.map("m").unwrap().value.unwrap();
+    types.show(&of, &[0; 64]).unwrap_err();
+    types.read(&of, "{1}", &mut [0; 64]).unwrap_err();
     // Names that would drive a terminal; numbers of no bytes, and of many bits.
     let named = map(&[&[0, 4 << 24 | 1, 64, 15, 5, 0], &[0, 1 << 24, 8, 64]]);
     assert_eq!(shown(&named).unwrap(), "{a?[2J = 0}");
@@ -175,4 +182,34 @@ fn types_can_be_left_out() {
     let Some(bytes) = compile(&Compiler::clang("-O2", "v3"), "types") else { return };
     let options = Options { no_types: true, ..Options::default() };
     assert!(unpack(&pack_with(&bytes, &options).unwrap()).types.is_empty());
+}
+
+/// A debug file that was cut, and damaged: an error, or some types; nothing else.
+#[test]
+fn debug_files_that_lie() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let (source, file) = (folder.join("lying.c"), folder.join("lying.so"));
+    std::fs::write(
+        &source,
+        "struct s { struct s *next; int a : 3; char b[2][3]; } s; enum e { A, B } e; union u { int i; } u;",
+    )
+    .unwrap();
+    let made =
+        std::process::Command::new("cc").args(["-g", "-shared", "-nostdlib", "-o"]).arg(&file).arg(&source).status();
+    if !made.is_ok_and(|status| status.success()) {
+        return;
+    }
+    let good = std::fs::read(&file).unwrap();
+    assert!(ubpf_pack::Image::read(&good, &[1; 16]).is_ok());
+    for end in (0..good.len()).step_by(97) {
+        let _ = ubpf_pack::Image::read(&good[..end], &[]);
+    }
+    for at in (0..good.len()).step_by(3) {
+        for byte in [0, 0xff, good[at] ^ 0x10] {
+            let mut bad = good.clone();
+            bad[at] = byte;
+            let _ = ubpf_pack::Image::read(&bad, &[]);
+        }
+    }
+    assert!(ubpf_pack::Image::read(b"\x7fELF", &[]).is_err());
 }

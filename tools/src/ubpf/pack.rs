@@ -6,11 +6,14 @@ use crate::{
 };
 use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
-    Arg, ArgAction, ArgMatches, Command,
+    value_parser, Arg, ArgAction, ArgMatches, Command, ValueHint,
 };
-use std::{ffi::OsStr, process::ExitCode};
-use ubpf_embed::files::shown;
-use ubpf_pack::Options;
+use std::{
+    ffi::{OsStr, OsString},
+    process::ExitCode,
+};
+use ubpf_embed::{files::shown, id};
+use ubpf_pack::{Image, Options};
 use ubpf_rs::{object::Wish, program::Abi};
 use ubpf_tools::cli::flag;
 
@@ -29,6 +32,14 @@ pub fn definition() -> Command {
                 .help("Numbers that are set, by their names; those declared `const volatile` decide branches"),
         )
         .arg(output("FILE").required(true).help("Where the package goes"))
+        .arg(
+            Arg::new("image")
+                .long("image")
+                .value_name("FILE")
+                .value_parser(value_parser!(OsString))
+                .value_hint(ValueHint::FilePath)
+                .help("The image's debug file (.dbg): fields of its types are found by name (CO-RE), and the package is for this image alone"),
+        )
         .arg(
             Arg::new("name")
                 .long("name")
@@ -49,7 +60,9 @@ pub fn definition() -> Command {
 
 pub fn main(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let input = given(matches, "OBJECT");
+    let image = matches.get_one::<OsString>("image").map(|path| image(path)).transpose()?;
     let options = Options {
+        image,
         name: matches.get_one("name").cloned().unwrap_or_else(|| ubpf_pack::object_name(input.as_ref())),
         abi: matches.get_one::<Abi>("abi").copied(),
         wish: matches.get_one("policy").copied().unwrap_or_default(),
@@ -60,6 +73,17 @@ pub fn main(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let package = package(input, &read_bytes(input, LARGEST)?, &options)?;
     write_output(output_of(matches).unwrap_or("".as_ref()), &package, input)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Largest debug file that is read.
+const LARGEST_IMAGE: u64 = 1 << 30;
+
+/// The types of an image.
+fn image(path: &OsStr) -> Result<Image, Failure> {
+    let file = read_bytes(path, LARGEST_IMAGE)?;
+    let of = |reason: String| refused(&format_args!("{}: {reason}", shown(path.as_ref())));
+    let id = id::of_file(&file).map_err(of)?;
+    Image::read(&file, &id.0).map_err(of)
 }
 
 /// The package of an object that a file holds.
