@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The targets, and mistakes that each must find when they are planted.
-const TARGETS: [(&str, &[&str]); 5] = [
+const TARGETS: [(&str, &[&str]); 6] = [
     (
         "soundness",
         &[
@@ -39,6 +39,7 @@ const TARGETS: [(&str, &[&str]); 5] = [
     ("direct", &["LostRegister", "OneArgument", "DirtyArgument", "OneCounted", "LightOperation"]),
     ("slow", &["FreeStates", "NoLimit", "WeightlessStates"]),
     ("package", &["OffsetBeyond", "MapBeyond", "MiddleOfWide", "TwoOfOneName", "KeyBeyond", "AnyInstruction"]),
+    ("maps", &["OneSlot", "OldSlots", "NewestGoes", "PrefixUncut", "FlagsForgotten", "FewerBits"]),
 ];
 /// What the compiler adds to each basic block and comparison.
 const FLAGS: [&str; 6] = [
@@ -54,7 +55,7 @@ const TIMED: (&str, [&str; 6]) =
     ("slow", [FLAGS[0], FLAGS[1], FLAGS[2], "-Cdebug-assertions=off", "-Coverflow-checks=off", FLAGS[5]]);
 /// A target of its own keeps the flags away from build scripts.
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
-const USAGE: &str = "usage: cargo xtask fuzz [soundness|engines|direct|slow|package] [--seconds N] [--planted]";
+const USAGE: &str = "usage: cargo xtask fuzz [soundness|engines|direct|slow|package|maps] [--seconds N] [--planted]";
 /// Longest input in bytes, and seconds that one may take.
 const INPUT: u32 = 400;
 const PATIENCE: u32 = 20;

@@ -55,7 +55,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test                 run all tests
   bench [NAME...] [--doc]
                        measure what hits, engines and entry stubs cost, beside what they must reach
-  fuzz [soundness|engines|direct|slow|package] [--seconds N] [--planted]
+  fuzz [soundness|engines|direct|slow|package|maps] [--seconds N] [--planted]
                        look for programs that prove the engine wrong; --planted plants mistakes that must be found
   headers [--check]    write the C headers, or compare them with the committed ones
   size BUILD...        how large the image of a Unikraft build is, and our code in it, by part

@@ -8,7 +8,10 @@ use super::{
     values::{zeroed, Between},
     Bytes, MapError,
 };
-use crate::program::MapDef;
+use crate::program::{
+    planted::{self, Bug},
+    MapDef,
+};
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -53,7 +56,9 @@ impl Prefix {
         }
         let whole = FRONT.saturating_add(length / 8);
         if let Some([part, rest @ ..]) = self.bytes.get_mut(whole..self.end) {
-            *part &= !(0xff >> (length % 8));
+            if !planted::active(Bug::PrefixUncut) || length.is_multiple_of(8) {
+                *part &= !(0xff >> (length % 8));
+            }
             rest.fill(0);
             self.end = whole.saturating_add(1);
         }

@@ -8,7 +8,10 @@ use super::{
     values::{Between, Change, Slots, Values},
     Bytes, BytesMut, MapError,
 };
-use crate::program::MapDef;
+use crate::program::{
+    planted::{self, Bug},
+    MapDef,
+};
 use core::sync::atomic::{
     AtomicBool, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
@@ -89,6 +92,8 @@ impl Queue {
                 }
                 self.tail.store(tail.wrapping_add(1), Relaxed);
             }
+            let head =
+                if planted::active(Bug::NewestGoes) && flags != update::ANY { head.wrapping_sub(1) } else { head };
             self.values.set(Change::All, self.place(head), value);
             self.head.store(head.wrapping_add(1), Relaxed);
             Ok(())

@@ -3,7 +3,10 @@
 //! Values lie together and apart from everything else of their map, so that a program that misuses one hurts values alone. Nothing here
 //! takes a reference to such bytes: they are copied word by word, each in one step.
 
-use crate::program::MapDef;
+use crate::program::{
+    planted::{self, Bug},
+    MapDef,
+};
 use alloc::{boxed::Box, vec::Vec};
 use core::{
     marker::PhantomData,
@@ -262,7 +265,7 @@ impl Values {
     }
 
     fn of(&self, lane: u32, index: usize) -> Option<&[AtomicU64]> {
-        let lane = if self.lanes == 1 { 0 } else { lane as usize };
+        let lane = if self.lanes == 1 || planted::active(Bug::OneSlot) { 0 } else { lane as usize };
         let place = lane.checked_mul(self.count)?.checked_add(index).filter(|_| index < self.count)?;
         let from = place.checked_mul(self.stride)?;
         self.words.get(from..from.checked_add(self.stride)?)
@@ -284,6 +287,9 @@ impl Values {
     pub fn start(&self, change: Change, index: usize, value: Bytes<'_>) {
         for lane in 0..self.lanes as u32 {
             let mine = self.lanes == 1 || lane == change.lane();
+            if !mine && change != Change::All && planted::active(Bug::OldSlots) {
+                continue;
+            }
             self.store(lane, index, if mine { value } else { Bytes::NONE });
         }
     }

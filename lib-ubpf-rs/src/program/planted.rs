@@ -90,6 +90,18 @@ pub enum Bug {
     KeyBeyond,
     /// Packages: what an instruction needs is not compared with the instruction.
     AnyInstruction,
+    /// Maps: all lanes have one slot of a value.
+    OneSlot,
+    /// Maps: a new key has the slots that the one before it had.
+    OldSlots,
+    /// Maps: where a queue is full, the newest value makes room.
+    NewestGoes,
+    /// Maps: the bits behind a prefix that share its last byte stay.
+    PrefixUncut,
+    /// Maps: a hash map replaces also where only a new key is wanted.
+    FlagsForgotten,
+    /// Maps: one of the bits of a value is not put into a filter.
+    FewerBits,
 }
 
 #[cfg(any(test, feature = "fuzz"))]
@@ -139,6 +151,12 @@ impl Bug {
         Bug::TwoOfOneName,
         Bug::KeyBeyond,
         Bug::AnyInstruction,
+        Bug::OneSlot,
+        Bug::OldSlots,
+        Bug::NewestGoes,
+        Bug::PrefixUncut,
+        Bug::FlagsForgotten,
+        Bug::FewerBits,
     ];
 }
 
