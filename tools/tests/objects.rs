@@ -345,3 +345,44 @@ fn fields_of_an_image_are_found_by_name() {
     let text = refusal(&object, &["-p", "fields"]);
     assert!(text.contains("count of struct item, which this image does not have"), "{text}");
 }
+
+/// A source for each kind of map and of section: the same number on both engines, with what is proved and with accesses checked, whatever compiled it.
+#[test]
+fn each_kind_of_map_and_section() {
+    let zeros = memory(&[]);
+    let mut registers = [0u8; 256];
+    (registers[112], registers[0]) = (41, 41);
+    let registers: String = registers.iter().map(|byte| format!("{byte:02x}")).collect();
+    let all: Vec<Vec<&str>> = ["-O1", "-O2", "-O3", "-Os"]
+        .into_iter()
+        .flat_map(|level| ["-mcpu=v1", "-mcpu=v2", "-mcpu=v3"].map(|cpu| (level, cpu)))
+        .map(|(level, cpu)| vec!["clang", "-target", "bpf", "-g", level, cpu])
+        .chain(["-O1", "-O2", "-Os"].map(|level| vec!["bpf-gcc", "-gbtf", level]))
+        .collect();
+    for (name, program, argument, expected) in [
+        ("array", "fill", &zeros, 140 + 2000),
+        ("hash", "life", &zeros, 14),
+        ("lru", "many", &zeros, 19),
+        ("events", "tell", &zeros, 3),
+        ("text", "words", &zeros, 212),
+        ("entry_sections", "by_kprobe", &registers, 42),
+        ("entry_sections", "by_pattern", &registers, 42),
+        ("entry_sections", "by_fentry", &registers, 42),
+        ("unfired_sections", "by_iter", &zeros, 5),
+        ("packet_sections", "by_socket", &zeros, 3),
+    ] {
+        for compiler in &all {
+            let Some(object) = compile(compiler, &source(name)) else { continue };
+            gives(&object, &["-p", program, "--mem-hex", argument], expected);
+            gives(&object, &["-p", program, "--mem-hex", argument, "--policy", "checked"], expected);
+        }
+    }
+    // Without types, what needs none.
+    for level in ["-O0", "-O2"] {
+        let compiler = ["clang", "-target", "bpf", level];
+        for (name, program, expected) in [("unfired_sections", "by_tp", 1), ("packet_sections", "by_xdp", 2)] {
+            let Some(object) = compile(&compiler, &source(name)) else { continue };
+            gives(&object, &["-p", program, "--mem-hex", &zeros], expected);
+        }
+    }
+}
