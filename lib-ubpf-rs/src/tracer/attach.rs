@@ -106,6 +106,13 @@ struct Plan {
     behind: Vec<Behind>,
 }
 
+impl Plan {
+    /// Sites whose text is not yet as it is to be.
+    fn differing(&self) -> impl Iterator<Item = &First> {
+        self.firsts.iter().filter(|first| first.call != first.present)
+    }
+}
+
 /// A site that has no programs yet.
 struct First {
     attached: Attached,
@@ -191,9 +198,11 @@ impl Change<'_> {
         drop(state);
         let order = batch.order().ok_or(AttachError::NoMemory)?;
         let mut plan = Plan { firsts: Vec::new(), behind: Vec::new() };
-        let done = self.plan(&batch, &order, &mut plan, refused);
-        if let Err(error) = done.and_then(|()| self.patch_in(&batch, &order, &plan, refused)) {
-            self.give_up(plan);
+        let planned = self.plan(&batch, &order, &mut plan, refused);
+        let changes = planned.and_then(|()| self.text_changes(&plan));
+        let seen = changes.is_ok();
+        if let Err(error) = changes.and_then(|changes| self.patch_in(&batch, &order, &plan, changes, refused)) {
+            self.give_up(plan, seen);
             return Err(error);
         }
         self.carry_out(&batch, plan);
@@ -250,24 +259,29 @@ impl Change<'_> {
             return Ok(());
         }
         plan.firsts.try_reserve(1).map_err(|_| no_memory())?;
-        state.room_for_first(plan.firsts.len() + 1).ok_or_else(no_memory)?;
         let first = state.first(self.settings, site, site_state, probes).map_err(whole)?;
         plan.firsts.push(first);
         Ok(())
     }
 
+    /// What is to be changed in the text, and the room in the tracer's own lists: the last that takes memory. No hook has seen anything yet.
+    fn text_changes<'p>(&self, plan: &'p Plan) -> Result<Vec<TextChange<'p>>, AttachError> {
+        let mut changes = Vec::new();
+        changes.try_reserve_exact(plan.differing().count()).map_err(|_| AttachError::NoMemory)?;
+        self.lock().room_for_first(plan.firsts.len()).ok_or(AttachError::NoMemory)?;
+        changes.extend(plan.differing().map(|f| TextChange::new(f.attached.site.addr as usize, &f.present, &f.call)));
+        Ok(changes)
+    }
+
     /// Publishes the lists of sites that have none yet, and changes the text there: everywhere, or nowhere.
-    fn patch_in(
+    fn patch_in<'p>(
         &mut self,
         batch: &Batch<'_>,
         order: &[usize],
-        plan: &Plan,
+        plan: &'p Plan,
+        mut changes: Vec<TextChange<'p>>,
         refused: RefusedRequests<'_>,
     ) -> Result<(), AttachError> {
-        let differ = || plan.firsts.iter().filter(|first| first.call != first.present);
-        let mut changes = Vec::new();
-        changes.try_reserve_exact(differ().count()).map_err(|_| AttachError::NoMemory)?;
-        changes.extend(differ().map(|f| TextChange::new(f.attached.site.addr as usize, &f.present, &f.call)));
         for first in &plan.firsts {
             first.attached.state.probes.store(first.attached.list, Ordering::SeqCst);
         }
@@ -277,7 +291,7 @@ impl Change<'_> {
         let text = self.settings.platform.text.ok_or(AttachError::NoTextPatch)?;
         self.apply(text, &mut changes);
         let mut result = Ok(());
-        for (first, change) in differ().zip(&changes) {
+        for (first, change) in plan.differing().zip(&changes) {
             let Err(error) = change.result else { continue };
             let of = |&&index: &&usize| batch.site(index) == first.attached.site;
             order.iter().find(of).into_iter().for_each(|&index| refused(index, error.into()));
@@ -314,13 +328,18 @@ impl Change<'_> {
         }
     }
 
-    /// Frees what was made for nothing.
-    fn give_up(&mut self, plan: Plan) {
-        for first in &plan.firsts {
+    /// Frees what was made for nothing: at once what no hook can have `seen`.
+    fn give_up(&mut self, plan: Plan, seen: bool) {
+        for first in plan.firsts.iter().filter(|_| seen) {
             first.attached.state.probes.store(ptr::null_mut(), Ordering::SeqCst);
         }
         for first in plan.firsts {
-            self.retire(Replaced(first.attached.list));
+            let list = Replaced(first.attached.list);
+            match seen {
+                true => self.retire(list),
+                // SAFETY: it was never published.
+                false => unsafe { list.free() },
+            }
             let mut state = self.lock();
             let stuck = state.stuck.iter().any(|stuck| stuck.site == first.attached.site);
             let gate = first.unused_gate().filter(|_| !stuck);
@@ -375,11 +394,15 @@ impl Batch<'_> {
 }
 
 impl State {
-    /// Makes room for so many sites that have no programs yet; `None` without memory.
+    /// Makes room for so many sites that have no programs yet; `None` without memory. It is the last that an attach takes.
     fn room_for_first(&mut self, firsts: usize) -> Option<()> {
         self.attached.try_reserve(firsts).ok()?;
         // Taken beforehand, so that a detach needs no memory.
-        self.stuck.try_reserve(self.attached.len() + firsts).ok()
+        let done = self.stuck.try_reserve(self.attached.len() + firsts).ok();
+        if done.is_none() && self.attached.is_empty() {
+            self.attached = Vec::new();
+        }
+        done
     }
 
     /// What is made for a site that has no programs yet.

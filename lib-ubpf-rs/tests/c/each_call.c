@@ -27,6 +27,13 @@ static void unload(int code)
 	program = 0;
 }
 
+/* What machine code calls helpers with is made for a program when it is first attached, and goes with it. */
+static void load_and_try(void)
+{
+	load();
+	CHECK(ubpf_attach("traced", program, NULL, &probe, NULL) == UBPF_OK && ubpf_detach(probe, NULL) == UBPF_OK);
+}
+
 static void attach(void)
 {
 	load();
@@ -441,7 +448,7 @@ static const struct row rows[] = {
 	{"ubpf_verify", NULL, call_verify, NULL},
 	{"ubpf_unload", load, call_unload, unload},
 	{"ubpf_exec", load, call_exec, unload},
-	{"ubpf_attach", load, call_attach, detach_always},
+	{"ubpf_attach", load_and_try, call_attach, detach_always},
 	{"ubpf_detach", attach, call_detach, detach},
 	{"ubpf_detach_function", attach, call_detach_function, detach},
 	{"ubpf_list", attach, call_list, detach_always},
