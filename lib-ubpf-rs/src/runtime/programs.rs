@@ -7,7 +7,7 @@ use crate::{
     maps::{Lane, Maps},
     object::ProgramKind,
     tracer::{AtSite, Point},
-    verifier::Policy,
+    verifier::{Policy, Uses},
     vm::{Direct, Executable},
 };
 use alloc::{format, string::String, sync::Arc, vec::Vec};
@@ -70,7 +70,7 @@ impl Loaded {
         fallback: Option<&'static str>,
         maps: Option<Arc<Maps>>,
     ) -> Loaded {
-        let needs_lane = maps.as_ref().is_some_and(|maps| maps.need_lane()) || calls(&*code, helpers, |h| h == CPU);
+        let needs_lane = maps.as_ref().is_some_and(|maps| maps.need_lane()) || calls(&*code, helpers, [CPU]);
         Loaded {
             name,
             code,
@@ -108,7 +108,7 @@ impl Loaded {
 
     /// Whether it looks into the two-key map.
     pub(super) fn calls_a_map_helper(&self) -> bool {
-        calls(&*self.code, self.helpers, |helper| TWO_KEY_HELPERS.contains(&helper))
+        calls(&*self.code, self.helpers, TWO_KEY_HELPERS)
     }
 
     /// The lane for a run. *Hook path.*
@@ -145,13 +145,17 @@ pub(super) struct NoLane;
 /// What programs with such values ask for.
 const CPU: &str = "bpf_get_smp_processor_id";
 
-/// Whether a program calls one of some helpers.
-fn calls(code: &dyn Executable, helpers: &Registry, which: impl Fn(&str) -> bool) -> bool {
+/// Whether a program calls one of some helpers, which have one number each. A program may be long: it is gone over by numbers alone.
+fn calls<const N: usize>(code: &dyn Executable, helpers: &Registry, names: [&str; N]) -> bool {
     let program = code.verified().program();
-    program.insns.iter().any(|insn| match *insn {
-        Insn::Call(Call::Helper(number)) => helpers.get(program.abi, number).is_some_and(|helper| which(helper.name)),
-        _ => false,
-    })
+    if !code.verified().uses().contains(Uses::HELPERS) {
+        return false;
+    }
+    let numbers = names.map(|name| helpers.number(program.abi, name));
+    program
+        .insns
+        .iter()
+        .any(|insn| matches!(*insn, Insn::Call(Call::Helper(number)) if numbers.contains(&Some(number))))
 }
 
 /// Longest name of a program, in bytes.

@@ -4,7 +4,7 @@
 //! address: address, size, place of the name (u32 each: the image lies below 4 GiB); then the names, each ended by a zero byte.
 
 /// Bytes kept free for the table.
-const CAPACITY: usize = if cfg!(feature = "tests") { 96 << 10 } else { 60 << 10 };
+const CAPACITY: usize = if cfg!(feature = "tests") { 128 << 10 } else { 72 << 10 };
 const HEADER: usize = 16;
 const ENTRY: usize = 12;
 
