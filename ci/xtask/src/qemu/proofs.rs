@@ -15,14 +15,14 @@ const TESTS: &[(&str, i32, &str)] = &[
     ("read-in-trap", EXIT_SUCCESS, "test read-in-trap passed"),
     ("heap", EXIT_SUCCESS, "test heap passed"),
     ("two-cpus", EXIT_SUCCESS, "test two-cpus passed"),
-    ("fault-two-cpus", EXIT_FAULT, "page fault at ubpf_qemu::selftest::run"),
-    ("panic", EXIT_FAILURE, "  called from ubpf_qemu::selftest::run"),
+    ("fault-two-cpus", EXIT_FAULT, "page fault at selftest::run"),
+    ("panic", EXIT_FAILURE, "  called from selftest::run"),
     ("null", EXIT_FAULT, "page fault at "),
     ("write-text", EXIT_FAULT, "error 0x3"),
     ("write-rodata", EXIT_FAULT, "error 0x3"),
     ("run-data", EXIT_FAULT, "error 0x11"),
     ("run-rodata", EXIT_FAULT, "error 0x11"),
-    ("stack", EXIT_FAULT, "page fault at ubpf_qemu::selftest::endless"),
+    ("stack", EXIT_FAULT, "page fault at selftest::endless"),
 ];
 
 /// Tests of the libraries that need no Linux process, in an image of their own.
