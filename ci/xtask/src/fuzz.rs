@@ -33,6 +33,11 @@ const TARGETS: [(&str, &[&str]); 6] = [
             "StraightRecursion",
             "AnyArgument",
             "FirstMap",
+            "MovedNull",
+            "NullBothSides",
+            "StaleRecord",
+            "HeldOnOneWay",
+            "KeptWord",
         ],
     ),
     ("engines", &["GuardSize", "WideMove", "ZeroFill", "CheapLoop", "LightOperation"]),
@@ -194,4 +199,21 @@ impl Fuzz {
 fn statistic<'t>(text: &'t str, name: &str) -> &'t str {
     let found = text.lines().find_map(|line| line.strip_prefix(name));
     found.map_or("?", str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TARGETS;
+
+    #[test]
+    fn every_mistake_is_planted_for_a_target() {
+        let source = include_str!("../../../lib-ubpf-rs/src/program/planted.rs");
+        let (_, all) = source.split_once("pub const ALL").expect("the list of mistakes");
+        let names = all.split("];").next().unwrap_or_default().split("Bug::").skip(1);
+        let names: Vec<&str> = names.filter_map(|rest| rest.split(',').next()).collect();
+        assert!(names.len() > 40, "{names:?}");
+        for name in names {
+            assert!(TARGETS.iter().any(|(_, mistakes)| mistakes.contains(&name)), "{name}");
+        }
+    }
 }
