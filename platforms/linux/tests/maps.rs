@@ -388,8 +388,8 @@ fn all_is_loaded_or_nothing() {
     assert_eq!(error.to_string(), "wide load of map 2 at PC 0: the program has 2 maps, numbered from 0");
     let impossible = [part("x", MapKind::Hash, [8, 8, 64]), part("y", MapKind::Array, [8, 8, 64])];
     assert_eq!(load(&impossible, COUNT).to_string(), "map y: a key of 8 bytes: it has 4 to 4");
-    let missing = [part("x", MapKind::Hash, [8, 8, 64]), part("y", MapKind::LpmTrie, [8, 8, 64])];
-    assert_eq!(load(&missing, COUNT).to_string(), "map y: maps of kind lpm_trie are not there yet");
+    let missing = [part("x", MapKind::Hash, [8, 8, 64]), part("y", MapKind::ProgArray, [4, 4, 64])];
+    assert_eq!(load(&missing, COUNT).to_string(), "map y: maps of kind prog_array are not there yet");
     let large = |_| part("x", MapKind::Array, [4, 1 << 20, 32]);
     let error = load(&[0; 3].map(large), COUNT);
     assert!(matches!(error, Error::MapMemory { most, .. } if most == 64 << 20), "{error}");
