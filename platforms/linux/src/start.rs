@@ -219,13 +219,17 @@ fn listen(socket: &Path) -> Result<UnixListener, Failed> {
 fn add_image(runtime: &Runtime) -> Result<(), Failed> {
     let own = symbols::own();
     let own = own.map_err(step("reading the symbols of the program from /proc/self/exe"))?;
-    let table = own.iter().map(|s| Symbol { address: s.address, name: &s.name, function: s.is_function });
+    let (records, instrumented) = (records::own(), instrumented(&own));
+    let mut stubs = [&records.patchable[..], &records.mcount, &instrumented].concat();
+    stubs.sort_unstable();
+    let sources = symbols::by_source(&own, &stubs);
+    let all = own.iter().chain(&sources);
+    let table = all.map(|s| Symbol { address: s.address, name: &s.name, function: s.is_function });
     let table = SymbolTable::new(table).map_err(|e| step("sorting the symbols")(other(e)))?;
     runtime.add_symbols(table);
-    let records = records::own();
     runtime.add_sites(&records.patchable, SiteKind::Patchable);
     runtime.add_sites(&records.mcount, SiteKind::Mcount);
-    runtime.add_sites(&instrumented(&own), SiteKind::Instrumented);
+    runtime.add_sites(&instrumented, SiteKind::Instrumented);
     say_refused(runtime);
     // SAFETY: the section is written by `ubpf aot` alone.
     unsafe { runtime.add_linked(records::programs()) };

@@ -16,8 +16,7 @@ pub struct Symbol {
     pub is_function: bool,
 }
 
-/// Symbols of `/proc/self/exe` at their addresses in this process, ascending by address. What a compiler of C++ or Rust has mangled stands
-/// there a second time, as the source has it.
+/// Symbols of `/proc/self/exe` at their addresses in this process, ascending by address.
 pub fn own() -> io::Result<Vec<Symbol>> {
     let bytes = fs::read("/proc/self/exe")?;
     let file = object::File::parse(&*bytes).map_err(io::Error::other)?;
@@ -25,11 +24,19 @@ pub fn own() -> io::Result<Vec<Symbol>> {
     let entry = unsafe { libc::getauxval(libc::AT_ENTRY) };
     let bias = entry.wrapping_sub(file.entry());
     let mut symbols: Vec<_> = file.symbols().filter_map(|s| symbol(&s, bias)).collect();
-    let sources: Vec<_> =
-        symbols.iter().filter_map(|s| Some(Symbol { name: demangled(&s.name)?, ..s.clone() })).collect();
-    symbols.extend(sources);
     symbols.sort_by(|a, b| (a.address, &a.name).cmp(&(b.address, &b.name)));
     Ok(symbols)
+}
+
+/// Those functions of C++ and Rust that have an entry stub, by the names that the source has. `stubs` are their addresses, ascending. Other
+/// functions are left out: every name makes each search for one longer.
+pub fn by_source(own: &[Symbol], stubs: &[u64]) -> Vec<Symbol> {
+    let has_stub = |s: &&Symbol| {
+        let next = stubs.get(stubs.partition_point(|&stub| stub < s.address));
+        next.is_some_and(|&stub| stub - s.address < s.size.max(1))
+    };
+    let functions = own.iter().filter(|s| s.is_function).filter(has_stub);
+    functions.filter_map(|s| Some(Symbol { name: demangled(&s.name)?, ..s.clone() })).collect()
 }
 
 fn symbol(symbol: &object::Symbol<'_, '_>, bias: u64) -> Option<Symbol> {
@@ -56,7 +63,21 @@ fn demangled(name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::demangled;
+    use super::{by_source, demangled, Symbol};
+
+    #[test]
+    fn functions_with_stubs_have_a_second_name() {
+        let symbol = |name: &str, address, is_function| Symbol { name: name.into(), address, size: 8, is_function };
+        let own = [
+            symbol("_Z1av", 16, true),
+            symbol("_Z1bv", 24, true),
+            symbol("_Z1cv", 32, true),
+            symbol("_Z1dv", 32, false),
+            symbol("e", 48, true),
+        ];
+        let names: Vec<String> = by_source(&own, &[16, 31, 40, 48]).into_iter().map(|s| s.name).collect();
+        assert_eq!(names, ["a()", "b()"]);
+    }
 
     #[test]
     fn names_as_the_source_has_them() {
