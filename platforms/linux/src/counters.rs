@@ -53,6 +53,11 @@ pub(crate) fn adopt(blocks: CounterBlocks) {
     }
 }
 
+/// The next searches ask again whose threads are gone: what is attached now shall not wait for that as long as hooks do.
+pub(crate) fn ask_again() {
+    IN_VAIN.store(0, Ordering::Relaxed);
+}
+
 /// The caller is the only thread of a child: it keeps its block, under the number that it has now, and all others are free.
 pub(crate) fn after_fork() {
     // SAFETY: as in `adopt`, and nothing can go wrong with the other two.

@@ -36,6 +36,7 @@ unsafe impl TextPatch for SelfPatch {
     }
 
     unsafe fn replace_all(&self, changes: &mut [TextChange<'_>]) {
+        crate::counters::ask_again();
         if let Err(code) = prepare_sync() {
             changes.iter_mut().for_each(|c| refuse(c, code));
             return;
