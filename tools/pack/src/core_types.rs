@@ -201,11 +201,19 @@ impl Found {
     }
 }
 
+fn does_not_fit(one: &CoreRelocation) -> String {
+    format!("the access `{}` does not fit type {}", one.access, one.root)
+}
+
+/// The numbers of an access; the first is that of an array round the type, or of an enum's value.
+fn indexes(one: &CoreRelocation) -> Result<Vec<u64>, String> {
+    one.access.split(':').map(|index| index.parse().map_err(|_| does_not_fit(one))).collect()
+}
+
 /// The steps of an access, by names: members of what has no name are found as if they stood outside of it.
 fn steps(btf: &Btf<'_>, one: &CoreRelocation) -> Result<Vec<Step>, String> {
-    let wrong = || format!("the access `{}` does not fit type {}", one.access, one.root);
-    let indexes = one.access.split(':').map(|index| index.parse::<u64>().map_err(|_| wrong()));
-    let mut indexes = indexes.collect::<Result<Vec<u64>, String>>()?.into_iter();
+    let wrong = || does_not_fit(one);
+    let mut indexes = indexes(one)?.into_iter();
     let mut steps = vec![Step::Index(indexes.next().ok_or_else(wrong)?)];
     let mut current = btf.plain(one.root)?;
     for index in indexes {
@@ -319,32 +327,15 @@ fn flavourless(name: &str) -> &str {
 
 /// The names of the members that are gone through, without those that have none. Of an enum's value its name.
 fn path(btf: &Btf<'_>, one: &CoreRelocation) -> Result<Vec<String>, String> {
-    let wrong = || format!("the access `{}` does not fit type {}", one.access, one.root);
-    let indexes = one.access.split(':').map(|index| index.parse::<usize>().map_err(|_| wrong()));
-    let mut indexes = indexes.collect::<Result<Vec<usize>, String>>()?.into_iter();
-    let mut current = btf.plain(one.root)?;
-    if let Kind::Enum { values, .. } = &current.kind {
-        let value = indexes.next().and_then(|index| values.get(index));
+    if let Kind::Enum { values, .. } = &btf.plain(one.root)?.kind {
+        let value = indexes(one)?.first().and_then(|&index| values.get(index as usize));
         return Ok(value.map(|value| value.0.clone()).into_iter().collect());
     }
-    // The first is that of an array round the type.
-    indexes.next();
-    let mut names = Vec::new();
-    for index in indexes {
-        let next = match &current.kind {
-            Kind::Struct { members, .. } => {
-                let member = members.get(index).ok_or_else(wrong)?;
-                if !member.name.is_empty() {
-                    names.push(member.name.clone());
-                }
-                member.kind
-            }
-            Kind::Array { element, .. } => *element,
-            _ => return Err(wrong()),
-        };
-        current = btf.plain(next)?;
-    }
-    Ok(names)
+    let name = |step| match step {
+        Step::Member(name) => Some(name),
+        Step::Index(_) => None,
+    };
+    Ok(steps(btf, one)?.into_iter().filter_map(name).collect())
 }
 
 fn missing(name: &str, kind: &Kind, path: &[String]) -> String {

@@ -16,12 +16,14 @@ use ubpf_rs::{
     program::limits::MAX_INSNS,
 };
 
-const WIDE_LOAD: u8 = 0x18;
-const CALL: u8 = 0x85;
+pub(crate) const WIDE_LOAD: u8 = 0x18;
+pub(crate) const CALL: u8 = 0x85;
 const CALL_REGISTER: u8 = 0x8d;
 const JUMP_REGISTER: u8 = 0x0d;
+/// `gotol`, which has its distance in the immediate.
+const LONG_JUMP: u8 = 0x06;
 /// Source field of a call of a function of the program.
-const LOCAL: u8 = 1;
+pub(crate) const LOCAL: u8 = 1;
 /// Types of relocations (llvm, `BPF.def`).
 const R_64_64: u32 = 1;
 const R_64_32: u32 = 10;
@@ -314,7 +316,7 @@ fn place_of(file: &File<'_>, symbol: &Symbol, imm: i64) -> i64 {
     }
 }
 
-fn imm(slot: [u8; 8]) -> i64 {
+pub(crate) fn imm(slot: [u8; 8]) -> i64 {
     i64::from(i32::from_le_bytes([slot[4], slot[5], slot[6], slot[7]]))
 }
 
@@ -683,25 +685,27 @@ fn set_number(place: &At<'_>, slot: &mut [u8; 8], number: u64) -> Result<(), Str
     Ok(())
 }
 
-fn is_jump(slot: [u8; 8]) -> bool {
+pub(crate) fn is_jump(slot: [u8; 8]) -> bool {
     let class = slot[0] & 7;
     let code = slot[0] & 0xf0;
     // Not calls and exits.
     (class == 5 || class == 6) && code != 0x80 && code != 0x90
 }
 
+/// How far a jump leads, from the instruction behind it.
+pub(crate) fn distance(slot: [u8; 8]) -> i64 {
+    match slot[0] {
+        LONG_JUMP => imm(slot),
+        _ => i64::from(i16::from_le_bytes([slot[2], slot[3]])),
+    }
+}
+
 /// A jump within a function whose instructions have moved.
 fn retarget(place: &At<'_>, slot: &mut [u8; 8], to: usize, moved: &[usize]) -> Result<(), String> {
-    // `gotol` has its distance in the immediate.
-    let is_long = slot[0] == 0x06;
-    let distance = match is_long {
-        true => imm(*slot),
-        false => i64::from(i16::from_le_bytes([slot[2], slot[3]])),
-    };
-    let target = usize::try_from(place.pc as i64 + 1 + distance).ok().and_then(|target| moved.get(target));
+    let target = usize::try_from(place.pc as i64 + 1 + distance(*slot)).ok().and_then(|target| moved.get(target));
     let target = *target.ok_or_else(|| format!("{place}: a jump out of the function"))?;
     let distance = target as i64 - to as i64 - 1;
-    if is_long {
+    if slot[0] == LONG_JUMP {
         set_imm(slot, distance as u32);
     } else {
         let distance = i16::try_from(distance).map_err(|_| format!("{place}: the jump is too far"))?;

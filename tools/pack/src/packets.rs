@@ -4,14 +4,13 @@
 //!
 //! So a packet is an argument like any other: the verifier knows its end, and what was compared with it.
 
+use crate::link::{distance, imm, is_jump, CALL, LOCAL, WIDE_LOAD};
 use std::collections::{BTreeMap, BTreeSet};
 use ubpf_rs::{isa::assemble, object::ProgramKind};
 
 const LOAD: u8 = 0x79;
 const MOVE: u8 = 0xb7;
-const CALL: u8 = 0x85;
 const EXIT: u8 = 0x95;
-const WIDE_LOAD: u8 = 0x18;
 const R1_TO_R5: u16 = 0b11_1110;
 const R0_TO_R5: u16 = 0b11_1111;
 
@@ -117,12 +116,11 @@ pub fn rewrite(text: &mut [[u8; 8]], starts: &BTreeMap<usize, String>, kind: Pro
     }
     for (pc, holds) in before {
         let slot = text[pc];
-        let name = starts.range(..=pc).next_back().map_or("?", |start| start.1.as_str());
-        let start = starts.range(..=pc).next_back().map_or(0, |start| *start.0);
         let (class, base) = (slot[0] & 7, slot[1] >> 4);
         if class != 1 || !holds.maybe(base) {
             continue;
         }
+        let (start, name) = starts.range(..=pc).next_back().map_or((0, "?"), |(&start, name)| (start, name.as_str()));
         let place = format!("PC {} of {name}", pc - start);
         if !holds.surely(base) {
             return Err(format!("{place} loads from what may be its context, or something else"));
@@ -169,13 +167,8 @@ impl Function<'_> {
             let slot = self.text[pc];
             let after = self.after(pc, slot, joined)?;
             let next = if slot[0] == WIDE_LOAD { pc + 2 } else { pc + 1 };
-            let is_jump = matches!(slot[0] & 7, 5 | 6) && slot[0] & 0xf0 != 0x80 && slot[0] & 0xf0 != 0x90;
-            if is_jump {
-                let distance = match slot[0] {
-                    0x06 => i32::from_le_bytes([slot[4], slot[5], slot[6], slot[7]]).into(),
-                    _ => i64::from(i16::from_le_bytes([slot[2], slot[3]])),
-                };
-                if let Ok(target) = usize::try_from(pc as i64 + 1 + distance) {
+            if is_jump(slot) {
+                if let Ok(target) = usize::try_from(pc as i64 + 1 + distance(slot)) {
                     waiting.push((target, after.clone()));
                 }
             }
@@ -217,9 +210,8 @@ impl Function<'_> {
                 _ => holds.set(dst, false, false),
             },
             5 if slot[0] == CALL => {
-                if src == 1 {
-                    let distance = i32::from_le_bytes([slot[4], slot[5], slot[6], slot[7]]);
-                    let target = usize::try_from(pc as i64 + 1 + i64::from(distance)).unwrap_or(0);
+                if src == LOCAL {
+                    let target = usize::try_from(pc as i64 + 1 + imm(slot)).unwrap_or(0);
                     let (surely, maybe) = (holds.surely & R1_TO_R5, holds.maybe & R1_TO_R5);
                     self.calls.push((target, Holds { surely, maybe, ..Holds::default() }));
                 }
