@@ -15,6 +15,7 @@ mod link;
 mod maps;
 mod packets;
 mod section;
+mod slot;
 mod types;
 mod value;
 mod variables;

@@ -9,6 +9,7 @@ use crate::{
     maps::{Map, Maps},
     packets,
     section::Wanted,
+    slot::{distance, imm, is_jump, set_imm, CALL, LOCAL, LONG_JUMP, WIDE_LOAD},
 };
 use std::collections::{BTreeMap, BTreeSet};
 use ubpf_rs::{
@@ -16,14 +17,8 @@ use ubpf_rs::{
     program::limits::MAX_INSNS,
 };
 
-pub(crate) const WIDE_LOAD: u8 = 0x18;
-pub(crate) const CALL: u8 = 0x85;
 const CALL_REGISTER: u8 = 0x8d;
 const JUMP_REGISTER: u8 = 0x0d;
-/// `gotol`, which has its distance in the immediate.
-const LONG_JUMP: u8 = 0x06;
-/// Source field of a call of a function of the program.
-pub(crate) const LOCAL: u8 = 1;
 /// Types of relocations (llvm, `BPF.def`).
 const R_64_64: u32 = 1;
 const R_64_32: u32 = 10;
@@ -314,10 +309,6 @@ fn place_of(file: &File<'_>, symbol: &Symbol, imm: i64) -> i64 {
         true => imm,
         false => from.wrapping_add(imm),
     }
-}
-
-pub(crate) fn imm(slot: [u8; 8]) -> i64 {
-    i64::from(i32::from_le_bytes([slot[4], slot[5], slot[6], slot[7]]))
 }
 
 struct Linker<'l, 'f> {
@@ -659,10 +650,6 @@ impl Linker<'_, '_> {
     }
 }
 
-fn set_imm(slot: &mut [u8; 8], imm: u32) {
-    slot[4..].copy_from_slice(&imm.to_le_bytes());
-}
-
 /// The pointer that stands for a function.
 fn pointer(function: usize) -> u32 {
     POINTER + function as u32
@@ -683,21 +670,6 @@ fn set_number(place: &At<'_>, slot: &mut [u8; 8], number: u64) -> Result<(), Str
         _ => return Err(format!("{place}: a CO-RE relocation of an instruction {:#04x}", slot[0])),
     }
     Ok(())
-}
-
-pub(crate) fn is_jump(slot: [u8; 8]) -> bool {
-    let class = slot[0] & 7;
-    let code = slot[0] & 0xf0;
-    // Not calls and exits.
-    (class == 5 || class == 6) && code != 0x80 && code != 0x90
-}
-
-/// How far a jump leads, from the instruction behind it.
-pub(crate) fn distance(slot: [u8; 8]) -> i64 {
-    match slot[0] {
-        LONG_JUMP => imm(slot),
-        _ => i64::from(i16::from_le_bytes([slot[2], slot[3]])),
-    }
 }
 
 /// A jump within a function whose instructions have moved.

@@ -4,7 +4,7 @@
 //!
 //! So a packet is an argument like any other: the verifier knows its end, and what was compared with it.
 
-use crate::link::{distance, imm, is_jump, CALL, LOCAL, WIDE_LOAD};
+use crate::slot::{distance, imm, is_jump, CALL, LOCAL, LONG_JUMP, WIDE_LOAD};
 use std::collections::{BTreeMap, BTreeSet};
 use ubpf_rs::{isa::assemble, object::ProgramKind};
 
@@ -172,7 +172,7 @@ impl Function<'_> {
                     waiting.push((target, after.clone()));
                 }
             }
-            if slot[0] != EXIT && !matches!(slot[0], 0x05 | 0x06) {
+            if slot[0] != EXIT && !matches!(slot[0], 0x05 | LONG_JUMP) {
                 waiting.push((next, after));
             }
         }
