@@ -4,13 +4,17 @@ use super::{slot_of, Maps};
 use crate::program::limits::MAX_RECORDS;
 use core::cell::Cell;
 
-/// One of them.
-#[derive(Clone, Copy, Default)]
+/// One of them. There is no gap in it: each run begins with zeros here, which are written in few steps then.
+#[derive(Clone, Copy)]
 struct Held {
     base: u64,
     len: u32,
     /// The place of its ring.
-    slot: u16,
+    slot: u32,
+}
+
+impl Held {
+    const NONE: Held = Held { base: 0, len: 0, slot: 0 };
 }
 
 /// The records that a run holds. What is left when the run is over is discarded, so that no ring waits for ever.
@@ -25,7 +29,14 @@ impl<'a> Records<'a> {
     /// None, in the rings of these maps.
     #[inline]
     pub fn new(maps: Option<&'a Maps>) -> Records<'a> {
-        Records { maps, held: Default::default(), count: Cell::new(0) }
+        Records { maps, held: [const { Cell::new(Held::NONE) }; MAX_RECORDS], count: Cell::new(0) }
+    }
+
+    /// They are in the rings of these maps from now on; none is held yet.
+    #[inline]
+    pub fn are_in(&mut self, maps: &'a Maps) {
+        debug_assert!(self.is_empty());
+        self.maps = Some(maps);
     }
 
     /// The maps.
@@ -52,7 +63,7 @@ impl<'a> Records<'a> {
         let (slot, len) = (slot_of(handle)?, u32::try_from(len).ok()?);
         let free = self.held.get(self.count.get())?;
         let base = self.maps?.get(slot)?.reserve(len.into()).ok()?;
-        free.set(Held { base, len, slot });
+        free.set(Held { base, len, slot: slot.into() });
         self.count.set(self.count.get().wrapping_add(1));
         Some(base)
     }
@@ -69,7 +80,7 @@ impl<'a> Records<'a> {
         };
         let Held { base, len, slot } = one.replace(last_one.get());
         self.count.set(last);
-        if let Some(ring) = self.maps.and_then(|maps| maps.get(slot)) {
+        if let Some(ring) = self.maps.and_then(|maps| maps.list.get(slot as usize)) {
             ring.release(base, len.into(), keep);
         }
         true

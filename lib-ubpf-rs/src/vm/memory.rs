@@ -106,7 +106,7 @@ impl<'a> Memory<'a> {
 
     /// Adds maps: those that the program was verified for.
     pub fn with_maps(mut self, maps: &'a Maps) -> Self {
-        self.records = Records::new(Some(maps));
+        self.records.are_in(maps);
         self
     }
 
