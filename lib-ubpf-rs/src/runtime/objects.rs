@@ -1,7 +1,7 @@
 //! Objects: the programs and maps of a package, loaded together. One instance of an object is there at a time; it goes with the last
 //! program of it that is attached, unless it was loaded to stay.
 
-use super::{copy, maps::Types, programs::Loaded, room_for, Error, LoadOptions, MapPart, Runtime};
+use super::{copy, maps::Types, programs::Loaded, room_for, trace::Wanted, Error, LoadOptions, MapPart, Runtime};
 use crate::{
     isa::Insn,
     object::{LowerError, Names, Object, ObjectError, ProgramKind, Variable, Wish},
@@ -122,6 +122,25 @@ impl Instance {
         Ok(loaded)
     }
 
+    /// Its programs with the functions that they want to be attached to. One that nothing can call is an error; one that names no function is
+    /// left to who runs it or attaches it by name.
+    pub(super) fn wanted(self: &Arc<Self>, path: &str) -> Result<Vec<Wanted>, Error> {
+        let mut wanted = Vec::new();
+        for part in &self.parts {
+            super::room_for_small_things()?;
+            let loaded = self.pick(path, Some(&part.loaded.name))?;
+            if let Err(reason) = loaded.point {
+                return Err(Error::NotAttachable { program: loaded.name, reason });
+            }
+            if part.attach.is_none() || part.target.is_empty() {
+                continue;
+            }
+            wanted.try_reserve(1).map_err(|_| Error::NoMemory)?;
+            wanted.push(Wanted { program: copy(&part.loaded.name)?, pattern: copy(&part.target)?, loaded });
+        }
+        Ok(wanted)
+    }
+
     fn which(&self, path: &str, wanted: Option<&str>) -> Error {
         let mut names = String::new();
         for part in &self.parts {
@@ -224,28 +243,6 @@ impl Runtime {
     /// The object of this name, if it is there.
     pub(super) fn known_object(&self, name: &str) -> Option<Arc<Instance>> {
         self.objects.lock().find(name)
-    }
-
-    /// The functions that the programs of an object want to be attached to: program and function. One that nothing can call is an error;
-    /// one that names no function is left to who runs it or attaches it by name.
-    pub(super) fn wanted_functions(
-        &self,
-        path: &str,
-        instance: &Arc<Instance>,
-    ) -> Result<Vec<(String, String)>, Error> {
-        let mut wanted = Vec::new();
-        for part in &instance.parts {
-            if let Err(reason) = part.point() {
-                let program = instance.pick(path, Some(&part.loaded.name))?.name;
-                return Err(Error::NotAttachable { program, reason });
-            }
-            if part.attach.is_none() || part.target.is_empty() {
-                continue;
-            }
-            wanted.try_reserve(1).map_err(|_| Error::NoMemory)?;
-            wanted.push((copy(&part.loaded.name)?, copy(&part.target)?));
-        }
-        Ok(wanted)
     }
 
     /// The object of a package: the one that is there, or a new one, which is there as a whole or not at all.

@@ -14,6 +14,7 @@ use crate::{
     },
 };
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
+use core::cell::Cell;
 
 /// When an attached program is taken off by itself.
 pub type AttachLimits = AttachOptions;
@@ -43,7 +44,7 @@ pub struct AttachedProgram {
 pub struct AttachReport {
     /// Remarks on the program, as in [`ExecReport`](super::ExecReport).
     pub warnings: Vec<String>,
-    /// Programs and functions, ascending by the functions' addresses.
+    /// Programs and functions, in the order in which the programs were given; those that a pattern fits by their names.
     pub attached: Vec<AttachedProgram>,
 }
 
@@ -52,27 +53,37 @@ pub const MANY_FUNCTIONS: usize = 300;
 /// Refusals that are told one by one.
 const TOLD: usize = 8;
 
-/// Functions to which a program cannot be attached.
+/// Takes the functions to which a program cannot be attached, and why.
+type RefusedFunctions<'r> = &'r mut dyn FnMut(&str, Error);
+
+/// Such functions, for one message.
 #[derive(Default)]
 struct Refused {
     count: usize,
     first: Option<Error>,
     text: String,
+    /// There was no memory for one of them.
+    full: bool,
 }
 
 impl Refused {
-    fn add(&mut self, function: &str, error: Error) -> Result<(), Error> {
-        room_for_small_things()?;
+    fn add(&mut self, function: &str, error: Error) {
+        self.full |= room_for_small_things().is_err();
+        if self.full {
+            return;
+        }
         self.count = self.count.saturating_add(1);
         if self.count <= TOLD {
             self.text.push_str(&alloc::format!("\n {}: {error}", shown(function)));
         }
         self.first.get_or_insert(error);
-        Ok(())
     }
 
     /// Nothing where there is none; the first as it is, unless there are `several` functions.
     fn end(self, others: usize, several: bool) -> Result<(), Error> {
+        if self.full {
+            return Err(Error::NoMemory);
+        }
         let Some(first) = self.first else { return Ok(()) };
         if !several {
             return Err(first);
@@ -321,9 +332,8 @@ impl Runtime {
         let loaded = self.prepare_file(path, options)?;
         // What it was may have changed meanwhile: it is looked up again.
         let warnings = loaded.remarks();
-        let name = copy(&loaded.name)?;
-        let wanted = [(name, copy(function)?, loaded)];
-        let attached = self.attach_wanted(&wanted, options, limits)?;
+        let wanted = Wanted { program: copy(&loaded.name)?, pattern: copy(function)?, loaded };
+        let attached = self.attach_wanted(&mut [wanted].into_iter(), options, limits)?;
         Ok(AttachReport { warnings, attached })
     }
 
@@ -379,82 +389,51 @@ impl Runtime {
     ) -> Result<AttachReport, Error> {
         room_for_small_things()?;
         let instance = self.object_of(path, options)?;
-        let names = self.wanted_functions(path, &instance)?;
-        if names.is_empty() {
+        let wanted = instance.wanted(path)?;
+        if wanted.is_empty() {
             let reason = alloc::format!("no program of {path} names the function it wants: attach them by name");
             return Err(Error::Object { reason });
         }
-        let mut wanted = Vec::new();
-        wanted.try_reserve_exact(names.len()).map_err(|_| Error::NoMemory)?;
-        for (program, function) in names {
-            room_for_small_things()?;
-            let loaded = instance.pick(path, Some(&program))?;
-            wanted.push((program, function, loaded));
-        }
-        let attached = self.attach_wanted(&wanted, options, limits)?;
+        let attached = self.attach_wanted(&mut wanted.into_iter(), options, limits)?;
         Ok(AttachReport { warnings: Vec::new(), attached })
     }
 
-    /// Attaches each program, which is called so, to its function, or to those that its pattern fits: all of them, or none.
+    /// Attaches each program to its function, or to those that its pattern fits: all of them, or none.
     fn attach_wanted(
         &self,
-        wanted: &[(String, String, Loaded)],
+        wanted: &mut dyn Iterator<Item = Wanted>,
         options: &LoadOptions,
         limits: AttachLimits,
     ) -> Result<Vec<AttachedProgram>, Error> {
         room_for(SMALL_THINGS_THAT_STAY)?;
-        let mut pace = self.pace();
-        let several = wanted.iter().any(|(_, function, _)| is_pattern(function));
+        let (mut pace, mut several) = (self.pace(), false);
         let (mut refused, mut places, mut names) = (Refused::default(), Vec::new(), Vec::new());
-        for (name, pattern, loaded) in wanted {
-            let body = self.body(loaded.clone());
-            for function in self.fitting(pattern, &mut pace)? {
-                pace.point()?;
-                room_for_small_things()?;
-                match self.place(&function, &body) {
-                    Ok(place) => {
-                        places.try_reserve(1).map_err(|_| Error::NoMemory)?;
-                        places.push((place, name.as_str()));
-                    }
-                    Err(error) => refused.add(&function, error)?,
-                }
+        for Wanted { program, pattern, loaded } in wanted {
+            several |= is_pattern(&pattern);
+            let functions = self.fitting(&pattern, &mut pace)?;
+            let functions = &mut functions.iter().map(String::as_str);
+            let refused = &mut |function: &str, error| refused.add(function, error);
+            self.add_places(functions, &self.body(loaded), &mut places, &mut pace, refused)?;
+            while names.len() < places.len() {
+                names.try_reserve(1).map_err(|_| Error::NoMemory)?;
+                names.push(copy(&program)?);
             }
         }
-        if places.len() > MANY_FUNCTIONS && !options.many {
-            let count = places.len();
+        let count = places.len();
+        if count > MANY_FUNCTIONS && !options.many {
             let reason = alloc::format!("that is {count} functions: say --yes to attach to so many");
             return Err(Error::NotAll { reason });
         }
-        refused.end(places.len(), several)?;
-        names.try_reserve_exact(places.len()).map_err(|_| Error::NoMemory)?;
-        let mut only = Vec::new();
-        only.try_reserve_exact(places.len()).map_err(|_| Error::NoMemory)?;
-        for (place, name) in places {
-            only.push(place);
-            names.push(name);
-        }
-        let mut refused = Refused::default();
-        let mut full = false;
-        let first = attach_places(&only, limits, &mut |place, error| {
-            full |= refused.add(&place.function, Error::Attach(error)).is_err();
-        });
-        let first = match first {
-            Ok(first) => first,
-            Err(error) => {
-                let others = only.len().saturating_sub(refused.count);
-                refused.end(others, several)?;
-                return Err(if full { Error::NoMemory } else { Error::Attach(error) });
-            }
-        };
-        let mut attached = Vec::new();
-        attached.try_reserve_exact(only.len()).map_err(|_| Error::NoMemory)?;
-        for ((place, program), more) in only.into_iter().zip(names).zip(0..) {
-            let id = ProbeId::from_raw(first.raw() + more);
-            attached.push(AttachedProgram {
-                program: copied(program).unwrap_or_default(),
-                function: place.function,
-                id,
-            });
+        refused.end(count, several)?;
+        let (mut attached, mut refused) = (Vec::new(), Refused::default());
+        attached.try_reserve_exact(count).map_err(|_| Error::NoMemory)?;
+        let ids =
+            attach_places(&places, limits, &mut |function, error| refused.add(function, error)).or_else(|error| {
+                let others = count.saturating_sub(refused.count);
+                refused.end(others, several).and(Err(error))
+            })?;
+        for ((place, program), id) in places.into_iter().zip(names).zip(ids) {
+            attached.push(AttachedProgram { program, function: place.function, id });
         }
         Ok(attached)
     }
@@ -508,38 +487,51 @@ impl Runtime {
         functions: &[&str],
         loaded: Loaded,
         limits: AttachLimits,
-        refused: &mut dyn FnMut(&str, Error),
+        refused: RefusedFunctions<'_>,
     ) -> Result<Vec<ProbeId>, Error> {
-        let (mut pace, body) = (self.pace(), self.body(loaded));
-        let (mut places, mut count) = (Vec::new(), 0);
-        places.try_reserve_exact(functions.len()).map_err(|_| Error::NoMemory)?;
-        for function in functions {
-            room_for_small_things()?;
-            match self.place(function, &body) {
-                Ok(place) => places.push(place),
-                Err(Error::NoMemory) => return Err(Error::NoMemory),
-                Err(error) => {
-                    count += 1;
-                    refused(function, error);
-                }
-            }
-            pace.point()?;
-        }
-        let none = |refused| Error::NoneAttached { refused, wanted: functions.len() };
-        if count > 0 {
-            return Err(none(count));
+        let count = Cell::new(0);
+        let refused = &mut |function: &str, error| {
+            count.set(count.get() + 1);
+            refused(function, error);
+        };
+        let none = || Error::NoneAttached { refused: count.get(), wanted: functions.len() };
+        let (mut pace, mut places) = (self.pace(), Vec::new());
+        self.add_places(&mut functions.iter().copied(), &self.body(loaded), &mut places, &mut pace, refused)?;
+        if count.get() > 0 {
+            return Err(none());
         }
         sort_by_in_pieces(&mut places, |a, b| a.point.site() < b.point.site(), || pace.point())?;
         places.dedup_by_key(|place| place.point);
         let mut ids = Vec::new();
         ids.try_reserve_exact(places.len()).map_err(|_| Error::NoMemory)?;
-        let first = attach_places(&places, limits, &mut |place, error| {
-            count += 1;
-            refused(&place.function, Error::Attach(error));
-        });
-        let first = first.map_err(|error| if count > 0 { none(count) } else { Error::Attach(error) })?;
-        ids.extend((0..places.len() as u64).map(|more| ProbeId::from_raw(first.raw() + more)));
+        let attached = attach_places(&places, limits, refused);
+        let attached = attached.map_err(|error| if count.get() > 0 { none() } else { error })?;
+        ids.extend(attached.take(places.len()));
         Ok(ids)
+    }
+
+    /// Adds where a program is attached at each of these functions.
+    fn add_places(
+        &self,
+        functions: &mut dyn Iterator<Item = &str>,
+        body: &Arc<Attached>,
+        places: &mut Vec<Place>,
+        pace: &mut Pace<'_>,
+        refused: RefusedFunctions<'_>,
+    ) -> Result<(), Error> {
+        for function in functions {
+            pace.point()?;
+            room_for_small_things()?;
+            match self.place(function, body) {
+                Ok(place) => {
+                    places.try_reserve(1).map_err(|_| Error::NoMemory)?;
+                    places.push(place);
+                }
+                Err(Error::NoMemory) => return Err(Error::NoMemory),
+                Err(error) => refused(function, error),
+            }
+        }
+        Ok(())
     }
 
     /// A program as the tracer runs it.
@@ -725,6 +717,14 @@ impl Runtime {
     }
 }
 
+/// A program that is to be attached to a function, or to those that a pattern fits.
+pub(super) struct Wanted {
+    /// What it is called.
+    pub program: String,
+    pub pattern: String,
+    pub loaded: Loaded,
+}
+
 /// A program and where it goes.
 struct Place {
     function: String,
@@ -739,19 +739,21 @@ impl Place {
     }
 }
 
+/// Attaches programs at all of these places, or at none; their probes, in the order of the places.
 fn attach_places(
     places: &[Place],
     limits: AttachLimits,
-    refused: &mut dyn FnMut(&Place, AttachError),
-) -> Result<ProbeId, AttachError> {
+    refused: RefusedFunctions<'_>,
+) -> Result<impl Iterator<Item = ProbeId> + use<>, Error> {
     let mut requests = Vec::new();
-    requests.try_reserve_exact(places.len()).map_err(|_| AttachError::NoMemory)?;
+    requests.try_reserve_exact(places.len()).map_err(|_| Error::NoMemory)?;
     requests.extend(places.iter().map(|place| place.request(limits)));
-    TRACER.attach_all(&requests, &mut |index, error| {
+    let first = TRACER.attach_all(&requests, &mut |index, error| {
         if let Some(place) = places.get(index) {
-            refused(place, error);
+            refused(&place.function, Error::Attach(error));
         }
-    })
+    });
+    Ok((first.map_err(Error::Attach)?.raw()..).map(ProbeId::from_raw))
 }
 
 /// Bytes of a text gone through, and names shown, between two points at which other threads may run.

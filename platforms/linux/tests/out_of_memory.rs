@@ -318,27 +318,49 @@ fn a_program_for_many_functions_comes_to_all_or_none_without_memory() {
         .map(|name| format!("gcc_patchable_{name}"))
         .into();
     let functions: Vec<&str> = names.iter().map(String::as_str).collect();
-    let (mut limit, mut failed, mut calls) = (0, 0, 0);
-    let ids = loop {
+    let ids = all_or_none(engine, 61, || {
         let mut refused = None;
-        let attach = || engine.attach_all(&functions, id, limits, &mut |_, error| refused = Some(error));
-        let (done, _) = with_memory(limit, attach);
+        let done = engine.attach_all(&functions, id, limits, &mut |_, error| refused = Some(error));
         assert!(refused.is_none(), "{refused:?}");
+        done
+    });
+    assert_eq!(ids.len(), functions.len());
+}
+
+/// The same for those that a pattern fits, with the names in the report.
+#[test]
+fn a_program_for_a_pattern_comes_to_all_or_none_without_memory() {
+    let (engine, _turn) = engine();
+    let (options, limits) = (LoadOptions::default(), AttachLimits::default());
+    engine.attach_file(FUNCTION, "count.bin", &options, limits).unwrap();
+    let report = all_or_none(engine, 251, || engine.attach_file("gcc_patchable_*", "seven.bin", &options, limits));
+    assert!(report.attached.len() > 7, "{report:?}");
+    for one in report.attached {
+        assert!(one.program == "seven.bin" && one.function.starts_with("gcc_patchable_"), "{one:?}");
+    }
+}
+
+/// Attaches with ever more memory, in steps of so many bytes, until there is enough.
+fn all_or_none<T>(engine: &Runtime, step: u64, attach: impl Fn() -> Result<T, Error>) -> T {
+    let (mut limit, mut failed, mut calls) = (0, 0, 0);
+    let done = loop {
+        let (done, _) = with_memory(limit, &attach);
         myfun(1);
         calls += 1;
         let error = match done {
-            Ok(ids) => break ids,
+            Ok(done) => break done,
             Err(error) => error,
         };
         assert!(matches!(error, Error::NoMemory | Error::Attach(AttachError::NoMemory)), "{limit}: {error}");
         let reports = engine.list(None).unwrap();
         let [only] = &reports[..] else { panic!("{limit}: {reports:?}") };
         assert_eq!((only.probes.len(), only.probes[0].runs), (1, calls), "{limit}");
-        (limit, failed) = (limit + 61, failed + 1);
+        (limit, failed) = (limit + step, failed + 1);
     };
-    assert!(ids.len() == functions.len() && failed > 100, "{} {failed}", ids.len());
+    assert!(failed > 100, "{failed}");
     let runs: Vec<u64> = engine.list(Some(FUNCTION)).unwrap()[0].probes.iter().map(|probe| probe.runs).collect();
     assert_eq!(runs, [calls, 1]);
+    done
 }
 
 #[test]
