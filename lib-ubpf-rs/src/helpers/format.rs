@@ -1,6 +1,6 @@
 //! Text of a format and numbers, as `printf` makes it: `%d %i %u %x %X %p %c %s %%`, with `0`, `-`, a width and the lengths of C.
 
-use super::Host;
+use super::ReadMemory;
 
 /// Most that is made of one format, and most of a string that is read for it, in bytes.
 pub(super) const LONGEST: usize = 256;
@@ -51,8 +51,8 @@ impl Text {
     }
 }
 
-/// The text of a format and numbers; strings are read through `host`. `None` where the format is none, or where there are fewer numbers.
-pub(super) fn format(format: &[u8], numbers: &[u64], host: &dyn Host, walked: &mut u32) -> Option<Text> {
+/// The text of a format and numbers; strings are read from `memory`. `None` where the format is none, or where there are fewer numbers.
+pub(super) fn format(format: &[u8], numbers: &[u64], memory: &dyn ReadMemory, walked: &mut u32) -> Option<Text> {
     let mut text = Text { bytes: [0; LONGEST], len: 0 };
     let mut numbers = numbers.iter().copied();
     let mut argument = || numbers.next();
@@ -95,7 +95,7 @@ pub(super) fn format(format: &[u8], numbers: &[u64], host: &dyn Host, walked: &m
             b's' => {
                 *walked = walked.saturating_add(READ - NUMBER);
                 let mut string = [0; STRING];
-                let readable = host.probe_read(argument()?, &mut string);
+                let readable = memory.probe_read(argument()?, &mut string);
                 let string = string.get(..readable)?;
                 let end = string.iter().position(|&byte| byte == 0).unwrap_or(readable);
                 text.padded(string.get(..end)?, width, (left, false));
@@ -133,49 +133,17 @@ fn digits(mut number: u64, base: u64, letter: u8, negative: bool, show: impl FnO
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        helpers::{Maps, Names, Output, ReadMemory, RingLayout, Time, TwoKey},
-        platform::Ticks,
-    };
     use std::string::String;
 
-    /// A host that has a string in one place.
+    /// Memory with a string in one place.
     struct Five;
 
-    impl Maps for Five {
-        fn two_key(&self) -> TwoKey<'_> {
-            TwoKey::Nothing
-        }
-    }
-    impl Names for Five {
-        fn symbol_address(&self, _name: &[u8]) -> Option<u64> {
-            None
-        }
-        fn trace_address(&self, _name: &[u8]) -> Option<u64> {
-            None
-        }
-    }
-    impl Output for Five {
-        fn notify(&self, _address: u64) {}
-        fn puts(&self, _text: &[u8]) {}
-        fn ring(&self) -> Option<RingLayout> {
-            None
-        }
-    }
     impl ReadMemory for Five {
         fn probe_read(&self, address: u64, out: &mut [u8]) -> usize {
             let text = if address == 5 { "five\0and more" } else { "" };
             let len = text.len().min(out.len());
             out[..len].copy_from_slice(&text.as_bytes()[..len]);
             len
-        }
-    }
-    impl Time for Five {
-        fn now_ns(&self) -> u64 {
-            0
-        }
-        fn ticks(&self) -> Option<Ticks> {
-            None
         }
     }
 
