@@ -5,7 +5,7 @@ use crate::program::{limits::LANES, MapFlags, MapName};
 use std::{
     collections::{HashMap, VecDeque},
     string::ToString,
-    sync::atomic::AtomicBool,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     thread,
     vec::Vec,
 };
@@ -556,6 +556,19 @@ fn records_that_never_fit_are_refused() {
     assert_eq!(make(MapKind::Array, 4, 8, 1).write_record([1; 4][..].into()), Err(MapError::Invalid));
 }
 
+/// Reads the records of a ring until nobody writes any more and none is left: what each is long, and its words.
+fn read_until_over(ring: &Map, writers: &AtomicUsize, mut each: impl FnMut(usize, &dyn Fn(usize) -> u64)) {
+    let mut out = [0; 512];
+    loop {
+        let over = writers.load(SeqCst) == 0;
+        match ring.read_record(&mut out) {
+            Some(len) => each(len, &|at| u64::from_le_bytes(out[8 * at..8 * at + 8].try_into().unwrap())),
+            None if over => break,
+            None => thread::yield_now(),
+        }
+    }
+}
+
 /// Two writers and a reader: each record is whole, those of one writer come in their order, and what is missing was counted.
 #[test]
 fn records_of_two_threads_are_whole_and_in_order() {
@@ -563,7 +576,7 @@ fn records_of_two_threads_are_whole_and_in_order() {
     // Some are long, so that a reader can come while one is being written.
     let length = |number: u64| 16 + [0, 8, 16, 400][(number % 4) as usize];
     let ring = make(MapKind::Ringbuf, 0, 0, 4096);
-    let writers = core::sync::atomic::AtomicUsize::new(2);
+    let writers = AtomicUsize::new(2);
     let mut seen = [0, 0];
     let mut last = [None, None];
     thread::scope(|scope| {
@@ -576,26 +589,17 @@ fn records_of_two_threads_are_whole_and_in_order() {
                     let bytes: Vec<u8> = words.take(len / 8).flat_map(|word| word.to_le_bytes()).collect();
                     _ = ring.write_record(bytes[..len].into());
                 }
-                writers.fetch_sub(1, core::sync::atomic::Ordering::SeqCst);
+                writers.fetch_sub(1, SeqCst);
             });
         }
-        let mut out = [0; 512];
-        loop {
-            let over = writers.load(core::sync::atomic::Ordering::SeqCst) == 0;
-            match ring.read_record(&mut out) {
-                Some(len) => {
-                    let word = |at: usize| u64::from_le_bytes(out[8 * at..8 * at + 8].try_into().unwrap());
-                    let (id, number) = (word(0), word(1));
-                    assert_eq!(len, length(number));
-                    assert!((2..len / 8).all(|at| word(at) == id ^ number ^ (at as u64 - 2)));
-                    assert!(last[id as usize].is_none_or(|last| last < number));
-                    last[id as usize] = Some(number);
-                    seen[id as usize] += 1;
-                }
-                None if over => break,
-                None => thread::yield_now(),
-            }
-        }
+        read_until_over(&ring, &writers, |len, word| {
+            let (id, number) = (word(0), word(1));
+            assert_eq!(len, length(number));
+            assert!((2..len / 8).all(|at| word(at) == id ^ number ^ (at as u64 - 2)));
+            assert!(last[id as usize].is_none_or(|last| last < number));
+            last[id as usize] = Some(number);
+            seen[id as usize] += 1;
+        });
     });
     assert_eq!(seen[0] + seen[1] + ring.lost_full() + ring.lost_busy(), 2 * EACH);
     assert_eq!(ring.len(), 0);
@@ -703,7 +707,7 @@ fn reservations_of_two_threads_are_whole_and_in_order() {
     const EACH: u64 = 5_000;
     let maps = with_ring(make(MapKind::Ringbuf, 0, 0, 4096));
     let ring = maps.get(0).unwrap();
-    let writers = core::sync::atomic::AtomicUsize::new(2);
+    let writers = AtomicUsize::new(2);
     let mut last = [None, None, None];
     let mut seen = 0;
     let counts = [const { AtomicU64::new(0) }; 2];
@@ -734,29 +738,21 @@ fn reservations_of_two_threads_are_whole_and_in_order() {
                         assert!(run.release(at, true));
                     }
                 }
-                writers.fetch_sub(1, core::sync::atomic::Ordering::SeqCst);
+                writers.fetch_sub(1, SeqCst);
             });
         }
-        let mut out = [0; 512];
-        loop {
-            let over = writers.load(core::sync::atomic::Ordering::SeqCst) == 0;
-            match ring.read_record(&mut out) {
-                Some(len) => {
-                    let word = |at: usize| u64::from_le_bytes(out[8 * at..8 * at + 8].try_into().unwrap());
-                    let (id, number) = (word(0), word(1));
-                    seen += 1;
-                    if id < 2 {
-                        assert_eq!(len as u64, 16 + 8 * (number % 60));
-                        assert!(number % 5 != 0, "it was discarded");
-                        assert!(last[id as usize].is_none_or(|last| last < number));
-                        last[id as usize] = Some(number);
-                    }
-                }
-                None if over && ring.is_empty() => break,
-                None => thread::yield_now(),
+        read_until_over(ring, &writers, |len, word| {
+            let (id, number) = (word(0), word(1));
+            seen += 1;
+            if id < 2 {
+                assert_eq!(len as u64, 16 + 8 * (number % 60));
+                assert!(number % 5 != 0, "it was discarded");
+                assert!(last[id as usize].is_none_or(|last| last < number));
+                last[id as usize] = Some(number);
             }
-        }
+        });
     });
+    assert!(ring.is_empty());
     assert_eq!(seen, kept.load(Relaxed));
     assert_eq!(discarded.load(Relaxed), 2 * EACH / 5);
 }
@@ -833,7 +829,7 @@ fn values_of_two_threads_come_out_once() {
     const EACH: u64 = 20_000;
     for kind in [MapKind::Queue, MapKind::Stack] {
         let map = make(kind, 0, 16, 16);
-        let writers = core::sync::atomic::AtomicUsize::new(2);
+        let writers = AtomicUsize::new(2);
         let mut seen = [Vec::new(), Vec::new()];
         thread::scope(|scope| {
             for id in 0..2u64 {
@@ -845,11 +841,11 @@ fn values_of_two_threads_come_out_once() {
                             thread::yield_now();
                         }
                     }
-                    writers.fetch_sub(1, core::sync::atomic::Ordering::SeqCst);
+                    writers.fetch_sub(1, SeqCst);
                 });
             }
             loop {
-                let over = writers.load(core::sync::atomic::Ordering::SeqCst) == 0;
+                let over = writers.load(SeqCst) == 0;
                 let mut out = [0; 16];
                 match map.pop(&mut BytesMut::from(&mut out[..])) {
                     Ok(()) => {
