@@ -2,7 +2,9 @@
 //! maintained, and answers hostile bytes with errors.
 
 use crate::btf::{Btf, Kind, Member, Type};
-use gimli::{AttributeValue, DebuggingInformationEntry, Dwarf, EndianSlice, LittleEndian, Unit, UnitOffset};
+use gimli::{
+    AttributeValue, DebuggingInformationEntry, Dwarf, EndianSlice, EntriesTreeNode, LittleEndian, Unit, UnitOffset,
+};
 use object::{Object as _, ObjectSection as _};
 use std::{borrow::Cow, collections::HashMap};
 use ubpf_rs::object::ID_BYTES;
@@ -50,9 +52,7 @@ struct Reader<'d> {
 }
 
 /// What a unit's types are numbered.
-struct Numbers {
-    by_offset: HashMap<UnitOffset, u32>,
-}
+type Numbers = HashMap<UnitOffset, u32>;
 
 impl<'d> Reader<'d> {
     fn all(&mut self) -> gimli::Result<()> {
@@ -65,12 +65,12 @@ impl<'d> Reader<'d> {
     }
 
     fn unit(&mut self, unit: &Unit<Slice<'d>>) -> gimli::Result<()> {
-        let mut numbers = Numbers { by_offset: HashMap::new() };
+        let mut numbers = Numbers::new();
         let mut offsets = Vec::new();
         let mut entries = unit.entries();
         while let Some((_, entry)) = entries.next_dfs()? {
             if is_type(entry.tag()) && self.types.len() < MOST {
-                numbers.by_offset.insert(entry.offset(), self.types.len() as u32);
+                numbers.insert(entry.offset(), self.types.len() as u32);
                 offsets.push((entry.offset(), self.types.len()));
                 self.types.push(Type { name: String::new(), kind: Kind::Other });
             }
@@ -109,41 +109,25 @@ impl<'d> Reader<'d> {
             }
             gimli::DW_TAG_structure_type | gimli::DW_TAG_union_type | gimli::DW_TAG_class_type => {
                 let union = entry.tag() == gimli::DW_TAG_union_type;
-                let mut members = Vec::new();
-                let mut children = root.children();
-                while let Some(child) = children.next()? {
-                    let child = child.entry();
-                    if child.tag() == gimli::DW_TAG_member {
-                        members.extend(self.member(unit, child, numbers)?);
-                    }
-                }
+                let members = children(root, gimli::DW_TAG_member)?;
+                let members = members.iter().filter_map(|child| self.member(unit, child, numbers).transpose());
+                let members = members.collect::<gimli::Result<_>>()?;
                 Kind::Struct { union, size, members }
             }
             gimli::DW_TAG_enumeration_type => {
-                let mut values = Vec::new();
-                let mut children = root.children();
-                while let Some(child) = children.next()? {
-                    let child = child.entry();
-                    if child.tag() == gimli::DW_TAG_enumerator {
-                        values.push((self.name(unit, child)?, number(child, gimli::DW_AT_const_value)?.unwrap_or(0)));
-                    }
-                }
+                let values = children(root, gimli::DW_TAG_enumerator)?;
+                let values = values
+                    .iter()
+                    .map(|child| Ok((self.name(unit, child)?, number(child, gimli::DW_AT_const_value)?.unwrap_or(0))));
+                let values = values.collect::<gimli::Result<_>>()?;
                 Kind::Enum { size, signed: false, values }
             }
             gimli::DW_TAG_array_type => {
-                let mut counts = Vec::new();
-                let mut children = root.children();
-                while let Some(child) = children.next()? {
-                    let child = child.entry();
-                    if child.tag() == gimli::DW_TAG_subrange_type {
-                        let last = number(child, gimli::DW_AT_upper_bound)?;
-                        let count = number(child, gimli::DW_AT_count)?.or(last.map(|last| last.wrapping_add(1)));
-                        counts.push(count.unwrap_or(0) as u32);
-                    }
-                }
+                let counts = children(root, gimli::DW_TAG_subrange_type)?;
+                let mut counts = counts.iter().map(count).collect::<gimli::Result<Vec<u32>>>()?.into_iter();
+                let first = counts.next().unwrap_or(0);
                 let mut element = of()?;
-                let first = if counts.is_empty() { 0 } else { counts.remove(0) };
-                for count in counts.into_iter().rev() {
+                for count in counts.rev() {
                     self.types.push(Type { name: String::new(), kind: Kind::Array { element, count } });
                     element = self.types.len() as u32 - 1;
                 }
@@ -185,10 +169,32 @@ impl<'d> Reader<'d> {
 
 type Entry<'u, 'd> = DebuggingInformationEntry<'u, 'u, Slice<'d>>;
 
+/// The children of an entry that have this tag.
+fn children<'u, 'd>(
+    entry: EntriesTreeNode<'u, 'u, '_, Slice<'d>>,
+    tag: gimli::DwTag,
+) -> gimli::Result<Vec<Entry<'u, 'd>>> {
+    let mut found = Vec::new();
+    let mut children = entry.children();
+    while let Some(child) = children.next()? {
+        if child.entry().tag() == tag {
+            found.push(child.entry().clone());
+        }
+    }
+    Ok(found)
+}
+
+/// The elements in one dimension of an array; 0 where that is not said.
+fn count(entry: &Entry<'_, '_>) -> gimli::Result<u32> {
+    let last = number(entry, gimli::DW_AT_upper_bound)?;
+    let count = number(entry, gimli::DW_AT_count)?.or(last.map(|last| last.wrapping_add(1)));
+    Ok(count.unwrap_or(0) as u32)
+}
+
 /// The type that an entry is of; none is `void`. One of another unit is not followed.
 fn to(entry: &Entry<'_, '_>, numbers: &Numbers) -> gimli::Result<u32> {
     Ok(match entry.attr_value(gimli::DW_AT_type)? {
-        Some(AttributeValue::UnitRef(offset)) => numbers.by_offset.get(&offset).copied().unwrap_or(0),
+        Some(AttributeValue::UnitRef(offset)) => numbers.get(&offset).copied().unwrap_or(0),
         _ => 0,
     })
 }
