@@ -10,7 +10,7 @@ use ubpf_embed::{files::shown, id, id::Id, Elf};
 use ubpf_tools::output;
 
 /// Largest image that is read.
-const LARGEST: u64 = 1 << 30;
+pub const LARGEST: u64 = 1 << 30;
 
 pub fn id_definition() -> Command {
     Command::new("image-id")

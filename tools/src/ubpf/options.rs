@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use ubpf_rs::{program::Abi, verifier::Policy};
+use ubpf_tools::cli::{flag, path};
 
 /// `PROG`, or another argument that is a file or `-`.
 pub fn input(name: &'static str) -> Arg {
@@ -26,12 +27,7 @@ pub fn given<'m>(matches: &'m ArgMatches, name: &str) -> &'m OsStr {
 
 /// `-o FILE`.
 pub fn output(value: &'static str) -> Arg {
-    Arg::new("output")
-        .short('o')
-        .long("output")
-        .value_name(value)
-        .value_parser(value_parser!(PathBuf))
-        .value_hint(ValueHint::FilePath)
+    path("output").short('o').long("output").value_name(value)
 }
 
 /// The value of `-o`.
@@ -78,7 +74,7 @@ pub fn policy_of(matches: &ArgMatches) -> Policy {
 
 /// `--guard-all`.
 pub fn guard_all() -> Arg {
-    ubpf_tools::cli::flag("guard-all").help("Check every access while the program runs, proved or not")
+    flag("guard-all").help("Check every access while the program runs, proved or not")
 }
 
 /// A number, decimal or `0x…`.

@@ -1,21 +1,19 @@
 //! `ubpf pack`: the package of a compiler's object.
 
 use crate::{
+    image,
     options::{given, input, numbering, output, output_of},
     read_bytes, refused, write_output, Failure, LARGEST,
 };
 use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
-    value_parser, Arg, ArgAction, ArgMatches, Command, ValueHint,
+    Arg, ArgAction, ArgMatches, Command,
 };
-use std::{
-    ffi::{OsStr, OsString},
-    process::ExitCode,
-};
+use std::{ffi::OsStr, path::PathBuf, process::ExitCode};
 use ubpf_embed::{files::shown, id};
 use ubpf_pack::{Image, Options};
 use ubpf_rs::{object::Wish, program::Abi};
-use ubpf_tools::cli::flag;
+use ubpf_tools::cli::{flag, path};
 
 pub fn definition() -> Command {
     let wish = PossibleValuesParser::new(["guarded", "strict"]).map(|name| match name.as_str() {
@@ -33,11 +31,9 @@ pub fn definition() -> Command {
         )
         .arg(output("FILE").required(true).help("Where the package goes"))
         .arg(
-            Arg::new("image")
+            path("image")
                 .long("image")
                 .value_name("FILE")
-                .value_parser(value_parser!(OsString))
-                .value_hint(ValueHint::FilePath)
                 .help("The image's debug file (.dbg): fields of its types are found by name (CO-RE), and the package is for this image alone"),
         )
         .arg(
@@ -60,7 +56,7 @@ pub fn definition() -> Command {
 
 pub fn main(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let input = given(matches, "OBJECT");
-    let image = matches.get_one::<OsString>("image").map(|path| image(path)).transpose()?;
+    let image = matches.get_one::<PathBuf>("image").map(|path| types_of(path.as_os_str())).transpose()?;
     let options = Options {
         image,
         name: matches.get_one("name").cloned().unwrap_or_else(|| ubpf_pack::object_name(input.as_ref())),
@@ -75,12 +71,9 @@ pub fn main(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Largest debug file that is read.
-const LARGEST_IMAGE: u64 = 1 << 30;
-
 /// The types of an image.
-fn image(path: &OsStr) -> Result<Image, Failure> {
-    let file = read_bytes(path, LARGEST_IMAGE)?;
+fn types_of(path: &OsStr) -> Result<Image, Failure> {
+    let file = read_bytes(path, image::LARGEST)?;
     let of = |reason: String| refused(&format_args!("{}: {reason}", shown(path.as_ref())));
     let id = id::of_file(&file).map_err(of)?;
     Image::read(&file, &id.0).map_err(of)

@@ -8,7 +8,7 @@ use crate::{
 };
 use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
-    value_parser, Arg, ArgMatches, Command, ValueHint,
+    value_parser, Arg, ArgMatches, Command,
 };
 use std::{ffi::OsString, fs::File, os::unix::ffi::OsStrExt, path::PathBuf, process::ExitCode, time::Instant};
 use ubpf_embed::files::{read_bounded, shown};
@@ -24,6 +24,7 @@ use ubpf_rs::{
     vm::{Executable, Interpreter, Memory, Run, INTERPRETED, STACK_BYTES},
 };
 use ubpf_tools::{
+    cli::path,
     output::say,
     progress::{Progress, Unit},
 };
@@ -57,12 +58,10 @@ pub fn definition() -> Command {
                 .help("Its argument, in hexadecimal"),
         )
         .arg(
-            Arg::new("mem")
+            path("mem")
                 .long("mem")
                 .visible_alias("data")
                 .value_name("FILE")
-                .value_parser(value_parser!(PathBuf))
-                .value_hint(ValueHint::FilePath)
                 .help("Its argument, or the packet that it is given: the contents of a file"),
         )
         .arg(numbering(&Abi::ALL).help("How helpers are numbered [default: as the object has it, else classic]"))
