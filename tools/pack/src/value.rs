@@ -77,10 +77,8 @@ impl Types {
     /// In words: the types lead nowhere.
     pub fn map(&self, name: &str) -> Result<MapTypes, String> {
         let is = |known: &str| name == known || name.strip_suffix(known).is_some_and(|rest| rest.ends_with('.'));
-        let mut sections: Vec<&str> =
-            self.btf.sections().filter(|section| *section != ".maps" && is(section)).collect();
-        sections.sort_by_key(|section| section.len());
-        if let Some(section) = sections.pop() {
+        let sections = self.btf.sections().filter(|section| *section != ".maps" && is(section));
+        if let Some(section) = sections.max_by_key(|section| section.len()) {
             let variables = self.btf.variables(section)?;
             let variables = variables.into_iter().map(|(name, kind, place)| (shown(name), kind, place));
             return Ok(MapTypes { key: None, value: Some(Shape::Section(variables.collect())) });
@@ -210,8 +208,7 @@ fn shown(name: &str) -> String {
 }
 
 fn part(bytes: &[u8], from: u64, len: u64) -> Result<&[u8], String> {
-    let end = from.checked_add(len).and_then(|end| usize::try_from(end).ok());
-    let part = end.and_then(|end| bytes.get(from as usize..end));
+    let part = range(from, len).and_then(|range| bytes.get(range));
     part.ok_or_else(|| format!("its types have bytes {from} to {} of {}", from.saturating_add(len), bytes.len()))
 }
 
@@ -300,21 +297,33 @@ fn extended(number: u64, bits: u32) -> i64 {
     (number << unused) as i64 >> unused
 }
 
+/// A number of so many bits, as a type of numbers or names shows it; `None` for any other type.
+fn whole_value(kind: &Kind, number: u64, bits: u32) -> Option<Value> {
+    let with_sign = extended(number, bits);
+    match kind {
+        Kind::Int { boolean: true, .. } if number <= 1 => Some(Value::Bool(number == 1)),
+        Kind::Int { signed: true, .. } => Some(Value::Signed(with_sign)),
+        Kind::Int { .. } => Some(Value::Number(number)),
+        Kind::Enum { values, signed, .. } => {
+            // It has 32 bits or more, of which some compilers do not say that the first is a sign.
+            let is = |value: u64| value == number || extended(value, bits.max(32)) == with_sign;
+            Some(match values.iter().find(|(_, value)| is(*value)) {
+                Some((name, _)) => Value::Name(shown(name)),
+                None if *signed => Value::Signed(with_sign),
+                None => Value::Number(number),
+            })
+        }
+        _ => None,
+    }
+}
+
 fn scalar(kind: &Kind, bytes: &[u8]) -> Result<Value, String> {
     let Some(word) = number(bytes) else { return Ok(Value::Bytes(bytes.to_vec())) };
+    if let Some(value) = whole_value(kind, word, 8 * bytes.len() as u32) {
+        return Ok(value);
+    }
     Ok(match kind {
-        Kind::Int { boolean: true, .. } if word <= 1 => Value::Bool(word == 1),
-        Kind::Int { signed: true, .. } => Value::Signed(extended(word, 8 * bytes.len() as u32)),
-        Kind::Int { .. } => Value::Number(word),
         Kind::Pointer(_) => Value::Address(word),
-        Kind::Enum { values, signed, .. } => {
-            let mask = mask(8 * bytes.len() as u32);
-            match values.iter().find(|(_, value)| value & mask == word) {
-                Some((name, _)) => Value::Name(shown(name)),
-                None if *signed => Value::Signed(extended(word, 8 * bytes.len() as u32)),
-                None => Value::Number(word),
-            }
-        }
         Kind::Float { .. } => match bytes.len() {
             4 => Value::Float(f32::from_bits(word as u32).into()),
             8 => Value::Float(f64::from_bits(word)),
@@ -341,15 +350,8 @@ fn bits(btf: &Btf<'_>, member: &Member, bytes: &[u8]) -> Result<Value, String> {
     let bytes = part(bytes, range.start, range.end - range.start)?;
     let all = bytes.iter().rev().fold(0u128, |number, &byte| number << 8 | u128::from(byte));
     let number = (all >> shift) as u64 & mask(member.bits);
-    Ok(match &btf.plain(member.kind)?.kind {
-        Kind::Int { boolean: true, .. } if number <= 1 => Value::Bool(number == 1),
-        Kind::Int { signed: true, .. } => Value::Signed(extended(number, member.bits)),
-        Kind::Enum { values, .. } => match values.iter().find(|(_, value)| *value == number) {
-            Some((name, _)) => Value::Name(shown(name)),
-            None => Value::Number(number),
-        },
-        _ => Value::Number(number),
-    })
+    let value = whole_value(&btf.plain(member.kind)?.kind, number, member.bits);
+    Ok(value.unwrap_or(Value::Number(number)))
 }
 
 impl fmt::Display for Value {

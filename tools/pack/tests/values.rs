@@ -177,6 +177,33 @@ fn cycles_and_giants_end() {
     types.read(&of, "{1}", &mut [0; 64]).unwrap_err();
 }
 
+/// In a number of its own and in a part of one, whether its type says that it has a sign or not.
+#[test]
+fn names_of_negative_numbers() {
+    const STRINGS: &[u8] = b"\0.maps\0m\0value\0whole\0part\0LOW\0FIVE\0";
+    for flag in [0, 1 << 31] {
+        // 4: struct { enum whole; enum part : 4; }; 5: enum { LOW = -2, FIVE = 5 }.
+        let types: [&[u32]; 6] = [
+            &[0, 2 << 24, 4],
+            &[0, 4 << 24 | 1, 8, 9, 1, 0],
+            &[7, 14 << 24, 2, 1],
+            &[0, 1 << 31 | 4 << 24 | 2, 8, 15, 5, 0, 21, 5, 4 << 24 | 32],
+            &[0, flag | 6 << 24 | 2, 4, 26, -2i32 as u32, 30, 5],
+            &[1, 15 << 24 | 1, 0, 3, 0, 8],
+        ];
+        let types = Types::parse(&made(&types, STRINGS)).unwrap();
+        let of = types.map("m").unwrap().value.unwrap();
+        let mut bytes = [0; 8];
+        for text in ["{whole = LOW, part = LOW}", "{whole = FIVE, part = FIVE}"] {
+            types.read(&of, text, &mut bytes).unwrap();
+            assert_eq!(types.show(&of, &bytes).unwrap().to_string(), text);
+        }
+        // What has no name.
+        types.read(&of, "{3, 3}", &mut bytes).unwrap();
+        assert_eq!(types.show(&of, &bytes).unwrap().to_string(), "{whole = 3, part = 3}");
+    }
+}
+
 #[test]
 fn types_can_be_left_out() {
     let Some(bytes) = compile(&Compiler::clang("-O2", "v3"), "types") else { return };
