@@ -14,10 +14,6 @@ pub enum Form {
     Status,
     /// `map list`, `map show`.
     Maps,
-    /// `map dump`.
-    Entries,
-    /// `map lookup`.
-    Value,
     /// `prog list`, `prog show`.
     Programs,
     /// `prog dump`: programs and their instructions.
@@ -34,8 +30,6 @@ impl Form {
             ["functions", ..] => Form::Functions,
             ["status"] => Form::Status,
             ["map", "list" | "show", ..] => Form::Maps,
-            ["map", "dump", ..] => Form::Entries,
-            ["map", "lookup", ..] => Form::Value,
             ["prog", "list" | "show", ..] => Form::Programs,
             ["prog", "dump", ..] => Form::Code,
             _ => Form::Lines,
@@ -55,7 +49,6 @@ impl Form {
             Form::Maps => json!(each(&map)),
             Form::Programs => json!(each(&program)),
             Form::Code => code(lines),
-            Form::Entries | Form::Value => json!(lines),
         }
     }
 }

@@ -103,18 +103,8 @@ impl Typed {
         if !rest.is_empty() && !rest.starts_with(char::is_whitespace) {
             return Err(format!("`{}` follows", rest.chars().take(20).collect::<String>()));
         }
-        Ok((Cow::Owned(hex(&bytes)), rest))
+        Ok((Cow::Owned(Value::Bytes(bytes).to_string()), rest))
     }
-}
-
-/// Bytes as the shell takes them.
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    let mut text = String::from("hex:");
-    for byte in bytes {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 /// A value without a type: a number, or bytes.
@@ -159,7 +149,7 @@ pub fn disassembled(slots: &mut Vec<(usize, Vec<u8>)>) -> Vec<String> {
     let line = |(at, (pc, bytes)): (usize, (usize, Vec<u8>))| match insns.as_ref().and_then(|insns| insns.get(at)) {
         Some(Insn::WideTail) => None,
         Some(insn) => Some(format!("{pc:8}: {insn}")),
-        None => Some(format!("{pc:8}: {}", hex(&bytes))),
+        None => Some(format!("{pc:8}: {}", Value::Bytes(bytes))),
     };
     slots.drain(..).enumerate().filter_map(line).collect()
 }
