@@ -374,14 +374,8 @@ impl Session {
     /// Uploads a file; tells whether it did well.
     pub fn put(&mut self, upload: &Upload) -> Result<bool, ClientError> {
         let Upload { file, name } = upload;
-        let contents = match File::open(file).and_then(|file| read_bounded(file, LARGEST)) {
-            Ok(contents) => contents,
-            Err(error) => {
-                say(&format!("ushell: {}: {error}\n", shown(file)));
-                return Ok(false);
-            }
-        };
-        let contents = match packed(name, contents) {
+        let read = File::open(file).and_then(|file| read_bounded(file, LARGEST)).map_err(|error| error.to_string());
+        let contents = match read.and_then(|contents| packed(name, contents)) {
             Ok(contents) => contents,
             Err(reason) => {
                 say(&format!("ushell: {}: {reason}\n", shown(file)));
