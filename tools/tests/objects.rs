@@ -79,6 +79,10 @@ fn each(compilers: &[&[&str]], name: &str, args: &[&str], expected: u64) {
 fn memory(places: &[(usize, u8)]) -> String {
     let mut bytes = [0; 256];
     places.iter().for_each(|&(at, byte)| bytes[at] = byte);
+    hex(&bytes)
+}
+
+fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -120,7 +124,6 @@ fn records_of_rings() {
 
 #[test]
 fn programs_that_are_given_packets() {
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let packet = |protocol: u8| {
         let mut bytes = [0; 34];
         bytes[12] = 8;
@@ -320,7 +323,7 @@ fn fields_of_an_image_are_found_by_name() {
         let bytes = fs::read(&package).unwrap();
         let id = ubpf(&["image-id", image.to_str().unwrap()]);
         let id = String::from_utf8(id.stdout).unwrap();
-        let own: String = Object::parse(&bytes).unwrap().image.iter().map(|byte| format!("{byte:02x}")).collect();
+        let own = hex(&Object::parse(&bytes).unwrap().image);
         assert_eq!(own, format!("{}{}", id.trim(), "0".repeat(32)), "the package is for this image");
         gives(&package, &["-p", "fields"], 16 * 10000 + 24 * 100 + 28 + 2 * 12 + 8);
         gives(&package, &["-p", "bits"], 76 * 10000 + (64 - 12) * 100 + 64 - 9);
@@ -350,9 +353,7 @@ fn fields_of_an_image_are_found_by_name() {
 #[test]
 fn each_kind_of_map_and_section() {
     let zeros = memory(&[]);
-    let mut registers = [0u8; 256];
-    (registers[112], registers[0]) = (41, 41);
-    let registers: String = registers.iter().map(|byte| format!("{byte:02x}")).collect();
+    let registers = memory(&[(112, 41), (0, 41)]);
     let all: Vec<Vec<&str>> = ["-O1", "-O2", "-O3", "-Os"]
         .into_iter()
         .flat_map(|level| ["-mcpu=v1", "-mcpu=v2", "-mcpu=v3"].map(|cpu| (level, cpu)))
