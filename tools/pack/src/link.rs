@@ -72,6 +72,8 @@ pub struct Section {
     pub size: u32,
     /// Nothing where all is zero.
     pub bytes: Vec<u8>,
+    /// Where each setting stands, in the section of settings.
+    pub settings: BTreeMap<String, u32>,
 }
 
 impl Section {
@@ -177,7 +179,6 @@ pub fn link(
         maps: &maps.list,
         linked: Linked { programs: Vec::new(), data: Vec::new(), slots: Vec::new(), names: Vec::new() },
         btf,
-        settings: BTreeMap::new(),
     };
     for (function, place) in programs {
         linker.program(function, place)?;
@@ -319,8 +320,6 @@ struct Linker<'l, 'f> {
     maps: &'l [Map],
     linked: Linked,
     btf: &'l Btf<'f>,
-    /// Where each setting stands.
-    settings: BTreeMap<String, u32>,
 }
 
 /// A program on its way.
@@ -612,6 +611,7 @@ impl Linker<'_, '_> {
             read_only: !section.writable,
             size,
             bytes,
+            settings: BTreeMap::new(),
         });
         Ok(self.linked.data.len() - 1)
     }
@@ -626,10 +626,11 @@ impl Linker<'_, '_> {
                 read_only: true,
                 size: 0,
                 bytes: Vec::new(),
+                settings: BTreeMap::new(),
             });
             self.linked.data.len() - 1
         });
-        if let Some(&offset) = self.settings.get(name) {
+        if let Some(&offset) = self.linked.data[data].settings.get(name) {
             return Ok((data, offset));
         }
         let kind = self.btf.variable(SETTINGS, name)?.ok_or_else(|| format!("{name} has no type"))?;
@@ -645,7 +646,7 @@ impl Linker<'_, '_> {
         section.bytes.extend(value.to_le_bytes().iter().take(size));
         section.bytes.resize((offset + size).next_multiple_of(8), 0);
         section.size = section.bytes.len() as u32;
-        self.settings.insert(name.into(), offset as u32);
+        section.settings.insert(name.into(), offset as u32);
         Ok((data, offset as u32))
     }
 }

@@ -34,7 +34,7 @@ pub fn of(file: &File<'_>, btf: &Btf<'_>, maps: &Maps, data: &[Section]) -> Vec<
         writer.try_add(&|writer| {
             let mut variables = Vec::new();
             for (name, kind, placed) in btf.variables(&section.name).ok()? {
-                let offset = place_of(file, section, name).unwrap_or(placed.offset);
+                let Some(offset) = place_of(file, section, name, placed) else { continue };
                 let kind = writer.copy(btf, kind, DEPTH)?;
                 let variable = writer.variable(name, kind)?;
                 variables.push(Placed { variable, offset, size: placed.size });
@@ -48,10 +48,15 @@ pub fn of(file: &File<'_>, btf: &Btf<'_>, maps: &Maps, data: &[Section]) -> Vec<
     }
 }
 
-/// Where a variable lies: compilers leave that to the symbols.
-fn place_of(file: &File<'_>, section: &Section, name: &str) -> Option<u32> {
-    let place = Place::Section(section.index?);
-    let symbol = file.symbols.iter().find(|symbol| symbol.place == place && symbol.name == name)?;
+/// Where a variable lies: compilers leave that to the symbols. `None` where it lies in another section: of a constant that a linker may
+/// merge with others the types do not know that.
+fn place_of(file: &File<'_>, section: &Section, name: &str, placed: Placed) -> Option<u32> {
+    let Some(index) = section.index else { return section.settings.get(name).copied() };
+    let mut places = file.symbols.iter().filter(|symbol| symbol.name == name).peekable();
+    if places.peek().is_none() {
+        return Some(placed.offset);
+    }
+    let symbol = places.find(|symbol| symbol.place == Place::Section(index))?;
     u32::try_from(symbol.address).ok()
 }
 

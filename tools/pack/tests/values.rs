@@ -165,6 +165,16 @@ fn cycles_and_giants_end() {
     let of = types.map("m").unwrap().value.unwrap();
     types.show(&of, &[0; 64]).unwrap_err();
     types.read(&of, "{1}", &mut [0; 64]).unwrap_err();
+    // And of others, eight in each: no path is deep, and there are 8^20.
+    let unfolding: Vec<Vec<u32>> =
+        (5..25).map(|next| [vec![0, 4 << 24 | 8, 0], [0, next, 0].repeat(8)].concat()).collect();
+    let mut unfolding: Vec<&[u32]> = unfolding.iter().map(Vec::as_slice).collect();
+    unfolding.push(&[0, 4 << 24, 0]);
+    let types = map(&unfolding);
+    let of = types.map("m").unwrap().value.unwrap();
+    for error in [types.show(&of, &[]).unwrap_err(), types.read(&of, "{1}", &mut []).unwrap_err()] {
+        assert!(error.contains("too many parts"), "{error}");
+    }
     // Names that would drive a terminal; numbers of no bytes, and of many bits.
     let named = map(&[&[0, 4 << 24 | 1, 64, 15, 5, 0], &[0, 1 << 24, 8, 64]]);
     assert_eq!(shown(&named).unwrap(), "{a?[2J = 0}");
@@ -175,6 +185,38 @@ fn cycles_and_giants_end() {
     let of = types.map("m").unwrap().value.unwrap();
     types.show(&of, &[0; 64]).unwrap_err();
     types.read(&of, "{1}", &mut [0; 64]).unwrap_err();
+}
+
+/// Compilers leave the places of variables to the symbols.
+#[test]
+fn variables_are_shown_from_where_they_lie() {
+    for compiler in compilers() {
+        let Some(bytes) = compile(&compiler, "globals") else { continue };
+        let package = pack_with(&bytes, &Options::default()).expect("a package");
+        let object = unpack(&package);
+        let types = Types::parse(object.types).unwrap();
+        let mut seen = 0;
+        for (at, data) in (0..).zip(&object.data) {
+            let mut contents = vec![0; data.size as usize];
+            let all: Vec<_> = (2u8..).zip(object.variables.iter().filter(|variable| variable.data == at)).collect();
+            all.iter().for_each(|(number, variable)| contents[variable.offset as usize] = *number);
+            let Some(shape) = types.map(&format!("x.{}", data.name)).unwrap().value else { continue };
+            let text = types.show(&shape, &contents).unwrap().to_string();
+            for (number, variable) in all {
+                assert!(text.contains(&format!("{} = {number}", variable.name)), "{compiler}: {}: {text}", data.name);
+                seen += 1;
+            }
+        }
+        assert!(seen >= 5, "{compiler}: {seen}");
+    }
+    // The settings of a kernel lie where packing has put them.
+    let Some(bytes) = compile(&Compiler::clang("-O2", "v3"), "externs") else { return };
+    let package = pack_with(&bytes, &Options::default()).expect("a package");
+    let object = unpack(&package);
+    let settings = object.data.iter().find(|data| data.name == ".kconfig").expect("settings");
+    let types = Types::parse(object.types).unwrap();
+    let text = types.show(&shape(&types, "x..kconfig", value), settings.bytes).unwrap().to_string();
+    assert!(text.contains("LINUX_KERNEL_VERSION = 393472") && text.contains("CONFIG_NONE = 0"), "{text}");
 }
 
 /// In a number of its own and in a part of one, whether its type says that it has a sign or not.
