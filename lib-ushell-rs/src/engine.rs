@@ -98,7 +98,7 @@ impl Backend for &'static Runtime {
         let mut reports = self.list(function)?;
         for report in &mut reports {
             // Where others have the name, too, the address says which one it is.
-            let site = report.probes.first().and_then(|probe| probe.point.site()).map(|site| site.addr);
+            let site = report.probes.first().map(|probe| probe.point.site().addr);
             if let Some(site) = site.filter(|_| self.has_several(&report.function)) {
                 self.with_symbol(site, &mut |name, distance| {
                     let start = site.saturating_sub(distance);

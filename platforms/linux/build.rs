@@ -30,6 +30,7 @@ fn main() {
         test_object(name, compiler, flags);
     }
     many_functions();
+    returning();
     println!("cargo::rustc-link-arg-tests=-no-pie");
     println!("cargo::rustc-link-arg-tests=-Wl,-z,nostart-stop-gc");
 }
@@ -49,6 +50,26 @@ fn test_object(name: &str, compiler: &str, flags: &[&str]) {
         Err(_) => {
             println!("cargo::warning={compiler} is not installed: tests of {name} are left out")
         }
+    }
+}
+
+/// Functions in C++, for tests of returns.
+fn returning() {
+    let out = std::env::var("OUT_DIR").unwrap_or_default();
+    let object = format!("{out}/returns.o");
+    println!("cargo::rustc-check-cfg=cfg(cxx)");
+    let done = Command::new("g++")
+        .args(["-O2", "-Wall", "-Wextra", "-fno-pie", "-fpatchable-function-entry=5", "-c"])
+        .args(["tests/c/returns.cc", "-o", &object])
+        .status();
+    match done {
+        Ok(status) if status.success() => {
+            println!("cargo::rustc-link-arg-tests={object}");
+            println!("cargo::rustc-link-arg-tests=-lstdc++");
+            println!("cargo::rustc-cfg=cxx");
+        }
+        Ok(_) => println!("cargo::error=g++ could not compile tests/c/returns.cc"),
+        Err(_) => println!("cargo::warning=g++ is not installed: tests of returns are left out"),
     }
 }
 

@@ -216,6 +216,7 @@ fn attach_code(error: &AttachError) -> c_int {
         AttachError::Denied { .. } => UBPF_DENIED,
         AttachError::AlreadyAttached { .. } => UBPF_EXISTS,
         AttachError::NoTextPatch
+        | AttachError::NoReturn { .. }
         | AttachError::OutOfReach { .. }
         | AttachError::Patch(PatchError::SeveralCpus { .. }) => UBPF_UNSUPPORTED,
         AttachError::Patch(_) => UBPF_IO,

@@ -211,6 +211,23 @@ pub trait Cpu: Sync {
     fn adopt_counters(&self, blocks: CounterBlocks) {
         let _ = blocks;
     }
+    /// Where hooks find the number of the running thread; `None` where threads have none. The answer is always the same.
+    fn thread_word(&self) -> Option<ThreadWord> {
+        None
+    }
+    /// The number of the running thread, which stands in its word from then on; 0 where threads have none.
+    fn thread(&self) -> u64 {
+        0
+    }
+    /// Whether the thread with this number has ended, for certain: another one may have the number. Control path only.
+    fn has_ended(&self, thread: u64) -> bool {
+        let _ = thread;
+        false
+    }
+    /// Whether the CPU compares return addresses with copies of its own, so that none can be changed. Control path only.
+    fn protects_returns(&self) -> bool {
+        false
+    }
     /// With [`Counting::Own`], control path only: returns when whatever a thread or CPU wrote before this call can be seen here, and
     /// what was written here is seen by what it reads from now on.
     fn see_all(&self) {}
@@ -232,6 +249,21 @@ pub enum Counting {
         offset: i32,
         /// Blocks wanted, at most 256.
         blocks: usize,
+    },
+}
+
+/// Where a word is that holds the number of the running thread, or 0 while the thread has not asked for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ThreadWord {
+    /// Each thread has one, this far from where the register of the CPU for it points: on x86-64 fs.
+    OfThread {
+        /// The distance.
+        offset: i32,
+    },
+    /// At this address: there is one CPU.
+    At {
+        /// The address.
+        address: u64,
     },
 }
 

@@ -19,6 +19,8 @@ pub const MAX_INSNS: usize = 65_536;
 pub const HOOK_AREAS: usize = 8;
 /// Most hooks that can run at the same time: one word of free bits.
 pub const MAX_HOOK_AREAS: usize = 64;
+/// Calls that can be remembered at once that programs wait for the return of, where nobody says how many.
+pub const RETURN_FRAMES: usize = 448;
 /// Most bytes of all maps of an image, the two-key map aside.
 pub const MAX_MAP_MEMORY: u64 = 64 << 20;
 /// Most maps that the programs of one object may share.

@@ -3,14 +3,18 @@
 //! from the moment on in which one number is raised: [`Hooks::started`](super::pool::Hooks).
 
 use super::{
-    arch::current::patch::{self, Stub, NOP5, STUB_LEN},
+    arch::current::{
+        self,
+        patch::{self, Stub, NOP5, STUB_LEN},
+    },
     control::{new_list, Attached, Change, Replaced, Settings, State, Stuck},
     deny,
     direct::{GateRef, Trampoline},
+    frames,
     point::Point,
     pool::HOOKS,
     probe::{AttachOptions, HookProgram, Probe, ProbeId, ProbeList},
-    site::{self, Site, SiteState},
+    site::{self, Site, SiteKind, SiteState},
     Tracer,
 };
 use crate::platform::{copied, has_room, shown, PatchError, TextChange, TextPatch, SMALL_THINGS_THAT_STAY};
@@ -38,6 +42,14 @@ pub enum AttachError {
         /// The function asked for.
         function: String,
         /// Why it is on the list.
+        reason: &'static str,
+    },
+    /// Calls of the function cannot be made to come back.
+    #[error("no program can be attached to the return of {function}: {reason}")]
+    NoReturn {
+        /// The function asked for.
+        function: String,
+        /// Why.
         reason: &'static str,
     },
     /// The same program sits there already.
@@ -137,8 +149,7 @@ impl First {
 
 impl Batch<'_> {
     fn site(&self, index: usize) -> Site {
-        let Point::Entry(site) = self.requests[index].point;
-        site
+        self.requests[index].point.site()
     }
 
     /// The requests by site, those of one site as they were given; `None` without memory.
@@ -193,9 +204,13 @@ impl Change<'_> {
     ) -> Result<ProbeId, AttachError> {
         let mut state = self.lock();
         let batch = Batch { requests, first_id: state.next_id, now_ns };
+        let returns = requests.iter().any(|request| request.point.is_return());
         state.next_id += requests.len() as u64;
         state.limited |= requests.iter().any(|request| request.options != AttachOptions::default());
         drop(state);
+        if returns {
+            frames::prepare(self.settings.return_frames, self.settings).ok_or(AttachError::NoMemory)?;
+        }
         let order = batch.order().ok_or(AttachError::NoMemory)?;
         let mut plan = Plan { firsts: Vec::new(), behind: Vec::new() };
         let planned = self.plan(&batch, &order, &mut plan, refused);
@@ -250,7 +265,8 @@ impl Change<'_> {
         let present = place.map_or(&[][..], |at| state.attached[at].probes());
         let mut probes = copy_of(present, |_| true, group.len()).ok_or_else(no_memory)?;
         for &index in group {
-            batch.add(index, site_state, &mut probes).map_err(|error| (index, error))?;
+            let settings = self.settings;
+            batch.add(index, site_state, &mut probes, settings).map_err(|error| (index, error))?;
         }
         if let Some(at) = place {
             plan.behind.try_reserve(1).map_err(|_| no_memory())?;
@@ -283,7 +299,7 @@ impl Change<'_> {
         refused: RefusedRequests<'_>,
     ) -> Result<(), AttachError> {
         for first in &plan.firsts {
-            first.attached.state.probes.store(first.attached.list, Ordering::SeqCst);
+            first.attached.state.show(first.attached.list);
         }
         if changes.is_empty() {
             return Ok(());
@@ -331,7 +347,7 @@ impl Change<'_> {
     /// Frees what was made for nothing: at once what no hook can have `seen`.
     fn give_up(&mut self, plan: Plan, seen: bool) {
         for first in plan.firsts.iter().filter(|_| seen) {
-            first.attached.state.probes.store(ptr::null_mut(), Ordering::SeqCst);
+            first.attached.state.show(ptr::null_mut());
         }
         for first in plan.firsts {
             let list = Replaced(first.attached.list);
@@ -377,11 +393,20 @@ impl Change<'_> {
 
 impl Batch<'_> {
     /// Puts the probe of a request behind those of its site.
-    fn add(&self, index: usize, state: &'static SiteState, probes: &mut Vec<Arc<Probe>>) -> Result<(), AttachError> {
+    fn add(
+        &self,
+        index: usize,
+        state: &'static SiteState,
+        probes: &mut Vec<Arc<Probe>>,
+        settings: &Settings,
+    ) -> Result<(), AttachError> {
         let request = &self.requests[index];
         let function = || shown(request.function);
         if let Some(reason) = deny::reason(request.function) {
             return Err(AttachError::Denied { function: function(), reason });
+        }
+        if let Some(reason) = no_return(request, settings) {
+            return Err(AttachError::NoReturn { function: function(), reason });
         }
         if probes.iter().any(|probe| probe.point == request.point && *probe.program == *request.program) {
             return Err(AttachError::AlreadyAttached { function: function(), program: shown(request.program) });
@@ -391,6 +416,26 @@ impl Batch<'_> {
         probes.push(Arc::new(probe));
         Ok(())
     }
+}
+
+/// Why a program that is to run at returns cannot.
+fn no_return(request: &AttachRequest<'_>, settings: &Settings) -> Option<&'static str> {
+    if !request.point.is_return() {
+        return None;
+    }
+    match request.point.site().kind {
+        SiteKind::Instrumented => return Some(
+            "where -finstrument-functions calls there is no return address: compile it with -fpatchable-function-entry=5",
+        ),
+        SiteKind::Patchable | SiteKind::Mcount if current::return_pad() == 0 => {
+            return Some("on this CPU only entries of functions can be traced")
+        }
+        SiteKind::Patchable | SiteKind::Mcount => {}
+    }
+    if settings.platform.cpu.protects_returns() {
+        return Some("this process has a shadow stack, which ends it when a return address is changed");
+    }
+    deny::returns_twice(request.function)
 }
 
 impl State {
@@ -415,7 +460,8 @@ impl State {
     ) -> Result<First, AttachError> {
         let (present, stub) = self.current_stub(settings, site)?;
         let patched = site.kind.is_patched();
-        let wanted = patched && probes.iter().all(|probe| probe.body.direct().is_some());
+        let direct = |probe: &Arc<Probe>| !probe.point.is_return() && probe.body.direct().is_some();
+        let wanted = patched && probes.iter().all(direct);
         let gate = wanted.then(|| self.gates.of(state, self.sites.len(), settings)).flatten();
         let trampoline = Trampoline::new(gate, wanted);
         let call = match patched {
@@ -471,7 +517,9 @@ fn new_probe(id: ProbeId, request: &AttachRequest<'_>, state: &'static SiteState
         looks: looks(&*request.body),
         max_runs: request.options.max_runs.unwrap_or(u64::MAX),
         deadline_ns: max_ns.map_or(u64::MAX, |ns| now_ns.saturating_add(ns)),
-        misses_before: state.misses.load(Ordering::Relaxed),
+        misses_before: [&state.misses, &state.return_misses].map(|misses| misses.load(Ordering::Relaxed)),
+        refused: AtomicU64::new(0),
+        abandoned: AtomicU64::new(0),
         live: AtomicBool::new(true),
         runs: AtomicU64::new(0),
         failures: AtomicU64::new(0),

@@ -4,7 +4,7 @@ use super::{
     arch::current::patch::{self, STUB_LEN},
     attach::copy_of,
     direct::{self, Gates, Trampoline},
-    pool,
+    frames, pool,
     pool::{Grace, Lost, HOOKS},
     probe::{Probe, ProbeId, ProbeList, ProbeReport, Sums},
     ring::Ring,
@@ -13,7 +13,7 @@ use super::{
     stubs::Refused,
 };
 use crate::platform::{Cancelled, Pace, PatchError, Platform, Taken, Turn};
-use crate::program::limits::HOOK_AREAS;
+use crate::program::limits::{HOOK_AREAS, RETURN_FRAMES};
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::{
     mem, ptr,
@@ -32,11 +32,20 @@ pub struct TracerConfig {
     pub budget: u64,
     /// Budget of one run in an interrupt.
     pub budget_interrupt: u64,
+    /// How many calls can be remembered at once that programs wait for the return of; rounded up. The memory for them is taken when the first
+    /// such program comes.
+    pub return_frames: usize,
 }
 
 impl Default for TracerConfig {
     fn default() -> Self {
-        TracerConfig { hook_areas: HOOK_AREAS, hook_stack: 24 << 10, budget: 62_500, budget_interrupt: 8_192 }
+        TracerConfig {
+            hook_areas: HOOK_AREAS,
+            hook_stack: 24 << 10,
+            budget: 62_500,
+            budget_interrupt: 8_192,
+            return_frames: RETURN_FRAMES,
+        }
     }
 }
 
@@ -89,6 +98,7 @@ pub(super) struct Settings {
     pub ring: &'static Ring,
     pub budget: u64,
     pub budget_interrupt: u64,
+    pub return_frames: usize,
 }
 
 /// The tracer of this image.
@@ -244,8 +254,8 @@ impl Tracer {
             self.starting.store(false, Ordering::Release);
             return Err(InitError::NoMemory { hook_areas: config.hook_areas });
         }
-        let TracerConfig { budget, budget_interrupt, .. } = config;
-        self.settings.put(Box::new(Settings { platform, ring, budget, budget_interrupt }));
+        let TracerConfig { budget, budget_interrupt, return_frames, .. } = config;
+        self.settings.put(Box::new(Settings { platform, ring, budget, budget_interrupt, return_frames }));
         Ok(())
     }
 
@@ -426,6 +436,9 @@ impl Tracer {
     pub fn after_fork(&self) {
         pool::after_fork();
         direct::after_fork();
+        if let Some(settings) = self.settings() {
+            frames::keep_only(settings.platform.cpu.thread());
+        }
     }
 
     /// Sites whose hooks take the general way although their programs need it not: there was no memory near the text for the short one.
@@ -515,6 +528,7 @@ impl Tracer {
     fn with_reaped(&self, site: Option<Site>, mut each: impl FnMut(&Arc<Probe>, u64)) {
         self.poll();
         let state = self.control.lock();
+        self.settings().into_iter().for_each(frames::sweep_all);
         let wanted = |a: &&Attached| site.is_none_or(|site| a.site == site);
         for attached in state.attached.iter().filter(wanted) {
             let direct = attached.trampoline.runs();
@@ -604,7 +618,7 @@ impl<'t> Change<'t> {
     pub(super) fn publish(&mut self, at: usize, list: *mut ProbeList) -> Option<Replaced> {
         let mut state = self.closed(at);
         let attached = state.attached.get_mut(at)?;
-        attached.state.probes.store(list, Ordering::SeqCst);
+        attached.state.show(list);
         Some(Replaced(mem::replace(&mut attached.list, list)))
     }
 
@@ -671,7 +685,7 @@ impl<'t> Change<'t> {
         if let (Err(_), Some(call)) = (restored, attached.call()) {
             state.stuck.push(Stuck { site: attached.site, call, stub: attached.stub });
         }
-        attached.state.probes.store(ptr::null_mut(), Ordering::SeqCst);
+        attached.state.show(ptr::null_mut());
         drop(state);
         self.retire(Replaced(attached.list));
         self.lock().lookers -= usize::from(looks);

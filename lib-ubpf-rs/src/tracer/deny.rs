@@ -61,6 +61,26 @@ pub const BUILT_IN: &[Denied] = &[
     Denied::new("uk_nofault_*", TRAP),
 ];
 
+/// Functions that return more than once for one call, or keep the address that they return to.
+const RETURN_TWICE: &[&str] = &[
+    "setjmp",
+    "_setjmp",
+    "__setjmp",
+    "sigsetjmp",
+    "__sigsetjmp",
+    "savectx",
+    "vfork",
+    "__vfork",
+    "getcontext",
+    "swapcontext",
+];
+
+/// The reason why programs cannot be attached to the return of `function`, if it is one of those.
+pub fn returns_twice(function: &str) -> Option<&'static str> {
+    let twice = RETURN_TWICE.contains(&function);
+    twice.then_some("it returns twice for one call, and what it has kept leads back here the second time")
+}
+
 /// The reason why `function` must not be probed, if it is on the list.
 pub fn reason(function: &str) -> Option<&'static str> {
     BUILT_IN.iter().find(|d| d.covers(function)).map(|d| d.reason)

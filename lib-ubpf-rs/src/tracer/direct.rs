@@ -234,5 +234,6 @@ fn tallied(programs: &[Direct]) -> Vec<Adds> {
 fn direct(probe: &Arc<Probe>) -> Option<Direct> {
     match probe.point {
         Point::Entry(_) => probe.body.direct().filter(|_| probe.max_runs == u64::MAX),
+        Point::Return(_) => None,
     }
 }

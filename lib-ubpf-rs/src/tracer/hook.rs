@@ -3,9 +3,9 @@
 use super::{
     arch::current::Frame,
     direct,
-    point::Point,
+    frames::{self, ReturnFrame, RETURNS},
     pool::{Control, Scratch},
-    probe::{Failures, Hook, Probe, ProbeList},
+    probe::{Failures, Hook, Probe, ProbeList, Returned},
     site::SiteState,
     Settings, TRACER,
 };
@@ -19,31 +19,76 @@ use core::sync::atomic::Ordering;
 pub(super) unsafe fn enter(key: u64, site: *const SiteState, frame: *const Frame, control: *const Control) {
     // SAFETY: see above. The list is not freed before this area is given back (`pool::Grace`), and the scratch memory belongs to
     // the area, hence to this call alone.
-    let (list, frame, scratch) = unsafe {
+    let (list, site, frame, scratch) = unsafe {
         let list = (*site).probes.load(Ordering::SeqCst).as_ref();
-        (list, &*frame, &mut *(*control).scratch.get())
+        (list, &*site, &*frame, &mut *(*control).scratch.get())
     };
     let (Some(list), Some(settings)) = (list, TRACER.settings()) else {
         return;
     };
     direct::adopt_counters(settings);
-    run_all(list, settings, scratch, Site { key, frame });
+    let returns = site.flags.load(Ordering::Relaxed) & RETURNS != 0;
+    // SAFETY: programs are attached to returns only where the return address stands above the saved registers at the stub.
+    if returns && !unsafe { frames::take(site, frame, settings) } {
+        let missing = list.probes.iter().filter(|probe| probe.point.is_return() && probe.has_started());
+        for probe in missing {
+            probe.refused.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let run = &mut Runs { settings, scratch, site: Site { key, frame, returned: None } };
+    run.all(list, |probe| !probe.point.is_return());
+}
+
+/// Called by the pad on a claimed area, with the vector registers saved, for a call that returns, and for those that were made in place of
+/// its return.
+///
+/// # Safety
+/// `first` is the call's own frame, `registers` and `control` are as for [`enter`].
+pub(super) unsafe fn leave(first: &'static ReturnFrame, registers: *const Frame, control: *const Control) {
+    let mut next = Some(first);
+    while let Some(frame) = next {
+        // SAFETY: see above, and as in `enter`.
+        let (list, registers, scratch) = unsafe {
+            let list = frame.site().and_then(|site| site.probes.load(Ordering::SeqCst).as_ref());
+            (list, &*registers, &mut *(*control).scratch.get())
+        };
+        if let (Some(list), Some(settings)) = (list, TRACER.settings()) {
+            let key = frame.site().map_or(0, |site| site.key);
+            let returned = Some(Returned {
+                value: registers.result(),
+                arguments: frame.arguments.each_ref().map(|argument| argument.load(Ordering::Relaxed)),
+                home: frame.home.load(Ordering::Relaxed),
+                entered_ns: frame.entered_ns.load(Ordering::Relaxed),
+            });
+            let run = &mut Runs { settings, scratch, site: Site { key, frame: registers, returned } };
+            run.all(list, |probe| frame.had(probe));
+        }
+        next = frame.below();
+        frame.release();
+    }
 }
 
 struct Site<'a> {
     key: u64,
     frame: &'a Frame,
+    returned: Option<Returned>,
 }
 
-fn run_all(list: &ProbeList, settings: &Settings, scratch: &mut Scratch, site: Site<'_>) {
-    let interrupt = settings.platform.cpu.in_interrupt();
-    let budget = if interrupt { settings.budget_interrupt } else { settings.budget };
-    for probe in &list.probes {
-        let here = match probe.point {
-            Point::Entry(_) => true,
-        };
-        if here && probe.begin() {
-            run_one(probe, settings, scratch, &site, budget);
+struct Runs<'a> {
+    settings: &'a Settings,
+    scratch: &'a mut Scratch,
+    site: Site<'a>,
+}
+
+impl Runs<'_> {
+    fn all(&mut self, list: &ProbeList, here: impl Fn(&Probe) -> bool) {
+        let Runs { settings, scratch, site } = self;
+        let interrupt = settings.platform.cpu.in_interrupt();
+        let budget = if interrupt { settings.budget_interrupt } else { settings.budget };
+        for probe in &list.probes {
+            if here(probe) && probe.begin() {
+                run_one(probe, settings, scratch, site, budget);
+            }
         }
     }
 }
@@ -58,6 +103,7 @@ fn run_one(probe: &Probe, settings: &Settings, scratch: &mut Scratch, site: &Sit
         budget,
         key: site.key,
         frame: site.frame,
+        returned: site.returned,
         failures,
     };
     let timed = TRACER.stats_on();

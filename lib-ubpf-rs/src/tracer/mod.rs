@@ -21,6 +21,7 @@ mod counters;
 mod deny;
 #[cfg_attr(not(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none"))), path = "direct_none.rs")]
 mod direct;
+mod frames;
 #[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
 mod gates;
 mod hook;
@@ -41,7 +42,9 @@ pub use control::{DetachError, InitError, NoReport, Tracer, TracerConfig, TRACER
 pub use deny::{reason as deny_reason, Denied, BUILT_IN as DENIED};
 pub use point::{AtSite, Point};
 pub use pool::{fp_mode, CONTEXT_BYTES, MAX_AREAS, PROGRAM_STACK};
-pub use probe::{AttachOptions, Failed, Failures, Hook, HookProgram, ProbeId, ProbeReport, Sums, REPORT_INTERVAL_NS};
+pub use probe::{
+    AttachOptions, Failed, Failures, Hook, HookProgram, ProbeId, ProbeReport, Returned, Sums, REPORT_INTERVAL_NS,
+};
 pub use ring::{Record, RecordKind, Ring, TEXT_BYTES};
 pub use site::{Site, SiteKind};
 pub use slot::Slot;

@@ -8,6 +8,8 @@ use crate::program::PointKind;
 pub enum Point {
     /// Each entry of the function that has this site.
     Entry(Site),
+    /// Each return of the function that has this site.
+    Return(Site),
 }
 
 /// Makes the point of a kind at a site.
@@ -35,20 +37,29 @@ impl Point {
     pub const fn kind(self) -> PointKind {
         match self {
             Point::Entry(_) => PointKind::Entry,
+            Point::Return(_) => PointKind::Return,
         }
     }
 
-    /// The site that is passed there, if there is one.
-    pub const fn site(self) -> Option<Site> {
+    /// Whether it is passed when a call returns, and not when it begins.
+    pub const fn is_return(self) -> bool {
         match self {
-            Point::Entry(site) => Some(site),
+            Point::Entry(_) => false,
+            Point::Return(_) => true,
+        }
+    }
+
+    /// The site of its function.
+    pub const fn site(self) -> Site {
+        match self {
+            Point::Entry(site) | Point::Return(site) => site,
         }
     }
 
     /// What its programs know it by.
     pub fn key(self) -> u64 {
         match self {
-            Point::Entry(site) => site.key(),
+            Point::Entry(site) | Point::Return(site) => site.key(),
         }
     }
 }

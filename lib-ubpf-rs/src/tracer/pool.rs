@@ -61,6 +61,15 @@ pub(super) struct Hooks {
     pub helpers_missed: AtomicU64,
     /// Probes run whose id is below: those that came together begin together.
     pub started: AtomicU64,
+    /// Address of the buckets of return frames, 0 before there are some.
+    pub frames: AtomicU64,
+    /// What is left of a slot's product when shifted so far is its bucket.
+    pub frames_shift: AtomicU64,
+    /// Where the number of the running thread is: 0 nowhere, 1 so far from where fs points, 2 at this address.
+    pub thread_kind: AtomicU64,
+    pub thread_at: AtomicU64,
+    /// Where an unwinder goes that finds no frame: nowhere.
+    pub nowhere: AtomicU64,
 }
 
 pub(super) static HOOKS: Hooks = Hooks {
@@ -76,6 +85,11 @@ pub(super) static HOOKS: Hooks = Hooks {
     instrumented: AtomicU64::new(0),
     helpers_missed: AtomicU64::new(0),
     started: AtomicU64::new(1),
+    frames: AtomicU64::new(0),
+    frames_shift: AtomicU64::new(63),
+    thread_kind: AtomicU64::new(0),
+    thread_at: AtomicU64::new(0),
+    nowhere: AtomicU64::new(0),
 };
 
 /// Makes `count` areas with `stack` bytes of stack each, where there are none. False without memory.

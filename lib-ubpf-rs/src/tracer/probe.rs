@@ -2,6 +2,7 @@
 
 use super::{
     arch::current::Frame,
+    frames,
     point::Point,
     pool::{HOOKS, HOOK_CONTEXT_BYTES, PROGRAM_STACK},
     site::SiteState,
@@ -25,6 +26,10 @@ pub trait HookProgram: Send + Sync {
     fn direct(&self) -> Option<Direct> {
         None
     }
+    /// Whether it wants to know, when a function returns, when it was entered.
+    fn wants_entry_time(&self) -> bool {
+        false
+    }
 }
 
 /// Where sums are kept to which programs add: what those would have added that need not run is added there.
@@ -43,9 +48,24 @@ pub struct Hook<'a> {
     pub budget: u64,
     /// Key of the site.
     pub key: u64,
-    /// Registers of the traced function.
+    /// Registers of the traced function, at its entry or as it returns.
     pub frame: &'a Frame,
+    /// What is known of a call that returns; nothing at an entry.
+    pub returned: Option<Returned>,
     pub(super) failures: Failures<'a>,
+}
+
+/// What a program at a return is told of the call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Returned {
+    /// What it returns in its first register.
+    pub value: u64,
+    /// What it was given in registers.
+    pub arguments: [u64; 6],
+    /// Where it returns to.
+    pub home: u64,
+    /// When it was entered; 0 unless the program [wants to know](HookProgram::wants_entry_time).
+    pub entered_ns: u64,
 }
 
 /// A program was stopped and its failure counted; made by [`Hook::fail`].
@@ -117,12 +137,16 @@ pub struct ProbeReport {
     pub function: String,
     /// What it hangs on.
     pub point: Point,
-    /// How often the site was passed since the attach: `runs + misses`.
+    /// How often the site was passed since the attach: `runs + misses`, and at returns `outstanding` and `abandoned` beside.
     pub hits: u64,
     /// How often the program ran.
     pub runs: u64,
-    /// How often it could not run: no hook area free, or inside another hook.
+    /// How often it could not run: no hook area free, or inside another hook; at returns also: no room to remember the call.
     pub misses: u64,
+    /// Calls that have not returned yet, of a program at returns.
+    pub outstanding: u64,
+    /// Calls that will not return, of such a program: somebody jumped out of them, or their thread has ended.
+    pub abandoned: u64,
     /// How many of the runs were stopped.
     pub failures: u64,
     /// Failures that were not written out, to bound the rate.
@@ -145,8 +169,12 @@ pub(super) struct Probe {
     pub max_runs: u64,
     /// Time of auto-detach, `u64::MAX` for never.
     pub deadline_ns: u64,
-    /// Misses of the site before this probe came.
-    pub misses_before: u64,
+    /// Misses of the site, and of its returns, before this probe came.
+    pub misses_before: [u64; 2],
+    /// Calls that could not be made to come back.
+    pub refused: AtomicU64,
+    /// Calls that will not come back.
+    pub abandoned: AtomicU64,
     /// Cleared when its time is over; the control path detaches it then.
     pub live: AtomicBool,
     pub runs: AtomicU64,
@@ -163,9 +191,14 @@ pub(super) struct ProbeList {
 }
 
 impl Probe {
+    /// Whether it is there already.
+    pub fn has_started(&self) -> bool {
+        self.id.0 < HOOKS.started.load(Ordering::Relaxed)
+    }
+
     /// Counts one run; false before the probe runs, and when its runs are used up.
     pub fn begin(&self) -> bool {
-        if self.id.0 >= HOOKS.started.load(Ordering::Relaxed) || !self.live.load(Ordering::Relaxed) {
+        if !self.has_started() || !self.live.load(Ordering::Relaxed) {
             return false;
         }
         let before = self.runs.fetch_add(1, Ordering::Relaxed);
@@ -195,18 +228,34 @@ impl Probe {
         ours
     }
 
+    /// How often it could not run.
+    fn misses(&self) -> u64 {
+        let [before, returns_before] = self.misses_before;
+        let misses = self.state.misses.load(Ordering::Relaxed).wrapping_sub(before);
+        match self.point {
+            Point::Entry(_) => misses,
+            Point::Return(_) => {
+                let returns = self.state.return_misses.load(Ordering::Relaxed).wrapping_sub(returns_before);
+                misses.saturating_add(returns).saturating_add(self.refused.load(Ordering::Relaxed))
+            }
+        }
+    }
+
     /// Its counters; `direct` is how often it ran without being counted here. `None` without memory for the names.
     pub fn report(&self, direct: u64) -> Option<ProbeReport> {
         let runs = self.runs.load(Ordering::Relaxed).saturating_add(direct);
-        let misses = self.state.misses.load(Ordering::Relaxed).wrapping_sub(self.misses_before);
+        let misses = self.misses();
+        let (outstanding, abandoned) = (frames::outstanding(self), self.abandoned.load(Ordering::Relaxed));
         Some(ProbeReport {
             id: self.id,
             program: copied(&self.program)?,
             function: copied(&self.function)?,
             point: self.point,
-            hits: runs.saturating_add(misses),
+            hits: [misses, outstanding, abandoned].into_iter().fold(runs, u64::saturating_add),
             runs,
             misses,
+            outstanding,
+            abandoned,
             failures: self.failures.load(Ordering::Relaxed),
             unreported: self.unreported.load(Ordering::Relaxed),
             run_ns: self.run_ns.load(Ordering::Relaxed),

@@ -1,6 +1,11 @@
 //! Sites: the places in the text where a probe can sit, and the table in which a hook finds the one it came from.
 
-use super::{arch::current::patch::STUB_LEN, probe::ProbeList};
+use super::{
+    arch::current::patch::STUB_LEN,
+    frames::{ENTRIES, RETURNS, TIMED},
+    point::Point,
+    probe::ProbeList,
+};
 use crate::program::words;
 use alloc::{boxed::Box, vec::Vec};
 use core::{
@@ -60,6 +65,26 @@ pub(super) struct SiteState {
     pub probes: AtomicPtr<ProbeList>,
     /// One more than the number of the gate that it has, or had last; 0 for none.
     pub gate: AtomicU64,
+    /// Which programs there are: [`RETURNS`], [`ENTRIES`], [`TIMED`]. Read by the trampoline.
+    pub flags: AtomicU64,
+    /// Returns whose programs did not run: no area free. Written by the pad.
+    pub return_misses: AtomicU64,
+}
+
+impl SiteState {
+    /// Shows hooks which programs there are; null for none.
+    pub fn show(&self, list: *mut ProbeList) {
+        // SAFETY: null, or a list that whoever shows it owns.
+        let probes = unsafe { list.as_ref() }.map_or(&[][..], |list| &list.probes);
+        let flags = probes.iter().map(|probe| match probe.point {
+            Point::Entry(_) => ENTRIES,
+            Point::Return(_) if probe.body.wants_entry_time() => RETURNS | TIMED,
+            Point::Return(_) => RETURNS,
+        });
+        let flags = flags.fold(0, |all, one| all | one);
+        self.probes.store(list, Ordering::SeqCst);
+        self.flags.store(flags, Ordering::SeqCst);
+    }
 }
 
 /// 2^64 / golden ratio: spreads keys that differ in few bits.
@@ -146,8 +171,8 @@ pub(super) fn state(published: &AtomicPtr<Table>, key: u64) -> Option<&'static S
         return Some(state);
     }
     let table = with_room(published, table)?;
-    let (misses, gate) = (AtomicU64::new(0), AtomicU64::new(0));
-    let state = SiteState { misses, key, probes: AtomicPtr::new(ptr::null_mut()), gate };
+    let [misses, gate, flags, return_misses] = [const { AtomicU64::new(0) }; 4];
+    let state = SiteState { misses, key, probes: AtomicPtr::new(ptr::null_mut()), gate, flags, return_misses };
     let state: &'static SiteState = Box::leak(Box::new(state));
     table.put(state);
     Some(state)

@@ -53,6 +53,22 @@ long ubpf_linux_own_counters_offset(void)
 	return (char *)&own_counters - thread;
 }
 
+/* The number of the thread, of which its frames are known; 0 until it was asked for. */
+static __thread unsigned long own_thread __attribute__((tls_model("initial-exec")));
+
+unsigned long *ubpf_linux_own_thread(void)
+{
+	return &own_thread;
+}
+
+long ubpf_linux_own_thread_offset(void)
+{
+	char *thread;
+
+	__asm__("mov %%fs:0, %0" : "=r"(thread));
+	return (char *)&own_thread - thread;
+}
+
 void ubpf_instrument_entry(void *function, void *call_site);
 
 void __cyg_profile_func_enter(void *function, void *call_site)

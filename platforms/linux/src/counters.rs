@@ -98,7 +98,7 @@ fn find() -> Option<usize> {
 }
 
 /// Whether no such thread is left. Leaves `errno` as it is: a traced function may be about to look at it.
-fn is_gone(process: i32, thread: i32) -> bool {
+pub(crate) fn is_gone(process: i32, thread: i32) -> bool {
     // SAFETY: signal 0 is not sent; `errno` belongs to this thread.
     unsafe {
         let errno = libc::__errno_location();

@@ -1,6 +1,6 @@
 //! Engine, tracer and shell inside a Linux process: for tests, benchmarks, and traced real programs.
 //!
-//! - [`platform`] gives the engine what it needs from below; `clock`, `counters`, `probe_read`, `text`, `exec_memory`, `files` and
+//! - [`platform`] gives the engine what it needs from below; `clock`, `counters`, `threads`, `probe_read`, `text`, `exec_memory`, `files` and
 //!   `console` implement one trait each.
 //! - [`records`] and [`symbols`] read what the compiler and the linker left in the executable.
 
@@ -15,6 +15,7 @@ pub mod records;
 mod start;
 pub mod symbols;
 mod text;
+mod threads;
 
 pub use clock::Monotonic;
 pub use console::Stdout;
@@ -25,7 +26,7 @@ pub use start::{ubpf_linux_drain, ubpf_linux_start};
 pub use text::SelfPatch;
 
 use std::path::PathBuf;
-use ubpf_rs::platform::{CounterBlocks, Counting, Cpu, GiveWay, Platform};
+use ubpf_rs::platform::{CounterBlocks, Counting, Cpu, GiveWay, Platform, ThreadWord};
 
 /// CPU of the calling thread. A process has no interrupts.
 pub struct ThreadCpu;
@@ -50,6 +51,22 @@ impl Cpu for ThreadCpu {
 
     fn see_all(&self) {
         text::see_all();
+    }
+
+    fn thread_word(&self) -> Option<ThreadWord> {
+        threads::word()
+    }
+
+    fn thread(&self) -> u64 {
+        threads::own()
+    }
+
+    fn has_ended(&self, thread: u64) -> bool {
+        threads::has_ended(thread)
+    }
+
+    fn protects_returns(&self) -> bool {
+        threads::has_shadow_stack()
     }
 }
 

@@ -157,6 +157,7 @@ extern "C" fn in_a_child() {
     if let Some(runtime) = Runtime::get() {
         crate::counters::after_fork();
         runtime.after_fork();
+        crate::threads::after_fork();
     }
     for socket in [&LISTENER, &CLIENT] {
         let socket = socket.swap(-1, Ordering::SeqCst);

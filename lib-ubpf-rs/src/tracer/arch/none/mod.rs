@@ -28,6 +28,23 @@ impl Frame {
     }
 }
 
+impl Frame {
+    /// Where the return address stands: not known.
+    pub fn slot(&self) -> Option<u64> {
+        None
+    }
+
+    /// What the function returns: not known.
+    pub fn result(&self) -> u64 {
+        0
+    }
+}
+
+/// Where calls return to that come back to the tracer: nowhere.
+pub fn return_pad() -> u64 {
+    0
+}
+
 /// Bytes of room for vector registers in an area: they are the compiler's business.
 pub const FP_BYTES: usize = 0;
 

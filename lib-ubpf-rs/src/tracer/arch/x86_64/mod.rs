@@ -4,7 +4,9 @@ mod nops;
 pub mod patch;
 
 use super::super::{
-    direct, hook,
+    direct,
+    frames::{Bucket, ReturnFrame, BUSY, REACH, RETURNS},
+    hook,
     pool::{Control, Hooks, HOOKS},
     site::{SiteState, Table, GOLDEN},
 };
@@ -20,10 +22,13 @@ extern "C" {
         allow(dead_code, reason = "for machine code")
     )]
     fn ubpf_hook_helper();
+    /// Not to be called at all: functions return there.
+    fn ubpf_return_pad();
 }
 
 global_asm!(
     include_str!("trampoline.S"),
+    include_str!("returns.S"),
     hooks = sym HOOKS,
     enter = sym enter,
     helper = sym helper,
@@ -44,6 +49,30 @@ global_asm!(
     FP_AREA = const offset_of!(Control, fp),
     HELPERS_MISSED = const offset_of!(Hooks, helpers_missed),
     GENERATION = const offset_of!(Control, generation),
+    SITE_FLAGS = const offset_of!(SiteState, flags),
+    RETURNS = const RETURNS,
+    leave = sym leave,
+    SPREAD = const GOLDEN as i64,
+    STARTED = const offset_of!(Hooks, started),
+    THREAD_KIND = const offset_of!(Hooks, thread_kind),
+    THREAD_AT = const offset_of!(Hooks, thread_at),
+    FRAMES = const offset_of!(Hooks, frames),
+    FRAMES_SHIFT = const offset_of!(Hooks, frames_shift),
+    NOWHERE = const offset_of!(Hooks, nowhere),
+    RETURN_MISSES = const offset_of!(SiteState, return_misses),
+    HOME = const offset_of!(ReturnFrame, home),
+    BELOW = const offset_of!(ReturnFrame, below),
+    ELSEWHERE = const offset_of!(ReturnFrame, elsewhere),
+    FRAME_SITE = const offset_of!(ReturnFrame, site),
+    FRAME_THREAD = const offset_of!(ReturnFrame, thread),
+    BOUND = const offset_of!(ReturnFrame, bound),
+    DEPTH = const offset_of!(ReturnFrame, depth),
+    ARGUMENTS = const offset_of!(ReturnFrame, arguments),
+    BUCKET_FRAMES = const offset_of!(Bucket, frames),
+    BUCKET_ELSEWHERE = const offset_of!(Bucket, elsewhere),
+    BUCKET_BYTES = const size_of::<Bucket>(),
+    REACH = const REACH,
+    BUSY = const BUSY,
 );
 
 /// What the trampoline calls.
@@ -53,6 +82,15 @@ global_asm!(
 unsafe extern "sysv64" fn enter(key: u64, site: *const SiteState, frame: *const Frame, control: *const Control) {
     // SAFETY: see above.
     unsafe { hook::enter(key, site, frame, control) }
+}
+
+/// What the pad calls.
+///
+/// # Safety
+/// As for [`hook::leave`].
+unsafe extern "sysv64" fn leave(frame: &'static ReturnFrame, registers: *const Frame, control: *const Control) {
+    // SAFETY: see above.
+    unsafe { hook::leave(frame, registers, control) }
 }
 
 /// What a program that is called directly calls for a helper.
@@ -106,6 +144,11 @@ pub fn helper_entry() -> usize {
     ubpf_hook_helper as *const () as usize
 }
 
+/// Where calls return to that come back to the tracer.
+pub fn return_pad() -> u64 {
+    ubpf_return_pad as *const () as u64
+}
+
 /// Registers of the traced function as the trampoline saved them, and what lies above them on its stack.
 #[repr(C)]
 #[derive(Debug)]
@@ -121,7 +164,7 @@ pub struct Frame {
     pub rdx: u64,
     pub rcx: u64,
     pub rax: u64,
-    /// Where the traced function goes on.
+    /// Where the traced function goes on; as it returns, where its caller does.
     pub return_address: u64,
 }
 
@@ -129,6 +172,16 @@ impl Frame {
     /// The `n`-th integer argument of the traced function by the System V convention, for n below 6.
     pub fn argument(&self, n: usize) -> Option<u64> {
         [self.rdi, self.rsi, self.rdx, self.rcx, self.r8, self.r9].get(n).copied()
+    }
+
+    /// At an entry, where the address stands that the traced function returns to: above that where it goes on.
+    pub fn slot(&self) -> Option<u64> {
+        (core::ptr::from_ref(&self.return_address) as u64).checked_add(8)
+    }
+
+    /// As it returns, what the traced function returns in its first register.
+    pub fn result(&self) -> u64 {
+        self.rax
     }
 
     /// The registers at the entry of the traced function in the order of Linux (`struct pt_regs`), `ip` given. Those that the trampoline

@@ -108,8 +108,12 @@ ubpf_hook_entry:
     cmp     rax, [rip + {hooks} + {POOL_LEN}]
     jb      8f
 
+    # Where only programs at returns are, the call is remembered here: no area is needed.
+    cmp     qword ptr [rsi + {SITE_FLAGS}], {RETURNS}
+    je      30f
+
     # rcx = claimed area, rdx = its control block
-    ubpf_claim_area 8f
+35: ubpf_claim_area 8f
 
     # over to the area's stack, which ends below the control block; rbx = the traced stack
     mov     rbx, rsp
@@ -136,6 +140,82 @@ ubpf_hook_entry:
 
     # no area or recursion: count a miss, touching no vector register
 8:  lock inc qword ptr [rsi + {SITE_MISSES}]
+    jmp     9f
+
+    # As frames::take does it, where nothing is in the way: no frame of this slot yet, and a free place in its bucket. r8 = the slot, r9 = what
+    # stands there, r11 = the thread, r10 = the bucket
+30: lea     r8, [rsp + 88]
+    mov     r9, [r8]
+    lea     rax, [rip + ubpf_return_pad]
+    cmp     r9, rax
+    je      35b
+    mov     r11, [rip + {hooks} + {THREAD_AT}]
+    mov     rcx, [rip + {hooks} + {THREAD_KIND}]
+    cmp     rcx, 1
+    jb      32f
+    je      31f
+    mov     r11, [r11]
+    test    r11, r11
+    jz      35b
+    jmp     32f
+31: mov     r11, fs:[r11]
+    test    r11, r11
+    jz      35b
+32: movabs  r10, {GOLDEN}
+    imul    r10, r8
+    mov     rcx, [rip + {hooks} + {FRAMES_SHIFT}]
+    shr     r10, cl
+    imul    r10, r10, {BUCKET_BYTES}
+    add     r10, [rip + {hooks} + {FRAMES}]
+    cmp     qword ptr [r10 + {BUCKET_ELSEWHERE}], 0
+    jne     35b
+    test    r8, 7
+    jnz     35b
+    xor     edx, edx
+    .irp    at, 48, 40, 32, 24, 16, 8, 0
+    mov     rax, [r10 + \at]
+    lea     rcx, [r10 + \at]
+    test    rax, rax
+    cmovz   rdx, rcx
+    and     rax, -8
+    cmp     rax, r8
+    je      35b
+    .endr
+    test    rdx, rdx
+    jz      35b
+    xor     eax, eax
+    lea     rcx, [r8 + {BUSY}]
+    lock cmpxchg [rdx], rcx
+    jne     35b
+    mov     rcx, rdx
+    sub     rcx, r10
+    shl     rcx, 4
+    lea     rcx, [rcx + r10 + {BUCKET_FRAMES}]
+    mov     [rcx + {HOME}], r9
+    mov     [rcx + {FRAME_SITE}], rsi
+    mov     [rcx + {FRAME_THREAD}], r11
+    mov     rax, [rip + {hooks} + {STARTED}]
+    mov     [rcx + {BOUND}], rax
+    xor     eax, eax
+    mov     [rcx + {BELOW}], rax
+    mov     [rcx + {ELSEWHERE}], rax
+    mov     [rcx + {DEPTH}], rax
+    mov     rax, [rsp + 40]
+    mov     [rcx + {ARGUMENTS}], rax
+    mov     rax, [rsp + 48]
+    mov     [rcx + {ARGUMENTS} + 8], rax
+    mov     rax, [rsp + 56]
+    mov     [rcx + {ARGUMENTS} + 16], rax
+    mov     rax, [rsp + 64]
+    mov     [rcx + {ARGUMENTS} + 24], rax
+    mov     rax, [rsp + 32]
+    mov     [rcx + {ARGUMENTS} + 32], rax
+    mov     rax, [rsp + 24]
+    mov     [rcx + {ARGUMENTS} + 40], rax
+    # The frame is complete: now the slot leads to the pad, and then others may look at it.
+    lea     rax, [rip + ubpf_return_pad]
+    mov     [r8], rax
+    mov     [rdx], r8
 
 9:  pop     rbx
     .cfi_adjust_cfa_offset -8
