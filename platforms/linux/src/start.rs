@@ -50,6 +50,11 @@ struct Progress {
 
 static PROGRESS: Mutex<Progress> = Mutex::new(Progress { image: false, running: false });
 
+/// Says something on standard error, which may be closed or full: what is not said changes nothing for the application.
+fn complain(text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "ubpf: {text}");
+}
+
 /// Which step of the start failed, and why.
 struct Failed {
     step: String,
@@ -82,8 +87,7 @@ pub unsafe extern "C" fn ubpf_linux_start(socket: *const c_char) -> c_int {
     match start(path) {
         Ok(()) => 0,
         Err(Failed { step, error }) => {
-            // Standard error may be closed.
-            let _ = writeln!(io::stderr(), "ubpf: {step}: {error}");
+            complain(format_args!("{step}: {error}"));
             error.raw_os_error().unwrap_or(libc::EIO)
         }
     }
@@ -251,7 +255,7 @@ fn say_refused(runtime: &Runtime) {
         });
     }
     if count > 0 {
-        eprintln!("ubpf: {count} entry stubs cannot be used; {first} (functions -v lists them)");
+        complain(format_args!("{count} entry stubs cannot be used; {first} (functions -v lists them)"));
     }
 }
 

@@ -94,10 +94,14 @@ fn reports_stand_before_what_is_printed_after_a_drain() {
 
 /// Starts twice with the arguments and says the codes.
 const TWICE: &str = r#"
+#define _GNU_SOURCE
+#include <sched.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <ubpf_linux.h>
 #include <ubpf_rs.h>
+#include <unistd.h>
 __attribute__((noinline)) int traced(int i)
 {
 	return i + 1;
@@ -107,8 +111,11 @@ int main(int argc, char **argv)
 	ubpf_error error;
 	ubpf_program count;
 	ubpf_probe probe;
+	const char *how = argc > 3 ? argv[3] : "";
 	int sum = 0;
-	if (argc > 3 && prctl(65 /* PR_SET_MDWE */, 1, 0, 0, 0))
+	if (!strcmp(how, "deny") && prctl(65 /* PR_SET_MDWE */, 1, 0, 0, 0))
+		return 77;
+	if (!strcmp(how, "elsewhere") && ((geteuid() && unshare(CLONE_NEWUSER)) || chroot(".")))
 		return 77;
 	for (int i = 1; i < 3; i++)
 		printf("%d\n", ubpf_linux_start(argv[i]));
@@ -154,6 +161,35 @@ fn a_failed_start_says_which_step_and_can_be_repeated() {
     check(&twice, "0\n114\nsum 5050\n", "run already");
 }
 
+/// In another root there is no `/proc`.
+#[test]
+fn without_its_own_file_the_start_says_what_it_could_not_read() {
+    let (folder, program) = starter("elsewhere");
+    let output = folder.run(&program, &["shell", "shell", "elsewhere"]);
+    if output.status.code() == Some(77) {
+        return println!("this system lets nobody change the root");
+    }
+    assert!(text(&output.stdout).starts_with("2\n2\n"), "{output:?}");
+    let complaint = "ubpf: reading the symbols of the program from /proc/self/exe: No such file or directory";
+    assert_eq!(text(&output.stderr).matches(complaint).count(), 2, "{output:?}");
+}
+
+/// What cannot be said ends nobody.
+#[test]
+fn a_full_or_closed_standard_error_changes_nothing() {
+    let (folder, _) = starter("unheard");
+    // Too short for a call, which is a remark at the start.
+    let program = folder.build(&["twice.c"], &["-O2", "-fpatchable-function-entry=4"]);
+    for redirect in ["2>/dev/full", "2>&-", "2>/dev/null"] {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("exec {} shell shell {redirect}", program.display())]);
+        let output = shell.current_dir(&folder.0).stdin(Stdio::null()).output().unwrap();
+        let said = text(&output.stdout);
+        assert!(said.starts_with("0\n114\n") && said.contains("4 bytes of nops"), "{redirect}: {output:?}");
+        assert_eq!(output.status.code(), Some(1), "{redirect}");
+    }
+}
+
 #[test]
 fn nothing_but_a_dead_socket_is_removed() {
     let (folder, program) = starter("in-the-way");
@@ -180,14 +216,39 @@ fn a_process_that_denies_new_code_pages_is_traced_all_the_same() {
     check(&output, "0\n114\nsum 5050\n", "run already");
 }
 
+/// Says how many entries the two-key map takes.
+const ENTRIES: &str = r#"
+#include <stdio.h>
+#include <ubpf_linux.h>
+#include <ubpf_rs.h>
+int main(void)
+{
+	int n = 0;
+	if (ubpf_linux_start("shell"))
+		return 1;
+	while (n < 100000 && ubpf_map_put(n, 1, 1, NULL) == UBPF_OK)
+		n++;
+	printf("%d\n", n);
+	return 0;
+}
+"#;
+
 #[test]
-fn a_map_of_no_size_is_refused_by_name() {
-    let (folder, program) = starter("entries");
-    let mut command = Command::new(&program);
-    command.args(["shell", "shell"]).env("UBPF_MAP_ENTRIES", "many");
-    let output = command.current_dir(&folder.0).stdin(Stdio::null()).output();
-    let error = text(&output.unwrap().stderr);
-    assert!(error.contains("UBPF_MAP_ENTRIES=many: a number from 1 to"), "{error}");
+fn the_map_has_the_size_that_is_asked_for_or_says_what_is_wrong() {
+    let folder = Folder::new("entries");
+    folder.write("entries.c", ENTRIES);
+    let program = folder.build(&["entries.c"], &[]);
+    let run = |entries: &str| {
+        let mut command = Command::new(&program);
+        let output = command.env("UBPF_MAP_ENTRIES", entries).current_dir(&folder.0).stdin(Stdio::null()).output();
+        output.unwrap()
+    };
+    for entries in ["1", "3", "20000"] {
+        check(&run(entries), &format!("{entries}\n"), "");
+    }
+    for wrong in ["many", "0", "-1", "67108865", ""] {
+        check(&run(wrong), "", &format!("UBPF_MAP_ENTRIES={wrong}: a number from 1 to 67108864 is wanted"));
+    }
 }
 
 /// A template and an inline function that two files have, without optimisation: the linker keeps one copy.
