@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include "ubpf/platform.h"
 
-// Numbers of helpers that are taken: 0 to 9, 15, 25, 32, 35, 37, 45, 80, 87 to 89, 105 to 106, 112 to 115, 118, 125, 130 to 134, 160, 165, 174, 177, 182, 195, 208, 255.
+// Numbers of helpers that are taken: 0 to 9, 15, 25, 32, 35, 37, 45, 80, 87 to 89, 105 to 106, 112 to 115, 118, 125, 130 to 134, 160, 165, 173, 174, 177, 182 to 185, 195, 208, 255.
 
 // The call did what it says.
 #define UBPF_OK 0
@@ -99,6 +99,12 @@
 
 // Machine code; UBPF_UNSUPPORTED where the image cannot have it.
 #define UBPF_ENGINE_JIT 2
+
+// The program runs when the function returns, also if its section does not say so; refused if it says that it is for entries.
+#define UBPF_ATTACH_RETURN 1
+
+// `arguments` says how many arguments the function has: where the result is in the array of a program of a section fexit depends on it.
+#define UBPF_ATTACH_ARGUMENTS 2
 
 // The argument is not looked at.
 #define UBPF_ARG_UNUSED 0
@@ -259,7 +265,7 @@ typedef struct {
   uint64_t budget_left;
 } ubpf_run;
 
-// How long an attached program stays; but for `size`, all zeros for ever.
+// How long an attached program stays and what it is told; but for `size`, all zeros: for ever, at entries.
 typedef struct {
   // sizeof of this struct, as the caller knows it.
   size_t size;
@@ -267,6 +273,12 @@ typedef struct {
   uint64_t max_runs;
   // Detached after this many nanoseconds; 0: no limit.
   uint64_t max_ns;
+  // A number that the program asks for with bpf_get_attach_cookie.
+  uint64_t cookie;
+  // UBPF_ATTACH.
+  uint32_t flags;
+  // With UBPF_ATTACH_ARGUMENTS how many arguments the function has, 0 to 6.
+  uint32_t arguments;
 } ubpf_limits;
 
 // Names a program attached to a function; 0 names none. Never given twice.
@@ -284,7 +296,7 @@ typedef struct {
   const char *program;
   // Address by which programs know the function.
   uint64_t address;
-  // Calls of the function since the attach: `runs + misses`.
+  // Calls of the function since the attach: `runs + misses + outstanding + abandoned`.
   uint64_t hits;
   // How often the program ran.
   uint64_t runs;
@@ -298,6 +310,12 @@ typedef struct {
   uint64_t run_ns;
   // How many runs were measured (ubpf_stats).
   uint64_t timed_runs;
+  // 1 if it runs when the function returns, 0 if when it is called.
+  uint64_t at_return;
+  // Of a program at returns: calls that have not returned yet.
+  uint64_t outstanding;
+  // Of a program at returns: calls that will not return, since somebody jumped out of them or their thread has ended.
+  uint64_t abandoned;
 } ubpf_probe_info;
 
 // Called for each attached program. It may call the engine.
@@ -566,13 +584,14 @@ int ubpf_exec(ubpf_program program,
               ubpf_run *run,
               ubpf_error *error);
 
-// Attaches a loaded program to the entry of a function, given by name or as an address ("0x401000"). `limits` and `probe`
+// Attaches a loaded program to a function, to its entry unless its section or `limits` says that it is for returns; the function is given by name or as an address ("0x401000"). `limits` and `probe`
 // may be NULL.
 //
 // Threads: any, at any time, but no helper at a traced function; changes take turns.
 //
 // Errors: UBPF_STALE the program; UBPF_NOT_FOUND, UBPF_AMBIGUOUS, UBPF_NO_STUB and UBPF_DENIED the function; UBPF_EXISTS
-// a program of this name is attached there; UBPF_UNSUPPORTED the platform cannot change text; UBPF_IO it failed to.
+// a program of this name is attached there; UBPF_UNSUPPORTED the platform cannot change text, or a program cannot run at the return of
+// this function; UBPF_IO it failed to.
 //
 // # Safety
 // `function` is NULL or NUL-terminated; `limits` is NULL or readable; `probe` and `error` are NULL or writable.

@@ -21,7 +21,7 @@ use std::{
 };
 use ubpf_platform_linux::platform;
 use ubpf_rs::{
-    helpers::{Maps, Names, Needs, Output, ReadMemory, Registry, RingLayout, Time, TwoKey},
+    helpers::{Call, Maps, Names, Needs, Output, ReadMemory, Registry, RingLayout, Time, Traced, TwoKey},
     isa::{AluOp, Call, CmpOp, Insn, Operand, Reg, Size, Width},
     jit::{trampoline::Helpers, JitProgram, Options},
     maps::TwoKeyMap,
@@ -106,6 +106,12 @@ impl Output for Surface {
 impl ReadMemory for Surface {
     fn probe_read(&self, _address: u64, _dst: &mut [u8]) -> usize {
         0
+    }
+}
+
+impl Call for Surface {
+    fn traced(&self) -> Option<Traced> {
+        None
     }
 }
 

@@ -68,8 +68,14 @@ pub struct ExecReport {
 pub struct Probe {
     /// Name of the program.
     pub program: String,
+    /// Whether it runs when the function returns.
+    pub at_return: bool,
     /// How often it ran.
     pub runs: u64,
+    /// Of a program at returns: calls that have not returned yet.
+    pub outstanding: u64,
+    /// Of such a program: calls that will not return.
+    pub abandoned: u64,
     /// Calls of the function at which it could not run.
     pub misses: u64,
     /// Runs that were stopped.

@@ -34,7 +34,10 @@ impl From<ProbeReport> for Probe {
     fn from(report: ProbeReport) -> Self {
         Self {
             program: report.program,
+            at_return: report.point.is_return(),
             runs: report.runs,
+            outstanding: report.outstanding,
+            abandoned: report.abandoned,
             misses: report.misses,
             failures: report.failures,
             mean_ns: report.run_ns.checked_div(report.timed_runs),

@@ -4,7 +4,7 @@ use crate::{figure, peers, stopwatch, Result};
 use std::{cell::RefCell, sync::LazyLock};
 use ubpf_platform_linux::CodeMemory;
 use ubpf_rs::{
-    helpers::{Maps, Names, Output, ReadMemory, Registry, RingLayout, Time, TwoKey},
+    helpers::{Call, Maps, Names, Output, ReadMemory, Registry, RingLayout, Time, Traced, TwoKey},
     isa::assemble,
     jit::{JitProgram, Listing, Options, CODE_HEAP},
     platform::Ticks,
@@ -71,6 +71,12 @@ impl Output for NoHost {
 impl ReadMemory for NoHost {
     fn probe_read(&self, _: u64, _: &mut [u8]) -> usize {
         0
+    }
+}
+
+impl Call for NoHost {
+    fn traced(&self) -> Option<Traced> {
+        None
     }
 }
 

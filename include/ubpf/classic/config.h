@@ -18,4 +18,16 @@ struct UbpfTracerCtx {
 	uint64_t traced_function_address;
 };
 
+/** Argument of a program that is attached to the return of a function (`bpf_attach --exit`). */
+struct UbpfReturnCtx {
+	/** As of UbpfTracerCtx. */
+	uint64_t traced_function_address;
+	/** What the function returns in its first register. */
+	uint64_t result;
+	/** What it was given in registers, from the first argument on. */
+	uint64_t arguments[6];
+	/** Nanoseconds since its entry. */
+	uint64_t ns;
+};
+
 #endif /* UBPF_CLASSIC_CONFIG_H */

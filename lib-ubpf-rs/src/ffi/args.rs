@@ -4,7 +4,7 @@ use super::codes::{invalid, Failure, Result, UBPF_DENIED, UBPF_NOT_STARTED, UBPF
 pub(super) use super::sized::{give, sized, Versioned};
 use crate::{
     platform::{has_room, SMALL_THINGS},
-    program::Abi,
+    program::{limits::MOST_ARGUMENTS, Abi},
     runtime::{Engine, Error, LoadOptions, ProgramId, Using},
     tracer::{AttachOptions, ProbeId, TRACER},
     verifier::Policy,
@@ -179,7 +179,7 @@ pub struct ubpf_load_options {
     pub engine: u32,
 }
 
-/// How long an attached program stays; but for `size`, all zeros for ever.
+/// How long an attached program stays and what it is told; but for `size`, all zeros: for ever, at entries.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct ubpf_limits {
@@ -189,7 +189,18 @@ pub struct ubpf_limits {
     pub max_runs: u64,
     /// Detached after this many nanoseconds; 0: no limit.
     pub max_ns: u64,
+    /// A number that the program asks for with bpf_get_attach_cookie.
+    pub cookie: u64,
+    /// UBPF_ATTACH.
+    pub flags: u32,
+    /// With UBPF_ATTACH_ARGUMENTS how many arguments the function has, 0 to 6.
+    pub arguments: u32,
 }
+
+/// The program runs when the function returns, also if its section does not say so; refused if it says that it is for entries.
+pub const UBPF_ATTACH_RETURN: u32 = 1;
+/// `arguments` says how many arguments the function has: where the result is in the array of a program of a section fexit depends on it.
+pub const UBPF_ATTACH_ARGUMENTS: u32 = 2;
 
 pub(super) fn abi(number: u32) -> Result<Option<Abi>> {
     let named = |abi| match abi {
@@ -256,5 +267,21 @@ pub(super) unsafe fn limits(limits: *const ubpf_limits) -> Result<AttachOptions>
         return Ok(AttachOptions::default());
     };
     let some = |number| (number != 0).then_some(number);
-    Ok(AttachOptions { max_runs: some(limits.max_runs), max_ns: some(limits.max_ns) })
+    if limits.flags & !(UBPF_ATTACH_RETURN | UBPF_ATTACH_ARGUMENTS) != 0 {
+        return Err(invalid("flags of the limits has a bit that is none of UBPF_ATTACH"));
+    }
+    let arguments = match limits.flags & UBPF_ATTACH_ARGUMENTS {
+        0 => None,
+        _ => Some(u8::try_from(limits.arguments).ok().filter(|&count| usize::from(count) <= MOST_ARGUMENTS)),
+    };
+    if arguments == Some(None) || arguments.is_none() && limits.arguments != 0 {
+        return Err(invalid("arguments of the limits is 0 to 6, and with UBPF_ATTACH_ARGUMENTS"));
+    }
+    Ok(AttachOptions {
+        max_runs: some(limits.max_runs),
+        max_ns: some(limits.max_ns),
+        cookie: limits.cookie,
+        arguments: arguments.flatten(),
+        at_return: limits.flags & UBPF_ATTACH_RETURN != 0,
+    })
 }

@@ -31,7 +31,7 @@ pub struct ubpf_probe_info {
     pub program: *const c_char,
     /// Address by which programs know the function.
     pub address: u64,
-    /// Calls of the function since the attach: `runs + misses`.
+    /// Calls of the function since the attach: `runs + misses + outstanding + abandoned`.
     pub hits: u64,
     /// How often the program ran.
     pub runs: u64,
@@ -45,6 +45,12 @@ pub struct ubpf_probe_info {
     pub run_ns: u64,
     /// How many runs were measured (ubpf_stats).
     pub timed_runs: u64,
+    /// 1 if it runs when the function returns, 0 if when it is called.
+    pub at_return: u64,
+    /// Of a program at returns: calls that have not returned yet.
+    pub outstanding: u64,
+    /// Of a program at returns: calls that will not return, since somebody jumped out of them or their thread has ended.
+    pub abandoned: u64,
 }
 
 /// Called for each attached program. It may call the engine.
@@ -57,13 +63,14 @@ pub const UBPF_SITES_MCOUNT: u32 = 2;
 /// Addresses of functions compiled with `-finstrument-functions`.
 pub const UBPF_SITES_INSTRUMENTED: u32 = 3;
 
-/// Attaches a loaded program to the entry of a function, given by name or as an address ("0x401000"). `limits` and `probe`
+/// Attaches a loaded program to a function, to its entry unless its section or `limits` says that it is for returns; the function is given by name or as an address ("0x401000"). `limits` and `probe`
 /// may be NULL.
 ///
 /// Threads: any, at any time, but no helper at a traced function; changes take turns.
 ///
 /// Errors: UBPF_STALE the program; UBPF_NOT_FOUND, UBPF_AMBIGUOUS, UBPF_NO_STUB and UBPF_DENIED the function; UBPF_EXISTS
-/// a program of this name is attached there; UBPF_UNSUPPORTED the platform cannot change text; UBPF_IO it failed to.
+/// a program of this name is attached there; UBPF_UNSUPPORTED the platform cannot change text, or a program cannot run at the return of
+/// this function; UBPF_IO it failed to.
 ///
 /// # Safety
 /// `function` is NULL or NUL-terminated; `limits` is NULL or readable; `probe` and `error` are NULL or writable.
@@ -195,6 +202,9 @@ fn show(report: &ProbeReport, function: &str, each: impl FnOnce(&ubpf_probe_info
         unreported: report.unreported,
         run_ns: report.run_ns,
         timed_runs: report.timed_runs,
+        at_return: report.point.is_return().into(),
+        outstanding: report.outstanding,
+        abandoned: report.abandoned,
     });
     Ok(())
 }

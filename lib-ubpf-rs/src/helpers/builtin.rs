@@ -275,14 +275,58 @@ pub const BUILTINS: &[Row] = &[
     },
     Row {
         name: "bpf_get_attach_cookie",
-        doc: prose!("0: programs are attached without a number."),
+        doc: prose!("The number that the program was attached with, 0 where that was none."),
         numbers: &[(Linux, 174)],
         args: &[("ctx", AnyAddress)],
         ret: RetType::Scalar,
-        cost: flat(1),
+        cost: flat(2),
         inline: None,
-        missed: Some(0),
-        function: |_| Ok(0),
+        missed: None,
+        function: |call| Ok(call.host.traced().map_or(0, |traced| traced.cookie)),
+    },
+    Row {
+        name: "bpf_get_func_ip",
+        doc: prose!("Where the traced function begins."),
+        numbers: &[(Linux, 173)],
+        args: &[("ctx", AnyAddress)],
+        ret: RetType::Scalar,
+        cost: flat(2),
+        inline: None,
+        missed: None,
+        function: |call| Ok(call.host.traced().map_or(0, |traced| traced.start)),
+    },
+    Row {
+        name: "bpf_get_func_arg",
+        doc: prose!("What the traced function was given as its argument n, counted from 0, also when it returns; 0, or -22 where it is not known."),
+        numbers: &[(Linux, 183)],
+        args: &[("ctx", AnyAddress), ("n", Scalar), ("value", WriteWord)],
+        ret: RetType::Scalar,
+        cost: flat(4),
+        inline: None,
+        missed: None,
+        function: func_arg,
+    },
+    Row {
+        name: "bpf_get_func_ret",
+        doc: prose!("What the traced function returns; 0, or -95 at its entry."),
+        numbers: &[(Linux, 184)],
+        args: &[("ctx", AnyAddress), ("value", WriteWord)],
+        ret: RetType::Scalar,
+        cost: flat(4),
+        inline: None,
+        missed: None,
+        function: func_ret,
+    },
+    Row {
+        name: "bpf_get_func_arg_cnt",
+        doc: prose!("How many arguments of the traced function bpf_get_func_arg knows: as many as was said when the program was attached, else the 6 in registers."),
+        numbers: &[(Linux, 185)],
+        args: &[("ctx", AnyAddress)],
+        ret: RetType::Scalar,
+        cost: flat(2),
+        inline: None,
+        missed: None,
+        function: |call| Ok(call.host.traced().map_or(0, |traced| traced.argument_count as u64)),
     },
     Row {
         name: "bpf_strncmp",
@@ -573,6 +617,27 @@ fn map_lookup_percpu_elem(call: &mut HelperCall<'_>) -> Answer {
     let map = call.map.ok_or(NO_MAP)?;
     // As a 32-bit number, as with Linux.
     Ok(map.lookup(call.key, call.args[2] as u32, &mut call.walked).unwrap_or(0))
+}
+
+/// What a helper of Linux gives that a kind of programs cannot have.
+const UNSUPPORTED: u64 = -95i64 as u64;
+
+/// Writes what was found, or zeros and the number of an error.
+fn written(call: &mut HelperCall<'_>, found: Option<u64>, error: u64) -> Answer {
+    call.out.write(0, &found.unwrap_or(0).to_le_bytes());
+    Ok(if found.is_some() { 0 } else { error })
+}
+
+fn func_arg(call: &mut HelperCall<'_>) -> Answer {
+    let [_, n, ..] = call.args;
+    let traced = call.host.traced();
+    let known = traced.filter(|traced| n < traced.argument_count as u64).and_then(|traced| traced.arguments);
+    written(call, known.and_then(|arguments| arguments.get(n as usize).copied()), INVALID)
+}
+
+fn func_ret(call: &mut HelperCall<'_>) -> Answer {
+    let result = call.host.traced().and_then(|traced| traced.result);
+    written(call, result, UNSUPPORTED)
 }
 
 fn smp_processor_id(call: &mut HelperCall<'_>) -> Answer {

@@ -15,4 +15,4 @@ pub use registry::{
     RustHelper, LONGEST_NAME, MAX_NUMBER,
 };
 pub use row::Row;
-pub use services::{Host, Maps, Names, Output, ReadMemory, Time, TwoKey, TwoKeyModel};
+pub use services::{Call, Host, Maps, Names, Output, ReadMemory, Time, Traced, TwoKey, TwoKeyModel};

@@ -65,7 +65,28 @@ pub trait Time {
     fn ticks(&self) -> Option<Ticks>;
 }
 
-/// All services.
-pub trait Host: Maps + Names + Output + ReadMemory + Time + Sync {}
+/// The call of a traced function that a program runs at.
+pub trait Call {
+    /// That call; `None` for a program that is run by itself.
+    fn traced(&self) -> Option<Traced>;
+}
 
-impl<T: Maps + Names + Output + ReadMemory + Time + Sync> Host for T {}
+/// A call of a traced function.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Traced {
+    /// Where the function begins.
+    pub start: u64,
+    /// What it was given in registers; `None` where that is not known.
+    pub arguments: Option<[u64; 6]>,
+    /// How many of them it has, as far as somebody said so; else all of them.
+    pub argument_count: usize,
+    /// What it returns; `None` at its entry.
+    pub result: Option<u64>,
+    /// The number that the program was attached with.
+    pub cookie: u64,
+}
+
+/// All services.
+pub trait Host: Maps + Names + Output + ReadMemory + Time + Call + Sync {}
+
+impl<T: Maps + Names + Output + ReadMemory + Time + Call + Sync> Host for T {}

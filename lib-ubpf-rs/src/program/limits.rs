@@ -13,6 +13,8 @@ pub const MAX_STRING: usize = 256;
 pub const CONTEXT_BYTES: usize = 128;
 /// Bytes that the context of a hook may have: the registers of the traced function, in the order of Linux (`struct pt_regs` of x86-64).
 pub const HOOK_CONTEXT_BYTES: usize = 168;
+/// Integer arguments that functions are given in registers: those that are known of a call.
+pub const MOST_ARGUMENTS: usize = 6;
 /// Most slots a program may have.
 pub const MAX_INSNS: usize = 65_536;
 /// Hooks that can run at the same time, where nobody says how many.

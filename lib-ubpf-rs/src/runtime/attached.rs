@@ -5,10 +5,11 @@ use super::{
     programs::Loaded,
 };
 use crate::{
+    helpers::Traced,
     maps::Lane,
     object::ProgramKind,
-    program::limits::{CONTEXT_BYTES, HOOK_CONTEXT_BYTES},
-    tracer::{Failed, Frame, Hook, HookProgram},
+    program::limits::{CONTEXT_BYTES, HOOK_CONTEXT_BYTES, MOST_ARGUMENTS},
+    tracer::{Failed, Frame, Hook, HookProgram, Returned},
     vm::{Direct, Executable, Memory, Run, INTERPRETED},
 };
 
@@ -23,10 +24,11 @@ pub(super) struct Attached {
 impl HookProgram for Attached {
     fn run(&self, mut hook: Hook<'_>) -> Result<(), Failed> {
         let budget = hook.budget;
-        let host = AtFunction { services: self.services, stack: core::ptr::from_ref(hook.frame) as u64 };
-        let (key, frame) = (hook.key, hook.frame);
+        let traced = traced(&hook);
+        let host = AtFunction { services: self.services, stack: core::ptr::from_ref(hook.frame) as u64, traced };
+        let at = At { key: hook.key, frame: hook.frame, returned: hook.returned, arguments: hook.arguments };
         let (context, stack, failures) = hook.split();
-        let context = arrange(self.loaded.kind, context, frame, key);
+        let context = arrange(self.loaded.kind, context, &at, self.services);
         let len = context.len() as u64;
         let Ok(lane) = self.loaded.claim_lane() else {
             let name = &self.loaded.name;
@@ -50,23 +52,79 @@ impl HookProgram for Attached {
         let loaded = (!self.loaded.needs_registers()).then_some(&self.loaded)?;
         loaded.direct(self.services)
     }
+
+    fn wants_entry_time(&self) -> bool {
+        let verified = self.loaded.code.verified();
+        let (_, guarded) = verified.accesses();
+        self.loaded.kind == ProgramKind::Memory && (guarded > 0 || verified.argument_reach() > BYTES_BEFORE_TIME)
+    }
 }
 
-/// The argument of a program of this kind: the key and zeros, the registers, or the arguments in registers and zeros. *Hook path.*
-fn arrange<'c>(kind: ProgramKind, context: &'c mut [u8; HOOK_CONTEXT_BYTES], frame: &Frame, key: u64) -> &'c mut [u8] {
+/// The call that a program runs at, for its helpers. *Hook path.*
+fn traced(hook: &Hook<'_>) -> Traced {
+    let in_registers = || hook.frame.argument(0).map(|_| registers(hook.frame));
+    Traced {
+        start: hook.start,
+        arguments: hook.returned.map_or_else(in_registers, |returned| Some(returned.arguments)),
+        argument_count: hook.arguments.map_or(MOST_ARGUMENTS, usize::from).min(MOST_ARGUMENTS),
+        result: hook.returned.map(|returned| returned.value),
+        cookie: hook.cookie,
+    }
+}
+
+fn registers(frame: &Frame) -> [u64; MOST_ARGUMENTS] {
+    [0, 1, 2, 3, 4, 5].map(|n| frame.argument(n).unwrap_or(0))
+}
+
+/// Where a program runs.
+struct At<'a> {
+    key: u64,
+    frame: &'a Frame,
+    returned: Option<Returned>,
+    arguments: Option<u8>,
+}
+
+/// Bytes of the argument of a flat program at a return that stand before the time that the call took.
+const BYTES_BEFORE_TIME: u64 = 64;
+
+/// The argument of a program of this kind: the key and zeros, at a return the key, the result, the arguments and the time; the registers; or the
+/// arguments in registers, behind them the result at a return, and zeros. *Hook path.*
+fn arrange<'c>(
+    kind: ProgramKind,
+    context: &'c mut [u8; HOOK_CONTEXT_BYTES],
+    at: &At<'_>,
+    services: &Services,
+) -> &'c mut [u8] {
     let mut fill = |words: &[u64]| {
         for (place, word) in context.chunks_exact_mut(8).zip(words) {
             place.copy_from_slice(&word.to_le_bytes());
         }
     };
     match kind {
-        ProgramKind::Registers => fill(&frame.registers(key)),
-        ProgramKind::Arguments => fill(&[0, 1, 2, 3, 4, 5].map(|n| frame.argument(n).unwrap_or(0))),
-        ProgramKind::Memory
-        | ProgramKind::Xdp
-        | ProgramKind::Classifier
-        | ProgramKind::Socket
-        | ProgramKind::Unfired => return context.get_mut(..CONTEXT_BYTES).unwrap_or(&mut []),
+        ProgramKind::Registers => fill(&at.frame.registers(at.returned.map_or(at.key, |returned| returned.home))),
+        ProgramKind::Arguments => match at.returned {
+            None => fill(&registers(at.frame)),
+            Some(Returned { arguments, value, .. }) => {
+                let count = at.arguments.map_or(MOST_ARGUMENTS, usize::from);
+                let mut words = [0; MOST_ARGUMENTS + 1];
+                words.iter_mut().zip(arguments.iter().take(count)).for_each(|(to, from)| *to = *from);
+                if let Some(result) = words.get_mut(count) {
+                    *result = value;
+                }
+                fill(&words);
+            }
+        },
+        ProgramKind::Memory => {
+            if let Some(Returned { value, arguments: [a, b, c, d, e, f], entered_ns, .. }) = at.returned {
+                let since = |entered| services.platform.clock.now_ns().saturating_sub(entered);
+                let took_ns = if entered_ns == 0 { 0 } else { since(entered_ns) };
+                fill(&[at.key, value, a, b, c, d, e, f, took_ns]);
+            }
+            return context.get_mut(..CONTEXT_BYTES).unwrap_or(&mut []);
+        }
+        ProgramKind::Xdp | ProgramKind::Classifier | ProgramKind::Socket | ProgramKind::Unfired => {
+            return context.get_mut(..CONTEXT_BYTES).unwrap_or(&mut [])
+        }
     }
     context
 }

@@ -2,7 +2,7 @@
 
 use super::{image::Image, snapshot::Snapshot};
 use crate::{
-    helpers::{Maps, Names, Output, ReadMemory, RingLayout, Time, TwoKey},
+    helpers::{Call, Maps, Names, Output, ReadMemory, RingLayout, Time, Traced, TwoKey},
     maps::TwoKeyMap,
     platform::{Platform, Ticks},
     tracer::{Ring, Sums},
@@ -53,6 +53,12 @@ impl ReadMemory for Services {
     }
 }
 
+impl Call for Services {
+    fn traced(&self) -> Option<Traced> {
+        None
+    }
+}
+
 impl Time for Services {
     fn now_ns(&self) -> u64 {
         self.platform.clock.now_ns()
@@ -73,6 +79,8 @@ pub(super) struct AtFunction {
     pub(super) services: &'static Services,
     /// An address on the function's stack.
     pub(super) stack: u64,
+    /// The call.
+    pub(super) traced: Traced,
 }
 
 impl Maps for AtFunction {
@@ -109,6 +117,12 @@ impl ReadMemory for AtFunction {
             return 0;
         }
         reads.read(address, dst)
+    }
+}
+
+impl Call for AtFunction {
+    fn traced(&self) -> Option<Traced> {
+        Some(self.traced)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is known of the running image: its symbols and its sites, and which site belongs to which function.
 
 use super::SymbolTable;
-use crate::tracer::{deny_reason, Site, SiteKind, STUB_REACH};
+use crate::tracer::{Site, SiteKind, STUB_REACH};
 use alloc::{sync::Arc, vec::Vec};
 
 /// Symbols and sites; replaced as a whole.
@@ -42,10 +42,15 @@ impl Image {
         self.sites.iter().copied().find(|s| s.key() == key)
     }
 
-    /// Why the function of a site must not be probed, by whichever of its names says so.
-    pub(super) fn denied(&self, site: Site) -> Option<&'static str> {
+    /// Why the function of a site must not be probed, by whichever of its names says so; `reason` is that of a name.
+    pub(super) fn denied(&self, site: Site, reason: impl Fn(&str) -> Option<&'static str>) -> Option<&'static str> {
         let (symbol, _) = self.symbols.containing(site.addr)?;
-        self.symbols.at(symbol.address).find_map(|symbol| deny_reason(symbol.name))
+        self.symbols.at(symbol.address).find_map(|symbol| reason(symbol.name))
+    }
+
+    /// Where the function of a site begins; 0 where that is unknown.
+    pub(super) fn start_of(&self, site: Site) -> u64 {
+        self.symbols.containing(site.addr).map_or(0, |(symbol, _)| symbol.address)
     }
 
     /// Name of the function that a site belongs to.

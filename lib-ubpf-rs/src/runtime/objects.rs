@@ -1,13 +1,20 @@
 //! Objects: the programs and maps of a package, loaded together. One instance of an object is there at a time; it goes with the last
 //! program of it that is attached, unless it was loaded to stay.
 
-use super::{copy, maps::Types, programs::Loaded, room_for, trace::Wanted, Error, LoadOptions, MapPart, Runtime};
+use super::{
+    copy,
+    maps::Types,
+    programs::Loaded,
+    room_for,
+    trace::{AttachLimits, Wanted},
+    Error, LoadOptions, MapPart, Runtime,
+};
 use crate::{
     isa::Insn,
     object::{LowerError, Names, Object, ObjectError, ProgramKind, Variable, Wish},
     platform::SMALL_THINGS_THAT_STAY,
     program::{Abi, PointKind, Program},
-    tracer::{AtSite, Point, SiteKind},
+    tracer::{AtSite, Point, Site, SiteKind},
     verifier::{Context, Policy, VerifyError},
 };
 use alloc::{
@@ -118,6 +125,7 @@ impl Instance {
             _ => format!("{path}:{}", part.loaded.name),
         };
         loaded.point = part.point();
+        loaded.says_where = part.attach.is_some();
         loaded.object = Some(self.clone());
         Ok(loaded)
     }
@@ -464,8 +472,27 @@ impl Names for ImageNames<'_> {
     }
 }
 
+/// What a program is attached to at a site of this kind, if it is attached so; or why it cannot be.
+pub(super) fn point(loaded: &Loaded, kind: SiteKind, limits: &AttachLimits) -> Result<AtSite, &'static str> {
+    let at = loaded.point?;
+    let nowhere = Site { addr: 0, kind };
+    let at: AtSite = match (at(nowhere).is_return(), limits.at_return) {
+        (false, true) if loaded.says_where => return Err("its section says that it is for the entry of a function"),
+        (false, true) => Point::Return,
+        (_, _) => at,
+    };
+    let refused = match at(nowhere).is_return() {
+        false => without_registers(kind).filter(|_| loaded.needs_registers()),
+        true if loaded.kind == ProgramKind::Arguments && loaded.needs_registers() && limits.arguments.is_none() => Some(
+            "it looks at arguments and result as an array, and where in it the result is depends on how many arguments the function has: say it with --args",
+        ),
+        true => None,
+    };
+    refused.map_or(Ok(at), Err)
+}
+
 /// Why a program that looks at registers cannot run at such a site.
-pub(super) fn without_registers(kind: SiteKind) -> Option<&'static str> {
+fn without_registers(kind: SiteKind) -> Option<&'static str> {
     match kind {
         SiteKind::Instrumented => Some(
             "it looks at registers, which are gone where -finstrument-functions calls: compile the function with -fpatchable-function-entry=5",

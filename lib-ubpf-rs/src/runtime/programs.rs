@@ -57,6 +57,8 @@ pub(super) struct Loaded {
     pub(super) object: Option<Arc<Instance>>,
     /// What it is attached to, or why it cannot be attached.
     pub(super) point: Result<AtSite, &'static str>,
+    /// Whether it says so itself; else who attaches it may say that it is for returns.
+    pub(super) says_where: bool,
     /// Its helpers where it runs directly, made when that happens first.
     pub(super) helpers_directly: Arc<Once<Option<code::Helpers>>>,
 }
@@ -81,6 +83,7 @@ impl Loaded {
             kind: ProgramKind::Memory,
             object: None,
             point: Ok(Point::Entry),
+            says_where: false,
             helpers_directly: Arc::default(),
         }
     }

@@ -9,8 +9,8 @@ use crate::{
     helpers::Names,
     platform::{copied, fits, no_pause, shown, sort_by_in_pieces, Pace, Pause, SMALL_THINGS, SMALL_THINGS_THAT_STAY},
     tracer::{
-        AttachError, AttachOptions, AttachRequest, DetachError, Moment, Point, ProbeId, ProbeReport, Site, SiteCount,
-        SiteKind, Subject, Unusable, STUB_REACH, TRACER,
+        deny_reason, returns_twice, AttachError, AttachOptions, AttachRequest, DetachError, Moment, Point, ProbeId,
+        ProbeReport, Site, SiteCount, SiteKind, Subject, Unusable, STUB_REACH, TRACER,
     },
 };
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
@@ -413,7 +413,7 @@ impl Runtime {
             let functions = self.fitting(&pattern, &mut pace)?;
             let functions = &mut functions.iter().map(String::as_str);
             let refused = &mut |function: &str, error| refused.add(function, error);
-            self.add_places(functions, &self.body(loaded), &mut places, &mut pace, refused)?;
+            self.add_places((functions, &limits), &self.body(loaded), &mut places, &mut pace, refused)?;
             while names.len() < places.len() {
                 names.try_reserve(1).map_err(|_| Error::NoMemory)?;
                 names.push(copy(&program)?);
@@ -455,7 +455,7 @@ impl Runtime {
                     Some(address) => image.site_at(address),
                     None => image.sites_of(name.as_bytes()).next().map(|(_, site)| site),
                 };
-                if site.is_some_and(|site| fits(pattern, name) && image.denied(site).is_none()) {
+                if site.is_some_and(|site| fits(pattern, name) && image.denied(site, deny_reason).is_none()) {
                     // Where others have the name, its address tells which it is.
                     let function = address.map_or_else(|| copied(name), |address| Some(alloc::format!("{address:#x}")));
                     match (all.try_reserve(1), function) {
@@ -478,7 +478,7 @@ impl Runtime {
 
     fn attach_loaded(&self, function: &str, loaded: Loaded, limits: AttachLimits) -> Result<ProbeId, Error> {
         room_for(SMALL_THINGS_THAT_STAY)?;
-        let place = self.place(function, &self.body(loaded))?;
+        let place = self.place(function, &self.body(loaded), &limits)?;
         TRACER.attach(place.request(limits)).map_err(Error::Attach)
     }
 
@@ -496,7 +496,13 @@ impl Runtime {
         };
         let none = || Error::NoneAttached { refused: count.get(), wanted: functions.len() };
         let (mut pace, mut places) = (self.pace(), Vec::new());
-        self.add_places(&mut functions.iter().copied(), &self.body(loaded), &mut places, &mut pace, refused)?;
+        self.add_places(
+            (&mut functions.iter().copied(), &limits),
+            &self.body(loaded),
+            &mut places,
+            &mut pace,
+            refused,
+        )?;
         if count.get() > 0 {
             return Err(none());
         }
@@ -513,7 +519,7 @@ impl Runtime {
     /// Adds where a program is attached at each of these functions.
     fn add_places(
         &self,
-        functions: &mut dyn Iterator<Item = &str>,
+        (functions, limits): (&mut dyn Iterator<Item = &str>, &AttachLimits),
         body: &Arc<Attached>,
         places: &mut Vec<Place>,
         pace: &mut Pace<'_>,
@@ -522,7 +528,7 @@ impl Runtime {
         for function in functions {
             pace.point()?;
             room_for_small_things()?;
-            match self.place(function, body) {
+            match self.place(function, body, limits) {
                 Ok(place) => {
                     places.try_reserve(1).map_err(|_| Error::NoMemory)?;
                     places.push(place);
@@ -540,20 +546,25 @@ impl Runtime {
     }
 
     /// Where a program is attached at a function, if it can be.
-    fn place(&self, function: &str, body: &Arc<Attached>) -> Result<Place, Error> {
+    fn place(&self, function: &str, body: &Arc<Attached>, limits: &AttachLimits) -> Result<Place, Error> {
         let (function, site) = self.resolve(function)?;
-        if let Some(reason) = self.services.image.read().denied(site) {
+        let image = self.services.image.read();
+        if let Some(reason) = image.denied(site, deny_reason) {
             let function = shown(&function);
             return Err(Error::Attach(AttachError::Denied { function, reason }));
         }
         let loaded = &body.loaded;
-        let gone = objects::without_registers(site.kind).filter(|_| loaded.needs_registers());
-        match (loaded.point, gone) {
-            (Ok(at), None) => Ok(Place { function, point: at(site), body: body.clone() }),
-            (Err(reason), _) | (Ok(_), Some(reason)) => {
-                Err(Error::NotAttachable { program: copy(&loaded.name)?, reason })
-            }
+        let at = objects::point(loaded, site.kind, limits);
+        let point = match at {
+            Ok(at) => at(site),
+            Err(reason) => return Err(Error::NotAttachable { program: copy(&loaded.name)?, reason }),
+        };
+        let twice = image.denied(site, returns_twice).filter(|_| point.is_return());
+        if let Some(reason) = twice {
+            let function = shown(&function);
+            return Err(Error::Attach(AttachError::NoReturn { function, reason }));
         }
+        Ok(Place { function, point, start: image.start_of(site), body: body.clone() })
     }
 
     /// The site of a function, with the function's name.
@@ -729,13 +740,16 @@ pub(super) struct Wanted {
 struct Place {
     function: String,
     point: Point,
+    /// Where the function begins.
+    start: u64,
     body: Arc<Attached>,
 }
 
 impl Place {
     fn request(&self, options: AttachLimits) -> AttachRequest<'_> {
-        let Place { function, point, body } = self;
-        AttachRequest { point: *point, function, program: &body.loaded.name, body: body.clone(), options }
+        let Place { function, point, start, body } = self;
+        let (point, start, program, body) = (*point, *start, &body.loaded.name, body.clone());
+        AttachRequest { point, function, start, program, body, options }
     }
 }
 

@@ -89,6 +89,8 @@ pub struct AttachRequest<'a> {
     pub point: Point,
     /// Name of its function.
     pub function: &'a str,
+    /// Where the function begins; 0 where that is unknown.
+    pub start: u64,
     /// Name of the program.
     pub program: &'a str,
     /// What runs.
@@ -206,7 +208,8 @@ impl Change<'_> {
         let batch = Batch { requests, first_id: state.next_id, now_ns };
         let returns = requests.iter().any(|request| request.point.is_return());
         state.next_id += requests.len() as u64;
-        state.limited |= requests.iter().any(|request| request.options != AttachOptions::default());
+        let limited = |options: &AttachOptions| options.max_runs.is_some() || options.max_ns.is_some();
+        state.limited |= requests.iter().any(|request| limited(&request.options));
         drop(state);
         if returns {
             frames::prepare(self.settings.return_frames, self.settings).ok_or(AttachError::NoMemory)?;
@@ -401,6 +404,7 @@ impl Batch<'_> {
         settings: &Settings,
     ) -> Result<(), AttachError> {
         let request = &self.requests[index];
+        state.start.store(request.start, Ordering::Relaxed);
         let function = || shown(request.function);
         if let Some(reason) = deny::reason(request.function) {
             return Err(AttachError::Denied { function: function(), reason });
@@ -418,6 +422,18 @@ impl Batch<'_> {
     }
 }
 
+/// Whether a stub is the first of its function, but for what the CPU wants at entries.
+fn stands_first(request: &AttachRequest<'_>, settings: &Settings) -> bool {
+    let mut before = [0; patch::ENDBR64.len()];
+    match request.point.site().addr.checked_sub(request.start) {
+        Some(0) => true,
+        Some(distance) if distance == before.len() as u64 => {
+            settings.platform.probe_read.read(request.start, &mut before) == before.len() && before == patch::ENDBR64
+        }
+        _ => false,
+    }
+}
+
 /// Why a program that is to run at returns cannot.
 fn no_return(request: &AttachRequest<'_>, settings: &Settings) -> Option<&'static str> {
     if !request.point.is_return() {
@@ -429,6 +445,11 @@ fn no_return(request: &AttachRequest<'_>, settings: &Settings) -> Option<&'stati
         ),
         SiteKind::Patchable | SiteKind::Mcount if current::return_pad() == 0 => {
             return Some("on this CPU only entries of functions can be traced")
+        }
+        SiteKind::Mcount if !stands_first(request, settings) => {
+            return Some(
+                "its stub stands behind its first instructions, where the return address is not found: compile it with -mfentry",
+            )
         }
         SiteKind::Patchable | SiteKind::Mcount => {}
     }
@@ -516,6 +537,8 @@ fn new_probe(id: ProbeId, request: &AttachRequest<'_>, state: &'static SiteState
         body: request.body.clone(),
         looks: looks(&*request.body),
         max_runs: request.options.max_runs.unwrap_or(u64::MAX),
+        cookie: request.options.cookie,
+        arguments: request.options.arguments,
         deadline_ns: max_ns.map_or(u64::MAX, |ns| now_ns.saturating_add(ns)),
         misses_before: [&state.misses, &state.return_misses].map(|misses| misses.load(Ordering::Relaxed)),
         refused: AtomicU64::new(0),

@@ -39,7 +39,7 @@ pub use arch::current::helper_entry;
 pub use arch::current::{FpMode, Frame};
 pub use attach::{AttachError, AttachRequest, RefusedRequests};
 pub use control::{DetachError, InitError, NoReport, Tracer, TracerConfig, TRACER};
-pub use deny::{reason as deny_reason, Denied, BUILT_IN as DENIED};
+pub use deny::{reason as deny_reason, returns_twice, Denied, BUILT_IN as DENIED};
 pub use point::{AtSite, Point};
 pub use pool::{fp_mode, CONTEXT_BYTES, MAX_AREAS, PROGRAM_STACK};
 pub use probe::{

@@ -24,11 +24,10 @@ impl Point {
         match (kind, offset) {
             (PointKind::Entry, 0) => Ok(Point::Entry),
             (PointKind::Entry, _) => {
-                Err("it is for a place within a function, and programs are attached at entries of functions only")
+                Err("it is for a place within a function, and programs are attached at entries and returns only")
             }
-            (PointKind::Return, _) => {
-                Err("it is for the return of a function, and programs are attached at entries of functions only")
-            }
+            (PointKind::Return, 0) => Ok(Point::Return),
+            (PointKind::Return, _) => Err("it is for the return of a function, and names a place within it"),
             (PointKind::Timer, _) => Err("it is for a timer, and there are no timers for programs"),
         }
     }

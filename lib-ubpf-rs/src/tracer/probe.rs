@@ -48,6 +48,12 @@ pub struct Hook<'a> {
     pub budget: u64,
     /// Key of the site.
     pub key: u64,
+    /// Where the function begins; 0 where that is unknown.
+    pub start: u64,
+    /// The number that the program was attached with.
+    pub cookie: u64,
+    /// How many arguments the function has, if somebody said so.
+    pub arguments: Option<u8>,
     /// Registers of the traced function, at its entry or as it returns.
     pub frame: &'a Frame,
     /// What is known of a call that returns; nothing at an entry.
@@ -117,13 +123,19 @@ impl ProbeId {
     }
 }
 
-/// How long a probe stays.
+/// How long a probe stays, and what its program is told.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct AttachOptions {
     /// Detach after this many runs.
     pub max_runs: Option<u64>,
     /// Detach after this time.
     pub max_ns: Option<u64>,
+    /// A number for the program, which it asks for with `bpf_get_attach_cookie`.
+    pub cookie: u64,
+    /// How many arguments the function has, up to 6; `None` where nobody says so.
+    pub arguments: Option<u8>,
+    /// To the return of a function: of a program that does not say itself where it belongs.
+    pub at_return: bool,
 }
 
 /// Counters of one probe.
@@ -167,6 +179,8 @@ pub(super) struct Probe {
     /// It may look at the two-key map, or change it in a way that the number of its runs does not tell.
     pub looks: bool,
     pub max_runs: u64,
+    pub cookie: u64,
+    pub arguments: Option<u8>,
     /// Time of auto-detach, `u64::MAX` for never.
     pub deadline_ns: u64,
     /// Misses of the site, and of its returns, before this probe came.

@@ -67,6 +67,8 @@ pub(super) struct SiteState {
     pub gate: AtomicU64,
     /// Which programs there are: [`RETURNS`], [`ENTRIES`], [`TIMED`]. Read by the trampoline.
     pub flags: AtomicU64,
+    /// Where the function begins; 0 where that is unknown.
+    pub start: AtomicU64,
     /// Returns whose programs did not run: no area free. Written by the pad.
     pub return_misses: AtomicU64,
 }
@@ -171,8 +173,8 @@ pub(super) fn state(published: &AtomicPtr<Table>, key: u64) -> Option<&'static S
         return Some(state);
     }
     let table = with_room(published, table)?;
-    let [misses, gate, flags, return_misses] = [const { AtomicU64::new(0) }; 4];
-    let state = SiteState { misses, key, probes: AtomicPtr::new(ptr::null_mut()), gate, flags, return_misses };
+    let [misses, gate, flags, start, return_misses] = [const { AtomicU64::new(0) }; 5];
+    let state = SiteState { misses, key, probes: AtomicPtr::new(ptr::null_mut()), gate, flags, start, return_misses };
     let state: &'static SiteState = Box::leak(Box::new(state));
     table.put(state);
     Some(state)

@@ -61,6 +61,7 @@ impl Subject {
         let id = TRACER.attach(AttachRequest {
             point: Point::Entry(self.site),
             function: "the measured function",
+            start: Self::address(),
             program: &program,
             body,
             options: AttachOptions::default(),

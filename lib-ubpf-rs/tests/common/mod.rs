@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use ubpf_rs::{
-    helpers::{Maps, Names, Output, ReadMemory, Registry, RingLayout, Time, TwoKey},
+    helpers::{Call, Maps, Names, Output, ReadMemory, Registry, RingLayout, Time, Traced, TwoKey},
     platform::Ticks,
     program::{Abi, Program},
     verifier::{self, Policy, VerifiedProgram, VerifyError},
@@ -58,6 +58,12 @@ pub struct Nobody;
 impl Maps for Nobody {
     fn two_key(&self) -> TwoKey<'_> {
         TwoKey::Nothing
+    }
+}
+
+impl Call for Nobody {
+    fn traced(&self) -> Option<Traced> {
+        None
     }
 }
 

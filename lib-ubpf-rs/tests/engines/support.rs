@@ -3,7 +3,7 @@
 use crate::pages::Pages;
 use std::cell::Cell;
 use ubpf_rs::{
-    helpers::{Helper, HelperFn, Maps, Names, Output, ReadMemory, Registry, RingLayout, Time, TwoKey},
+    helpers::{Call, Helper, HelperFn, Maps, Names, Output, ReadMemory, Registry, RingLayout, Time, Traced, TwoKey},
     isa::{encode, Insn},
     jit::{Ahead, JitProgram, LinkedProgram, Options},
     maps::TwoKeyMap,
@@ -74,6 +74,12 @@ impl Output for TestHost {
 impl ReadMemory for TestHost {
     fn probe_read(&self, _address: u64, _dst: &mut [u8]) -> usize {
         0
+    }
+}
+
+impl Call for TestHost {
+    fn traced(&self) -> Option<Traced> {
+        None
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     maps::{bytes, Hex, Long},
-    programs::{load_options, refused},
+    programs::{arguments, load_options, refused},
 };
 use crate::{
     backend::{AttachLimits, Backend, ObjectProgram},
@@ -16,12 +16,12 @@ use ubpf_rs::platform::copied;
 
 pub(super) const COMMANDS: &[Command] = &[Command::builtin(
     "prog",
-    "load|attach|list|show|dump|run|unload [FILE] [NAME=VALUE...] [-p PROG] [--data DATA] [--yes] [--keep] [--abi ABI] [--policy POLICY] [--engine ENGINE]",
+    "load|attach|list|show|dump|run|unload [FILE] [NAME=VALUE...] [-p PROG] [--data DATA] [--yes] [--keep] [--args N] [--abi ABI] [--policy POLICY] [--engine ENGINE]",
     "programs of objects\n\
      load: the package FILE, with numbers of its data set by name; it stays until `prog unload OBJECT`. attach: each program\n\
      of the package, or of the loaded object, to the function that its section names, or to those that its pattern fits (--yes: also\n\
-     to more than 300); all or none, and they begin at one moment. They are detached when the session ends, unless --keep. list: the programs\n\
-     of all objects. show: those of one, with what became of them. dump: their instructions, eight bytes each, in hexadecimal.\n\
+     to more than 300); all or none, and they begin at one moment. They are detached when the session ends, unless --keep. --args is that of\n\
+     bpf_attach. list: the programs of all objects. show: those of one, with what became of them. dump: their instructions, eight bytes each, in hexadecimal.\n\
      run: the program PROG of FILE, once, with the bytes of DATA as its argument: a file, or hex:0a0b; shows what becomes of them.\n\
      An object's maps go with its last program, unless `map keep` keeps them. Other options are those of bpf_exec.",
     prog,
@@ -43,10 +43,10 @@ fn prog(call: &mut Call<'_>) -> Result<(), Failure> {
     let takes: &[&str] = match action {
         "dump" => &["-p"],
         "run" => &["-p", "--data"],
-        "attach" => &["--yes", "--keep"],
+        "attach" => &["--yes", "--keep", "--args"],
         _ => &[],
     };
-    for option in ["-p", "--data", "--yes", "--keep"] {
+    for option in ["-p", "--data", "--yes", "--keep", "--args"] {
         if !takes.contains(&option) && call.args.option(option).is_some() {
             return Err(Failure::message(format!("prog {action}: there is no option {option}")));
         }
@@ -81,7 +81,8 @@ fn load(call: &mut Call<'_>, file: &str, words: &[&str]) -> Result<(), Failure> 
 
 fn attach(call: &mut Call<'_>, file: &str) -> Result<(), Failure> {
     let options = load_options(call)?;
-    let attached = call.backend.attach_object(file, &options, &AttachLimits::default());
+    let limits = AttachLimits { arguments: arguments(call)?, ..AttachLimits::default() };
+    let attached = call.backend.attach_object(file, &options, &limits);
     let mut attached = attached.map_err(|error| refused(call.backend, error))?.attached;
     if call.args.option("--keep").is_none() {
         call.own(attached.iter().map(|one| one.id))?;

@@ -29,11 +29,13 @@ pub(super) const COMMANDS: &[Command] = &[
     ),
     Command::builtin(
         "bpf_attach",
-        "FUNC FILE [-p PROG] [--all] [--yes] [--hits N] [--for SECONDS] [--abi ABI] [--policy POLICY] [--engine ENGINE]",
+        "FUNC FILE [--exit] [-p PROG] [--all] [--yes] [--hits N] [--for SECONDS] [--args N] [--cookie N] [--abi ABI] [--policy POLICY] [--engine ENGINE]",
         "attach a program to a function\n\
-         It then runs at each call of the function, after those attached before it. It is detached\n\
-         by itself after N runs or after SECONDS. --all: to every function of this name. FUNC with `*` for any characters: to all that\n\
-         it fits, or to none; they begin at one moment. --yes: also to more than 300. The other options are those of bpf_exec.",
+         It then runs at each call of the function, after those attached before it; with --exit, or if its section says so, when\n\
+         the call returns. It is detached by itself after N runs or after SECONDS. --all: to every function of this name. FUNC with `*`\n\
+         for any characters: to all that it fits, or to none; they begin at one moment. --yes: also to more than 300. --args: how many\n\
+         arguments the function has, for programs of a section fexit. --cookie: a number for bpf_get_attach_cookie. The other\n\
+         options are those of bpf_exec.",
         attach,
     ),
     Command::builtin(
@@ -152,6 +154,9 @@ fn attach(call: &mut Call<'_>) -> Result<(), Failure> {
     let limits = AttachLimits {
         max_runs: call.number_option("--hits")?.map(one_or_more).transpose()?,
         max_ns: call.args.option("--for").map(nanoseconds).transpose()?,
+        cookie: call.number_option("--cookie")?.unwrap_or(0),
+        arguments: arguments(call)?,
+        at_return: call.args.option("--exit").is_some(),
     };
     let path = call.args.required(1);
     for_each_function(call, &mut |call, function| {
@@ -187,6 +192,16 @@ fn for_each_function<'a>(
         work(call, &format!("{address:#x}"))?;
     }
     Ok(())
+}
+
+/// How many arguments a function has.
+pub(super) fn arguments(call: &Call<'_>) -> Result<Option<u8>, Failure> {
+    const MOST: u64 = 6;
+    let Some(count) = call.number_option("--args")? else { return Ok(None) };
+    match u8::try_from(count) {
+        Ok(few) if count <= MOST => Ok(Some(few)),
+        _ => Err(Failure::message(format!("--args: 0 to {MOST}, those that are given in registers"))),
+    }
 }
 
 /// A program that may not run once would be gone before anybody saw it.
@@ -277,9 +292,15 @@ impl Stream for Sites {
 
 fn describe(probe: &Probe, counters: bool) -> String {
     let mut line = format!(" - {}", Printable(&probe.program));
+    if probe.at_return {
+        line.push_str(" at exit");
+    }
     if counters {
-        let Probe { runs, misses, failures, .. } = probe;
+        let Probe { runs, misses, failures, outstanding, abandoned, .. } = probe;
         let _ = write!(line, " (runs {runs}, misses {misses}, failures {failures}");
+        if probe.at_return {
+            let _ = write!(line, ", outstanding {outstanding}, abandoned {abandoned}");
+        }
         if let Some(mean) = probe.mean_ns {
             let _ = write!(line, ", {mean} ns each");
         }

@@ -19,6 +19,7 @@ use ubpf_rs::{
 extern "C" {
     // It takes nothing; what is in the registers of arguments is looked at by programs alone.
     fn gcc_patchable_myfun(first: u64, second: u64);
+    fn gcc_patchable_recursion(n: i64) -> i64;
 }
 
 const MYFUN: &str = "gcc_patchable_myfun";
@@ -196,7 +197,6 @@ fn programs_that_cannot_be_attached_say_why() {
         assert!(error.contains(said), "{error}");
     };
     check("unfired", "hooks.pkg:unfired cannot be attached: nothing in a unikernel fires programs of its section");
-    check("at_exit", "programs are attached at entries of functions only");
     check("third", "hooks.pkg has no program third; it has registers, words, at_exit, unfired");
     let error = attach(None);
     assert!(matches!(error, Error::Object { .. }), "{error}");
@@ -213,11 +213,11 @@ fn an_object_is_attached_as_a_whole_or_not_at_all() {
     let (engine, _turn) = engine();
     let attach = |path| engine.attach_object(path, &LoadOptions::default(), AttachLimits::default());
     let nothing = || engine.list(None).unwrap().is_empty() && maps(engine).is_empty();
-    const ENTRIES: &str = ", and programs are attached at entries of functions only";
-    let exit = ("hooks.pkg", "hooks.pkg:at_exit cannot be attached: it is for the return of a function");
-    let behind = ("behind.pkg", "behind.pkg:behind cannot be attached: it is for a place within a function");
-    for (path, said) in [exit, behind] {
-        assert_eq!(attach(path).unwrap_err().to_string(), format!("{said}{ENTRIES}"));
+    const ENTRIES: &str = ", and programs are attached at entries and returns only";
+    let unfired = "hooks.pkg:unfired cannot be attached: nothing in a unikernel fires programs of its section";
+    let behind = format!("behind.pkg:behind cannot be attached: it is for a place within a function{ENTRIES}");
+    for (path, said) in [("hooks.pkg", unfired), ("behind.pkg", &behind)] {
+        assert_eq!(attach(path).unwrap_err().to_string(), said);
         assert!(nothing(), "{path}");
     }
     // One by one those are attached that can be; then the object is there, and is still not attached as a whole.
@@ -233,6 +233,104 @@ fn an_object_is_attached_as_a_whole_or_not_at_all() {
     assert!(attach("entries").is_err());
     assert_eq!(engine.detach(MYFUN, None).unwrap(), 1, "only what was there before");
     attach("entries").unwrap();
+}
+
+const RECURSION: &str = "gcc_patchable_recursion";
+
+fn recursion(n: i64) {
+    // SAFETY: a C function of a number.
+    assert_eq!(unsafe { gcc_patchable_recursion(n) }, n * (n + 1) / 2);
+}
+
+/// Numbers of an object's data, by their place.
+fn data(engine: &Runtime, name: &str) -> Vec<u64> {
+    let map = engine.map(name).unwrap_or_else(|| panic!("map {name}"));
+    let mut bytes = vec![0; map.def().value_size as usize];
+    map.value(0u32.to_le_bytes()[..].into()).unwrap().first().copy_to(&mut bytes);
+    bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect()
+}
+
+#[test]
+fn programs_at_entry_and_return_measure_each_call() {
+    if !packed("latency") {
+        return;
+    }
+    for on in BOTH {
+        let (engine, _turn) = engine();
+        engine.attach_object("latency.pkg", &options(on), AttachLimits::default()).unwrap();
+        recursion(40);
+        recursion(0);
+        let slots = numbers(engine, "latency.slots");
+        assert_eq!(slots.iter().sum::<u64>(), 42, "{slots:?}");
+        let (results, unpaired) = ((0..=40).map(|n| n * (n + 1) / 2).sum(), 0);
+        let mut counted = data(engine, "latency..bss");
+        counted.sort();
+        assert_eq!(counted, [unpaired, results]);
+        let counts: Vec<_> = engine.list(Some(RECURSION)).unwrap()[0].probes.iter().map(|p| (p.hits, p.runs)).collect();
+        assert_eq!(counts, [(42, 42), (42, 42)]);
+        assert_eq!(engine.detach(RECURSION, None).unwrap(), 2);
+        recursion(10);
+    }
+}
+
+#[test]
+fn a_program_of_fexit_finds_arguments_and_result_where_linux_has_them() {
+    if !packed("result_array") || !packed("result_helpers") {
+        return;
+    }
+    for on in BOTH {
+        let (engine, _turn) = engine();
+        let refused = engine.attach_object("result_array.pkg", &options(on), AttachLimits::default()).unwrap_err();
+        assert!(refused.to_string().contains("say it with --args"), "{refused}");
+        assert!(engine.list(None).unwrap().is_empty());
+        let limits = AttachLimits { arguments: Some(1), ..AttachLimits::default() };
+        engine.attach_object("result_array.pkg", &options(on), limits).unwrap();
+        recursion(9);
+        let sums: (u64, u64) = ((0..=9).sum(), (0..=9).map(|n| n * (n + 1) / 2).sum());
+        let counted = data(engine, "result_array..bss");
+        assert!(counted.contains(&sums.0) && counted.contains(&sums.1), "{counted:?} {sums:?}");
+        engine.detach(RECURSION, None).unwrap();
+
+        let limits = AttachLimits { cookie: 77_777, arguments: Some(3), ..AttachLimits::default() };
+        engine.attach_object("result_helpers.pkg", &options(on), limits).unwrap();
+        recursion(9);
+        let start = engine.symbol_address(RECURSION).unwrap();
+        let mut expected = [sums.0, sums.1, start, -22i64 as u64, 3, 77_777, sums.0, sums.1];
+        let mut counted = data(engine, "result_helpers..bss");
+        // One at the entry adds what the function is given, and that of kretprobe its results.
+        expected.sort();
+        counted.sort();
+        assert_eq!(counted, expected);
+        engine.detach(RECURSION, None).unwrap();
+    }
+}
+
+/// A program that says nothing of where it belongs is attached to returns when it is told to; one that says that it is for entries is not.
+#[test]
+fn flat_programs_at_returns_are_told_result_arguments_and_time() {
+    let (engine, _turn) = engine();
+    // Adds the result under 1, the first argument under 2, and 1 under 3 if time has gone by.
+    let text =
+        "r6 = r1\nr1 = 0\nr2 = 1\nr3 = *(u64 *)(r6 + 8)\ncall 32\nr1 = 0\nr2 = 2\nr3 = *(u64 *)(r6 + 16)\ncall 32\n\
+                r4 = *(u64 *)(r6 + 64)\nif r4 == 0 goto +4\nr1 = 0\nr2 = 3\nr3 = 1\ncall 32\nr0 = 0\nexit";
+    std::fs::write(folder().join("result.bin"), assemble(text).unwrap()).unwrap();
+    let limits = AttachLimits { at_return: true, ..AttachLimits::default() };
+    for on in BOTH {
+        engine.attach_file(RECURSION, "result.bin", &options(on), limits).unwrap();
+        engine.attach_file(RECURSION, "result.bin", &options(on), AttachLimits::default()).unwrap();
+        recursion(4);
+        let value = |key| engine.map_get(0, key);
+        assert_eq!((value(1), value(2), value(3)), (Some(20), Some(10), Some(5)));
+        let probes = &engine.list(Some(RECURSION)).unwrap()[0].probes;
+        let kinds: Vec<_> = probes.iter().map(|probe| (probe.point.is_return(), probe.runs)).collect();
+        assert_eq!(kinds, [(true, 5), (false, 5)]);
+        engine.reset().unwrap();
+    }
+    if packed("entries") {
+        let one = LoadOptions { program: Some("words"), ..LoadOptions::default() };
+        let refused = engine.attach_file(RECURSION, "entries.pkg", &one, limits).unwrap_err().to_string();
+        assert!(refused.contains("its section says that it is for the entry of a function"), "{refused}");
+    }
 }
 
 #[test]

@@ -367,7 +367,7 @@ fn all_or_none<T>(engine: &Runtime, step: u64, attach: impl Fn() -> Result<T, Er
 fn programs_at_their_limit_end_without_memory_and_go_with_it() {
     let (engine, _turn) = engine();
     let attach = |file: &str, max_runs, max_ns| {
-        let limits = AttachLimits { max_runs, max_ns };
+        let limits = AttachLimits { max_runs, max_ns, ..AttachLimits::default() };
         engine.attach_file(FUNCTION, file, &LoadOptions::default(), limits).unwrap();
     };
     attach("count.bin", None, None);

@@ -68,7 +68,7 @@ impl Image {
         body: &Arc<impl HookProgram + 'static>,
     ) -> ProbeId {
         let (point, options, body) = (point(self.site(function)), AttachOptions::default(), body.clone());
-        TRACER.attach(AttachRequest { point, function, program, body, options }).unwrap()
+        TRACER.attach(AttachRequest { point, function, start: 0, program, body, options }).unwrap()
     }
 
     fn attach(&self, function: &str, point: fn(Site) -> Point, body: &Arc<impl HookProgram + 'static>) -> ProbeId {
@@ -414,7 +414,7 @@ fn functions_that_return_twice_are_refused_by_name() {
     let (point, options) = (Point::Return(image.site("returns_leaf")), AttachOptions::default());
     for function in ["setjmp", "vfork", "__sigsetjmp"] {
         let body: Arc<Saw> = Arc::default();
-        let refused = TRACER.attach(AttachRequest { point, function, program: "p", body, options });
+        let refused = TRACER.attach(AttachRequest { point, function, start: 0, program: "p", body, options });
         assert!(matches!(refused, Err(AttachError::NoReturn { .. })), "{refused:?}");
     }
 }

@@ -180,7 +180,14 @@ impl Image {
         body: Arc<dyn HookProgram>,
         options: AttachOptions,
     ) -> Result<ProbeId, AttachError> {
-        TRACER.attach(AttachRequest { point: Point::Entry(self.site(function)), function, program, body, options })
+        TRACER.attach(AttachRequest {
+            point: Point::Entry(self.site(function)),
+            function,
+            start: 0,
+            program,
+            body,
+            options,
+        })
     }
 
     fn attach(&self, function: &str, program: &str, body: Arc<dyn HookProgram>) -> ProbeId {
@@ -532,6 +539,7 @@ fn original_tracer_took_any_nop_in_100_bytes_for_a_stub() {
     let request = AttachRequest {
         point: Point::Entry(site),
         function: "no_stub",
+        start: 0,
         program: "count",
         body: Arc::new(Count::default()),
         options: AttachOptions::default(),
@@ -550,6 +558,7 @@ fn the_no_probe_list_refuses_with_a_reason() {
     let request = AttachRequest {
         point: Point::Entry(site),
         function: "memcpy",
+        start: 0,
         program: "count",
         body: Arc::new(Count::default()),
         options: AttachOptions::default(),
@@ -569,6 +578,7 @@ fn several_cpus_refuse_with_a_remedy() {
     let attached = TRACER.attach(AttachRequest {
         point: Point::Entry(image.site(NAME)),
         function: NAME,
+        start: 0,
         program: "count",
         body: body.clone(),
         options: AttachOptions::default(),
@@ -587,6 +597,7 @@ fn requests<'r>(image: &Image, body: &Arc<Count>) -> Vec<AttachRequest<'r>> {
     let request = |function, program| AttachRequest {
         point: Point::Entry(image.site(function)),
         function,
+        start: 0,
         program,
         body: body.clone(),
         options: AttachOptions::default(),
@@ -686,11 +697,11 @@ fn probes_end_after_a_number_of_runs_or_a_time() {
     let call = || unsafe { gcc_pg_myfun() };
     let before = image.bytes("gcc_pg_myfun");
     let count = Arc::new(Count::default());
-    let options = AttachOptions { max_runs: Some(3), max_ns: None };
+    let options = AttachOptions { max_runs: Some(3), ..Default::default() };
     image.attach_with("gcc_pg_myfun", "three", count.clone(), options).unwrap();
     (0..10).for_each(|_| call());
     assert_eq!((count.get(), TRACER.poll(), image.bytes("gcc_pg_myfun") == before), (3, 1, true));
-    let options = AttachOptions { max_runs: None, max_ns: Some(1_000_000) };
+    let options = AttachOptions { max_ns: Some(1_000_000), ..Default::default() };
     image.attach_with("gcc_pg_myfun", "brief", count.clone(), options).unwrap();
     thread::sleep(Duration::from_millis(2));
     assert_eq!((TRACER.poll(), image.bytes("gcc_pg_myfun") == before), (1, true));

@@ -8,7 +8,7 @@ use alloc::{
 };
 use spin::Mutex;
 use ubpf_rs::{
-    helpers::{Maps, Names, Output, ReadMemory, RingLayout, Time, TwoKey, TwoKeyModel},
+    helpers::{Call, Maps, Names, Output, ReadMemory, RingLayout, Time, Traced, TwoKey, TwoKeyModel},
     platform::Ticks,
 };
 
@@ -76,6 +76,12 @@ impl ReadMemory for FixedHost {
         let bytes = dst.iter_mut().zip(address..);
         let readable = bytes.take_while(|(_, at)| READABLE.contains(at));
         readable.map(|(byte, at)| *byte = (at - READABLE.start) as u8 + 0x10).count()
+    }
+}
+
+impl Call for FixedHost {
+    fn traced(&self) -> Option<Traced> {
+        None
     }
 }
 

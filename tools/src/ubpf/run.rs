@@ -14,7 +14,7 @@ use std::{ffi::OsString, fs::File, os::unix::ffi::OsStrExt, path::PathBuf, proce
 use ubpf_embed::files::{read_bounded, shown};
 use ubpf_pack::CoreTypes;
 use ubpf_rs::{
-    helpers::{Maps, Names, Output, ReadMemory, Registry, RingLayout, Time, TwoKey},
+    helpers::{Call, Maps, Names, Output, ReadMemory, Registry, RingLayout, Time, Traced, TwoKey},
     jit::{self, JitProgram},
     maps::{Maps as ObjectMaps, TwoKeyMap},
     platform::Ticks,
@@ -222,6 +222,12 @@ impl ReadMemory for ToolHost {
         // SAFETY: the kernel copies at most `dst.len()` bytes to `dst` and checks the other address itself.
         let read = unsafe { libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0) };
         usize::try_from(read).unwrap_or(0)
+    }
+}
+
+impl Call for ToolHost {
+    fn traced(&self) -> Option<Traced> {
+        None
     }
 }
 

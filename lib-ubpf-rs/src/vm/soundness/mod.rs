@@ -3,7 +3,9 @@
 
 use super::{AccessKind, Executable, Interpreter, Memory, Moment, Run, Stop, StopKind, STACK_BYTES};
 use crate::{
-    helpers::{Maps as TwoKeyMaps, Names, Output, ReadMemory, Registry, RingLayout, Time, TwoKey, TwoKeyModel},
+    helpers::{
+        Call, Maps as TwoKeyMaps, Names, Output, ReadMemory, Registry, RingLayout, Time, Traced, TwoKey, TwoKeyModel,
+    },
     isa::{AluOp, Insn, Operand, Width},
     maps::{Map, Maps, Window},
     platform::Ticks,
@@ -36,6 +38,12 @@ impl TwoKeyModel for Nobody {
     }
     fn put(&self, _key1: u64, _key2: u64, _value: u64) {}
     fn del(&self, _key1: u64, _key2: u64) {}
+}
+
+impl Call for Nobody {
+    fn traced(&self) -> Option<Traced> {
+        None
+    }
 }
 
 impl Time for Nobody {

@@ -1,0 +1,3 @@
+/* latency.c with a program that reads the array. */
+#define ARRAY
+#include "latency.c"

@@ -1,0 +1,3 @@
+/* latency.c with programs that call helpers. */
+#define HELPERS
+#include "latency.c"
