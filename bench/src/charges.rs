@@ -304,7 +304,7 @@ fn load(engine: &Runtime, name: &str, code: &[u8], options: &LoadOptions) -> Res
     }
     let map = |kind, [key_size, value_size, max_entries]: [u32; 3], name| {
         let name = MapName::new(name).ok_or("a name")?;
-        let def = MapDef { kind, key_size, value_size, max_entries, flags: MapFlags::empty(), name };
+        let def = MapDef { kind, key_size, value_size, max_entries, flags: MapFlags::empty(), inner: None, name };
         Ok::<_, &str>(MapPart { def, contents: &[], shared: false })
     };
     let program = Program::from_flat(name, code, Abi::Linux)?;

@@ -6,10 +6,13 @@
 mod input;
 
 use libfuzzer_sys::fuzz_target;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
 use ubpf_rs::{
-    maps::{update, BytesMut, Map, MapError, MOST_WALKED_TO_CHANGE, MOST_WALKED_TO_LOOK},
-    program::{limits::LANES, MapDef, MapFlags, MapKind, MapName},
+    maps::{handle, update, BytesMut, Held, Map, MapError, Maps, Stay, MOST_WALKED_TO_CHANGE, MOST_WALKED_TO_LOOK},
+    program::{limits::LANES, InnerDef, MapDef, MapFlags, MapKind, MapName},
     vm::soundness::Numbers,
 };
 
@@ -74,7 +77,8 @@ fn length(key: &[u8]) -> usize {
 
 fn make(kind: MapKind, key_size: u32, value_size: u32, max_entries: u32) -> Map {
     let name = MapName::new("fuzzed").expect("a name");
-    Map::new(MapDef { kind, key_size, value_size, max_entries, flags: MapFlags::empty(), name }).expect("a map")
+    let flags = MapFlags::empty();
+    Map::new(MapDef { kind, key_size, value_size, max_entries, flags, inner: None, name }).expect("a map")
 }
 
 fn keyed(numbers: &mut Numbers<'_>) {
@@ -226,10 +230,110 @@ fn keyless(numbers: &mut Numbers<'_>) {
     }
 }
 
+/// A run that has found a map: its number stands for that one until the run is over.
+struct Found {
+    stay: Stay,
+    number: u64,
+    map: usize,
+}
+
+/// Maps that hold maps, of which some are of another definition, with runs that go on meanwhile.
+fn holders(numbers: &mut Numbers<'_>) {
+    let entries = 1 + numbers.below(6) as usize;
+    let inner: Vec<Arc<Map>> = (0..4).map(|other| make(MapKind::Array, 4, 8 + other / 3, 2)).map(Arc::new).collect();
+    let kind = if numbers.below(2) == 0 { MapKind::ArrayOfMaps } else { MapKind::HashOfMaps };
+    let is_array = kind == MapKind::ArrayOfMaps;
+    let name = MapName::new("fuzzed").expect("a name");
+    let def = MapDef {
+        kind,
+        key_size: if is_array { 4 } else { 1 + numbers.below(8) as u32 },
+        value_size: 4,
+        max_entries: entries as u32,
+        flags: MapFlags::empty(),
+        inner: Some(InnerDef::of(inner[0].def())),
+        name,
+    };
+    let holder = Arc::new(Map::new(def).expect("a map"));
+    let maps = Maps::new(vec![holder.clone()]).expect("a list");
+    let mut model: HashMap<Vec<u8>, usize> = HashMap::new();
+    let mut runs: Vec<Found> = Vec::new();
+    for _ in 0..numbers.below(64) {
+        let key = match is_array {
+            true => (numbers.below(entries as u64 + 2) as u32).to_le_bytes().to_vec(),
+            false => bytes(numbers, def.key_size as usize, 9),
+        };
+        let there = model.contains_key(&key);
+        match numbers.below(5) {
+            0 | 1 => {
+                let (flags, which) = (numbers.below(4), numbers.below(4) as usize);
+                let full = Err(MapError::Full { capacity: entries });
+                let expected = match flags {
+                    3.. => Err(MapError::Invalid),
+                    _ if which == 3 => Err(MapError::OtherThing),
+                    update::NEW | update::EXISTING if is_array => Err(MapError::Invalid),
+                    update::NEW if there => Err(MapError::Exists),
+                    update::EXISTING if !there => Err(MapError::NoEntry),
+                    _ if is_array && key >= (entries as u32).to_le_bytes().to_vec() => full,
+                    _ if !there && model.len() == entries => full,
+                    _ => Ok(()),
+                };
+                let put = holder.hold(key[..].into(), Held::Map(inner[which].clone()), flags);
+                if put == Err(MapError::Busy) {
+                    assert!(!runs.is_empty(), "busy without a run");
+                    continue;
+                }
+                assert_eq!(put, expected);
+                if put.is_ok() {
+                    model.insert(key, which);
+                }
+            }
+            2 => {
+                let gone = holder.delete(key[..].into(), &mut 0);
+                if gone == Err(MapError::Busy) {
+                    assert!(!runs.is_empty(), "busy without a run");
+                    continue;
+                }
+                assert_eq!(gone, model.remove(&key).map(drop).ok_or(MapError::NoEntry));
+            }
+            3 => {
+                let stay = Stay::default();
+                let found = holder.find_map(handle(0), key[..].into(), &mut 0, &stay);
+                assert_eq!(found.is_some(), there);
+                if let Some((number, &map)) = found.zip(model.get(&key)) {
+                    runs.push(Found { stay, number, map });
+                }
+            }
+            _ => {
+                let some = numbers.below(runs.len() as u64 + 1) as usize;
+                runs.drain(..some);
+            }
+        }
+        for run in &runs {
+            let is = maps.by_handle(run.number, &run.stay).map(|map| core::ptr::eq(map, &*inner[run.map]));
+            assert_eq!(is, Some(true), "a run has lost its map");
+        }
+        let mut shown = HashMap::new();
+        assert_eq!(holder.for_some(0, &mut |key, _| shown.insert(key.to_vec(), ()).is_none()), None);
+        assert!(shown.len() == model.len() && shown.keys().all(|key| model.contains_key(key)));
+        assert_eq!(holder.len(), model.len());
+        for (key, &which) in &model {
+            let Some(Held::Map(map)) = holder.held(key[..].into()) else { panic!("{key:?} holds nothing") };
+            assert!(Arc::ptr_eq(&map, &inner[which]));
+        }
+    }
+    drop(runs);
+    assert!(holder.settle(), "no run is left");
+    for (which, map) in inner.iter().enumerate() {
+        let held = model.values().filter(|&&other| other == which).count();
+        assert_eq!(Arc::strong_count(map), 1 + held, "map {which}");
+    }
+}
+
 fuzz_target!(init: input::plant(), |data: &[u8]| {
     let mut numbers = Numbers::Bytes(data);
-    match numbers.below(3) {
+    match numbers.below(4) {
         0 => keyless(&mut numbers),
+        3 => holders(&mut numbers),
         _ => keyed(&mut numbers),
     }
 });

@@ -160,6 +160,10 @@ pub trait Backend: Send {
     fn map(&self, name: &str) -> Option<Arc<Map>>;
     /// The types that came with a map's object, as its package has them.
     fn map_types(&self, name: &str) -> Option<Arc<Vec<u8>>>;
+    /// Puts what is called `what` under a key of a map that holds maps.
+    fn hold(&self, map: &str, key: &[u8], what: &str) -> Result<(), BackendError>;
+    /// The name of what a map holds under a key.
+    fn held_name(&self, map: &Map, key: &[u8]) -> Option<String>;
     /// Keeps a map when its last program goes, or no longer; false when there is none.
     fn keep_map(&self, name: &str, keep: bool) -> bool;
 

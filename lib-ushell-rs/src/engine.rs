@@ -151,6 +151,12 @@ impl Backend for &'static Runtime {
     fn map_types(&self, name: &str) -> Option<Arc<Vec<u8>>> {
         Runtime::map_types(self, name)
     }
+    fn hold(&self, map: &str, key: &[u8], what: &str) -> Result<(), BackendError> {
+        Ok(Runtime::hold(self, map, key, what)?)
+    }
+    fn held_name(&self, map: &Map, key: &[u8]) -> Option<String> {
+        Runtime::held_name(self, map, key)
+    }
     fn keep_map(&self, name: &str, keep: bool) -> bool {
         Runtime::keep_map(self, name, keep)
     }

@@ -42,7 +42,7 @@ pub(crate) fn long_values_come_in_pieces() {
     session.drain();
     let name = MapName::new("long").unwrap();
     let (kind, key_size, value_size, max_entries, flags) = (MapKind::Array, 4, 30_000, 2, MapFlags::empty());
-    let mut map = Map::new(MapDef { kind, key_size, value_size, max_entries, flags, name }).unwrap();
+    let mut map = Map::new(MapDef { kind, key_size, value_size, max_entries, flags, inner: None, name }).unwrap();
     map.fill(0, &[0xab; 30_000]).unwrap();
     map.fill(30_000, &[1]).unwrap();
     session.fake.0.lock().unwrap().maps.insert("long".into(), Arc::new(map));
@@ -85,7 +85,8 @@ fn tracing(command: &str) -> (Session, Arc<Map>) {
     session.drain();
     let name = MapName::new("ring").unwrap();
     let (kind, key_size, value_size, max_entries, flags) = (MapKind::Ringbuf, 0, 0, 4096, MapFlags::empty());
-    let ring = Arc::new(Map::new(MapDef { kind, key_size, value_size, max_entries, flags, name }).unwrap());
+    let ring =
+        Arc::new(Map::new(MapDef { kind, key_size, value_size, max_entries, flags, inner: None, name }).unwrap());
     session.fake.0.lock().unwrap().maps.insert("ring".into(), ring.clone());
     ring.write_record([1, 2, 3][..].into()).unwrap();
     assert_eq!(session.text(command), "hex:010203\n");

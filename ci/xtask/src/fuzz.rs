@@ -44,7 +44,20 @@ const TARGETS: [(&str, &[&str]); 6] = [
     ("direct", &["LostRegister", "OneArgument", "DirtyArgument", "OneCounted", "LightOperation"]),
     ("slow", &["FreeStates", "NoLimit", "WeightlessStates"]),
     ("package", &["OffsetBeyond", "MapBeyond", "MiddleOfWide", "TwoOfOneName", "KeyBeyond", "AnyInstruction"]),
-    ("maps", &["OneSlot", "OldSlots", "NewestGoes", "PrefixUncut", "FlagsForgotten", "FewerBits"]),
+    (
+        "maps",
+        &[
+            "OneSlot",
+            "OldSlots",
+            "NewestGoes",
+            "PrefixUncut",
+            "FlagsForgotten",
+            "FewerBits",
+            "StillHeld",
+            "AnyInner",
+            "NoGrace",
+        ],
+    ),
 ];
 /// What the compiler adds to each basic block and comparison.
 const FLAGS: [&str; 6] = [

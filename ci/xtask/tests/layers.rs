@@ -33,6 +33,7 @@ const CRATES: &[(&str, u8)] = &[
 /// The folders and files whose sources may contain `unsafe`.
 const UNSAFE: &[&str] = &[
     "lib-ubpf-rs/src/maps/values.rs",
+    "lib-ubpf-rs/src/maps/pool.rs",
     "lib-ubpf-rs/src/platform/trusted.rs",
     "lib-ubpf-rs/src/vm/memory.rs",
     "lib-ubpf-rs/src/vm/direct.rs",

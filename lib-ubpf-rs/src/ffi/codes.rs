@@ -185,7 +185,7 @@ fn code(error: &Error) -> c_int {
         Error::NotCompiled { .. } | Error::NoSubject => UBPF_UNSUPPORTED,
         Error::StaleProgram { .. } => UBPF_STALE,
         Error::Stopped(_) => UBPF_STOPPED,
-        Error::UnknownFunction { .. } | Error::NotAttached { .. } => UBPF_NOT_FOUND,
+        Error::UnknownFunction { .. } | Error::NotAttached { .. } | Error::NoMap { .. } => UBPF_NOT_FOUND,
         Error::NoStub { .. } | Error::UnusableStub { .. } => UBPF_NO_STUB,
         Error::Ambiguous { .. } => UBPF_AMBIGUOUS,
         Error::Attach(error) => attach_code(error),

@@ -610,7 +610,11 @@ const NO_MAP: HelperFault = HelperFault { reason: "it was not given a map" };
 
 fn map_lookup_elem(call: &mut HelperCall<'_>) -> Answer {
     let map = call.map.ok_or(NO_MAP)?;
-    Ok(map.lookup(call.key, call.lane, &mut call.walked).unwrap_or(0))
+    let found = match map.def().kind.holds_maps() {
+        true => map.find_map(call.args[0], call.key, &mut call.walked, call.records.stay()),
+        false => map.lookup(call.key, call.lane, &mut call.walked),
+    };
+    Ok(found.unwrap_or(0))
 }
 
 fn map_lookup_percpu_elem(call: &mut HelperCall<'_>) -> Answer {

@@ -109,6 +109,8 @@ pub(super) struct Context {
     pub(super) call: usize,
     /// `extern "sysv64" fn(*mut Context)`: the next slice of the budget.
     pub(super) refill: usize,
+    /// `extern "sysv64" fn(*mut Context, address, size, write) -> bool`, for the values of maps within maps; 0 where there are none.
+    pub(super) within: usize,
     /// The two-key map, for the routines that look into it.
     pub(super) map: TwoKeyLayout,
     /// The output ring and the time, for the routines that use them.
@@ -150,6 +152,7 @@ impl Context {
             records_held: 0,
             call: 0,
             refill: 0,
+            within: 0,
             map: TwoKeyLayout { slots: 0, mask: 0 },
             output: RingLayout::default(),
             ticks: Ticks { start: 0, scale: 0 },

@@ -240,10 +240,17 @@ impl JitProgram {
         let needs = match Inline::of(abi, number) {
             Some(Inline::Lookup) if arch::looks_up(verified, self.maps.get(), pc).is_some() => Some(Needs::empty()),
             Some(inline) if inline != Inline::Lookup => Some(inline.needs()),
+            // What it finds there is its own until it is over, and not from one call of a helper to the next.
+            _ if verified.map_at(pc).is_some_and(|slot| self.is_within(slot)) => None,
             _ => needs_of_call(abi, number),
         };
         let lane = self.maps.get().is_some_and(Maps::need_lane);
         Some(needs? | if lane { Needs::LANE } else { Needs::empty() })
+    }
+
+    /// Whether the map in this place holds maps, or is one that such a map holds.
+    fn is_within(&self, slot: u16) -> bool {
+        self.maps.get().and_then(|maps| maps.get(slot)).is_none_or(|map| map.def().kind.holds_maps())
     }
 
     /// Most that may be executed between two charges: all of a function.

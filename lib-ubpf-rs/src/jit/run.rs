@@ -8,11 +8,12 @@ use super::{
 use crate::{
     helpers::Places,
     isa::Insn,
+    maps::Maps,
     platform::Cancelled,
     verifier::VerifiedProgram,
     vm::{
-        begin, call_helper, AccessKind, Called, Executable, Metering, Reserve, Run, Slices, Stop, StopKind, ENDLESS,
-        FRAME_BYTES,
+        begin, call_helper, Access, AccessKind, Called, Executable, Metering, Reserve, Run, Slices, Stop, StopKind,
+        ENDLESS, FRAME_BYTES,
     },
 };
 
@@ -52,7 +53,8 @@ impl JitProgram {
         let [r1, r2] = run.args;
         context.args = [r1, r2, 0, 0, 0];
         context.budget = run.budget;
-        arch::connect(&mut context, reserve.is_some());
+        let within = run.memory.maps().is_some_and(Maps::hold_maps);
+        arch::connect(&mut context, reserve.is_some(), within);
         context.find_values(&self.maps.windows, self.maps.writable);
         // The routines charge nothing.
         if metering == Metering::Prepaid {
@@ -155,6 +157,18 @@ pub(super) unsafe fn call(context: *mut Context, number: u64) -> u64 {
     session.end = Some(end);
     context.stop = stop::HELPER;
     0
+}
+
+/// Called by emitted code for an address that is in none of the regions and values that it knows itself: whether so many bytes there are in a
+/// value of a map within a map.
+///
+/// # Safety
+/// As for [`call`].
+#[inline]
+pub(super) unsafe fn within(context: *mut Context, address: u64, size: u64, access: Access) -> bool {
+    // SAFETY: see above; emitted code waits for this call and touches neither meanwhile.
+    let session = unsafe { &*((*context).session as *const Session<'_, '_, '_>) };
+    session.run.memory.is_within_a_map(access, address, size)
 }
 
 /// Called by emitted code when a run in slices has used up one: `context.budget` is below zero by what is missing.

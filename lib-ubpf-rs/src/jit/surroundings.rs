@@ -8,6 +8,7 @@ use super::{
 use crate::{
     helpers::{Host, Needs, Places, Registry},
     maps::{Lane, Maps},
+    platform::boxed,
     program::{limits::OWN_LANES, Abi},
     vm::{call_helper, Called, Direct, Memory, Metering, Run},
 };
@@ -18,7 +19,7 @@ use core::slice;
 pub struct Helpers {
     /// Shared with machine code, which never changes it; one for each lane where that matters. Its `session` leads to the rest.
     contexts: Box<[Context]>,
-    rest: Box<[Rest]>,
+    rest: Box<[Rest; 1]>,
 }
 
 /// What a call of a helper needs.
@@ -36,14 +37,6 @@ struct Rest {
 unsafe impl Send for Helpers {}
 // SAFETY: as above.
 unsafe impl Sync for Helpers {}
-
-/// One thing in memory of its own; `None` without memory.
-fn boxed<T>(thing: T) -> Option<Box<[T]>> {
-    let mut room = Vec::new();
-    room.try_reserve_exact(1).ok()?;
-    room.push(thing);
-    Some(room.into_boxed_slice())
-}
 
 impl Helpers {
     /// Those of `program`. `entry` is the routine that leads to [`call_helper_directly`]: it is called as machine code calls helpers. `None`

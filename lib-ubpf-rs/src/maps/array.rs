@@ -2,7 +2,7 @@
 
 use super::{
     values::{Between, Change, Values},
-    Bytes, LookupForm, MapError, Strided,
+    Bytes, BytesMut, LookupForm, MapError, Slots, Strided,
 };
 use crate::program::MapDef;
 
@@ -42,6 +42,25 @@ impl Array {
         }
         self.values.set(change, index, value);
         Ok(())
+    }
+
+    /// Shows values, as [`Map::for_some`](super::Map::for_some) does.
+    pub fn for_some(&self, first: usize, each: &mut dyn FnMut(&[u8], Slots<'_>) -> bool) -> Option<usize> {
+        let entries = self.entries as usize;
+        let last = first.checked_add(super::SOME)?.min(entries);
+        for index in first..last {
+            let key = (index as u32).to_le_bytes();
+            if self.values.slots(index).is_some_and(|value| !each(&key, value)) {
+                return Some(index);
+            }
+        }
+        (last < entries).then_some(last)
+    }
+
+    /// Copies the key in a place, as [`Map::key_at`](super::Map::key_at) does.
+    pub fn key_at(&self, index: usize, out: &mut BytesMut<'_>) -> Option<bool> {
+        (index < self.entries as usize).then(|| out.write(0, &(index as u32).to_le_bytes()))?;
+        Some(true)
     }
 
     /// How machine code finds a value.

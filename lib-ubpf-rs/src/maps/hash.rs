@@ -269,9 +269,8 @@ impl Hash {
 
     /// Shows the entries of some slots, from slot `first` on, until `each` returns false; gives the slot at which to go on.
     pub fn for_some(&self, first: usize, each: &mut dyn FnMut(&[u8], Slots<'_>) -> bool) -> Option<usize> {
-        const SOME: usize = 64;
         let mut key = [0; MapDef::MAX_KEY as usize];
-        let last = first.checked_add(SOME)?.min(self.slots.len());
+        let last = first.checked_add(super::SOME)?.min(self.slots.len());
         for at in first..last {
             let Some(entry) = self.key_of(at, &mut key) else { continue };
             let key = key.get(..self.key_size).unwrap_or(&[]);

@@ -7,8 +7,10 @@
 mod array;
 mod bloom;
 mod hash;
+mod held;
 mod lanes;
 mod lpm;
+mod pool;
 mod queue;
 mod records;
 mod ring;
@@ -16,25 +18,40 @@ mod two_key;
 mod values;
 
 #[cfg(test)]
+mod held_tests;
+#[cfg(test)]
 mod tests;
 
 pub use hash::{MOST_WALKED_TO_CHANGE, MOST_WALKED_TO_LOOK};
-pub use lanes::{after_fork, Lane};
+pub use lanes::Lane;
+pub use pool::{Held, HeldProgram, Stay};
 pub use records::Records;
 pub use two_key::{TwoKeyLayout, TwoKeyMap};
 pub use values::{Bytes, BytesMut, Slots};
 
-use crate::program::{limits::MAX_MAPS, MapDef, MapDefError, MapKind};
+use crate::object::{self, Entry};
+use crate::program::{
+    limits::MAX_MAPS,
+    planted::{self, Bug},
+    MapDef, MapDefError, MapKind,
+};
 use crate::verifier::MapInfo;
 use alloc::{sync::Arc, vec::Vec};
 use array::Array;
 use bloom::Bloom;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use hash::{Hash, New, WhenFull};
+use held::Holder;
 use lpm::Lpm;
 use queue::{First, Queue, Then};
 use ring::Ring;
 use values::Change;
+
+/// Ends what other threads were doing to all maps, in a process in which they are not.
+pub fn after_fork() {
+    lanes::after_fork();
+    pool::after_fork();
+}
 
 /// What an update is to do, with the numbers of Linux.
 pub mod update {
@@ -70,6 +87,9 @@ pub enum MapError {
     /// It may not be changed.
     #[error("the map is read-only")]
     ReadOnly,
+    /// What is to be held is not what the map holds.
+    #[error("the map holds maps of one definition, and this one has another; or programs of one kind")]
+    OtherThing,
     /// A key or a value has another size.
     #[error("{size} bytes, where the map has {expected}")]
     Size {
@@ -102,7 +122,11 @@ impl MapError {
             MapError::NoMemory => -12,
             MapError::Busy => -16,
             MapError::Exists => -17,
-            MapError::Invalid | MapError::Size { .. } | MapError::Unsupported { .. } | MapError::Definition(_) => -22,
+            MapError::Invalid
+            | MapError::OtherThing
+            | MapError::Size { .. }
+            | MapError::Unsupported { .. }
+            | MapError::Definition(_) => -22,
         }
     }
 }
@@ -145,6 +169,7 @@ enum Kind {
     Lpm(Lpm),
     Queue(Queue),
     Bloom(Bloom),
+    Holder(Holder),
     /// It holds nothing.
     Nothing,
 }
@@ -156,6 +181,9 @@ pub struct Map {
     full: AtomicU64,
     busy: AtomicU64,
 }
+
+/// Entries that are looked at before whoever asks may give way.
+const SOME: usize = 64;
 
 /// What `Map::new` mixes into the hashes of the next map, so that two maps are not filled by the same chosen keys.
 static SEED: AtomicU64 = AtomicU64::new(0x243f_6a88_85a3_08d3);
@@ -184,9 +212,8 @@ impl Map {
             MapKind::Stack => Queue::new(&def, First::Newest, between).map(Kind::Queue),
             MapKind::BloomFilter => Bloom::new(&def, seed, between).map(Kind::Bloom),
             MapKind::CgroupArray => Some(Kind::Nothing),
-            kind @ (MapKind::ProgArray | MapKind::StackTrace | MapKind::ArrayOfMaps | MapKind::HashOfMaps) => {
-                return Err(MapError::Unsupported { kind })
-            }
+            MapKind::ArrayOfMaps | MapKind::HashOfMaps => Holder::new(&def, seed, between).map(Kind::Holder),
+            kind @ (MapKind::ProgArray | MapKind::StackTrace) => return Err(MapError::Unsupported { kind }),
         };
         let kind = kind.ok_or(MapError::NoMemory)?;
         Ok(Map { def, kind, full: AtomicU64::new(0), busy: AtomicU64::new(0) })
@@ -203,7 +230,10 @@ impl Map {
             // Slots twice as many as entries, with a state.
             MapKind::TwoKey => 104,
             MapKind::CgroupArray | MapKind::Queue | MapKind::Stack | MapKind::BloomFilter => 0,
-            MapKind::ProgArray | MapKind::StackTrace | MapKind::ArrayOfMaps | MapKind::HashOfMaps => 0,
+            // A place, free or not, and a window.
+            MapKind::ArrayOfMaps | MapKind::ProgArray => 36,
+            MapKind::HashOfMaps => 72,
+            MapKind::StackTrace => 0,
         };
         // A bit for each length of prefixes.
         let once = if def.kind == MapKind::LpmTrie { u64::from(def.key_size).saturating_add(8) } else { 0 };
@@ -226,6 +256,7 @@ impl Map {
             Kind::Ring(ring) => ring.used(),
             Kind::Queue(queue) => queue.len(),
             Kind::Bloom(filter) => filter.len(),
+            Kind::Holder(holder) => holder.len(),
             Kind::Nothing => 0,
         }
     }
@@ -301,6 +332,44 @@ impl Map {
             Kind::Lpm(lpm) => lpm.lookup(key, walked),
             _ => None,
         }
+    }
+
+    fn holder(&self) -> Option<&Holder> {
+        match &self.kind {
+            Kind::Holder(holder) => Some(holder),
+            _ => None,
+        }
+    }
+
+    /// What a register holds for the map under a key of a map that holds maps; `handle` is what it holds for that one. *Hook path.*
+    pub fn find_map(&self, handle: u64, key: Bytes<'_>, walked: &mut u32, stay: &Stay) -> Option<u64> {
+        inner_handle(slot_of(handle)?, self.holder()?.find(key, walked, stay)?)
+    }
+
+    /// What a key of a map holds that holds maps or programs.
+    pub fn held(&self, key: Bytes<'_>) -> Option<Held> {
+        self.holder()?.get(key)
+    }
+
+    /// Puts a map or a program under a key, as one of [`update`] says. What was there goes when the runs that may use it are over.
+    pub fn hold(&self, key: Bytes<'_>, held: Held, flags: u64) -> Result<(), MapError> {
+        self.has_sizes(Some(key), None)?;
+        let holder = self.holder().ok_or(MapError::Invalid)?;
+        let fits = match (&held, self.def.inner) {
+            (Held::Map(map), Some(inner)) => inner.fits(map.def()) || planted::active(Bug::AnyInner),
+            (Held::Program(_), None) => true,
+            _ => false,
+        };
+        match fits && flags <= update::EXISTING {
+            true => self.told(holder.update(key, held, flags)),
+            false if flags > update::EXISTING => Err(MapError::Invalid),
+            false => Err(MapError::OtherThing),
+        }
+    }
+
+    /// Frees what was held and nobody can use any more; whether nothing of that is left.
+    pub fn settle(&self) -> bool {
+        self.holder().is_none_or(|holder| holder.pool().settle())
     }
 
     /// A key's value, to be copied. The value of a two-key map is not copied so.
@@ -422,6 +491,7 @@ impl Map {
         self.told(match &self.kind {
             Kind::Hash(hash) => hash.delete(key, walked),
             Kind::Lpm(lpm) => lpm.delete(key, walked),
+            Kind::Holder(holder) => holder.delete(key),
             Kind::TwoKey(map) => match map.del_walking(key.word(0), key.word(1), walked) {
                 true => Ok(()),
                 false => Err(MapError::NoEntry),
@@ -453,19 +523,9 @@ impl Map {
     /// Shows some entries (key and value) from place `first` on (0 is the start), until `each` returns false; gives the place at which to
     /// go on, that of the entry that was refused if one was, and `None` at the end.
     pub fn for_some(&self, first: usize, each: &mut dyn FnMut(&[u8], Slots<'_>) -> bool) -> Option<usize> {
-        const SOME: usize = 64;
         match &self.kind {
-            Kind::Array(array) => {
-                let entries = self.def.max_entries as usize;
-                let last = first.checked_add(SOME)?.min(entries);
-                for index in first..last {
-                    let key = (index as u32).to_le_bytes();
-                    if array.values().slots(index).is_some_and(|value| !each(&key, value)) {
-                        return Some(index);
-                    }
-                }
-                (last < entries).then_some(last)
-            }
+            Kind::Array(array) => array.for_some(first, each),
+            Kind::Holder(holder) => holder.for_some(first, each),
             Kind::Hash(hash) => hash.for_some(first, each),
             Kind::Lpm(lpm) => lpm.hash().for_some(first, each),
             Kind::Queue(queue) => {
@@ -493,10 +553,8 @@ impl Map {
     pub fn key_at(&self, place: u64, out: &mut BytesMut<'_>) -> Option<bool> {
         let index = usize::try_from(place).ok()?;
         match &self.kind {
-            Kind::Array(_) if index < self.def.max_entries as usize => {
-                out.write(0, &(index as u32).to_le_bytes());
-                Some(true)
-            }
+            Kind::Array(array) => array.key_at(index, out),
+            Kind::Holder(holder) => holder.key_at(index, out),
             Kind::Hash(hash) => hash.key_at(index, out),
             Kind::Lpm(lpm) => lpm.hash().key_at(index, out),
             _ => None,
@@ -538,6 +596,7 @@ impl Map {
             Kind::TwoKey(map) => map.after_fork(),
             Kind::Ring(ring) => ring.after_fork(),
             Kind::Queue(queue) => queue.after_fork(),
+            Kind::Holder(holder) => holder.after_fork(),
         }
     }
 }
@@ -566,11 +625,31 @@ fn slot_of(value: u64) -> Option<u16> {
     u16::try_from(value.wrapping_sub(HANDLE)).ok()
 }
 
+/// What a register holds for the map in a place of a map that holds maps: again no address.
+fn inner_handle(slot: u16, place: u32) -> Option<u64> {
+    let fits = usize::from(slot) < MAX_MAPS && place <= INNER_PLACE;
+    fits.then(|| HANDLE | INNER | u64::from(slot) << INNER_SLOT | u64::from(place))
+}
+
+const INNER: u64 = 1 << 31;
+const INNER_SLOT: u32 = 24;
+const INNER_PLACE: u32 = (1 << INNER_SLOT) - 1;
+const _: () = assert!(MAX_MAPS <= 1 << 6 && MapDef::MAX_ENTRIES < INNER_PLACE / 2);
+
+/// The map that a register's value stands for, of those in a map that holds maps: the place of that one, and its own there.
+fn inner_of(value: u64) -> Option<(u16, u32)> {
+    let number = u32::try_from(value.wrapping_sub(HANDLE)).ok()?;
+    let slot = (u64::from(number) ^ INNER) >> INNER_SLOT;
+    Some((u16::try_from(slot).ok().filter(|&slot| usize::from(slot) < MAX_MAPS)?, number & INNER_PLACE))
+}
+
 /// The maps of one object, which its programs name by their place.
 pub struct Maps {
     list: Vec<Arc<Map>>,
     /// Of all of them, those that may be written first.
     windows: Vec<Window>,
+    /// Whether one of them holds maps.
+    hold_maps: bool,
 }
 
 impl Maps {
@@ -585,7 +664,8 @@ impl Maps {
             let all = list.iter().filter_map(|map| map.window());
             windows.extend(all.filter(|window| window.writable == writable));
         }
-        Some(Maps { list, windows })
+        let hold_maps = list.iter().any(|map| map.def.kind.holds_maps());
+        Some(Maps { list, windows, hold_maps })
     }
 
     /// The map in this place.
@@ -593,14 +673,51 @@ impl Maps {
         self.list.get(usize::from(slot))
     }
 
-    /// The map that a register's value stands for.
-    pub fn by_handle(&self, value: u64) -> Option<&Map> {
-        self.get(slot_of(value)?).map(|map| &**map)
+    /// The map that a register's value stands for, for as long as the run stays.
+    #[inline]
+    pub fn by_handle<'s>(&'s self, value: u64, stay: &'s Stay) -> Option<&'s Map> {
+        match slot_of(value) {
+            Some(slot) => self.get(slot).map(|map| &**map),
+            None => self.inner(value, stay),
+        }
+    }
+
+    #[cold]
+    fn inner<'s>(&'s self, value: u64, stay: &'s Stay) -> Option<&'s Map> {
+        let (slot, place) = inner_of(value)?;
+        match self.get(slot)?.holder()?.pool().at(place, stay)? {
+            Held::Map(map) => Some(map),
+            Held::Program(_) => None,
+        }
+    }
+
+    /// Puts under a key of one of them what their object says that it holds at first.
+    pub fn hold(&self, entry: &Entry) -> Result<(), MapError> {
+        let find = |slot: u32| self.get(u16::try_from(slot).ok()?);
+        let held = match entry.value {
+            object::Held::Map(slot) => find(slot).cloned().map(Held::Map),
+            object::Held::Program(_) => None,
+        };
+        let holder = find(entry.map).ok_or(MapError::NoEntry)?;
+        let key = entry.key.to_le_bytes();
+        holder.hold(Bytes::from(&key[..]), held.ok_or(MapError::OtherThing)?, update::ANY)
+    }
+
+    /// Whether one of them holds maps, the values of which are reached by [`inner_window`](Self::inner_window).
+    pub fn hold_maps(&self) -> bool {
+        self.hold_maps
+    }
+
+    /// The values of a map within one of them in which an address lies, or begins to.
+    pub fn inner_window(&self, address: u64, stay: &Stay) -> Option<Window> {
+        let mut holders = self.iter().filter(|map| map.def.kind.holds_maps()).filter_map(|map| map.holder());
+        let near = |window: &Window| address.wrapping_sub(window.base) < window.len;
+        holders.find_map(|holder| holder.pool().window(address, stay).filter(near))
     }
 
     /// Whether a run of a program with them needs a lane of its own.
     pub fn need_lane(&self) -> bool {
-        self.iter().any(|map| map.def.kind.is_per_cpu())
+        self.iter().any(|map| map.def.kind.is_per_cpu() || map.def.inner.is_some_and(|inner| inner.is_per_cpu()))
     }
 
     /// All of them.

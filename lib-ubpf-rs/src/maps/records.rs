@@ -1,6 +1,6 @@
 //! Records that a run holds: reserved in rings of its program, and neither submitted nor discarded yet.
 
-use super::{slot_of, Maps};
+use super::{Map, Maps, Stay, HANDLE};
 use crate::program::limits::MAX_RECORDS;
 use core::cell::Cell;
 
@@ -9,12 +9,12 @@ use core::cell::Cell;
 struct Held {
     base: u64,
     len: u32,
-    /// The place of its ring.
-    slot: u32,
+    /// The lower half of what a register holds for its ring.
+    ring: u32,
 }
 
 impl Held {
-    const NONE: Held = Held { base: 0, len: 0, slot: 0 };
+    const NONE: Held = Held { base: 0, len: 0, ring: 0 };
 }
 
 /// The records that a run holds. What is left when the run is over is discarded, so that no ring waits for ever.
@@ -23,13 +23,19 @@ pub struct Records<'a> {
     /// From the front.
     held: [Cell<Held>; MAX_RECORDS],
     count: Cell<usize>,
+    stay: Stay,
 }
 
 impl<'a> Records<'a> {
     /// None, in the rings of these maps.
     #[inline]
     pub fn new(maps: Option<&'a Maps>) -> Records<'a> {
-        Records { maps, held: [const { Cell::new(Held::NONE) }; MAX_RECORDS], count: Cell::new(0) }
+        Records {
+            maps,
+            held: [const { Cell::new(Held::NONE) }; MAX_RECORDS],
+            count: Cell::new(0),
+            stay: Stay::default(),
+        }
     }
 
     /// They are in the rings of these maps from now on; none is held yet.
@@ -43,6 +49,17 @@ impl<'a> Records<'a> {
     #[inline]
     pub fn maps(&self) -> Option<&'a Maps> {
         self.maps
+    }
+
+    /// The map that a register's value stands for, for as long as the run goes on.
+    #[inline]
+    pub fn map(&self, handle: u64) -> Option<&Map> {
+        self.maps?.by_handle(handle, &self.stay)
+    }
+
+    /// The run's stay among those that use what maps hold.
+    pub fn stay(&self) -> &Stay {
+        &self.stay
     }
 
     /// Whether there is none.
@@ -60,10 +77,10 @@ impl<'a> Records<'a> {
     /// Reserves a record of so many bytes in the ring that a register's value stands for; its address. `None` where that is no ring, where it
     /// has no room, and where the run holds [`MAX_RECORDS`]. *Hook path.*
     pub fn reserve(&self, handle: u64, len: u64) -> Option<u64> {
-        let (slot, len) = (slot_of(handle)?, u32::try_from(len).ok()?);
+        let len = u32::try_from(len).ok()?;
         let free = self.held.get(self.count.get())?;
-        let base = self.maps?.get(slot)?.reserve(len.into()).ok()?;
-        free.set(Held { base, len, slot: slot.into() });
+        let base = self.map(handle)?.reserve(len.into()).ok()?;
+        free.set(Held { base, len, ring: handle as u32 });
         self.count.set(self.count.get().wrapping_add(1));
         Some(base)
     }
@@ -78,9 +95,9 @@ impl<'a> Records<'a> {
         let (Some(one), Some(last_one)) = (self.held.get(index), self.held.get(last)) else {
             return false;
         };
-        let Held { base, len, slot } = one.replace(last_one.get());
+        let Held { base, len, ring } = one.replace(last_one.get());
         self.count.set(last);
-        if let Some(ring) = self.maps.and_then(|maps| maps.list.get(slot as usize)) {
+        if let Some(ring) = self.map(HANDLE | u64::from(ring)) {
             ring.release(base, len.into(), keep);
         }
         true

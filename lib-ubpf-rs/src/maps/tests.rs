@@ -11,7 +11,15 @@ use std::{
 };
 
 fn def(kind: MapKind, key_size: u32, value_size: u32, max_entries: u32) -> MapDef {
-    MapDef { kind, key_size, value_size, max_entries, flags: MapFlags::empty(), name: MapName::new("test").unwrap() }
+    MapDef {
+        kind,
+        key_size,
+        value_size,
+        max_entries,
+        flags: MapFlags::empty(),
+        inner: None,
+        name: MapName::new("test").unwrap(),
+    }
 }
 
 fn make(kind: MapKind, key_size: u32, value_size: u32, max_entries: u32) -> Map {
@@ -490,9 +498,10 @@ fn frozen_values_stay() {
 #[test]
 fn handles_name_maps_and_nothing_else() {
     let maps = Maps::new([make(MapKind::Array, 4, 8, 1), make(MapKind::Hash, 4, 8, 1)].map(Arc::new).into()).unwrap();
-    assert_eq!(maps.by_handle(handle(1)).map(|map| map.def().kind), Some(MapKind::Hash));
+    let stay = Stay::default();
+    assert_eq!(maps.by_handle(handle(1), &stay).map(|map| map.def().kind), Some(MapKind::Hash));
     for other in [handle(2), handle(0) - 1, 0, 1, u64::MAX, handle(0) + 0x1_0000] {
-        assert!(maps.by_handle(other).is_none());
+        assert!(maps.by_handle(other, &stay).is_none());
     }
     use crate::isa::ImmKind::*;
     assert_eq!(maps.loaded(MapIndex, 1), Some(handle(1)));

@@ -1,4 +1,4 @@
-//! Memory that programs read and write at any time. The only `unsafe` of the maps: it reads what a program points at.
+//! Memory that programs read and write at any time. It reads what a program points at, which takes `unsafe`.
 //!
 //! Values lie together and apart from everything else of their map, so that a program that misuses one hurts values alone. Nothing here
 //! takes a reference to such bytes: they are copied word by word, each in one step.
@@ -436,7 +436,7 @@ mod tests {
 
     fn def(kind: MapKind) -> MapDef {
         let name = MapName::new("test").unwrap();
-        MapDef { kind, key_size: 4, value_size: 12, max_entries: 3, flags: MapFlags::empty(), name }
+        MapDef { kind, key_size: 4, value_size: 12, max_entries: 3, flags: MapFlags::empty(), inner: None, name }
     }
 
     /// What the slots of a value have in each of their bytes.

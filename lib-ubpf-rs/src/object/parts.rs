@@ -1,7 +1,7 @@
 //! The maps of an object as they are made: those that it defines, then its data sections, in one numbering.
 
 use super::{Data, Object, Variable};
-use crate::program::{MapDef, MapDefError, MapFlags, MapKind, MapName};
+use crate::program::{InnerDef, MapDef, MapDefError, MapFlags, MapKind, MapName};
 
 /// Why a map of an object cannot be made. The texts are the object's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
@@ -62,6 +62,16 @@ impl<'a> Object<'a> {
 
     /// The definition of the map in a place, checked.
     pub fn definition(&self, slot: usize) -> Result<MapDef, PartError<'a>> {
+        let template = self.maps.get(slot).and_then(|map| map.inner);
+        let inner = match template {
+            Some(template) => Some(InnerDef::of(&self.plain_definition(template as usize, None)?)),
+            None => None,
+        };
+        self.plain_definition(slot, inner)
+    }
+
+    /// The same, with what the maps within it are like.
+    fn plain_definition(&self, slot: usize, inner: Option<InnerDef>) -> Result<MapDef, PartError<'a>> {
         let map = self.map_name(slot).ok_or(PartError::NoMap)?;
         let name = MapName::new(map).ok_or(PartError::Name { map })?;
         let def = match self.maps.get(slot) {
@@ -74,12 +84,14 @@ impl<'a> Object<'a> {
                     let flags = one.flags & !MapFlags::all().bits();
                     PartError::Flags { map, flags }
                 })?,
+                inner,
                 name,
             },
             None => {
                 let data = self.data_at(slot).ok_or(PartError::NoMap)?;
                 let flags = if data.read_only { MapFlags::RDONLY_PROG } else { MapFlags::empty() };
-                MapDef { kind: MapKind::Array, key_size: 4, value_size: data.size, max_entries: 1, flags, name }
+                let (kind, value_size) = (MapKind::Array, data.size);
+                MapDef { kind, key_size: 4, value_size, max_entries: 1, flags, inner: None, name }
             }
         };
         def.check().map_err(|error| PartError::Definition { map, error })?;

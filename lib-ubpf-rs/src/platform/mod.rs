@@ -16,7 +16,7 @@ pub use none::{NoConsole, NoFiles, NoReads, OneCpu};
 pub use pace::{
     no_pause, Cancelled, GiveWay, Pace, Pause, Preemptive, Taken, Turn, PATIENCE_NS, PREEMPTED_PATIENCE_NS, SLICE_NS,
 };
-pub use room::{has_room, Reserve, GRANULE, RESERVE, SMALL_THINGS, SMALL_THINGS_THAT_STAY};
+pub use room::{boxed, has_room, Reserve, GRANULE, RESERVE, SMALL_THINGS, SMALL_THINGS_THAT_STAY};
 pub use sort::{sort, sort_by, sort_by_in_pieces};
 pub use text::{copied, fits, shown};
 pub use trusted::{ExecMemory, FaultSafeRead, TextPatch};

@@ -2,7 +2,7 @@
 //! things of an operation (a name, a message, a reference count) it is asked once, before anything is changed, whether there is
 //! room for all of them. Where the allocator is ours, it keeps a [`Reserve`] for those that find nothing all the same.
 
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 use core::{alloc::Layout, hint::black_box};
 use spin::Mutex;
 
@@ -21,6 +21,14 @@ pub fn has_room(bytes: usize) -> bool {
     // An allocation that nobody looks at could be left out by the compiler.
     black_box(room.as_ptr());
     found
+}
+
+/// One thing in memory of its own; `None` without memory.
+pub fn boxed<T>(thing: T) -> Option<Box<[T; 1]>> {
+    let mut room = Vec::new();
+    room.try_reserve_exact(1).ok()?;
+    room.push(thing);
+    room.into_boxed_slice().try_into().ok()
 }
 
 /// The reserve of this image.

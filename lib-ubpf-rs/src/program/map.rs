@@ -79,7 +79,8 @@ impl MapKind {
     /// Whether helpers of this family take such a map.
     pub const fn offers(self, family: MapFamily) -> bool {
         match family {
-            MapFamily::Lookup | MapFamily::Change => self.has_values(),
+            MapFamily::Lookup => self.has_values() || self.holds_maps(),
+            MapFamily::Change => self.has_values(),
             MapFamily::PerCpu => self.is_per_cpu(),
             MapFamily::Push | MapFamily::Peek => {
                 matches!(self, MapKind::Queue | MapKind::Stack | MapKind::BloomFilter)
@@ -89,6 +90,16 @@ impl MapKind {
             MapFamily::Ring => matches!(self, MapKind::Ringbuf),
             MapFamily::Events => matches!(self, MapKind::PerfEventArray),
         }
+    }
+
+    /// Whether its values are maps.
+    pub const fn holds_maps(self) -> bool {
+        matches!(self, MapKind::ArrayOfMaps | MapKind::HashOfMaps)
+    }
+
+    /// Whether there can be such maps within a map, as with Linux: no maps that hold maps or programs themselves.
+    const fn can_be_inner(self) -> bool {
+        !self.holds_maps() && !matches!(self, MapKind::ProgArray | MapKind::TwoKey)
     }
 
     /// Slots of each value: one, or one for each lane.
@@ -258,8 +269,46 @@ pub struct MapDef {
     pub max_entries: u32,
     /// What else was asked for.
     pub flags: MapFlags,
+    /// What the maps within it are like, where it holds maps.
+    pub inner: Option<InnerDef>,
     /// What it is called.
     pub name: MapName,
+}
+
+/// What all maps within a map are like: a definition without a name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct InnerDef {
+    kind: MapKind,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    flags: MapFlags,
+}
+
+impl InnerDef {
+    /// Like this map.
+    pub const fn of(def: &MapDef) -> InnerDef {
+        let MapDef { kind, key_size, value_size, max_entries, flags, .. } = *def;
+        InnerDef { kind, key_size, value_size, max_entries, flags }
+    }
+
+    /// As the definition of a map of this name.
+    pub const fn named(self, name: MapName) -> MapDef {
+        let InnerDef { kind, key_size, value_size, max_entries, flags } = self;
+        MapDef { kind, key_size, value_size, max_entries, flags, inner: None, name }
+    }
+
+    /// Whether each CPU has values of its own.
+    pub const fn is_per_cpu(&self) -> bool {
+        self.kind.is_per_cpu()
+    }
+
+    /// Whether a map is like this. As with Linux, only arrays need as many entries.
+    pub fn fits(&self, def: &MapDef) -> bool {
+        let is_array = matches!(self.kind, MapKind::Array | MapKind::PercpuArray);
+        let max_entries = if is_array { self.max_entries } else { def.max_entries };
+        InnerDef { max_entries, ..*self } == InnerDef::of(def)
+    }
 }
 
 /// Why a map cannot be as it is to be.
@@ -298,6 +347,15 @@ pub enum MapDefError {
     RingSize {
         /// Bytes asked for.
         bytes: u32,
+    },
+    /// A map that holds maps without a word of what they are like, one that holds maps itself, or another map with such a word.
+    #[error("maps of kind {} {}", kind.name(), match kind.holds_maps() {
+        true => "hold maps of one definition, and none that hold maps or programs",
+        false => "hold no maps",
+    })]
+    Inner {
+        /// Its kind.
+        kind: MapKind,
     },
     /// The values, keys and entries fit one by one, but not all together.
     #[error("it would take {bytes} bytes, more than {most}")]
@@ -348,6 +406,13 @@ impl MapDef {
             // One for each CPU, as many as there are.
         } else if !(1..=most).contains(&entries) {
             return Err(MapDefError::Entries { entries, most });
+        }
+        let inner = match self.inner {
+            Some(inner) => self.kind.holds_maps() && inner.kind.can_be_inner(),
+            None => !self.kind.holds_maps(),
+        };
+        if !inner {
+            return Err(MapDefError::Inner { kind: self.kind });
         }
         let (bytes, most) = (self.bytes(), Self::MAX_BYTES);
         if bytes > most {
@@ -455,7 +520,8 @@ mod tests {
     use super::*;
 
     fn def(kind: MapKind, key_size: u32, value_size: u32, max_entries: u32) -> MapDef {
-        MapDef { kind, key_size, value_size, max_entries, flags: MapFlags::empty(), name: MapName::new("m").unwrap() }
+        let (flags, name) = (MapFlags::empty(), MapName::new("m").unwrap());
+        MapDef { kind, key_size, value_size, max_entries, flags, inner: None, name }
     }
 
     #[test]
@@ -486,6 +552,38 @@ mod tests {
         assert!(matches!(check(MapKind::Ringbuf, 0, 0, 5000), Err(RingSize { .. })));
         let large = check(MapKind::Hash, 8, 1 << 20, 1 << 20);
         assert!(matches!(large, Err(TooLarge { .. })));
+    }
+
+    #[test]
+    fn maps_that_hold_maps_hold_those_of_one_definition() {
+        let holder = |kind, inner: Option<MapDef>| {
+            let inner = inner.as_ref().map(InnerDef::of);
+            MapDef { inner, ..def(kind, 4, 4, 8) }.check()
+        };
+        let refused = |kind| Err(MapDefError::Inner { kind });
+        let hash = def(MapKind::Hash, 8, 16, 32);
+        for kind in [MapKind::ArrayOfMaps, MapKind::HashOfMaps] {
+            assert_eq!(holder(kind, Some(hash)), Ok(()));
+            assert_eq!(holder(kind, None), refused(kind));
+            for inner in [MapKind::ArrayOfMaps, MapKind::HashOfMaps, MapKind::ProgArray, MapKind::TwoKey] {
+                assert_eq!(holder(kind, Some(def(inner, 4, 4, 1))), refused(kind));
+            }
+        }
+        assert_eq!(holder(MapKind::Hash, Some(hash)), refused(MapKind::Hash));
+
+        let like = InnerDef::of(&hash);
+        assert!(like.fits(&MapDef { max_entries: 1, ..hash }));
+        for other in [
+            MapDef { kind: MapKind::LruHash, ..hash },
+            MapDef { key_size: 4, ..hash },
+            MapDef { value_size: 8, ..hash },
+            MapDef { flags: MapFlags::RDONLY_PROG, ..hash },
+        ] {
+            assert!(!like.fits(&other), "{other:?}");
+        }
+        let array = def(MapKind::Array, 4, 8, 4);
+        assert!(InnerDef::of(&array).fits(&array));
+        assert!(!InnerDef::of(&array).fits(&MapDef { max_entries: 5, ..array }));
     }
 
     #[test]

@@ -15,7 +15,7 @@ mod words;
 
 pub use limits::MAX_INSNS;
 pub use load::LoadError;
-pub use map::{MapDef, MapDefError, MapFamily, MapFlags, MapKind, MapName};
+pub use map::{InnerDef, MapDef, MapDefError, MapFamily, MapFlags, MapKind, MapName};
 pub use signature::{ArgType, Cost, HelperSignature, RetType, SignatureError};
 
 pub(crate) use words::words;

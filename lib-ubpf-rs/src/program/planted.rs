@@ -102,6 +102,12 @@ pub enum Bug {
     FlagsForgotten,
     /// Maps: one of the bits of a value is not put into a filter.
     FewerBits,
+    /// Maps: what was under a key is still held when something else has taken its place.
+    StillHeld,
+    /// Maps: a map takes maps of another definition in.
+    AnyInner,
+    /// Maps: what was under a key is given back while runs that have found it go on.
+    NoGrace,
 }
 
 #[cfg(any(test, feature = "fuzz"))]
@@ -157,6 +163,9 @@ impl Bug {
         Bug::PrefixUncut,
         Bug::FlagsForgotten,
         Bug::FewerBits,
+        Bug::StillHeld,
+        Bug::AnyInner,
+        Bug::NoGrace,
     ];
 }
 

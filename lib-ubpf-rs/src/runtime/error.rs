@@ -106,6 +106,12 @@ pub enum Error {
         /// Why.
         error: MapError,
     },
+    /// No map has this name.
+    #[error("there is no map `{name}` (`map list` shows those there are)")]
+    NoMap {
+        /// The name asked for.
+        name: String,
+    },
     /// There is a map of this name, and it is not one that this object shares.
     #[error("there is a map {name} already: unload the programs that have it, or load the object under another name")]
     MapExists {

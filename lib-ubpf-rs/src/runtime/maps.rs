@@ -1,8 +1,12 @@
 //! Maps of objects: made and found by name, all or none, and gone with the last program that has them unless somebody keeps them.
 
-use super::{code, copied, copy, programs::Loaded, refused, room_for, Error, LoadOptions, ProgramId, Runtime};
+use super::{
+    code, copied, copy, programs::Loaded, refused, room_for, room_for_small_things, shown, Error, LoadOptions,
+    ProgramId, Runtime,
+};
 use crate::{
-    maps::{self, Map, MapError, Maps},
+    maps::{self, Bytes, Held, Map, MapError, Maps},
+    object::Entry,
     program::{
         limits::{MAX_MAPS, MAX_MAP_MEMORY},
         MapDef, MapName, Program,
@@ -30,10 +34,10 @@ pub struct MapPart<'a> {
 /// What there is of maps by name.
 #[derive(Default)]
 pub(super) struct MapTable {
-    entries: Vec<Entry>,
+    entries: Vec<Named>,
 }
 
-struct Entry {
+struct Named {
     name: String,
     map: Weak<Map>,
     /// Somebody wants it to stay.
@@ -61,7 +65,7 @@ impl MapTable {
         self.entries.retain(|entry| entry.map.strong_count() > 0);
         self.entries.try_reserve(maps.len()).map_err(|_| Error::NoMemory)?;
         for (name, map) in maps {
-            self.entries.push(Entry { name, map: Arc::downgrade(&map), kept: None, types: types.clone() });
+            self.entries.push(Named { name, map: Arc::downgrade(&map), kept: None, types: types.clone() });
         }
         Ok(())
     }
@@ -163,7 +167,7 @@ impl Runtime {
         };
         let environment = Environment { context, ..Environment::new(helpers).with_maps(&infos) };
         let verified = verifier::verify(program, policy, &environment, &mut work).map_err(refused)?;
-        super::room_for_small_things()?;
+        room_for_small_things()?;
         let platform = &self.services.platform;
         let made = code::make(verified, maps.clone(), options.engine, code::Use::Often, platform, &mut work)?;
         self.note_fallback(made.fallback);
@@ -230,6 +234,47 @@ impl Runtime {
         self.maps.lock().find(name)
     }
 
+    /// Puts the map called `what` under a key of the map called `name`, which holds maps. Runs that have found what was there go on with that,
+    /// and it is given back when they are over.
+    pub fn hold(&self, name: &str, key: &[u8], what: &str) -> Result<(), Error> {
+        room_for_small_things()?;
+        let find = |name: &str| self.map(name).ok_or_else(|| Error::NoMap { name: shown(name) });
+        let holder = find(name)?;
+        let held = Held::Map(find(what)?);
+        let put = holder.hold(Bytes::from(key), held, maps::update::ANY);
+        put.map_err(|error| Error::Map { name: holder.def().name, error })?;
+        // Who uses it for longer than that is not waited for.
+        self.pace().wait_until(RUNS_END_NS, || holder.settle());
+        Ok(())
+    }
+
+    /// The name of what a map holds under a key, where it holds maps.
+    pub fn held_name(&self, holder: &Map, key: &[u8]) -> Option<String> {
+        let Held::Map(held) = holder.held(Bytes::from(key))? else { return None };
+        let table = self.maps.lock();
+        let entry = table.entries.iter().find(|entry| entry.map.as_ptr() == Arc::as_ptr(&held));
+        copied(entry.map_or(held.def().name.as_str(), |entry| &entry.name))
+    }
+
+    /// Puts into the maps of an object what it says that they hold at first; those that were there before have it already.
+    pub(super) fn hold_entries(
+        &self,
+        entries: &[Entry],
+        maps: &Maps,
+        fresh: &[(String, Arc<Map>)],
+    ) -> Result<(), Error> {
+        let mut pace = self.pace();
+        for entry in entries {
+            pace.point()?;
+            let holder = u16::try_from(entry.map).ok().and_then(|slot| maps.get(slot));
+            let Some(holder) = holder.filter(|holder| fresh.iter().any(|(_, map)| Arc::ptr_eq(map, holder))) else {
+                continue;
+            };
+            maps.hold(entry).map_err(|error| Error::Map { name: holder.def().name, error })?;
+        }
+        Ok(())
+    }
+
     /// The types that came with the object of this map, of keys, values and variables, as its package has them; nothing where there are none.
     pub fn map_types(&self, name: &str) -> Option<Arc<Vec<u8>>> {
         let table = self.maps.lock();
@@ -288,6 +333,9 @@ fn full_name(object: &str, part: &MapPart<'_>) -> Option<String> {
     name.push_str(own.as_str());
     Some(name)
 }
+
+/// How long runs are waited for that may use what a map held.
+const RUNS_END_NS: u64 = 100_000_000;
 
 /// Bytes of contents that are copied at once.
 const PIECE: usize = 4096;

@@ -285,6 +285,9 @@ impl Runtime {
         }
         let options = LoadOptions { policy: Some(self.policy_for(object.wish, options)), ..*options };
         let (maps, fresh) = self.make_maps(object.name, &maps)?;
+        if let Some(maps) = &maps {
+            self.hold_entries(&object.entries, maps, &fresh)?;
+        }
         let mut parts = Vec::new();
         parts.try_reserve_exact(programs.len()).map_err(|_| Error::NoMemory)?;
         for (index, program) in programs.into_iter().enumerate() {

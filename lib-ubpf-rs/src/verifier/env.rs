@@ -34,11 +34,23 @@ impl<'a> Environment<'a> {
         Environment { maps, ..self }
     }
 
-    /// The map in this place.
-    pub(super) fn map(&self, slot: u16) -> Option<&'a MapInfo<'a>> {
-        self.maps.get(usize::from(slot))
+    /// The map in this place, or what the maps within it are like ([`INNER`]).
+    pub(super) fn map(&self, slot: u16) -> Option<MapInfo<'a>> {
+        let map = *self.maps.get(usize::from(slot & !INNER))?;
+        match slot & INNER {
+            0 => Some(map),
+            _ => Some(MapInfo { def: map.def.inner?.named(map.def.name), frozen: None }),
+        }
+    }
+
+    /// What all of them are like, and all that may be within them.
+    pub(super) fn definitions(&self) -> impl Iterator<Item = MapDef> + use<'a> {
+        self.maps.iter().flat_map(|map| [Some(map.def), map.def.inner.map(|inner| inner.named(map.def.name))]).flatten()
     }
 }
+
+/// In the place of a map: not that map is meant, but one of those that it holds.
+pub(crate) const INNER: u16 = 1 << 14;
 
 /// A map as a program sees it.
 #[derive(Clone, Copy, Debug)]

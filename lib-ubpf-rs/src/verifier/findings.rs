@@ -339,10 +339,11 @@ impl fmt::Display for Known {
             Kind::Scalar => return write!(f, "a number from {least} to {most}"),
             Kind::Argument => f.write_str("the argument")?,
             Kind::Stack(_) => f.write_str("the frame pointer")?,
+            Kind::Map { nullable: true, .. } => f.write_str("a map that may be 0")?,
             kind if kind.is_nullable() => f.write_str("a pointer that may be null")?,
             Kind::Object { .. } => f.write_str("a value of a map")?,
             Kind::Record { .. } => f.write_str("a record")?,
-            Kind::Map(_) => f.write_str("a map")?,
+            Kind::Map { .. } => f.write_str("a map")?,
         }
         match (least, most) {
             (0, 0) => Ok(()),

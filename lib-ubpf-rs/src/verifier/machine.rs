@@ -1,6 +1,7 @@
 //! One instruction on an abstract state: what it makes of it, and what that says of the instruction.
 
 use super::{
+    env::INNER,
     findings::{Claim, Failure, Findings, Need},
     idioms::{Idiom, Idioms},
     planted::{self, Bug},
@@ -9,7 +10,7 @@ use super::{
     structure::{call_target, wide_map},
     value::{Kind, Value, BITS, NO_ROOM},
     work::{price, Work},
-    Context, Environment, MapInfo, Target, VerifyError,
+    Context, Environment, Target, VerifyError,
 };
 use crate::{
     isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, Reg, Size, Width},
@@ -351,7 +352,7 @@ impl<'a> Machine<'a> {
             (moved.value | moved.mask) & reach.align.wrapping_sub(1) == 0
         };
         match base.kind {
-            Kind::Unset | Kind::Scalar | Kind::Map(_) => (Err(Need::Pointer), Target::Unknown),
+            Kind::Unset | Kind::Scalar | Kind::Map { .. } => (Err(Need::Pointer), Target::Unknown),
             Kind::Stack(frame) => {
                 let inside = least >= i128::from(FRAME.wrapping_neg()) && end <= 0;
                 let place = place_in_frame(frame, base, reach, least as i64, end as i64);
@@ -372,7 +373,7 @@ impl<'a> Machine<'a> {
                 };
                 let writable = map.def.is_writable_by_programs();
                 let object = Object { nullable, size: map.def.value_size, writable };
-                (object.prove(reach, (least, end), aligned), target_of(map))
+                (object.prove(reach, (least, end), aligned), target_of(&map.def))
             }
             Kind::Record { number, nullable } => {
                 let Some(size) = state.records.size(number) else {
@@ -517,7 +518,11 @@ impl<'a> Machine<'a> {
             RetType::MapValueOrNull => match map {
                 Some(index) => {
                     let index = if planted::active(Bug::FirstMap) { 0 } else { index };
-                    state.nullable(Kind::Object { index, nullable: true })
+                    let holds_maps = self.env.map(index).is_some_and(|map| map.def.kind.holds_maps());
+                    state.nullable(match holds_maps {
+                        true => Kind::Map { index: index | INNER, nullable: true },
+                        false => Kind::Object { index, nullable: true },
+                    })
                 }
                 None => Value::UNKNOWN,
             },
@@ -617,7 +622,7 @@ impl<'a> Machine<'a> {
     fn map_argument(&mut self, state: &State, pc: usize, reg: Reg, family: MapFamily) -> Option<u16> {
         let value = self.read(state, reg, pc);
         let slot = match (value.kind, value.num.value()) {
-            (Kind::Map(slot), Some(0)) => Some(slot),
+            (Kind::Map { index, nullable: false }, Some(0)) => Some(index),
             _ => None,
         };
         let taken = |slot: &u16| self.env.map(*slot).is_some_and(|map| map.def.kind.offers(family));
@@ -634,7 +639,7 @@ impl<'a> Machine<'a> {
     fn sized_by(&self, map: Option<u16>, size: impl Fn(&MapDef) -> u32) -> (Option<u32>, u32) {
         match map.and_then(|slot| self.env.map(slot)) {
             Some(map) => (Some(size(&map.def)), size(&map.def)),
-            None => (None, self.env.maps.iter().map(|map| size(&map.def)).fold(0, u32::max)),
+            None => (None, self.env.definitions().map(|def| size(&def)).fold(0, u32::max)),
         }
     }
 
@@ -776,7 +781,7 @@ fn wide(kind: ImmKind, imm: u64) -> Value {
     let index = slot as u16;
     match kind {
         ImmKind::Value => Value::constant(imm),
-        ImmKind::MapIndex => Value::pointer(Kind::Map(index)),
+        ImmKind::MapIndex => Value::pointer(Kind::Map { index, nullable: false }),
         ImmKind::MapIndexValue => {
             let kind = Kind::Object { index, nullable: false };
             Value { kind, ..Value::constant(offset.into()) }
@@ -861,8 +866,8 @@ fn below(least: i128) -> u64 {
 }
 
 /// Where the values of a map lie.
-fn target_of(map: &MapInfo<'_>) -> Target {
-    if map.def.is_writable_by_programs() {
+fn target_of(def: &MapDef) -> Target {
+    if def.is_writable_by_programs() {
         Target::Arena
     } else {
         Target::Rodata
@@ -1039,7 +1044,9 @@ fn offsets_keep_order(fact: Fact, a: &Value, b: &Value) -> bool {
 
 /// A pointer that may be null, compared with 0.
 fn learn_null(fact: Fact, pointer: &mut Value, other: &Value) -> bool {
-    if !matches!(pointer.kind, Kind::Object { .. } | Kind::Record { .. }) || other.as_constant() != Some(0) {
+    if !matches!(pointer.kind, Kind::Object { .. } | Kind::Record { .. } | Kind::Map { .. })
+        || other.as_constant() != Some(0)
+    {
         return true;
     }
     match (fact, pointer.kind.is_nullable()) {

@@ -40,6 +40,8 @@ pub(crate) use crate::program::planted;
 #[cfg(any(test, feature = "fuzz"))]
 pub use crate::program::planted;
 
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) use env::INNER;
 pub use env::{Context, Environment, HelperLookup, MapInfo};
 pub use error::VerifyError;
 pub use findings::{Known, Need};

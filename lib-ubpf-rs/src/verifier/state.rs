@@ -640,6 +640,8 @@ pub struct Concrete<'c> {
     pub read: &'c dyn Fn(u64, Size) -> Option<u64>,
     /// Whether a value of the map in this place begins at an address.
     pub begins: &'c dyn Fn(u16, u64) -> bool,
+    /// Whether a number stands for the map in this place.
+    pub stands: &'c dyn Fn(u16, u64) -> bool,
     /// Address and length of the records that the run holds.
     pub records: &'c [(u64, u64)],
 }
@@ -697,7 +699,8 @@ impl Concrete<'_> {
                 _ => return Ok(()),
             },
             Kind::Scalar => is,
-            Kind::Map(slot) => is.wrapping_sub(slot.into()) & u64::from(u16::MAX),
+            Kind::Map { index, .. } if !(self.stands)(index, is) => return Err(format!("not {value}")),
+            Kind::Map { .. } => 0,
             Kind::Argument => is.wrapping_sub(self.argument.0),
             Kind::Stack(frame) => is.wrapping_sub(frame_end(self.stack_top, usize::from(frame))),
         };

@@ -1,6 +1,7 @@
 //! What a register or a stack slot holds: a number, or a pointer with what is known of its offset.
 
 use super::{
+    env::INNER,
     planted::{self, Bug},
     scalar::{Part, Scalar},
 };
@@ -32,8 +33,13 @@ pub(super) enum Kind {
         /// Whether it may be null.
         nullable: bool,
     },
-    /// The map in this place of the list, to be given to helpers.
-    Map(u16),
+    /// The map in this place of the list, or one that it holds, to be given to helpers; with `nullable`, perhaps 0 instead.
+    Map {
+        /// The map's place.
+        index: u16,
+        /// Whether it may be 0.
+        nullable: bool,
+    },
     /// An address in a record that the program holds, counted from its start; with `nullable`, perhaps the null pointer instead.
     Record {
         /// Its number among those that are held.
@@ -46,7 +52,12 @@ pub(super) enum Kind {
 impl Kind {
     /// Whether it may be null instead.
     pub(super) fn is_nullable(self) -> bool {
-        matches!(self, Kind::Object { nullable: true, .. } | Kind::Record { nullable: true, .. })
+        matches!(
+            self,
+            Kind::Object { nullable: true, .. }
+                | Kind::Record { nullable: true, .. }
+                | Kind::Map { nullable: true, .. }
+        )
     }
 
     /// The same, which may be null or may not.
@@ -54,6 +65,7 @@ impl Kind {
         match self {
             Kind::Object { index, .. } => Kind::Object { index, nullable },
             Kind::Record { number, .. } => Kind::Record { number, nullable },
+            Kind::Map { index, .. } => Kind::Map { index, nullable },
             other => other,
         }
     }
@@ -309,9 +321,11 @@ impl fmt::Display for Value {
             Kind::Argument => f.write_str("argument")?,
             Kind::Stack(0) => f.write_str("stack")?,
             Kind::Stack(frame) => write!(f, "stack{frame}")?,
+            Kind::Object { index, .. } if index & INNER != 0 => write!(f, "map{}.value", index & !INNER)?,
             Kind::Object { index, .. } => write!(f, "value{index}")?,
             Kind::Record { number, .. } => write!(f, "record{number}")?,
-            Kind::Map(index) => write!(f, "map{index}")?,
+            Kind::Map { index, .. } if index & INNER != 0 => write!(f, "map{}.map", index & !INNER)?,
+            Kind::Map { index, .. } => write!(f, "map{index}")?,
         }
         if self.kind.is_nullable() {
             f.write_str(" or null")?;

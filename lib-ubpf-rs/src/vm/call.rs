@@ -66,7 +66,12 @@ impl Bill<'_> {
 
 /// The map that a helper is given, if it takes one: of the program's own, and of a kind that such helpers take.
 #[inline]
-fn map_argument<'a>(memory: &Memory<'a>, helper: &Helper, args: &[u64; 5], pc: usize) -> Result<Option<&'a Map>, Stop> {
+fn map_argument<'r>(
+    memory: &'r Memory<'_>,
+    helper: &Helper,
+    args: &[u64; 5],
+    pc: usize,
+) -> Result<Option<&'r Map>, Stop> {
     let family = |kind: &ArgType| match *kind {
         ArgType::Map(family) => Some(family),
         _ => None,
@@ -75,7 +80,7 @@ fn map_argument<'a>(memory: &Memory<'a>, helper: &Helper, args: &[u64; 5], pc: u
     let Some((family, &value)) = arguments.find_map(|(kind, value)| Some((family(kind)?, value))) else {
         return Ok(None);
     };
-    let map = memory.maps().and_then(|maps| maps.by_handle(value));
+    let map = memory.records().map(value);
     let map = map.filter(|map| map.def().kind.offers(family));
     let reason = "it was not given a map of this program that it takes";
     let kind = StopKind::Helper { name: helper.name, reason };

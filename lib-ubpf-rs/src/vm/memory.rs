@@ -46,6 +46,14 @@ impl Region {
     }
 }
 
+impl Window {
+    /// Whether a program may access `size` bytes at `addr` there.
+    fn contains(&self, access: Access, addr: u64, size: u64) -> bool {
+        let Window { base, len, writable } = *self;
+        Region { base, len, writable }.contains(addr, size) && (writable || access == Access::Read)
+    }
+}
+
 /// The regions of one run.
 pub struct Memory<'a> {
     argument: Region,
@@ -170,7 +178,7 @@ impl<'a> Memory<'a> {
             || self.argument.contains(addr, size) && size != 0
             || self.arena.contains(addr, size) && size != 0
             || access == Access::Read && self.rodata.contains(addr, size) && size != 0
-            || self.maps().is_some_and(|maps| in_values(maps, access, addr, size) && size != 0)
+            || self.maps().is_some_and(|maps| size != 0 && self.in_values(maps, access, addr, size))
             || !self.records.is_empty() && size != 0 && in_records(&self.records, addr, size)
     }
 
@@ -279,6 +287,20 @@ impl<'a> Memory<'a> {
 }
 
 impl Memory<'_> {
+    /// Whether bytes lie in the values of one of the maps, or of one within them.
+    #[cold]
+    fn in_values(&self, maps: &Maps, access: Access, addr: u64, size: u64) -> bool {
+        maps.windows().iter().any(|window| window.contains(access, addr, size))
+            || self.is_within_a_map(access, addr, size)
+    }
+
+    /// Whether bytes lie in a value of a map that a map of the program holds.
+    pub fn is_within_a_map(&self, access: Access, addr: u64, size: u64) -> bool {
+        let maps = self.maps().filter(|maps| maps.hold_maps());
+        let window = maps.and_then(|maps| maps.inner_window(addr, self.records.stay()));
+        window.is_some_and(|window| window.contains(access, addr, size))
+    }
+
     /// Bytes that a helper is to write; `None` where the program may not.
     pub fn bytes_mut(&self, addr: u64, size: u64) -> Option<BytesMut<'_>> {
         if !self.allows(Access::Write, addr, size) {
@@ -287,16 +309,6 @@ impl Memory<'_> {
         // SAFETY: as for `bytes`, in regions and values that may be written.
         Some(unsafe { BytesMut::at(addr, size as usize) })
     }
-}
-
-/// Whether bytes lie in the values of one of the maps.
-#[cold]
-fn in_values(maps: &Maps, access: Access, addr: u64, size: u64) -> bool {
-    let mut windows = maps.windows().iter();
-    windows.any(|window| {
-        let Window { base, len, writable } = *window;
-        Region { base, len, writable }.contains(addr, size) && (writable || access == Access::Read)
-    })
 }
 
 /// Whether bytes lie in one of the records that the run holds.

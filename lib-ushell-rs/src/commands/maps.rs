@@ -25,6 +25,7 @@ Command::builtin(
      of their bytes in hexadecimal, as hex:0a0b. show: one map, with its flags, its memory in bytes, and what was lost because it was\n\
      full or busy. clear: no entry stays; values of arrays become 0. keep: the map stays when its last program goes, until release.\n\
      push, peek and pop are for queues and stacks, and push VALUE and peek VALUE for filters, where peek says whether it is there.\n\
+     Of maps that hold maps, VALUE is the name of a map.\n\
      types: what its object says of keys and values, for tools, which show them by name.\n\
      Of a value per CPU, numbers are shown as their sum, with the slots that it is made of where there are several: 7 = 3 + 4; of others\n\
      the slots that are not all zeros. update puts the value into the first slot and zeros into the others.",
@@ -93,6 +94,10 @@ fn map(call: &mut Call<'_>) -> Result<(), Failure> {
             Ok(())
         }
         "lookup" => lookup(call, &found, &key()?),
+        "update" if found.def().kind.holds_maps() => {
+            let what = value.ok_or_else(|| missing("MAP to be held"))?;
+            Ok(call.backend.hold(name, &key()?, what)?)
+        }
         "update" => {
             let size = found.def().value_size as usize;
             let value = bytes("VALUE", value.ok_or_else(|| missing("VALUE"))?, size)?;
@@ -149,6 +154,10 @@ fn without_key(call: &mut Call<'_>, map: &Map, action: &str, word: Option<&str>)
 }
 
 fn lookup(call: &mut Call<'_>, map: &Map, key: &[u8]) -> Result<(), Failure> {
+    if let Some(name) = call.backend.held_name(map, key) {
+        call.out.line(&name);
+        return Ok(());
+    }
     let value = match map.two_key() {
         Some(_) => None,
         None => map.value(Bytes::from(key)),
@@ -493,12 +502,12 @@ struct Entries {
 }
 
 impl Stream for Entries {
-    fn page(&mut self, _: &dyn Backend, out: &mut Output) -> bool {
+    fn page(&mut self, backend: &dyn Backend, out: &mut Output) -> bool {
         if self.long.write(out) {
             return true;
         }
         let Some(first) = self.next else { return false };
-        let long = &mut self.long;
+        let (map, long) = (&self.map, &mut self.long);
         self.next = self.map.for_some(first, &mut |key, value| {
             let room = out.has_room() && long.is_over();
             if !room {
@@ -506,6 +515,11 @@ impl Stream for Entries {
             }
             if !key.is_empty() {
                 let _ = write!(out, "{}: ", Shown(key));
+            }
+            if map.def().kind.holds_maps() {
+                // It may have gone meanwhile.
+                out.line(backend.held_name(map, key).as_deref().unwrap_or("-"));
+                return true;
             }
             match show(value, out) {
                 Ok(rest) => *long = rest,

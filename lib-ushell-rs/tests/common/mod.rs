@@ -10,6 +10,7 @@ use std::{
 };
 use ubpf_rs::{
     isa::{ImmKind, Insn, Reg},
+    maps::Held,
     platform::{fits, DirEntry, FileError},
     program::{MapDef, MapFlags, MapKind, MapName},
 };
@@ -62,7 +63,7 @@ impl Fake {
                 let name_in_object = MapName::new(name).unwrap();
                 let key_size = if matches!(kind, MapKind::Stack | MapKind::BloomFilter) { 0 } else { 4 };
                 let (max_entries, flags) = (3, MapFlags::empty());
-                let def = MapDef { kind, key_size, value_size, max_entries, flags, name: name_in_object };
+                let def = MapDef { kind, key_size, value_size, max_entries, flags, inner: None, name: name_in_object };
                 let map = Map::new(def).unwrap();
                 let put = |lane, key: u32, value: &[u8]| {
                     map.update_in(lane, key.to_le_bytes()[..].into(), value.into(), 0, &mut 0).unwrap();
@@ -278,6 +279,18 @@ impl Backend for Fake {
     }
     fn map_types(&self, name: &str) -> Option<Arc<Vec<u8>>> {
         self.0.lock().unwrap().types.get(name).cloned()
+    }
+    fn hold(&self, map: &str, key: &[u8], what: &str) -> Result<(), BackendError> {
+        let state = self.0.lock().unwrap();
+        let other = |reason| BackendError::Other { reason };
+        let find = |name: &str| state.maps.get(name).ok_or_else(|| other(format!("there is no map `{name}`")));
+        let held = find(map)?.hold(key.into(), Held::Map(find(what)?.clone()), 0);
+        held.map_err(|error| other(error.to_string()))
+    }
+    fn held_name(&self, map: &Map, key: &[u8]) -> Option<String> {
+        let Held::Map(held) = map.held(key.into())? else { return None };
+        let state = self.0.lock().unwrap();
+        state.maps.iter().find(|(_, map)| Arc::ptr_eq(map, &held)).map(|(name, _)| name.clone())
     }
     fn keep_map(&self, name: &str, _: bool) -> bool {
         self.0.lock().unwrap().maps.contains_key(name)

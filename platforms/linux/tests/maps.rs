@@ -54,7 +54,8 @@ fn engine() -> (&'static Runtime, MutexGuard<'static, ()>) {
 
 fn def(name: &str, kind: MapKind, sizes: [u32; 3]) -> MapDef {
     let [key_size, value_size, max_entries] = sizes;
-    MapDef { kind, key_size, value_size, max_entries, flags: MapFlags::empty(), name: MapName::new(name).unwrap() }
+    let (flags, name) = (MapFlags::empty(), MapName::new(name).unwrap());
+    MapDef { kind, key_size, value_size, max_entries, flags, inner: None, name }
 }
 
 fn part(name: &str, kind: MapKind, sizes: [u32; 3]) -> MapPart<'static> {

@@ -469,6 +469,60 @@ fn values_per_cpu_are_counted_and_added_up() {
     }
 }
 
+/// The first word of the value of a hash map.
+fn hits(engine: &Runtime, name: &str, key: u64) -> Option<u64> {
+    number(&engine.map(name).unwrap(), &key.to_le_bytes())
+}
+
+#[test]
+fn maps_hold_maps_and_programs_find_what_is_put_there() {
+    if !packed("maps_of_maps") {
+        return;
+    }
+    for way in all_ways() {
+        let (engine, _turn) = engine();
+        engine.load_object("maps_of_maps.pkg", &way, &[]).unwrap();
+        let all = LoadOptions { program: Some("all"), ..way };
+        let shown = engine.exec_file("maps_of_maps", &mut [0; 168], &all).unwrap();
+        assert_eq!(shown.value & 0xffff_ffff, 505_910, "{way:?}");
+
+        let hit = LoadOptions { program: Some("hit"), ..way };
+        engine.attach_file(MYFUN, "maps_of_maps", &hit, AttachLimits::default()).unwrap();
+        (0..4).for_each(|_| call(0, 0));
+        assert_eq!(numbers(engine, "maps_of_maps.even"), [6, 0, 5, 0]);
+        assert_eq!(numbers(engine, "maps_of_maps.odd"), [0, 6, 0, 5]);
+        // Another map takes the place of one, and then nothing.
+        let name = |map: &str, key: u32| engine.held_name(&engine.map(map).unwrap(), &key.to_le_bytes());
+        let held = |key| name("maps_of_maps.by_parity", key);
+        assert_eq!(
+            [held(0), held(1), held(2)].map(|name| name.unwrap_or_default()),
+            ["maps_of_maps.even", "maps_of_maps.odd", ""]
+        );
+        engine.hold("maps_of_maps.by_parity", &[0; 4], "maps_of_maps.others").unwrap();
+        (0..2).for_each(|_| call(0, 0));
+        assert_eq!(numbers(engine, "maps_of_maps.others"), [1, 0, 0, 0]);
+        assert_eq!(numbers(engine, "maps_of_maps.even"), [6, 0, 5, 0]);
+        let parities = engine.map("maps_of_maps.by_parity").unwrap();
+        parities.delete([0; 4][..].into(), &mut 0).unwrap();
+        assert_eq!((parities.len(), parities.settle()), (1, true));
+        (0..2).for_each(|_| call(0, 0));
+        assert_eq!(numbers(engine, "maps_of_maps..bss"), [8]);
+        assert_eq!(hits(engine, "maps_of_maps.small", 7), Some(2));
+
+        // What is no such map is refused, and nothing is lost.
+        let refused = |map: &str, what: &str| engine.hold(map, &[1, 0, 0, 0], what).unwrap_err().to_string();
+        assert!(refused("maps_of_maps.by_parity", "maps_of_maps.small").contains("holds maps of one definition"));
+        assert!(refused("maps_of_maps.by_parity", "maps_of_maps.by_parity").contains("holds maps of one definition"));
+        assert!(refused("maps_of_maps.even", "maps_of_maps.odd").contains("do not do that"));
+        assert!(refused("maps_of_maps.by_parity", "nothing").contains("there is no map `nothing`"));
+        assert_eq!(held(1).as_deref(), Some("maps_of_maps.odd"));
+        drop(parities);
+        engine.detach(MYFUN, None).unwrap();
+        assert!(engine.unload_object("maps_of_maps"));
+        assert_eq!(maps(engine), [""; 0]);
+    }
+}
+
 #[test]
 fn maps_without_keys_are_filled_and_drained() {
     if !packed("queues") {

@@ -10,7 +10,7 @@ use std::{
 use ubpf_platform_linux::{platform, records, symbols};
 use ubpf_rs::{
     isa::assemble,
-    object::{self, Data, MapDef, Object, ProgramDef, ProgramKind, Variable, Wish},
+    object::{self, Data, Entry, Held, MapDef, Object, ProgramDef, ProgramKind, Variable, Wish},
     platform::{has_room, Console, DirEntry, FileError, Files, Platform, SMALL_THINGS},
     program::{Abi, PointKind},
     runtime::{AttachLimits, Config, Error, LoadOptions, Runtime, Symbol, SymbolTable},
@@ -142,9 +142,9 @@ fn myfun(times: u64) {
     (0..times).for_each(|_| unsafe { gcc_patchable_myfun() });
 }
 
-/// A package with a map, data, and two programs; one of them for the function.
+/// A package with a map, one that holds it, data, and two programs; one of them for the function.
 fn package() -> Vec<u8> {
-    let counts = "r1 = 1\nr2 = map_index_value(1) ll\nlock *(u64 *)(r2 + 0) += r1\n*(u32 *)(r10 - 4) = 1\n\
+    let counts = "r1 = 1\nr2 = map_index_value(2) ll\nlock *(u64 *)(r2 + 0) += r1\n*(u32 *)(r10 - 4) = 1\n\
                   r2 = r10\nr2 += -4\nr1 = map_index(0) ll\ncall 1\nr0 = 0\nexit";
     let (counts, two) = (assemble(counts).unwrap(), assemble("r0 = 2\nexit").unwrap());
     let program = |name, target, code| ProgramDef {
@@ -157,6 +157,8 @@ fn package() -> Vec<u8> {
         code,
     };
     let (kind, key_size, value_size, max_entries) = (1, 4, 8, 16);
+    let (flags, shared, inner) = (0, false, None);
+    let seen = MapDef { name: "seen", kind, key_size, value_size, max_entries, flags, shared, inner };
     let object = Object {
         name: "counter",
         abi: Abi::Linux,
@@ -164,17 +166,8 @@ fn package() -> Vec<u8> {
         image: [0; 32],
         source: [1; 32],
         licence: "",
-        maps: vec![MapDef {
-            name: "seen",
-            kind,
-            key_size,
-            value_size,
-            max_entries,
-            flags: 0,
-            shared: false,
-            inner: None,
-        }],
-        entries: vec![],
+        maps: vec![seen, MapDef { name: "holder", kind: 12, value_size: 4, inner: Some(0), ..seen }],
+        entries: vec![Entry { map: 1, key: 2, value: Held::Map(0) }],
         data: vec![Data { name: ".bss", read_only: false, size: 8, bytes: &[] }],
         variables: vec![Variable { name: "total", data: 0, offset: 0, size: 8, signed: false }],
         programs: vec![program("counts", FUNCTION, &counts), program("two", "", &two)],
@@ -325,6 +318,33 @@ fn a_program_for_many_functions_comes_to_all_or_none_without_memory() {
         done
     });
     assert_eq!(ids.len(), functions.len());
+}
+
+/// A map takes another one in or does not, wherever memory ends, and what it held before stays.
+#[test]
+fn a_map_holds_another_one_or_the_one_before_without_memory() {
+    let (engine, _turn) = engine();
+    engine.load_object("counter.pkg", &LoadOptions::default(), &[]).unwrap();
+    let (holder, seen) = ("counter.holder", "counter.seen");
+    let held = |key: u8| engine.held_name(&engine.map(holder).unwrap(), &[key, 0, 0, 0]);
+    for key in [1, 2] {
+        let mut memory = 0;
+        loop {
+            let before = held(key);
+            let (done, _) = with_memory(memory, || engine.hold(holder, &[key, 0, 0, 0], seen));
+            match done {
+                Ok(()) => break,
+                Err(error) => assert!(error.to_string().contains("out of memory"), "{error}"),
+            }
+            assert_eq!(held(key), before);
+            memory += 61;
+        }
+        assert!(memory > 0);
+        assert_eq!(held(key).as_deref(), Some(seen));
+    }
+    let map = engine.map(seen).unwrap();
+    assert!(engine.unload_object("counter"));
+    assert_eq!(std::sync::Arc::strong_count(&map), 1, "nothing holds it any more");
 }
 
 /// The same for those that a pattern fits, with the names in the report.

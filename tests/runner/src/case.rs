@@ -8,7 +8,7 @@ use alloc::{
 use core::fmt;
 use ubpf_rs::{
     isa::assemble,
-    program::{Abi, MapDef, MapFlags, MapKind, MapName},
+    program::{Abi, InnerDef, MapDef, MapFlags, MapKind, MapName},
     verifier::Policy,
 };
 
@@ -30,6 +30,8 @@ pub struct Case {
     pub map: Vec<[u64; 3]>,
     /// Its maps, by their place.
     pub maps: Vec<MapDef>,
+    /// Maps that others hold: place of the one that holds it, key, and its own place.
+    pub held: Vec<(u16, Vec<u8>, u16)>,
     /// What they hold: place of the map, key and value. In maps of which programs only read the one value, it is frozen then.
     pub entries: Vec<(u16, Vec<u8>, Vec<u8>)>,
     /// What must become of it.
@@ -171,6 +173,7 @@ impl Draft {
             policies: [Policy::Checked, Policy::Guarded].into(),
             map: Vec::new(),
             maps: Vec::new(),
+            held: Vec::new(),
             entries: Vec::new(),
             expected,
         };
@@ -211,7 +214,14 @@ impl Draft {
                 let entry = entry.map_err(|_| "map KEY1 KEY2 VALUE".to_string())?;
                 self.case.map.push(entry);
             }
-            "maps" => self.case.maps.push(definition(value)?),
+            "maps" => {
+                let map = definition(value, &self.case.maps)?;
+                self.case.maps.push(map);
+            }
+            "held" => {
+                let (slot, key, what) = entry(value)?;
+                self.case.held.push((slot, key, number(what)? as u16));
+            }
             "entry" => {
                 let (slot, key, value) = entry(value)?;
                 self.case.entries.push((slot, key, bytes(value)?));
@@ -297,15 +307,20 @@ fn stop(text: &str) -> Parsed<End> {
     Ok(End::Stopped { pc, why })
 }
 
-/// `hash 4 8 16`, `array 4 24 1 read-only`: kind, bytes of a key and of a value, entries
-fn definition(text: &str) -> Parsed<MapDef> {
+/// `hash 4 8 16`, `array 4 24 1 read-only`, `array_of_maps 4 4 8 of 0`: kind, bytes of a key and of a value, entries; the place of a map like
+/// which those are that it holds
+fn definition(text: &str, before: &[MapDef]) -> Parsed<MapDef> {
     let words: Vec<&str> = text.split(' ').collect();
-    let (sizes, read_only) = match words.as_slice() {
-        [sizes @ .., "read-only"] => (sizes, true),
-        sizes => (sizes, false),
+    let (sizes, read_only, inner) = match words.as_slice() {
+        [sizes @ .., "read-only"] => (sizes, true, None),
+        [sizes @ .., "of", slot] => {
+            let inner = before.get(number(slot)? as usize).ok_or("there is no such map yet")?;
+            (sizes, false, Some(InnerDef::of(inner)))
+        }
+        sizes => (sizes, false, None),
     };
     let [kind, key, value, entries] = sizes else {
-        return Err("maps KIND KEY VALUE ENTRIES [read-only]".into());
+        return Err("maps KIND KEY VALUE ENTRIES [read-only|of PLACE]".into());
     };
     let mut kinds = MapKind::ALL.iter().copied();
     let size = |text| number(text).map(|number| number as u32);
@@ -315,6 +330,7 @@ fn definition(text: &str) -> Parsed<MapDef> {
         value_size: size(value)?,
         max_entries: size(entries)?,
         flags: if read_only { MapFlags::RDONLY_PROG } else { MapFlags::empty() },
+        inner,
         name: MapName::new("map").ok_or("a name")?,
     })
 }

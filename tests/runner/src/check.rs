@@ -16,7 +16,7 @@ use alloc::{
 use core::fmt;
 use ubpf_rs::{
     helpers::Registry,
-    maps::{Map, Maps},
+    maps::{Held, Map, Maps},
     program::Program,
     verifier::{self, Policy},
     vm::{AccessKind, Memory, Run, Stop, StopKind},
@@ -139,6 +139,10 @@ impl Trial<'_> {
                 map.freeze().map_err(|error| error.to_string())?;
             }
             list.push(Arc::new(map));
+        }
+        for (slot, key, what) in &self.case.held {
+            let (holder, held) = list.get(usize::from(*slot)).zip(list.get(usize::from(*what))).ok_or("no such map")?;
+            holder.hold(key[..].into(), Held::Map(held.clone()), 0).map_err(|error| error.to_string())?;
         }
         Ok(Maps::new(list).map(Arc::new))
     }

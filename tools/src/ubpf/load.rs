@@ -96,6 +96,10 @@ fn of_object(object: &Object<'_>, how: &How<'_>) -> Result<File, String> {
     let maps = (0..object.map_count()).map(|slot| map(object, slot).map(Arc::new));
     let maps = maps.collect::<Result<Vec<Arc<Map>>, String>>()?;
     let maps = Maps::new(maps).ok_or("too many maps")?;
+    for entry in &object.entries {
+        let name = || object.map_name(entry.map as usize).unwrap_or("?");
+        maps.hold(entry).map_err(|error| format!("map {}: {error}", name()))?;
+    }
     let names = HostNames(how.helpers);
     let mut programs = Vec::new();
     for (index, def) in object.programs.iter().enumerate() {

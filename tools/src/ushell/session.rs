@@ -464,7 +464,7 @@ fn shown_as(typed: Option<Result<Value, String>>, text: &str, wrong: &mut Option
             wrong.get_or_insert(reason);
             Some(plain)
         }
-        None => typed::plain(text),
+        None => typed::untyped(text),
     }
 }
 

@@ -50,7 +50,7 @@ impl Typed {
     }
 
     fn shown(&self, shape: Option<&Shape>, text: &str) -> Result<Value, Reason> {
-        let Some(shape) = shape else { return plain(text).ok_or_else(|| "it is no value".into()) };
+        let Some(shape) = shape else { return untyped(text).ok_or_else(|| "it is no value".into()) };
         let size = self.types.size(shape)?;
         let bytes = bytes(text, size).ok_or_else(|| format!("its types have {size} bytes, and `{text}` has others"))?;
         self.types.show(shape, &bytes)
@@ -107,7 +107,13 @@ impl Typed {
     }
 }
 
-/// A value without a type: a number, or bytes.
+/// What has no type: a number, bytes, or the name of what a map holds.
+pub fn untyped(text: &str) -> Option<Value> {
+    let is_name = !text.is_empty() && !text.contains(char::is_whitespace);
+    plain(text).or_else(|| is_name.then(|| Value::Name(text.into())))
+}
+
+/// A value without its type: a number, or bytes.
 pub fn plain(text: &str) -> Option<Value> {
     match text.strip_prefix("hex:") {
         Some(digits) => pairs(digits).map(Value::Bytes),

@@ -17,7 +17,12 @@ use super::{
     context::{stop, Context, Routines, Window, BIAS},
     run,
 };
-use crate::{helpers::RingLayout, maps::TwoKeyLayout, platform::Ticks, vm::FRAME_BYTES};
+use crate::{
+    helpers::RingLayout,
+    maps::TwoKeyLayout,
+    platform::Ticks,
+    vm::{Access, FRAME_BYTES},
+};
 use core::{
     arch::{global_asm, x86_64::__cpuid, x86_64::__cpuid_count},
     mem::offset_of,
@@ -66,6 +71,7 @@ global_asm!(
     FRAME = const offset(offset_of!(Context, frame)),
     CALL = const offset(offset_of!(Context, call)),
     REFILL = const offset(offset_of!(Context, refill)),
+    WITHIN = const offset(offset_of!(Context, within)),
     ARGUMENT = const offset(offset_of!(Context, argument)),
     ARENA = const offset(offset_of!(Context, arena)),
     RODATA = const offset(offset_of!(Context, rodata)),
@@ -171,10 +177,13 @@ pub(super) unsafe fn enter(context: *mut Context, code: usize) -> u64 {
     unsafe { ubpf_jit_enter(context, code) }
 }
 
-/// Says where emitted code finds Rust: for helpers, and in slices for the next one.
+/// Says where emitted code finds Rust: for helpers, in slices for the next one, and for values of maps within maps.
 #[inline]
-pub(super) fn connect(context: &mut Context, in_slices: bool) {
+pub(super) fn connect(context: &mut Context, in_slices: bool, with_maps_within: bool) {
     context.call = call as *const () as usize;
+    if with_maps_within {
+        context.within = within as *const () as usize;
+    }
     if in_slices {
         context.routines.stop_budget = address(ubpf_jit_refill);
         context.refill = refill as *const () as usize;
@@ -193,6 +202,14 @@ unsafe extern "sysv64" fn call(context: *mut Context, number: u64) -> u64 {
 unsafe extern "sysv64" fn refill(context: *mut Context) {
     // SAFETY: see above.
     unsafe { run::refill(context) }
+}
+
+/// # Safety
+/// As for [`run::within`].
+unsafe extern "sysv64" fn within(context: *mut Context, address: u64, size: u64, writes: bool) -> bool {
+    let access = if writes { Access::Write } else { Access::Read };
+    // SAFETY: see above.
+    unsafe { run::within(context, address, size, access) }
 }
 
 /// Why code that uses BMI2 is not run.

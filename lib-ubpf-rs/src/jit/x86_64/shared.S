@@ -178,6 +178,7 @@ ubpf_jit_helper_keep:
 2:  ret
 3:  push    rax
     push    rcx
+    push    1 - \rodata
     mov     eax, 8 + 8 * \number
     .if \rodata
     mov     rcx, [r9 + {VALUES_ALL}]
@@ -188,7 +189,7 @@ ubpf_jit_helper_keep:
     .endm
 
 # The end of a search: among the values of rcx maps, then among the records that are held; rax bytes into the windows of which the limit
-# stands. rcx and rax are on the stack.
+# stands. rcx and rax are on the stack, and below them 1 for a store. Where there are maps within maps, Rust looks among their values.
 .Lubpf_jit_search_values:
     push    rdx
     mov     rdx, [r9 + {VALUES}]
@@ -197,11 +198,39 @@ ubpf_jit_helper_keep:
     lea     rdx, [r9 + {RECORDS}]
     mov     rcx, [r9 + {RECORDS_HELD}]
     call    .Lubpf_jit_search_windows
+    jb      2f
+    cmp     qword ptr [r9 + {WITHIN}], 0
+    jne     4f
 2:  pop     rdx
+    lea     rsp, [rsp + 8]
     pop     rcx
     pop     rax
     jae     .Lubpf_jit_stop_memory
     ret
+4:  push    rsi
+    push    rdi
+    push    r8
+    push    r11
+    lea     rdi, [r9 - {BIAS}]
+    mov     rsi, r11
+    lea     ecx, [rax - 8]
+    shr     ecx, 3
+    mov     edx, 1
+    shl     edx, cl
+    mov     ecx, [rsp + 40]
+    mov     [r9 + {HELPER_RSP}], rsp
+    and     rsp, -16
+    push    r9
+    push    r9
+    call    qword ptr [r9 + {WITHIN}]
+    pop     r9
+    mov     rsp, [r9 + {HELPER_RSP}]
+    pop     r11
+    pop     r8
+    pop     rdi
+    pop     rsi
+    neg     al                          # below: it is there
+    jmp     2b
 
 # Below is one of rcx windows from rdx on that has the address in r11.
 .Lubpf_jit_search_windows:

@@ -10,7 +10,7 @@ use crate::{
     maps::{Map, Maps, Window},
     platform::Ticks,
     program::{limits::FRAME_BYTES, Abi, MapDef, MapFlags, MapKind, MapName, Program},
-    verifier::{self, Access, Concrete, Event, Pass, Policy, State, VerifiedProgram, Work},
+    verifier::{self, Access, Concrete, Event, Pass, Policy, State, VerifiedProgram, Work, INNER},
 };
 use alloc::sync::Arc;
 use std::{collections::HashMap, format, string::String, vec, vec::Vec};
@@ -83,7 +83,7 @@ pub fn verify_with_maps(insns: &[Insn]) -> Option<Checked> {
 pub fn maps() -> Maps {
     let name = MapName::new("test").unwrap();
     let map = |kind, [key_size, value_size, max_entries]: [u32; 3], flags| {
-        Map::new(MapDef { kind, key_size, value_size, max_entries, flags, name }).unwrap()
+        Map::new(MapDef { kind, key_size, value_size, max_entries, flags, inner: None, name }).unwrap()
     };
     let none = MapFlags::empty();
     let mut constant = map(MapKind::Array, [4, 12, 1], MapFlags::RDONLY_PROG);
@@ -180,7 +180,8 @@ impl Checked {
             argument: (moment.memory.argument().base, len),
             stack_top: moment.memory.stack_top(),
             read: &|addr, size| moment.memory.load(addr, size),
-            begins: &|slot, addr| self.begins(slot, addr),
+            begins: &|slot, addr| self.begins(moment.memory, slot, addr),
+            stands: &|slot, number| self.stands(moment.memory, slot, number),
             records: &records,
         };
         for &pass in &self.seen.complete {
@@ -196,11 +197,30 @@ impl Checked {
     }
 
     /// Whether a value of the map in this place begins there.
-    fn begins(&self, slot: u16, addr: u64) -> bool {
-        let Some(map) = self.maps.as_ref().and_then(|maps| maps.get(slot)) else { return false };
-        let Some(Window { base, len, .. }) = map.window() else { return false };
+    fn begins(&self, memory: &Memory<'_>, slot: u16, addr: u64) -> bool {
+        let Some((maps, map)) = self.maps.as_ref().and_then(|maps| Some((maps, maps.get(slot & !INNER)?))) else {
+            return false;
+        };
+        let (def, window) = match slot & INNER {
+            0 => (*map.def(), map.window()),
+            _ => match map.def().inner {
+                Some(inner) => (inner.named(map.def().name), maps.inner_window(addr, memory.records().stay())),
+                None => return false,
+            },
+        };
+        let Some(Window { base, len, .. }) = window else { return false };
         let distance = addr.wrapping_sub(base);
-        distance < len && distance.is_multiple_of(map.def().value_stride())
+        distance < len && distance.is_multiple_of(def.value_stride())
+    }
+
+    /// Whether a number stands for the map in this place, or for one that may be within it.
+    fn stands(&self, memory: &Memory<'_>, slot: u16, number: u64) -> bool {
+        let Some(map) = self.maps.as_ref().and_then(|maps| maps.get(slot & !INNER)) else { return false };
+        let Some(found) = memory.records().map(number) else { return false };
+        match slot & INNER {
+            0 => core::ptr::eq(found, &**map),
+            _ => map.def().inner.is_some_and(|inner| inner.fits(found.def())),
+        }
     }
 
     fn check_divisor(&self, moment: &Moment<'_>) -> Result<(), String> {
