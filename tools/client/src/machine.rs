@@ -222,15 +222,28 @@ impl Client {
         }
     }
 
-    /// Runs a command and collects its output, for questions that are not shown; nothing if it fails.
-    pub fn ask(&mut self, line: &str) -> Result<Vec<String>, ClientError> {
+    /// Runs a command and collects the lines of its output; tells whether it did well.
+    pub fn answer(&mut self, line: &str) -> Result<(bool, Vec<String>), ClientError> {
         let mut output = Vec::new();
         let good = self.run(line, &mut |bytes| {
             output.extend_from_slice(bytes);
             Ok(())
         })?;
-        let text = String::from_utf8_lossy(&output);
-        Ok(text.lines().filter(|_| good).map(String::from).collect())
+        Ok((good, String::from_utf8_lossy(&output).lines().map(String::from).collect()))
+    }
+
+    /// The lines of its output, for questions that are not shown; nothing if it fails.
+    pub fn ask(&mut self, line: &str) -> Result<Vec<String>, ClientError> {
+        let (good, lines) = self.answer(line)?;
+        Ok(if good { lines } else { Vec::new() })
+    }
+
+    /// Waits for at most so long, with nothing asked for.
+    ///
+    /// # Errors
+    /// The connection ends meanwhile.
+    pub fn idle(&mut self, wait: Duration) -> Result<(), ClientError> {
+        self.next(wait).map(drop)
     }
 
     /// Uploads a file; tells whether it did well. `progress` is told how many bytes the shell has.

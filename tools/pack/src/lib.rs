@@ -24,6 +24,7 @@ pub use btf::Placed;
 pub use core_types::CoreTypes;
 pub use image::Image;
 pub use value::{MapTypes, Shape, Types, Value};
+pub use variables::{number, range};
 
 use btf::Btf;
 use elf::File;

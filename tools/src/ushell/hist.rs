@@ -24,8 +24,13 @@ const WIDTH: u128 = 40;
 #[derive(Debug, PartialEq)]
 pub struct Histogram {
     key: Option<Value>,
+    /// Counts of numbers below zero, by their amounts.
+    below: Vec<u64>,
     slots: Vec<u64>,
 }
+
+/// Numbers from and to, and how many there were.
+type Row = (i128, i128, u64);
 
 /// The counts in the entries of a map.
 pub fn of(entries: Vec<(Value, Value)>) -> Result<Vec<Histogram>, String> {
@@ -36,12 +41,12 @@ pub fn of(entries: Vec<(Value, Value)>) -> Result<Vec<Histogram>, String> {
     if let Some(counts) = counts.filter(|counts| !counts.is_empty()) {
         let mut slots = vec![0; SLOTS];
         counts.iter().for_each(|&(slot, count)| slots[slot] = count);
-        return Ok(vec![Histogram { key: None, slots }]);
+        return Ok(vec![Histogram { key: None, below: Vec::new(), slots }]);
     }
     let each = entries.into_iter().map(|(key, value)| {
         let slots =
             slots(&value).ok_or_else(|| format!("under {key} there are no counts by powers of two: {value}"))?;
-        Ok(Histogram { key: Some(key), slots })
+        Ok(Histogram { key: Some(key), below: Vec::new(), slots })
     });
     each.collect()
 }
@@ -74,13 +79,32 @@ fn slots(value: &Value) -> Option<Vec<u64>> {
 }
 
 impl Histogram {
-    /// Slots up to the last that counts something: the numbers of each, and how many there were.
-    fn rows(&self) -> impl Iterator<Item = (u64, u64, u64)> + '_ {
-        let used = self.slots.iter().rposition(|&count| count > 0).map_or(0, |last| last + 1);
-        self.slots[..used].iter().enumerate().map(|(slot, &count)| {
-            let from = if slot == 0 { 0 } else { 1u64 << slot };
-            (from, ((1u128 << (slot + 1)) - 1) as u64, count)
-        })
+    /// Counts of which entry N is for numbers from 2^N on, and entry 64 + N for those below zero of such an amount.
+    pub fn of_powers(counts: &[(u64, u64)]) -> Self {
+        let (mut slots, mut below) = (vec![0; SLOTS], vec![0; SLOTS]);
+        for &(slot, count) in counts {
+            let slot = slot as usize;
+            if let Some(here) = slots.get_mut(slot).or_else(|| below.get_mut(slot.wrapping_sub(SLOTS))) {
+                *here += count;
+            }
+        }
+        Self { key: None, below, slots }
+    }
+
+    /// Slots from the first to the last that counts something: the numbers of each, and how many there were. Those below zero come first.
+    fn rows(&self) -> impl Iterator<Item = Row> + '_ {
+        fn used(counts: &[u64]) -> impl DoubleEndedIterator<Item = (usize, u64)> + '_ {
+            let used = counts.iter().rposition(|&count| count > 0).map_or(0, |last| last + 1);
+            counts.iter().copied().enumerate().take(used)
+        }
+        let below = used(&self.below)
+            .rev()
+            .map(|(slot, count)| ((1 - (2i128 << slot)).max(i64::MIN.into()), -(1i128 << slot), count));
+        let above = used(&self.slots).map(|(slot, count)| {
+            let from = if slot == 0 { 0 } else { 1i128 << slot };
+            (from, (2i128 << slot) - 1, count)
+        });
+        below.chain(above).skip_while(|row| row.2 == 0)
     }
 
     /// As a picture.
@@ -133,6 +157,19 @@ mod tests {
     }
 
     #[test]
+    fn numbers_below_zero_are_drawn_above_the_others() {
+        let one = Histogram::of_powers(&[(0, 1), (2, 4), (65, 2), (127, 0), (128, 9)]);
+        let bar = format!("{:<40}", "*".repeat(20));
+        let picture = format!("  number : count\n-3 -> -2 : 2        |{bar}|\n");
+        assert!(one.picture("number").starts_with(&picture), "{}", one.picture("number"));
+        let rows: Vec<Row> = one.rows().collect();
+        assert_eq!(rows, [(-3, -2, 2), (-1, -1, 0), (0, 1, 1), (2, 3, 0), (4, 7, 4)]);
+        let ends = Histogram::of_powers(&[(63, 1), (127, 1)]).json();
+        assert_eq!(ends["slots"][0]["from"], i64::MIN);
+        assert_eq!(ends["slots"][127]["to"], u64::MAX);
+    }
+
+    #[test]
     fn each_key_may_have_its_own() {
         let list = Value::List(vec![Value::Number(0), Value::Signed(2)]);
         let fields = Value::Fields(vec![("latency".into(), Value::Number(9)), ("slots".into(), list.clone())]);
@@ -145,6 +182,7 @@ mod tests {
         assert!(of(vec![entry(64, Value::Number(1))]).is_err());
         let giant = Value::List(vec![Value::Number(u64::MAX); 64]);
         assert_eq!(of(vec![entry(0, giant)]).unwrap()[0].picture("x").lines().count(), 66);
+        assert_eq!(of(vec![entry(9, Value::Number(1))]).unwrap()[0].picture("").lines().count(), 2);
         assert!(of(vec![entry(0, Value::List(vec![Value::Number(1); 65]))]).is_err());
         let empty = of(vec![entry(0, Value::Number(0))]).unwrap();
         assert_eq!(empty[0].picture("x"), "nothing was counted\n");

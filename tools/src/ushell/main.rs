@@ -11,6 +11,7 @@ mod options;
 mod script;
 mod session;
 mod terminal;
+mod tools;
 mod typed;
 
 use options::{Options, Step, Target};
@@ -100,19 +101,24 @@ fn unread_script(options: &Options) -> Result<(), String> {
 
 fn run(options: &Options, place: kraft::Place) -> Result<End, ClientError> {
     let client = Client::connect(&place.socket, options.timeout, options.wait)?;
-    let interactive = options.steps.is_empty() && io::stdin().is_terminal();
+    let interactive = options.steps.is_empty() && options.job.is_none() && io::stdin().is_terminal();
     // A person at a terminal sees a machine's console without asking.
     let own = place.console.filter(|_| interactive);
     let console = options.console.clone().or(own);
     let console = console.as_deref().map(open_console).transpose()?;
-    let mut session = Session::new(client, options.echo, options.json);
     if interactive {
+        let session = Session::new(client, options.echo, options.json);
         return interactive::run(session, console).map(|()| End::Good);
     }
+    let quiet = console.is_some();
     if let Some(console) = console {
         // A reader that has gone is told of by what the commands write.
         console::follow(console, |line| drop(io::stdout().write_all(line.as_bytes())));
     }
+    if let Some(job) = &options.job {
+        return Ok(if job.run(client, quiet)? { End::Good } else { End::CommandFailed });
+    }
+    let mut session = Session::new(client, options.echo, options.json);
     match options.steps.is_empty() {
         true => run_script(&mut session, options.stop),
         false => run_steps(&mut session, options),

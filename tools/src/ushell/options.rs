@@ -1,7 +1,7 @@
 //! The command line: one definition for parsing, help, completions and the manual page.
 
-use crate::kraft;
-use clap::{value_parser, Arg, ArgAction, ArgMatches, Command, ValueHint};
+use crate::{kraft, tools};
+use clap::{parser::ValueSource, value_parser, Arg, ArgAction, ArgMatches, Command, ValueHint};
 use std::{
     ffi::{OsStr, OsString},
     os::unix::ffi::OsStrExt,
@@ -57,11 +57,12 @@ pub enum Target {
 }
 
 /// What the command line asks for.
-#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
     pub target: Target,
     pub console: Option<PathBuf>,
     pub steps: Vec<Step>,
+    /// Instead of steps.
+    pub job: Option<tools::Job>,
     pub stop: bool,
     pub echo: bool,
     pub json: bool,
@@ -76,13 +77,16 @@ pub fn definition() -> Command {
         .after_help(format!("{KRAFT}\n\n{STATUS}"))
         .arg(Arg::new("NAME").help("The machine's name or id"))
         .arg(flag("port").help("Give the machine, which has not started, a port"))
-        .arg(flag("start").help("Give the machine a port, start it, and talk to it"));
+        .arg(flag("start").help("Give the machine a port, start it, and talk to it"))
+        .disable_help_subcommand(true);
     let tool = Command::new("ushell")
         .about("Talks to the shell of a unikernel through the Unix socket of its virtio-serial port")
         .after_help(format!("{AFTER}\n\n{STATUS}"))
         .arg(path("SOCKET").required(true).help("The socket that QEMU was given, or that the process opened"))
-        .subcommand(with_talk(machine));
-    cli::with_documents(with_talk(tool))
+        .subcommand(tools::with_tools(with_talk(machine), STATUS));
+    cli::with_documents(tools::with_tools(with_talk(tool), STATUS))
+        .args_conflicts_with_subcommands(false)
+        .subcommand_negates_reqs(true)
 }
 
 /// What every conversation takes.
@@ -127,10 +131,15 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Options, ExitCode> 
 
 fn read(matches: &ArgMatches) -> Result<Options, clap::Error> {
     let (target, matches) = match matches.subcommand() {
-        Some((_, machine)) => (Target::Kraft(wanted(machine)), machine),
-        None => {
-            let socket = matches.get_one("SOCKET").cloned().unwrap_or_default();
-            (Target::Socket(socket), matches)
+        Some(("kraft", machine)) => {
+            let before = given(matches).next();
+            mistaken(before.map(|arg| format!("{arg} stands behind `kraft`, or not at all")))?;
+            (Target::Kraft(wanted(machine)), machine)
+        }
+        _ => {
+            let socket: Option<PathBuf> = matches.get_one("SOCKET").cloned();
+            mistaken(socket.is_none().then(|| "SOCKET is missing, before the tool's name".into()))?;
+            (Target::Socket(socket.unwrap_or_default()), matches)
         }
     };
     let time = |name| matches.get_one::<Duration>(name).copied().unwrap_or_default();
@@ -138,12 +147,37 @@ fn read(matches: &ArgMatches) -> Result<Options, clap::Error> {
         target,
         console: matches.get_one("console").cloned(),
         steps: steps(matches)?,
+        job: job(matches)?,
         stop: matches.get_flag("stop"),
         echo: matches.get_flag("echo"),
         json: matches.get_flag("json"),
         timeout: time("timeout"),
         wait: time("wait"),
     })
+}
+
+/// The names of the arguments that were given.
+fn given(matches: &ArgMatches) -> impl Iterator<Item = &str> {
+    let ids = matches.ids().map(clap::Id::as_str);
+    ids.filter(|id| matches.value_source(id) == Some(ValueSource::CommandLine))
+}
+
+/// What the definition cannot say.
+fn mistaken(reason: Option<String>) -> Result<(), clap::Error> {
+    reason.map_or(Ok(()), |reason| Err(cli::mistake(definition(), None, &reason)))
+}
+
+/// The tool that was asked for.
+fn job(matches: &ArgMatches) -> Result<Option<tools::Job>, clap::Error> {
+    let Some((name, own)) = matches.subcommand() else { return Ok(None) };
+    let Some(job) = tools::job(name, own) else { return Ok(None) };
+    let other = given(matches).find(|arg| ["command", "put", "stop", "echo"].contains(arg));
+    mistaken(other.map(|arg| format!("a tool runs by itself, without --{arg}")))?;
+    let mut job = job.map_err(|reason| cli::mistake(definition(), Some(name), &reason))?;
+    if matches.get_flag("json") {
+        job.json();
+    }
+    Ok(Some(job))
 }
 
 fn wanted(matches: &ArgMatches) -> kraft::Wanted {
@@ -214,7 +248,8 @@ fn shown(text: &OsStr) -> String {
     text.to_string_lossy().escape_debug().to_string()
 }
 
-fn seconds(value: &str) -> Result<Duration, String> {
+/// A time.
+pub fn seconds(value: &str) -> Result<Duration, String> {
     let seconds = value.parse().ok().filter(|&seconds: &f64| seconds > 0.0);
     let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     duration.ok_or_else(|| "not a number of seconds above 0".into())

@@ -469,7 +469,7 @@ fn shown_as(typed: Option<Result<Value, String>>, text: &str, wrong: &mut Option
 }
 
 /// Without what could drive a terminal.
-fn shown_text(text: &str) -> String {
+pub fn shown_text(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 

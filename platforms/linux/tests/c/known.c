@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Known calls, when a line is read: two threads call `known_often` 1,000 times each with 0 to 999, every tenth time `known_seldom` with that
+ * number below zero, and once `known_once`. With the line `never`, `known_never` is called once; with `many`, `known_often` with 0 to 4,999.
+ */
+#include "ubpf_linux.h"
+#include <pthread.h>
+#include <stdio.h>
+
+__attribute__((noipa)) long known_often(long number)
+{
+	return number + 1;
+}
+
+__attribute__((noipa)) int known_seldom(const char *name, int number, unsigned char byte)
+{
+	return name[0] + number + byte;
+}
+
+__attribute__((noipa)) int known_once(void)
+{
+	return 1;
+}
+
+__attribute__((noipa)) int known_never(void)
+{
+	return 2;
+}
+
+static void *work(void *result)
+{
+	for (long number = 0; number < 1000; number++) {
+		*(volatile long *)result += known_often(number);
+		if (number % 10 == 0)
+			*(volatile long *)result += known_seldom("name", (int)-number, (unsigned char)number);
+	}
+	*(volatile long *)result += known_once();
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	char line[16];
+
+	if (argc < 2 || ubpf_linux_start(argv[1]) != 0)
+		return 1;
+	puts("ready");
+	fflush(stdout);
+	while (fgets(line, sizeof line, stdin) != NULL) {
+		long results[2] = {0, 0};
+		pthread_t threads[2];
+
+		for (int i = 0; i < 2; i++)
+			pthread_create(&threads[i], NULL, work, &results[i]);
+		for (int i = 0; i < 2; i++)
+			pthread_join(threads[i], NULL);
+		if (line[0] == 'n')
+			known_never();
+		for (long number = 0; line[0] == 'm' && number < 5000; number++)
+			known_often(number);
+		puts("done");
+		fflush(stdout);
+	}
+	return 0;
+}

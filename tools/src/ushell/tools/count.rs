@@ -1,0 +1,132 @@
+//! Counts by what they are of, as tables.
+
+use super::stage::{Lost, Span};
+use clap::{value_parser, Arg, ArgMatches};
+use serde_json::{json, Value as Json};
+use std::{
+    collections::HashMap,
+    fmt::{self, Display, Write},
+    hash::Hash,
+};
+
+/// The option for how much is shown.
+pub fn top() -> Arg {
+    let number = value_parser!(u64).range(1..);
+    Arg::new("top").long("top").value_name("N").value_parser(number).help("Show the first N only")
+}
+
+/// What the command line says of it.
+pub fn read_top(matches: &ArgMatches) -> usize {
+    matches.get_one::<u64>("top").map_or(usize::MAX, |&top| usize::try_from(top).unwrap_or(usize::MAX))
+}
+
+/// So many of something, in words.
+pub fn several(count: u64, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
+}
+
+/// Counts that only grow, looked at again and again.
+pub struct Counts<K>(HashMap<K, u64>);
+
+impl<K> Default for Counts<K> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<K: Eq + Hash + Clone> Counts<K> {
+    /// The counts as they are; where time is `parted`, what came since the look before.
+    pub fn take(&mut self, now: Vec<(K, u64)>, parted: bool) -> Vec<(K, u64)> {
+        let since = |(key, count): (K, u64)| {
+            let before = self.0.insert(key.clone(), count).unwrap_or(0);
+            (key, count.saturating_sub(before))
+        };
+        match parted {
+            true => now.into_iter().map(since).collect(),
+            false => now,
+        }
+    }
+}
+
+/// What is counted.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Name {
+    Function(String),
+    Number(i128),
+}
+
+impl Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Function(name) => f.write_str(name),
+            Self::Number(number) => write!(f, "{number}"),
+        }
+    }
+}
+
+impl Name {
+    fn json(&self) -> Json {
+        match self {
+            Self::Function(name) => json!(name),
+            Self::Number(number) => json!(number),
+        }
+    }
+}
+
+/// Counts, the largest first.
+pub struct Table {
+    pub span: Span,
+    rows: Vec<(Name, u64)>,
+    /// Rows that are shown.
+    top: usize,
+    lost: Lost,
+}
+
+impl Table {
+    /// What has no count is left out.
+    pub fn of(mut rows: Vec<(Name, u64)>, top: usize, span: Span, lost: Lost) -> Self {
+        rows.retain(|row| row.1 > 0);
+        rows.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        Self { span, rows, top, lost }
+    }
+
+    /// Rows, those that are not shown as well.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn shown(&self) -> &[(Name, u64)] {
+        self.rows.get(..self.top).unwrap_or(&self.rows)
+    }
+
+    fn calls(&self) -> u64 {
+        self.rows.iter().map(|row| row.1).sum()
+    }
+
+    /// `what`: that of a row; `more`: what else is to be said of all.
+    pub fn text(&self, what: &str, more: &str) -> String {
+        let mut text = self.span.head();
+        let _ = writeln!(text, "{:>12}  {what}", "calls");
+        for (name, count) in self.shown() {
+            let _ = writeln!(text, "{count:>12}  {name}");
+        }
+        let (calls, rows) = (several(self.calls(), "call"), several(self.len() as u64, what));
+        let _ = write!(text, "{calls}, {rows} in {:.1} s", self.span.seconds());
+        if self.len() > self.shown().len() {
+            let _ = write!(text, ", the first {} shown", self.shown().len());
+        }
+        let _ = writeln!(text, "{more}");
+        text + &self.lost.text()
+    }
+
+    /// With the rows as `what` and `s`.
+    pub fn json(&self, what: &str) -> Json {
+        let rows = self.shown().iter().map(|(name, count)| json!({ what: name.json(), "calls": count }));
+        let rows: Vec<Json> = rows.collect();
+        let all = json!({ "calls": self.calls(), "lost": self.lost.json(), format!("{what}s"): rows });
+        self.span.json(all)
+    }
+}
