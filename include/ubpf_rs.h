@@ -613,7 +613,7 @@ int ubpf_detach(ubpf_probe probe,
                 ubpf_error *error);
 
 // Detaches from a function the program of this name, or all of its programs where `program` is NULL. `count` (NULL is
-// good) gets how many they were.
+// good) gets how many they were. A pattern, with `*` for any characters, is all functions that it fits.
 //
 // Threads: any, at any time, but no helper at a traced function; changes take turns.
 //

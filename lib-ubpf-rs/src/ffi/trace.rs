@@ -120,7 +120,7 @@ pub unsafe extern "C" fn ubpf_detach(probe: ubpf_probe, error: *mut ubpf_error) 
 }
 
 /// Detaches from a function the program of this name, or all of its programs where `program` is NULL. `count` (NULL is
-/// good) gets how many they were.
+/// good) gets how many they were. A pattern, with `*` for any characters, is all functions that it fits.
 ///
 /// Threads: any, at any time, but no helper at a traced function; changes take turns.
 ///

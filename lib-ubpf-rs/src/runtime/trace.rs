@@ -98,11 +98,12 @@ impl Refused {
     }
 }
 
-fn is_pattern(function: &str) -> bool {
-    function.contains('*')
-}
-
 impl Runtime {
+    /// Whether this is a pattern: the name of a C++ function may have a `*` as well, and is that function.
+    fn is_pattern(&self, function: &str) -> bool {
+        function.contains('*') && self.services.image.read().symbols.address(function.as_bytes()).is_none()
+    }
+
     /// Adds the compiler's records: addresses of entry stubs (of functions for [`SiteKind::Instrumented`]). A stub of nops is
     /// used when a symbol says where its function begins, so the symbols come first. To be called at start, before threads run in
     /// these functions.
@@ -314,7 +315,8 @@ impl Runtime {
         self.attach_loaded(function, loaded, limits)
     }
 
-    /// Loads a file and attaches it to a function, or to all whose names fit a pattern with `*`: to all of them, or none.
+    /// Loads a file and attaches it to a function, or to all whose names fit a pattern with `*`, unless a function has it
+    /// as its name: to all of them, or none.
     ///
     /// # Errors
     /// Those of [`load_file`](Self::load_file) and of [`attach`](Self::attach).
@@ -326,7 +328,7 @@ impl Runtime {
         limits: AttachLimits,
     ) -> Result<AttachReport, Error> {
         room_for_small_things()?;
-        if !is_pattern(function) {
+        if !self.is_pattern(function) {
             self.resolve(function)?;
         }
         let loaded = self.prepare_file(path, options)?;
@@ -409,7 +411,7 @@ impl Runtime {
         let (mut pace, mut several) = (self.pace(), false);
         let (mut refused, mut places, mut names) = (Refused::default(), Vec::new(), Vec::new());
         for Wanted { program, pattern, loaded } in wanted {
-            several |= is_pattern(&pattern);
+            several |= self.is_pattern(&pattern);
             let functions = self.fitting(&pattern, &mut pace)?;
             let functions = &mut functions.iter().map(String::as_str);
             let refused = &mut |function: &str, error| refused.add(function, error);
@@ -441,7 +443,7 @@ impl Runtime {
     /// The function of this name, or those that a pattern fits, as they are found again; functions that may not be traced fit none.
     fn fitting(&self, pattern: &str, pace: &mut Pace<'_>) -> Result<Vec<String>, Error> {
         let mut all = Vec::new();
-        if !is_pattern(pattern) {
+        if !self.is_pattern(pattern) {
             all.push(copy(pattern)?);
             return Ok(all);
         }
@@ -659,25 +661,27 @@ impl Runtime {
         result
     }
 
-    /// Detaches a program from a function, or all of its programs; gives how many.
+    /// Detaches a program from a function, or all of its programs; from all functions whose names fit, where `function` is a pattern as for
+    /// [`attach_file`](Self::attach_file). Gives how many.
     ///
     /// # Errors
-    /// Those of [`attach`](Self::attach) about the function; [`Error::NotAttached`]; [`Error::Detach`].
+    /// Those of [`attach`](Self::attach) about the function; [`Error::NotAttached`]; [`Error::Detach`]; [`Error::Cancelled`].
     pub fn detach(&self, function: &str, program: Option<&str>) -> Result<usize, Error> {
         room_for_small_things()?;
-        let (name, site) = self.resolve(function)?;
-        let mut count = 0;
-        while let Some(id) = TRACER.find_probe(site, program) {
-            match TRACER.detach(id) {
-                Ok(()) => count += 1,
-                Err(DetachError::NotAttached) => {}
-                Err(error) => return Err(Error::Detach(error)),
+        let (mut pace, mut count) = (self.pace(), 0);
+        let mut called = shown(function);
+        for place in self.fitting(function, &mut pace)? {
+            pace.point()?;
+            let (name, site) = self.resolve(&place)?;
+            if place == function {
+                called = shown(&name);
             }
+            count += detach_from(site, program)?;
         }
         // What the programs reported stands on the console before the answer does.
         self.drain_console();
         match (count, program) {
-            (0, Some(program)) => Err(Error::NotAttached { function: shown(&name), program: shown(program) }),
+            (0, Some(program)) => Err(Error::NotAttached { function: called, program: shown(program) }),
             _ => Ok(count),
         }
     }
@@ -726,6 +730,19 @@ impl Runtime {
     pub fn poll(&self) -> usize {
         TRACER.poll()
     }
+}
+
+/// Detaches the programs of this name from a site, or all; gives how many.
+fn detach_from(site: Site, program: Option<&str>) -> Result<usize, Error> {
+    let mut count = 0;
+    while let Some(id) = TRACER.find_probe(site, program) {
+        match TRACER.detach(id) {
+            Ok(()) => count += 1,
+            Err(DetachError::NotAttached) => {}
+            Err(error) => return Err(Error::Detach(error)),
+        }
+    }
+    Ok(count)
 }
 
 /// A program that is to be attached to a function, or to those that a pattern fits.

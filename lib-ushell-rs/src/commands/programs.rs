@@ -47,7 +47,9 @@ pub(super) const COMMANDS: &[Command] = &[
     Command::builtin(
         "bpf_detach",
         "FUNC [FILE...] [--all]",
-        "detach programs from a function\nWithout FILE all of them. --all: from every function of this name.",
+        "detach programs from a function\n\
+         Without FILE all of them. --all: from every function of this name. FUNC with `*` for any characters:\n\
+         from all that it fits.",
         detach,
     ),
     Command::builtin(
@@ -317,10 +319,13 @@ fn detach_from(call: &mut Call<'_>, function: &str) -> Result<(), Failure> {
     let mut detach = |program| -> Result<(), Failure> {
         let result = call.backend.detach(function, program);
         let count = result.map_err(|error| refused(call.backend, error))?;
-        if count == 0 {
-            return Err(nothing_attached(function, program));
+        match count {
+            0 => return Err(nothing_attached(function, program)),
+            many if many > 1 && function.contains('*') => {
+                let _ = writeln!(call.out, "{many} programs were detached successfully.");
+            }
+            few => (0..few).for_each(|_| call.out.line("Program was detached successfully.")),
         }
-        (0..count).for_each(|_| call.out.line("Program was detached successfully."));
         Ok(())
     };
     match call.args.from(1) {

@@ -176,6 +176,11 @@ impl Backend for Fake {
         Ok(AttachReport { warnings: vec![], attached })
     }
     fn detach(&self, function: &str, program: Option<&str>) -> Result<usize, BackendError> {
+        if function.contains('*') {
+            let functions = self.0.lock().unwrap().functions.clone();
+            let fitting = functions.iter().filter(|name| fits(function, name) && self.known(name).is_ok());
+            return fitting.map(|name| self.detach(name, program)).sum();
+        }
         self.known(function)?;
         let mut state = self.0.lock().unwrap();
         let Some(probes) = state.sites.get_mut(function) else {

@@ -158,6 +158,8 @@ fn start() -> &'static Runtime {
         name: match symbol.name.as_str() {
             "gcc_patchable_cet_empty" => &long_name,
             "gcc_pg_structure" | "gcc_pg_variadic" => "twin",
+            "gcc_fentry_structure" => "fill(char*)",
+            "gcc_fentry_variadic" => "fill(char*, char*)",
             name => name,
         },
         function: symbol.is_function,
@@ -229,6 +231,49 @@ fn functions_are_listed_by_name_and_those_that_share_one_by_address() {
         attach(engine, &format!("{address:#x}"), "noop.bin").unwrap();
     }
     assert_eq!(engine.list(None).unwrap().len(), 2);
+}
+
+/// As C++ has them: a name with `*` in it is no pattern, which would fit others as well.
+#[test]
+fn a_name_with_a_star_is_that_function() {
+    let (engine, _turn) = engine();
+    let attached = |function: &str| {
+        let done = attach(engine, function, "noop.bin").map_err(|error| error.to_string());
+        let names: Vec<String> = engine.list(None).unwrap().into_iter().map(|report| report.function).collect();
+        (done.is_ok(), names)
+    };
+    assert_eq!(attached("fill(char*)"), (true, vec!["fill(char*)".into()]));
+    assert_eq!(engine.detach("fill(char*)", None).unwrap(), 1);
+    let (done, mut both) = attached("fill(char*");
+    both.sort();
+    assert_eq!((done, both), (true, vec!["fill(char*)".into(), "fill(char*, char*)".into()]));
+}
+
+/// Whatever they are called: also functions that share a name, and those whose name has a `*`.
+#[test]
+fn programs_are_taken_off_all_functions_that_a_pattern_fits() {
+    let (engine, _turn) = engine();
+    let mut shell = ushell_rs::Shell::new(engine, ushell_rs::Config::default());
+    let mut say = |line: &str| {
+        let mut page = vec![0; 4096];
+        shell.feed(format!("{line}\n").as_bytes());
+        let len = shell.drain(&mut page);
+        String::from_utf8_lossy(&page[..len]).replace("> ", "")
+    };
+    for file in ["noop.bin", "notify.bin"] {
+        for function in ["tw*", "fill(char*", MYFUN] {
+            attach(engine, function, file).unwrap();
+        }
+    }
+    assert_eq!(say("bpf_detach tw* notify.bin"), "2 programs were detached successfully.\n");
+    assert_eq!(say("bpf_detach tw* notify.bin"), "notify.bin is not attached to tw*\n");
+    assert_eq!(say("bpf_detach 'fill(char*)' noop.bin"), "Program was detached successfully.\n");
+    assert_eq!(engine.status().probes, 7);
+    assert_eq!(
+        say("bpf_detach '*' noop.bin notify.bin"),
+        "4 programs were detached successfully.\n3 programs were detached successfully.\n"
+    );
+    assert_eq!(engine.list(None).unwrap(), []);
 }
 
 #[test]

@@ -257,6 +257,7 @@ fn a_command_without_memory_fails_and_nothing_else_does() {
         (format!("bpf_probe_read {:#x} 8192", TEXT.as_ptr().addr()), String::new()),
         ("bpf_attach gcc_patchable_myfum count.bin".into(), String::new()),
         (format!("bpf_detach {FUNCTION} notify.bin"), String::new()),
+        ("bpf_detach gcc_patchable_myfu*".into(), format!("bpf_attach {FUNCTION} count.bin")),
         ("rm missing".into(), String::new()),
         ("help bpf_attach".into(), String::new()),
         ("bpf_exec \"unfinished".into(), String::new()),
