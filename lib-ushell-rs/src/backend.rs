@@ -57,6 +57,8 @@ pub enum BackendError {
 pub struct ExecReport {
     /// Value of r0.
     pub value: u64,
+    /// What it says of a packet, by the name that Linux has for it.
+    pub verdict: Option<&'static str>,
     /// Units of budget charged, if known.
     pub charged: Option<u64>,
     /// Remarks of loader and verifier.

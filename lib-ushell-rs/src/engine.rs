@@ -72,7 +72,8 @@ impl Backend for &'static Runtime {
 
     fn exec(&self, path: &str, argument: &mut [u8], options: &LoadOptions) -> Result<ExecReport, BackendError> {
         let report = self.exec_file(path, argument, options)?;
-        Ok(ExecReport { value: report.value, charged: Some(report.charged), warnings: report.warnings })
+        let (value, verdict, charged) = (report.value, report.verdict, Some(report.charged));
+        Ok(ExecReport { value, verdict, charged, warnings: report.warnings })
     }
 
     fn attach(

@@ -53,7 +53,11 @@ fn gives(object: &str, args: &[&str], expected: u64) {
     for engine in ["interp", "jit"] {
         let output = ubpf(&[&["run", object, "--engine", engine], args].concat());
         let text = String::from_utf8_lossy(&output.stdout);
-        let number = text.trim().strip_prefix("0x").and_then(|hex| u64::from_str_radix(hex, 16).ok());
+        let number = text
+            .split_whitespace()
+            .next()
+            .and_then(|word| word.strip_prefix("0x"))
+            .and_then(|hex| u64::from_str_radix(hex, 16).ok());
         // Results are ints, whose upper half compilers leave as it comes.
         let number = number.map(|number| number & 0xffff_ffff);
         assert_eq!(number, Some(expected), "{object} {engine}: {}", String::from_utf8_lossy(&output.stderr));
@@ -136,6 +140,7 @@ fn programs_that_are_given_packets() {
         let mut bytes = [0; 34];
         bytes[12] = 8;
         bytes[14] = 0x45;
+        bytes[3] = 9;
         bytes[23] = protocol;
         bytes
     };
@@ -145,9 +150,9 @@ fn programs_that_are_given_packets() {
     gives("only_udp", &packet(17), 2);
     gives("only_udp", &packet(6), 1);
     gives("only_udp", &packet(17)[..33], 1);
-    gives("only_udp", &[], 1);
     gives("bytes_of_type", &[1, 2, 3], 6);
     gives("bytes_of_type", &[1; 20], 14);
+    gives("only_udp", &[0], 1);
     gives("rewritten", &[1, 2, 3, 4, 5], 5 * 256 + 4);
     gives("rewritten", &[1, 2, 3], 0xffff_ffff);
     let Some(object) = compile(CLANG[0], &source("packets")) else { return };
@@ -159,8 +164,25 @@ fn programs_that_are_given_packets() {
     assert_eq!(short.status.code(), Some(3), "{short:?}");
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("packet");
     fs::write(&file, packet(17)).unwrap();
-    let run = ubpf(&["run", &object, "-p", "only_udp", "--data", &file.to_string_lossy()]);
-    assert_eq!(String::from_utf8_lossy(&run.stdout).trim(), "0x2");
+    let (file, after) = (file.to_string_lossy(), format!("{}-after", file.display()));
+    let run = ubpf(&["run", &object, "-p", "only_udp", "--data", &file]);
+    assert_eq!(String::from_utf8_lossy(&run.stdout).trim(), "0x2 XDP_PASS");
+    // What the program has changed is in the packet afterwards.
+    let run = ubpf(&["run", &object, "-p", "rewritten", "--data", &file, "--data-out", &after]);
+    assert!(run.status.success(), "{run:?}");
+    let mut expected = packet(17);
+    expected[0] = expected[3];
+    assert_eq!(fs::read(&after).unwrap(), expected);
+    fs::write(&*file, vec![0; 65_537]).unwrap();
+    for (args, reason) in [
+        (vec!["-p", "only_udp"], "there is none: --data FILE"),
+        (vec!["-p", "only_udp", "--mem-hex", ""], "there is none: --data FILE"),
+        (vec!["-p", "only_udp", "--data", &*file], "a packet of 65537 bytes is too long: it has at most 65536"),
+    ] {
+        let run = ubpf(&[&["run", &object], &args[..]].concat());
+        let said = String::from_utf8_lossy(&run.stderr);
+        assert!(run.status.code() == Some(64) && said.contains(reason), "{args:?}: {said}");
+    }
 }
 
 #[test]

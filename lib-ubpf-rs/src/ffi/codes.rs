@@ -177,7 +177,7 @@ fn code(error: &Error) -> c_int {
         Error::Busy { .. } => UBPF_BUSY,
         Error::NoMemory => UBPF_NO_MEMORY,
         Error::Helper { error, .. } => helper_code(error),
-        Error::ProgramName { .. } => UBPF_INVALID,
+        Error::ProgramName { .. } | Error::NoPacket(_) => UBPF_INVALID,
         Error::Load(LoadError::NoMemory) | Error::Verify(VerifyError::NoMemory) => UBPF_NO_MEMORY,
         Error::Load(_) | Error::Verify(_) | Error::Linked { .. } | Error::Object { .. } => UBPF_REFUSED,
         Error::NotAttachable { .. } | Error::NoneAttached { .. } | Error::NotAll { .. } => UBPF_UNSUPPORTED,

@@ -18,6 +18,7 @@ pub mod crc32;
 mod error;
 mod format;
 mod lower;
+mod packet;
 mod parts;
 mod read;
 mod write;
@@ -25,6 +26,7 @@ mod write;
 pub use error::{Malformed, ObjectError};
 pub use format::{LONGEST_NAME, LONGEST_TEXT, MAGIC, MAJOR, MAX_DATA_BYTES, MAX_MAPS, MAX_PROGRAMS, MAX_TYPES, MINOR};
 pub use lower::{LowerError, Missing, Names};
+pub use packet::{NoPacket, MAX_PACKET};
 pub use parts::PartError;
 pub use write::{write, WriteError};
 

@@ -4,6 +4,7 @@ use super::SymbolError;
 use crate::{
     helpers::RegisterError,
     maps::MapError,
+    object::NoPacket,
     platform::{Cancelled, FileError},
     program::{limits, LoadError, MapName},
     tracer::{AttachError, DetachError, NoReport, Unusable},
@@ -135,6 +136,9 @@ pub enum Error {
     /// So many runs of programs with values per CPU are going on that no slot is left for another one.
     #[error("{}", super::attached::NO_LANE)]
     NoLane,
+    /// The program is given packets, and its argument is none.
+    #[error("{0}")]
+    NoPacket(NoPacket),
     /// The program stopped before its end.
     #[error("{}", .0.stop)]
     Stopped(Stopped),

@@ -87,6 +87,8 @@ pub struct Runtime {
 pub struct ExecReport {
     /// r0.
     pub value: u64,
+    /// What it says of a packet, as Linux calls it.
+    pub verdict: Option<&'static str>,
     /// Budget left.
     pub budget_left: u64,
     /// What was charged.
@@ -407,6 +409,7 @@ impl Runtime {
     }
 
     fn run(&self, loaded: &Loaded, memory: &mut [u8], budget: Option<u64>) -> Result<ExecReport, Error> {
+        loaded.kind.check_argument(memory.len()).map_err(Error::NoPacket)?;
         room_for_small_things()?;
         TRACER.tally(None);
         let mut stack = zeroed_words(VM_STACK / 8).ok_or(Error::NoMemory)?;
@@ -433,7 +436,8 @@ impl Runtime {
             Ok(value) => {
                 let mut warnings = loaded.remarks();
                 warnings.extend(self.map_note().filter(|_| loaded.calls_a_map_helper()));
-                Ok(ExecReport { value, budget_left, charged: given.saturating_sub(budget_left), warnings })
+                let (verdict, charged) = (loaded.kind.verdict(value), given.saturating_sub(budget_left));
+                Ok(ExecReport { value, verdict, budget_left, charged, warnings })
             }
             Err(Stop { kind: StopKind::Cancelled, .. }) => Err(Error::Cancelled),
             Err(stop) => {

@@ -2,7 +2,7 @@
 
 use super::{
     maps::{bytes, Hex, Long},
-    programs::{arguments, load_options, refused},
+    programs::{arguments, load_options, refused, returned},
 };
 use crate::{
     backend::{AttachLimits, Backend, ObjectProgram},
@@ -22,7 +22,8 @@ pub(super) const COMMANDS: &[Command] = &[Command::builtin(
      of the package, or of the loaded object, to the function that its section names, or to those that its pattern fits (--yes: also\n\
      to more than 300); all or none, and they begin at one moment. They are detached when the session ends, unless --keep. --args is that of\n\
      bpf_attach. list: the programs of all objects. show: those of one, with what became of them. dump: their instructions, eight bytes each, in hexadecimal.\n\
-     run: the program PROG of FILE, once, with the bytes of DATA as its argument: a file, or hex:0a0b; shows what becomes of them.\n\
+     run: the program PROG of FILE, once, with the bytes of DATA as its argument, or its packet: a file, or hex:0a0b; shows what becomes\n\
+     of them.\n\
      An object's maps go with its last program, unless `map keep` keeps them. Other options are those of bpf_exec.",
     prog,
 )];
@@ -185,7 +186,7 @@ fn run(call: &mut Call<'_>, file: &str) -> Result<(), Failure> {
     };
     let result = call.backend.exec(file, &mut data, &options);
     let report = result.map_err(|error| refused(call.backend, error))?;
-    let _ = writeln!(call.out, "The program returned: {}", report.value);
+    returned(call.out, &report);
     if !data.is_empty() {
         Long::show(call, data);
     }

@@ -1,7 +1,7 @@
 //! Programs: run, attach, list, detach.
 
 use crate::{
-    backend::{AttachLimits, Backend, BackendError, CallTime, LoadOptions, Probe, Site},
+    backend::{AttachLimits, Backend, BackendError, CallTime, ExecReport, LoadOptions, Probe, Site},
     command::{parse_number, Call, Command, Failure, Stream},
     output::Printable,
     pace::{all_functions, Pace},
@@ -127,6 +127,15 @@ pub(super) fn refused(backend: &dyn Backend, error: BackendError) -> Failure {
     }
 }
 
+/// What a program has returned, and what that says of its packet.
+pub(super) fn returned(out: &mut Output, report: &ExecReport) {
+    let _ = write!(out, "The program returned: {}", report.value);
+    if let Some(verdict) = report.verdict {
+        let _ = write!(out, " ({verdict})");
+    }
+    out.line("");
+}
+
 fn exec(call: &mut Call<'_>) -> Result<(), Failure> {
     let options = load_options(call)?;
     let mut argument: Vec<u8> = match call.args.get(1) {
@@ -135,7 +144,7 @@ fn exec(call: &mut Call<'_>) -> Result<(), Failure> {
     };
     let result = call.backend.exec(call.args.required(0), &mut argument, &options);
     let report = result.map_err(|error| refused(call.backend, error))?;
-    let _ = writeln!(call.out, "The program returned: {}", report.value);
+    returned(call.out, &report);
     if call.args.get(2).is_some() {
         if let Some(charged) = report.charged {
             let _ = writeln!(call.out, "budget charged: {charged}");

@@ -50,6 +50,7 @@ impl Fake {
             }
             state.files.insert("odd\x1b[2Jname".into(), vec![]);
             state.files.insert("bytes".into(), b"\x7fELF\0\x01\x02".repeat(5));
+            state.files.insert("packets".into(), Vec::new());
             state.files.insert("hello.txt".into(), b"hello\n".to_vec());
             state.files.insert("no newline.txt".into(), b"no newline".to_vec());
             for (name, kind, value_size) in [
@@ -147,6 +148,7 @@ impl Backend for Fake {
             }
             _ => Ok(ExecReport {
                 value: argument.len() as u64,
+                verdict: (path == "packets").then_some("XDP_PASS"),
                 charged: Some(12),
                 warnings: vec!["r3 is read at PC 1 before it is set".into()],
             }),

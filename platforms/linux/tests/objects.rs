@@ -121,6 +121,46 @@ fn options(engine: Engine) -> LoadOptions<'static> {
 
 const BOTH: [Engine; 2] = [Engine::Interpreter, Engine::Jit];
 
+/// What `prog run` does, and the C interface: alike on both engines, and as `ubpf run` has it.
+#[test]
+fn programs_for_packets_run_on_one() {
+    if !packed("packets") {
+        return;
+    }
+    for on in BOTH {
+        let (engine, _turn) = engine();
+        let run = |program: &'static str, packet: &mut [u8]| {
+            let options = LoadOptions { program: Some(program), ..options(on) };
+            engine.exec_file("packets.pkg", packet, &options)
+        };
+        let mut packet = [0; 34];
+        (packet[3], packet[12], packet[23]) = (9, 8, 17);
+        let report = run("only_udp", &mut packet).unwrap();
+        assert_eq!((report.value as u32, report.verdict), (2, Some("XDP_PASS")));
+        let report = run("only_udp", &mut packet[..33]).unwrap();
+        assert_eq!((report.value as u32, report.verdict), (1, Some("XDP_DROP")));
+        let report = run("rewritten", &mut packet).unwrap();
+        assert_eq!((report.value as u32, report.verdict, packet[0]), (34 * 256 + 9, None, 9));
+        // Too short for what it does: it looks, and says so.
+        let report = run("rewritten", &mut [1, 2, 3]).unwrap();
+        assert_eq!(report.verdict, Some("TC_ACT_UNSPEC"));
+        for (mut packet, reason) in [
+            (vec![], "this program is given a packet, and there is none: --data FILE has its bytes"),
+            (vec![0; 65_537], "a packet of 65537 bytes is too long: it has at most 65536"),
+        ] {
+            assert_eq!(run("only_udp", &mut packet).unwrap_err().to_string(), reason);
+        }
+        assert!(run("only_udp", &mut vec![0; 65_536]).is_ok());
+        let error = engine.attach_file(
+            MYFUN,
+            "packets.pkg",
+            &LoadOptions { program: Some("only_udp"), ..options(on) },
+            AttachLimits::default(),
+        );
+        assert!(error.unwrap_err().to_string().contains("nothing hands packets to programs"));
+    }
+}
+
 #[test]
 fn programs_are_attached_where_their_sections_say() {
     if !packed("entries") {

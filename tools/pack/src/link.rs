@@ -361,7 +361,7 @@ impl Linker<'_, '_> {
             set_imm(&mut draft.text[pc], distance as u32);
         }
         let program = index;
-        if packets::is_given_packets(place.kind) {
+        if place.kind.is_given_packets() {
             let names = draft.starts.iter().map(|(&f, &start)| (start, self.functions.list[f].name.clone()));
             let more = callers.iter().map(|&(start, caller)| (start, caller.name().into()));
             packets::rewrite(&mut draft.text, &names.chain(more).collect(), place.kind)?;

@@ -35,11 +35,6 @@ main:
 /// Instructions of it.
 pub const FRONT_SLOTS: usize = 9;
 
-/// Whether programs of this kind are given packets.
-pub fn is_given_packets(kind: ProgramKind) -> bool {
-    matches!(kind, ProgramKind::Xdp | ProgramKind::Classifier | ProgramKind::Socket)
-}
-
 /// The function that stands in front of all others; the program's own entry follows it.
 pub fn front() -> Result<Vec<[u8; 8]>, String> {
     let bytes = assemble(FRONT).map_err(|error| format!("{}", error.problem))?;

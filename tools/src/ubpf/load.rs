@@ -7,7 +7,7 @@ use ubpf_pack::{CoreTypes, Options};
 use ubpf_rs::{
     helpers::Registry,
     maps::{Map, Maps},
-    object::{self, Names, Object},
+    object::{self, Names, Object, ProgramKind},
     platform::no_pause,
     program::{Abi, Program},
     verifier::Context,
@@ -43,6 +43,7 @@ pub struct Loaded {
     pub program: Program,
     /// What it is given.
     pub context: Context,
+    pub kind: ProgramKind,
     pub section: String,
     /// What is missing where, for messages.
     missing: Vec<(usize, String)>,
@@ -84,7 +85,8 @@ pub fn load(path: &OsStr, how: &How<'_>) -> Result<File, Failure> {
         let program = Program::from_flat(&shown(path.as_ref()), &bytes, how.abi.unwrap_or(Abi::Classic));
         let program = program.map_err(|error| refused(&format_args!("{}{error}", how.refused)))?;
         let context = Context::default();
-        let one = Loaded { program, context, section: ".text".into(), missing: Vec::new() };
+        let kind = ProgramKind::Memory;
+        let one = Loaded { program, context, kind, section: ".text".into(), missing: Vec::new() };
         return Ok(File { programs: vec![one], maps: None });
     };
     let object =
@@ -106,7 +108,8 @@ fn of_object(object: &Object<'_>, how: &How<'_>) -> Result<File, String> {
         let program = object.lower(index, &names, &mut no_pause).map_err(|error| error.to_string())?;
         let missing = (0..program.insns.len()).filter_map(|pc| Some((pc, object.missing(index, pc)?.to_string())));
         let context = Context::of(def.kind);
-        programs.push(Loaded { missing: missing.collect(), program, context, section: def.section.into() });
+        let (kind, section) = (def.kind, def.section.into());
+        programs.push(Loaded { missing: missing.collect(), program, context, kind, section });
     }
     Ok(File { programs, maps: Some(Arc::new(maps)) })
 }

@@ -10,13 +10,21 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
     value_parser, Arg, ArgMatches, Command,
 };
-use std::{ffi::OsString, fs::File, os::unix::ffi::OsStrExt, path::PathBuf, process::ExitCode, time::Instant};
-use ubpf_embed::files::{read_bounded, shown};
+use std::{
+    ffi::OsString,
+    fs::File,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
+};
+use ubpf_embed::files::{read_bounded, replace, shown};
 use ubpf_pack::CoreTypes;
 use ubpf_rs::{
     helpers::{Call, Maps, Names, Output, ReadMemory, Registry, RingLayout, Time, Traced, TwoKey},
     jit::{self, JitProgram},
     maps::{Maps as ObjectMaps, TwoKeyMap},
+    object::ProgramKind,
     platform::Ticks,
     program::Abi,
     runtime::Config,
@@ -64,6 +72,12 @@ pub fn definition() -> Command {
                 .value_name("FILE")
                 .help("Its argument, or the packet that it is given: the contents of a file"),
         )
+        .arg(
+            path("data-out")
+                .long("data-out")
+                .value_name("FILE")
+                .help("Where to write what became of its argument or packet"),
+        )
         .arg(numbering(&Abi::ALL).help("How helpers are numbered [default: as the object has it, else classic]"))
         .arg(
             Arg::new("program")
@@ -99,6 +113,7 @@ pub fn main(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         load(path, &How { abi, types: CoreTypes::Offered, refused: "Failed to load code: ", helpers: &helpers })?;
     let maps = file.maps.clone();
     let loaded = file.one(matches.get_one::<String>("program").map(String::as_str)).map_err(|error| refuse(&error))?;
+    loaded.kind.check_argument(memory.len()).map_err(|error| Failure::Usage(error.to_string()))?;
     let infos = maps.as_deref().and_then(ObjectMaps::infos).unwrap_or_default();
     let env = Environment { context: loaded.context, ..Environment::new(&helpers).with_maps(&infos) };
     let mut work = verifier::Work::default();
@@ -108,7 +123,14 @@ pub fn main(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         say(&format!("ubpf: warning: {warning}\n"));
     }
     let budget = matches.get_one("budget").copied();
-    let given = Given { argument: memory, budget, helpers: &helpers, maps: maps.as_deref() };
+    let given = Given {
+        argument: memory,
+        kind: loaded.kind,
+        after: matches.get_one::<PathBuf>("data-out").map(PathBuf::as_path),
+        budget,
+        helpers: &helpers,
+        maps: maps.as_deref(),
+    };
     match matches.get_one("engine").copied().unwrap_or(Engine::Jit) {
         Engine::Interpreter => run(&Interpreter::new(verified), given),
         Engine::Jit => {
@@ -135,6 +157,9 @@ fn memory(matches: &ArgMatches) -> Result<Vec<u8>, Failure> {
 /// What a run is given.
 struct Given<'g> {
     argument: Vec<u8>,
+    kind: ProgramKind,
+    /// Where to write what became of the argument.
+    after: Option<&'g Path>,
     /// As the command line has it.
     budget: Option<u64>,
     helpers: &'g Registry,
@@ -142,7 +167,7 @@ struct Given<'g> {
 }
 
 fn run(code: &dyn Executable, given: Given<'_>) -> Result<ExitCode, Failure> {
-    let Given { mut argument, budget, helpers, maps } = given;
+    let Given { mut argument, kind, after, budget, helpers, maps } = given;
     let mut stack = vec![0u64; STACK_BYTES / 8];
     // SAFETY: the words are plain memory of that size, borrowed for as long as the bytes are used.
     let stack = unsafe { std::slice::from_raw_parts_mut(stack.as_mut_ptr().cast(), STACK_BYTES) };
@@ -168,7 +193,13 @@ fn run(code: &dyn Executable, given: Given<'_>) -> Result<ExitCode, Failure> {
     drop(progress);
     match result {
         Ok(value) => {
-            out(format_args!("{value:#x}"))?;
+            if let Some(path) = after {
+                replace(&[(path, &argument)]).map_err(|reason| refused(&reason))?;
+            }
+            match kind.verdict(value) {
+                Some(verdict) => out(format_args!("{value:#x} {verdict}"))?,
+                None => out(format_args!("{value:#x}"))?,
+            }
             Ok(ExitCode::SUCCESS)
         }
         Err(stop) => Err(Failure::Work(EXIT_STOPPED, format!("{stop}\n{}", run.memory))),
