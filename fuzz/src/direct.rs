@@ -21,11 +21,11 @@ use std::{
 };
 use ubpf_platform_linux::platform;
 use ubpf_rs::{
-    helpers::{Call, Maps, Names, Needs, Output, ReadMemory, Registry, RingLayout, Time, Traced, TwoKey},
+    helpers::{Call, Maps, Names, Needs, Output, ReadMemory, Registry, RingLayout, Threads, Time, Traced, TwoKey},
     isa::{AluOp, Call, CmpOp, Insn, Operand, Reg, Size, Width},
     jit::{trampoline::Helpers, JitProgram, Options},
     maps::TwoKeyMap,
-    platform::{Clock, Platform, Ticks},
+    platform::{Clock, Platform, Thread, Ticks},
     program::{Abi, Program},
     tracer::{
         helper_entry, Failed, Hook, HookProgram, RecordKind, Ring, SiteKind, Subject, Sums, TracerConfig,
@@ -121,6 +121,15 @@ impl Time for Surface {
     }
     fn ticks(&self) -> Option<Ticks> {
         Some(STILL)
+    }
+}
+
+impl Threads for Surface {
+    fn thread(&self) -> Thread {
+        Thread::ONLY
+    }
+    fn thread_name(&self, _into: &mut [u8]) -> usize {
+        0
     }
 }
 
@@ -368,7 +377,8 @@ struct Made {
 }
 
 fn make(numbers: &mut Numbers<'_>, world: &'static World, general: &Arc<AtomicU64>) -> Option<Made> {
-    let program = Program { name: "fuzz".into(), insns: program(numbers), entry: 0, abi: Abi::Uio };
+    let program =
+        Program { name: "fuzz".into(), insns: program(numbers), entry: 0, abi: Abi::Uio, probing: Vec::new() };
     let verified =
         verifier::verify(program, Policy::Guarded, &verifier::Environment::new(&world.registry), &mut Work::default())
             .ok()?;

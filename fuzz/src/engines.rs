@@ -15,7 +15,7 @@ use std::{
     cell::RefCell,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
-use support::{listing, program, Engines, World};
+use support::{listing, program_that_probes, Engines, World};
 use ubpf_rs::{
     verifier::VerifiedProgram,
     vm::{executed, soundness::Numbers, Executable, Interpreter, Run, Slices, Stop},
@@ -65,14 +65,14 @@ thread_local! {
 
 fuzz_target!(init: input::plant(), |data: &[u8]| {
     let mut numbers = Numbers::Bytes(data);
-    let budget = numbers.pick(&[2000, 300, 40, 2000]);
+    let budget = numbers.pick(&[2000, 300, 40, 20_000]);
     let length = numbers.pick(&[61, 64, 16, 0]);
     let Some(insns) = input::instructions(&mut numbers) else {
         return;
     };
     WORLD.with_borrow_mut(|world| {
         world.argument_len = length;
-        let Ok(engines) = Engines::new(program(insns), &world.registry) else {
+        let Ok(engines) = Engines::new(program_that_probes(insns), &world.registry) else {
             return;
         };
         let full = engines.agree(world, budget);

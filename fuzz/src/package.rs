@@ -33,7 +33,8 @@ fn template() -> &'static [u8] {
     TEMPLATE.get_or_init(|| {
         let call = [0x85, 0, 0, 0, 3, 0, 0, 0];
         let end = [0xb7, 0, 0, 0, 7, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
-        let parts: [&[u8]; 6] = [&wide(5, 1, 0), &wide(6, 2, 3), &wide(4, 4, 0), &call, &wide(0, 0, 0), &end];
+        let load = [0x79, 0x11, 0, 0, 0, 0, 0, 0];
+        let parts: [&[u8]; 7] = [&wide(5, 1, 0), &wide(6, 2, 3), &wide(4, 4, 0), &call, &wide(0, 0, 0), &load, &end];
         let first = parts.concat();
         let map = |name, kind, inner| MapDef {
             name,
@@ -72,6 +73,7 @@ fn template() -> &'static [u8] {
             slots: vec![
                 Slot { program: 0, pc: 6, need: SlotNeed::Helper("bpf_notify") },
                 Slot { program: 0, pc: 7, need: SlotNeed::Symbol("s") },
+                Slot { program: 0, pc: 9, need: SlotNeed::Probing },
             ],
             functions: vec![Function { program: 0, start: 0, name: "p" }, Function { program: 1, start: 0, name: "q" }],
             types: b"types",
@@ -207,6 +209,7 @@ fn judge_program(object: &Object<'_>, index: u32, insns: &[Insn]) {
                 assert!(is_name(name) && matches!(insn, Insn::LoadImm64 { kind: ImmKind::Value, .. }));
             }
             SlotNeed::Missing(_) => assert_ne!(insn, Insn::WideTail),
+            SlotNeed::Probing => assert!(matches!(insn, Insn::Load { .. })),
         }
     }
 }

@@ -79,7 +79,8 @@ fn cpu_time() -> f64 {
 fn answer(insns: &[Insn], policy: Policy, limit: u64, helpers: &Registry) -> Answer {
     let before = HELD.get();
     MOST.set(before);
-    let program = Program { name: String::new(), insns: insns.to_vec(), entry: 0, abi: Abi::Classic };
+    let program =
+        Program { name: String::new(), insns: insns.to_vec(), entry: 0, abi: Abi::Classic, probing: Vec::new() };
     let mut work = Work::new(limit);
     let start = cpu_time();
     let verified = verifier::verify(program, policy, &verifier::Environment::new(helpers), &mut work);

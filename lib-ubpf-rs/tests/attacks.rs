@@ -33,7 +33,8 @@ fn steps(insns: usize, policy: Policy) -> usize {
 /// Verifies, and sees that the answer came within the caps.
 fn verify(name: &str, insns: &[Insn], policy: Policy) -> Result<VerifiedProgram, VerifyError> {
     let helpers = Registry::with_builtins().unwrap();
-    let program = Program { name: name.into(), insns: insns.to_vec(), entry: 0, abi: Abi::Classic };
+    let program =
+        Program { name: name.into(), insns: insns.to_vec(), entry: 0, abi: Abi::Classic, probing: Vec::new() };
     let mut taken = 0;
     let mut count = |event: Event<'_>| taken += usize::from(matches!(event, Event::Before { .. }));
     // The program itself counts.

@@ -349,6 +349,44 @@ fn lying_claims_about_instructions() {
     good(10, SlotNeed::Missing("x"));
     bad(10, SlotNeed::Missing("a\nb"));
     bad(6, SlotNeed::Helper(""));
+    bad(6, SlotNeed::Probing);
+    bad(0, SlotNeed::Probing);
+    bad(8, SlotNeed::Probing);
+    // Loads of each size may probe, and nothing else that goes to memory.
+    for (text, good) in [
+        ("r1 = *(u8 *)(r1 + 8)", true),
+        ("r1 = *(u16 *)(r1 + 8)", true),
+        ("r1 = *(u32 *)(r1 + 8)", true),
+        ("r1 = *(u64 *)(r1 + 8)", true),
+        ("r1 = *(s32 *)(r1 + 8)", true),
+        ("*(u64 *)(r1 + 8) = r1", false),
+        ("*(u64 *)(r1 + 8) = 1", false),
+        ("lock *(u64 *)(r1 + 8) += r1", false),
+        ("r1 += 1", false),
+    ] {
+        let code = [code(text), exit()].concat();
+        let mut object = small(&code);
+        object.slots = vec![Slot { program: 0, pc: 0, need: SlotNeed::Probing }];
+        assert_eq!(object::write(&object).is_ok(), good, "{text}");
+    }
+}
+
+/// A load that probes has no text: what stands there would mean something one day.
+#[test]
+fn a_probing_load_says_no_more() {
+    let code = second();
+    let mut object = small(&code);
+    object.slots = vec![Slot { program: 0, pc: 0, need: SlotNeed::Probing }];
+    let package = object::write(&object).expect("it can be written");
+    assert_eq!(Object::parse(&package).expect("it can be read").slots, object.slots);
+    for (from_end, text) in [(8, "begin"), (4, "length")] {
+        let mut package = package.clone();
+        let at = package.len() - from_end;
+        package[at] = 1;
+        seal(&mut package);
+        let ObjectError::Malformed { what, .. } = refusal(&package) else { panic!("{text}") };
+        assert_eq!(what, Malformed::Reserved("slot"), "{text}");
+    }
 }
 
 #[test]

@@ -662,6 +662,79 @@ int ukglue_dir_list(const char *path __unused,
 }
 #endif
 
+/* ---- the thread that runs ---- */
+
+#if CONFIG_LIBUKSCHED
+/*
+ * Threads have no number of their own here (not all have a place to keep one): the first that are seen get one of these places. A place
+ * that was given back gives other numbers.
+ */
+#define NUMBERED 64
+static struct uk_thread *numbered[NUMBERED];
+static uint32_t given_before[NUMBERED];
+
+static uint32_t number_of(struct uk_thread *t)
+{
+	struct uk_thread *none;
+	unsigned long flags;
+	uint32_t at, number = 0;
+
+	for (at = 0; at < NUMBERED; at++)
+		if (__atomic_load_n(&numbered[at], __ATOMIC_RELAXED) == t)
+			return 1 + at + NUMBERED * given_before[at];
+	/* An interrupt that comes now would give it a second place. */
+	flags = irq_save();
+	for (at = 0; at < NUMBERED && !number; at++) {
+		none = NULL;
+		if (__atomic_compare_exchange_n(&numbered[at], &none, t, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			number = 1 + at + NUMBERED * given_before[at];
+	}
+	irq_restore(flags);
+	/* More threads than places: told apart by where they are. */
+	return number ? number : 0x80000000u | (uint32_t)((uintptr_t)t >> 4);
+}
+
+static void forget_thread(struct uk_thread *t)
+{
+	uint32_t at;
+
+	for (at = 0; at < NUMBERED; at++)
+		if (numbered[at] == t) {
+			given_before[at]++;
+			__atomic_store_n(&numbered[at], NULL, __ATOMIC_RELEASE);
+		}
+}
+UK_THREAD_INIT_PRIO_FLAGS(0, forget_thread, UK_PRIO_LATEST, 0);
+
+static const char *name_of(const struct uk_thread *t)
+{
+	return t && t->name ? t->name : "";
+}
+
+uint32_t ukglue_running(void)
+{
+	struct uk_thread *t = uk_thread_current();
+
+	/* Before there are threads, the start of the image is the first. */
+	if (!t)
+		return 1;
+	return strcmp(name_of(t), "idle") ? number_of(t) : 0;
+}
+
+size_t ukglue_running_name(char *into, size_t length)
+{
+	const char *name = name_of(uk_thread_current());
+	size_t at;
+
+	for (at = 0; at < length && name[at]; at++)
+		into[at] = name[at];
+	return at;
+}
+#else
+uint32_t ukglue_running(void) { return 1; }
+size_t ukglue_running_name(char *into __unused, size_t length __unused) { return 0; }
+#endif
+
 /* ---- the shell's thread and its port ---- */
 
 #if CONFIG_LIBUKSCHED

@@ -100,6 +100,11 @@ int ukglue_dir_list(const char *path,
 		    void (*each)(void *cookie, const char *name, size_t name_len, uint64_t size, int dir),
 		    void *cookie);
 
+/* Number of the thread that runs, from 1 on; 0 of the one that runs where no other can. In an interrupt: of the one that it interrupts. */
+uint32_t ukglue_running(void);
+/* Copies its name, at most so many bytes and no NUL; how many that are. */
+size_t ukglue_running_name(char *into, size_t length);
+
 /* Lets other threads run and returns; does nothing before there are threads. Not for interrupts. */
 void ukglue_yield(void);
 

@@ -251,6 +251,10 @@ UNIKRAFT_HAS(ukplat_cink, int(char *, unsigned int));
 UNIKRAFT_HAS(uk_thread_current, struct uk_thread *(void));
 UNIKRAFT_HAS(uk_sched_yield, void(void));
 UNIKRAFT_HAS_MEMBER(struct uk_thread, sched);
+UNIKRAFT_HAS_MEMBER(struct uk_thread, name);
+#ifndef UK_THREAD_INIT_PRIO_FLAGS
+#error "ubpf-rs: <uk/thread.h> of this Unikraft has no UK_THREAD_INIT_PRIO_FLAGS, which says when a thread ends: take Unikraft 0.17 to 0.21"
+#endif
 #endif
 
 #if CONFIG_LIBUSHELL_RS

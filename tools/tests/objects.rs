@@ -185,6 +185,46 @@ fn programs_that_are_given_packets() {
     }
 }
 
+/// What a global function is given is claimed by nobody: each call is verified with what it gives.
+#[test]
+fn global_functions_are_verified_with_what_each_call_gives() {
+    let registers = memory(&[(112, 41)]);
+    let strict = |name, expected| {
+        each(CLANG, "global_functions", &["-p", name, "--policy", "strict", "--mem-hex", &registers], expected);
+    };
+    strict("right", 7 + 100 + 41 + 3 + 1000);
+    strict("never_null", 3);
+    for compiler in CLANG {
+        let Some(object) = compile(compiler, &source("global_functions")) else { return };
+        for name in ["perhaps_null", "number", "too_short", "no_context"] {
+            let refused = refusal(&object, &["-p", name, "--policy", "strict", "--mem-hex", &registers]);
+            assert!(refused.contains("is not proved to be in bounds"), "{name}: {refused}");
+        }
+    }
+}
+
+/// Nothing here fires these programs; they are verified with what Linux would give them, and run on what is given.
+#[test]
+fn contexts_of_sections_that_nothing_fires() {
+    let words = |count: usize| hex(&[&[3u8][..], &vec![0; 8 * count - 9], &[4, 0, 0, 0, 0, 0, 0, 0]].concat());
+    let record = [&[0u8; 8][..], &[3], &[0; 8182], &[4]].concat();
+    let strict =
+        |name, given: &str| each(CLANG, "contexts", &["-p", name, "--policy", "strict", "--mem-hex", given], 7);
+    strict("tracepoint", &hex(&record));
+    for name in ["raw", "lsm", "iter", "typed"] {
+        strict(name, &words(12));
+    }
+    strict("sample", &words(23));
+    let Some(object) = compile(CLANG[0], &source("contexts")) else { return };
+    for name in ["beyond_tracepoint", "beyond_raw", "beyond_sample"] {
+        let refused = refusal(&object, &["-p", name, "--policy", "strict", "--mem-hex", &hex(&[0; 9000])]);
+        assert!(refused.contains("is not proved to be in bounds"), "{name}: {refused}");
+    }
+    // With less than Linux gives, what is there is checked.
+    let short = ubpf(&["run", &object, "-p", "raw", "--mem-hex", &words(11)]);
+    assert_eq!(short.status.code(), Some(3), "{short:?}");
+}
+
 #[test]
 fn helpers_that_call_functions() {
     let strict = |name: &str, expected| each(CLANG, "callbacks", &["-p", name, "--policy", "strict"], expected);

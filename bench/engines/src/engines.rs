@@ -4,10 +4,10 @@ use crate::{figure, peers, stopwatch, Result};
 use std::{cell::RefCell, sync::LazyLock};
 use ubpf_platform_linux::CodeMemory;
 use ubpf_rs::{
-    helpers::{Call, Maps, Names, Output, ReadMemory, Registry, RingLayout, Time, Traced, TwoKey},
+    helpers::{Call, Maps, Names, Output, ReadMemory, Registry, RingLayout, Threads, Time, Traced, TwoKey},
     isa::assemble,
     jit::{JitProgram, Listing, Options, CODE_HEAP},
-    platform::Ticks,
+    platform::{Thread, Ticks},
     program::{Abi, Program},
     verifier::{self, Access, Policy, VerifiedProgram},
     vm::{Executable, Interpreter, Memory, Run, STACK_BYTES},
@@ -77,6 +77,15 @@ impl ReadMemory for NoHost {
 impl Call for NoHost {
     fn traced(&self) -> Option<Traced> {
         None
+    }
+}
+
+impl Threads for NoHost {
+    fn thread(&self) -> Thread {
+        Thread::ONLY
+    }
+    fn thread_name(&self, _into: &mut [u8]) -> usize {
+        0
     }
 }
 

@@ -40,7 +40,7 @@ const TARGETS: [(&str, &[&str]); 6] = [
             "KeptWord",
         ],
     ),
-    ("engines", &["GuardSize", "WideMove", "ZeroFill", "CheapLoop", "LightOperation"]),
+    ("engines", &["GuardSize", "WideMove", "ZeroFill", "ProbeLost", "CheapLoop", "LightOperation"]),
     ("direct", &["LostRegister", "OneArgument", "DirtyArgument", "OneCounted", "LightOperation"]),
     ("slow", &["FreeStates", "NoLimit", "WeightlessStates"]),
     ("package", &["OffsetBeyond", "MapBeyond", "MiddleOfWide", "TwoOfOneName", "KeyBeyond", "AnyInstruction"]),

@@ -5,6 +5,7 @@ use super::{
     row::{flat, of_map, prose, text, walks, Row},
     HelperCall, HelperFault, Inline, TwoKey,
 };
+use crate::isa::weight;
 use crate::maps::{self, MapError, TwoKeyMap};
 use crate::program::{
     Abi::{Classic, Linux, Uio},
@@ -239,6 +240,33 @@ pub const BUILTINS: &[Row] = &[
         inline: None,
         missed: Some(0),
         function: |call| Ok(call.host.now_ns() / 4_000_000),
+    },
+    Row {
+        name: "bpf_get_current_pid_tgid",
+        doc: prose!("Number of the thread, and in the upper half that of its process; 0 of the thread that runs where no other can. In an interrupt: of \
+              the thread that it interrupts."),
+        numbers: &[(Linux, 14)],
+        args: &[],
+        ret: RetType::Scalar,
+        cost: flat(16),
+        inline: None,
+        missed: Some(0),
+        function: |call| {
+            let thread = call.host.thread();
+            Ok(u64::from(thread.process) << 32 | u64::from(thread.thread))
+        },
+    },
+    Row {
+        name: "bpf_get_current_comm",
+        doc: prose!("Writes the name of the thread, as much of it as there is room for, and NULs; 0."),
+        numbers: &[(Linux, 16)],
+        args: &[("name", MemWrite), ("size", Length)],
+        ret: RetType::Scalar,
+        // A system call on Linux.
+        cost: READ,
+        inline: None,
+        missed: Some(BUSY),
+        function: current_comm,
     },
     Row {
         name: "bpf_get_current_uid_gid",
@@ -547,7 +575,9 @@ pub const BUILTINS: &[Row] = &[
 ];
 
 /// So much for each piece that is read by itself.
-const READ: Cost = Cost { base: 400, per_8_bytes: 400 * 8 / PIECE as u32, walk: 0 };
+const READ: Cost = Cost { base: weight::READ, per_8_bytes: weight::READ * 8 / PIECE as u32, walk: 0 };
+/// Bytes of the name of a thread, its NUL included.
+const COMM: usize = 16;
 /// Bytes of the application's memory that are read at once.
 const PIECE: usize = 128;
 
@@ -795,6 +825,16 @@ fn read_string(call: &mut HelperCall<'_>) -> Answer {
 }
 
 /// Numbers that look random: a counter and the time, well mixed.
+fn current_comm(call: &mut HelperCall<'_>) -> Answer {
+    let mut name = [0; COMM];
+    // Its last byte is a NUL.
+    let room = name.get_mut(..COMM.min(call.out.len()).saturating_sub(1)).unwrap_or(&mut []);
+    let length = call.host.thread_name(room);
+    call.out.clear();
+    call.out.write(0, name.get(..length).unwrap_or(&[]));
+    Ok(0)
+}
+
 fn random(call: &mut HelperCall<'_>) -> Answer {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let mut number = COUNTER.fetch_add(0x9e37_79b9_7f4a_7c15, Relaxed) ^ call.host.now_ns();

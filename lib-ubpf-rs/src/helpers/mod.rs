@@ -15,4 +15,4 @@ pub use registry::{
     RustHelper, LONGEST_NAME, MAX_NUMBER,
 };
 pub use row::Row;
-pub use services::{Call, Host, Maps, Names, Output, ReadMemory, Time, Traced, TwoKey, TwoKeyModel};
+pub use services::{Call, Host, Maps, Names, Output, ReadMemory, Threads, Time, Traced, TwoKey, TwoKeyModel};

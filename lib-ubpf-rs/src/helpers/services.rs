@@ -4,7 +4,10 @@
 //! Every method is on the path from a hook: it must not block, allocate, or take a lock that a thread can hold.
 
 use super::RingLayout;
-use crate::{maps::TwoKeyMap, platform::Ticks};
+use crate::{
+    maps::TwoKeyMap,
+    platform::{Thread, Ticks},
+};
 
 /// Where a host keeps the two-key map.
 #[derive(Clone, Copy)]
@@ -86,7 +89,15 @@ pub struct Traced {
     pub cookie: u64,
 }
 
-/// All services.
-pub trait Host: Maps + Names + Output + ReadMemory + Time + Call + Sync {}
+/// The thread that a program runs in.
+pub trait Threads {
+    /// Its numbers.
+    fn thread(&self) -> Thread;
+    /// Writes its name, as much of it as there is room for; how many bytes it has then.
+    fn thread_name(&self, into: &mut [u8]) -> usize;
+}
 
-impl<T: Maps + Names + Output + ReadMemory + Time + Call + Sync> Host for T {}
+/// All services.
+pub trait Host: Maps + Names + Output + ReadMemory + Time + Call + Threads + Sync {}
+
+impl<T: Maps + Names + Output + ReadMemory + Time + Call + Threads + Sync> Host for T {}

@@ -160,6 +160,8 @@ pub(crate) mod weight {
     /// What an access that is checked at run time is charged beside that. Warm it takes next to nothing; in a long line of such accesses,
     /// each executed once, the branches of the checks are foreseen by nothing.
     pub const CHECK: u32 = 4;
+    /// A read of the application's memory that may fail, of at most 128 bytes: a system call on Linux.
+    pub const READ: u32 = 400;
     /// An atomic access.
     pub const ATOMIC: u32 = 4;
     /// A jump, foreseen wrongly or not.

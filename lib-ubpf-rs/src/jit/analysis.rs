@@ -185,7 +185,7 @@ pub(super) fn analyse(
     let zeroed = live(insns, &functions, entry, &mut facts, work)?;
     fuse(insns, &mut facts, bare, work)?;
     for function in &functions {
-        spans(insns, &mut facts, *function, bare, work)?;
+        spans(program, &mut facts, *function, bare, work)?;
     }
     let reads = before(insns, &facts, entry);
     Ok(Analysis { facts, functions, zeroed, reads })
@@ -555,14 +555,16 @@ impl Group {
     }
 }
 
-/// Finds what is checked together. A group ends where its register changes, where a jump leads in, and at calls.
+/// Finds what is checked together. A group ends where its register changes, where a jump leads in, at calls, and at a load through the register
+/// that probes: what it is to read is seldom where anything else is.
 fn spans(
-    insns: &[Insn],
+    program: &VerifiedProgram,
     facts: &mut [Facts],
     function: Function,
     bare: &dyn Fn(usize) -> bool,
     work: &mut Work<'_>,
 ) -> Result<(), Cap> {
+    let insns = program.program().insns.as_slice();
     let mut open = [None; Reg::COUNT];
     for piece in pieces(function.start..function.end) {
         work.spend_each(piece.len(), 3 * LOOK)?;
@@ -576,9 +578,10 @@ fn spans(
             let access = checked_access(insn, pc, fact.place).filter(|_| !bare(pc));
             if let Some((base, access)) = access {
                 if let Some(slot) = open.get_mut(base.index()) {
-                    match slot.and_then(|group: Group| group.with(access)) {
+                    let access = Some(access).filter(|_| !program.is_probing(pc));
+                    match slot.zip(access).and_then(|(group, access): (Group, Group)| group.with(access)) {
                         Some(group) => *slot = Some(group),
-                        None => close(insns, facts, base, slot.replace(access), work)?,
+                        None => close(insns, facts, base, core::mem::replace(slot, access), work)?,
                     }
                 }
             }

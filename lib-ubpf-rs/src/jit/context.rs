@@ -30,6 +30,8 @@ pub(super) mod stop {
     pub const UNALIGNED: u64 = 5;
     /// Between two slices of the run it was said that it is to end.
     pub const CANCELLED: u64 = 6;
+    /// It did not: what calls helpers is to read the application's memory.
+    pub const PROBE: u64 = 7;
 }
 
 /// One region of memory that the program may touch. An access of `size` bytes at `lo + d` is inside exactly when
@@ -84,6 +86,7 @@ pub(super) struct Context {
     pub(super) stop: u64,
     /// Return address of the call that stopped: says which instruction it was.
     pub(super) stop_at: u64,
+    /// The address of an access that stopped, or is to be probed.
     pub(super) stop_addr: u64,
     /// Stack pointer to return to Rust with.
     pub(super) saved_rsp: u64,

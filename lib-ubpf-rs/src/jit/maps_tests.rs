@@ -67,7 +67,8 @@ impl World {
     }
 
     fn verify(&self, insns: &[crate::isa::Insn]) -> Option<VerifiedProgram> {
-        let program = Program { name: "test".into(), insns: insns.into(), entry: 0, abi: Abi::Linux };
+        let program =
+            Program { name: "test".into(), insns: insns.into(), entry: 0, abi: Abi::Linux, probing: Vec::new() };
         let infos = self.maps.infos()?;
         let environment = Environment::new(&self.helpers).with_maps(&infos);
         verifier::verify(program, Policy::Guarded, &environment, &mut Work::default()).ok()

@@ -7,13 +7,13 @@ use super::{
 };
 use crate::{
     helpers::Places,
-    isa::Insn,
+    isa::{Insn, Size},
     maps::Maps,
     platform::Cancelled,
     verifier::VerifiedProgram,
     vm::{
-        begin, call_helper, Access, AccessKind, Called, Executable, Metering, Reserve, Run, Slices, Stop, StopKind,
-        ENDLESS, FRAME_BYTES,
+        begin, call_helper, probe, Access, AccessKind, Called, Executable, Metering, Reserve, Run, Slices, Stop,
+        StopKind, ENDLESS, FRAME_BYTES,
     },
 };
 
@@ -110,7 +110,7 @@ fn access(insn: &Insn) -> (AccessKind, u64) {
         Insn::Store { size, .. } => (AccessKind::Store, size),
         Insn::Atomic { size, .. } => (AccessKind::Atomic, size),
         Insn::Load { size, .. } => (AccessKind::Load, size),
-        _ => (AccessKind::Load, crate::isa::Size::B),
+        _ => (AccessKind::Load, Size::B),
     };
     (kind, size.bytes() as u64)
 }
@@ -135,6 +135,10 @@ pub(super) unsafe fn call(context: *mut Context, number: u64) -> u64 {
     // Where the call stands is found when it is needed: `pc_at`.
     let result = match known {
         Some(helper) => call_helper(run, helper, context.args, session.metering, 0).map_err(|stop| stop.kind),
+        None if context.stop == stop::PROBE => {
+            context.stop = stop::NONE;
+            return probed(run, context.stop_addr, number);
+        }
         None => Err(StopKind::UnknownHelper { number }),
     };
     context.find_records(&run.memory);
@@ -169,6 +173,16 @@ pub(super) unsafe fn within(context: *mut Context, address: u64, size: u64, acce
     // SAFETY: see above; emitted code waits for this call and touches neither meanwhile.
     let session = unsafe { &*((*context).session as *const Session<'_, '_, '_>) };
     session.run.memory.is_within_a_map(access, address, size)
+}
+
+/// No helper's number: a load of so many bytes beyond it (as log2) reads the application's memory.
+pub(super) const PROBE: i32 = i32::MIN;
+
+/// What a probing load gives that was not found to be in the region that was likeliest.
+#[cold]
+fn probed(run: &Run<'_>, addr: u64, number: u64) -> u64 {
+    let size = [Size::B, Size::H, Size::W, Size::DW].get((number & 3) as usize).copied().unwrap_or(Size::DW);
+    run.memory.load(addr, size).unwrap_or_else(|| probe(run.host, addr, size))
 }
 
 /// Called by emitted code when a run in slices has used up one: `context.budget` is below zero by what is missing.

@@ -27,6 +27,10 @@ mod wide {
 }
 const WIDE_LOAD: u8 = 0x18;
 const CALL: u8 = 0x85;
+/// Loads, and the part of an opcode that says how much.
+const LOAD: u8 = 0x61;
+const LOAD_SIGNED: u8 = 0x81;
+const SIZE: u8 = 0x18;
 const LOCAL: u8 = 1;
 
 pub(super) fn check(object: &Object<'_>, begin: Begin<'_>, pause: &mut Pause<'_>) -> Result<(), ObjectError> {
@@ -237,5 +241,6 @@ fn slot_fits(need: SlotNeed<'_>, insn: RawInsn) -> Result<(), Malformed> {
         SlotNeed::Helper(_) => claim(insn.opcode == CALL && insn.src != LOCAL, "no call of a helper"),
         SlotNeed::Symbol(_) | SlotNeed::WeakSymbol(_) => claim(is_number, "no wide load of a number"),
         SlotNeed::Missing(_) => Ok(()),
+        SlotNeed::Probing => claim(matches!(insn.opcode & !SIZE, LOAD | LOAD_SIGNED), "no load"),
     }
 }

@@ -62,6 +62,7 @@ pub(super) mod slot {
     pub const SYMBOL: u32 = 2;
     pub const WEAK_SYMBOL: u32 = 3;
     pub const MISSING: u32 = 4;
+    pub const PROBING: u32 = 5;
 }
 
 /// What an entry holds.
@@ -73,7 +74,7 @@ pub(super) mod held {
 /// Numbers of what has a table: the number is the place in it.
 pub(super) const ABIS: [Abi; Abi::ALL.len()] = Abi::ALL;
 pub(super) const WISHES: [Wish; 3] = [Wish::None, Wish::Guarded, Wish::Strict];
-pub(super) const KINDS: [ProgramKind; 7] = [
+pub(super) const KINDS: [ProgramKind; 10] = [
     ProgramKind::Memory,
     ProgramKind::Registers,
     ProgramKind::Arguments,
@@ -81,6 +82,9 @@ pub(super) const KINDS: [ProgramKind; 7] = [
     ProgramKind::Classifier,
     ProgramKind::Socket,
     ProgramKind::Unfired,
+    ProgramKind::Tracepoint,
+    ProgramKind::Words,
+    ProgramKind::Sample,
 ];
 pub(super) const ATTACHES: [Option<PointKind>; 4] =
     [None, Some(PointKind::Entry), Some(PointKind::Return), Some(PointKind::Timer)];

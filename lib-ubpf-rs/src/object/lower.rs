@@ -142,15 +142,21 @@ impl<'a> Object<'a> {
                 }
             }
         }
+        let mut probing = Vec::new();
         for slot in self.slots.iter().filter(|slot| slot.program as usize == index) {
             pause()?;
+            if slot.need == SlotNeed::Probing {
+                probing.try_reserve(1).map_err(|_| LowerError::NoMemory)?;
+                probing.push(slot.pc);
+                continue;
+            }
             let insn = insns.get_mut(slot.pc as usize).ok_or(LowerError::NoProgram)?;
             let place = Place { program: def.name, pc: slot.pc };
             fill(insn, slot.need, place, self.abi, names)?;
         }
         mark_unknown_helpers(&mut insns, self.abi, names, pause)?;
         let name = copied(def.name).ok_or(LowerError::NoMemory)?;
-        Ok(Program { name, insns, entry: 0, abi: self.abi })
+        Ok(Program { name, insns, entry: 0, abi: self.abi, probing })
     }
 
     /// What is missing at an instruction of a program where the verifier has refused it.
@@ -207,6 +213,7 @@ fn fill<'a>(
         }
         SlotNeed::WeakSymbol(name) => load(names.symbol(name).unwrap_or(0)),
         SlotNeed::Missing(_) => *insn = Insn::Call(Call::Btf(pc)),
+        SlotNeed::Probing => {}
     }
     Ok(())
 }

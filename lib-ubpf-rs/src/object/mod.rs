@@ -170,8 +170,14 @@ pub enum ProgramKind {
     Classifier,
     /// A packet (`socket`).
     Socket,
-    /// Something that no unikernel fires (`tracepoint`, `raw_tp`, `iter`, `lsm` …).
+    /// Something that no unikernel fires, and that has no form of its own (`cgroup`, `struct_ops` …).
     Unfired,
+    /// A record of a trace point (`tracepoint`, `tp`), which no unikernel fires.
+    Tracepoint,
+    /// Words (`raw_tp`, `tp_btf`, `iter`, `lsm` …), of something that no unikernel fires.
+    Words,
+    /// Registers and two words of a sample (`perf_event`), which no unikernel takes.
+    Sample,
 }
 
 /// A program.
@@ -216,6 +222,9 @@ pub enum SlotNeed<'a> {
     WeakSymbol(&'a str),
     /// Anything: it was not resolved, and the program is refused if it can be reached. The text says what is missing.
     Missing(&'a str),
+    /// A load: from the application's memory, by an address that is the application's. It is read as `probe_read` reads, where the program does not
+    /// own it.
+    Probing,
 }
 
 /// The name of a function.

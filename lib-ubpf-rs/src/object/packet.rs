@@ -40,7 +40,8 @@ impl ProgramKind {
     pub fn is_given_packets(self) -> bool {
         match self {
             ProgramKind::Xdp | ProgramKind::Classifier | ProgramKind::Socket => true,
-            ProgramKind::Memory | ProgramKind::Registers | ProgramKind::Arguments | ProgramKind::Unfired => false,
+            ProgramKind::Memory | ProgramKind::Registers | ProgramKind::Arguments => false,
+            ProgramKind::Unfired | ProgramKind::Tracepoint | ProgramKind::Words | ProgramKind::Sample => false,
         }
     }
 
@@ -62,11 +63,8 @@ impl ProgramKind {
         let (names, number) = match self {
             ProgramKind::Xdp => (XDP, result as u32),
             ProgramKind::Classifier => (CLASSIFIER, (result as u32).wrapping_add(1)),
-            ProgramKind::Socket
-            | ProgramKind::Memory
-            | ProgramKind::Registers
-            | ProgramKind::Arguments
-            | ProgramKind::Unfired => return None,
+            ProgramKind::Socket | ProgramKind::Memory | ProgramKind::Registers | ProgramKind::Arguments => return None,
+            ProgramKind::Unfired | ProgramKind::Tracepoint | ProgramKind::Words | ProgramKind::Sample => return None,
         };
         names.get(number as usize).copied()
     }

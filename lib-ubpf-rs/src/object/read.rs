@@ -409,6 +409,11 @@ impl<'a> Reader<'a> {
             slot::SYMBOL => SlotNeed::Symbol(self.name(strings)?),
             slot::WEAK_SYMBOL => SlotNeed::WeakSymbol(self.name(strings)?),
             slot::MISSING => SlotNeed::Missing(self.text(strings)?),
+            slot::PROBING => {
+                self.zero("slot")?;
+                self.zero("slot")?;
+                SlotNeed::Probing
+            }
             number => {
                 let what = "kind of slot";
                 return Err(malformed(at, Malformed::Number { what, number }));

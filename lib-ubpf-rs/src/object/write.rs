@@ -188,13 +188,17 @@ impl<'a> Writer<'a> {
 
     fn slot(&mut self, place: &Slot<'a>) {
         let (kind, text) = match place.need {
-            SlotNeed::Helper(name) => (slot::HELPER, name),
-            SlotNeed::Symbol(name) => (slot::SYMBOL, name),
-            SlotNeed::WeakSymbol(name) => (slot::WEAK_SYMBOL, name),
-            SlotNeed::Missing(text) => (slot::MISSING, text),
+            SlotNeed::Helper(name) => (slot::HELPER, Some(name)),
+            SlotNeed::Symbol(name) => (slot::SYMBOL, Some(name)),
+            SlotNeed::WeakSymbol(name) => (slot::WEAK_SYMBOL, Some(name)),
+            SlotNeed::Missing(text) => (slot::MISSING, Some(text)),
+            SlotNeed::Probing => (slot::PROBING, None),
         };
         self.words(&[place.program, place.pc, kind, 0]);
-        self.text(text);
+        match text {
+            Some(text) => self.text(text),
+            None => self.words(&[0, 0]),
+        }
     }
 
     fn function(&mut self, function: &Function<'a>) {

@@ -18,7 +18,7 @@ pub use pace::{
 };
 pub use room::{boxed, has_room, Reserve, GRANULE, RESERVE, SMALL_THINGS, SMALL_THINGS_THAT_STAY};
 pub use sort::{sort, sort_by, sort_by_in_pieces};
-pub use text::{copied, fits, shown};
+pub use text::{copied, copy_of, fits, shown};
 pub use trusted::{ExecMemory, FaultSafeRead, TextPatch};
 
 use alloc::{string::String, vec::Vec};
@@ -202,6 +202,15 @@ pub trait Cpu: Sync {
     fn id(&self) -> u32;
     /// Whether this runs in an interrupt handler.
     fn in_interrupt(&self) -> bool;
+    /// The thread that this runs in; in an interrupt, the one that it interrupts.
+    fn running(&self) -> Thread {
+        Thread::ONLY
+    }
+    /// Writes the name of that thread, as much of it as there is room for; how many bytes it has then.
+    fn running_name(&self, into: &mut [u8]) -> usize {
+        let _ = into;
+        0
+    }
     /// How hooks count here. The answer is always the same.
     fn counting(&self) -> Counting {
         Counting::Locked
@@ -231,6 +240,22 @@ pub trait Cpu: Sync {
     /// With [`Counting::Own`], control path only: returns when whatever a thread or CPU wrote before this call can be seen here, and
     /// what was written here is seen by what it reads from now on.
     fn see_all(&self) {}
+}
+
+/// A thread by its numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Thread {
+    /// Number of its process: 1 where there is one, 0 of the idle thread.
+    pub process: u32,
+    /// Its own, from 1 on; 0 of the thread that runs where no other can.
+    pub thread: u32,
+}
+
+impl Thread {
+    /// The one there is where nobody tells them apart.
+    pub const ONLY: Thread = Thread { process: 1, thread: 1 };
+    /// The one that runs where no other can.
+    pub const IDLE: Thread = Thread { process: 0, thread: 0 };
 }
 
 /// How code made for hooks counts without losing anything.

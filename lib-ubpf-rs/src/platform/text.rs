@@ -24,6 +24,11 @@ pub fn copied(text: &str) -> Option<String> {
     Some(copy)
 }
 
+/// Copies as much of a text as there is room for; how many bytes that are.
+pub fn copy_of(text: &str, into: &mut [u8]) -> usize {
+    into.iter_mut().zip(text.bytes()).map(|(to, from)| *to = from).count()
+}
+
 /// Whether a name fits a pattern, in which `*` stands for any characters.
 pub fn fits(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');

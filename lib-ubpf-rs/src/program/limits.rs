@@ -15,6 +15,12 @@ pub const CONTEXT_BYTES: usize = 128;
 pub const HOOK_CONTEXT_BYTES: usize = 168;
 /// Integer arguments that functions are given in registers: those that are known of a call.
 pub const MOST_ARGUMENTS: usize = 6;
+/// Bytes of a record of a trace point, as Linux has them at most (`PERF_MAX_TRACE_SIZE`).
+pub const TRACEPOINT_BYTES: usize = 8192;
+/// Bytes of the words that Linux gives to `raw_tp`, `iter` and the like: twelve at most (`MAX_BPF_FUNC_ARGS`).
+pub const WORDS_BYTES: usize = 12 * 8;
+/// Bytes of a sample: `struct bpf_perf_event_data` of x86-64.
+pub const SAMPLE_BYTES: usize = 168 + 2 * 8;
 /// Most slots a program may have.
 pub const MAX_INSNS: usize = 65_536;
 /// Hooks that can run at the same time, where nobody says how many.

@@ -82,6 +82,6 @@ impl Program {
             Ok(_) => {}
         }
         let name = copied(name).ok_or(LoadError::NoMemory)?;
-        Ok(Program { name, insns, entry: 0, abi })
+        Ok(Program { name, insns, entry: 0, abi, probing: Vec::new() })
     }
 }

@@ -56,4 +56,15 @@ pub struct Program {
     pub entry: usize,
     /// Helper numbering and context layout.
     pub abi: Abi,
+    /// PCs of its probing loads, ascending: loads from the application's memory. What the program does not own is read as `probe_read` reads
+    /// it, and as 0 where it cannot be read.
+    pub probing: Vec<u32>,
+}
+
+impl Program {
+    /// Whether the load at this PC is a probing one.
+    pub fn is_probing(&self, pc: usize) -> bool {
+        // Most programs have none.
+        !self.probing.is_empty() && u32::try_from(pc).is_ok_and(|pc| self.probing.binary_search(&pc).is_ok())
+    }
 }

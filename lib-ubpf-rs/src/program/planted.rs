@@ -66,6 +66,8 @@ pub enum Bug {
     WideMove,
     /// Machine code: a sign-extending load fills with zeros.
     ZeroFill,
+    /// Machine code: what a probing load gives does not come to its register.
+    ProbeLost,
     /// Machine code: a jump back costs one less.
     CheapLoop,
     /// Charges: an atomic access or a division weighs as much as an addition in the proved cost.
@@ -145,6 +147,7 @@ impl Bug {
         Bug::GuardSize,
         Bug::WideMove,
         Bug::ZeroFill,
+        Bug::ProbeLost,
         Bug::CheapLoop,
         Bug::LightOperation,
         Bug::LostRegister,

@@ -122,9 +122,13 @@ fn arrange<'c>(
             }
             return context.get_mut(..CONTEXT_BYTES).unwrap_or(&mut []);
         }
-        ProgramKind::Xdp | ProgramKind::Classifier | ProgramKind::Socket | ProgramKind::Unfired => {
-            return context.get_mut(..CONTEXT_BYTES).unwrap_or(&mut [])
-        }
+        ProgramKind::Xdp
+        | ProgramKind::Classifier
+        | ProgramKind::Socket
+        | ProgramKind::Unfired
+        | ProgramKind::Tracepoint
+        | ProgramKind::Words
+        | ProgramKind::Sample => return context.get_mut(..CONTEXT_BYTES).unwrap_or(&mut []),
     }
     context
 }

@@ -2,9 +2,9 @@
 
 use super::{image::Image, snapshot::Snapshot};
 use crate::{
-    helpers::{Call, Maps, Names, Output, ReadMemory, RingLayout, Time, Traced, TwoKey},
+    helpers::{Call, Maps, Names, Output, ReadMemory, RingLayout, Threads, Time, Traced, TwoKey},
     maps::TwoKeyMap,
-    platform::{Platform, Ticks},
+    platform::{Platform, Thread, Ticks},
     tracer::{Ring, Sums},
 };
 
@@ -65,6 +65,15 @@ impl Time for Services {
     }
     fn ticks(&self) -> Option<Ticks> {
         self.platform.clock.ticks()
+    }
+}
+
+impl Threads for Services {
+    fn thread(&self) -> Thread {
+        self.platform.cpu.running()
+    }
+    fn thread_name(&self, into: &mut [u8]) -> usize {
+        self.platform.cpu.running_name(into)
     }
 }
 
@@ -132,5 +141,14 @@ impl Time for AtFunction {
     }
     fn ticks(&self) -> Option<Ticks> {
         self.services.ticks()
+    }
+}
+
+impl Threads for AtFunction {
+    fn thread(&self) -> Thread {
+        self.services.thread()
+    }
+    fn thread_name(&self, into: &mut [u8]) -> usize {
+        self.services.thread_name(into)
     }
 }

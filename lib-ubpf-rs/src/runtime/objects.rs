@@ -99,7 +99,9 @@ impl Part {
     /// What it is attached to, or why nothing can call it by itself.
     fn point(&self) -> Result<AtSite, &'static str> {
         match self.loaded.kind {
-            ProgramKind::Unfired => Err("nothing in a unikernel fires programs of its section"),
+            ProgramKind::Unfired | ProgramKind::Tracepoint | ProgramKind::Words | ProgramKind::Sample => {
+                Err("nothing in a unikernel fires programs of its section")
+            }
             ProgramKind::Xdp | ProgramKind::Classifier | ProgramKind::Socket => {
                 Err("it is given packets, and nothing hands packets to programs")
             }

@@ -2,7 +2,7 @@
 
 use crate::object::ProgramKind;
 use crate::program::{
-    limits::{CONTEXT_BYTES, HOOK_CONTEXT_BYTES},
+    limits::{CONTEXT_BYTES, HOOK_CONTEXT_BYTES, SAMPLE_BYTES, TRACEPOINT_BYTES, WORDS_BYTES},
     Abi, HelperSignature, MapDef,
 };
 
@@ -69,11 +69,15 @@ pub struct Context {
 }
 
 impl Context {
-    /// That of a program of an object: registers of a hook; a packet, of which nothing is known; else that of a flat program.
+    /// That of a program of an object: registers of a hook; a packet, of which nothing is known; what Linux would give, where nothing here
+    /// does; else that of a flat program.
     pub fn of(kind: ProgramKind) -> Context {
         match kind {
             ProgramKind::Registers | ProgramKind::Arguments => Context { bytes: HOOK_CONTEXT_BYTES as u32 },
             ProgramKind::Xdp | ProgramKind::Classifier | ProgramKind::Socket => Context { bytes: 0 },
+            ProgramKind::Tracepoint => Context { bytes: TRACEPOINT_BYTES as u32 },
+            ProgramKind::Words => Context { bytes: WORDS_BYTES as u32 },
+            ProgramKind::Sample => Context { bytes: SAMPLE_BYTES as u32 },
             ProgramKind::Memory | ProgramKind::Unfired => Context::default(),
         }
     }

@@ -226,15 +226,21 @@ impl Findings {
 
     pub(super) fn guard(&mut self, pc: usize, target: Target, failure: Failure) {
         self.target(pc, target);
-        if self.has(pc, Fact::GUARDED) {
+        if self.has(pc, Fact::FAILED) {
             return;
         }
-        self.note(pc, Fact::GUARDED);
+        self.note(pc, Fact::GUARDED | Fact::FAILED);
         if self.failures.len() < MAX_FAILURES && self.failures.try_reserve(1).is_ok() {
             self.failures.push(failure);
         } else {
             self.more_failures = true;
         }
+    }
+
+    /// A load from the application's memory: by an address that is none of the program's, and needs not be.
+    pub(super) fn probe(&mut self, pc: usize) {
+        self.target(pc, Target::Unknown);
+        self.note(pc, Fact::GUARDED | Fact::PROBING);
     }
 
     pub(super) fn divisor(&mut self, pc: usize, zero: bool, minus_one: bool) {
@@ -323,7 +329,7 @@ impl Findings {
         self.too_deep = self.too_deep.and(other.too_deep);
         self.held = self.held.and(other.held);
         let notes = &self.notes;
-        let still = |f: &Failure| notes.get(f.pc).is_some_and(|n| n.fact.contains(Fact::GUARDED));
+        let still = |f: &Failure| notes.get(f.pc).is_some_and(|n| n.fact.contains(Fact::FAILED));
         self.failures.retain(still);
         Ok(())
     }

@@ -330,6 +330,10 @@ impl<'a> Machine<'a> {
                 self.findings.prove(pc, target, claim);
                 place
             }
+            Err(Need::Pointer) if base.is_scalar() && self.program.is_probing(pc) => {
+                self.findings.probe(pc);
+                Place::Elsewhere
+            }
             Err(need) => {
                 let failure = Failure::new(pc, reach.base, &base, reach.off, need);
                 self.findings.guard(pc, target, failure);

@@ -300,6 +300,7 @@ fn unproved(
         for pc in piece.filter(|&pc| found.reachable.get(pc) == Some(&true)) {
             if let (Some(note), Some(insn)) = (findings.notes.get_mut(pc), program.insns.get(pc)) {
                 note.fact = worst_fact(insn);
+                note.fact.set(Fact::PROBING, program.is_probing(pc));
             }
         }
     }
@@ -411,12 +412,12 @@ fn check_strict(analysis: &Analysis, work: &mut Work<'_>) -> Result<(), VerifyEr
         return Err(VerifyError::UnprovedAccess { pc, base, known, off, need });
     }
     // Of those that are left, none was kept.
-    let guarded = |note: &Note| note.fact.contains(Fact::GUARDED);
+    let failed = |note: &Note| note.fact.contains(Fact::FAILED);
     if findings.more_failures {
         for piece in pieces(0..findings.notes.len()) {
             work.spend_each(piece.len(), price::GLANCE)?;
             let notes = findings.notes.get(piece).unwrap_or_default();
-            if notes.iter().any(guarded) {
+            if notes.iter().any(failed) {
                 return Err(VerifyError::TooComplex { cap: Cap::Memory });
             }
         }

@@ -76,6 +76,10 @@ bitflags::bitflags! {
         const MAYBE_MINUS_ONE = 1 << 4;
         /// It lies between a jump backwards and its target.
         const IN_LOOP = 1 << 5;
+        /// It is a load from the application's memory on a path that leads here.
+        const PROBING = 1 << 6;
+        /// The access is neither proved nor one that probes on every path that leads here.
+        const FAILED = 1 << 7;
     }
 }
 
@@ -100,10 +104,10 @@ impl Note {
     /// What the check of an access is charged: nothing for one that is proved.
     pub(super) fn check(&self, insn: &Insn) -> u32 {
         let access = matches!(insn, Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. });
-        if access && self.fact.contains(Fact::GUARDED) {
-            weight::CHECK
-        } else {
-            0
+        match access {
+            true if self.fact.contains(Fact::PROBING) => weight::CHECK.saturating_add(weight::READ),
+            true if self.fact.contains(Fact::GUARDED) => weight::CHECK,
+            _ => 0,
         }
     }
 
@@ -183,6 +187,10 @@ impl VerifiedProgram {
             return Access::Guarded;
         }
         Access::Proved
+    }
+    /// Whether the load at this PC is from the application's memory where it is not from the program's. Such an access is [`Access::Guarded`].
+    pub fn is_probing(&self, pc: usize) -> bool {
+        self.fact(pc).contains(Fact::PROBING)
     }
     /// How many accesses are proved, and how many are checked at run time. A helper that takes memory is one access.
     pub fn accesses(&self) -> (usize, usize) {
@@ -288,6 +296,7 @@ impl VerifiedProgram {
         let of = |count: usize, size: usize| count.saturating_mul(size);
         [
             of(self.program.insns.capacity(), size_of::<Insn>()),
+            of(self.program.probing.capacity(), size_of::<u32>()),
             of(self.weights.capacity(), size_of::<u32>()),
             of(self.notes.capacity(), size_of::<Note>()),
             of(self.functions.capacity(), size_of::<usize>()),

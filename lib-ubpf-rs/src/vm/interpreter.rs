@@ -273,7 +273,8 @@ impl<'m, 'a> Machine<'m, 'a> {
             }
             Insn::Load { size, signed, dst, base, off } => {
                 let addr = self.get(base).wrapping_add(off as i64 as u64);
-                let Some(value) = self.run.memory.load(addr, size) else {
+                let own = self.run.memory.load(addr, size);
+                let Some(value) = own.or_else(|| self.probed(addr, size)) else {
                     return Err(self.out_of_bounds(AccessKind::Load, addr, size));
                 };
                 self.set(dst, if signed { sign_extend(value, size) } else { value });
@@ -305,6 +306,12 @@ impl<'m, 'a> Machine<'m, 'a> {
             Insn::WideTail | Insn::LegacyPacket { .. } => return Err(self.stop(StopKind::Internal)),
         }
         Ok(Flow::Next)
+    }
+
+    /// What a probing load gives of memory that the program does not own; `None` of other loads.
+    #[inline(never)]
+    fn probed(&self, addr: u64, size: Size) -> Option<u64> {
+        self.program.is_probing(self.pc).then(|| super::probe(self.run.host, addr, size))
     }
 
     fn out_of_bounds(&self, access: AccessKind, addr: u64, size: Size) -> Stop {

@@ -26,6 +26,7 @@ pub use stop::{AccessKind, Stop, StopKind};
 
 use crate::{
     helpers::{Host, Registry},
+    isa::Size,
     verifier::{
         planted::{self, Bug},
         VerifiedProgram,
@@ -109,6 +110,17 @@ pub fn proofs_hold(program: &VerifiedProgram, run: &Run<'_>) -> bool {
 pub fn argument_fits(needed: u64, base: u64, len: u64) -> bool {
     let longest = if planted::active(Bug::AnyArgument) { u64::MAX } else { VerifiedProgram::ARGUMENT_MAX };
     (needed..=longest).contains(&len) && base <= VerifiedProgram::ARGUMENT_BASE_MAX
+}
+
+/// What a probing load gives of memory that is not the program's: what is there, or 0 where it cannot be read.
+pub fn probe(host: &dyn Host, addr: u64, size: Size) -> u64 {
+    let mut word = [0; 8];
+    let read = word.get_mut(..size.bytes()).is_some_and(|into| host.probe_read(addr, into) == into.len());
+    if read {
+        u64::from_le_bytes(word)
+    } else {
+        0
+    }
 }
 
 /// Takes a charge from the budget, or stops at `pc` and leaves the budget as it was.

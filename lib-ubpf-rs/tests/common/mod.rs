@@ -2,8 +2,8 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use ubpf_rs::{
-    helpers::{Call, Maps, Names, Output, ReadMemory, Registry, RingLayout, Time, Traced, TwoKey},
-    platform::Ticks,
+    helpers::{Call, Maps, Names, Output, ReadMemory, Registry, RingLayout, Threads, Time, Traced, TwoKey},
+    platform::{Thread, Ticks},
     program::{Abi, Program},
     verifier::{self, Policy, VerifiedProgram, VerifyError},
     vm::{Executable, Interpreter, Memory, Run, StopKind, STACK_BYTES},

@@ -1,8 +1,8 @@
 //! Random programs: whatever the verifier lets through, all engines run it alike.
 
-use crate::support::{program, Engines, World};
+use crate::support::{program, program_that_probes, Engines, World};
 use ubpf_rs::isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, Reg, Size, Width};
-use ubpf_rs::vm::Executable;
+use ubpf_rs::{program::Program, vm::Executable};
 
 /// xorshift64*, for programs that are the same on every machine.
 struct Random(u64);
@@ -157,7 +157,7 @@ impl Random {
 }
 
 /// Programs that were admitted of `count` tried.
-fn compare(seed: u64, count: usize, check: impl Fn(&Engines, &mut World)) -> usize {
+fn compare(seed: u64, count: usize, program: fn(Vec<Insn>) -> Program, check: impl Fn(&Engines, &mut World)) -> usize {
     let mut random = Random(seed);
     let mut world = World::new();
     let mut admitted = 0;
@@ -173,7 +173,7 @@ fn compare(seed: u64, count: usize, check: impl Fn(&Engines, &mut World)) -> usi
 
 #[test]
 fn random_programs_run_alike() {
-    let admitted = compare(0x1234_5678_9abc_def1, 20_000, |engines, world| {
+    let admitted = compare(0x1234_5678_9abc_def1, 20_000, program_that_probes, |engines, world| {
         engines.agree(world, 3000);
     });
     assert!(admitted > 5_000, "only {admitted} programs were admitted");
@@ -181,7 +181,7 @@ fn random_programs_run_alike() {
 
 #[test]
 fn random_programs_stop_alike_at_every_budget() {
-    let admitted = compare(0xfeed_beef_0bad_cafe, 1_000, |engines, world| {
+    let admitted = compare(0xfeed_beef_0bad_cafe, 1_000, program, |engines, world| {
         engines.agree_at_every_budget(world, 600, 600);
     });
     assert!(admitted > 200, "only {admitted} programs were admitted");

@@ -3,11 +3,13 @@
 use crate::pages::Pages;
 use std::cell::Cell;
 use ubpf_rs::{
-    helpers::{Call, Helper, HelperFn, Maps, Names, Output, ReadMemory, Registry, RingLayout, Time, Traced, TwoKey},
+    helpers::{
+        Call, Helper, HelperFn, Maps, Names, Output, ReadMemory, Registry, RingLayout, Threads, Time, Traced, TwoKey,
+    },
     isa::{encode, Insn},
     jit::{Ahead, JitProgram, LinkedProgram, Options},
     maps::TwoKeyMap,
-    platform::{ExecMemory, Ticks},
+    platform::{ExecMemory, Thread, Ticks},
     program::{Abi, ArgType, Cost, HelperSignature, Program, RetType},
     tracer::{RecordKind, Ring},
     verifier::{self, Policy, VerifiedProgram, VerifyError},
@@ -72,8 +74,15 @@ impl Output for TestHost {
 }
 
 impl ReadMemory for TestHost {
-    fn probe_read(&self, _address: u64, _dst: &mut [u8]) -> usize {
-        0
+    /// Half of all memory can be read.
+    fn probe_read(&self, address: u64, dst: &mut [u8]) -> usize {
+        let word = address.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_ne_bytes();
+        dst.iter_mut().zip(word).for_each(|(to, from)| *to = from);
+        if address & 16 == 0 {
+            dst.len()
+        } else {
+            0
+        }
     }
 }
 
@@ -90,6 +99,15 @@ impl Time for TestHost {
     }
     fn ticks(&self) -> Option<Ticks> {
         Some(self.ticks)
+    }
+}
+
+impl Threads for TestHost {
+    fn thread(&self) -> Thread {
+        Thread::ONLY
+    }
+    fn thread_name(&self, _into: &mut [u8]) -> usize {
+        0
     }
 }
 
@@ -136,7 +154,15 @@ extern "C" fn touch(at: u64, len: u64, _: u64, _: u64, _: u64) -> u64 {
 }
 
 pub fn program(insns: Vec<Insn>) -> Program {
-    Program { name: "test".into(), insns, entry: 0, abi: Abi::Classic }
+    Program { name: "test".into(), insns, entry: 0, abi: Abi::Classic, probing: Vec::new() }
+}
+
+/// The same, with every fourth load from the application's memory where it is not from the program's.
+#[allow(dead_code, reason = "not for every test")]
+pub fn program_that_probes(insns: Vec<Insn>) -> Program {
+    let loads = (0..).zip(&insns).filter(|(pc, insn)| pc % 4 == 3 && matches!(insn, Insn::Load { .. }));
+    let probing = loads.map(|(pc, _)| pc).collect();
+    Program { probing, ..program(insns) }
 }
 
 /// Memory of a run at addresses that stay the same from run to run.

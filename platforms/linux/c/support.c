@@ -69,6 +69,14 @@ long ubpf_linux_own_thread_offset(void)
 	return (char *)&own_thread - thread;
 }
 
+/* What a thread knows of its own numbers, so that it asks once: process and thread, 0 before. */
+static __thread unsigned long own_numbers __attribute__((tls_model("initial-exec")));
+
+unsigned long *ubpf_linux_own_numbers(void)
+{
+	return &own_numbers;
+}
+
 void ubpf_instrument_entry(void *function, void *call_site);
 
 void __cyg_profile_func_enter(void *function, void *call_site)

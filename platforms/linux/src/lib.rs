@@ -12,6 +12,7 @@ mod files;
 mod pages;
 mod probe_read;
 pub mod records;
+mod running;
 mod start;
 pub mod symbols;
 mod text;
@@ -26,7 +27,7 @@ pub use start::{ubpf_linux_drain, ubpf_linux_start};
 pub use text::SelfPatch;
 
 use std::path::PathBuf;
-use ubpf_rs::platform::{CounterBlocks, Counting, Cpu, GiveWay, Platform, ThreadWord};
+use ubpf_rs::platform::{CounterBlocks, Counting, Cpu, GiveWay, Platform, Thread, ThreadWord};
 
 /// CPU of the calling thread. A process has no interrupts.
 pub struct ThreadCpu;
@@ -39,6 +40,14 @@ impl Cpu for ThreadCpu {
 
     fn in_interrupt(&self) -> bool {
         false
+    }
+
+    fn running(&self) -> Thread {
+        running::numbers()
+    }
+
+    fn running_name(&self, into: &mut [u8]) -> usize {
+        running::name(into)
     }
 
     fn counting(&self) -> Counting {

@@ -158,6 +158,7 @@ static CLIENT: AtomicI32 = AtomicI32::new(-1);
 /// In a child of a fork nobody serves the shell: a client must find it gone when the parent is. What other threads were doing in the engine
 /// nobody ends any more.
 extern "C" fn in_a_child() {
+    crate::running::after_fork();
     if let Some(runtime) = Runtime::get() {
         crate::counters::after_fork();
         runtime.after_fork();

@@ -74,7 +74,9 @@ fn pack(name: &str) -> bool {
             return false;
         }
     }
-    let options = ubpf_pack::Options { name: name.into(), ..ubpf_pack::Options::default() };
+    // The types of the application are those of the object.
+    let types = if name == "probing" { ubpf_pack::CoreTypes::Own } else { ubpf_pack::CoreTypes::Offered };
+    let options = ubpf_pack::Options { name: name.into(), types, ..ubpf_pack::Options::default() };
     let package = ubpf_pack::pack(&std::fs::read(object).unwrap(), &options).unwrap();
     std::fs::write(folder().join(format!("{name}.pkg")), package).unwrap();
     true
@@ -158,6 +160,85 @@ fn programs_for_packets_run_on_one() {
             AttachLimits::default(),
         );
         assert!(error.unwrap_err().to_string().contains("nothing hands packets to programs"));
+    }
+}
+
+#[test]
+fn a_program_knows_the_thread_that_it_runs_in() {
+    if !packed("threads") {
+        return;
+    }
+    for on in BOTH {
+        let (engine, _turn) = engine();
+        engine.attach_object("threads.pkg", &options(on), AttachLimits::default()).unwrap();
+        let worker = std::thread::Builder::new().name("a worker of many".into());
+        let thread = worker.spawn(|| {
+            call(0, 0);
+            // SAFETY: takes nothing.
+            unsafe { libc::gettid() }
+        });
+        let thread = thread.unwrap().join().unwrap();
+        let mut caller = [0; 32];
+        engine.map("threads..bss").unwrap().value(0u32.to_le_bytes()[..].into()).unwrap().first().copy_to(&mut caller);
+        let numbers = u64::from_le_bytes(*caller.first_chunk().unwrap());
+        assert_eq!(numbers, u64::from(std::process::id()) << 32 | thread as u64);
+        assert_eq!(&caller[8..], b"\0\0\0\0\0\0\0\0a worker of man\0");
+        engine.detach(MYFUN, None).unwrap();
+    }
+}
+
+/// As the program has it.
+#[repr(C)]
+struct Node {
+    number: i32,
+    small: i8,
+    next: *const Node,
+    numbers: [u16; 4],
+}
+
+/// Loads through the application's pointers give what is there, and nothing where there is nothing; and they are proved to be no more.
+#[test]
+fn loads_through_pointers_of_the_application() {
+    if !packed("probing") {
+        return;
+    }
+    let third = Node { number: -5, small: -128, next: std::ptr::null(), numbers: [0, 0, 0xffff, 0] };
+    let second = Node { number: 40, small: -1, next: &third, numbers: [1, 2, 3, 4] };
+    let first = Node { number: 2, small: 100, next: &second, numbers: [0, 0, 7, 0] };
+    // It is followed to where nothing can be read.
+    let lost = Node { number: 1, small: 1, next: 0x10 as *const Node, numbers: [0; 4] };
+    for on in BOTH {
+        let (engine, _turn) = engine();
+        let options = LoadOptions { policy: Some(Policy::Strict), program: Some("walk"), ..options(on) };
+        engine.load_object("probing.pkg", &options, &[]).unwrap();
+        if on == Engine::Jit {
+            engine.attach_file(MYFUN, "probing", &options, AttachLimits::default()).unwrap();
+        }
+        let walk = |first: u64| match on {
+            // A hook that is interpreted may not take so long.
+            Engine::Interpreter => {
+                let mut context = [0; 168];
+                context[..8].copy_from_slice(&first.to_le_bytes());
+                engine.exec_file("probing", &mut context, &options).map(drop).unwrap();
+            }
+            _ => call(first, 0),
+        };
+        let counted = || {
+            let bss = engine.map("probing..bss").unwrap();
+            let mut bytes = [0; 32];
+            bss.value(0u32.to_le_bytes()[..].into()).unwrap().first().copy_to(&mut bytes);
+            let mut words = bytes.as_chunks::<8>().0.iter().map(|word| i64::from_le_bytes(*word)).collect::<Vec<_>>();
+            words.sort_unstable();
+            words
+        };
+        walk(&raw const first as u64);
+        // Small ones, nodes, numbers, others; in the order of their size.
+        assert_eq!(counted(), [-29, 3, 37, 0xffff + 10], "{on:?}");
+        walk(&raw const lost as u64);
+        // The second of the two gives zeros, and no further one.
+        assert_eq!(counted(), [-28, 5, 38, 0xffff + 10], "{on:?}");
+        walk(u64::MAX);
+        assert_eq!(counted(), [-28, 6, 38, 0xffff + 10], "{on:?}");
     }
 }
 

@@ -3,7 +3,8 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use ubpf_rs::platform::{
-    Clock, Console, CounterBlocks, Counting, Cpu, FaultSafeRead, GiveWay, Owner, PatchError, Platform, TextPatch, Ticks,
+    copy_of, Clock, Console, CounterBlocks, Counting, Cpu, FaultSafeRead, GiveWay, Owner, PatchError, Platform,
+    TextPatch, Thread, Ticks,
 };
 use x86_64::instructions::interrupts;
 
@@ -60,6 +61,14 @@ impl Cpu for Qemu {
 
     fn in_interrupt(&self) -> bool {
         cpu::in_interrupt()
+    }
+
+    fn running(&self) -> Thread {
+        thread::running().map_or(Thread::IDLE, |(number, _)| Thread { process: 1, thread: number as u32 })
+    }
+
+    fn running_name(&self, into: &mut [u8]) -> usize {
+        copy_of(thread::running().map_or("idle", |(_, name)| name), into)
     }
 
     fn counting(&self) -> Counting {

@@ -35,7 +35,7 @@ pub fn start() {
         "",
         "show the longest time that a ready thread had to wait, in ns, since this was last asked",
         |call| {
-            let started = WATCHED.swap(true, Ordering::Relaxed) || thread::spawn(watch);
+            let started = WATCHED.swap(true, Ordering::Relaxed) || thread::spawn("watch", watch);
             started.then_some(()).ok_or_else(|| Failure::message("no thread to watch"))?;
             call.out.line(&format!("{}", LONGEST.swap(0, Ordering::Relaxed)));
             Ok(())
@@ -46,7 +46,7 @@ pub fn start() {
             println!("{error}");
         }
     }
-    if !thread::spawn(run) {
+    if !thread::spawn("ushell", run) {
         println!("no thread for the shell");
     }
 }

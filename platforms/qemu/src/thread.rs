@@ -1,7 +1,7 @@
 //! Cooperative threads: each runs until it sleeps or waits; interrupts never switch threads.
 
 use core::arch::naked_asm;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use x86_64::instructions::interrupts;
 
@@ -16,6 +16,12 @@ const FIRST_FRAME: usize = 8 * 8;
 
 static STACKS: RawCell<[Stack; THREADS]> = RawCell::new([const { Stack::new() }; THREADS]);
 static SCHEDULER: IrqCell<Scheduler> = IrqCell::new(Scheduler { threads: [Thread::FREE; THREADS + 1], current: 0 });
+
+/// Names, by number.
+static NAMES: [spin::Once<&'static str>; THREADS + 1] = [const { spin::Once::new() }; THREADS + 1];
+/// The number of the one that runs on the first CPU; [`IDLE`] while none can.
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+const IDLE: usize = usize::MAX;
 
 struct Scheduler {
     /// The boot stack's thread comes first.
@@ -44,8 +50,8 @@ pub fn guards() -> impl Iterator<Item = usize> {
     (0..THREADS).map(|number| STACKS.get() as usize + number * size_of::<Stack>())
 }
 
-/// Starts a thread; false when there is no place for one more.
-pub fn spawn(entry: extern "C" fn() -> !) -> bool {
+/// Starts a thread; false when there is no place for one more. Threads never end.
+pub fn spawn(name: &'static str, entry: extern "C" fn() -> !) -> bool {
     SCHEDULER.with(|scheduler| {
         scheduler.threads[0].used = true;
         let Some(number) = scheduler.threads.iter().position(|thread| !thread.used) else {
@@ -56,6 +62,7 @@ pub fn spawn(entry: extern "C" fn() -> !) -> bool {
         // SAFETY: the stack belongs to the new thread, which does not run yet. On entry RSP is 8 below a multiple
         // of 16, as after a call; the word there is a return address of 0, which ends the stack reports.
         unsafe { ((first + 6 * 8) as *mut usize).write(entry as usize) };
+        NAMES[number].call_once(|| name);
         scheduler.threads[number] = Thread { used: true, stack: first, wake_at: 0, event: None };
         true
     })
@@ -77,6 +84,15 @@ pub fn current() -> usize {
     SCHEDULER.with(|scheduler| scheduler.current)
 }
 
+/// What runs on this CPU, by number and name: threads from 1 on, behind them the CPUs that have none; nothing while no thread can run. *Hook path.*
+pub fn running() -> Option<(usize, &'static str)> {
+    match (cpu::number(), RUNNING.load(Ordering::Relaxed)) {
+        (0, IDLE) => None,
+        (0, number) => Some((number + 1, NAMES.get(number).and_then(spin::Once::get).copied().unwrap_or("main"))),
+        (cpu, _) => Some((THREADS + 1 + cpu, "cpu")),
+    }
+}
+
 /// Lets the other threads that can run have their turn; nothing on a CPU that has no threads, nor before there are any.
 pub fn give_way() {
     if cpu::number() == 0 && SCHEDULER.with(|scheduler| scheduler.threads[scheduler.current].used) {
@@ -90,6 +106,7 @@ fn run_next() {
         if let Some(switch) = SCHEDULER.with(Scheduler::choose) {
             break switch;
         }
+        RUNNING.store(IDLE, Ordering::Relaxed);
         interrupts::enable_and_hlt();
         interrupts::disable();
     };
@@ -107,6 +124,7 @@ impl Scheduler {
         let next =
             (1..=count).map(|step| (self.current + step) % count).find(|next| self.threads[*next].can_run(now))?;
         let from = &raw mut self.threads[self.current].stack;
+        RUNNING.store(next, Ordering::Relaxed);
         if next == self.current {
             return Some((from, 0));
         }

@@ -180,6 +180,12 @@ unsafe extern "C" {
     ) -> ::core::ffi::c_int;
 }
 unsafe extern "C" {
+    pub fn ukglue_running() -> u32;
+}
+unsafe extern "C" {
+    pub fn ukglue_running_name(into: *mut ::core::ffi::c_char, length: usize) -> usize;
+}
+unsafe extern "C" {
     pub fn ukglue_yield();
 }
 unsafe extern "C" {

@@ -11,7 +11,7 @@ use core::{
 };
 use ubpf_rs::platform::{
     has_room, sort_by_in_pieces, Clock, Console, Counting, Cpu, DirEntry, ExecBlock, ExecMemory, FaultSafeRead,
-    FileError, Files, GiveWay, Pace, PatchError, Platform, TextPatch, Ticks, SMALL_THINGS,
+    FileError, Files, GiveWay, Pace, PatchError, Platform, TextPatch, Thread, Ticks, SMALL_THINGS,
 };
 
 const ENOENT: i32 = 2;
@@ -144,6 +144,20 @@ impl Cpu for Unikraft {
     fn in_interrupt(&self) -> bool {
         // SAFETY: no preconditions.
         unsafe { glue::ukglue_irqs_off() != 0 }
+    }
+
+    fn running(&self) -> Thread {
+        // SAFETY: no preconditions.
+        match unsafe { glue::ukglue_running() } {
+            0 => Thread::IDLE,
+            thread => Thread { process: 1, thread },
+        }
+    }
+
+    fn running_name(&self, into: &mut [u8]) -> usize {
+        // SAFETY: into is writable for its length.
+        let length = unsafe { glue::ukglue_running_name(into.as_mut_ptr().cast(), into.len()) };
+        length.min(into.len())
     }
 
     fn counting(&self) -> Counting {

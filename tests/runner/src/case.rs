@@ -34,6 +34,8 @@ pub struct Case {
     pub held: Vec<(u16, Vec<u8>, u16)>,
     /// What they hold: place of the map, key and value. In maps of which programs only read the one value, it is frozen then.
     pub entries: Vec<(u16, Vec<u8>, Vec<u8>)>,
+    /// PCs of its probing loads, ascending.
+    pub probing: Vec<u32>,
     /// What must become of it.
     pub expected: Expected,
 }
@@ -175,6 +177,7 @@ impl Draft {
             maps: Vec::new(),
             held: Vec::new(),
             entries: Vec::new(),
+            probing: Vec::new(),
             expected,
         };
         Draft { case, source: String::new(), line, end: None, memory_after: None }
@@ -221,6 +224,10 @@ impl Draft {
             "held" => {
                 let (slot, key, what) = entry(value)?;
                 self.case.held.push((slot, key, number(what)? as u16));
+            }
+            "probing" => {
+                let pcs = value.split(' ').map(|pc| number(pc).map(|pc| pc as u32));
+                self.case.probing = pcs.collect::<Parsed<_>>()?;
             }
             "entry" => {
                 let (slot, key, value) = entry(value)?;

@@ -101,7 +101,7 @@ impl Trial<'_> {
             .map_err(|error| error.to_string())
             .and_then(|program| {
                 verifier::verify(
-                    program,
+                    Program { probing: self.case.probing.clone(), ..program },
                     self.policy,
                     &verifier::Environment::new(&helpers).with_maps(&infos),
                     &mut verifier::Work::default(),

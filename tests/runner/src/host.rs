@@ -8,8 +8,8 @@ use alloc::{
 };
 use spin::Mutex;
 use ubpf_rs::{
-    helpers::{Call, Maps, Names, Output, ReadMemory, RingLayout, Time, Traced, TwoKey, TwoKeyModel},
-    platform::Ticks,
+    helpers::{Call, Maps, Names, Output, ReadMemory, RingLayout, Threads, Time, Traced, TwoKey, TwoKeyModel},
+    platform::{copy_of, Thread, Ticks},
 };
 
 /// Symbols that are no traced functions: one that cannot be read, one that can.
@@ -18,6 +18,9 @@ const SYMBOLS: &[(&[u8], u64)] = &[(b"known", 0x4000), (b"bytes", READABLE.start
 const TRACED: (&[u8], u64) = (b"myfun", 0x5005);
 /// Application memory that can be read: 16 bytes, each holding its distance from the first plus 0x10.
 const READABLE: core::ops::Range<u64> = 0x6000..0x6010;
+/// The thread that everything runs in.
+const THREAD: Thread = Thread { process: 7, thread: 12 };
+const THREAD_NAME: &str = "worker";
 /// What the clock shows.
 const NOW: u64 = 123_456_789;
 
@@ -91,5 +94,14 @@ impl Time for FixedHost {
     }
     fn ticks(&self) -> Option<Ticks> {
         None
+    }
+}
+
+impl Threads for FixedHost {
+    fn thread(&self) -> Thread {
+        THREAD
+    }
+    fn thread_name(&self, into: &mut [u8]) -> usize {
+        copy_of(THREAD_NAME, into)
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     elf::File,
     image::Image,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The types that CO-RE relocations are resolved with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -29,8 +29,19 @@ pub enum Change {
     Missing(String),
 }
 
-/// By section and byte.
-pub type Changes = HashMap<(String, u64), Change>;
+/// An instruction: its section and byte.
+type Place = (String, u64);
+
+/// What CO-RE says of the instructions of an object.
+#[derive(Default)]
+pub struct Core {
+    pub changes: HashMap<Place, Change>,
+    /// Those that go to a field of a type that the object does not bring along: where they load, they do so by an address that is not the
+    /// program's.
+    pub fields: HashSet<Place>,
+    /// Whether it mattered what the types of the image say.
+    pub uses_image: bool,
+}
 
 /// Kinds of relocations (Linux, `enum bpf_core_relo_kind`).
 mod kind {
@@ -76,26 +87,23 @@ const REGISTERS: [(&str, &str); 21] = [
     ("ss", "ss"),
 ];
 
-/// What the relocations of an object change.
-///
-/// With an image, its types are asked for what the engine does not offer; whether it mattered what they say.
-pub fn read(
-    file: &File<'_>,
-    btf: &Btf<'_>,
-    types: CoreTypes,
-    image: Option<&Image>,
-) -> Result<(Changes, bool), String> {
-    let (mut changes, mut uses_image) = (Changes::new(), false);
+/// What the relocations of an object say. With an image, its types are asked for what the engine does not offer.
+pub fn read(file: &File<'_>, btf: &Btf<'_>, types: CoreTypes, image: Option<&Image>) -> Result<Core, String> {
+    let mut core = Core::default();
     for one in btf.relocations(file)? {
-        let Some(mut change) = resolve(btf, &one, types)? else { continue };
-        let root = &btf.get(one.root)?.name;
-        if let Some(image) = image.filter(|_| flavourless(root) != "pt_regs" && one.kind != kind::TARGET_ID) {
-            change = in_image(btf, &one, &image.types, change)?;
-            uses_image = true;
+        let place = (one.section.clone(), one.offset.into());
+        let is_context = flavourless(&btf.get(one.root)?.name) == "pt_regs";
+        if one.kind == kind::BYTE_OFFSET && !is_context {
+            core.fields.insert(place.clone());
         }
-        changes.insert((one.section, one.offset.into()), change);
+        let Some(mut change) = resolve(btf, &one, types)? else { continue };
+        if let Some(image) = image.filter(|_| !is_context && one.kind != kind::TARGET_ID) {
+            change = in_image(btf, &one, &image.types, change)?;
+            core.uses_image = true;
+        }
+        core.changes.insert(place, change);
     }
-    Ok((changes, uses_image))
+    Ok(core)
 }
 
 /// A step of an access.

@@ -75,7 +75,7 @@ pub fn pack(bytes: &[u8], options: &Options) -> Result<Vec<u8>, String> {
     let btf = Btf::read(&file)?;
     let maps = maps::read(&file, &btf)?;
     let functions = functions::read(&file)?;
-    let (core, uses_image) = core_types::read(&file, &btf, options.types, options.image.as_ref())?;
+    let core = core_types::read(&file, &btf, options.types, options.image.as_ref())?;
     let linked = link::link(&file, &btf, &maps, &functions, &core)?;
     let mut data = linked.data;
     let variables = variables::read(&file, &btf, &data)?;
@@ -90,7 +90,7 @@ pub fn pack(bytes: &[u8], options: &Options) -> Result<Vec<u8>, String> {
         name: &options.name,
         abi,
         wish: options.wish,
-        image: options.image.as_ref().filter(|_| uses_image).map_or([0; ID_BYTES], |image| image.id),
+        image: options.image.as_ref().filter(|_| core.uses_image).map_or([0; ID_BYTES], |image| image.id),
         source: Sha256::digest(bytes).into(),
         licence: &licence,
         maps: maps.list.iter().map(maps::Map::def).collect(),

@@ -3,13 +3,13 @@
 use crate::{
     btf::Btf,
     callbacks::Caller,
-    core_types::{Change, Changes},
+    core_types::{Change, Core},
     elf::{self, File, Place, Relocation, Symbol},
     functions::{Functions, SLOT},
     maps::{Map, Maps},
     packets,
     section::Wanted,
-    slot::{distance, imm, is_jump, set_imm, CALL, LOCAL, LONG_JUMP, WIDE_LOAD},
+    slot::{distance, imm, is_jump, is_load, set_imm, CALL, LOCAL, LONG_JUMP, WIDE_LOAD},
 };
 use std::collections::{BTreeMap, BTreeSet};
 use ubpf_rs::{
@@ -89,6 +89,7 @@ enum Need {
     Symbol(String),
     WeakSymbol(String),
     Missing(String),
+    Probing,
 }
 
 /// An instruction that needs something.
@@ -108,6 +109,7 @@ impl Slot {
                 Need::Symbol(name) => SlotNeed::Symbol(name),
                 Need::WeakSymbol(name) => SlotNeed::WeakSymbol(name),
                 Need::Missing(text) => SlotNeed::Missing(text),
+                Need::Probing => SlotNeed::Probing,
             },
         }
     }
@@ -154,7 +156,7 @@ pub fn link(
     btf: &Btf<'_>,
     maps: &Maps,
     functions: &Functions<'_>,
-    core: &Changes,
+    core: &Core,
 ) -> Result<Linked, String> {
     let reader = Reading { file, maps, functions, core, btf };
     let all = 0..functions.list.len();
@@ -179,6 +181,7 @@ pub fn link(
         maps: &maps.list,
         linked: Linked { programs: Vec::new(), data: Vec::new(), slots: Vec::new(), names: Vec::new() },
         btf,
+        core,
     };
     for (function, place) in programs {
         linker.program(function, place)?;
@@ -191,7 +194,7 @@ struct Reading<'r, 'f> {
     file: &'r File<'f>,
     maps: &'r Maps,
     functions: &'r Functions<'f>,
-    core: &'r Changes,
+    core: &'r Core,
     btf: &'r Btf<'f>,
 }
 
@@ -225,7 +228,7 @@ impl Reading<'_, '_> {
                 return Err(format!("{place} jumps by a table, which is not supported: compile with -mcpu=v3"));
             }
             let relocation = section.relocations.get(&address);
-            let change = self.core.get(&(section.name.clone(), address));
+            let change = self.core.changes.get(&(section.name.clone(), address));
             let one = match (relocation, change) {
                 (Some(relocation), _) => Some(self.relocated(&place, *slot, relocation)?),
                 (None, Some(Change::Number(number))) => Some(Use::Number(*number)),
@@ -320,6 +323,7 @@ struct Linker<'l, 'f> {
     maps: &'l [Map],
     linked: Linked,
     btf: &'l Btf<'f>,
+    core: &'l Core,
 }
 
 /// A program on its way.
@@ -365,6 +369,7 @@ impl Linker<'_, '_> {
             let names = draft.starts.iter().map(|(&f, &start)| (start, self.functions.list[f].name.clone()));
             let more = callers.iter().map(|&(start, caller)| (start, caller.name().into()));
             packets::rewrite(&mut draft.text, &names.chain(more).collect(), place.kind)?;
+            draft.needs.retain(|&pc, need| !matches!(need, Need::Probing) || is_load(draft.text[pc]));
             callers.iter_mut().for_each(|caller| caller.0 += packets::FRONT_SLOTS);
             draft.text.splice(0..0, packets::front()?);
             draft.needs = draft.needs.into_iter().map(|(pc, need)| (pc + packets::FRONT_SLOTS, need)).collect();
@@ -495,6 +500,9 @@ impl Linker<'_, '_> {
             if let Some(one) = self.uses[at].get(&pc) {
                 self.used(&At { function: &function.name, pc }, to, &one.clone(), draft)?;
             }
+            if is_load(slot) && self.goes_to_a_field(at, pc) {
+                draft.needs.entry(to).or_insert(Need::Probing);
+            }
         }
         moved.push(draft.text.len());
         if draft.text.len() - begin != slots.len() {
@@ -503,6 +511,14 @@ impl Linker<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether an instruction goes to a field of a type that the object does not bring along. What the address is, the verifier finds out: it may
+    /// be the program's all the same.
+    fn goes_to_a_field(&self, function: usize, pc: usize) -> bool {
+        let function = &self.functions.list[function];
+        let section = self.file.sections[function.section].name.clone();
+        self.core.fields.contains(&(section, function.address + pc as u64 * SLOT))
     }
 
     /// The helper that an instruction calls, if that is one that calls functions.

@@ -4,7 +4,7 @@
 //!
 //! So a packet is an argument like any other: the verifier knows its end, and what was compared with it.
 
-use crate::slot::{distance, imm, is_jump, CALL, LOCAL, LONG_JUMP, WIDE_LOAD};
+use crate::slot::{distance, imm, is_jump, is_load, CALL, LOCAL, LONG_JUMP, WIDE_LOAD};
 use std::collections::{BTreeMap, BTreeSet};
 use ubpf_rs::{isa::assemble, object::ProgramKind};
 
@@ -111,8 +111,8 @@ pub fn rewrite(text: &mut [[u8; 8]], starts: &BTreeMap<usize, String>, kind: Pro
     }
     for (pc, holds) in before {
         let slot = text[pc];
-        let (class, base) = (slot[0] & 7, slot[1] >> 4);
-        if class != 1 || !holds.maybe(base) {
+        let base = slot[1] >> 4;
+        if !is_load(slot) || !holds.maybe(base) {
             continue;
         }
         let (start, name) = starts.range(..=pc).next_back().map_or((0, "?"), |(&start, name)| (start, name.as_str()));

@@ -39,7 +39,7 @@ const PROBES: &[(&str, ProgramKind, PointKind)] = {
 
 /// Kinds that something other than a function calls.
 const OTHERS: &[(&str, ProgramKind)] = {
-    use ProgramKind::{Classifier, Socket, Unfired, Xdp};
+    use ProgramKind::{Classifier, Sample, Socket, Tracepoint, Unfired, Words, Xdp};
     &[
         ("xdp", Xdp),
         ("xdp_devmap", Xdp),
@@ -49,19 +49,19 @@ const OTHERS: &[(&str, ProgramKind)] = {
         ("classifier", Classifier),
         ("action", Classifier),
         ("socket", Socket),
-        ("tracepoint", Unfired),
-        ("tp", Unfired),
-        ("raw_tracepoint", Unfired),
-        ("raw_tp", Unfired),
-        ("raw_tracepoint.w", Unfired),
-        ("raw_tp.w", Unfired),
-        ("tp_btf", Unfired),
-        ("iter", Unfired),
-        ("lsm", Unfired),
-        ("lsm_cgroup", Unfired),
-        ("fmod_ret", Unfired),
+        ("tracepoint", Tracepoint),
+        ("tp", Tracepoint),
+        ("raw_tracepoint", Words),
+        ("raw_tp", Words),
+        ("raw_tracepoint.w", Words),
+        ("raw_tp.w", Words),
+        ("tp_btf", Words),
+        ("iter", Words),
+        ("lsm", Words),
+        ("lsm_cgroup", Words),
+        ("fmod_ret", Words),
         ("freplace", Unfired),
-        ("perf_event", Unfired),
+        ("perf_event", Sample),
         ("usdt", Unfired),
         ("syscall", Unfired),
         ("struct_ops", Unfired),
@@ -124,7 +124,7 @@ mod tests {
             let target = target.to_string();
             assert_eq!(wanted(name), Wanted { kind, attach, target, offset }, "{name}");
         };
-        use ProgramKind::{Arguments, Memory, Registers, Unfired, Xdp};
+        use ProgramKind::{Arguments, Memory, Registers, Sample, Tracepoint, Unfired, Words, Xdp};
         check("kprobe/myfun", Registers, Some(Entry), "myfun", 0);
         check("kretprobe/myfun", Registers, Some(Return), "myfun", 0);
         check("kprobe/myfun+0x10", Registers, Some(Entry), "myfun", 16);
@@ -133,7 +133,11 @@ mod tests {
         check("uprobe", Registers, Some(Entry), "", 0);
         check("?fentry.s/myfun", Arguments, Some(Entry), "myfun", 0);
         check("xdp.frags", Xdp, None, "", 0);
-        check("tp/sched/sched_switch", Unfired, None, "", 0);
+        check("tp/sched/sched_switch", Tracepoint, None, "", 0);
+        check("raw_tp.w/sched_switch", Words, None, "", 0);
+        check("iter.s/task", Words, None, "", 0);
+        check("perf_event", Sample, None, "", 0);
+        check("cgroup_skb/egress", Unfired, None, "", 0);
         check("prog", Memory, None, "", 0);
         check(".text", Memory, None, "", 0);
     }

@@ -27,3 +27,8 @@ pub fn distance(slot: [u8; 8]) -> i64 {
         _ => i64::from(i16::from_le_bytes([slot[2], slot[3]])),
     }
 }
+
+/// Whether it loads from memory.
+pub fn is_load(slot: [u8; 8]) -> bool {
+    slot[0] & 7 == 1
+}

@@ -1,6 +1,6 @@
 //! Programs of every form of file: flat ones, packages, and objects, which are packed first.
 
-use crate::{pack, read_bytes, refused, Failure, LARGEST};
+use crate::{kernel, pack, read_bytes, refused, Failure, LARGEST};
 use std::{ffi::OsStr, sync::Arc};
 use ubpf_embed::files::shown;
 use ubpf_pack::{CoreTypes, Options};
@@ -18,6 +18,8 @@ pub struct File {
     pub programs: Vec<Loaded>,
     /// The maps that its programs share.
     pub maps: Option<Arc<Maps>>,
+    /// Whether it was read as a kernel would have it, which has more than an image.
+    pub as_a_kernel: bool,
 }
 
 impl File {
@@ -76,6 +78,7 @@ pub struct How<'h> {
 /// Reads a file.
 pub fn load(path: &OsStr, how: &How<'_>) -> Result<File, Failure> {
     let bytes = read_bytes(path, LARGEST)?;
+    let as_a_kernel = ubpf_pack::is_object(&bytes) && how.types == CoreTypes::Own;
     let package = if ubpf_pack::is_object(&bytes) {
         let name = ubpf_pack::object_name(path.as_ref());
         pack::package(path, &bytes, &Options { name, abi: how.abi, types: how.types, ..Options::default() })?
@@ -87,14 +90,17 @@ pub fn load(path: &OsStr, how: &How<'_>) -> Result<File, Failure> {
         let context = Context::default();
         let kind = ProgramKind::Memory;
         let one = Loaded { program, context, kind, section: ".text".into(), missing: Vec::new() };
-        return Ok(File { programs: vec![one], maps: None });
+        return Ok(File { programs: vec![one], maps: None, as_a_kernel: false });
     };
-    let object =
+    let mut object =
         Object::parse(&package).map_err(|error| refused(&format_args!("{}: {error}", shown(path.as_ref()))))?;
-    of_object(&object, how).map_err(|reason| refused(&format_args!("{}: {reason}", shown(path.as_ref()))))
+    if as_a_kernel {
+        kernel::make_maps(&mut object);
+    }
+    of_object(&object, how, as_a_kernel).map_err(|reason| refused(&format_args!("{}: {reason}", shown(path.as_ref()))))
 }
 
-fn of_object(object: &Object<'_>, how: &How<'_>) -> Result<File, String> {
+fn of_object(object: &Object<'_>, how: &How<'_>, as_a_kernel: bool) -> Result<File, String> {
     let maps = (0..object.map_count()).map(|slot| map(object, slot).map(Arc::new));
     let maps = maps.collect::<Result<Vec<Arc<Map>>, String>>()?;
     let maps = Maps::new(maps).ok_or("too many maps")?;
@@ -102,7 +108,7 @@ fn of_object(object: &Object<'_>, how: &How<'_>) -> Result<File, String> {
         let name = || object.map_name(entry.map as usize).unwrap_or("?");
         maps.hold(entry).map_err(|error| format!("map {}: {error}", name()))?;
     }
-    let names = HostNames(how.helpers);
+    let names = HostNames { helpers: how.helpers, as_a_kernel };
     let mut programs = Vec::new();
     for (index, def) in object.programs.iter().enumerate() {
         let program = object.lower(index, &names, &mut no_pause).map_err(|error| error.to_string())?;
@@ -111,7 +117,7 @@ fn of_object(object: &Object<'_>, how: &How<'_>) -> Result<File, String> {
         let (kind, section) = (def.kind, def.section.into());
         programs.push(Loaded { missing: missing.collect(), program, context, kind, section });
     }
-    Ok(File { programs, maps: Some(Arc::new(maps)) })
+    Ok(File { programs, maps: Some(Arc::new(maps)), as_a_kernel })
 }
 
 fn map(object: &Object<'_>, slot: usize) -> Result<Map, String> {
@@ -128,14 +134,18 @@ fn map(object: &Object<'_>, slot: usize) -> Result<Map, String> {
 }
 
 /// The host has helpers, and no symbols.
-struct HostNames<'r>(&'r Registry);
+struct HostNames<'r> {
+    helpers: &'r Registry,
+    /// What a kernel has beside them is not missing.
+    as_a_kernel: bool,
+}
 
 impl Names for HostNames<'_> {
     fn helper(&self, abi: Abi, name: &str) -> Option<u32> {
-        self.0.number(abi, name)
+        self.helpers.number(abi, name)
     }
     fn has_helper(&self, abi: Abi, number: u32) -> bool {
-        self.0.get(abi, number).is_some()
+        self.helpers.get(abi, number).is_some() || self.as_a_kernel && kernel::Helpers(self.helpers).has(abi, number)
     }
     fn symbol(&self, _name: &str) -> Option<u64> {
         None

@@ -6,6 +6,7 @@ mod code_memory;
 mod disasm;
 mod flat;
 mod image;
+mod kernel;
 mod load;
 mod object;
 mod options;

@@ -21,11 +21,11 @@ use std::{
 use ubpf_embed::files::{read_bounded, replace, shown};
 use ubpf_pack::CoreTypes;
 use ubpf_rs::{
-    helpers::{Call, Maps, Names, Output, ReadMemory, Registry, RingLayout, Time, Traced, TwoKey},
+    helpers::{Call, Maps, Names, Output, ReadMemory, Registry, RingLayout, Threads, Time, Traced, TwoKey},
     jit::{self, JitProgram},
     maps::{Maps as ObjectMaps, TwoKeyMap},
     object::ProgramKind,
-    platform::Ticks,
+    platform::{copy_of, Thread, Ticks},
     program::Abi,
     runtime::Config,
     verifier::{self, Environment},
@@ -191,19 +191,19 @@ fn run(code: &dyn Executable, given: Given<'_>) -> Result<ExitCode, Failure> {
     let progress = Progress::new("running", Unit::Time);
     let result = code.run(&mut run);
     drop(progress);
-    match result {
-        Ok(value) => {
-            if let Some(path) = after {
-                replace(&[(path, &argument)]).map_err(|reason| refused(&reason))?;
-            }
-            match kind.verdict(value) {
-                Some(verdict) => out(format_args!("{value:#x} {verdict}"))?,
-                None => out(format_args!("{value:#x}"))?,
-            }
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(stop) => Err(Failure::Work(EXIT_STOPPED, format!("{stop}\n{}", run.memory))),
+    let value = match result {
+        Ok(value) => value,
+        Err(stop) => return Err(Failure::Work(EXIT_STOPPED, format!("{stop}\n{}", run.memory))),
+    };
+    drop(run);
+    if let Some(path) = after {
+        replace(&[(path, &argument)]).map_err(|reason| refused(&reason))?;
     }
+    match kind.verdict(value) {
+        Some(verdict) => out(format_args!("{value:#x} {verdict}"))?,
+        None => out(format_args!("{value:#x}"))?,
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Helpers' surroundings on the host: a map of its own, output on standard error, no symbols.
@@ -268,5 +268,14 @@ impl Time for ToolHost {
     }
     fn ticks(&self) -> Option<Ticks> {
         None
+    }
+}
+
+impl Threads for ToolHost {
+    fn thread(&self) -> Thread {
+        Thread::ONLY
+    }
+    fn thread_name(&self, into: &mut [u8]) -> usize {
+        copy_of("ubpf", into)
     }
 }

@@ -8,7 +8,9 @@
 use super::{
     super::analysis::{self, bit, function_of, jump_target, relative, Analysis, Check, Function, Fused, Place},
     super::code::{Registers, StopSites, Style},
+    super::context::{log2, stop},
     super::reciprocal::Reciprocal,
+    super::run::PROBE,
     asm::{at, Alu, Asm, Cc, Gprs, Indexed, Mem, Shift, M, W},
     field::{self, Routine},
     regs::{native, Gpr, BUDGET, TMP, TMP2},
@@ -524,6 +526,7 @@ impl<'p> Emitter<'p> {
                 } else {
                     asm.load(operand_size(size), native(dst), mem);
                 }
+                self.behind_probe(asm);
             }
             Insn::Store { size, base, off, src } => {
                 self.guard(asm, base, off, size);
@@ -868,6 +871,32 @@ impl<'p> Emitter<'p> {
         }
     }
 
+    /// What stands apart of a probing load does all of it, and goes on behind it.
+    fn behind_probe(&mut self, asm: &Asm<'_>) {
+        if self.program.is_probing(self.pc) {
+            if let Some(cold) = self.cold.last_mut() {
+                cold.back = asm.len() as u32;
+            }
+        }
+    }
+
+    /// A load of memory that is not in the likeliest region, and may be the application's.
+    fn probe(&mut self, asm: &mut Asm<'_>, size: Size, signed: bool, dst: Reg) {
+        let (dst, result) = (native(dst), native(Reg::R0));
+        asm.store(M::Q, field::STOP_ADDR, TMP);
+        asm.store_imm(M::D, field::STOP, stop::PROBE as i32);
+        asm.push(result);
+        asm.push_imm(PROBE | log2(size) as i32);
+        self.stopping_call(asm, field::HELPER_KEEP);
+        asm.mov_rr(W::Q, TMP, result);
+        asm.pop(result);
+        match size {
+            _ if planted::active(Bug::ProbeLost) => {}
+            Size::B | Size::H | Size::W if signed => asm.movsx_rr(W::Q, operand_size(size), dst, TMP),
+            _ => asm.mov_rr(W::Q, dst, TMP),
+        }
+    }
+
     fn emit_cold(&mut self, asm: &mut Asm<'_>, cold: Cold) {
         self.pc = cold.pc as usize;
         let (base, off, size, store) = match self.insns.get(self.pc) {
@@ -877,7 +906,12 @@ impl<'p> Emitter<'p> {
             _ => return self.refuse(),
         };
         asm.lea(W::Q, TMP, at(native(base), off.into()));
-        self.stopping_call(asm, field::search(size, store));
+        match self.insns.get(self.pc) {
+            Some(&Insn::Load { size, signed, dst, .. }) if self.program.is_probing(self.pc) => {
+                self.probe(asm, size, signed, dst);
+            }
+            _ => self.stopping_call(asm, field::search(size, store)),
+        }
         self.jump_back(asm, cold.back as usize);
     }
 

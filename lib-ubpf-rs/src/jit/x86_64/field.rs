@@ -35,6 +35,8 @@ const RESULT: Gprs = gprs(&[Gpr::Rax, TMP, TMP2]);
 /// What a C function may change.
 const OF_C: Gprs = RESULT | gprs(&[Gpr::Rcx, Gpr::Rdx, Gpr::Rsi, Gpr::Rdi, Gpr::R8]);
 pub(super) const LANE: Mem = mem(offset_of!(Context, lane));
+pub(super) const STOP: Mem = mem(offset_of!(Context, stop));
+pub(super) const STOP_ADDR: Mem = mem(offset_of!(Context, stop_addr));
 pub(super) const FLOOR: Mem = mem(offset_of!(Context, floor));
 pub(super) const HELPER: Routine = routine(offset_of!(Routines, helper), OF_C);
 pub(super) const HELPER_KEEP: Routine = routine(offset_of!(Routines, helper_keep), RESULT);

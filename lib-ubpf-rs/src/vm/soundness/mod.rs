@@ -4,11 +4,12 @@
 use super::{AccessKind, Executable, Interpreter, Memory, Moment, Run, Stop, StopKind, STACK_BYTES};
 use crate::{
     helpers::{
-        Call, Maps as TwoKeyMaps, Names, Output, ReadMemory, Registry, RingLayout, Time, Traced, TwoKey, TwoKeyModel,
+        Call, Maps as TwoKeyMaps, Names, Output, ReadMemory, Registry, RingLayout, Threads, Time, Traced, TwoKey,
+        TwoKeyModel,
     },
     isa::{AluOp, Insn, Operand, Width},
     maps::{Map, Maps, Window},
-    platform::Ticks,
+    platform::{Thread, Ticks},
     program::{limits::FRAME_BYTES, Abi, MapDef, MapFlags, MapKind, MapName, Program},
     verifier::{self, Access, Concrete, Event, Pass, Policy, State, VerifiedProgram, Work, INNER},
 };
@@ -96,7 +97,7 @@ pub fn maps() -> Maps {
 }
 
 fn verify_for(insns: &[Insn], abi: Abi, maps: Option<Maps>) -> Option<Checked> {
-    let program = Program { name: "test".into(), insns: insns.into(), entry: 0, abi };
+    let program = Program { name: "test".into(), insns: insns.into(), entry: 0, abi, probing: Vec::new() };
     let helpers = Registry::with_builtins().unwrap();
     let mut seen = Seen::default();
     let mut observe = |event: Event<'_>| match event {

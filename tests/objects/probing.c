@@ -1,0 +1,39 @@
+/* Structs of the application, looked into through its own pointers: each load is one that may fail. */
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+struct node {
+	int number;
+	signed char small;
+	struct node *next;
+	unsigned short numbers[4];
+} __attribute__((preserve_access_index));
+
+__u64 numbers, small, others, nodes;
+
+SEC("fentry/gcc_patchable_myfun")
+int BPF_PROG(walk, struct node *node)
+{
+	for (int i = 0; i < 8; i++) {
+		if (!node)
+			break;
+		numbers += node->number;
+		small += node->small;
+		others += node->numbers[2];
+		nodes++;
+		node = node->next;
+	}
+	return 0;
+}
+
+/* What is the program's own is looked at as ever: the node is in its frame, and in its data. */
+struct node own = { .number = 7 };
+
+SEC("kprobe/gcc_patchable_myfun")
+int BPF_KPROBE(looks_at_its_own, struct node *node)
+{
+	struct node copy = {};
+
+	bpf_probe_read_kernel(&copy, sizeof(copy), node);
+	return copy.number * 100 + own.number;
+}
