@@ -1,7 +1,7 @@
 //! eBPF runtime for unikernels: loader, verifier, interpreter, maps, helpers and a dynamic function tracer.
 //!
 //! The folders are layers; each uses only those named before it:
-//! `isa`, `platform`, `program`, `object`, `verifier`, `maps`, `helpers`, `vm`, `jit`, `tracer`, `runtime`, `ffi`.
+//! `isa`, `platform`, `program`, `object`, `verifier`, `maps`, `helpers`, `vm`, `jit`, `tracer`, `text`, `runtime`, `ffi`.
 //! The library assumes no operating system and no threads: what it needs from below is in [`platform`].
 //!
 //! # Example
@@ -78,6 +78,7 @@ pub mod object;
 pub mod platform;
 pub mod program;
 pub mod runtime;
+mod text;
 pub mod tracer;
 pub mod verifier;
 pub mod vm;

@@ -141,7 +141,12 @@ impl Call<'_> {
 
     /// Continues with output that is written page by page after the handler has returned.
     pub fn stream(&mut self, stream: impl Stream + 'static) {
-        self.then = Then::Stream(Box::new(stream));
+        self.then_stream(Box::new(stream));
+    }
+
+    #[inline(never)]
+    fn then_stream(&mut self, stream: Box<dyn Stream>) {
+        self.then = Then::Stream(stream);
     }
 }
 
@@ -194,12 +199,13 @@ impl Command {
         help: impl Into<String>,
         handler: impl Fn(&mut Call<'_>) -> Result<(), Failure> + Send + Sync + 'static,
     ) -> Self {
-        Self {
-            name: Cow::Owned(name.into()),
-            args: Cow::Owned(args.into()),
-            help: Cow::Owned(help.into()),
-            handler: Handler::Registered(Arc::new(handler)),
-        }
+        Self::of_parts(name.into(), args.into(), help.into(), Arc::new(handler))
+    }
+
+    #[inline(never)]
+    fn of_parts(name: String, args: String, help: String, handler: Arc<dyn Run>) -> Self {
+        let handler = Handler::Registered(handler);
+        Self { name: Cow::Owned(name), args: Cow::Owned(args), help: Cow::Owned(help), handler }
     }
 
     /// The same with texts that are never freed, so that a copy takes no memory.

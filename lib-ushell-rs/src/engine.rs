@@ -12,7 +12,7 @@ use alloc::{
 use core::fmt::Write;
 use ubpf_rs::{
     platform::{DirEntry, FileError},
-    runtime::{Error, FunctionReport, Runtime, Status, Stopped},
+    runtime::{Error, FunctionReport, Runtime, Status},
     tracer::{ProbeId, ProbeReport},
 };
 
@@ -21,10 +21,10 @@ impl From<Error> for BackendError {
         match error {
             Error::Load(_) | Error::Verify(_) | Error::Object { .. } => Self::Load { reason: error.to_string() },
             // Where its memory lay stands on the console.
-            Error::Stopped(Stopped { stop, .. }) => Self::Stopped { stop: stop.to_string() },
+            Error::Stopped(stopped) => Self::Stopped { stop: stopped.stop.to_string() },
             Error::Cancelled => Self::Cancelled,
             Error::UnknownFunction { name } => Self::UnknownFunction { name },
-            Error::File { path, error } => Self::File { path, error },
+            Error::File(file) => Self::File { path: file.name, error: file.about },
             other => Self::Other { reason: other.to_string() },
         }
     }

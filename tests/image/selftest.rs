@@ -66,7 +66,7 @@ fn with_shell(job: fn()) -> ! {
         FAULT_WANTED.store(true, Ordering::Relaxed);
         Ok(())
     });
-    ushell_rs::register_command(fault).expect("the name is free");
+    ushell_rs::register_command(fault).or_fail("the name is free");
     shell::start();
     loop {
         job();
@@ -90,6 +90,24 @@ impl Address for crate::cell::IrqCell<[u8; 4]> {
     }
 }
 
+/// Two values that must be the same. Neither is shown: what shows values takes more room in the image than all of its proofs.
+#[track_caller]
+fn same<T: PartialEq>(found: T, wanted: T) {
+    assert!(found == wanted);
+}
+
+/// As `expect`, for errors that say in words what they are.
+trait OrFail<T> {
+    fn or_fail(self, wanted: &str) -> T;
+}
+
+impl<T, E: core::fmt::Display> OrFail<T> for Result<T, E> {
+    #[track_caller]
+    fn or_fail(self, wanted: &str) -> T {
+        self.unwrap_or_else(|error| panic!("{wanted}: {error}"))
+    }
+}
+
 fn protected(address: usize) -> bool {
     let flags = memory::rights(address);
     let executable = flags.contains(Flags::PRESENT) && !flags.contains(Flags::NO_EXECUTE);
@@ -99,18 +117,18 @@ fn protected(address: usize) -> bool {
 fn patch() {
     let site = app::myfun as *const () as usize;
     let mut old = [0; 5];
-    assert_eq!(platform::PLATFORM.probe_read.read(site as u64, &mut old), 5);
+    same(platform::PLATFORM.probe_read.read(site as u64, &mut old), 5);
     let text = platform::PLATFORM.text.expect("the image patches text");
     let jump = [0xe9, 0, 0, 0, 0];
     // SAFETY: the jump leads to the instruction behind the stub; elsewhere nothing is changed.
     let replace = |at, old: &[u8], new: &[u8]| unsafe { text.replace(at, old, new) };
     assert!(replace(site, &jump, &old).is_err(), "other bytes were expected there");
     assert!(protected(site));
-    replace(site, &old, &jump).expect("the stub can be patched");
+    replace(site, &old, &jump).or_fail("the stub can be patched");
     assert!(protected(site));
     // SAFETY: the function is the application's; its stub now jumps to the instruction after the stub.
     unsafe { app::myfun() };
-    replace(site, &jump, &old).expect("and back");
+    replace(site, &jump, &old).or_fail("and back");
     // SAFETY: as above, the stub is as compiled.
     unsafe { app::myfun() };
     assert!(replace(0, &old, &jump).is_err());
@@ -131,7 +149,7 @@ fn two_cpus() {
     let address = runtime.symbol_address(site).expect("the image has symbols");
     let bytes = || {
         let mut bytes = [0; 5];
-        assert_eq!(runtime.probe_read(address, &mut bytes), 5);
+        same(runtime.probe_read(address, &mut bytes), 5);
         bytes
     };
     let stub = bytes();
@@ -140,31 +158,31 @@ fn two_cpus() {
     batches.endless();
     for _ in 0..ROUNDS {
         // SAFETY: the jump leads to the instruction behind the stub.
-        unsafe { text.replace(address as usize, &stub, &jump) }.expect("there");
+        unsafe { text.replace(address as usize, &stub, &jump) }.or_fail("there");
         // SAFETY: the stub as it was.
-        unsafe { text.replace(address as usize, &jump, &stub) }.expect("and back");
+        unsafe { text.replace(address as usize, &jump, &stub) }.or_fail("and back");
     }
     let exit = [0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
     let calls = || {
         let mut bytes = [0; 8];
         let counter = (&raw const app::second_cpu_calls) as u64;
-        assert_eq!(runtime.probe_read(counter, &mut bytes), 8);
+        same(runtime.probe_read(counter, &mut bytes), 8);
         u64::from_le_bytes(bytes)
     };
-    let runs = || runtime.list(Some(site)).expect("a site")[0].probes[0].runs;
+    let runs = || runtime.list(Some(site)).or_fail("a site")[0].probes[0].runs;
     for _ in 0..ROUNDS {
         batches.endless();
-        let program = runtime.load("noop", &exit, &LoadOptions::default()).expect("a program");
-        runtime.attach(site, program, AttachLimits::default()).expect("attached");
+        let program = runtime.load("noop", &exit, &LoadOptions::default()).or_fail("a program");
+        runtime.attach(site, program, AttachLimits::default()).or_fail("attached");
         batches.run(0);
         let before = (calls(), runs());
         batches.run(10);
         let after = (calls(), runs());
         assert!(after.0 > before.0 && after.1 - before.1 == after.0 - before.0, "calls without a run");
         batches.endless();
-        runtime.detach(site, None).expect("detached");
-        runtime.unload(program).expect("unloaded");
-        assert_eq!(bytes(), stub);
+        runtime.detach(site, None).or_fail("detached");
+        runtime.unload(program).or_fail("unloaded");
+        same(bytes(), stub);
         assert!(walk::survey().is_ok());
     }
 }
@@ -179,10 +197,10 @@ fn code() {
         assert!(CodeMemory.seal(block) && protected(block.exec));
         // SAFETY: a function without arguments was just written there and sealed.
         let function: extern "C" fn() -> u32 = unsafe { core::mem::transmute(block.exec) };
-        assert_eq!(function(), 42);
+        same(function(), 42);
         blocks.push(block);
     }
-    assert_eq!(blocks.len(), 32, "the pool has 64 pages");
+    assert!(blocks.len() == 32, "the pool has 64 pages");
     for block in blocks {
         // SAFETY: nothing of it is executed any more.
         unsafe { CodeMemory.free(block) };
@@ -194,13 +212,13 @@ fn code() {
 fn probe() {
     let read = |address: u64, into: &mut [u8]| platform::PLATFORM.probe_read.read(address, into);
     let mut bytes = [0; 16];
-    assert_eq!(read(DATA.as_ptr() as u64, &mut bytes[..4]), 4);
-    assert_eq!(bytes[..4], [0xc3; 4]);
+    same(read(DATA.as_ptr() as u64, &mut bytes[..4]), 4);
+    assert!(bytes[..4] == [0xc3; 4]);
     for unreadable in [0, 0xfec0_0000, 0x9000_0000, 1 << 40, 1 << 47, u64::MAX - 3] {
-        assert_eq!(read(unreadable, &mut bytes), 0, "{unreadable:#x}");
+        assert!(read(unreadable, &mut bytes) == 0, "{unreadable:#x}");
     }
-    assert_eq!(read(memory::ram_end() as u64 - 5, &mut bytes), 5);
-    assert_eq!(read(memory::PAGE as u64 - 5, &mut bytes), 0);
+    same(read(memory::ram_end() as u64 - 5, &mut bytes), 5);
+    same(read(memory::PAGE as u64 - 5, &mut bytes), 0);
     assert!(symbols::by_address(app::myfun as *const () as usize).is_some_and(|(name, _)| name == "myfun"));
 }
 
@@ -232,27 +250,27 @@ fn read_in_trap() {
     ];
     let bytes: Vec<u8> = insns.iter().flat_map(|insn: &u64| insn.to_le_bytes()).collect();
     let options = LoadOptions { abi: Some(Abi::Uio), ..LoadOptions::default() };
-    let program = runtime.load("reads", &bytes, &options).expect("a program");
-    runtime.attach(SITE, program, AttachLimits::default()).expect("attached");
+    let program = runtime.load("reads", &bytes, &options).or_fail("a program");
+    runtime.attach(SITE, program, AttachLimits::default()).or_fail("attached");
     let work = runtime.symbol_address(SITE).expect("the image has symbols");
     // SAFETY: a C function without arguments, which counts its calls.
     let work: extern "C" fn() = unsafe { core::mem::transmute(work as usize) };
-    let runs = || runtime.list(Some(SITE)).expect("a site")[0].probes[0].runs;
+    let runs = || runtime.list(Some(SITE)).or_fail("a site")[0].probes[0].runs;
     let read = |address: u64, into: &mut [u8]| platform::PLATFORM.probe_read.read(address, into);
 
     work();
-    assert_eq!((runs(), runtime.map_get(1, 2)), (1, Some(READABLE)));
+    same((runs(), runtime.map_get(1, 2)), (1, Some(READABLE)));
     *trap::AT_FAULT.lock() = Some(work);
     // From a thread, and from a program in a hook.
-    assert_eq!(read(8, &mut [0; 8]), 0);
-    assert_eq!((runs(), runtime.map_get(1, 2)), (2, Some(0)));
+    same(read(8, &mut [0; 8]), 0);
+    same((runs(), runtime.map_get(1, 2)), (2, Some(0)));
     work();
-    assert_eq!((runs(), runtime.map_get(1, 2)), (4, Some(READABLE)));
+    same((runs(), runtime.map_get(1, 2)), (4, Some(READABLE)));
     for _ in 0..1000 {
-        assert_eq!(read(8, &mut [0; 8]), 0);
+        same(read(8, &mut [0; 8]), 0);
         work();
     }
-    assert_eq!(runs(), 3004);
+    same(runs(), 3004);
 }
 
 fn heap() {

@@ -3,6 +3,7 @@
 
 use crate::{
     demo::{Demo, STUBS},
+    noise::garbage,
     target, Result,
 };
 use std::{
@@ -74,18 +75,6 @@ impl Stage<'_> {
         }
         self.client()?.expect("version", "ushell-rs")
     }
-}
-
-/// Bytes without a meaning, others for each seed.
-pub fn garbage(count: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 32) as u8
-    };
-    (0..count).map(|_| next()).collect()
 }
 
 /// Uploaded, run and attached: refused with a reason, and nothing is attached.

@@ -69,8 +69,14 @@ fn machine(root: &Path, options: qemu::Options) -> Result<(qemu::Machine, tour::
     Ok((machine, tour::Target { socket, console, programs }))
 }
 
+/// The tour in QEMU, on one CPU and on two.
+pub fn tours_in_qemu(root: &Path) -> Result<()> {
+    setup::ensure()?;
+    (1..=2).try_for_each(|cpus| tour_in_qemu(root, cpus))
+}
+
 /// The tour in QEMU, on so many CPUs.
-pub fn tour_in_qemu(root: &Path, cpus: u32) -> Result<()> {
+fn tour_in_qemu(root: &Path, cpus: u32) -> Result<()> {
     println!("== tour in QEMU, {cpus} CPU(s)");
     let options = qemu::Options { cpus, command_line: "-- 250".into(), ..qemu::Options::default() };
     let (machine, target) = machine(root, options)?;

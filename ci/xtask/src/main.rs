@@ -13,6 +13,7 @@ mod bench;
 mod demo;
 mod fuzz;
 mod headers;
+mod noise;
 mod qemu;
 mod samples;
 mod setup;
@@ -128,6 +129,7 @@ fn command(arguments: &[String]) -> Result<()> {
         Some("gaps") => qemu::gaps(&root(), rest),
         Some("size") => size::main(&root(), rest),
         Some("tour") => tour::main(&root(), rest),
+        Some("qemu") if rest == ["tour"] => demo::tours_in_qemu(&root()),
         Some("qemu") => qemu::main(&root(), rest),
         _ => Err(usage(USAGE)),
     }

@@ -7,8 +7,10 @@ use std::{
 };
 
 /// The engine's folders: each may use only what stands to its left.
-const ORDER: &[&str] =
-    &["isa", "platform", "program", "object", "verifier", "maps", "helpers", "vm", "jit", "tracer", "runtime", "ffi"];
+const ORDER: &[&str] = &[
+    "isa", "platform", "program", "object", "verifier", "maps", "helpers", "vm", "jit", "tracer", "text", "runtime",
+    "ffi",
+];
 
 /// The crates by their place: each may depend only on those with a lower one.
 const CRATES: &[(&str, u8)] = &[
@@ -254,6 +256,45 @@ fn layers_use_only_what_stands_to_their_left() {
         faults.extend(rules.map(|rule| format!("{}: {rule}", file.display())));
     }
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+/// Files left of `text` that write text, and why they may.
+const WRITERS: &[(&str, &str)] = &[
+    ("isa/text.rs", "instructions, as the assembler reads them"),
+    ("verifier/shown.rs", "states for `ubpf verify -v`"),
+    ("verifier/state.rs", "what a state does not admit, for the step checker"),
+    ("tracer/ring.rs", "records of stopped programs hold their text"),
+    ("tracer/probe.rs", "the same"),
+    ("tracer/subject.rs", "the same, and names of the programs that are measured"),
+];
+
+/// What errors of the engine say is made in `text`: the rooms before it know codes and numbers.
+#[test]
+fn rooms_before_text_make_none() {
+    let sources = root().join("lib-ubpf-rs/src");
+    let before = ORDER.iter().take_while(|layer| **layer != "text");
+    let (mut faults, mut writers) = (Vec::new(), WRITERS.iter().map(|writer| writer.0).collect::<Vec<_>>());
+    for path in before.flat_map(|layer| files(&sources.join(layer), is_rust)) {
+        let file = path.strip_prefix(&sources).expect("below the folder").to_string_lossy();
+        let text = fs::read_to_string(&path).expect("a source file");
+        let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or("");
+        if file.ends_with("tests.rs") || !writes_text(code) {
+            continue;
+        }
+        match WRITERS.iter().find(|(may, _)| file.starts_with(may)) {
+            Some((may, _)) => writers.retain(|writer| writer != may),
+            None => faults.push(format!("{file}: its text belongs into `text`")),
+        }
+    }
+    faults.extend(writers.iter().map(|file| format!("{file}: writes no text any more, and need not be listed")));
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+/// Whether source makes text: it names the machinery for that, or calls one of its macros.
+fn writes_text(code: &str) -> bool {
+    let tokens = tokens(code);
+    let calls = |two: &[&str]| two[1] == "!" && ["format", "format_args", "write", "writeln"].contains(&two[0]);
+    tokens.windows(2).any(calls) || tokens.iter().any(|token| ["fmt", "thiserror_no_std"].contains(token))
 }
 
 /// ARCHITECTURE.md shows the order that is tested here.

@@ -3,12 +3,9 @@
 use super::sized::SizeError;
 use crate::{
     helpers::RegisterError,
-    maps::MapError,
     platform::{FileError, PatchError},
-    program::LoadError,
     runtime::{Error, SymbolError},
     tracer::{AttachError, DetachError},
-    verifier::VerifyError,
 };
 use core::{
     ffi::{c_char, c_int},
@@ -176,28 +173,25 @@ fn code(error: &Error) -> c_int {
         Error::Cancelled => UBPF_CANCELLED,
         Error::Busy { .. } => UBPF_BUSY,
         Error::NoMemory => UBPF_NO_MEMORY,
-        Error::Helper { error, .. } => helper_code(error),
+        Error::Helper(helper) => helper_code(&helper.about),
         Error::ProgramName { .. } | Error::NoPacket(_) => UBPF_INVALID,
-        Error::Load(LoadError::NoMemory) | Error::Verify(VerifyError::NoMemory) => UBPF_NO_MEMORY,
-        Error::Load(_) | Error::Verify(_) | Error::Linked { .. } | Error::Object { .. } => UBPF_REFUSED,
-        Error::NotAttachable { .. } | Error::NoneAttached { .. } | Error::NotAll { .. } => UBPF_UNSUPPORTED,
-        Error::File { error, .. } => file_code(error),
+        Error::Load(_) | Error::Verify(_) | Error::Linked(_) | Error::Object { .. } => UBPF_REFUSED,
+        Error::NotAttachable(_) | Error::NoneAttached { .. } | Error::NotAll { .. } => UBPF_UNSUPPORTED,
+        Error::File(file) => file_code(&file.about),
         Error::NotCompiled { .. } | Error::NoSubject => UBPF_UNSUPPORTED,
         Error::StaleProgram { .. } => UBPF_STALE,
         Error::Stopped(_) => UBPF_STOPPED,
-        Error::UnknownFunction { .. } | Error::NotAttached { .. } | Error::NoMap { .. } => UBPF_NOT_FOUND,
-        Error::NoStub { .. } | Error::UnusableStub { .. } => UBPF_NO_STUB,
-        Error::Ambiguous { .. } => UBPF_AMBIGUOUS,
+        Error::UnknownFunction { .. } | Error::NotAttached(_) | Error::NoMap { .. } => UBPF_NOT_FOUND,
+        Error::NoStub { .. } | Error::UnusableStub(_) => UBPF_NO_STUB,
+        Error::Ambiguous(_) => UBPF_AMBIGUOUS,
         Error::Attach(error) => attach_code(error),
         Error::MapFull { .. } => UBPF_FULL,
         Error::MapExists { .. } => UBPF_EXISTS,
-        Error::Map { error: MapError::NoMemory, .. } | Error::MapMemory { .. } => UBPF_NO_MEMORY,
-        Error::Map { .. } | Error::TooManyMaps { .. } => UBPF_REFUSED,
-        Error::Detach(DetachError::NotAttached) => UBPF_STALE,
-        Error::Detach(DetachError::Patch(_)) => UBPF_IO,
-        Error::Detach(DetachError::Busy { .. }) | Error::NoLane => UBPF_BUSY,
-        Error::Detach(DetachError::NoMemory) => UBPF_NO_MEMORY,
-        Error::Symbols { error, .. } => symbol_code(error),
+        Error::MapMemory { .. } => UBPF_NO_MEMORY,
+        Error::Map(_) | Error::TooManyMaps { .. } => UBPF_REFUSED,
+        Error::Detach(error) => detach_code(error),
+        Error::NoLane => UBPF_BUSY,
+        Error::Symbols(symbols) => symbol_code(&symbols.about),
     }
 }
 
@@ -222,6 +216,15 @@ fn attach_code(error: &AttachError) -> c_int {
         AttachError::Patch(_) => UBPF_IO,
         AttachError::Busy { .. } => UBPF_BUSY,
         AttachError::NoMemory => UBPF_NO_MEMORY,
+    }
+}
+
+fn detach_code(error: &DetachError) -> c_int {
+    match error {
+        DetachError::NotAttached => UBPF_STALE,
+        DetachError::Patch(_) => UBPF_IO,
+        DetachError::Busy { .. } => UBPF_BUSY,
+        DetachError::NoMemory => UBPF_NO_MEMORY,
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     programs::ubpf_program,
 };
 use crate::{
-    runtime::{Error, SymbolError},
+    runtime::{Error, Refusal, SymbolError},
     tracer::{ProbeReport, SiteKind, Unusable},
 };
 use alloc::{string::ToString, vec::Vec};
@@ -307,7 +307,7 @@ pub unsafe extern "C" fn ubpf_add_sites(
 
 /// An error in symbols that come from no file.
 fn refused(error: SymbolError) -> Error {
-    Error::Symbols { path: "symbols".into(), error }
+    Error::Symbols(Refusal::new("symbols".into(), error))
 }
 
 /// An entry stub that cannot be used; valid during the call that shows it.

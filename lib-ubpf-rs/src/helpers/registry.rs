@@ -98,19 +98,16 @@ pub struct Registry {
 }
 
 /// Why a helper was not registered.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RegisterError {
     /// The name is in use.
-    #[error("a helper of this name exists")]
     NameTaken,
     /// The number is in use in this ABI.
-    #[error("helper number {number} is taken")]
     NumberTaken {
         /// The number.
         number: u32,
     },
     /// The number is too large.
-    #[error("helper number {number} is too large (at most {limit})")]
     NumberTooLarge {
         /// The number.
         number: u32,
@@ -118,16 +115,12 @@ pub enum RegisterError {
         limit: u32,
     },
     /// The name is empty, too long, or cannot be shown in a line.
-    #[error("a name has 1 to 128 bytes, without spaces and control characters")]
     BadName,
     /// Its arguments cannot be checked.
-    #[error("{0}")]
     BadSignature(SignatureError),
     /// There is no room in this table.
-    #[error("the table of helpers is full")]
     Full,
     /// No memory.
-    #[error("out of memory")]
     NoMemory,
 }
 

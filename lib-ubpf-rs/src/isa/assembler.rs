@@ -16,8 +16,7 @@ use super::{
 use alloc::{string::String, vec::Vec};
 
 /// What is wrong with a line of assembly.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror_no_std::Error)]
-#[error("line {line}: {problem}")]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AsmError {
     /// Line, from 1.
     pub line: usize,
@@ -26,10 +25,9 @@ pub struct AsmError {
 }
 
 /// What is wrong with a line of assembly.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum AsmProblem {
     /// Something else stands where this should.
-    #[error("{what} is expected at `{at}`")]
     Expected {
         /// What should stand there.
         what: &'static str,
@@ -37,7 +35,6 @@ pub enum AsmProblem {
         at: String,
     },
     /// A number is too large for its field.
-    #[error("{number} does not fit into {what}")]
     OutOfRange {
         /// The number.
         number: i128,
@@ -45,19 +42,14 @@ pub enum AsmProblem {
         what: &'static str,
     },
     /// No such label.
-    #[error("there is no label `{0}`")]
     UnknownLabel(String),
     /// Two lines have the same label.
-    #[error("label `{0}` stands on two lines")]
     DuplicateLabel(String),
     /// Raw bytes before it are no whole number of slots.
-    #[error("the bytes before are no whole number of 8-byte instructions")]
     Unaligned,
     /// The form does not exist: an atomic byte and the like.
-    #[error("there is no such instruction")]
     NoSuchForm,
     /// No memory.
-    #[error("out of memory")]
     NoMemory,
 }
 

@@ -7,16 +7,14 @@ use super::{
 use alloc::vec::Vec;
 
 /// Why bytes are no instruction. Slots count from 0.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DecodeError {
     /// The length is not a multiple of 8.
-    #[error("{len} bytes are no whole number of 8-byte instructions")]
     OddLength {
         /// Bytes given.
         len: usize,
     },
     /// No such opcode.
-    #[error("unknown opcode {opcode:#04x} at PC {pc}")]
     UnknownOpcode {
         /// Slot.
         pc: usize,
@@ -24,7 +22,6 @@ pub enum DecodeError {
         opcode: u8,
     },
     /// No such register.
-    #[error("register r{register} at PC {pc} does not exist (r0 to r10 do)")]
     BadRegister {
         /// Slot.
         pc: usize,
@@ -32,7 +29,6 @@ pub enum DecodeError {
         register: u8,
     },
     /// A field has a value that its instruction does not define.
-    #[error("field {field} of opcode {opcode:#04x} at PC {pc} holds {found}, which is reserved")]
     Reserved {
         /// Slot.
         pc: usize,
@@ -44,21 +40,16 @@ pub enum DecodeError {
         found: i64,
     },
     /// A jump through a register, which newer compilers make of a `switch`.
-    #[error("jump through a register at PC {pc} (opcode 0x0d, gotox) is not supported: compile with -mcpu=v3")]
     JumpThroughRegister {
         /// Slot.
         pc: usize,
     },
     /// The program ends within a two-slot instruction.
-    #[error("wide instruction at PC {pc} has no second half: the program ends there")]
     HalfWide {
         /// Slot of the first half.
         pc: usize,
     },
     /// The second slot of a two-slot instruction is none: only its `imm` may hold something.
-    #[error(
-        "the second half of the wide instruction at PC {pc} holds {found:#04x} in field {field}, which must be zero"
-    )]
     SecondHalf {
         /// Slot of the first half.
         pc: usize,
@@ -68,7 +59,6 @@ pub enum DecodeError {
         found: u16,
     },
     /// No memory.
-    #[error("out of memory")]
     NoMemory,
 }
 

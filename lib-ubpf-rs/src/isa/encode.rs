@@ -7,22 +7,19 @@ use super::{
 use alloc::vec::Vec;
 
 /// Why an [`Insn`] has no encoding.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EncodeError {
     /// The combination of fields does not exist: an atomic byte, a 64-bit sign-extending load and the like.
-    #[error("the instruction at PC {pc} does not exist in this form")]
     NoSuchForm {
         /// Slot.
         pc: usize,
     },
     /// A wide instruction without its second slot, or a second slot without a first.
-    #[error("wide instruction at PC {pc} has no second half")]
     HalfWide {
         /// Slot.
         pc: usize,
     },
     /// No memory.
-    #[error("out of memory")]
     NoMemory,
 }
 

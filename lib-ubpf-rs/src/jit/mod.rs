@@ -50,33 +50,27 @@ pub struct Options {
 }
 
 /// Why a program was not compiled. It can still be interpreted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum JitError {
     /// No memory to compile in.
-    #[error("out of memory")]
     NoMemory,
     /// It would take more work or memory than a program may cost, or was cancelled.
-    #[error("it was not compiled: {cap}")]
     TooComplex {
         /// Why.
         cap: Cap,
     },
     /// The compiler does not know what to make of an instruction, although the program was verified.
-    #[error("there is no machine code for the instruction at PC {pc}")]
     NoCode {
         /// The instruction.
         pc: usize,
     },
     /// No executable memory.
-    #[error("no room for {bytes} bytes of machine code")]
     NoRoom {
         /// Bytes of the program's code.
         bytes: usize,
     },
     /// The maps are not as those that it was verified for.
-    #[error("the program was verified for other maps")]
     OtherMaps,
     /// The platform did not make the code executable.
-    #[error("the platform refused to make machine code executable")]
     NotExecutable,
 }

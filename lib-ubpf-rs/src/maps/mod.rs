@@ -64,34 +64,26 @@ pub mod update {
 }
 
 /// Why something was not done to a map.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MapError {
     /// All entries are in use, or all that this key may have; or an array does not have the key.
-    #[error("the map is full ({capacity} entries): delete some or configure a larger one")]
     Full {
         /// Entries it can hold.
         capacity: usize,
     },
     /// Another writer was at work for too long (an interrupted one on the same CPU).
-    #[error("the map was busy: another update of it was interrupted")]
     Busy,
     /// The key is not there.
-    #[error("the map does not have this key")]
     NoEntry,
     /// The key is there already.
-    #[error("the map has this key already")]
     Exists,
     /// Maps of this kind do not do that, or not with these flags.
-    #[error("maps of this kind do not do that, or not with these flags")]
     Invalid,
     /// It may not be changed.
-    #[error("the map is read-only")]
     ReadOnly,
     /// What is to be held is not what the map holds.
-    #[error("the map holds maps of one definition, and this one has another; or programs of one kind")]
     OtherThing,
     /// A key or a value has another size.
-    #[error("{size} bytes, where the map has {expected}")]
     Size {
         /// Bytes given.
         size: usize,
@@ -99,16 +91,13 @@ pub enum MapError {
         expected: usize,
     },
     /// This image does not have maps of this kind.
-    #[error("maps of kind {} {}", kind.name(), why_not(*kind))]
     Unsupported {
         /// The kind.
         kind: MapKind,
     },
     /// There can be no such map.
-    #[error("{0}")]
     Definition(MapDefError),
     /// No memory.
-    #[error("out of memory")]
     NoMemory,
 }
 
@@ -128,14 +117,6 @@ impl MapError {
             | MapError::Unsupported { .. }
             | MapError::Definition(_) => -22,
         }
-    }
-}
-
-/// Why there are no maps of a kind.
-fn why_not(kind: MapKind) -> &'static str {
-    match kind {
-        MapKind::StackTrace => "are not there: nothing walks stacks to fill them",
-        _ => "are not there yet",
     }
 }
 

@@ -1,12 +1,13 @@
 //! What the parts of an object say of each other, and of instructions.
 
 use super::{
-    format::section, read::malformed, Held, Malformed, Object, ObjectError, ProgramDef, Slot, SlotNeed, MAX_MAPS,
+    error::malformed, format::section, Held, Malformed, Object, ObjectError, ProgramDef, Slot, SlotNeed, MAX_MAPS,
 };
 use crate::{
     isa::RawInsn,
     platform::{Cancelled, Pause},
     program::{
+        limits::PIECE,
         planted::{self, Bug},
         MAX_INSNS,
     },
@@ -14,9 +15,6 @@ use crate::{
 
 /// Gives where a section begins.
 type Begin<'b> = &'b dyn Fn(u16) -> usize;
-
-/// Instructions looked at between two pauses.
-const PIECE: usize = 512;
 
 /// Source fields of a wide load.
 mod wide {

@@ -4,10 +4,9 @@ use super::{Object, Slot, SlotNeed};
 use crate::{
     isa::{self, Call, DecodeError, ImmKind, Insn, RawInsn},
     platform::{copied, Cancelled, Pause},
-    program::{Abi, Program},
+    program::{limits::PIECE, Abi, Program},
 };
 use alloc::vec::Vec;
-use core::fmt;
 
 /// What an object asks the image for.
 pub trait Names {
@@ -20,10 +19,9 @@ pub trait Names {
 }
 
 /// Why a program of an object cannot be loaded. The texts are the object's.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LowerError<'a> {
     /// An instruction is malformed.
-    #[error("{program}: {error}")]
     Decode {
         /// The program.
         program: &'a str,
@@ -31,7 +29,6 @@ pub enum LowerError<'a> {
         error: DecodeError,
     },
     /// No helper has the name.
-    #[error("{program}, PC {pc}: there is no helper {name} in this image")]
     UnknownHelper {
         /// The program.
         program: &'a str,
@@ -41,7 +38,6 @@ pub enum LowerError<'a> {
         name: &'a str,
     },
     /// The helper of the name has another number.
-    #[error("{program}, PC {pc}: helper {name} has number {known}, and the call says {number}")]
     HelperNumber {
         /// The program.
         program: &'a str,
@@ -55,7 +51,6 @@ pub enum LowerError<'a> {
         known: u32,
     },
     /// No symbol has the name.
-    #[error("{program}, PC {pc}: there is no symbol {name} in this image")]
     UnknownSymbol {
         /// The program.
         program: &'a str,
@@ -65,13 +60,10 @@ pub enum LowerError<'a> {
         name: &'a str,
     },
     /// There is no such program.
-    #[error("there is no such program in the package")]
     NoProgram,
     /// Nobody wants the answer any more.
-    #[error("cancelled")]
     Cancelled,
     /// No memory.
-    #[error("out of memory")]
     NoMemory,
 }
 
@@ -88,15 +80,6 @@ pub enum Missing<'a> {
     Text(&'a str),
     /// A helper.
     Helper(u32),
-}
-
-impl fmt::Display for Missing<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Missing::Text(text) => f.write_str(text),
-            Missing::Helper(number) => write!(f, "helper {number}, which this image does not have"),
-        }
-    }
 }
 
 const CALL: u8 = 0x85;
@@ -121,9 +104,6 @@ fn mark_unknown_helpers(
     }
     Ok(())
 }
-
-/// Slots decoded between two pauses.
-const PIECE: usize = 512;
 
 impl<'a> Object<'a> {
     /// The program at a place in the list, with what it needs of the image. What could not be resolved stands in it as a call by BTF id, whose

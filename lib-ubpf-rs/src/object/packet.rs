@@ -6,13 +6,11 @@ use super::ProgramKind;
 pub const MAX_PACKET: usize = 1 << 16;
 
 /// Why there is no packet to run a program on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NoPacket {
     /// Nothing.
-    #[error("this program is given a packet, and there is none: --data FILE has its bytes")]
     Empty,
     /// More than a packet has.
-    #[error("a packet of {bytes} bytes is too long: it has at most {MAX_PACKET}")]
     TooLong {
         /// Bytes there are.
         bytes: usize,

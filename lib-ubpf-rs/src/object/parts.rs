@@ -4,13 +4,11 @@ use super::{Data, Object, Variable};
 use crate::program::{InnerDef, MapDef, MapDefError, MapFlags, MapKind, MapName};
 
 /// Why a map of an object cannot be made. The texts are the object's.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PartError<'a> {
     /// No map has this number.
-    #[error("there is no such map in the package")]
     NoMap,
     /// A kind that nobody knows.
-    #[error("map {map}: there is no kind {kind}")]
     Kind {
         /// The map.
         map: &'a str,
@@ -18,7 +16,6 @@ pub enum PartError<'a> {
         kind: u32,
     },
     /// Flags that nobody knows.
-    #[error("map {map}: flags {flags:#x} are unknown")]
     Flags {
         /// The map.
         map: &'a str,
@@ -26,13 +23,11 @@ pub enum PartError<'a> {
         flags: u32,
     },
     /// A name that a map cannot have.
-    #[error("map {map}: its name is too long, or cannot be typed")]
     Name {
         /// The map.
         map: &'a str,
     },
     /// There can be no such map.
-    #[error("map {map}: {error}")]
     Definition {
         /// The map.
         map: &'a str,

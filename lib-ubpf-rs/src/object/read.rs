@@ -4,6 +4,7 @@
 use super::{
     check,
     crc32::Crc32,
+    error::malformed,
     format::{self, held, record, section, slot},
     is_package, Data, Entry, Function, Held, Malformed, MapDef, Object, ObjectError, ProgramDef, Slot, SlotNeed,
     Variable, ID_BYTES, MAJOR, MAX_DATA_BYTES, MAX_MAPS, MAX_PROGRAMS, MAX_TYPES,
@@ -89,6 +90,7 @@ impl<'a> Sections<'a> {
     }
 
     /// What is in a section; nothing where there is none.
+    #[inline(never)]
     fn find(&self, kind: u16) -> Reader<'a> {
         let place = self.known.get(usize::from(kind)).copied().flatten();
         place.unwrap_or(Reader { at: 0, rest: &[] })
@@ -121,7 +123,18 @@ impl<'a> Sections<'a> {
         pause: &mut Pause<'_>,
         mut one: impl FnMut(&mut Reader<'a>) -> Result<T, ObjectError>,
     ) -> Result<Vec<T>, ObjectError> {
-        let mut reader = self.find(kind);
+        let (reader, count, what) = self.records(kind)?;
+        let mut list = reserved(count)?;
+        reader.each(count, what, pause, &mut |reader| {
+            list.push(one(reader)?);
+            Ok(())
+        })?;
+        Ok(list)
+    }
+
+    /// A section of records of one size: how many there are, and what they are called.
+    fn records(&self, kind: u16) -> Result<(Reader<'a>, usize, &'static str), ObjectError> {
+        let reader = self.find(kind);
         let (size, what, limit) = match kind {
             section::MAPS => (record::MAP, "maps", MAX_MAPS),
             section::VARIABLES => (record::VARIABLE, "variables", usize::MAX),
@@ -133,15 +146,7 @@ impl<'a> Sections<'a> {
         if count > limit {
             return Err(malformed(reader.at, Malformed::TooMany { what, limit }));
         }
-        let mut list = reserved(count)?;
-        for at in 0..count {
-            if at.is_multiple_of(PIECE) {
-                pause()?;
-            }
-            list.push(one(&mut reader)?);
-        }
-        reader.end(what)?;
-        Ok(list)
+        Ok((reader, count, what))
     }
 
     fn data(&self) -> Result<Vec<Data<'a>>, ObjectError> {
@@ -182,10 +187,6 @@ fn reserved<T>(count: usize) -> Result<Vec<T>, ObjectError> {
     let mut list = Vec::new();
     list.try_reserve_exact(count).map_err(|_| ObjectError::NoMemory)?;
     Ok(list)
-}
-
-pub(super) fn malformed(at: usize, what: Malformed) -> ObjectError {
-    ObjectError::Malformed { at, what }
 }
 
 /// What is left of the bytes, and where they stand.
@@ -233,6 +234,7 @@ impl<'a> Reader<'a> {
         Ok(minor > format::MINOR)
     }
 
+    #[inline(never)]
     fn take(&mut self, bytes: usize, what: &'static str) -> Result<&'a [u8], ObjectError> {
         let (taken, rest) =
             self.rest.split_at_checked(bytes).ok_or_else(|| malformed(self.at, Malformed::Beyond(what)))?;
@@ -299,6 +301,23 @@ impl<'a> Reader<'a> {
             [] => Ok(()),
             _ => Err(malformed(self.at, Malformed::Beyond(what))),
         }
+    }
+
+    /// Reads so many, calling `pause` again and again. Nothing may follow.
+    fn each(
+        mut self,
+        count: usize,
+        what: &'static str,
+        pause: &mut Pause<'_>,
+        one: &mut dyn FnMut(&mut Self) -> Result<(), ObjectError>,
+    ) -> Result<(), ObjectError> {
+        for at in 0..count {
+            if at.is_multiple_of(PIECE) {
+                pause()?;
+            }
+            one(&mut self)?;
+        }
+        self.end(what)
     }
 
     /// How many there are of something whose size varies.

@@ -9,13 +9,11 @@ use crate::platform::no_pause;
 use alloc::{collections::BTreeMap, vec::Vec};
 
 /// Why an object cannot be written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WriteError {
     /// It is larger than a package can be.
-    #[error("the object is too large for a package")]
     TooLarge,
     /// The reader would refuse it.
-    #[error("{0}")]
     Unreadable(ObjectError),
 }
 

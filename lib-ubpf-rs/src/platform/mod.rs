@@ -92,16 +92,14 @@ pub trait Console: Sync {
 }
 
 /// Why a text patch was refused.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PatchError {
     /// The bytes in place were not the expected ones.
-    #[error("text at {addr:#x} holds other bytes than expected")]
     Mismatch {
         /// Address of the site.
         addr: usize,
     },
     /// The platform could not write there.
-    #[error("text at {addr:#x} could not be written (code {code})")]
     NotWritable {
         /// Address of the site.
         addr: usize,
@@ -109,7 +107,6 @@ pub enum PatchError {
         code: i32,
     },
     /// Another CPU could execute the text meanwhile, and the platform cannot stop it.
-    #[error("several CPUs run, and the others cannot be stopped while text is changed: {remedy}")]
     SeveralCpus {
         /// What to do.
         remedy: &'static str,
@@ -148,28 +145,22 @@ pub struct ExecBlock {
 }
 
 /// What went wrong with a file.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FileError {
     /// No such file or directory.
-    #[error("no such file")]
     NotFound,
     /// Larger than the caller's limit or the platform's space.
-    #[error("file too large (limit {limit} bytes)")]
     TooLarge {
         /// The limit in bytes.
         limit: usize,
     },
     /// The platform cannot do this.
-    #[error("not supported on this platform")]
     Unsupported,
     /// Files may not be changed.
-    #[error("files are read-only in this image")]
     ReadOnly,
     /// No memory for the contents.
-    #[error("out of memory")]
     NoMemory,
     /// Anything else, as an errno value.
-    #[error("input/output error (code {0})")]
     Io(i32),
 }
 

@@ -14,8 +14,7 @@ pub const PATIENCE_NS: u64 = 100_000_000;
 pub const PREEMPTED_PATIENCE_NS: u64 = 10_000_000_000;
 
 /// The person or program that gave the command wants no answer any more.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
-#[error("cancelled")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Cancelled;
 
 /// Where threads are cooperative, a command lets the others run now and then. Control path only: never called from a hook, nor by
@@ -70,6 +69,7 @@ impl<'p> Pace<'p> {
     }
 
     /// From now on, for a part of a platform.
+    #[inline(never)]
     pub fn of(clock: &'p dyn Clock, way: &'p dyn GiveWay) -> Pace<'p> {
         Pace { clock, way, begin: clock.now_ns() }
     }

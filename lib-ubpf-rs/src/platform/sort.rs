@@ -1,5 +1,5 @@
 //! Sorting in little code. The standard library's sorts are the fastest there are, and bring 6 to 10 KiB of machine code for
-//! each type that is sorted; an image has better use for that.
+//! each type that is sorted; an image has better use for that. Here types share the sorting, and have comparing and swapping of their own.
 
 use core::convert::Infallible;
 
@@ -14,17 +14,13 @@ pub fn sort_by_in_pieces<T, E>(
     before: impl Fn(&T, &T) -> bool,
     mut pause: impl FnMut() -> Result<(), E>,
 ) -> Result<(), E> {
-    for root in (0..list.len() / 2).rev() {
-        sift(list, root, &before);
-        pause()?;
-    }
-    for end in (1..list.len()).rev() {
-        list.swap(0, end);
-        let (heap, _) = list.split_at_mut(end);
-        sift(heap, 0, &before);
-        pause()?;
-    }
-    Ok(())
+    let mut result = Ok(());
+    let len = list.len();
+    heap_sort(&mut List { list, before }, len, &mut || {
+        result = pause();
+        result.is_ok()
+    });
+    result
 }
 
 /// Sorts numbers and the like.
@@ -32,17 +28,55 @@ pub fn sort<T: Ord>(list: &mut [T]) {
     sort_by(list, T::lt);
 }
 
-/// Moves the item at `root` down until none below it is larger.
-fn sift<T>(heap: &mut [T], mut root: usize, before: &impl Fn(&T, &T) -> bool) {
-    while let Some(left) = heap.get(2 * root + 1) {
-        let mut child = 2 * root + 1;
-        if heap.get(child + 1).is_some_and(|right| before(left, right)) {
-            child += 1;
+/// A list, whatever it is of.
+trait Places {
+    /// Whether what is in one place belongs before what is in another.
+    fn before(&self, one: usize, other: usize) -> bool;
+    fn swap(&mut self, one: usize, other: usize);
+}
+
+struct List<'l, T, F> {
+    list: &'l mut [T],
+    before: F,
+}
+
+impl<T, F: Fn(&T, &T) -> bool> Places for List<'_, T, F> {
+    fn before(&self, one: usize, other: usize) -> bool {
+        let two = self.list.get(one).zip(self.list.get(other));
+        two.is_some_and(|(one, other)| (self.before)(one, other))
+    }
+
+    fn swap(&mut self, one: usize, other: usize) {
+        self.list.swap(one, other);
+    }
+}
+
+/// Sorts so many places, until `go_on` says no.
+fn heap_sort(places: &mut dyn Places, len: usize, go_on: &mut dyn FnMut() -> bool) {
+    let heap = (0..len / 2).rev().map(|root| (root, len, false));
+    let sorted = (1..len).rev().map(|end| (0, end, true));
+    for (root, end, largest_is_found) in heap.chain(sorted) {
+        if largest_is_found {
+            places.swap(0, end);
         }
-        if !before(&heap[root], &heap[child]) {
+        sift(places, root, end);
+        if !go_on() {
             return;
         }
-        heap.swap(root, child);
+    }
+}
+
+/// Moves the item at `root` down until none below it is larger.
+fn sift(places: &mut dyn Places, mut root: usize, end: usize) {
+    loop {
+        let mut child = 2 * root + 1;
+        if child + 1 < end && places.before(child, child + 1) {
+            child += 1;
+        }
+        if child >= end || !places.before(root, child) {
+            return;
+        }
+        places.swap(root, child);
         root = child;
     }
 }

@@ -1,7 +1,7 @@
 //! Whether a text is one of big-endian instructions. The file does not say so, and much of such a text can be read the other way
 //! round; but then its numbers are large where those of programs are small, and registers are read that nothing has set.
 
-use super::load::PIECE;
+use super::limits::PIECE;
 use crate::{
     isa::{self, Insn, RawInsn, Reg},
     platform::{Cancelled, Pause},

@@ -23,6 +23,8 @@ pub const WORDS_BYTES: usize = 12 * 8;
 pub const SAMPLE_BYTES: usize = 168 + 2 * 8;
 /// Most slots a program may have.
 pub const MAX_INSNS: usize = 65_536;
+/// Slots of a program that are looked at between two pauses.
+pub const PIECE: usize = 512;
 /// Hooks that can run at the same time, where nobody says how many.
 pub const HOOK_AREAS: usize = 8;
 /// Most hooks that can run at the same time: one word of free bits.

@@ -1,18 +1,20 @@
 //! Flat programs: the `.text` of one C function and nothing else.
 
-use super::{byte_order, limits::MAX_INSNS, Abi, Program};
+use super::{
+    byte_order,
+    limits::{MAX_INSNS, PIECE},
+    Abi, Program,
+};
 use crate::isa::{self, DecodeError};
 use crate::platform::{copied, no_pause, Cancelled, Pause};
 use alloc::vec::Vec;
 
 /// Why bytes are no program.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LoadError {
     /// Nothing in it.
-    #[error("the program is empty: it has no instruction")]
     Empty,
     /// Too many instructions.
-    #[error("the program has {insns} instructions, more than {limit}")]
     TooLarge {
         /// Slots it has.
         insns: usize,
@@ -20,24 +22,16 @@ pub enum LoadError {
         limit: usize,
     },
     /// The file as the compiler wrote it.
-    #[error("this is an object file: `ubpf flat FILE.o -o FILE.bin` makes a flat program of it, which can be loaded")]
     Object,
     /// The numbers are in the other byte order.
-    #[error("this is the text of a big-endian program: compile with -target bpfel")]
     BigEndian,
     /// An instruction is malformed.
-    #[error("{0}")]
     Decode(DecodeError),
     /// Nobody wants the answer any more.
-    #[error("cancelled")]
     Cancelled,
     /// No memory.
-    #[error("out of memory")]
     NoMemory,
 }
-
-/// Slots that are looked at between two pauses.
-pub(super) const PIECE: usize = 512;
 
 impl From<Cancelled> for LoadError {
     fn from(_: Cancelled) -> Self {

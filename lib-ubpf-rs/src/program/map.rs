@@ -1,7 +1,5 @@
 //! What a map is, as plain data: verifier, loader and `maps` agree on this.
 
-use core::fmt;
-
 /// The kinds: enum, list, numbers and names derive from the rows.
 macro_rules! kinds {
     ($(#[$doc:meta] $kind:ident = $number:literal, $name:literal;)*) => {
@@ -244,18 +242,6 @@ impl MapName {
     }
 }
 
-impl fmt::Debug for MapName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.as_str(), f)
-    }
-}
-
-impl fmt::Display for MapName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 /// What a map is to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MapDef {
@@ -312,10 +298,9 @@ impl InnerDef {
 }
 
 /// Why a map cannot be as it is to be.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MapDefError {
     /// No key, a key where there can be none, or one that is too long.
-    #[error("a key of {size} bytes: it has {least} to {most}")]
     KeySize {
         /// Bytes asked for.
         size: u32,
@@ -325,7 +310,6 @@ pub enum MapDefError {
         most: u32,
     },
     /// No value, a value where there can be none, or one that is too long.
-    #[error("a value of {size} bytes: it has {least} to {most}")]
     ValueSize {
         /// Bytes asked for.
         size: u32,
@@ -335,7 +319,6 @@ pub enum MapDefError {
         most: u32,
     },
     /// No entry, or too many.
-    #[error("{entries} entries: there are 1 to {most}")]
     Entries {
         /// Entries asked for.
         entries: u32,
@@ -343,22 +326,16 @@ pub enum MapDefError {
         most: u32,
     },
     /// The bytes of a ring are not a power of two of at least a page.
-    #[error("a ring of {bytes} bytes: it has a power of two from 4096 on")]
     RingSize {
         /// Bytes asked for.
         bytes: u32,
     },
     /// A map that holds maps without a word of what they are like, one that holds maps itself, or another map with such a word.
-    #[error("maps of kind {} {}", kind.name(), match kind.holds_maps() {
-        true => "hold maps of one definition, and none that hold maps or programs",
-        false => "hold no maps",
-    })]
     Inner {
         /// Its kind.
         kind: MapKind,
     },
     /// The values, keys and entries fit one by one, but not all together.
-    #[error("it would take {bytes} bytes, more than {most}")]
     TooLarge {
         /// Bytes that keys and values would take.
         bytes: u64,

@@ -90,22 +90,19 @@ pub struct HelperSignature {
 }
 
 /// Why the arguments of a helper cannot be checked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SignatureError {
     /// Memory without a length, or a length without memory.
-    #[error("r{register}: a length must follow each memory and nothing else")]
     Unpaired {
         /// The register of it, from 1.
         register: usize,
     },
     /// A key, a value or a pointer to one without a map before it, or a second map.
-    #[error("r{register}: there is one map at most, and it comes before keys and values")]
     NoMap {
         /// The register of it.
         register: usize,
     },
     /// A helper is given one string at most.
-    #[error("r{register}: there is a string already, and one at most")]
     SecondString {
         /// The register of the second.
         register: usize,

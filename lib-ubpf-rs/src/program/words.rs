@@ -35,12 +35,6 @@ macro_rules! words {
                 $name::ALL.into_iter().find(|one| one.word() == word)
             }
         }
-
-        impl core::fmt::Display for $name {
-            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-                f.write_str(self.word())
-            }
-        }
     };
 }
 pub(crate) use words;

@@ -41,8 +41,8 @@ impl HookProgram for Attached {
         match self.loaded.code.run(&mut run) {
             Ok(_) => Ok(()),
             Err(stop) => {
-                let (memory, name) = (run.memory, &self.loaded.name);
-                Err(failures.report(format_args!("{stop}\n{memory}\nin program {name}")))
+                let (regions, name) = (run.memory.regions(), &self.loaded.name);
+                Err(failures.report(format_args!("{stop}\n{regions}\nin program {name}")))
             }
         }
     }

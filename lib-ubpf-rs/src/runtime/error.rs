@@ -6,12 +6,12 @@ use crate::{
     maps::MapError,
     object::NoPacket,
     platform::{Cancelled, FileError},
-    program::{limits, LoadError, MapName},
+    program::{limits, LoadError},
     tracer::{AttachError, DetachError, NoReport, Unusable},
     verifier::VerifyError,
-    vm::Stop,
+    vm::{Regions, Stop},
 };
-use alloc::string::String;
+use alloc::{boxed::Box, string::String};
 
 /// Why the engine refused. The wording is for the person at the shell.
 #[derive(Clone, Debug, thiserror_no_std::Error)]
@@ -38,19 +38,14 @@ pub enum Error {
         name: String,
     },
     /// A program that was compiled ahead of time cannot be used.
-    #[error("program {name} of the image: {reason}")]
-    Linked {
-        /// Its name.
-        name: String,
-        /// Why.
-        reason: String,
-    },
+    #[error("program {} of the image: {}", .0.name, .0.about)]
+    Linked(Box<Refusal<String>>),
     /// The bytes are no program.
     #[error("{0}")]
-    Load(LoadError),
+    Load(Box<LoadError>),
     /// The program is refused.
     #[error("{0}")]
-    Verify(VerifyError),
+    Verify(Box<VerifyError>),
     /// The program cannot run as machine code, which was asked for.
     #[error("the program cannot be compiled: {reason}")]
     NotCompiled {
@@ -58,13 +53,8 @@ pub enum Error {
         reason: &'static str,
     },
     /// A file could not be read, written or removed.
-    #[error("{path}: {error}")]
-    File {
-        /// The file.
-        path: String,
-        /// Why.
-        error: FileError,
-    },
+    #[error("{}: {}", .0.name, .0.about)]
+    File(Box<Refusal<FileError>>),
     /// The id names no loaded program (any more).
     #[error("no program with id {id:#x}: it was unloaded or never loaded")]
     StaleProgram {
@@ -78,13 +68,8 @@ pub enum Error {
         reason: String,
     },
     /// A program of an object cannot be attached.
-    #[error("{program} cannot be attached: {reason}")]
-    NotAttachable {
-        /// The program.
-        program: String,
-        /// Why.
-        reason: &'static str,
-    },
+    #[error("{} cannot be attached: {}", .0.name, .0.about)]
+    NotAttachable(Box<Refusal<&'static str>>),
     /// A program was to be attached to many functions, and some of them cannot have it.
     #[error("nothing was attached: {refused} of {wanted} functions cannot have this program")]
     NoneAttached {
@@ -100,13 +85,8 @@ pub enum Error {
         reason: String,
     },
     /// A map cannot be made.
-    #[error("map {name}: {error}")]
-    Map {
-        /// Its name in its object.
-        name: MapName,
-        /// Why.
-        error: MapError,
-    },
+    #[error("map {}: {}", .0.name, .0.about)]
+    Map(Box<Refusal<MapError>>),
     /// No map has this name.
     #[error("there is no map `{name}` (`map list` shows those there are)")]
     NoMap {
@@ -141,7 +121,7 @@ pub enum Error {
     NoPacket(NoPacket),
     /// The program stopped before its end.
     #[error("{}", .0.stop)]
-    Stopped(Stopped),
+    Stopped(Box<Stopped>),
     /// No such function.
     #[error("no function {name} in this image")]
     UnknownFunction {
@@ -158,34 +138,17 @@ pub enum Error {
         name: String,
     },
     /// The function has a stub that cannot be used.
-    #[error("function {name}: this stub cannot be used: {reason}")]
-    UnusableStub {
-        /// The name asked for.
-        name: String,
-        /// Why.
-        reason: Unusable,
-    },
+    #[error("function {}: this stub cannot be used: {}", .0.name, .0.about)]
+    UnusableStub(Box<Refusal<Unusable>>),
     /// Several functions have the name.
-    #[error("{count} functions are called {name}: name one by address, for instance {example:#x}")]
-    Ambiguous {
-        /// The name asked for.
-        name: String,
-        /// How many there are.
-        count: usize,
-        /// The address of one of them.
-        example: u64,
-    },
+    #[error("{} functions are called {}: name one by address, for instance {:#x}", .0.about.count, .0.name, .0.about.example)]
+    Ambiguous(Box<Refusal<Namesakes>>),
     /// The tracer refused to attach.
     #[error("{0}")]
-    Attach(AttachError),
-    /// The program is not attached there.
-    #[error("{program} is not attached to {function}")]
-    NotAttached {
-        /// The function.
-        function: String,
-        /// The program.
-        program: String,
-    },
+    Attach(Box<AttachError>),
+    /// The program is not attached to the function.
+    #[error("{} is not attached to {}", .0.about, .0.name)]
+    NotAttached(Box<Refusal<String>>),
     /// The map is full or was being changed by somebody else for too long.
     #[error("the map took no entry: it is full ({capacity} entries)")]
     MapFull {
@@ -194,23 +157,41 @@ pub enum Error {
     },
     /// A call could not be taken out of the text.
     #[error("{0}")]
-    Detach(DetachError),
+    Detach(Box<DetachError>),
     /// A symbol file was refused.
-    #[error("{path}: {error}")]
-    Symbols {
-        /// The file.
-        path: String,
-        /// Why.
-        error: SymbolError,
-    },
+    #[error("{}: {}", .0.name, .0.about)]
+    Symbols(Box<Refusal<SymbolError>>),
     /// A helper cannot be registered.
-    #[error("helper {name} cannot be registered: {error}")]
-    Helper {
-        /// Its name.
-        name: String,
-        /// Why.
-        error: RegisterError,
-    },
+    #[error("helper {} cannot be registered: {}", .0.name, .0.about)]
+    Helper(Box<Refusal<RegisterError>>),
+}
+
+/// An error is handed on at every call: what it holds is small, or apart.
+const _: () = assert!(size_of::<Error>() <= 32);
+
+/// What is said of something that has a name: a file, a function, a program.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refusal<E> {
+    /// Its name, or the beginning of it.
+    pub name: String,
+    /// What is wrong with it.
+    pub about: E,
+}
+
+impl<E> Refusal<E> {
+    /// For an error.
+    pub(crate) fn new(name: String, about: E) -> Box<Self> {
+        Box::new(Refusal { name, about })
+    }
+}
+
+/// Several functions of one name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Namesakes {
+    /// How many there are.
+    pub count: usize,
+    /// The address of one of them.
+    pub example: u64,
 }
 
 /// How a run ended before its end.
@@ -220,8 +201,8 @@ pub struct Stopped {
     pub stop: Stop,
     /// Budget left.
     pub budget_left: u64,
-    /// The memory it had, as text: `mem 0x…/len stack 0x…/len`.
-    pub regions: String,
+    /// The memory it had.
+    pub regions: Regions,
 }
 
 impl From<NoReport> for Error {
@@ -236,5 +217,23 @@ impl From<NoReport> for Error {
 impl From<Cancelled> for Error {
     fn from(_: Cancelled) -> Self {
         Error::Cancelled
+    }
+}
+
+impl From<AttachError> for Error {
+    fn from(error: AttachError) -> Self {
+        match error {
+            AttachError::NoMemory => Error::NoMemory,
+            error => Error::Attach(Box::new(error)),
+        }
+    }
+}
+
+impl From<DetachError> for Error {
+    fn from(error: DetachError) -> Self {
+        match error {
+            DetachError::NoMemory => Error::NoMemory,
+            error => Error::Detach(Box::new(error)),
+        }
     }
 }

@@ -34,7 +34,7 @@ pub struct LinkedCount {
 #[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
 mod add {
     use super::{
-        super::{copy, room_for_small_things},
+        super::{copy, room_for_small_things, Refusal},
         Error, LinkedCount, Loaded, Runtime,
     };
     use crate::{
@@ -102,6 +102,6 @@ mod add {
     }
 
     fn refused(name: &str, reason: &dyn Display) -> Error {
-        Error::Linked { name: shown(name), reason: reason.to_string() }
+        Error::Linked(Refusal::new(shown(name), reason.to_string()))
     }
 }

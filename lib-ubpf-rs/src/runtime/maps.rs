@@ -2,7 +2,7 @@
 
 use super::{
     code, copied, copy, programs::Loaded, refused, room_for, room_for_small_things, shown, Error, LoadOptions,
-    ProgramId, Runtime,
+    ProgramId, Refusal, Runtime,
 };
 use crate::{
     maps::{self, Bytes, Held, Map, MapError, Maps},
@@ -203,8 +203,7 @@ impl Runtime {
                 Some(map) if part.shared && agree(map.def(), &part.def) => map,
                 Some(_) => return Err(Error::MapExists { name }),
                 None => {
-                    let map = make_map(part, &mut || pace.go_on())
-                        .map_err(|error| Error::Map { name: part.def.name, error })?;
+                    let map = make_map(part, &mut || pace.go_on()).map_err(|error| refused_map(&part.def, error))?;
                     let map = Arc::new(map);
                     fresh.push((name, map.clone()));
                     map
@@ -219,7 +218,7 @@ impl Runtime {
     /// Whether there is memory for all of them, before any of it is taken.
     fn have_room(&self, parts: &[MapPart<'_>]) -> Result<(), Error> {
         for part in parts {
-            part.def.check().map_err(|error| Error::Map { name: part.def.name, error: MapError::Definition(error) })?;
+            part.def.check().map_err(|error| refused_map(&part.def, MapError::Definition(error)))?;
         }
         let bytes = parts.iter().map(|part| Map::memory(&part.def)).fold(0, u64::saturating_add);
         let all = bytes.saturating_add(self.maps.lock().memory());
@@ -242,7 +241,7 @@ impl Runtime {
         let holder = find(name)?;
         let held = Held::Map(find(what)?);
         let put = holder.hold(Bytes::from(key), held, maps::update::ANY);
-        put.map_err(|error| Error::Map { name: holder.def().name, error })?;
+        put.map_err(|error| refused_map(holder.def(), error))?;
         // Who uses it for longer than that is not waited for.
         self.pace().wait_until(RUNS_END_NS, || holder.settle());
         Ok(())
@@ -270,7 +269,7 @@ impl Runtime {
             let Some(holder) = holder.filter(|holder| fresh.iter().any(|(_, map)| Arc::ptr_eq(map, holder))) else {
                 continue;
             };
-            maps.hold(entry).map_err(|error| Error::Map { name: holder.def().name, error })?;
+            maps.hold(entry).map_err(|error| refused_map(holder.def(), error))?;
         }
         Ok(())
     }
@@ -356,4 +355,11 @@ fn make_map(part: &MapPart<'_>, between: &mut dyn FnMut()) -> Result<Map, MapErr
         map.freeze()?;
     }
     Ok(map)
+}
+
+fn refused_map(def: &MapDef, error: MapError) -> Error {
+    match error {
+        MapError::NoMemory => Error::NoMemory,
+        error => Error::Map(Refusal::new(def.name.as_str().into(), error)),
+    }
 }

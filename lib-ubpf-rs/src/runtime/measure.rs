@@ -85,11 +85,11 @@ impl Runtime {
         let mut before = None;
         if programs > 0 {
             for body in present {
-                subject.attach(body).map_err(Error::Attach)?;
+                subject.attach(body)?;
             }
             before = Some(self.call_time(&subject, calls)?);
         }
-        subject.attach(body).map_err(Error::Attach)?;
+        subject.attach(body)?;
         let with = self.call_time(&subject, calls)?;
         let report = subject.reports().pop();
         let (failures, misses) = report.map_or((0, 0), |r| (r.failures, r.misses));

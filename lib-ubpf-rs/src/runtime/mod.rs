@@ -7,6 +7,8 @@
 
 mod attached;
 mod code;
+#[cfg_attr(not(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none"))), path = "compiler_none.rs")]
+mod compiler;
 mod config;
 mod console;
 mod error;
@@ -26,7 +28,7 @@ mod trace;
 
 pub use attached::STACK_BYTES;
 pub use config::{Config, Engine, LoadOptions};
-pub use error::{Error, Stopped};
+pub use error::{Error, Namesakes, Refusal, Stopped};
 pub use linked::LinkedCount;
 pub use maps::MapPart;
 pub use measure::{CallTime, Measured};
@@ -112,7 +114,7 @@ impl Runtime {
         let mut registries = Vec::new();
         registries.try_reserve(1).map_err(|_| Error::NoMemory)?;
         room_for_small_things()?;
-        let platform = code::share_pages(platform);
+        let platform = compiler::share_pages(platform);
         let services = Box::into_raw(Box::new(Services {
             platform,
             map,
@@ -180,7 +182,7 @@ impl Runtime {
         drop(using);
         // SAFETY: it came from a box, and nobody has it any more: it was hidden, and is used by nobody else.
         drop(unsafe { Box::from_raw(runtime) });
-        code::give_back_pages();
+        compiler::give_back_pages();
         Ok(platform)
     }
 
@@ -188,7 +190,7 @@ impl Runtime {
     fn end(&self) -> Result<(), Error> {
         self.reset()?;
         // SAFETY: the caller is the only one that uses the engine, and with it the tracer.
-        unsafe { TRACER.stop() }.map_err(Error::Detach)?;
+        unsafe { TRACER.stop() }?;
         self.programs.lock().end();
         Ok(())
     }
@@ -235,7 +237,7 @@ impl Runtime {
         let numbers = Abi::ALL.map(|abi| (abi, number));
         let refused = |error| match error {
             RegisterError::NoMemory => Error::NoMemory,
-            error => Error::Helper { name: shown(name), error },
+            error => Error::Helper(Refusal::new(shown(name), error)),
         };
         current.check(name, &signature, &numbers).map_err(refused)?;
         let mut owned = self.owned.lock();
@@ -441,10 +443,10 @@ impl Runtime {
             }
             Err(Stop { kind: StopKind::Cancelled, .. }) => Err(Error::Cancelled),
             Err(stop) => {
-                let regions = format!("{memory}");
+                let regions = memory.regions();
                 let now = self.services.now_ns();
                 self.services.ring.push_error(now, format_args!("{stop}\n{regions}"));
-                Err(Error::Stopped(Stopped { stop, budget_left, regions }))
+                Err(Error::Stopped(Box::new(Stopped { stop, budget_left, regions })))
             }
         };
         self.drain_console();
@@ -458,7 +460,7 @@ impl Runtime {
     pub fn read_file(&self, path: &str) -> Result<Vec<u8>, Error> {
         let files = self.services.platform.files;
         let contents = files.read(path, self.config.file_limit);
-        contents.map_err(|error| Error::File { path: shown(path), error })
+        contents.map_err(|error| Error::File(Refusal::new(shown(path), error)))
     }
 
     /// Entries of a directory.
@@ -467,7 +469,7 @@ impl Runtime {
     /// [`Error::File`].
     pub fn list_files(&self, path: &str) -> Result<Vec<DirEntry>, Error> {
         let entries = self.services.platform.files.list(path);
-        entries.map_err(|error| Error::File { path: shown(path), error })
+        entries.map_err(|error| Error::File(Refusal::new(shown(path), error)))
     }
 
     /// Value in the two-key map.
@@ -515,14 +517,16 @@ impl Runtime {
 fn refused_load(error: LoadError) -> Error {
     match error {
         LoadError::Cancelled => Error::Cancelled,
-        error => Error::Load(error),
+        LoadError::NoMemory => Error::NoMemory,
+        error => Error::Load(Box::new(error)),
     }
 }
 
 fn refused(error: VerifyError) -> Error {
     match error {
         VerifyError::Unfinished { cap: Cap::Cancelled } => Error::Cancelled,
-        error => Error::Verify(error),
+        VerifyError::NoMemory => Error::NoMemory,
+        error => Error::Verify(Box::new(error)),
     }
 }
 

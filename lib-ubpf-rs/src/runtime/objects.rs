@@ -7,7 +7,7 @@ use super::{
     programs::Loaded,
     room_for,
     trace::{AttachLimits, Wanted},
-    Error, LoadOptions, MapPart, Runtime,
+    Error, LoadOptions, MapPart, Refusal, Runtime,
 };
 use crate::{
     isa::Insn,
@@ -140,7 +140,7 @@ impl Instance {
             super::room_for_small_things()?;
             let loaded = self.pick(path, Some(&part.loaded.name))?;
             if let Err(reason) = loaded.point {
-                return Err(Error::NotAttachable { program: loaded.name, reason });
+                return Err(Error::NotAttachable(Refusal::new(loaded.name, reason)));
             }
             if part.attach.is_none() || part.target.is_empty() {
                 continue;
@@ -358,12 +358,13 @@ fn refused_object(error: ObjectError) -> Error {
 fn explained(object: &Object<'_>, index: usize, error: Error) -> Error {
     let program = object.programs.get(index).map_or("?", |program| program.name);
     let reason = match error {
-        Error::Verify(VerifyError::NoMemory) => return Error::NoMemory,
-        Error::Verify(VerifyError::Missing { pc }) => match object.missing(index, pc) {
-            Some(missing) => format!("PC {pc} needs {missing}"),
-            None => VerifyError::Missing { pc }.to_string(),
+        Error::Verify(error) => match *error {
+            VerifyError::Missing { pc } => match object.missing(index, pc) {
+                Some(missing) => format!("PC {pc} needs {missing}"),
+                None => error.to_string(),
+            },
+            error => error.to_string(),
         },
-        Error::Verify(error) => error.to_string(),
         Error::NotCompiled { .. } => error.to_string(),
         other => return other,
     };

@@ -1,6 +1,6 @@
 //! Loaded programs under generation-tagged ids: a stale id is an error, never another program.
 
-use super::{code, host::Services, objects::Instance, Error};
+use super::{compiler, host::Services, objects::Instance, Error};
 use crate::{
     helpers::{Registry, TWO_KEY_HELPERS},
     isa::{Call, Insn},
@@ -10,7 +10,12 @@ use crate::{
     verifier::{Policy, Uses},
     vm::{Direct, Executable},
 };
-use alloc::{format, string::String, sync::Arc, vec::Vec};
+use alloc::{
+    format,
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
 use core::sync::atomic::{AtomicU64, Ordering};
 use spin::Once;
 
@@ -60,7 +65,7 @@ pub(super) struct Loaded {
     /// Whether it says so itself; else who attaches it may say that it is for returns.
     pub(super) says_where: bool,
     /// Its helpers where it runs directly, made when that happens first.
-    pub(super) helpers_directly: Arc<Once<Option<code::Helpers>>>,
+    pub(super) helpers_directly: Arc<Once<Option<compiler::Helpers>>>,
 }
 
 impl Loaded {
@@ -103,7 +108,7 @@ impl Loaded {
         }
         let made = || {
             let around = (self.code.verified().program().abi, self.maps.clone());
-            code::helpers_of(&direct, around, self.helpers, services)
+            compiler::helpers_of(&direct, around, self.helpers, services)
         };
         let helpers = self.helpers_directly.call_once(made).as_ref()?;
         Some(Direct { block: helpers.block(), ..direct })
@@ -128,7 +133,7 @@ impl Loaded {
     /// What there is to be said about it: by the verifier, and by whoever chose the engine.
     pub(super) fn remarks(&self) -> Vec<String> {
         let verified = self.code.verified();
-        let mut remarks = verified.warnings().to_vec();
+        let mut remarks: Vec<String> = verified.warnings().iter().map(ToString::to_string).collect();
         let (proved, guarded) = verified.accesses();
         if guarded > 0 && verified.policy() == Policy::Guarded {
             let all = proved + guarded;

@@ -96,35 +96,37 @@ impl From<Cancelled> for SymbolError {
     }
 }
 
+/// Takes the symbols of a list one by one.
+type Each<'e> = dyn FnMut(Option<Symbol<'_>>) -> Result<(), SymbolError> + 'e;
+/// Goes through a list of symbols, each time through the same.
+type Walk<'w> = &'w dyn Fn(&mut Each<'_>) -> Result<(), SymbolError>;
+
 impl SymbolTable {
     /// A table of these symbols, in any order; exact repetitions are dropped. They are gone through twice: the table takes no more
     /// memory than it needs.
     pub fn new<'a>(symbols: impl Iterator<Item = Symbol<'a>> + Clone) -> Result<Self, SymbolError> {
-        Self::in_pieces(symbols.map(Some), &mut no_pause)
+        Self::in_pieces(&|each| symbols.clone().try_for_each(|symbol| each(Some(symbol))), &mut no_pause)
     }
 
     /// As [`new`](Self::new), calling `pause` again and again: between two items, of which some may be nothing, and while sorting.
-    fn in_pieces<'a>(
-        symbols: impl Iterator<Item = Option<Symbol<'a>>> + Clone,
-        pause: &mut Pause<'_>,
-    ) -> Result<Self, SymbolError> {
+    fn in_pieces(symbols: Walk<'_>, pause: &mut Pause<'_>) -> Result<Self, SymbolError> {
         let mut table = SymbolTable::default();
         let (mut count, mut bytes) = (0, 0usize);
-        for item in symbols.clone() {
+        symbols(&mut |item| {
             if let Some(symbol) = item {
                 count += 1;
                 bytes = bytes.saturating_add(symbol.name.len());
             }
-            pause()?;
-        }
+            Ok(pause()?)
+        })?;
         table.by_address.try_reserve_exact(count)?;
         table.names.try_reserve_exact(bytes)?;
-        for item in symbols {
+        symbols(&mut |item| {
             if let Some(symbol) = item {
                 table.push(symbol)?;
             }
-            pause()?;
-        }
+            Ok(pause()?)
+        })?;
         table.sort(pause)?;
         Ok(table)
     }
@@ -136,7 +138,7 @@ impl SymbolTable {
 
     /// As [`from_nm`](Self::from_nm), calling `pause` again and again.
     pub fn from_nm_in_pieces(text: &[u8], pause: &mut Pause<'_>) -> Result<Self, SymbolError> {
-        Self::in_pieces(parse_nm(text), pause)
+        Self::in_pieces(&|each| parse_nm(text).try_for_each(each), pause)
     }
 
     /// The symbols of `file`, moved by `bias`, and those of `known`.
@@ -146,8 +148,11 @@ impl SymbolTable {
         known: &SymbolTable,
         pause: &mut Pause<'_>,
     ) -> Result<Self, SymbolError> {
-        let moved = file.iter().map(|s| Symbol { address: s.address.wrapping_add(bias), ..s });
-        Self::in_pieces(moved.chain(known.iter()).map(Some), pause)
+        let walk = |each: &mut Each<'_>| {
+            file.iter().try_for_each(|s| each(Some(Symbol { address: s.address.wrapping_add(bias), ..s })))?;
+            known.iter().try_for_each(|symbol| each(Some(symbol)))
+        };
+        Self::in_pieces(&walk, pause)
     }
 
     fn push(&mut self, symbol: Symbol<'_>) -> Result<(), SymbolError> {
@@ -276,6 +281,7 @@ impl SymbolTable {
     }
 }
 
+#[inline(never)]
 fn bytes_of<'a>(names: &'a [u8], entry: &Entry) -> &'a [u8] {
     let start = entry.name_at as usize;
     names.get(start..start.saturating_add((entry.name_len & !Entry::FUNCTION) as usize)).unwrap_or(&[])

@@ -3,7 +3,7 @@
 use super::programs::Loaded;
 use super::{
     attached::Attached, copy, image::Image, objects, room_for, room_for_small_things, symbols, Error, LoadOptions,
-    ProgramId, Runtime, Symbol, SymbolError, SymbolTable,
+    Namesakes, ProgramId, Refusal, Runtime, Symbol, SymbolError, SymbolTable,
 };
 use crate::{
     helpers::Names,
@@ -193,7 +193,7 @@ impl Runtime {
     /// [`Error::File`]; [`Error::Symbols`]: there are none, or they are of another image; [`Error::Busy`]; [`Error::NoMemory`];
     /// [`Error::Cancelled`].
     pub fn load_symbols(&self, path: &str) -> Result<usize, Error> {
-        let refused = |error| Error::Symbols { path: shown(path), error };
+        let refused = |error| Error::Symbols(Refusal::new(shown(path), error));
         let mut pace = self.pace();
         let text = self.read_file(path)?;
         let pause: &mut Pause<'_> = &mut || pace.point();
@@ -481,7 +481,7 @@ impl Runtime {
     fn attach_loaded(&self, function: &str, loaded: Loaded, limits: AttachLimits) -> Result<ProbeId, Error> {
         room_for(SMALL_THINGS_THAT_STAY)?;
         let place = self.place(function, &self.body(loaded), &limits)?;
-        TRACER.attach(place.request(limits)).map_err(Error::Attach)
+        TRACER.attach(place.request(limits)).map_err(Error::from)
     }
 
     fn attach_loaded_to(
@@ -553,18 +553,18 @@ impl Runtime {
         let image = self.services.image.read();
         if let Some(reason) = image.denied(site, deny_reason) {
             let function = shown(&function);
-            return Err(Error::Attach(AttachError::Denied { function, reason }));
+            return Err(AttachError::Denied { function, reason }.into());
         }
         let loaded = &body.loaded;
         let at = objects::point(loaded, site.kind, limits);
         let point = match at {
             Ok(at) => at(site),
-            Err(reason) => return Err(Error::NotAttachable { program: copy(&loaded.name)?, reason }),
+            Err(reason) => return Err(Error::NotAttachable(Refusal::new(copy(&loaded.name)?, reason))),
         };
         let twice = image.denied(site, returns_twice).filter(|_| point.is_return());
         if let Some(reason) = twice {
             let function = shown(&function);
-            return Err(Error::Attach(AttachError::NoReturn { function, reason }));
+            return Err(AttachError::NoReturn { function, reason }.into());
         }
         Ok(Place { function, point, start: image.start_of(site), body: body.clone() })
     }
@@ -587,7 +587,10 @@ impl Runtime {
         };
         match sites.count() {
             0 => Ok((copy(function)?, site)),
-            more => Err(Error::Ambiguous { name: shown(function), count: more + 1, example: start }),
+            more => {
+                let about = Namesakes { count: more + 1, example: start };
+                Err(Error::Ambiguous(Refusal::new(shown(function), about)))
+            }
         }
     }
 
@@ -598,7 +601,7 @@ impl Runtime {
     /// nothing then); [`Error::NoMemory`].
     pub fn detach_probe(&self, id: ProbeId) -> Result<(), Error> {
         room_for_small_things()?;
-        TRACER.detach(id).map_err(Error::Detach)
+        TRACER.detach(id).map_err(Error::from)
     }
 
     /// Whether a probe is attached.
@@ -613,8 +616,8 @@ impl Runtime {
             room_for_small_things()?;
             match TRACER.detach(id) {
                 Ok(()) | Err(DetachError::NotAttached) => {}
-                Err(error @ DetachError::Busy { .. }) => return Err(Error::Detach(error)),
-                Err(error) => result = result.and(Err(Error::Detach(error))),
+                Err(error @ DetachError::Busy { .. }) => return Err(error.into()),
+                Err(error) => result = result.and(Err(error.into())),
             }
             pace.point()?;
         }
@@ -629,8 +632,10 @@ impl Runtime {
     pub fn reset(&self) -> Result<(), Error> {
         let mut pace = self.pace();
         let result = self.detach_everything(&mut pace);
-        if let Err(Error::Cancelled | Error::Detach(DetachError::Busy { .. })) = result {
-            return result;
+        match &result {
+            Err(Error::Cancelled) => return result,
+            Err(Error::Detach(error)) if matches!(**error, DetachError::Busy { .. }) => return result,
+            _ => {}
         }
         let mut from = 0;
         loop {
@@ -681,7 +686,7 @@ impl Runtime {
         // What the programs reported stands on the console before the answer does.
         self.drain_console();
         match (count, program) {
-            (0, Some(program)) => Err(Error::NotAttached { function: called, program: shown(program) }),
+            (0, Some(program)) => Err(Error::NotAttached(Refusal::new(called, shown(program)))),
             _ => Ok(count),
         }
     }
@@ -739,7 +744,7 @@ fn detach_from(site: Site, program: Option<&str>) -> Result<usize, Error> {
         match TRACER.detach(id) {
             Ok(()) => count += 1,
             Err(DetachError::NotAttached) => {}
-            Err(error) => return Err(Error::Detach(error)),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(count)
@@ -781,10 +786,10 @@ fn attach_places(
     requests.extend(places.iter().map(|place| place.request(limits)));
     let first = TRACER.attach_all(&requests, &mut |index, error| {
         if let Some(place) = places.get(index) {
-            refused(&place.function, Error::Attach(error));
+            refused(&place.function, error.into());
         }
     });
-    Ok((first.map_err(Error::Attach)?.raw()..).map(ProbeId::from_raw))
+    Ok((first?.raw()..).map(ProbeId::from_raw))
 }
 
 /// Bytes of a text gone through, and names shown, between two points at which other threads may run.
@@ -868,7 +873,7 @@ fn all_stubs(look: &mut dyn FnMut(u64)) {
 fn no_stub(function: &str, start: u64) -> Error {
     let name = shown(function);
     match TRACER.refusal(start) {
-        Some(reason) => Error::UnusableStub { name, reason },
+        Some(reason) => Error::UnusableStub(Refusal::new(name, reason)),
         None => Error::NoStub { name },
     }
 }

@@ -25,19 +25,16 @@ use core::{
 };
 
 /// Why a program could not be attached.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum AttachError {
     /// The tracer was not initialised.
-    #[error("the tracer is not initialised")]
     NotInitialised,
     /// Nothing to attach to.
-    #[error("function {function} has no entry stub: compile it with -fpatchable-function-entry=5")]
     NoSite {
         /// The function asked for.
         function: String,
     },
     /// The function is on the no-probe list.
-    #[error("function {function} cannot be traced: {reason}")]
     Denied {
         /// The function asked for.
         function: String,
@@ -45,7 +42,6 @@ pub enum AttachError {
         reason: &'static str,
     },
     /// Calls of the function cannot be made to come back.
-    #[error("no program can be attached to the return of {function}: {reason}")]
     NoReturn {
         /// The function asked for.
         function: String,
@@ -53,7 +49,6 @@ pub enum AttachError {
         reason: &'static str,
     },
     /// The same program sits there already.
-    #[error("program {program} is already attached to {function}")]
     AlreadyAttached {
         /// The function asked for.
         function: String,
@@ -61,26 +56,27 @@ pub enum AttachError {
         program: String,
     },
     /// The platform has no way to change text.
-    #[error("this platform cannot patch text")]
     NoTextPatch,
     /// The call would not reach the trampoline.
-    #[error("site {addr:#x} is more than 2 GiB away from the tracer")]
     OutOfReach {
         /// Address of the site.
         addr: u64,
     },
     /// The text could not be changed.
-    #[error(transparent)]
-    Patch(#[from] PatchError),
+    Patch(PatchError),
     /// Another operation changes what is attached, and takes its time.
-    #[error("busy: {command} is at work; try again")]
     Busy {
         /// The other operation.
         command: &'static str,
     },
     /// No memory.
-    #[error("out of memory")]
     NoMemory,
+}
+
+impl From<PatchError> for AttachError {
+    fn from(error: PatchError) -> Self {
+        AttachError::Patch(error)
+    }
 }
 
 /// What to attach where.

@@ -50,13 +50,11 @@ impl Default for TracerConfig {
 }
 
 /// Why the tracer could not start.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum InitError {
     /// It runs already.
-    #[error("the tracer is already initialised")]
     Twice,
     /// No memory for the hook areas.
-    #[error("no memory for {hook_areas} hook areas")]
     NoMemory {
         /// How many were asked for.
         hook_areas: usize,
@@ -64,22 +62,18 @@ pub enum InitError {
 }
 
 /// Why a probe could not be detached.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DetachError {
     /// No such probe; it may have been detached by itself.
-    #[error("this probe is not attached")]
     NotAttached,
     /// The text could not be changed back; the probe is off all the same.
-    #[error("the probe is off, but its call stays in the text: {0}")]
     Patch(PatchError),
     /// Another operation changes what is attached, and takes its time; everything is as it was.
-    #[error("busy: {command} is at work; try again")]
     Busy {
         /// The other operation.
         command: &'static str,
     },
     /// No memory for the list of those that stay; everything is as it was.
-    #[error("out of memory")]
     NoMemory,
 }
 

@@ -49,36 +49,26 @@ pub enum Moment {
 }
 
 /// Why a stub cannot be used.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unusable {
     /// No symbol stands where the function begins.
-    #[error("no symbol says where its function begins: load the symbols of this image first")]
     NoSymbol,
     /// It was of no use at start, for want of a symbol.
-    #[error("its symbol was not known at start, and nops can be made one instruction only then")]
     TooLate,
     /// Fewer nops than a call takes.
-    #[error(
-        "{found} bytes of nops stand at its entry, and 5 are needed in one piece (-fpatchable-function-entry=N,M with N-M = 5)"
-    )]
     TooShort {
         /// How many there are.
         found: usize,
     },
     /// It calls the profiler.
-    #[error("it calls the profiler: compile with -mnop-mcount as well")]
     Calls,
     /// The next symbol stands in it.
-    #[error("it ends behind the end of its function")]
     NotInside,
     /// It cannot be read.
-    #[error("its bytes cannot be read")]
     Unreadable,
     /// The platform cannot change text.
-    #[error("this platform cannot patch text")]
     NoTextPatch,
     /// Its nops could not be made one instruction.
-    #[error("its nops could not be made one instruction: {0}")]
     Patch(PatchError),
 }
 

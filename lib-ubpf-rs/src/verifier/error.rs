@@ -2,31 +2,16 @@
 
 use super::{Cap, Known, Need};
 use crate::{isa::Reg, program::Abi};
-use core::fmt;
-
-/// An instruction's offset, where it has one.
-struct Offset(i64);
-
-impl fmt::Display for Offset {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            0 => Ok(()),
-            off => write!(f, "{off:+}"),
-        }
-    }
-}
 
 /// Why a program is refused.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum VerifyError {
     /// A cycle of instructions that nothing leaves.
-    #[error("infinite loop at PC {pc}")]
     InfiniteLoop {
         /// The jump that closes the cycle.
         pc: usize,
     },
     /// A jump or call leads outside of the program.
-    #[error("jump out of the program at PC {pc}: target {target} is not in 0..{len}")]
     TargetOutside {
         /// The jump or call.
         pc: usize,
@@ -36,7 +21,6 @@ pub enum VerifyError {
         len: usize,
     },
     /// A jump or call leads to the second slot of a wide instruction.
-    #[error("jump into the middle of a wide instruction at PC {pc}: target {target}")]
     TargetInsideWide {
         /// The jump or call.
         pc: usize,
@@ -44,7 +28,6 @@ pub enum VerifyError {
         target: usize,
     },
     /// A jump leads into another function.
-    #[error("jump into another function at PC {pc}: target {target}")]
     TargetInOtherFunction {
         /// The jump.
         pc: usize,
@@ -52,13 +35,11 @@ pub enum VerifyError {
         target: usize,
     },
     /// The last instruction of a function is neither an exit nor a jump.
-    #[error("execution runs past the end of the function after PC {pc}: an exit is missing")]
     FallsOff {
         /// The last instruction.
         pc: usize,
     },
     /// A wide load names a map that the program does not have.
-    #[error("wide load of map {slot} at PC {pc}: the program has {maps} maps, numbered from 0")]
     UnknownMap {
         /// The load.
         pc: usize,
@@ -68,9 +49,6 @@ pub enum VerifyError {
         maps: usize,
     },
     /// A wide load names a place that the map's value does not have, or a value of a map that has not just one.
-    #[error(
-        "wide load of byte {offset} of map {slot}'s value at PC {pc}: it must be within the one value of an array"
-    )]
     UnknownMapPlace {
         /// The load.
         pc: usize,
@@ -81,19 +59,16 @@ pub enum VerifyError {
     },
     /// What an instruction needs is missing in the image, and the instruction can be reached: a call by BTF id, as which an object's
     /// reader marks it.
-    #[error("PC {pc} needs something that this image does not have (it is a call by BTF id)")]
     Missing {
         /// The instruction.
         pc: usize,
     },
     /// A call of a function that the linker should have put in.
-    #[error("the call at PC {pc} was not resolved; load the object file (`ubpf flat FILE.o -o FILE.bin` makes a flat program of it)")]
     UnresolvedCall {
         /// The call.
         pc: usize,
     },
     /// An address that the linker should have put in is used: that of a string, a table, a variable or a function.
-    #[error("{what} at PC {pc} needs an address that the flat file lacks: PC {load} loads a place in the object; load the object file (`ubpf flat FILE.o -o FILE.bin`)")]
     MissingAddress {
         /// Where it is used.
         pc: usize,
@@ -103,16 +78,11 @@ pub enum VerifyError {
         load: usize,
     },
     /// The frame pointer is written.
-    #[error("write to r10 at PC {pc}: the frame pointer is read-only")]
     WritesFramePointer {
         /// The instruction.
         pc: usize,
     },
     /// The helper does not exist.
-    #[error(
-        "unknown helper {number} at PC {pc} (helpers are numbered as in the {abi} ABI{})",
-        Elsewhere(*.elsewhere)
-    )]
     UnknownHelper {
         /// The call.
         pc: usize,
@@ -124,7 +94,6 @@ pub enum VerifyError {
         elsewhere: Option<Abi>,
     },
     /// The instruction exists but cannot run here.
-    #[error("{what} at PC {pc} is not supported")]
     Unsupported {
         /// The instruction.
         pc: usize,
@@ -132,7 +101,6 @@ pub enum VerifyError {
         what: &'static str,
     },
     /// Under `strict`: a register is read that nothing has set.
-    #[error("r{} is read at PC {pc} but was not set on every path to it", .register.number())]
     UnsetRegister {
         /// The instruction.
         pc: usize,
@@ -140,7 +108,6 @@ pub enum VerifyError {
         register: Reg,
     },
     /// Under `strict`: an access is not shown to be in bounds.
-    #[error("{} at PC {pc} through r{}{} is not proved to be in bounds: r{} is {known}; {need} (strict policy)", .need.what(), .base.number(), Offset(*.off), .base.number())]
     UnprovedAccess {
         /// The instruction.
         pc: usize,
@@ -154,19 +121,16 @@ pub enum VerifyError {
         need: Need,
     },
     /// Under `strict`: the analysis came to a limit.
-    #[error("the program is too complex to be proved (strict policy): {cap}; the guarded policy takes it")]
     TooComplex {
         /// Which one.
         cap: Cap,
     },
     /// No answer under any policy: the account of work was too small, or the pause ended it.
-    #[error("the program was not verified: {cap}")]
     Unfinished {
         /// Why.
         cap: Cap,
     },
     /// Under `strict`: nothing shows that the program ends in time.
-    #[error("{what} at PC {pc}: the end is not proved (strict policy)")]
     UnprovedEnd {
         /// The instruction.
         pc: usize,
@@ -174,7 +138,6 @@ pub enum VerifyError {
         what: &'static str,
     },
     /// Under `strict`: the program may end with a record that it has reserved; else a warning.
-    #[error("the record reserved at PC {reserved} may still be held where the program ends at PC {pc}: submit or discard it on every path")]
     HeldRecord {
         /// Where the program ends.
         pc: usize,
@@ -182,7 +145,6 @@ pub enum VerifyError {
         reserved: usize,
     },
     /// No memory.
-    #[error("out of memory")]
     NoMemory,
 }
 
@@ -192,14 +154,26 @@ impl From<Cap> for VerifyError {
     }
 }
 
-/// What to try where another numbering knows the helper.
-struct Elsewhere(Option<Abi>);
-
-impl fmt::Display for Elsewhere {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            None => Ok(()),
-            Some(abi) => write!(f, "; there is one in the {abi} ABI: try --abi {abi}"),
-        }
-    }
+/// What is to be said of a program that is taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Warning {
+    /// The analysis came to a limit: every access is checked.
+    Unproved {
+        /// Which one.
+        cap: Cap,
+    },
+    /// It may end with a record that it has reserved.
+    HeldRecord {
+        /// Where it ends.
+        pc: usize,
+        /// Where the record was reserved.
+        reserved: usize,
+    },
+    /// A register is read that may not have been set.
+    UnsetRegister {
+        /// The instruction.
+        pc: usize,
+        /// The register.
+        register: Reg,
+    },
 }

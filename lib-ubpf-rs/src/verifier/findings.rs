@@ -14,7 +14,6 @@ use crate::{
     program::MapFamily,
 };
 use alloc::vec::Vec;
-use core::fmt;
 
 /// What an access would have needed to be proved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,7 +45,7 @@ pub enum Need {
 
 impl Need {
     /// What it was that needed it.
-    pub(super) fn what(&self) -> &'static str {
+    pub(crate) fn what(&self) -> &'static str {
         match self {
             Need::StringEnd => "string argument",
             Need::Map(_) => "map argument",
@@ -59,9 +58,9 @@ impl Need {
 /// What was known of a register when an access through it was not proved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Known {
-    kind: Kind,
-    least: i64,
-    most: i64,
+    pub(crate) kind: Kind,
+    pub(crate) least: i64,
+    pub(crate) most: i64,
 }
 
 /// An access that is not proved.
@@ -203,6 +202,13 @@ impl Findings {
         self.has(pc, Fact::IN_LOOP)
     }
 
+    /// The registers that may be read without having been set, and where that is first.
+    pub(super) fn unset_registers(&self) -> impl Iterator<Item = (Reg, usize)> + '_ {
+        let read = (0u8..).zip(self.unset);
+        read.filter_map(|(register, pc)| Some((Reg::new(register)?, pc?)))
+    }
+
+    #[inline(never)]
     pub(super) fn unset(&mut self, reg: Reg, pc: usize) {
         if let Some(first) = self.unset.get_mut(reg.index()) {
             *first = Some(first.map_or(pc, |first| first.min(pc)));
@@ -332,53 +338,5 @@ impl Findings {
         let still = |f: &Failure| notes.get(f.pc).is_some_and(|n| n.fact.contains(Fact::FAILED));
         self.failures.retain(still);
         Ok(())
-    }
-}
-
-impl fmt::Display for Known {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Known { kind, least, most } = *self;
-        match kind {
-            Kind::Unset => return f.write_str("unset"),
-            Kind::Scalar if least == i64::MIN && most == i64::MAX => return f.write_str("any number"),
-            Kind::Scalar if least == most => return write!(f, "the number {least}"),
-            Kind::Scalar => return write!(f, "a number from {least} to {most}"),
-            Kind::Argument => f.write_str("the argument")?,
-            Kind::Stack(_) => f.write_str("the frame pointer")?,
-            Kind::Map { nullable: true, .. } => f.write_str("a map that may be 0")?,
-            kind if kind.is_nullable() => f.write_str("a pointer that may be null")?,
-            Kind::Object { .. } => f.write_str("a value of a map")?,
-            Kind::Record { .. } => f.write_str("a record")?,
-            Kind::Map { .. } => f.write_str("a map")?,
-        }
-        match (least, most) {
-            (0, 0) => Ok(()),
-            (i64::MIN, i64::MAX) => f.write_str(" plus any number"),
-            (least, most) if least == most => write!(f, " {least:+}"),
-            (least, most) => write!(f, " plus {least} to {most}"),
-        }
-    }
-}
-
-impl fmt::Display for Need {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Need::Pointer => f.write_str("a pointer to the argument, the stack or memory of the runtime is needed"),
-            Need::Within { least, most } => write!(f, "an offset from {least} to {most} is needed"),
-            Need::Alignment(to) => write!(f, "a multiple of {to} is needed"),
-            Need::NotNull => f.write_str("a comparison with 0 is needed first"),
-            Need::Writable => f.write_str("memory that may be written is needed"),
-            Need::StringEnd => f.write_str("a string with its NUL in known memory is needed"),
-            Need::Map(MapFamily::Lookup) => f.write_str("a map with values by key is needed"),
-            Need::Map(MapFamily::Change) => f.write_str("a map whose keys can be changed is needed"),
-            Need::Map(MapFamily::PerCpu) => f.write_str("a map with a value per CPU is needed"),
-            Need::Map(MapFamily::Push | MapFamily::Peek) => f.write_str("a queue, a stack or a filter is needed"),
-            Need::Map(MapFamily::Pop) => f.write_str("a queue or a stack is needed"),
-            Need::Map(MapFamily::Cgroups) => f.write_str("an array of groups is needed"),
-            Need::Map(MapFamily::Ring) => f.write_str("a ring is needed"),
-            Need::Map(MapFamily::Events) => f.write_str("an array of events is needed"),
-            Need::KnownMap => f.write_str("the map before it must be known"),
-            Need::Record => f.write_str("the start of a record that the program holds is needed"),
-        }
     }
 }

@@ -24,6 +24,7 @@ mod machine;
 mod missing;
 mod records;
 mod scalar;
+mod shown;
 mod state;
 mod structure;
 mod tnum;
@@ -43,9 +44,10 @@ pub use crate::program::planted;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use env::INNER;
 pub use env::{Context, Environment, HelperLookup, MapInfo};
-pub use error::VerifyError;
+pub use error::{VerifyError, Warning};
 pub use findings::{Known, Need};
 pub use state::{Concrete, State};
+pub(crate) use value::Kind;
 pub use verified::{Access, Target, Uses, VerifiedProgram};
 pub(crate) use work::pieces;
 pub use work::{Cap, Work};
@@ -54,8 +56,7 @@ use crate::{
     isa::{Call, Insn, Reg},
     program::{words, Program},
 };
-use alloc::{string::String, vec::Vec};
-use core::fmt::Write;
+use alloc::vec::Vec;
 use cost::Unbounded;
 use explore::Explorer;
 use findings::Findings;
@@ -402,10 +403,8 @@ const _: () = assert!(crate::program::limits::MAX_FRAMES == 8, "NINTH_FRAME");
 
 fn check_strict(analysis: &Analysis, work: &mut Work<'_>) -> Result<(), VerifyError> {
     let findings = &analysis.findings;
-    for (register, pc) in findings.unset.iter().enumerate() {
-        if let (Some(pc), Some(register)) = (*pc, Reg::new(register as u8)) {
-            return Err(VerifyError::UnsetRegister { pc, register });
-        }
+    if let Some((register, pc)) = findings.unset_registers().next() {
+        return Err(VerifyError::UnsetRegister { pc, register });
     }
     if let Some(failure) = findings.failures.iter().min_by_key(|f| f.pc) {
         let findings::Failure { pc, base, known, off, need } = *failure;
@@ -434,30 +433,15 @@ fn check_strict(analysis: &Analysis, work: &mut Work<'_>) -> Result<(), VerifyEr
     }
 }
 
-/// Room for one warning: a register and a PC of at most twenty digits each, and the words between; or a limit.
-const WARNING_BYTES: usize = 128;
-
-fn warnings(findings: &Findings, unproved: Option<Cap>) -> Result<Vec<String>, VerifyError> {
+/// What the person who loads the program is told.
+fn warnings(findings: &Findings, unproved: Option<Cap>) -> Result<Vec<Warning>, VerifyError> {
     let mut warnings = Vec::new();
-    if let Some(cap) = unproved {
-        warn(&mut warnings, format_args!("too complex to be proved, all is checked: {cap}"))?;
-    }
-    if let Some((pc, reserved)) = findings.held {
-        warn(&mut warnings, format_args!("{}", VerifyError::HeldRecord { pc, reserved }))?;
-    }
-    for (register, pc) in findings.unset.iter().enumerate() {
-        let Some(pc) = pc else { continue };
-        warn(&mut warnings, format_args!("r{register} is read at PC {pc} but may not have been set"))?;
+    let unproved = unproved.map(|cap| Warning::Unproved { cap });
+    let held = findings.held.map(|(pc, reserved)| Warning::HeldRecord { pc, reserved });
+    let unset = findings.unset_registers().map(|(register, pc)| Warning::UnsetRegister { pc, register });
+    for warning in unproved.into_iter().chain(held).chain(unset) {
+        warnings.try_reserve(1).map_err(|_| VerifyError::NoMemory)?;
+        warnings.push(warning);
     }
     Ok(warnings)
-}
-
-fn warn(warnings: &mut Vec<String>, what: core::fmt::Arguments<'_>) -> Result<(), VerifyError> {
-    let mut text = String::new();
-    text.try_reserve_exact(WARNING_BYTES).map_err(|_| VerifyError::NoMemory)?;
-    // Writing to a string with room does not fail.
-    let _ = text.write_fmt(what);
-    warnings.try_reserve(1).map_err(|_| VerifyError::NoMemory)?;
-    warnings.push(text);
-    Ok(())
 }

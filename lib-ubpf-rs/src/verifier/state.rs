@@ -15,7 +15,6 @@ use crate::{
     program::limits::FRAME_BYTES,
 };
 use alloc::{format, string::String, vec::Vec};
-use core::fmt;
 
 /// Bytes of a frame.
 pub(super) const FRAME: i64 = FRAME_BYTES as i64;
@@ -67,7 +66,7 @@ pub(super) struct Frame {
 /// What is known before an instruction.
 #[derive(Clone, Debug)]
 pub struct State {
-    regs: [Value; Reg::COUNT],
+    pub(super) regs: [Value; Reg::COUNT],
     /// Cells of all frames, outermost first, each from its end downwards; deeper ones are not known.
     cells: Vec<Cell>,
     /// Where the innermost frame's cells begin.
@@ -612,7 +611,7 @@ impl State {
     }
 
     /// What is known of a frame: offset from its end, size, value.
-    fn known_cells(&self, frame: usize) -> impl Iterator<Item = (i64, Size, &Value)> {
+    pub(super) fn known_cells(&self, frame: usize) -> impl Iterator<Item = (i64, Size, &Value)> {
         let (base, end) = self.frame_cells(frame);
         let cells = self.cells.get(base..end).unwrap_or(&[]);
         cells.iter().enumerate().filter_map(|(number, cell)| {
@@ -722,24 +721,6 @@ impl Concrete<'_> {
                 Ok(())
             }
         }
-    }
-}
-
-/// The registers that are set, then the known words of the innermost frame: `r1=argument r2=0..=255 r10=stack [-8]=7`.
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let set = self.regs.iter().enumerate().filter(|(_, v)| v.kind != Kind::Unset);
-        for (index, (number, value)) in set.enumerate() {
-            write!(f, "{}r{number}={value}", if index == 0 { "" } else { " " })?;
-        }
-        for (off, size, value) in self.known_cells(self.depth()).filter(|(.., v)| !v.is_unknown()) {
-            let kind = if size == Size::W { "u32" } else { "u64" };
-            write!(f, " {kind}[{off}]={value}")?;
-        }
-        if self.argument_min > 0 {
-            write!(f, " argument has {} bytes", self.argument_min)?;
-        }
-        Ok(())
     }
 }
 

@@ -1,12 +1,10 @@
 //! What a register or a stack slot holds: a number, or a pointer with what is known of its offset.
 
 use super::{
-    env::INNER,
     planted::{self, Bug},
     scalar::{Part, Scalar},
 };
 use crate::isa::AluOp;
-use core::fmt;
 
 /// Width of a register.
 pub(super) const BITS: u32 = 64;
@@ -16,7 +14,7 @@ pub(super) const ARGUMENT_MAX: u64 = i32::MAX as u64;
 
 /// What a value is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Nothing has set it.
     Unset,
     /// A number.
@@ -51,7 +49,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// Whether it may be null instead.
-    pub(super) fn is_nullable(self) -> bool {
+    pub(crate) fn is_nullable(self) -> bool {
         matches!(
             self,
             Kind::Object { nullable: true, .. }
@@ -310,67 +308,4 @@ fn grown(a: &Value, room: u32, least: u64, most: u64) -> u32 {
     }
     let room = u64::from(room).saturating_add(least);
     u32::try_from(room.min(ARGUMENT_MAX)).unwrap_or(NO_ROOM)
-}
-
-/// `17`, `0..=255`, `argument+4`, `stack-8`, `?`: as `ubpf verify -v` and errors show it.
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind {
-            Kind::Unset => return f.write_str("unset"),
-            Kind::Scalar => return number(f, &self.num),
-            Kind::Argument => f.write_str("argument")?,
-            Kind::Stack(0) => f.write_str("stack")?,
-            Kind::Stack(frame) => write!(f, "stack{frame}")?,
-            Kind::Object { index, .. } if index & INNER != 0 => write!(f, "map{}.value", index & !INNER)?,
-            Kind::Object { index, .. } => write!(f, "value{index}")?,
-            Kind::Record { number, .. } => write!(f, "record{number}")?,
-            Kind::Map { index, .. } if index & INNER != 0 => write!(f, "map{}.map", index & !INNER)?,
-            Kind::Map { index, .. } => write!(f, "map{index}")?,
-        }
-        if self.kind.is_nullable() {
-            f.write_str(" or null")?;
-        }
-        match self.num.value() {
-            Some(0) => Ok(()),
-            Some(offset) => write!(f, "{:+}", offset as i64),
-            None => {
-                f.write_str("+(")?;
-                number(f, &self.num)?;
-                f.write_str(")")
-            }
-        }
-    }
-}
-
-/// Small numbers in decimal, large ones in hexadecimal; the signed range where it is the closer one.
-fn number(f: &mut fmt::Formatter<'_>, num: &Scalar) -> fmt::Result {
-    let whole = &num.whole;
-    if let Some(value) = num.value() {
-        return match value as i64 {
-            -0xffff..0 => write!(f, "{}", value as i64),
-            _ => one(f, value),
-        };
-    }
-    if *num == Scalar::unknown(BITS) {
-        return f.write_str("?");
-    }
-    if whole.smin < 0 && whole.smax.abs_diff(whole.smin) < whole.umax.abs_diff(whole.umin) {
-        return write!(f, "{}..={}", whole.smin, whole.smax);
-    }
-    one(f, whole.umin)?;
-    f.write_str("..=")?;
-    one(f, whole.umax)?;
-    let known = !num.tnum.mask & super::tnum::Tnum::range(whole.umin, whole.umax).mask;
-    match (known, num.tnum.value) {
-        (0, _) => Ok(()),
-        (_, 0) => write!(f, "&{:#x}", num.tnum.mask),
-        (_, value) => write!(f, "&{:#x}|{value:#x}", num.tnum.mask),
-    }
-}
-
-fn one(f: &mut fmt::Formatter<'_>, value: u64) -> fmt::Result {
-    match value {
-        0..=0xffff => write!(f, "{value}"),
-        _ => write!(f, "{value:#x}"),
-    }
 }

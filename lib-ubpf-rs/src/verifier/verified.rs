@@ -2,13 +2,13 @@
 
 use super::{
     work::{pieces, price},
-    Cap, Policy, VerifyError, Work,
+    Cap, Policy, VerifyError, Warning, Work,
 };
 use crate::{
     isa::{weight, Insn},
     program::{MapDef, Program},
 };
-use alloc::{string::String, vec::Vec};
+use alloc::vec::Vec;
 
 /// How one memory access is made safe.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -155,7 +155,7 @@ pub struct VerifiedProgram {
     pub(super) stack_reach: u64,
     pub(super) steps: usize,
     pub(super) cap: Option<Cap>,
-    pub(super) warnings: Vec<String>,
+    pub(super) warnings: Vec<Warning>,
     /// The maps it was verified for, by their place.
     pub(super) maps: Vec<MapDef>,
     /// How many are proved, and how many are guarded.
@@ -306,7 +306,7 @@ impl VerifiedProgram {
         .fold(0, usize::saturating_add)
     }
     /// Remarks for the person who loaded it.
-    pub fn warnings(&self) -> &[String] {
+    pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
 }

@@ -6,22 +6,17 @@ use crate::platform::{Cancelled, Pause};
 use core::ops::Range;
 
 /// What an analysis or a compilation ran into.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror_no_std::Error)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Cap {
     /// The account has no unit left.
-    #[error("the limit of work is reached")]
     Work,
     /// What is kept does not fit into the memory that it may take.
-    #[error("the limit of memory is reached")]
     Memory,
     /// An analysis has gone through more instructions than it may, for the size of the program.
-    #[error("the limit of instructions looked at is reached")]
     Steps,
     /// There are more chains of calls than are told apart.
-    #[error("there are more chains of calls than are told apart")]
     Chains,
     /// The pause said that nobody wants the answer any more.
-    #[error("cancelled")]
     Cancelled,
 }
 
@@ -35,8 +30,8 @@ pub struct Work<'p> {
     limit: u64,
     /// What is kept back at the end, for what must be done in any case.
     reserve: u64,
-    /// At so many units the next pause is due.
-    due: u64,
+    /// From so many units on nothing is spent without a look: a pause is due then, or there are no more.
+    stop: u64,
     slice: u64,
     pause: Option<&'p mut Pause<'p>>,
     bytes: usize,
@@ -75,7 +70,7 @@ impl<'p> Work<'p> {
             spent: 0,
             limit,
             reserve: 0,
-            due: u64::MAX,
+            stop: limit.saturating_add(1),
             slice: u64::MAX,
             pause: None,
             bytes: 0,
@@ -90,7 +85,7 @@ impl<'p> Work<'p> {
         let mut work = Work::new(limit);
         work.pause = Some(pause);
         work.slice = slice;
-        work.due = slice;
+        work.stop = work.next_stop();
         work
     }
 
@@ -114,7 +109,7 @@ impl<'p> Work<'p> {
     #[inline]
     pub fn spend(&mut self, units: u64) -> Result<(), Cap> {
         self.spent = self.spent.saturating_add(units);
-        if self.spent < self.due && self.spent <= self.limit.saturating_sub(self.reserve) {
+        if self.spent < self.stop {
             return Ok(());
         }
         self.look_up()
@@ -123,7 +118,8 @@ impl<'p> Work<'p> {
     /// Spends `units` for each of `count`.
     #[inline]
     pub(crate) fn spend_each(&mut self, count: usize, units: u64) -> Result<(), Cap> {
-        self.spend((count as u64).saturating_mul(units))
+        // No list is so long that this would wrap around.
+        self.spend((count as u64).wrapping_mul(units))
     }
 
     #[cold]
@@ -131,16 +127,15 @@ impl<'p> Work<'p> {
         if self.cancelled {
             return Err(Cap::Cancelled);
         }
-        let limit = self.limit.saturating_sub(self.reserve);
-        if self.spent > limit && !planted::active(Bug::NoLimit) {
+        if self.spent > self.allowed() && !planted::active(Bug::NoLimit) {
             return Err(Cap::Work);
         }
-        self.due = self.spent.saturating_add(self.slice);
+        self.stop = self.next_stop();
         match self.pause.as_mut().map_or(Ok(()), |pause| pause()) {
             Ok(()) => Ok(()),
             Err(Cancelled) => {
                 self.cancelled = true;
-                self.due = 0;
+                self.stop = 0;
                 Err(Cap::Cancelled)
             }
         }
@@ -149,6 +144,17 @@ impl<'p> Work<'p> {
     /// Keeps so many units back, or as many as there are; they can be spent when nothing is kept back any more.
     pub(crate) fn keep_back(&mut self, units: u64) {
         self.reserve = units;
+        self.stop = self.stop.min(self.next_stop());
+    }
+
+    /// Units that may be spent now.
+    fn allowed(&self) -> u64 {
+        self.limit.saturating_sub(self.reserve)
+    }
+
+    /// Where the next look is due after one at what is spent now.
+    fn next_stop(&self) -> u64 {
+        self.spent.saturating_add(self.slice).min(self.allowed().saturating_add(1))
     }
 
     /// Takes memory into account that is about to be held, or, where it is a state's, is held just now.

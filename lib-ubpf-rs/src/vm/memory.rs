@@ -9,7 +9,6 @@ use crate::{
     program::limits::LANES,
 };
 use core::{
-    fmt,
     marker::PhantomData,
     sync::atomic::{
         AtomicU16, AtomicU32, AtomicU64, AtomicU8,
@@ -52,6 +51,15 @@ impl Window {
         let Window { base, len, writable } = *self;
         Region { base, len, writable }.contains(addr, size) && (writable || access == Access::Read)
     }
+}
+
+/// Where a run's memory lies, for those who look for why it was stopped: the reference's second line.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Regions {
+    /// Address and bytes of the argument.
+    pub argument: (u64, u64),
+    /// Address and bytes of the outermost function's frame.
+    pub frame: (u64, u64),
 }
 
 /// The regions of one run.
@@ -147,6 +155,13 @@ impl<'a> Memory<'a> {
     /// The whole stack.
     pub fn stack(&self) -> Region {
         self.stack
+    }
+    /// Where the argument and the outermost function's frame lie.
+    pub fn regions(&self) -> Regions {
+        let Region { base, len, .. } = self.argument;
+        let frame = (super::FRAME_BYTES as u64).min(self.stack.len);
+        let begin = self.stack.base.wrapping_add(self.stack.len).wrapping_sub(frame);
+        Regions { argument: (base, len), frame: (begin, frame) }
     }
     /// Memory given by the runtime.
     pub fn arena(&self) -> Region {
@@ -313,16 +328,7 @@ impl Memory<'_> {
 
 /// Whether bytes lie in one of the records that the run holds.
 #[cold]
+#[inline(never)]
 fn in_records(records: &Records<'_>, addr: u64, size: u64) -> bool {
     records.iter().any(|(base, len)| Region { base, len, writable: true }.contains(addr, size))
-}
-
-/// The reference's second line: `mem 0x…/len stack 0x…/len`, where the stack is one frame of the outermost function.
-impl fmt::Display for Memory<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Region { base, len, .. } = self.argument;
-        let frame = (super::FRAME_BYTES as u64).min(self.stack.len);
-        let stack = self.stack.base.wrapping_add(self.stack.len).wrapping_sub(frame);
-        write!(f, "mem {base:#x}/{len} stack {stack:#x}/{frame}")
-    }
 }

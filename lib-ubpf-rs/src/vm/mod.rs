@@ -18,7 +18,7 @@ pub use crate::program::limits::{FRAME_BYTES, MAX_FRAMES, MAX_STRING, STACK_BYTE
 pub use call::{call_helper, Called};
 pub use direct::{Adds, CodeAddress, Direct};
 pub use interpreter::{Interpreter, Moment};
-pub use memory::{Access, Memory, Region};
+pub use memory::{Access, Memory, Region, Regions};
 #[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
 pub(crate) use slices::{Reserve, ENDLESS};
 pub use slices::{Slices, AT_A_STRETCH, SLICE};

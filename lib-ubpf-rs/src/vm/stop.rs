@@ -1,7 +1,5 @@
 //! Why and where a run stopped before its end.
 
-use core::fmt;
-
 /// What an access was to do.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum AccessKind {
@@ -65,36 +63,4 @@ pub enum StopKind {
     },
     /// The engine met what the verifier should have refused: a fault of the runtime, not of the program.
     Internal,
-}
-
-impl fmt::Display for Stop {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pc = self.pc;
-        match self.kind {
-            StopKind::OutOfBounds { access, addr, size } => {
-                let what = match access {
-                    AccessKind::Load => "load",
-                    AccessKind::Store => "store",
-                    AccessKind::Atomic => "atomic access",
-                    AccessKind::HelperRead => "load by a helper",
-                    AccessKind::HelperWrite => "store by a helper",
-                };
-                write!(f, "out of bounds memory {what} at PC {pc}, addr {addr:#x}, size {size}")
-            }
-            StopKind::Unaligned { addr, size } => {
-                write!(f, "unaligned atomic access at PC {pc}, addr {addr:#x}, size {size}")
-            }
-            StopKind::BudgetExhausted => write!(f, "instruction budget exhausted at PC {pc}"),
-            StopKind::Cancelled => write!(f, "cancelled at PC {pc}"),
-            StopKind::CallDepth => {
-                let frames = super::MAX_FRAMES;
-                write!(f, "call at PC {pc} needs more than {frames} stack frames")
-            }
-            StopKind::UnknownHelper { number } => {
-                write!(f, "unknown helper {number} called at PC {pc}")
-            }
-            StopKind::Helper { name, reason } => write!(f, "helper {name} at PC {pc}: {reason}"),
-            StopKind::Internal => write!(f, "internal error of the runtime at PC {pc}"),
-        }
-    }
 }

@@ -344,7 +344,7 @@ fn an_object_is_attached_as_a_whole_or_not_at_all() {
     // One by one those are attached that can be; then the object is there, and is still not attached as a whole.
     let one = LoadOptions { program: Some("words"), ..LoadOptions::default() };
     engine.attach_file(MYFUN, "hooks.pkg", &one, AttachLimits::default()).unwrap();
-    assert!(matches!(attach("hooks"), Err(Error::NotAttachable { .. })));
+    assert!(matches!(attach("hooks"), Err(Error::NotAttachable(_))));
     assert_eq!(engine.detach(MYFUN, None).unwrap(), 1);
     assert!(nothing());
     // The second one fails: the first is taken off again.

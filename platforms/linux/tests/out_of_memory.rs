@@ -14,7 +14,7 @@ use ubpf_rs::{
     platform::{has_room, Console, DirEntry, FileError, Files, Platform, SMALL_THINGS},
     program::{Abi, PointKind},
     runtime::{AttachLimits, Config, Error, LoadOptions, Runtime, Symbol, SymbolTable},
-    tracer::{AttachError, SiteKind},
+    tracer::SiteKind,
 };
 use ushell_rs::Shell;
 
@@ -372,7 +372,7 @@ fn all_or_none<T>(engine: &Runtime, step: u64, attach: impl Fn() -> Result<T, Er
             Ok(done) => break done,
             Err(error) => error,
         };
-        assert!(matches!(error, Error::NoMemory | Error::Attach(AttachError::NoMemory)), "{limit}: {error}");
+        assert!(matches!(error, Error::NoMemory), "{limit}: {error}");
         let reports = engine.list(None).unwrap();
         let [only] = &reports[..] else { panic!("{limit}: {reports:?}") };
         assert_eq!((only.probes.len(), only.probes[0].runs), (1, calls), "{limit}");

@@ -1,6 +1,6 @@
 //! Files: the initrd (a cpio archive, "newc") and what was written since, which stays in memory.
 
-use alloc::{borrow::ToOwned, collections::BTreeMap, string::String, vec::Vec};
+use alloc::{borrow::ToOwned, string::String, vec::Vec};
 use core::ops::Range;
 
 use ubpf_rs::platform::{has_room, DirEntry, FileError, Files, Pace, SMALL_THINGS};
@@ -14,7 +14,37 @@ const CPIO_HEADER: usize = 110;
 const ENTRY_BYTES: usize = 4 * size_of::<DirEntry>();
 
 static INITRD: spin::Once<&'static [u8]> = spin::Once::new();
-static WRITTEN: spin::Mutex<BTreeMap<String, Option<Vec<u8>>>> = spin::Mutex::new(BTreeMap::new());
+static WRITTEN: spin::Mutex<ByName<Option<Vec<u8>>>> = spin::Mutex::new(ByName(Vec::new()));
+
+/// Things by their names, ascending. There are few, and most come in their order.
+struct ByName<T>(Vec<(String, T)>);
+
+impl<T> ByName<T> {
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(known, _)| known.as_str().cmp(name))
+    }
+
+    fn get(&self, name: &str) -> Option<&T> {
+        self.0.get(self.place(name).ok()?).map(|(_, thing)| thing)
+    }
+
+    fn insert(&mut self, name: &str, thing: T) -> Result<(), FileError> {
+        match self.place(name) {
+            Ok(at) => self.0[at].1 = thing,
+            Err(at) => {
+                self.0.try_reserve(1).map_err(|_| FileError::NoMemory)?;
+                self.0.insert(at, (name.to_owned(), thing));
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &str) {
+        if let Ok(at) = self.place(name) {
+            self.0.remove(at);
+        }
+    }
+}
 
 /// Takes the initrd into use. Returns a complaint when it is not a whole archive.
 pub fn init(initrd: Option<Range<usize>>) -> Option<&'static str> {
@@ -107,11 +137,11 @@ impl Files for MemoryFiles {
         // Other threads may run between two entries, and write files: what is listed is what was there at first.
         let written: Vec<(String, Option<usize>)> = {
             let written = WRITTEN.lock();
-            let bytes = written.keys().fold(0, |bytes, name| bytes + name.len() + ENTRY_BYTES);
+            let bytes = written.0.iter().fold(0, |bytes, (name, _)| bytes + name.len() + ENTRY_BYTES);
             if !has_room(bytes + SMALL_THINGS) {
                 return Err(FileError::NoMemory);
             }
-            written.iter().map(|(name, contents)| (name.clone(), contents.as_ref().map(Vec::len))).collect()
+            written.0.iter().map(|(name, contents)| (name.clone(), contents.as_ref().map(Vec::len))).collect()
         };
         let is_written = |name: &str| written.binary_search_by(|(known, _)| known.as_str().cmp(name)).is_ok();
         let mut pace = Pace::new(&PLATFORM);
@@ -124,29 +154,29 @@ impl Files for MemoryFiles {
         if !has_room(bytes + SMALL_THINGS) {
             return Err(FileError::NoMemory);
         }
-        let mut found: BTreeMap<String, (u64, bool)> = BTreeMap::new();
+        let mut found = ByName(Vec::new());
         let mut exists = folder.is_empty();
         let mut add = |path: &str, size: usize, is_dir: bool| {
             pace.go_on();
             let Some(rest) = inside(path, folder) else {
-                return;
+                return Ok(());
             };
             exists = true;
             match rest.split_once('/') {
-                _ if rest.is_empty() => {}
-                Some((name, _)) => drop(found.insert(name.to_owned(), (0, true))),
-                None => drop(found.insert(rest.to_owned(), (size as u64, is_dir))),
+                _ if rest.is_empty() => Ok(()),
+                Some((name, _)) => found.insert(name, (0, true)),
+                None => found.insert(rest, (size as u64, is_dir)),
             }
         };
         for entry in archive().filter(|entry| !is_written(entry.name)) {
-            add(entry.name, if entry.is_dir { 0 } else { entry.contents.len() }, entry.is_dir);
+            add(entry.name, if entry.is_dir { 0 } else { entry.contents.len() }, entry.is_dir)?;
         }
         for (name, size) in &written {
             if let Some(size) = size {
-                add(name, *size, false);
+                add(name, *size, false)?;
             }
         }
-        let entries = found.into_iter().map(|(name, (size, is_dir))| {
+        let entries = found.0.into_iter().map(|(name, (size, is_dir))| {
             pace.go_on();
             DirEntry { name, size, is_dir }
         });
@@ -156,15 +186,14 @@ impl Files for MemoryFiles {
     fn write(&self, path: &str, contents: &[u8]) -> Result<(), FileError> {
         let mut written = WRITTEN.lock();
         let path = plain(path);
-        let others = written.iter().filter(|(name, _)| *name != path);
+        let others = written.0.iter().filter(|(name, _)| *name != path);
         let used: usize = others.filter_map(|(_, contents)| Some(contents.as_ref()?.len())).sum();
         let limit = WRITE_LIMIT.saturating_sub(used);
         let contents = copy(contents, limit)?;
         if !has_room(SMALL_THINGS) {
             return Err(FileError::NoMemory);
         }
-        written.insert(path.to_owned(), Some(contents));
-        Ok(())
+        written.insert(path, Some(contents))
     }
 
     fn remove(&self, path: &str) -> Result<(), FileError> {
@@ -174,8 +203,8 @@ impl Files for MemoryFiles {
         let was = written.get(path).map(Option::is_some);
         match (was, in_archive) {
             (Some(false), _) | (None, false) => return Err(FileError::NotFound),
-            (_, true) => drop(written.insert(path.to_owned(), None)),
-            (_, false) => drop(written.remove(path)),
+            (_, true) => written.insert(path, None)?,
+            (_, false) => written.remove(path),
         }
         Ok(())
     }

@@ -46,6 +46,7 @@ struct Heap(LockedHeap);
 
 // SAFETY: passes everything on to an allocator, or allocates nothing.
 unsafe impl GlobalAlloc for Heap {
+    #[inline(never)]
     unsafe fn alloc(&self, layout: alloc::alloc::Layout) -> *mut u8 {
         if layout.size() >= LARGE_ALLOCATION && !leaves_enough(layout.size(), SMALL_RESERVE) {
             return core::ptr::null_mut();
@@ -54,6 +55,7 @@ unsafe impl GlobalAlloc for Heap {
         unsafe { self.0.alloc(layout) }
     }
 
+    #[inline(never)]
     unsafe fn dealloc(&self, block: *mut u8, layout: alloc::alloc::Layout) {
         // SAFETY: the caller's promise.
         unsafe { self.0.dealloc(block, layout) }

@@ -193,7 +193,7 @@ fn run(code: &dyn Executable, given: Given<'_>) -> Result<ExitCode, Failure> {
     drop(progress);
     let value = match result {
         Ok(value) => value,
-        Err(stop) => return Err(Failure::Work(EXIT_STOPPED, format!("{stop}\n{}", run.memory))),
+        Err(stop) => return Err(Failure::Work(EXIT_STOPPED, format!("{stop}\n{}", run.memory.regions()))),
     };
     drop(run);
     if let Some(path) = after {

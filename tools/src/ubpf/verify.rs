@@ -132,7 +132,7 @@ fn check(program: Program, wanted: &Wanted, environment: &Environment<'_>) -> Re
 
 fn counts(program: &VerifiedProgram) -> Counts {
     let (proved, guarded) = program.accesses();
-    let mut remarks = program.warnings().to_vec();
+    let mut remarks: Vec<String> = program.warnings().iter().map(ToString::to_string).collect();
     if guarded > 0 && program.policy() == Policy::Guarded {
         let all = proved + guarded;
         remarks.push(format!("{guarded} of {all} memory accesses are checked at run time"));

@@ -5,7 +5,7 @@ use super::{
     machine::{archive, Machine, Options, Port},
     sample_files, EXIT_FAULT,
 };
-use crate::{bad_input::garbage, Result};
+use crate::{noise::garbage, Result};
 use std::{
     io::{ErrorKind, Read, Write},
     path::Path,

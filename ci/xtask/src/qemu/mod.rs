@@ -15,7 +15,7 @@ mod machine;
 mod proofs;
 mod sessions;
 
-use crate::{demo, samples, setup, target, usage, Result};
+use crate::{samples, setup, target, usage, Result};
 pub use bench::stripped_bytes;
 pub use machine::{archive, Accel, Machine, Options};
 use std::{
@@ -38,7 +38,7 @@ const SESSIONS: u64 = 400;
 const USAGE: &str =
     "usage: cargo xtask qemu build | test | tour | bench | gaps | sessions N | run [--accel tcg|kvm] [--smp N]";
 
-/// `cargo xtask qemu build|test|tour|bench|gaps|sessions|run`: `run` leaves the console in the terminal.
+/// `cargo xtask qemu build|test|bench|gaps|sessions|run`: `run` leaves the console in the terminal. The tour is the demo's.
 pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
     setup::ensure()?;
     let (command, rest) = arguments.split_first().ok_or_else(|| usage(USAGE))?;
@@ -54,7 +54,6 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
             gaps::interrupts(root, &image)?;
             gaps::run(root, &image)
         }
-        "tour" => (1..=2).try_for_each(|cpus| demo::tour_in_qemu(root, cpus)),
         "sessions" => {
             let count = match rest {
                 [count] => count.parse().ok(),

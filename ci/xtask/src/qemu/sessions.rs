@@ -5,7 +5,7 @@ use super::{
     machine::{Machine, Options},
     sample_files,
 };
-use crate::{bad_input::garbage, Result};
+use crate::{noise::garbage, Result};
 use std::{
     io::{ErrorKind, Read, Write},
     net::Shutdown,
