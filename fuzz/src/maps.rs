@@ -11,7 +11,10 @@ use std::{
     sync::Arc,
 };
 use ubpf_rs::{
-    maps::{handle, update, BytesMut, Held, Map, MapError, Maps, Stay, MOST_WALKED_TO_CHANGE, MOST_WALKED_TO_LOOK},
+    maps::{
+        handle, settle_left, update, BytesMut, Held, HeldProgram, InUse, Map, MapError, Maps, Stay,
+        MOST_WALKED_TO_CHANGE, MOST_WALKED_TO_LOOK,
+    },
     program::{limits::LANES, InnerDef, MapDef, MapFlags, MapKind, MapName},
     vm::soundness::Numbers,
 };
@@ -329,11 +332,55 @@ fn holders(numbers: &mut Numbers<'_>) {
     }
 }
 
+/// A program that has the map in which it is held.
+struct Program(#[allow(dead_code, reason = "kept")] Arc<Maps>);
+
+/// A map that holds programs, which have it; nobody has them when nobody has it.
+fn programs(numbers: &mut Numbers<'_>) {
+    let entries = 1 + numbers.below(6) as u32;
+    let map = Arc::new(make(MapKind::ProgArray, 4, 4, entries));
+    let maps = Arc::new(Maps::new(vec![map.clone()]).expect("a list"));
+    let in_use = InUse::new(maps.clone());
+    let all: Vec<HeldProgram> = (0..3).map(|_| Arc::new(Program(maps.clone())) as HeldProgram).collect();
+    let left: Vec<_> = all.iter().map(Arc::downgrade).collect();
+    let mut model: HashMap<u32, usize> = HashMap::new();
+    for _ in 0..numbers.below(32) {
+        let (index, which) = (numbers.below(u64::from(entries) + 2) as u32, numbers.below(4) as usize);
+        let key = index.to_le_bytes();
+        match all.get(which) {
+            Some(program) => {
+                let full = Err(MapError::Full { capacity: entries as usize });
+                let expected = if index < entries { Ok(()) } else { full };
+                assert_eq!(map.hold(key[..].into(), Held::Program(program.clone()), update::ANY), expected);
+                if expected.is_ok() {
+                    model.insert(index, which);
+                }
+            }
+            None => {
+                let expected = model.remove(&index).map(drop).ok_or(MapError::NoEntry);
+                assert_eq!(map.delete(key[..].into(), &mut 0), expected);
+            }
+        }
+        let found = map.program(index, &Stay::default());
+        assert_eq!(found.is_some(), model.contains_key(&index));
+        assert!(found.is_none_or(|found| Arc::ptr_eq(&found, &all[model[&index]])));
+        assert_eq!(map.len(), model.len());
+    }
+    assert!(map.settle(), "no run is left");
+    for (which, program) in all.iter().enumerate() {
+        let held = model.values().filter(|&&other| other == which).count();
+        assert_eq!(Arc::strong_count(program), 1 + held, "program {which}");
+    }
+    drop((all, maps, in_use));
+    assert!(settle_left() && left.iter().all(|program| program.upgrade().is_none()), "programs are left behind");
+}
+
 fuzz_target!(init: input::plant(), |data: &[u8]| {
     let mut numbers = Numbers::Bytes(data);
-    match numbers.below(4) {
+    match numbers.below(5) {
         0 => keyless(&mut numbers),
         3 => holders(&mut numbers),
+        4 => programs(&mut numbers),
         _ => keyed(&mut numbers),
     }
 });

@@ -325,10 +325,28 @@ fn the_program_of_several() {
 }
 
 #[test]
+fn programs_go_on_in_others() {
+    let all = [CLANG, &[GCC]].concat();
+    each(&all, "tail_calls", &["-p", "first"], 123);
+    each(&all, "tail_calls", &["-p", "third"], 3);
+    // Once, and 33 times more.
+    each(&all, "tail_calls", &["-p", "circle"], 34);
+    each(CLANG, "tail_calls", &["-p", "circle", "--policy", "strict"], 34);
+    // The map that it finds has no such place, and the run goes on in the other program.
+    each(&all, "held", &["-p", "start", "--mem-hex", &"00".repeat(60)], 5);
+}
+
+#[test]
 fn kinds_of_maps_that_are_not_there_are_named() {
-    let Some(object) = compile(CLANG[2], &source("held")) else { return };
-    let said = refusal(&object, &["-p", "start"]);
-    assert!(said.contains("map calls: maps of kind prog_array"), "{said}");
+    let source = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stacks.c");
+    let text =
+        "#include <bpf/bpf_helpers.h>\nstruct { __uint(type, BPF_MAP_TYPE_STACK_TRACE); __uint(max_entries, 8); \
+                __uint(key_size, 4); __uint(value_size, 1016); } stacks SEC(\".maps\");\n\
+                SEC(\"kprobe\") int start(void *ctx) { return 0; }";
+    fs::write(&source, text).unwrap();
+    let Some(object) = compile(CLANG[2], &source) else { return };
+    let said = refusal(&object, &[]);
+    assert!(said.contains("map stacks: maps of kind stack_trace"), "{said}");
 }
 
 /// What a flat program cannot have, and an object has: a table, a literal, a pointer to a function.

@@ -40,7 +40,19 @@ const TARGETS: [(&str, &[&str]); 6] = [
             "KeptWord",
         ],
     ),
-    ("engines", &["GuardSize", "WideMove", "ZeroFill", "ProbeLost", "CheapLoop", "LightOperation"]),
+    (
+        "engines",
+        &[
+            "GuardSize",
+            "WideMove",
+            "ZeroFill",
+            "ProbeLost",
+            "CheapLoop",
+            "LightOperation",
+            "EndlessChain",
+            "FreshBudget",
+        ],
+    ),
     ("direct", &["LostRegister", "OneArgument", "DirtyArgument", "OneCounted", "LightOperation"]),
     ("slow", &["FreeStates", "NoLimit", "WeightlessStates"]),
     ("package", &["OffsetBeyond", "MapBeyond", "MiddleOfWide", "TwoOfOneName", "KeyBeyond", "AnyInstruction"]),
@@ -56,6 +68,7 @@ const TARGETS: [(&str, &[&str]); 6] = [
             "StillHeld",
             "AnyInner",
             "NoGrace",
+            "KeptPrograms",
         ],
     ),
 ];

@@ -106,7 +106,7 @@ fn assembler_statement(row: &Row) -> String {
 fn returned(row: &Row) -> &'static str {
     match row.ret {
         RetType::Void => "void",
-        RetType::Scalar | RetType::EndIfZero => "uint64_t",
+        RetType::Scalar | RetType::EndIfZero | RetType::TailCall => "uint64_t",
         RetType::MapValueOrNull | RetType::RecordOrNull => "void *",
     }
 }

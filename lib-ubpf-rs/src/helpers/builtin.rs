@@ -175,6 +175,18 @@ pub const BUILTINS: &[Row] = &[
         function: map_peek_elem,
     },
     Row {
+        name: "bpf_tail_call",
+        doc: prose!("Goes on in a program of an array, which takes the place of this one, with the same context; a negative number where there is \
+              none, or after 33 such calls. Only the outermost function may call it."),
+        numbers: &[(Linux, 12)],
+        args: &[("ctx", AnyAddress), ("programs", Map(MapFamily::Programs)), ("index", Scalar)],
+        ret: RetType::TailCall,
+        cost: flat(TAIL_CALL),
+        inline: None,
+        missed: None,
+        function: tail_call,
+    },
+    Row {
         name: "bpf_current_task_under_cgroup",
         doc: prose!("Whether what runs belongs to a control group of an array: always 1, or the negative number of an error."),
         numbers: &[(Linux, 37)],
@@ -645,6 +657,16 @@ fn map_lookup_elem(call: &mut HelperCall<'_>) -> Answer {
         false => map.lookup(call.key, call.lane, &mut call.walked),
     };
     Ok(found.unwrap_or(0))
+}
+
+/// What it takes to leave one program and to enter another one, which pays for itself.
+const TAIL_CALL: u32 = 64;
+
+fn tail_call(call: &mut HelperCall<'_>) -> Answer {
+    let map = call.map.ok_or(NO_MAP)?;
+    // As a 32-bit number, as with Linux.
+    call.next = map.program(call.args[2] as u32, call.records.stay());
+    Ok(MapError::NoEntry.code() as u64)
 }
 
 fn map_lookup_percpu_elem(call: &mut HelperCall<'_>) -> Answer {

@@ -1,7 +1,7 @@
 //! The table of helpers and how one is called.
 
 use super::{Host, BUILTINS};
-use crate::maps::{Bytes, BytesMut, Map, Records};
+use crate::maps::{Bytes, BytesMut, HeldProgram, Map, Records};
 use crate::program::{Abi, HelperSignature, SignatureError};
 use crate::verifier::HelperLookup;
 use alloc::vec::Vec;
@@ -37,6 +37,8 @@ pub struct HelperCall<'a> {
     /// What the helper sets to be charged for what it walked, in units of budget: at most its [`Cost`](crate::program::Cost)'s
     /// `walk`. 0 before the call.
     pub walked: u32,
+    /// What a helper of [`RetType::TailCall`](crate::program::RetType::TailCall) sets: the program in which the run is to go on.
+    pub next: Option<HeldProgram>,
 }
 
 /// Why a helper stopped the program.

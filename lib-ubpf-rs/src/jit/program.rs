@@ -14,7 +14,9 @@ use crate::{
     maps::Maps,
     platform::{ExecBlock, ExecMemory},
     verifier::{Uses, VerifiedProgram, Work},
-    vm::{proofs_hold, CodeAddress, Direct, Executable, Interpreter, Run, Slices, Stop, AT_A_STRETCH, STACK_BYTES},
+    vm::{
+        go_on, proofs_hold, CodeAddress, Direct, Executable, Interpreter, Run, Slices, Stop, AT_A_STRETCH, STACK_BYTES,
+    },
 };
 use alloc::{sync::Arc, vec::Vec};
 use core::slice;
@@ -262,18 +264,23 @@ impl JitProgram {
 impl Executable for JitProgram {
     fn run(&self, run: &mut Run<'_>) -> Result<u64, Stop> {
         match self.fits(run) {
-            true => self.enter(run, None),
+            true => {
+                let result = self.enter(run, None);
+                go_on(result, run, None)
+            }
             false => self.interpreter.run(run),
         }
     }
 
     fn run_in_slices(&self, run: &mut Run<'_>, slices: Slices<'_>) -> Result<u64, Stop> {
-        match self.fits(run) {
+        let Slices { units, pause } = slices;
+        let result = match self.fits(run) {
             // Without charges in it, the code is over soon. With charges that stand too far apart, it is not for slices.
             true if !self.metered => self.enter(run, None),
-            true if self.stretch() <= AT_A_STRETCH => self.enter(run, Some(slices)),
-            _ => self.interpreter.run_in_slices(run, slices),
-        }
+            true if self.stretch() <= AT_A_STRETCH => self.enter(run, Some(Slices { units, pause: &mut *pause })),
+            _ => return self.interpreter.run_in_slices(run, Slices { units, pause }),
+        };
+        go_on(result, run, Some(Slices { units, pause }))
     }
 
     fn verified(&self) -> &VerifiedProgram {

@@ -13,7 +13,7 @@ use crate::program::{
     planted::{self, Bug},
     MapDef, MapKind,
 };
-use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 enum Numbers {
     Array(Array),
@@ -26,6 +26,10 @@ pub(super) struct Holder {
     pool: Pool,
     /// Keys that hold something.
     count: AtomicUsize,
+    /// What its programs are given, and by which numbers they call: the first one says it for all.
+    like: AtomicU32,
+    /// Who has it beside programs that maps hold.
+    pub users: AtomicUsize,
 }
 
 impl Holder {
@@ -35,7 +39,8 @@ impl Holder {
             _ => Numbers::Array(Array::new(def, between)?),
         };
         let pool = Pool::new(def.max_entries as usize, between)?;
-        Some(Holder { numbers, pool, count: AtomicUsize::new(0) })
+        let (count, users) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Some(Holder { numbers, pool, count, like: AtomicU32::new(0), users })
     }
 
     pub fn pool(&self) -> &Pool {
@@ -130,6 +135,24 @@ impl Holder {
         drop(control);
         self.pool.settle();
         Ok(())
+    }
+
+    /// Holds nothing any more.
+    pub fn clear(&self) {
+        // Who died in the midst of a change leaves it as it is.
+        let Ok(mut control) = self.pool.lock() else { return };
+        if let Numbers::Array(array) = &self.numbers {
+            array.values().clear();
+        }
+        self.count.store(0, Relaxed);
+        self.like.store(0, Relaxed);
+        Pool::take_all(&mut control);
+    }
+
+    /// As [`Map::takes_programs_like`](super::Map::takes_programs_like) says.
+    pub fn takes_programs_like(&self, like: u32) -> bool {
+        let before = self.like.compare_exchange(0, like, Relaxed, Relaxed);
+        before.is_ok() || before == Err(like)
     }
 
     /// Shows the keys that hold something, as [`Map::for_some`](super::Map::for_some) does, with a number of no meaning.

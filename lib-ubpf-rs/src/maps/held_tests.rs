@@ -252,3 +252,87 @@ fn ten_thousand_maps_within_one() {
     let bytes = Map::memory(holder.def());
     assert!(bytes >= u64::from(entries) * (4 + 8 + 8 + 4 + 24), "{bytes}");
 }
+
+fn programs(entries: u32) -> Arc<Map> {
+    Arc::new(Map::new(def(MapKind::ProgArray, 4, 4, entries)).unwrap())
+}
+
+fn hold_program(map: &Map, index: u32, program: &HeldProgram) -> Result<(), MapError> {
+    at_last(|| map.hold(index.to_le_bytes()[..].into(), Held::Program(program.clone()), update::ANY))
+}
+
+fn number_of(program: HeldProgram) -> u32 {
+    *program.downcast::<u32>().expect("a number")
+}
+
+#[test]
+fn programs_that_are_held_follow_their_model() {
+    let map = programs(4);
+    let all: Vec<HeldProgram> = (0..4u32).map(|number| Arc::new(number) as HeldProgram).collect();
+    let mut model = [None; 4];
+    let mut random = 7u64;
+    for _ in 0..2000 {
+        random = random.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        let (what, index) = ((random >> 40) as u32 % 6, (random >> 50) as u32 % 5);
+        match all.get(what as usize) {
+            Some(program) if index < 4 => {
+                hold_program(&map, index, program).unwrap();
+                model[index as usize] = Some(what);
+            }
+            Some(program) => assert_eq!(hold_program(&map, index, program), Err(MapError::Full { capacity: 4 })),
+            None => {
+                let before = model.get_mut(index as usize).and_then(Option::take);
+                let gone = at_last(|| map.delete(index.to_le_bytes()[..].into(), &mut 0));
+                assert_eq!(gone, before.map(drop).ok_or(MapError::NoEntry));
+            }
+        }
+        let found = map.program(index, &Stay::default()).map(number_of);
+        assert_eq!(found, model.get(index as usize).copied().flatten());
+    }
+    assert_eq!(map.hold([0; 4][..].into(), Held::Map(inner(1)), update::ANY), Err(MapError::OtherThing));
+    settled(&map);
+    for (number, program) in (0..).zip(&all) {
+        let held = model.iter().filter(|&&held| held == Some(number)).count();
+        assert_eq!(Arc::strong_count(program), 1 + held);
+    }
+}
+
+/// A program that has the map in which it is held.
+struct Own(#[allow(dead_code, reason = "kept")] Arc<Maps>);
+
+#[test]
+fn programs_that_have_their_own_map_go_with_who_has_it() {
+    let map = programs(3);
+    let maps = Arc::new(Maps::new([map.clone()].into()).unwrap());
+    let in_use = InUse::new(maps.clone());
+    let kept = Kept::new(map.clone());
+    let program: HeldProgram = Arc::new(Own(maps.clone()));
+    let left = Arc::downgrade(&program);
+    hold_program(&map, 1, &program).unwrap();
+    drop((program, maps));
+    drop(in_use);
+    assert!(map.program(1, &Stay::default()).is_some(), "somebody keeps it");
+    // A run has found it when the last one lets go of it.
+    let stay = Stay::default();
+    assert!(map.program(1, &stay).is_some());
+    drop(kept);
+    assert!(map.program(1, &Stay::default()).is_none());
+    assert!(left.upgrade().is_some() && map.is_empty());
+    assert_eq!(map.hold([0; 4][..].into(), Held::Program(Arc::new(1u32)), 0), Err(MapError::Busy));
+    drop(stay);
+    while !settle_left() {
+        thread::yield_now();
+    }
+    settled(&map);
+    assert!(left.upgrade().is_none());
+    assert_eq!(Arc::strong_count(&map), 1);
+    hold_program(&map, 2, &(Arc::new(5u32) as HeldProgram)).unwrap();
+}
+
+#[test]
+fn programs_of_a_map_are_alike() {
+    let map = programs(2);
+    assert!(map.takes_programs_like(0x101) && map.takes_programs_like(0x101));
+    assert!(!map.takes_programs_like(0x201));
+    assert!(!inner(1).takes_programs_like(0x101));
+}

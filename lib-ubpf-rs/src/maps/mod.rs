@@ -24,7 +24,7 @@ mod tests;
 
 pub use hash::{MOST_WALKED_TO_CHANGE, MOST_WALKED_TO_LOOK};
 pub use lanes::Lane;
-pub use pool::{Held, HeldProgram, Stay};
+pub use pool::{settle_left, Held, HeldProgram, Stay};
 pub use records::Records;
 pub use two_key::{TwoKeyLayout, TwoKeyMap};
 pub use values::{Bytes, BytesMut, Slots};
@@ -193,8 +193,10 @@ impl Map {
             MapKind::Stack => Queue::new(&def, First::Newest, between).map(Kind::Queue),
             MapKind::BloomFilter => Bloom::new(&def, seed, between).map(Kind::Bloom),
             MapKind::CgroupArray => Some(Kind::Nothing),
-            MapKind::ArrayOfMaps | MapKind::HashOfMaps => Holder::new(&def, seed, between).map(Kind::Holder),
-            kind @ (MapKind::ProgArray | MapKind::StackTrace) => return Err(MapError::Unsupported { kind }),
+            MapKind::ArrayOfMaps | MapKind::HashOfMaps | MapKind::ProgArray => {
+                Holder::new(&def, seed, between).map(Kind::Holder)
+            }
+            kind @ MapKind::StackTrace => return Err(MapError::Unsupported { kind }),
         };
         let kind = kind.ok_or(MapError::NoMemory)?;
         Ok(Map { def, kind, full: AtomicU64::new(0), busy: AtomicU64::new(0) })
@@ -325,6 +327,22 @@ impl Map {
     /// What a register holds for the map under a key of a map that holds maps; `handle` is what it holds for that one. *Hook path.*
     pub fn find_map(&self, handle: u64, key: Bytes<'_>, walked: &mut u32, stay: &Stay) -> Option<u64> {
         inner_handle(slot_of(handle)?, self.holder()?.find(key, walked, stay)?)
+    }
+
+    /// The program in a place of a map that holds programs. *Hook path.*
+    pub fn program(&self, index: u32, stay: &Stay) -> Option<HeldProgram> {
+        let (holder, key) = (self.holder()?, index.to_le_bytes());
+        let place = holder.find(Bytes::from(&key[..]), &mut 0, stay)?;
+        match holder.pool().at(place, stay)? {
+            Held::Program(program) => Some(program.clone()),
+            Held::Map(_) => None,
+        }
+    }
+
+    /// Whether a program of this likeness, a number other than 0, may be held by this map or call those that it holds; from then on only such
+    /// may. So all of them are given the same.
+    pub fn takes_programs_like(&self, like: u32) -> bool {
+        self.holder().is_some_and(|holder| holder.takes_programs_like(like))
     }
 
     /// What a key of a map holds that holds maps or programs.
@@ -582,6 +600,71 @@ impl Map {
     }
 }
 
+/// Maps that somebody has beside programs that maps hold. When nobody has a map of programs any more it lets go of them: they may have it
+/// themselves, and would stay with it for ever.
+pub struct InUse(Arc<Maps>);
+
+impl InUse {
+    /// These are in use until it is dropped.
+    pub fn new(maps: Arc<Maps>) -> InUse {
+        maps.iter().for_each(|map| map.is_used());
+        InUse(maps)
+    }
+
+    /// The maps, for who does not keep them in use.
+    pub fn maps(&self) -> Arc<Maps> {
+        self.0.clone()
+    }
+}
+
+impl core::ops::Deref for InUse {
+    type Target = Maps;
+    fn deref(&self) -> &Maps {
+        &self.0
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.iter().for_each(Map::is_left);
+    }
+}
+
+/// A map that somebody keeps.
+pub struct Kept(Arc<Map>);
+
+impl Kept {
+    /// It is in use until it is dropped.
+    pub fn new(map: Arc<Map>) -> Kept {
+        map.is_used();
+        Kept(map)
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        Map::is_left(&self.0);
+    }
+}
+
+impl Map {
+    fn is_used(&self) {
+        if let Some(holder) = self.holder() {
+            holder.users.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn is_left(self: &Arc<Map>) {
+        let Some(holder) = self.holder().filter(|_| self.def.kind == MapKind::ProgArray) else { return };
+        if holder.users.fetch_sub(1, Relaxed) == 1 && !planted::active(Bug::KeptPrograms) {
+            holder.clear();
+            if !holder.pool().settle() {
+                pool::leave(self.clone());
+            }
+        }
+    }
+}
+
 /// Memory of values.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Window {
@@ -666,18 +749,19 @@ impl Maps {
     #[cold]
     fn inner<'s>(&'s self, value: u64, stay: &'s Stay) -> Option<&'s Map> {
         let (slot, place) = inner_of(value)?;
-        match self.get(slot)?.holder()?.pool().at(place, stay)? {
+        let map = self.get(slot).filter(|map| map.def.kind.holds_maps())?;
+        match map.holder()?.pool().at(place, stay)? {
             Held::Map(map) => Some(map),
             Held::Program(_) => None,
         }
     }
 
     /// Puts under a key of one of them what their object says that it holds at first.
-    pub fn hold(&self, entry: &Entry) -> Result<(), MapError> {
+    pub fn hold(&self, entry: &Entry, program: &mut dyn FnMut(u32) -> Option<HeldProgram>) -> Result<(), MapError> {
         let find = |slot: u32| self.get(u16::try_from(slot).ok()?);
         let held = match entry.value {
             object::Held::Map(slot) => find(slot).cloned().map(Held::Map),
-            object::Held::Program(_) => None,
+            object::Held::Program(index) => program(index).map(Held::Program),
         };
         let holder = find(entry.map).ok_or(MapError::NoEntry)?;
         let key = entry.key.to_le_bytes();

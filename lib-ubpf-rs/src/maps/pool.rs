@@ -96,6 +96,32 @@ pub fn after_fork() {
     }
 }
 
+/// Maps that nobody has any more, and in which there are programs that a run may still use. They may have the maps that hold them.
+static LEFT: Mutex<Vec<Arc<Map>>> = Mutex::new(Vec::new());
+
+/// Keeps a map until runs are over that may use its programs.
+pub(super) fn leave(map: Arc<Map>) {
+    let mut left = LEFT.lock();
+    if left.try_reserve(1).is_ok() {
+        left.push(map);
+    }
+    // Without memory it stays for ever.
+}
+
+/// Gives back what runs used that were going on when the last one let go of it; whether nothing is left of that.
+pub fn settle_left() -> bool {
+    let mut at = 0;
+    loop {
+        let one = LEFT.lock().get(at).cloned();
+        let Some(map) = one else { return at == 0 };
+        if map.settle() {
+            LEFT.lock().retain(|left| !Arc::ptr_eq(left, &map));
+        } else {
+            at += 1;
+        }
+    }
+}
+
 /// Since it began, each set of runs was seen empty, or was not: then a run may go on that began before.
 #[derive(Default)]
 struct Grace {
@@ -126,6 +152,8 @@ type Windows = Vec<Window>;
 enum Retired {
     /// What is in this place, which no key has any more.
     Place(u32),
+    /// What is in all places: programs, which are found by keys alone.
+    All,
     /// What nobody finds any more. It is dropped with this.
     #[allow(dead_code, reason = "dropped, and not read")]
     Gone { held: Option<One<Held>>, windows: Option<One<Windows>> },
@@ -158,7 +186,9 @@ impl Pool {
         let mut free = Vec::new();
         free.try_reserve_exact(count).ok()?;
         free.extend((0..u32::try_from(count).ok()?).rev());
-        let control = Mutex::new(Control { free, retired: Vec::new() });
+        let mut retired = Vec::new();
+        retired.try_reserve_exact(1).ok()?;
+        let control = Mutex::new(Control { free, retired });
         Some(Pool { places, windows: AtomicPtr::default(), control })
     }
 
@@ -195,10 +225,12 @@ impl Pool {
 
     /// Makes room for what a change leaves behind; afterwards it cannot fail for that.
     pub fn prepare(&self, control: &mut Control) -> Result<(), MapError> {
-        if control.retired.len() > MOST_RETIRED {
+        let leaves = control.retired.iter().any(|(_, retired)| matches!(retired, Retired::All));
+        if leaves || control.retired.len() > MOST_RETIRED {
             return Err(MapError::Busy);
         }
-        control.retired.try_reserve(BY_A_CHANGE).map_err(|_| MapError::NoMemory)
+        // And always one for `take_all`, which cannot fail.
+        control.retired.try_reserve(BY_A_CHANGE.wrapping_add(1)).map_err(|_| MapError::NoMemory)
     }
 
     /// Puts something in; its place. To be [prepared](Self::prepare).
@@ -223,6 +255,13 @@ impl Pool {
     /// No key has this place any more. To be [prepared](Self::prepare); it goes when it is [settled](Self::settle).
     pub fn take(control: &mut Control, place: u32) {
         control.retired.push((Grace::default(), Retired::Place(place)));
+    }
+
+    /// No key has any place any more. For programs.
+    pub fn take_all(control: &mut Control) {
+        if control.retired.capacity() > control.retired.len() {
+            control.retired.push((Grace::default(), Retired::All));
+        }
     }
 
     /// What is in a place, for who has the lock.
@@ -253,6 +292,10 @@ impl Pool {
                         return false;
                     }
                 },
+                Some(Retired::All) => {
+                    self.empty_all(&mut control);
+                    continue;
+                }
                 Some(gone) => gone,
                 None => return false,
             };
@@ -275,6 +318,19 @@ impl Pool {
         // SAFETY: it came from a box, and only who has the lock takes it out.
         let held = (!held.is_null()).then(|| unsafe { Box::from_raw(held) });
         Some(Retired::Gone { held, windows })
+    }
+
+    fn empty_all(&self, control: &mut Control) {
+        control.retired.clear();
+        control.free.clear();
+        for (number, place) in (0..).zip(&self.places) {
+            let held = place.swap(ptr::null_mut(), SeqCst);
+            if !held.is_null() {
+                // SAFETY: as for `empty`.
+                drop(unsafe { Box::from_raw(held) });
+            }
+            control.free.push(number);
+        }
     }
 
     fn exchange(&self, windows: Option<One<Windows>>) -> Option<One<Windows>> {

@@ -329,7 +329,7 @@ impl Values {
         true
     }
 
-    #[cfg(test)]
+    /// All zeros again.
     pub fn clear(&self) {
         let changeable = self.words.iter().filter(|_| !self.frozen);
         changeable.for_each(|word| word.store(0, Relaxed));

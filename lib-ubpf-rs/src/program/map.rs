@@ -87,7 +87,13 @@ impl MapKind {
             MapFamily::Cgroups => matches!(self, MapKind::CgroupArray),
             MapFamily::Ring => matches!(self, MapKind::Ringbuf),
             MapFamily::Events => matches!(self, MapKind::PerfEventArray),
+            MapFamily::Programs => matches!(self, MapKind::ProgArray),
         }
+    }
+
+    /// Whether its values are maps or programs.
+    pub const fn holds_things(self) -> bool {
+        self.holds_maps() || matches!(self, MapKind::ProgArray)
     }
 
     /// Whether its values are maps.
@@ -189,6 +195,8 @@ pub enum MapFamily {
     Ring,
     /// They write records for the reader of an array of events.
     Events,
+    /// They go on in a program of an array.
+    Programs,
 }
 
 bitflags::bitflags! {

@@ -110,6 +110,12 @@ pub enum Bug {
     AnyInner,
     /// Maps: what was under a key is given back while runs that have found it go on.
     NoGrace,
+    /// Maps: programs stay in a map that nobody has any more.
+    KeptPrograms,
+    /// Tail calls: there may be any number of them.
+    EndlessChain,
+    /// Tail calls: what the next program leaves of the budget is given out again.
+    FreshBudget,
 }
 
 #[cfg(any(test, feature = "fuzz"))]
@@ -169,6 +175,9 @@ impl Bug {
         Bug::StillHeld,
         Bug::AnyInner,
         Bug::NoGrace,
+        Bug::KeptPrograms,
+        Bug::EndlessChain,
+        Bug::FreshBudget,
     ];
 }
 

@@ -48,6 +48,8 @@ pub enum RetType {
     MapValueOrNull,
     /// Address of a record that the program holds from now on, or 0.
     RecordOrNull,
+    /// The run goes on in another program; or the number of an error.
+    TailCall,
 }
 
 /// Cost of one call in units of budget: nanoseconds on the machine of `docs/performance.md`. The call instruction has a weight beside it.

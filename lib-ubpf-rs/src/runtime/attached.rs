@@ -41,7 +41,7 @@ impl HookProgram for Attached {
         match self.loaded.code.run(&mut run) {
             Ok(_) => Ok(()),
             Err(stop) => {
-                let (regions, name) = (run.memory.regions(), &self.loaded.name);
+                let (regions, name) = (run.memory.regions(), run.memory.stopped_in().unwrap_or(&self.loaded.name));
                 Err(failures.report(format_args!("{stop}\n{regions}\nin program {name}")))
             }
         }
@@ -135,8 +135,9 @@ fn arrange<'c>(
 
 /// A configured budget is meant for machine code: a run that is interpreted gets its part of it. *Hook path.*
 pub(super) fn divide_budget(code: &dyn Executable, run: &mut Run<'_>, in_slices: bool) {
-    if code.interprets(run, in_slices) {
-        run.budget /= INTERPRETED;
+    match code.interprets(run, in_slices) {
+        true => run.budget /= INTERPRETED,
+        false => run.memory.divide_for_callees(),
     }
 }
 

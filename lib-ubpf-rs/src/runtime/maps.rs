@@ -5,15 +5,17 @@ use super::{
     ProgramId, Refusal, Runtime,
 };
 use crate::{
-    maps::{self, Bytes, Held, Map, MapError, Maps},
+    maps::{self, Bytes, Held, HeldProgram, InUse, Kept, Map, MapError, Maps},
     object::Entry,
     program::{
         limits::{MAX_MAPS, MAX_MAP_MEMORY},
-        MapDef, MapName, Program,
+        MapDef, MapKind, MapName, Program,
     },
     verifier::{self, Context, Environment, Work},
+    vm::Callee,
 };
 use alloc::{
+    format,
     string::String,
     sync::{Arc, Weak},
     vec::Vec,
@@ -41,7 +43,7 @@ struct Named {
     name: String,
     map: Weak<Map>,
     /// Somebody wants it to stay.
-    kept: Option<Arc<Map>>,
+    kept: Option<Kept>,
     /// The types of its object, for who shows it.
     types: Types,
 }
@@ -114,7 +116,9 @@ impl Runtime {
         let mut loaded = Vec::new();
         loaded.try_reserve_exact(programs.len()).map_err(|_| Error::NoMemory)?;
         for program in programs {
-            loaded.push(self.prepare_with(program, maps.clone(), Context::default(), options)?);
+            let one = self.prepare_with(program, maps.clone(), Context::default(), options)?;
+            one.claim_programs()?;
+            loaded.push(one);
         }
         Ok(Parts { loaded, fresh })
     }
@@ -151,7 +155,7 @@ impl Runtime {
     pub(super) fn prepare_with(
         &self,
         program: Program,
-        maps: Option<Arc<Maps>>,
+        maps: Option<Arc<InUse>>,
         context: Context,
         options: &LoadOptions,
     ) -> Result<Loaded, Error> {
@@ -169,7 +173,8 @@ impl Runtime {
         let verified = verifier::verify(program, policy, &environment, &mut work).map_err(refused)?;
         room_for_small_things()?;
         let platform = &self.services.platform;
-        let made = code::make(verified, maps.clone(), options.engine, code::Use::Often, platform, &mut work)?;
+        let own = maps.as_ref().map(|maps| maps.maps());
+        let made = code::make(verified, own, options.engine, code::Use::Often, platform, &mut work)?;
         self.note_fallback(made.fallback);
         Ok(Loaded::new(name, made.code, helpers, made.fallback, maps))
     }
@@ -180,7 +185,7 @@ impl Runtime {
         &self,
         object: &str,
         parts: &[MapPart<'_>],
-    ) -> Result<(Option<Arc<Maps>>, Vec<(String, Arc<Map>)>), Error> {
+    ) -> Result<(Option<Arc<InUse>>, Vec<(String, Arc<Map>)>), Error> {
         if parts.is_empty() {
             return Ok((None, Vec::new()));
         }
@@ -212,7 +217,7 @@ impl Runtime {
             list.push(map);
         }
         let maps = Maps::new(list).ok_or(Error::NoMemory)?;
-        Ok((Some(Arc::new(maps)), fresh))
+        Ok((Some(Arc::new(InUse::new(Arc::new(maps)))), fresh))
     }
 
     /// Whether there is memory for all of them, before any of it is taken.
@@ -233,13 +238,17 @@ impl Runtime {
         self.maps.lock().find(name)
     }
 
-    /// Puts the map called `what` under a key of the map called `name`, which holds maps. Runs that have found what was there go on with that,
-    /// and it is given back when they are over.
+    /// Puts the map or the program called `what` under a key of the map called `name`, which holds maps or programs. Runs that have found what
+    /// was there go on with that, and it is given back when they are over. A program is called `OBJECT:PROGRAM`, or `PROGRAM` where it is of
+    /// the map's own object.
     pub fn hold(&self, name: &str, key: &[u8], what: &str) -> Result<(), Error> {
         room_for_small_things()?;
         let find = |name: &str| self.map(name).ok_or_else(|| Error::NoMap { name: shown(name) });
         let holder = find(name)?;
-        let held = Held::Map(find(what)?);
+        let held = match holder.def().kind {
+            MapKind::ProgArray => Held::Program(self.callee(name, what, &holder)?),
+            _ => Held::Map(find(what)?),
+        };
         let put = holder.hold(Bytes::from(key), held, maps::update::ANY);
         put.map_err(|error| refused_map(holder.def(), error))?;
         // Who uses it for longer than that is not waited for.
@@ -247,9 +256,40 @@ impl Runtime {
         Ok(())
     }
 
-    /// The name of what a map holds under a key, where it holds maps.
+    /// Puts a loaded program under a key of a map that holds programs, as [`hold`](Self::hold) does.
+    pub fn hold_program(&self, name: &str, key: &[u8], id: ProgramId) -> Result<(), Error> {
+        room_for_small_things()?;
+        let holder = self.map(name).ok_or_else(|| Error::NoMap { name: shown(name) })?;
+        let loaded = self.programs.lock().get(id)?;
+        let held = Held::Program(loaded.callee_of(&holder, None)?);
+        let put = holder.hold(Bytes::from(key), held, maps::update::ANY);
+        put.map_err(|error| refused_map(holder.def(), error))?;
+        self.pace().wait_until(RUNS_END_NS, || holder.settle());
+        Ok(())
+    }
+
+    /// The program that is called `what` beside a map.
+    fn callee(&self, map: &str, what: &str, holder: &Map) -> Result<HeldProgram, Error> {
+        let (object, program) = match what.rsplit_once(':') {
+            Some((object, program)) => (self.known_object(object), Some(program)),
+            // Names of objects may have dots in them.
+            None => match map.match_indices('.').find_map(|(dot, _)| self.known_object(map.get(..dot)?)) {
+                Some(object) => (Some(object), Some(what)),
+                None => (self.known_object(what), None),
+            },
+        };
+        let none = || Error::Object { reason: format!("there is no program {}: load its object first", shown(what)) };
+        let object = object.ok_or_else(none)?;
+        let loaded = object.pick(object.name(), program)?;
+        loaded.callee_of(holder, Some(object.name()))
+    }
+
+    /// The name of what a map holds under a key, where it holds maps or programs.
     pub fn held_name(&self, holder: &Map, key: &[u8]) -> Option<String> {
-        let Held::Map(held) = holder.held(Bytes::from(key))? else { return None };
+        let held = match holder.held(Bytes::from(key))? {
+            Held::Map(held) => held,
+            Held::Program(program) => return copied(&program.downcast_ref::<Callee>()?.name),
+        };
         let table = self.maps.lock();
         let entry = table.entries.iter().find(|entry| entry.map.as_ptr() == Arc::as_ptr(&held));
         copied(entry.map_or(held.def().name.as_str(), |entry| &entry.name))
@@ -261,6 +301,7 @@ impl Runtime {
         entries: &[Entry],
         maps: &Maps,
         fresh: &[(String, Arc<Map>)],
+        program: &dyn Fn(u32, &Map) -> Result<HeldProgram, Error>,
     ) -> Result<(), Error> {
         let mut pace = self.pace();
         for entry in entries {
@@ -269,7 +310,17 @@ impl Runtime {
             let Some(holder) = holder.filter(|holder| fresh.iter().any(|(_, map)| Arc::ptr_eq(map, holder))) else {
                 continue;
             };
-            maps.hold(entry).map_err(|error| refused_map(holder.def(), error))?;
+            let mut failed = None;
+            let mut callee = |index| match program(index, holder) {
+                Ok(program) => Some(program),
+                Err(error) => {
+                    failed = Some(error);
+                    None
+                }
+            };
+            let put = maps.hold(entry, &mut callee);
+            failed.map_or(Ok(()), Err)?;
+            put.map_err(|error| refused_map(holder.def(), error))?;
         }
         Ok(())
     }
@@ -301,7 +352,7 @@ impl Runtime {
         let Some(entry) = table.entries.iter_mut().find(|entry| entry.name == name) else { return false };
         let map = entry.map.upgrade();
         let found = map.is_some();
-        let before = core::mem::replace(&mut entry.kept, map.filter(|_| keep));
+        let before = core::mem::replace(&mut entry.kept, map.filter(|_| keep).map(Kept::new));
         // What is given back is given back without the lock.
         drop(table);
         drop(before);
@@ -334,7 +385,7 @@ fn full_name(object: &str, part: &MapPart<'_>) -> Option<String> {
 }
 
 /// How long runs are waited for that may use what a map held.
-const RUNS_END_NS: u64 = 100_000_000;
+pub(super) const RUNS_END_NS: u64 = 100_000_000;
 
 /// Bytes of contents that are copied at once.
 const PIECE: usize = 4096;

@@ -113,6 +113,11 @@ impl Part {
 }
 
 impl Instance {
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The program of this name, or the only one, as `path` calls it.
     pub(super) fn pick(self: &Arc<Self>, path: &str, program: Option<&str>) -> Result<Loaded, Error> {
         let part = match (program, self.parts.as_slice()) {
@@ -287,9 +292,6 @@ impl Runtime {
         }
         let options = LoadOptions { policy: Some(self.policy_for(object.wish, options)), ..*options };
         let (maps, fresh) = self.make_maps(object.name, &maps)?;
-        if let Some(maps) = &maps {
-            self.hold_entries(&object.entries, maps, &fresh)?;
-        }
         let mut parts = Vec::new();
         parts.try_reserve_exact(programs.len()).map_err(|_| Error::NoMemory)?;
         for (index, program) in programs.into_iter().enumerate() {
@@ -297,6 +299,12 @@ impl Runtime {
             let context = context_of(&object, index);
             let loaded = self.prepare_with(program, maps.clone(), context, &options);
             parts.push(part(&object, index, loaded.map_err(|error| explained(&object, index, error))?)?);
+        }
+        if let Some(maps) = &maps {
+            self.hold_entries(&object.entries, maps, &fresh, &|index, map| {
+                let part = parts.get(index as usize).ok_or(Error::NoMemory)?;
+                part.loaded.callee_of(map, Some(object.name))
+            })?;
         }
         let types = types_of(&object)?;
         room_for(SMALL_THINGS_THAT_STAY)?;
@@ -374,6 +382,7 @@ fn explained(object: &Object<'_>, index: usize, error: Error) -> Error {
 fn part(object: &Object<'_>, index: usize, mut loaded: Loaded) -> Result<Part, Error> {
     let def = object.programs.get(index).ok_or(Error::NoMemory)?;
     loaded.kind = def.kind;
+    loaded.claim_programs()?;
     let (section, target) = (copy(def.section)?, copy(def.target)?);
     Ok(Part { section, attach: def.attach, target, offset: def.offset, loaded })
 }

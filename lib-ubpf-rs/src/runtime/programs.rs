@@ -3,12 +3,13 @@
 use super::{compiler, host::Services, objects::Instance, Error};
 use crate::{
     helpers::{Registry, TWO_KEY_HELPERS},
-    isa::{Call, Insn},
-    maps::{Lane, Maps},
+    isa::{Call, ImmKind, Insn},
+    maps::{HeldProgram, InUse, Lane, Map, Maps},
     object::ProgramKind,
+    program::MapKind,
     tracer::{AtSite, Point},
     verifier::{Policy, Uses},
-    vm::{Direct, Executable},
+    vm::{Callee, Direct, Executable},
 };
 use alloc::{
     format,
@@ -53,7 +54,7 @@ pub(super) struct Loaded {
     /// Why it is interpreted where machine code was to be expected.
     pub(super) fallback: Option<&'static str>,
     /// The maps it was verified with; they live as long as it.
-    pub(super) maps: Option<Arc<Maps>>,
+    pub(super) maps: Option<Arc<InUse>>,
     /// Whether its runs need lanes of their own.
     needs_lane: bool,
     /// What its argument is.
@@ -75,9 +76,9 @@ impl Loaded {
         code: Arc<dyn Executable>,
         helpers: &'static Registry,
         fallback: Option<&'static str>,
-        maps: Option<Arc<Maps>>,
+        maps: Option<Arc<InUse>>,
     ) -> Loaded {
-        let needs_lane = maps.as_ref().is_some_and(|maps| maps.need_lane()) || calls(&*code, helpers, [CPU]);
+        let needs_lane = maps.as_ref().is_some_and(|maps| maps.need_lane()) || calls(&*code, helpers, [CPU, TAIL_CALL]);
         Loaded {
             name,
             code,
@@ -107,11 +108,59 @@ impl Loaded {
             return Some(direct);
         }
         let made = || {
-            let around = (self.code.verified().program().abi, self.maps.clone());
+            let around = (self.code.verified().program().abi, self.own_maps());
             compiler::helpers_of(&direct, around, self.helpers, services)
         };
         let helpers = self.helpers_directly.call_once(made).as_ref()?;
         Some(Direct { block: helpers.block(), ..direct })
+    }
+
+    fn own_maps(&self) -> Option<Arc<Maps>> {
+        self.maps.as_ref().map(|maps| maps.maps())
+    }
+
+    /// What it is given, and by which numbers it calls: programs that call each other by tail calls have this in common.
+    fn likeness(&self) -> u32 {
+        let abi = self.code.verified().program().abi;
+        (self.kind as u32).wrapping_add(1) << 8 | abi as u32
+    }
+
+    /// The program as a map holds it.
+    pub(super) fn callee_of(&self, map: &Map, object: Option<&str>) -> Result<HeldProgram, Error> {
+        self.is_like(map)?;
+        let own = self.name.rsplit_once(':').map_or(self.name.as_str(), |(_, own)| own);
+        let name = match object {
+            Some(object) if object != own => format!("{object}:{own}"),
+            _ => String::from(own),
+        };
+        let (code, maps, helpers) = (self.code.clone(), self.own_maps(), Some(self.helpers));
+        Ok(Arc::new(Callee { name, code, maps, helpers }))
+    }
+
+    /// Whether the program can be one of those that a map holds, or call them.
+    fn is_like(&self, map: &Map) -> Result<(), Error> {
+        match map.takes_programs_like(self.likeness()) {
+            true => Ok(()),
+            false => {
+                let (name, map) = (&self.name, map.def().name);
+                let reason =
+                    format!("{name}: the programs that map {map} holds or is used by are given something else");
+                Err(Error::Object { reason })
+            }
+        }
+    }
+
+    /// Maps that hold programs and that this one names hold only such as it.
+    pub(super) fn claim_programs(&self) -> Result<(), Error> {
+        let Some(maps) = &self.maps else { return Ok(()) };
+        for insn in &self.code.verified().program().insns {
+            let Insn::LoadImm64 { kind: ImmKind::MapIndex, imm, .. } = *insn else { continue };
+            let map = u16::try_from(imm).ok().and_then(|slot| maps.get(slot));
+            if let Some(map) = map.filter(|map| map.def().kind == MapKind::ProgArray) {
+                self.is_like(map)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether it looks into the two-key map.
@@ -152,6 +201,9 @@ pub(super) struct NoLane;
 
 /// What programs with such values ask for.
 const CPU: &str = "bpf_get_smp_processor_id";
+
+/// What it is that programs go on in others with, which may ask for it.
+const TAIL_CALL: &str = "bpf_tail_call";
 
 /// Whether a program calls one of some helpers, which have one number each. A program may be long: it is gone over by numbers alone.
 fn calls<const N: usize>(code: &dyn Executable, helpers: &Registry, names: [&str; N]) -> bool {

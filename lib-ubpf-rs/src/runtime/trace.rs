@@ -653,6 +653,7 @@ impl Runtime {
             drop(object);
             pace.point()?;
         }
+        pace.wait_until(super::maps::RUNS_END_NS, crate::maps::settle_left);
         let map = &self.services.map;
         let mut go_on = Ok(());
         map.for_each(|key1, key2, _| {

@@ -282,6 +282,7 @@ sentences! {
         Self::Map(MapFamily::Cgroups) => "an array of groups is needed",
         Self::Map(MapFamily::Ring) => "a ring is needed",
         Self::Map(MapFamily::Events) => "an array of events is needed",
+        Self::Map(MapFamily::Programs) => "an array of programs is needed",
         Self::KnownMap => "the map before it must be known",
         Self::Record => "the start of a record that the program holds is needed",
     }

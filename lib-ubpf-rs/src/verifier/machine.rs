@@ -509,6 +509,14 @@ impl<'a> Machine<'a> {
         }
         let result = match signature.ret {
             RetType::Scalar => Value::UNKNOWN,
+            RetType::TailCall if !self.is_last(state) => {
+                let what = "a tail call from a function after which its caller goes on";
+                return Err(VerifyError::Unsupported { pc, what });
+            }
+            RetType::TailCall => {
+                self.ends(state, pc);
+                Value::UNKNOWN
+            }
             RetType::Void => Value::constant(0),
             RetType::EndIfZero => {
                 self.ends(state, pc);
@@ -532,6 +540,11 @@ impl<'a> Machine<'a> {
             },
         };
         Ok(called(state, pc, result))
+    }
+
+    /// Whether nothing is left to be done when the innermost function is over: each caller ends, too.
+    fn is_last(&self, state: &State) -> bool {
+        state.calls().all(|call| matches!(self.program.insns.get(call.wrapping_add(1)), Some(Insn::Exit)))
     }
 
     /// Checks a helper's arguments against its signature and adds up its cost.

@@ -200,6 +200,11 @@ impl State {
     }
 
     /// Number of the innermost frame.
+    /// The calls that led into the innermost function.
+    pub(super) fn calls(&self) -> impl Iterator<Item = usize> + '_ {
+        self.frames.iter().map(|frame| frame.pc)
+    }
+
     pub(super) fn depth(&self) -> usize {
         self.frames.len()
     }
@@ -648,8 +653,7 @@ pub struct Concrete<'c> {
 impl State {
     /// Whether a machine is one that the state stands for; else what is not.
     pub fn admits(&self, machine: &Concrete<'_>) -> Result<(), String> {
-        let callers = self.frames.iter().map(|frame| frame.pc);
-        if !callers.eq(machine.calls.iter().copied()) {
+        if !self.calls().eq(machine.calls.iter().copied()) {
             return Err("other callers".into());
         }
         if u64::from(self.argument_min) > machine.argument.1 {

@@ -1,7 +1,7 @@
 //! Calling a helper: what every engine does before and after. Charges where the run is metered: before the call what is known
 //! then, after it what the helper walked. Checks memory arguments against the signature, calls.
 
-use super::{AccessKind, Memory, Metering, Run, Stop, StopKind};
+use super::{tail, AccessKind, Memory, Metering, Run, Stop, StopKind};
 use crate::{
     helpers::{Helper, HelperCall, HelperFn},
     maps::{Bytes, BytesMut, Map},
@@ -30,7 +30,8 @@ pub fn call_helper(
     let (map, text, host) = (None, &[][..], run.host);
     let (key, value, data, second, out) = (Bytes::NONE, Bytes::NONE, Bytes::NONE, Bytes::NONE, BytesMut::NONE);
     let (lane, records) = (run.memory.lane(), run.memory.records());
-    let mut given = HelperCall { args, text, map, records, key, value, data, second, out, lane, host, walked: 0 };
+    let mut given =
+        HelperCall { args, text, map, records, key, value, data, second, out, lane, host, walked: 0, next: None };
     if helper.signature.takes_numbers() {
         bill.pay(|| helper.signature.cost.base.into())?;
         return call(helper, &mut given, bill);
@@ -41,7 +42,11 @@ pub fn call_helper(
     if helper.signature.args.contains(&ArgType::CString) {
         return call_with_text(&run.memory, helper, given, bill);
     }
-    call(helper, &mut given, bill)
+    let called = call(helper, &mut given, bill)?;
+    match given.next.take() {
+        Some(program) => tail::call(run, program, helper, pc),
+        None => Ok(called),
+    }
 }
 
 /// What the call of a helper is charged to.
@@ -192,7 +197,7 @@ fn call(helper: &Helper, given: &mut HelperCall<'_>, mut bill: Bill<'_>) -> Resu
         RetType::Void => Called::Returned(0),
         RetType::EndIfZero if value == 0 => Called::Ended,
         RetType::EndIfZero => Called::Returned(value),
-        RetType::MapValueOrNull | RetType::RecordOrNull => Called::Returned(value),
+        RetType::MapValueOrNull | RetType::RecordOrNull | RetType::TailCall => Called::Returned(value),
     })
 }
 

@@ -4,6 +4,7 @@ use super::{
     call::{call_helper, Called},
     charge,
     quick::{quick, Op},
+    tail::go_on,
     Access, AccessKind, Executable, Memory, Metering, Run, Slices, Stop, StopKind, FRAME_BYTES, MAX_FRAMES,
 };
 use crate::{
@@ -64,19 +65,20 @@ impl Moment<'_> {
     }
 }
 
-impl Executable for Interpreter {
-    fn run(&self, run: &mut Run<'_>) -> Result<u64, Stop> {
+impl Interpreter {
+    fn run_alone(&self, run: &mut Run<'_>) -> Result<u64, Stop> {
         let Some(ops) = &self.quick else {
             return self.run_watched(run, &mut |_| {});
         };
         let metering = super::begin(&self.program, run)?;
         Machine::new(&self.program, run, metering).execute_quick(ops)
     }
+
     /// Instruction by instruction, whatever the run is charged: charges stand far apart in code without jumps.
-    fn run_in_slices(&self, run: &mut Run<'_>, slices: Slices<'_>) -> Result<u64, Stop> {
+    fn run_alone_in_slices(&self, run: &mut Run<'_>, slices: &mut Slices<'_>) -> Result<u64, Stop> {
         let short = self.program.worst_cost().is_some_and(|cost| cost <= SHORT);
         if short && slices.units >= SHORT && super::proofs_hold(&self.program, run) {
-            return self.run(run);
+            return self.run_alone(run);
         }
         let metering = super::begin(&self.program, run)?;
         let mut machine = Machine::new(&self.program, run, metering);
@@ -86,6 +88,17 @@ impl Executable for Interpreter {
             }
             (slices.pause)().map_err(|_| machine.stop(StopKind::Cancelled))?;
         }
+    }
+}
+
+impl Executable for Interpreter {
+    fn run(&self, run: &mut Run<'_>) -> Result<u64, Stop> {
+        let result = self.run_alone(run);
+        go_on(result, run, None)
+    }
+    fn run_in_slices(&self, run: &mut Run<'_>, mut slices: Slices<'_>) -> Result<u64, Stop> {
+        let result = self.run_alone_in_slices(run, &mut slices);
+        go_on(result, run, Some(slices))
     }
     fn verified(&self) -> &VerifiedProgram {
         &self.program

@@ -3,6 +3,7 @@
 //! A program's addresses are real ones. An access is in bounds when it lies wholly in one region; the end of the
 //! access is compared without computing `addr + size`, so nothing wraps around.
 
+use super::tail::Chain;
 use crate::{
     isa::Size,
     maps::{Bytes, BytesMut, Maps, Records, Window},
@@ -67,6 +68,8 @@ pub struct Memory<'a> {
     argument: Region,
     /// The whole stack; the frames in use are its upper end.
     stack: Region,
+    /// Where the run is in a chain of tail calls. Before the records: what it has is kept for the run as long as these stay.
+    chain: Chain,
     /// Memory that the runtime gave to programs: map values, shared data.
     arena: Region,
     /// Constant data.
@@ -92,6 +95,7 @@ impl<'a> Memory<'a> {
         Memory {
             argument: region(argument),
             stack: region(stack),
+            chain: Chain::NEW,
             arena: Region::default(),
             rodata: Region::default(),
             records: Records::new(None),
@@ -131,6 +135,45 @@ impl<'a> Memory<'a> {
     pub fn in_lane(mut self, lane: u32) -> Self {
         self.lane = lane.min(LANES as u32 - 1);
         self
+    }
+
+    /// What interprets gets so much less of what is left of the budget, which is meant for machine code: where a run that begins with machine
+    /// code goes on in a program without.
+    pub fn divide_for_callees(&mut self) {
+        self.chain.divide();
+    }
+
+    /// The name of the program that the run was stopped in, where it did not begin with that.
+    pub fn stopped_in(&self) -> Option<&str> {
+        self.chain.stopped_in()
+    }
+
+    pub(super) fn chain(&mut self) -> &mut Chain {
+        &mut self.chain
+    }
+
+    pub(super) fn into_chain(self) -> Chain {
+        self.chain
+    }
+
+    /// The same for another program, which has other maps.
+    pub(super) fn lent<'s>(&'s mut self, maps: Option<&'s Maps>) -> Memory<'s> {
+        Memory {
+            argument: self.argument,
+            stack: self.stack,
+            chain: self.chain.of_callee(),
+            arena: self.arena,
+            rodata: self.rodata,
+            records: Records::new(maps),
+            lane: self.lane,
+            frames: 1,
+            _borrow: PhantomData,
+        }
+    }
+
+    /// Frames in use.
+    pub(super) fn frames(&self) -> u64 {
+        self.frames
     }
 
     /// The lane of the run.

@@ -10,6 +10,7 @@ mod memory;
 mod quick;
 mod slices;
 mod stop;
+mod tail;
 
 #[cfg(any(test, feature = "fuzz"))]
 pub mod soundness;
@@ -23,6 +24,9 @@ pub use memory::{Access, Memory, Region, Regions};
 pub(crate) use slices::{Reserve, ENDLESS};
 pub use slices::{Slices, AT_A_STRETCH, SLICE};
 pub use stop::{AccessKind, Stop, StopKind};
+#[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
+pub(crate) use tail::go_on;
+pub use tail::{Callee, MOST_TAIL_CALLS};
 
 use crate::{
     helpers::{Host, Registry},
@@ -87,6 +91,7 @@ pub enum Metering {
 /// first function's entry. To be called by every engine before the first instruction.
 #[inline]
 pub fn begin(program: &VerifiedProgram, run: &mut Run<'_>) -> Result<Metering, Stop> {
+    run.memory.chain().leaves(program);
     let whole = program.worst_cost().and_then(|cost| run.budget.checked_sub(cost));
     if let Some(left) = whole.filter(|_| proofs_hold(program, run)) {
         run.budget = left;

@@ -25,7 +25,7 @@ Command::builtin(
      of their bytes in hexadecimal, as hex:0a0b. show: one map, with its flags, its memory in bytes, and what was lost because it was\n\
      full or busy. clear: no entry stays; values of arrays become 0. keep: the map stays when its last program goes, until release.\n\
      push, peek and pop are for queues and stacks, and push VALUE and peek VALUE for filters, where peek says whether it is there.\n\
-     Of maps that hold maps, VALUE is the name of a map.\n\
+     Of maps that hold maps or programs, VALUE is the name of a map, of a program of the same object, or OBJECT:PROGRAM.\n\
      types: what its object says of keys and values, for tools, which show them by name.\n\
      Of a value per CPU, numbers are shown as their sum, with the slots that it is made of where there are several: 7 = 3 + 4; of others\n\
      the slots that are not all zeros. update puts the value into the first slot and zeros into the others.",
@@ -94,8 +94,8 @@ fn map(call: &mut Call<'_>) -> Result<(), Failure> {
             Ok(())
         }
         "lookup" => lookup(call, &found, &key()?),
-        "update" if found.def().kind.holds_maps() => {
-            let what = value.ok_or_else(|| missing("MAP to be held"))?;
+        "update" if found.def().kind.holds_things() => {
+            let what = value.ok_or_else(|| missing("the name of what is to be held"))?;
             Ok(call.backend.hold(name, &key()?, what)?)
         }
         "update" => {
@@ -516,7 +516,7 @@ impl Stream for Entries {
             if !key.is_empty() {
                 let _ = write!(out, "{}: ", Shown(key));
             }
-            if map.def().kind.holds_maps() {
+            if map.def().kind.holds_things() {
                 // It may have gone meanwhile.
                 out.line(backend.held_name(map, key).as_deref().unwrap_or("-"));
                 return true;

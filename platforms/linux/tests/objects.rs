@@ -518,8 +518,32 @@ fn what_is_refused_leaves_nothing() {
     };
     let error = refused("core.pkg");
     assert!(error.contains("needs: PC ") && error.contains(" needs "), "{error}");
-    let error = refused("held.pkg");
-    assert!(error.contains("maps of kind"), "{error}");
+    changed("held.pkg", "stacks.pkg", |object| {
+        for map in object.maps.iter_mut().filter(|map| map.name == "one") {
+            (map.kind, map.value_size) = (7, 8);
+        }
+    });
+    let error = refused("stacks.pkg");
+    assert!(error.contains("maps of kind stack_trace"), "{error}");
+    // What is held is no map of the definition, or a program where a map is to be.
+    changed("held.pkg", "others.pkg", |object| {
+        object.maps.iter_mut().filter(|map| map.name == "one").for_each(|map| map.max_entries = 3)
+    });
+    let error = refused("others.pkg");
+    assert!(error.contains("map outer: the map holds maps of one definition"), "{error}");
+    changed("held.pkg", "mixed.pkg", |object| object.entries[0].value = object::Held::Program(0));
+    let error = refused("mixed.pkg");
+    assert!(error.contains("map outer: the map holds maps of one definition"), "{error}");
+    // Programs of an array are given the same.
+    changed("held.pkg", "kinds.pkg", |object| {
+        object
+            .programs
+            .iter_mut()
+            .filter(|program| program.name == "tail")
+            .for_each(|program| program.kind = ProgramKind::Socket);
+    });
+    let error = refused("kinds.pkg");
+    assert!(error.contains("are given something else"), "{error}");
     std::fs::write(folder().join("flat.bin"), [0x95, 0, 0, 0, 0, 0, 0, 0]).unwrap();
     assert!(refused("flat.bin").contains("flat.bin is no package"));
     let package = std::fs::read(folder().join("maps.pkg")).unwrap();
@@ -641,6 +665,50 @@ fn maps_hold_maps_and_programs_find_what_is_put_there() {
         engine.detach(MYFUN, None).unwrap();
         assert!(engine.unload_object("maps_of_maps"));
         assert_eq!(maps(engine), [""; 0]);
+    }
+}
+
+#[test]
+fn programs_go_on_in_others_of_an_array() {
+    if !packed("tail_calls") {
+        return;
+    }
+    for way in all_ways() {
+        let (engine, _turn) = engine();
+        engine.load_object("tail_calls.pkg", &way, &[]).unwrap();
+        let run = |program| {
+            let way = LoadOptions { program: Some(program), ..way };
+            engine.exec_file("tail_calls", &mut [0; 168], &way).unwrap().value & 0xffff_ffff
+        };
+        let path = || numbers(engine, "tail_calls..bss")[0];
+        assert_eq!(run("circle"), 34, "{way:?}");
+        let first = LoadOptions { program: Some("first"), ..way };
+        engine.attach_file(MYFUN, "tail_calls", &first, AttachLimits::default()).unwrap();
+        call(0, 0);
+        assert_eq!(path(), 123);
+        // Others take their places, of this object by their names.
+        let held = |key: u32| engine.held_name(&engine.map("tail_calls.calls").unwrap(), &key.to_le_bytes());
+        assert_eq!(held(2).as_deref(), Some("tail_calls:third"));
+        engine.hold("tail_calls.calls", &[1, 0, 0, 0], "third").unwrap();
+        engine.hold("tail_calls.calls", &[7, 0, 0, 0], "tail_calls:second").unwrap();
+        // Third, second, third and so on, until 33 tail calls were made: each adds a digit.
+        run("first");
+        let digits = std::iter::once(1).chain((0..33).map(|at| 3 - at % 2));
+        assert_eq!(path(), digits.fold(123u64, |path, digit| path.wrapping_mul(10).wrapping_add(digit)));
+        for key in [1u32, 7] {
+            engine.map("tail_calls.calls").unwrap().delete(key.to_le_bytes()[..].into(), &mut 0).unwrap();
+        }
+        let before = path();
+        call(0, 0);
+        assert_eq!(path(), before.wrapping_mul(100).wrapping_add(19), "it falls through");
+
+        let refused = |what: &str| engine.hold("tail_calls.calls", &[0; 4], what).unwrap_err().to_string();
+        assert!(refused("other").contains("are given something else"), "{}", refused("other"));
+        assert!(refused("nothing").contains("has no program nothing"), "{}", refused("nothing"));
+        assert!(refused("no:thing").contains("there is no program no:thing"), "{}", refused("no:thing"));
+        engine.detach(MYFUN, None).unwrap();
+        assert!(engine.unload_object("tail_calls"));
+        assert_eq!(maps(engine), [""; 0], "programs that call themselves through their own map go with it");
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Case {
     pub maps: Vec<MapDef>,
     /// Maps that others hold: place of the one that holds it, key, and its own place.
     pub held: Vec<(u16, Vec<u8>, u16)>,
+    /// Programs that they hold: place of the map, key and instructions.
+    pub programs: Vec<(u16, Vec<u8>, Vec<u8>)>,
     /// What they hold: place of the map, key and value. In maps of which programs only read the one value, it is frozen then.
     pub entries: Vec<(u16, Vec<u8>, Vec<u8>)>,
     /// PCs of its probing loads, ascending.
@@ -149,7 +151,8 @@ pub fn parse(text: &str) -> Result<Vec<Case>, SyntaxError> {
 /// A case while its lines are read.
 struct Draft {
     case: Case,
-    source: String,
+    /// Of the program, and of each that a map holds.
+    sources: Vec<String>,
     line: usize,
     end: Option<End>,
     memory_after: Option<Vec<u8>>,
@@ -176,11 +179,12 @@ impl Draft {
             map: Vec::new(),
             maps: Vec::new(),
             held: Vec::new(),
+            programs: Vec::new(),
             entries: Vec::new(),
             probing: Vec::new(),
             expected,
         };
-        Draft { case, source: String::new(), line, end: None, memory_after: None }
+        Draft { case, sources: [String::new()].into(), line, end: None, memory_after: None }
     }
 
     fn line(&mut self, line: &str) -> Parsed<()> {
@@ -194,8 +198,16 @@ impl Draft {
             line
         };
         // Every line has its place, so that the assembler's line numbers fit the file.
-        self.source.push_str(kept);
-        self.source.push('\n');
+        let lines = self.sources.first().map_or(0, |source| source.matches('\n').count());
+        let (last, before) = self.sources.split_last_mut().ok_or("no source")?;
+        while last.matches('\n').count() < lines {
+            last.push('\n');
+        }
+        last.push_str(kept);
+        last.push('\n');
+        if let Some(first) = before.first_mut() {
+            first.push('\n');
+        }
         Ok(())
     }
 
@@ -232,6 +244,12 @@ impl Draft {
             "entry" => {
                 let (slot, key, value) = entry(value)?;
                 self.case.entries.push((slot, key, bytes(value)?));
+            }
+            // What follows is that program.
+            "program" => {
+                let (slot, key) = value.split_once(' ').ok_or("program MAP KEY")?;
+                self.case.programs.push((number(slot)? as u16, bytes(key)?, Vec::new()));
+                self.sources.push(String::new());
             }
             // A program too large to be written out: one instruction, many times.
             "repeat" => {
@@ -284,9 +302,13 @@ impl Draft {
     fn finish(mut self) -> Result<Case, SyntaxError> {
         let begins = self.line;
         let error = |line: usize, problem: String| SyntaxError { line, problem };
-        let code = assemble(&self.source);
-        let code = code.map_err(|e| error(begins + e.line, e.problem.to_string()))?;
-        self.case.code.extend_from_slice(&code);
+        let code = |source: &String| assemble(source).map_err(|e| error(begins + e.line, e.problem.to_string()));
+        for (number, source) in self.sources.iter().enumerate() {
+            match number.checked_sub(1).and_then(|at| self.case.programs.get_mut(at)) {
+                Some((.., program)) => *program = code(source)?,
+                None => self.case.code.extend_from_slice(&code(source)?),
+            }
+        }
         let end = self.end;
         let missing = || error(begins, "`-> r0`, `-> stop` or `-> refused` is missing".into());
         self.case.expected.end = end.ok_or_else(missing)?;

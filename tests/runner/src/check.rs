@@ -16,10 +16,10 @@ use alloc::{
 use core::fmt;
 use ubpf_rs::{
     helpers::Registry,
-    maps::{Held, Map, Maps},
+    maps::{Held, InUse, Map, Maps},
     program::Program,
-    verifier::{self, Policy},
-    vm::{AccessKind, Memory, Run, Stop, StopKind},
+    verifier::{self, MapInfo, Policy, VerifiedProgram},
+    vm::{AccessKind, Callee, Memory, Run, Stop, StopKind},
 };
 
 /// Something that is not as it should be.
@@ -97,18 +97,20 @@ impl Trial<'_> {
             Err(problem) => return [problem].into(),
         };
         let infos = maps.as_ref().and_then(|maps| maps.infos()).unwrap_or_default();
-        let program = Program::from_flat(&self.case.name, &self.case.code, self.case.abi)
-            .map_err(|error| error.to_string())
-            .and_then(|program| {
-                verifier::verify(
-                    Program { probing: self.case.probing.clone(), ..program },
-                    self.policy,
-                    &verifier::Environment::new(&helpers).with_maps(&infos),
-                    &mut verifier::Work::default(),
-                )
-                .map_err(|e| e.to_string())
+        // Programs that maps hold may have the maps.
+        let _in_use = maps.clone().map(InUse::new);
+        for (slot, key, code) in &self.case.programs {
+            let held = self.verified(code, &helpers, &infos).and_then(|program| {
+                let code = Arc::from(engine.prepare(program, maps.clone())?);
+                let held = Callee { name: "held".into(), code, maps: maps.clone(), helpers: None };
+                let map = maps.as_ref().and_then(|maps| maps.get(*slot)).ok_or("no such map")?;
+                map.hold(key[..].into(), Held::Program(Arc::new(held)), 0).map_err(|error| error.to_string())
             });
-        let program = match (program, &self.case.expected.end) {
+            if let Err(problem) = held {
+                return [problem].into();
+            }
+        }
+        let program = match (self.verified(&self.case.code, &helpers, &infos), &self.case.expected.end) {
             (Ok(_), End::Refused(reason)) => return [format!("loaded, not refused: {reason}")].into(),
             (Err(found), End::Refused(reason)) if found.starts_with(reason.as_str()) => {
                 return Vec::new();
@@ -120,6 +122,14 @@ impl Trial<'_> {
             Ok(code) => self.compare(&*code, &helpers, maps.as_deref()),
             Err(reason) => [format!("not prepared: {reason}")].into(),
         }
+    }
+
+    fn verified(&self, code: &[u8], helpers: &Registry, maps: &[MapInfo<'_>]) -> Result<VerifiedProgram, String> {
+        let program = Program::from_flat(&self.case.name, code, self.case.abi).map_err(|error| error.to_string())?;
+        let program = Program { probing: self.case.probing.clone(), ..program };
+        let environment = verifier::Environment::new(helpers).with_maps(maps);
+        verifier::verify(program, self.policy, &environment, &mut verifier::Work::default())
+            .map_err(|error| error.to_string())
     }
 
     /// The maps of a case with what they hold.

@@ -79,8 +79,11 @@ impl Executable for Program {
         seen.left.lock().unwrap().push(run.budget);
         result
     }
+    /// That of a program in which a run goes on.
     fn run_in_slices(&self, run: &mut Run<'_>, slices: Slices<'_>) -> Result<u64, Stop> {
-        self.code.run_in_slices(run, slices)
+        let result = self.code.run_in_slices(run, slices);
+        self.seen.left.lock().unwrap().push(run.budget);
+        result
     }
     fn verified(&self) -> &VerifiedProgram {
         self.code.verified()

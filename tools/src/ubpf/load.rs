@@ -7,7 +7,7 @@ use ubpf_pack::{CoreTypes, Options};
 use ubpf_rs::{
     helpers::Registry,
     maps::{Map, Maps},
-    object::{self, Names, Object, ProgramKind},
+    object::{self, Entry, Names, Object, ProgramKind},
     platform::no_pause,
     program::{Abi, Program},
     verifier::Context,
@@ -20,6 +20,8 @@ pub struct File {
     pub maps: Option<Arc<Maps>>,
     /// Whether it was read as a kernel would have it, which has more than an image.
     pub as_a_kernel: bool,
+    /// What maps hold at first.
+    pub entries: Vec<Entry>,
 }
 
 impl File {
@@ -90,7 +92,7 @@ pub fn load(path: &OsStr, how: &How<'_>) -> Result<File, Failure> {
         let context = Context::default();
         let kind = ProgramKind::Memory;
         let one = Loaded { program, context, kind, section: ".text".into(), missing: Vec::new() };
-        return Ok(File { programs: vec![one], maps: None, as_a_kernel: false });
+        return Ok(File { programs: vec![one], maps: None, entries: Vec::new(), as_a_kernel: false });
     };
     let mut object =
         Object::parse(&package).map_err(|error| refused(&format_args!("{}: {error}", shown(path.as_ref()))))?;
@@ -104,10 +106,6 @@ fn of_object(object: &Object<'_>, how: &How<'_>, as_a_kernel: bool) -> Result<Fi
     let maps = (0..object.map_count()).map(|slot| map(object, slot).map(Arc::new));
     let maps = maps.collect::<Result<Vec<Arc<Map>>, String>>()?;
     let maps = Maps::new(maps).ok_or("too many maps")?;
-    for entry in &object.entries {
-        let name = || object.map_name(entry.map as usize).unwrap_or("?");
-        maps.hold(entry).map_err(|error| format!("map {}: {error}", name()))?;
-    }
     let names = HostNames { helpers: how.helpers, as_a_kernel };
     let mut programs = Vec::new();
     for (index, def) in object.programs.iter().enumerate() {
@@ -117,7 +115,7 @@ fn of_object(object: &Object<'_>, how: &How<'_>, as_a_kernel: bool) -> Result<Fi
         let (kind, section) = (def.kind, def.section.into());
         programs.push(Loaded { missing: missing.collect(), program, context, kind, section });
     }
-    Ok(File { programs, maps: Some(Arc::new(maps)), as_a_kernel })
+    Ok(File { programs, maps: Some(Arc::new(maps)), entries: object.entries.clone(), as_a_kernel })
 }
 
 fn map(object: &Object<'_>, slot: usize) -> Result<Map, String> {

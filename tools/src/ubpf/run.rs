@@ -2,7 +2,7 @@
 
 use crate::{
     code_memory,
-    load::{load, How},
+    load::{load, How, Loaded},
     options::{given, hex, input, number, numbering, policy, policy_of},
     out, refused, Failure, EXIT_STOPPED, LARGEST,
 };
@@ -16,6 +16,7 @@ use std::{
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
     time::Instant,
 };
 use ubpf_embed::files::{read_bounded, replace, shown};
@@ -23,13 +24,13 @@ use ubpf_pack::CoreTypes;
 use ubpf_rs::{
     helpers::{Call, Maps, Names, Output, ReadMemory, Registry, RingLayout, Threads, Time, Traced, TwoKey},
     jit::{self, JitProgram},
-    maps::{Maps as ObjectMaps, TwoKeyMap},
-    object::ProgramKind,
+    maps::{HeldProgram, InUse, Maps as ObjectMaps, TwoKeyMap},
+    object::{Held, ProgramKind},
     platform::{copy_of, Thread, Ticks},
     program::Abi,
     runtime::Config,
     verifier::{self, Environment},
-    vm::{Executable, Interpreter, Memory, Run, INTERPRETED, STACK_BYTES},
+    vm::{Callee, Executable, Interpreter, Memory, Run, INTERPRETED, STACK_BYTES},
 };
 use ubpf_tools::{
     cli::path,
@@ -114,13 +115,38 @@ pub fn main(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let maps = file.maps.clone();
     let loaded = file.one(matches.get_one::<String>("program").map(String::as_str)).map_err(|error| refuse(&error))?;
     loaded.kind.check_argument(memory.len()).map_err(|error| Failure::Usage(error.to_string()))?;
+    let engine = matches.get_one("engine").copied().unwrap_or(Engine::Jit);
     let infos = maps.as_deref().and_then(ObjectMaps::infos).unwrap_or_default();
-    let env = Environment { context: loaded.context, ..Environment::new(&helpers).with_maps(&infos) };
-    let mut work = verifier::Work::default();
-    let verified = verifier::verify(loaded.program.clone(), policy_of(matches), &env, &mut work);
-    let verified = verified.map_err(|error| refuse(&loaded.explain(&error)))?;
-    for warning in verified.warnings() {
-        say(&format!("ubpf: warning: {warning}\n"));
+    let prepare = |loaded: &Loaded| {
+        let env = Environment { context: loaded.context, ..Environment::new(&helpers).with_maps(&infos) };
+        let mut work = verifier::Work::default();
+        let verified = verifier::verify(loaded.program.clone(), policy_of(matches), &env, &mut work);
+        let verified = verified.map_err(|error| refuse(&loaded.explain(&error)))?;
+        for warning in verified.warnings() {
+            say(&format!("ubpf: warning: {warning}\n"));
+        }
+        let code: Arc<dyn Executable> = match engine {
+            Engine::Interpreter => Arc::new(Interpreter::new(verified)),
+            Engine::Jit => {
+                let (pages, options) = (&code_memory::Pages, jit::Options::default());
+                let code = JitProgram::with_maps(verified, maps.clone(), pages, options, &mut work);
+                Arc::new(code.map_err(|(error, _)| refuse(&error))?)
+            }
+        };
+        Ok::<_, Failure>(code)
+    };
+    let code = prepare(loaded)?;
+    for entry in &file.entries {
+        let Some(maps) = &maps else { continue };
+        let mut program: Option<HeldProgram> = match entry.value {
+            Held::Map(_) => None,
+            Held::Program(index) => {
+                let Some(loaded) = file.programs.get(index as usize) else { continue };
+                let (name, maps, code) = (loaded.program.name.clone(), Some(maps.clone()), prepare(loaded)?);
+                Some(Arc::new(Callee { name, code, maps, helpers: None }))
+            }
+        };
+        maps.hold(entry, &mut |_| program.take()).map_err(|error| refuse(&error))?;
     }
     let budget = matches.get_one("budget").copied();
     let given = Given {
@@ -131,15 +157,10 @@ pub fn main(matches: &ArgMatches) -> Result<ExitCode, Failure> {
         helpers: &helpers,
         maps: maps.as_deref(),
     };
-    match matches.get_one("engine").copied().unwrap_or(Engine::Jit) {
-        Engine::Interpreter => run(&Interpreter::new(verified), given),
-        Engine::Jit => {
-            let (pages, options) = (&code_memory::Pages, jit::Options::default());
-            let code = JitProgram::with_maps(verified, maps.clone(), pages, options, &mut work);
-            let code = code.map_err(|(error, _)| refuse(&error))?;
-            run(&code, given)
-        }
-    }
+    let result = run(&*code, given);
+    // Programs that call each other would keep each other.
+    drop(maps.map(InUse::new));
+    result
 }
 
 /// The program's argument.
@@ -185,15 +206,21 @@ fn run(code: &dyn Executable, given: Given<'_>) -> Result<ExitCode, Failure> {
         helpers,
         host: &host,
     };
-    if budget.is_none() && code.interprets(&run, false) {
-        run.budget /= INTERPRETED;
+    match code.interprets(&run, false) {
+        true if budget.is_none() => run.budget /= INTERPRETED,
+        false if budget.is_none() => run.memory.divide_for_callees(),
+        _ => {}
     }
     let progress = Progress::new("running", Unit::Time);
     let result = code.run(&mut run);
     drop(progress);
     let value = match result {
         Ok(value) => value,
-        Err(stop) => return Err(Failure::Work(EXIT_STOPPED, format!("{stop}\n{}", run.memory.regions()))),
+        Err(stop) => {
+            let program = run.memory.stopped_in().map(|name| format!("\nin program {name}"));
+            let said = format!("{stop}\n{}{}", run.memory.regions(), program.unwrap_or_default());
+            return Err(Failure::Work(EXIT_STOPPED, said));
+        }
     };
     drop(run);
     if let Some(path) = after {
