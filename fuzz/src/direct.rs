@@ -22,7 +22,7 @@ use std::{
 use ubpf_platform_linux::platform;
 use ubpf_rs::{
     helpers::{Call, Maps, Names, Needs, Output, ReadMemory, Registry, RingLayout, Threads, Time, Traced, TwoKey},
-    isa::{AluOp, Call, CmpOp, Insn, Operand, Reg, Size, Width},
+    isa::{self, AluOp, CmpOp, Insn, Operand, Reg, Size, Width},
     jit::{trampoline::Helpers, JitProgram, Options},
     maps::TwoKeyMap,
     platform::{Clock, Platform, Thread, Ticks},
@@ -349,11 +349,11 @@ fn piece(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
                 insns.push(alu(AluOp::Lsh, Reg::R1, imm(32)));
                 insns.push(alu(AluOp::Mov, Reg::R2, imm(key)));
             }
-            insns.push(Insn::Call(Call::Helper(numbers.pick(&[1, 2, 2]))));
+            insns.push(Insn::Call(isa::Call::Helper(numbers.pick(&[1, 2, 2]))));
         }
         _ => {
             insns.push(alu(AluOp::Mov, Reg::R1, Operand::Reg(src)));
-            insns.push(Insn::Call(Call::Helper(numbers.pick(&[6, 8, 8]))));
+            insns.push(Insn::Call(isa::Call::Helper(numbers.pick(&[6, 8, 8]))));
         }
     }
 }
