@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Counts the calls of a function by the value of an argument. */
 #include "arguments.h"
+#include "counted.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -17,12 +18,7 @@ int call(struct pt_regs *ctx)
 	if (!wanted(ctx))
 		return 0;
 	value = asked_for(ctx);
-	count = bpf_map_lookup_elem(&values, &value);
-	if (!count) {
-		/* Somebody else may have put it there meanwhile. */
-		bpf_map_update_elem(&values, &value, &none, BPF_NOEXIST);
-		count = bpf_map_lookup_elem(&values, &value);
-	}
+	count = counted(&values, &value, &none);
 	if (count)
 		__sync_fetch_and_add(count, 1);
 	return 0;

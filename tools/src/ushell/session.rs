@@ -414,12 +414,13 @@ impl Session {
 
 /// Lines of what comes in pieces.
 #[derive(Default)]
-struct Lines {
+pub struct Lines {
     begun: Vec<u8>,
 }
 
 impl Lines {
-    fn take(&mut self, page: &[u8], each: &mut dyn FnMut(&str)) {
+    /// Takes a piece; shows the lines that have their end in it.
+    pub fn take(&mut self, page: &[u8], each: &mut dyn FnMut(&str)) {
         for piece in page.split_inclusive(|&byte| byte == b'\n') {
             self.begun.extend_from_slice(piece);
             if self.begun.last() == Some(&b'\n') {

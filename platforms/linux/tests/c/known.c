@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Known calls, when a line is read: two threads call `known_often` 1,000 times each with 0 to 999, every tenth time `known_seldom` with that
- * number below zero, and once `known_once`. With the line `never`, `known_never` is called once; with `many`, `known_often` with 0 to 4,999.
+ * number below zero, and once `known_once`. Then, as the line says: `never`: `known_never` once; `many`: `known_often` with 0 to 4,999; `deep`:
+ * `known_deep`, which calls itself, with 100; `slow`: `known_slow` three times, which sleeps 2 ms and gives the sum of what it is given;
+ * `jump`: `known_jump`, which does not return.
  */
 #include "ubpf_linux.h"
 #include <pthread.h>
+#include <setjmp.h>
 #include <stdio.h>
+#include <time.h>
 
 __attribute__((noipa)) long known_often(long number)
 {
@@ -25,6 +29,31 @@ __attribute__((noipa)) int known_once(void)
 __attribute__((noipa)) int known_never(void)
 {
 	return 2;
+}
+
+__attribute__((noipa)) int known_deep(int depth)
+{
+	int below = depth == 0 ? 0 : known_deep(depth - 1);
+
+	/* It is to stay a call. */
+	__asm__ volatile("" : "+r"(below));
+	return below + 1;
+}
+
+__attribute__((noipa)) long known_slow(long first, int second)
+{
+	struct timespec time = {0, 2000000};
+
+	while (nanosleep(&time, &time) != 0)
+		;
+	return first + second;
+}
+
+static jmp_buf back;
+
+__attribute__((noipa)) int known_jump(void)
+{
+	longjmp(back, 1);
 }
 
 static void *work(void *result)
@@ -58,6 +87,12 @@ int main(int argc, char **argv)
 			known_never();
 		for (long number = 0; line[0] == 'm' && number < 5000; number++)
 			known_often(number);
+		if (line[0] == 'd')
+			known_deep(100);
+		for (int number = 0; line[0] == 's' && number < 3; number++)
+			known_slow(70000, number);
+		if (line[0] == 'j' && setjmp(back) == 0)
+			known_jump();
 		puts("done");
 		fflush(stdout);
 	}

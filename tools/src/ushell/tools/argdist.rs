@@ -3,6 +3,7 @@
 use super::{
     arguments::{self, Argument, Values},
     count::{self, Counts, Name, Table},
+    object::Wanted,
     stage::{Stage, Turn},
     Failure, Tool, Work,
 };
@@ -60,11 +61,14 @@ impl Work for Distribution {
             true => ("argdist_count", "argdist_count.values"),
             false => ("argdist_hist", "argdist_hist.powers"),
         };
-        stage.attach(programs, &self.values, std::slice::from_ref(&self.function))?;
+        let targets = std::slice::from_ref(&self.function);
+        stage.attach(&Wanted { programs, values: &self.values, targets, entries: None })?;
         let mut counts = Counts::default();
         loop {
             let turn = stage.wait()?;
-            let (span, found, lost) = (stage.span(), stage.counts(map)?, stage.lost(map)?);
+            let (span, found) = (stage.span(), stage.counts(map)?);
+            let full = if self.exact { stage.count("argdist_count.lost")? } else { 0 };
+            let lost = stage.lost(full)?;
             let found = counts.take(found, stage.is_parted());
             if self.exact {
                 let number = |(word, count)| (Name::Number(self.argument.value(word)), count);

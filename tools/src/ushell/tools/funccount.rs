@@ -2,6 +2,7 @@
 
 use super::{
     count::{self, Counts, Name, Table},
+    object::Wanted,
     patterns, read_patterns,
     stage::{Stage, Turn},
     Failure, Tool, Work,
@@ -29,7 +30,7 @@ struct Count {
 
 impl Work for Count {
     fn run(&self, stage: &mut Stage) -> Result<(), Failure> {
-        stage.attach("funccount", &[], &self.patterns)?;
+        stage.attach(&Wanted { programs: "funccount", values: &[], targets: &self.patterns, entries: None })?;
         let mut counts = Counts::default();
         loop {
             let turn = stage.wait()?;

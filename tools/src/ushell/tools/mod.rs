@@ -5,8 +5,10 @@ mod argdist;
 mod arguments;
 mod count;
 mod funccount;
+mod funclatency;
 mod object;
 mod screen;
+mod slower;
 mod stage;
 
 use crate::options::seconds;
@@ -33,7 +35,7 @@ pub struct Tool {
 }
 
 /// All of them, in the order in which they are listed.
-pub const TOOLS: &[Tool] = &[funccount::TOOL, argdist::TOOL];
+pub const TOOLS: &[Tool] = &[funccount::TOOL, argdist::TOOL, funclatency::TOOL, slower::TOOL];
 
 /// A tool with its arguments.
 trait Work {

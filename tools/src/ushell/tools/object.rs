@@ -2,12 +2,29 @@
 
 use std::iter::repeat_n;
 use ubpf_pack::Options;
-use ubpf_rs::object::{self, Function, Object, ProgramDef, Slot};
+use ubpf_rs::{
+    object::{self, Function, Object, ProgramDef, Slot},
+    program::{MapKind, PointKind},
+};
 
 include!(concat!(env!("OUT_DIR"), "/objects.rs"));
 
-/// The package of an object, with its numbers set and each of its programs at each of these functions.
-pub fn package(name: &str, values: &[(&str, String)], targets: &[String]) -> Result<Vec<u8>, String> {
+/// What is wanted of an object.
+#[derive(Clone, Copy)]
+pub struct Wanted<'w> {
+    /// Its name.
+    pub programs: &'w str,
+    /// Its numbers that are set, by name.
+    pub values: &'w [(&'static str, String)],
+    /// The functions, or patterns, at which each of its programs is to be.
+    pub targets: &'w [String],
+    /// Most entries of its hashes that are declared to have one.
+    pub entries: Option<u32>,
+}
+
+/// The package of an object.
+pub fn package(wanted: &Wanted<'_>) -> Result<Vec<u8>, String> {
+    let Wanted { programs: name, values, targets, entries } = *wanted;
     let objects = OBJECTS.map_err(|reason| {
         format!("this ushell was built without the programs of its tools ({reason}): install clang, and build it again")
     })?;
@@ -15,11 +32,16 @@ pub fn package(name: &str, values: &[(&str, String)], targets: &[String]) -> Res
     let (_, bytes) = found.ok_or_else(|| format!("there are no programs {name} in this ushell"))?;
     let values = values.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
     let packed = ubpf_pack::pack(bytes, &Options { name: name.into(), values, ..Options::default() })?;
-    let object = Object::parse(&packed).map_err(|error| error.to_string())?;
+    let mut object = Object::parse(&packed).map_err(|error| error.to_string())?;
+    let hash = MapKind::Hash.number();
+    for map in object.maps.iter_mut().filter(|map| (map.kind, map.max_entries) == (hash, 1)) {
+        map.max_entries = entries.unwrap_or(1);
+    }
     at(object, targets)
 }
 
-/// The package of an object with each of its programs at each of these functions: they share its maps.
+/// The package of an object with each of its programs at each of these functions: they share its maps. A program whose section does not
+/// say where in a function it belongs is for the return.
 fn at(object: Object<'_>, targets: &[String]) -> Result<Vec<u8>, String> {
     let count = object.programs.len();
     let names: Vec<String> = (0..targets.len())
@@ -31,7 +53,10 @@ fn at(object: Object<'_>, targets: &[String]) -> Result<Vec<u8>, String> {
         .iter()
         .zip(targets)
         .zip(programs)
-        .map(|((name, target), program)| ProgramDef { name, target, ..*program })
+        .map(|((name, target), program)| {
+            let attach = program.attach.or(Some(PointKind::Return));
+            ProgramDef { name, target, attach, ..*program }
+        })
         .collect();
     let copies = (0..programs.len()).step_by(count.max(1)).map(|first| first as u32);
     let slots = copies.clone().flat_map(|first| {
@@ -64,7 +89,7 @@ mod tests {
             name,
             section: "kprobe.multi",
             kind: object::ProgramKind::Registers,
-            attach: Some(ubpf_rs::program::PointKind::Entry),
+            attach: Some(PointKind::Entry),
             target: "",
             offset: 0,
             code: &insns,
@@ -99,11 +124,10 @@ mod tests {
     fn every_tool_has_its_programs() {
         let Ok(objects) = OBJECTS else { return };
         for (name, _) in objects {
-            let package = package(name, &[], &["myfun".into()]).unwrap();
-            assert!(
-                Object::parse(&package).unwrap().programs.iter().all(|program| program.target == "myfun"),
-                "{name}"
-            );
+            let wanted = Wanted { programs: name, values: &[], targets: &["myfun".into()], entries: Some(7) };
+            let package = package(&wanted).unwrap();
+            let programs = Object::parse(&package).unwrap().programs;
+            assert!(programs.iter().all(|program| program.target == "myfun" && program.attach.is_some()), "{name}");
         }
     }
 }

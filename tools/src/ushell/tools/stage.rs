@@ -1,11 +1,23 @@
 //! What every tool does with a shell: it brings its programs, attaches them for as long as its session lasts, asks, and ends.
 
-use super::{count::several, object, screen::Screen, Failure};
-use crate::json::Form;
+use super::{
+    count::several,
+    object::{self, Wanted},
+    screen::Screen,
+    Failure,
+};
+use crate::{
+    json::Form,
+    session::{shown_text, Lines},
+    typed,
+};
 use serde_json::{json, Value as Json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::{
+    cell::Cell,
+    collections::HashMap,
     io,
+    rc::Rc,
     sync::{
         atomic::{AtomicBool, Ordering},
         Arc,
@@ -16,7 +28,7 @@ use ubpf_client::{
     machine::{quote, Client},
     ClientError,
 };
-use ubpf_tools::output::say;
+use ubpf_tools::output::{self, say};
 
 /// How long a tool waits before it looks whether it is to end.
 const TICK: Duration = Duration::from_millis(50);
@@ -82,18 +94,24 @@ pub struct Lost {
     unseen: u64,
     /// What a map had no room for, or was too busy to take.
     full: u64,
+    /// Calls that had not returned.
+    outstanding: u64,
+    /// Calls that somebody jumped out of, or whose thread has ended.
+    abandoned: u64,
 }
 
 impl Lost {
     /// Lines, if anything is missing.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        for (count, why) in [
-            (self.unseen, "were not counted: the program could not run"),
-            (self.full, "were not counted: the map has no room for more"),
+        for (count, which) in [
+            (self.unseen, "calls at which the program could not run, which are not counted"),
+            (self.full, "calls that there was no room for, which are not counted"),
+            (self.outstanding, "calls that have not returned"),
+            (self.abandoned, "calls that never return: jumped out of, or their thread has ended"),
         ] {
             if count > 0 {
-                text.push_str(&format!("{count} of the calls {why}\n"));
+                text.push_str(&format!("{which}: {count}\n"));
             }
         }
         text
@@ -101,6 +119,11 @@ impl Lost {
 
     pub fn json(&self) -> Json {
         json!(self.unseen + self.full)
+    }
+
+    /// Calls of which no end was seen.
+    pub fn unreturned(&self) -> u64 {
+        self.outstanding + self.abandoned
     }
 }
 
@@ -112,9 +135,11 @@ pub struct Stage {
     screen: Screen,
     /// Set by the person.
     stop: Arc<AtomicBool>,
-    /// Commands are not broken off any more.
-    ending: Arc<AtomicBool>,
+    /// Commands are not broken off: they are short, and what they say is wanted.
+    patient: Arc<AtomicBool>,
     begin: Instant,
+    /// When the tool ends by itself.
+    deadline: Rc<Cell<Option<Instant>>>,
     /// Where what was told last ended.
     told: Instant,
     file: String,
@@ -122,17 +147,20 @@ pub struct Stage {
 
 impl Stage {
     pub fn new(tool: &'static str, mut client: Client, limits: Limits, quiet: bool) -> Self {
-        let (stop, ending) = (stop_at_signals(), Arc::new(AtomicBool::new(false)));
-        let flags = (stop.clone(), ending.clone());
-        client.set_interrupt(move || flags.0.load(Ordering::Relaxed) && !flags.1.load(Ordering::Relaxed));
+        let (stop, patient) = (stop_at_signals(), Arc::new(AtomicBool::new(false)));
+        let deadline = Rc::new(Cell::new(None));
+        let is_over = is_over(&stop, &deadline);
+        let is_patient = patient.clone();
+        client.set_interrupt(move || is_over() && !is_patient.load(Ordering::Relaxed));
         let screen = Screen::new(quiet || limits.json || limits.interval.is_some());
         let now = Instant::now();
-        Self { tool, client, limits, screen, stop, ending, begin: now, told: now, file: format!("ushell-{tool}.pkg") }
+        let file = format!("ushell-{tool}.pkg");
+        Self { tool, client, limits, screen, stop, patient, begin: now, deadline, told: now, file }
     }
 
-    /// Brings the programs of an object with these numbers set, and attaches each to each of these functions.
-    pub fn attach(&mut self, programs: &str, values: &[(&str, String)], targets: &[String]) -> Result<(), Failure> {
-        let package = object::package(programs, values, targets).map_err(Failure::Refused)?;
+    /// Brings the programs of an object, and attaches each of them to each of the functions.
+    pub fn attach(&mut self, wanted: &Wanted<'_>) -> Result<(), Failure> {
+        let package = object::package(wanted).map_err(Failure::Refused)?;
         let mut said = Vec::new();
         let take = &mut |page: &[u8]| {
             said.extend_from_slice(page);
@@ -145,12 +173,14 @@ impl Stage {
         let file = quote(&self.file);
         let many = if self.limits.many { " --yes" } else { "" };
         let attached = self.ask(&format!("prog attach {file}{many}"));
+        self.patient.store(true, Ordering::Relaxed);
         // The programs stay without it.
         let removed = self.ask(&format!("rm {file}"));
         let lines = attached?;
         removed?;
         self.begin = Instant::now();
         self.told = self.begin;
+        self.deadline.set(self.limits.duration.and_then(|duration| self.begin.checked_add(duration)));
         say(&format!("{}: attached to {}; ^C ends it\n", self.tool, several(count(&lines), "function")));
         Ok(())
     }
@@ -188,16 +218,89 @@ impl Stage {
         Ok(self.ask(&format!("map dump {}", quote(map)))?.iter().filter_map(entry).collect())
     }
 
-    /// What was not counted in this map.
-    pub fn lost(&mut self, map: &str) -> Result<Lost, Failure> {
-        let shown = Form::Maps.json(&self.ask(&format!("map show {}", quote(map)))?);
-        let programs = self.own()?.into_iter().flat_map(|(_, programs)| programs);
-        let unseen = programs.map(|program| number(&program, "misses") + number(&program, "failures")).sum();
-        Ok(Lost { unseen, full: number(&shown[0], "full") + number(&shown[0], "busy") })
+    /// The first of the entries of such a map.
+    pub fn count(&mut self, map: &str) -> Result<u64, Failure> {
+        Ok(self.counts(map)?.first().map_or(0, |entry| entry.1))
+    }
+
+    /// The entries of a map of words by numbers.
+    pub fn words(&mut self, map: &str) -> Result<Vec<(u64, Vec<u64>)>, Failure> {
+        let entry = |line: &String| {
+            let (key, value) = line.split_once(": ")?;
+            let slots = value.split(" | ").map(|slot| words(slot).unwrap_or_default());
+            let sums = slots.reduce(|sums, slot| sums.iter().zip(slot).map(|(a, b)| a.wrapping_add(b)).collect());
+            Some((key.parse().ok()?, sums?))
+        };
+        Ok(self.ask(&format!("map dump {}", quote(map)))?.iter().filter_map(entry).collect())
+    }
+
+    /// The functions that these patterns fit, by the addresses under which programs know them.
+    pub fn addresses(&mut self, patterns: &[String]) -> Result<HashMap<u64, String>, Failure> {
+        let mut all = HashMap::new();
+        for pattern in patterns {
+            let fitting = self.ask(&format!("functions {}", quote(pattern)))?;
+            for line in fitting {
+                // Of several functions of a name the address says which.
+                let (name, question) = line.split_once(' ').unwrap_or((&line, &line));
+                if !pattern.contains('*') && name != pattern {
+                    continue;
+                }
+                let address = self.ask(&format!("bpf_get_ret_addr {}", quote(question)))?;
+                if let Some(address) = address.first().and_then(|text| hex(text)) {
+                    all.insert(address, line);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// The time on the image's clock, in nanoseconds.
+    pub fn now_ns(&mut self) -> Result<u64, Failure> {
+        let said = self.ask("bpf_time_get_ns")?;
+        Ok(said.first().and_then(|text| text.parse().ok()).unwrap_or(0))
+    }
+
+    /// Shows each record of a ring as it comes, as `change` makes a line of its words, until the end.
+    pub fn follow(&mut self, ring: &str, mut change: impl FnMut(&[u64]) -> String) -> Result<(), Failure> {
+        let mut lines = Lines::default();
+        self.patient.store(false, Ordering::Relaxed);
+        let traced = self.client.run(&format!("trace {}", quote(ring)), &mut |page| {
+            let mut text = String::new();
+            lines.take(page, &mut |line| {
+                let record = words(line).map(|words| change(&words));
+                text.push_str(&shown_text(&record.unwrap_or_else(|| line.into())));
+                text.push('\n');
+            });
+            output::print(text.as_bytes())
+        });
+        self.patient.store(true, Ordering::Relaxed);
+        match self.went_well(traced) {
+            Ok(true) | Err(Failure::Ended) => Ok(()),
+            Ok(false) => Err(Failure::Refused(format!("{ring} cannot be traced"))),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Records that a ring had no room for, or was too busy to take.
+    pub fn lost_records(&mut self, ring: &str) -> Result<u64, Failure> {
+        let shown = Form::Maps.json(&self.ask(&format!("map show {}", quote(ring)))?);
+        Ok(number(&shown[0], "full") + number(&shown[0], "busy"))
+    }
+
+    /// What is missing in the counts: `full` is what the programs say.
+    pub fn lost(&mut self, full: u64) -> Result<Lost, Failure> {
+        let mut lost = Lost { full, ..Lost::default() };
+        for program in self.own()?.iter().flat_map(|(_, programs)| programs) {
+            lost.unseen += number(program, "misses") + number(program, "failures");
+            lost.outstanding += number(program, "outstanding");
+            lost.abandoned += number(program, "abandoned");
+        }
+        Ok(lost)
     }
 
     fn is_own(&self, program: &str) -> bool {
-        program.strip_prefix(&self.file).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+        // Behind it stand the program, and where in the function it is.
+        program.strip_prefix(&self.file).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', ' ']))
     }
 
     /// The lines that a command says; one that fails is an error.
@@ -213,24 +316,24 @@ impl Stage {
     /// A command that the person has broken off is no failure.
     fn went_well<T>(&self, answer: Result<T, ClientError>) -> Result<T, Failure> {
         match answer {
-            Err(ClientError::BrokenOff) if self.stop.load(Ordering::Relaxed) => Err(Failure::Ended),
+            Err(ClientError::BrokenOff) if is_over(&self.stop, &self.deadline)() => Err(Failure::Ended),
             answer => Ok(answer?),
         }
     }
 
     /// Waits until there is something to tell. An image that goes is an error.
     pub fn wait(&mut self) -> Result<Turn, Failure> {
-        let end = self.limits.duration.map(|duration| self.begin + duration);
+        let (end, is_over) = (self.deadline.get(), is_over(&self.stop, &self.deadline));
         let (turn, pause) = match (self.limits.interval, self.screen.is_live()) {
             (Some(interval), _) => (Turn::Part, Some(interval)),
             (None, true) => (Turn::Glance, Some(LIVE)),
             (None, false) => (Turn::End, None),
         };
-        let next = pause.map(|pause| self.told + pause);
+        // A pause that never ends has no end.
+        let next = pause.and_then(|pause| self.told.checked_add(pause));
         loop {
             let now = Instant::now();
-            if self.stop.load(Ordering::Relaxed) || end.is_some_and(|end| now >= end) {
-                self.ending.store(true, Ordering::Relaxed);
+            if is_over() {
                 return Ok(Turn::End);
             }
             if next.is_some_and(|next| now >= next) {
@@ -250,6 +353,11 @@ impl Stage {
         self.told = now;
         let since = |then: Instant| then.saturating_duration_since(self.begin).as_secs_f64();
         Span { from: since(from), to: since(now), parted }
+    }
+
+    /// Whether values of JSON are wanted.
+    pub fn is_json(&self) -> bool {
+        self.limits.json
     }
 
     /// Whether what came in each interval is told by itself.
@@ -273,9 +381,15 @@ impl Stage {
 
     /// Ends the session, and with it everything that was attached.
     pub fn end(&mut self) -> Result<(), ClientError> {
-        self.ending.store(true, Ordering::Relaxed);
+        self.patient.store(true, Ordering::Relaxed);
         self.client.answer("quit").map(drop)
     }
+}
+
+/// Whether the person, or the time, ends the tool.
+fn is_over(stop: &Arc<AtomicBool>, deadline: &Rc<Cell<Option<Instant>>>) -> impl Fn() -> bool + use<> {
+    let (stop, deadline) = (stop.clone(), deadline.clone());
+    move || stop.load(Ordering::Relaxed) || deadline.get().is_some_and(|deadline| Instant::now() >= deadline)
 }
 
 /// Set by ^C and by what ends programs; at the second time it ends this one at once.
@@ -301,6 +415,22 @@ fn count(lines: &[String]) -> u64 {
         words.rsplit_once(' ')?.1.parse().ok()
     };
     lines.iter().map(|line| functions(line).unwrap_or(1)).sum()
+}
+
+/// The words of a value as the shell shows it.
+fn words(text: &str) -> Option<Vec<u64>> {
+    let bytes = typed::plain(text)?;
+    match bytes {
+        ubpf_pack::Value::Bytes(bytes) => {
+            let (words, rest) = bytes.as_chunks::<8>();
+            rest.is_empty().then(|| words.iter().map(|word| u64::from_le_bytes(*word)).collect())
+        }
+        _ => None,
+    }
+}
+
+fn hex(text: &str) -> Option<u64> {
+    u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
 }
 
 fn number(of: &Json, name: &str) -> u64 {

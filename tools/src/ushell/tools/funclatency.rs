@@ -1,0 +1,120 @@
+//! `funclatency`: how long calls take. The engine knows when each call began, so that one program at the return is enough, and recursion and
+//! threads make no difference.
+
+use super::{
+    count::{several, Counts},
+    object::Wanted,
+    patterns, read_patterns,
+    stage::{Stage, Turn},
+    Failure, Tool, Work,
+};
+use crate::hist::Histogram;
+use clap::{ArgMatches, Command};
+use serde_json::{json, Value as Json};
+use std::collections::{BTreeMap, HashMap};
+use ubpf_tools::cli::flag;
+
+pub const TOOL: Tool = Tool {
+    name: "funclatency",
+    about: "Shows how long calls of functions take, from entry to return",
+    usage: "[OPTIONS] PATTERN...",
+    details: "A call counts when it returns. The time of a function has that of the functions it calls in it.",
+    define,
+    read,
+};
+
+fn define(command: Command) -> Command {
+    command.arg(patterns()).arg(flag("each").help("Show each function by itself"))
+}
+
+fn read(matches: &ArgMatches) -> Result<Box<dyn Work>, String> {
+    Ok(Box::new(Latencies { patterns: read_patterns(matches), each: matches.get_flag("each") }))
+}
+
+struct Latencies {
+    patterns: Vec<String>,
+    each: bool,
+}
+
+impl Work for Latencies {
+    fn run(&self, stage: &mut Stage) -> Result<(), Failure> {
+        let (programs, map) = match self.each {
+            true => ("funclatency_each", "funclatency_each.latency"),
+            false => ("funclatency", "funclatency.latency"),
+        };
+        let names = if self.each { stage.addresses(&self.patterns)? } else { HashMap::new() };
+        let entries = self.each.then(|| u32::try_from(names.len().max(1)).unwrap_or(u32::MAX));
+        stage.attach(&Wanted { programs, values: &[], targets: &self.patterns, entries })?;
+        let mut counts = Counts::default();
+        loop {
+            let turn = stage.wait()?;
+            let (span, words) = (stage.span(), stage.words(map)?);
+            let full = if self.each { stage.count("funclatency_each.lost")? } else { 0 };
+            let lost = stage.lost(full)?;
+            let words = words
+                .into_iter()
+                .flat_map(|(key, words)| words.into_iter().enumerate().map(move |(place, word)| ((key, place), word)));
+            let all = latencies(counts.take(words.collect(), stage.is_parted()), &names);
+            let text = || {
+                let each = all.iter().map(Latency::text).collect::<String>();
+                let each = if all.is_empty() { "no call has returned\n" } else { &each };
+                format!("{}{each}{}", span.head(), lost.text())
+            };
+            let value = || {
+                let each: Vec<Json> = all.iter().map(Latency::json).collect();
+                span.json(json!({ "latencies": each, "lost": lost.json(), "not_returned": lost.unreturned() }))
+            };
+            stage.show(turn, text, value)?;
+            if turn == Turn::End {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// How long the calls of a function took, or of several together.
+struct Latency {
+    function: Option<String>,
+    calls: u64,
+    ns: u64,
+    /// By powers of two.
+    slots: Vec<(u64, u64)>,
+}
+
+/// What the words of `struct latency` say, those of most time together first.
+fn latencies(words: Vec<((u64, usize), u64)>, names: &HashMap<u64, String>) -> Vec<Latency> {
+    let mut all: BTreeMap<u64, Latency> = BTreeMap::new();
+    for ((key, place), word) in words {
+        let function = names.get(&key).cloned();
+        let one = all.entry(key).or_insert(Latency { function, calls: 0, ns: 0, slots: Vec::new() });
+        match place {
+            0 => one.calls = word,
+            1 => one.ns = word,
+            place => one.slots.push((place as u64 - 2, word)),
+        }
+    }
+    let mut all: Vec<Latency> = all.into_values().filter(|one| one.calls > 0).collect();
+    all.sort_by_key(|one| std::cmp::Reverse(one.ns));
+    all
+}
+
+impl Latency {
+    fn mean(&self) -> u64 {
+        self.ns.checked_div(self.calls).unwrap_or(0)
+    }
+
+    fn text(&self) -> String {
+        let name = self.function.as_ref().map_or(String::new(), |name| format!("{name}:\n"));
+        let picture = Histogram::of_powers(&self.slots).picture("ns");
+        let (calls, total) = (several(self.calls, "call"), self.ns as f64 / 1e6);
+        format!("{name}{picture}{calls}, mean {} ns, together {total:.3} ms\n", self.mean())
+    }
+
+    fn json(&self) -> Json {
+        let slots = Histogram::of_powers(&self.slots).json();
+        json!({
+            "function": self.function, "calls": self.calls, "mean_ns": self.mean(), "total_ns": self.ns,
+            "slots": slots["slots"],
+        })
+    }
+}
