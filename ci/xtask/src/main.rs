@@ -7,6 +7,22 @@ use std::{
     process::ExitCode,
 };
 
+/// Whoever reads may have gone, and a disk may be full: no chore ends in the middle for that.
+macro_rules! println {
+    ($($text:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
+/// As `println`, for standard error.
+macro_rules! eprintln {
+    ($($text:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr(), $($text)*);
+    }};
+}
+
 mod archive;
 mod bad_input;
 mod bench;

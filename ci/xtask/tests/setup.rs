@@ -4,7 +4,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::PathBuf,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 /// A folder as the only one on the PATH.
@@ -25,8 +25,14 @@ impl Machine {
     }
 
     fn samples(&self) -> Output {
+        self.xtask_samples().output().unwrap()
+    }
+
+    fn xtask_samples(&self) -> Command {
         let mut xtask = Command::new(env!("CARGO_BIN_EXE_xtask"));
-        xtask.arg("samples").env("PATH", &self.0).output().unwrap()
+        // Nothing that was built before helps.
+        xtask.arg("samples").env("PATH", &self.0).env("CARGO_TARGET_DIR", self.0.join("target"));
+        xtask
     }
 }
 
@@ -59,6 +65,33 @@ fn who_may_not_install_is_told_the_one_command() {
     assert_eq!(output.status.code(), Some(1));
 }
 
+/// The end is the same, whoever hears of it.
+#[test]
+fn a_full_standard_error_ends_no_chore() {
+    let machine = Machine::new("full");
+    machine.program("id", "echo 1000");
+    let full = fs::File::create("/dev/full").unwrap();
+    assert_eq!(machine.xtask_samples().stderr(full).status().unwrap().code(), Some(1));
+}
+
+/// A relative folder is that of whoever said it.
+#[test]
+fn what_is_built_lands_where_cargo_is_told_to_build() {
+    let machine = Machine::new("target");
+    let full = fs::File::create("/dev/full").unwrap();
+    for output in [Stdio::piped(), full.into()] {
+        let heard = fs::exists(machine.0.join("a b")).is_ok_and(|exists| !exists);
+        let mut xtask = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        xtask.arg("samples").env("CARGO_TARGET_DIR", "a b").current_dir(&machine.0).stdout(output);
+        let done = xtask.stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+        assert!(done.status.success(), "{}", complaint(&done));
+        let folder = machine.0.join("a b/bpf");
+        assert!(folder.join("O2/count.bin").is_file());
+        let said = if heard { format!("{}\n", folder.display()) } else { String::new() };
+        assert_eq!(String::from_utf8_lossy(&done.stdout), said);
+    }
+}
+
 #[test]
 fn root_installs_what_is_missing() {
     let machine = Machine::new("root");
@@ -66,11 +99,12 @@ fn root_installs_what_is_missing() {
     for present in ["gcc", "g++", "make", "qemu-system-x86_64"] {
         machine.program(present, "exit 0");
     }
-    let here = machine.0.display();
+    // Those of this machine come with it.
+    let (here, path) = (machine.0.display(), std::env::var("PATH").unwrap());
     let install = format!(
         "echo \"$@\" >> {here}/called\n\
          if [ \"$1\" = install ]; then for p in clang llvm-objcopy llvm-objdump; do \
-         echo '#!/bin/sh' > {here}/$p; /bin/chmod 755 {here}/$p; done; fi"
+         /bin/ln -s \"$(PATH='{path}' command -v $p)\" {here}/$p; done; fi"
     );
     machine.program("apt-get", &install);
     let output = machine.samples();
