@@ -239,6 +239,11 @@ fn no_target() {
     assert_eq!(output.status.code(), Some(3));
     let output = Command::new(env!("CARGO_BIN_EXE_ushell")).output().unwrap();
     assert_eq!(output.status.code(), Some(64));
+    for other in ["/", "/dev/null", env!("CARGO_BIN_EXE_ushell")] {
+        let output = Command::new(env!("CARGO_BIN_EXE_ushell")).arg(other).args(["-c", "version"]).output().unwrap();
+        assert_eq!(text(&output.stderr), format!("ushell: {other}: is no socket\n"));
+        assert_eq!(output.status.code(), Some(3));
+    }
 }
 
 /// Pressed while a command runs: neither the tool ends nor whatever it was started with.

@@ -3,8 +3,9 @@
 use crate::{holder::Holder, ClientError};
 use std::{
     collections::VecDeque,
+    fs,
     io::{self, Read, Write},
-    os::unix::net::UnixStream,
+    os::unix::{fs::FileTypeExt, net::UnixStream},
     path::Path,
     thread,
     time::{Duration, Instant, SystemTime},
@@ -132,8 +133,12 @@ impl Client {
     }
 
     fn open(socket: &Path) -> Result<UnixStream, ClientError> {
-        let failed = |error| ClientError::Connect { socket: socket.display().to_string(), error };
-        UnixStream::connect(socket).map_err(failed)
+        UnixStream::connect(socket).map_err(|error| {
+            let other = fs::metadata(socket).is_ok_and(|found| !found.file_type().is_socket());
+            // The system says of such a file that nobody listens there.
+            let error = if other { io::Error::new(error.kind(), "is no socket") } else { error };
+            ClientError::Connect { socket: socket.display().to_string(), error }
+        })
     }
 
     /// Begins a conversation over a connection that stands.
