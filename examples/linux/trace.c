@@ -47,10 +47,14 @@ static ubpf_program load(const char *name, const char *path)
 	ubpf_program program;
 	ubpf_error error;
 	FILE *file = fopen(path, "r");
+	size_t size;
 
 	if (!file)
 		fail(path, "cannot be read");
-	if (ubpf_load(name, text, fread(text, 1, sizeof text, file), NULL, &program, &error))
+	size = fread(text, 1, sizeof text, file);
+	if (size == sizeof text)
+		fail(path, "too large for this example");
+	if (ubpf_load(name, text, size, NULL, &program, &error))
 		fail(path, error.text);
 	fclose(file);
 	return program;
@@ -102,7 +106,8 @@ __attribute__((constructor)) static void trace(void)
 
 	if (!folder)
 		return;
-	snprintf(path, sizeof path, "%s/%d", folder, getpid());
+	if (snprintf(path, sizeof path, "%s/%d", folder, getpid()) >= (int)sizeof path)
+		fail("UBPF_SHELL", "the path of a socket has at most 107 bytes");
 	wall = now(CLOCK_MONOTONIC), cpu = now(CLOCK_PROCESS_CPUTIME_ID);
 	if (ubpf_linux_start(path))
 		_exit(1);

@@ -358,4 +358,9 @@ fn a_program_whose_source_stays_as_it_is_is_traced() {
     assert!(one.2.contains("trace: 1 of 1 functions attached"), "{}", one.2);
     let wrong = run(&[("UBPF_SHELL", "."), ("UBPF_ATTACH", "none.bin")]);
     assert_eq!((wrong.0, wrong.2.as_str()), (Some(1), "trace: none.bin: cannot be read\n"));
+    let long = run(&[("UBPF_SHELL", &"./".repeat(60))]);
+    assert_eq!((long.0, long.2.as_str()), (Some(1), "trace: UBPF_SHELL: the path of a socket has at most 107 bytes\n"));
+    folder.write("large.bin", [0; 65536]);
+    let large = run(&[("UBPF_SHELL", "."), ("UBPF_ATTACH", "large.bin")]);
+    assert_eq!((large.0, large.2.as_str()), (Some(1), "trace: large.bin: too large for this example\n"));
 }
