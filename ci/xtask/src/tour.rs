@@ -110,10 +110,31 @@ fn played(shell: &mut Shell, console: &Console) -> Result<u64> {
     let after = count(shell)?;
     check_equal("calls counted", &(after - before), &counted)?;
     detached_counts_no_more(shell, console, after)?;
+    returning(shell, console)?;
     object(shell, console)?;
     refused(shell)?;
     stopped(shell, console)?;
     Ok(counted)
+}
+
+/// A program at the returns of the function counts each call once. Where the function's stub does not say where it returns to, the shell does.
+fn returning(shell: &mut Shell, console: &Console) -> Result<()> {
+    const ATTACH: &str = "bpf_attach --exit myfun count.bin";
+    console.wait_bodies(console.len(), 1)?;
+    let answer = shell.command(ATTACH)?.concat();
+    let other_stub = ["-mfentry", "-finstrument-functions"].iter().any(|flag| answer.contains(flag));
+    if answer.starts_with("no program can be attached to the return of myfun: ") && other_stub {
+        return Ok(());
+    }
+    expect(shell, "bpf_list myfun", &["myfun:", " - count.bin at exit"])?;
+    expect(shell, "bpf_detach myfun", &["Program was detached successfully."])?;
+    let before = count(shell)?;
+    let start = at_a_body(console, shell, ATTACH, "Program was attached successfully.")?;
+    console.wait_bodies(start, random(2, 4))?;
+    let end = at_a_body(console, shell, "bpf_detach myfun", "Program was detached successfully.")?;
+    let after = count(shell)?;
+    check_equal("returns counted", &(after - before), &console.bodies(start, end))?;
+    detached_counts_no_more(shell, console, after)
 }
 
 /// An object: loaded with a number set, attached to the function that its section names, its maps read while it counts and when it has
