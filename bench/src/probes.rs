@@ -46,6 +46,10 @@ enum Case {
     HandWritten,
     /// Programs of this name on one function, so many.
     Programs(&'static str, usize),
+    /// A program at its returns.
+    AtReturn(&'static str),
+    /// The programs of the sample `latency`: one at its entry, one at its return.
+    Latency,
 }
 
 impl Case {
@@ -57,6 +61,8 @@ impl Case {
             Case::Programs("noop", count) => format!("probe.noop.{count}"),
             Case::Programs(program, 1) => format!("probe.{program}"),
             Case::Programs(program, count) => format!("probe.{program}.{count}"),
+            Case::AtReturn(program) => format!("probe.return.{program}"),
+            Case::Latency => "probe.latency".into(),
         }
     }
 
@@ -74,6 +80,7 @@ fn cases() -> Vec<Case> {
     cases.extend(NUMBERS.map(|count| Case::Programs("noop", count)));
     // Empty programs may cost nothing each; these do something.
     cases.extend(NUMBERS[1..].iter().map(|count| Case::Programs("count", *count)));
+    cases.extend([Case::AtReturn("noop"), Case::AtReturn("count"), Case::Latency]);
     cases
 }
 
@@ -103,18 +110,31 @@ impl Bench {
     }
 
     fn attach(&self, case: Case) -> Result<()> {
-        let Case::Programs(name, count) = case else { return Ok(()) };
+        let (name, count, at_return) = match case {
+            Case::Programs(name, count) => (name, count, false),
+            Case::AtReturn(name) => (name, 1, true),
+            Case::Latency => {
+                for program in ["enters", "returns"] {
+                    let options = LoadOptions { program: Some(program), ..LoadOptions::default() };
+                    self.engine.attach_file(SUBJECT, "latency.pkg", &options, AttachLimits::default())?;
+                }
+                return Ok(());
+            }
+            Case::Plain | Case::HandWritten => return Ok(()),
+        };
         let ids = self.programs.iter().find(|(program, _)| *program == name);
         for id in ids.iter().flat_map(|(_, ids)| ids).take(count) {
-            self.engine.attach(SUBJECT, *id, AttachLimits::default())?;
+            self.engine.attach(SUBJECT, *id, AttachLimits { at_return, ..AttachLimits::default() })?;
         }
         Ok(())
     }
 
     fn detach(&self, case: Case) -> Result<()> {
         match case {
-            Case::Programs(_, 1..) => Ok(self.engine.detach(SUBJECT, None).map(drop)?),
-            _ => Ok(()),
+            Case::Programs(_, 0) | Case::Plain | Case::HandWritten => Ok(()),
+            Case::Programs(..) | Case::AtReturn(_) | Case::Latency => {
+                Ok(self.engine.detach(SUBJECT, None).map(drop)?)
+            }
         }
     }
 
@@ -137,7 +157,12 @@ impl Bench {
 
     /// Every program that is attached ran at every call, to its end: what costs next to nothing is counted all the same.
     fn all_hit(&self, case: Case, calls: u64) -> Result<()> {
-        let Case::Programs(_, count @ 1..) = case else { return Ok(()) };
+        let count = match case {
+            Case::Plain | Case::HandWritten | Case::Programs(_, 0) => return Ok(()),
+            Case::Programs(_, count) => count,
+            Case::AtReturn(_) => 1,
+            Case::Latency => 2,
+        };
         let reports = self.engine.list(Some(SUBJECT))?;
         let probes: Vec<_> = reports.iter().flat_map(|function| &function.probes).collect();
         let good = |probe: &&&ProbeReport| (probe.runs, probe.misses, probe.failures) == (calls, 0, 0);
@@ -173,7 +198,7 @@ fn call(case: Case, calls: u64) {
         match case {
             Case::Plain => call_plain(calls),
             Case::HandWritten => call_hand_written(calls),
-            Case::Programs(..) => call_subject(calls),
+            Case::Programs(..) | Case::AtReturn(_) | Case::Latency => call_subject(calls),
         }
     }
 }
