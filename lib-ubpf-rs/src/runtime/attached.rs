@@ -101,7 +101,10 @@ fn arrange<'c>(
         }
     };
     match kind {
-        ProgramKind::Registers => fill(&at.frame.registers(at.returned.map_or(at.key, |returned| returned.home))),
+        ProgramKind::Registers => {
+            let ip = at.returned.map_or(at.key, |returned| returned.home);
+            fill(&at.frame.registers(ip, at.returned.map(|returned| returned.stack)));
+        }
         ProgramKind::Arguments => match at.returned {
             None => fill(&registers(at.frame)),
             Some(Returned { arguments, value, .. }) => {

@@ -485,7 +485,8 @@ impl State {
             true => patch::call(site.addr, trampoline.call_target()),
             false => Some(present),
         };
-        let attached = Attached { site, state, stub, list: ptr::null_mut(), trampoline };
+        let (list, returns) = (ptr::null_mut(), Trampoline::at_return());
+        let attached = Attached { site, state, stub, list, trampoline, returns };
         let mut first = First { attached, present, call: call.unwrap_or(present) };
         let list = match call {
             Some(_) => new_list(probes).ok_or(AttachError::NoMemory),

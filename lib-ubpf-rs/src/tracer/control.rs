@@ -3,8 +3,10 @@
 use super::{
     arch::current::patch::{self, STUB_LEN},
     attach::copy_of,
-    direct::{self, Gates, Trampoline},
-    frames, pool,
+    direct::{self, Gates, Leaving, Trampoline},
+    frames,
+    point::Point,
+    pool,
     pool::{Grace, Lost, HOOKS},
     probe::{Probe, ProbeId, ProbeList, ProbeReport, Sums},
     ring::Ring,
@@ -197,8 +199,9 @@ pub(super) struct Attached {
     pub stub: [u8; STUB_LEN],
     /// What hooks read; owned here.
     pub list: *mut ProbeList,
-    /// The short way to the programs.
+    /// The short way to the programs at its entry, and to those at its returns.
     pub trampoline: Trampoline,
+    pub returns: Trampoline,
 }
 
 // SAFETY: the list belongs to the entry, and both are only touched under the lock of the tracer; hooks share it read-only.
@@ -226,15 +229,38 @@ impl Attached {
         if !TRACER.stats_on() {
             // SAFETY: the entry owns its list until it replaces it.
             let list = unsafe { &*self.list };
-            self.trampoline.open(self.site.key(), list, settings, tallies);
+            let key = self.site.key();
+            self.trampoline.open(key, list, settings, tallies);
+            self.returns.open(key, list, settings, tallies);
+            self.state.return_gate.store(self.returns.opened(), Ordering::SeqCst);
         }
     }
 
-    /// After [`Trampoline::leave`].
-    fn left(&mut self, settings: &Settings, empty: bool) {
+    /// Sends hooks the general way: [`Trampoline::leave`].
+    fn leave(&mut self) -> [Option<Leaving>; 2] {
+        self.state.return_gate.store(0, Ordering::SeqCst);
+        [self.trampoline.leave(), self.returns.leave()]
+    }
+
+    /// After [`leave`](Self::leave); which of the two are empty.
+    fn left(&mut self, settings: &Settings, empty: [bool; 2]) {
         // SAFETY: the entry owns its list until it replaces it.
         let list = unsafe { &*self.list };
-        self.trampoline.left(self.site.key(), list, settings, empty);
+        let key = self.site.key();
+        self.trampoline.left(key, list, settings, empty[0]);
+        self.returns.left(key, list, settings, empty[1]);
+    }
+
+    /// Adds to the map what the runs that were only counted would have added.
+    fn tally(&mut self) {
+        let key = self.site.key();
+        self.trampoline.tally(key);
+        self.returns.tally(key);
+    }
+
+    /// How often the programs of such a point ran without being counted there.
+    fn runs(&self, point: Point) -> u64 {
+        if point.is_return() { &self.returns } else { &self.trampoline }.runs()
     }
 }
 
@@ -383,7 +409,7 @@ impl Tracer {
         if let Some(key) = key {
             let mut state = self.control.lock();
             let attached = state.attached.iter_mut().filter(|a| a.site.key() == key);
-            return attached.for_each(|a| a.trampoline.tally(key));
+            return attached.for_each(Attached::tally);
         }
         // Backwards, so that none is left out when one before it is detached meanwhile.
         let mut at = usize::MAX;
@@ -393,7 +419,7 @@ impl Tracer {
             let Some(attached) = state.attached.get_mut(at) else {
                 return;
             };
-            attached.trampoline.tally(attached.site.key());
+            attached.tally();
         }
     }
 
@@ -438,7 +464,7 @@ impl Tracer {
     /// Sites whose hooks take the general way although their programs need it not: there was no memory near the text for the short one.
     pub fn cramped(&self) -> usize {
         let state = self.control.lock();
-        let cramped = state.attached.iter().filter(|a| a.trampoline.is_cramped());
+        let cramped = state.attached.iter().filter(|a| a.trampoline.is_cramped() || a.returns.is_cramped());
         cramped.count()
     }
 
@@ -525,8 +551,7 @@ impl Tracer {
         self.settings().into_iter().for_each(frames::sweep_all);
         let wanted = |a: &&Attached| site.is_none_or(|site| a.site == site);
         for attached in state.attached.iter().filter(wanted) {
-            let direct = attached.trampoline.runs();
-            attached.probes().iter().for_each(|p| each(p, direct));
+            attached.probes().iter().for_each(|p| each(p, attached.runs(p.point)));
         }
     }
 }
@@ -560,13 +585,17 @@ impl<'t> Change<'t> {
     /// Sends the hooks of a site the general way, and waits until nobody is in its trampoline: the state after that.
     pub(super) fn closed(&mut self, at: usize) -> MutexGuard<'t, State> {
         let mut state = self.lock();
-        let leaving = state.attached.get_mut(at).map(|a| a.trampoline.leave());
-        let Some(leaving) = leaving.flatten() else {
+        let leaving = state.attached.get_mut(at).map_or([None; 2], Attached::leave);
+        if leaving.iter().all(Option::is_none) {
             return state;
-        };
+        }
         drop(state);
-        leaving.begin(self.settings);
-        let empty = self.pace.wait_until(HOOK_ENDS_NS, || leaving.is_over());
+        let empty = leaving.map(|leaving| {
+            leaving.is_none_or(|leaving| {
+                leaving.begin(self.settings);
+                self.pace.wait_until(HOOK_ENDS_NS, || leaving.is_over())
+            })
+        });
         let mut state = self.lock();
         if let Some(attached) = state.attached.get_mut(at) {
             attached.left(self.settings, empty);
@@ -578,6 +607,12 @@ impl<'t> Change<'t> {
     pub(super) fn open(&mut self, at: usize) {
         let mut state = self.lock();
         let tallies = state.lookers == 0;
+        let State { attached, gates, sites, .. } = &mut *state;
+        if let Some(Attached { list, returns, state, .. }) = attached.get_mut(at) {
+            // SAFETY: the entry owns its list until it replaces it.
+            let list = unsafe { &**list };
+            returns.find_gate(list, || gates.for_returns(state, sites.len(), self.settings));
+        }
         if let Some(attached) = state.attached.get_mut(at) {
             attached.open(self.settings, tallies);
         }
@@ -600,7 +635,7 @@ impl<'t> Change<'t> {
         drop(state);
         while at > 0 {
             at -= 1;
-            let is_tallied = |a: &Attached| a.trampoline.is_tallied();
+            let is_tallied = |a: &Attached| a.trampoline.is_tallied() || a.returns.is_tallied();
             if self.lock().attached.get(at).is_some_and(is_tallied) {
                 self.open_again(at);
             }

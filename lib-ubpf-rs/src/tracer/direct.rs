@@ -4,6 +4,7 @@
 use super::{
     arch::current,
     counters,
+    frames::ReturnFrame,
     gates::install,
     point::Point,
     pool::CONTEXT_BYTES,
@@ -12,13 +13,17 @@ use super::{
 };
 use crate::{
     helpers::Needs,
-    jit::trampoline::{self, Surroundings},
+    jit::trampoline::{self, AtReturn, Surroundings},
     platform::ExecBlock,
     verifier::planted::{self, Bug},
     vm::{argument_fits, Adds, Direct},
 };
 use alloc::{sync::Arc, vec::Vec};
-use core::{mem, ptr, sync::atomic::Ordering};
+use core::{
+    mem::{self, offset_of},
+    ptr,
+    sync::atomic::Ordering,
+};
 
 pub(super) use super::gates::{GateRef, Gates};
 
@@ -42,12 +47,29 @@ pub(super) struct Trampoline {
     adds: Vec<Adds>,
     /// So many of their runs are in the map.
     added: u64,
+    /// Whether it is for programs at returns; else for those at entries.
+    at_return: bool,
 }
 
 impl Trampoline {
     /// None yet. The gate is what the site calls from now on; `wanted` says whether it is to have one.
     pub fn new(gate: Option<GateRef>, wanted: bool) -> Trampoline {
-        Trampoline { gate, block: None, before: 0, cramped: wanted && gate.is_none(), adds: Vec::new(), added: 0 }
+        let cramped = wanted && gate.is_none();
+        Trampoline { gate, block: None, before: 0, cramped, adds: Vec::new(), added: 0, at_return: false }
+    }
+
+    /// That of programs at returns. Its gate is what the pad calls; it is the site's own for ever.
+    pub fn at_return() -> Trampoline {
+        Trampoline { at_return: true, ..Trampoline::new(None, false) }
+    }
+
+    /// Gives one for programs at returns its gate, if there are programs for it.
+    pub fn find_gate(&mut self, list: &ProbeList, gate: impl FnOnce() -> Option<GateRef>) {
+        let mut probes = list.probes.iter().filter(|probe| probe.point.is_return()).peekable();
+        if self.gate.is_none() && probes.peek().is_some() && probes.all(|probe| direct(probe).is_some()) {
+            self.gate = gate();
+            self.cramped = self.gate.is_none();
+        }
     }
 
     /// Its gate.
@@ -63,6 +85,11 @@ impl Trampoline {
     /// What the site calls.
     pub fn call_target(&self) -> u64 {
         self.gate.map_or_else(current::hook_entry, |gate| gate.at)
+    }
+
+    /// The gate that leads to it; 0 while there is none.
+    pub fn opened(&self) -> u64 {
+        self.gate.filter(|_| self.block.is_some()).map_or(0, |gate| gate.at)
     }
 
     /// Runs of each program since the trampoline was made.
@@ -101,15 +128,22 @@ impl Trampoline {
             return;
         }
         let lane = counters::lane(settings, gate.index);
-        let Some(mut programs) = programs(list, settings, lane.is_some()) else {
+        let Some(mut programs) = programs(list, settings, lane.is_some(), self.at_return) else {
             return;
+        };
+        let returns = match self.at_return {
+            false => None,
+            true => match at_return(list) {
+                Some(returns) => Some(returns),
+                None => return,
+            },
         };
         let adds = if tallies && TRACER.sums().is_some() { tallied(&programs) } else { Vec::new() };
         if !adds.is_empty() {
             programs.retain(|program| program.adds.is_none());
         }
         let argument_len = CONTEXT_BYTES as u32;
-        let around = |at| Surroundings { at, gate: gate.at, key, moved: gate.moved, argument_len, lane };
+        let around = |at| Surroundings { at, gate: gate.at, key, moved: gate.moved, argument_len, lane, returns };
         if trampoline::stack_bytes(around(gate.at), &programs) > MOST_STACK {
             return;
         }
@@ -118,7 +152,7 @@ impl Trampoline {
             return;
         };
         counters::adopt(settings);
-        self.block = match programs.is_empty() && !gate.moved {
+        self.block = match programs.is_empty() && !gate.moved && !self.at_return {
             true => Some(ExecBlock { write: 0, exec: trampoline::way_out(gate.at) as usize, len: 0 }),
             false => install(memory, len, |out, block| {
                 trampoline::write(out, around(block.exec as u64), &programs) == Some(len)
@@ -155,7 +189,8 @@ impl Trampoline {
             true => 1,
             false => list.probes.len(),
         };
-        for probe in list.probes.iter().take(counted) {
+        let own = list.probes.iter().filter(|probe| probe.point.is_return() == self.at_return);
+        for probe in own.take(counted) {
             probe.runs.fetch_add(runs, Ordering::Relaxed);
         }
         match settings.platform.exec {
@@ -202,7 +237,7 @@ pub(super) fn adopt_counters(settings: &Settings) {
 }
 
 /// The programs as machine code, when all can be called directly, each within every budget and for an unlimited number of runs.
-fn programs(list: &ProbeList, settings: &Settings, lanes: bool) -> Option<Vec<Direct>> {
+fn programs(list: &ProbeList, settings: &Settings, lanes: bool, at_return: bool) -> Option<Vec<Direct>> {
     let budget = settings.budget.min(settings.budget_interrupt);
     let mut programs = Vec::new();
     // The argument will lie on a stack, in the same part of the address space as this one.
@@ -216,9 +251,24 @@ fn programs(list: &ProbeList, settings: &Settings, lanes: bool) -> Option<Vec<Di
     };
     programs.try_reserve_exact(list.probes.len()).ok()?;
     for probe in &list.probes {
-        programs.push(direct(probe).filter(fits)?);
+        match (probe.point.is_return(), at_return) {
+            // The entry makes the call come back, which no trampoline does.
+            (true, false) => return None,
+            (false, true) => {}
+            (_, _) => programs.push(direct(probe).filter(fits)?),
+        }
     }
     (!programs.is_empty()).then_some(programs)
+}
+
+/// What a trampoline for the programs at returns finds on the stack; `None` where one of them has too high a number.
+fn at_return(list: &ProbeList) -> Option<AtReturn> {
+    let last = list.probes.iter().filter(|probe| probe.point.is_return()).map(|probe| probe.id.raw()).max()?;
+    Some(AtReturn {
+        since: i32::try_from(last).ok()?.checked_add(1)?,
+        bound: offset_of!(ReturnFrame, bound) as i32,
+        arguments: offset_of!(ReturnFrame, arguments) as i32,
+    })
 }
 
 /// What the programs add that do nothing else; nothing without memory for all of it.
@@ -233,7 +283,6 @@ fn tallied(programs: &[Direct]) -> Vec<Adds> {
 
 fn direct(probe: &Arc<Probe>) -> Option<Direct> {
     match probe.point {
-        Point::Entry(_) => probe.body.direct().filter(|_| probe.max_runs == u64::MAX),
-        Point::Return(_) => None,
+        Point::Entry(_) | Point::Return(_) => probe.body.direct().filter(|_| probe.max_runs == u64::MAX),
     }
 }

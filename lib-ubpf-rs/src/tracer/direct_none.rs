@@ -19,6 +19,9 @@ impl Gates {
     pub fn of(&mut self, _site: &SiteState, _sites: usize, _settings: &Settings) -> Option<GateRef> {
         None
     }
+    pub fn for_returns(&mut self, _site: &SiteState, _sites: usize, _settings: &Settings) -> Option<GateRef> {
+        None
+    }
     pub fn give_back(&mut self, gate: GateRef) {
         match gate {}
     }
@@ -35,6 +38,10 @@ impl Trampoline {
     pub fn new(_gate: Option<GateRef>, _wanted: bool) -> Trampoline {
         Trampoline
     }
+    pub fn at_return() -> Trampoline {
+        Trampoline
+    }
+    pub fn find_gate(&mut self, _list: &ProbeList, _gate: impl FnOnce() -> Option<GateRef>) {}
     pub fn gate(&self) -> Option<GateRef> {
         None
     }
@@ -43,6 +50,9 @@ impl Trampoline {
     }
     pub fn call_target(&self) -> u64 {
         current::hook_entry()
+    }
+    pub fn opened(&self) -> u64 {
+        0
     }
     pub fn runs(&self) -> u64 {
         0

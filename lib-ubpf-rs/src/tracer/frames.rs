@@ -61,6 +61,8 @@ pub(super) struct ReturnFrame {
     pub entered_ns: AtomicU64,
     /// How many lie below it.
     pub depth: AtomicU64,
+    /// The slot.
+    pub slot: AtomicU64,
 }
 
 /// What machine code and the tables of the unwinder take for granted.
@@ -152,6 +154,11 @@ impl ReturnFrame {
         // SAFETY: every frame lies in a bucket of the table, which lives for ever.
         let bucket = unsafe { &*(bucket as *const Bucket) };
         bucket.keys.get(index.checked_sub(1)?)
+    }
+
+    /// The slot of the call that comes back through it, or lies above it.
+    pub fn slot(&self) -> u64 {
+        self.slot.load(Ordering::Relaxed)
     }
 
     /// The frame of the same slot below it.
@@ -246,6 +253,7 @@ pub(super) unsafe fn take(site: &'static SiteState, registers: &Frame, settings:
     frame.bound.store(HOOKS.started.load(Ordering::Relaxed), Ordering::Relaxed);
     frame.thread.store(settings.platform.cpu.thread(), Ordering::Relaxed);
     frame.depth.store(depth, Ordering::Relaxed);
+    frame.slot.store(slot, Ordering::Relaxed);
     for (n, argument) in frame.arguments.iter().enumerate() {
         argument.store(registers.argument(n).unwrap_or(0), Ordering::Relaxed);
     }

@@ -112,14 +112,22 @@ impl Gates {
         Some(gate)
     }
 
-    /// A gate that the site with this key has not had last.
-    fn another(&mut self, key: u64, sites: usize, settings: &Settings) -> Option<GateRef> {
+    /// The gate of a site's returns: one that no other site ever has. `None` where there is no memory for one.
+    pub fn for_returns(&mut self, site: &SiteState, sites: usize, settings: &Settings) -> Option<GateRef> {
+        let own = (site.return_place.load(Ordering::Relaxed) as usize).checked_sub(1);
+        let gate = match own {
+            Some(index) => return self.get(index),
+            // No site has this key.
+            None => self.fresh(0, sites, settings)?,
+        };
+        site.return_place.store(gate.index as u64 + 1, Ordering::Relaxed);
+        Some(gate)
+    }
+
+    /// A gate that no site has had.
+    fn fresh(&mut self, key: u64, sites: usize, settings: &Settings) -> Option<GateRef> {
         let made = self.made();
         if self.slots.len() == made {
-            if let Some(index) = self.free.pop_front() {
-                *self.slots.get_mut(index as usize)? = Slot { key, moved: true };
-                return self.get(index as usize);
-            }
             self.grow(made, sites, settings)?;
         }
         self.slots.try_reserve(1).ok()?;
@@ -128,6 +136,17 @@ impl Gates {
         self.free.try_reserve(held).ok()?;
         self.slots.push(Slot { key, moved: false });
         self.get(self.slots.len() - 1)
+    }
+
+    /// A gate that the site with this key has not had last.
+    fn another(&mut self, key: u64, sites: usize, settings: &Settings) -> Option<GateRef> {
+        if self.slots.len() == self.made() {
+            if let Some(index) = self.free.pop_front() {
+                *self.slots.get_mut(index as usize)? = Slot { key, moved: true };
+                return self.get(index as usize);
+            }
+        }
+        self.fresh(key, sites, settings)
     }
 
     /// Takes a gate back that nothing in the text leads to any more.

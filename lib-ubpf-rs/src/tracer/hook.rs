@@ -53,11 +53,13 @@ pub(super) unsafe fn leave(first: &'static ReturnFrame, registers: *const Frame,
             (list, &*registers, &mut *(*control).scratch.get())
         };
         if let (Some(list), Some(settings)) = (list, TRACER.settings()) {
+            direct::adopt_counters(settings);
             let key = frame.site().map_or(0, |site| site.key);
             let returned = Some(Returned {
                 value: registers.result(),
                 arguments: frame.arguments.each_ref().map(|argument| argument.load(Ordering::Relaxed)),
                 home: frame.home.load(Ordering::Relaxed),
+                stack: frame.slot() + 8,
                 entered_ns: frame.entered_ns.load(Ordering::Relaxed),
             });
             let run = &mut Runs { settings, scratch, site: Site { key, frame: registers, returned } };

@@ -70,6 +70,8 @@ pub struct Returned {
     pub arguments: [u64; 6],
     /// Where it returns to.
     pub home: u64,
+    /// The stack pointer then.
+    pub stack: u64,
     /// When it was entered; 0 unless the program [wants to know](HookProgram::wants_entry_time).
     pub entered_ns: u64,
 }

@@ -67,6 +67,10 @@ pub(super) struct SiteState {
     pub gate: AtomicU64,
     /// Which programs there are: [`RETURNS`], [`ENTRIES`], [`TIMED`]. Read by the trampoline.
     pub flags: AtomicU64,
+    /// The gate that the pad calls; 0 while programs at returns go the general way.
+    pub return_gate: AtomicU64,
+    /// One more than the number of the gate that its returns have; 0 for none.
+    pub return_place: AtomicU64,
     /// Where the function begins; 0 where that is unknown.
     pub start: AtomicU64,
     /// Returns whose programs did not run: no area free. Written by the pad.
@@ -173,8 +177,9 @@ pub(super) fn state(published: &AtomicPtr<Table>, key: u64) -> Option<&'static S
         return Some(state);
     }
     let table = with_room(published, table)?;
-    let [misses, gate, flags, start, return_misses] = [const { AtomicU64::new(0) }; 5];
-    let state = SiteState { misses, key, probes: AtomicPtr::new(ptr::null_mut()), gate, flags, start, return_misses };
+    let [misses, gate, flags, start, return_misses, return_gate, return_place] = [const { AtomicU64::new(0) }; 7];
+    let probes = AtomicPtr::new(ptr::null_mut());
+    let state = SiteState { misses, key, probes, gate, flags, return_gate, return_place, start, return_misses };
     let state: &'static SiteState = Box::leak(Box::new(state));
     table.put(state);
     Some(state)

@@ -136,6 +136,129 @@ fn clobber() {
     }
 }
 
+/// Machine code of a program: copies its argument to [`SEEN`], and leaves no register but the stack pointer as it was.
+#[no_mangle]
+static RETURNS_SEEN: [AtomicU64; 9] = [const { AtomicU64::new(0) }; 9];
+std::arch::global_asm!(
+    ".globl returns_record",
+    "returns_record:",
+    "mov [rip + RETURNS_SEEN + 64], rsi",
+    "mov rsi, rdi",
+    "lea rdi, [rip + RETURNS_SEEN]",
+    "mov ecx, 8",
+    "rep movsq",
+    "mov rax, -1",
+    "mov rcx, rax",
+    "mov rdx, rax",
+    "mov rbx, rax",
+    "mov rbp, rax",
+    "mov rsi, rax",
+    "mov rdi, rax",
+    "mov r8, rax",
+    "mov r9, rax",
+    "mov r10, rax",
+    "mov r11, rax",
+    "mov r12, rax",
+    "mov r13, rax",
+    "mov r14, rax",
+    "mov r15, rax",
+    "ret",
+);
+extern "C" {
+    fn returns_record();
+}
+
+/// That program. Runs that took the general way are counted.
+#[derive(Default)]
+struct Direct(AtomicU64);
+impl HookProgram for Direct {
+    fn run(&self, _: Hook<'_>) -> Result<(), Failed> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+    fn direct(&self) -> Option<ubpf_rs::vm::Direct> {
+        Some(ubpf_rs::vm::Direct {
+            // SAFETY: the function lives for ever; it changes the registers named below.
+            code: unsafe { ubpf_rs::vm::CodeAddress::new(returns_record as *const () as usize) },
+            inline: 0,
+            clobbers: !(1 << 4),
+            reads_argument: true,
+            reads_length: true,
+            needs: ubpf_rs::helpers::Needs::empty(),
+            block: 0,
+            stack: 0,
+            argument: 64,
+            argument_needed: 0,
+            cost: 30,
+            adds: None,
+        })
+    }
+}
+
+#[test]
+fn programs_that_run_directly_are_told_the_same_and_change_nothing() {
+    let (image, _turn) = image();
+    let direct: Arc<Direct> = Arc::default();
+    let names = ["returns_pair", "returns_doubles", "returns_x87", "returns_sum", "returns_recursion"];
+    let ids = names.map(|function| {
+        let second = image.attach_as("second", function, RETURN, &direct);
+        (function, image.attach(function, RETURN, &direct), second)
+    });
+    for round in 1..=3 {
+        // SAFETY: functions of numbers.
+        unsafe {
+            assert_eq!(returns_self_test(), 0);
+            assert_eq!(returns_recursion(50), 1275);
+            assert_eq!(returns_sum(10, 20, 30, 40, 50, 60, 70), 1400);
+        }
+        let seen = RETURNS_SEEN.each_ref().map(|word| word.load(Ordering::SeqCst));
+        let key = image.site("returns_sum").key();
+        assert_eq!(seen, [key, 1400, 10, 20, 30, 40, 50, 60, ubpf_rs::tracer::CONTEXT_BYTES as u64]);
+        for (function, first, second) in &ids {
+            let calls = match *function {
+                "returns_recursion" => 51,
+                "returns_sum" => 2,
+                _ => 1,
+            };
+            for id in [first, second] {
+                assert_eq!(image.counts(function, *id), [calls * round, 0, 0, 0], "{function}");
+            }
+        }
+    }
+    // The first call of this thread may have found no counters of its own.
+    let general = direct.0.load(Ordering::SeqCst);
+    assert!(general <= 2, "{general}");
+    ids.into_iter().for_each(|(_, first, second)| {
+        detach(first);
+        detach(second);
+    });
+    // SAFETY: as above.
+    assert_eq!(unsafe { (returns_self_test(), returns_recursion(20_000)) }, (0, 200_010_000));
+}
+
+/// The program that comes later has no part in calls that are on their way, whichever way they take.
+#[test]
+fn direct_programs_come_and_go_while_calls_are_on_their_way() {
+    let (image, _turn) = image();
+    const NAME: &str = "returns_calls_leaf";
+    let direct: Arc<Direct> = Arc::default();
+    let id = image.attach(NAME, RETURN, &direct);
+    // SAFETY: a function of a number.
+    assert_eq!(unsafe { returns_calls_leaf(1) }, 2);
+    on_the_way(image, &|| {
+        let later = image.attach_as("later", NAME, RETURN, &direct);
+        assert_eq!((image.counts(NAME, id), image.counts(NAME, later)), ([1, 0, 1, 0], [0; 4]));
+    });
+    let later = TRACER.find_probe(image.site(NAME), Some("later")).unwrap();
+    assert_eq!((image.counts(NAME, id), image.counts(NAME, later)), ([2, 0, 0, 0], [0; 4]));
+    // SAFETY: as above.
+    assert_eq!(unsafe { returns_calls_leaf(1) }, 2);
+    assert_eq!((image.counts(NAME, id), image.counts(NAME, later)), ([3, 0, 0, 0], [1, 0, 0, 0]));
+    on_the_way(image, &|| detach(id));
+    assert_eq!(image.counts(NAME, later), [2, 0, 0, 0]);
+    detach(later);
+}
+
 const RETURN: fn(Site) -> Point = Point::Return;
 const ENTRY: fn(Site) -> Point = Point::Entry;
 
@@ -383,8 +506,13 @@ fn walk(image: &Image, threads: u64, calls: u64) {
     };
     // What it gives when nobody looks.
     let plain: Vec<_> = (0..threads).map(run).collect();
-    let ids: Vec<_> = names.iter().map(|name| image.attach(name, RETURN, &at_return)).collect();
-    // Some have both.
+    // Some run directly, and some have one at the entry beside.
+    let direct: Arc<Direct> = Arc::default();
+    let attach = |(n, name): (usize, &String)| match n % 2 {
+        0 => image.attach(name, RETURN, &at_return),
+        _ => image.attach(name, RETURN, &direct),
+    };
+    let ids: Vec<_> = names.iter().enumerate().map(attach).collect();
     let entries: Vec<_> = names[..4].iter().map(|name| image.attach(name, ENTRY, &at_entry)).collect();
     let running: Vec<_> = (0..threads).map(|thread| thread::spawn(move || run(thread))).collect();
     let mut looks = 0;
@@ -394,16 +522,17 @@ fn walk(image: &Image, threads: u64, calls: u64) {
     }
     let traced: Vec<_> = running.into_iter().map(|thread| thread.join().unwrap()).collect();
     assert_eq!(traced, plain, "the application is as it was; {looks} looks");
-    let mut sums = [0; 4];
+    let (mut sums, mut indirect) = ([0; 4], 0);
     for (n, (name, id)) in names.iter().zip(&ids).enumerate() {
         let counts = image.counts(name, *id);
         let called: u64 = traced.iter().map(|(calls, _)| calls[n]).sum();
         assert_eq!(counts.iter().sum::<u64>(), called, "{name}: {counts:?}");
         assert_eq!(counts[2], 0, "{name}: all threads have ended");
+        indirect += if n % 2 == 0 { counts[0] } else { 0 };
         sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
     }
     println!("{threads} threads: {sums:?} (runs, misses, outstanding, abandoned), {looks} looks");
-    assert_eq!(at_return.runs.load(Ordering::SeqCst), sums[0]);
+    assert_eq!(at_return.runs.load(Ordering::SeqCst), indirect);
     assert!(sums[0] > 0 && sums[3] > 0, "{sums:?}");
     ids.into_iter().chain(entries).for_each(detach);
 }

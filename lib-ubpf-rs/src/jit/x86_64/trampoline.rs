@@ -114,7 +114,27 @@ pub struct Surroundings {
     pub argument_len: u32,
     /// Where runs take their lane; needed where a program [needs one](Needs::LANE).
     pub lane: Option<LanePlace>,
+    /// Of programs at returns: what they find on the stack; `None` at entries.
+    pub returns: Option<AtReturn>,
 }
+
+/// What the pad has on the stack when it calls the gate of a site, above its return address: the address of the call's frame, then
+/// rdi, rsi, rdx, rcx and rax as the function left them, and the slot.
+#[derive(Clone, Copy, Debug)]
+pub struct AtReturn {
+    /// One more than the largest id of the programs: a call that was entered before one of them came goes the general way.
+    pub since: i32,
+    /// Offset in the frame of the word that is compared with it.
+    pub bound: i32,
+    /// Offset in the frame of the arguments.
+    pub arguments: i32,
+}
+
+/// Bytes of the stack that the pad takes beside the gate's: the frame, five registers and the slot.
+const PAD: u64 = 7 * 8;
+/// Where the frame and the result are when a trampoline begins, above the gate's rax.
+const FRAME_AT: i32 = 16;
+const RESULT_AT: i32 = 56;
 
 /// Code at a known address. Remembers whether something was out of reach.
 struct Placed<'b> {
@@ -154,6 +174,13 @@ const JNE: [u8; 2] = [0x0f, 0x85];
 const CMP_RETURN_ADDRESS: [u8; 4] = [0x81, 0x7c, 0x24, 0x08];
 
 const JE: [u8; 2] = [0x0f, 0x84];
+const JB: [u8; 2] = [0x0f, 0x82];
+/// With 32 bits of offset, and 32 of the number.
+const CMP_AT_RAX: [u8; 3] = [0x48, 0x81, 0xb8];
+/// With 32 bits of offset from rsp, or from rax.
+const RAX_FROM_STACK: [u8; 4] = [0x48, 0x8b, 0x84, 0x24];
+const PUSH_FROM_STACK: [u8; 3] = [0xff, 0xb4, 0x24];
+const PUSH_AT_RAX: [u8; 2] = [0xff, 0xb0];
 
 /// An instruction with one operand in memory: opcode, and what stands in place of a register.
 struct LaneOp {
@@ -205,6 +232,12 @@ impl Placed<'_> {
         if let Counters::Own { owner, offset, .. } = counters {
             self.load_block(owner, offset);
         }
+    }
+
+    /// rax = what lies so far above the stack pointer.
+    fn load_from_stack(&mut self, offset: i32) {
+        self.asm.raw(&RAX_FROM_STACK);
+        self.asm.raw(&offset.to_le_bytes());
     }
 
     /// rax = the address of the block of the thread or CPU.
@@ -280,6 +313,16 @@ pub fn write(out: &mut [u8], around: Surroundings, programs: &[Direct]) -> Optio
         code.asm.raw(&(around.key as u32).to_le_bytes());
         code.to(&JNE, general_way(around.gate));
     }
+    if let Some(at) = around.returns {
+        code.load_from_stack(FRAME_AT);
+        code.asm.raw(&CMP_AT_RAX);
+        code.asm.raw(&at.bound.to_le_bytes());
+        code.asm.raw(&at.since.to_le_bytes());
+        if let Some(LanePlace::Own { owner, offset, .. }) = around.lane {
+            code.load_block(owner, offset);
+        }
+        code.to(&JB, general_way(around.gate));
+    }
     let lane = around.lane.filter(|_| need_lane(programs));
     if let Some(place) = lane {
         // The gate has left the block's address in rax. Who interrupts a run that has the lane finds none.
@@ -288,7 +331,7 @@ pub fn write(out: &mut [u8], around: Surroundings, programs: &[Direct]) -> Optio
     }
     let changed = changed(around, programs);
     saved(changed).for_each(|reg| code.asm.push(reg));
-    write_calls(&mut code, around, programs);
+    write_calls(&mut code, around, programs, saved(changed).count() as i32);
     saved(changed).rev().for_each(|reg| code.asm.pop(reg));
     code.to(&JMP, around.gate.wrapping_add(LEAVE));
     code.reach.then_some(code.asm.len())
@@ -321,14 +364,15 @@ fn need_lane(programs: &[Direct]) -> bool {
 
 /// What takes a lane has it on the stack during the calls. It comes between two instructions of another one that takes it, or after both: then
 /// it leaves the lane as it has found it.
-fn write_calls(code: &mut Placed<'_>, around: Surroundings, programs: &[Direct]) {
+fn write_calls(code: &mut Placed<'_>, around: Surroundings, programs: &[Direct], mut pushed: i32) {
     let lane = around.lane.filter(|_| need_lane(programs));
     if let Some(place) = lane {
         code.lane_op(&PUSH, place, &[]);
         code.lane_op(&MOV_IMM, place, &[0; 4]);
+        pushed = pushed.wrapping_add(1);
     }
     for (index, program) in programs.iter().enumerate() {
-        write_call(code, around, program, index == 0);
+        write_call(code, around, program, index == 0, pushed);
     }
     if let Some(place) = lane {
         if let LanePlace::Own { owner, offset, .. } = place {
@@ -341,7 +385,7 @@ fn write_calls(code: &mut Placed<'_>, around: Surroundings, programs: &[Direct])
 /// Registers that are changed, one bit each.
 fn changed(around: Surroundings, programs: &[Direct]) -> u16 {
     let mut body = Placed { asm: Asm::default(), at: around.at, reach: true };
-    write_calls(&mut body, around, programs);
+    write_calls(&mut body, around, programs, 0);
     let changed = body.asm.writes();
     match planted::active(Bug::LostRegister) {
         true => changed & !(1 << Gpr::Rbx.number()),
@@ -368,7 +412,8 @@ pub fn stack_bytes(around: Surroundings, programs: &[Direct]) -> u64 {
     let most = programs.iter().map(of).fold(0, u64::max);
     let saved = saved(changed(around, programs)).count() as u64;
     let lane = if need_lane(programs) { WORD } else { 0 };
-    GATE.saturating_add(saved.saturating_mul(WORD)).saturating_add(lane).saturating_add(most)
+    let pad = around.returns.map_or(0, |_| PAD);
+    GATE.saturating_add(pad).saturating_add(saved.saturating_mul(WORD)).saturating_add(lane).saturating_add(most)
 }
 
 /// Whether r10 must be the end of a frame.
@@ -376,17 +421,35 @@ fn has_frame(program: &Direct) -> bool {
     program.stack > 0 || program.needs.contains(Needs::FRAME)
 }
 
-/// On the stack the frame, as far as the program may look, then the argument: zeros likewise, then the key.
-fn write_call(code: &mut Placed<'_>, around: Surroundings, program: &Direct, first: bool) {
+/// On the stack the frame, as far as the program may look, then the argument: zeros likewise, or what is known of a call that returns, then the
+/// key. `pushed` are the words that lie between the gate's rax and them.
+fn write_call(code: &mut Placed<'_>, around: Surroundings, program: &Direct, first: bool, pushed: i32) {
     let frame = (program.stack / 8) as i32;
     let words = argument_words(program) as i32;
     let all = frame.wrapping_add(words);
-    let zeros = all.wrapping_sub(i32::from(words > 0));
+    let told = around.returns.map_or(0, |_| words.wrapping_sub(1).max(0));
+    let zeros = all.wrapping_sub(i32::from(words > 0)).wrapping_sub(told);
     if zeros > 0 {
         code.asm.alu_rr(W::D, Alu::Xor, Gpr::Rax, Gpr::Rax);
         let dirty = planted::active(Bug::DirtyArgument);
         let filler = if dirty { Gpr::Rcx } else { Gpr::Rax };
         (0..zeros).for_each(|_| code.asm.push(filler));
+    }
+    if let Some(at) = around.returns {
+        for word in (1..=told).rev() {
+            let below = 8 * pushed.wrapping_add(all).wrapping_sub(1).wrapping_sub(word);
+            match word {
+                1 => code.asm.raw(&PUSH_FROM_STACK),
+                _ => code.load_from_stack(FRAME_AT.wrapping_add(below)),
+            }
+            match word {
+                1 => code.asm.raw(&RESULT_AT.wrapping_add(below).to_le_bytes()),
+                _ => {
+                    code.asm.raw(&PUSH_AT_RAX);
+                    code.asm.raw(&at.arguments.wrapping_add(8 * (word - 2)).to_le_bytes());
+                }
+            }
+        }
     }
     if words > 0 {
         code.asm.mov_ri(Gpr::Rax, around.key);

@@ -23,7 +23,7 @@ impl Frame {
     }
 
     /// The registers at its entry: none is known. Programs that look at them are refused where a function calls the tracer by itself.
-    pub fn registers(&self, _ip: u64) -> [u64; 0] {
+    pub fn registers(&self, _ip: u64, _sp: Option<u64>) -> [u64; 0] {
         []
     }
 }

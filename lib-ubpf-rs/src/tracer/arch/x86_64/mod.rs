@@ -67,10 +67,13 @@ global_asm!(
     FRAME_THREAD = const offset_of!(ReturnFrame, thread),
     BOUND = const offset_of!(ReturnFrame, bound),
     DEPTH = const offset_of!(ReturnFrame, depth),
+    SLOT = const offset_of!(ReturnFrame, slot),
+    RETURN_GATE = const offset_of!(SiteState, return_gate),
     ARGUMENTS = const offset_of!(ReturnFrame, arguments),
     BUCKET_FRAMES = const offset_of!(Bucket, frames),
     BUCKET_ELSEWHERE = const offset_of!(Bucket, elsewhere),
     BUCKET_BYTES = const size_of::<Bucket>(),
+    BUCKET_BITS = const size_of::<Bucket>().trailing_zeros(),
     REACH = const REACH,
     BUSY = const BUSY,
 );
@@ -184,11 +187,11 @@ impl Frame {
         self.rax
     }
 
-    /// The registers at the entry of the traced function in the order of Linux (`struct pt_regs`), `ip` given. Those that the trampoline
-    /// does not keep are 0: r12 to r15, rbp, flags and segments.
-    pub fn registers(&self, ip: u64) -> [u64; 21] {
+    /// The registers at the entry of the traced function in the order of Linux (`struct pt_regs`), `ip` given, or as it returns, with `sp` given,
+    /// too. Those that the trampoline does not keep are 0: r12 to r15, rbp, flags and segments.
+    pub fn registers(&self, ip: u64, sp: Option<u64>) -> [u64; 21] {
         // Above the place where the function goes on lies what was there when it was called.
-        let sp = core::ptr::from_ref(&self.return_address) as u64 + 8;
+        let sp = sp.unwrap_or(core::ptr::from_ref(&self.return_address) as u64 + 8);
         let Frame { rbx, r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax, .. } = *self;
         [0, 0, 0, 0, 0, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi, 0, ip, 0, 0, sp, 0]
     }

@@ -1,8 +1,60 @@
+# Gives the place of the frame rdi back; rdi = the one below it, or 0. Changes rax, rcx, rdx.
+    .macro ubpf_release_frame
+    mov     rax, rdi
+    and     rax, -{BUCKET_BYTES}
+    mov     rcx, rdi
+    sub     rcx, rax
+    sub     rcx, {BUCKET_FRAMES}
+    shr     rcx, 4
+    mov     rdx, [rdi + {ELSEWHERE}]
+    mov     rdi, [rdi + {BELOW}]
+    mov     qword ptr [rax + rcx], 0
+    test    rdx, rdx
+    jz      17f
+    lock dec qword ptr [rdx]
+17:
+    .endm
+
+# Runs the programs of the frame rdi and of those below it, and gives their places back. rsp points to ten saved registers; all but those may be
+# changed. Without an area it is a miss of each.
+    .macro ubpf_run_frames
+    ubpf_claim_area 18f
+    mov     rbx, rsp
+    .cfi_remember_state
+    .cfi_def_cfa_register rbx
+    mov     rsp, rdx
+    push    rcx
+    push    rdx
+    mov     rcx, rdx                    # control block
+    ubpf_save_vectors
+    # leave(frame = rdi, registers = rsi, control = rdx)
+    mov     rsi, rbx
+    mov     rdx, rcx
+    call    {leave}
+    pop     rcx                         # control block
+    ubpf_restore_vectors
+    inc     qword ptr [rcx + {GENERATION}]
+    pop     rcx                         # area number
+    mov     rsp, rbx
+    .cfi_restore_state
+    mov     eax, 1
+    shl     rax, cl
+    lock or [rip + {hooks} + {FREE}], rax
+    jmp     19f
+18: mov     rax, [rdi + {FRAME_SITE}]
+    lock inc qword ptr [rax + {RETURN_MISSES}]
+    ubpf_release_frame
+    test    rdi, rdi
+    jnz     18b
+19:
+    .endm
+
 # The pad: where a call comes back whose return programs wait for. The function's `ret` leads here, with the stack as the caller is to have it;
 # below it lies the slot, in which our address stood. The frame of the slot says where the caller is (frames.rs). Every register comes back as
 # the function has left it.
 #
-# On the traced stack: the slot, then the ten registers of a hook's entry, where the function had its own things: 88 bytes.
+# On the traced stack, where the function had its own things: the slot, five registers, and five more on the general way, 88 bytes; on the short way
+# what jit/x86_64/trampoline.rs counts.
 #
 # An unwinder that finds our address in a stack finds the caller as the code does: the expression is for the place of the return address, from
 # the CFA. rip, for it, is the pad; before the pad stands how far the data of the hooks is. It looks up the
@@ -60,105 +112,61 @@ ubpf_return_pad:
     .cfi_adjust_cfa_offset 8
     push    rdi
     .cfi_adjust_cfa_offset 8
-    push    r8
-    .cfi_adjust_cfa_offset 8
-    push    r9
-    .cfi_adjust_cfa_offset 8
-    push    r10
-    .cfi_adjust_cfa_offset 8
-    push    r11
-    .cfi_adjust_cfa_offset 8
-    push    rbx
-    .cfi_adjust_cfa_offset 8
     cld
 
-    # r10 = the key of the slot r8, in the bucket rax or one of those behind it
-    lea     r8, [rsp + 80]
+    # rdi = the key of the slot rsi, in the bucket rax or one of those behind it
+    lea     rsi, [rsp + 40]
     movabs  rax, {GOLDEN}
-    imul    rax, r8
+    imul    rax, rsi
     mov     rcx, [rip + {hooks} + {FRAMES_SHIFT}]
     shr     rax, cl
-    imul    rax, rax, {BUCKET_BYTES}
+    shl     rax, {BUCKET_BITS}
     add     rax, [rip + {hooks} + {FRAMES}]
     mov     ecx, {REACH}
-2:  mov     r10, rax
-    mov     r9d, 7
-4:  mov     rdx, [r10]
+2:  mov     rdi, rax
+4:  mov     rdx, [rdi]
     and     rdx, -8
-    cmp     rdx, r8
+    cmp     rdx, rsi
     je      3f
-    add     r10, 8
-    dec     r9d
-    jnz     4b
+    add     rdi, 8
+    mov     edx, edi
+    and     edx, 63
+    cmp     edx, 56
+    jne     4b
     add     rax, {BUCKET_BYTES}
     dec     ecx
     jnz     2b
     ud2                                 # a copy of a stack: nobody knows where it returns to
 
     # rdi = its frame
-3:  sub     r10, rax
-    lea     rdx, [r8 + {BUSY}]
-    mov     [rax + r10], rdx
-    shl     r10, 4
-    lea     rdi, [rax + r10 + {BUCKET_FRAMES}]
+3:  sub     rdi, rax
+    lea     rdx, [rsi + {BUSY}]
+    mov     [rax + rdi], rdx
+    shl     rdi, 4
+    lea     rdi, [rax + rdi + {BUCKET_FRAMES}]
     mov     rdx, [rdi + {HOME}]
-    mov     [r8], rdx
+    mov     [rsi], rdx
     .cfi_restore_state
-    .cfi_def_cfa rsp, 88
-    .cfi_rel_offset rbx, 0
+    .cfi_def_cfa rsp, 48
 
-    ubpf_claim_area 8f
-    mov     rbx, rsp
-    .cfi_def_cfa_register rbx
-    mov     rsp, rdx
-    push    rcx
-    push    rdx
-    mov     rcx, rdx                    # control block
-    ubpf_save_vectors
-    # leave(frame = rdi, registers = rsi, control = rdx)
-    mov     rsi, rbx
-    mov     rdx, rcx
-    call    {leave}
-    pop     rcx                         # control block
-    ubpf_restore_vectors
-    inc     qword ptr [rcx + {GENERATION}]
-    pop     rcx                         # area number
-    mov     rsp, rbx
-    .cfi_def_cfa_register rsp
-    mov     eax, 1
-    shl     rax, cl
-    lock or [rip + {hooks} + {FREE}], rax
-    jmp     9f
-
-    # no area: a miss of each frame of the slot, and its place is given back
-8:  mov     rax, [rdi + {FRAME_SITE}]
-    lock inc qword ptr [rax + {RETURN_MISSES}]
-    mov     rax, rdi
-    and     rax, -{BUCKET_BYTES}
-    mov     rcx, rdi
-    sub     rcx, rax
-    sub     rcx, {BUCKET_FRAMES}
-    shr     rcx, 4
-    mov     r9, [rdi + {ELSEWHERE}]
-    mov     rdi, [rdi + {BELOW}]
-    mov     qword ptr [rax + rcx], 0
-    test    r9, r9
-    jz      7f
-    lock dec qword ptr [r9]
-7:  test    rdi, rdi
-    jnz     8b
-
-9:  pop     rbx
-    .cfi_adjust_cfa_offset -8
-    pop     r11
-    .cfi_adjust_cfa_offset -8
-    pop     r10
-    .cfi_adjust_cfa_offset -8
-    pop     r9
-    .cfi_adjust_cfa_offset -8
-    pop     r8
-    .cfi_adjust_cfa_offset -8
+    # Programs that run directly: their gate finds the frame on the stack, and the registers above it. It takes the general way where it must, and
+    # then puts 0 in place of the frame, since it has been through all of them.
+5:  mov     rax, [rdi + {FRAME_SITE}]
+    mov     rdx, [rax + {RETURN_GATE}]
+    test    rdx, rdx
+    jz      6f
+    push    rdi
+    .cfi_adjust_cfa_offset 8
+    call    rdx
+.Lubpf_return_called:
     pop     rdi
+    .cfi_adjust_cfa_offset -8
+    test    rdi, rdi
+    jz      9f
+    ubpf_release_frame
+    test    rdi, rdi
+    jnz     5b
+9:  pop     rdi
     .cfi_adjust_cfa_offset -8
     pop     rsi
     .cfi_adjust_cfa_offset -8
@@ -172,5 +180,61 @@ ubpf_return_pad:
     lea     rsp, [rsp + 8]
     .cfi_adjust_cfa_offset -8
     jmp     qword ptr [rsp - 8]
+
+    # The general way: the other registers beside those that are saved, as at an entry
+6:  .cfi_def_cfa rsp, 48
+    push    r8
+    .cfi_adjust_cfa_offset 8
+    push    r9
+    .cfi_adjust_cfa_offset 8
+    push    r10
+    .cfi_adjust_cfa_offset 8
+    push    r11
+    .cfi_adjust_cfa_offset 8
+    push    rbx
+    .cfi_adjust_cfa_offset 8
+    .cfi_rel_offset rbx, 0
+    ubpf_run_frames
+    pop     rbx
+    .cfi_adjust_cfa_offset -8
+    pop     r11
+    .cfi_adjust_cfa_offset -8
+    pop     r10
+    .cfi_adjust_cfa_offset -8
+    pop     r9
+    .cfi_adjust_cfa_offset -8
+    pop     r8
+    .cfi_adjust_cfa_offset -8
+    jmp     9b
     .cfi_endproc
     .size   ubpf_return_pad, . - ubpf_return_pad
+
+# The general way from a gate that the pad has called: ten registers are saved as at an entry, above them stand the return address into the pad,
+# the frame, and the five registers that the pad has saved, which were the function's.
+    .type   .Lubpf_return_generally, @function
+.Lubpf_return_generally:
+    .cfi_startproc
+    .cfi_def_cfa rsp, 88
+    .cfi_rel_offset rbx, 0
+    .irp    at, 40, 48, 56, 64, 72
+    mov     rax, [rsp + \at + 56]
+    mov     [rsp + \at], rax
+    .endr
+    mov     rdi, [rsp + 88]
+    mov     qword ptr [rsp + 88], 0
+    ubpf_run_frames
+    pop     rbx
+    .cfi_adjust_cfa_offset -8
+    pop     r11
+    .cfi_adjust_cfa_offset -8
+    pop     r10
+    .cfi_adjust_cfa_offset -8
+    pop     r9
+    .cfi_adjust_cfa_offset -8
+    pop     r8
+    .cfi_adjust_cfa_offset -8
+    add     rsp, 40
+    .cfi_adjust_cfa_offset -40
+    ret
+    .cfi_endproc
+    .size   .Lubpf_return_generally, . - .Lubpf_return_generally

@@ -69,7 +69,38 @@ ubpf_hook_entry:
     .cfi_adjust_cfa_offset 8
     mov     rdi, [rsp + 40]             # key of a patched site: the return address
 .Lubpf_hook_rest:
-    push    r8
+    cld
+
+    # rsi = the site with key rdi, from the hash table of attached sites
+    mov     rsi, [rip + {hooks} + {TABLE}]
+    movabs  rax, {GOLDEN}
+    imul    rax, rdi
+    mov     rcx, [rsi + {TABLE_SHIFT}]
+    shr     rax, cl
+    mov     rdx, [rsi + {TABLE_MASK}]
+    mov     rsi, [rsi + {TABLE_ENTRIES}]
+2:  and     rax, rdx
+    mov     rcx, rax
+    shl     rcx, 4
+    cmp     [rsi + rcx], rdi
+    je      3f
+    cmp     qword ptr [rsi + rcx], 0
+    je      20f                         # detached meanwhile, or never attached
+    inc     rax
+    jmp     2b
+3:  mov     rsi, [rsi + rcx + 8]
+
+    # recursion: a hook's own stack lies in the pool
+    mov     rax, rsp
+    sub     rax, [rip + {hooks} + {POOL_BASE}]
+    cmp     rax, [rip + {hooks} + {POOL_LEN}]
+    jb      29f
+
+    # Where only programs at returns are, the call is remembered here: no area is needed.
+    cmp     qword ptr [rsi + {SITE_FLAGS}], {RETURNS}
+    je      30f
+
+35: push    r8
     .cfi_adjust_cfa_offset 8
     push    r9
     .cfi_adjust_cfa_offset 8
@@ -80,40 +111,9 @@ ubpf_hook_entry:
     push    rbx
     .cfi_adjust_cfa_offset 8
     .cfi_rel_offset rbx, 0
-    cld
-
-    # rsi = the site with key rdi, from the hash table of attached sites
-    mov     r8, [rip + {hooks} + {TABLE}]
-    movabs  rax, {GOLDEN}
-    imul    rax, rdi
-    mov     rcx, [r8 + {TABLE_SHIFT}]
-    shr     rax, cl
-    mov     r9, [r8 + {TABLE_MASK}]
-    mov     r11, [r8 + {TABLE_ENTRIES}]
-2:  and     rax, r9
-    mov     r10, rax
-    shl     r10, 4
-    mov     rdx, [r11 + r10]
-    cmp     rdx, rdi
-    je      3f
-    test    rdx, rdx
-    jz      9f                          # detached meanwhile, or never attached
-    inc     rax
-    jmp     2b
-3:  mov     rsi, [r11 + r10 + 8]
-
-    # recursion: a hook's own stack lies in the pool
-    mov     rax, rsp
-    sub     rax, [rip + {hooks} + {POOL_BASE}]
-    cmp     rax, [rip + {hooks} + {POOL_LEN}]
-    jb      8f
-
-    # Where only programs at returns are, the call is remembered here: no area is needed.
-    cmp     qword ptr [rsi + {SITE_FLAGS}], {RETURNS}
-    je      30f
 
     # rcx = claimed area, rdx = its control block
-35: ubpf_claim_area 8f
+    ubpf_claim_area 8f
 
     # over to the area's stack, which ends below the control block; rbx = the traced stack
     mov     rbx, rsp
@@ -138,87 +138,12 @@ ubpf_hook_entry:
     lock or [rip + {hooks} + {FREE}], rax
     jmp     9f
 
-    # no area or recursion: count a miss, touching no vector register
+    # no area: count a miss, touching no vector register
 8:  lock inc qword ptr [rsi + {SITE_MISSES}]
-    jmp     9f
-
-    # As frames::take does it, where nothing is in the way: no frame of this slot yet, and a free place in its bucket. r8 = the slot, r9 = what
-    # stands there, r11 = the thread, r10 = the bucket
-30: lea     r8, [rsp + 88]
-    mov     r9, [r8]
-    lea     rax, [rip + ubpf_return_pad]
-    cmp     r9, rax
-    je      35b
-    mov     r11, [rip + {hooks} + {THREAD_AT}]
-    mov     rcx, [rip + {hooks} + {THREAD_KIND}]
-    cmp     rcx, 1
-    jb      32f
-    je      31f
-    mov     r11, [r11]
-    test    r11, r11
-    jz      35b
-    jmp     32f
-31: mov     r11, fs:[r11]
-    test    r11, r11
-    jz      35b
-32: movabs  r10, {GOLDEN}
-    imul    r10, r8
-    mov     rcx, [rip + {hooks} + {FRAMES_SHIFT}]
-    shr     r10, cl
-    imul    r10, r10, {BUCKET_BYTES}
-    add     r10, [rip + {hooks} + {FRAMES}]
-    cmp     qword ptr [r10 + {BUCKET_ELSEWHERE}], 0
-    jne     35b
-    test    r8, 7
-    jnz     35b
-    xor     edx, edx
-    .irp    at, 48, 40, 32, 24, 16, 8, 0
-    mov     rax, [r10 + \at]
-    lea     rcx, [r10 + \at]
-    test    rax, rax
-    cmovz   rdx, rcx
-    and     rax, -8
-    cmp     rax, r8
-    je      35b
-    .endr
-    test    rdx, rdx
-    jz      35b
-    xor     eax, eax
-    lea     rcx, [r8 + {BUSY}]
-    lock cmpxchg [rdx], rcx
-    jne     35b
-    mov     rcx, rdx
-    sub     rcx, r10
-    shl     rcx, 4
-    lea     rcx, [rcx + r10 + {BUCKET_FRAMES}]
-    mov     [rcx + {HOME}], r9
-    mov     [rcx + {FRAME_SITE}], rsi
-    mov     [rcx + {FRAME_THREAD}], r11
-    mov     rax, [rip + {hooks} + {STARTED}]
-    mov     [rcx + {BOUND}], rax
-    xor     eax, eax
-    mov     [rcx + {BELOW}], rax
-    mov     [rcx + {ELSEWHERE}], rax
-    mov     [rcx + {DEPTH}], rax
-    mov     rax, [rsp + 40]
-    mov     [rcx + {ARGUMENTS}], rax
-    mov     rax, [rsp + 48]
-    mov     [rcx + {ARGUMENTS} + 8], rax
-    mov     rax, [rsp + 56]
-    mov     [rcx + {ARGUMENTS} + 16], rax
-    mov     rax, [rsp + 64]
-    mov     [rcx + {ARGUMENTS} + 24], rax
-    mov     rax, [rsp + 32]
-    mov     [rcx + {ARGUMENTS} + 32], rax
-    mov     rax, [rsp + 24]
-    mov     [rcx + {ARGUMENTS} + 40], rax
-    # The frame is complete: now the slot leads to the pad, and then others may look at it.
-    lea     rax, [rip + ubpf_return_pad]
-    mov     [r8], rax
-    mov     [rdx], r8
 
 9:  pop     rbx
     .cfi_adjust_cfa_offset -8
+    .cfi_same_value rbx
     pop     r11
     .cfi_adjust_cfa_offset -8
     pop     r10
@@ -227,6 +152,7 @@ ubpf_hook_entry:
     .cfi_adjust_cfa_offset -8
     pop     r8
     .cfi_adjust_cfa_offset -8
+19: .cfi_remember_state
     pop     rdi
     .cfi_adjust_cfa_offset -8
     pop     rsi
@@ -238,6 +164,121 @@ ubpf_hook_entry:
     pop     rax
     .cfi_adjust_cfa_offset -8
     ret
+    .cfi_restore_state
+
+    # recursion: count a miss
+29: lock inc qword ptr [rsi + {SITE_MISSES}]
+    jmp     19b
+
+    # Of no site: perhaps from a gate that the pad has called.
+20: lea     rax, [rip + .Lubpf_return_called]
+    cmp     rdi, rax
+    jne     19b
+    .cfi_remember_state
+    push    r8
+    .cfi_adjust_cfa_offset 8
+    push    r9
+    .cfi_adjust_cfa_offset 8
+    push    r10
+    .cfi_adjust_cfa_offset 8
+    push    r11
+    .cfi_adjust_cfa_offset 8
+    push    rbx
+    .cfi_adjust_cfa_offset 8
+    jmp     .Lubpf_return_generally
+    .cfi_restore_state
+
+    # As frames::take does it, where nothing is in the way: no frame of this slot yet, and a free place in its bucket. rdi = the slot, rdx = the
+    # bucket, rcx = the offset of a free key in it
+30: lea     rdi, [rsp + 48]
+    lea     rax, [rip + ubpf_return_pad]
+    cmp     [rdi], rax
+    je      39f
+    test    edi, 7
+    jnz     39f
+    mov     rax, [rip + {hooks} + {THREAD_AT}]
+    mov     rcx, [rip + {hooks} + {THREAD_KIND}]
+    cmp     rcx, 1
+    jb      32f
+    ja      31f
+    cmp     qword ptr fs:[rax], 0
+    je      39f
+    jmp     32f
+31: cmp     qword ptr [rax], 0
+    je      39f
+32: movabs  rdx, {GOLDEN}
+    imul    rdx, rdi
+    mov     rcx, [rip + {hooks} + {FRAMES_SHIFT}]
+    shr     rdx, cl
+    shl     rdx, {BUCKET_BITS}
+    add     rdx, [rip + {hooks} + {FRAMES}]
+    xor     ecx, ecx
+    mov     rax, [rdx]
+    .irp    at, 8, 16, 24, 32, 40, 48, 56
+    or      rax, [rdx + \at]
+    .endr
+    jz      34f
+    cmp     qword ptr [rdx + {BUCKET_ELSEWHERE}], 0
+    jne     39f
+    mov     ecx, -1
+    .irp    at, 48, 40, 32, 24, 16, 8, 0
+    mov     rax, [rdx + \at]
+    test    rax, rax
+    jnz     33f
+    mov     ecx, \at
+33: and     rax, -8
+    cmp     rax, rdi
+    je      39f
+    .endr
+    test    ecx, ecx
+    js      39f
+34: xor     eax, eax
+    or      rdi, {BUSY}
+    lock cmpxchg [rdx + rcx], rdi
+    jne     39f
+    # rax = the frame, rdx = its key
+    mov     rax, rcx
+    shl     rax, 4
+    lea     rax, [rdx + rax + {BUCKET_FRAMES}]
+    add     rdx, rcx
+    xor     rdi, {BUSY}
+    mov     rcx, [rdi]
+    mov     [rax + {HOME}], rcx
+    mov     [rax + {FRAME_SITE}], rsi
+    mov     [rax + {SLOT}], rdi
+    mov     rcx, [rip + {hooks} + {STARTED}]
+    mov     [rax + {BOUND}], rcx
+    xor     ecx, ecx
+    mov     [rax + {BELOW}], rcx
+    mov     [rax + {ELSEWHERE}], rcx
+    mov     [rax + {DEPTH}], rcx
+    mov     rsi, [rip + {hooks} + {THREAD_AT}]
+    cmp     qword ptr [rip + {hooks} + {THREAD_KIND}], 1
+    jb      37f
+    ja      36f
+    mov     rcx, fs:[rsi]
+    jmp     37f
+36: mov     rcx, [rsi]
+37: mov     [rax + {FRAME_THREAD}], rcx
+    mov     rcx, [rsp]
+    mov     [rax + {ARGUMENTS}], rcx
+    mov     rcx, [rsp + 8]
+    mov     [rax + {ARGUMENTS} + 8], rcx
+    mov     rcx, [rsp + 16]
+    mov     [rax + {ARGUMENTS} + 16], rcx
+    mov     rcx, [rsp + 24]
+    mov     [rax + {ARGUMENTS} + 24], rcx
+    mov     [rax + {ARGUMENTS} + 32], r8
+    mov     [rax + {ARGUMENTS} + 40], r9
+    # The frame is complete: now the slot leads to the pad, and then others may look at it.
+    lea     rcx, [rip + ubpf_return_pad]
+    mov     [rdi], rcx
+    mov     [rdx], rdi
+    jmp     19b
+
+    # Something is in the way.
+39: mov     rdi, [rsp + 40]
+    jmp     35b
     .cfi_endproc
     .size   ubpf_hook_entry, . - ubpf_hook_entry
 
