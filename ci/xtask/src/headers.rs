@@ -1,7 +1,7 @@
 //! `cargo xtask headers [--check]`: the C headers from the Rust sources, and the Rust declarations from the C headers that
-//! platforms implement. With `--check` nothing is written, and a file that differs is an error.
+//! platforms implement, and the lists of `docs/compatibility.md`. With `--check` nothing is written, and a file that differs is an error.
 
-use crate::{usage, Result};
+use crate::{tables, usage, Result};
 use std::{fs, path::Path};
 use ubpf_rs::{
     helpers::{Row, BUILTINS},
@@ -58,6 +58,7 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
     for (abi, header) in HELPERS {
         put(root, header, &helpers(&fs::read_to_string(root.join(header))?, *abi)?, check)?;
     }
+    put(root, tables::PAGE, &tables::page(&fs::read_to_string(root.join(tables::PAGE))?)?, check)?;
     for (header, bindings) in BINDINGS {
         put(root, bindings, &bind(root, header)?, check)?;
     }

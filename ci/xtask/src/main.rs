@@ -34,6 +34,7 @@ mod qemu;
 mod samples;
 mod setup;
 mod size;
+mod tables;
 mod target;
 mod test;
 mod tour;

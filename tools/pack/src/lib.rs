@@ -23,6 +23,7 @@ mod variables;
 pub use btf::Placed;
 pub use core_types::CoreTypes;
 pub use image::Image;
+pub use section::sections;
 pub use value::{MapTypes, Shape, Types, Value};
 pub use variables::{number, range};
 

@@ -82,6 +82,12 @@ const OTHERS: &[(&str, ProgramKind)] = {
     ]
 };
 
+/// The sections that say what calls a program: the beginning of the name, the kind, and where it is attached.
+pub fn sections() -> impl Iterator<Item = (&'static str, ProgramKind, Option<PointKind>)> {
+    let probes = PROBES.iter().map(|&(name, kind, point)| (name, kind, Some(point)));
+    probes.chain(OTHERS.iter().map(|&(name, kind)| (name, kind, None)))
+}
+
 /// What a section's name says. A name that says nothing is that of a program for `exec`, or for a function named when it is attached.
 pub fn wanted(name: &str) -> Wanted {
     let name = name.strip_prefix('?').unwrap_or(name);
