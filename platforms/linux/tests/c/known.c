@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Known calls, when a line is read: two threads call `known_often` 1,000 times each with 0 to 999, every tenth time `known_seldom` with that
- * number below zero, and once `known_once`. Then, as the line says: `never`: `known_never` once; `many`: `known_often` with 0 to 4,999; `deep`:
- * `known_deep`, which calls itself, with 100; `slow`: `known_slow` three times, which sleeps 2 ms and gives the sum of what it is given;
- * `jump`: `known_jump`, which does not return.
+ * Known calls, when a line is read: two threads call `known_work`, and that `known_often` 1,000 times with 0 to 999, every tenth time
+ * `known_seldom` with that number below zero, and once `known_once`. Then, as the line says: `never`: `known_never` once; `many`:
+ * `known_often` with 0 to 4,999; `deep`: `known_deep`, which calls itself, with 100; `slow`: `known_slow` three times, which sleeps 2 ms and
+ * gives the sum of what it is given; `jump`: `known_jump`, which does not return; `tree`: `tree_root` twice, in each two `tree_branch` of one
+ * `tree_leaf` each, and a `tree_leaf`.
  */
 #include "ubpf_linux.h"
 #include <pthread.h>
@@ -49,6 +50,21 @@ __attribute__((noipa)) long known_slow(long first, int second)
 	return first + second;
 }
 
+__attribute__((noipa)) int tree_leaf(int number)
+{
+	return number + 1;
+}
+
+__attribute__((noipa)) int tree_branch(int number)
+{
+	return tree_leaf(number) + 1;
+}
+
+__attribute__((noipa)) int tree_root(int number)
+{
+	return tree_branch(number) + tree_branch(number);
+}
+
 static jmp_buf back;
 
 __attribute__((noipa)) int known_jump(void)
@@ -56,7 +72,7 @@ __attribute__((noipa)) int known_jump(void)
 	longjmp(back, 1);
 }
 
-static void *work(void *result)
+__attribute__((noipa)) void *known_work(void *result)
 {
 	for (long number = 0; number < 1000; number++) {
 		*(volatile long *)result += known_often(number);
@@ -80,7 +96,7 @@ int main(int argc, char **argv)
 		pthread_t threads[2];
 
 		for (int i = 0; i < 2; i++)
-			pthread_create(&threads[i], NULL, work, &results[i]);
+			pthread_create(&threads[i], NULL, known_work, &results[i]);
 		for (int i = 0; i < 2; i++)
 			pthread_join(threads[i], NULL);
 		if (line[0] == 'n')
@@ -91,6 +107,8 @@ int main(int argc, char **argv)
 			known_deep(100);
 		for (int number = 0; line[0] == 's' && number < 3; number++)
 			known_slow(70000, number);
+		if (line[0] == 't')
+			tree_leaf(tree_root(1) + tree_root(2));
 		if (line[0] == 'j' && setjmp(back) == 0)
 			known_jump();
 		puts("done");

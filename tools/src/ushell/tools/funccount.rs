@@ -30,7 +30,13 @@ struct Count {
 
 impl Work for Count {
     fn run(&self, stage: &mut Stage) -> Result<(), Failure> {
-        stage.attach(&Wanted { programs: "funccount", values: &[], targets: &self.patterns, entries: None })?;
+        stage.attach(&Wanted {
+            programs: "funccount",
+            values: &[],
+            targets: &self.patterns,
+            first: None,
+            entries: None,
+        })?;
         let mut counts = Counts::default();
         loop {
             let turn = stage.wait()?;

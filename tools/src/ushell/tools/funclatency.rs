@@ -42,9 +42,10 @@ impl Work for Latencies {
             true => ("funclatency_each", "funclatency_each.latency"),
             false => ("funclatency", "funclatency.latency"),
         };
+        stage.distinct(&self.patterns)?;
         let names = if self.each { stage.addresses(&self.patterns)? } else { HashMap::new() };
         let entries = self.each.then(|| u32::try_from(names.len().max(1)).unwrap_or(u32::MAX));
-        stage.attach(&Wanted { programs, values: &[], targets: &self.patterns, entries })?;
+        stage.attach(&Wanted { programs, values: &[], targets: &self.patterns, first: None, entries })?;
         let mut counts = Counts::default();
         loop {
             let turn = stage.wait()?;

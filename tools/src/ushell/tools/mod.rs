@@ -6,6 +6,7 @@ mod arguments;
 mod count;
 mod funccount;
 mod funclatency;
+mod graph;
 mod object;
 mod screen;
 mod slower;
@@ -35,7 +36,7 @@ pub struct Tool {
 }
 
 /// All of them, in the order in which they are listed.
-pub const TOOLS: &[Tool] = &[funccount::TOOL, argdist::TOOL, funclatency::TOOL, slower::TOOL];
+pub const TOOLS: &[Tool] = &[funccount::TOOL, argdist::TOOL, funclatency::TOOL, slower::TOOL, graph::TOOL];
 
 /// A tool with its arguments.
 trait Work {

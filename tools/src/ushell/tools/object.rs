@@ -1,6 +1,5 @@
 //! Programs of tools: from the object that was built in to the package that goes to an image.
 
-use std::iter::repeat_n;
 use ubpf_pack::Options;
 use ubpf_rs::{
     object::{self, Function, Object, ProgramDef, Slot},
@@ -18,13 +17,15 @@ pub struct Wanted<'w> {
     pub values: &'w [(&'static str, String)],
     /// The functions, or patterns, at which each of its programs is to be.
     pub targets: &'w [String],
+    /// The function at which its program `first` is to be, and nowhere else.
+    pub first: Option<&'w str>,
     /// Most entries of its hashes that are declared to have one.
     pub entries: Option<u32>,
 }
 
 /// The package of an object.
 pub fn package(wanted: &Wanted<'_>) -> Result<Vec<u8>, String> {
-    let Wanted { programs: name, values, targets, entries } = *wanted;
+    let Wanted { programs: name, values, targets, first, entries } = *wanted;
     let objects = OBJECTS.map_err(|reason| {
         format!("this ushell was built without the programs of its tools ({reason}): install clang, and build it again")
     })?;
@@ -37,38 +38,36 @@ pub fn package(wanted: &Wanted<'_>) -> Result<Vec<u8>, String> {
     for map in object.maps.iter_mut().filter(|map| (map.kind, map.max_entries) == (hash, 1)) {
         map.max_entries = entries.unwrap_or(1);
     }
-    at(object, targets)
+    at(object, targets, first)
 }
 
 /// The package of an object with each of its programs at each of these functions: they share its maps. A program whose section does not
 /// say where in a function it belongs is for the return.
-fn at(object: Object<'_>, targets: &[String]) -> Result<Vec<u8>, String> {
-    let count = object.programs.len();
-    let names: Vec<String> = (0..targets.len())
-        .flat_map(|copy| object.programs.iter().map(move |program| named(program.name, copy)))
-        .collect();
-    let programs = object.programs.iter().cycle();
-    let targets = targets.iter().flat_map(|target| repeat_n(target, count));
-    let programs: Vec<ProgramDef<'_>> = names
-        .iter()
-        .zip(targets)
-        .zip(programs)
-        .map(|((name, target), program)| {
-            let attach = program.attach.or(Some(PointKind::Return));
-            ProgramDef { name, target, attach, ..*program }
-        })
-        .collect();
-    let copies = (0..programs.len()).step_by(count.max(1)).map(|first| first as u32);
-    let slots = copies.clone().flat_map(|first| {
-        object.slots.iter().map(move |slot| Slot { program: first.saturating_add(slot.program), ..*slot })
-    });
-    let functions = copies.flat_map(|first| {
-        object.functions.iter().map(move |one| Function { program: first.saturating_add(one.program), ..*one })
-    });
-    let (slots, functions) = (slots.collect(), functions.collect());
+fn at(object: Object<'_>, targets: &[String], first: Option<&str>) -> Result<Vec<u8>, String> {
+    let everywhere =
+        targets.iter().flat_map(|target| object.programs.iter().enumerate().map(move |one| (one, target.as_str())));
+    let is_first = |program: &ProgramDef<'_>| program.name == FIRST;
+    let once = object.programs.iter().enumerate().filter(|(_, program)| is_first(program));
+    let once = once.flat_map(|one| first.map(|target| (one, target)));
+    // Numbers of programs, the programs, and where they are to be.
+    let all: Vec<_> = once.chain(everywhere.filter(|((_, program), _)| !is_first(program))).collect();
+    let names: Vec<String> =
+        all.iter().enumerate().map(|(copy, ((_, program), _))| named(program.name, copy)).collect();
+    let (mut programs, mut slots, mut functions) = (Vec::new(), Vec::new(), Vec::new());
+    for ((((number, program), target), name), copy) in all.into_iter().zip(&names).zip(0u32..) {
+        let attach = program.attach.or(Some(PointKind::Return));
+        programs.push(ProgramDef { name, target, attach, ..*program });
+        let own = object.slots.iter().filter(|slot| slot.program as usize == number);
+        slots.extend(own.map(|slot| Slot { program: copy, ..*slot }));
+        let own = object.functions.iter().filter(|one| one.program as usize == number);
+        functions.extend(own.map(|one| Function { program: copy, ..*one }));
+    }
     let object = Object { programs, slots, functions, ..object.clone() };
     object::write(&object).map_err(|error| format!("so many patterns, or such, do not go into a package: {error}"))
 }
+
+/// The program that is at one function alone.
+const FIRST: &str = "first";
 
 /// Programs of one object have different names.
 fn named(program: &str, copy: usize) -> String {
@@ -106,25 +105,31 @@ mod tests {
             entries: vec![],
             data: vec![],
             variables: vec![],
-            programs: vec![program("a"), program("b")],
+            programs: vec![program("first"), program("b")],
             slots: vec![],
-            functions: vec![function(0, "a"), function(1, "b")],
+            functions: vec![function(0, "first"), function(1, "b")],
             types: &[],
         };
-        let package = at(object.clone(), &["x*".into(), "y".into()]).unwrap();
+        let package = at(object.clone(), &["x*".into(), "y".into()], Some("z")).unwrap();
         let read = Object::parse(&package).unwrap();
         let programs: Vec<_> = read.programs.iter().map(|program| (program.name, program.target)).collect();
-        assert_eq!(programs, [("a", "x*"), ("b", "x*"), ("a.1", "y"), ("b.1", "y")]);
+        assert_eq!(programs, [("first", "z"), ("b.1", "x*"), ("b.2", "y")]);
         let functions: Vec<_> = read.functions.iter().map(|function| (function.program, function.name)).collect();
-        assert_eq!(functions, [(0, "a"), (1, "b"), (2, "a"), (3, "b")]);
-        assert!(at(object, &["x".repeat(300)]).is_err());
+        assert_eq!(functions, [(0, "first"), (1, "b"), (2, "b")]);
+        assert!(at(object, &["x".repeat(300)], None).is_err());
     }
 
     #[test]
     fn every_tool_has_its_programs() {
         let Ok(objects) = OBJECTS else { return };
         for (name, _) in objects {
-            let wanted = Wanted { programs: name, values: &[], targets: &["myfun".into()], entries: Some(7) };
+            let wanted = Wanted {
+                programs: name,
+                values: &[],
+                targets: &["myfun".into()],
+                first: Some("myfun"),
+                entries: Some(7),
+            };
             let package = package(&wanted).unwrap();
             let programs = Object::parse(&package).unwrap().programs;
             assert!(programs.iter().all(|program| program.target == "myfun" && program.attach.is_some()), "{name}");

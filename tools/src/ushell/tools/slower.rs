@@ -1,9 +1,13 @@
 //! `slower`: calls that took long, one by one, as they return.
 
-use super::{object::Wanted, patterns, read_patterns, stage::Stage, Failure, Tool, Work};
+use super::{
+    object::Wanted,
+    patterns, read_patterns,
+    stage::{Stage, Told},
+    Failure, Tool, Work,
+};
 use clap::{value_parser, Arg, ArgMatches, Command};
 use serde_json::json;
-use ubpf_tools::output::say;
 
 pub const TOOL: Tool = Tool {
     name: "slower",
@@ -46,25 +50,36 @@ struct Slower {
 
 impl Work for Slower {
     fn run(&self, stage: &mut Stage) -> Result<(), Failure> {
+        stage.distinct(&self.patterns)?;
         let names = stage.addresses(&self.patterns)?;
         let begin = stage.now_ns()?;
         let values = [("least_ns", self.least_ns.to_string())];
-        stage.attach(&Wanted { programs: "slower", values: &values, targets: &self.patterns, entries: None })?;
+        stage.attach(&Wanted {
+            programs: "slower",
+            values: &values,
+            targets: &self.patterns,
+            first: None,
+            entries: None,
+        })?;
         let (json, arguments) = (stage.is_json(), self.arguments);
         stage.follow("slower.calls", |words| {
-            let &[when, key, result, a, b, c, d, e, f, ns] = words else { return format!("{words:x?}") };
+            let &[when, key, result, a, b, c, d, e, f, ns] = words else { return Told::line(format!("{words:x?}")) };
             let name = names.get(&key).map_or("?", String::as_str);
             let (given, at) = ([a, b, c, d, e, f], when.saturating_sub(begin) as f64 / 1e9);
             let given = given.get(..arguments).unwrap_or(&given);
             if json {
                 let call = json!({ "at": at, "ns": ns, "function": name, "arguments": given, "result": result });
-                return call.to_string();
+                return Told::line(call.to_string());
             }
             let given: Vec<String> = given.iter().map(|&word| shown(word)).collect();
-            format!("{at:>12.6} {:>12.1} us  {name}({}) = {}", ns as f64 / 1e3, given.join(", "), shown(result))
+            Told::line(format!(
+                "{at:>12.6} {:>12.1} us  {name}({}) = {}",
+                ns as f64 / 1e3,
+                given.join(", "),
+                shown(result)
+            ))
         })?;
-        let full = stage.lost_records("slower.calls")?;
-        say(&stage.lost(full)?.text());
+        stage.tell_lost(Some("slower.calls"))?;
         Ok(())
     }
 }

@@ -57,6 +57,20 @@ pub enum Turn {
     End,
 }
 
+/// What a record comes to.
+#[derive(Default)]
+pub struct Told {
+    pub lines: Vec<String>,
+    /// Nothing more is to be told.
+    pub over: bool,
+}
+
+impl Told {
+    pub fn line(line: String) -> Self {
+        Self { lines: vec![line], over: false }
+    }
+}
+
 /// A stretch of time, in seconds since the programs were attached.
 #[derive(Clone, Copy)]
 pub struct Span {
@@ -105,13 +119,13 @@ impl Lost {
     pub fn text(&self) -> String {
         let mut text = String::new();
         for (count, which) in [
-            (self.unseen, "calls at which the program could not run, which are not counted"),
-            (self.full, "calls that there was no room for, which are not counted"),
-            (self.outstanding, "calls that have not returned"),
-            (self.abandoned, "calls that never return: jumped out of, or their thread has ended"),
+            (self.unseen, "missing: the program could not run"),
+            (self.full, "missing: there was no room for them"),
+            (self.outstanding, "not returned yet"),
+            (self.abandoned, "without a return: jumped out of, or their thread has ended"),
         ] {
             if count > 0 {
-                text.push_str(&format!("{which}: {count}\n"));
+                text.push_str(&format!("{} {which}\n", several(count, "call")));
             }
         }
         text
@@ -234,20 +248,43 @@ impl Stage {
         Ok(self.ask(&format!("map dump {}", quote(map)))?.iter().filter_map(entry).collect())
     }
 
+    /// The functions that a pattern fits, as the shell names them.
+    fn fitting(&mut self, pattern: &str) -> Result<Vec<String>, Failure> {
+        let mut all = self.ask(&format!("functions {}", quote(pattern)))?;
+        // Without a `*`, parts of names fit, too.
+        all.retain(|line| pattern.contains('*') || line.split(' ').next() == Some(pattern));
+        Ok(all)
+    }
+
+    /// That no function fits two of these: its calls would be told of twice.
+    pub fn distinct(&mut self, patterns: &[String]) -> Result<(), Failure> {
+        let mut known: HashMap<String, &String> = HashMap::new();
+        for pattern in patterns.iter().filter(|_| patterns.len() > 1) {
+            for function in self.fitting(pattern)? {
+                if let Some(before) = known.get(&function) {
+                    return Err(Failure::Refused(format!("{function} is named by {before} and by {pattern}")));
+                }
+                known.insert(function, pattern);
+            }
+        }
+        Ok(())
+    }
+
     /// The functions that these patterns fit, by the addresses under which programs know them.
     pub fn addresses(&mut self, patterns: &[String]) -> Result<HashMap<u64, String>, Failure> {
         let mut all = HashMap::new();
         for pattern in patterns {
-            let fitting = self.ask(&format!("functions {}", quote(pattern)))?;
-            for line in fitting {
+            let mut fitting = self.fitting(pattern)?;
+            if fitting.is_empty() && !pattern.contains('*') {
+                // It may be an address; else the shell says what it is not.
+                fitting.push(pattern.clone());
+            }
+            for function in fitting {
                 // Of several functions of a name the address says which.
-                let (name, question) = line.split_once(' ').unwrap_or((&line, &line));
-                if !pattern.contains('*') && name != pattern {
-                    continue;
-                }
+                let question = function.split_once(' ').map_or(function.as_str(), |(_, address)| address);
                 let address = self.ask(&format!("bpf_get_ret_addr {}", quote(question)))?;
                 if let Some(address) = address.first().and_then(|text| hex(text)) {
-                    all.insert(address, line);
+                    all.insert(address, function);
                 }
             }
         }
@@ -260,16 +297,18 @@ impl Stage {
         Ok(said.first().and_then(|text| text.parse().ok()).unwrap_or(0))
     }
 
-    /// Shows each record of a ring as it comes, as `change` makes a line of its words, until the end.
-    pub fn follow(&mut self, ring: &str, mut change: impl FnMut(&[u64]) -> String) -> Result<(), Failure> {
-        let mut lines = Lines::default();
+    /// Shows the records of a ring as they come, as `change` tells of the words of each, until the end.
+    pub fn follow(&mut self, ring: &str, mut change: impl FnMut(&[u64]) -> Told) -> Result<(), Failure> {
+        let (mut lines, stop) = (Lines::default(), self.stop.clone());
         self.patient.store(false, Ordering::Relaxed);
         let traced = self.client.run(&format!("trace {}", quote(ring)), &mut |page| {
             let mut text = String::new();
             lines.take(page, &mut |line| {
-                let record = words(line).map(|words| change(&words));
-                text.push_str(&shown_text(&record.unwrap_or_else(|| line.into())));
-                text.push('\n');
+                let told = words(line).map_or_else(|| Told::line(line.into()), |words| change(&words));
+                told.lines.iter().for_each(|line| text.extend([&shown_text(line), "\n"]));
+                if told.over {
+                    stop.store(true, Ordering::Relaxed);
+                }
             });
             output::print(text.as_bytes())
         });
@@ -281,10 +320,17 @@ impl Stage {
         }
     }
 
-    /// Records that a ring had no room for, or was too busy to take.
-    pub fn lost_records(&mut self, ring: &str) -> Result<u64, Failure> {
-        let shown = Form::Maps.json(&self.ask(&format!("map show {}", quote(ring)))?);
-        Ok(number(&shown[0], "full") + number(&shown[0], "busy"))
+    /// Says what a tool that showed calls one by one, as they came in this ring, has not shown.
+    pub fn tell_lost(&mut self, ring: Option<&str>) -> Result<(), Failure> {
+        let mut full = 0;
+        if let Some(ring) = ring {
+            let shown = Form::Maps.json(&self.ask(&format!("map show {}", quote(ring)))?);
+            full = number(&shown[0], "full") + number(&shown[0], "busy");
+        }
+        let lost = self.lost(full)?;
+        // Calls that go on are none that were to be shown.
+        say(&Lost { outstanding: 0, ..lost }.text());
+        Ok(())
     }
 
     /// What is missing in the counts: `full` is what the programs say.
