@@ -184,6 +184,70 @@ fn programs_with_maps_run_straight_from_the_function() {
     ids.into_iter().chain([caller]).for_each(|id| engine.unload(id).unwrap());
 }
 
+/// Goes on in the program in place 0 of the map in place 0, or counts in place 0 of the other map.
+const GO_ON: &str = "
+    r2 = map_index(0) ll
+    r3 = 0
+    call 12
+    r1 = map_index_value(1) ll
+    r2 = 1
+    lock *(u64 *)(r1 + 0) += r2
+    r0 = 0
+    exit";
+
+/// A run goes on in what it found, whatever is put there meanwhile, or unloaded; and programs that call themselves go with the last of them.
+#[test]
+fn programs_of_an_array_are_exchanged_while_they_run() {
+    let (engine, _turn) = engine();
+    for on in [Engine::Interpreter, Engine::Jit] {
+        let maps = [part("calls", MapKind::ProgArray, [4, 4, 2]), part("counts", MapKind::Array, [4, 32, 1])];
+        let counts = |place: u32| {
+            let add = format!("r1 + {}", 8 * place);
+            GO_ON.replace("r3 = 0", "r3 = 1").replace("r1 + 0", &add)
+        };
+        let programs = vec![program("first", GO_ON), program("one", &counts(1)), program("two", &counts(2))];
+        let options = LoadOptions { policy: Some(Policy::Strict), engine: on, ..LoadOptions::default() };
+        let ids = engine.load_parts("chain", &maps, programs, &options).unwrap();
+        engine.attach(MYFUN, ids[0], AttachLimits::default()).unwrap();
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let threads = [0, 1].map(|_| scope.spawn(|| call(20_000)));
+            let exchange = scope.spawn(|| {
+                let mut changes = 0;
+                while !over.load(SeqCst) || changes < 3 {
+                    // So long may a run on another thread be in the midst of it.
+                    match changes % 3 {
+                        0 => engine.hold_program("chain.calls", &[0; 4], ids[1]).unwrap(),
+                        1 => engine.hold_program("chain.calls", &[0; 4], ids[2]).unwrap(),
+                        _ => engine.map("chain.calls").unwrap().delete([0; 4][..].into(), &mut 0).unwrap(),
+                    }
+                    changes += 1;
+                }
+                changes
+            });
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            over.store(true, SeqCst);
+            assert!(exchange.join().unwrap() >= 3);
+        });
+        let probe = engine.list(Some(MYFUN)).unwrap()[0].probes[0].clone();
+        assert_eq!((probe.failures, probe.runs + probe.misses), (0, 40_000));
+        let counted = engine.map("chain.counts").unwrap();
+        let places = counted.value([0; 4][..].into()).unwrap().first();
+        assert_eq!(places.words().sum::<u64>(), probe.runs, "each run counts once");
+        // One that calls itself, unloaded, while the first still finds it.
+        engine.hold_program("chain.calls", &[0; 4], ids[1]).unwrap();
+        engine.hold_program("chain.calls", &[1, 0, 0, 0], ids[1]).unwrap();
+        ids.iter().for_each(|&id| engine.unload(id).unwrap());
+        call(1);
+        // 33 tail calls cost more than a hook that is interpreted has.
+        let ended = u64::from(on == Engine::Interpreter);
+        assert_eq!(engine.list(Some(MYFUN)).unwrap()[0].probes[0].failures, ended);
+        drop(counted);
+        engine.detach(MYFUN, None).unwrap();
+        assert_eq!(names(engine), [""; 0]);
+    }
+}
+
 /// Adds one to a value of the map in place 0 with a load and a store, and takes long between them.
 const ADD_PLAINLY: &str = "
     *(u32 *)(r10 - 4) = 0
@@ -389,8 +453,9 @@ fn all_is_loaded_or_nothing() {
     assert_eq!(error.to_string(), "wide load of map 2 at PC 0: the program has 2 maps, numbered from 0");
     let impossible = [part("x", MapKind::Hash, [8, 8, 64]), part("y", MapKind::Array, [8, 8, 64])];
     assert_eq!(load(&impossible, COUNT).to_string(), "map y: a key of 8 bytes: it has 4 to 4");
-    let missing = [part("x", MapKind::Hash, [8, 8, 64]), part("y", MapKind::ProgArray, [4, 4, 64])];
-    assert_eq!(load(&missing, COUNT).to_string(), "map y: maps of kind prog_array are not there yet");
+    let missing = [part("x", MapKind::Hash, [8, 8, 64]), part("y", MapKind::StackTrace, [4, 8, 64])];
+    let reason = "map y: maps of kind stack_trace are not there: nothing walks stacks to fill them";
+    assert_eq!(load(&missing, COUNT).to_string(), reason);
     let large = |_| part("x", MapKind::Array, [4, 1 << 20, 32]);
     let error = load(&[0; 3].map(large), COUNT);
     assert!(matches!(error, Error::MapMemory { most, .. } if most == 64 << 20), "{error}");
