@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include "ubpf/platform.h"
 
-// Numbers of helpers that are taken: 0 to 9, 15, 25, 32, 35, 37, 45, 80, 87 to 89, 105 to 106, 112 to 115, 118, 125, 130 to 134, 160, 165, 173, 174, 177, 182 to 185, 195, 208, 255.
+// Numbers of helpers that are taken: 0 to 9, 12, 14 to 16, 25, 32, 35, 37, 45, 80, 87 to 89, 105 to 106, 112 to 115, 118, 125, 130 to 134, 160, 165, 173 to 174, 177, 182 to 185, 195, 208, 255.
 
 // The call did what it says.
 #define UBPF_OK 0

@@ -151,22 +151,24 @@ fn chain(numbers: &mut Numbers<'_>, helpers: &Registry) {
     }
     let less = numbers.below(cost + 1);
     let mut stopped = None;
-    for round in 0..WAYS.len() + 2 {
+    let one = WAYS[numbers.below(WAYS.len() as u64) as usize];
+    for way in [Some(Way::Plain), Some(one), None] {
         let (map, maps) = array();
         let in_use = InUse::new(maps.clone());
         let mut first = None;
         for (key, link) in (0u32..).zip(&links) {
-            let way = *WAYS.get(round).unwrap_or(&WAYS[numbers.below(WAYS.len() as u64) as usize]);
+            // Or each in another one.
+            let way = way.unwrap_or_else(|| WAYS[numbers.below(WAYS.len() as u64) as usize]);
             let code = ready(link, &maps, way, helpers);
             first.get_or_insert(code.clone());
             let callee = Callee { name: "link".into(), code, maps: Some(maps.clone()), helpers: None };
             map.hold(key.to_le_bytes()[..].into(), Held::Program(Arc::new(callee)), 0).expect("room");
         }
         let code = first.expect("a program");
-        assert_eq!(run_chain(&*code, &maps, BUDGET, helpers), (Ok(links[at].gives), BUDGET - cost), "{round}");
+        assert_eq!(run_chain(&*code, &maps, BUDGET, helpers), (Ok(links[at].gives), BUDGET - cost), "{way:?}");
         let found = run_chain(&*code, &maps, less, helpers);
         assert!(found.1 <= less);
-        assert_eq!(found, *stopped.get_or_insert(found), "{round} with {less} of {cost}");
+        assert_eq!(found, *stopped.get_or_insert(found), "{way:?} with {less} of {cost}");
         drop(in_use);
     }
 }
@@ -177,7 +179,7 @@ thread_local! {
 
 fuzz_target!(init: input::plant(), |data: &[u8]| {
     let mut numbers = Numbers::Bytes(data);
-    if numbers.below(16) == 15 {
+    if numbers.below(32) == 31 {
         return WORLD.with_borrow(|world| chain(&mut numbers, &world.registry));
     }
     let budget = numbers.pick(&[2000, 300, 40, 20_000]);
