@@ -6,6 +6,7 @@
 //! `a|b` allows exactly these words. A word `--` ends the options.
 
 use alloc::{string::String, vec::Vec};
+use ubpf_rs::platform::find;
 
 /// Why the words do not fit.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror_no_std::Error)]
@@ -80,7 +81,7 @@ pub fn check_line(spec: &str) -> Result<(), LineError> {
             _ => {}
         }
     }
-    if open || spec.contains("[]") {
+    if open || find(spec, "[]").is_some() {
         return Err(LineError::Brackets);
     }
     let (mut optional, mut repeated) = (false, false);

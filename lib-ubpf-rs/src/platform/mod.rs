@@ -18,7 +18,7 @@ pub use pace::{
 };
 pub use room::{boxed, has_room, Reserve, GRANULE, RESERVE, SMALL_THINGS, SMALL_THINGS_THAT_STAY};
 pub use sort::{sort, sort_by, sort_by_in_pieces};
-pub use text::{copied, copy_of, fits, shown};
+pub use text::{copied, copy_of, find, fits, shown};
 pub use trusted::{ExecMemory, FaultSafeRead, TextPatch};
 
 use alloc::{string::String, vec::Vec};

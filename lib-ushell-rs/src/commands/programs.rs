@@ -14,7 +14,12 @@ use alloc::{
     vec::{IntoIter, Vec},
 };
 use core::fmt::Write;
-use ubpf_rs::{platform::fits, program::Abi, runtime::Engine, verifier::Policy};
+use ubpf_rs::{
+    platform::{find, fits},
+    program::Abi,
+    runtime::Engine,
+    verifier::Policy,
+};
 
 pub(super) const COMMANDS: &[Command] = &[
     Command::builtin(
@@ -449,7 +454,7 @@ impl Stream for Functions {
 fn matches(pattern: &str, name: &str) -> bool {
     match pattern.contains('*') {
         true => fits(pattern, name),
-        false => name.contains(pattern),
+        false => find(name, pattern).is_some(),
     }
 }
 

@@ -4,7 +4,7 @@
 use core::alloc::Layout;
 use core::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
 
-use ubpf_rs::runtime::Runtime;
+use ubpf_rs::{platform::find, runtime::Runtime};
 
 use crate::{console, cpu, fault, memory, thread};
 
@@ -29,7 +29,8 @@ extern "C" {
 
 /// Runs the application and ends the image with it. Its arguments are what follows `--` on the command line.
 pub fn run(command_line: &str) -> ! {
-    let given = command_line.split_once("-- ").map_or("", |(_, given)| given);
+    const BEFORE: &str = "-- ";
+    let given = find(command_line, BEFORE).and_then(|at| command_line.get(at + BEFORE.len()..)).unwrap_or("");
     let mut texts = [[0u8; WORD]; ARGUMENTS];
     let mut count = 0;
     for (text, word) in texts.iter_mut().zip(["app-demo"].into_iter().chain(given.split_ascii_whitespace())) {
