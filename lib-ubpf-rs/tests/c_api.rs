@@ -122,7 +122,7 @@ fn the_header_lists_the_numbers_of_helpers_that_are_taken() {
     });
     let line = format!("// Numbers of helpers that are taken: {}.", shown.collect::<Vec<_>>().join(", "));
     let header = std::fs::read_to_string(c::root().join("include/ubpf_rs.h")).unwrap();
-    assert!(header.contains(&line), "lib-ubpf-rs/cbindgen.toml must have this in after_includes:\n{line}");
+    assert!(header.contains(&line), "`cargo xtask headers` writes this:\n{line}");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use crate::{tables, usage, Result};
 use std::{fs, path::Path};
 use ubpf_rs::{
-    helpers::{Row, BUILTINS},
+    helpers::{Registry, Row, BUILTINS, MAX_NUMBER},
     program::{Abi, ArgType, RetType},
 };
 
@@ -197,7 +197,23 @@ pub fn generate(folder: &Path, sources: &[&str]) -> Result<String> {
     let bindings = builder.generate().map_err(|error| format!("{}: {error}", folder.display()))?;
     let mut text = Vec::new();
     bindings.write(&mut text);
-    Ok(String::from_utf8(text)?)
+    Ok(String::from_utf8(text)?.replace(TAKEN, &taken()?))
+}
+
+/// Stands in `cbindgen.toml` for the numbers of helpers that are taken.
+const TAKEN: &str = "@taken@";
+
+/// The numbers that helpers of any ABI have.
+fn taken() -> Result<String> {
+    let registry = Registry::with_builtins().map_err(|error| error.to_string())?;
+    let abis = [Abi::Classic, Abi::Uio, Abi::Linux];
+    let is_taken = |number: &u32| abis.iter().any(|abi| registry.get(*abi, *number).is_some());
+    let numbers: Vec<u32> = (0..=MAX_NUMBER).filter(is_taken).collect();
+    let shown = numbers.chunk_by(|a, b| a.checked_add(1) == Some(*b)).map(|run| match run {
+        [first, .., last] => format!("{first} to {last}"),
+        others => others.iter().map(u32::to_string).collect(),
+    });
+    Ok(shown.collect::<Vec<_>>().join(", "))
 }
 
 /// The Rust declarations of a C header: those of the file itself, not of what it includes.

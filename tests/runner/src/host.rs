@@ -76,7 +76,8 @@ impl Output for FixedHost {
 
 impl ReadMemory for FixedHost {
     fn probe_read(&self, address: u64, dst: &mut [u8]) -> usize {
-        let bytes = dst.iter_mut().zip(address..);
+        // Bytes behind the last address there is are not asked for.
+        let bytes = dst.iter_mut().zip(address..=u64::MAX);
         let readable = bytes.take_while(|(_, at)| READABLE.contains(at));
         readable.map(|(byte, at)| *byte = (at - READABLE.start) as u8 + 0x10).count()
     }
