@@ -721,6 +721,28 @@ uint32_t ukglue_running(void)
 	return strcmp(name_of(t), "idle") ? number_of(t) : 0;
 }
 
+uint64_t ukglue_running_at(void)
+{
+#if SEVERAL_CPUS
+	return 0;
+#else
+	return (uint64_t)(uintptr_t)&ukplat_per_lcpu_current(__uk_sched_thread_current);
+#endif
+}
+
+int ukglue_thread_ended(uint64_t thread)
+{
+	struct uk_sched *sched = uk_sched_current();
+	struct uk_thread *t;
+
+	if (!thread || !sched)
+		return 0;
+	uk_sched_foreach_thread(sched, t)
+		if ((uint64_t)(uintptr_t)t == thread)
+			return 0;
+	return 1;
+}
+
 size_t ukglue_running_name(char *into, size_t length)
 {
 	const char *name = name_of(uk_thread_current());
@@ -732,6 +754,8 @@ size_t ukglue_running_name(char *into, size_t length)
 }
 #else
 uint32_t ukglue_running(void) { return 1; }
+uint64_t ukglue_running_at(void) { return 0; }
+int ukglue_thread_ended(uint64_t thread __unused) { return 0; }
 size_t ukglue_running_name(char *into __unused, size_t length __unused) { return 0; }
 #endif
 

@@ -104,6 +104,10 @@ int ukglue_dir_list(const char *path,
 uint32_t ukglue_running(void);
 /* Copies its name, at most so many bytes and no NUL; how many that are. */
 size_t ukglue_running_name(char *into, size_t length);
+/* Where a word is that differs from thread to thread, and is 0 before there are threads; 0 where there is none. */
+uint64_t ukglue_running_at(void);
+/* Whether there is no thread any more that has this word. A later thread may have it again. Not for interrupts. */
+int ukglue_thread_ended(uint64_t thread);
 
 /* Lets other threads run and returns; does nothing before there are threads. Not for interrupts. */
 void ukglue_yield(void);

@@ -219,6 +219,37 @@ fn threads_that_count_the_same_functions_lose_nothing() {
     assert_eq!(runtime.map_note(), None);
 }
 
+/// Hundreds of functions with a program at their returns, then with one at their entries beside, in several threads: no call is lost.
+#[test]
+fn hundreds_of_programs_at_returns_count_each_call() {
+    const ROUNDS: u64 = 40;
+    const THREADS: u64 = 3;
+    let (runtime, _turn) = engine();
+    let count = load(runtime, "count", "r1 = *(u64 *)(r1 + 0)\nr2 = 80\nr3 = 1\ncall 32\nr0 = 0\nexit");
+    let limits = AttachLimits { at_return: true, ..AttachLimits::default() };
+    (0..MANY).for_each(|n| _ = runtime.attach(&name(n), count, limits).unwrap());
+    assert_eq!(runtime.status().cramped_sites, 0);
+    let entries = noop(runtime);
+    for round in 1..=2 {
+        thread::scope(|scope| {
+            (0..THREADS).for_each(|_| drop(scope.spawn(|| (0..ROUNDS).for_each(|_| (0..MANY).for_each(call)))));
+        });
+        let calls = round * ROUNDS * THREADS;
+        for n in 0..MANY {
+            let probe = &runtime.list(Some(&name(n))).unwrap()[0].probes[0];
+            let counts = (probe.hits, probe.runs, probe.misses, probe.outstanding, probe.abandoned);
+            assert_eq!(counts, (calls, calls, 0, 0, 0), "{n}");
+            let counted = runtime.map_get(runtime.trace_address(&name(n)).unwrap(), 80);
+            assert_eq!(counted, Some(calls), "{n}");
+        }
+        if round == 1 {
+            (0..MANY).for_each(|n| attach(runtime, n, entries));
+        }
+    }
+    (0..MANY).for_each(|n| assert_eq!(runtime.detach(&name(n), None).unwrap(), 2));
+    (0..MANY).for_each(call);
+}
+
 /// Runs of a program that only adds are counted instead of it being run. Nobody who looks can tell: not the shell, not a program that runs at
 /// a function, and not while threads go on counting.
 #[test]

@@ -432,17 +432,25 @@ fn a_hook_takes_at_most_256_bytes_of_the_traced_stack() {
     assert!(stack_used() < 64, "a call without a hook");
     let bodies: [Arc<dyn HookProgram>; 3] =
         [Arc::new(Clobber), Arc::new(Direct::default()), Arc::new(Count::default())];
+    const POINTS: [fn(Site) -> Point; 2] = [Point::Entry, Point::Return];
     for body in bodies {
-        let first = image.attach(NAME, "first", body.clone());
-        let one = stack_used();
-        let second = image.attach(NAME, "second", body);
-        let two = stack_used();
-        let runs = image.report(NAME, second).runs;
-        assert_eq!(runs, 1);
-        TRACER.detach(first).unwrap();
-        TRACER.detach(second).unwrap();
-        assert!((16..=256).contains(&one) && two <= 256, "{one} and {two}");
-        println!("{one} and {two}");
+        for (first, second) in [(0, 0), (1, 1), (0, 1), (1, 0)] {
+            let attach = |program, point: usize| {
+                let (point, body) = (POINTS[point](image.site(NAME)), body.clone());
+                let options = AttachOptions::default();
+                TRACER.attach(AttachRequest { point, function: NAME, start: 0, program, body, options }).unwrap()
+            };
+            let first = attach("first", first);
+            let one = stack_used();
+            let second = attach("second", second);
+            let two = stack_used();
+            let runs = image.report(NAME, second).runs;
+            assert_eq!(runs, 1);
+            TRACER.detach(first).unwrap();
+            TRACER.detach(second).unwrap();
+            assert!((16..=256).contains(&one) && two <= 256, "{one} and {two}");
+            println!("{one} and {two}");
+        }
     }
 }
 

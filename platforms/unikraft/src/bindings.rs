@@ -186,6 +186,12 @@ unsafe extern "C" {
     pub fn ukglue_running_name(into: *mut ::core::ffi::c_char, length: usize) -> usize;
 }
 unsafe extern "C" {
+    pub fn ukglue_running_at() -> u64;
+}
+unsafe extern "C" {
+    pub fn ukglue_thread_ended(thread: u64) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
     pub fn ukglue_yield();
 }
 unsafe extern "C" {

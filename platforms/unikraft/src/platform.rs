@@ -11,7 +11,7 @@ use core::{
 };
 use ubpf_rs::platform::{
     has_room, sort_by_in_pieces, Clock, Console, Counting, Cpu, DirEntry, ExecBlock, ExecMemory, FaultSafeRead,
-    FileError, Files, GiveWay, Pace, PatchError, Platform, TextPatch, Thread, Ticks, SMALL_THINGS,
+    FileError, Files, GiveWay, Pace, PatchError, Platform, TextPatch, Thread, ThreadWord, Ticks, SMALL_THINGS,
 };
 
 const ENOENT: i32 = 2;
@@ -158,6 +158,25 @@ impl Cpu for Unikraft {
         // SAFETY: into is writable for its length.
         let length = unsafe { glue::ukglue_running_name(into.as_mut_ptr().cast(), into.len()) };
         length.min(into.len())
+    }
+
+    fn thread_word(&self) -> Option<ThreadWord> {
+        // SAFETY: no preconditions.
+        let address = unsafe { glue::ukglue_running_at() };
+        (address != 0).then_some(ThreadWord::At { address })
+    }
+
+    fn thread(&self) -> u64 {
+        match self.thread_word() {
+            // SAFETY: the glue gives the address of a variable of the image, which only threads' switches change.
+            Some(ThreadWord::At { address }) => unsafe { (address as *const u64).read_volatile() },
+            Some(ThreadWord::OfThread { .. }) | None => 0,
+        }
+    }
+
+    fn has_ended(&self, thread: u64) -> bool {
+        // SAFETY: called on the control path, in a thread.
+        unsafe { glue::ukglue_thread_ended(thread) != 0 }
     }
 
     fn counting(&self) -> Counting {
