@@ -42,6 +42,40 @@ static void *work(void *argument)
 	return NULL;
 }
 
+static void last(void *context, const ubpf_probe_info *info)
+{
+	*(ubpf_probe_info *)context = *info;
+}
+
+/* A program at returns: what its limits may say, and how it is listed. */
+static void at_return(void)
+{
+	ubpf_program counter = 0;
+	ubpf_probe_info info;
+	ubpf_limits limits;
+	ubpf_probe probe = 0;
+	ubpf_error error;
+
+	memset(&limits, 0, sizeof(limits));
+	limits.size = sizeof(limits);
+	CHECK(ubpf_load("count", count, sizeof(count), NULL, &counter, &error) == UBPF_OK);
+	limits.flags = 4;
+	CHECK(ubpf_attach("traced", counter, &limits, &probe, &error) == UBPF_INVALID && !probe);
+	limits.flags = UBPF_ATTACH_RETURN;
+	limits.arguments = 1;
+	CHECK(ubpf_attach("traced", counter, &limits, &probe, &error) == UBPF_INVALID && !probe);
+	limits.flags |= UBPF_ATTACH_ARGUMENTS;
+	limits.arguments = 7;
+	CHECK(ubpf_attach("traced", counter, &limits, &probe, &error) == UBPF_INVALID && !probe);
+	limits.arguments = 6;
+	CHECK(ubpf_attach("traced", counter, &limits, &probe, &error) == UBPF_OK);
+	CHECK(traced(1) == traced(1));
+	CHECK(ubpf_list("traced", last, &info, &error) == UBPF_OK);
+	CHECK(info.size == sizeof(info) && info.probe == probe && info.at_return == 1);
+	CHECK(info.hits == 2 && info.runs == 2 && info.outstanding == 0 && info.abandoned == 0);
+	CHECK(ubpf_detach(probe, &error) == UBPF_OK && ubpf_unload(counter, &error) == UBPF_OK);
+}
+
 int main(void)
 {
 	pthread_t threads[THREADS];
@@ -57,5 +91,6 @@ int main(void)
 		CHECK(pthread_join(threads[i], NULL) == 0);
 	CHECK(ubpf_get_status(&status, NULL) == UBPF_OK);
 	CHECK(status.programs == 0 && status.probes == 0 && status.map_entries == THREADS);
+	at_return();
 	return 0;
 }

@@ -27,6 +27,9 @@ pub fn run(plan: &Plan) -> Result<Vec<Figure>> {
     figures.push(Figure::at_most("probe.noop.8/noop", ratio("probe.noop.8", "probe.noop.1")?, "x", 4.0));
     figures.push(Figure::at_most("probe.count/hand", ratio("probe.count", "probe.hand")?, "x", 5.0));
     figures.push(Figure::at_most("probe.notify.net", samples.over(net("probe.notify"))?, "ns", 40.0));
+    let more = samples.over(|get| Some(get("probe.return.noop")? - get("probe.noop.1")?))?;
+    figures.push(Figure::at_most("probe.return-entry", more, "ns", 10.0));
+    figures.push(Figure::at_most("probe.latency.net", samples.over(net("probe.latency"))?, "ns", 60.0));
     let stub = samples.over(|get| Some(get("probe.none")? / get("probe.plain")?))?;
     figures.push(Figure::plain("probe.none/plain", stub, "x"));
     for (name, target) in [("exec.file", 6.0), ("exec.memory", 1.5)] {
