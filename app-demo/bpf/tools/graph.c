@@ -3,7 +3,7 @@
  * What is called within a function, and how long it takes. Only returns are told: of a thread they come with those of the called before that of
  * the caller, so that nothing needs to be told of entries.
  */
-#include "counted.h"
+#include "nesting.h"
 #include <ubpf/classic/config.h>
 
 /** The address by which the function is known. */
@@ -27,51 +27,28 @@ struct {
 	__type(value, struct event);
 } events SEC(".maps");
 
-struct state {
-	/** How many calls of the function the thread is in. */
-	__u64 depth;
-	__u64 lost;
-};
-
-/** By threads. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 256);
-	__type(key, __u64);
-	__type(value, struct state);
-} states SEC(".maps");
-
 /** At the entry of the function. */
 SEC("kprobe.multi")
 int first(void *ctx)
 {
-	__u64 thread = (__u32)bpf_get_current_pid_tgid();
-	struct state none = {}, *state = counted(&states, &thread, &none);
-
-	if (!state)
-		return 0;
-	if (state->depth == 0)
-		state->lost = 0;
-	state->depth += 1;
+	begin();
 	return 0;
 }
 
 SEC("return")
 int call(struct UbpfReturnCtx *ctx)
 {
-	__u64 when = bpf_ktime_get_ns(), thread = (__u32)bpf_get_current_pid_tgid(), outermost = 0;
-	struct state *state = bpf_map_lookup_elem(&states, &thread);
+	__u64 when = bpf_ktime_get_ns(), thread = thread_number(), outermost = 0;
+	struct nesting *nesting = within(thread);
 	struct event *event;
 
-	if (!state || state->depth == 0)
+	if (!nesting)
 		return 0;
-	if (ctx->traced_function_address == root) {
-		state->depth -= 1;
-		outermost = state->depth == 0;
-	}
+	if (ctx->traced_function_address == root)
+		outermost = end(nesting);
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
-		state->lost += 1;
+		nesting->lost += 1;
 		return 0;
 	}
 	event->when = when;
@@ -79,7 +56,7 @@ int call(struct UbpfReturnCtx *ctx)
 	event->outermost = outermost;
 	event->function = ctx->traced_function_address;
 	event->ns = ctx->ns;
-	event->lost = state->lost;
+	event->lost = nesting->lost;
 	bpf_ringbuf_submit(event, 0);
 	return 0;
 }

@@ -47,8 +47,13 @@ struct Known {
 
 impl Known {
     fn new(name: &str, flags: &[&str]) -> Self {
+        Self::of(name, include_str!("c/known.c"), flags)
+    }
+
+    /// The same with another program.
+    fn of(name: &str, source: &str, flags: &[&str]) -> Self {
         let folder = Folder::new(name);
-        folder.write("known.c", include_str!("c/known.c"));
+        folder.write("known.c", source);
         let program = folder.build(&["known.c"], &[&["-O2"], flags].concat());
         let mut command = Command::new(program);
         command.arg("socket").current_dir(&folder.0).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -301,8 +306,12 @@ fn times_of_calls_are_counted_exactly() {
     let said = &tool.json()[0];
     let calls = [("often", 6000), ("seldom", 600), ("once", 6), ("work", 6), ("never", 1), ("deep", 101), ("slow", 3)];
     let expected: BTreeMap<_, _> = calls.map(|(name, calls)| (format!("known_{name}"), (calls, calls))).into();
-    assert_eq!(latencies(said), expected);
-    assert_eq!((&said["lost"], &said["not_returned"]), (&json!(0), &json!(0)));
+    let (found, lost) = (latencies(said), said["lost"].as_u64().unwrap());
+    // A thread that is stopped while it adds the first call of a function holds up the others: what they lose is said.
+    let all = |latencies: &BTreeMap<String, (u64, u64)>| latencies.values().map(|(calls, _)| calls).sum::<u64>();
+    assert_eq!((all(&found) + lost, found.len()), (all(&expected), 7), "{found:?}");
+    assert!(lost > 0 || found == expected, "{found:?}");
+    assert_eq!(said["not_returned"], json!(0));
     let slow = said["latencies"].as_array().unwrap().iter().find(|one| one["function"] == "known_slow").unwrap();
     assert!(
         slow["mean_ns"].as_u64() >= Some(2_000_000) && slow["slots"][0]["from"].as_u64() >= Some(1 << 20),
@@ -404,6 +413,47 @@ fn calls_are_shown_in_those_they_were_made_in() {
     let tool = known.tool(&["graph", "tree_root", "--least", "3600000000"]);
     known.call("tree");
     assert_eq!(tool.end(), "");
+}
+
+/// Of handlers that call each other the outermost is the system call.
+#[test]
+fn system_calls_are_told_of_once() {
+    if !have_programs() {
+        return;
+    }
+    let mut known = Known::of("syscalls", include_str!("c/handlers.c"), &[]);
+    let tool = known.tool(&["syscount", "--json"]);
+    known.call("go");
+    let said = &tool.json()[0];
+    let calls = said["calls"].as_array().unwrap().iter();
+    let calls = calls.map(|one| (one["name"].as_str().unwrap(), one["calls"].as_u64(), one["errors"].as_u64()));
+    let mut calls: Vec<_> = calls.collect();
+    calls.sort();
+    let expected = [("close", Some(1), Some(0)), ("getpid", Some(1), Some(0)), ("write", Some(30), Some(1))];
+    assert_eq!((calls.as_slice(), &said["lost"]), (&expected[..], &json!(0)));
+    known.expect_nothing();
+    let tool = known.tool(&["syscalls", "write", "clos*"]);
+    known.call("go");
+    let shown = tool.end();
+    let lines: Vec<&str> = shown.lines().collect();
+    assert_eq!(lines.len(), 31, "{shown}");
+    assert!(lines[0].contains("] write(-1, 0x123456, 0, ") && lines[0].ends_with(" = -9"), "{shown}");
+    assert!(lines[29].contains("] write(2, 0, 40, ") && lines[29].ends_with(" = 40"), "{shown}");
+    assert!(lines[30].contains("] close(3, ") && lines[30].ends_with(" = 0"), "{shown}");
+    known.expect_nothing();
+    for (tool, said) in [
+        (&["syscount", "mount"][..], "syscount: no system call mount can be traced"),
+        (&["syscalls", "write", "w*"], "uk_syscall_r_write is named by uk_syscall_r_write and by uk_syscall_r_w*"),
+    ] {
+        let output = known.ushell(tool);
+        assert!(text(&output.stderr).contains(said), "{}", text(&output.stderr));
+        assert_eq!(output.status.code(), Some(1));
+        known.expect_nothing();
+    }
+    let known = Known::new("no-syscalls", &[]);
+    let output = known.ushell(&["syscount"]);
+    assert!(text(&output.stderr).contains("those of a Linux process are the kernel's"), "{}", text(&output.stderr));
+    assert_eq!(output.status.code(), Some(1));
 }
 
 /// However a tool ends, what it attached goes with it.

@@ -11,6 +11,7 @@ mod object;
 mod screen;
 mod slower;
 mod stage;
+mod syscalls;
 
 use crate::options::seconds;
 use clap::{Arg, ArgMatches, Command};
@@ -36,7 +37,8 @@ pub struct Tool {
 }
 
 /// All of them, in the order in which they are listed.
-pub const TOOLS: &[Tool] = &[funccount::TOOL, argdist::TOOL, funclatency::TOOL, slower::TOOL, graph::TOOL];
+pub const TOOLS: &[Tool] =
+    &[funccount::TOOL, argdist::TOOL, funclatency::TOOL, slower::TOOL, graph::TOOL, syscalls::COUNT, syscalls::SHOW];
 
 /// A tool with its arguments.
 trait Work {

@@ -85,7 +85,7 @@ impl Work for Slower {
 }
 
 /// A word, of which nobody knows whether it is a number or an address.
-fn shown(word: u64) -> String {
+pub fn shown(word: u64) -> String {
     match i16::try_from(word as i64) {
         Ok(small) => small.to_string(),
         Err(_) if word <= 0xffff => word.to_string(),

@@ -256,6 +256,16 @@ impl Stage {
         Ok(all)
     }
 
+    /// Whether a pattern fits some function.
+    pub fn is_there(&mut self, pattern: &str) -> Result<bool, Failure> {
+        Ok(!self.fitting(pattern)?.is_empty())
+    }
+
+    /// The shell is not asked about many functions: the person has not named them.
+    pub fn take_many(&mut self) {
+        self.limits.many = true;
+    }
+
     /// That no function fits two of these: its calls would be told of twice.
     pub fn distinct(&mut self, patterns: &[String]) -> Result<(), Failure> {
         let mut known: HashMap<String, &String> = HashMap::new();

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* System calls of an image one by one: of handlers that call each other the outermost. */
+#include "nesting.h"
+#include <ubpf/classic/config.h>
+
+struct call {
+	/** Nanoseconds on the image's clock when it returned. */
+	__u64 when;
+	__u64 thread;
+	struct UbpfReturnCtx returned;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 128 * 1024);
+	__type(value, struct call);
+} calls SEC(".maps");
+
+SEC("kprobe.multi")
+int enter(void *ctx)
+{
+	begin();
+	return 0;
+}
+
+SEC("return")
+int leave(struct UbpfReturnCtx *ctx)
+{
+	__u64 thread = thread_number();
+	struct nesting *nesting = within(thread);
+	struct call *call;
+
+	if (!nesting || !end(nesting))
+		return 0;
+	call = bpf_ringbuf_reserve(&calls, sizeof(*call), 0);
+	if (!call)
+		return 0;
+	call->when = bpf_ktime_get_ns();
+	call->thread = thread;
+	call->returned = *ctx;
+	bpf_ringbuf_submit(call, 0);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "BSD-3-Clause";

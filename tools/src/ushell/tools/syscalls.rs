@@ -1,0 +1,157 @@
+//! `syscount` and `syscalls`: the system calls of an image, which are functions of it.
+
+use super::{
+    count::Counts,
+    object::Wanted,
+    slower,
+    stage::{Stage, Told, Turn},
+    Failure, Tool, Work,
+};
+use clap::{Arg, ArgMatches, Command};
+use serde_json::{json, Value as Json};
+use std::collections::{BTreeMap, HashMap};
+
+pub const COUNT: Tool = Tool {
+    name: "syscount",
+    about: "Counts system calls of an image, with errors and time",
+    usage: "[OPTIONS] [NAME]...",
+    details: DETAILS,
+    define,
+    read: |matches| Ok(Box::new(Count(names(matches)))),
+};
+
+pub const SHOW: Tool = Tool {
+    name: "syscalls",
+    about: "Shows system calls of an image with arguments and result, as they return",
+    usage: "[OPTIONS] [NAME]...",
+    details: DETAILS,
+    define,
+    read: |matches| Ok(Box::new(Show(names(matches)))),
+};
+
+const DETAILS: &str = "\
+NAME is a system call, or has `*`: openat, 'm*'; without one, all. In a Unikraft image system calls are functions, and those are told of that have \
+entry stubs (LIBUBPF_RS_SCOPE_IMAGE). A call that is made within another one of the same thread is a part of that one. Linux processes have no \
+system calls of their own.";
+
+/// How the handlers of a system call are called; the outermost of a call is told of.
+const HANDLERS: [&str; 3] = ["uk_syscall_r_", "uk_syscall_e_", "uk_syscall_do_"];
+
+fn define(command: Command) -> Command {
+    command.arg(Arg::new("NAME").num_args(0..).help("Names of system calls"))
+}
+
+fn names(matches: &ArgMatches) -> Vec<String> {
+    matches.get_many::<String>("NAME").map_or_else(|| vec!["*".into()], |names| names.cloned().collect())
+}
+
+/// Attaches to the handlers of these; gives the names of system calls by the addresses of their handlers.
+fn attach(stage: &mut Stage, programs: &str, names: &[String]) -> Result<HashMap<u64, String>, Failure> {
+    let mut targets = Vec::new();
+    for name in names {
+        let before = targets.len();
+        for handler in HANDLERS {
+            let target = format!("{handler}{name}");
+            if !targets.contains(&target) && stage.is_there(&target)? {
+                targets.push(target);
+            }
+        }
+        if targets.len() == before {
+            let reason = match name.as_str() {
+                "*" => "no system call can be traced here: in a Unikraft image they are functions, which have entry stubs where LIBUBPF_RS_SCOPE_IMAGE is set; those of a Linux process are the kernel's".into(),
+                name => format!("no system call {name} can be traced"),
+            };
+            return Err(Failure::Refused(reason));
+        }
+    }
+    stage.distinct(&targets)?;
+    let functions = stage.addresses(&targets)?;
+    let entries = u32::try_from(functions.len().max(1)).ok();
+    stage.take_many();
+    stage.attach(&Wanted { programs, values: &[], targets: &targets, first: None, entries })?;
+    let name = |function: String| {
+        HANDLERS.iter().find_map(|handler| function.strip_prefix(handler)).unwrap_or(&function).to_string()
+    };
+    Ok(functions.into_iter().map(|(address, function)| (address, name(function))).collect())
+}
+
+struct Count(Vec<String>);
+
+/// Calls, errors, nanoseconds.
+type Total = [u64; 3];
+
+impl Work for Count {
+    fn run(&self, stage: &mut Stage) -> Result<(), Failure> {
+        let names = attach(stage, "syscount", &self.0)?;
+        let mut counts = Counts::default();
+        loop {
+            let turn = stage.wait()?;
+            let (span, words) = (stage.span(), stage.words("syscount.totals")?);
+            let full = stage.count("syscount.lost")?;
+            let lost = stage.lost(full)?;
+            let words = words
+                .into_iter()
+                .flat_map(|(key, words)| words.into_iter().enumerate().map(move |(place, word)| ((key, place), word)));
+            let rows = totals(counts.take(words.collect(), stage.is_parted()), &names);
+            let text = || {
+                let mut text =
+                    format!("{}{:>12} {:>9} {:>12} {:>12}  call\n", span.head(), "calls", "errors", "ms", "mean us");
+                for (name, [calls, errors, ns]) in &rows {
+                    let (ms, mean) = (*ns as f64 / 1e6, *ns as f64 / 1e3 / (*calls).max(1) as f64);
+                    text.push_str(&format!("{calls:>12} {errors:>9} {ms:>12.3} {mean:>12.3}  {name}\n"));
+                }
+                text + &lost.text()
+            };
+            let value = || {
+                let each = rows.iter().map(|(name, [calls, errors, ns])| {
+                    json!({ "name": name, "calls": calls, "errors": errors, "total_ns": ns })
+                });
+                span.json(json!({ "calls": each.collect::<Vec<Json>>(), "lost": lost.json() }))
+            };
+            stage.show(turn, text, value)?;
+            if turn == Turn::End {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The words of `struct total` by names, the most calls first.
+fn totals(words: Vec<((u64, usize), u64)>, names: &HashMap<u64, String>) -> Vec<(String, Total)> {
+    let mut all: BTreeMap<&str, Total> = BTreeMap::new();
+    for ((key, place), word) in words {
+        let one = all.entry(names.get(&key).map_or("?", String::as_str)).or_default();
+        if let Some(sum) = one.get_mut(place) {
+            *sum += word;
+        }
+    }
+    let mut all: Vec<_> = all.into_iter().map(|(name, total)| (name.to_string(), total)).collect();
+    all.retain(|(_, [calls, ..])| *calls > 0);
+    all.sort_by_key(|(_, [calls, ..])| std::cmp::Reverse(*calls));
+    all
+}
+
+struct Show(Vec<String>);
+
+impl Work for Show {
+    fn run(&self, stage: &mut Stage) -> Result<(), Failure> {
+        let begin = stage.now_ns()?;
+        let names = attach(stage, "syscalls", &self.0)?;
+        let json = stage.is_json();
+        stage.follow("syscalls.calls", |words| {
+            let &[when, thread, key, result, a, b, c, d, e, f, ns] = words else {
+                return Told::line(format!("{words:x?}"));
+            };
+            let name = names.get(&key).map_or("?", String::as_str);
+            let (given, at) = ([a, b, c, d, e, f], when.saturating_sub(begin) as f64 / 1e9);
+            if json {
+                let call = json!({ "at": at, "ns": ns, "thread": thread, "name": name, "arguments": given, "result": result as i64 });
+                return Told::line(call.to_string());
+            }
+            let given = given.map(slower::shown).join(", ");
+            let result = slower::shown(result);
+            Told::line(format!("{at:>12.6} {:>12.1} us  [{thread}] {name}({given}) = {result}", ns as f64 / 1e3))
+        })?;
+        stage.tell_lost(Some("syscalls.calls"))
+    }
+}
