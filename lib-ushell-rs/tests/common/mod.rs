@@ -12,7 +12,7 @@ use ubpf_rs::{
     isa::{ImmKind, Insn, Reg},
     maps::Held,
     platform::{fits, DirEntry, FileError},
-    program::{MapDef, MapFlags, MapKind, MapName},
+    program::{InnerDef, MapDef, MapFlags, MapKind, MapName},
 };
 use ushell_rs::{
     backend::{
@@ -76,6 +76,12 @@ impl Fake {
                 }
                 state.maps.insert(name.into(), Arc::new(map));
             }
+            // A map that holds such as the counters.
+            let inner = state.maps["counters.counts"].def();
+            let name = MapName::new("outer").unwrap();
+            let def =
+                MapDef { kind: MapKind::ArrayOfMaps, value_size: 4, inner: Some(InnerDef::of(inner)), name, ..*inner };
+            state.maps.insert("outer".into(), Arc::new(Map::new(def).unwrap()));
             state.functions = ["main", "myfun", "myother", "twin", "twin"].map(String::from).to_vec();
         }
         fake
