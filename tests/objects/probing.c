@@ -37,3 +37,13 @@ int BPF_KPROBE(looks_at_its_own, struct node *node)
 	bpf_probe_read_kernel(&copy, sizeof(copy), node);
 	return copy.number * 100 + own.number;
 }
+
+/* Variables of the application, by their names. */
+extern const int ubpf_test_number __ksym;
+extern const unsigned short ubpf_test_numbers[4] __ksym;
+
+SEC("kprobe/gcc_patchable_myfun")
+int globals(struct pt_regs *ctx)
+{
+	return ubpf_test_number * 100 + ubpf_test_numbers[3];
+}

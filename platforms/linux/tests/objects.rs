@@ -196,6 +196,27 @@ struct Node {
     numbers: [u16; 4],
 }
 
+/// Variables of this program, which programs read by their names.
+#[export_name = "ubpf_test_number"]
+#[used]
+static NUMBER: i32 = -7;
+#[export_name = "ubpf_test_numbers"]
+#[used]
+static NUMBERS: [u16; 4] = [1, 2, 3, 0xffff];
+
+#[test]
+fn variables_of_the_application_are_read_by_their_names() {
+    if !packed("probing") {
+        return;
+    }
+    for on in BOTH {
+        let (engine, _turn) = engine();
+        let options = LoadOptions { policy: Some(Policy::Strict), program: Some("globals"), ..options(on) };
+        let report = engine.exec_file("probing.pkg", &mut [0; 168], &options).unwrap();
+        assert_eq!(report.value as i32, -700 + 0xffff, "{on:?}");
+    }
+}
+
 /// Loads through the application's pointers give what is there, and nothing where there is nothing; and they are proved to be no more.
 #[test]
 fn loads_through_pointers_of_the_application() {

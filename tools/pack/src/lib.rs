@@ -16,6 +16,7 @@ mod maps;
 mod packets;
 mod section;
 mod slot;
+mod symbols;
 mod types;
 mod value;
 mod variables;

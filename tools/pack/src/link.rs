@@ -10,6 +10,7 @@ use crate::{
     packets,
     section::Wanted,
     slot::{distance, imm, is_jump, is_load, set_imm, CALL, LOCAL, LONG_JUMP, WIDE_LOAD},
+    symbols,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use ubpf_rs::{
@@ -468,6 +469,8 @@ impl Linker<'_, '_> {
     fn function(&mut self, at: usize, draft: &mut Draft) -> Result<(), String> {
         let function = &self.functions.list[at];
         let slots = function.code.as_chunks::<8>().0;
+        let is_symbol = |pc| matches!(self.uses[at].get(&pc), Some(Use::Need(Need::Symbol(_) | Need::WeakSymbol(_))));
+        let of_symbols = symbols::loads(slots, is_symbol);
         let begin = draft.text.len();
         // Where each slot has got to.
         let mut moved = Vec::with_capacity(slots.len());
@@ -500,7 +503,7 @@ impl Linker<'_, '_> {
             if let Some(one) = self.uses[at].get(&pc) {
                 self.used(&At { function: &function.name, pc }, to, &one.clone(), draft)?;
             }
-            if is_load(slot) && self.goes_to_a_field(at, pc) {
+            if is_load(slot) && (self.goes_to_a_field(at, pc) || of_symbols.contains(&pc)) {
                 draft.needs.entry(to).or_insert(Need::Probing);
             }
         }
