@@ -653,6 +653,10 @@ fn maps_are_shown_and_set_by_their_types() {
     good("map dump types..bss", "0: {runs = 0}\n");
     // As everybody else has it.
     good("map dump counters.counts", "0: 0\n1: 0\n2: 0\n");
+    // What a map holds is called by its name.
+    good("map update outer 1 counters.counts", "");
+    good("map dump outer", "1: counters.counts\n");
+    good("map delete outer 1", "");
     let refused = |line: &str, expected: &str| {
         let output = target.ushell(&["-c", line]);
         assert_eq!((output.status.code(), text(&output.stderr)), (Some(1), expected), "{line}");
@@ -689,6 +693,10 @@ fn commands_speak_json() {
     assert_eq!(said("map dump types.seen"), (Some(0), entry));
     assert_eq!(said("map lookup types.levels 0"), (Some(0), serde_json::json!(0)));
     assert_eq!(said("map dump shared"), (Some(0), serde_json::json!([])));
+    target.ushell(&["-c", "map update outer 2 counters.counts"]);
+    let held = serde_json::json!([{ "key": 2, "value": "counters.counts" }]);
+    assert_eq!(said("map dump outer"), (Some(0), held));
+    assert_eq!(said("map lookup outer 2"), (Some(0), serde_json::json!("counters.counts")));
     let (code, list) = said("map list");
     assert_eq!((code, &list[0]["name"], &list[0]["max_entries"]), (Some(0), &"counters.counts".into(), &3.into()));
     assert_eq!(said("status"), (Some(0), serde_json::json!({ "platform": "fake" })));
