@@ -3,7 +3,7 @@
 #ifndef TOOLS_COUNTED_H
 #define TOOLS_COUNTED_H
 
-#include <bpf/bpf_helpers.h>
+#include "lost.h"
 
 #define EXISTS 17
 #define BUSY 16
@@ -11,20 +11,9 @@
 /** How often a map is asked for a place while others change it. */
 #define TRIES 8
 
-/** Calls that could not be counted: the map is full, or was busy all the time. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} lost SEC(".maps");
-
 /** What is counted under a key, from `none` on; NULL where there is no place for it, and then that is counted. */
 static __always_inline void *counted(void *map, const void *key, const void *none)
 {
-	__u32 only = 0;
-	__u64 *count;
-
 	for (int n = 0; n < TRIES; n++) {
 		void *value = bpf_map_lookup_elem(map, key);
 		long error;
@@ -36,9 +25,7 @@ static __always_inline void *counted(void *map, const void *key, const void *non
 		if (error && error != -EXISTS && error != -BUSY)
 			break;
 	}
-	count = bpf_map_lookup_elem(&lost, &only);
-	if (count)
-		__sync_fetch_and_add(count, 1);
+	count_lost();
 	return NULL;
 }
 

@@ -1,24 +1,36 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* How long the calls of functions take, of each by itself. */
-#include "counted.h"
 #include "latency.h"
+#include "slots.h"
 
-/** By the address under which the function is known. There is room for as many as the tool says. */
+const volatile __u32 places = PLACES;
+
+/** The addresses by which functions are known; 0 for none. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, __u64);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PLACES);
+	__type(key, __u32);
+	__type(value, __u64);
+} functions SEC(".maps");
+
+/** In the same places. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PLACES);
+	__type(key, __u32);
 	__type(value, struct latency);
 } latency SEC(".maps");
-
-struct latency none;
 
 SEC("return")
 int call(struct UbpfReturnCtx *ctx)
 {
-	__u64 function = ctx->traced_function_address, ns = ctx->ns;
-	struct latency *own = counted(&latency, &function, &none);
+	__u64 ns = ctx->ns;
+	__u32 at;
+	struct latency *own;
 
+	if (!slot_of(&functions, places, ctx->traced_function_address, 1, &at))
+		return 0;
+	own = bpf_map_lookup_elem(&latency, &at);
 	if (!own)
 		return 0;
 	__sync_fetch_and_add(&own->calls, 1);

@@ -48,7 +48,7 @@ int call(struct UbpfReturnCtx *ctx)
 		outermost = end(nesting);
 	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
 	if (!event) {
-		nesting->lost += 1;
+		nesting->untold += 1;
 		return 0;
 	}
 	event->when = when;
@@ -56,7 +56,7 @@ int call(struct UbpfReturnCtx *ctx)
 	event->outermost = outermost;
 	event->function = ctx->traced_function_address;
 	event->ns = ctx->ns;
-	event->lost = nesting->lost;
+	event->lost = nesting->untold;
 	bpf_ringbuf_submit(event, 0);
 	return 0;
 }

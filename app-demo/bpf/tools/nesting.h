@@ -3,19 +3,23 @@
 #ifndef TOOLS_NESTING_H
 #define TOOLS_NESTING_H
 
-#include "counted.h"
+#include "slots.h"
+
+/** Threads that are told apart. */
+#define THREADS 256
 
 struct nesting {
+	/** Number of the thread + 1. */
+	__u64 thread;
 	__u64 depth;
 	/** What there was no room to tell of since the outermost call began. */
-	__u64 lost;
+	__u64 untold;
 };
 
-/** By threads. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 256);
-	__type(key, __u64);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, THREADS);
+	__type(key, __u32);
 	__type(value, struct nesting);
 } nestings SEC(".maps");
 
@@ -27,20 +31,21 @@ static __always_inline __u64 thread_number(void)
 /** A call begins. */
 static __always_inline void begin(void)
 {
-	__u64 thread = thread_number();
-	struct nesting none = {}, *nesting = counted(&nestings, &thread, &none);
+	__u32 at;
+	struct nesting *nesting = slot_of(&nestings, THREADS, thread_number() + 1, 1, &at);
 
 	if (!nesting)
 		return;
 	if (nesting->depth == 0)
-		nesting->lost = 0;
+		nesting->untold = 0;
 	nesting->depth += 1;
 }
 
 /** The calls that a thread is in; NULL for none. */
 static __always_inline struct nesting *within(__u64 thread)
 {
-	struct nesting *nesting = bpf_map_lookup_elem(&nestings, &thread);
+	__u32 at;
+	struct nesting *nesting = slot_of(&nestings, THREADS, thread + 1, 0, &at);
 
 	return nesting && nesting->depth ? nesting : NULL;
 }

@@ -6,15 +6,18 @@
 /** Results from here on are errors. */
 #define ERRORS -4095
 
+const volatile __u32 places = PLACES;
+
 struct total {
+	/** The address by which it is known; 0 for none. */
+	__u64 function;
 	__u64 calls, errors, ns;
 };
 
-/** By the address under which the function is known. There is room for as many as the tool says. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, __u64);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PLACES);
+	__type(key, __u32);
 	__type(value, struct total);
 } totals SEC(".maps");
 
@@ -29,13 +32,13 @@ SEC("return")
 int leave(struct UbpfReturnCtx *ctx)
 {
 	struct nesting *nesting = within(thread_number());
-	__u64 function = ctx->traced_function_address;
-	struct total none = {}, *total;
 	__s64 result = ctx->result;
+	struct total *total;
+	__u32 at;
 
 	if (!nesting || !end(nesting))
 		return 0;
-	total = counted(&totals, &function, &none);
+	total = slot_of(&totals, places, ctx->traced_function_address, 1, &at);
 	if (!total)
 		return 0;
 	__sync_fetch_and_add(&total->calls, 1);

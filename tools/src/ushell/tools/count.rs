@@ -51,6 +51,19 @@ impl<K: Eq + Hash + Clone> Counts<K> {
     }
 }
 
+/// Several counts under each key.
+pub type Words = Vec<((u64, usize), u64)>;
+
+impl Counts<(u64, usize)> {
+    /// The same of several counts under each key, by their places.
+    pub fn take_words(&mut self, now: impl IntoIterator<Item = (u64, Vec<u64>)>, parted: bool) -> Words {
+        let each = now
+            .into_iter()
+            .flat_map(|(key, words)| words.into_iter().enumerate().map(move |(place, word)| ((key, place), word)));
+        self.take(each.collect(), parted)
+    }
+}
+
 /// What is counted.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Name {

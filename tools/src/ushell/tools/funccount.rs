@@ -35,7 +35,7 @@ impl Work for Count {
             values: &[],
             targets: &self.patterns,
             first: None,
-            entries: None,
+            places: None,
         })?;
         let mut counts = Counts::default();
         loop {

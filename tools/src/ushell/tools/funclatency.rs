@@ -2,8 +2,8 @@
 //! threads make no difference.
 
 use super::{
-    count::{several, Counts},
-    object::Wanted,
+    count::{several, Counts, Words},
+    object::{places, Wanted},
     patterns, read_patterns,
     stage::{Stage, Turn},
     Failure, Tool, Work,
@@ -38,24 +38,18 @@ struct Latencies {
 
 impl Work for Latencies {
     fn run(&self, stage: &mut Stage) -> Result<(), Failure> {
-        let (programs, map) = match self.each {
-            true => ("funclatency_each", "funclatency_each.latency"),
-            false => ("funclatency", "funclatency.latency"),
-        };
+        let programs = if self.each { "funclatency_each" } else { "funclatency" };
         stage.distinct(&self.patterns)?;
         let names = if self.each { stage.addresses(&self.patterns)? } else { HashMap::new() };
-        let entries = self.each.then(|| u32::try_from(names.len().max(1)).unwrap_or(u32::MAX));
-        stage.attach(&Wanted { programs, values: &[], targets: &self.patterns, first: None, entries })?;
+        let places = self.each.then(|| places(names.len()));
+        stage.attach(&Wanted { programs, values: &[], targets: &self.patterns, first: None, places })?;
         let mut counts = Counts::default();
         loop {
             let turn = stage.wait()?;
-            let (span, words) = (stage.span(), stage.words(map)?);
+            let (span, words) = (stage.span(), self.words(stage)?);
             let full = if self.each { stage.count("funclatency_each.lost")? } else { 0 };
             let lost = stage.lost(full)?;
-            let words = words
-                .into_iter()
-                .flat_map(|(key, words)| words.into_iter().enumerate().map(move |(place, word)| ((key, place), word)));
-            let all = latencies(counts.take(words.collect(), stage.is_parted()), &names);
+            let all = latencies(counts.take_words(words, stage.is_parted()), &names);
             let text = || {
                 let each = all.iter().map(Latency::text).collect::<String>();
                 let each = if all.is_empty() { "no call has returned\n" } else { &each };
@@ -73,6 +67,19 @@ impl Work for Latencies {
     }
 }
 
+impl Latencies {
+    /// The words of `struct latency`, by the addresses of functions where each has one.
+    fn words(&self, stage: &mut Stage) -> Result<Vec<(u64, Vec<u64>)>, Failure> {
+        if !self.each {
+            return stage.words("funclatency.latency");
+        }
+        // Only those that were called: the others are many zeros.
+        let functions = stage.counts("funclatency_each.functions")?.into_iter().filter(|(_, function)| *function != 0);
+        let each = functions.map(|(at, function)| Ok((function, stage.value("funclatency_each.latency", at)?)));
+        each.collect()
+    }
+}
+
 /// How long the calls of a function took, or of several together.
 struct Latency {
     function: Option<String>,
@@ -83,7 +90,7 @@ struct Latency {
 }
 
 /// What the words of `struct latency` say, those of most time together first.
-fn latencies(words: Vec<((u64, usize), u64)>, names: &HashMap<u64, String>) -> Vec<Latency> {
+fn latencies(words: Words, names: &HashMap<u64, String>) -> Vec<Latency> {
     let mut all: BTreeMap<u64, Latency> = BTreeMap::new();
     for ((key, place), word) in words {
         let function = names.get(&key).cloned();

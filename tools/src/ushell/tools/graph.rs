@@ -68,7 +68,7 @@ impl Work for Graph {
         let begin = stage.now_ns()?;
         let values = [("root", root.to_string())];
         let first = Some(self.function.as_str());
-        stage.attach(&Wanted { programs: "graph", values: &values, targets: &targets, first, entries: None })?;
+        stage.attach(&Wanted { programs: "graph", values: &values, targets: &targets, first, places: None })?;
         let (is_json, mut left, mut threads) = (stage.is_json(), self.calls, Threads::default());
         stage.follow("graph.events", |words| {
             let &[when, thread, outermost, function, ns, lost] = words else {
@@ -92,7 +92,7 @@ impl Work for Graph {
             };
             Told { lines, over: left == 0 }
         })?;
-        stage.tell_lost(if left > 0 { Some("graph.events") } else { None })?;
+        stage.tell_lost((left > 0).then_some("graph.events"), Some("graph.lost"))?;
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use ubpf_pack::Options;
 use ubpf_rs::{
     object::{self, Function, Object, ProgramDef, Slot},
-    program::{MapKind, PointKind},
+    program::PointKind,
 };
 
 include!(concat!(env!("OUT_DIR"), "/objects.rs"));
@@ -19,25 +19,24 @@ pub struct Wanted<'w> {
     pub targets: &'w [String],
     /// The function at which its program `first` is to be, and nowhere else.
     pub first: Option<&'w str>,
-    /// Most entries of its hashes that are declared to have one.
-    pub entries: Option<u32>,
+    /// Entries of those of its arrays that leave it to the tool (`PLACES` in `slots.h`): a power of two, also in its variable `places`.
+    pub places: Option<u32>,
 }
 
 /// The package of an object.
 pub fn package(wanted: &Wanted<'_>) -> Result<Vec<u8>, String> {
-    let Wanted { programs: name, values, targets, first, entries } = *wanted;
+    let Wanted { programs: name, values, targets, first, places } = *wanted;
     let objects = OBJECTS.map_err(|reason| {
         format!("this ushell was built without the programs of its tools ({reason}): install clang, and build it again")
     })?;
     let found = objects.iter().find(|(known, _)| *known == name);
     let (_, bytes) = found.ok_or_else(|| format!("there are no programs {name} in this ushell"))?;
-    let values = values.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
+    let mut values: Vec<_> = values.iter().map(|(name, value)| (name.to_string(), value.clone())).collect();
+    values.extend(places.map(|places| ("places".into(), places.to_string())));
     let packed = ubpf_pack::pack(bytes, &Options { name: name.into(), values, ..Options::default() })?;
     let mut object = Object::parse(&packed).map_err(|error| error.to_string())?;
-    let hash = MapKind::Hash.number();
-    for map in object.maps.iter_mut().filter(|map| (map.kind, map.max_entries) == (hash, 1)) {
-        map.max_entries = entries.unwrap_or(1);
-    }
+    let left_open = object.maps.iter_mut().filter(|map| map.max_entries == PLACES);
+    left_open.for_each(|map| map.max_entries = places.unwrap_or(1));
     at(object, targets, first)
 }
 
@@ -64,6 +63,14 @@ fn at(object: Object<'_>, targets: &[String], first: Option<&str>) -> Result<Vec
     }
     let object = Object { programs, slots, functions, ..object.clone() };
     object::write(&object).map_err(|error| format!("so many patterns, or such, do not go into a package: {error}"))
+}
+
+/// Entries of an array of which the tool says how many there are.
+const PLACES: u32 = 1 << 20;
+
+/// Places for so many keys, with as many left that most keys are near where they are looked for.
+pub fn places(keys: usize) -> u32 {
+    u32::try_from(keys.max(4)).ok().and_then(|keys| (keys + keys / 2).checked_next_power_of_two()).unwrap_or(PLACES)
 }
 
 /// The program that is at one function alone.
@@ -123,15 +130,11 @@ mod tests {
     fn every_tool_has_its_programs() {
         let Ok(objects) = OBJECTS else { return };
         for (name, _) in objects {
-            let wanted = Wanted {
-                programs: name,
-                values: &[],
-                targets: &["myfun".into()],
-                first: Some("myfun"),
-                entries: Some(7),
-            };
+            let wanted =
+                Wanted { programs: name, values: &[], targets: &["myfun".into()], first: Some("myfun"), places: None };
             let package = package(&wanted).unwrap();
             let programs = Object::parse(&package).unwrap().programs;
+            assert!(!programs.is_empty());
             assert!(programs.iter().all(|program| program.target == "myfun" && program.attach.is_some()), "{name}");
         }
     }

@@ -59,7 +59,7 @@ impl Work for Slower {
             values: &values,
             targets: &self.patterns,
             first: None,
-            entries: None,
+            places: None,
         })?;
         let (json, arguments) = (stage.is_json(), self.arguments);
         stage.follow("slower.calls", |words| {
@@ -79,7 +79,7 @@ impl Work for Slower {
                 shown(result)
             ))
         })?;
-        stage.tell_lost(Some("slower.calls"))?;
+        stage.tell_lost(Some("slower.calls"), None)?;
         Ok(())
     }
 }

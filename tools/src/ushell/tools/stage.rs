@@ -237,6 +237,12 @@ impl Stage {
         Ok(self.counts(map)?.first().map_or(0, |entry| entry.1))
     }
 
+    /// The words under a number.
+    pub fn value(&mut self, map: &str, key: u64) -> Result<Vec<u64>, Failure> {
+        let said = self.ask(&format!("map lookup {} {key}", quote(map)))?;
+        Ok(said.first().and_then(|line| words(line)).unwrap_or_default())
+    }
+
     /// The entries of a map of words by numbers.
     pub fn words(&mut self, map: &str) -> Result<Vec<(u64, Vec<u64>)>, Failure> {
         let entry = |line: &String| {
@@ -330,12 +336,12 @@ impl Stage {
         }
     }
 
-    /// Says what a tool that showed calls one by one, as they came in this ring, has not shown.
-    pub fn tell_lost(&mut self, ring: Option<&str>) -> Result<(), Failure> {
-        let mut full = 0;
+    /// Says what a tool that showed calls one by one has not shown: what this ring had no room for, and what its programs say in `map`.
+    pub fn tell_lost(&mut self, ring: Option<&str>, map: Option<&str>) -> Result<(), Failure> {
+        let mut full = map.map_or(Ok(0), |map| self.count(map))?;
         if let Some(ring) = ring {
             let shown = Form::Maps.json(&self.ask(&format!("map show {}", quote(ring)))?);
-            full = number(&shown[0], "full") + number(&shown[0], "busy");
+            full += number(&shown[0], "full") + number(&shown[0], "busy");
         }
         let lost = self.lost(full)?;
         // Calls that go on are none that were to be shown.

@@ -1,8 +1,8 @@
 //! `syscount` and `syscalls`: the system calls of an image, which are functions of it.
 
 use super::{
-    count::Counts,
-    object::Wanted,
+    count::{Counts, Words},
+    object::{places, Wanted},
     slower,
     stage::{Stage, Told, Turn},
     Failure, Tool, Work,
@@ -66,9 +66,9 @@ fn attach(stage: &mut Stage, programs: &str, names: &[String]) -> Result<HashMap
     }
     stage.distinct(&targets)?;
     let functions = stage.addresses(&targets)?;
-    let entries = u32::try_from(functions.len().max(1)).ok();
+    let places = (programs == COUNT.name).then(|| places(functions.len()));
     stage.take_many();
-    stage.attach(&Wanted { programs, values: &[], targets: &targets, first: None, entries })?;
+    stage.attach(&Wanted { programs, values: &[], targets: &targets, first: None, places })?;
     let name = |function: String| {
         HANDLERS.iter().find_map(|handler| function.strip_prefix(handler)).unwrap_or(&function).to_string()
     };
@@ -89,10 +89,9 @@ impl Work for Count {
             let (span, words) = (stage.span(), stage.words("syscount.totals")?);
             let full = stage.count("syscount.lost")?;
             let lost = stage.lost(full)?;
-            let words = words
-                .into_iter()
-                .flat_map(|(key, words)| words.into_iter().enumerate().map(move |(place, word)| ((key, place), word)));
-            let rows = totals(counts.take(words.collect(), stage.is_parted()), &names);
+            let words = words.into_iter().filter_map(|(_, words)| Some((*words.first()?, words.get(1..)?.to_vec())));
+            let words = words.filter(|(function, _)| *function != 0);
+            let rows = totals(counts.take_words(words, stage.is_parted()), &names);
             let text = || {
                 let mut text =
                     format!("{}{:>12} {:>9} {:>12} {:>12}  call\n", span.head(), "calls", "errors", "ms", "mean us");
@@ -116,8 +115,8 @@ impl Work for Count {
     }
 }
 
-/// The words of `struct total` by names, the most calls first.
-fn totals(words: Vec<((u64, usize), u64)>, names: &HashMap<u64, String>) -> Vec<(String, Total)> {
+/// The words of `struct total`, but for the first, by names, the most calls first.
+fn totals(words: Words, names: &HashMap<u64, String>) -> Vec<(String, Total)> {
     let mut all: BTreeMap<&str, Total> = BTreeMap::new();
     for ((key, place), word) in words {
         let one = all.entry(names.get(&key).map_or("?", String::as_str)).or_default();
@@ -152,6 +151,6 @@ impl Work for Show {
             let result = slower::shown(result);
             Told::line(format!("{at:>12.6} {:>12.1} us  [{thread}] {name}({given}) = {result}", ns as f64 / 1e3))
         })?;
-        stage.tell_lost(Some("syscalls.calls"))
+        stage.tell_lost(Some("syscalls.calls"), Some("syscalls.lost"))
     }
 }
