@@ -660,7 +660,7 @@ fn map_lookup_elem(call: &mut HelperCall<'_>) -> Answer {
 }
 
 /// What it takes to leave one program and to enter another one, which pays for itself.
-const TAIL_CALL: u32 = 64;
+const TAIL_CALL: u32 = 160;
 
 fn tail_call(call: &mut HelperCall<'_>) -> Answer {
     let map = call.map.ok_or(NO_MAP)?;
