@@ -723,10 +723,11 @@ uint32_t ukglue_running(void)
 
 uint64_t ukglue_running_at(void)
 {
-#if SEVERAL_CPUS
-	return 0;
-#else
+#if !SEVERAL_CPUS && defined(ukplat_per_lcpu_current)
 	return (uint64_t)(uintptr_t)&ukplat_per_lcpu_current(__uk_sched_thread_current);
+#else
+	/* Each CPU has its own, and releases with <uk/pcpuvar.h> have no name for where it stands. */
+	return 0;
 #endif
 }
 

@@ -252,9 +252,13 @@ UNIKRAFT_HAS(uk_thread_current, struct uk_thread *(void));
 UNIKRAFT_HAS(uk_sched_yield, void(void));
 UNIKRAFT_HAS_MEMBER(struct uk_thread, sched);
 UNIKRAFT_HAS_MEMBER(struct uk_thread, name);
-#ifndef UK_THREAD_INIT_PRIO_FLAGS
-#error "ubpf-rs: <uk/thread.h> of this Unikraft has no UK_THREAD_INIT_PRIO_FLAGS, which says when a thread ends: take Unikraft 0.17 to 0.21"
+#if !defined(UK_THREAD_INIT_PRIO_FLAGS) || !defined(UK_PRIO_LATEST)
+#error "ubpf-rs: <uk/thread.h> of this Unikraft has no UK_THREAD_INIT_PRIO_FLAGS or no UK_PRIO_LATEST, so nobody says when a thread ends: take Unikraft 0.17 to 0.21"
 #endif
+#ifndef uk_sched_foreach_thread
+#error "ubpf-rs: <uk/sched.h> of this Unikraft has no uk_sched_foreach_thread, so nobody knows which threads there are: take Unikraft 0.17 to 0.21"
+#endif
+UNIKRAFT_HAS(uk_sched_current, struct uk_sched *(void));
 #endif
 
 #if CONFIG_LIBUSHELL_RS

@@ -312,7 +312,7 @@ fn renamed_word(text: &str, word: &str) -> String {
 
 /// Words of C that no header brings.
 const OF_C: &str = "static inline return void int long unsigned char const struct typedef extern enum define include pragma once if else \
-                    volatile short ifdef ifndef endif size_t uint64_t __attribute__ aligned used unused weak noreturn uk h";
+                    for volatile short ifdef ifndef endif size_t uint64_t __attribute__ aligned used unused weak noreturn uk h";
 
 impl Tree {
     fn headers(&self) -> Vec<PathBuf> {

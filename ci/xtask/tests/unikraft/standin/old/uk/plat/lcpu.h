@@ -6,3 +6,4 @@ void ukplat_lcpu_restore_irqf(unsigned long flags);
 int ukplat_lcpu_irqs_disabled(void);
 __lcpuidx ukplat_lcpu_idx(void);
 __u32 ukplat_lcpu_count(void);
+#define ukplat_per_lcpu_current(variable) (variable)
