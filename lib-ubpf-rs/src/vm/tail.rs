@@ -99,7 +99,10 @@ pub(crate) fn go_on(
     while result.is_ok() {
         let Some(callee) = run.memory.chain().next.take() else { break };
         let (left, next, calls);
-        (result, left, next, calls) = part(run, &callee, &mut slices);
+        (result, left, next, calls) = match between(&callee, &mut slices) {
+            Ok(()) => part(run, &callee, &mut slices),
+            Err(stop) => (Err(stop), run.budget, None, 0),
+        };
         if !planted::active(Bug::FreshBudget) {
             run.budget = left;
         }
@@ -110,6 +113,13 @@ pub(crate) fn go_on(
         }
     }
     result
+}
+
+/// A program may be too short to ask whether to give way, and many of them are not: it is asked before each.
+fn between(callee: &Callee, slices: &mut Option<Slices<'_>>) -> Result<(), Stop> {
+    let Some(Slices { pause, .. }) = slices else { return Ok(()) };
+    let pc = callee.code.verified().program().entry;
+    pause().map_err(|_| Stop { pc, kind: StopKind::Cancelled })
 }
 
 /// The part of a run that is this program's: its result, what is left of the budget, the next program, and the tail calls so far.

@@ -121,6 +121,13 @@ fn slices_of_any_length_change_nothing() {
     }
 }
 
+/// The programs of a chain may all be over at once, and are many: a run gives way between two of them, however long its slices are.
+#[test]
+fn chains_of_programs_give_way() {
+    let (_, pauses) = run(true, Some(u64::MAX));
+    assert!(pauses >= 33, "{pauses}");
+}
+
 /// Programs that are ended at one of their pauses.
 struct Ended {
     compiled: bool,
