@@ -330,7 +330,7 @@ impl<'a> Machine<'a> {
                 self.findings.prove(pc, target, claim);
                 place
             }
-            Err(Need::Pointer) if base.is_scalar() && self.program.is_probing(pc) => {
+            Err(Need::Pointer) if base.is_scalar() && !reach.write && self.program.is_probing(pc) => {
                 self.findings.probe(pc);
                 Place::Elsewhere
             }
