@@ -78,7 +78,10 @@ impl Loaded {
         fallback: Option<&'static str>,
         maps: Option<Arc<InUse>>,
     ) -> Loaded {
-        let needs_lane = maps.as_ref().is_some_and(|maps| maps.need_lane()) || calls(&*code, helpers, [CPU, TAIL_CALL]);
+        // Whom a register calls, nobody knows before.
+        let needs_lane = maps.as_ref().is_some_and(|maps| maps.need_lane())
+            || code.verified().uses().contains(Uses::CALLX)
+            || calls(&*code, helpers, [CPU, TAIL_CALL]);
         Loaded {
             name,
             code,

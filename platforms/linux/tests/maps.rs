@@ -328,6 +328,31 @@ fn plain_additions_per_cpu_are_exact() {
     }
 }
 
+/// So they do in a program that a run goes on in, where the first one has no such values, and says in a register alone that it goes on.
+#[test]
+fn plain_additions_are_exact_where_a_run_goes_on() {
+    let (engine, _turn) = engine();
+    let go_on = "r2 = map_index(0) ll\nr3 = 0\nr4 = 12\ncallx r4\nr0 = 0\nexit";
+    for on in [Engine::Interpreter, Engine::Jit] {
+        let options = LoadOptions { policy: Some(Policy::Guarded), engine: on, ..LoadOptions::default() };
+        let calls = [part("calls", MapKind::ProgArray, [4, 4, 1])];
+        let first = engine.load_parts("first", &calls, vec![program("go", go_on)], &options).unwrap();
+        let count = [part("count", MapKind::PercpuArray, [4, 8, 1])];
+        let next = engine.load_parts("next", &count, vec![program("add", ADD_PLAINLY)], &options).unwrap();
+        engine.hold_program("first.calls", &[0; 4], next[0]).unwrap();
+        engine.attach(MYFUN, first[0], AttachLimits::default()).unwrap();
+        let calls = call_everywhere();
+        let probe = engine.list(Some(MYFUN)).unwrap().remove(0).probes.remove(0);
+        let map = engine.map("next.count").unwrap();
+        assert_eq!((probe.failures, sum(&map, &[0; 4])), (0, Some(probe.runs)), "{on:?}: {probe:?}");
+        assert_eq!(probe.runs + probe.misses, calls, "{on:?}: {probe:?}");
+        drop(map);
+        engine.detach(MYFUN, None).unwrap();
+        first.into_iter().chain(next).for_each(|id| engine.unload(id).unwrap());
+        assert_eq!(names(engine), [""; 0]);
+    }
+}
+
 /// The same in a map without values per CPU loses some: the test above can fail.
 #[test]
 fn plain_additions_in_one_value_are_lost() {
