@@ -245,9 +245,12 @@ impl Runtime {
         room_for_small_things()?;
         let find = |name: &str| self.map(name).ok_or_else(|| Error::NoMap { name: shown(name) });
         let holder = find(name)?;
-        let held = match holder.def().kind {
-            MapKind::ProgArray => Held::Program(self.callee(name, what, &holder)?),
-            _ => Held::Map(find(what)?),
+        let (held, _loaded) = match holder.def().kind {
+            MapKind::ProgArray => {
+                let (program, loaded) = self.callee(name, what, &holder)?;
+                (Held::Program(program), Some(loaded))
+            }
+            _ => (Held::Map(find(what)?), None),
         };
         let put = holder.hold(Bytes::from(key), held, maps::update::ANY);
         put.map_err(|error| refused_map(holder.def(), error))?;
@@ -268,8 +271,9 @@ impl Runtime {
         Ok(())
     }
 
-    /// The program that is called `what` beside a map.
-    fn callee(&self, map: &str, what: &str, holder: &Map) -> Result<HeldProgram, Error> {
+    /// The program that is called `what` beside a map, and what keeps its maps in use: until it is in the map, which may be one of them, and would
+    /// never let go of it if that were unloaded meanwhile.
+    fn callee(&self, map: &str, what: &str, holder: &Map) -> Result<(HeldProgram, Loaded), Error> {
         let (object, program) = match what.rsplit_once(':') {
             Some((object, program)) => (self.known_object(object), Some(program)),
             // Names of objects may have dots in them.
@@ -281,7 +285,7 @@ impl Runtime {
         let none = || Error::Object { reason: format!("there is no program {}: load its object first", shown(what)) };
         let object = object.ok_or_else(none)?;
         let loaded = object.pick(object.name(), program)?;
-        loaded.callee_of(holder, Some(object.name()))
+        Ok((loaded.callee_of(holder, Some(object.name()))?, loaded))
     }
 
     /// The name of what a map holds under a key, where it holds maps or programs.
