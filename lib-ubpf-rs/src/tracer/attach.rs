@@ -345,9 +345,12 @@ impl Change<'_> {
 
     /// Frees what was made for nothing: at once what no hook can have `seen`.
     fn give_up(&mut self, plan: Plan, seen: bool) {
+        // Under the lock, as whoever counts abandoned calls reads the lists.
+        let state = self.lock();
         for first in plan.firsts.iter().filter(|_| seen) {
             first.attached.state.show(ptr::null_mut());
         }
+        drop(state);
         for first in plan.firsts {
             let list = Replaced(first.attached.list);
             match seen {

@@ -457,7 +457,7 @@ impl Tracer {
         pool::after_fork();
         direct::after_fork();
         if let Some(settings) = self.settings() {
-            frames::keep_only(settings.platform.cpu.thread());
+            frames::after_fork(settings.platform.cpu.thread());
         }
     }
 
@@ -484,6 +484,9 @@ impl Tracer {
         site: Option<Site>,
         mut pause: impl FnMut() -> Result<(), Cancelled>,
     ) -> Result<Vec<ProbeReport>, NoReport> {
+        let Some(settings) = self.settings() else {
+            return Ok(Vec::new());
+        };
         let (mut seen, mut room) = (Vec::new(), true);
         self.with_reaped(site, |probe, direct| {
             room &= seen.try_reserve(1).is_ok();
@@ -497,7 +500,7 @@ impl Tracer {
             return Err(NoReport::NoMemory);
         }
         for (probe, direct) in seen {
-            reports.push(probe.report(direct).ok_or(NoReport::NoMemory)?);
+            reports.push(probe.report(direct, settings).ok_or(NoReport::NoMemory)?);
             pause().map_err(NoReport::Cancelled)?;
         }
         Ok(reports)

@@ -2,7 +2,9 @@
 //!
 //! The *slot* of a call is the place on its stack that holds the return address. While a frame is there, the slot holds the address of the
 //! pad, and the frame what stood there before. A frame is found by its slot alone: which stack that is, and where others lie, says nothing.
-//! It is dropped when its call returned, when the slot holds something else (somebody jumped out of the call), or when its thread has ended.
+//! It is dropped when its call returned, or when the slot holds something else (somebody jumped out of the call). That its thread has ended is
+//! no reason: the stack may be one that other threads go on with, and a call that returns without its frame returns nowhere. Such calls are
+//! only counted as abandoned ([`Waiting`]).
 //!
 //! The table is made once and never freed: a call may return at any time. A bucket has a line of keys, and the frames beside it. A key is
 //! the slot, with the state of the frame in its low bits. Who runs on the stack of a slot is one thread: it alone makes the frames of the slot and
@@ -39,8 +41,11 @@ const SUSPECT: u64 = 2;
 const HELD: u64 = 4;
 /// A key without a slot: what was abandoned is being taken back.
 const LEAVING: u64 = 5;
+/// Number of a thread that is not in this process: a fork has left it behind.
+const LEFT_BEHIND: u64 = u64::MAX;
 
-/// A call that is to come back through the pad.
+/// A call that is to come back through the pad. In a free place `below`, `elsewhere` and `site` are 0: a signal handler may jump out of a hook
+/// that has just claimed one, and what was left half made is taken back like any other frame.
 #[repr(C, align(128))]
 pub(super) struct ReturnFrame {
     /// What stood in the slot when the first of its frames was made: where the call returns to.
@@ -180,7 +185,9 @@ impl ReturnFrame {
 
     /// Gives the place back: the last that is done with a frame.
     pub fn release(&self) {
-        let elsewhere = self.elsewhere.load(Ordering::Relaxed);
+        let elsewhere = self.elsewhere.swap(0, Ordering::Relaxed);
+        self.below.store(0, Ordering::Relaxed);
+        self.site.store(0, Ordering::Relaxed);
         if let Some(key) = self.key() {
             key.store(0, Ordering::Release);
         }
@@ -236,7 +243,7 @@ pub(super) unsafe fn take(site: &'static SiteState, registers: &Frame, settings:
         })
     };
     let may_look = || settings.platform.probe_read.may_fault(slot);
-    let again = || (may_look() && sweep(own, settings, Who::Hook)).then(claim).flatten();
+    let again = || (may_look() && sweep(own, settings)).then(claim).flatten();
     let Some(place) = claim().or_else(again) else {
         return false;
     };
@@ -249,8 +256,8 @@ pub(super) unsafe fn take(site: &'static SiteState, registers: &Frame, settings:
     frame.elsewhere.store(address(outside.map(|count| ptr::from_ref(count).cast())), Ordering::Relaxed);
     frame.below.store(address(below.map(|below| ptr::from_ref(below.frame).cast())), Ordering::Relaxed);
     frame.home.store(below.map_or(original, |below| below.frame.home.load(Ordering::Relaxed)), Ordering::Relaxed);
-    frame.site.store(ptr::from_ref(site) as u64, Ordering::Relaxed);
     frame.bound.store(HOOKS.started.load(Ordering::Relaxed), Ordering::Relaxed);
+    frame.site.store(ptr::from_ref(site) as u64, Ordering::Release);
     frame.thread.store(settings.platform.cpu.thread(), Ordering::Relaxed);
     frame.depth.store(depth, Ordering::Relaxed);
     frame.slot.store(slot, Ordering::Relaxed);
@@ -269,13 +276,13 @@ pub(super) unsafe fn take(site: &'static SiteState, registers: &Frame, settings:
     true
 }
 
-/// The frame of the slot that this call was made in place of the return of; others of the slot were abandoned.
+/// The frame of the slot that this call was made in place of the return of: the one that the pad would find. Others of the slot were abandoned.
 fn frame_below(slot: u64, own: &'static [Bucket], through_pad: bool) -> Option<Place> {
     let mut found = None;
     for place in places(own) {
         let mut state = place.key.load(Ordering::Acquire);
         while state & !STATE == slot {
-            if through_pad && state & BUSY == 0 {
+            if found.is_none() && through_pad && state & BUSY == 0 {
                 found = Some(place);
                 break;
             }
@@ -291,17 +298,8 @@ fn frame_below(slot: u64, own: &'static [Bucket], through_pad: bool) -> Option<P
     found
 }
 
-/// Who looks for abandoned frames.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Who {
-    /// A hook, which knows nothing of threads that have ended.
-    Hook,
-    /// The control path.
-    Control,
-}
-
 /// Takes back what was abandoned in some buckets; false where somebody else is at it, or memory cannot be looked at.
-fn sweep(buckets: &'static [Bucket], settings: &Settings, who: Who) -> bool {
+fn sweep(buckets: &'static [Bucket], settings: &Settings) -> bool {
     if SWEEPING.swap(true, Ordering::AcqRel) {
         return false;
     }
@@ -309,7 +307,7 @@ fn sweep(buckets: &'static [Bucket], settings: &Settings, who: Who) -> bool {
     let known = AtomicU64::new(GOLDEN);
     let reads = read(ptr::from_ref(&known) as u64, settings) == Some(GOLDEN);
     if reads {
-        places(buckets).for_each(|place| look(place, settings, who));
+        places(buckets).for_each(|place| look(place, settings));
     }
     SWEEPING.store(false, Ordering::Release);
     reads
@@ -322,27 +320,20 @@ fn read(address: u64, settings: &Settings) -> Option<u64> {
 }
 
 /// Looks whether a frame was abandoned, and takes it back then. Nobody else does so at the time, but for who runs on the stack of its slot.
-fn look(place: Place, settings: &Settings, who: Who) {
+fn look(place: Place, settings: &Settings) {
     let Place { key, frame, .. } = place;
     let state = key.load(Ordering::Acquire);
     let slot = state & !STATE;
-    if slot == 0 {
+    // With other states only its thread can go on.
+    if slot == 0 || state != slot {
         return;
     }
-    let ended = || who == Who::Control && settings.platform.cpu.has_ended(frame.thread.load(Ordering::Relaxed));
     let moved = |from, to| key.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok();
-    if state != slot {
-        // Only its thread could go on with it.
-        if ended() && moved(state, LEAVING) {
-            take_back(frame);
-        }
-        return;
-    }
     let marked = slot | SUSPECT;
     if !moved(slot, marked) {
         return;
     }
-    if read(slot, settings) == Some(current::return_pad()) && !ended() {
+    if read(slot, settings) == Some(current::return_pad()) {
         moved(marked, slot);
     } else if moved(marked, LEAVING) {
         take_back(frame);
@@ -352,30 +343,49 @@ fn look(place: Place, settings: &Settings, who: Who) {
 /// Takes back all that was abandoned. For the control path; the caller holds the lock of the tracer.
 pub(super) fn sweep_all(settings: &Settings) {
     if !buckets().is_empty() {
-        sweep(buckets(), settings, Who::Control);
+        sweep(buckets(), settings);
     }
 }
 
-/// Only the calls of this thread come back: it is the only one of its process, a child of a fork. The programs' counts are as they were.
-pub(super) fn keep_only(thread: u64) {
+/// This thread is the only one of its process, a child of a fork. The frames of others stay, since it may go on with their stacks.
+pub(super) fn after_fork(thread: u64) {
     SWEEPING.store(false, Ordering::Release);
     for Place { key, frame, .. } in places(buckets()) {
-        let used = key.load(Ordering::Relaxed) != 0;
-        if used && frame.thread.load(Ordering::Relaxed) != thread {
-            frame.release();
+        let state = key.load(Ordering::Relaxed);
+        if state & STATE == SUSPECT {
+            key.store(state & !STATE, Ordering::Relaxed);
         }
+        // Its own have no number from now on: it gets another one, and so with each fork.
+        let number = frame.thread.load(Ordering::Relaxed);
+        let left_behind = number != 0 && number != thread;
+        frame.thread.store(if left_behind { LEFT_BEHIND } else { 0 }, Ordering::Relaxed);
     }
 }
 
-/// How many calls are to come back to a program. For the control path.
-pub(super) fn outstanding(probe: &Probe) -> u64 {
+/// Calls that have not come back to a program.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Waiting {
+    /// Those that are to come back.
+    pub outstanding: u64,
+    /// Those that are not, as far as anybody knows: their threads have ended.
+    pub abandoned: u64,
+}
+
+/// How many calls have not come back to a program. For the control path.
+pub(super) fn waiting(probe: &Probe, settings: &Settings) -> Waiting {
     let waits = |place: &Place| {
         let key = place.key.load(Ordering::Acquire);
         let of_site = place.frame.site().is_some_and(|site| ptr::eq(site, probe.state));
         key != 0 && key != LEAVING && of_site && place.frame.had(probe)
     };
-    match probe.point.is_return() {
-        false => 0,
-        true => places(buckets()).filter(waits).count() as u64,
+    let mut waiting = Waiting::default();
+    let buckets = if probe.point.is_return() { buckets() } else { &[] };
+    for place in places(buckets).filter(waits) {
+        let thread = place.frame.thread.load(Ordering::Relaxed);
+        match thread == LEFT_BEHIND || settings.platform.cpu.has_ended(thread) {
+            true => waiting.abandoned += 1,
+            false => waiting.outstanding += 1,
+        }
     }
+    waiting
 }

@@ -2,7 +2,7 @@
 
 use super::{
     arch::current::Frame,
-    frames,
+    frames::{self, Waiting},
     point::Point,
     pool::{HOOKS, HOOK_CONTEXT_BYTES, PROGRAM_STACK},
     site::SiteState,
@@ -258,10 +258,11 @@ impl Probe {
     }
 
     /// Its counters; `direct` is how often it ran without being counted here. `None` without memory for the names.
-    pub fn report(&self, direct: u64) -> Option<ProbeReport> {
+    pub fn report(&self, direct: u64, settings: &Settings) -> Option<ProbeReport> {
         let runs = self.runs.load(Ordering::Relaxed).saturating_add(direct);
         let misses = self.misses();
-        let (outstanding, abandoned) = (frames::outstanding(self), self.abandoned.load(Ordering::Relaxed));
+        let Waiting { outstanding, abandoned } = frames::waiting(self, settings);
+        let abandoned = abandoned.saturating_add(self.abandoned.load(Ordering::Relaxed));
         Some(ProbeReport {
             id: self.id,
             program: copied(&self.program)?,

@@ -28,6 +28,12 @@ extern "C" {
     fn returns_calls_leaf(n: c_long) -> c_long;
     fn returns_vforks() -> c_long;
     fn returns_thread(how: c_long) -> c_int;
+    fn returns_park() -> c_int;
+    fn returns_resume() -> c_long;
+    fn returns_forked(times: c_long) -> c_long;
+    fn returns_calls_even_below(depth: c_long) -> c_long;
+    fn returns_steps(at: u64, pads: &mut [u64; 2]) -> c_long;
+    fn returns_steps_below(depth: c_long, at: u64, pads: &mut [u64; 2]) -> c_long;
     fn returns_walk(seed: u64, count: u64, calls: &mut [u64; 8]) -> c_long;
 }
 
@@ -419,6 +425,94 @@ fn calls_of_threads_that_have_ended_are_abandoned() {
     }
     assert_eq!(image.counts("returns_ends_thread", id), [0, 0, 0, threads as u64]);
     detach(id);
+}
+
+/// The stack of a call may be another thread's afterwards: that the one has ended which began it is no reason to forget where it returns to.
+#[test]
+fn a_call_comes_back_in_another_thread_when_its_own_has_ended() {
+    let (image, _turn) = image();
+    let saw: Arc<Saw> = Arc::default();
+    let id = image.attach("returns_parks", RETURN, &saw);
+    for round in 1..=20 {
+        // SAFETY: functions without arguments.
+        assert_eq!(unsafe { returns_park() }, 0);
+        assert_eq!(image.counts("returns_parks", id), [round - 1, 0, 0, 1], "nobody knows that it goes on");
+        // SAFETY: as above; the call is half way.
+        assert_eq!(unsafe { returns_resume() }, 42);
+        assert_eq!(image.counts("returns_parks", id), [round, 0, 0, 0]);
+    }
+    detach(id);
+}
+
+#[test]
+fn a_call_comes_back_in_children_of_children() {
+    extern "C" {
+        fn ubpf_linux_own_thread() -> *mut u64;
+    }
+    // As the platform does it where it is started as a whole.
+    extern "C" fn in_a_child() {
+        TRACER.after_fork();
+        // SAFETY: points to a variable of this thread.
+        unsafe { *ubpf_linux_own_thread() = 0 };
+    }
+    let (image, _turn) = image();
+    // SAFETY: what is called is made for that.
+    assert_eq!(unsafe { libc::pthread_atfork(None, None, Some(in_a_child)) }, 0);
+    let saw: Arc<Saw> = Arc::default();
+    let id = image.attach("returns_forks", RETURN, &saw);
+    for times in 0..=4 {
+        // SAFETY: a function of a number.
+        assert_eq!(unsafe { returns_forked(times) }, 9, "{times}");
+    }
+    assert_eq!(image.counts("returns_forks", id), [5, 0, 0, 0]);
+    detach(id);
+}
+
+/// A handler of a signal that comes in the pad sees who called.
+#[test]
+fn whoever_looks_at_the_stack_from_within_the_pad_sees_the_caller() {
+    let (image, _turn) = image();
+    let (saw, direct): (Arc<Saw>, Arc<Direct>) = Default::default();
+    for general in [true, false] {
+        let id = match general {
+            true => image.attach("returns_leaf", RETURN, &saw),
+            false => image.attach("returns_leaf", RETURN, &direct),
+        };
+        let mut pads = [0; 2];
+        // SAFETY: adds to `pads`.
+        assert!(unsafe { returns_steps(0, &mut pads) } > 0);
+        assert!(pads[0] > 30 && pads[1] == 0, "{pads:?}");
+        detach(id);
+    }
+}
+
+/// A handler of a signal jumps out of a hook that has just taken a place, whoever had it before. Those that are on their way come back.
+#[test]
+fn jumps_out_of_every_instruction_at_an_entry_harm_no_other_call() {
+    let (image, _turn) = image();
+    let saw: Arc<Saw> = Arc::default();
+    let names = ["returns_leaf", "returns_steps_below", "returns_even", "returns_odd"];
+    let ids = names.map(|name| image.attach(name, RETURN, &saw));
+    // In a child, since hooks that are left keep their areas.
+    // SAFETY: the child calls what is made for that, and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        TRACER.after_fork();
+        let mut pads = [0; 2];
+        // Each place has had a frame above another one.
+        // SAFETY: functions of numbers; the last adds to `pads`.
+        let mut well = |depth, at| unsafe {
+            returns_calls_even_below(depth * 2) == 1 && returns_steps_below(depth, at, &mut pads) > 0
+        };
+        let all = (1..=150).all(|at| [20, 60, 100].into_iter().all(|depth| well(depth, at)));
+        // SAFETY: ends this process.
+        unsafe { libc::_exit(if all { 0 } else { 1 }) };
+    }
+    let mut status = -1;
+    // SAFETY: waits for a child of ours; the status is a variable of ours.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert_eq!(status, 0, "a signal, or an exit code in the second byte");
+    ids.into_iter().for_each(detach);
 }
 
 /// Does something.

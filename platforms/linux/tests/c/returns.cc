@@ -4,11 +4,14 @@
  * thread. All have entry stubs but those that say UNTRACED.
  */
 #include <csetjmp>
+#include <csignal>
 #include <cstdint>
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <ucontext.h>
 #include <unistd.h>
+#include <unwind.h>
 
 #define TRACED extern "C" __attribute__((noinline, noclone))
 #define UNTRACED extern "C" __attribute__((noinline, patchable_function_entry(0)))
@@ -187,6 +190,160 @@ UNTRACED int returns_thread(long how)
 	if (pthread_create(&thread, nullptr, end_inside, (void *)how))
 		return -1;
 	return pthread_join(thread, nullptr);
+}
+
+/* A stack that is no thread's own: whoever resumes it goes on with the calls on it. */
+static ucontext_t parked, resumer;
+static long parked_result;
+
+TRACED long returns_parks(long n)
+{
+	swapcontext(&parked, &resumer);
+	return n + 1;
+}
+
+UNTRACED void park_on_stack(void)
+{
+	parked_result = returns_parks(41);
+	setcontext(&resumer);
+}
+
+UNTRACED void *begin_to_park(void *)
+{
+	static char stack[64 << 10];
+
+	getcontext(&parked);
+	parked.uc_stack.ss_sp = stack;
+	parked.uc_stack.ss_size = sizeof stack;
+	makecontext(&parked, park_on_stack, 0);
+	swapcontext(&resumer, &parked);
+	return nullptr;
+}
+
+/* A thread begins the call, leaves it half way, and ends. */
+UNTRACED int returns_park(void)
+{
+	pthread_t thread;
+
+	parked_result = 0;
+	if (pthread_create(&thread, nullptr, begin_to_park, nullptr))
+		return -1;
+	return pthread_join(thread, nullptr);
+}
+
+/* What the call gives, which comes back in this thread. */
+UNTRACED long returns_resume(void)
+{
+	swapcontext(&resumer, &parked);
+	return parked_result;
+}
+
+/* As services begin: a child of a child goes on with the call. */
+TRACED long returns_forks(long times)
+{
+	int status = -1;
+
+	for (long left = times; left; left--) {
+		pid_t child = fork();
+
+		if (child == 0)
+			continue;
+		if (child < 0 || waitpid(child, &status, 0) != child)
+			return -1;
+		return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+	}
+	return 9;
+}
+
+/* The result in the last child, which ends with it. */
+UNTRACED long returns_forked(long times)
+{
+	pid_t self = getpid();
+	long result = returns_forks(times);
+
+	if (getpid() != self)
+		_exit(result < 0 ? 100 : result);
+	return result;
+}
+
+/* One instruction after the other, in a call of returns_leaf. The handler of each looks at the stack, or jumps out. */
+extern "C" const char ubpf_return_pad[];
+static volatile unsigned long steps, jump_at, pads_seen, pads_lost;
+static sigjmp_buf out_of_step;
+#define TRAP 0x100
+
+UNTRACED long stepped_call(long n, long trap)
+{
+	long result;
+
+	__asm__ volatile("pushfq; orq %0, (%%rsp); popfq" ::"r"(trap) : "memory", "cc");
+	result = returns_leaf(n);
+	__asm__ volatile("pushfq; andq $~0x100, (%%rsp); popfq" : "+r"(result)::"memory", "cc");
+	return result;
+}
+
+static _Unwind_Reason_Code is_caller(_Unwind_Context *context, void *found)
+{
+	*(bool *)found |= _Unwind_FindEnclosingFunction((void *)_Unwind_GetIP(context)) == (void *)stepped_call;
+	return _URC_NO_REASON;
+}
+
+static void step(int, siginfo_t *, void *context)
+{
+	auto rip = (uintptr_t)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+	bool found = false;
+
+	if (++steps == jump_at)
+		siglongjmp(out_of_step, 1);
+	/* As far as the slot holds the pad, and some instructions further. */
+	if (jump_at || rip - (uintptr_t)ubpf_return_pad > 140)
+		return;
+	_Unwind_Backtrace(is_caller, &found);
+	++*(found ? &pads_seen : &pads_lost);
+}
+
+/*
+ * Calls returns_leaf and jumps out of that at step `at`, or never for 0. Gives the number of steps; the instructions of the pad from which
+ * the caller was seen, and not, are added up in `pads`.
+ */
+UNTRACED long returns_steps(unsigned long at, unsigned long *pads)
+{
+	static char stack[256 << 10];
+	stack_t own = {stack, 0, sizeof stack}, before_stack;
+	struct sigaction action = {}, before;
+
+	action.sa_sigaction = step;
+	action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+	sigaltstack(&own, &before_stack);
+	sigaction(SIGTRAP, &action, &before);
+	steps = 0, jump_at = at, pads_seen = 0, pads_lost = 0;
+	if (!sigsetjmp(out_of_step, 1) && stepped_call(3, TRAP) != 3)
+		steps = 0;
+	/* The slot of a call that was left is used again. */
+	if (at && stepped_call(3, 0) != 3)
+		steps = 0;
+	sigaction(SIGTRAP, &before, nullptr);
+	sigaltstack(&before_stack, nullptr);
+	pads[0] += pads_seen, pads[1] += pads_lost;
+	return (long)steps;
+}
+
+/* Calls in place of returns, at every depth down to this one. */
+UNTRACED long returns_calls_even_below(long depth)
+{
+	long rest = depth ? returns_calls_even_below(depth - 1) : 1;
+
+	__asm__ volatile("" : "+r"(rest));
+	return returns_even(2) == 1 ? rest : 0;
+}
+
+/* The same at the bottom of `depth` calls of this function. */
+TRACED long returns_steps_below(long depth, unsigned long at, unsigned long *pads)
+{
+	long steps = depth ? returns_steps_below(depth - 1, at, pads) : returns_steps(at, pads);
+
+	__asm__ volatile("" : "+r"(steps));
+	return steps;
 }
 
 /*

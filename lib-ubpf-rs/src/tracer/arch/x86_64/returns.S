@@ -6,9 +6,14 @@
     sub     rcx, rax
     sub     rcx, {BUCKET_FRAMES}
     shr     rcx, 4
+    add     rcx, rax                    # its key
+    mov     rax, [rdi + {BELOW}]
     mov     rdx, [rdi + {ELSEWHERE}]
-    mov     rdi, [rdi + {BELOW}]
-    mov     qword ptr [rax + rcx], 0
+    mov     qword ptr [rdi + {BELOW}], 0
+    mov     qword ptr [rdi + {ELSEWHERE}], 0
+    mov     qword ptr [rdi + {FRAME_SITE}], 0
+    mov     rdi, rax
+    mov     qword ptr [rcx], 0
     test    rdx, rdx
     jz      17f
     lock dec qword ptr [rdx]
@@ -57,11 +62,11 @@
 # what jit/x86_64/trampoline.rs counts.
 #
 # An unwinder that finds our address in a stack finds the caller as the code does: the expression is for the place of the return address, from
-# the CFA. rip, for it, is the pad; before the pad stands how far the data of the hooks is. It looks up the
-# address less one: that is the nop.
+# the CFA. rip, for it, is the pad, or what a signal has interrupted in its first instructions: both lie in one block of 256 bytes, at the
+# beginning of which stands how far the data of the hooks is. It looks up the address less one: that is the nop.
 
     .section .text.ubpf_return_pad,"ax",@progbits
-    .p2align 4
+    .p2align 8
 .Lubpf_return_base:
     .long   {hooks} - .Lubpf_return_base
     .byte   0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
@@ -72,11 +77,11 @@
     .cfi_def_cfa rsp, 1
     .cfi_escape 0x16, 7, 2, 0x31, 0x1c
     # DW_CFA_expression for rip, and its length
-    .cfi_escape 0x10, 16, 107
+    .cfi_escape 0x10, 16, 111
     # slot: CFA - 9; twice, since libgcc does not pick what lies at the bottom
     .cfi_escape 0x39, 0x1c, 0x12
-    # slot, data of the hooks: what stands 16 bytes before the pad, and its address
-    .cfi_escape 0x80, 0x70, 0x12, 0x94, 0x04, 0x08, 0x20, 0x24, 0x08, 0x20, 0x26, 0x22
+    # slot, data of the hooks: the beginning of the block, and what stands there
+    .cfi_escape 0x80, 0x00, 0x0b, 0x00, 0xff, 0x1a, 0x12, 0x94, 0x04, 0x08, 0x20, 0x24, 0x08, 0x20, 0x26, 0x22
     # slot, data, key: frames + (slot * GOLDEN >> shift) * BUCKET_BYTES
     .cfi_escape 0x14, 0x0e, {SPREAD} & 255, {SPREAD} >> 8 & 255, {SPREAD} >> 16 & 255, {SPREAD} >> 24 & 255
     .cfi_escape {SPREAD} >> 32 & 255, {SPREAD} >> 40 & 255, {SPREAD} >> 48 & 255, {SPREAD} >> 56 & 255, 0x1e

@@ -244,13 +244,11 @@ ubpf_hook_entry:
     xor     rdi, {BUSY}
     mov     rcx, [rdi]
     mov     [rax + {HOME}], rcx
-    mov     [rax + {FRAME_SITE}], rsi
     mov     [rax + {SLOT}], rdi
     mov     rcx, [rip + {hooks} + {STARTED}]
     mov     [rax + {BOUND}], rcx
-    xor     ecx, ecx
-    mov     [rax + {BELOW}], rcx
-    mov     [rax + {ELSEWHERE}], rcx
+    mov     [rax + {FRAME_SITE}], rsi
+    xor     ecx, ecx                    # what a free place has of the others
     mov     [rax + {DEPTH}], rcx
     mov     rsi, [rip + {hooks} + {THREAD_AT}]
     cmp     qword ptr [rip + {hooks} + {THREAD_KIND}], 1
