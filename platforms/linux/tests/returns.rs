@@ -468,7 +468,7 @@ fn a_call_comes_back_in_children_of_children() {
     detach(id);
 }
 
-/// A handler of a signal that comes in the pad sees who called.
+/// A handler of a signal that comes at any instruction of a hook makes calls of its own, and in the pad it sees who called.
 #[test]
 fn whoever_looks_at_the_stack_from_within_the_pad_sees_the_caller() {
     let (image, _turn) = image();
@@ -478,12 +478,69 @@ fn whoever_looks_at_the_stack_from_within_the_pad_sees_the_caller() {
             true => image.attach("returns_leaf", RETURN, &saw),
             false => image.attach("returns_leaf", RETURN, &direct),
         };
+        let even = image.attach("returns_even", RETURN, &saw);
         let mut pads = [0; 2];
         // SAFETY: adds to `pads`.
-        assert!(unsafe { returns_steps(0, &mut pads) } > 0);
+        let steps = unsafe { returns_steps(0, &mut pads) } as u64;
         assert!(pads[0] > 30 && pads[1] == 0, "{pads:?}");
+        assert_eq!(image.counts("returns_leaf", id), [1, 0, 0, 0]);
+        assert_eq!(image.counts("returns_even", even), [2 * steps, 0, 0, 0]);
+        detach(even);
         detach(id);
     }
+}
+
+/// Threads call, jump and end within calls, programs come and go, and somebody looks, all at once.
+#[test]
+fn nothing_that_happens_at_once_harms_a_call() {
+    let (image, _turn) = image();
+    let rounds = std::env::var("UBPF_WALK_CALLS").ok().and_then(|calls| calls.parse().ok()).unwrap_or(20_000) / 100;
+    let (saw, direct): (Arc<Saw>, Arc<Direct>) = Default::default();
+    let ends = image.attach("returns_ends_thread", RETURN, &saw);
+    let others = [("returns_jumps", RETURN), ("returns_sum", ENTRY), ("returns_even", RETURN)]
+        .map(|(function, point)| image.attach(function, point, &saw));
+    let over = AtomicBool::new(false);
+    let calls = || {
+        (0..rounds * 5).for_each(|_| {
+            let mut left = 0;
+            // SAFETY: functions of numbers; one adds to `left`.
+            unsafe {
+                assert_eq!(returns_recursion(60), 1830);
+                assert_eq!((returns_even(7), returns_even(8)), (2, 1));
+                assert_eq!(returns_jump(12), 1);
+                assert_eq!((returns_catches(9, &mut left), left), (42, 10));
+                assert_eq!(returns_self_test(), 0);
+            }
+        });
+    };
+    // SAFETY: a function of a number.
+    let end_threads = || (0..rounds as i64).for_each(|n| assert_eq!(unsafe { returns_thread(n % 2) }, 0));
+    let come_and_go = || {
+        while !over.load(Ordering::SeqCst) {
+            for function in ["returns_recursion", "returns_odd", "returns_throws", "returns_pair", "returns_x87"] {
+                let first = image.attach_as("one", function, RETURN, &direct);
+                let second = image.attach_as("two", function, ENTRY, &direct);
+                detach(first);
+                let third = image.attach_as("three", function, RETURN, &saw);
+                detach(second);
+                detach(third);
+            }
+        }
+    };
+    let look = || {
+        while !over.load(Ordering::SeqCst) {
+            TRACER.all_probes();
+        }
+    };
+    thread::scope(|scope| {
+        let working = [scope.spawn(calls), scope.spawn(calls), scope.spawn(calls), scope.spawn(end_threads)];
+        let others = [scope.spawn(end_threads), scope.spawn(come_and_go), scope.spawn(look)];
+        let results = working.map(|thread| thread.join());
+        over.store(true, Ordering::SeqCst);
+        results.into_iter().chain(others.map(|thread| thread.join())).for_each(|result| result.unwrap());
+    });
+    assert_eq!(image.counts("returns_ends_thread", ends).iter().sum::<u64>(), rounds as u64 * 2);
+    others.into_iter().chain([ends]).for_each(detach);
 }
 
 /// A handler of a signal jumps out of a hook that has just taken a place, whoever had it before. Those that are on their way come back.

@@ -266,7 +266,7 @@ UNTRACED long returns_forked(long times)
 	return result;
 }
 
-/* One instruction after the other, in a call of returns_leaf. The handler of each looks at the stack, or jumps out. */
+/* One instruction after the other, in a call of returns_leaf. The handler of each makes calls and looks at the stack, or jumps out. */
 extern "C" const char ubpf_return_pad[];
 static volatile unsigned long steps, jump_at, pads_seen, pads_lost;
 static sigjmp_buf out_of_step;
@@ -295,8 +295,12 @@ static void step(int, siginfo_t *, void *context)
 
 	if (++steps == jump_at)
 		siglongjmp(out_of_step, 1);
+	if (jump_at)
+		return;
+	if (returns_even(2) != 1)
+		++pads_lost;
 	/* As far as the slot holds the pad, and some instructions further. */
-	if (jump_at || rip - (uintptr_t)ubpf_return_pad > 140)
+	if (rip - (uintptr_t)ubpf_return_pad > 140)
 		return;
 	_Unwind_Backtrace(is_caller, &found);
 	++*(found ? &pads_seen : &pads_lost);
