@@ -714,6 +714,8 @@ pub struct Maps {
     windows: Vec<Window>,
     /// Whether one of them holds maps.
     hold_maps: bool,
+    /// What a search among all maps within them is charged.
+    search: u32,
 }
 
 impl Maps {
@@ -729,7 +731,8 @@ impl Maps {
             windows.extend(all.filter(|window| window.writable == writable));
         }
         let hold_maps = list.iter().any(|map| map.def.kind.holds_maps());
-        Some(Maps { list, windows, hold_maps })
+        let search = list.iter().map(|map| map.def.search()).fold(0, u32::saturating_add);
+        Some(Maps { list, windows, hold_maps, search })
     }
 
     /// The map in this place.
@@ -771,6 +774,11 @@ impl Maps {
     /// Whether one of them holds maps, the values of which are reached by [`inner_window`](Self::inner_window).
     pub fn hold_maps(&self) -> bool {
         self.hold_maps
+    }
+
+    /// What a search among all maps within them is charged.
+    pub fn search(&self) -> u32 {
+        self.search
     }
 
     /// The values of a map within one of them in which an address lies, or begins to.

@@ -1,6 +1,6 @@
 //! Records that a run holds: reserved in rings of its program, and neither submitted nor discarded yet.
 
-use super::{Map, Maps, Stay, HANDLE};
+use super::{Map, Maps, Stay, Window, HANDLE};
 use crate::program::limits::MAX_RECORDS;
 use core::cell::Cell;
 
@@ -24,6 +24,8 @@ pub struct Records<'a> {
     held: [Cell<Held>; MAX_RECORDS],
     count: Cell<usize>,
     stay: Stay,
+    /// Values of a map within a map, where an address was found in them before. They are kept as long as the run stays.
+    near: Cell<Option<Window>>,
 }
 
 impl<'a> Records<'a> {
@@ -35,6 +37,7 @@ impl<'a> Records<'a> {
             held: [const { Cell::new(Held::NONE) }; MAX_RECORDS],
             count: Cell::new(0),
             stay: Stay::default(),
+            near: Cell::new(None),
         }
     }
 
@@ -60,6 +63,17 @@ impl<'a> Records<'a> {
     /// The run's stay among those that use what maps hold.
     pub fn stay(&self) -> &Stay {
         &self.stay
+    }
+
+    /// The values of a map within one of the maps in which an address lies, or begins to: most often those that were found before.
+    pub fn inner_window(&self, address: u64) -> Option<Window> {
+        let near = self.near.get().filter(|near| address.wrapping_sub(near.base) < near.len);
+        if near.is_some() {
+            return near;
+        }
+        let found = self.maps?.inner_window(address, &self.stay)?;
+        self.near.set(Some(found));
+        Some(found)
     }
 
     /// Whether there is none.

@@ -444,6 +444,14 @@ impl MapDef {
         }
     }
 
+    /// What it is charged to ask whether an address lies in one of the maps that it holds: they are searched by halves.
+    pub const fn search(&self) -> u32 {
+        match self.kind.holds_maps() {
+            true => u32::BITS.saturating_sub(self.max_entries.leading_zeros()).saturating_add(4),
+            false => 0,
+        }
+    }
+
     /// Most that a search walks, where one of a hash map walks so much: by prefixes, there is one for each length.
     pub fn most_walked(&self, in_hash: u32) -> u32 {
         match self.kind {

@@ -80,6 +80,18 @@ impl Cost {
     }
 }
 
+impl ArgType {
+    /// Whether the engine looks for the memory that it names before the call.
+    pub(crate) const fn is_memory(&self) -> bool {
+        match self {
+            ArgType::MapKey | ArgType::MapValue | ArgType::MapValueOut => true,
+            ArgType::MemRead | ArgType::MemWrite | ArgType::WriteWord | ArgType::CString => true,
+            ArgType::Unused | ArgType::Scalar | ArgType::AnyAddress | ArgType::Length => false,
+            ArgType::Map(_) | ArgType::RecordSize | ArgType::Record => false,
+        }
+    }
+}
+
 /// What a helper takes and gives.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct HelperSignature {

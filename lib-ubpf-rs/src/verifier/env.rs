@@ -43,6 +43,11 @@ impl<'a> Environment<'a> {
         }
     }
 
+    /// What a search in all maps within maps is charged.
+    pub(super) fn search(&self) -> u32 {
+        self.maps.iter().map(|map| map.def.search()).fold(0, u32::saturating_add)
+    }
+
     /// What all of them are like, and all that may be within them.
     pub(super) fn definitions(&self) -> impl Iterator<Item = MapDef> + use<'a> {
         self.maps.iter().flat_map(|map| [Some(map.def), map.def.inner.map(|inner| inner.named(map.def.name))]).flatten()

@@ -148,6 +148,8 @@ pub(super) struct Findings {
     pub(super) failures: Vec<Failure>,
     /// There are more.
     pub(super) more_failures: bool,
+    /// What an access that is checked is charged beside that.
+    search: u32,
     /// Counters in loops, ascending by PC.
     pub(super) counters: Vec<Counter>,
     /// A call for which there may be no frame.
@@ -164,8 +166,10 @@ const MAX_FAILURES: usize = 4096;
 const MAX_COUNTERS: usize = 256;
 
 impl Findings {
-    pub(super) fn new(len: usize, work: &mut Work<'_>) -> Result<Findings, VerifyError> {
+    /// `search` is what it takes beside the check of an access to search maps within maps.
+    pub(super) fn new(len: usize, search: u32, work: &mut Work<'_>) -> Result<Findings, VerifyError> {
         Ok(Findings {
+            search,
             notes: filled(len, Note::DEAD, work)?,
             unset: [None; Reg::COUNT],
             argument_needed: 0,
@@ -236,6 +240,7 @@ impl Findings {
             return;
         }
         self.note(pc, Fact::GUARDED | Fact::FAILED);
+        self.search(pc);
         if self.failures.len() < MAX_FAILURES && self.failures.try_reserve(1).is_ok() {
             self.failures.push(failure);
         } else {
@@ -243,10 +248,17 @@ impl Findings {
         }
     }
 
+    fn search(&mut self, pc: usize) {
+        if let Some(note) = self.notes.get_mut(pc) {
+            note.cost = note.cost.max(self.search);
+        }
+    }
+
     /// A load from the application's memory: by an address that is none of the program's, and needs not be.
     pub(super) fn probe(&mut self, pc: usize) {
         self.target(pc, Target::Unknown);
         self.note(pc, Fact::GUARDED | Fact::PROBING);
+        self.search(pc);
     }
 
     pub(super) fn divisor(&mut self, pc: usize, zero: bool, minus_one: bool) {

@@ -86,7 +86,7 @@ impl<'a> Machine<'a> {
             program,
             env,
             idioms: Idioms::new(program, work)?,
-            findings: Findings::new(program.insns.len(), work)?,
+            findings: Findings::new(program.insns.len(), env.search(), work)?,
             taken: State::EMPTY,
             cost: Some(0),
             units: 0,
@@ -605,6 +605,9 @@ impl<'a> Machine<'a> {
                     }
                     self.written(state, pc, reg, size.1.into())?;
                 }
+            }
+            if kind.is_memory() {
+                cost = cost.saturating_add(self.env.search().into());
             }
             self.read(state, reg, pc);
         }

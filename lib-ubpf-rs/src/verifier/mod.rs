@@ -295,13 +295,14 @@ fn unproved(
     if let (Policy::Strict, Some(cap)) = (policy, cap) {
         return Err(VerifyError::TooComplex { cap });
     }
-    let mut findings = Findings::new(program.insns.len(), work)?;
+    let mut findings = Findings::new(program.insns.len(), env.search(), work)?;
     for piece in pieces(0..program.insns.len()) {
         work.spend_each(piece.len(), price::LOOK)?;
         for pc in piece.filter(|&pc| found.reachable.get(pc) == Some(&true)) {
             if let (Some(note), Some(insn)) = (findings.notes.get_mut(pc), program.insns.get(pc)) {
                 note.fact = worst_fact(insn);
                 note.fact.set(Fact::PROBING, program.is_probing(pc));
+                note.cost = env.search();
             }
         }
     }

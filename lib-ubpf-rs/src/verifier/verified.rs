@@ -105,8 +105,10 @@ impl Note {
     pub(super) fn check(&self, insn: &Insn) -> u32 {
         let access = matches!(insn, Insn::Load { .. } | Insn::Store { .. } | Insn::Atomic { .. });
         match access {
-            true if self.fact.contains(Fact::PROBING) => weight::CHECK.saturating_add(weight::READ),
-            true if self.fact.contains(Fact::GUARDED) => weight::CHECK,
+            true if self.fact.contains(Fact::PROBING) => {
+                weight::CHECK.saturating_add(weight::READ).saturating_add(self.cost)
+            }
+            true if self.fact.contains(Fact::GUARDED) => weight::CHECK.saturating_add(self.cost),
             _ => 0,
         }
     }

@@ -4,7 +4,7 @@
 use super::{tail, AccessKind, Memory, Metering, Run, Stop, StopKind};
 use crate::{
     helpers::{Helper, HelperCall, HelperFn},
-    maps::{Bytes, BytesMut, Map},
+    maps::{Bytes, BytesMut, Map, Maps},
     program::{limits::MAX_STRING, ArgType, RetType},
 };
 use core::ffi::c_void;
@@ -37,7 +37,7 @@ pub fn call_helper(
         return call(helper, &mut given, bill);
     }
     given.map = map_argument(&run.memory, helper, &args, pc)?;
-    bill.pay(|| cost_before(helper, &given))?;
+    bill.pay(|| cost_before(helper, &given, run.memory.maps()))?;
     lend(&run.memory, helper, &mut given, pc)?;
     if helper.signature.args.contains(&ArgType::CString) {
         return call_with_text(&run.memory, helper, given, bill);
@@ -93,7 +93,8 @@ fn map_argument<'r>(
 }
 
 /// What is known before the call.
-fn cost_before(helper: &Helper, given: &HelperCall<'_>) -> u64 {
+fn cost_before(helper: &Helper, given: &HelperCall<'_>, maps: Option<&Maps>) -> u64 {
+    let search = maps.map_or(0, Maps::search);
     let cost = helper.signature.cost;
     let mut sum = u64::from(cost.base);
     for (kind, &argument) in helper.signature.args.iter().zip(&given.args) {
@@ -107,7 +108,8 @@ fn cost_before(helper: &Helper, given: &HelperCall<'_>) -> u64 {
             // Charged when it was read, or by the length that follows.
             ArgType::CString | ArgType::MemRead | ArgType::MemWrite => 0,
         };
-        sum = sum.saturating_add(cost.of_bytes(bytes));
+        let search = if kind.is_memory() { search } else { 0 };
+        sum = sum.saturating_add(cost.of_bytes(bytes)).saturating_add(search.into());
     }
     sum
 }

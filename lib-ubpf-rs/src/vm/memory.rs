@@ -355,7 +355,7 @@ impl Memory<'_> {
     /// Whether bytes lie in a value of a map that a map of the program holds.
     pub fn is_within_a_map(&self, access: Access, addr: u64, size: u64) -> bool {
         let maps = self.maps().filter(|maps| maps.hold_maps());
-        let window = maps.and_then(|maps| maps.inner_window(addr, self.records.stay()));
+        let window = maps.and_then(|_| self.records.inner_window(addr));
         window.is_some_and(|window| window.contains(access, addr, size))
     }
 
