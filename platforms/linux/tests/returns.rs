@@ -427,6 +427,24 @@ fn calls_of_threads_that_have_ended_are_abandoned() {
     detach(id);
 }
 
+/// What `work` gives in a child, as its exit code; its signal as a negative number.
+fn exit_code(work: impl FnOnce() -> c_int) -> c_int {
+    let mut status = -1;
+    // SAFETY: the child calls what is made for that, and ends without the handlers of this process; the status is a variable of ours.
+    unsafe {
+        let child = libc::fork();
+        if child == 0 {
+            TRACER.after_fork();
+            libc::_exit(work());
+        }
+        assert_eq!(libc::waitpid(child, &mut status, 0), child);
+    }
+    if libc::WIFSIGNALED(status) {
+        return -libc::WTERMSIG(status);
+    }
+    libc::WEXITSTATUS(status)
+}
+
 /// The stack of a call may be another thread's afterwards: that the one has ended which began it is no reason to forget where it returns to.
 #[test]
 fn a_call_comes_back_in_another_thread_when_its_own_has_ended() {
@@ -437,6 +455,10 @@ fn a_call_comes_back_in_another_thread_when_its_own_has_ended() {
         // SAFETY: functions without arguments.
         assert_eq!(unsafe { returns_park() }, 0);
         assert_eq!(image.counts("returns_parks", id), [round - 1, 0, 0, 1], "nobody knows that it goes on");
+        // Nor in a child, where that thread never was.
+        // SAFETY: the child ends with the call, which is half way.
+        let result = exit_code(|| unsafe { returns_resume() as c_int });
+        assert_eq!(result, 42);
         // SAFETY: as above; the call is half way.
         assert_eq!(unsafe { returns_resume() }, 42);
         assert_eq!(image.counts("returns_parks", id), [round, 0, 0, 0]);
@@ -551,10 +573,7 @@ fn jumps_out_of_every_instruction_at_an_entry_harm_no_other_call() {
     let names = ["returns_leaf", "returns_steps_below", "returns_even", "returns_odd"];
     let ids = names.map(|name| image.attach(name, RETURN, &saw));
     // In a child, since hooks that are left keep their areas.
-    // SAFETY: the child calls what is made for that, and ends.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        TRACER.after_fork();
+    let all = exit_code(|| {
         let mut pads = [0; 2];
         // Each place has had a frame above another one.
         // SAFETY: functions of numbers; the last adds to `pads`.
@@ -562,13 +581,9 @@ fn jumps_out_of_every_instruction_at_an_entry_harm_no_other_call() {
             returns_calls_even_below(depth * 2) == 1 && returns_steps_below(depth, at, &mut pads) > 0
         };
         let all = (1..=150).all(|at| [20, 60, 100].into_iter().all(|depth| well(depth, at)));
-        // SAFETY: ends this process.
-        unsafe { libc::_exit(if all { 0 } else { 1 }) };
-    }
-    let mut status = -1;
-    // SAFETY: waits for a child of ours; the status is a variable of ours.
-    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
-    assert_eq!(status, 0, "a signal, or an exit code in the second byte");
+        c_int::from(all)
+    });
+    assert_eq!(all, 1);
     ids.into_iter().for_each(detach);
 }
 
