@@ -298,7 +298,7 @@ impl Backend for Fake {
         let other = |reason| BackendError::Other { reason };
         let find = |name: &str| state.maps.get(name).ok_or_else(|| other(format!("there is no map `{name}`")));
         let held = find(map)?.hold(key.into(), Held::Map(find(what)?.clone()), 0);
-        held.map_err(|error| other(error.to_string()))
+        held.map_err(|error| other(format!("{error}")))
     }
     fn held_name(&self, map: &Map, key: &[u8]) -> Option<String> {
         let Held::Map(held) = map.held(key.into())? else { return None };

@@ -167,17 +167,18 @@ pub fn pause() {
     if !TAKEN.load(Ordering::SeqCst) {
         return hlt();
     }
-    AT_REST.store(true, Ordering::SeqCst);
     loop {
+        // First this, then the look: who takes the leave away and then finds it at rest finds it so until it has leave again.
+        AT_REST.store(false, Ordering::SeqCst);
         let allowed = ALLOWED.load(Ordering::SeqCst);
-        if allowed > 0 {
-            AT_REST.store(false, Ordering::SeqCst);
-            if allowed != ENDLESS {
-                ALLOWED.fetch_sub(1, Ordering::SeqCst);
-            }
+        let left = if allowed == ENDLESS { ENDLESS } else { allowed.saturating_sub(1) };
+        if allowed > 0 && ALLOWED.compare_exchange(allowed, left, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
             return;
         }
-        core::hint::spin_loop();
+        AT_REST.store(true, Ordering::SeqCst);
+        while ALLOWED.load(Ordering::SeqCst) == 0 {
+            core::hint::spin_loop();
+        }
     }
 }
 
