@@ -54,9 +54,7 @@ impl HookProgram for Attached {
     }
 
     fn wants_entry_time(&self) -> bool {
-        let verified = self.loaded.code.verified();
-        let (_, guarded) = verified.accesses();
-        self.loaded.kind == ProgramKind::Memory && (guarded > 0 || verified.argument_reach() > BYTES_BEFORE_TIME)
+        self.loaded.kind == ProgramKind::Memory && self.loaded.may_look_behind(BYTES_BEFORE_TIME)
     }
 }
 

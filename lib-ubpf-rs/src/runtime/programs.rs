@@ -65,6 +65,8 @@ pub(super) struct Loaded {
     pub(super) point: Result<AtSite, &'static str>,
     /// Whether it says so itself; else who attaches it may say that it is for returns.
     pub(super) says_where: bool,
+    /// Whether it may go on in another program, which may look at more than it does.
+    goes_on: bool,
     /// Its helpers where it runs directly, made when that happens first.
     pub(super) helpers_directly: Arc<Once<Option<compiler::Helpers>>>,
 }
@@ -79,9 +81,10 @@ impl Loaded {
         maps: Option<Arc<InUse>>,
     ) -> Loaded {
         // Whom a register calls, nobody knows before.
-        let needs_lane = maps.as_ref().is_some_and(|maps| maps.need_lane())
-            || code.verified().uses().contains(Uses::CALLX)
-            || calls(&*code, helpers, [CPU, TAIL_CALL]);
+        let goes_on = code.verified().uses().contains(Uses::CALLX) || calls(&*code, helpers, [TAIL_CALL]);
+        let needs_lane = goes_on || maps.as_ref().is_some_and(|maps| maps.need_lane()) || calls(&*code, helpers, [CPU]);
+        // There are no programs but in maps.
+        let has_maps = maps.is_some();
         Loaded {
             name,
             code,
@@ -93,15 +96,21 @@ impl Loaded {
             object: None,
             point: Ok(Point::Entry),
             says_where: false,
+            goes_on: goes_on && has_maps,
             helpers_directly: Arc::default(),
         }
     }
 
-    /// Whether it is given registers, and looks at them.
-    pub(super) fn needs_registers(&self) -> bool {
+    /// Whether it, or one that it goes on in, may look at more of what it is given than so many bytes.
+    pub(super) fn may_look_behind(&self, bytes: u64) -> bool {
         let verified = self.code.verified();
         let (_, guarded) = verified.accesses();
-        self.kind != ProgramKind::Memory && (verified.argument_needed() > 0 || guarded > 0)
+        self.goes_on || guarded > 0 || verified.argument_reach() > bytes
+    }
+
+    /// Whether it is given registers, and may look at them.
+    pub(super) fn needs_registers(&self) -> bool {
+        self.kind != ProgramKind::Memory && self.may_look_behind(0)
     }
 
     /// How its machine code is called from machine code, with what it needs of helpers.

@@ -730,6 +730,30 @@ fn programs_go_on_in_others_of_an_array() {
     }
 }
 
+extern "C" {
+    fn gcc_instrument_myfun();
+}
+
+#[test]
+fn where_registers_are_gone_none_looks_at_them_not_even_by_a_tail_call() {
+    if !packed("tail_calls") {
+        return;
+    }
+    const INSTRUMENTED: &str = "gcc_instrument_myfun";
+    let (engine, _turn) = engine();
+    engine.add_sites(&[gcc_instrument_myfun as *const () as u64], SiteKind::Instrumented);
+    engine.load_object("tail_calls.pkg", &LoadOptions::default(), &[]).unwrap();
+    let attach = |program| {
+        let way = LoadOptions { program: Some(program), ..LoadOptions::default() };
+        engine.attach_file(INSTRUMENTED, "tail_calls", &way, AttachLimits::default())
+    };
+    let error = attach("first").unwrap_err().to_string();
+    assert!(error.contains("it looks at registers, which are gone"), "{error}");
+    attach("other").unwrap();
+    engine.detach(INSTRUMENTED, None).unwrap();
+    assert!(engine.unload_object("tail_calls"));
+}
+
 #[test]
 fn maps_without_keys_are_filled_and_drained() {
     if !packed("queues") {
