@@ -487,6 +487,12 @@ impl Names for ImageNames<'_> {
     }
 }
 
+/// Whether a program, attached so, is for the returns of functions.
+pub(super) fn is_at_return(loaded: &Loaded, limits: &AttachLimits) -> bool {
+    let nowhere = Site { addr: 0, kind: SiteKind::Patchable };
+    limits.at_return || loaded.point.is_ok_and(|at| at(nowhere).is_return())
+}
+
 /// What a program is attached to at a site of this kind, if it is attached so; or why it cannot be.
 pub(super) fn point(loaded: &Loaded, kind: SiteKind, limits: &AttachLimits) -> Result<AtSite, &'static str> {
     let at = loaded.point?;

@@ -412,7 +412,7 @@ impl Runtime {
         let (mut refused, mut places, mut names) = (Refused::default(), Vec::new(), Vec::new());
         for Wanted { program, pattern, loaded } in wanted {
             several |= self.is_pattern(&pattern);
-            let functions = self.fitting(&pattern, &mut pace)?;
+            let functions = self.fitting(&pattern, objects::is_at_return(&loaded, &limits), &mut pace)?;
             let functions = &mut functions.iter().map(String::as_str);
             let refused = &mut |function: &str, error| refused.add(function, error);
             self.add_places((functions, &limits), &self.body(loaded), &mut places, &mut pace, refused)?;
@@ -440,8 +440,9 @@ impl Runtime {
         Ok(attached)
     }
 
-    /// The function of this name, or those that a pattern fits, as they are found again; functions that may not be traced fit none.
-    fn fitting(&self, pattern: &str, pace: &mut Pace<'_>) -> Result<Vec<String>, Error> {
+    /// The function of this name, or those that a pattern fits, as they are found again; functions that may not be traced fit none, nor,
+    /// `at_return`, those that return twice.
+    fn fitting(&self, pattern: &str, at_return: bool, pace: &mut Pace<'_>) -> Result<Vec<String>, Error> {
         let mut all = Vec::new();
         if !self.is_pattern(pattern) {
             all.push(copy(pattern)?);
@@ -451,13 +452,16 @@ impl Runtime {
         while let Some(first) = next {
             room_for_small_things()?;
             let image = self.services.image.read();
+            let is_denied = |site| {
+                image.denied(site, deny_reason).is_some() || at_return && image.denied(site, returns_twice).is_some()
+            };
             let mut full = false;
             next = self.functions(first, &mut |name, address| {
                 let site = match address {
                     Some(address) => image.site_at(address),
                     None => image.sites_of(name.as_bytes()).next().map(|(_, site)| site),
                 };
-                if site.is_some_and(|site| fits(pattern, name) && image.denied(site, deny_reason).is_none()) {
+                if site.is_some_and(|site| fits(pattern, name) && !is_denied(site)) {
                     // Where others have the name, its address tells which it is.
                     let function = address.map_or_else(|| copied(name), |address| Some(alloc::format!("{address:#x}")));
                     match (all.try_reserve(1), function) {
@@ -676,7 +680,7 @@ impl Runtime {
         room_for_small_things()?;
         let (mut pace, mut count) = (self.pace(), 0);
         let mut called = shown(function);
-        for place in self.fitting(function, &mut pace)? {
+        for place in self.fitting(function, false, &mut pace)? {
             pace.point()?;
             let (name, site) = self.resolve(&place)?;
             if place == function {

@@ -160,6 +160,8 @@ fn start() -> &'static Runtime {
             "gcc_pg_structure" | "gcc_pg_variadic" => "twin",
             "gcc_fentry_structure" => "fill(char*)",
             "gcc_fentry_variadic" => "fill(char*, char*)",
+            "gcc_patchable_cet_structure" => "savectx",
+            "gcc_patchable_cet_variadic" => "saves",
             name => name,
         },
         function: symbol.is_function,
@@ -247,6 +249,27 @@ fn a_name_with_a_star_is_that_function() {
     let (done, mut both) = attached("fill(char*");
     both.sort();
     assert_eq!((done, both), (true, vec!["fill(char*)".into(), "fill(char*, char*)".into()]));
+}
+
+/// A pattern is for those that can have the program.
+#[test]
+fn what_returns_twice_fits_no_pattern_of_a_program_at_returns() {
+    let (engine, _turn) = engine();
+    let attach = |function: &str, at_return| {
+        let limits = AttachLimits { at_return, ..AttachLimits::default() };
+        engine.attach_file(function, "noop.bin", &LoadOptions::default(), limits)
+    };
+    let error = attach("savectx", true).unwrap_err().to_string();
+    assert!(error.contains("it returns twice for one call"), "{error}");
+    let names = |at_return| -> Vec<String> {
+        let mut names: Vec<_> =
+            attach("save*", at_return).unwrap().attached.into_iter().map(|attached| attached.function).collect();
+        names.sort();
+        engine.reset().unwrap();
+        names
+    };
+    assert_eq!(names(true), ["saves"]);
+    assert_eq!(names(false), ["savectx", "saves"]);
 }
 
 /// Whatever they are called: also functions that share a name, and those whose name has a `*`.
