@@ -24,27 +24,12 @@
 # changed. Without an area it is a miss of each.
     .macro ubpf_run_frames
     ubpf_claim_area 18f
-    mov     rbx, rsp
-    .cfi_remember_state
-    .cfi_def_cfa_register rbx
-    mov     rsp, rdx
-    push    rcx
-    push    rdx
-    mov     rcx, rdx                    # control block
-    ubpf_save_vectors
+    ubpf_enter_area
     # leave(frame = rdi, registers = rsi, control = rdx)
     mov     rsi, rbx
     mov     rdx, rcx
     call    {leave}
-    pop     rcx                         # control block
-    ubpf_restore_vectors
-    inc     qword ptr [rcx + {GENERATION}]
-    pop     rcx                         # area number
-    mov     rsp, rbx
-    .cfi_restore_state
-    mov     eax, 1
-    shl     rax, cl
-    lock or [rip + {hooks} + {FREE}], rax
+    ubpf_leave_area
     jmp     19f
 18: mov     rax, [rdi + {FRAME_SITE}]
     lock inc qword ptr [rax + {RETURN_MISSES}]
@@ -107,16 +92,7 @@
 ubpf_return_pad:
     lea     rsp, [rsp - 8]              # the slot
     .cfi_adjust_cfa_offset 8
-    push    rax
-    .cfi_adjust_cfa_offset 8
-    push    rcx
-    .cfi_adjust_cfa_offset 8
-    push    rdx
-    .cfi_adjust_cfa_offset 8
-    push    rsi
-    .cfi_adjust_cfa_offset 8
-    push    rdi
-    .cfi_adjust_cfa_offset 8
+    ubpf_push rax, rcx, rdx, rsi, rdi
     cld
 
     # rdi = the key of the slot rsi, in the bucket rax or one of those behind it
@@ -171,16 +147,7 @@ ubpf_return_pad:
     ubpf_release_frame
     test    rdi, rdi
     jnz     5b
-9:  pop     rdi
-    .cfi_adjust_cfa_offset -8
-    pop     rsi
-    .cfi_adjust_cfa_offset -8
-    pop     rdx
-    .cfi_adjust_cfa_offset -8
-    pop     rcx
-    .cfi_adjust_cfa_offset -8
-    pop     rax
-    .cfi_adjust_cfa_offset -8
+9:  ubpf_pop rdi, rsi, rdx, rcx, rax
     # Not by `ret`: the CPU remembers where outer functions return to, and the function's own took this one's place.
     lea     rsp, [rsp + 8]
     .cfi_adjust_cfa_offset -8
@@ -188,28 +155,10 @@ ubpf_return_pad:
 
     # The general way: the other registers beside those that are saved, as at an entry
 6:  .cfi_def_cfa rsp, 48
-    push    r8
-    .cfi_adjust_cfa_offset 8
-    push    r9
-    .cfi_adjust_cfa_offset 8
-    push    r10
-    .cfi_adjust_cfa_offset 8
-    push    r11
-    .cfi_adjust_cfa_offset 8
-    push    rbx
-    .cfi_adjust_cfa_offset 8
+    ubpf_push r8, r9, r10, r11, rbx
     .cfi_rel_offset rbx, 0
     ubpf_run_frames
-    pop     rbx
-    .cfi_adjust_cfa_offset -8
-    pop     r11
-    .cfi_adjust_cfa_offset -8
-    pop     r10
-    .cfi_adjust_cfa_offset -8
-    pop     r9
-    .cfi_adjust_cfa_offset -8
-    pop     r8
-    .cfi_adjust_cfa_offset -8
+    ubpf_pop rbx, r11, r10, r9, r8
     jmp     9b
     .cfi_endproc
     .size   ubpf_return_pad, . - ubpf_return_pad
@@ -228,16 +177,7 @@ ubpf_return_pad:
     mov     rdi, [rsp + 88]
     mov     qword ptr [rsp + 88], 0
     ubpf_run_frames
-    pop     rbx
-    .cfi_adjust_cfa_offset -8
-    pop     r11
-    .cfi_adjust_cfa_offset -8
-    pop     r10
-    .cfi_adjust_cfa_offset -8
-    pop     r9
-    .cfi_adjust_cfa_offset -8
-    pop     r8
-    .cfi_adjust_cfa_offset -8
+    ubpf_pop rbx, r11, r10, r9, r8
     add     rsp, 40
     .cfi_adjust_cfa_offset -40
     ret

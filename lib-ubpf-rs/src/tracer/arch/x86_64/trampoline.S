@@ -5,6 +5,21 @@
 # Everything else, vector registers included, goes to a hook area. All state is in registers, on the stack or in
 # the claimed area, never in variables: threads, interrupts and CPUs pass here at the same time.
 
+# Registers to the stack and back, in this order, and what an unwinder has to know of it.
+    .macro ubpf_push registers:vararg
+    .irp    register, \registers
+    push    \register
+    .cfi_adjust_cfa_offset 8
+    .endr
+    .endm
+
+    .macro ubpf_pop registers:vararg
+    .irp    register, \registers
+    pop     \register
+    .cfi_adjust_cfa_offset -8
+    .endr
+    .endm
+
 # rcx = a free area, now claimed, rdx = its control block. To `none` when there is none. Changes rax.
     .macro ubpf_claim_area none
     mov     rax, [rip + {hooks} + {FREE}]
@@ -51,22 +66,38 @@
 7:
     .endm
 
+# Over to the stack of the area rcx, which ends below its control block rdx; rbx = the traced stack, rcx = the control block. Vector registers are
+# kept there. Change rax, rdx, r8.
+    .macro ubpf_enter_area
+    mov     rbx, rsp
+    .cfi_def_cfa_register rbx
+    mov     rsp, rdx
+    push    rcx
+    push    rdx
+    mov     rcx, rdx
+    ubpf_save_vectors
+    .endm
+
+# Back to the traced stack; the area is free. Change rax, rcx, rdx, r8.
+    .macro ubpf_leave_area
+    pop     rcx                         # control block
+    ubpf_restore_vectors
+    inc     qword ptr [rcx + {GENERATION}]
+    pop     rcx                         # area number
+    mov     rsp, rbx
+    .cfi_def_cfa_register rsp
+    mov     eax, 1
+    shl     rax, cl
+    lock or [rip + {hooks} + {FREE}], rax
+    .endm
+
     .section .text.ubpf_hook_entry,"ax",@progbits
     .p2align 4
     .globl  ubpf_hook_entry
     .type   ubpf_hook_entry, @function
 ubpf_hook_entry:
     .cfi_startproc
-    push    rax
-    .cfi_adjust_cfa_offset 8
-    push    rcx
-    .cfi_adjust_cfa_offset 8
-    push    rdx
-    .cfi_adjust_cfa_offset 8
-    push    rsi
-    .cfi_adjust_cfa_offset 8
-    push    rdi
-    .cfi_adjust_cfa_offset 8
+    ubpf_push rax, rcx, rdx, rsi, rdi
     mov     rdi, [rsp + 40]             # key of a patched site: the return address
 .Lubpf_hook_rest:
     cld
@@ -100,42 +131,19 @@ ubpf_hook_entry:
     cmp     qword ptr [rsi + {SITE_FLAGS}], {RETURNS}
     je      30f
 
-35: push    r8
-    .cfi_adjust_cfa_offset 8
-    push    r9
-    .cfi_adjust_cfa_offset 8
-    push    r10
-    .cfi_adjust_cfa_offset 8
-    push    r11
-    .cfi_adjust_cfa_offset 8
-    push    rbx
-    .cfi_adjust_cfa_offset 8
+35: ubpf_push r8, r9, r10, r11, rbx
     .cfi_rel_offset rbx, 0
 
     # rcx = claimed area, rdx = its control block
     ubpf_claim_area 8f
 
     # over to the area's stack, which ends below the control block; rbx = the traced stack
-    mov     rbx, rsp
-    .cfi_def_cfa_register rbx
-    mov     rsp, rdx
-    push    rcx
-    push    rdx
-    mov     rcx, rdx                    # control block
-    ubpf_save_vectors
+    ubpf_enter_area
     # enter(key = rdi, site = rsi, frame = rdx, control = rcx)
     mov     rdx, rbx
     call    {enter}
 
-    pop     rcx                         # control block
-    ubpf_restore_vectors
-    inc     qword ptr [rcx + {GENERATION}]
-    pop     rcx                         # area number
-    mov     rsp, rbx
-    .cfi_def_cfa_register rsp
-    mov     eax, 1
-    shl     rax, cl
-    lock or [rip + {hooks} + {FREE}], rax
+    ubpf_leave_area
     jmp     9f
 
     # no area: count a miss, touching no vector register
@@ -144,25 +152,9 @@ ubpf_hook_entry:
 9:  pop     rbx
     .cfi_adjust_cfa_offset -8
     .cfi_same_value rbx
-    pop     r11
-    .cfi_adjust_cfa_offset -8
-    pop     r10
-    .cfi_adjust_cfa_offset -8
-    pop     r9
-    .cfi_adjust_cfa_offset -8
-    pop     r8
-    .cfi_adjust_cfa_offset -8
+    ubpf_pop r11, r10, r9, r8
 19: .cfi_remember_state
-    pop     rdi
-    .cfi_adjust_cfa_offset -8
-    pop     rsi
-    .cfi_adjust_cfa_offset -8
-    pop     rdx
-    .cfi_adjust_cfa_offset -8
-    pop     rcx
-    .cfi_adjust_cfa_offset -8
-    pop     rax
-    .cfi_adjust_cfa_offset -8
+    ubpf_pop rdi, rsi, rdx, rcx, rax
     ret
     .cfi_restore_state
 
@@ -175,16 +167,7 @@ ubpf_hook_entry:
     cmp     rdi, rax
     jne     19b
     .cfi_remember_state
-    push    r8
-    .cfi_adjust_cfa_offset 8
-    push    r9
-    .cfi_adjust_cfa_offset 8
-    push    r10
-    .cfi_adjust_cfa_offset 8
-    push    r11
-    .cfi_adjust_cfa_offset 8
-    push    rbx
-    .cfi_adjust_cfa_offset 8
+    ubpf_push r8, r9, r10, r11, rbx
     jmp     .Lubpf_return_generally
     .cfi_restore_state
 
@@ -291,16 +274,7 @@ ubpf_instrument_entry:
     cmp     qword ptr [rip + {hooks} + {INSTRUMENTED}], 0
     jne     2f
     ret
-2:  push    rax
-    .cfi_adjust_cfa_offset 8
-    push    rcx
-    .cfi_adjust_cfa_offset 8
-    push    rdx
-    .cfi_adjust_cfa_offset 8
-    push    rsi
-    .cfi_adjust_cfa_offset 8
-    push    rdi
-    .cfi_adjust_cfa_offset 8
+2:  ubpf_push rax, rcx, rdx, rsi, rdi
     jmp     .Lubpf_hook_rest
     .cfi_endproc
     .size   ubpf_instrument_entry, . - ubpf_instrument_entry
@@ -313,30 +287,9 @@ ubpf_instrument_entry:
     .type   ubpf_hook_helper, @function
 ubpf_hook_helper:
     .cfi_startproc
-    push    rax
-    .cfi_adjust_cfa_offset 8
-    push    r8
-    .cfi_adjust_cfa_offset 8
-    push    rcx
-    .cfi_adjust_cfa_offset 8
-    push    rdx
-    .cfi_adjust_cfa_offset 8
-    push    rsi
-    .cfi_adjust_cfa_offset 8
-    push    rdi
-    .cfi_adjust_cfa_offset 8
-    push    r9
-    .cfi_adjust_cfa_offset 8
-    push    rbx
-    .cfi_adjust_cfa_offset 8
+    ubpf_push rax, r8, rcx, rdx, rsi, rdi, r9, rbx
     ubpf_claim_area 8f
-    mov     rbx, rsp
-    .cfi_def_cfa_register rbx
-    mov     rsp, rdx
-    push    rcx
-    push    rdx
-    mov     rcx, rdx
-    ubpf_save_vectors
+    ubpf_enter_area
     # helper(block, number, args, frame_end)
     mov     rdi, [rbx + 8]
     mov     rsi, [rbx + 72]
@@ -344,34 +297,11 @@ ubpf_hook_helper:
     mov     rcx, rbp
     call    {helper}
     mov     r10, rax
-    pop     rcx                         # control block
-    ubpf_restore_vectors
-    inc     qword ptr [rcx + {GENERATION}]
-    pop     rcx                         # area number
-    mov     rsp, rbx
-    .cfi_def_cfa_register rsp
-    mov     eax, 1
-    shl     rax, cl
-    lock or [rip + {hooks} + {FREE}], rax
+    ubpf_leave_area
     mov     [rsp + 56], r10
     jmp     9f
 8:  lock inc qword ptr [rip + {hooks} + {HELPERS_MISSED}]
-9:  pop     rbx
-    .cfi_adjust_cfa_offset -8
-    pop     r9
-    .cfi_adjust_cfa_offset -8
-    pop     rdi
-    .cfi_adjust_cfa_offset -8
-    pop     rsi
-    .cfi_adjust_cfa_offset -8
-    pop     rdx
-    .cfi_adjust_cfa_offset -8
-    pop     rcx
-    .cfi_adjust_cfa_offset -8
-    pop     r8
-    .cfi_adjust_cfa_offset -8
-    pop     rax
-    .cfi_adjust_cfa_offset -8
+9:  ubpf_pop rbx, r9, rdi, rsi, rdx, rcx, r8, rax
     ret     8
     .cfi_endproc
     .size   ubpf_hook_helper, . - ubpf_hook_helper
