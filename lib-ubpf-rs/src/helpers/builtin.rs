@@ -846,7 +846,6 @@ fn read_string(call: &mut HelperCall<'_>) -> Answer {
     })
 }
 
-/// Numbers that look random: a counter and the time, well mixed.
 fn current_comm(call: &mut HelperCall<'_>) -> Answer {
     let mut name = [0; COMM];
     // Its last byte is a NUL.
@@ -857,6 +856,7 @@ fn current_comm(call: &mut HelperCall<'_>) -> Answer {
     Ok(0)
 }
 
+/// Numbers that look random: a counter and the time, well mixed.
 fn random(call: &mut HelperCall<'_>) -> Answer {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let mut number = COUNTER.fetch_add(0x9e37_79b9_7f4a_7c15, Relaxed) ^ call.host.now_ns();

@@ -199,12 +199,12 @@ impl State {
         value
     }
 
-    /// Number of the innermost frame.
     /// The calls that led into the innermost function.
     pub(super) fn calls(&self) -> impl Iterator<Item = usize> + '_ {
         self.frames.iter().map(|frame| frame.pc)
     }
 
+    /// Number of the innermost frame.
     pub(super) fn depth(&self) -> usize {
         self.frames.len()
     }
