@@ -361,9 +361,10 @@ fn programs(numbers: &mut Numbers<'_>) {
                 assert_eq!(map.delete(key[..].into(), &mut 0), expected);
             }
         }
-        let found = map.program(index, &Stay::default());
+        let stay = Stay::default();
+        let found = map.program(index, &stay);
         assert_eq!(found.is_some(), model.contains_key(&index));
-        assert!(found.is_none_or(|found| Arc::ptr_eq(&found, &all[model[&index]])));
+        assert!(found.is_none_or(|found| Arc::ptr_eq(found, &all[model[&index]])));
         assert_eq!(map.len(), model.len());
     }
     assert!(map.settle(), "no run is left");

@@ -38,7 +38,7 @@ pub struct HelperCall<'a> {
     /// `walk`. 0 before the call.
     pub walked: u32,
     /// What a helper of [`RetType::TailCall`](crate::program::RetType::TailCall) sets: the program in which the run is to go on.
-    pub next: Option<HeldProgram>,
+    pub next: Option<&'a HeldProgram>,
 }
 
 /// Why a helper stopped the program.

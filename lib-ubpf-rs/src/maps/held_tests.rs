@@ -261,8 +261,8 @@ fn hold_program(map: &Map, index: u32, program: &HeldProgram) -> Result<(), MapE
     at_last(|| map.hold(index.to_le_bytes()[..].into(), Held::Program(program.clone()), update::ANY))
 }
 
-fn number_of(program: HeldProgram) -> u32 {
-    *program.downcast::<u32>().expect("a number")
+fn number_of(program: &HeldProgram) -> u32 {
+    *program.downcast_ref::<u32>().expect("a number")
 }
 
 #[test]

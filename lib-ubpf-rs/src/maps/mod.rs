@@ -329,12 +329,12 @@ impl Map {
         inner_handle(slot_of(handle)?, self.holder()?.find(key, walked, stay)?)
     }
 
-    /// The program in a place of a map that holds programs. *Hook path.*
-    pub fn program(&self, index: u32, stay: &Stay) -> Option<HeldProgram> {
+    /// The program in a place of a map that holds programs, for as long as the run stays. *Hook path.*
+    pub fn program<'s>(&'s self, index: u32, stay: &'s Stay) -> Option<&'s HeldProgram> {
         let (holder, key) = (self.holder()?, index.to_le_bytes());
         let place = holder.find(Bytes::from(&key[..]), &mut 0, stay)?;
         match holder.pool().at(place, stay)? {
-            Held::Program(program) => Some(program.clone()),
+            Held::Program(program) => Some(program),
             Held::Map(_) => None,
         }
     }

@@ -43,7 +43,7 @@ pub fn call_helper(
         return call_with_text(&run.memory, helper, given, bill);
     }
     let called = call(helper, &mut given, bill)?;
-    match given.next.take() {
+    match given.next.cloned() {
         Some(program) => tail::call(run, program, helper, pc),
         None => Ok(called),
     }
