@@ -678,22 +678,40 @@ impl Runtime {
     /// Those of [`attach`](Self::attach) about the function; [`Error::NotAttached`]; [`Error::Detach`]; [`Error::Cancelled`].
     pub fn detach(&self, function: &str, program: Option<&str>) -> Result<usize, Error> {
         room_for_small_things()?;
-        let (mut pace, mut count) = (self.pace(), 0);
-        let mut called = shown(function);
-        for place in self.fitting(function, false, &mut pace)? {
-            pace.point()?;
-            let (name, site) = self.resolve(&place)?;
-            if place == function {
-                called = shown(&name);
+        let (called, count) = match self.is_pattern(function) {
+            true => (shown(function), self.detach_fitting(function, program)?),
+            false => {
+                let (name, site) = self.resolve(function)?;
+                (shown(&name), detach_from(site, program)?)
             }
-            count += detach_from(site, program)?;
-        }
+        };
         // What the programs reported stands on the console before the answer does.
         self.drain_console();
         match (count, program) {
             (0, Some(program)) => Err(Error::NotAttached(Refusal::new(called, shown(program)))),
             _ => Ok(count),
         }
+    }
+
+    /// Detaches the programs of this name, or all, from the functions that a pattern fits; gives how many. What is attached is gone through:
+    /// that is less than all functions. Those are asked where nothing was found: whether there is any that the pattern fits.
+    fn detach_fitting(&self, pattern: &str, program: Option<&str>) -> Result<usize, Error> {
+        room_for_reports(None)?;
+        let (mut pace, mut count) = (self.pace(), 0);
+        for probe in TRACER.reports(None, || pace.point())? {
+            pace.point()?;
+            let image = self.services.image.read();
+            let is_wanted = program.is_none_or(|wanted| probe.program == wanted)
+                && image.function_of(probe.point.site()).is_some_and(|function| fits(pattern, function));
+            drop(image);
+            if is_wanted {
+                count += detach_one(probe.id)?;
+            }
+        }
+        if count == 0 {
+            self.fitting(pattern, false, &mut pace)?;
+        }
+        Ok(count)
     }
 
     /// The functions that have programs, or just this one (which may have none).
@@ -746,13 +764,18 @@ impl Runtime {
 fn detach_from(site: Site, program: Option<&str>) -> Result<usize, Error> {
     let mut count = 0;
     while let Some(id) = TRACER.find_probe(site, program) {
-        match TRACER.detach(id) {
-            Ok(()) => count += 1,
-            Err(DetachError::NotAttached) => {}
-            Err(error) => return Err(error.into()),
-        }
+        count += detach_one(id)?;
     }
     Ok(count)
+}
+
+/// Detaches a program; gives how many that are: none where it has gone meanwhile.
+fn detach_one(id: ProbeId) -> Result<usize, Error> {
+    match TRACER.detach(id) {
+        Ok(()) => Ok(1),
+        Err(DetachError::NotAttached) => Ok(0),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A program that is to be attached to a function, or to those that a pattern fits.
