@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* System calls of an image one by one: of handlers that call each other the outermost. */
-#include "nesting.h"
-#include <ubpf/classic/config.h>
+/* System calls of an image one by one. */
+#include "handlers.h"
 
 struct call {
 	/** Nanoseconds on the image's clock when it returned. */
@@ -16,21 +15,13 @@ struct {
 	__type(value, struct call);
 } calls SEC(".maps");
 
-SEC("kprobe.multi")
-int enter(void *ctx)
-{
-	begin();
-	return 0;
-}
-
 SEC("return")
 int leave(struct UbpfReturnCtx *ctx)
 {
 	__u64 thread = thread_number();
-	struct nesting *nesting = within(thread);
 	struct call *call;
 
-	if (!nesting || !end(nesting))
+	if (!ends_call(thread))
 		return 0;
 	call = bpf_ringbuf_reserve(&calls, sizeof(*call), 0);
 	if (!call)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Counts system calls of an image, which are functions of it: a handler may call another of the same call, so the outermost counts. */
-#include "nesting.h"
-#include <ubpf/classic/config.h>
+/* Counts system calls of an image. */
+#include "handlers.h"
 
 /** Results from here on are errors. */
 #define ERRORS -4095
@@ -21,22 +20,14 @@ struct {
 	__type(value, struct total);
 } totals SEC(".maps");
 
-SEC("kprobe.multi")
-int enter(void *ctx)
-{
-	begin();
-	return 0;
-}
-
 SEC("return")
 int leave(struct UbpfReturnCtx *ctx)
 {
-	struct nesting *nesting = within(thread_number());
 	__s64 result = ctx->result;
 	struct total *total;
 	__u32 at;
 
-	if (!nesting || !end(nesting))
+	if (!ends_call(thread_number()))
 		return 0;
 	total = slot_of(&totals, places, ctx->traced_function_address, 1, &at);
 	if (!total)
