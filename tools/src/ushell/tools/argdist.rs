@@ -62,7 +62,7 @@ impl Work for Distribution {
             false => ("argdist_hist", "argdist_hist.powers"),
         };
         let targets = std::slice::from_ref(&self.function);
-        stage.attach(&Wanted { programs, values: &self.values, targets, first: None, places: None })?;
+        stage.attach(&Wanted { programs, values: &self.values, targets, ..Wanted::default() })?;
         let mut counts = Counts::default();
         loop {
             let turn = stage.wait()?;

@@ -30,13 +30,7 @@ struct Count {
 
 impl Work for Count {
     fn run(&self, stage: &mut Stage) -> Result<(), Failure> {
-        stage.attach(&Wanted {
-            programs: "funccount",
-            values: &[],
-            targets: &self.patterns,
-            first: None,
-            places: None,
-        })?;
+        stage.attach(&Wanted { programs: "funccount", targets: &self.patterns, ..Wanted::default() })?;
         let mut counts = Counts::default();
         loop {
             let turn = stage.wait()?;

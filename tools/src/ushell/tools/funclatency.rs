@@ -42,7 +42,7 @@ impl Work for Latencies {
         stage.distinct(&self.patterns)?;
         let names = if self.each { stage.addresses(&self.patterns)? } else { HashMap::new() };
         let places = self.each.then(|| places(names.len()));
-        stage.attach(&Wanted { programs, values: &[], targets: &self.patterns, first: None, places })?;
+        stage.attach(&Wanted { programs, targets: &self.patterns, places, ..Wanted::default() })?;
         let mut counts = Counts::default();
         loop {
             let turn = stage.wait()?;

@@ -68,7 +68,7 @@ impl Work for Graph {
         let begin = stage.now_ns()?;
         let values = [("root", root.to_string())];
         let first = Some(self.function.as_str());
-        stage.attach(&Wanted { programs: "graph", values: &values, targets: &targets, first, places: None })?;
+        stage.attach(&Wanted { programs: "graph", values: &values, targets: &targets, first, ..Wanted::default() })?;
         let (is_json, mut left, mut threads) = (stage.is_json(), self.calls, Threads::default());
         stage.follow("graph.events", |words| {
             let &[when, thread, outermost, function, ns, lost] = words else {

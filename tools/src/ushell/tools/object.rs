@@ -9,7 +9,7 @@ use ubpf_rs::{
 include!(concat!(env!("OUT_DIR"), "/objects.rs"));
 
 /// What is wanted of an object.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Wanted<'w> {
     /// Its name.
     pub programs: &'w str,
@@ -131,7 +131,7 @@ mod tests {
         let Ok(objects) = OBJECTS else { return };
         for (name, _) in objects {
             let wanted =
-                Wanted { programs: name, values: &[], targets: &["myfun".into()], first: Some("myfun"), places: None };
+                Wanted { programs: name, targets: &["myfun".into()], first: Some("myfun"), ..Wanted::default() };
             let package = package(&wanted).unwrap();
             let programs = Object::parse(&package).unwrap().programs;
             assert!(!programs.is_empty());

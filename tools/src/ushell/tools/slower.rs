@@ -54,13 +54,7 @@ impl Work for Slower {
         let names = stage.addresses(&self.patterns)?;
         let begin = stage.now_ns()?;
         let values = [("least_ns", self.least_ns.to_string())];
-        stage.attach(&Wanted {
-            programs: "slower",
-            values: &values,
-            targets: &self.patterns,
-            first: None,
-            places: None,
-        })?;
+        stage.attach(&Wanted { programs: "slower", values: &values, targets: &self.patterns, ..Wanted::default() })?;
         let (json, arguments) = (stage.is_json(), self.arguments);
         stage.follow("slower.calls", |words| {
             let &[when, key, result, a, b, c, d, e, f, ns] = words else { return Told::line(format!("{words:x?}")) };

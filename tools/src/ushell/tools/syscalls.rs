@@ -68,7 +68,7 @@ fn attach(stage: &mut Stage, programs: &str, names: &[String]) -> Result<HashMap
     let functions = stage.addresses(&targets)?;
     let places = (programs == COUNT.name).then(|| places(functions.len()));
     stage.take_many();
-    stage.attach(&Wanted { programs, values: &[], targets: &targets, first: None, places })?;
+    stage.attach(&Wanted { programs, targets: &targets, places, ..Wanted::default() })?;
     let name = |function: String| {
         HANDLERS.iter().find_map(|handler| function.strip_prefix(handler)).unwrap_or(&function).to_string()
     };
