@@ -67,8 +67,7 @@ impl Work for Distribution {
         loop {
             let turn = stage.wait()?;
             let (span, found) = (stage.span(), stage.counts(map)?);
-            let full = if self.exact { stage.count("argdist_count.lost")? } else { 0 };
-            let lost = stage.lost(full)?;
+            let lost = stage.lost(self.exact.then_some("argdist_count.lost"))?;
             let found = counts.take(found, stage.is_parted());
             if self.exact {
                 let number = |(word, count)| (Name::Number(self.argument.value(word)), count);

@@ -47,8 +47,7 @@ impl Work for Latencies {
         loop {
             let turn = stage.wait()?;
             let (span, words) = (stage.span(), self.words(stage)?);
-            let full = if self.each { stage.count("funclatency_each.lost")? } else { 0 };
-            let lost = stage.lost(full)?;
+            let lost = stage.lost(self.each.then_some("funclatency_each.lost"))?;
             let all = latencies(counts.take_words(words, stage.is_parted()), &names);
             let text = || {
                 let each = all.iter().map(Latency::text).collect::<String>();

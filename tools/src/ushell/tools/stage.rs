@@ -233,7 +233,7 @@ impl Stage {
     }
 
     /// The first of the entries of such a map.
-    pub fn count(&mut self, map: &str) -> Result<u64, Failure> {
+    fn count(&mut self, map: &str) -> Result<u64, Failure> {
         Ok(self.counts(map)?.first().map_or(0, |entry| entry.1))
     }
 
@@ -338,19 +338,19 @@ impl Stage {
 
     /// Says what a tool that showed calls one by one has not shown: what this ring had no room for, and what its programs say in `map`.
     pub fn tell_lost(&mut self, ring: Option<&str>, map: Option<&str>) -> Result<(), Failure> {
-        let mut full = map.map_or(Ok(0), |map| self.count(map))?;
+        let mut lost = self.lost(map)?;
         if let Some(ring) = ring {
             let shown = Form::Maps.json(&self.ask(&format!("map show {}", quote(ring)))?);
-            full += number(&shown[0], "full") + number(&shown[0], "busy");
+            lost.full += number(&shown[0], "full") + number(&shown[0], "busy");
         }
-        let lost = self.lost(full)?;
         // Calls that go on are none that were to be shown.
         say(&Lost { outstanding: 0, ..lost }.text());
         Ok(())
     }
 
-    /// What is missing in the counts: `full` is what the programs say.
-    pub fn lost(&mut self, full: u64) -> Result<Lost, Failure> {
+    /// What is missing in the counts; in `map` the programs say what they had no room for.
+    pub fn lost(&mut self, map: Option<&str>) -> Result<Lost, Failure> {
+        let full = map.map_or(Ok(0), |map| self.count(map))?;
         let mut lost = Lost { full, ..Lost::default() };
         for program in self.own()?.iter().flat_map(|(_, programs)| programs) {
             lost.unseen += number(program, "misses") + number(program, "failures");

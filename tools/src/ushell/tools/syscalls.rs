@@ -87,8 +87,7 @@ impl Work for Count {
         loop {
             let turn = stage.wait()?;
             let (span, words) = (stage.span(), stage.words("syscount.totals")?);
-            let full = stage.count("syscount.lost")?;
-            let lost = stage.lost(full)?;
+            let lost = stage.lost(Some("syscount.lost"))?;
             let words = words.into_iter().filter_map(|(_, words)| Some((*words.first()?, words.get(1..)?.to_vec())));
             let words = words.filter(|(function, _)| *function != 0);
             let rows = totals(counts.take_words(words, stage.is_parted()), &names);
