@@ -148,8 +148,8 @@ pub(super) struct Findings {
     pub(super) failures: Vec<Failure>,
     /// There are more.
     pub(super) more_failures: bool,
-    /// What an access that is checked is charged beside that.
-    search: u32,
+    /// What an access that is checked is charged beside that, and each memory argument of a helper.
+    pub(super) search: u32,
     /// Counters in loops, ascending by PC.
     pub(super) counters: Vec<Counter>,
     /// A call for which there may be no frame.
@@ -240,7 +240,7 @@ impl Findings {
             return;
         }
         self.note(pc, Fact::GUARDED | Fact::FAILED);
-        self.search(pc);
+        self.searched(pc);
         if self.failures.len() < MAX_FAILURES && self.failures.try_reserve(1).is_ok() {
             self.failures.push(failure);
         } else {
@@ -248,7 +248,7 @@ impl Findings {
         }
     }
 
-    fn search(&mut self, pc: usize) {
+    fn searched(&mut self, pc: usize) {
         if let Some(note) = self.notes.get_mut(pc) {
             note.cost = note.cost.max(self.search);
         }
@@ -258,7 +258,7 @@ impl Findings {
     pub(super) fn probe(&mut self, pc: usize) {
         self.target(pc, Target::Unknown);
         self.note(pc, Fact::GUARDED | Fact::PROBING);
-        self.search(pc);
+        self.searched(pc);
     }
 
     pub(super) fn divisor(&mut self, pc: usize, zero: bool, minus_one: bool) {

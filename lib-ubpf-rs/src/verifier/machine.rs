@@ -607,7 +607,7 @@ impl<'a> Machine<'a> {
                 }
             }
             if kind.is_memory() {
-                cost = cost.saturating_add(self.env.search().into());
+                cost = cost.saturating_add(self.findings.search.into());
             }
             self.read(state, reg, pc);
         }

@@ -302,7 +302,7 @@ fn unproved(
             if let (Some(note), Some(insn)) = (findings.notes.get_mut(pc), program.insns.get(pc)) {
                 note.fact = worst_fact(insn);
                 note.fact.set(Fact::PROBING, program.is_probing(pc));
-                note.cost = env.search();
+                note.cost = findings.search;
             }
         }
     }
