@@ -1,15 +1,14 @@
 //! A loaded program as the tracer runs it.
 
 use super::{
-    host::{AtFunction, Services},
+    host::{registers, At, AtFunction, Services},
     programs::Loaded,
 };
 use crate::{
-    helpers::Traced,
     maps::Lane,
     object::ProgramKind,
     program::limits::{CONTEXT_BYTES, HOOK_CONTEXT_BYTES, MOST_ARGUMENTS},
-    tracer::{Failed, Frame, Hook, HookProgram, Returned},
+    tracer::{Failed, Hook, HookProgram, Returned},
     vm::{Direct, Executable, Memory, Run, INTERPRETED},
 };
 
@@ -24,9 +23,9 @@ pub(super) struct Attached {
 impl HookProgram for Attached {
     fn run(&self, mut hook: Hook<'_>) -> Result<(), Failed> {
         let budget = hook.budget;
-        let traced = traced(&hook);
-        let host = AtFunction { services: self.services, stack: core::ptr::from_ref(hook.frame) as u64, traced };
-        let at = At { key: hook.key, frame: hook.frame, returned: hook.returned, arguments: hook.arguments };
+        let Hook { key, start, cookie, frame, returned, arguments, .. } = hook;
+        let at = At { key, start, cookie, frame, returned, arguments };
+        let host = AtFunction { services: self.services, at: &at };
         let (context, stack, failures) = hook.split();
         let context = arrange(self.loaded.kind, context, &at, self.services);
         let len = context.len() as u64;
@@ -58,30 +57,6 @@ impl HookProgram for Attached {
     }
 }
 
-/// The call that a program runs at, for its helpers. *Hook path.*
-fn traced(hook: &Hook<'_>) -> Traced {
-    let in_registers = || hook.frame.argument(0).map(|_| registers(hook.frame));
-    Traced {
-        start: hook.start,
-        arguments: hook.returned.map_or_else(in_registers, |returned| Some(returned.arguments)),
-        argument_count: hook.arguments.map_or(MOST_ARGUMENTS, usize::from).min(MOST_ARGUMENTS),
-        result: hook.returned.map(|returned| returned.value),
-        cookie: hook.cookie,
-    }
-}
-
-fn registers(frame: &Frame) -> [u64; MOST_ARGUMENTS] {
-    [0, 1, 2, 3, 4, 5].map(|n| frame.argument(n).unwrap_or(0))
-}
-
-/// Where a program runs.
-struct At<'a> {
-    key: u64,
-    frame: &'a Frame,
-    returned: Option<Returned>,
-    arguments: Option<u8>,
-}
-
 /// Bytes of the argument of a flat program at a return that stand before the time that the call took.
 const BYTES_BEFORE_TIME: u64 = 64;
 
@@ -105,7 +80,7 @@ fn arrange<'c>(
         }
         ProgramKind::Arguments => match at.returned {
             None => fill(&registers(at.frame)),
-            Some(Returned { arguments, value, .. }) => {
+            Some(&Returned { arguments, value, .. }) => {
                 let count = at.arguments.map_or(MOST_ARGUMENTS, usize::from);
                 let mut words = [0; MOST_ARGUMENTS + 1];
                 words.iter_mut().zip(arguments.iter().take(count)).for_each(|(to, from)| *to = *from);
@@ -116,7 +91,7 @@ fn arrange<'c>(
             }
         },
         ProgramKind::Memory => {
-            if let Some(Returned { value, arguments: [a, b, c, d, e, f], entered_ns, .. }) = at.returned {
+            if let Some(&Returned { value, arguments: [a, b, c, d, e, f], entered_ns, .. }) = at.returned {
                 let since = |entered| services.platform.clock.now_ns().saturating_sub(entered);
                 let took_ns = if entered_ns == 0 { 0 } else { since(entered_ns) };
                 fill(&[at.key, value, a, b, c, d, e, f, took_ns]);

@@ -5,7 +5,8 @@ use crate::{
     helpers::{Call, Maps, Names, Output, ReadMemory, RingLayout, Threads, Time, Traced, TwoKey},
     maps::TwoKeyMap,
     platform::{Platform, Thread, Ticks},
-    tracer::{Ring, Sums},
+    program::limits::MOST_ARGUMENTS,
+    tracer::{Frame, Returned, Ring, Sums},
 };
 
 /// The services behind the helpers of all ABIs.
@@ -83,22 +84,54 @@ impl Sums for Services {
     }
 }
 
-/// The same for a program that runs at a traced function.
-pub(super) struct AtFunction {
-    pub(super) services: &'static Services,
-    /// An address on the function's stack.
-    pub(super) stack: u64,
-    /// The call.
-    pub(super) traced: Traced,
+/// The call that a program runs at.
+pub(super) struct At<'a> {
+    pub(super) key: u64,
+    pub(super) start: u64,
+    pub(super) cookie: u64,
+    pub(super) frame: &'a Frame,
+    pub(super) returned: Option<&'a Returned>,
+    pub(super) arguments: Option<u8>,
 }
 
-impl Maps for AtFunction {
+impl At<'_> {
+    /// An address on the function's stack.
+    fn stack(&self) -> u64 {
+        core::ptr::from_ref(self.frame) as u64
+    }
+
+    /// What helpers tell of it: made for those that ask. *Hook path.*
+    fn traced(&self) -> Traced {
+        let in_registers = || self.frame.argument(0).map(|_| registers(self.frame));
+        Traced {
+            start: self.start,
+            arguments: self.returned.map_or_else(in_registers, |returned| Some(returned.arguments)),
+            argument_count: self.arguments.map_or(MOST_ARGUMENTS, usize::from).min(MOST_ARGUMENTS),
+            result: self.returned.map(|returned| returned.value),
+            cookie: self.cookie,
+        }
+    }
+}
+
+/// Arguments of the traced function in registers. *Hook path.*
+pub(super) fn registers(frame: &Frame) -> [u64; MOST_ARGUMENTS] {
+    [0, 1, 2, 3, 4, 5].map(|n| frame.argument(n).unwrap_or(0))
+}
+
+/// The same for a program that runs at a traced function.
+pub(super) struct AtFunction<'a> {
+    pub(super) services: &'static Services,
+    /// The call.
+    pub(super) at: &'a At<'a>,
+}
+
+impl Maps for AtFunction<'_> {
     fn two_key(&self) -> TwoKey<'_> {
         self.services.two_key()
     }
 }
 
-impl Names for AtFunction {
+impl Names for AtFunction<'_> {
     fn symbol_address(&self, name: &[u8]) -> Option<u64> {
         self.services.symbol_address(name)
     }
@@ -107,7 +140,7 @@ impl Names for AtFunction {
     }
 }
 
-impl Output for AtFunction {
+impl Output for AtFunction<'_> {
     fn notify(&self, address: u64) {
         self.services.notify(address);
     }
@@ -119,23 +152,23 @@ impl Output for AtFunction {
     }
 }
 
-impl ReadMemory for AtFunction {
+impl ReadMemory for AtFunction<'_> {
     fn probe_read(&self, address: u64, dst: &mut [u8]) -> usize {
         let reads = self.services.platform.probe_read;
-        if !reads.may_fault(self.stack) {
+        if !reads.may_fault(self.at.stack()) {
             return 0;
         }
         reads.read(address, dst)
     }
 }
 
-impl Call for AtFunction {
+impl Call for AtFunction<'_> {
     fn traced(&self) -> Option<Traced> {
-        Some(self.traced)
+        Some(self.at.traced())
     }
 }
 
-impl Time for AtFunction {
+impl Time for AtFunction<'_> {
     fn now_ns(&self) -> u64 {
         self.services.now_ns()
     }
@@ -144,7 +177,7 @@ impl Time for AtFunction {
     }
 }
 
-impl Threads for AtFunction {
+impl Threads for AtFunction<'_> {
     fn thread(&self) -> Thread {
         self.services.thread()
     }

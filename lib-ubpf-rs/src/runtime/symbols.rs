@@ -281,7 +281,6 @@ impl SymbolTable {
     }
 }
 
-#[inline(never)]
 fn bytes_of<'a>(names: &'a [u8], entry: &Entry) -> &'a [u8] {
     let start = entry.name_at as usize;
     names.get(start..start.saturating_add((entry.name_len & !Entry::FUNCTION) as usize)).unwrap_or(&[])

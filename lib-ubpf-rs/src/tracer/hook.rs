@@ -108,7 +108,7 @@ fn run_one(probe: &Probe, settings: &Settings, scratch: &mut Scratch, site: &Sit
         cookie: probe.cookie,
         arguments: probe.arguments,
         frame: site.frame,
-        returned: site.returned,
+        returned: site.returned.as_ref(),
         failures,
     };
     let timed = TRACER.stats_on();

@@ -57,7 +57,7 @@ pub struct Hook<'a> {
     /// Registers of the traced function, at its entry or as it returns.
     pub frame: &'a Frame,
     /// What is known of a call that returns; nothing at an entry.
-    pub returned: Option<Returned>,
+    pub returned: Option<&'a Returned>,
     pub(super) failures: Failures<'a>,
 }
 

@@ -87,15 +87,19 @@ pub(super) fn call(run: &mut Run<'_>, program: HeldProgram, helper: &Helper, pc:
     Ok(Called::Returned(error.code() as u64))
 }
 
-/// What becomes of a run when the program that it began with is over: it goes on with the next one, as long as there is one.
-pub(crate) fn go_on(
-    mut result: Result<u64, Stop>,
-    run: &mut Run<'_>,
-    mut slices: Option<Slices<'_>>,
-) -> Result<u64, Stop> {
-    if run.memory.chain().called {
+/// What becomes of a run when the program that it began with is over: it goes on with the next one, as long as there is one. Most runs are
+/// over then.
+#[inline]
+pub(crate) fn go_on(result: Result<u64, Stop>, run: &mut Run<'_>, slices: Option<Slices<'_>>) -> Result<u64, Stop> {
+    let chain = run.memory.chain();
+    if chain.called || chain.next.is_none() {
         return result;
     }
+    follow(result, run, slices)
+}
+
+#[cold]
+fn follow(mut result: Result<u64, Stop>, run: &mut Run<'_>, mut slices: Option<Slices<'_>>) -> Result<u64, Stop> {
     while result.is_ok() {
         let Some(callee) = run.memory.chain().next.take() else { break };
         let (left, next, calls);
