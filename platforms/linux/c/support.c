@@ -34,6 +34,15 @@ void ubpf_linux_records(struct ubpf_linux_records *bounds)
 	bounds->programs_end = __stop_ubpf_programs;
 }
 
+/* How far from the thread pointer a variable of this thread is. */
+static long from_thread_pointer(const unsigned long *own)
+{
+	const char *thread;
+
+	__asm__("mov %%fs:0, %0" : "=r"(thread));
+	return (const char *)own - thread;
+}
+
 /*
  * Where a thread keeps the address of its own counters, at the same distance from the thread pointer in every thread, also
  * in a library that was loaded late.
@@ -47,13 +56,10 @@ unsigned long *ubpf_linux_own_counters(void)
 
 long ubpf_linux_own_counters_offset(void)
 {
-	char *thread;
-
-	__asm__("mov %%fs:0, %0" : "=r"(thread));
-	return (char *)&own_counters - thread;
+	return from_thread_pointer(&own_counters);
 }
 
-/* The number of the thread, of which its frames are known; 0 until it was asked for. */
+/* The number of the thread, so that the kernel is asked once; 0 until it was asked. */
 static __thread unsigned long own_thread __attribute__((tls_model("initial-exec")));
 
 unsigned long *ubpf_linux_own_thread(void)
@@ -63,18 +69,7 @@ unsigned long *ubpf_linux_own_thread(void)
 
 long ubpf_linux_own_thread_offset(void)
 {
-	char *thread;
-
-	__asm__("mov %%fs:0, %0" : "=r"(thread));
-	return (char *)&own_thread - thread;
-}
-
-/* What a thread knows of its own numbers, so that it asks once: process and thread, 0 before. */
-static __thread unsigned long own_numbers __attribute__((tls_model("initial-exec")));
-
-unsigned long *ubpf_linux_own_numbers(void)
-{
-	return &own_numbers;
+	return from_thread_pointer(&own_thread);
 }
 
 void ubpf_instrument_entry(void *function, void *call_site);

@@ -12,7 +12,6 @@ mod files;
 mod pages;
 mod probe_read;
 pub mod records;
-mod running;
 mod start;
 pub mod symbols;
 mod text;
@@ -43,11 +42,11 @@ impl Cpu for ThreadCpu {
     }
 
     fn running(&self) -> Thread {
-        running::numbers()
+        threads::numbers()
     }
 
     fn running_name(&self, into: &mut [u8]) -> usize {
-        running::name(into)
+        threads::name(into)
     }
 
     fn counting(&self) -> Counting {

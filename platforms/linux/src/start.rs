@@ -158,12 +158,12 @@ static CLIENT: AtomicI32 = AtomicI32::new(-1);
 /// In a child of a fork nobody serves the shell: a client must find it gone when the parent is. What other threads were doing in the engine
 /// nobody ends any more.
 extern "C" fn in_a_child() {
-    crate::running::after_fork();
     if let Some(runtime) = Runtime::get() {
         crate::counters::after_fork();
         runtime.after_fork();
-        crate::threads::after_fork();
     }
+    // The engine still knows this thread by the number that it had.
+    crate::threads::after_fork();
     for socket in [&LISTENER, &CLIENT] {
         let socket = socket.swap(-1, Ordering::SeqCst);
         if socket >= 0 {
