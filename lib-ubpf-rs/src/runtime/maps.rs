@@ -243,15 +243,28 @@ impl Runtime {
     /// the map's own object.
     pub fn hold(&self, name: &str, key: &[u8], what: &str) -> Result<(), Error> {
         room_for_small_things()?;
-        let find = |name: &str| self.map(name).ok_or_else(|| Error::NoMap { name: shown(name) });
-        let holder = find(name)?;
+        let holder = self.existing_map(name)?;
         let (held, _loaded) = match holder.def().kind {
             MapKind::ProgArray => {
                 let (program, loaded) = self.callee(name, what, &holder)?;
                 (Held::Program(program), Some(loaded))
             }
-            _ => (Held::Map(find(what)?), None),
+            _ => (Held::Map(self.existing_map(what)?), None),
         };
+        self.put(&holder, key, held)
+    }
+
+    /// Puts a loaded program under a key of a map that holds programs, as [`hold`](Self::hold) does.
+    pub fn hold_program(&self, name: &str, key: &[u8], id: ProgramId) -> Result<(), Error> {
+        room_for_small_things()?;
+        let holder = self.existing_map(name)?;
+        let loaded = self.programs.lock().get(id)?;
+        let held = Held::Program(loaded.callee_of(&holder, None)?);
+        self.put(&holder, key, held)
+    }
+
+    /// Puts something under a key of a map that holds such, and waits until no run uses what was there before.
+    fn put(&self, holder: &Map, key: &[u8], held: Held) -> Result<(), Error> {
         let put = holder.hold(Bytes::from(key), held, maps::update::ANY);
         put.map_err(|error| refused_map(holder.def(), error))?;
         // Who uses it for longer than that is not waited for.
@@ -259,16 +272,9 @@ impl Runtime {
         Ok(())
     }
 
-    /// Puts a loaded program under a key of a map that holds programs, as [`hold`](Self::hold) does.
-    pub fn hold_program(&self, name: &str, key: &[u8], id: ProgramId) -> Result<(), Error> {
-        room_for_small_things()?;
-        let holder = self.map(name).ok_or_else(|| Error::NoMap { name: shown(name) })?;
-        let loaded = self.programs.lock().get(id)?;
-        let held = Held::Program(loaded.callee_of(&holder, None)?);
-        let put = holder.hold(Bytes::from(key), held, maps::update::ANY);
-        put.map_err(|error| refused_map(holder.def(), error))?;
-        self.pace().wait_until(RUNS_END_NS, || holder.settle());
-        Ok(())
+    /// The map of this name, or an error that says that there is none.
+    fn existing_map(&self, name: &str) -> Result<Arc<Map>, Error> {
+        self.map(name).ok_or_else(|| Error::NoMap { name: shown(name) })
     }
 
     /// The program that is called `what` beside a map, and what keeps its maps in use: until it is in the map, which may be one of them, and would
