@@ -16,7 +16,7 @@ use alloc::{
 use core::fmt::Write;
 use ubpf_rs::{
     platform::{find, fits},
-    program::Abi,
+    program::{limits::MOST_ARGUMENTS, Abi},
     runtime::Engine,
     verifier::Policy,
 };
@@ -212,11 +212,10 @@ fn for_each_function<'a>(
 
 /// How many arguments a function has.
 pub(super) fn arguments(call: &Call<'_>) -> Result<Option<u8>, Failure> {
-    const MOST: u64 = 6;
     let Some(count) = call.number_option("--args")? else { return Ok(None) };
     match u8::try_from(count) {
-        Ok(few) if count <= MOST => Ok(Some(few)),
-        _ => Err(Failure::message(format!("--args: 0 to {MOST}, those that are given in registers"))),
+        Ok(few) if usize::from(few) <= MOST_ARGUMENTS => Ok(Some(few)),
+        _ => Err(Failure::message(format!("--args: 0 to {MOST_ARGUMENTS}, those that are given in registers"))),
     }
 }
 
