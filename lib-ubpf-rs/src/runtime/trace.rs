@@ -452,9 +452,8 @@ impl Runtime {
         while let Some(first) = next {
             room_for_small_things()?;
             let image = self.services.image.read();
-            let is_denied = |site| {
-                image.denied(site, deny_reason).is_some() || at_return && image.denied(site, returns_twice).is_some()
-            };
+            let why_not = |name: &str| deny_reason(name).or_else(|| returns_twice(name).filter(|_| at_return));
+            let is_denied = |site| image.denied(site, why_not).is_some();
             let mut full = false;
             next = self.functions(first, &mut |name, address| {
                 let site = match address {
