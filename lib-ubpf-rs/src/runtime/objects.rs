@@ -493,23 +493,22 @@ pub(super) fn is_at_return(loaded: &Loaded, limits: &AttachLimits) -> bool {
     limits.at_return || loaded.point.is_ok_and(|at| at(nowhere).is_return())
 }
 
-/// What a program is attached to at a site of this kind, if it is attached so; or why it cannot be.
-pub(super) fn point(loaded: &Loaded, kind: SiteKind, limits: &AttachLimits) -> Result<AtSite, &'static str> {
-    let at = loaded.point?;
-    let nowhere = Site { addr: 0, kind };
-    let at: AtSite = match (at(nowhere).is_return(), limits.at_return) {
-        (false, true) if loaded.says_where => return Err("its section says that it is for the entry of a function"),
-        (false, true) => Point::Return,
-        (_, _) => at,
+/// What a program is attached to at a site, if it is attached so; or why it cannot be.
+pub(super) fn point(loaded: &Loaded, site: Site, limits: &AttachLimits) -> Result<Point, &'static str> {
+    let point = loaded.point?(site);
+    let point = match limits.at_return && !point.is_return() {
+        true if loaded.says_where => return Err("its section says that it is for the entry of a function"),
+        true => Point::Return(site),
+        false => point,
     };
-    let refused = match at(nowhere).is_return() {
-        false => without_registers(kind).filter(|_| loaded.needs_registers()),
+    let refused = match point.is_return() {
+        false => without_registers(site.kind).filter(|_| loaded.needs_registers()),
         true if loaded.kind == ProgramKind::Arguments && loaded.needs_registers() && limits.arguments.is_none() => Some(
             "it looks at arguments and result as an array, and where in it the result is depends on how many arguments the function has: say it with --args",
         ),
         true => None,
     };
-    refused.map_or(Ok(at), Err)
+    refused.map_or(Ok(point), Err)
 }
 
 /// Why a program that looks at registers cannot run at such a site.

@@ -559,9 +559,8 @@ impl Runtime {
             return Err(AttachError::Denied { function, reason }.into());
         }
         let loaded = &body.loaded;
-        let at = objects::point(loaded, site.kind, limits);
-        let point = match at {
-            Ok(at) => at(site),
+        let point = match objects::point(loaded, site, limits) {
+            Ok(point) => point,
             Err(reason) => return Err(Error::NotAttachable(Refusal::new(copy(&loaded.name)?, reason))),
         };
         let twice = image.denied(site, returns_twice).filter(|_| point.is_return());
