@@ -177,7 +177,7 @@ pub const BUILTINS: &[Row] = &[
     Row {
         name: "bpf_tail_call",
         doc: prose!("Goes on in a program of an array, which takes the place of this one, with the same context; a negative number where there is \
-              none, or after 33 such calls. Only the outermost function may call it."),
+              none, or after 33 such calls. Only the outermost function may call it, or one after which its caller ends."),
         numbers: &[(Linux, 12)],
         args: &[("ctx", AnyAddress), ("programs", Map(MapFamily::Programs)), ("index", Scalar)],
         ret: RetType::TailCall,
