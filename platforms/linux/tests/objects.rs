@@ -102,6 +102,19 @@ fn numbers(engine: &Runtime, name: &str) -> Vec<u64> {
     (0..map.def().max_entries).map(|key| number(&map, &key.to_le_bytes()).unwrap()).collect()
 }
 
+/// Bytes of an object's data.
+fn bytes(engine: &Runtime, name: &str) -> Vec<u8> {
+    let map = engine.map(name).unwrap_or_else(|| panic!("map {name}"));
+    let mut bytes = vec![0; map.def().value_size as usize];
+    map.value(0u32.to_le_bytes()[..].into()).unwrap().first().copy_to(&mut bytes);
+    bytes
+}
+
+/// Numbers of an object's data, by their place.
+fn data(engine: &Runtime, name: &str) -> Vec<u64> {
+    bytes(engine, name).chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect()
+}
+
 fn maps(engine: &Runtime) -> Vec<String> {
     let mut names = Vec::new();
     engine.maps(0, &mut |name, _, _| {
@@ -178,8 +191,7 @@ fn a_program_knows_the_thread_that_it_runs_in() {
             unsafe { libc::gettid() }
         });
         let thread = thread.unwrap().join().unwrap();
-        let mut caller = [0; 32];
-        engine.map("threads..bss").unwrap().value(0u32.to_le_bytes()[..].into()).unwrap().first().copy_to(&mut caller);
+        let caller = bytes(engine, "threads..bss");
         let numbers = u64::from_le_bytes(*caller.first_chunk().unwrap());
         assert_eq!(numbers, u64::from(std::process::id()) << 32 | thread as u64);
         assert_eq!(&caller[8..], b"\0\0\0\0\0\0\0\0a worker of man\0");
@@ -245,10 +257,7 @@ fn loads_through_pointers_of_the_application() {
             _ => call(first, 0),
         };
         let counted = || {
-            let bss = engine.map("probing..bss").unwrap();
-            let mut bytes = [0; 32];
-            bss.value(0u32.to_le_bytes()[..].into()).unwrap().first().copy_to(&mut bytes);
-            let mut words = bytes.as_chunks::<8>().0.iter().map(|word| i64::from_le_bytes(*word)).collect::<Vec<_>>();
+            let mut words: Vec<i64> = data(engine, "probing..bss").into_iter().map(u64::cast_signed).collect();
             words.sort_unstable();
             words
         };
@@ -382,14 +391,6 @@ const RECURSION: &str = "gcc_patchable_recursion";
 fn recursion(n: i64) {
     // SAFETY: a C function of a number.
     assert_eq!(unsafe { gcc_patchable_recursion(n) }, n * (n + 1) / 2);
-}
-
-/// Numbers of an object's data, by their place.
-fn data(engine: &Runtime, name: &str) -> Vec<u64> {
-    let map = engine.map(name).unwrap_or_else(|| panic!("map {name}"));
-    let mut bytes = vec![0; map.def().value_size as usize];
-    map.value(0u32.to_le_bytes()[..].into()).unwrap().first().copy_to(&mut bytes);
-    bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect()
 }
 
 #[test]
@@ -767,15 +768,12 @@ fn maps_without_keys_are_filled_and_drained() {
         (0..30).for_each(|_| call(0, 0));
         let [oldest, newest] = ["queues.oldest", "queues.newest"].map(|name| engine.map(name).unwrap());
         assert_eq!((oldest.len(), newest.len(), oldest.lost_full()), (4, 4, 26));
-        let data = engine.map("queues..bss").unwrap();
-        let mut words = [0; 24];
-        data.value([0; 4][..].into()).unwrap().first().copy_to(&mut words);
-        let words: Vec<u64> = words.chunks(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect();
+        let words = data(engine, "queues..bss");
         assert_eq!(words.iter().sum::<u64>(), 30 + 26 + 10, "{words:?}");
         let drain = engine.exec_file("queues", &mut [0; 168], &program("drain")).unwrap();
         assert_eq!(drain.value & 0xffff_ffff, 12_340 * 100 + 30, "{way:?}");
         assert_eq!((oldest.len(), newest.len()), (0, 3));
-        drop((oldest, newest, data));
+        drop((oldest, newest));
         engine.detach(MYFUN, None).unwrap();
         assert!(engine.unload_object("queues"));
     }
