@@ -135,17 +135,16 @@ impl Files for MemoryFiles {
     fn list(&self, path: &str) -> Result<Vec<DirEntry>, FileError> {
         let folder = plain(path);
         // Other threads may run between two entries, and write files: what is listed is what was there at first.
-        let written: Vec<(String, Option<usize>)> = {
+        let written: ByName<Option<usize>> = {
             let written = WRITTEN.lock();
             let bytes = written.0.iter().fold(0, |bytes, (name, _)| bytes + name.len() + ENTRY_BYTES);
             if !has_room(bytes + SMALL_THINGS) {
                 return Err(FileError::NoMemory);
             }
-            written.0.iter().map(|(name, contents)| (name.clone(), contents.as_ref().map(Vec::len))).collect()
+            ByName(written.0.iter().map(|(name, contents)| (name.clone(), contents.as_ref().map(Vec::len))).collect())
         };
-        let is_written = |name: &str| written.binary_search_by(|(known, _)| known.as_str().cmp(name)).is_ok();
         let mut pace = Pace::new(&PLATFORM);
-        let names = archive().map(|entry| entry.name).chain(written.iter().map(|(name, _)| name.as_str()));
+        let names = archive().map(|entry| entry.name).chain(written.0.iter().map(|(name, _)| name.as_str()));
         let listed = names.filter(|name| inside(name, folder).is_some());
         let bytes = listed.fold(0, |bytes, name| {
             pace.go_on();
@@ -168,10 +167,10 @@ impl Files for MemoryFiles {
                 None => found.insert(rest, (size as u64, is_dir)),
             }
         };
-        for entry in archive().filter(|entry| !is_written(entry.name)) {
+        for entry in archive().filter(|entry| written.get(entry.name).is_none()) {
             add(entry.name, if entry.is_dir { 0 } else { entry.contents.len() }, entry.is_dir)?;
         }
-        for (name, size) in &written {
+        for (name, size) in &written.0 {
             if let Some(size) = size {
                 add(name, *size, false)?;
             }
