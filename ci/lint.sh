@@ -13,6 +13,7 @@ outside() {
 }
 target="$(realpath -m "${CARGO_TARGET_DIR:-target}")/lint"
 outside platforms/qemu image --release
+outside platforms/qemu image --release --features tests
 outside platforms/unikraft image --lib
 outside platforms/unikraft/tool host --all-targets
 outside fuzz host

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include "ubpf/platform.h"
 
-// Numbers of helpers that are taken: 0 to 9, 12, 14 to 16, 25, 32, 35, 37, 45, 80, 87 to 89, 105 to 106, 112 to 115, 118, 125, 130 to 134, 160, 165, 173 to 174, 177, 182 to 185, 195, 208, 255.
+// Numbers of helpers that are taken: 0 to 9, 12, 14 to 16, 25, 27, 32 to 33, 35, 37, 45, 67, 80, 87 to 89, 105 to 106, 112 to 115, 118, 125, 130 to 134, 160, 165, 173 to 174, 177, 182 to 185, 195, 208, 255.
 
 // The call did what it says.
 #define UBPF_OK 0
@@ -105,6 +105,10 @@
 
 // `arguments` says how many arguments the function has: where the result is in the array of a program of a section fexit depends on it.
 #define UBPF_ATTACH_ARGUMENTS 2
+
+// The program also runs when the engine's own control path calls the function, as the thread that serves the shell does; at a timer of a
+// CPU's time also in that thread, and in the one that runs where no other can.
+#define UBPF_ATTACH_OWN 4
 
 // The argument is not looked at.
 #define UBPF_ARG_UNUSED 0
@@ -316,6 +320,8 @@ typedef struct {
   uint64_t outstanding;
   // Of a program at returns: calls that will not return, since somebody jumped out of them or their thread has ended.
   uint64_t abandoned;
+  // Calls that the engine's own control path has made, at which it did not run (UBPF_ATTACH_OWN); they are no hits.
+  uint64_t left_out;
 } ubpf_probe_info;
 
 // Called for each attached program. It may call the engine.
@@ -611,6 +617,20 @@ int ubpf_attach(const char *function,
 // `error` is NULL or writable.
 int ubpf_detach(ubpf_probe probe,
                 ubpf_error *error);
+
+// Lets a loaded program take the place of an attached one: each call of the function is seen by one of the two, and by the new one alone when
+// this returns. `probe` names the new one then, which keeps what was said when the old one was attached, and its counts.
+//
+// Threads: any, at any time, but no helper at a traced function; changes take turns.
+//
+// Errors: UBPF_STALE the probe or the program; UBPF_EXISTS a program of this name is attached there; UBPF_UNSUPPORTED the new program cannot
+// be where the old one is.
+//
+// # Safety
+// `error` is NULL or writable.
+int ubpf_replace(ubpf_probe probe,
+                 ubpf_program program,
+                 ubpf_error *error);
 
 // Detaches from a function the program of this name, or all of its programs where `program` is NULL. `count` (NULL is
 // good) gets how many they were. A pattern, with `*` for any characters, is all functions that it fits.

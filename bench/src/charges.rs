@@ -1,14 +1,15 @@
 //! What each operation takes beside what it is charged: one unit of budget stands for one nanosecond of machine code. Every case is a
 //! loop of one operation with the operands that it is slowest with, so that what it was charged divides what it took.
 
-use crate::{figure, stopwatch, Result};
+use crate::{figure, stopwatch, traced, Result};
 use std::time::Instant;
 use ubpf_platform_linux::platform;
 use ubpf_rs::{
-    isa::assemble,
+    isa::{assemble, Insn, Reg, Size},
     platform::{Console, Platform},
     program::{Abi, MapDef, MapFlags, MapKind, MapName, Program},
     runtime::{Config, Engine, LoadOptions, MapPart, ProgramId, Runtime, Symbol, SymbolTable},
+    vm::MOST_TAIL_CALLS,
 };
 
 /// Swallows what programs print.
@@ -120,6 +121,7 @@ const CASES_UIO: &[Case] = &[
     case("get_addr_short", "*(u16 *)(r7 + 128) = 120", "r1 = r7\nr1 += 128\ncall 4\n"),
     case("get_addr_long", "", "r1 = r7\nr1 += 256\ncall 4\n"),
     case("probe_read", "", "r1 = r7\nr2 = 8\ncall 5\n"),
+    case("probe_read_page", "r8 = *(u64 *)(r7 + 16)\nr8 += 4094", "r1 = r8\nr2 = 8\ncall 5\n"),
     case("probe_read_fault", "", "r1 = 16\nr2 = 8\ncall 5\n"),
     case("probe_read_far", "", "r1 = -1\nr2 = 8\ncall 5\n"),
     case("time", "", "call 6\n"),
@@ -209,6 +211,22 @@ const CASES_LINUX: &[Case] = &[
     case("lpm_lookup", "*(u64 *)(r7 + 128) = 32", on_map!("16", "call 1")),
     case("lpm_lookup_all", "*(u64 *)(r7 + 128) = 128", on_map!("17", "call 1")),
     case("lpm_lookup_long", "*(u64 *)(r7 + 128) = 2048", on_map!("18", "call 1")),
+    case("uid_gid", "", "call 15\n"),
+    case("pid_tgid", "", "call 14\n"),
+    case("comm", "", "r1 = r7\nr1 += 1024\nr2 = 16\ncall 16\n"),
+    case("comm_long", "", "r1 = r7\nr1 += 1024\nr2 = 8192\ncall 16\n"),
+    case("read_memory_page", "r8 = *(u64 *)(r7 + 16)\nr8 += 4094", "r1 = r7\nr1 += 1024\nr2 = 8\nr3 = r8\ncall 113\n"),
+    // Few of them, so that a run is not longer than what a scheduler gives at a time.
+    Case { times: 1, ..case("read_memory_long", "r8 = *(u64 *)(r7 + 16)\nr8 += 6", "r1 = r7\nr1 += 1024\nr2 = 8176\nr3 = r8\ncall 113\n") },
+    case("read_string_page", "r8 = *(u64 *)(r7 + 16)\nr8 += 4094", "r1 = r7\nr1 += 1024\nr2 = 8\nr3 = r8\ncall 115\n"),
+    case("tail_call_none", "", "r1 = r7\nr2 = map_index(19) ll\nr3 = 1\ncall 12\n"),
+    // Loads of four bytes through r9 are probing ones: of the program's own memory, of the application's, of two pages of that, of none, and as a chain.
+    case("probing_own", "r9 = r7", "r0 = *(u32 *)(r9 + 64)\n"),
+    case("probing", "r9 = *(u64 *)(r7 + 16)", "r0 = *(u32 *)(r9 + 0)\n"),
+    case("probing_page", "r9 = *(u64 *)(r7 + 16)", "r0 = *(u32 *)(r9 + 4094)\n"),
+    case("probing_fault", "r9 = 16", "r0 = *(u32 *)(r9 + 0)\n"),
+    case("probing_far", "r9 = -1", "r0 = *(u32 *)(r9 + 0)\n"),
+    case("probing_chain", "r8 = *(u64 *)(r7 + 16)\nr9 = r8", "r9 = *(u32 *)(r9 + 0)\nr9 += r8\n"),
     case("lpm_add_delete", "*(u64 *)(r7 + 128) = 77", concat!(on_map!("17", "r3 = r7\nr3 += 2048\nr4 = 0\ncall 2"), on_map!("17", "call 3"))),
 ];
 
@@ -236,6 +254,7 @@ const MAPS: &[(MapKind, [u32; 3])] = &[
     (MapKind::LpmTrie, [8, 8, 256]),
     (MapKind::LpmTrie, [20, 8, 256]),
     (MapKind::LpmTrie, [260, 8, 4096]),
+    (MapKind::ProgArray, [4, 4, 2]),
 ];
 
 /// Puts into the maps what cases look for, and what makes it hard to find.
@@ -243,6 +262,9 @@ fn fill(engine: &Runtime) {
     for (place, (kind, [key_size, value_size, _])) in (3..).zip(MAPS) {
         let Some(map) = engine.map(&format!("charges.map{place}")) else { continue };
         let put = |key: &[u8]| _ = map.update(key.into(), vec![0; *value_size as usize][..].into(), 0, &mut 0);
+        if *kind == MapKind::ProgArray {
+            continue;
+        }
         if *kind != MapKind::LpmTrie {
             let key: Vec<u8> = [5].into_iter().chain(core::iter::repeat(0)).take(*key_size as usize).collect();
             put(&key);
@@ -270,12 +292,19 @@ fn program(case: &Case) -> Result<Vec<u8>> {
 #[repr(align(4096))]
 struct Argument([u8; ARGUMENT]);
 
+#[repr(align(4096))]
+struct Pages([u8; 2 * 4096]);
+
+static APPLICATION: Pages = Pages([0; 2 * 4096]);
+
 fn argument(rounds: u64) -> Box<Argument> {
     let mut argument = Box::new(Argument([0; ARGUMENT]));
     argument.0[..8].copy_from_slice(&rounds.to_le_bytes());
     // Eight bytes from here lie in two pages.
     let split = argument.0.as_ptr() as u64 + 4092;
     argument.0[8..16].copy_from_slice(&split.to_le_bytes());
+    // Two pages of the application's, which hold zeros.
+    argument.0[16..24].copy_from_slice(&(APPLICATION.0.as_ptr() as u64).to_le_bytes());
     argument.0[256..256 + 255].fill(b'x');
     argument
 }
@@ -307,7 +336,9 @@ fn load(engine: &Runtime, name: &str, code: &[u8], options: &LoadOptions) -> Res
         let def = MapDef { kind, key_size, value_size, max_entries, flags: MapFlags::empty(), inner: None, name };
         Ok::<_, &str>(MapPart { def, contents: &[], shared: false })
     };
-    let program = Program::from_flat(name, code, Abi::Linux)?;
+    let mut program = Program::from_flat(name, code, Abi::Linux)?;
+    let probes = |insn: &Insn| matches!(insn, Insn::Load { base: Reg::R9, size: Size::W, .. });
+    program.probing = (0..).zip(program.insns.iter()).filter(|(_, insn)| probes(insn)).map(|(pc, _)| pc).collect();
     let maps = [
         map(MapKind::Ringbuf, [0, 0, 64 * 1024], "ring")?,
         map(MapKind::Array, [4, 8, 16], "array")?,
@@ -342,6 +373,39 @@ fn measure(engine: &Runtime, case: &Case, abi: Abi, passes: usize) -> Result<()>
         figure(&format!("charge.{name}.{}", case.name), time / charged as f64);
         figure(&format!("charge-ns.{name}.{}", case.name), time / (rounds * case.times.max(1) as u64) as f64);
         engine.unload(id)?;
+    }
+    Ok(())
+}
+
+/// Runs of a chain of tail calls between two readings of the clock.
+const CHAINS: u64 = 50;
+
+/// A tail call takes what a run takes longer with as many of them as it may make than with one that finds no program.
+fn tail_calls(engine: &Runtime, passes: usize) -> Result<()> {
+    for (name, on) in [("jit", Engine::Jit), ("interp", Engine::Interpreter)] {
+        let options = LoadOptions { abi: Some(Abi::Linux), engine: on, ..LoadOptions::default() };
+        let mut runs = [(0.0, 0); 2];
+        for (run, place) in runs.iter_mut().zip([0, 1]) {
+            let text = format!("r2 = map_index(19) ll\nr3 = {place}\ncall 12\nr0 = 0\nexit");
+            let code = assemble(&text).map_err(|error| format!("line {}: {}", error.line, error.problem))?;
+            let id = load(engine, "tail_call", &code, &options)?;
+            engine.hold_program("charges.map19", &[0; 4], id)?;
+            let mut times = Vec::new();
+            for _ in 0..passes {
+                let (mut took, mut charged) = (0.0, 0);
+                for _ in 0..CHAINS {
+                    let (one, charge) = once(engine, id, 0)?;
+                    (took, charged) = (took + one, charge);
+                }
+                times.push(took / CHAINS as f64);
+                run.1 = charged;
+            }
+            run.0 = stopwatch::least(&times);
+            engine.unload(id)?;
+        }
+        let [(with, charged_with), (without, charged_without)] = runs;
+        figure(&format!("charge.{name}.tail_call"), (with - without) / (charged_with - charged_without) as f64);
+        figure(&format!("charge-ns.{name}.tail_call"), (with - without) / f64::from(MOST_TAIL_CALLS));
     }
     Ok(())
 }
@@ -392,5 +456,6 @@ pub fn run(passes: usize) -> Result<()> {
     for (cases, abi) in [(CASES, Abi::Classic), (CASES_UIO, Abi::Uio), (CASES_LINUX, Abi::Linux)] {
         cases.iter().try_for_each(|case| measure(engine, case, abi, passes))?;
     }
-    Ok(())
+    tail_calls(engine, passes)?;
+    traced::run(passes)
 }

@@ -6,7 +6,9 @@ mod charges;
 mod doc;
 mod plot;
 mod probes;
+mod stacks;
 mod stopwatch;
+mod traced;
 
 use std::process::ExitCode;
 
@@ -14,6 +16,7 @@ const USAGE: &str = "usage: ubpf-bench probes SAMPLES [ROUNDS]
        ubpf-bench probe-instructions SAMPLES CASE CALLS
        ubpf-bench charges [PASSES]
        ubpf-bench answers [PASSES]
+       ubpf-bench stacks [PASSES]
        ubpf-bench plot RESULTS FOLDER
        ubpf-bench doc RESULTS PAGE";
 
@@ -43,6 +46,8 @@ fn main() -> ExitCode {
         ["charges", passes] => number(passes).and_then(charges::run),
         ["answers"] => answers::run(5),
         ["answers", passes] => number(passes).and_then(answers::run),
+        ["stacks"] => stacks::run(40),
+        ["stacks", passes] => number(passes).and_then(stacks::run),
         ["plot", results, folder] => plot::run(results.as_ref(), folder.as_ref()),
         ["doc", results, page] => doc::run(results.as_ref(), page.as_ref()),
         _ => Err(USAGE.into()),

@@ -26,6 +26,8 @@ const NUMBERS: [usize; 6] = [1, 2, 4, 8, 12, 16];
 const BATCH: u64 = 20_000;
 /// Of programs that write to the ring: less than it has room for.
 const BATCH_RING: u64 = 40;
+/// Of those that fill the ring of an object, which has room for more.
+const BATCH_RECORDS: u64 = 2_000;
 
 /// Swallows what hooks print, and counts the bytes.
 struct Sink(AtomicU64);
@@ -48,6 +50,8 @@ enum Case {
     Programs(&'static str, usize),
     /// A program at its returns.
     AtReturn(&'static str),
+    /// A program of the bench's own object.
+    Object(&'static str),
     /// The programs of the sample `latency`: one at its entry, one at its return.
     Latency,
 }
@@ -62,6 +66,7 @@ impl Case {
             Case::Programs(program, 1) => format!("probe.{program}"),
             Case::Programs(program, count) => format!("probe.{program}.{count}"),
             Case::AtReturn(program) => format!("probe.return.{program}"),
+            Case::Object(program) => format!("probe.object.{program}"),
             Case::Latency => "probe.latency".into(),
         }
     }
@@ -69,8 +74,7 @@ impl Case {
     fn batch(self) -> u64 {
         match self {
             Case::Programs("notify", _) => BATCH_RING,
-            // As long as the others take, so that nobody else has the CPU meanwhile.
-            Case::Latency => BATCH / 20,
+            Case::Object("reserves") => BATCH_RECORDS,
             _ => BATCH,
         }
     }
@@ -83,6 +87,7 @@ fn cases() -> Vec<Case> {
     // Empty programs may cost nothing each; these do something.
     cases.extend(NUMBERS[1..].iter().map(|count| Case::Programs("count", *count)));
     cases.extend([Case::AtReturn("noop"), Case::AtReturn("count"), Case::Latency]);
+    cases.extend(["nothing", "counts", "looks_up", "updates", "reserves"].map(Case::Object));
     cases
 }
 
@@ -97,7 +102,7 @@ impl Bench {
         let platform = Platform { console: &SINK, ..platform(samples.to_path_buf()) };
         let engine = Runtime::init(platform, Config::default())?;
         let own = symbols::own()?;
-        let table = own.iter().map(|s| Symbol { address: s.address, name: &s.name, function: s.is_function });
+        let table = own.iter().map(Symbol::from);
         engine.add_symbols(SymbolTable::new(table)?);
         engine.add_sites(&records::own().patchable, SiteKind::Patchable);
         let mut programs = Vec::new();
@@ -115,6 +120,15 @@ impl Bench {
         let (name, count, at_return) = match case {
             Case::Programs(name, count) => (name, count, false),
             Case::AtReturn(name) => (name, 1, true),
+            Case::Object(program) => {
+                let options = LoadOptions { program: Some(program), ..LoadOptions::default() };
+                self.engine.attach_file(SUBJECT, "bench.pkg", &options, AttachLimits::default())?;
+                if let Some(hash) = self.engine.map("bench.hash") {
+                    hash.update(7u64.to_le_bytes()[..].into(), [1; 8][..].into(), 0, &mut 0)
+                        .map_err(|e| format!("{e:?}"))?;
+                }
+                return Ok(());
+            }
             Case::Latency => {
                 for program in ["enters", "returns"] {
                     let options = LoadOptions { program: Some(program), ..LoadOptions::default() };
@@ -131,10 +145,18 @@ impl Bench {
         Ok(())
     }
 
+    /// Makes room in the rings.
+    fn drain(&self) {
+        self.engine.drain_console();
+        if let Some(ring) = self.engine.map("bench.ring") {
+            while ring.read_record(&mut [0; 16]).is_some() {}
+        }
+    }
+
     fn detach(&self, case: Case) -> Result<()> {
         match case {
             Case::Programs(_, 0) | Case::Plain | Case::HandWritten => Ok(()),
-            Case::Programs(..) | Case::AtReturn(_) | Case::Latency => {
+            Case::Programs(..) | Case::AtReturn(_) | Case::Object(_) | Case::Latency => {
                 Ok(self.engine.detach(SUBJECT, None).map(drop)?)
             }
         }
@@ -144,11 +166,11 @@ impl Bench {
         self.attach(case)?;
         // Once before: caches, and the entry of the map that count makes.
         call(case, case.batch());
-        self.engine.drain_console();
+        self.drain();
         let times: Vec<f64> = (0..5)
             .map(|_| {
                 let time = stopwatch::per_call(case.batch(), |calls| call(case, calls));
-                self.engine.drain_console();
+                self.drain();
                 time
             })
             .collect();
@@ -162,7 +184,7 @@ impl Bench {
         let count = match case {
             Case::Plain | Case::HandWritten | Case::Programs(_, 0) => return Ok(()),
             Case::Programs(_, count) => count,
-            Case::AtReturn(_) => 1,
+            Case::AtReturn(_) | Case::Object(_) => 1,
             Case::Latency => 2,
         };
         let reports = self.engine.list(Some(SUBJECT))?;
@@ -200,7 +222,7 @@ fn call(case: Case, calls: u64) {
         match case {
             Case::Plain => call_plain(calls),
             Case::HandWritten => call_hand_written(calls),
-            Case::Programs(..) | Case::AtReturn(_) | Case::Latency => call_subject(calls),
+            Case::Programs(..) | Case::AtReturn(_) | Case::Object(_) | Case::Latency => call_subject(calls),
         }
     }
 }
@@ -239,7 +261,7 @@ pub fn only(samples: &Path, name: &str, calls: u64) -> Result<()> {
     bench.attach(case)?;
     for _ in 0..calls.div_ceil(case.batch()) {
         call(case, case.batch().min(calls));
-        bench.engine.drain_console();
+        bench.drain();
     }
     bench.detach(case)
 }

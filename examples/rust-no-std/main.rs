@@ -13,7 +13,7 @@ use core::{
 };
 use ubpf_rs::{
     isa::assemble,
-    platform::{Clock, Console, NoFiles, NoReads, OneCpu, Platform, Preemptive},
+    platform::{Clock, Console, Platform},
     runtime::{Config, LoadOptions, Runtime},
 };
 
@@ -80,17 +80,7 @@ impl Console for Terminal {
     }
 }
 
-const PLATFORM: Platform = Platform {
-    name: "example",
-    clock: &Looks,
-    probe_read: &NoReads,
-    console: &Terminal,
-    text: None,
-    exec: None,
-    files: &NoFiles,
-    cpu: &OneCpu,
-    give_way: &Preemptive,
-};
+const PLATFORM: Platform = Platform { console: &Terminal, ..Platform::bare("example", &Looks) };
 
 fn run() -> Result<u64, ubpf_rs::runtime::Error> {
     let engine = Runtime::init(PLATFORM, Config::default())?;

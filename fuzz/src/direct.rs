@@ -32,7 +32,7 @@ use ubpf_rs::{
         CONTEXT_BYTES, TRACER,
     },
     verifier::{self, Policy, Work},
-    vm::{executed, soundness::Numbers, Direct, Executable, Interpreter, Memory, Run, STACK_BYTES},
+    vm::{executed, soundness::Numbers, Detour, Direct, Executable, Interpreter, Memory, Run, STACK_BYTES},
 };
 
 /// Time stands still: machine code reads it as everybody.
@@ -113,6 +113,9 @@ impl Call for Surface {
     fn traced(&self) -> Option<Traced> {
         None
     }
+    fn stack(&self, _out: &mut [u64]) -> usize {
+        0
+    }
 }
 
 impl Time for Surface {
@@ -157,17 +160,17 @@ impl HookProgram for Probe {
         let _ = run(&self.code, &mut context[..CONTEXT_BYTES], stack, budget, self.world);
         Ok(())
     }
-    fn direct(&self) -> Option<Direct> {
+    fn direct(&self) -> Result<Direct, Detour> {
         let direct = self.code.direct()?;
         if direct.needs.is_empty() {
-            return Some(direct);
+            return Ok(direct);
         }
         let made = || {
             let (registry, host) = (&self.world.registry, &self.world.real);
             Helpers::new(&direct, (Abi::Uio, None), registry, host, helper_entry())
         };
-        let helpers = self.helpers.get_or_init(made).as_ref()?;
-        Some(Direct { block: helpers.block(), ..direct })
+        let helpers = self.helpers.get_or_init(made).as_ref().ok_or(Detour::Memory)?;
+        Ok(Direct { block: helpers.block(), ..direct })
     }
 }
 
@@ -384,7 +387,7 @@ fn make(numbers: &mut Numbers<'_>, world: &'static World, general: &Arc<AtomicU6
             .ok()?;
     let code = JitProgram::new(verified.clone(), &Near, Options::default(), &mut Work::default());
     let code = code.unwrap_or_else(|(error, _)| panic!("{error}"));
-    let direct = code.direct().filter(is_called_directly);
+    let direct = code.direct().ok().filter(is_called_directly);
     Some(Made {
         cost: direct.map(|direct| direct.cost),
         plain: Interpreter::plain(verified),

@@ -252,118 +252,153 @@ fn stretch(
     let kind = numbers.below(14);
     let reg = numbers.pick(&[Reg::R6, Reg::R7, Reg::R8, Reg::R0]);
     let imm = numbers.below(256) as i32;
-    let branch =
-        |op, imm, off: i64| Insn::Branch { op, width: Width::W64, dst: reg, src: Operand::Imm(imm), off: off as i16 };
     let op = numbers.pick(&[CmpOp::Eq, CmpOp::Gt, CmpOp::Slt, CmpOp::Set, CmpOp::Ne]);
-    let start = insns.len();
-    let part = |each: usize| count.min(room / each).min(FAR / each);
-    let back = |insns: &Vec<Insn>, to: usize| to as i64 - insns.len() as i64 - 1;
+    let mut stretch = Stretch { insns, count, room, reg, imm, op };
     match kind {
-        // The stack is filled, with words or longs that are known to be equal or are not.
-        0 | 1 => {
-            let (size, step) = if kind == 0 { (Size::W, 4) } else { (Size::DW, 8) };
-            for cell in 0..part(1).min(512 / step as usize) as i16 {
-                let (base, off) = (Reg::R10, -step * (cell + 1));
-                let src = Operand::Reg(reg);
-                insns.push(Insn::Store { size, base, off, src });
-            }
-        }
-        // Branches to one place.
-        2 => {
-            let count = part(1);
-            for left in (0..count).rev() {
-                insns.push(branch(op, imm + (left % 31) as i32, left as i64));
-            }
-        }
-        // Two ways that meet again, with something in between.
-        3 => {
-            for turn in 0..part(2) {
-                insns.push(branch(op, imm + (turn % 29) as i32, 1));
-                insns.push(alu(AluOp::Add, Reg::R0, Operand::Imm(1 << (turn % 20))));
-            }
-        }
-        // Jumps back to one place.
-        4 => {
-            for turn in 0..part(2) {
-                insns.push(alu(AluOp::Add, reg, Operand::Imm(1)));
-                insns.push(branch(op, imm + turn as i32, back(insns, start)));
-            }
-        }
-        // Loops in loops, each with a counter.
-        5 => {
-            let depth = part(4);
-            let counter = numbers.pick(&[Reg::R3, Reg::R4, Reg::R7]);
-            (0..depth).for_each(|_| insns.push(mov(counter, Operand::Imm(0))));
-            for head in (start..start + depth).rev() {
-                insns.push(alu(AluOp::Add, counter, Operand::Imm(1)));
-                let off = back(insns, head) as i16;
-                insns.push(Insn::Branch {
-                    op: CmpOp::Lt,
-                    width: Width::W64,
-                    dst: counter,
-                    src: Operand::Imm(2 + imm),
-                    off,
-                });
-            }
-        }
-        // Loops one after the other.
-        6 => {
-            for _ in 0..part(3) {
-                insns.push(alu(AluOp::Xor, reg, Operand::Reg(Reg::R0)));
-                insns.push(alu(AluOp::Add, Reg::R0, Operand::Reg(reg)));
-                insns.push(branch(op, imm, -3));
-            }
-        }
-        // Accesses through a number, or the argument.
-        7 => {
-            let base = numbers.pick(&[Reg::R1, reg, Reg::R10]);
-            for turn in 0..part(1) {
-                insns.push(load(Size::B, Reg::R3, base, (turn % 97) as i16 - imm as i16));
-            }
-        }
-        // Calls of functions.
+        0 => stretch.fill(Size::W, 4),
+        1 => stretch.fill(Size::DW, 8),
+        2 => stretch.branches(),
+        3 => stretch.diamonds(),
+        4 => stretch.jumps_back(),
+        5 => stretch.nested_loops(numbers.pick(&[Reg::R3, Reg::R4, Reg::R7])),
+        6 => stretch.loops(),
+        7 => stretch.loads(numbers.pick(&[Reg::R1, reg, Reg::R10])),
         8 | 9 => {
             let to = numbers.below(16);
-            for _ in 0..part(2) {
-                insns.push(mov(Reg::R1, Operand::Reg(reg)));
-                call(insns.len(), to);
-                insns.push(Insn::Exit);
-            }
+            stretch.calls(&mut |at| call(at, to));
         }
-        // Calls of helpers.
-        10 => {
-            let number = numbers.pick(&[0, 1, 2, 3, 4, 5]);
-            for turn in 0..part(4) {
-                insns.push(mov(Reg::R1, Operand::Reg(Reg::R10)));
-                let off = -(imm + (turn % 200) as i32);
-                insns.push(alu(AluOp::Add, Reg::R1, Operand::Imm(off)));
-                insns.push(mov(Reg::R2, Operand::Reg(Reg::R1)));
-                insns.push(Insn::Call(Call::Helper(number)));
-            }
+        10 => stretch.helpers(numbers.pick(&[0, 1, 2, 3, 4, 5])),
+        11 => stretch.copies(),
+        12 => stretch.writes(),
+        _ => stretch.arithmetic(numbers.pick(&[AluOp::Mul, AluOp::And, AluOp::Rsh, AluOp::Div, AluOp::Or])),
+    }
+}
+
+/// What the instructions of a stretch have in common.
+struct Stretch<'a> {
+    insns: &'a mut Vec<Insn>,
+    count: usize,
+    room: usize,
+    reg: Reg,
+    imm: i32,
+    op: CmpOp,
+}
+
+impl Stretch<'_> {
+    /// How often, with so many instructions each time.
+    fn turns(&self, each: usize) -> usize {
+        self.count.min(self.room / each).min(FAR / each)
+    }
+
+    fn branch(&mut self, imm: i32, off: i64) {
+        let (op, width, dst, src) = (self.op, Width::W64, self.reg, Operand::Imm(imm));
+        self.insns.push(Insn::Branch { op, width, dst, src, off: off as i16 });
+    }
+
+    fn back(&self, to: usize) -> i64 {
+        to as i64 - self.insns.len() as i64 - 1
+    }
+
+    /// The stack is filled, with words or longs that are known to be equal or are not.
+    fn fill(&mut self, size: Size, step: i16) {
+        for cell in 0..self.turns(1).min(512 / step as usize) as i16 {
+            let (base, off, src) = (Reg::R10, -step * (cell + 1), Operand::Reg(self.reg));
+            self.insns.push(Insn::Store { size, base, off, src });
         }
-        // Copies, reads of the stack.
-        11 => {
-            for turn in 0..part(2) {
-                insns.push(mov(Reg::R4, Operand::Reg(reg)));
-                let off = -8 * (1 + (turn % 64) as i16);
-                insns.push(load(Size::DW, Reg::R5, Reg::R10, off));
-            }
+    }
+
+    /// Branches to one place.
+    fn branches(&mut self) {
+        for left in (0..self.turns(1)).rev() {
+            self.branch(self.imm + (left % 31) as i32, left as i64);
         }
-        // Writes that may go anywhere.
-        12 => {
-            for turn in 0..part(2) {
-                let (size, base, off) = (Size::DW, reg, (turn % 64) as i16);
-                let src = Operand::Imm(1);
-                insns.push(Insn::Store { size, base, off, src });
-                insns.push(load(Size::W, reg, Reg::R10, -8));
-            }
+    }
+
+    /// Two ways that meet again, with something in between.
+    fn diamonds(&mut self) {
+        for turn in 0..self.turns(2) {
+            self.branch(self.imm + (turn % 29) as i32, 1);
+            self.insns.push(alu(AluOp::Add, Reg::R0, Operand::Imm(1 << (turn % 20))));
         }
-        // Arithmetic.
-        _ => {
-            let op = numbers.pick(&[AluOp::Mul, AluOp::And, AluOp::Rsh, AluOp::Div, AluOp::Or]);
-            for turn in 0..part(1) {
-                insns.push(alu(op, reg, Operand::Imm(1 + (turn % 17) as i32)));
-            }
+    }
+
+    /// Jumps back to one place.
+    fn jumps_back(&mut self) {
+        let start = self.insns.len();
+        for turn in 0..self.turns(2) {
+            self.insns.push(alu(AluOp::Add, self.reg, Operand::Imm(1)));
+            self.branch(self.imm + turn as i32, self.back(start));
+        }
+    }
+
+    /// Loops in loops, each with a counter.
+    fn nested_loops(&mut self, counter: Reg) {
+        let (start, depth) = (self.insns.len(), self.turns(4));
+        self.insns.extend((0..depth).map(|_| mov(counter, Operand::Imm(0))));
+        for head in (start..start + depth).rev() {
+            self.insns.push(alu(AluOp::Add, counter, Operand::Imm(1)));
+            let (op, width, src) = (CmpOp::Lt, Width::W64, Operand::Imm(2 + self.imm));
+            let off = self.back(head) as i16;
+            self.insns.push(Insn::Branch { op, width, dst: counter, src, off });
+        }
+    }
+
+    /// Loops one after the other.
+    fn loops(&mut self) {
+        for _ in 0..self.turns(3) {
+            self.insns.push(alu(AluOp::Xor, self.reg, Operand::Reg(Reg::R0)));
+            self.insns.push(alu(AluOp::Add, Reg::R0, Operand::Reg(self.reg)));
+            self.branch(self.imm, -3);
+        }
+    }
+
+    /// Accesses through a number, or the argument.
+    fn loads(&mut self, base: Reg) {
+        for turn in 0..self.turns(1) {
+            self.insns.push(load(Size::B, Reg::R3, base, (turn % 97) as i16 - self.imm as i16));
+        }
+    }
+
+    /// Calls of functions.
+    fn calls(&mut self, call: &mut impl FnMut(usize)) {
+        for _ in 0..self.turns(2) {
+            self.insns.push(mov(Reg::R1, Operand::Reg(self.reg)));
+            call(self.insns.len());
+            self.insns.push(Insn::Exit);
+        }
+    }
+
+    /// Calls of a helper.
+    fn helpers(&mut self, number: u32) {
+        for turn in 0..self.turns(4) {
+            self.insns.push(mov(Reg::R1, Operand::Reg(Reg::R10)));
+            let off = -(self.imm + (turn % 200) as i32);
+            self.insns.push(alu(AluOp::Add, Reg::R1, Operand::Imm(off)));
+            self.insns.push(mov(Reg::R2, Operand::Reg(Reg::R1)));
+            self.insns.push(Insn::Call(Call::Helper(number)));
+        }
+    }
+
+    /// Copies, reads of the stack.
+    fn copies(&mut self) {
+        for turn in 0..self.turns(2) {
+            self.insns.push(mov(Reg::R4, Operand::Reg(self.reg)));
+            self.insns.push(load(Size::DW, Reg::R5, Reg::R10, -8 * (1 + (turn % 64) as i16)));
+        }
+    }
+
+    /// Writes that may go anywhere.
+    fn writes(&mut self) {
+        for turn in 0..self.turns(2) {
+            let (size, off, src) = (Size::DW, (turn % 64) as i16, Operand::Imm(1));
+            self.insns.push(Insn::Store { size, base: self.reg, off, src });
+            self.insns.push(load(Size::W, self.reg, Reg::R10, -8));
+        }
+    }
+
+    fn arithmetic(&mut self, op: AluOp) {
+        for turn in 0..self.turns(1) {
+            self.insns.push(alu(op, self.reg, Operand::Imm(1 + (turn % 17) as i32)));
         }
     }
 }

@@ -18,6 +18,15 @@
 #define PT_REGS_SP(x) ((x)->sp)
 #define PT_REGS_IP(x) ((x)->ip)
 
+/* What programs at timers are given (`SEC("perf_event")`, `SEC("profile:99")`): what was interrupted, and nanoseconds from one time to the next. */
+#if !defined(__VMLINUX_H__) && !defined(__LINUX_BPF_PERF_EVENT_H__)
+struct bpf_perf_event_data {
+	struct pt_regs regs;
+	__u64 sample_period;
+	__u64 addr;
+};
+#endif
+
 /* The same by CO-RE. */
 #define UBPF_CORE_REGISTER(x, register) ((struct pt_regs___core *)(void *)(x))->register
 struct pt_regs___core {

@@ -12,7 +12,7 @@
 //! use std::{sync::OnceLock, time::Instant};
 //! use ubpf_rs::{
 //!     isa::assemble,
-//!     platform::{Clock, NoConsole, NoFiles, NoReads, OneCpu, Platform, Preemptive},
+//!     platform::{Clock, Platform},
 //!     runtime::{Config, LoadOptions, Runtime},
 //! };
 //!
@@ -25,17 +25,7 @@
 //!     }
 //! }
 //!
-//! let platform = Platform {
-//!     name: "example",
-//!     clock: &Uptime,
-//!     probe_read: &NoReads,
-//!     console: &NoConsole,
-//!     text: None,
-//!     exec: None,
-//!     files: &NoFiles,
-//!     cpu: &OneCpu,
-//!     give_way: &Preemptive,
-//! };
+//! let platform = Platform::bare("example", &Uptime);
 //! let engine = Runtime::init(platform, Config::default())?;
 //!
 //! // r1 is the address of the memory that the program is given.
@@ -59,6 +49,8 @@
 //!
 //! Tracing, files and machine code need more of the platform: `examples/` has whole programs, `ubpf-platform-linux` a whole platform.
 #![no_std]
+// What packages alone use stays in the source of an image without them, and is left out when that is linked.
+#![cfg_attr(not(feature = "packages"), allow(dead_code, unused_imports))]
 
 extern crate alloc;
 // What tests share with those outside of the crate names it so.
@@ -78,7 +70,10 @@ pub mod object;
 pub mod platform;
 pub mod program;
 pub mod runtime;
+#[cfg(not(feature = "texts"))]
 mod text;
+#[cfg(feature = "texts")]
+pub mod text;
 pub mod tracer;
 pub mod verifier;
 pub mod vm;

@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 use ubpf_rs::{
-    platform::{Clock, NoConsole, NoFiles, NoReads, OneCpu, Platform, Preemptive},
+    platform::{Clock, Platform},
     runtime::{Config, Runtime},
 };
 use ushell_rs::Shell;
@@ -34,17 +34,7 @@ fn say(shell: &mut Shell) -> io::Result<()> {
 }
 
 fn main() -> io::Result<()> {
-    let platform = Platform {
-        name: "terminal",
-        clock: &Uptime,
-        probe_read: &NoReads,
-        console: &NoConsole,
-        text: None,
-        exec: None,
-        files: &NoFiles,
-        cpu: &OneCpu,
-        give_way: &Preemptive,
-    };
+    let platform = Platform::bare("terminal", &Uptime);
     let engine = Runtime::init(platform, Config::default()).map_err(io::Error::other)?;
     let mut shell = Shell::new(engine, ushell_rs::Config::default());
     shell.connected();

@@ -5,8 +5,11 @@ use core::fmt::{Display, Write};
 use ubpf_rs::platform::{DirEntry, FileError};
 pub use ubpf_rs::{
     maps::Map,
-    runtime::{AttachLimits, AttachReport, AttachedProgram, CallTime, LoadOptions, Measured, ObjectProgram},
+    runtime::{
+        AttachLimits, AttachReport, AttachedProgram, CallTime, LoadOptions, Measured, ObjectProgram, ReplaceReport,
+    },
     tracer::ProbeId,
+    vm::Detour,
 };
 
 /// Takes a stub that cannot be used: name of its function (empty where that is unknown), its address, and why. False for enough.
@@ -80,16 +83,22 @@ pub struct Probe {
     pub abandoned: u64,
     /// Calls of the function at which it could not run.
     pub misses: u64,
+    /// Calls that the engine's own control path has made, at which it did not run.
+    pub left_out: u64,
     /// Runs that were stopped.
     pub failures: u64,
+    /// Why it does not run straight from the function, if it does not.
+    pub detour: Option<Detour>,
     /// Mean time of a run, if any was measured.
     pub mean_ns: Option<u64>,
+    /// Of a program at a timer: tenths of times a second that were asked for, and those that it has run.
+    pub rates: Option<[u64; 2]>,
 }
 
 /// One traced function.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Site {
-    /// Name of the function.
+    /// Name of the function, or of the timer.
     pub function: String,
     /// Its programs in the order they run.
     pub probes: Vec<Probe>,
@@ -119,6 +128,14 @@ pub trait Backend: Send {
         options: &LoadOptions,
         limits: &AttachLimits,
     ) -> Result<AttachReport, BackendError>;
+    /// Loads a program and lets it take the place of one that is attached to this function.
+    fn replace_at(
+        &self,
+        function: &str,
+        old: &str,
+        path: &str,
+        options: &LoadOptions,
+    ) -> Result<ReplaceReport, BackendError>;
     /// Takes off what was attached so, if it is still there.
     fn detach_probe(&self, id: ProbeId);
     /// Whether it is still there.
@@ -140,33 +157,52 @@ pub trait Backend: Send {
     fn refused_stubs(&self, first: usize, visit: RefusedStub<'_>) -> Option<usize>;
 
     /// Loads the object of a package, with numbers of its data set, and keeps it; gives its name.
+    #[cfg(feature = "packages")]
     fn load_object(&self, path: &str, options: &LoadOptions, values: &[(&str, &str)]) -> Result<String, BackendError>;
     /// Lets an object go that was loaded so; false when there was none.
+    #[cfg(feature = "packages")]
     fn unload_object(&self, name: &str) -> bool;
     /// Attaches each program of an object to the function that it names, or that its pattern fits, or none.
+    #[cfg(feature = "packages")]
     fn attach_object(
         &self,
         path: &str,
         options: &LoadOptions,
         limits: &AttachLimits,
     ) -> Result<AttachReport, BackendError>;
+    /// Lets a program or an object take the place of another one, wherever that is attached; with numbers of an object's data set.
+    #[cfg(feature = "packages")]
+    fn replace(
+        &self,
+        old: &str,
+        path: &str,
+        options: &LoadOptions,
+        values: &[(&str, &str)],
+    ) -> Result<ReplaceReport, BackendError>;
     /// Shows some programs of objects to `visit`, as `functions` does: the object, whether it was loaded to stay, the program.
+    #[cfg(feature = "packages")]
     fn object_programs(
         &self,
         first: usize,
         visit: &mut dyn FnMut(&str, bool, ObjectProgram<'_>) -> bool,
     ) -> Option<usize>;
     /// Shows some maps of objects to `visit`, as `functions` does: name, map, whether it is kept.
+    #[cfg(feature = "packages")]
     fn maps(&self, first: usize, visit: &mut dyn FnMut(&str, &Map, bool) -> bool) -> Option<usize>;
     /// The map of this name.
+    #[cfg(feature = "packages")]
     fn map(&self, name: &str) -> Option<Arc<Map>>;
     /// The types that came with a map's object, as its package has them.
+    #[cfg(feature = "packages")]
     fn map_types(&self, name: &str) -> Option<Arc<Vec<u8>>>;
     /// Puts what is called `what` under a key of a map that holds maps.
+    #[cfg(feature = "packages")]
     fn hold(&self, map: &str, key: &[u8], what: &str) -> Result<(), BackendError>;
     /// The name of what a map holds under a key.
+    #[cfg(feature = "packages")]
     fn held_name(&self, map: &Map, key: &[u8]) -> Option<String>;
     /// Keeps a map when its last program goes, or no longer; false when there is none.
+    #[cfg(feature = "packages")]
     fn keep_map(&self, name: &str, keep: bool) -> bool;
 
     /// Value in the two-key map.
@@ -195,8 +231,17 @@ pub trait Backend: Send {
     /// Switches the measuring of run times.
     fn set_stats(&self, measure: bool) -> Result<(), BackendError>;
 
+    /// Name of the function that an address lies in, and the distance in bytes from its start.
+    fn function_at(&self, address: u64) -> Option<(String, u64)> {
+        let _ = address;
+        None
+    }
     /// Lets other threads run, and returns.
     fn give_way(&self) {}
+    /// Says whether this thread does the engine's own work from now on; gives what was said before.
+    fn set_own(&self, own: bool) -> bool {
+        own
+    }
     /// Asked after it: whether the command is to end.
     fn is_cancelled(&self) -> bool {
         false

@@ -7,9 +7,9 @@ use crate::{
     shell::{Config, Mode},
     upload::Upload,
     words::{number, NumberError, WordError},
-    Output,
+    Output, TERSE,
 };
-use alloc::{borrow::Cow, boxed::Box, string::String, sync::Arc, vec::Vec};
+use alloc::{borrow::Cow, boxed::Box, format, string::String, sync::Arc, vec::Vec};
 use ubpf_rs::platform::{Cancelled, FileError};
 
 /// Why a command failed; what the person reads.
@@ -56,6 +56,11 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// A word that an action does not take.
+    pub(crate) fn excess(word: &str) -> Self {
+        Self::message(format!("`{word}` is one argument too many"))
+    }
+
     /// Whether the reader wanted no more of the command.
     pub(crate) fn is_cancelled(&self) -> bool {
         matches!(self, Self::Cancelled(_) | Self::Backend(BackendError::Cancelled))
@@ -186,7 +191,7 @@ impl Command {
         Self {
             name: Cow::Borrowed(name),
             args: Cow::Borrowed(args),
-            help: Cow::Borrowed(help),
+            help: Cow::Borrowed(if TERSE { "" } else { help }),
             handler: Handler::Builtin(handler),
         }
     }
@@ -233,9 +238,20 @@ impl Command {
     pub(crate) fn run(&self, call: &mut Call<'_>) -> Result<(), Failure> {
         match &self.handler {
             Handler::Builtin(handler) => handler(call),
-            Handler::Registered(handler) => handler(call),
+            Handler::Registered(handler) => {
+                let backend = call.backend;
+                for_application(backend, || handler(call))
+            }
         }
     }
+}
+
+/// Lets the application do something on this thread: the functions that it calls are the application's calls, not the engine's own.
+pub(crate) fn for_application<R>(backend: &dyn Backend, work: impl FnOnce() -> R) -> R {
+    let own = backend.set_own(false);
+    let result = work();
+    backend.set_own(own);
+    result
 }
 
 /// Why a command cannot be registered.

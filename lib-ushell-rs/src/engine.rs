@@ -2,7 +2,7 @@
 
 use crate::backend::{
     AttachLimits, AttachReport, Backend, BackendError, ExecReport, LoadOptions, Map, Measured, ObjectProgram, Probe,
-    RefusedStub, Site,
+    RefusedStub, ReplaceReport, Site,
 };
 use alloc::{
     string::{String, ToString},
@@ -13,7 +13,7 @@ use core::fmt::Write;
 use ubpf_rs::{
     platform::{DirEntry, FileError},
     runtime::{Error, FunctionReport, Runtime, Status},
-    tracer::{ProbeId, ProbeReport},
+    tracer::{ProbeId, ProbeReport, Timer},
 };
 
 impl From<Error> for BackendError {
@@ -21,7 +21,7 @@ impl From<Error> for BackendError {
         match error {
             Error::Load(_) | Error::Verify(_) | Error::Object { .. } => Self::Load { reason: error.to_string() },
             // Where its memory lay stands on the console.
-            Error::Stopped(stopped) => Self::Stopped { stop: stopped.stop.to_string() },
+            Error::Stopped(stopped) => Self::Stopped { stop: stopped.to_string() },
             Error::Cancelled => Self::Cancelled,
             Error::UnknownFunction { name } => Self::UnknownFunction { name },
             Error::File(file) => Self::File { path: file.name, error: file.about },
@@ -32,6 +32,13 @@ impl From<Error> for BackendError {
 
 impl From<ProbeReport> for Probe {
     fn from(report: ProbeReport) -> Self {
+        let tenths = |count: u64, ns: u64| {
+            let all = u128::from(count).wrapping_mul(10_000_000_000);
+            all.checked_div(ns.into()).map_or(0, |tenths| tenths as u64)
+        };
+        let rates = Timer::of(report.point.site()).map(|timer| {
+            [tenths(1, timer.period_ns), tenths(report.runs.saturating_add(report.left_out), report.timer_ns)]
+        });
         Self {
             program: report.program,
             at_return: report.point.is_return(),
@@ -39,8 +46,11 @@ impl From<ProbeReport> for Probe {
             outstanding: report.outstanding,
             abandoned: report.abandoned,
             misses: report.misses,
+            left_out: report.left_out,
             failures: report.failures,
+            detour: report.detour,
             mean_ns: report.run_ns.checked_div(report.timed_runs),
+            rates,
         }
     }
 }
@@ -122,12 +132,15 @@ impl Backend for &'static Runtime {
         Runtime::refused_stubs(self, first, &mut |name, address, reason| visit(name, address, &reason))
     }
 
+    #[cfg(feature = "packages")]
     fn load_object(&self, path: &str, options: &LoadOptions, values: &[(&str, &str)]) -> Result<String, BackendError> {
         Ok(Runtime::load_object(self, path, options, values)?)
     }
+    #[cfg(feature = "packages")]
     fn unload_object(&self, name: &str) -> bool {
         Runtime::unload_object(self, name)
     }
+    #[cfg(feature = "packages")]
     fn attach_object(
         &self,
         path: &str,
@@ -136,6 +149,26 @@ impl Backend for &'static Runtime {
     ) -> Result<AttachReport, BackendError> {
         Ok(Runtime::attach_object(self, path, options, *limits)?)
     }
+    fn replace_at(
+        &self,
+        function: &str,
+        old: &str,
+        path: &str,
+        options: &LoadOptions,
+    ) -> Result<ReplaceReport, BackendError> {
+        Ok(Runtime::replace_at(self, function, old, path, options)?)
+    }
+    #[cfg(feature = "packages")]
+    fn replace(
+        &self,
+        old: &str,
+        path: &str,
+        options: &LoadOptions,
+        values: &[(&str, &str)],
+    ) -> Result<ReplaceReport, BackendError> {
+        Ok(Runtime::replace(self, old, path, options, values)?)
+    }
+    #[cfg(feature = "packages")]
     fn object_programs(
         &self,
         first: usize,
@@ -143,21 +176,27 @@ impl Backend for &'static Runtime {
     ) -> Option<usize> {
         Runtime::object_programs(self, first, visit)
     }
+    #[cfg(feature = "packages")]
     fn maps(&self, first: usize, visit: &mut dyn FnMut(&str, &Map, bool) -> bool) -> Option<usize> {
         Runtime::maps(self, first, visit)
     }
+    #[cfg(feature = "packages")]
     fn map(&self, name: &str) -> Option<Arc<Map>> {
         Runtime::map(self, name)
     }
+    #[cfg(feature = "packages")]
     fn map_types(&self, name: &str) -> Option<Arc<Vec<u8>>> {
         Runtime::map_types(self, name)
     }
+    #[cfg(feature = "packages")]
     fn hold(&self, map: &str, key: &[u8], what: &str) -> Result<(), BackendError> {
         Ok(Runtime::hold(self, map, key, what)?)
     }
+    #[cfg(feature = "packages")]
     fn held_name(&self, map: &Map, key: &[u8]) -> Option<String> {
         Runtime::held_name(self, map, key)
     }
+    #[cfg(feature = "packages")]
     fn keep_map(&self, name: &str, keep: bool) -> bool {
         Runtime::keep_map(self, name, keep)
     }
@@ -178,6 +217,9 @@ impl Backend for &'static Runtime {
 
     fn symbol_address(&self, name: &str) -> Option<u64> {
         Runtime::symbol_address(self, name)
+    }
+    fn function_at(&self, address: u64) -> Option<(String, u64)> {
+        Runtime::function_at(self, address)
     }
     fn trace_address(&self, name: &str) -> Option<u64> {
         Runtime::trace_address(self, name)
@@ -203,6 +245,9 @@ impl Backend for &'static Runtime {
     }
     fn give_way(&self) {
         self.platform().give_way.give_way();
+    }
+    fn set_own(&self, own: bool) -> bool {
+        self.platform().cpu.set_own(own)
     }
     fn is_cancelled(&self) -> bool {
         self.platform().give_way.is_cancelled()
@@ -234,10 +279,18 @@ fn write_status(status: &Status, out: &mut dyn Write) -> core::fmt::Result {
     writeln!(out, "lost map updates: {}", status.map_lost)?;
     writeln!(out, "lost console messages: {}", status.output_lost)?;
     writeln!(out, "stats: {on}")?;
+    writeln!(out, "timer ticks per second: {}", status.ticks_per_second)?;
     writeln!(out, "memory for generated code: {protected}")?;
     let (areas, lists) = status.lost_hooks;
     if areas > 0 || lists > 0 {
         writeln!(out, "hooks that never returned: {areas}, each keeps its place among those that can run at once; replaced lists of programs kept for them: {lists}")?;
+    }
+    if status.full_stacks > 0 {
+        writeln!(
+            out,
+            "hook stacks used to their end: {}, and perhaps memory below them: start again with a larger hook_stack",
+            status.full_stacks
+        )?;
     }
     if status.cramped_sites > 0 {
         writeln!(

@@ -14,7 +14,8 @@
 //!
 //! Requests are numbered from 1, each has one [`Kind::End`], and there is one at a time. The shell remembers the last one
 //! of the conversation, even where its platform takes the reader for a new one, and runs none twice. `^C` between frames ends
-//! what runs. [`Kind::Ask`] can be sent at any time, and a damaged frame is answered as it is.
+//! what runs. [`Kind::Ask`] can be sent at any time, and a damaged frame is answered as it is. While a command works and has nothing to say
+//! yet, a shell whose platform has [`Beats`](crate::Beats) sends [`Kind::Working`] now and then.
 
 use crate::crc32::Crc32;
 
@@ -58,12 +59,16 @@ pub enum Kind {
     /// From the shell. The request is the last one that came, the place as for [`Kind::Taken`]; what comes next is to be
     /// sent from there. If that request is done, its [`Kind::End`] follows.
     State = b'S',
+    /// From the shell, with request and place 0. It is at work.
+    Working = b'W',
 }
 
 impl Kind {
     fn of(byte: u8) -> Option<Self> {
         use Kind::*;
-        [Command, File, Piece, Ask, Greeting, Output, End, Taken, State].into_iter().find(|&kind| kind as u8 == byte)
+        [Command, File, Piece, Ask, Greeting, Output, End, Taken, State, Working]
+            .into_iter()
+            .find(|&kind| kind as u8 == byte)
     }
 }
 

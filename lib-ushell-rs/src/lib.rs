@@ -15,7 +15,7 @@
 //! ```
 //! use std::{sync::OnceLock, time::Instant};
 //! use ubpf_rs::{
-//!     platform::{Clock, NoConsole, NoFiles, NoReads, OneCpu, Platform, Preemptive},
+//!     platform::{Clock, Platform},
 //!     runtime::{Config, Runtime},
 //! };
 //! use ushell_rs::Shell;
@@ -41,17 +41,7 @@
 //!     }
 //! }
 //!
-//! let platform = Platform {
-//!     name: "example",
-//!     clock: &Uptime,
-//!     probe_read: &NoReads,
-//!     console: &NoConsole,
-//!     text: None,
-//!     exec: None,
-//!     files: &NoFiles,
-//!     cpu: &OneCpu,
-//!     give_way: &Preemptive,
-//! };
+//! let platform = Platform::bare("example", &Uptime);
 //! let engine = Runtime::init(platform, Config::default())?;
 //! let mut shell = Shell::new(engine, ushell_rs::Config::default());
 //! shell.connected();
@@ -64,6 +54,8 @@
 //! # Ok::<(), ubpf_rs::runtime::Error>(())
 //! ```
 #![no_std]
+// As in the engine.
+#![cfg_attr(not(feature = "packages"), allow(dead_code, unused_imports))]
 #![cfg_attr(
     not(test),
     deny(
@@ -77,12 +69,16 @@
 #![cfg_attr(not(feature = "capi"), forbid(unsafe_code))]
 #![deny(unsafe_code)]
 
+/// Whether text and editing are left to the client.
+pub(crate) const TERSE: bool = cfg!(feature = "terse");
+
 extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
 pub mod args;
 pub mod backend;
+mod beats;
 pub mod command;
 mod commands;
 mod engine;
@@ -99,8 +95,12 @@ mod upload;
 pub mod words;
 
 pub use backend::Backend;
+pub use beats::{Beats, BEAT_NS};
 pub use command::{Call, Command, Failure, RegisterError, Stream};
+pub use commands::{help_of, listed};
 pub use output::Output;
 pub use registry::register_command;
 pub use shell::{Config, Mode, Shell};
 pub use ubpf_rs::object::crc32;
+#[cfg(feature = "texts")]
+pub use ubpf_rs::text;

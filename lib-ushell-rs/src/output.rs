@@ -188,6 +188,11 @@ impl Output {
         self.limit.saturating_sub(self.queue.len().saturating_add(piece))
     }
 
+    /// Whether no part of a frame waits.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty() && self.answer.len == 0
     }

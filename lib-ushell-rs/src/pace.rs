@@ -1,18 +1,18 @@
 //! Commands that take long give way in between, where the platform's threads are cooperative.
 
 use crate::backend::Backend;
-use ubpf_rs::platform::{Cancelled, SLICE_NS};
+use ubpf_rs::platform::{Cancelled, Slice};
 
 /// The pace of a command, or of a piece of input or output.
 pub(crate) struct Pace<'b> {
     backend: &'b dyn Backend,
-    begin: u64,
+    slice: Slice,
 }
 
 impl<'b> Pace<'b> {
     /// From now on.
     pub(crate) fn new(backend: &'b dyn Backend) -> Self {
-        Self { backend, begin: backend.now_ns() }
+        Self { backend, slice: Slice::new(backend.now_ns()) }
     }
 
     /// Between two pieces of work: gives way when it is time. An error when the command is to end.
@@ -25,13 +25,13 @@ impl<'b> Pace<'b> {
 
     /// Between two commands: gives way when it is time; whether it was.
     pub(crate) fn give_way(&mut self) -> bool {
-        let due = self.backend.now_ns().wrapping_sub(self.begin) >= SLICE_NS;
-        if due {
-            self.backend.give_way();
-            self.begin = self.backend.now_ns();
-        }
-        due
+        give_way(self.backend, &mut self.slice)
     }
+}
+
+/// Gives way when the slice is over, and begins the next one; whether it was.
+pub(crate) fn give_way(backend: &dyn Backend, slice: &mut Slice) -> bool {
+    slice.give_way_if_over(|| backend.now_ns(), || backend.give_way())
 }
 
 /// Shows the names of all traceable functions to `visit` until it returns false, and gives way in between.

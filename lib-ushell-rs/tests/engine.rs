@@ -139,6 +139,7 @@ pub(crate) fn a_session() {
         files: &FAKE,
         cpu: &FAKE,
         give_way: &Preemptive,
+        timer: None,
     };
     install_programs();
     let runtime = Runtime::init(platform, runtime::Config::default()).unwrap();

@@ -7,16 +7,16 @@ mod common;
 use common::{Fake, Session};
 use std::{
     string::{String, ToString},
-    sync::Arc,
+    sync::{atomic::Ordering::SeqCst, Arc},
     vec::Vec,
 };
 use ubpf_rs::{
-    maps::Map,
+    maps::{handle, Map, Maps, Records},
     program::{MapDef, MapFlags, MapKind, MapName},
 };
 use ushell_rs::{
     crc32::crc32,
-    frame::{self, Frame, Kind},
+    frame::{self, Frame, Kind, Outcome, Received, Receiver},
     Call, Command, Config, Failure, RegisterError, Shell,
 };
 
@@ -126,6 +126,40 @@ pub(crate) fn records_are_shown_as_they_come() {
     assert_eq!(session.text("map clear ring\n"), "> ");
     assert_eq!(session.text("trace ring -n 0\n"), "> ");
     assert_eq!(ring.len(), 0);
+    // Only those that are there, and at most so many.
+    for (options, shown) in [("--rest", "1\n2\n> "), ("--rest", "> "), ("--rest -n 1", "1\n> ")] {
+        if ring.is_empty() && shown != "> " {
+            for byte in [1, 2] {
+                ring.write_record([byte; 1][..].into()).unwrap();
+            }
+        }
+        assert_eq!(session.text(&format!("trace ring {options}\n")), shown);
+    }
+}
+
+/// More records were discarded than are passed over at a time: those behind them are shown, also where only what is there is wanted.
+#[cfg_attr(test, test)]
+pub(crate) fn records_behind_discarded_ones() {
+    let mut session = Session::new();
+    session.drain();
+    let name = MapName::new("ring").unwrap();
+    let (kind, key_size, value_size, max_entries, flags) = (MapKind::Ringbuf, 0, 0, 1 << 16, MapFlags::empty());
+    let ring =
+        Arc::new(Map::new(MapDef { kind, key_size, value_size, max_entries, flags, inner: None, name }).unwrap());
+    session.fake.0.lock().unwrap().maps.insert("ring".into(), ring.clone());
+    let maps = Maps::new([ring.clone()].into()).unwrap();
+    let records = Records::new(Some(&maps));
+    for options in ["--rest", "--rest -n 1", "-n 1"] {
+        for _ in 0..3000 {
+            let address = records.reserve(handle(0), 8).unwrap();
+            assert!(records.release(address, false));
+        }
+        ring.write_record([7; 1][..].into()).unwrap();
+        let mut shown = session.text(&format!("trace ring {options}\n"));
+        // Where records are waited for, each look passes over some.
+        (0..3).for_each(|_| shown += &drained(&mut session));
+        assert_eq!(shown, "7\n> ", "{options}");
+    }
 }
 
 /// Programs that write faster than anybody reads: the shell writes what fits, and can be ended.
@@ -142,6 +176,98 @@ pub(crate) fn a_ring_that_is_never_empty() {
     assert_eq!(session.shell.feed(b"\x03"), 1);
     let rest = String::from_utf8(session.drain()).unwrap();
     assert!(rest.len() < 20_000 && rest.ends_with("\n> "), "{}", rest.len());
+    // The rest are those that were there, however many more come meanwhile and however long they are.
+    while ring.read_record(&mut page).is_some() {}
+    (0..3).for_each(|_| ring.write_record([2; 1000][..].into()).unwrap());
+    session.shell.feed(b"trace ring --rest\n");
+    let mut rest = Vec::new();
+    for _ in 0..1000 {
+        let _ = ring.write_record([1; 1000][..].into());
+        let count = session.shell.drain(&mut page);
+        rest.extend_from_slice(&page[..count]);
+    }
+    let line = format!("hex:{}\n", "02".repeat(1000));
+    assert_eq!(String::from_utf8(rest).unwrap(), line.repeat(3) + "> ");
+}
+
+/// A command that is ended in the middle of what it writes: a person is told in words, a program by the outcome alone.
+#[cfg_attr(test, test)]
+pub(crate) fn what_is_cancelled_says_so_once() {
+    let long = "bpf_probe_read 0x1000 0x9000";
+    let ended = |begin: &[u8]| {
+        let mut session = Session::new();
+        session.drain();
+        assert_eq!(session.shell.feed(begin), begin.len());
+        session.fake.1.store(1, SeqCst);
+        session.drain()
+    };
+    assert!(ended(format!("{long}\n").as_bytes()).ends_with(b"cancelled\n> "));
+    let mut bytes = framed()[0].clone();
+    Frame { kind: Kind::Command, id: 1, place: 0, payload: long.as_bytes() }.write(|byte| bytes.push(byte));
+    let (mut receiver, mut said, mut end) = (Receiver::default(), Vec::new(), None);
+    for byte in ended(&bytes) {
+        if receiver.push(byte) != Received::Frame {
+            continue;
+        }
+        match receiver.frame() {
+            Some(Frame { kind: Kind::Output, payload, .. }) => said.extend(payload),
+            Some(Frame { kind: Kind::End, payload, .. }) => end = payload.first().copied(),
+            _ => {}
+        }
+    }
+    assert_eq!(end, Some(Outcome::BrokenOff as u8));
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.starts_with("0x0000000000001000: ") && !said.contains("cancelled"), "{said}");
+}
+
+/// Who has heard nothing for a while asks again for a greeting, in the middle of an answer: that is whole all the same.
+#[cfg_attr(test, test)]
+pub(crate) fn who_asks_again_disturbs_nothing() {
+    let [hello, ..] = framed();
+    let again = [&[frame::ESCAPE, b'\n'], &hello[1..]].concat();
+    // At each of the first drains, and never.
+    let answer = |at: usize| {
+        let (mut session, mut page) = (Session::new(), [0; 600]);
+        session.say(&hello);
+        let mut begin = Vec::new();
+        let line = b"bpf_probe_read 0x1000 0x9000";
+        Frame { kind: Kind::Command, id: 1, place: 0, payload: line }.write(|byte| begin.push(byte));
+        assert_eq!(session.shell.feed(&begin), begin.len());
+        let (mut receiver, mut greetings, mut said) = (Receiver::default(), 0, Vec::new());
+        for drained in 0.. {
+            if drained == at {
+                // What waits for room comes as soon as there is some.
+                let mut rest = &again[..];
+                while !rest.is_empty() {
+                    rest = &rest[session.shell.feed(rest)..];
+                    let count = session.shell.drain(&mut page[..30]);
+                    page[..count].iter().for_each(|&byte| take(&mut receiver, byte, &mut greetings, &mut said));
+                }
+            }
+            let count = session.shell.drain(&mut page);
+            if count == 0 {
+                return (greetings, said);
+            }
+            page[..count].iter().for_each(|&byte| take(&mut receiver, byte, &mut greetings, &mut said));
+        }
+        unreachable!()
+    };
+    fn take(receiver: &mut Receiver, byte: u8, greetings: &mut usize, said: &mut Vec<u8>) {
+        if receiver.push(byte) != Received::Frame {
+            return;
+        }
+        match receiver.frame() {
+            Some(Frame { kind: Kind::Greeting, .. }) => *greetings += 1,
+            Some(Frame { kind: Kind::Output | Kind::End, payload, .. }) => said.extend(payload),
+            _ => {}
+        }
+    }
+    let (none, whole) = answer(usize::MAX);
+    assert!(none == 0 && whole.len() > 50_000 && whole.ends_with(&[b'\n', Outcome::Good as u8]));
+    for at in 0..40 {
+        let (one, same) = answer(at);
+        assert!(one == 1 && same == whole, "asked again at {at}: {one} greetings, {} of {}", same.len(), whole.len());
+    }
 }
 
 #[cfg_attr(test, test)]

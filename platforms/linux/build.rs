@@ -27,49 +27,55 @@ fn main() {
         println!("cargo::rustc-cfg=clang");
     }
     for (name, compiler, flags) in VARIANTS {
-        test_object(name, compiler, flags);
+        let prefix = format!("-DPREFIX={name}");
+        links(compiler, "tests/c/traced.c", name, &[&["-std=gnu11", &prefix], *flags].concat());
     }
     many_functions();
     returning();
+    stacks();
     println!("cargo::rustc-link-arg-tests=-no-pie");
     println!("cargo::rustc-link-arg-tests=-Wl,-z,nostart-stop-gc");
 }
 
-/// Compiles one variant and links it into the tests. A compiler that is not there leaves its variants out.
-fn test_object(name: &str, compiler: &str, flags: &[&str]) {
-    let out = std::env::var("OUT_DIR").unwrap_or_default();
-    let object = format!("{out}/traced-{name}.o");
+/// Compiles a source and links it into the tests; whether that was done. A compiler that is not there leaves out what is made of it.
+fn links(compiler: &str, source: &str, name: &str, flags: &[&str]) -> bool {
+    let object = format!("{}/{name}.o", std::env::var("OUT_DIR").unwrap_or_default());
     let done = Command::new(compiler)
-        .args(["-std=gnu11", "-O2", "-Wall", "-Wextra", "-fno-pie", "-c", "tests/c/traced.c", "-o", &object])
-        .arg(format!("-DPREFIX={name}"))
+        .args(["-O2", "-Wall", "-Wextra", "-fno-pie"])
         .args(flags)
+        .args(["-c", source, "-o", &object])
         .status();
-    match done {
+    match &done {
         Ok(status) if status.success() => println!("cargo::rustc-link-arg-tests={object}"),
-        Ok(_) => println!("cargo::error={compiler} could not compile tests/c/traced.c as {name}"),
-        Err(_) => {
-            println!("cargo::warning={compiler} is not installed: tests of {name} are left out")
-        }
+        Ok(_) => println!("cargo::error={compiler} could not compile {source} as {name}"),
+        Err(_) => println!("cargo::warning={compiler} is not installed: tests of {name} are left out"),
     }
+    done.is_ok_and(|status| status.success())
 }
 
 /// Functions in C++, for tests of returns.
 fn returning() {
-    let out = std::env::var("OUT_DIR").unwrap_or_default();
-    let object = format!("{out}/returns.o");
     println!("cargo::rustc-check-cfg=cfg(cxx)");
-    let done = Command::new("g++")
-        .args(["-O2", "-Wall", "-Wextra", "-fno-pie", "-fpatchable-function-entry=5", "-c"])
-        .args(["tests/c/returns.cc", "-o", &object])
-        .status();
-    match done {
-        Ok(status) if status.success() => {
-            println!("cargo::rustc-link-arg-tests={object}");
-            println!("cargo::rustc-link-arg-tests=-lstdc++");
-            println!("cargo::rustc-cfg=cxx");
-        }
-        Ok(_) => println!("cargo::error=g++ could not compile tests/c/returns.cc"),
-        Err(_) => println!("cargo::warning=g++ is not installed: tests of returns are left out"),
+    if links("g++", "tests/c/returns.cc", "returns", &["-fpatchable-function-entry=5"]) {
+        println!("cargo::rustc-link-arg-tests=-lstdc++");
+        println!("cargo::rustc-cfg=cxx");
+    }
+}
+
+/// Functions with frame pointers, for tests of stacks: with stubs, and under other names calling the tracer by themselves.
+fn stacks() {
+    println!("cargo::rustc-check-cfg=cfg(stacks)");
+    let renamed =
+        ["leaf", "branch", "root", "recursion", "begin"].map(|name| format!("-Dstacks_{name}=calling_{name}"));
+    let mut calling = vec!["-finstrument-functions", "-DNO_ASSEMBLY"];
+    calling.extend(renamed.iter().map(String::as_str));
+    let both = [("stacks", vec!["-fpatchable-function-entry=5"]), ("calling", calling)];
+    let linked = both.map(|(name, flags)| {
+        let all = [&["-fno-omit-frame-pointer", "-fno-optimize-sibling-calls"][..], &flags].concat();
+        links("gcc", "tests/c/stacks.c", name, &all)
+    });
+    if linked == [true; 2] {
+        println!("cargo::rustc-cfg=stacks");
     }
 }
 
@@ -78,8 +84,7 @@ const MANY: usize = 400;
 
 /// More functions than are attached to one by one in a test.
 fn many_functions() {
-    let out = std::env::var("OUT_DIR").unwrap_or_default();
-    let (source, object) = (format!("{out}/many.c"), format!("{out}/many.o"));
+    let source = format!("{}/many.c", std::env::var("OUT_DIR").unwrap_or_default());
     let functions =
         (0..MANY).map(|n| format!("__attribute__((noinline)) long many_{n}(long n) {{ return n + {n}; }}\n"));
     let names = (0..MANY).map(|n| format!("many_{n}, "));
@@ -87,12 +92,5 @@ fn many_functions() {
     if let Err(error) = std::fs::write(&source, text) {
         println!("cargo::error={source}: {error}");
     }
-    let done = Command::new("gcc")
-        .args(["-O2", "-fno-pie", "-fpatchable-function-entry=5", "-c"])
-        .args([&source, "-o", &object])
-        .status();
-    match done {
-        Ok(status) if status.success() => println!("cargo::rustc-link-arg-tests={object}"),
-        _ => println!("cargo::warning=gcc is not installed: tests of many functions are left out"),
-    }
+    links("gcc", &source, "many", &["-fpatchable-function-entry=5"]);
 }

@@ -24,7 +24,7 @@ fn main() {
     compile(library, "libc", &here.join("libc/libc.c"));
     let mut application = compiler(&here.join("libc"));
     application.flag("-fpatchable-function-entry=5");
-    application.file(here.join("libc/work.c"));
+    application.file(here.join("libc/calls.c")).file(here.join("libc/work.c"));
     compile(application, "app", &here.join("../../app-demo/main.c"));
 }
 

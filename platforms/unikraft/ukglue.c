@@ -57,6 +57,7 @@ const struct ukglue_config *ukglue_config(void)
 		.map_entries = CONFIG_LIBUBPF_RS_MAP_ENTRIES,
 		.ring_bytes = CONFIG_LIBUBPF_RS_RING_BYTES,
 		.hook_areas = CONFIG_LIBUBPF_RS_HOOK_AREAS,
+		.hook_stack = CONFIG_LIBUBPF_RS_HOOK_STACK,
 		.file_limit = CONFIG_LIBUBPF_RS_FILE_LIMIT,
 		.history = CONFIG_LIBUSHELL_RS_HISTORY,
 #if CONFIG_LIBUBPF_RS_STRICT
@@ -88,19 +89,16 @@ const char *ukglue_version(void)
 
 /* ---- memory, console, time ---- */
 
-void *ukglue_alloc(size_t align, size_t len)
+void *ukglue_pages_take(size_t count)
 {
 	struct uk_alloc *a = uk_alloc_get_default();
-	void *block = NULL;
 
-	if (!a || uk_posix_memalign(a, &block, align < sizeof(void *) ? sizeof(void *) : align, len) != 0)
-		return NULL;
-	return block;
+	return a ? uk_palloc(a, count) : NULL;
 }
 
-void ukglue_free(void *block)
+void ukglue_pages_give_back(void *start, size_t count)
 {
-	uk_free(uk_alloc_get_default(), block);
+	uk_pfree(uk_alloc_get_default(), start, count);
 }
 
 void ukglue_print(const char *text, size_t len)
@@ -179,11 +177,59 @@ static int is_device(uint64_t pa, size_t len)
 	return (pa < 0xc0000 && end > 0xa0000) || (pa < 0x100000000ULL && end > 0xe0000000ULL);
 }
 
+#if HAVE_FAULT_EVENTS
+/* int ukglue_load_pair(uint64_t addr, uint64_t into[2]): 1, or 0 where a load was a fault; then it goes on at ukglue_pair_end. */
+__asm__(".pushsection .text.ukglue_load_pair, \"ax\"\n"
+	".hidden ukglue_load_pair, ukglue_pair_begin, ukglue_pair_end\n"
+	".globl ukglue_load_pair, ukglue_pair_begin, ukglue_pair_end\n"
+	"ukglue_load_pair:\n"
+	"	xorl	%eax, %eax\n"
+	"ukglue_pair_begin:\n"
+	"	movq	(%rdi), %rcx\n"
+	"	movq	8(%rdi), %rdx\n"
+	"	movq	%rcx, (%rsi)\n"
+	"	movq	%rdx, 8(%rsi)\n"
+	"	incl	%eax\n"
+	"ukglue_pair_end:\n"
+	"	ret\n"
+	".popsection");
+
+int ukglue_load_pair(uint64_t addr, uint64_t into[2]);
+extern const char ukglue_pair_begin[], ukglue_pair_end[];
+
+static int pair_fault(void *data)
+{
+	struct ukarch_trap_ctx *trap = data;
+	uint64_t from = (uint64_t)ukglue_pair_begin, to = (uint64_t)ukglue_pair_end;
+
+	if (trap->regs->rip - from >= to - from)
+		return UK_EVENT_NOT_HANDLED;
+	trap->regs->rip = to;
+	return UK_EVENT_HANDLED;
+}
+
+/* Before anybody who would bring a page in. */
+UK_EVENT_HANDLER_PRIO(UKARCH_TRAP_PAGE_FAULT, pair_fault, 0);
+UK_EVENT_HANDLER_PRIO(UKARCH_TRAP_X86_GP, pair_fault, 0);
+#endif
+
 size_t ukglue_read(uint64_t addr, void *into, size_t len)
 {
 	if (addr + len < addr || is_device(addr, len))
 		return 0;
 	return uk_nofault_memcpy(into, (const char *)(uintptr_t)addr, len, UK_NOFAULTF_NOPAGING);
+}
+
+/* As fast as loads can be: a walk through a stack reads many pairs. */
+int ukglue_read_pair(uint64_t addr, uint64_t into[2])
+{
+	if (addr + 16 < addr || is_device(addr, 16))
+		return 0;
+#if HAVE_FAULT_EVENTS
+	return ukglue_load_pair(addr, into);
+#else
+	return uk_nofault_memcpy((char *)into, (const char *)(uintptr_t)addr, 16, UK_NOFAULTF_NOPAGING) == 16;
+#endif
 }
 
 #if EXCEPT_STACKS
@@ -196,6 +242,12 @@ int ukglue_may_fault(uint64_t stack)
 	uint64_t at = stack - (uint64_t)uk_pal_except_get_except_stack_base(), size = CPU_EXCEPT_STACK_SIZE;
 
 	return at >= CPUS_MOST * EXCEPT_STACKS * size || at % (EXCEPT_STACKS * size) >= 2 * size;
+}
+
+/* Whether the CPU has begun the stack, at an interrupt or trap. */
+static int on_cpu_stack(uint64_t stack)
+{
+	return stack - (uint64_t)uk_pal_except_get_except_stack_base() < CPUS_MOST * EXCEPT_STACKS * CPU_EXCEPT_STACK_SIZE;
 }
 #elif CONFIG_PLAT_KVM
 /*
@@ -211,8 +263,114 @@ int ukglue_may_fault(uint64_t stack)
 {
 	return stack - (uint64_t)cpu_trap_stack >= TRAP_STACKS && stack - (uint64_t)cpu_crit_stack >= TRAP_STACKS;
 }
+
+extern char cpu_intr_stack[];
+
+/* Whether the CPU has begun the stack, at an interrupt or trap. */
+static int on_cpu_stack(uint64_t stack)
+{
+	return !ukglue_may_fault(stack) || stack - (uint64_t)cpu_intr_stack < TRAP_STACKS;
+}
 #else
 #error "ubpf-rs: built for another platform than KVM (PLAT_KVM): it is not known on which stacks traps run there"
+#endif
+
+/* ---- interrupts for programs of timers ---- */
+
+#if HAVE_IRQ_EVENTS
+/*
+ * The periodic interrupt of the clock chip (RTC). Unikraft reads that chip at boot only, so its own clock and the timer that ends its sleeps are left
+ * alone. The rate is a power of two, 2 to 8,192 Hz (Motorola MC146818A, table 5).
+ */
+#define RTC_IRQ 8
+#define RTC_A 0x0a
+#define RTC_B 0x0b
+#define RTC_C 0x0c
+#define RTC_PERIODIC 0x40
+#define RTC_SLOWEST 15
+#define RTC_FASTEST 3
+#define RTC_SLOWEST_NS 500000000ULL
+/* Timers of CPUs, and those by the clock. */
+#define ALL_TIMERS 3
+/* Vector registers are not saved at an interrupt. */
+#if defined(__clang__)
+#define IN_INTERRUPT
+#else
+#define IN_INTERRUPT __attribute__((target("general-regs-only")))
+#endif
+
+void ubpf_sample(const void *registers, uint64_t passed_ns, uint64_t of);
+
+static volatile int rtc_on;
+
+IN_INTERRUPT static unsigned char rtc_read(unsigned char at)
+{
+	unsigned char value;
+
+	__asm__ __volatile__("outb %1, $0x70; inb $0x71, %0" : "=a"(value) : "a"(at));
+	return value;
+}
+
+static void rtc_write(unsigned char at, unsigned char value)
+{
+	__asm__ __volatile__("outb %0, $0x70" : : "a"(at));
+	__asm__ __volatile__("outb %0, $0x71" : : "a"(value));
+}
+
+/* A tick that is told to nobody else wakes nobody. */
+IN_INTERRUPT static int rtc_tick(void *data)
+{
+	struct uk_intctlr_event_irq_data *event = data;
+
+	/* Reading says that it was seen: none would follow else. */
+	if (!rtc_on || event->irq != RTC_IRQ || !(rtc_read(RTC_C) & RTC_PERIODIC))
+		return UK_EVENT_NOT_HANDLED;
+	/* From r15 on they stand in the order of Linux. */
+	ubpf_sample(&event->regs->r15, 0, ALL_TIMERS);
+	return UK_EVENT_HANDLED;
+}
+UK_EVENT_HANDLER_PRIO(UK_INTCTLR_EVENT_IRQ, rtc_tick, 0);
+
+/* The last one, which came when they were switched off. To register it lets the interrupt through, for ever: the chip is what is quiet. */
+IN_INTERRUPT static int rtc_late(void *arg __unused)
+{
+	rtc_read(RTC_C);
+	return 1;
+}
+
+uint64_t ukglue_timer_start(uint64_t period_ns)
+{
+	static int registered;
+	uint64_t tick_ns = RTC_SLOWEST_NS;
+	unsigned char rate = RTC_SLOWEST;
+	unsigned long flags;
+
+	if (!registered && uk_intctlr_irq_register(RTC_IRQ, rtc_late, NULL) != 0)
+		return 0;
+	registered = 1;
+	for (; rate > RTC_FASTEST && tick_ns > period_ns; rate--)
+		tick_ns /= 2;
+	flags = irq_save();
+	rtc_write(RTC_A, (rtc_read(RTC_A) & 0xf0) | rate);
+	rtc_write(RTC_B, rtc_read(RTC_B) | RTC_PERIODIC);
+	rtc_read(RTC_C);
+	rtc_on = 1;
+	irq_restore(flags);
+	return tick_ns;
+}
+
+void ukglue_timer_stop(void)
+{
+	unsigned long flags = irq_save();
+
+	rtc_on = 0;
+	rtc_write(RTC_B, rtc_read(RTC_B) & ~RTC_PERIODIC);
+	rtc_read(RTC_C);
+	irq_restore(flags);
+}
+#else
+uint64_t ukglue_timer_start(uint64_t period_ns __unused) { return 0; }
+void ukglue_timer_stop(void) {}
 #endif
 
 /* ---- text and generated code ---- */
@@ -494,7 +652,7 @@ struct symbol_table {
 	char data[CONFIG_LIBUBPF_RS_SYMBOLS_KIB * 1024];
 };
 static const volatile struct symbol_table symbol_table __used = {
-	.magic = "ubpf-rs\x1bsymtab\x03",
+	.magic = "ubpf-rs\x1bsymtab\x04",
 	.capacity = CONFIG_LIBUBPF_RS_SYMBOLS_KIB * 1024,
 	.data = { 1 }, /* not all zero: must have its place in the file */
 };
@@ -518,6 +676,62 @@ struct ukglue_range ukglue_symbols(void)
 /* ---- files ---- */
 
 #if CONFIG_LIBUBPF_RS_FILES
+/* One operation on files. */
+struct file_job {
+	const char *path;
+	void *into;
+	const void *from;
+	size_t len;
+	void (*each)(void *cookie, const char *name, size_t name_len, uint64_t size, int dir);
+	void *cookie;
+};
+
+#if CONFIG_LIBUSHELL_RS
+/*
+ * vfscore keeps paths of 4 KiB on the stack, ten of them under a rename. So that the shell's thread need not have room for them while it
+ * sleeps, it gets a stack for as long as an operation takes.
+ */
+#define FILE_STACK_PAGES 16
+
+static long call_on(char *top, long (*run)(const struct file_job *), const struct file_job *job)
+{
+	long result;
+
+	__asm__ __volatile__("movq %%rsp, %%rbx\n\tmovq %[top], %%rsp\n\tcall *%[run]\n\tmovq %%rbx, %%rsp"
+			     : "=a"(result), "+D"(job)
+			     : [top] "r"(top), [run] "r"(run)
+			     : "rbx", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",
+			       "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "memory", "cc");
+	return result;
+}
+
+static long file_run(long (*run)(const struct file_job *), const struct file_job *job)
+{
+	struct uk_alloc *a = uk_alloc_get_default();
+	char *stack;
+	long result;
+
+	if (!ukglue_in_shell())
+		return run(job);
+	stack = uk_palloc(a, FILE_STACK_PAGES);
+	if (!stack)
+		return -ENOMEM;
+	result = call_on(stack + FILE_STACK_PAGES * 4096UL, run, job);
+	uk_pfree(a, stack, FILE_STACK_PAGES);
+	return result;
+}
+#else
+static long file_run(long (*run)(const struct file_job *), const struct file_job *job)
+{
+	return run(job);
+}
+#endif
+
+int ukglue_errno(void)
+{
+	return errno;
+}
+
 /* Read or written at once, before other threads may run. */
 #define FILE_PIECE (64 * 1024)
 
@@ -526,27 +740,34 @@ static int negative_errno(void)
 	return errno > 0 ? -errno : -EIO;
 }
 
-long ukglue_file_size(const char *path)
+static long file_size(const struct file_job *job)
 {
 	struct stat st;
 
-	if (stat(path, &st) != 0)
+	if (stat(job->path, &st) != 0)
 		return negative_errno();
 	if (S_ISDIR(st.st_mode))
 		return -EISDIR;
 	return (long)st.st_size;
 }
 
-long ukglue_file_read(const char *path, void *into, size_t len)
+long ukglue_file_size(const char *path)
 {
-	size_t have = 0;
-	int fd = open(path, O_RDONLY);
+	struct file_job job = { .path = path };
+
+	return file_run(file_size, &job);
+}
+
+static long file_read(const struct file_job *job)
+{
+	size_t have = 0, len = job->len;
+	int fd = open(job->path, O_RDONLY);
 
 	if (fd < 0)
 		return negative_errno();
 	while (have < len) {
 		size_t piece = len - have < FILE_PIECE ? len - have : FILE_PIECE;
-		ssize_t n = read(fd, (char *)into + have, piece);
+		ssize_t n = read(fd, (char *)job->into + have, piece);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -565,10 +786,18 @@ long ukglue_file_read(const char *path, void *into, size_t len)
 	return (long)have;
 }
 
-int ukglue_file_write(const char *path, const void *from, size_t len)
+long ukglue_file_read(const char *path, void *into, size_t len)
 {
+	struct file_job job = { .path = path, .into = into, .len = len };
+
+	return file_run(file_read, &job);
+}
+
+static long file_write(const struct file_job *job)
+{
+	const char *path = job->path;
 	char fresh[256];
-	size_t done = 0;
+	size_t done = 0, len = job->len;
 	int fd, rc = 0;
 
 	if (strlen(path) + 5 > sizeof(fresh))
@@ -583,7 +812,7 @@ int ukglue_file_write(const char *path, const void *from, size_t len)
 		errno = 0;
 	while (done < len && !rc) {
 		size_t piece = len - done < FILE_PIECE ? len - done : FILE_PIECE;
-		ssize_t n = write(fd, (const char *)from + done, piece);
+		ssize_t n = write(fd, (const char *)job->from + done, piece);
 
 		if (n > 0) {
 			done += (size_t)n;
@@ -601,9 +830,23 @@ int ukglue_file_write(const char *path, const void *from, size_t len)
 	return rc;
 }
 
+int ukglue_file_write(const char *path, const void *from, size_t len)
+{
+	struct file_job job = { .path = path, .from = from, .len = len };
+
+	return (int)file_run(file_write, &job);
+}
+
+static long file_remove(const struct file_job *job)
+{
+	return unlink(job->path) == 0 ? 0 : negative_errno();
+}
+
 int ukglue_file_remove(const char *path)
 {
-	return unlink(path) == 0 ? 0 : negative_errno();
+	struct file_job job = { .path = path };
+
+	return (int)file_run(file_remove, &job);
 }
 
 #if LISTS_DIRECTORIES
@@ -611,10 +854,9 @@ int ukglue_file_remove(const char *path)
 #define LISTED_AT_ONCE 4096
 #define LISTED_COST 128
 
-int ukglue_dir_list(const char *path,
-		    void (*each)(void *cookie, const char *name, size_t name_len, uint64_t size, int dir),
-		    void *cookie)
+static long dir_list(const struct file_job *job)
 {
+	const char *path = job->path;
 	DIR *dir = opendir(path);
 	/* File systems look an entry up, and go on to the next one, by going over those before it. */
 	unsigned int count = 0, gone_over = 0;
@@ -636,8 +878,8 @@ int ukglue_dir_list(const char *path,
 			memcpy(full + path_len + 1, entry->d_name, name_len + 1);
 			known = stat(full, &st) == 0;
 		}
-		each(cookie, entry->d_name, name_len, known && !S_ISDIR(st.st_mode) ? (uint64_t)st.st_size : 0,
-		     known && S_ISDIR(st.st_mode));
+		job->each(job->cookie, entry->d_name, name_len, known && !S_ISDIR(st.st_mode) ? (uint64_t)st.st_size : 0,
+			  known && S_ISDIR(st.st_mode));
 		gone_over += ++count + LISTED_COST;
 		if (gone_over >= LISTED_AT_ONCE) {
 			gone_over = 0;
@@ -646,6 +888,15 @@ int ukglue_dir_list(const char *path,
 	}
 	closedir(dir);
 	return 0;
+}
+
+int ukglue_dir_list(const char *path,
+		    void (*each)(void *cookie, const char *name, size_t name_len, uint64_t size, int dir),
+		    void *cookie)
+{
+	struct file_job job = { .path = path, .each = each, .cookie = cookie };
+
+	return (int)file_run(dir_list, &job);
 }
 #endif
 #else
@@ -753,7 +1004,32 @@ size_t ukglue_running_name(char *into, size_t length)
 		into[at] = name[at];
 	return at;
 }
+/* The thread that does the engine's own work, while it does. */
+static struct uk_thread *own_thread;
+
+int ukglue_set_own(int own)
+{
+	struct uk_thread *self = uk_thread_current();
+	int before = self && own_thread == self;
+
+	if (own || before)
+		own_thread = own ? self : NULL;
+	return before;
+}
+
+int ukglue_is_own(uint64_t stack)
+{
+	return own_thread && own_thread == uk_thread_current() && !on_cpu_stack(stack);
+}
+
+uint64_t ukglue_own_at(void)
+{
+	return (uint64_t)(uintptr_t)&own_thread;
+}
 #else
+int ukglue_set_own(int own __unused) { return 0; }
+int ukglue_is_own(uint64_t stack __unused) { return 0; }
+uint64_t ukglue_own_at(void) { return 0; }
 uint32_t ukglue_running(void) { return 1; }
 uint64_t ukglue_running_at(void) { return 0; }
 int ukglue_thread_ended(uint64_t thread __unused) { return 0; }
@@ -775,6 +1051,14 @@ void ukglue_yield(void) {}
 #endif
 
 #if CONFIG_LIBUSHELL_RS
+/*
+ * Unikraft's allocator takes a power of two of pages for a stack and what it keeps of it. 23,560 bytes were used at most in what was
+ * run (cargo xtask tour). On the auxiliary stack run system calls by the instruction, which this thread never makes.
+ */
+#define ALLOCATION_HEAD 256
+#define STACK_BYTES (32 * 1024 - ALLOCATION_HEAD)
+#define AUXILIARY_BYTES (4 * 1024 - ALLOCATION_HEAD)
+
 static struct uk_semaphore wake;
 static struct uk_thread *shell_thread;
 
@@ -791,7 +1075,8 @@ int ukglue_thread_start(void (*body)(void))
 	/* With a driver of ours it is there before the first interrupt. */
 	uk_semaphore_init(&wake, 0);
 #endif
-	t = uk_sched_thread_create(uk_sched_current(), (uk_thread_fn1_t)thread_body, (void *)body, "ushell");
+	t = uk_sched_thread_create_fn1(uk_sched_current(), (uk_thread_fn1_t)thread_body, (void *)body, STACK_BYTES, AUXILIARY_BYTES,
+				       false, false, "ushell", NULL, NULL);
 	shell_thread = t;
 	return t ? 0 : -ENOMEM;
 }
@@ -822,6 +1107,8 @@ static struct {
 	struct virtio_dev *vdev;
 	struct uk_alloc *a;
 	struct virtqueue *queues[QUEUES];
+	/* Descriptors of each, 0 of one that the device has not. */
+	__u16 sizes[QUEUES];
 } console;
 
 static int queue_event(struct virtqueue *vq __unused, void *priv __unused)
@@ -835,13 +1122,29 @@ static struct virtqueue *queue_get(uint16_t number)
 	return number < QUEUES ? console.queues[number] : NULL;
 }
 
+/* Queues come with their first use: each takes some pages, and of the ports there is one that is used. */
+static struct virtqueue *queue_make(uint16_t number)
+{
+	struct virtqueue *vq = queue_get(number);
+
+	if (vq || number >= QUEUES || !console.sizes[number])
+		return vq;
+	vq = virtio_vqueue_setup(console.vdev, number, console.sizes[number], queue_event, console.a);
+	/* Unikraft has said what is missing. */
+	if (PTRISERR(vq))
+		return NULL;
+	vq->priv = NULL;
+	console.queues[number] = vq;
+	return vq;
+}
+
 /*
  * Unikraft's own functions for buffers never get back a descriptor that the device keeps, so they are not used. It finds the device's
  * index ahead of its own from the first buffer on, and calls queue_event at every interrupt of the device.
  */
 int ukglue_queue(uint16_t number, struct ukglue_queue *queue)
 {
-	struct virtqueue *vq = queue_get(number);
+	struct virtqueue *vq = queue_make(number);
 	__paddr_t start;
 	char *view;
 
@@ -895,9 +1198,7 @@ static int console_init(struct uk_alloc *a)
 static int console_add(struct virtio_dev *vdev)
 {
 	__u64 wanted = 1ULL << FEATURE_MULTIPORT_BIT | 1ULL << VIRTIO_F_VERSION_1;
-	__u16 sizes[QUEUES] = { 0 };
 	__u32 ports = 1;
-	int i, count;
 
 	if (console.vdev) {
 		uk_pr_err("ushell: a second virtio-serial device is left alone: the shell's port must be one of the first\n");
@@ -911,23 +1212,9 @@ static int console_add(struct virtio_dev *vdev)
 	virtio_feature_set(vdev);
 	if (virtio_config_get(vdev, 4, &ports, sizeof(ports), sizeof(ports)) < 0 || ports < 1 || ports > PORTS)
 		ports = PORTS;
-	count = 2 * (int)ports + 2;
-	if (virtio_find_vqs(vdev, (__u16)count, sizes) < 0) {
+	if (virtio_find_vqs(vdev, (__u16)(2 * ports + 2), console.sizes) < 0) {
 		uk_pr_err("ushell: the virtio-serial device has no queues or no interrupt\n");
 		return -ENODEV;
-	}
-	for (i = 0; i < count; i++) {
-		struct virtqueue *vq;
-
-		if (!sizes[i])
-			continue;
-		vq = virtio_vqueue_setup(vdev, (__u16)i, sizes[i], queue_event, console.a);
-		if (PTRISERR(vq)) {
-			uk_pr_err("ushell: no memory for queue %d of the virtio-serial device\n", i);
-			return PTR2ERR(vq);
-		}
-		vq->priv = NULL;
-		console.queues[i] = vq;
 	}
 	console.vdev = vdev;
 	virtio_dev_drv_up(vdev);

@@ -18,6 +18,7 @@ struct ukglue_config {
 	uint32_t map_entries;
 	uint32_t ring_bytes;
 	uint32_t hook_areas;
+	uint32_t hook_stack;
 	uint32_t file_limit;
 	uint32_t history;
 	uint32_t strict;       /* 1: programs must be proved safe */
@@ -39,8 +40,9 @@ struct ukglue_range {
 const struct ukglue_config *ukglue_config(void);
 const char *ukglue_version(void);
 
-void *ukglue_alloc(size_t align, size_t len);
-void ukglue_free(void *block);
+/* Pages that follow each other, aligned as pages are, or NULL. */
+void *ukglue_pages_take(size_t count);
+void ukglue_pages_give_back(void *start, size_t count);
 
 void ukglue_print(const char *text, size_t len);
 void ukglue_crash(void) __attribute__((noreturn));
@@ -53,12 +55,23 @@ uint32_t ukglue_cpu(void);
 int ukglue_several_cpus(void);
 int ukglue_irqs_off(void);
 int ukglue_raise(int number);
+/* Of the running thread, in a hook of a function that has set it. */
+int ukglue_errno(void);
 
 /* Fault-safe copy; returns how many leading bytes could be read. */
 size_t ukglue_read(uint64_t addr, void *into, size_t len);
 
+/* The two words at an address; 0 where they cannot be read. */
+int ukglue_read_pair(uint64_t addr, uint64_t into[2]);
+
 /* Whether a read may take a fault while the stack that holds this address is in use; 0 on those that the CPU begins anew at each trap. */
 int ukglue_may_fault(uint64_t stack);
+/*
+ * Lets the engine look for programs of timers at least every so many nanoseconds, if that can be, from now on. Nanoseconds between two looks; 0: this
+ * Unikraft does not tell what an interrupt has interrupted.
+ */
+uint64_t ukglue_timer_start(uint64_t period_ns);
+void ukglue_timer_stop(void);
 
 /* Replaces len (1..8) bytes of text, after comparing them with the old ones. -EILSEQ: others were there. */
 int ukglue_text_write(uintptr_t addr, const void *old, const void *fresh, size_t len);
@@ -108,6 +121,13 @@ size_t ukglue_running_name(char *into, size_t length);
 uint64_t ukglue_running_at(void);
 /* Whether there is no thread any more that has this word. A later thread may have it again. Not for interrupts. */
 int ukglue_thread_ended(uint64_t thread);
+
+/* Says whether the thread that runs does the engine's own work from now on; what was said before. */
+int ukglue_set_own(int own);
+/* Whether a thread runs that does, and the stack that holds this address is not that of an interrupt or trap. */
+int ukglue_is_own(uint64_t stack);
+/* Where the word is that equals that of ukglue_running_at while such a thread runs. */
+uint64_t ukglue_own_at(void);
 
 /* Lets other threads run and returns; does nothing before there are threads. Not for interrupts. */
 void ukglue_yield(void);

@@ -38,8 +38,8 @@ UNIKRAFT_HAS_NAME(struct uk_init_ctx);
 /* ---- memory ---- */
 
 UNIKRAFT_HAS(uk_alloc_get_default, struct uk_alloc *(void));
-UNIKRAFT_HAS(uk_posix_memalign, int(struct uk_alloc *, void **, __sz, __sz));
-UNIKRAFT_HAS(uk_free, void(struct uk_alloc *, void *));
+UNIKRAFT_HAS(uk_palloc, void *(struct uk_alloc *, unsigned long));
+UNIKRAFT_HAS(uk_pfree, void(struct uk_alloc *, void *, unsigned long));
 
 /* ---- interrupts ---- */
 
@@ -210,6 +210,44 @@ UNIKRAFT_HAS(uk_nofault_memcpy, __sz(char *, const char *, __sz, unsigned long))
 #error "ubpf-rs: <uk/nofault.h> of this Unikraft has no UK_NOFAULTF_NOPAGING, so a read on a hook's path could wait for a page: take Unikraft 0.17 to 0.21"
 #endif
 
+/* Before 0.21 a fault says where it was, so that a few loads of ours can be one that is expected; since then uknofault reads for us. */
+#if !__has_include(<uk/lcpu.h>)
+#if !__has_include(<uk/event.h>) || !__has_include(<uk/arch/traps.h>)
+#error "ubpf-rs: this Unikraft has no <uk/event.h> or no <uk/arch/traps.h>, so nobody says when a walk through a stack meets a wrong address: take Unikraft 0.17 to 0.21"
+#endif
+#include <uk/event.h>
+#include <uk/arch/traps.h>
+#include <uk/arch/lcpu.h>
+UNIKRAFT_HAS_MEMBER(struct ukarch_trap_ctx, regs);
+UNIKRAFT_HAS_MEMBER(struct __regs, rip);
+#if !defined(UK_EVENT_HANDLER_PRIO) || !defined(UK_EVENT_HANDLED) || !defined(UK_EVENT_NOT_HANDLED)
+#error "ubpf-rs: <uk/event.h> of this Unikraft has no UK_EVENT_HANDLER_PRIO, UK_EVENT_HANDLED or UK_EVENT_NOT_HANDLED, so a walk through a stack that meets a wrong address would end the image: take Unikraft 0.17 to 0.21"
+#endif
+#if !defined(UKARCH_TRAP_PAGE_FAULT) || !defined(UKARCH_TRAP_X86_GP)
+#error "ubpf-rs: <uk/arch/traps.h> of this Unikraft has no UKARCH_TRAP_PAGE_FAULT or UKARCH_TRAP_X86_GP, so a walk through a stack that meets a wrong address would end the image: take Unikraft 0.17 to 0.21"
+#endif
+#define HAVE_FAULT_EVENTS 1
+#endif
+
+/* ---- interrupts with what they have interrupted, for programs of timers ---- */
+
+/* Since 0.21 handlers of interrupts are not told. */
+#if !__has_include(<uk/lcpu.h>)
+#if !__has_include(<uk/intctlr.h>)
+#error "ubpf-rs: this Unikraft has no <uk/intctlr.h>, so programs of timers would never run: take Unikraft 0.17 to 0.21"
+#endif
+#include <uk/intctlr.h>
+#ifndef UK_INTCTLR_EVENT_IRQ
+#error "ubpf-rs: <uk/intctlr.h> of this Unikraft has no UK_INTCTLR_EVENT_IRQ, so programs of timers would never run: take Unikraft 0.17 to 0.21"
+#endif
+UNIKRAFT_HAS_MEMBER(struct uk_intctlr_event_irq_data, regs);
+UNIKRAFT_HAS_MEMBER(struct uk_intctlr_event_irq_data, irq);
+UNIKRAFT_HAS_MEMBER(struct __regs, r15);
+UNIKRAFT_HAS_NAME(uk_intctlr_irq_handler_func_t);
+UNIKRAFT_HAS(uk_intctlr_irq_register, int(unsigned int, uk_intctlr_irq_handler_func_t, void *));
+#define HAVE_IRQ_EVENTS 1
+#endif
+
 /* ---- the kernel's console ---- */
 
 #if CONFIG_LIBUKCONSOLE && __has_include(<uk/console.h>)
@@ -266,10 +304,8 @@ UNIKRAFT_HAS(uk_sched_current, struct uk_sched *(void));
 #error "ushell-rs: LIBUKSCHED or LIBUKLOCK_SEMAPHORE is off or gone, so the shell has no thread that can sleep: take Unikraft 0.17 to 0.21"
 #endif
 #include <uk/semaphore.h>
-#ifndef uk_sched_thread_create
-#error "ushell-rs: <uk/sched.h> of this Unikraft has no uk_sched_thread_create, so the shell has no thread: take Unikraft 0.17 to 0.21"
-#endif
 UNIKRAFT_HAS_NAME(uk_thread_fn1_t);
+UNIKRAFT_HAS(uk_sched_thread_create_fn1, struct uk_thread *(struct uk_sched *, uk_thread_fn1_t, void *, size_t, size_t, bool, bool, const char *, void *, uk_thread_dtor_t));
 UNIKRAFT_HAS(uk_sched_current, struct uk_sched *(void));
 UNIKRAFT_HAS(uk_semaphore_init, void(struct uk_semaphore *, long));
 UNIKRAFT_HAS(uk_semaphore_up, void(struct uk_semaphore *));
@@ -291,8 +327,8 @@ UNIKRAFT_HAS(uk_semaphore_down_to, __nsec(struct uk_semaphore *, __nsec));
 #if !defined(VIRTIO_BUS_REGISTER_DRIVER) || !defined(VIRTIO_F_VERSION_1)
 #error "ushell-rs: <virtio/virtio_bus.h> of this Unikraft has no VIRTIO_BUS_REGISTER_DRIVER or no VIRTIO_F_VERSION_1: take Unikraft 0.17 to 0.21, or choose LIBUSHELL_RS_CONSOLE"
 #endif
-#if !defined(PTRISERR) || !defined(PTR2ERR)
-#error "ushell-rs: this Unikraft has no PTRISERR or PTR2ERR (<uk/errptr.h>): take Unikraft 0.17 to 0.21, or choose LIBUSHELL_RS_CONSOLE"
+#ifndef PTRISERR
+#error "ushell-rs: this Unikraft has no PTRISERR (<uk/errptr.h>): take Unikraft 0.17 to 0.21, or choose LIBUSHELL_RS_CONSOLE"
 #endif
 UNIKRAFT_HAS_MEMBER(struct virtio_driver, dev_ids);
 UNIKRAFT_HAS_MEMBER(struct virtio_driver, init);

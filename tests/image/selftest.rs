@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::hint::black_box;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use ubpf_rs::platform::ExecMemory;
+use ubpf_rs::platform::{ExecMemory, PatchError, TextChange, Walk};
 use ubpf_rs::program::Abi;
 use ubpf_rs::runtime::{AttachLimits, LoadOptions, Runtime};
 use ushell_rs::Command;
@@ -156,11 +156,19 @@ fn two_cpus() {
     let text = platform::PLATFORM.text.expect("the image patches text");
     let jump = [0xe9, 0, 0, 0, 0];
     batches.endless();
+    let other = runtime.symbol_address("myfun").expect("the image has symbols") as usize;
+    let both = |old, new, wrong| {
+        let places = [(address as usize, old), (other, wrong), (other, old)];
+        let mut changes = places.map(|(addr, old)| TextChange::new(addr, old, new));
+        // SAFETY: the jump leads to the instruction behind the stub, and the stub is as it was.
+        unsafe { text.replace_all(&mut changes) };
+        let mismatch = Err(PatchError::Mismatch { addr: other });
+        assert!(changes.map(|change| change.result) == [Ok(()), mismatch, Ok(())]);
+    };
     for _ in 0..ROUNDS {
-        // SAFETY: the jump leads to the instruction behind the stub.
-        unsafe { text.replace(address as usize, &stub, &jump) }.or_fail("there");
-        // SAFETY: the stub as it was.
-        unsafe { text.replace(address as usize, &jump, &stub) }.or_fail("and back");
+        both(&stub, &jump, &jump);
+        both(&jump, &stub, &[0xcc; 5]);
+        same(bytes(), stub);
     }
     let exit = [0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
     let calls = || {
@@ -220,7 +228,24 @@ fn probe() {
     }
     same(read(memory::ram_end() as u64 - 5, &mut bytes), 5);
     same(read(memory::PAGE as u64 - 5, &mut bytes), 0);
+    walk();
     assert!(symbols::by_address(app::myfun as *const () as usize).is_some_and(|(name, _)| name == "myfun"));
+}
+
+/// Frames of a stack are followed to where they lead to, and a fault there ends the walk alone.
+fn walk() {
+    let walk = |frame_pointer: u64| {
+        let (mut out, home) = ([0; 4], |_| None);
+        let found = platform::PLATFORM.probe_read.walk(&Walk { frame_pointer, pad: 0, home }, &mut out);
+        (found, out)
+    };
+    let ends = [0, 8, 0x9000_0000, 1 << 40, 1 << 47, u64::MAX - 7, memory::ram_end() as u64 - 8];
+    for nowhere in ends {
+        same(walk(nowhere), (0, [0; 4]));
+        let mut frames = [0u64, 11, nowhere, 22];
+        frames[0] = (&raw const frames[2]) as u64;
+        same(walk((&raw const frames) as u64), (2, [11, 22, 0, 0]));
+    }
 }
 
 /// A function that the handler of a fault calls is traced by a program that reads: nothing is readable there, and no fault is

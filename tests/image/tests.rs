@@ -53,7 +53,9 @@ pub fn shell() {
     run! {
         engine: a_session;
         transcripts: sessions keys;
-        robustness: long_values_come_in_pieces records_are_shown_as_they_come a_ring_that_is_never_empty what_a_session_attached_goes_with_it
+        robustness: long_values_come_in_pieces records_are_shown_as_they_come records_behind_discarded_ones a_ring_that_is_never_empty what_a_session_attached_goes_with_it
+            what_is_cancelled_says_so_once
+            who_asks_again_disturbs_nothing
             cutting_the_input_changes_nothing
             random_bytes_never_stall_it
             a_long_line_is_refused_once

@@ -11,7 +11,6 @@
 
 AT("kprobe/myfun", by_kprobe)
 AT("uprobe//proc/self/exe:myfun", by_uprobe)
-AT("ksyscall/myfun", by_ksyscall)
 AT("kprobe.multi/my*", by_pattern)
 
 SEC("fentry/myfun")

@@ -26,6 +26,9 @@ struct ip {
 
 static __noinline int protocol(struct xdp_md *context)
 {
+	/* Else clang -O3 passes what it loads of the context, as numbers of 32 bits. */
+	__asm__ volatile("" : "+r"(context));
+
 	void *data = (void *)(long)context->data, *end = (void *)(long)context->data_end;
 	struct ethernet *ethernet = data;
 	struct ip *ip = data + sizeof(*ethernet);

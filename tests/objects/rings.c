@@ -32,7 +32,7 @@ int odd_ones(void)
 		if (!event)
 			break;
 		fill(event, i);
-		if (i % 2 == 0) {
+		if ((i & 1) == 0) {
 			bpf_ringbuf_discard(event, 0);
 			continue;
 		}

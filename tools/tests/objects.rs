@@ -336,19 +336,6 @@ fn programs_go_on_in_others() {
     each(&all, "held", &["-p", "start", "--mem-hex", &"00".repeat(60)], 5);
 }
 
-#[test]
-fn kinds_of_maps_that_are_not_there_are_named() {
-    let source = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stacks.c");
-    let text =
-        "#include <bpf/bpf_helpers.h>\nstruct { __uint(type, BPF_MAP_TYPE_STACK_TRACE); __uint(max_entries, 8); \
-                __uint(key_size, 4); __uint(value_size, 1016); } stacks SEC(\".maps\");\n\
-                SEC(\"kprobe\") int start(void *ctx) { return 0; }";
-    fs::write(&source, text).unwrap();
-    let Some(object) = compile(CLANG[2], &source) else { return };
-    let said = refusal(&object, &[]);
-    assert!(said.contains("map stacks: maps of kind stack_trace"), "{said}");
-}
-
 /// What a flat program cannot have, and an object has: a table, a literal, a pointer to a function.
 #[test]
 fn what_flat_programs_lack() {

@@ -16,7 +16,7 @@ use nix::{
 use std::{
     ffi::OsStr,
     fs,
-    io::{Read, Write},
+    io::{self, Read, Write},
     os::{
         fd::{AsFd, OwnedFd},
         unix::{
@@ -28,11 +28,12 @@ use std::{
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{
         atomic::{AtomicU8, Ordering},
-        Arc,
+        mpsc, Arc,
     },
     thread,
     time::{Duration, Instant},
 };
+use ubpf_client::{machine::Client, ClientError};
 use ubpf_rs::{maps::Map, object::Object};
 use ushell_rs::{Config, Shell};
 
@@ -221,7 +222,7 @@ fn a_target_that_vanishes() {
         let _ = stream.read(&mut [0; 5]);
     });
     let output = target.ushell(&["-c", "version"]);
-    assert_eq!(text(&output.stderr), "ushell: the unikernel closed the connection\n");
+    assert_eq!(text(&output.stderr), "ushell: the unikernel or process has closed the connection, or has ended\n");
     assert_eq!(output.status.code(), Some(3));
 }
 
@@ -239,6 +240,14 @@ fn no_target() {
     assert_eq!(output.status.code(), Some(3));
     let output = Command::new(env!("CARGO_BIN_EXE_ushell")).output().unwrap();
     assert_eq!(output.status.code(), Some(64));
+    // The socket of a process that has ended stays behind.
+    let left = Target::new("left-behind", serve).folder.join("left");
+    fs::create_dir_all(left.parent().unwrap()).unwrap();
+    drop(UnixListener::bind(&left).unwrap());
+    let output = Command::new(env!("CARGO_BIN_EXE_ushell")).arg(&left).args(["-c", "version"]).output().unwrap();
+    let said = format!("ushell: {}: nobody listens there: who opened this socket has ended\n", left.display());
+    assert_eq!((text(&output.stderr), output.status.code()), (&*said, Some(3)));
+    fs::remove_dir_all(left.parent().unwrap()).unwrap();
     for other in ["/", "/dev/null", env!("CARGO_BIN_EXE_ushell")] {
         let output = Command::new(env!("CARGO_BIN_EXE_ushell")).arg(other).args(["-c", "version"]).output().unwrap();
         assert_eq!(text(&output.stderr), format!("ushell: {other}: is no socket\n"));
@@ -261,7 +270,7 @@ fn control_c_at_a_terminal_does_not_end_the_conversation() {
         let (near, mut far) = UnixStream::pair().unwrap();
         let mut back = (far.try_clone().unwrap(), stream.try_clone().unwrap());
         thread::spawn(move || serve(fake, near));
-        thread::spawn(move || std::io::copy(&mut back.0, &mut back.1));
+        thread::spawn(move || io::copy(&mut back.0, &mut back.1));
         let (mut stream, mut page) = (stream, [0; 999]);
         while let Ok(count @ 1..) = stream.read(&mut page) {
             if page[..count].windows(6).any(|part| part == b"status") {
@@ -504,7 +513,7 @@ esac
 /// Answers as QEMU does; an event comes before an answer.
 fn qmp(stream: UnixStream, status: &str, asked: &std::sync::Mutex<Vec<String>>) {
     use std::io::BufRead;
-    let mut lines = std::io::BufReader::new(stream.try_clone().unwrap()).lines();
+    let mut lines = io::BufReader::new(stream.try_clone().unwrap()).lines();
     let mut stream = stream;
     stream.write_all(b"{\"QMP\": {}}\n").unwrap();
     while let Some(Ok(line)) = lines.next() {
@@ -567,7 +576,7 @@ fn an_object_is_packed_on_its_way() {
     let object = target.folder.join("counter.o");
     let clang =
         Command::new("clang").args(["-target", "bpf", "-O2", "-g", "-c"]).arg(&source).arg("-o").arg(&object).status();
-    if clang.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+    if clang.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return;
     }
     let path = object.to_str().unwrap();
@@ -593,16 +602,22 @@ fn an_object_that_cannot_be_packed_is_not_sent() {
     assert!(!target.fake.0.lock().unwrap().files.contains_key("cut.pkg"));
 }
 
-/// A shell with the maps of an object of which the types are known: those of `tests/objects/types.c`, if there is a compiler.
-fn typed_target(name: &str) -> Option<(Target, Vec<u8>)> {
+/// A shell with the maps of an object of which the types are known: those of a source in `tests/objects`, if there is a compiler.
+fn typed_target(name: &str, source: &str) -> Option<(Target, Vec<u8>)> {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let object = std::env::temp_dir().join(format!("ushell-{}-{name}.o", std::process::id()));
     let mut clang = Command::new("clang");
     clang.args(["-target", "bpf", "-g", "-O2", "-c"]).arg("-I").arg(root.join("include"));
-    if !clang.arg(root.join("tests/objects/types.c")).arg("-o").arg(&object).status().is_ok_and(|s| s.success()) {
+    if !clang
+        .arg(root.join(format!("tests/objects/{source}.c")))
+        .arg("-o")
+        .arg(&object)
+        .status()
+        .is_ok_and(|s| s.success())
+    {
         return None;
     }
-    let options = ubpf_pack::Options { name: "types".into(), ..Default::default() };
+    let options = ubpf_pack::Options { name: source.into(), ..Default::default() };
     let package = ubpf_pack::pack(&fs::read(&object).unwrap(), &options).unwrap();
     fs::remove_file(object).unwrap();
     let object = Object::parse(&package).unwrap();
@@ -611,7 +626,7 @@ fn typed_target(name: &str) -> Option<(Target, Vec<u8>)> {
     let mut state = target.fake.0.lock().unwrap();
     for slot in 0..object.map_count() {
         let def = object.definition(slot).unwrap();
-        let full = format!("types.{}", def.name.as_str());
+        let full = format!("{source}.{}", def.name.as_str());
         let mut map = Map::new(def).unwrap();
         let contents = object.contents(slot);
         if !contents.is_empty() {
@@ -627,7 +642,7 @@ fn typed_target(name: &str) -> Option<(Target, Vec<u8>)> {
 
 #[test]
 fn maps_are_shown_and_set_by_their_types() {
-    let Some((target, _)) = typed_target("typed") else { return };
+    let Some((target, _)) = typed_target("typed", "types") else { return };
     let said = |line: &str| {
         let output = target.ushell(&["-c", line]);
         assert!(output.stderr.is_empty(), "{line}: {}", text(&output.stderr));
@@ -673,8 +688,42 @@ fn maps_are_shown_and_set_by_their_types() {
 }
 
 #[test]
+fn values_of_each_cpu_are_shown_by_their_types_and_added_up() {
+    let Some((target, _)) = typed_target("percpu", "percpu") else { return };
+    let put = |map: &str, lane: u32, key: &[u8], value: &[u8]| {
+        let map = target.fake.0.lock().unwrap().maps[map].clone();
+        map.update_in(lane, key.into(), value.into(), 0, &mut 0).unwrap();
+    };
+    let counts = |calls: u64, numbers: u64| [calls.to_le_bytes(), numbers.to_le_bytes()].concat();
+    put("percpu.counts", 3, &[1, 0, 0, 0], &counts(5, 2));
+    put("percpu.counts", 7, &[1, 0, 0, 0], &counts(1, 0));
+    for (lane, number) in [(0, 3u64), (2, 4), (15, 5)] {
+        put("percpu.by_number", lane, &[9, 0, 0, 0, 0, 0, 0, 0], &number.to_le_bytes());
+    }
+    let said = |options: &[&str], line: &str| {
+        let output = target.ushell(&[options, &["-c", line]].concat());
+        assert!(output.stderr.is_empty(), "{line}: {}", text(&output.stderr));
+        text(&output.stdout).to_string()
+    };
+    let second = "{calls = 5, numbers = 2} | {calls = 1, numbers = 0}";
+    assert_eq!(said(&[], "map dump percpu.counts"), format!("0: {{calls = 0, numbers = 0}}\n1: {second}\n"));
+    assert_eq!(said(&[], "map lookup percpu.counts 1"), format!("{second}\n"));
+    assert_eq!(said(&[], "map dump percpu.by_number"), "9: 12 = 3 + 4 + 5\n");
+    assert_eq!(said(&[], "map lookup percpu.by_number 9"), "12 = 3 + 4 + 5\n");
+    let json = |line: &str| serde_json::from_str::<serde_json::Value>(&said(&["--json"], line)).unwrap();
+    let [none, first, other] = [(0, 0), (5, 2), (1, 0)].map(|(c, n)| serde_json::json!({ "calls": c, "numbers": n }));
+    let entries = serde_json::json!([
+        { "key": 0, "value": none, "values": [none] },
+        { "key": 1, "value": null, "values": [first, other] },
+    ]);
+    assert_eq!(json("map dump percpu.counts"), entries);
+    let numbers = serde_json::json!({ "value": 12, "values": [3, 4, 5] });
+    assert_eq!(json("map lookup percpu.by_number 9"), numbers);
+}
+
+#[test]
 fn commands_speak_json() {
-    let Some((target, _)) = typed_target("json") else { return };
+    let Some((target, _)) = typed_target("json", "types") else { return };
     target.ushell(&["-c", r#"map update types.seen {7, "x"} {.count = 18446744073709551615, .active = true}"#]);
     let said = |line: &str| {
         let output = target.ushell(&["--json", "-c", line]);
@@ -710,7 +759,7 @@ fn commands_speak_json() {
 /// Types that an image was given by somebody else.
 #[test]
 fn types_that_lie_are_told_of_and_numbers_shown() {
-    let Some((target, types)) = typed_target("lying") else { return };
+    let Some((target, types)) = typed_target("lying", "types") else { return };
     let set = |map: &str, types: Vec<u8>| drop(target.fake.0.lock().unwrap().types.insert(map.into(), Arc::new(types)));
     let said = |line: &str| {
         let output = target.ushell(&["-c", line]);
@@ -741,7 +790,7 @@ fn types_that_lie_are_told_of_and_numbers_shown() {
 
 #[test]
 fn records_counts_and_instructions_are_shown_by_their_types() {
-    let Some((target, _)) = typed_target("records") else { return };
+    let Some((target, _)) = typed_target("records", "types") else { return };
     let ring = target.fake.0.lock().unwrap().maps["types.events"].clone();
     let record = |pid: u8, text: &[u8]| {
         let mut record = [0; 20];
@@ -779,7 +828,7 @@ fn records_counts_and_instructions_are_shown_by_their_types() {
 /// Who traces and is killed leaves the shell, and the ring, to the next one.
 #[test]
 fn a_client_that_is_killed_while_it_traces() {
-    let Some((target, _)) = typed_target("killed") else { return };
+    let Some((target, _)) = typed_target("killed", "types") else { return };
     let ring = target.fake.0.lock().unwrap().maps["types.events"].clone();
     for _ in 0..3 {
         ring.write_record([7; 20][..].into()).unwrap();
@@ -797,4 +846,104 @@ fn a_client_that_is_killed_while_it_traces() {
             text(&output.stdout)
         );
     }
+}
+
+/// A command whose output nobody reads any more has ended when the client says so, and the next one runs: a tool takes off what it attached.
+#[test]
+fn output_that_nobody_reads_ends_the_command() {
+    let Some((target, _)) = typed_target("unread", "types") else { return };
+    target.fake.0.lock().unwrap().maps["types.events"].write_record([7; 20][..].into()).unwrap();
+    let (done, end) = mpsc::channel();
+    let socket = target.folder.join("socket");
+    thread::spawn(move || {
+        let mut client = Client::connect(&socket, Duration::from_secs(10), Duration::ZERO).unwrap();
+        let traced = client.run("trace types.events", &mut |_| Err(io::ErrorKind::BrokenPipe.into()));
+        assert!(matches!(traced, Err(ClientError::Output(_))), "{traced:?}");
+        done.send(client.answer("map show types.events").unwrap()).unwrap();
+    });
+    let (good, shown) = end.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert!(good && shown[0].starts_with("types.events ringbuf"), "{shown:?}");
+}
+
+/// What was read of a file of another image names and unwinds nothing: a tool says so before it brings anything.
+#[test]
+fn a_debug_file_is_of_the_image_that_runs() {
+    let target = Target::new("debug-file", serve);
+    let (source, file) = (target.folder.join("image.c"), target.folder.join("image.dbg"));
+    fs::write(&source, "int myfun(int number) { return number; }\nint main(void) { return myfun(0); }\n").unwrap();
+    let gcc = Command::new("gcc").args(["-g", "-O0"]).arg(&source).arg("-o").arg(&file).status().unwrap();
+    assert!(gcc.success());
+    let id = ubpf_embed::id::of_file(&fs::read(&file).unwrap()).unwrap().to_string();
+    let other = "00112233445566778899aabbccddeeff".to_string();
+    let path = file.to_str().unwrap();
+    let said = |image: Option<&String>, args: &[&str]| {
+        target.fake.0.lock().unwrap().image = image.cloned();
+        let output = target.ushell(&[args, &[path, "--duration", "0.1"]].concat());
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+        (text(&output.stderr).to_string(), target.fake.0.lock().unwrap().files.len())
+    };
+    for args in [
+        &["slower", "0", "myfun", "--debug"][..],
+        &["syscalls", "--debug"],
+        &["argdist", "myfun", "number", "--debug"],
+        &["profile", "--dwarf"],
+    ] {
+        let files = target.fake.0.lock().unwrap().files.len();
+        let (refused, after) = said(Some(&other), args);
+        assert!(
+            refused.contains(&format!("{path}: this is of image {id}, and image {other} runs: give ")),
+            "{refused}"
+        );
+        assert_eq!((refused.lines().count(), after), (1, files), "{refused}");
+        // The shell of this test attaches nothing; what it says is no matter here.
+        assert!(!said(Some(&id), args).0.contains(&*id), "{args:?}");
+        let warned = said(None, args).0;
+        assert!(warned.starts_with("warning: --") && warned.contains(" has no image id"), "{warned}");
+    }
+    // A file that was made of the image, and has no names any more.
+    let strip = Command::new("strip").args(["--strip-all", "--keep-section=.debug*"]).arg(&file).status().unwrap();
+    assert!(strip.success());
+    let (refused, _) = said(Some(&id), &["profile", "--dwarf"]);
+    assert!(refused.contains(&format!("whether it is of image {id}, which runs (")), "{refused}");
+}
+
+/// The image has names as compilers of C++ and Rust have made them; a person sees and types those of the source.
+#[test]
+fn functions_go_by_the_names_of_the_source() {
+    let target = Target::new("source", serve);
+    {
+        let mut state = target.fake.0.lock().unwrap();
+        for name in ["_ZN2ns1fEi", "_ZN2ns1fEl", "_ZN2ns5Class3getEv", "_ZN4shop5price17h0123456789abcdefE", "_Zebra"] {
+            state.functions.push(name.into());
+        }
+    }
+    let said = |args: &[&str]| {
+        let output = target.ushell(args);
+        (output.status.code(), [text(&output.stdout), text(&output.stderr)].concat())
+    };
+    let good = |args: &[&str], lines: &str| assert_eq!(said(args), (Some(0), lines.into()), "{args:?}");
+    good(&["-c", "functions ns::*"], "ns::f(int)\nns::f(long)\nns::Class::get()\n");
+    good(&["-c", "functions price"], "shop::price\n");
+    good(&["-c", "functions _Z*a"], "_Zebra\n");
+    good(&["--no-demangle", "-c", "functions *price*"], "_ZN4shop5price17h0123456789abcdefE\n");
+    good(&["--no-demangle", "-c", "functions shop::price"], "");
+    good(
+        &["--json", "-c", "functions ns::f"],
+        "[{\"name\":\"ns::f(int)\",\"symbol\":\"_ZN2ns1fEi\"},{\"name\":\"ns::f(long)\",\"symbol\":\"_ZN2ns1fEl\"}]\n",
+    );
+    good(&["-c", "bpf_attach 'ns::f(int)' count.bin"], "Program was attached successfully.\n");
+    good(&["-c", "bpf_attach --yes shop::price count.bin"], "Program was attached successfully.\n");
+    good(&["-c", "bpf_list"], "ns::f(int):\n - count.bin\nshop::price:\n - count.bin\n");
+    good(&["-c", "bpf_list ns::f(int)"], "ns::f(int):\n - count.bin\n");
+    assert!(target.fake.0.lock().unwrap().sites.contains_key("_ZN2ns1fEi"));
+    let (code, json) = said(&["--json", "-c", "bpf_list"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let first = &json["functions"][0];
+    assert_eq!((code, &first["function"], &first["symbol"]), (Some(0), &"ns::f(int)".into(), &"_ZN2ns1fEi".into()));
+    let (code, several) = said(&["-c", "bench ns::f count.bin"]);
+    assert_eq!((code, several.as_str()), (Some(1), "ushell: ns::f is several functions: ns::f(int); ns::f(long)\n"));
+    good(&["-c", "bpf_detach ns::f(int)"], "Program was detached successfully.\n");
+    good(&["-c", "bpf_list"], "shop::price:\n - count.bin\n");
+    let (code, unknown) = said(&["-c", "bpf_attach ns::none count.bin"]);
+    assert!(code == Some(1) && unknown.contains("ns::none"), "{unknown}");
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Calls that took long, one by one. */
-#include <bpf/bpf_helpers.h>
-#include <ubpf/classic/config.h>
+#include "returned.h"
 
 /** Nanoseconds that a call takes at least to be shown. */
 const volatile __u64 least_ns = 0;
@@ -9,7 +8,7 @@ const volatile __u64 least_ns = 0;
 struct call {
 	/** Nanoseconds on the image's clock when it returned. */
 	__u64 when;
-	struct UbpfReturnCtx returned;
+	struct returned returned;
 };
 
 struct {
@@ -29,7 +28,7 @@ int call(struct UbpfReturnCtx *ctx)
 	if (!slow)
 		return 0;
 	slow->when = bpf_ktime_get_ns();
-	slow->returned = *ctx;
+	copy_returned(&slow->returned, ctx);
 	bpf_ringbuf_submit(slow, 0);
 	return 0;
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* System calls of an image one by one. */
 #include "handlers.h"
+#include "returned.h"
 
 struct call {
 	/** Nanoseconds on the image's clock when it returned. */
 	__u64 when;
 	__u64 thread;
-	struct UbpfReturnCtx returned;
+	struct returned returned;
 };
 
 struct {
@@ -28,7 +29,7 @@ int leave(struct UbpfReturnCtx *ctx)
 		return 0;
 	call->when = bpf_ktime_get_ns();
 	call->thread = thread;
-	call->returned = *ctx;
+	copy_returned(&call->returned, ctx);
 	bpf_ringbuf_submit(call, 0);
 	return 0;
 }

@@ -78,6 +78,9 @@ impl Call for NoHost {
     fn traced(&self) -> Option<Traced> {
         None
     }
+    fn stack(&self, _out: &mut [u64]) -> usize {
+        0
+    }
 }
 
 impl Threads for NoHost {

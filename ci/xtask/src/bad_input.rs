@@ -293,7 +293,7 @@ fn limits(stage: &Stage<'_>) -> Result<()> {
     let before = Instant::now();
     let mut timed = false;
     while !client.command("bpf_list")?.is_empty() {
-        timed |= client.command("bpf_list -v")?.contains(" ns each)");
+        timed |= client.command("bpf_list -v")?.contains(" ns each, way ");
         if before.elapsed() > Duration::from_secs(20) {
             return Err("programs with limits stay attached".into());
         }

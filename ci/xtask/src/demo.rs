@@ -1,6 +1,6 @@
 //! The demo on Linux: builds the application with entry stubs of one kind, starts it, and connects to its shell.
 
-use crate::{qemu, samples, setup, target, tour, usage, Result};
+use crate::{objects, qemu, samples, setup, target, tour, usage, Result};
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
@@ -50,7 +50,7 @@ pub fn main(root: &Path, given: &[String]) -> Result<()> {
     setup::ensure()?;
     if !has("--script") {
         // So that nobody waits for it when the application runs.
-        setup::run(&mut ushell(root, "build"))?;
+        build_ushell(root)?;
     }
     if has("--linux") {
         let stubs = STUBS.first().ok_or("no kind of entry stub")?;
@@ -81,8 +81,9 @@ fn tour_in_qemu(root: &Path, cpus: u32) -> Result<()> {
     let options = qemu::Options { cpus, command_line: "-- 250".into(), ..qemu::Options::default() };
     let (machine, target) = machine(root, options)?;
     tour::run(&target)?;
-    if cpus > 1 {
-        qemu::second_cpu_is_traced(&machine)?;
+    match cpus {
+        1 => objects::run(root, &target.socket, objects::Sent::Packages)?,
+        _ => qemu::second_cpu_is_traced(&machine)?,
     }
     qemu::sealed_code_is_walked(&machine)
 }
@@ -172,6 +173,12 @@ fn interactive(root: &Path, target: &tour::Target) -> Result<()> {
     let lines: Vec<&str> = console.lines().collect();
     let last = &lines[lines.len().saturating_sub(10)..];
     Err(format!("the conversation broke off; the console's last lines:\n{}", last.join("\n")).into())
+}
+
+/// Builds `ushell`; where it lies.
+pub fn build_ushell(root: &Path) -> Result<PathBuf> {
+    setup::run(&mut ushell(root, "build"))?;
+    Ok(target::folder(root, "debug/ushell"))
 }
 
 /// `cargo build` or `cargo run` of the tool that talks to the shell.

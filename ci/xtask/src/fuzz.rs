@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The targets, and mistakes that each must find when they are planted.
-const TARGETS: [(&str, &[&str]); 6] = [
+const TARGETS: [(&str, &[&str]); 7] = [
     (
         "soundness",
         &[
@@ -56,6 +56,7 @@ const TARGETS: [(&str, &[&str]); 6] = [
     ("direct", &["LostRegister", "OneArgument", "DirtyArgument", "OneCounted", "LightOperation"]),
     ("slow", &["FreeStates", "NoLimit", "WeightlessStates"]),
     ("package", &["OffsetBeyond", "MapBeyond", "MiddleOfWide", "TwoOfOneName", "KeyBeyond", "AnyInstruction"]),
+    ("object", &["RelocationOutside", "NoSymbol", "SectionBeyond", "SharedBytes"]),
     (
         "maps",
         &[
@@ -65,6 +66,7 @@ const TARGETS: [(&str, &[&str]); 6] = [
             "PrefixUncut",
             "FlagsForgotten",
             "FewerBits",
+            "SameHash",
             "StillHeld",
             "AnyInner",
             "NoGrace",
@@ -84,9 +86,12 @@ const FLAGS: [&str; 6] = [
 /// The target that measures time is built without what costs time in each comparison and addition.
 const TIMED: (&str, [&str; 6]) =
     ("slow", [FLAGS[0], FLAGS[1], FLAGS[2], "-Cdebug-assertions=off", "-Coverflow-checks=off", FLAGS[5]]);
+/// The target that is given objects, and sources of `tests/objects` with something of everything that the packer reads.
+const OBJECTS: (&str, [&str; 7]) = ("object", ["maps", "held", "core", "pointers", "packets", "callbacks", "externs"]);
 /// A target of its own keeps the flags away from build scripts.
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
-const USAGE: &str = "usage: cargo xtask fuzz [soundness|engines|direct|slow|package|maps] [--seconds N] [--planted]";
+const USAGE: &str =
+    "usage: cargo xtask fuzz [soundness|engines|direct|slow|package|object|maps] [--seconds N] [--planted]";
 /// Longest input in bytes, and seconds that one may take.
 const INPUT: u32 = 400;
 const PATIENCE: u32 = 20;
@@ -153,7 +158,24 @@ impl Fuzz {
                 .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
             setup::run(&mut build)?;
         }
+        if wanted.is_none_or(|wanted| wanted == OBJECTS.0) {
+            fuzz.compile_objects(root)?;
+        }
         Ok(fuzz)
+    }
+
+    /// Compiles what the target of objects changes.
+    fn compile_objects(&self, root: &Path) -> Result<()> {
+        let folder = self.folder.join("objects");
+        fs::create_dir_all(&folder)?;
+        for source in OBJECTS.1 {
+            let object = folder.join(source).with_extension("o");
+            let mut clang = Command::new("clang");
+            clang.args(["-target", "bpf", "-O2", "-g", "-mcpu=v3", "-c", "-I"]).arg(root.join("include"));
+            clang.arg(root.join("tests/objects").join(source).with_extension("c")).arg("-o").arg(object);
+            setup::run(&mut clang)?;
+        }
+        Ok(())
     }
 
     /// The build folder of a target.
@@ -168,6 +190,7 @@ impl Fuzz {
         fs::create_dir_all(&found)?;
         let mut command = Command::new(self.built(target).join(TRIPLE).join("release").join(target));
         command
+            .env("UBPF_OBJECTS", self.folder.join("objects"))
             .arg(format!("-max_total_time={seconds}"))
             .arg(format!("-max_len={INPUT}"))
             .arg(format!("-timeout={PATIENCE}"))

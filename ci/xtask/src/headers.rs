@@ -1,5 +1,6 @@
-//! `cargo xtask headers [--check]`: the C headers from the Rust sources, and the Rust declarations from the C headers that
-//! platforms implement, and the lists of `docs/compatibility.md`. With `--check` nothing is written, and a file that differs is an error.
+//! `cargo xtask headers [--check]`: the C headers from the Rust sources, the Rust declarations from the C headers that
+//! platforms implement, the lists of `docs/compatibility.md`, and `docs/codes.md`. With `--check` nothing is written, and a file that
+//! differs is an error.
 
 use crate::{tables, usage, Result};
 use std::{fs, path::Path};
@@ -59,6 +60,7 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
         put(root, header, &helpers(&fs::read_to_string(root.join(header))?, *abi)?, check)?;
     }
     put(root, tables::PAGE, &tables::page(&fs::read_to_string(root.join(tables::PAGE))?)?, check)?;
+    put(root, tables::CODES, &tables::codes(), check)?;
     for (header, bindings) in BINDINGS {
         put(root, bindings, &bind(root, header)?, check)?;
     }

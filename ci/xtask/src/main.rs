@@ -30,6 +30,7 @@ mod demo;
 mod fuzz;
 mod headers;
 mod noise;
+mod objects;
 mod qemu;
 mod samples;
 mod setup;
@@ -37,6 +38,7 @@ mod size;
 mod tables;
 mod target;
 mod test;
+mod tools;
 mod tour;
 mod unikraft;
 
@@ -66,6 +68,10 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                        --script plays and checks the tour instead
   tour --socket SHELL --console FILE|SOCKET
                        play and check the tour against a running target
+  objects --socket SHELL [--unpacked]
+                       run what clang makes of the sources in tests/objects in a running image
+  tools --socket SHELL (--sqlite CONSOLE | --redis PORT)
+                       play the tools of ushell against SQLite or Redis in a running Unikraft image
   samples              compile the sample programs to target/bpf/{O0,O2}
   archive [ubpf-rs|ushell-rs|linux]... [--to FOLDER]
                        make archives for C programs, and their headers, in target/archive or FOLDER
@@ -73,7 +79,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test                 run all tests
   bench [NAME...] [--doc]
                        measure what hits, engines and entry stubs cost, beside what they must reach
-  fuzz [soundness|engines|direct|slow|package|maps] [--seconds N] [--planted]
+  fuzz [soundness|engines|direct|slow|package|object|maps] [--seconds N] [--planted]
                        look for programs that prove the engine wrong; --planted plants mistakes that must be found
   headers [--check]    write the C headers, or compare them with the committed ones
   size BUILD...        how large the image of a Unikraft build is, and our code in it, by part
@@ -145,6 +151,8 @@ fn command(arguments: &[String]) -> Result<()> {
         Some("samples") => alone(samples::main),
         Some("gaps") => qemu::gaps(&root(), rest),
         Some("size") => size::main(&root(), rest),
+        Some("objects") => objects::main(&root(), rest),
+        Some("tools") => tools::main(&root(), rest),
         Some("tour") => tour::main(&root(), rest),
         Some("qemu") if rest == ["tour"] => demo::tours_in_qemu(&root()),
         Some("qemu") => qemu::main(&root(), rest),

@@ -1,4 +1,4 @@
-//! Compiles the sample programs of `app-demo/bpf`: to flat binaries, and those for Linux to packages.
+//! Compiles the sample programs of `app-demo/bpf`: to flat binaries, and those for Linux to packages, as those of the bench.
 
 use crate::{setup, target, Result};
 use std::{
@@ -28,8 +28,10 @@ pub fn build(root: &Path) -> Result<PathBuf> {
             }
         }
     }
-    for entry in fs::read_dir(root.join("app-demo/bpf/linux"))? {
-        pack(root, &entry?.path(), &out)?;
+    for folder in ["app-demo/bpf/linux", "bench/bpf"] {
+        for entry in fs::read_dir(root.join(folder))? {
+            pack(root, &entry?.path(), &out)?;
+        }
     }
     Ok(out)
 }

@@ -4,9 +4,9 @@ use crate::Result;
 use std::fmt::Write;
 use ubpf_rs::{
     helpers::BUILTINS,
-    maps::{Map, MapError},
     object::ProgramKind,
-    program::{Abi, InnerDef, MapDef, MapFlags, MapKind, MapName, PointKind},
+    program::{Abi, MapKind, PointKind},
+    text::{self, Sentence},
 };
 
 /// The page.
@@ -14,9 +14,36 @@ pub const PAGE: &str = "docs/compatibility.md";
 
 /// The page with its lists as they are now.
 pub fn page(page: &str) -> Result<String> {
-    [("sections", sections()), ("kinds of maps", kinds()?), ("helpers", helpers())]
+    [("sections", sections()), ("kinds of maps", kinds()), ("helpers", helpers())]
         .into_iter()
         .try_fold(page.to_owned(), |page, (what, list)| between(&page, what, &list))
+}
+
+/// The page of codes.
+pub const CODES: &str = "docs/codes.md";
+
+/// What each code of a terse image stands for, and the values behind it, as they stand there.
+pub fn codes() -> String {
+    let mut rows: Vec<(String, &Sentence)> =
+        text::sentences().map(|sentence| (text::code_of(sentence.text), sentence)).collect();
+    rows.sort_by_key(|(code, _)| code.clone());
+    rows.dedup_by_key(|(code, _)| code.clone());
+    let mut page = String::from(
+        "# Codes of a terse image
+
+`LIBUBPF_RS_TERSE` has a code in the place of each of these sentences, and behind it its values: `#1a2b3c(7|0x10)`. A `\\` in a value
+stands before a `(`, `|`, `)` or `\\` that belongs to it; a value may have codes in it. `ushell` shows the sentences. A code is made of
+its sentence, so it is the same in each version that has the sentence. `cargo xtask headers` writes this list.
+
+| code | sentence | values |
+| --- | --- | --- |
+",
+    );
+    for (code, sentence) in rows {
+        let text = sentence.text.replace('|', "\\|");
+        let _ = writeln!(page, "| `{code}` | {text} | {} |", sentence.names.join(", "));
+    }
+    page
 }
 
 /// Puts a list between its marks.
@@ -47,33 +74,15 @@ fn helpers() -> String {
 }
 
 /// A row for each kind of map, by its number.
-fn kinds() -> Result<String> {
+fn kinds() -> String {
     // The classic map is none of Linux's.
     let mut kinds: Vec<MapKind> = MapKind::ALL.iter().copied().filter(|kind| *kind != MapKind::TwoKey).collect();
     kinds.sort_by_key(|kind| *kind as u32);
-    let mut text = String::from("| number | kind | here |\n| --- | --- | --- |\n");
+    let mut text = String::from("| number | kind |\n| --- | --- |\n");
     for kind in kinds {
-        let here = if is_there(kind)? { "yes" } else { "no" };
-        let _ = writeln!(text, "| {} | {} | {here} |", kind as u32, kind.name());
+        let _ = writeln!(text, "| {} | {} |", kind as u32, kind.name());
     }
-    Ok(text)
-}
-
-/// Whether such maps can be made: tried with sizes of which one pair suits each kind.
-fn is_there(kind: MapKind) -> Result<bool> {
-    let name = MapName::new("map").ok_or("a name")?;
-    let sizes = [(4, 8), (4, 4), (0, 0), (0, 8), (8, 8), (16, 8)];
-    let (max_entries, flags, inner) = (4096, MapFlags::empty(), None);
-    let array = MapDef { kind: MapKind::Array, key_size: 4, value_size: 4, max_entries, flags, name, inner };
-    let inner = kind.holds_maps().then(|| InnerDef::of(&array));
-    let made =
-        sizes.map(|(key_size, value_size)| Map::new(MapDef { kind, key_size, value_size, inner, ..array }).err());
-    match made.iter().find(|error| !matches!(error, Some(MapError::Definition(_)))) {
-        Some(None) => Ok(true),
-        Some(Some(MapError::Unsupported { .. })) => Ok(false),
-        Some(Some(error)) => Err(format!("a map of kind {}: {error}", kind.name()).into()),
-        None => Err(format!("no sizes suit kind {}", kind.name()).into()),
-    }
+    text
 }
 
 /// A row for each thing that calls programs, with the sections that say so.
@@ -119,8 +128,10 @@ mod tests {
     /// Each row of the code has its own in the page, which has no others.
     #[test]
     fn the_page_says_what_the_rows_say() {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(PAGE);
-        let text = std::fs::read_to_string(path).unwrap();
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let text = std::fs::read_to_string(root.join(PAGE)).unwrap();
+        let listed = std::fs::read_to_string(root.join(CODES)).unwrap();
+        assert!(codes() == listed, "{CODES} is not what the sentences say: run cargo xtask headers");
         assert!(page(&text).unwrap() == text, "{PAGE} is not what the rows say: run cargo xtask headers");
     }
 }

@@ -81,19 +81,11 @@ impl Shell {
         print!("{answer}");
         Ok(answer.lines().map(String::from).collect())
     }
-
-    fn put(&mut self, name: &str, contents: &[u8]) -> Result<()> {
-        let answer = self.0.put(name, contents)?;
-        if answer.contains("bytes written") {
-            return Ok(());
-        }
-        Err(format!("put {name}: {answer}").into())
-    }
 }
 
 fn upload(shell: &mut Shell, programs: &Path) -> Result<()> {
     for file in PROGRAMS {
-        shell.put(file, &std::fs::read(programs.join(file))?)?;
+        shell.0.send(file, &std::fs::read(programs.join(file))?)?;
     }
     Ok(())
 }
@@ -112,6 +104,7 @@ fn played(shell: &mut Shell, console: &Console) -> Result<u64> {
     detached_counts_no_more(shell, console, after)?;
     returning(shell, console)?;
     object(shell, console)?;
+    timed(shell, console)?;
     refused(shell)?;
     stopped(shell, console)?;
     Ok(counted)
@@ -137,22 +130,52 @@ fn returning(shell: &mut Shell, console: &Console) -> Result<()> {
     detached_counts_no_more(shell, console, after)
 }
 
-/// An object: loaded with a number set, attached to the function that its section names, its maps read while it counts and when it has
-/// ended, and gone with it.
+/// An object: loaded with a number set, attached to the function that its section names, exchanged for itself with another number while it
+/// counts, its maps read when it has ended, and gone with it.
 fn object(shell: &mut Shell, console: &Console) -> Result<()> {
     expect(shell, "prog load calls.pkg step=3", &["Object calls was loaded successfully."])?;
     let attached = "Program calls was attached to myfun successfully.";
     let start = at_a_body(console, shell, "prog attach calls", attached)?;
     console.wait_bodies(start, random(2, 4))?;
+    let middle = at_a_body(
+        console,
+        shell,
+        "prog replace calls calls.pkg step=5",
+        "calls was replaced by calls.pkg successfully.",
+    )?;
+    console.wait_bodies(middle, random(2, 4))?;
     let end = at_a_body(console, shell, "bpf_detach myfun", "Program was detached successfully.")?;
-    let calls = console.bodies(start, end);
-    let dump = [format!("0: {}", 3 * calls), format!("1: {calls}")];
+    let (before, after) = (console.bodies(start, middle), console.bodies(middle, end));
+    let calls = before + after;
+    let dump = [format!("0: {}", 3 * before + 5 * after), format!("1: {calls}")];
     expect(shell, "map dump calls.counts", &dump.each_ref().map(String::as_str))?;
     expect(shell, "map lookup calls..bss 0", &[&calls.to_string()])?;
     expect(shell, "map update calls.counts 1 0", &[])?;
     expect(shell, "map lookup calls.counts 1", &["0"])?;
     expect(shell, "prog unload calls", &["Object calls was unloaded successfully."])?;
     expect(shell, "map list", &[])
+}
+
+/// A program that runs again and again, and nothing that ticks when it is gone.
+fn timed(shell: &mut Shell, console: &Console) -> Result<()> {
+    const TIMER: &str = "interval:ms:20";
+    expect(shell, &format!("bpf_attach {TIMER} count.bin"), &["Program was attached successfully."])?;
+    console.wait_bodies(console.len(), 3)?;
+    let listed = shell.command(&format!("bpf_list {TIMER} -v"))?.concat();
+    let number = |name: &str| {
+        let (_, rest) = listed.split_once(name)?;
+        rest.split([',', ')', ' ']).next()?.parse::<u64>().ok()
+    };
+    let (runs, failures) = (number("(runs ").unwrap_or(0), number("failures ").unwrap_or(u64::MAX));
+    if runs < 3 || failures != 0 || !listed.contains("asked 50.0 Hz") {
+        return Err(format!("a program that runs every 20 ms did not do well: {listed}").into());
+    }
+    expect(shell, &format!("bpf_detach {TIMER}"), &["Program was detached successfully."])?;
+    let status = shell.command("status")?;
+    match status.iter().any(|line| line == "timer ticks per second: 0") {
+        true => Ok(()),
+        false => Err("the timer goes on though no program is there".into()),
+    }
 }
 
 /// Attach, notify, list, detach, with a random number of calls in each part. Gives the calls seen while `count` was

@@ -1,7 +1,11 @@
 //! The order of things: which folder of the engine may use which, which crate may depend on which, and where `unsafe`
 //! may stand. Read from the sources and the manifests, so that a new folder or crate takes its place here first.
 
+mod common;
+
+use common::{files, is_rust, root};
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -23,8 +27,9 @@ const CRATES: &[(&str, u8)] = &[
     ("ubpf-platform-qemu", 2),
     ("ubpf-unikraft", 2),
     ("ubpf-embed", 0),
+    ("ubpf-names", 0),
     ("ubpf-client", 2),
-    ("ubpf-pack", 2),
+    ("ubpf-pack", 1),
     ("ubpf-tools", 3),
     ("ubpf-fuzz", 3),
     ("ubpf-bench", 3),
@@ -51,32 +56,6 @@ const UNSAFE: &[&str] = &[
     "bench/",
     "fuzz/",
 ];
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// All files below a folder that `wanted` likes; what is built or hidden is left out.
-fn files(folder: &Path, wanted: fn(&Path) -> bool) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let Ok(entries) = fs::read_dir(folder) else {
-        return found;
-    };
-    for path in entries.flatten().map(|entry| entry.path()) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if path.is_dir() && name != "target" && !name.starts_with('.') {
-            found.extend(files(&path, wanted));
-        } else if wanted(&path) {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
-}
-
-fn is_rust(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "rs")
-}
 
 fn is_manifest(path: &Path) -> bool {
     path.ends_with("Cargo.toml")
@@ -263,9 +242,7 @@ const WRITERS: &[(&str, &str)] = &[
     ("isa/text.rs", "instructions, as the assembler reads them"),
     ("verifier/shown.rs", "states for `ubpf verify -v`"),
     ("verifier/state.rs", "what a state does not admit, for the step checker"),
-    ("tracer/ring.rs", "records of stopped programs hold their text"),
-    ("tracer/probe.rs", "the same"),
-    ("tracer/subject.rs", "the same, and names of the programs that are measured"),
+    ("tracer/subject.rs", "names of the programs that are measured"),
 ];
 
 /// What errors of the engine say is made in `text`: the rooms before it know codes and numbers.
@@ -429,4 +406,157 @@ fn folders_without_unsafe_forbid_it() {
         let forbids = text.contains("#![forbid(unsafe_code)]");
         assert!(may != forbids, "{layer}: `#![forbid(unsafe_code)]` and the list do not agree");
     }
+}
+
+/// Circles of files that may be: the files of each, below the folder, and why none of them can stand before the others.
+const CIRCLES: &[(&str, &[&str], &str)] = &[
+    (
+        "lib-ubpf-rs/src/tracer",
+        &["frames", "point", "pool", "probe", "site"],
+        "a site has a list of probes, a probe hangs on a point of a site, a call that is to come back waits for both, and \
+         hooks find all of them in one pool",
+    ),
+    (
+        "lib-ushell-rs/src",
+        &["command", "commands", "commands::complete", "commands::lines", "registry", "shell", "upload"],
+        "`help` and completion show the table that they stand in, and a command that takes a file leaves its bytes to the \
+         shell that called it",
+    ),
+    (
+        "platforms/qemu/src",
+        &["app", "cpu", "fault", "files", "memory", "platform", "serial", "shell", "thread", "trap", "walk"],
+        "an image is one machine: a trap asks the threads, a thread the processor, and each of them may print",
+    ),
+];
+
+/// The paths that begin with `crate` or `super`, from the crate's root; those of modules within the file are left out.
+fn paths(module: &[String], text: &str) -> Vec<Vec<String>> {
+    let tokens = tokens(text);
+    let (mut found, mut depth, mut inner) = (Vec::new(), 0, None);
+    for (at, token) in tokens.iter().enumerate() {
+        match *token {
+            "{" => {
+                depth += 1;
+                if inner.is_none() && at >= 2 && tokens[at - 2] == "mod" {
+                    inner = Some(depth);
+                }
+            }
+            "}" => {
+                inner = inner.filter(|began| *began != depth);
+                depth -= 1;
+            }
+            "crate" if inner.is_none() && tokens.get(at + 1) == Some(&"::") => {
+                spread(&[], &tokens[at + 2..], &mut found);
+            }
+            "super" if inner.is_none() && (at == 0 || tokens[at - 1] != "::") => {
+                let (mut base, mut rest) = (module, &tokens[at..]);
+                while let ["super", "::", after @ ..] = rest {
+                    (base, rest) = (&base[..base.len().saturating_sub(1)], after);
+                }
+                spread(base, rest, &mut found);
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// What a path leads to, or each member of a group; gives what stands behind it.
+fn spread<'t>(base: &[String], path: &'t [&'t str], found: &mut Vec<Vec<String>>) -> &'t [&'t str] {
+    match path {
+        ["{", rest @ ..] => {
+            let mut rest = rest;
+            loop {
+                rest = match rest {
+                    [] => return rest,
+                    ["}", after @ ..] => return after,
+                    [",", after @ ..] => after,
+                    _ => spread(base, rest, found),
+                };
+            }
+        }
+        [name, "::", rest @ ..] => spread(&[base, &[name.to_string()]].concat(), rest, found),
+        [name, rest @ ..] => {
+            found.push([base, &[name.to_string()]].concat());
+            rest
+        }
+        [] => path,
+    }
+}
+
+/// Circles of the modules of a folder, sorted. `uses` has the paths that each module uses.
+fn circles(uses: &BTreeMap<Vec<String>, Vec<Vec<String>>>) -> BTreeSet<Vec<String>> {
+    let target = |path: &Vec<String>| {
+        let leads = (1..=path.len()).rev().map(|len| path[..len].to_vec());
+        leads.into_iter().find(|path| uses.contains_key(path))
+    };
+    let reached = |start: &[String]| {
+        let (mut seen, mut left) = (BTreeSet::new(), vec![start.to_vec()]);
+        while let Some(module) = left.pop() {
+            for next in uses[&module].iter().filter_map(target).filter(|next| *next != module) {
+                if seen.insert(next.clone()) {
+                    left.push(next);
+                }
+            }
+        }
+        seen
+    };
+    let all: BTreeMap<_, _> = uses.keys().map(|module| (module, reached(module))).collect();
+    let circle = |(module, seen): (&&Vec<String>, &BTreeSet<Vec<String>>)| {
+        let back = |other: &&Vec<String>| all[other].contains(*module);
+        seen.contains(*module).then(|| seen.iter().filter(back).map(|path| path.join("::")).collect())
+    };
+    all.iter().filter_map(circle).collect()
+}
+
+#[test]
+fn files_are_in_no_circle_but_those_that_are_defended() {
+    let mut faults = Vec::new();
+    let sources: BTreeSet<PathBuf> = files(&root(), is_rust)
+        .into_iter()
+        .filter_map(|path| path.ancestors().find(|folder| folder.ends_with("src")).map(Path::to_path_buf))
+        .collect();
+    assert!(sources.len() > 10, "the sources are not found");
+    for folder in sources {
+        let modules = files(&folder, is_rust).into_iter().map(|path| {
+            let file = path.strip_prefix(&folder).expect("below the folder");
+            let module = Some(module_of(file))
+                .filter(|module| !matches!(module.as_slice(), [root] if root == "lib" || root == "main"));
+            let module = module.unwrap_or_default();
+            let text = fs::read_to_string(&path).expect("a source file");
+            let paths = paths(&module, &text);
+            (module, paths)
+        });
+        let below = folder.strip_prefix(root()).expect("below the root").to_string_lossy().into_owned();
+        for circle in circles(&modules.collect()) {
+            let defended = |(of, files, _): &(&str, &[&str], &str)| {
+                let inside = of.strip_prefix(&*below).map(|inside| inside.trim_start_matches('/').replace('/', "::"));
+                inside.is_some_and(|inside| {
+                    let whole =
+                        |file: &&str| if inside.is_empty() { file.to_string() } else { format!("{inside}::{file}") };
+                    files.iter().map(whole).eq(circle.iter().cloned())
+                })
+            };
+            if !CIRCLES.iter().any(defended) {
+                faults.push(format!("{below}: {} use each other", circle.join(", ")));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn circles_are_found() {
+    let of = |sources: &[(&str, &str)]| {
+        let module = |name: &str| vec![name.to_string()];
+        let uses = sources.iter().map(|(name, text)| (module(name), paths(&module(name), text)));
+        circles(&uses.collect()).into_iter().map(|circle| circle.join(" ")).collect::<Vec<_>>()
+    };
+    let two = [("a", "use super::{c, b::{self, Thing}};"), ("b", "fn f(x: crate::a::X) {}"), ("c", "")];
+    assert_eq!(of(&two), ["a b"]);
+    let three =
+        [("a", "use super::b;"), ("b", "use crate::c::{d, e};"), ("c", "mod x { use super::super::b; } use super::a;")];
+    assert_eq!(of(&three), ["a b c"]);
+    let none = [("a", "use super::b; pub(crate) a: u8 // use crate::a;"), ("b", "mod tests { use crate::a; }")];
+    assert!(of(&none).is_empty());
 }

@@ -1,14 +1,9 @@
 //! SECURITY.md against the tests: each promise names those that attack it, and they exist and are run.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+mod common;
 
-fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).expect("the repository").to_path_buf()
-}
+use common::{files, is_rust, root};
+use std::fs;
 
 /// Folders whose tests `cargo test --workspace` runs, with what is left out of them.
 const TESTED: [&str; 7] = [
@@ -22,17 +17,6 @@ const TESTED: [&str; 7] = [
 ];
 /// What `cargo xtask qemu test` plays: the calls that do it, in these files.
 const IN_QEMU: [&str; 3] = ["ci/xtask/src/qemu/mod.rs", "tests/image/selftest.rs", "tests/image/tests.rs"];
-
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).expect("a folder").flatten() {
-        let path = entry.path();
-        if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
-            sources(&path, found);
-        } else if path.extension().is_some_and(|kind| kind == "rs") {
-            found.push(path);
-        }
-    }
-}
 
 /// The functions marked as tests that are not ignored.
 fn tests_of(text: &str) -> Vec<String> {
@@ -74,12 +58,12 @@ fn promises(text: &str) -> Vec<(String, Vec<String>)> {
 #[test]
 fn every_promise_has_its_tests_and_they_are_run() {
     let root = root();
-    let mut files = Vec::new();
-    for folder in TESTED {
-        sources(&root.join(folder), &mut files);
-    }
-    let known: Vec<String> =
-        files.iter().flat_map(|path| tests_of(&fs::read_to_string(path).expect("a source"))).collect();
+    let sources = TESTED.iter().flat_map(|folder| {
+        let folder = root.join(folder);
+        assert!(folder.is_dir(), "no folder {}", folder.display());
+        files(&folder, is_rust)
+    });
+    let known: Vec<String> = sources.flat_map(|path| tests_of(&fs::read_to_string(path).expect("a source"))).collect();
     let in_qemu: String = IN_QEMU.iter().map(|path| fs::read_to_string(root.join(path)).expect("a source")).collect();
     let security = fs::read_to_string(root.join("SECURITY.md")).expect("SECURITY.md");
     let promises = promises(&security);

@@ -49,6 +49,12 @@ static uint64_t (*const unwind)(uint64_t value) = (void *)5;
  */
 static void (*const bpf_map_add)(uint64_t key1, uint64_t key2, uint64_t more) = (void *)32;
 
+/**
+ * Writes such a stack trace and zeros behind it; its bytes, or the negative number of an error and zeros: -14 where more
+ * addresses are to be left out than there are, -22 for a size that is no multiple of 8 or a flag that is not known.
+ */
+static uint64_t (*const bpf_get_stack)(uint64_t ctx, void *to, uint64_t size, uint64_t flags) = (void *)33;
+
 #else /* gcc */
 
 /** Value in the two-key map, UINT64_MAX where there is none. */
@@ -74,6 +80,12 @@ uint64_t unwind(uint64_t value) __attribute__((kernel_helper(5)));
  * there counts as 0.
  */
 void bpf_map_add(uint64_t key1, uint64_t key2, uint64_t more) __attribute__((kernel_helper(32)));
+
+/**
+ * Writes such a stack trace and zeros behind it; its bytes, or the negative number of an error and zeros: -14 where more
+ * addresses are to be left out than there are, -22 for a size that is no multiple of 8 or a flag that is not known.
+ */
+uint64_t bpf_get_stack(uint64_t ctx, void *to, uint64_t size, uint64_t flags) __attribute__((kernel_helper(33)));
 
 #endif
 

@@ -28,6 +28,8 @@ struct UbpfReturnCtx {
 	uint64_t arguments[6];
 	/** Nanoseconds since its entry. */
 	uint64_t ns;
+	/** When it was entered, on the clock of bpf_ktime_get_ns; 0 where nobody knows. */
+	uint64_t entered;
 };
 
 #endif /* UBPF_CLASSIC_CONFIG_H */

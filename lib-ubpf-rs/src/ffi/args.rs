@@ -201,6 +201,9 @@ pub struct ubpf_limits {
 pub const UBPF_ATTACH_RETURN: u32 = 1;
 /// `arguments` says how many arguments the function has: where the result is in the array of a program of a section fexit depends on it.
 pub const UBPF_ATTACH_ARGUMENTS: u32 = 2;
+/// The program also runs when the engine's own control path calls the function, as the thread that serves the shell does; at a timer of a
+/// CPU's time also in that thread, and in the one that runs where no other can.
+pub const UBPF_ATTACH_OWN: u32 = 4;
 
 pub(super) fn abi(number: u32) -> Result<Option<Abi>> {
     let named = |abi| match abi {
@@ -267,7 +270,7 @@ pub(super) unsafe fn limits(limits: *const ubpf_limits) -> Result<AttachOptions>
         return Ok(AttachOptions::default());
     };
     let some = |number| (number != 0).then_some(number);
-    if limits.flags & !(UBPF_ATTACH_RETURN | UBPF_ATTACH_ARGUMENTS) != 0 {
+    if limits.flags & !(UBPF_ATTACH_RETURN | UBPF_ATTACH_ARGUMENTS | UBPF_ATTACH_OWN) != 0 {
         return Err(invalid("flags of the limits has a bit that is none of UBPF_ATTACH"));
     }
     let arguments = match limits.flags & UBPF_ATTACH_ARGUMENTS {
@@ -283,5 +286,6 @@ pub(super) unsafe fn limits(limits: *const ubpf_limits) -> Result<AttachOptions>
         cookie: limits.cookie,
         arguments: arguments.flatten(),
         at_return: limits.flags & UBPF_ATTACH_RETURN != 0,
+        own: limits.flags & UBPF_ATTACH_OWN != 0,
     })
 }

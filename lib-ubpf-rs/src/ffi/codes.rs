@@ -176,6 +176,7 @@ fn code(error: &Error) -> c_int {
         Error::Helper(helper) => helper_code(&helper.about),
         Error::ProgramName { .. } | Error::NoPacket(_) => UBPF_INVALID,
         Error::Load(_) | Error::Verify(_) | Error::Linked(_) | Error::Object { .. } => UBPF_REFUSED,
+        Error::NoTimer(_) => UBPF_INVALID,
         Error::NotAttachable(_) | Error::NoneAttached { .. } | Error::NotAll { .. } => UBPF_UNSUPPORTED,
         Error::File(file) => file_code(&file.about),
         Error::NotCompiled { .. } | Error::NoSubject => UBPF_UNSUPPORTED,
@@ -211,6 +212,7 @@ fn attach_code(error: &AttachError) -> c_int {
         AttachError::AlreadyAttached { .. } => UBPF_EXISTS,
         AttachError::NoTextPatch
         | AttachError::NoReturn { .. }
+        | AttachError::NoTimer { .. }
         | AttachError::OutOfReach { .. }
         | AttachError::Patch(PatchError::SeveralCpus { .. }) => UBPF_UNSUPPORTED,
         AttachError::Patch(_) => UBPF_IO,

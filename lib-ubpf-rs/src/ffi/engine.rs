@@ -187,6 +187,7 @@ fn engine_config(config: &ubpf_config) -> Result<Config> {
         file_limit: size(config.file_limit, default.file_limit),
         policy: args::policy(config.policy)?.unwrap_or(default.policy),
         flat_abi: args::abi(config.abi)?.unwrap_or(default.flat_abi),
+        ..default
     })
 }
 

@@ -75,6 +75,7 @@ pub(super) unsafe fn platform(table: *const ubpf_platform) -> Result<Platform> {
         files: table,
         cpu: table,
         give_way: table,
+        timer: None,
     })
 }
 

@@ -51,6 +51,8 @@ pub struct ubpf_probe_info {
     pub outstanding: u64,
     /// Of a program at returns: calls that will not return, since somebody jumped out of them or their thread has ended.
     pub abandoned: u64,
+    /// Calls that the engine's own control path has made, at which it did not run (UBPF_ATTACH_OWN); they are no hits.
+    pub left_out: u64,
 }
 
 /// Called for each attached program. It may call the engine.
@@ -117,6 +119,23 @@ pub unsafe extern "C" fn ubpf_detach(probe: ubpf_probe, error: *mut ubpf_error) 
     };
     // SAFETY: as the caller promises.
     unsafe { finish(detach(), error) }
+}
+
+/// Lets a loaded program take the place of an attached one: each call of the function is seen by one of the two, and by the new one alone when
+/// this returns. `probe` names the new one then, which keeps what was said when the old one was attached, and its counts.
+///
+/// Threads: any, at any time, but no helper at a traced function; changes take turns.
+///
+/// Errors: UBPF_STALE the probe or the program; UBPF_EXISTS a program of this name is attached there; UBPF_UNSUPPORTED the new program cannot
+/// be where the old one is.
+///
+/// # Safety
+/// `error` is NULL or writable.
+#[no_mangle]
+pub unsafe extern "C" fn ubpf_replace(probe: ubpf_probe, program: ubpf_program, error: *mut ubpf_error) -> c_int {
+    let replace = || Ok(args::runtime()?.replace_probe(args::probe(probe)?, args::program(program)?)?);
+    // SAFETY: as the caller promises.
+    unsafe { finish(replace(), error) }
 }
 
 /// Detaches from a function the program of this name, or all of its programs where `program` is NULL. `count` (NULL is
@@ -205,6 +224,7 @@ fn show(report: &ProbeReport, function: &str, each: impl FnOnce(&ubpf_probe_info
         at_return: report.point.is_return().into(),
         outstanding: report.outstanding,
         abandoned: report.abandoned,
+        left_out: report.left_out,
     });
     Ok(())
 }
@@ -282,12 +302,15 @@ pub unsafe extern "C" fn ubpf_add_sites(
         // SAFETY: as the caller promises.
         let added = unsafe { added.as_mut() }.unwrap_or(&mut unused);
         *added = 0;
-        let named = |kind| match kind {
-            SiteKind::Patchable => UBPF_SITES_PATCHABLE,
-            SiteKind::Mcount => UBPF_SITES_MCOUNT,
-            SiteKind::Instrumented => UBPF_SITES_INSTRUMENTED,
+        let named = |one| {
+            Some(match one {
+                SiteKind::Patchable => UBPF_SITES_PATCHABLE,
+                SiteKind::Mcount => UBPF_SITES_MCOUNT,
+                SiteKind::Instrumented => UBPF_SITES_INSTRUMENTED,
+                SiteKind::Timer => return None,
+            })
         };
-        let found = SiteKind::ALL.into_iter().find(|&one| named(one) == kind);
+        let found = SiteKind::ALL.into_iter().find(|&one| named(one) == Some(kind));
         let kind = found.ok_or_else(|| invalid("kind is none of UBPF_SITES"))?;
         // SAFETY: as the caller promises.
         let records = unsafe { numbers(records, count) }?;

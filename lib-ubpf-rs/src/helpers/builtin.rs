@@ -8,6 +8,7 @@ use super::{
 use crate::isa::weight;
 use crate::maps::{self, MapError, TwoKeyMap};
 use crate::program::{
+    limits::MOST_FRAMES,
     Abi::{Classic, Linux, Uio},
     ArgType::{
         AnyAddress, CString, Length, Map, MapKey, MapValue, MapValueOut, MemRead, MemWrite, Record, RecordSize, Scalar,
@@ -74,6 +75,7 @@ pub const BUILTINS: &[Row] = &[
         missed: Some(0),
         function: map_add,
     },
+    #[cfg(feature = "packages")]
     Row {
         name: "bpf_map_lookup_elem",
         doc: prose!("Address of the value under a key of a map, 0 where there is none."),
@@ -85,6 +87,7 @@ pub const BUILTINS: &[Row] = &[
         missed: Some(0),
         function: map_lookup_elem,
     },
+    #[cfg(feature = "packages")]
     Row {
         name: "bpf_map_lookup_percpu_elem",
         doc: prose!("Address of a CPU's value under a key of a map with a value per CPU, 0 where there is none."),
@@ -107,6 +110,7 @@ pub const BUILTINS: &[Row] = &[
         missed: Some(0),
         function: smp_processor_id,
     },
+    #[cfg(feature = "packages")]
     Row {
         name: "bpf_map_update_elem",
         doc: prose!("Inserts or replaces a value of a map; 0, or the negative number of an error."),
@@ -114,10 +118,11 @@ pub const BUILTINS: &[Row] = &[
         args: &[("map", Map(MapFamily::Change)), ("key", MapKey), ("value", MapValue), ("flags", Scalar)],
         ret: RetType::Scalar,
         cost: of_map(32, maps::MOST_WALKED_TO_CHANGE),
-        inline: None,
+        inline: Some(Inline::Update),
         missed: Some(BUSY),
         function: map_update_elem,
     },
+    #[cfg(feature = "packages")]
     Row {
         name: "bpf_map_delete_elem",
         doc: prose!("Removes a value from a map; 0, or the negative number of an error."),
@@ -125,10 +130,11 @@ pub const BUILTINS: &[Row] = &[
         args: &[("map", Map(MapFamily::Change)), ("key", MapKey)],
         ret: RetType::Scalar,
         cost: of_map(24, maps::MOST_WALKED_TO_CHANGE),
-        inline: None,
+        inline: Some(Inline::Delete),
         missed: Some(BUSY),
         function: map_delete_elem,
     },
+    #[cfg(feature = "packages")]
     Row {
         name: "ubpf_map_key",
         doc: prose!("Copies the key in a place of a map: 1, 0 where there is none, -2 behind the last place. Places are counted from 0, fewer than \
@@ -141,6 +147,7 @@ pub const BUILTINS: &[Row] = &[
         missed: Some(BUSY),
         function: map_key,
     },
+    #[cfg(feature = "packages")]
     Row {
         name: "bpf_map_push_elem",
         doc: prose!("Puts a value into a queue, a stack or a filter; 0, or the negative number of an error."),
@@ -152,6 +159,7 @@ pub const BUILTINS: &[Row] = &[
         missed: Some(BUSY),
         function: map_push_elem,
     },
+    #[cfg(feature = "packages")]
     Row {
         name: "bpf_map_pop_elem",
         doc: prose!("Takes the first value of a queue or a stack; 0, or the negative number of an error and zeros."),
@@ -163,6 +171,7 @@ pub const BUILTINS: &[Row] = &[
         missed: Some(BUSY),
         function: map_pop_elem,
     },
+    #[cfg(feature = "packages")]
     Row {
         name: "bpf_map_peek_elem",
         doc: prose!("Copies the first value of a queue or a stack, or says whether a filter may have a value; 0, or the negative number of an error."),
@@ -174,6 +183,7 @@ pub const BUILTINS: &[Row] = &[
         missed: Some(BUSY),
         function: map_peek_elem,
     },
+    #[cfg(feature = "packages")]
     Row {
         name: "bpf_tail_call",
         doc: prose!("Goes on in a program of an array, which takes the place of this one, with the same context; a negative number where there is \
@@ -186,6 +196,7 @@ pub const BUILTINS: &[Row] = &[
         missed: None,
         function: tail_call,
     },
+    #[cfg(feature = "packages")]
     Row {
         name: "bpf_current_task_under_cgroup",
         doc: prose!("Whether what runs belongs to a control group of an array: always 1, or the negative number of an error."),
@@ -341,7 +352,7 @@ pub const BUILTINS: &[Row] = &[
         numbers: &[(Linux, 183)],
         args: &[("ctx", AnyAddress), ("n", Scalar), ("value", WriteWord)],
         ret: RetType::Scalar,
-        cost: flat(4),
+        cost: flat(8),
         inline: None,
         missed: None,
         function: func_arg,
@@ -352,7 +363,7 @@ pub const BUILTINS: &[Row] = &[
         numbers: &[(Linux, 184)],
         args: &[("ctx", AnyAddress), ("value", WriteWord)],
         ret: RetType::Scalar,
-        cost: flat(4),
+        cost: flat(8),
         inline: None,
         missed: None,
         function: func_ret,
@@ -367,6 +378,32 @@ pub const BUILTINS: &[Row] = &[
         inline: None,
         missed: None,
         function: |call| Ok(call.host.traced().map_or(0, |traced| traced.argument_count as u64)),
+    },
+    #[cfg(feature = "packages")]
+    Row {
+        name: "bpf_get_stackid",
+        doc: prose!("Number of the stack trace in a map of such, which is put in unless it is there: where the traced function begins, and the addresses to \
+              which the calls return that led to it, without the first (flags & 255) of them. Or the negative number of an error: -17 where \
+              another trace has its place."),
+        numbers: &[(Linux, 27)],
+        args: &[("ctx", AnyAddress), ("stacks", Map(MapFamily::Stacks)), ("flags", Scalar)],
+        ret: RetType::Scalar,
+        cost: STACK,
+        inline: None,
+        missed: None,
+        function: get_stackid,
+    },
+    Row {
+        name: "bpf_get_stack",
+        doc: prose!("Writes such a stack trace and zeros behind it; its bytes, or the negative number of an error and zeros: -14 where more addresses are \
+              to be left out than there are, -22 for a size that is no multiple of 8 or a flag that is not known."),
+        numbers: &[(Linux, 67), (Classic, 33), (Uio, 33)],
+        args: &[("ctx", AnyAddress), ("to", MemWrite), ("size", Length), ("flags", Scalar)],
+        ret: RetType::Scalar,
+        cost: STACK,
+        inline: None,
+        missed: None,
+        function: get_stack,
     },
     Row {
         name: "bpf_strncmp",
@@ -434,6 +471,7 @@ pub const BUILTINS: &[Row] = &[
         missed: None,
         function: trace_vprintk,
     },
+    #[cfg(feature = "packages")]
     Row {
         name: "bpf_ringbuf_output",
         doc: prose!("Adds a record to a ring; 0, or the negative number of an error."),
@@ -445,6 +483,7 @@ pub const BUILTINS: &[Row] = &[
         missed: Some(BUSY),
         function: ringbuf_output,
     },
+    #[cfg(feature = "packages")]
     Row {
         name: "bpf_ringbuf_reserve",
         doc: prose!("Reserves a record in a ring, for the program to fill; its address, 0 where there is no room. A program holds 4 at most."),
@@ -452,10 +491,11 @@ pub const BUILTINS: &[Row] = &[
         args: &[("ring", Map(MapFamily::Ring)), ("size", RecordSize), ("flags", Scalar)],
         ret: RetType::RecordOrNull,
         cost: flat(32),
-        inline: None,
+        inline: Some(Inline::Reserve),
         missed: None,
         function: ringbuf_reserve,
     },
+    #[cfg(feature = "packages")]
     Row {
         name: "bpf_ringbuf_submit",
         doc: prose!("Gives a reserved record to the reader of its ring."),
@@ -463,10 +503,11 @@ pub const BUILTINS: &[Row] = &[
         args: &[("data", Record), ("flags", Scalar)],
         ret: RetType::Void,
         cost: flat(16),
-        inline: None,
+        inline: Some(Inline::Submit),
         missed: None,
         function: |call| release(call, true),
     },
+    #[cfg(feature = "packages")]
     Row {
         name: "bpf_ringbuf_discard",
         doc: prose!("Takes a reserved record back: nobody reads it."),
@@ -474,10 +515,11 @@ pub const BUILTINS: &[Row] = &[
         args: &[("data", Record), ("flags", Scalar)],
         ret: RetType::Void,
         cost: flat(16),
-        inline: None,
+        inline: Some(Inline::Discard),
         missed: None,
         function: |call| release(call, false),
     },
+    #[cfg(feature = "packages")]
     Row {
         name: "bpf_ringbuf_query",
         doc: prose!("What a ring says of itself: with 0 the bytes that wait, 1 its size, 2 and 3 the bytes that were read and written since the \
@@ -490,6 +532,7 @@ pub const BUILTINS: &[Row] = &[
         missed: Some(0),
         function: ringbuf_query,
     },
+    #[cfg(feature = "packages")]
     Row {
         name: "bpf_perf_event_output",
         doc: prose!("Adds a record for the reader of an array of events; 0, or the negative number of an error."),
@@ -927,6 +970,65 @@ fn compare(call: &mut HelperCall<'_>) -> Answer {
 
 /// Longest text of a number, with spaces before it.
 const NUMBER: usize = 64;
+
+/// So much to find the first frames, to write them, and for each.
+const STACK: Cost = Cost { base: 1600, per_8_bytes: 1, walk: FRAME * MOST_FRAMES as u32 };
+const FRAME: u32 = 24;
+
+/// Flags of stack traces, with the numbers of Linux: so many addresses are left out, and it is to be the stack of the application, which is the only one.
+const SKIPPED: u64 = 0xff;
+const USER_STACK: u64 = 1 << 8;
+/// A trace of the same hash is taken for the same; a new one takes the place of another one.
+const BY_HASH: u64 = 1 << 9;
+const REPLACE: u64 = 1 << 10;
+
+/// The addresses of a stack trace, so many at most; the number of an error where more are to be left out than there are, or `flags` has others
+/// than those `allowed`.
+fn trace<'t>(
+    call: &mut HelperCall<'_>,
+    flags: u64,
+    allowed: u64,
+    most: usize,
+    room: &'t mut [u64; MOST_FRAMES],
+) -> Result<&'t [u64], i64> {
+    if flags & !(SKIPPED | USER_STACK | allowed) != 0 {
+        return Err(MapError::Invalid.code());
+    }
+    let skipped = (flags & SKIPPED) as usize;
+    let wanted = room.get_mut(..most.saturating_add(skipped).min(MOST_FRAMES)).unwrap_or(&mut []);
+    let nothing = wanted.is_empty();
+    let found = call.host.stack(wanted);
+    call.walked = FRAME.saturating_mul(found as u32);
+    room.get(skipped..found).filter(|_| nothing || found > 0).ok_or(FAULT)
+}
+
+fn get_stackid(call: &mut HelperCall<'_>) -> Answer {
+    let (map, flags) = (call.map.ok_or(NO_MAP)?, call.args[2]);
+    let most = map.def().value_size as usize / size_of::<u64>();
+    let taken = maps::Taken { by_hash: flags & BY_HASH != 0, replace: flags & REPLACE != 0 };
+    let mut room = [0; MOST_FRAMES];
+    let number = trace(call, flags, BY_HASH | REPLACE, most, &mut room)
+        .and_then(|trace| if trace.is_empty() { Err(FAULT) } else { Ok(trace) })
+        .and_then(|trace| map.stack_number(trace, taken).map_err(|error| error.code()));
+    Ok(number.map_or_else(|error| error as u64, u64::from))
+}
+
+fn get_stack(call: &mut HelperCall<'_>) -> Answer {
+    let most = call.out.len() / size_of::<u64>();
+    let mut room = [0; MOST_FRAMES];
+    let found = match call.out.len().is_multiple_of(size_of::<u64>()) {
+        true => trace(call, call.args[3], 0, most, &mut room).map(maps::Bytes::of_words),
+        false => Err(MapError::Invalid.code()),
+    };
+    call.out.clear();
+    Ok(match found {
+        Ok(trace) => {
+            call.out.copy_from(trace);
+            trace.len() as u64
+        }
+        Err(error) => error as u64,
+    })
+}
 
 fn number(call: &mut HelperCall<'_>, signed: bool) -> Answer {
     let mut bytes = [0; NUMBER];

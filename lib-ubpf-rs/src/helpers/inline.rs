@@ -8,6 +8,11 @@ fn row(abi: Abi, number: u32) -> Option<&'static Row> {
     BUILTINS.iter().find(|row| row.numbers.contains(&(abi, number)))
 }
 
+/// The name of the built-in helper with this number.
+pub fn name_of(abi: Abi, number: u32) -> Option<&'static str> {
+    row(abi, number).map(|row| row.name)
+}
+
 /// What a program that runs directly is given of a helper for which there is no room just then; `None` for a helper that it must not call.
 pub fn missed(abi: Abi, number: u32) -> Option<i64> {
     row(abi, number)?.missed
@@ -37,14 +42,29 @@ pub enum Inline {
     Time,
     /// `bpf_map_lookup_elem`, for maps that say how
     Lookup,
+    /// `bpf_map_update_elem`, for the same
+    Update,
+    /// `bpf_map_delete_elem`, for the same
+    Delete,
     /// `bpf_get_smp_processor_id`
     Lane,
+    /// `bpf_ringbuf_reserve`, where the program runs directly
+    Reserve,
+    /// `bpf_ringbuf_submit`, likewise
+    Submit,
+    /// `bpf_ringbuf_discard`, likewise
+    Discard,
 }
 
 impl Inline {
     /// Which of them a number stands for.
     pub fn of(abi: Abi, number: u32) -> Option<Inline> {
         row(abi, number)?.inline
+    }
+
+    /// Whether it depends on the map that it is given.
+    pub fn is_of_a_map(self) -> bool {
+        matches!(self, Inline::Lookup | Inline::Update | Inline::Delete | Inline::Reserve)
     }
 
     /// What it needs.
@@ -54,9 +74,10 @@ impl Inline {
             Inline::MapGet | Inline::MapPut | Inline::MapAdd => Needs::MAP.union(Needs::HELPERS),
             Inline::Notify => Needs::OUTPUT.union(Needs::TIME),
             Inline::Time => Needs::TIME,
-            // Where the values lie is in the code.
-            Inline::Lookup => Needs::empty(),
+            // What is not near, the helper does.
+            Inline::Lookup | Inline::Update | Inline::Delete => Needs::HELPERS.union(Needs::FRAME),
             Inline::Lane => Needs::LANE,
+            Inline::Reserve | Inline::Submit | Inline::Discard => Needs::RECORDS,
         }
     }
 }
@@ -77,6 +98,8 @@ bitflags::bitflags! {
         const FRAME = 16;
         /// A lane of its own for each run.
         const LANE = 32;
+        /// Records of rings that know their own lengths.
+        const RECORDS = 64;
     }
 }
 
@@ -110,7 +133,7 @@ impl Places {
         has.set(Needs::MAP, self.map.is_some());
         has.set(Needs::OUTPUT, self.output.is_some());
         has.set(Needs::TIME, self.time.is_some());
-        has.insert(Needs::HELPERS | Needs::FRAME | Needs::LANE);
+        has.insert(Needs::HELPERS | Needs::FRAME | Needs::LANE | Needs::RECORDS);
         has
     }
 }

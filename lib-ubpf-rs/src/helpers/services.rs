@@ -72,6 +72,8 @@ pub trait Time {
 pub trait Call {
     /// That call; `None` for a program that is run by itself.
     fn traced(&self) -> Option<Traced>;
+    /// Writes where the function begins, and behind it the addresses to which the calls return that led to it, the innermost first; how many.
+    fn stack(&self, out: &mut [u64]) -> usize;
 }
 
 /// A call of a traced function.

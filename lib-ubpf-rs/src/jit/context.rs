@@ -65,6 +65,15 @@ pub(super) struct Routines {
     pub(super) map_get: usize,
     pub(super) map_put: usize,
     pub(super) map_add: usize,
+    /// `bpf_map_lookup_elem` and so on of hash maps, called as helpers are, with the key and the address of the layout in the scratch
+    /// registers; r1 to r5 stay.
+    pub(super) hash_get: usize,
+    pub(super) hash_put: usize,
+    pub(super) hash_delete: usize,
+    /// `bpf_ringbuf_reserve` and so on, likewise.
+    pub(super) ring_reserve: usize,
+    pub(super) ring_submit: usize,
+    pub(super) ring_discard: usize,
     pub(super) notify: usize,
     pub(super) time: usize,
     pub(super) stop_budget: usize,
@@ -184,6 +193,13 @@ impl Context {
         }
     }
 
+    /// Records are reserved and released by routines from now on: nobody keeps a list of those that the run holds.
+    pub(super) fn records_by(&mut self, inline: &Routines) {
+        self.routines.ring_reserve = inline.ring_reserve;
+        self.routines.ring_submit = inline.ring_submit;
+        self.routines.ring_discard = inline.ring_discard;
+    }
+
     /// Helpers that find there what they need are done by routines from now on, all others by Rust.
     pub(super) fn work_with(&mut self, places: &Places, inline: &Routines) {
         let has = places.has();
@@ -193,6 +209,9 @@ impl Context {
             self.routines.map_put = inline.map_put;
             self.routines.map_add = inline.map_add;
         }
+        self.routines.hash_get = inline.hash_get;
+        self.routines.hash_put = inline.hash_put;
+        self.routines.hash_delete = inline.hash_delete;
         if can(Inline::Notify) {
             self.routines.notify = inline.notify;
         }

@@ -240,7 +240,7 @@ pub(super) fn fingerprint(program: &VerifiedProgram, style: Style, bytes: [&[u8]
 }
 
 /// Offsets that emitted code has in it.
-const LAYOUT: [usize; 14] = [
+const LAYOUT: [usize; 15] = [
     VERSION as usize,
     BIAS,
     offset_of!(Context, argument),
@@ -251,6 +251,7 @@ const LAYOUT: [usize; 14] = [
     size_of::<Routines>(),
     offset_of!(Routines, helper_keep),
     offset_of!(Routines, map_get),
+    offset_of!(Routines, hash_get),
     offset_of!(Routines, notify),
     offset_of!(Routines, stop_budget),
     offset_of!(Routines, search),

@@ -11,11 +11,12 @@ use super::{
 use crate::{
     helpers::{needs_of_call, Inline, Needs},
     isa::{Call, Insn, Reg},
-    maps::Maps,
+    maps::{LookupForm, Maps},
     platform::{ExecBlock, ExecMemory},
-    verifier::{Uses, VerifiedProgram, Work},
+    verifier::{Uses, VerifiedProgram, Warning, Work},
     vm::{
-        go_on, proofs_hold, CodeAddress, Direct, Executable, Interpreter, Run, Slices, Stop, AT_A_STRETCH, STACK_BYTES,
+        go_on, proofs_hold, CodeAddress, Detour, Direct, Executable, Given, Interpreter, Run, Slices, Stop,
+        AT_A_STRETCH, STACK_BYTES,
     },
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -239,9 +240,12 @@ impl JitProgram {
     fn needs_of(&self, pc: usize, number: u32) -> Option<Needs> {
         let verified = self.verified();
         let abi = verified.program().abi;
-        let needs = match Inline::of(abi, number) {
-            Some(Inline::Lookup) if arch::looks_up(verified, self.maps.get(), pc).is_some() => Some(Needs::empty()),
-            Some(inline) if inline != Inline::Lookup => Some(inline.needs()),
+        let inline = Inline::of(abi, number);
+        let needs = match (inline, arch::map_form(verified, self.maps.get(), pc)) {
+            // Where the values lie is in the code.
+            (Some(Inline::Lookup), LookupForm::Indexed(_)) => Some(Needs::empty()),
+            (Some(inline @ Inline::Reserve), LookupForm::Records(_)) => Some(inline.needs()),
+            (Some(inline), _) if !inline.is_of_a_map() => Some(inline.needs()),
             // What it finds there is its own until it is over, and not from one call of a helper to the next.
             _ if verified.map_at(pc).is_some_and(|slot| self.is_within(slot)) => None,
             _ => needs_of_call(abi, number),
@@ -300,21 +304,32 @@ impl Executable for JitProgram {
         Some(self.len)
     }
 
-    fn direct(&self) -> Option<Direct> {
+    fn direct(&self) -> Result<Direct, Detour> {
         let verified = self.verified();
-        let more = Uses::CALLX | Uses::LOCAL_CALLS | Uses::GUARDED;
-        if self.guarded || self.metered || verified.uses().intersects(more) {
-            return None;
+        let uses = verified.uses();
+        if uses.intersects(Uses::CALLX | Uses::LOCAL_CALLS) {
+            return Err(Detour::Calls);
+        }
+        if self.guarded || uses.contains(Uses::GUARDED) {
+            return Err(Detour::Guarded);
         }
         let program = verified.program();
         let mut needs = Needs::empty();
         for (pc, insn) in program.insns.iter().enumerate() {
             if let (&Insn::Call(Call::Helper(number)), true) = (insn, verified.reachable(pc)) {
-                needs |= self.needs_of(pc, number)?;
+                needs |= self.needs_of(pc, number).ok_or(Detour::Helper(program.abi, number))?;
             }
         }
+        if self.metered {
+            return Err(Detour::Metered);
+        }
+        // Nobody would take back what it still holds at its end.
+        let holds = |warning: &Warning| matches!(warning, Warning::HeldRecord { .. });
+        if needs.contains(Needs::RECORDS) && verified.warnings().iter().any(holds) {
+            return Err(Detour::Record);
+        }
         let reads = |reg| self.registers.reads & analysis::bit(reg) != 0;
-        Some(Direct {
+        Ok(Direct {
             // SAFETY: the code lives as long as this program, and changes what its draft recorded.
             code: unsafe { CodeAddress::new(self.at.wrapping_add(self.entry)) },
             inline: if self.registers.straight { self.len.wrapping_sub(1) } else { 0 },
@@ -324,9 +339,11 @@ impl Executable for JitProgram {
             needs,
             block: 0,
             stack: verified.stack_reach().next_multiple_of(8),
+            given: Given::Call,
+            argument_first: verified.argument_first(),
             argument: verified.argument_reach(),
             argument_needed: verified.argument_needed(),
-            cost: verified.worst_cost()?,
+            cost: verified.worst_cost().ok_or(Detour::Metered)?,
             adds: adds::adds(program),
         })
     }

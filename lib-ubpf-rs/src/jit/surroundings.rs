@@ -13,7 +13,7 @@ use crate::{
     vm::{call_helper, Called, Direct, Memory, Metering, Run},
 };
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
-use core::slice;
+use core::{ops::Range, slice};
 
 /// Helpers for one program that runs directly. It stays where it is, as long as the program can be called.
 pub struct Helpers {
@@ -52,7 +52,7 @@ impl Helpers {
         if !places.has().contains(program.needs) {
             return None;
         }
-        let argument = argument_words(program).wrapping_mul(8);
+        let argument = argument_words(program).count().wrapping_mul(8) as u64;
         let rest = boxed(Rest { registry, host, maps, abi, stack: program.stack, argument })?;
         let lanes = if program.needs.contains(Needs::LANE) { OWN_LANES } else { 1 };
         let mut contexts = Vec::new();
@@ -61,6 +61,7 @@ impl Helpers {
             let memory = Memory::new(&mut [], &mut []).in_lane(Lane::own(place));
             let mut context = Context::new(&memory, routines());
             context.work_with(&places, &inline_routines());
+            context.records_by(&inline_routines());
             context.routines.helper = entry;
             context.routines.helper_keep = entry;
             context.session = rest.as_ptr() as usize;
@@ -112,10 +113,13 @@ pub unsafe fn call_helper_directly(block: u64, number: u64, args: &[u64; 5], fra
     }
 }
 
-/// Words of the argument that a program has: none where it does not read it.
-pub(super) fn argument_words(program: &Direct) -> u64 {
+/// The words of the argument that a program has, by their number: none where it does not read it, else those from the first to the last that
+/// it may touch.
+pub(super) fn argument_words(program: &Direct) -> Range<usize> {
+    let Direct { argument_first, argument, .. } = *program;
+    let (first, last) = (argument_first / 8, argument.div_ceil(8));
     match program.reads_argument {
-        true => program.argument.div_ceil(8).max(1),
-        false => 0,
+        true => first as usize..last.max(first.saturating_add(1)) as usize,
+        false => 0..0,
     }
 }

@@ -4,7 +4,8 @@
 //! key that leaves. Keys and values of the entries stand elsewhere, values where programs may write, keys where they may not. Whoever looks
 //! for a key compares the slot before and after, so he waits for nobody. Keys come one at a time: whoever adds one holds `adding`, which an
 //! interrupted thread may hold as well, so waiting for it is bounded and then [`MapError::Busy`]. Entries wait in a list for their next
-//! key; taking a key away gives its entry back without a lock.
+//! key, which belongs to who holds `adding`; whoever takes a key away while another one does puts its entry on a list of entries that were
+//! given back.
 //!
 //! A value stays where it is also when its key leaves, and may get another key while somebody holds its address: as with Linux's maps that
 //! are allocated beforehand.
@@ -12,7 +13,7 @@
 use super::{
     update,
     values::{zeroed, Between, Change, Values},
-    Bytes, BytesMut, MapError, Slots,
+    Bytes, BytesMut, Hashed, LookupForm, MapError, Slots,
 };
 use crate::program::{
     planted::{self, Bug},
@@ -65,6 +66,80 @@ pub const MOST_WALKED_TO_LOOK: u32 = MOST_PROBES as u32 - NEAR;
 /// up; or what a deletion makes empty.
 pub const MOST_WALKED_TO_CHANGE: u32 = 2 * MOST_PROBES as u32 + (SAMPLED * SAMPLES) as u32 + MOST_CLEANED as u32 - NEAR;
 
+/// What machine code needs to look up and change what is common: keys of a word, found within the nearest slots. Addresses are those of
+/// the boxes of the map.
+#[repr(C)]
+pub struct HashLayout {
+    pub(crate) slots: u64,
+    /// Slots less one.
+    pub(crate) mask: u64,
+    pub(crate) keys: u64,
+    pub(crate) values: u64,
+    /// Bytes from one value to the next, and its words.
+    pub(crate) stride: u64,
+    pub(crate) words: u64,
+    /// Bytes from the values of one lane to those of the next; 0 where all lanes have the same.
+    pub(crate) apart: u64,
+    /// What a hash begins with.
+    pub(crate) seed: u64,
+    /// By entry: the next free one.
+    pub(crate) next: u64,
+    /// The first free entry and one, or 0. Belongs to who is `adding`.
+    pub(crate) free: AtomicU32,
+    /// The same of those that were given back while somebody was.
+    pub(crate) returned: AtomicU32,
+    /// Keys that were added, less those that were removed. Belongs to who is `adding`.
+    pub(crate) count: AtomicU32,
+    /// Keys that were removed while somebody was.
+    pub(crate) removed: AtomicU32,
+    /// Whether somebody is at it.
+    pub(crate) adding: AtomicBool,
+}
+
+impl HashLayout {
+    /// That of an empty map with this memory: slots, keys, values, the list of what is free.
+    fn new(memory: (&[AtomicU64], &[AtomicU64], &Values, &[AtomicU32]), words: u64, seed: u64) -> Self {
+        let (slots, keys, values, next) = memory;
+        Self {
+            slots: slots.as_ptr() as u64,
+            mask: slots.len().wrapping_sub(1) as u64,
+            keys: keys.as_ptr() as u64,
+            values: values.place().0,
+            stride: values.stride() as u64,
+            words,
+            apart: values.apart() as u64,
+            seed,
+            next: next.as_ptr() as u64,
+            free: AtomicU32::new(1),
+            returned: AtomicU32::new(0),
+            count: AtomicU32::new(0),
+            removed: AtomicU32::new(0),
+            adding: AtomicBool::new(false),
+        }
+    }
+
+    /// Factors of a hash.
+    pub const FACTORS: [u64; 2] = [ONE, TWO];
+    /// Slots that are looked at.
+    pub const NEAR: u32 = NEAR;
+    /// Slots that a deletion makes empty.
+    pub const CLEANED: usize = MOST_CLEANED;
+    /// Bits of a slot: in use, being changed, deleted.
+    pub const FULL: u64 = FULL;
+    /// See [`FULL`](Self::FULL).
+    pub const HELD: u64 = HELD;
+    /// See [`FULL`](Self::FULL).
+    pub const DELETED: u64 = DELETED;
+    /// Where the entry stands in a slot, and how long it is.
+    pub const ENTRY_SHIFT: u32 = ENTRY_SHIFT;
+    /// See [`ENTRY_SHIFT`](Self::ENTRY_SHIFT).
+    pub const ENTRY_MASK: u64 = ENTRY_MASK;
+    /// Where the bits of the hash stand that a slot has, which are its highest.
+    pub const TAG_SHIFT: u32 = TAG_SHIFT;
+    /// The lowest bit of the version.
+    pub const VERSION_SHIFT: u32 = VERSION.trailing_zeros();
+}
+
 /// What becomes of the last entry's successor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum WhenFull {
@@ -79,19 +154,16 @@ pub(super) struct Hash {
     slots: Box<[AtomicU64]>,
     keys: Box<[AtomicU64]>,
     values: Values,
-    /// By entry: the next free one.
     next: Box<[AtomicU32]>,
     /// By entry, where the least used makes room: the slot that it has, and when it was used last.
     homes: Box<[AtomicU32]>,
     used: Box<[AtomicU32]>,
     /// The time: keys that were added.
     clock: AtomicU32,
-    /// The first free entry and one, or 0; a count above that changes with it.
-    free: AtomicU64,
+    /// Lists and counters, and where the rest is for machine code.
+    layout: HashLayout,
     key_size: usize,
     capacity: usize,
-    count: AtomicU32,
-    adding: AtomicBool,
     /// The entry at which the search for one to give up goes on.
     hand: AtomicU32,
     when_full: WhenFull,
@@ -135,6 +207,9 @@ fn entry(state: u64) -> usize {
     (state >> ENTRY_SHIFT & ENTRY_MASK) as usize
 }
 
+const ONE: u64 = 0x9e37_79b9_7f4a_7c15;
+const TWO: u64 = 0xd1b5_4a32_d192_ed03;
+
 fn mix(a: u64, b: u64) -> u64 {
     let product = u128::from(a).wrapping_mul(u128::from(b));
     product as u64 ^ (product >> 64) as u64
@@ -142,8 +217,6 @@ fn mix(a: u64, b: u64) -> u64 {
 
 /// A hash of words, which looks random to whoever does not know the seed.
 pub(super) fn hash(seed: u64, words: impl Iterator<Item = u64>) -> u64 {
-    const ONE: u64 = 0x9e37_79b9_7f4a_7c15;
-    const TWO: u64 = 0xd1b5_4a32_d192_ed03;
     let all = words.fold(seed, |all, word| mix(all ^ word ^ ONE, TWO));
     mix(all ^ TWO, ONE)
 }
@@ -154,19 +227,21 @@ impl Hash {
         let slots = capacity.checked_add(capacity / 2)?.max(2).checked_next_power_of_two()?;
         let spare = if when_full == WhenFull::GiveUp { capacity } else { 0 };
         let key_words = (def.key_size as usize).div_ceil(8);
+        let slots: Box<[AtomicU64]> = zeroed(slots, between)?;
+        let keys: Box<[AtomicU64]> = zeroed(capacity.checked_mul(key_words)?, between)?;
+        let values = Values::new(def, between)?;
+        let next: Box<[AtomicU32]> = zeroed(capacity, between)?;
         let hash = Hash {
-            slots: zeroed(slots, between)?,
-            keys: zeroed(capacity.checked_mul(key_words)?, between)?,
-            values: Values::new(def, between)?,
-            next: zeroed(capacity, between)?,
+            layout: HashLayout::new((&slots, &keys, &values, &next), (def.value_size as u64).div_ceil(8), seed),
+            slots,
+            keys,
+            values,
+            next,
             homes: zeroed(spare, between)?,
             used: zeroed(spare, between)?,
             clock: AtomicU32::new(0),
-            free: AtomicU64::new(1),
             key_size: def.key_size as usize,
             capacity,
-            count: AtomicU32::new(0),
-            adding: AtomicBool::new(false),
             hand: AtomicU32::new(0),
             when_full,
             seed,
@@ -186,7 +261,8 @@ impl Hash {
             }
             between();
         }
-        self.free.store(1, Relaxed);
+        self.layout.free.store(1, Relaxed);
+        self.layout.returned.store(0, Relaxed);
     }
 
     #[cfg(test)]
@@ -194,7 +270,8 @@ impl Hash {
         self.slots.iter().chain(&self.keys).for_each(|word| word.store(0, Relaxed));
         self.values.clear();
         self.free_all(&mut || {});
-        self.count.store(0, Relaxed);
+        self.layout.count.store(0, Relaxed);
+        self.layout.removed.store(0, Relaxed);
     }
 
     pub fn values(&self) -> &Values {
@@ -203,7 +280,24 @@ impl Hash {
 
     /// Entries in use.
     pub fn len(&self) -> usize {
-        self.count.load(Relaxed) as usize
+        let HashLayout { count, removed, .. } = &self.layout;
+        count.load(Relaxed).wrapping_sub(removed.load(Relaxed)) as usize
+    }
+
+    /// How machine code does what is common, where it can. `removes`: programs may change the map.
+    pub fn form(&self, removes: bool) -> LookupForm {
+        const MOST_WORDS: u64 = 16;
+        let wide = match self.key_size {
+            4 => false,
+            8 => true,
+            _ => return LookupForm::Helper,
+        };
+        if self.when_full != WhenFull::Refuse {
+            return LookupForm::Helper;
+        }
+        let whole = self.layout.words.wrapping_mul(8) == self.values.size() as u64;
+        let changes = removes && whole && self.layout.words <= MOST_WORDS;
+        LookupForm::Hashed(Hashed { layout: core::ptr::from_ref(&self.layout) as u64, wide, changes, removes })
     }
 
     /// The entry of a key.
@@ -230,9 +324,9 @@ impl Hash {
                 Some((slot, state)) if self.replace(slot, state, value) => return Ok(()),
                 Some(_) => {}
                 None if flags == update::EXISTING => return Err(MapError::NoEntry),
-                None if !self.adding.swap(true, Acquire) => {
+                None if !self.layout.adding.swap(true, Acquire) => {
                     let added = self.add(key, value, walked);
-                    self.adding.store(false, Release);
+                    self.layout.adding.store(false, Release);
                     if let Some(done) = added {
                         return done;
                     }
@@ -254,8 +348,7 @@ impl Hash {
             for _ in 0..PATIENCE {
                 let (at, state) = self.find(&key, walked).ok_or(MapError::NoEntry)?;
                 if self.take_off(at, state) {
-                    self.give_back(entry(state));
-                    *walked = walked.saturating_add(self.clean(at));
+                    *walked = walked.saturating_add(self.give_back(entry(state), at));
                     return Ok(());
                 }
                 if *walked > most {
@@ -300,13 +393,13 @@ impl Hash {
                 slot.store(state & !HELD, Release);
             }
         }
-        self.adding.store(false, Release);
+        self.layout.adding.store(false, Release);
     }
 
     /// As when somebody stands still in the middle of changing these keys' values, and of adding one.
     #[cfg(test)]
     pub fn interrupted(&self, adding: bool, keys: &[Bytes<'_>]) {
-        self.adding.store(adding, SeqCst);
+        self.layout.adding.store(adding, SeqCst);
         for &key in keys {
             let found = self.with_key(key, |key| self.find(&key, &mut 0));
             let (at, state) = found.unwrap();
@@ -450,18 +543,20 @@ impl Hash {
             let state = version | key.tag() << TAG_SHIFT | (entry as u64) << ENTRY_SHIFT | FULL;
             slot.store(state, Release);
         }
-        self.count.fetch_add(1, Relaxed);
+        self.more(1);
         Some(Ok(()))
     }
 
     /// Takes a key off its slot, if that is as it was; its entry is the caller's.
     fn take_off(&self, at: usize, state: u64) -> bool {
         let deleted = (state & !KIND).wrapping_add(VERSION) | DELETED;
-        let taken = self.slots.get(at).is_some_and(|slot| change(slot, state, deleted));
-        if taken {
-            self.count.fetch_sub(1, Relaxed);
-        }
-        taken
+        self.slots.get(at).is_some_and(|slot| change(slot, state, deleted))
+    }
+
+    /// Counts keys; the caller is the only one who adds.
+    fn more(&self, keys: i32) {
+        let count = self.layout.count.load(Relaxed);
+        self.layout.count.store(count.wrapping_add_signed(keys), Relaxed);
     }
 
     /// The entry of a key that was not used for long, taken off. The caller is the only one who adds.
@@ -476,6 +571,7 @@ impl Hash {
             let found = sample.filter_map(|entry| self.in_use(entry)).max_by_key(|found| found.age);
             if let Some(InUse { entry, at, state, .. }) = found {
                 if self.take_off(at, state) {
+                    self.more(-1);
                     return Some(entry);
                 }
             }
@@ -500,38 +596,43 @@ impl Hash {
         }
     }
 
-    /// Takes a free entry; the caller is the only one who does.
+    /// Takes a free entry; the caller is the only one who adds.
     fn take_free(&self) -> Option<usize> {
-        let mut free = self.free.load(Acquire);
-        loop {
-            let first = (free as u32).checked_sub(1)? as usize;
-            let next = u64::from(self.next.get(first)?.load(Relaxed));
-            match self.free.compare_exchange(free, counted(free, next), SeqCst, Acquire) {
-                Ok(_) => return Some(first),
-                Err(other) => free = other,
-            }
-        }
+        let HashLayout { free, returned, .. } = &self.layout;
+        let own = free.load(Relaxed);
+        let first = if own != 0 || returned.load(Relaxed) == 0 { own } else { returned.swap(0, Acquire) };
+        let entry = first.checked_sub(1)? as usize;
+        free.store(self.next.get(entry)?.load(Relaxed), Relaxed);
+        Some(entry)
     }
 
-    fn give_back(&self, entry: usize) {
-        let Some(next) = self.next.get(entry) else { return };
-        let mut free = self.free.load(Acquire);
-        loop {
-            next.store(free as u32, Relaxed);
-            let first = (entry as u64).wrapping_add(1);
-            match self.free.compare_exchange(free, counted(free, first), SeqCst, Acquire) {
-                Ok(_) => return,
-                Err(other) => free = other,
+    /// Gives back the entry of a key that was taken off, and makes deleted slots empty again where no key can lie behind them, from this one
+    /// backwards: a search ends at an empty slot. That is left to a later deletion while somebody adds a key. Gives how many it looked at.
+    fn give_back(&self, entry: usize, at: usize) -> u32 {
+        let HashLayout { free, returned, removed, adding, .. } = &self.layout;
+        let Some(next) = self.next.get(entry) else { return 0 };
+        let first = (entry as u32).wrapping_add(1);
+        if adding.swap(true, Acquire) {
+            removed.fetch_add(1, Relaxed);
+            let mut before = returned.load(Relaxed);
+            loop {
+                next.store(before, Relaxed);
+                match returned.compare_exchange(before, first, Release, Relaxed) {
+                    Ok(_) => return 0,
+                    Err(other) => before = other,
+                }
             }
         }
+        next.store(free.load(Relaxed), Relaxed);
+        free.store(first, Relaxed);
+        self.more(-1);
+        let looked = self.clean(at);
+        adding.store(false, Release);
+        looked
     }
 
-    /// Makes deleted slots empty again where no key can lie behind them, from this one backwards: a search ends at an empty slot.
-    /// Left to a later deletion while somebody adds a key. Gives how many it looked at.
+    /// The caller is the only one who adds.
     fn clean(&self, at: usize) -> u32 {
-        if self.adding.swap(true, Acquire) {
-            return 0;
-        }
         let mut looked = 1;
         let slot = |at: usize| self.slots.get(at & self.slots.len().wrapping_sub(1));
         let is = |at: usize, wanted| slot(at).is_some_and(|slot| kind(slot.load(Acquire)) == wanted);
@@ -543,14 +644,8 @@ impl Hash {
                 looked += 1;
             }
         }
-        self.adding.store(false, Release);
         looked
     }
-}
-
-/// A head of the free list that leads to another entry; no two that follow each other are equal.
-fn counted(before: u64, first: u64) -> u64 {
-    ((before >> 32).wrapping_add(1) << 32) | first & 0xffff_ffff
 }
 
 /// Whether a slot has had the same key all the time; its value may be in change.

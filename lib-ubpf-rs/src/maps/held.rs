@@ -15,6 +15,7 @@ use crate::program::{
 };
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
+#[allow(clippy::large_enum_variant, reason = "a map has one, and lies in memory of its own")]
 enum Numbers {
     Array(Array),
     Hash(Hash),

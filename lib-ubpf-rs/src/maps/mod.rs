@@ -14,6 +14,7 @@ mod pool;
 mod queue;
 mod records;
 mod ring;
+mod stacks;
 mod two_key;
 mod values;
 
@@ -22,10 +23,12 @@ mod held_tests;
 #[cfg(test)]
 mod tests;
 
-pub use hash::{MOST_WALKED_TO_CHANGE, MOST_WALKED_TO_LOOK};
+pub use hash::{HashLayout, MOST_WALKED_TO_CHANGE, MOST_WALKED_TO_LOOK};
 pub use lanes::Lane;
 pub use pool::{settle_left, Held, HeldProgram, Stay};
 pub use records::Records;
+pub use ring::RecordsLayout;
+pub use stacks::Taken;
 pub use two_key::{TwoKeyLayout, TwoKeyMap};
 pub use values::{Bytes, BytesMut, Slots};
 
@@ -45,6 +48,7 @@ use held::Holder;
 use lpm::Lpm;
 use queue::{First, Queue, Then};
 use ring::Ring;
+use stacks::Stacks;
 use values::Change;
 
 /// Ends what other threads were doing to all maps, in a process in which they are not.
@@ -90,11 +94,6 @@ pub enum MapError {
         /// Bytes of a key or value.
         expected: usize,
     },
-    /// This image does not have maps of this kind.
-    Unsupported {
-        /// The kind.
-        kind: MapKind,
-    },
     /// There can be no such map.
     Definition(MapDefError),
     /// No memory.
@@ -111,11 +110,7 @@ impl MapError {
             MapError::NoMemory => -12,
             MapError::Busy => -16,
             MapError::Exists => -17,
-            MapError::Invalid
-            | MapError::OtherThing
-            | MapError::Size { .. }
-            | MapError::Unsupported { .. }
-            | MapError::Definition(_) => -22,
+            MapError::Invalid | MapError::OtherThing | MapError::Size { .. } | MapError::Definition(_) => -22,
         }
     }
 }
@@ -127,6 +122,23 @@ pub enum LookupForm {
     Helper,
     /// The key is a number of four bytes; the values lie one behind the other.
     Indexed(Strided),
+    /// It is a hash of keys of one word, which machine code looks for itself where they are near.
+    Hashed(Hashed),
+    /// It is a ring, of which this is the address of its [`RecordsLayout`].
+    Records(u64),
+}
+
+/// A hash map as machine code reaches it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hashed {
+    /// Address of its [`HashLayout`].
+    pub layout: u64,
+    /// A key has eight bytes, and else four.
+    pub wide: bool,
+    /// Machine code changes values, too: programs may, and they are whole words, and few.
+    pub changes: bool,
+    /// It removes keys, too: programs may.
+    pub removes: bool,
 }
 
 /// Where the values of an array lie.
@@ -150,6 +162,7 @@ enum Kind {
     Lpm(Lpm),
     Queue(Queue),
     Bloom(Bloom),
+    Stacks(Stacks),
     Holder(Holder),
     /// It holds nothing.
     Nothing,
@@ -196,7 +209,7 @@ impl Map {
             MapKind::ArrayOfMaps | MapKind::HashOfMaps | MapKind::ProgArray => {
                 Holder::new(&def, seed, between).map(Kind::Holder)
             }
-            kind @ MapKind::StackTrace => return Err(MapError::Unsupported { kind }),
+            MapKind::StackTrace => Stacks::new(&def, seed, between).map(Kind::Stacks),
         };
         let kind = kind.ok_or(MapError::NoMemory)?;
         Ok(Map { def, kind, full: AtomicU64::new(0), busy: AtomicU64::new(0) })
@@ -216,7 +229,8 @@ impl Map {
             // A place, free or not, and a window.
             MapKind::ArrayOfMaps | MapKind::ProgArray => 36,
             MapKind::HashOfMaps => 72,
-            MapKind::StackTrace => 0,
+            // A state for each place, of which there may be twice as many.
+            MapKind::StackTrace => 16,
         };
         // A bit for each length of prefixes.
         let once = if def.kind == MapKind::LpmTrie { u64::from(def.key_size).saturating_add(8) } else { 0 };
@@ -239,6 +253,7 @@ impl Map {
             Kind::Ring(ring) => ring.used(),
             Kind::Queue(queue) => queue.len(),
             Kind::Bloom(filter) => filter.len(),
+            Kind::Stacks(stacks) => stacks.len(),
             Kind::Holder(holder) => holder.len(),
             Kind::Nothing => 0,
         }
@@ -251,7 +266,8 @@ impl Map {
 
     /// Updates that were lost because it was full.
     pub fn lost_full(&self) -> u64 {
-        self.full.load(Relaxed)
+        let by_machine_code = self.ring().map_or(0, Ring::lost);
+        self.full.load(Relaxed).saturating_add(by_machine_code)
     }
 
     /// Updates that were lost because another one stood still.
@@ -373,6 +389,9 @@ impl Map {
 
     /// A key's value, to be copied. The value of a two-key map is not copied so.
     pub fn value(&self, key: Bytes<'_>) -> Option<Slots<'_>> {
+        if let Kind::Stacks(stacks) = &self.kind {
+            return stacks.value(key);
+        }
         self.values()?.slots(self.find(key, &mut 0)?)
     }
 
@@ -455,6 +474,14 @@ impl Map {
         result.inspect_err(|_| out.clear())
     }
 
+    /// The number of a stack trace in a map of such, which is put in unless it is there. *Hook path.*
+    pub fn stack_number(&self, trace: &[u64], taken: Taken) -> Result<u32, MapError> {
+        self.told(match &self.kind {
+            Kind::Stacks(stacks) => stacks.number(trace, taken),
+            _ => Err(MapError::Invalid),
+        })
+    }
+
     /// Adds a record to a ring. *Hook path.*
     pub fn write_record(&self, data: Bytes<'_>) -> Result<(), MapError> {
         self.told(self.ring().and_then(|ring| ring.write(data)))
@@ -491,6 +518,7 @@ impl Map {
             Kind::Hash(hash) => hash.delete(key, walked),
             Kind::Lpm(lpm) => lpm.delete(key, walked),
             Kind::Holder(holder) => holder.delete(key),
+            Kind::Stacks(stacks) => stacks.delete(key),
             Kind::TwoKey(map) => match map.del_walking(key.word(0), key.word(1), walked) {
                 true => Ok(()),
                 false => Err(MapError::NoEntry),
@@ -527,6 +555,7 @@ impl Map {
             Kind::Holder(holder) => holder.for_some(first, each),
             Kind::Hash(hash) => hash.for_some(first, each),
             Kind::Lpm(lpm) => lpm.hash().for_some(first, each),
+            Kind::Stacks(stacks) => stacks.for_some(first, each),
             Kind::Queue(queue) => {
                 let last = first.checked_add(SOME)?;
                 for number in first..last {
@@ -564,6 +593,8 @@ impl Map {
     pub fn lookup_form(&self) -> LookupForm {
         match &self.kind {
             Kind::Array(array) => array.lookup_form(),
+            Kind::Hash(hash) => hash.form(self.def.is_writable_by_programs()),
+            Kind::Ring(ring) => ring.form(),
             _ => LookupForm::Helper,
         }
     }
@@ -586,6 +617,14 @@ impl Map {
         }
     }
 
+    /// As when somebody stands still in the middle of changing these keys' values, and of adding one.
+    #[cfg(test)]
+    pub(crate) fn interrupted(&self, adding: bool, keys: &[Bytes<'_>]) {
+        if let Kind::Hash(hash) = &self.kind {
+            hash.interrupted(adding, keys);
+        }
+    }
+
     /// Ends what other threads were doing, in a process in which they are not.
     pub fn after_fork(&self) {
         match &self.kind {
@@ -595,6 +634,7 @@ impl Map {
             Kind::TwoKey(map) => map.after_fork(),
             Kind::Ring(ring) => ring.after_fork(),
             Kind::Queue(queue) => queue.after_fork(),
+            Kind::Stacks(stacks) => stacks.after_fork(),
             Kind::Holder(holder) => holder.after_fork(),
         }
     }
@@ -733,6 +773,11 @@ impl Maps {
         let hold_maps = list.iter().any(|map| map.def.kind.holds_maps());
         let search = list.iter().map(|map| map.def.search()).fold(0, u32::saturating_add);
         Some(Maps { list, windows, hold_maps, search })
+    }
+
+    /// All of them, by their places.
+    pub fn list(&self) -> &[Arc<Map>] {
+        &self.list
     }
 
     /// The map in this place.

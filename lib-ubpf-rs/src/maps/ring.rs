@@ -5,11 +5,12 @@
 //! room is lost, and counted.
 //!
 //! A record that a program fills by itself is reserved first: room that lies in one piece, so that what is left before the end of the ring
-//! is passed over. Until it is released its first word stays zero, and the reader, who keeps the order, waits for it alone.
+//! is passed over. Until it is released its first word does not say that it is there (where machine code has reserved it, it has the length
+//! beforehand), and the reader, who keeps the order, waits for it alone.
 
 use super::{
     values::{zeroed, Between},
-    Bytes, MapError,
+    Bytes, LookupForm, MapError,
 };
 use alloc::boxed::Box;
 use core::sync::atomic::{
@@ -27,28 +28,59 @@ const PASSED_OVER: usize = 1024;
 /// Times that room is asked for while other writers take it.
 const PATIENCE: usize = 1024;
 
+/// What machine code needs to reserve a record. Of one that it has reserved, the first word has the length from the beginning.
+#[repr(C)]
+pub struct RecordsLayout {
+    /// Address of the words.
+    pub(crate) words: u64,
+    pub(crate) bytes: u64,
+    /// Bytes that were taken, and that were read, since the beginning.
+    pub(crate) head: AtomicU64,
+    pub(crate) tail: AtomicU64,
+    /// Records for which machine code found no room.
+    pub(crate) lost: AtomicU64,
+}
+
+impl RecordsLayout {
+    /// In the first word of a record, above its length: it is there, and it is to be passed over.
+    pub const THERE: u64 = THERE;
+    /// See [`THERE`](Self::THERE).
+    pub const SKIPPED: u64 = SKIPPED;
+}
+
 /// A ring.
 pub(super) struct Ring {
     words: Box<[AtomicU64]>,
-    /// Bytes that were taken, and that were read, since the beginning.
-    head: AtomicU64,
-    tail: AtomicU64,
+    layout: RecordsLayout,
     reading: AtomicBool,
 }
 
 impl Ring {
     /// A ring of so many bytes, a power of two and at least 8; `None` without memory.
     pub fn new(bytes: u32, between: &mut Between<'_>) -> Option<Ring> {
-        Some(Ring {
-            words: zeroed((u64::from(bytes) / WORD) as usize, between)?,
+        let words: Box<[AtomicU64]> = zeroed((u64::from(bytes) / WORD) as usize, between)?;
+        let layout = RecordsLayout {
+            words: words.as_ptr() as u64,
+            bytes: (words.len() as u64).wrapping_mul(WORD),
             head: AtomicU64::new(0),
             tail: AtomicU64::new(0),
-            reading: AtomicBool::new(false),
-        })
+            lost: AtomicU64::new(0),
+        };
+        Some(Ring { words, layout, reading: AtomicBool::new(false) })
+    }
+
+    /// How machine code reserves records.
+    pub fn form(&self) -> LookupForm {
+        LookupForm::Records(core::ptr::from_ref(&self.layout) as u64)
+    }
+
+    /// Records for which machine code found no room.
+    pub fn lost(&self) -> u64 {
+        self.layout.lost.load(Relaxed)
     }
 
     fn bytes(&self) -> u64 {
-        (self.words.len() as u64).wrapping_mul(WORD)
+        self.layout.bytes
     }
 
     fn word(&self, position: u64) -> Option<&AtomicU64> {
@@ -93,8 +125,8 @@ impl Ring {
         match what {
             0 => self.used() as u64,
             1 => self.bytes(),
-            2 => self.tail.load(Relaxed),
-            3 => self.head.load(Relaxed),
+            2 => self.layout.tail.load(Relaxed),
+            3 => self.layout.head.load(Relaxed),
             _ => 0,
         }
     }
@@ -106,18 +138,18 @@ impl Ring {
             return Err(MapError::Invalid);
         }
         let record = size_of_record(len);
-        let mut head = self.head.load(Acquire);
+        let mut head = self.layout.head.load(Acquire);
         for _ in 0..PATIENCE {
             // What does not fit before the end begins at the start. The rest is taken even where the record has no room then: the next
             // one may have it.
             let left = self.bytes().wrapping_sub(head & self.bytes().wrapping_sub(1));
             let rest = whole && record > left;
             let size = if rest { left } else { record };
-            let used = head.wrapping_sub(self.tail.load(Acquire));
+            let used = head.wrapping_sub(self.layout.tail.load(Acquire));
             if used.saturating_add(size) > self.bytes() {
                 return Err(full);
             }
-            match self.head.compare_exchange(head, head.wrapping_add(size), SeqCst, Acquire) {
+            match self.layout.head.compare_exchange(head, head.wrapping_add(size), SeqCst, Acquire) {
                 Ok(at) if rest => {
                     self.publish(at, THERE | SKIPPED | left.wrapping_sub(WORD));
                     head = head.wrapping_add(left);
@@ -154,7 +186,7 @@ impl Ring {
 
     /// Takes the oldest off; its length, and whether it is a record.
     fn read_one(&self, out: &mut [u8]) -> Option<(usize, bool)> {
-        let tail = self.tail.load(Relaxed);
+        let tail = self.layout.tail.load(Relaxed);
         let first = self.word(tail)?.load(Acquire);
         if first & THERE == 0 {
             return None;
@@ -170,7 +202,7 @@ impl Ring {
             }
         }
         self.word(tail)?.store(0, Relaxed);
-        self.tail.store(tail.wrapping_add(size), Release);
+        self.layout.tail.store(tail.wrapping_add(size), Release);
         Some((len as usize, first & SKIPPED == 0))
     }
 
@@ -182,19 +214,19 @@ impl Ring {
 
     #[cfg(test)]
     pub fn reset(&self) {
-        self.words.iter().chain([&self.head, &self.tail]).for_each(|word| word.store(0, Relaxed));
+        self.words.iter().chain([&self.layout.head, &self.layout.tail]).for_each(|word| word.store(0, Relaxed));
     }
 
     /// Bytes that are in it.
     pub fn used(&self) -> usize {
-        self.head.load(Relaxed).wrapping_sub(self.tail.load(Relaxed)).min(self.bytes()) as usize
+        self.layout.head.load(Relaxed).wrapping_sub(self.layout.tail.load(Relaxed)).min(self.bytes()) as usize
     }
 
     /// Nobody else is there any more: what was being written is gone with those behind it.
     pub fn after_fork(&self) {
         self.reading.store(false, Release);
-        let mut at = self.tail.load(Relaxed);
-        let head = self.head.load(Relaxed);
+        let mut at = self.layout.tail.load(Relaxed);
+        let head = self.layout.head.load(Relaxed);
         while at < head {
             let first = self.word(at).map_or(0, |word| word.load(Acquire));
             if first & THERE == 0 {
@@ -207,7 +239,7 @@ impl Ring {
                 word.store(0, Relaxed);
             }
         }
-        self.head.store(at, Release);
+        self.layout.head.store(at, Release);
     }
 }
 

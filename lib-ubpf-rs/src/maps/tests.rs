@@ -438,14 +438,16 @@ fn chosen_keys_lengthen_no_walk_beyond_its_bound() {
 }
 
 #[test]
-fn sizes_are_checked_and_kinds_that_are_not_there_are_named() {
+fn sizes_are_checked() {
     let map = make(MapKind::Hash, 8, 4, 2);
     let size = |size, expected| Err(MapError::Size { size, expected });
     assert_eq!(map.update([0; 7][..].into(), [0; 4][..].into(), 0, &mut 0), size(7, 8));
     assert_eq!(map.update([0; 8][..].into(), [0; 5][..].into(), 0, &mut 0), size(5, 4));
     assert_eq!(map.delete([0; 9][..].into(), &mut 0), size(9, 8));
-    let traces = Map::new(def(MapKind::StackTrace, 4, 8, 4096)).err().unwrap();
-    assert_eq!(traces.to_string(), "maps of kind stack_trace are not there: nothing walks stacks to fill them");
+    for (size, reason) in [(12, "a multiple of 8"), (1024, "8 to 1016"), (0, "8 to 1016")] {
+        let error = Map::new(def(MapKind::StackTrace, 4, size, 16)).err().unwrap();
+        assert!(error.to_string().contains(reason), "{error}");
+    }
     assert!(matches!(Map::new(def(MapKind::Array, 8, 8, 1)), Err(MapError::Definition(_))));
 }
 
@@ -459,6 +461,8 @@ fn memory_is_not_understated() {
         let taken = 8 * slots + keys + 8 * u64::from(entries) + 4 * u64::from(entries);
         assert!(Map::memory(&def) >= taken, "{entries} entries: {} < {taken}", Map::memory(&def));
     }
+    // Nine traces of two words, and their states, in sixteen places.
+    assert!(Map::memory(&def(MapKind::StackTrace, 4, 16, 9)) >= 16 * (16 + 8));
 }
 
 /// No command keeps the CPU while a large map is made.
@@ -512,20 +516,29 @@ fn handles_name_maps_and_nothing_else() {
     }
 }
 
-/// Records come out as they went in, in their order; what finds no room is told so, counted, and changes nothing.
+/// A ring, and an array of events, which has one: each with the bytes that it has room for.
+fn rings() -> [(Map, usize); 2] {
+    let events = MapDef::EVENT_BYTES as usize;
+    [(make(MapKind::Ringbuf, 0, 0, 4096), 4096), (make(MapKind::PerfEventArray, 4, 4, 2), events)]
+}
+
 #[test]
 fn rings_follow_their_model() {
-    let ring = make(MapKind::Ringbuf, 0, 0, 4096);
+    rings().iter().for_each(|(ring, room)| ring_follows_its_model(ring, *room));
+}
+
+/// Records come out as they went in, in their order; what finds no room is told so, counted, and changes nothing.
+fn ring_follows_its_model(ring: &Map, room: usize) {
     let mut model: VecDeque<Vec<u8>> = VecDeque::new();
     let (mut used, mut lost) = (0, 0);
     let mut numbers = Numbers(0x5bd1_e995);
     let size = |len: usize| len.next_multiple_of(8) + 8;
     for step in 0..20_000 {
         if numbers.below(2) == 0 {
-            let len = 1 + numbers.below(if step % 7 == 0 { 1500 } else { 60 }) as usize;
+            let len = 1 + numbers.below(if step % 7 == 0 { room as u64 * 3 / 8 } else { 60 }) as usize;
             let record: Vec<u8> = (0..len).map(|_| numbers.below(256) as u8).collect();
-            let fits = used + size(len) <= 4096;
-            let expected = if fits { Ok(()) } else { Err(MapError::Full { capacity: 4096 }) };
+            let fits = used + size(len) <= room;
+            let expected = if fits { Ok(()) } else { Err(MapError::Full { capacity: room }) };
             assert_eq!(ring.write_record(record[..].into()), expected, "step {step}");
             match fits {
                 true => model.push_back(record),
@@ -534,7 +547,7 @@ fn rings_follow_their_model() {
             used += if fits { size(len) } else { 0 };
         } else {
             // Some of it, where the reader has little room.
-            let mut out = std::vec![0xee; if numbers.below(4) == 0 { 10 } else { 2000 }];
+            let mut out = std::vec![0xee; if numbers.below(4) == 0 { 10 } else { room / 2 }];
             let read = ring.read_record(&mut out);
             let expected = model.pop_front();
             assert_eq!(read, expected.as_ref().map(|record| record.len()), "step {step}");
@@ -581,16 +594,19 @@ fn read_until_over(ring: &Map, writers: &AtomicUsize, mut each: impl FnMut(usize
 /// Two writers and a reader: each record is whole, those of one writer come in their order, and what is missing was counted.
 #[test]
 fn records_of_two_threads_are_whole_and_in_order() {
+    rings().iter().for_each(|(ring, _)| records_of_threads(ring));
+}
+
+fn records_of_threads(ring: &Map) {
     const EACH: u64 = 20_000;
     // Some are long, so that a reader can come while one is being written.
     let length = |number: u64| 16 + [0, 8, 16, 400][(number % 4) as usize];
-    let ring = make(MapKind::Ringbuf, 0, 0, 4096);
     let writers = AtomicUsize::new(2);
     let mut seen = [0, 0];
     let mut last = [None, None];
     thread::scope(|scope| {
         for id in 0..2u64 {
-            let (ring, writers) = (&ring, &writers);
+            let writers = &writers;
             scope.spawn(move || {
                 for number in 0..EACH {
                     let words = [id, number].into_iter().chain((0..).map(|word| id ^ number ^ word));
@@ -601,7 +617,7 @@ fn records_of_two_threads_are_whole_and_in_order() {
                 writers.fetch_sub(1, SeqCst);
             });
         }
-        read_until_over(&ring, &writers, |len, word| {
+        read_until_over(ring, &writers, |len, word| {
             let (id, number) = (word(0), word(1));
             assert_eq!(len, length(number));
             assert!((2..len / 8).all(|at| word(at) == id ^ number ^ (at as u64 - 2)));
@@ -612,6 +628,29 @@ fn records_of_two_threads_are_whole_and_in_order() {
     });
     assert_eq!(seen[0] + seen[1] + ring.lost_full() + ring.lost_busy(), 2 * EACH);
     assert_eq!(ring.len(), 0);
+}
+
+/// An array of groups holds nothing, whatever is done to it, by whom and where.
+#[test]
+fn arrays_of_groups_follow_their_model() {
+    let groups = make(MapKind::CgroupArray, 4, 4, 3);
+    thread::scope(|scope| {
+        for seed in 1..3 {
+            let groups = &groups;
+            scope.spawn(move || {
+                let mut numbers = Numbers(seed);
+                for _ in 0..2000 {
+                    let key = (numbers.below(5) as u32).to_le_bytes();
+                    let key: Bytes<'_> = key[..].into();
+                    assert_eq!(groups.lookup(key, 0, &mut 0), None);
+                    assert!(groups.value(key).is_none());
+                    assert!(groups.update(key, [1; 4][..].into(), numbers.below(3), &mut 0).is_err());
+                    assert!(groups.delete(key, &mut 0).is_err());
+                    assert_eq!((groups.len(), groups.lost_full(), groups.lost_busy()), (0, 0, 0));
+                }
+            });
+        }
+    });
 }
 
 /// What another thread was writing is not there in a child; what was written is.
@@ -922,6 +961,35 @@ fn bloom_filters_follow_their_model() {
     }
 }
 
+/// Two threads put values into one filter, each interrupted by who does the same: no bit of another is lost, so that all are found at once and
+/// for ever.
+#[test]
+fn values_of_two_threads_stay_in_a_filter() {
+    for round in 0..20u64 {
+        // Few words, which all of them change.
+        let map = make(MapKind::BloomFilter, 0, 8, 400);
+        let put = |number: u64| map.push(number.to_le_bytes()[..].into(), update::ANY).unwrap();
+        let has = |number: u64| map.peek(&mut BytesMut::from(&mut number.to_le_bytes()[..])).is_ok();
+        let start = std::sync::Barrier::new(2);
+        thread::scope(|scope| {
+            for thread in 0..2u64 {
+                let (put, has, start) = (&put, &has, &start);
+                scope.spawn(move || {
+                    start.wait();
+                    for number in (0..200).map(|n| round << 32 | n << 2 | thread << 1) {
+                        put(number);
+                        // The interrupt: between the change and the look.
+                        put(number | 1);
+                        assert!(has(number) && has(number | 1), "{number:#x}");
+                    }
+                });
+            }
+        });
+        assert!((0..800).all(|n| has(round << 32 | n)), "round {round}");
+        assert_eq!(map.len(), 800);
+    }
+}
+
 /// The same prefixes in a list, of which the longest that fits is looked for one by one.
 #[test]
 fn prefixes_follow_their_model() {
@@ -1006,4 +1074,112 @@ fn a_prefix_that_stays_is_always_found() {
         }
     });
     assert_eq!((map.len(), map.lost_busy()), (1, 0));
+}
+
+const REPLACE: Taken = Taken { by_hash: false, replace: true };
+const BY_HASH: Taken = Taken { by_hash: true, replace: false };
+
+/// A trace and its bytes with zeros behind it, as long as a value.
+fn trace(number: u64, value_size: usize) -> (Vec<u64>, Vec<u8>) {
+    let len = number as usize % (value_size / 8) + 1;
+    let trace: Vec<u64> = (0..len as u64).map(|n| number << 32 | n).collect();
+    let mut bytes: Vec<u8> = trace.iter().flat_map(|word| word.to_le_bytes()).collect();
+    bytes.resize(value_size, 0);
+    (trace, bytes)
+}
+
+#[test]
+fn stack_traces_follow_their_model() {
+    for (value_size, entries, places, seed) in [(40, 8, 8, 3), (8, 1, 1, 4), (1016, 5, 8, 5)] {
+        let map = make(MapKind::StackTrace, 4, value_size, entries);
+        let traces: Vec<_> = (1..=30).map(|number| trace(number, value_size as usize)).collect();
+        // The place of each is its own for ever.
+        let places_of: Vec<u32> = traces.iter().map(|(trace, _)| map.stack_number(trace, REPLACE).unwrap()).collect();
+        assert!(places_of.iter().all(|&place| place < places));
+        (0..places).for_each(|place| _ = map.delete(place.to_le_bytes()[..].into(), &mut 0));
+        let (mut model, mut numbers) = (HashMap::new(), Numbers(seed));
+        for step in 0..5_000 {
+            let which = numbers.below(30) as usize;
+            let place = places_of[which];
+            let taken = [Taken::default(), REPLACE, BY_HASH][numbers.below(3) as usize];
+            if numbers.below(3) > 0 {
+                let other = model.get(&place).is_some_and(|&there| there != which);
+                let expected = if other && !taken.replace { Err(MapError::Exists) } else { Ok(place) };
+                assert_eq!(map.stack_number(&traces[which].0, taken), expected, "{step}");
+                if expected.is_ok() {
+                    model.insert(place, which);
+                }
+            } else {
+                let place = numbers.below(u64::from(places) + 2) as u32;
+                let expected = match model.remove(&place) {
+                    _ if place >= places => Err(MapError::Full { capacity: places as usize }),
+                    there => there.map(drop).ok_or(MapError::NoEntry),
+                };
+                assert_eq!(map.delete(place.to_le_bytes()[..].into(), &mut 0), expected, "{step}");
+            }
+            let value = value_of(&map, &place.to_le_bytes());
+            assert_eq!(value.as_ref(), model.get(&place).map(|&which| &traces[which].1), "{step}");
+            assert_eq!(map.len(), model.len());
+        }
+        let model = model.into_iter().map(|(place, which)| (place.to_le_bytes().to_vec(), traces[which].1.clone()));
+        assert_eq!(contents(&map), model.collect());
+        // As on Linux, nobody but the helper changes them, and programs do not look.
+        let value = std::vec![0; value_size as usize];
+        assert_eq!(map.update([0; 4][..].into(), value[..].into(), 0, &mut 0), Err(MapError::Invalid));
+        assert_eq!(map.lookup([0; 4][..].into(), 0, &mut 0), None);
+    }
+}
+
+/// Two threads put traces in and one takes them out, while a third looks: what is shown is always one of them, whole.
+#[test]
+fn stack_traces_of_two_threads_are_whole() {
+    let map = make(MapKind::StackTrace, 4, 256, 4);
+    let over = AtomicUsize::new(2);
+    thread::scope(|scope| {
+        for id in 0..2 {
+            let (map, over) = (&map, &over);
+            scope.spawn(move || {
+                let mut numbers = Numbers(id + 7);
+                for _ in 0..40_000 {
+                    let (trace, _) = trace(numbers.below(20), 256);
+                    match map.stack_number(&trace, REPLACE) {
+                        Ok(place) if numbers.below(4) == 0 => {
+                            _ = map.delete(place.to_le_bytes()[..].into(), &mut 0);
+                        }
+                        Ok(_) | Err(MapError::Busy) => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+                over.fetch_sub(1, SeqCst);
+            });
+        }
+        while over.load(SeqCst) > 0 {
+            for bytes in contents(&map).values() {
+                let number = u32::from_le_bytes(bytes[4..8].try_into().unwrap());
+                assert_eq!(*bytes, trace(number.into(), 256).1);
+            }
+        }
+    });
+    assert_eq!(contents(&map).len(), map.len());
+}
+
+/// A hook interrupts another one that puts a trace in: it is told so for this place, waits for nobody, and finds all others.
+#[test]
+fn an_interrupted_trace_is_not_waited_for() {
+    let map = make(MapKind::StackTrace, 4, 16, 64);
+    let Kind::Stacks(stacks) = &map.kind else { unreachable!() };
+    let one = [1u64, 2];
+    let place = map.stack_number(&one, Taken::default()).unwrap();
+    let mut others = (3..100u64).map(|word| ([word], map.stack_number(&[word], Taken::default())));
+    let (other, elsewhere) = others.find_map(|(other, place)| Some((other, place.ok()?))).unwrap();
+    stacks.stand_still(place);
+    for taken in [Taken::default(), REPLACE, BY_HASH] {
+        assert_eq!(map.stack_number(&one, taken), Err(MapError::Busy));
+        assert_eq!(map.stack_number(&other, taken), Ok(elsewhere));
+    }
+    assert_eq!(map.delete(place.to_le_bytes()[..].into(), &mut 0), Err(MapError::Busy));
+    assert_eq!((value_of(&map, &place.to_le_bytes()), contents(&map).len()), (None, 1));
+    map.after_fork();
+    assert_eq!(map.len(), 1);
+    assert_eq!((map.stack_number(&one, Taken::default()), map.len()), (Ok(place), 2));
 }

@@ -109,7 +109,7 @@ impl TwoKeyMap {
     }
 
     /// As [`new`](Self::new), calling `between` again and again while its memory is filled.
-    pub(super) fn in_pieces(capacity: usize, between: &mut Between<'_>) -> Option<TwoKeyMap> {
+    pub(crate) fn in_pieces(capacity: usize, between: &mut Between<'_>) -> Option<TwoKeyMap> {
         let capacity = capacity.max(1);
         let len = capacity.checked_mul(2)?.checked_next_power_of_two()?;
         Some(TwoKeyMap {

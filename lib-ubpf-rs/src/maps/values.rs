@@ -36,6 +36,11 @@ impl<'a> Bytes<'a> {
         Bytes { base: base as usize, len, memory: PhantomData }
     }
 
+    /// Those of words.
+    pub fn of_words(words: &'a [u64]) -> Bytes<'a> {
+        Bytes { base: words.as_ptr() as usize, len: size_of_val(words), memory: PhantomData }
+    }
+
     /// How many.
     pub fn len(&self) -> usize {
         self.len
@@ -128,8 +133,12 @@ impl<'a> BytesMut<'a> {
 
     /// Writes these, as far as there is room.
     pub fn copy_from(&mut self, from: Bytes<'_>) {
-        let mut left = self.len.min(from.len);
-        for (number, word) in from.words().enumerate() {
+        self.fill(self.len.min(from.len), from.words());
+    }
+
+    /// Writes so many bytes of words, which is not more than there are.
+    fn fill(&mut self, mut left: usize, words: impl Iterator<Item = u64>) {
+        for (number, word) in words.take(left.div_ceil(WORD)).enumerate() {
             let at = self.base.wrapping_add(number.wrapping_mul(WORD));
             if left >= WORD && at.is_multiple_of(WORD) {
                 // SAFETY: eight aligned bytes that lie wholly within those that `at` was promised.
@@ -149,9 +158,7 @@ impl<'a> BytesMut<'a> {
 
     /// Fills all with zeros.
     pub fn clear(&mut self) {
-        for place in 0..self.len {
-            self.write(place, &[0]);
-        }
+        self.fill(self.len, core::iter::repeat(0));
     }
 }
 
@@ -257,6 +264,11 @@ impl Values {
     /// Where they lie: address, and length in bytes, which is a multiple of 8.
     pub fn place(&self) -> (u64, u64) {
         (self.words.as_ptr() as u64, self.words.len().wrapping_mul(WORD) as u64)
+    }
+
+    /// Bytes of one.
+    pub fn size(&self) -> usize {
+        self.size
     }
 
     /// Bytes from one to the next.

@@ -28,10 +28,13 @@ pub use format::{LONGEST_NAME, LONGEST_TEXT, MAGIC, MAJOR, MAX_DATA_BYTES, MAX_M
 pub use lower::{LowerError, Missing, Names};
 pub use packet::{NoPacket, MAX_PACKET};
 pub use parts::PartError;
-pub use write::{write, WriteError};
+pub use write::{write, write_in_pieces, WriteError};
 
 use crate::program::{Abi, PointKind};
 use alloc::vec::Vec;
+
+/// Whether this image takes packages.
+pub const TAKEN: bool = cfg!(feature = "packages");
 
 /// Whether these are the bytes of a package.
 pub fn is_package(bytes: &[u8]) -> bool {

@@ -11,15 +11,18 @@ mod room;
 mod sort;
 mod text;
 mod trusted;
+mod walk;
 
 pub use none::{NoConsole, NoFiles, NoReads, OneCpu};
 pub use pace::{
-    no_pause, Cancelled, GiveWay, Pace, Pause, Preemptive, Taken, Turn, PATIENCE_NS, PREEMPTED_PATIENCE_NS, SLICE_NS,
+    no_pause, Cancelled, GiveWay, Pace, Pause, Preemptive, Slice, Taken, Turn, PATIENCE_NS, PREEMPTED_PATIENCE_NS,
+    SLICE_NS,
 };
 pub use room::{boxed, has_room, Reserve, GRANULE, RESERVE, SMALL_THINGS, SMALL_THINGS_THAT_STAY};
 pub use sort::{sort, sort_by, sort_by_in_pieces};
-pub use text::{copied, copy_of, find, fits, shown};
-pub use trusted::{ExecMemory, FaultSafeRead, TextPatch};
+pub use text::{copied, copy_of, find, fits, is_pattern, sets_errno, shown, syscall_of, SYSCALL};
+pub use trusted::{ExecMemory, FaultSafeRead, StackTest, TextPatch};
+pub use walk::Walk;
 
 use alloc::{string::String, vec::Vec};
 
@@ -58,7 +61,8 @@ impl Ticks {
     }
 
     /// Reads the counter and the time, `both`, until `ns` went by. `None` where no scale can be told; so also of a time that
-    /// stands still or lags: the counter is waited for [`PATIENCE`](Self::PATIENCE) counts at most.
+    /// stands still or lags: the counter is waited for [`PATIENCE`](Self::PATIENCE) counts at most, and
+    /// [`STILL`](Self::STILL) where the time has not moved at all.
     pub fn measured(mut both: impl FnMut() -> (u64, u64), ns: u64) -> Option<Ticks> {
         let first = both();
         // A counter that stands still as well ends the wait, too.
@@ -67,7 +71,8 @@ impl Ticks {
             if now.1.wrapping_sub(first.1) >= ns {
                 return Self::between(first, now);
             }
-            if now.0.wrapping_sub(first.0) >= Self::PATIENCE {
+            let most = if now.1 == first.1 { Self::STILL } else { Self::PATIENCE };
+            if now.0.wrapping_sub(first.0) >= most {
                 return None;
             }
             core::hint::spin_loop();
@@ -77,6 +82,10 @@ impl Ticks {
 
     /// Counts that a measurement takes at most: some milliseconds of any CPU.
     pub const PATIENCE: u64 = 1 << 24;
+
+    /// Counts after which a time that shows no other value stands still: a tenth of a millisecond of a slow CPU, in which a clock of
+    /// nanoseconds has moved.
+    pub const STILL: u64 = 1 << 17;
 
     /// The time at a reading of the counter.
     pub fn ns(&self, counter: u64) -> u64 {
@@ -224,6 +233,26 @@ pub trait Cpu: Sync {
         let _ = thread;
         false
     }
+    /// Whether what passes a traced function with its registers at `stack` is the engine's own control path: a thread that
+    /// [`set_own`](Self::set_own) was told of, and not what has interrupted it.
+    fn is_own(&self, stack: u64) -> bool {
+        let _ = stack;
+        false
+    }
+    /// How gates see that it may be, where counters are not [those of each](Counting::Own). With such, a thread has none while it is the
+    /// engine's own. The answer is always the same.
+    fn own_mark(&self) -> Option<OwnMark> {
+        None
+    }
+    /// Says whether what the calling thread does from now on is the engine's own control path; gives what was said before. Control path only.
+    fn set_own(&self, own: bool) -> bool {
+        let _ = own;
+        false
+    }
+    /// What `errno` is in the thread that runs; `None` where there is none.
+    fn errno(&self) -> Option<i32> {
+        None
+    }
     /// Whether the CPU compares return addresses with copies of its own, so that none can be changed. Control path only.
     fn protects_returns(&self) -> bool {
         false
@@ -283,6 +312,23 @@ pub enum ThreadWord {
     },
 }
 
+/// How machine code sees that the running thread is the engine's own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OwnMark {
+    /// Each thread has a word, this far from where the register of the CPU for it points; it is not 0 then.
+    OfThread {
+        /// The distance.
+        offset: i32,
+    },
+    /// Two words within 2 GiB of generated code are the same then, and perhaps while there are no threads.
+    Same {
+        /// The address of one.
+        running: u64,
+        /// The address of the other.
+        own: u64,
+    },
+}
+
 /// Whose something is, and so which register points to it: on x86-64 that of a thread is found through fs, that of a CPU through gs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Owner {
@@ -311,8 +357,32 @@ impl CounterBlocks {
     }
 }
 
+/// Interrupts what runs, again and again, for programs of timers. Control path; one caller at a time.
+pub trait Timer: Sync {
+    /// Begins to call [`sample`](crate::tracer::sample) so often, or, where it does already, goes on at another rate. Gives the rate that there
+    /// is: at least the one that is wanted where there is such a one, else the next one. An error says why there is none at all; everything is
+    /// as it was then.
+    fn start(&self, wanted: Ticking) -> Result<Ticking, &'static str>;
+    /// Ends that: no call begins any more when this has returned.
+    fn stop(&self);
+    /// What hooks ask before they leave the stack that they are called on, while this ticks in the time of CPUs or threads: where an
+    /// interrupt could begin that anew. It comes long after hooks have ended that had begun before [`start`](Self::start). The answer is always the same.
+    fn stack_test(&self) -> Option<StackTest> {
+        None
+    }
+}
+
+/// Nanoseconds between two ticks of a [`Timer`]; 0 for none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ticking {
+    /// In the time of each CPU, or in a process of each thread, that works.
+    pub of_cpu_ns: u64,
+    /// In the time of the clock: for the process, or the image, as a whole.
+    pub by_clock_ns: u64,
+}
+
 /// Everything below the engine, as one value. What an image lacks is one of [`NoConsole`], [`NoFiles`], [`NoReads`], [`OneCpu`],
-/// [`Preemptive`] and `None`; a clock there must be.
+/// [`Preemptive`] and `None`; a clock there must be. What an image has may be said in place of what [`bare`](Self::bare) lacks.
 #[derive(Clone, Copy)]
 pub struct Platform {
     /// Short name for `status`, for instance "linux" or "unikraft 0.17".
@@ -333,6 +403,26 @@ pub struct Platform {
     pub cpu: &'static dyn Cpu,
     /// How a long command lets others run; [`Preemptive`] where that goes by itself.
     pub give_way: &'static dyn GiveWay,
+    /// Interrupts for programs of timers; `None` where there are none.
+    pub timer: Option<&'static dyn Timer>,
+}
+
+impl Platform {
+    /// One of this name with a clock, which lacks everything else. It has one CPU then, and no interrupts: see [`OneCpu`].
+    pub const fn bare(name: &'static str, clock: &'static dyn Clock) -> Platform {
+        Platform {
+            name,
+            clock,
+            probe_read: &NoReads,
+            console: &NoConsole,
+            text: None,
+            exec: None,
+            files: &NoFiles,
+            cpu: &OneCpu,
+            give_way: &Preemptive,
+            timer: None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -368,6 +458,8 @@ mod tests {
             (counter, 7)
         };
         assert_eq!(Ticks::measured(&mut stopped, 200_000), None);
+        // An image's boot waits for it.
+        assert!(counter <= Ticks::STILL + 2_000, "{counter}");
         let mut counter = 0;
         let mut slow = || {
             counter += 1000;

@@ -3,8 +3,14 @@
 use super::{Clock, Platform};
 use spin::Mutex;
 
-/// How long an operation works before it gives way at the next point where it can, in nanoseconds.
+/// How long an operation works before it gives way at the next point where it can, in nanoseconds, where the others need little time.
 pub const SLICE_NS: u64 = 200_000;
+
+/// The same at most, however long the others take.
+const LONGEST_SLICE_NS: u64 = 25_000_000;
+/// Of the time that the others took, the part that an operation then works: an application that is busy loses a ninth of its time, and the
+/// operation gets on all the same.
+const PART: u64 = 8;
 
 /// How long an operation waits for another one to end before it is refused as "busy", in nanoseconds: where threads are
 /// cooperative, and the one that waits may be the application's.
@@ -54,11 +60,43 @@ pub fn no_pause() -> Result<(), Cancelled> {
     Ok(())
 }
 
-/// The pace of one operation: it gives way whenever it has worked for [`SLICE_NS`].
+/// A time of work between two give-ways: [`SLICE_NS`], and longer where the others take long when it is their turn.
+#[derive(Clone, Copy, Debug)]
+pub struct Slice {
+    begin: u64,
+    ns: u64,
+}
+
+impl Slice {
+    /// From now on.
+    pub fn new(now: u64) -> Self {
+        Self { begin: now, ns: SLICE_NS }
+    }
+
+    /// Gives way if it is over, and begins the next one; whether it was.
+    pub fn give_way_if_over(&mut self, clock: impl Fn() -> u64, give_way: impl FnOnce()) -> bool {
+        let now = clock();
+        let over = now.wrapping_sub(self.begin) >= self.ns;
+        if over {
+            self.give_way(now, clock, give_way);
+        }
+        over
+    }
+
+    /// Others run from `then` on; behind them the next one begins.
+    fn give_way(&mut self, then: u64, clock: impl Fn() -> u64, give_way: impl FnOnce()) {
+        give_way();
+        let now = clock();
+        let ns = (now.wrapping_sub(then) / PART).clamp(SLICE_NS, LONGEST_SLICE_NS);
+        *self = Self { begin: now, ns };
+    }
+}
+
+/// The pace of one operation: it gives way whenever a [`Slice`] is over.
 pub struct Pace<'p> {
     clock: &'p dyn Clock,
     way: &'p dyn GiveWay,
-    begin: u64,
+    slice: Slice,
 }
 
 impl<'p> Pace<'p> {
@@ -71,36 +109,38 @@ impl<'p> Pace<'p> {
     /// From now on, for a part of a platform.
     #[inline(never)]
     pub fn of(clock: &'p dyn Clock, way: &'p dyn GiveWay) -> Pace<'p> {
-        Pace { clock, way, begin: clock.now_ns() }
+        Pace { clock, way, slice: Slice::new(clock.now_ns()) }
     }
 
     /// Between two pieces of work, no lock being held: gives way when it is time. An error when the operation is to end.
     pub fn point(&mut self) -> Result<(), Cancelled> {
-        if self.clock.now_ns().wrapping_sub(self.begin) < SLICE_NS {
-            return Ok(());
+        match self.give_way_if_over() && self.way.is_cancelled() {
+            true => Err(Cancelled),
+            false => Ok(()),
         }
-        self.wait()
     }
 
     /// As [`point`](Self::point), for an operation that goes on in any case.
     pub fn go_on(&mut self) {
-        if self.clock.now_ns().wrapping_sub(self.begin) >= SLICE_NS {
-            self.give_way();
-        }
+        self.give_way_if_over();
+    }
+
+    #[inline(never)]
+    fn give_way_if_over(&mut self) -> bool {
+        self.slice.give_way_if_over(|| self.clock.now_ns(), || self.way.give_way())
     }
 
     /// Gives way now, no lock being held. An error when the operation is to end.
     pub fn wait(&mut self) -> Result<(), Cancelled> {
-        self.give_way();
+        self.give_way(self.clock.now_ns());
         match self.way.is_cancelled() {
             true => Err(Cancelled),
             false => Ok(()),
         }
     }
 
-    fn give_way(&mut self) {
-        self.way.give_way();
-        self.begin = self.clock.now_ns();
+    fn give_way(&mut self, then: u64) {
+        self.slice.give_way(then, || self.clock.now_ns(), || self.way.give_way());
     }
 
     /// Gives way until `done` says true, or `ns` have passed; the last answer of `done`. Whether the operation is to end is not asked:
@@ -111,10 +151,11 @@ impl<'p> Pace<'p> {
             if done() {
                 return true;
             }
-            if self.clock.now_ns().wrapping_sub(start) >= ns {
+            let now = self.clock.now_ns();
+            if now.wrapping_sub(start) >= ns {
                 return done();
             }
-            self.give_way();
+            self.give_way(now);
         }
     }
 }
@@ -193,7 +234,7 @@ mod tests {
     fn an_operation_gives_way_once_a_slice() {
         let clock = Steps(AtomicU64::new(0), SLICE_NS / 4);
         let way = Counted(AtomicU64::new(0));
-        let mut pace = Pace { clock: &clock, way: &way, begin: clock.now_ns() };
+        let mut pace = Pace::of(&clock, &way);
         for _ in 0..100 {
             pace.point().unwrap();
         }
@@ -201,11 +242,41 @@ mod tests {
         assert_eq!(way.0.load(Relaxed), 25);
     }
 
+    /// A busy application has its turn, and the operation a ninth of the time, but never too long at once.
+    #[test]
+    fn an_operation_works_longer_where_the_others_do() {
+        let clock = Steps(AtomicU64::new(0), 0);
+        struct Others<'c>(&'c AtomicU64, AtomicU64);
+        impl GiveWay for Others<'_> {
+            fn give_way(&self) {
+                self.0.fetch_add(self.1.load(Relaxed), Relaxed);
+            }
+        }
+        let others = Others(&clock.0, AtomicU64::new(0));
+        let mut pace = Pace::of(&clock, &others);
+        let mut worked = |turn: u64| {
+            others.1.store(turn, Relaxed);
+            pace.wait().unwrap();
+            let begin = clock.0.load(Relaxed);
+            loop {
+                let now = clock.0.fetch_add(1000, Relaxed) + 1000;
+                pace.point().unwrap();
+                if clock.0.load(Relaxed) != now {
+                    return now - begin;
+                }
+            }
+        };
+        assert_eq!(worked(1), SLICE_NS);
+        assert_eq!(worked(8 * SLICE_NS), SLICE_NS);
+        assert_eq!(worked(80 * SLICE_NS), 10 * SLICE_NS);
+        assert_eq!(worked(3_600_000_000_000), LONGEST_SLICE_NS);
+    }
+
     #[test]
     fn who_comes_second_waits_and_is_told_who_is_at_work() {
-        let clock = Steps(AtomicU64::new(0), PATIENCE_NS / 10);
+        let clock = Steps(AtomicU64::new(0), PATIENCE_NS / 20);
         let way = Counted(AtomicU64::new(0));
-        let mut pace = Pace { clock: &clock, way: &way, begin: 0 };
+        let mut pace = Pace::of(&clock, &way);
         let turn = Turn::new();
         let first = turn.try_take("detach").unwrap();
         assert_eq!(turn.take("attach", &mut pace).err(), Some("detach"));

@@ -37,8 +37,38 @@ pub fn find(text: &str, part: &str) -> Option<usize> {
     text.as_bytes().windows(part.len()).position(|bytes| bytes == part.as_bytes())
 }
 
-/// Whether a name fits a pattern, in which `*` stands for any characters.
+/// How patterns of system calls begin: `syscall:openat` fits each handler of it.
+pub const SYSCALL: &str = "syscall:";
+/// What the names of handlers of system calls begin with that set `errno` and return -1.
+const SETS_ERRNO: &str = "uk_syscall_e_";
+/// What those of all handlers begin with: one gives `-errno`, one sets `errno`, one is for calls within the kernel.
+const HANDLERS: [&str; 3] = ["uk_syscall_r_", SETS_ERRNO, "uk_syscall_do_"];
+
+/// The system call that a function is a handler of. Those that are given what they were called with begin with one more `e_`.
+pub fn syscall_of(function: &str) -> Option<&str> {
+    let call = HANDLERS.iter().find_map(|handler| function.strip_prefix(handler))?;
+    Some(call.strip_prefix("e_").unwrap_or(call))
+}
+
+/// Whether a function is such a handler that sets `errno` and returns -1.
+pub fn sets_errno(function: &str) -> bool {
+    function.starts_with(SETS_ERRNO)
+}
+
+/// Whether a text is a pattern, which may fit more than one name.
+pub fn is_pattern(text: &str) -> bool {
+    text.contains('*') || text.starts_with(SYSCALL)
+}
+
+/// Whether the name of a function fits a pattern, in which `*` stands for any characters.
 pub fn fits(pattern: &str, name: &str) -> bool {
+    match pattern.strip_prefix(SYSCALL) {
+        Some(calls) => syscall_of(name).is_some_and(|call| is_like(calls, call)),
+        None => is_like(pattern, name),
+    }
+}
+
+fn is_like(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
         return false;
@@ -71,6 +101,21 @@ mod tests {
                 assert_eq!(find(text, part), text.find(part), "{part:?} in {text:?}");
             }
         }
+    }
+
+    #[test]
+    fn patterns_of_system_calls_fit_their_handlers() {
+        let fitting = |pattern| {
+            let names =
+                ["uk_syscall_r_open", "uk_syscall_e_open", "uk_syscall_do_openat", "uk_syscall_r_e_clone", "open"];
+            names.into_iter().filter(|name| fits(pattern, name)).collect::<alloc::vec::Vec<_>>()
+        };
+        assert_eq!(fitting("syscall:open"), ["uk_syscall_r_open", "uk_syscall_e_open"]);
+        assert_eq!(fitting("syscall:open*").len(), 3);
+        assert_eq!(fitting("syscall:clone"), ["uk_syscall_r_e_clone"]);
+        assert_eq!(fitting("syscall:*").len(), 4);
+        assert_eq!(fitting("open"), ["open"]);
+        assert!(is_pattern("syscall:open") && is_pattern("o*") && !is_pattern("open"));
     }
 
     #[test]

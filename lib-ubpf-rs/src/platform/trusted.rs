@@ -1,7 +1,7 @@
 //! The traits whose implementations, and some of whose callers, memory depends on.
 #![allow(unsafe_code, reason = "declarations, and what does nothing")]
 
-use super::{ExecBlock, NoReads, PatchError, TextChange};
+use super::{ExecBlock, NoReads, PatchError, TextChange, Walk};
 
 /// Reads memory that may not be mapped. *Hook path.*
 ///
@@ -11,11 +11,40 @@ pub unsafe trait FaultSafeRead: Sync {
     /// Copies from application address `addr` into `dst`; returns how many leading bytes were readable.
     /// Refuses device memory (returns 0).
     fn read(&self, addr: u64, dst: &mut [u8]) -> usize;
+    /// Goes from frame to frame of a stack, as [`Walk::go`] does; how many addresses were found. *Hook path.*
+    fn walk(&self, walk: &Walk, out: &mut [u64]) -> usize {
+        walk.go(out, |at| {
+            let mut words = [[0; 8]; 2];
+            let read = self.read(at, words.as_flattened_mut());
+            (read == size_of_val(&words)).then(|| words.map(u64::from_ne_bytes))
+        })
+    }
     /// Whether a read may end in a fault while the traced function runs on the stack that holds this address: not on one that the next
     /// fault begins anew, as the handler of a fault has it. *Hook path.*
     fn may_fault(&self, stack: u64) -> bool {
         let _ = stack;
         true
+    }
+}
+
+/// Code that hooks call before they change over to a stack of their own, while a [`Timer`](super::Timer) interrupts threads or CPUs: whether
+/// they have to stay where they are called, since the interrupt would begin that stack anew. Such a hook is a miss.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StackTest(u64);
+
+impl StackTest {
+    /// Code at an address.
+    ///
+    /// # Safety
+    /// It lives for ever and can be called at any function, in any context; it answers in the register of a result, 0: it need not stay. On
+    /// x86-64 it changes rax, rcx, rdx, r11 and flags alone.
+    pub const unsafe fn new(address: u64) -> StackTest {
+        StackTest(address)
+    }
+
+    /// Where it is.
+    pub(crate) const fn address(self) -> u64 {
+        self.0
     }
 }
 
@@ -39,7 +68,7 @@ pub unsafe trait TextPatch: Sync {
     /// Whoever comes by may execute `new` in place of `old`.
     unsafe fn replace(&self, addr: usize, old: &[u8], new: &[u8]) -> Result<(), PatchError>;
     /// Makes many changes, each for itself as [`replace`](Self::replace) does, with one waiting for the other CPUs where the platform can.
-    /// Changes that ascend by address are made fastest.
+    /// No two of them overlap; changes that ascend by address are made fastest.
     ///
     /// # Safety
     /// As for [`replace`](Self::replace), of each.

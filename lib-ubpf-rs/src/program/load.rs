@@ -39,6 +39,11 @@ impl From<Cancelled> for LoadError {
     }
 }
 
+/// Whether these are the bytes of a compiler's object.
+pub fn is_object(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\x7fELF")
+}
+
 impl Program {
     /// A flat program that starts at its first instruction.
     pub fn from_flat(name: &str, bytes: &[u8], abi: Abi) -> Result<Program, LoadError> {
@@ -55,7 +60,7 @@ impl Program {
         if bytes.is_empty() {
             return Err(LoadError::Empty);
         }
-        if bytes.starts_with(b"\x7fELF") {
+        if is_object(bytes) {
             return Err(LoadError::Object);
         }
         let insns = bytes.len() / 8;

@@ -88,6 +88,7 @@ impl MapKind {
             MapFamily::Ring => matches!(self, MapKind::Ringbuf),
             MapFamily::Events => matches!(self, MapKind::PerfEventArray),
             MapFamily::Programs => matches!(self, MapKind::ProgArray),
+            MapFamily::Stacks => matches!(self, MapKind::StackTrace),
         }
     }
 
@@ -197,6 +198,8 @@ pub enum MapFamily {
     Events,
     /// They go on in a program of an array.
     Programs,
+    /// They put a stack trace into a map.
+    Stacks,
 }
 
 bitflags::bitflags! {
@@ -326,6 +329,13 @@ pub enum MapDefError {
         /// Most bytes.
         most: u32,
     },
+    /// The bytes of a value are no multiple of what it is made of.
+    ValueStep {
+        /// Bytes asked for.
+        size: u32,
+        /// What they are a multiple of.
+        step: u32,
+    },
     /// No entry, or too many.
     Entries {
         /// Entries asked for.
@@ -380,6 +390,10 @@ impl MapDef {
             let size = self.value_size;
             return Err(MapDefError::ValueSize { size, least, most });
         }
+        let step = if self.kind == MapKind::StackTrace { size_of::<u64>() as u32 } else { 1 };
+        if !self.value_size.is_multiple_of(step) {
+            return Err(MapDefError::ValueStep { size: self.value_size, step });
+        }
         let most = Self::MAX_ENTRIES;
         let entries = self.max_entries;
         if self.kind == MapKind::Ringbuf {
@@ -422,6 +436,10 @@ impl MapDef {
             // Seven bits for each, as a power of two of words: of 28 values that are not in a full one, one seems to be.
             let words = u64::from(self.max_entries).saturating_mul(7) / 64;
             return words.saturating_add(1).next_power_of_two().saturating_mul(8);
+        }
+        if self.kind == MapKind::StackTrace {
+            // A power of two of them; their keys are numbers.
+            return u64::from(self.max_entries).next_power_of_two().saturating_mul(self.value_stride());
         }
         let keys = match self.kind.keys() {
             Keys::Numbers | Keys::None => 0,
@@ -495,7 +513,7 @@ impl MapDef {
             | MapKind::CgroupArray
             | MapKind::ArrayOfMaps
             | MapKind::HashOfMaps => (4, 4),
-            MapKind::StackTrace => (8, 8 * 127),
+            MapKind::StackTrace => (8, 8 * super::limits::MOST_FRAMES as u32),
             MapKind::PercpuHash | MapKind::PercpuArray | MapKind::LruPercpuHash => (1, Self::MAX_VALUE_PER_CPU),
             MapKind::Hash
             | MapKind::Array

@@ -14,7 +14,7 @@ mod signature;
 mod words;
 
 pub use limits::MAX_INSNS;
-pub use load::LoadError;
+pub use load::{is_object, LoadError};
 pub use map::{InnerDef, MapDef, MapDefError, MapFamily, MapFlags, MapKind, MapName};
 pub use signature::{ArgType, Cost, HelperSignature, RetType, SignatureError};
 

@@ -104,6 +104,8 @@ pub enum Bug {
     FlagsForgotten,
     /// Maps: one of the bits of a value is not put into a filter.
     FewerBits,
+    /// Maps: the stack trace in a place is taken for any other.
+    SameHash,
     /// Maps: what was under a key is still held when something else has taken its place.
     StillHeld,
     /// Maps: a map takes maps of another definition in.
@@ -112,6 +114,14 @@ pub enum Bug {
     NoGrace,
     /// Maps: programs stay in a map that nobody has any more.
     KeptPrograms,
+    /// Objects: a relocation may lie outside of its section.
+    RelocationOutside,
+    /// Objects: a relocation may have no symbol.
+    NoSymbol,
+    /// Objects: a symbol may be in a section that there is none of.
+    SectionBeyond,
+    /// Objects: sections may have the same bytes.
+    SharedBytes,
     /// Tail calls: there may be any number of them.
     EndlessChain,
     /// Tail calls: what the next program leaves of the budget is given out again.
@@ -172,10 +182,15 @@ impl Bug {
         Bug::PrefixUncut,
         Bug::FlagsForgotten,
         Bug::FewerBits,
+        Bug::SameHash,
         Bug::StillHeld,
         Bug::AnyInner,
         Bug::NoGrace,
         Bug::KeptPrograms,
+        Bug::RelocationOutside,
+        Bug::NoSymbol,
+        Bug::SectionBeyond,
+        Bug::SharedBytes,
         Bug::EndlessChain,
         Bug::FreshBudget,
     ];

@@ -7,9 +7,11 @@ use super::{
 use crate::{
     maps::Lane,
     object::ProgramKind,
-    program::limits::{CONTEXT_BYTES, HOOK_CONTEXT_BYTES, MOST_ARGUMENTS},
-    tracer::{Failed, Hook, HookProgram, Returned},
-    vm::{Direct, Executable, Memory, Run, INTERPRETED},
+    program::limits::{
+        BYTES_BEFORE_TIME, CONTEXT_BYTES, HOOK_CONTEXT_BYTES, MOST_ARGUMENTS, MOST_CONTEXT_BYTES, SAMPLE_BYTES,
+    },
+    tracer::{Failed, Fault, Hook, HookProgram, Returned},
+    vm::{Detour, Direct, Executable, Given, Memory, Run, INTERPRETED},
 };
 
 /// Bytes of stack that a run needs.
@@ -23,15 +25,14 @@ pub(super) struct Attached {
 impl HookProgram for Attached {
     fn run(&self, mut hook: Hook<'_>) -> Result<(), Failed> {
         let budget = hook.budget;
-        let Hook { key, start, cookie, frame, returned, arguments, .. } = hook;
-        let at = At { key, start, cookie, frame, returned, arguments };
+        let Hook { key, start, cookie, frame, returned, sample, arguments, stack_at, .. } = hook;
+        let at = At { key, start, cookie, frame, returned, sample, arguments, stack_at };
         let host = AtFunction { services: self.services, at: &at };
         let (context, stack, failures) = hook.split();
         let context = arrange(self.loaded.kind, context, &at, self.services);
         let len = context.len() as u64;
         let Ok(lane) = self.loaded.claim_lane() else {
-            let name = &self.loaded.name;
-            return Err(failures.report(format_args!("{NO_LANE}\nin program {name}")));
+            return Err(failures.report(Fault::NoLane, &self.loaded.name));
         };
         let memory = surrounded(Memory::new(context, stack), &self.loaded, lane.as_ref(), self.services);
         let mut run =
@@ -41,15 +42,21 @@ impl HookProgram for Attached {
             Ok(_) => Ok(()),
             Err(stop) => {
                 let (regions, name) = (run.memory.regions(), run.memory.stopped_in().unwrap_or(&self.loaded.name));
-                Err(failures.report(format_args!("{stop}\n{regions}\nin program {name}")))
+                Err(failures.report(Fault::Stopped { stop, regions }, name))
             }
         }
     }
 
-    fn direct(&self) -> Option<Direct> {
-        // What is called directly is given the key alone.
-        let loaded = (!self.loaded.needs_registers()).then_some(&self.loaded)?;
-        loaded.direct(self.services)
+    fn direct(&self) -> Result<Direct, Detour> {
+        let given = match self.loaded.kind {
+            ProgramKind::Registers => Given::Registers,
+            ProgramKind::Arguments => Given::Arguments(MOST_ARGUMENTS as u8),
+            ProgramKind::Memory => Given::Call,
+            // Nothing is known of what they would be given.
+            _ if self.loaded.may_look_behind(0) => return self.loaded.direct(self.services).and(Err(Detour::Argument)),
+            _ => Given::Call,
+        };
+        Ok(Direct { given, ..self.loaded.direct(self.services)? })
     }
 
     fn wants_entry_time(&self) -> bool {
@@ -57,14 +64,12 @@ impl HookProgram for Attached {
     }
 }
 
-/// Bytes of the argument of a flat program at a return that stand before the time that the call took.
-const BYTES_BEFORE_TIME: u64 = 64;
-
-/// The argument of a program of this kind: the key and zeros, at a return the key, the result, the arguments and the time; the registers; or the
-/// arguments in registers, behind them the result at a return, and zeros. *Hook path.*
+/// The argument of a program of this kind: the key and zeros, at a return the key, the result, the arguments, the time and when it began; the
+/// registers; the arguments in registers, behind them the result at a return, and zeros; or what a timer has interrupted, its period, and 0.
+/// *Hook path.*
 fn arrange<'c>(
     kind: ProgramKind,
-    context: &'c mut [u8; HOOK_CONTEXT_BYTES],
+    context: &'c mut [u8; MOST_CONTEXT_BYTES],
     at: &At<'_>,
     services: &Services,
 ) -> &'c mut [u8] {
@@ -76,7 +81,8 @@ fn arrange<'c>(
     match kind {
         ProgramKind::Registers => {
             let ip = at.returned.map_or(at.key, |returned| returned.home);
-            fill(&at.frame.registers(ip, at.returned.map(|returned| returned.stack)));
+            let bp = at.stack_at.frame_pointer;
+            fill(&at.frame.registers(ip, bp, at.returned.map(|returned| [returned.stack, returned.value])));
         }
         ProgramKind::Arguments => match at.returned {
             None => fill(&registers(at.frame)),
@@ -94,32 +100,38 @@ fn arrange<'c>(
             if let Some(&Returned { value, arguments: [a, b, c, d, e, f], entered_ns, .. }) = at.returned {
                 let since = |entered| services.platform.clock.now_ns().saturating_sub(entered);
                 let took_ns = if entered_ns == 0 { 0 } else { since(entered_ns) };
-                fill(&[at.key, value, a, b, c, d, e, f, took_ns]);
+                fill(&[at.key, value, a, b, c, d, e, f, took_ns, entered_ns]);
             }
             return context.get_mut(..CONTEXT_BYTES).unwrap_or(&mut []);
+        }
+        ProgramKind::Sample => {
+            if let Some(sample) = at.sample {
+                fill(sample.registers);
+                let place = context.get_mut(HOOK_CONTEXT_BYTES..).and_then(|rest| rest.first_chunk_mut());
+                place.into_iter().for_each(|place| *place = sample.period_ns.to_le_bytes());
+            }
+            return context.get_mut(..SAMPLE_BYTES).unwrap_or(&mut []);
         }
         ProgramKind::Xdp
         | ProgramKind::Classifier
         | ProgramKind::Socket
         | ProgramKind::Unfired
         | ProgramKind::Tracepoint
-        | ProgramKind::Words
-        | ProgramKind::Sample => return context.get_mut(..CONTEXT_BYTES).unwrap_or(&mut []),
+        | ProgramKind::Words => return context.get_mut(..CONTEXT_BYTES).unwrap_or(&mut []),
     }
-    context
+    context.get_mut(..HOOK_CONTEXT_BYTES).unwrap_or(&mut [])
 }
 
 /// A configured budget is meant for machine code: a run that is interpreted gets its part of it. *Hook path.*
 pub(super) fn divide_budget(code: &dyn Executable, run: &mut Run<'_>, in_slices: bool) {
     match code.interprets(run, in_slices) {
-        true => run.budget /= INTERPRETED,
+        true => {
+            run.budget /= INTERPRETED;
+            run.memory.divide_for_helpers();
+        }
         false => run.memory.divide_for_callees(),
     }
 }
-
-/// Why a run does not begin.
-pub(super) const NO_LANE: &str =
-    "all slots of values per CPU are in use: more such programs are running than have one each";
 
 /// Adds the shared memory of the engine and the program's maps, of which it may have slots of its own, to a run's regions. *Hook path.*
 pub(super) fn surrounded<'a>(

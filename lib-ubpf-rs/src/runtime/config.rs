@@ -1,7 +1,10 @@
 //! Sizes and limits of one engine instance, with defaults for a small unikernel.
 
 use crate::{
-    program::{limits::HOOK_AREAS, Abi},
+    program::{
+        limits::{HOOK_AREAS, HOOK_STACK},
+        Abi,
+    },
     verifier::Policy,
 };
 
@@ -25,6 +28,9 @@ pub struct Config {
     /// Stacks for programs run by probes: how many probes can run at the same time, 1 to 64 (what lies outside is taken as the next of
     /// these). Allocated at start.
     pub hook_areas: usize,
+    /// Bytes of each of these stacks, at least 4096: [`stack_used`](crate::tracer::stack_used) says what of it is used. Helpers of the
+    /// application run on it, and on Linux signal handlers.
+    pub hook_stack: usize,
     /// Bytes of memory that programs may share and write (reached through helpers of the application), rounded up to 8; 0 for none.
     pub arena_bytes: usize,
     /// Largest program or symbol file read, in bytes. Any number.
@@ -44,6 +50,7 @@ impl Default for Config {
             map_entries: 1024,
             ring_bytes: 16 * 1024,
             hook_areas: HOOK_AREAS,
+            hook_stack: HOOK_STACK,
             arena_bytes: 4096,
             file_limit: 1024 * 1024,
             policy: Policy::Guarded,

@@ -53,9 +53,12 @@ impl Runtime {
                 };
             }
             RecordKind::Text => line.push(record.text()),
-            RecordKind::Error => {
-                line.push(b"uBPF error: ");
-                line.push(record.text());
+            RecordKind::Error(fault) => {
+                let _ = write!(line, "uBPF error: {fault}");
+                if !record.text().is_empty() {
+                    line.push(b"\nin program ");
+                    line.push(record.text());
+                }
             }
         }
         if line.0.last() != Some(&b'\n') {

@@ -7,11 +7,12 @@ use crate::{
     object::NoPacket,
     platform::{Cancelled, FileError},
     program::{limits, LoadError},
-    tracer::{AttachError, DetachError, NoReport, Unusable},
+    tracer::{AttachError, DetachError, Fault, NoReport, Unusable},
     verifier::VerifyError,
     vm::{Regions, Stop},
 };
 use alloc::{boxed::Box, string::String};
+use core::fmt;
 
 /// Why the engine refused. The wording is for the person at the shell.
 #[derive(Clone, Debug, thiserror_no_std::Error)]
@@ -70,6 +71,9 @@ pub enum Error {
     /// A program of an object cannot be attached.
     #[error("{} cannot be attached: {}", .0.name, .0.about)]
     NotAttachable(Box<Refusal<&'static str>>),
+    /// The name of a timer that there cannot be.
+    #[error("{} is no timer: {}", .0.name, .0.about)]
+    NoTimer(Box<Refusal<&'static str>>),
     /// A program was to be attached to many functions, and some of them cannot have it.
     #[error("nothing was attached: {refused} of {wanted} functions cannot have this program")]
     NoneAttached {
@@ -114,13 +118,13 @@ pub enum Error {
         most: u64,
     },
     /// So many runs of programs with values per CPU are going on that no slot is left for another one.
-    #[error("{}", super::attached::NO_LANE)]
+    #[error("{}", Fault::NoLane)]
     NoLane,
     /// The program is given packets, and its argument is none.
     #[error("{0}")]
     NoPacket(NoPacket),
     /// The program stopped before its end.
-    #[error("{}", .0.stop)]
+    #[error("{0}")]
     Stopped(Box<Stopped>),
     /// No such function.
     #[error("no function {name} in this image")]
@@ -199,10 +203,22 @@ pub struct Namesakes {
 pub struct Stopped {
     /// Where and why.
     pub stop: Stop,
+    /// The program in which that was, where tail calls have led to another one.
+    pub program: Option<String>,
     /// Budget left.
     pub budget_left: u64,
     /// The memory it had.
     pub regions: Regions,
+}
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.stop.fmt(f)?;
+        match &self.program {
+            Some(program) => write!(f, "\nin program {program}"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl From<NoReport> for Error {

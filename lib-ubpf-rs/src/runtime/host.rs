@@ -6,13 +6,15 @@ use crate::{
     maps::TwoKeyMap,
     platform::{Platform, Thread, Ticks},
     program::limits::MOST_ARGUMENTS,
-    tracer::{Frame, Returned, Ring, Sums},
+    tracer::{Frame, Returned, Ring, Sample, StackAt, Sums},
 };
+use spin::Once;
 
 /// The services behind the helpers of all ABIs.
 pub(super) struct Services {
     pub(super) platform: Platform,
-    pub(super) map: TwoKeyMap,
+    /// The two-key map, from when the first program that looks into it was loaded, or something was put there.
+    pub(super) map: Once<TwoKeyMap>,
     pub(super) image: Snapshot<Image>,
     pub(super) ring: Ring,
     /// Memory that programs may share: address and length.
@@ -21,7 +23,7 @@ pub(super) struct Services {
 
 impl Maps for Services {
     fn two_key(&self) -> TwoKey<'_> {
-        TwoKey::Map(&self.map)
+        self.map.get().map_or(TwoKey::Nothing, TwoKey::Map)
     }
 }
 
@@ -58,6 +60,9 @@ impl Call for Services {
     fn traced(&self) -> Option<Traced> {
         None
     }
+    fn stack(&self, _out: &mut [u64]) -> usize {
+        0
+    }
 }
 
 impl Time for Services {
@@ -80,29 +85,30 @@ impl Threads for Services {
 
 impl Sums for Services {
     fn add_often(&self, key1: u64, key2: u64, more: u64, times: u64) {
-        self.map.add_often(key1, key2, more, times);
+        if let Some(map) = self.map.get() {
+            map.add_often(key1, key2, more, times);
+        }
     }
 }
 
-/// The call that a program runs at.
+/// The call that a program runs at, or what a timer has interrupted.
 pub(super) struct At<'a> {
     pub(super) key: u64,
     pub(super) start: u64,
     pub(super) cookie: u64,
     pub(super) frame: &'a Frame,
     pub(super) returned: Option<&'a Returned>,
+    /// What a timer has interrupted; nothing at a function.
+    pub(super) sample: Option<&'a Sample<'a>>,
     pub(super) arguments: Option<u8>,
+    pub(super) stack_at: StackAt,
 }
 
 impl At<'_> {
-    /// An address on the function's stack.
-    fn stack(&self) -> u64 {
-        core::ptr::from_ref(self.frame) as u64
-    }
-
     /// What helpers tell of it: made for those that ask. *Hook path.*
     fn traced(&self) -> Traced {
-        let in_registers = || self.frame.argument(0).map(|_| registers(self.frame));
+        let at_entry = || self.frame.argument(0).filter(|_| self.sample.is_none());
+        let in_registers = || at_entry().map(|_| registers(self.frame));
         Traced {
             start: self.start,
             arguments: self.returned.map_or_else(in_registers, |returned| Some(returned.arguments)),
@@ -155,7 +161,7 @@ impl Output for AtFunction<'_> {
 impl ReadMemory for AtFunction<'_> {
     fn probe_read(&self, address: u64, dst: &mut [u8]) -> usize {
         let reads = self.services.platform.probe_read;
-        if !reads.may_fault(self.at.stack()) {
+        if !reads.may_fault(self.at.stack_at.stack) {
             return 0;
         }
         reads.read(address, dst)
@@ -165,6 +171,9 @@ impl ReadMemory for AtFunction<'_> {
 impl Call for AtFunction<'_> {
     fn traced(&self) -> Option<Traced> {
         Some(self.at.traced())
+    }
+    fn stack(&self, out: &mut [u64]) -> usize {
+        self.at.stack_at.addresses(self.services.platform.probe_read, out)
     }
 }
 

@@ -44,7 +44,7 @@ mod add {
         program::{LoadError, Program},
         verifier::{self, VerifyError, Work},
     };
-    use alloc::{string::ToString, sync::Arc};
+    use alloc::{format, string::ToString, sync::Arc};
     use core::fmt::Display;
 
     impl Runtime {
@@ -60,7 +60,8 @@ mod add {
                     count.added += 1;
                     continue;
                 };
-                self.services.ring.push_error(self.services.now_ns(), format_args!("{error}"));
+                let text = format!("uBPF error: {error}");
+                self.services.ring.push_text(self.services.now_ns(), text.as_bytes());
                 count.refused += 1;
                 count.first_refused.get_or_insert(error);
             }
@@ -94,9 +95,10 @@ mod add {
             let code = JitProgram::linked(verified, record).map_err(|why| refused(name, &why))?;
             room_for_small_things()?;
             let (own, code) = (copy(name)?, Arc::new(code));
+            let loaded = self.with_its_map(Loaded::new(own, code, helpers, None, None))?;
             let mut linked = self.linked.lock();
             linked.try_reserve(1).map_err(|_| Error::NoMemory)?;
-            linked.push(Loaded::new(own, code, helpers, None, None));
+            linked.push(loaded);
             Ok(())
         }
     }

@@ -8,7 +8,7 @@ use crate::{
     maps::{self, Bytes, Held, HeldProgram, InUse, Kept, Map, MapError, Maps},
     object::Entry,
     program::{
-        limits::{MAX_MAPS, MAX_MAP_MEMORY},
+        limits::{MAX_MAPS, MAX_MAPS_OF_MAPS, MAX_MAP_MEMORY},
         MapDef, MapKind, MapName, Program,
     },
     verifier::{self, Context, Environment, Work},
@@ -62,6 +62,53 @@ impl MapTable {
         maps.map(|map| Map::memory(map.def())).fold(0, u64::saturating_add)
     }
 
+    /// What is to be changed for an object that takes the place of another one, and the maps that are new by their names: those of
+    /// `maps` that `before` had go on.
+    fn changes(
+        &self,
+        (object, maps): (&str, &[Arc<Map>]),
+        before: &Before,
+        fresh: Fresh,
+        types: &Types,
+    ) -> Result<(Vec<Change>, Fresh), Error> {
+        let (mut changes, mut added) = (Vec::new(), Fresh::new());
+        changes.try_reserve_exact(maps.len()).map_err(|_| Error::NoMemory)?;
+        added.try_reserve_exact(fresh.len()).map_err(|_| Error::NoMemory)?;
+        let mut kept = Fresh::new();
+        kept.try_reserve_exact(before.maps.len()).map_err(|_| Error::NoMemory)?;
+        for map in maps.iter().filter(|map| before.has(map)) {
+            kept.push((named(object, map.def().name.as_str()).ok_or(Error::NoMemory)?, map.clone()));
+        }
+        for (name, map) in kept.into_iter().chain(fresh) {
+            let of_name = self.entries.iter().find(|entry| entry.name == name && entry.map.strong_count() > 0);
+            if of_name.and_then(|entry| entry.map.upgrade()).is_some_and(|known| !before.has(&known)) {
+                return Err(Error::MapExists { name });
+            }
+            let goes_on =
+                before.has(&map).then(|| self.entries.iter().find(|entry| entry.map.as_ptr() == Arc::as_ptr(&map)));
+            match goes_on.flatten().or(of_name) {
+                Some(now) => {
+                    let kept = now.kept.is_some().then(|| Kept::new(map.clone()));
+                    let entry = Named { name, map: Arc::downgrade(&map), kept, types: types.clone() };
+                    changes.push(Change { of: now.map.clone(), entry });
+                }
+                None => added.push((name, map)),
+            }
+        }
+        Ok((changes, added))
+    }
+
+    /// Exchanges what names stand for with what they are to stand for; once more, and all is as before.
+    fn exchange(&mut self, changes: &mut [Change]) {
+        for change in changes {
+            let entry = self.entries.iter_mut().find(|entry| entry.map.ptr_eq(&change.of));
+            if let Some(entry) = entry {
+                core::mem::swap(entry, &mut change.entry);
+                change.of = entry.map.clone();
+            }
+        }
+    }
+
     /// Takes in maps that are not in it. There is room for all, or nothing is changed.
     fn add(&mut self, maps: Vec<(String, Arc<Map>)>, types: &Types) -> Result<(), Error> {
         self.entries.retain(|entry| entry.map.strong_count() > 0);
@@ -73,11 +120,74 @@ impl MapTable {
     }
 }
 
+/// The maps of an object of which another one takes the place, and whether each is shared by name.
+#[derive(Default)]
+pub(super) struct Before {
+    maps: Vec<(Arc<Map>, bool)>,
+}
+
+impl Before {
+    /// Whether a map is one that the object has to itself.
+    fn has(&self, map: &Arc<Map>) -> bool {
+        self.maps.iter().any(|(own, shared)| !shared && Arc::ptr_eq(own, map))
+    }
+
+    /// The map that goes on as this one of the new object. Constants and programs are those of the new object.
+    fn keeps(&self, part: &MapPart<'_>) -> Result<Option<Arc<Map>>, Error> {
+        let MapPart { def, shared, .. } = part;
+        let Some((map, was_shared)) = self.maps.iter().find(|(map, _)| map.def().name == def.name) else {
+            return Ok(None);
+        };
+        let is_constant = |def: &MapDef| def.has_one_value() && !def.is_writable_by_programs();
+        let is_new = |def: &MapDef| is_constant(def) || def.kind == MapKind::ProgArray;
+        if is_new(def) && is_new(map.def()) {
+            return Ok(None);
+        }
+        match difference(map.def(), def, (*was_shared, *shared)) {
+            None => Ok((!shared).then(|| map.clone())),
+            Some((what, was, is)) => {
+                let name = def.name.as_str();
+                let reason = format!("map {name} cannot be kept: {what} {was} before and {is} now; unload the object and load the new one");
+                Err(Error::Object { reason })
+            }
+        }
+    }
+
+    /// Whether the contents of a data section are those of the object before.
+    pub(super) fn keeps_contents(&self, part: &MapPart<'_>) -> Result<bool, Error> {
+        Ok(self.keeps(part)?.is_some())
+    }
+}
+
+/// The first thing in which two definitions of a map differ, whatever it is called.
+fn difference(a: &MapDef, b: &MapDef, shared: (bool, bool)) -> Option<(&'static str, u32, u32)> {
+    let all = [
+        ("its kind was", (a.kind.number(), b.kind.number())),
+        ("its keys had (bytes)", (a.key_size, b.key_size)),
+        ("its values had (bytes)", (a.value_size, b.value_size)),
+        ("its entries were", (a.max_entries, b.max_entries)),
+        ("its flags were", (a.flags.bits(), b.flags.bits())),
+        ("shared by name it was", (shared.0.into(), shared.1.into())),
+    ];
+    let different = all.into_iter().find(|(_, (a, b))| a != b);
+    let inner = || (!agree(a, b)).then_some(("the maps in it were as defined", (0, 1)));
+    different.or_else(inner).map(|(what, (a, b))| (what, a, b))
+}
+
+/// What a name is to stand for, and the map that it stands for now.
+pub(super) struct Change {
+    of: Weak<Map>,
+    entry: Named,
+}
+
 /// Programs that are ready, and maps that nobody else knows yet.
 pub(super) struct Parts {
     pub(super) loaded: Vec<Loaded>,
-    fresh: Vec<(String, Arc<Map>)>,
+    fresh: Fresh,
 }
+
+/// Maps that nobody else knows yet, by name.
+pub(super) type Fresh = Vec<(String, Arc<Map>)>;
 
 impl Runtime {
     /// Loads the programs of an object with its maps, which their instructions name by their place in `maps`: all of them, or nothing.
@@ -112,7 +222,7 @@ impl Runtime {
         programs: Vec<Program>,
         options: &LoadOptions,
     ) -> Result<Parts, Error> {
-        let (maps, fresh) = self.make_maps(object, maps)?;
+        let (maps, fresh) = self.make_maps(object, maps, &Before::default())?;
         let mut loaded = Vec::new();
         loaded.try_reserve_exact(programs.len()).map_err(|_| Error::NoMemory)?;
         for program in programs {
@@ -142,7 +252,39 @@ impl Runtime {
         Ok(ids)
     }
 
-    pub(super) fn publish_maps(&self, fresh: Vec<(String, Arc<Map>)>, types: &Types) -> Result<(), Error> {
+    /// The maps of an object of which another one is to take the place.
+    pub(super) fn maps_before(&self, maps: Option<&Arc<InUse>>) -> Result<Before, Error> {
+        let (mut before, table) = (Before::default(), self.maps.lock());
+        for map in maps.into_iter().flat_map(|maps| maps.list()) {
+            let entry = table.entries.iter().find(|entry| entry.map.as_ptr() == Arc::as_ptr(map));
+            let shared = entry.is_some_and(|entry| entry.name == map.def().name.as_str());
+            before.maps.try_reserve(1).map_err(|_| Error::NoMemory)?;
+            before.maps.push((map.clone(), shared));
+        }
+        Ok(before)
+    }
+
+    /// Gives names to the maps of an object that takes the place of another one; what is given [takes that back](Self::exchange_maps).
+    pub(super) fn rename_maps(
+        &self,
+        object: (&str, &[Arc<Map>]),
+        before: &Before,
+        fresh: Fresh,
+        types: &Types,
+    ) -> Result<Vec<Change>, Error> {
+        let mut table = self.maps.lock();
+        let (mut changes, added) = table.changes(object, before, fresh, types)?;
+        table.add(added, types)?;
+        table.exchange(&mut changes);
+        Ok(changes)
+    }
+
+    /// Takes back what [`rename_maps`](Self::rename_maps) did.
+    pub(super) fn exchange_maps(&self, changes: &mut [Change]) {
+        self.maps.lock().exchange(changes);
+    }
+
+    pub(super) fn publish_maps(&self, fresh: Fresh, types: &Types) -> Result<(), Error> {
         let mut table = self.maps.lock();
         // Somebody may have been quicker.
         if let Some((name, _)) = fresh.iter().find(|(name, _)| table.find(name).is_some()) {
@@ -176,16 +318,16 @@ impl Runtime {
         let own = maps.as_ref().map(|maps| maps.maps());
         let made = code::make(verified, own, options.engine, code::Use::Often, platform, &mut work)?;
         self.note_fallback(made.fallback);
-        Ok(Loaded::new(name, made.code, helpers, made.fallback, maps))
+        self.with_its_map(Loaded::new(name, made.code, helpers, made.fallback, maps))
     }
 
     /// The maps of an object by their place, and those of them that are new.
-    #[allow(clippy::type_complexity)] // named where they are used
     pub(super) fn make_maps(
         &self,
         object: &str,
         parts: &[MapPart<'_>],
-    ) -> Result<(Option<Arc<InUse>>, Vec<(String, Arc<Map>)>), Error> {
+        before: &Before,
+    ) -> Result<(Option<Arc<InUse>>, Fresh), Error> {
         if parts.is_empty() {
             return Ok((None, Vec::new()));
         }
@@ -193,7 +335,12 @@ impl Runtime {
         if count > MAX_MAPS {
             return Err(Error::TooManyMaps { count });
         }
-        self.have_room(parts)?;
+        let holders = parts.iter().filter(|part| part.def.kind.holds_maps()).count();
+        if holders > MAX_MAPS_OF_MAPS {
+            let reason = format!("the object has {holders} maps that hold maps, more than {MAX_MAPS_OF_MAPS}");
+            return Err(Error::Object { reason });
+        }
+        self.have_room(parts, before)?;
         let mut pace = self.pace();
         let (mut list, mut fresh) = (Vec::new(), Vec::new());
         list.try_reserve_exact(parts.len()).map_err(|_| Error::NoMemory)?;
@@ -203,8 +350,9 @@ impl Runtime {
             if fresh.iter().any(|(other, _): &(String, _)| *other == name) {
                 return Err(Error::MapExists { name });
             }
-            let known = self.maps.lock().find(&name);
-            let map = match known {
+            let known = self.maps.lock().find(&name).filter(|map| !before.has(map));
+            let map = match before.keeps(part)?.or(known) {
+                Some(map) if before.has(&map) => map,
                 Some(map) if part.shared && agree(map.def(), &part.def) => map,
                 Some(_) => return Err(Error::MapExists { name }),
                 None => {
@@ -221,11 +369,16 @@ impl Runtime {
     }
 
     /// Whether there is memory for all of them, before any of it is taken.
-    fn have_room(&self, parts: &[MapPart<'_>]) -> Result<(), Error> {
+    fn have_room(&self, parts: &[MapPart<'_>], before: &Before) -> Result<(), Error> {
         for part in parts {
             part.def.check().map_err(|error| refused_map(&part.def, MapError::Definition(error)))?;
         }
-        let bytes = parts.iter().map(|part| Map::memory(&part.def)).fold(0, u64::saturating_add);
+        let mut bytes = 0u64;
+        for part in parts {
+            if before.keeps(part)?.is_none() {
+                bytes = bytes.saturating_add(Map::memory(&part.def));
+            }
+        }
         let all = bytes.saturating_add(self.maps.lock().memory());
         if all > MAX_MAP_MEMORY {
             return Err(Error::MapMemory { bytes, most: MAX_MAP_MEMORY });
@@ -310,7 +463,7 @@ impl Runtime {
         &self,
         entries: &[Entry],
         maps: &Maps,
-        fresh: &[(String, Arc<Map>)],
+        fresh: &Fresh,
         program: &dyn Fn(u32, &Map) -> Result<HeldProgram, Error>,
     ) -> Result<(), Error> {
         let mut pace = self.pace();
@@ -383,14 +536,18 @@ impl Runtime {
 /// `OBJECT.MAP`, or the map's own name where objects share it.
 fn full_name(object: &str, part: &MapPart<'_>) -> Option<String> {
     let own = part.def.name;
-    if part.shared {
-        return copied(own.as_str());
+    match part.shared {
+        true => copied(own.as_str()),
+        false => named(object, own.as_str()),
     }
+}
+
+fn named(object: &str, own: &str) -> Option<String> {
     let mut name = String::new();
-    name.try_reserve_exact(object.len().checked_add(own.as_str().len())?.checked_add(1)?).ok()?;
+    name.try_reserve_exact(object.len().checked_add(own.len())?.checked_add(1)?).ok()?;
     name.push_str(object);
     name.push('.');
-    name.push_str(own.as_str());
+    name.push_str(own);
     Some(name)
 }
 

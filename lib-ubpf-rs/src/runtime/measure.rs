@@ -3,7 +3,7 @@
 use super::{attached::Attached, room_for_small_things, Error, LoadOptions, Runtime};
 use crate::{
     platform::{sort_by_in_pieces, SLICE_NS},
-    tracer::{HookProgram, SiteKind, Subject, TRACER},
+    tracer::{HookProgram, SiteKind, Subject, Timer, TRACER},
 };
 use alloc::{sync::Arc, vec::Vec};
 
@@ -53,6 +53,9 @@ impl Runtime {
     /// [`Error::UnknownFunction`] and the like about the function.
     pub fn measure(&self, function: &str, path: &str, options: &LoadOptions, calls: u64) -> Result<Measured, Error> {
         let (_, site) = self.resolve(function)?;
+        if Timer::of(site).is_some() {
+            return Err(Error::NoSubject);
+        }
         let loaded = self.prepare_file(path, options)?;
         let present = TRACER.bodies(site);
         room_for_small_things()?;
@@ -60,15 +63,18 @@ impl Runtime {
         let key = Subject::key(site.kind);
         let services = self.services;
         let body = Arc::new(Attached { loaded, services });
-        let result = self.measure_on(subject, present, body, calls);
+        // What it calls it calls as the application would.
+        let result = self.for_application(|| self.measure_on(subject, present, body, calls));
         let mut pace = self.pace();
-        self.services.map.for_each(|key1, key2, _| {
-            if key1 == key {
-                self.services.map.del(key1, key2);
-            }
-            // What was begun is cleaned up.
-            pace.go_on();
-        });
+        if let Some(map) = self.services.map.get() {
+            map.for_each(|key1, key2, _| {
+                if key1 == key {
+                    map.del(key1, key2);
+                }
+                // What was begun is cleaned up.
+                pace.go_on();
+            });
+        }
         self.drain_console();
         result
     }

@@ -6,11 +6,13 @@
 //! it changes, piece by piece. What a hook needs is read without a lock.
 
 mod attached;
+mod blocks;
 mod code;
 #[cfg_attr(not(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none"))), path = "compiler_none.rs")]
 mod compiler;
 mod config;
 mod console;
+mod embedded;
 mod error;
 mod host;
 mod image;
@@ -20,14 +22,19 @@ mod measure;
 mod objects;
 mod owned;
 mod programs;
+mod replace;
 mod reserve;
 mod snapshot;
 mod status;
 mod symbols;
+mod syscalls;
+mod timers;
 mod trace;
 
 pub use attached::STACK_BYTES;
+pub use blocks::{Blocks, Pages};
 pub use config::{Config, Engine, LoadOptions};
+pub use embedded::Embedded;
 pub use error::{Error, Namesakes, Refusal, Stopped};
 pub use linked::LinkedCount;
 pub use maps::MapPart;
@@ -35,6 +42,7 @@ pub use measure::{CallTime, Measured};
 pub use objects::ObjectProgram;
 pub use owned::Using;
 pub use programs::ProgramId;
+pub use replace::ReplaceReport;
 pub use reserve::WithReserve;
 pub use status::Status;
 pub use symbols::{Symbol, SymbolError, SymbolTable};
@@ -42,9 +50,10 @@ pub use trace::{AttachLimits, AttachReport, AttachedProgram, FunctionReport, MAN
 
 use crate::{
     helpers::{Helper, HelperFn, RegisterError, Registry, Time},
-    platform::{copied, has_room, shown, DirEntry, Pace, Platform, SMALL_THINGS, SMALL_THINGS_THAT_STAY},
-    program::{Abi, HelperSignature, LoadError, Program},
-    tracer::{InitError, Ring, Slot, TracerConfig, TRACER},
+    maps::TwoKeyMap,
+    platform::{copied, has_room, shown, DirEntry, Pace, Pause, Platform, SMALL_THINGS, SMALL_THINGS_THAT_STAY},
+    program::{is_object, Abi, HelperSignature, LoadError, Program},
+    tracer::{Fault, InitError, Ring, Slot, TracerConfig, TRACER},
     verifier::{self, Cap, VerifiedProgram, VerifyError, Work},
     vm::{Memory, Run, Slices, Stop, StopKind, SLICE, STACK_BYTES as VM_STACK},
 };
@@ -78,11 +87,16 @@ pub struct Runtime {
     image_id: Once<[u8; 16]>,
     /// A function of the engine whose name is to be found where local names are not.
     known_function: Once<Symbol<'static>>,
+    /// What makes a package of an object, where the image has that.
+    packer: Once<Packer>,
     /// One writer of the image's symbols and sites at a time.
     image_writer: Mutex<()>,
     /// The last of it, so that it is freed last.
     owned: Mutex<Owned>,
 }
+
+/// Makes a package of a compiler's object: its bytes, the path of its file, and what to call meanwhile.
+pub type Packer = fn(&[u8], &str, &mut Pause<'_>) -> Result<Vec<u8>, Error>;
 
 /// What `exec` gives.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -107,7 +121,6 @@ impl Runtime {
     /// # Errors
     /// [`Error::AlreadyRunning`], [`Error::NoMemory`].
     pub fn init(platform: Platform, config: Config) -> Result<&'static Runtime, Error> {
-        let map = crate::maps::TwoKeyMap::new(config.map_entries).ok_or(Error::NoMemory)?;
         let ring = Ring::new(config.ring_bytes).ok_or(Error::NoMemory)?;
         let helpers = Registry::with_builtins().map_err(|_| Error::NoMemory)?;
         let mut arena = zeroed_words(config.arena_bytes.div_ceil(8)).ok_or(Error::NoMemory)?.into_boxed_slice();
@@ -117,7 +130,7 @@ impl Runtime {
         let platform = compiler::share_pages(platform);
         let services = Box::into_raw(Box::new(Services {
             platform,
-            map,
+            map: Once::new(),
             image: Snapshot::new(Image::default()),
             ring,
             arena: (arena.as_mut_ptr() as u64, (arena.len() * 8) as u64),
@@ -126,6 +139,7 @@ impl Runtime {
         let kept: &'static Services = unsafe { &*services };
         let tracer = TracerConfig {
             hook_areas: config.hook_areas,
+            hook_stack: config.hook_stack,
             budget: config.hook_budget,
             budget_interrupt: config.irq_budget,
             ..TracerConfig::default()
@@ -154,6 +168,7 @@ impl Runtime {
             objects: Mutex::default(),
             image_id: Once::new(),
             known_function: Once::new(),
+            packer: Once::new(),
             image_writer: Mutex::new(()),
             owned: Mutex::new(Owned { services, arena, registries, names: Vec::new() }),
         }));
@@ -215,6 +230,16 @@ impl Runtime {
         &self.services.platform
     }
 
+    /// Lets the application do something on this thread: the functions that it calls are the application's calls, and not the
+    /// [engine's own](crate::platform::Cpu::set_own).
+    pub(crate) fn for_application<R>(&self, work: impl FnOnce() -> R) -> R {
+        let cpu = self.platform().cpu;
+        let own = cpu.set_own(false);
+        let result = work();
+        cpu.set_own(own);
+        result
+    }
+
     /// Memory that programs may read and write: address and length in bytes. The application may share it with them
     /// through a helper that gives its address; it must access it atomically.
     pub fn arena(&self) -> (u64, u64) {
@@ -233,6 +258,7 @@ impl Runtime {
         function: HelperFn,
     ) -> Result<(), Error> {
         room_for_small_things()?;
+        self.two_key()?;
         let mut current = self.helpers.lock();
         let numbers = Abi::ALL.map(|abi| (abi, number));
         let refused = |error| match error {
@@ -322,7 +348,7 @@ impl Runtime {
     /// How many updates of the two-key map were lost and why, for those who look at counts; `None` when there were none.
     pub fn map_note(&self) -> Option<String> {
         TRACER.tally(None);
-        let map = &self.services.map;
+        let map = self.services.map.get()?;
         let capacity = map.capacity();
         let lost = map.lost().saturating_add(TRACER.helpers_missed());
         if lost == 0 || !has_room(SMALL_THINGS) {
@@ -339,7 +365,9 @@ impl Runtime {
     /// Ends what other threads were doing, in a process in which they are not: to be called in a child of a fork, by the only thread
     /// there is. Programs that are attached go on then with counters and a map of their own.
     pub fn after_fork(&self) {
-        self.services.map.after_fork();
+        if let Some(map) = self.services.map.get() {
+            map.after_fork();
+        }
         self.maps_after_fork();
         TRACER.after_fork();
     }
@@ -367,7 +395,7 @@ impl Runtime {
         if let Some(object) = self.known_object(path) {
             return object.pick(path, options.program);
         }
-        let bytes = self.read_file(path)?;
+        let bytes = self.read_programs(path)?;
         if crate::object::is_package(&bytes) {
             let object = self.object(&bytes, options, &[])?;
             room_for_small_things()?;
@@ -398,8 +426,27 @@ impl Runtime {
         room_for_small_things()?;
         let made = code::make(verified, None, options.engine, how, &self.services.platform, &mut work)?;
         self.note_fallback(made.fallback);
-        let name = copy(name)?;
-        Ok(Loaded::new(name, made.code, helpers, made.fallback, None))
+        self.with_its_map(Loaded::new(copy(name)?, made.code, helpers, made.fallback, None))
+    }
+
+    /// The two-key map, made where there is none yet. Not for hooks: a helper of the application's may put something there, and so it is made
+    /// when such a one is registered.
+    fn two_key(&self) -> Result<&TwoKeyMap, Error> {
+        if let Some(map) = self.services.map.get() {
+            return Ok(map);
+        }
+        let mut pace = self.pace();
+        let map = TwoKeyMap::in_pieces(self.config.map_entries, &mut || pace.go_on()).ok_or(Error::NoMemory)?;
+        // Somebody else may have been quicker meanwhile.
+        Ok(self.services.map.call_once(|| map))
+    }
+
+    /// A program, for which there is the two-key map now if it looks into that.
+    fn with_its_map(&self, loaded: Loaded) -> Result<Loaded, Error> {
+        if loaded.calls_a_map_helper() {
+            self.two_key()?;
+        }
+        Ok(loaded)
     }
 
     /// Counts a program that is interpreted where machine code was to be expected.
@@ -444,9 +491,11 @@ impl Runtime {
             Err(Stop { kind: StopKind::Cancelled, .. }) => Err(Error::Cancelled),
             Err(stop) => {
                 let regions = memory.regions();
+                let program = memory.stopped_in().and_then(copied);
                 let now = self.services.now_ns();
-                self.services.ring.push_error(now, format_args!("{stop}\n{regions}"));
-                Err(Error::Stopped(Box::new(Stopped { stop, budget_left, regions })))
+                let name = program.as_deref().unwrap_or("");
+                self.services.ring.push_error(now, Fault::Stopped { stop, regions }, name);
+                Err(Error::Stopped(Box::new(Stopped { stop, program, budget_left, regions })))
             }
         };
         self.drain_console();
@@ -463,6 +512,24 @@ impl Runtime {
         contents.map_err(|error| Error::File(Refusal::new(shown(path), error)))
     }
 
+    /// From now on a compiler's object is loaded as the package that `packer` makes of it. The first one stays.
+    pub fn pack_objects_with(&self, packer: Packer) {
+        self.packer.call_once(|| packer);
+    }
+
+    /// A file that programs are loaded from: what is an object becomes a package, where the image can do that.
+    fn read_programs(&self, path: &str) -> Result<Vec<u8>, Error> {
+        let bytes = self.read_file(path)?;
+        let Some(packer) = self.packer.get().filter(|_| cfg!(feature = "elf") && is_object(&bytes)) else {
+            return Ok(bytes);
+        };
+        let mut pace = self.pace();
+        packer(&bytes, path, &mut || pace.point()).map_err(|error| match error {
+            Error::Object { reason } => Error::Object { reason: format!("{}: {reason}", shown(path)) },
+            error => error,
+        })
+    }
+
     /// Entries of a directory.
     ///
     /// # Errors
@@ -475,23 +542,23 @@ impl Runtime {
     /// Value in the two-key map.
     pub fn map_get(&self, key1: u64, key2: u64) -> Option<u64> {
         TRACER.tally(Some(key1));
-        self.services.map.get(key1, key2)
+        self.services.map.get()?.get(key1, key2)
     }
 
     /// Inserts or replaces in the two-key map.
     ///
     /// # Errors
-    /// [`Error::MapFull`].
+    /// [`Error::MapFull`]; [`Error::NoMemory`] where nothing was put there before.
     pub fn map_put(&self, key1: u64, key2: u64, value: u64) -> Result<(), Error> {
         TRACER.tally(Some(key1));
-        let put = self.services.map.put(key1, key2, value);
-        put.map_err(|_| Error::MapFull { capacity: self.services.map.capacity() })
+        let map = self.two_key()?;
+        map.put(key1, key2, value).map_err(|_| Error::MapFull { capacity: map.capacity() })
     }
 
     /// Removes from the two-key map; whether there was an entry.
     pub fn map_del(&self, key1: u64, key2: u64) -> bool {
         TRACER.tally(Some(key1));
-        self.services.map.del(key1, key2)
+        self.services.map.get().is_some_and(|map| map.del(key1, key2))
     }
 
     /// Shows some entries of the two-key map (keys and value, in no order) to `visit`, from place `first` on (0 is the start), until it
@@ -500,7 +567,7 @@ impl Runtime {
         if first == 0 {
             TRACER.tally(None);
         }
-        self.services.map.for_some(first, visit)
+        self.services.map.get()?.for_some(first, visit)
     }
 
     /// Monotonic time in nanoseconds.

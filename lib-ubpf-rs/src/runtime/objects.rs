@@ -3,19 +3,19 @@
 
 use super::{
     copy,
-    maps::Types,
+    maps::{Before, Fresh, Types},
     programs::Loaded,
-    room_for,
-    trace::{AttachLimits, Wanted},
-    Error, LoadOptions, MapPart, Refusal, Runtime,
+    room_for, Error, LoadOptions, MapPart, Refusal, Runtime,
 };
 use crate::{
     isa::Insn,
-    object::{LowerError, Names, Object, ObjectError, ProgramKind, Variable, Wish},
+    maps::InUse,
+    object::{self, LowerError, Names, Object, ObjectError, ProgramKind, Variable, Wish},
     platform::SMALL_THINGS_THAT_STAY,
     program::{Abi, PointKind, Program},
-    tracer::{AtSite, Point, Site, SiteKind},
+    tracer::{AtSite, AttachOptions, Point, Site, SiteKind},
     verifier::{Context, Policy, VerifyError},
+    vm::Executable,
 };
 use alloc::{
     format,
@@ -27,7 +27,7 @@ use alloc::{
 /// An object that is loaded.
 pub(super) struct Instance {
     name: String,
-    source: [u8; crate::object::ID_BYTES],
+    source: [u8; object::ID_BYTES],
     licence: String,
     parts: Vec<Part>,
 }
@@ -40,6 +40,14 @@ struct Part {
     /// Bytes behind the beginning of the function.
     offset: u64,
     loaded: Loaded,
+}
+
+/// A program that is to be attached to a function, or to those that a pattern fits.
+pub(super) struct Wanted {
+    /// What it is called.
+    pub program: String,
+    pub pattern: String,
+    pub loaded: Loaded,
 }
 
 /// A program of an object, as it is listed.
@@ -89,6 +97,18 @@ impl Objects {
         Ok(())
     }
 
+    /// Puts an object into the place of another one, to stay if that was to. Gives whether it was; exchanged once more, all is as before.
+    pub(super) fn exchange(&mut self, old: &Arc<Instance>, new: &Arc<Instance>) -> Result<bool, Error> {
+        if old.name != new.name && self.find(&new.name).is_some() {
+            return Err(Error::Object { reason: format!("there is an object {} already", new.name) });
+        }
+        let known = self.list.iter_mut().find(|known| known.instance.as_ptr() == Arc::as_ptr(old));
+        let known = known.ok_or(Error::Busy { command: "another command that changes this object" })?;
+        let stays = known.kept.is_some();
+        *known = Known { instance: Arc::downgrade(new), kept: stays.then(|| new.clone()) };
+        Ok(stays)
+    }
+
     /// Lets all of them go; to be dropped without the lock.
     pub(super) fn take(&mut self) -> Option<Arc<Instance>> {
         self.list.iter_mut().find_map(|known| known.kept.take())
@@ -99,12 +119,13 @@ impl Part {
     /// What it is attached to, or why nothing can call it by itself.
     fn point(&self) -> Result<AtSite, &'static str> {
         match self.loaded.kind {
-            ProgramKind::Unfired | ProgramKind::Tracepoint | ProgramKind::Words | ProgramKind::Sample => {
+            ProgramKind::Unfired | ProgramKind::Tracepoint | ProgramKind::Words => {
                 Err("nothing in a unikernel fires programs of its section")
             }
             ProgramKind::Xdp | ProgramKind::Classifier | ProgramKind::Socket => {
                 Err("it is given packets, and nothing hands packets to programs")
             }
+            ProgramKind::Sample => Point::of(PointKind::Timer, self.offset),
             ProgramKind::Memory | ProgramKind::Registers | ProgramKind::Arguments => {
                 Point::of(self.attach.unwrap_or(PointKind::Entry), self.offset)
             }
@@ -116,6 +137,28 @@ impl Instance {
     /// Its name.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What keeps its maps in use.
+    pub(super) fn maps(&self) -> Option<&Arc<InUse>> {
+        self.parts.first()?.loaded.maps.as_ref()
+    }
+
+    /// The names of its programs.
+    pub(super) fn program_names(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().map(|part| part.loaded.name.as_str())
+    }
+
+    /// Which of its programs takes the place of one of the object before it: that of the same name, or the only one of the only one.
+    pub(super) fn successor(&self, before: &Instance, code: &Arc<dyn Executable>) -> Result<&str, Error> {
+        let has_code = |part: &&Part| core::ptr::addr_eq(Arc::as_ptr(&part.loaded.code), Arc::as_ptr(code));
+        let name = before.parts.iter().find(has_code).map_or("?", |part| &part.loaded.name);
+        let next = match (self.parts.as_slice(), before.parts.len()) {
+            ([only], 1) => Some(only),
+            (all, _) => all.iter().find(|part| part.loaded.name == name),
+        };
+        let none = || format!("the new object has no program {name}, which is attached: detach it first");
+        next.map(|part| part.loaded.name.as_str()).ok_or_else(|| Error::Object { reason: none() })
     }
 
     /// The program of this name, or the only one, as `path` calls it.
@@ -184,8 +227,8 @@ impl Runtime {
     /// that are set before anything is verified: names and numbers. Gives the object's name.
     pub fn load_object(&self, path: &str, options: &LoadOptions<'_>, values: &[(&str, &str)]) -> Result<String, Error> {
         super::room_for_small_things()?;
-        let bytes = self.read_file(path)?;
-        if !crate::object::is_package(&bytes) {
+        let bytes = self.read_programs(path)?;
+        if !object::is_package(&bytes) {
             return Err(no_package(path));
         }
         let instance = self.object(&bytes, options, values)?;
@@ -248,8 +291,8 @@ impl Runtime {
         if let Some(known) = self.known_object(path) {
             return Ok(known);
         }
-        let bytes = self.read_file(path)?;
-        match crate::object::is_package(&bytes) {
+        let bytes = self.read_programs(path)?;
+        match object::is_package(&bytes) {
             true => self.object(&bytes, options, &[]),
             false => Err(no_package(path)),
         }
@@ -257,7 +300,10 @@ impl Runtime {
 
     /// The object of this name, if it is there.
     pub(super) fn known_object(&self, name: &str) -> Option<Arc<Instance>> {
-        self.objects.lock().find(name)
+        match object::TAKEN {
+            true => self.objects.lock().find(name),
+            false => None,
+        }
     }
 
     /// The object of a package: the one that is there, or a new one, which is there as a whole or not at all.
@@ -267,11 +313,8 @@ impl Runtime {
         options: &LoadOptions<'_>,
         values: &[(&str, &str)],
     ) -> Result<Arc<Instance>, Error> {
-        let mut pace = self.pace();
-        let mut object = Object::parse_in_pieces(bytes, &mut || pace.point()).map_err(refused_object)?;
-        super::room_for_small_things()?;
-        self.fits_image(&object)?;
-        object.abi = options.abi.unwrap_or(object.abi);
+        packages_are_taken()?;
+        let object = self.parsed(bytes, options)?;
         if let Some(known) = self.known_object(object.name) {
             return match known.source == object.source && values.is_empty() {
                 true => Ok(known),
@@ -283,22 +326,55 @@ impl Runtime {
                 }),
             };
         }
-        let set = set_values(&object, values)?;
-        let maps = parts(&object, &set)?;
+        let Made { instance, fresh, types } = self.make_object(&object, options, values, &Before::default())?;
+        self.objects.lock().add(&instance)?;
+        self.publish_maps(fresh, &types)?;
+        Ok(instance)
+    }
+
+    /// What is read of a package, if it is for this image.
+    pub(super) fn parsed<'b>(&self, bytes: &'b [u8], options: &LoadOptions<'_>) -> Result<Object<'b>, Error> {
+        let mut pace = self.pace();
+        let mut object = Object::parse_in_pieces(bytes, &mut || pace.point()).map_err(refused_object)?;
+        super::room_for_small_things()?;
+        self.fits_image(&object)?;
+        object.abi = options.abi.unwrap_or(object.abi);
+        Ok(object)
+    }
+
+    /// Makes the object of a package, which nobody sees yet; with maps of the one that was there before.
+    pub(super) fn make_object(
+        &self,
+        object: &Object<'_>,
+        options: &LoadOptions<'_>,
+        values: &[(&str, &str)],
+        before: &Before,
+    ) -> Result<Made, Error> {
+        let set = set_values(object, values)?;
+        let maps = parts(object, &set)?;
+        for part in set.iter().filter_map(|(slot, _)| maps.get(*slot)) {
+            if before.keeps_contents(part)? {
+                let reason = format!(
+                    "the variables of {} keep their values: change them with `map update`",
+                    part.def.name.as_str()
+                );
+                return Err(Error::Object { reason });
+            }
+        }
         let mut programs = Vec::new();
         programs.try_reserve_exact(object.programs.len()).map_err(|_| Error::NoMemory)?;
         for index in 0..object.programs.len() {
-            programs.push(self.lowered(&object, index)?);
+            programs.push(self.lowered(object, index)?);
         }
         let options = LoadOptions { policy: Some(self.policy_for(object.wish, options)), ..*options };
-        let (maps, fresh) = self.make_maps(object.name, &maps)?;
+        let (maps, fresh) = self.make_maps(object.name, &maps, before)?;
         let mut parts = Vec::new();
         parts.try_reserve_exact(programs.len()).map_err(|_| Error::NoMemory)?;
         for (index, program) in programs.into_iter().enumerate() {
             super::room_for_small_things()?;
-            let context = context_of(&object, index);
+            let context = context_of(object, index);
             let loaded = self.prepare_with(program, maps.clone(), context, &options);
-            parts.push(part(&object, index, loaded.map_err(|error| explained(&object, index, error))?)?);
+            parts.push(part(object, index, loaded.map_err(|error| explained(object, index, error))?)?);
         }
         if let Some(maps) = &maps {
             self.hold_entries(&object.entries, maps, &fresh, &|index, map| {
@@ -306,13 +382,11 @@ impl Runtime {
                 part.loaded.callee_of(map, Some(object.name))
             })?;
         }
-        let types = types_of(&object)?;
+        let types = types_of(object)?;
         room_for(SMALL_THINGS_THAT_STAY)?;
         let (name, licence) = (copy(object.name)?, copy(object.licence)?);
         let instance = Arc::new(Instance { name, source: object.source, licence, parts });
-        self.objects.lock().add(&instance)?;
-        self.publish_maps(fresh, &types)?;
-        Ok(instance)
+        Ok(Made { instance, fresh, types })
     }
 
     /// A package that was made with the types of one image is for no other.
@@ -348,10 +422,28 @@ impl Runtime {
     }
 }
 
-fn no_package(path: &str) -> Error {
+/// An object that nobody sees yet, with those of its maps that nobody knows yet.
+pub(super) struct Made {
+    pub(super) instance: Arc<Instance>,
+    pub(super) fresh: Fresh,
+    pub(super) types: Types,
+}
+
+pub(super) fn no_package(path: &str) -> Error {
     let reason =
         format!("{path} is no package: make one with `ubpf pack FILE.o -o FILE.pkg`, or send it with `ushell --put`");
     Error::Object { reason }
+}
+
+/// Refuses packages in an image that takes none.
+#[inline]
+pub(super) fn packages_are_taken() -> Result<(), Error> {
+    match object::TAKEN {
+        true => Ok(()),
+        false => Err(Error::Object {
+            reason: "this image takes flat programs only: make one with `ubpf flat FILE.o -o FILE.bin`, or build it with packages".into(),
+        }),
+    }
 }
 
 fn refused_object(error: ObjectError) -> Error {
@@ -488,14 +580,25 @@ impl Names for ImageNames<'_> {
 }
 
 /// Whether a program, attached so, is for the returns of functions.
-pub(super) fn is_at_return(loaded: &Loaded, limits: &AttachLimits) -> bool {
+pub(super) fn is_at_return(loaded: &Loaded, limits: &AttachOptions) -> bool {
     let nowhere = Site { addr: 0, kind: SiteKind::Patchable };
     limits.at_return || loaded.point.is_ok_and(|at| at(nowhere).is_return())
 }
 
 /// What a program is attached to at a site, if it is attached so; or why it cannot be.
-pub(super) fn point(loaded: &Loaded, site: Site, limits: &AttachLimits) -> Result<Point, &'static str> {
+pub(super) fn point(loaded: &Loaded, site: Site, limits: &AttachOptions) -> Result<Point, &'static str> {
     let point = loaded.point?(site);
+    match (site.kind, point) {
+        (SiteKind::Timer, _) if limits.at_return => return Err("a timer has no returns"),
+        (SiteKind::Timer, Point::Timer(_)) => return Ok(point),
+        // A flat program is given the address of what was interrupted.
+        (SiteKind::Timer, _) if loaded.kind == ProgramKind::Memory && !loaded.says_where => {
+            return Ok(Point::Timer(site))
+        }
+        (SiteKind::Timer, _) => return Err("it is for a function, and this is a timer"),
+        (_, Point::Timer(_)) => return Err("it is for a timer: attach it to profile:HZ, or to interval:ms:N"),
+        _ => {}
+    }
     let point = match limits.at_return && !point.is_return() {
         true if loaded.says_where => return Err("its section says that it is for the entry of a function"),
         true => Point::Return(site),
@@ -517,6 +620,6 @@ fn without_registers(kind: SiteKind) -> Option<&'static str> {
         SiteKind::Instrumented => Some(
             "it looks at registers, which are gone where -finstrument-functions calls: compile the function with -fpatchable-function-entry=5",
         ),
-        SiteKind::Patchable | SiteKind::Mcount => None,
+        SiteKind::Patchable | SiteKind::Mcount | SiteKind::Timer => None,
     }
 }

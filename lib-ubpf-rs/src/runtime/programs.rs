@@ -1,6 +1,6 @@
 //! Loaded programs under generation-tagged ids: a stale id is an error, never another program.
 
-use super::{compiler, host::Services, objects::Instance, Error};
+use super::{compiler, host::Services, Error};
 use crate::{
     helpers::{Registry, TWO_KEY_HELPERS},
     isa::{Call, ImmKind, Insn},
@@ -9,7 +9,7 @@ use crate::{
     program::MapKind,
     tracer::{AtSite, Point},
     verifier::{Policy, Uses},
-    vm::{Callee, Direct, Executable},
+    vm::{Callee, Detour, Direct, Executable},
 };
 use alloc::{
     format,
@@ -17,7 +17,10 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::{
+    any::Any,
+    sync::atomic::{AtomicU64, Ordering},
+};
 use spin::Once;
 
 /// Names a loaded program: slot in the low 16 bits, generation in the 40 bits above. Never 0, and never given twice.
@@ -44,6 +47,12 @@ impl ProgramId {
     }
 }
 
+/// How machine code runs directly, with the helpers that it has then.
+struct Directly {
+    direct: Direct,
+    _helpers: Option<compiler::Helpers>,
+}
+
 /// A loaded program.
 #[derive(Clone)]
 pub(super) struct Loaded {
@@ -59,16 +68,16 @@ pub(super) struct Loaded {
     needs_lane: bool,
     /// What its argument is.
     pub(super) kind: ProgramKind,
-    /// The object that it belongs to, which lives as long as it.
-    pub(super) object: Option<Arc<Instance>>,
+    /// The object that it belongs to, which lives as long as it; nobody asks it for more.
+    pub(super) object: Option<Arc<dyn Any + Send + Sync>>,
     /// What it is attached to, or why it cannot be attached.
     pub(super) point: Result<AtSite, &'static str>,
     /// Whether it says so itself; else who attaches it may say that it is for returns.
     pub(super) says_where: bool,
     /// Whether it may go on in another program, which may look at more than it does.
     goes_on: bool,
-    /// Its helpers where it runs directly, made when that happens first.
-    pub(super) helpers_directly: Arc<Once<Option<compiler::Helpers>>>,
+    /// How it runs directly, or why it does not, found when that is asked first: all its instructions are looked at for it.
+    directly: Arc<Once<Result<Directly, Detour>>>,
 }
 
 impl Loaded {
@@ -97,7 +106,7 @@ impl Loaded {
             point: Ok(Point::Entry),
             says_where: false,
             goes_on: goes_on && has_maps,
-            helpers_directly: Arc::default(),
+            directly: Arc::default(),
         }
     }
 
@@ -114,17 +123,21 @@ impl Loaded {
     }
 
     /// How its machine code is called from machine code, with what it needs of helpers.
-    pub(super) fn direct(&self, services: &'static Services) -> Option<Direct> {
+    pub(super) fn direct(&self, services: &'static Services) -> Result<Direct, Detour> {
+        match self.directly.call_once(|| self.find_directly(services)) {
+            Ok(directly) => Ok(directly.direct),
+            Err(detour) => Err(*detour),
+        }
+    }
+
+    fn find_directly(&self, services: &'static Services) -> Result<Directly, Detour> {
         let direct = self.code.direct()?;
         if direct.needs.is_empty() {
-            return Some(direct);
+            return Ok(Directly { direct, _helpers: None });
         }
-        let made = || {
-            let around = (self.code.verified().program().abi, self.own_maps());
-            compiler::helpers_of(&direct, around, self.helpers, services)
-        };
-        let helpers = self.helpers_directly.call_once(made).as_ref()?;
-        Some(Direct { block: helpers.block(), ..direct })
+        let around = (self.code.verified().program().abi, self.own_maps());
+        let helpers = compiler::helpers_of(&direct, around, self.helpers, services).ok_or(Detour::Memory)?;
+        Ok(Directly { direct: Direct { block: helpers.block(), ..direct }, _helpers: Some(helpers) })
     }
 
     fn own_maps(&self) -> Option<Arc<Maps>> {
@@ -303,5 +316,76 @@ impl Programs {
 
     pub(super) fn len(&self) -> usize {
         self.slots.iter().filter(|s| s.loaded.is_some()).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        isa::{assemble, decode},
+        platform::{Clock, Platform},
+        program::{Abi, Program},
+        runtime::{image::Image, snapshot::Snapshot},
+        tracer::Ring,
+        verifier::{self, Environment, VerifiedProgram, Work},
+        vm::{Interpreter, Run, Slices, Stop},
+    };
+    use std::boxed::Box;
+
+    /// Machine code whose instructions are looked at, which is counted.
+    struct LookedAt(Interpreter, AtomicU64);
+
+    impl Executable for LookedAt {
+        fn run(&self, run: &mut Run<'_>) -> Result<u64, Stop> {
+            self.0.run(run)
+        }
+        fn run_in_slices(&self, run: &mut Run<'_>, slices: Slices<'_>) -> Result<u64, Stop> {
+            self.0.run_in_slices(run, slices)
+        }
+        fn verified(&self) -> &VerifiedProgram {
+            self.0.verified()
+        }
+        fn engine(&self) -> &'static str {
+            "jit"
+        }
+        fn interprets(&self, _run: &Run<'_>, _in_slices: bool) -> bool {
+            false
+        }
+        fn direct(&self) -> Result<Direct, Detour> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            Err(Detour::Helper(Abi::Linux, 5))
+        }
+    }
+
+    struct Never;
+
+    impl Clock for Never {
+        fn now_ns(&self) -> u64 {
+            0
+        }
+    }
+
+    /// A list of what is attached asks it of every program while it holds a lock; one program may be at thousands of functions.
+    #[test]
+    fn the_way_of_a_program_is_found_once() {
+        let insns = decode(&assemble("r0 = 0\nexit").unwrap()).unwrap();
+        let program = Program { name: "test".into(), insns, entry: 0, abi: Abi::Linux, probing: Vec::new() };
+        let helpers: &'static Registry = Box::leak(Box::new(Registry::with_builtins().unwrap()));
+        let environment = Environment::new(helpers);
+        let verified = verifier::verify(program, Policy::Guarded, &environment, &mut Work::default()).unwrap();
+        let code = Arc::new(LookedAt(Interpreter::new(verified), AtomicU64::new(0)));
+        let services: &'static Services = Box::leak(Box::new(Services {
+            platform: Platform::bare("test", &Never),
+            map: Once::new(),
+            image: Snapshot::new(Image::default()),
+            ring: Ring::new(4096).unwrap(),
+            arena: (0, 0),
+        }));
+        let loaded = Loaded::new("test".into(), code.clone(), helpers, None, None);
+        for attached in [&loaded, &loaded.clone(), &loaded] {
+            assert_eq!(attached.direct(services), Err(Detour::Helper(Abi::Linux, 5)));
+        }
+        assert_eq!(code.1.load(Ordering::Relaxed), 1);
     }
 }

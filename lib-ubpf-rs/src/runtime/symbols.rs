@@ -1,6 +1,7 @@
 //! Names of the image's functions and variables, by name and by address in logarithmic time. Names are kept
 //! whole, whatever their length.
 
+use super::Embedded;
 use crate::{
     platform::{no_pause, shown, sort_by_in_pieces, Cancelled, Pause},
     tracer::Neighbours,
@@ -36,13 +37,34 @@ impl Entry {
 }
 
 /// An immutable table of symbols.
+pub struct SymbolTable(Store);
+
+/// Where they stand.
+enum Store {
+    Made(Made),
+    Embedded(Embedded),
+}
+
+/// Symbols that were given, in any order.
 #[derive(Default)]
-pub struct SymbolTable {
+struct Made {
     names: Vec<u8>,
     /// Ascending by address.
     by_address: Vec<Entry>,
     /// Indices into `by_address`, ascending by name.
     by_name: Vec<u32>,
+}
+
+impl Default for SymbolTable {
+    fn default() -> Self {
+        SymbolTable(Store::Made(Made::default()))
+    }
+}
+
+impl From<Embedded> for SymbolTable {
+    fn from(embedded: Embedded) -> Self {
+        SymbolTable(Store::Embedded(embedded))
+    }
 }
 
 /// Why a symbol file was refused.
@@ -110,7 +132,7 @@ impl SymbolTable {
 
     /// As [`new`](Self::new), calling `pause` again and again: between two items, of which some may be nothing, and while sorting.
     fn in_pieces(symbols: Walk<'_>, pause: &mut Pause<'_>) -> Result<Self, SymbolError> {
-        let mut table = SymbolTable::default();
+        let mut table = Made::default();
         let (mut count, mut bytes) = (0, 0usize);
         symbols(&mut |item| {
             if let Some(symbol) = item {
@@ -128,7 +150,7 @@ impl SymbolTable {
             Ok(pause()?)
         })?;
         table.sort(pause)?;
-        Ok(table)
+        Ok(SymbolTable(Store::Made(table)))
     }
 
     /// A table of the output of `nm`; odd lines are passed over.
@@ -155,6 +177,143 @@ impl SymbolTable {
         Self::in_pieces(&walk, pause)
     }
 
+    /// How many symbols there are.
+    pub fn len(&self) -> usize {
+        match &self.0 {
+            Store::Made(made) => made.by_address.len(),
+            Store::Embedded(embedded) => embedded.len(),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Address of the symbol that has this number in the order of addresses; 0 of none, as below.
+    fn address_at(&self, number: usize) -> u64 {
+        match &self.0 {
+            Store::Made(made) => made.by_address.get(number).map_or(0, |entry| entry.address),
+            Store::Embedded(embedded) => embedded.address(number),
+        }
+    }
+
+    fn name_at(&self, number: usize) -> &[u8] {
+        match &self.0 {
+            Store::Made(made) => made.by_address.get(number).map_or(&[], |entry| bytes_of(&made.names, entry)),
+            Store::Embedded(embedded) => embedded.name(number),
+        }
+    }
+
+    fn is_function(&self, number: usize) -> bool {
+        match &self.0 {
+            Store::Made(made) => made.by_address.get(number).is_some_and(Entry::function),
+            Store::Embedded(_) => true,
+        }
+    }
+
+    /// The number of the symbol that has this place in the order of names.
+    fn number(&self, place: usize) -> usize {
+        match &self.0 {
+            Store::Made(made) => made.by_name.get(place).map_or(usize::MAX, |number| *number as usize),
+            Store::Embedded(embedded) => embedded.by_name(place),
+        }
+    }
+
+    fn symbol(&self, number: usize) -> Symbol<'_> {
+        Symbol {
+            address: self.address_at(number),
+            name: core::str::from_utf8(self.name_at(number)).unwrap_or("?"),
+            function: self.is_function(number),
+        }
+    }
+
+    /// How many of the first are before something, if all of those are.
+    fn first_not(&self, before: &dyn Fn(usize) -> bool) -> usize {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            match before(middle) {
+                true => low = middle.saturating_add(1),
+                false => high = middle,
+            }
+        }
+        low
+    }
+
+    /// The place in the order of names of the first that is not less.
+    fn place_of(&self, name: &[u8]) -> usize {
+        self.first_not(&|place| self.name_at(self.number(place)) < name)
+    }
+
+    /// The number of the first at or above an address.
+    fn number_of(&self, address: u64) -> usize {
+        self.first_not(&|number| self.address_at(number) < address)
+    }
+
+    /// The number of the first above an address.
+    fn number_above(&self, address: u64) -> usize {
+        self.first_not(&|number| self.address_at(number) <= address)
+    }
+
+    /// Addresses of all symbols with exactly this name, ascending (local functions may share a name).
+    pub fn addresses<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = u64> + 'a {
+        let same = (self.place_of(name)..self.len()).map(|place| self.number(place));
+        let same = same.take_while(move |number| self.name_at(*number) == name);
+        same.map(|number| self.address_at(number))
+    }
+
+    /// All symbols from the `first` in the order of names on.
+    pub fn by_name(&self, first: usize) -> impl ExactSizeIterator<Item = Symbol<'_>> {
+        (first.min(self.len())..self.len()).map(|place| self.symbol(self.number(place)))
+    }
+
+    /// The lowest address with this name.
+    pub fn address(&self, name: &[u8]) -> Option<u64> {
+        self.addresses(name).next()
+    }
+
+    /// The last symbol at or below `address`, with the distance in bytes; at the same address functions win over other symbols, and names
+    /// of the source over mangled ones.
+    pub fn containing(&self, address: u64) -> Option<(Symbol<'_>, u64)> {
+        let end = self.number_above(address);
+        let last = end.checked_sub(1)?;
+        let start = self.address_at(last);
+        let mut same = (0..end).rev().take_while(|number| self.address_at(*number) == start);
+        let number = same.find(|number| self.is_function(*number)).unwrap_or(last);
+        Some((self.symbol(number), address.wrapping_sub(start)))
+    }
+
+    /// What stands round an address.
+    pub fn neighbours(&self, address: u64) -> Neighbours {
+        let holds = self.containing(address).map(|(symbol, _)| symbol);
+        let above = self.number_above(address);
+        Neighbours {
+            function: holds.filter(|s| s.function).map(|s| s.address),
+            next: (above < self.len()).then(|| self.address_at(above)),
+        }
+    }
+
+    /// All symbols at an address.
+    pub fn at(&self, address: u64) -> impl Iterator<Item = Symbol<'_>> {
+        let same = (self.number_of(address)..self.len()).take_while(move |number| self.address_at(*number) == address);
+        same.map(|number| self.symbol(number))
+    }
+
+    /// All symbols, ascending by address.
+    pub fn iter(&self) -> impl Iterator<Item = Symbol<'_>> + Clone {
+        (0..self.len()).map(|number| self.symbol(number))
+    }
+
+    /// All symbols whose name starts with `prefix`, ascending by name.
+    pub fn with_prefix<'a>(&'a self, prefix: &'a [u8]) -> impl Iterator<Item = Symbol<'a>> + 'a {
+        let same = (self.place_of(prefix)..self.len()).map(|place| self.number(place));
+        let same = same.take_while(move |number| self.name_at(*number).starts_with(prefix));
+        same.map(|number| self.symbol(number))
+    }
+}
+
+impl Made {
     fn push(&mut self, symbol: Symbol<'_>) -> Result<(), SymbolError> {
         let name_at = u32::try_from(self.names.len()).map_err(|_| SymbolError::NoMemory)?;
         let name_len = u32::try_from(symbol.name.len())
@@ -186,98 +345,6 @@ impl SymbolTable {
         let key = |&i: &u32| entries.get(i as usize).map(|e| (name(e), e.address));
         sort_by_in_pieces(&mut self.by_name, |a, b| key(a) < key(b), pause)?;
         Ok(())
-    }
-
-    /// How many symbols there are.
-    pub fn len(&self) -> usize {
-        self.by_address.len()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.by_address.is_empty()
-    }
-
-    /// Addresses of all symbols with exactly this name, ascending (local functions may share a name).
-    pub fn addresses<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = u64> + 'a {
-        let start = self.by_name.partition_point(|&i| self.name_at(i) < name);
-        self.by_name
-            .iter()
-            .skip(start)
-            .take_while(move |&&i| self.name_at(i) == name)
-            .filter_map(|&i| self.by_address.get(i as usize).map(|e| e.address))
-    }
-
-    /// All symbols from the `first` in the order of names on.
-    pub fn by_name(&self, first: usize) -> impl ExactSizeIterator<Item = Symbol<'_>> {
-        let rest = self.by_name.get(first..).unwrap_or(&[]);
-        // Every index is one of an entry.
-        rest.iter().map(|&i| {
-            let entry = self.by_address.get(i as usize);
-            entry.map_or(Symbol { address: 0, name: "", function: false }, |e| self.symbol(e))
-        })
-    }
-
-    /// The lowest address with this name.
-    pub fn address(&self, name: &[u8]) -> Option<u64> {
-        self.addresses(name).next()
-    }
-
-    /// The last symbol at or below `address`, with the distance in bytes; at the same address functions win over other symbols, and names
-    /// of the source over mangled ones.
-    pub fn containing(&self, address: u64) -> Option<(Symbol<'_>, u64)> {
-        let end = self.by_address.partition_point(|e| e.address <= address);
-        let last = self.by_address.get(end.checked_sub(1)?)?;
-        let same = self.by_address.get(..end)?.iter().rev();
-        let mut same = same.take_while(|e| e.address == last.address);
-        let entry = same.clone().find(|e| e.function()).or_else(|| same.next())?;
-        Some((self.symbol(entry), address - entry.address))
-    }
-
-    /// What stands round an address.
-    pub fn neighbours(&self, address: u64) -> Neighbours {
-        let holds = self.containing(address).map(|(symbol, _)| symbol);
-        let above = self.by_address.partition_point(|e| e.address <= address);
-        Neighbours {
-            function: holds.filter(|s| s.function).map(|s| s.address),
-            next: self.by_address.get(above).map(|e| e.address),
-        }
-    }
-
-    /// All symbols at an address.
-    pub fn at(&self, address: u64) -> impl Iterator<Item = Symbol<'_>> {
-        let start = self.by_address.partition_point(|e| e.address < address);
-        let same = self.by_address.iter().skip(start);
-        let same = same.take_while(move |e| e.address == address);
-        same.map(|e| self.symbol(e))
-    }
-
-    /// All symbols, ascending by address.
-    pub fn iter(&self) -> impl Iterator<Item = Symbol<'_>> + Clone {
-        self.by_address.iter().map(|e| self.symbol(e))
-    }
-
-    /// All symbols whose name starts with `prefix`, ascending by name.
-    pub fn with_prefix<'a>(&'a self, prefix: &'a [u8]) -> impl Iterator<Item = Symbol<'a>> + 'a {
-        let start = self.by_name.partition_point(|&i| self.name_at(i) < prefix);
-        self.by_name
-            .iter()
-            .skip(start)
-            .take_while(move |&&i| self.name_at(i).starts_with(prefix))
-            .filter_map(|&i| self.by_address.get(i as usize).map(|e| self.symbol(e)))
-    }
-
-    fn symbol(&self, entry: &Entry) -> Symbol<'_> {
-        Symbol {
-            address: entry.address,
-            name: core::str::from_utf8(bytes_of(&self.names, entry)).unwrap_or("?"),
-            function: entry.function(),
-        }
-    }
-
-    fn name_at(&self, index: u32) -> &[u8] {
-        let entry = self.by_address.get(index as usize);
-        entry.map_or(&[], |e| bytes_of(&self.names, e))
     }
 }
 

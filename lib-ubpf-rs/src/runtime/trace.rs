@@ -2,12 +2,15 @@
 
 use super::programs::Loaded;
 use super::{
-    attached::Attached, copy, image::Image, objects, room_for, room_for_small_things, symbols, Error, LoadOptions,
-    Namesakes, ProgramId, Refusal, Runtime, Symbol, SymbolError, SymbolTable,
+    attached::Attached, copy, image::Image, objects, objects::Wanted, room_for, room_for_small_things, symbols, timers,
+    Error, LoadOptions, Namesakes, ProgramId, Refusal, Runtime, Symbol, SymbolError, SymbolTable,
 };
 use crate::{
     helpers::Names,
-    platform::{copied, fits, no_pause, shown, sort_by_in_pieces, Pace, Pause, SMALL_THINGS, SMALL_THINGS_THAT_STAY},
+    platform::{
+        copied, fits, is_pattern, no_pause, shown, sort_by_in_pieces, Pace, Pause, SMALL_THINGS,
+        SMALL_THINGS_THAT_STAY, SYSCALL,
+    },
     tracer::{
         deny_reason, returns_twice, AttachError, AttachOptions, AttachRequest, DetachError, Moment, Point, ProbeId,
         ProbeReport, Site, SiteCount, SiteKind, Subject, Unusable, STUB_REACH, TRACER,
@@ -99,9 +102,9 @@ impl Refused {
 }
 
 impl Runtime {
-    /// Whether this is a pattern: the name of a C++ function may have a `*` as well, and is that function.
+    /// Whether this is a pattern, also one of [system calls](SYSCALL): the name of a C++ function may have a `*` as well, and is that function.
     fn is_pattern(&self, function: &str) -> bool {
-        function.contains('*') && self.services.image.read().symbols.address(function.as_bytes()).is_none()
+        is_pattern(function) && self.services.image.read().symbols.address(function.as_bytes()).is_none()
     }
 
     /// Adds the compiler's records: addresses of entry stubs (of functions for [`SiteKind::Instrumented`]). A stub of nops is
@@ -248,6 +251,13 @@ impl Runtime {
         found.and_then(|(symbol, distance)| Some((copied(symbol.name)?, distance)))
     }
 
+    /// Name of the function that an address lies in, as far as symbols tell, and the distance in bytes from its start.
+    pub fn function_at(&self, address: u64) -> Option<(String, u64)> {
+        let image = self.services.image.read();
+        let found = image.symbols.containing(address).filter(|(symbol, _)| symbol.function);
+        found.and_then(|(symbol, distance)| Some((copied(symbol.name)?, distance)))
+    }
+
     /// Shows the name of the symbol at or before an address, and the distance in bytes; false where there is none.
     pub fn with_symbol(&self, address: u64, show: &mut dyn FnMut(&str, u64)) -> bool {
         let image = self.services.image.read();
@@ -336,6 +346,7 @@ impl Runtime {
         let warnings = loaded.remarks();
         let wanted = Wanted { program: copy(&loaded.name)?, pattern: copy(function)?, loaded };
         let attached = self.attach_wanted(&mut [wanted].into_iter(), options, limits)?;
+        let warnings = warnings.into_iter().chain(timers::slower(&attached)).collect();
         Ok(AttachReport { warnings, attached })
     }
 
@@ -397,7 +408,8 @@ impl Runtime {
             return Err(Error::Object { reason });
         }
         let attached = self.attach_wanted(&mut wanted.into_iter(), options, limits)?;
-        Ok(AttachReport { warnings: Vec::new(), attached })
+        let warnings = timers::slower(&attached).into_iter().collect();
+        Ok(AttachReport { warnings, attached })
     }
 
     /// Attaches each program to its function, or to those that its pattern fits: all of them, or none.
@@ -456,11 +468,7 @@ impl Runtime {
             let is_denied = |site| image.denied(site, why_not).is_some();
             let mut full = false;
             next = self.functions(first, &mut |name, address| {
-                let site = match address {
-                    Some(address) => image.site_at(address),
-                    None => image.sites_of(name.as_bytes()).next().map(|(_, site)| site),
-                };
-                if site.is_some_and(|site| fits(pattern, name) && !is_denied(site)) {
+                if image.site_of(name, address).is_some_and(|site| fits(pattern, name) && !is_denied(site)) {
                     // Where others have the name, its address tells which it is.
                     let function = address.map_or_else(|| copied(name), |address| Some(alloc::format!("{address:#x}")));
                     match (all.try_reserve(1), function) {
@@ -474,6 +482,9 @@ impl Runtime {
                 return Err(Error::NoMemory);
             }
             pace.point()?;
+        }
+        if pattern.starts_with(SYSCALL) {
+            self.without_callers(&mut all, pace)?;
         }
         match all.is_empty() {
             true => Err(Error::UnknownFunction { name: shown(pattern) }),
@@ -546,7 +557,7 @@ impl Runtime {
     }
 
     /// A program as the tracer runs it.
-    fn body(&self, loaded: Loaded) -> Arc<Attached> {
+    pub(super) fn body(&self, loaded: Loaded) -> Arc<Attached> {
         Arc::new(Attached { loaded, services: self.services })
     }
 
@@ -571,8 +582,11 @@ impl Runtime {
         Ok(Place { function, point, start: image.start_of(site), body: body.clone() })
     }
 
-    /// The site of a function, with the function's name.
+    /// The site of a function, with the function's name, or that of a timer.
     pub(super) fn resolve(&self, function: &str) -> Result<(String, Site), Error> {
+        if let Some(timer) = timers::named(function) {
+            return Ok((copy(function)?, timer?.site()));
+        }
         let image = self.services.image.read();
         if let Some(address) = address(function) {
             let site = image.site_at(address).or_else(|| image.site_with_key(address));
@@ -656,14 +670,15 @@ impl Runtime {
             pace.point()?;
         }
         pace.wait_until(super::maps::RUNS_END_NS, crate::maps::settle_left);
-        let map = &self.services.map;
         let mut go_on = Ok(());
-        map.for_each(|key1, key2, _| {
-            if go_on.is_ok() {
-                map.del(key1, key2);
-                go_on = pace.point();
-            }
-        });
+        if let Some(map) = self.services.map.get() {
+            map.for_each(|key1, key2, _| {
+                if go_on.is_ok() {
+                    map.del(key1, key2);
+                    go_on = pace.point();
+                }
+            });
+        }
         self.drain_console();
         go_on?;
         result
@@ -696,7 +711,8 @@ impl Runtime {
     fn detach_fitting(&self, pattern: &str, program: Option<&str>) -> Result<usize, Error> {
         room_for_reports(None)?;
         let (mut pace, mut count) = (self.pace(), 0);
-        for probe in TRACER.reports(None, || pace.point())? {
+        // The tracer finds what was attached last at once.
+        for probe in TRACER.reports(None, || pace.point())?.into_iter().rev() {
             pace.point()?;
             let image = self.services.image.read();
             let is_wanted = program.is_none_or(|wanted| probe.program == wanted)
@@ -740,6 +756,7 @@ impl Runtime {
                 }
             }
         }
+        sort_by_in_pieces(&mut reports, |a, b| a.function < b.function, || pace.point())?;
         Ok(reports)
     }
 
@@ -774,14 +791,6 @@ fn detach_one(id: ProbeId) -> Result<usize, Error> {
         Err(DetachError::NotAttached) => Ok(0),
         Err(error) => Err(error.into()),
     }
-}
-
-/// A program that is to be attached to a function, or to those that a pattern fits.
-pub(super) struct Wanted {
-    /// What it is called.
-    pub program: String,
-    pub pattern: String,
-    pub loaded: Loaded,
 }
 
 /// A program and where it goes.

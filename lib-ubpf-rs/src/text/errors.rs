@@ -7,8 +7,8 @@ use crate::{
     maps::MapError,
     object::{LowerError, Malformed, Missing, NoPacket, ObjectError, PartError, WriteError, MAX_PACKET},
     platform::{Cancelled, FileError, PatchError},
-    program::{LoadError, MapDefError, MapFamily, MapKind, SignatureError},
-    tracer::{AttachError, DetachError, InitError, Unusable},
+    program::{LoadError, MapDefError, MapFamily, SignatureError},
+    tracer::{AttachError, DetachError, Fault, InitError, Unusable},
     verifier::{Cap, Kind, Known, Need, VerifyError, Warning},
     vm::{AccessKind, Regions, Stop, StopKind, MAX_FRAMES},
 };
@@ -16,7 +16,7 @@ use crate::{
 /// The sentences of errors, a row for each variant: its pattern, its sentence, and the names in it: of numbers, and behind a semicolon of
 /// what has a text of its own.
 macro_rules! sentences {
-    (@say $f:ident, $text:literal) => { $f.write_str($text) };
+    (@say $f:ident, $text:literal) => { $crate::text::write($f, sentences!(@template $text [] [])) };
     (@say $f:ident, $text:literal [$a:ident]) => {
         $crate::text::say($f, sentences!(@template $text [$a] []), $a.wide(), 0, 0)
     };
@@ -42,10 +42,14 @@ macro_rules! sentences {
     (@template $text:literal [$($number:ident),*] [$($shown:ident),*]) => {{
         const NUMBERS: &[&str] = &[$(stringify!($number)),*];
         const SHOWN: &[&str] = &[$(stringify!($shown)),*];
-        const BYTES: [u8; $crate::text::template::len($text)] =
+        const BYTES: [u8; $crate::text::template::len($text, NUMBERS.len() + SHOWN.len())] =
             $crate::text::template::compile($text, NUMBERS, SHOWN);
         &BYTES
     }};
+    (@names) => { &[] };
+    (@names [$($number:ident),* $(; $($shown:ident $(= $value:expr)?),+)?]) => {
+        &[$(stringify!($number),)* $($(stringify!($shown)),+)?]
+    };
     ($($error:ty { $($variant:pat $(if $guard:expr)? => $text:literal $([$($names:tt)*])?,)+ })+) => {
         $(impl core::fmt::Display for $error {
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -55,11 +59,20 @@ macro_rules! sentences {
             }
         })+
     };
+    (pub $list:ident: $($error:ty { $($variant:pat $(if $guard:expr)? => $text:literal $([$($names:tt)*])?,)+ })+) => {
+        sentences! { $($error { $($variant $(if $guard)? => $text $([$($names)*])?,)+ })+ }
+        /// The sentences, for those who make text of codes.
+        #[cfg(feature = "texts")]
+        pub(super) const $list: &[$crate::text::Sentence] = &[$($(
+            $crate::text::Sentence { text: $text, names: sentences!(@names $([$($names)*])?) },
+        )+)+];
+    };
 }
 #[cfg(test)]
 pub(super) use sentences;
 
 sentences! {
+    pub ENGINE:
     DecodeError {
         Self::OddLength { len } => "{len} bytes are no whole number of 8-byte instructions" [len],
         Self::UnknownOpcode { pc, opcode } => "unknown opcode {opcode:#04x} at PC {pc}" [pc, opcode],
@@ -132,6 +145,7 @@ sentences! {
     MapDefError {
         Self::KeySize { size, least, most } => "a key of {size} bytes: it has {least} to {most}" [size, least, most],
         Self::ValueSize { size, least, most } => "a value of {size} bytes: it has {least} to {most}" [size, least, most],
+        Self::ValueStep { size, step } => "a value of {size} bytes: it has a multiple of {step}" [size, step],
         Self::Entries { entries, most } => "{entries} entries: there are 1 to {most}" [entries, most],
         Self::Inner { kind } if kind.holds_maps() =>
             "maps of kind {kind} hold maps of one definition, and none that hold maps or programs" [; kind = kind.name()],
@@ -201,6 +215,8 @@ sentences! {
     WriteError {
         Self::TooLarge => "the object is too large for a package",
         Self::Unreadable(error) => "{error}" [; error],
+        Self::Cancelled => "cancelled",
+        Self::NoMemory => "out of memory",
     }
 
     VerifyError {
@@ -283,6 +299,7 @@ sentences! {
         Self::Map(MapFamily::Ring) => "a ring is needed",
         Self::Map(MapFamily::Events) => "an array of events is needed",
         Self::Map(MapFamily::Programs) => "an array of programs is needed",
+        Self::Map(MapFamily::Stacks) => "a map of stack traces is needed",
         Self::KnownMap => "the map before it must be known",
         Self::Record => "the start of a record that the program holds is needed",
     }
@@ -304,9 +321,6 @@ sentences! {
         Self::OtherThing => "the map holds maps of one definition, and this one has another; or programs of one kind",
         Self::ReadOnly => "the map is read-only",
         Self::Size { size, expected } => "{size} bytes, where the map has {expected}" [size, expected],
-        Self::Unsupported { kind: kind @ MapKind::StackTrace } =>
-            "maps of kind {kind} are not there: nothing walks stacks to fill them" [; kind = kind.name()],
-        Self::Unsupported { kind } => "maps of kind {kind} are not there yet" [; kind = kind.name()],
         Self::Definition(error) => "{error}" [; error],
         Self::NoMemory => "out of memory",
     }
@@ -326,6 +340,11 @@ sentences! {
 
     Regions {
         Self { argument: (base, len), frame: (frame, size) } => "mem {base:#x}/{len} stack {frame:#x}/{size}" [base, len, frame, size],
+    }
+
+    Fault {
+        Self::Stopped { stop, regions } => "{stop}\n{regions}" [; stop, regions],
+        Self::NoLane => "all slots of values per CPU are in use: more such programs are running than have one each",
     }
 
     AccessKind {
@@ -375,6 +394,7 @@ sentences! {
         Self::NoSite { function } => "function {function} has no entry stub: compile it with -fpatchable-function-entry=5" [; function],
         Self::Denied { function, reason } => "function {function} cannot be traced: {reason}" [; function, reason],
         Self::NoReturn { function, reason } => "no program can be attached to the return of {function}: {reason}" [; function, reason],
+        Self::NoTimer { reason } => "there is no timer for it: {reason}" [; reason],
         Self::AlreadyAttached { function, program } => "program {program} is already attached to {function}" [; function, program],
         Self::NoTextPatch => "this platform cannot patch text",
         Self::OutOfReach { addr } => "site {addr:#x} is more than 2 GiB away from the tracer" [addr],
@@ -386,6 +406,7 @@ sentences! {
 
 #[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
 sentences! {
+    pub COMPILER:
     crate::jit::JitError {
         Self::NoMemory => "out of memory",
         Self::TooComplex { cap } => "it was not compiled: {cap}" [; cap],
@@ -394,4 +415,14 @@ sentences! {
         Self::OtherMaps => "the program was verified for other maps",
         Self::NotExecutable => "the platform refused to make machine code executable",
     }
+}
+
+/// All of them.
+#[cfg(feature = "texts")]
+pub(super) fn all() -> &'static [&'static [super::Sentence]] {
+    &[
+        ENGINE,
+        #[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
+        COMPILER,
+    ]
 }

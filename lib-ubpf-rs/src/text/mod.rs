@@ -14,14 +14,21 @@
 
 mod errors;
 mod template;
+#[cfg(feature = "texts")]
+mod texts;
+
+#[cfg(feature = "texts")]
+pub use texts::{code_of, expand, sentences, Sentence};
 
 use crate::{
+    helpers::name_of,
     isa::Reg,
     program::{Abi, MapName, PointKind},
     tracer::SiteKind,
     verifier::Policy,
+    vm::Detour,
 };
-use core::fmt::{self, Display, Formatter};
+use core::fmt::{self, Display, Formatter, Write as _};
 use template::How;
 
 /// What is shown by its word or name.
@@ -36,6 +43,40 @@ macro_rules! by_word {
 }
 
 by_word!(Abi: word, PointKind: word, Policy: word, SiteKind: word, MapName: as_str);
+
+/// By which way it runs, and why; without a comma.
+impl Display for Detour {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let why = match *self {
+            Detour::Interpreted => return f.write_str("interpreted"),
+            Detour::Helper(abi, number) => {
+                f.write_str("general: calls ")?;
+                return match name_of(abi, number) {
+                    Some(name) => f.write_str(name),
+                    None => write!(f, "helper {number}"),
+                };
+            }
+            Detour::Timer => "at a timer",
+            Detour::Calls => "has functions of its own",
+            Detour::Guarded => "accesses are checked as it runs",
+            Detour::Metered => "time is charged as it runs",
+            Detour::Record => "may keep a record",
+            Detour::Argument => "looks at too much of its argument",
+            Detour::Cost => "may cost more than an interrupt has",
+            Detour::Stack => "takes too much stack",
+            Detour::Limited => "has a limit of runs",
+            Detour::Errno => "result becomes -errno",
+            Detour::Others => "another program here takes it or did",
+            Detour::Measured => "run times are measured",
+            Detour::Stub => "stub or platform has no other",
+            Detour::Memory => "no memory",
+            Detour::Room => "executable memory is full",
+            Detour::Stuck => "a run did not come back",
+        };
+        f.write_str("general: ")?;
+        f.write_str(why)
+    }
+}
 
 impl fmt::Debug for MapName {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -78,11 +119,12 @@ fn say(f: &mut Formatter<'_>, template: &[u8], first: u64, second: u64, third: u
 #[inline(never)]
 fn say_with(f: &mut Formatter<'_>, template: &[u8], numbers: &[u64], shown: &[&dyn Display]) -> fmt::Result {
     let mut rest = template;
+    let is_coded = cfg!(feature = "terse") && template.first() == Some(&template::MARK);
     while let Some(at) = rest.iter().position(|byte| !byte.is_ascii()) {
         let (words, hole) = rest.split_at(at);
         write(f, words)?;
         let Some((&code, after)) = hole.split_first() else { break };
-        fill(f, code, numbers, shown)?;
+        fill(f, code, is_coded, numbers, shown)?;
         rest = after;
     }
     write(f, rest)
@@ -92,10 +134,26 @@ fn write(f: &mut Formatter<'_>, words: &[u8]) -> fmt::Result {
     f.write_str(core::str::from_utf8(words).unwrap_or(""))
 }
 
-fn fill(f: &mut Formatter<'_>, code: u8, numbers: &[u64], shown: &[&dyn Display]) -> fmt::Result {
+/// What stands around values is escaped in them, so that who makes text of codes finds their ends.
+struct Escaped<'a, 'b>(&'a mut Formatter<'b>);
+
+impl fmt::Write for Escaped<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|c| self.write_char(c))
+    }
+    fn write_char(&mut self, c: char) -> fmt::Result {
+        if u8::try_from(c).is_ok_and(|byte| byte == template::ESCAPE || template::AROUND.contains(&byte)) {
+            self.0.write_char(char::from(template::ESCAPE))?;
+        }
+        self.0.write_char(c)
+    }
+}
+
+fn fill(f: &mut Formatter<'_>, code: u8, is_coded: bool, numbers: &[u64], shown: &[&dyn Display]) -> fmt::Result {
     let (how, index) = How::of_code(code);
     let number = numbers.get(index).copied().unwrap_or(0);
     match how {
+        How::Shown if is_coded => shown.get(index).map_or(Ok(()), |shown| write!(Escaped(f), "{shown}")),
         How::Shown => shown.get(index).map_or(Ok(()), |shown| shown.fmt(f)),
         How::Plain => number.fmt(f),
         How::Signed => (number as i64).fmt(f),

@@ -1,4 +1,5 @@
-//! Sentences with holes, made ready when the engine is compiled: a hole `{name:how}` becomes one byte that no ASCII text has.
+//! Sentences with holes, made ready when the engine is compiled: a hole `{name:how}` becomes one byte that no ASCII text has. In a terse
+//! image a long sentence becomes its code and its holes alone, `#1a2b3c(hole|hole)`.
 #![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::panic, reason = "the compiler runs it")]
 
 /// How a number is written, or that something writes itself.
@@ -53,8 +54,101 @@ impl How {
     }
 }
 
+/// Words fewer than these, in bytes, stand as they are.
+const SHORTEST_CODED: usize = 16;
+
+/// Begins a code.
+pub(super) const MARK: u8 = b'#';
+/// Stand around values and between them.
+pub(super) const AROUND: [u8; 3] = *b"(|)";
+/// Stands before one of them, or before itself, in a value.
+pub(super) const ESCAPE: u8 = b'\\';
+/// Bytes of a code with its mark.
+pub(super) const CODE_BYTES: usize = 7;
+
+/// Whether a terse image has a code in the place of a sentence.
+pub(super) const fn is_coded(text: &str) -> bool {
+    let (text, mut at, mut words) = (text.as_bytes(), 0, 0);
+    while at < text.len() {
+        match text[at] {
+            b'{' => at = find(text, at, b'}'),
+            _ => words += 1,
+        }
+        at += 1;
+    }
+    words >= SHORTEST_CODED
+}
+
+/// The code of a sentence: 24 bits of its FNV-1a hash. It stays while the sentence does.
+pub(super) const fn code(text: &str) -> [u8; CODE_BYTES] {
+    let (text, mut at, mut hash) = (text.as_bytes(), 0, 0x811c_9dc5u32);
+    while at < text.len() {
+        hash = (hash ^ text[at] as u32).wrapping_mul(0x0100_0193);
+        at += 1;
+    }
+    hash = (hash >> 24) ^ (hash & 0x00ff_ffff);
+    let mut code = [MARK; CODE_BYTES];
+    let mut place = 1;
+    while place < CODE_BYTES {
+        let digit = (hash >> (4 * (CODE_BYTES - 1 - place)) & 15) as u8;
+        code[place] = if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
+        place += 1;
+    }
+    code
+}
+
+/// Bytes of a sentence as an image has it: whole, or of its code and this many holes.
+pub(super) const fn len(text: &str, holes: usize) -> usize {
+    if cfg!(feature = "terse") && is_coded(text) {
+        return CODE_BYTES + 2 * holes + if holes > 0 { 1 } else { 0 };
+    }
+    whole_len(text)
+}
+
+/// A sentence as an image has it.
+pub(super) const fn compile<const N: usize>(text: &str, numbers: &[&str], shown: &[&str]) -> [u8; N] {
+    assert!(text.is_ascii(), "a sentence is ASCII");
+    match cfg!(feature = "terse") && is_coded(text) {
+        true => coded(text, numbers, shown),
+        false => whole(text, numbers, shown),
+    }
+}
+
+/// The code of a sentence with its holes: first those of numbers, then the others.
+const fn coded<const N: usize>(text: &str, numbers: &[&str], shown: &[&str]) -> [u8; N] {
+    let (code, mut bytes, mut at) = (code(text), [0; N], 0);
+    while at < CODE_BYTES {
+        bytes[at] = code[at];
+        at += 1;
+    }
+    let mut index = 0;
+    while index < numbers.len() + shown.len() {
+        bytes[at] = if index == 0 { AROUND[0] } else { AROUND[1] };
+        let name = if index < numbers.len() { numbers[index] } else { shown[index - numbers.len()] };
+        bytes[at + 1] = first_hole(text.as_bytes(), name.as_bytes(), numbers, shown);
+        (at, index) = (at + 2, index + 1);
+    }
+    if index > 0 {
+        bytes[at] = AROUND[2];
+    }
+    bytes
+}
+
+/// The code of the first hole of this name.
+const fn first_hole(text: &[u8], name: &[u8], numbers: &[&str], shown: &[&str]) -> u8 {
+    let mut at = find(text, 0, b'{');
+    while at < text.len() {
+        let inner = inside(text, at + 1, find(text, at, b'}'));
+        if is_same(inside(inner, 0, find(inner, 0, b':')), name) {
+            return hole(inner, numbers, shown).0;
+        }
+        at = find(text, at + 1, b'{');
+    }
+    panic!("each name has a hole")
+}
+
 /// Bytes of a sentence whose holes are one byte each.
-pub(super) const fn len(text: &str) -> usize {
+const fn whole_len(text: &str) -> usize {
     let (text, mut at, mut len) = (text.as_bytes(), 0, 0);
     while at < text.len() {
         at = if text[at] == b'{' { find(text, at, b'}') + 1 } else { at + 1 };
@@ -64,8 +158,7 @@ pub(super) const fn len(text: &str) -> usize {
 }
 
 /// The sentence with a code for each hole. Each hole has one of the names, and each name at least one hole.
-pub(super) const fn compile<const N: usize>(text: &str, numbers: &[&str], shown: &[&str]) -> [u8; N] {
-    assert!(text.is_ascii(), "a sentence is ASCII");
+const fn whole<const N: usize>(text: &str, numbers: &[&str], shown: &[&str]) -> [u8; N] {
     let text = text.as_bytes();
     let (mut bytes, mut at, mut to, mut used) = ([0; N], 0, 0, 0);
     while at < text.len() {

@@ -7,7 +7,7 @@ use super::{
         self,
         patch::{self, Stub, NOP5, STUB_LEN},
     },
-    control::{new_list, Attached, Change, Replaced, Settings, State, Stuck},
+    control::{copy_of, new_list, Attached, Change, Replaced, Settings, State, Stuck},
     deny,
     direct::{GateRef, Trampoline},
     frames,
@@ -15,13 +15,14 @@ use super::{
     pool::HOOKS,
     probe::{AttachOptions, HookProgram, Probe, ProbeId, ProbeList},
     site::{self, Site, SiteKind, SiteState},
+    timer::{self, Timer},
     Tracer,
 };
-use crate::platform::{copied, has_room, shown, PatchError, TextChange, TextPatch, SMALL_THINGS_THAT_STAY};
+use crate::platform::{copied, has_room, sets_errno, shown, PatchError, TextChange, TextPatch, SMALL_THINGS_THAT_STAY};
 use alloc::{string::String, sync::Arc, vec::Vec};
 use core::{
     ptr,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 /// Why a program could not be attached.
@@ -45,6 +46,11 @@ pub enum AttachError {
     NoReturn {
         /// The function asked for.
         function: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// There is no such timer.
+    NoTimer {
         /// Why.
         reason: &'static str,
     },
@@ -139,6 +145,10 @@ struct Behind {
 }
 
 impl First {
+    fn is_timer(&self) -> bool {
+        self.attached.site.kind == SiteKind::Timer
+    }
+
     /// Its gate, unless a call that is still in the text leads to it.
     fn unused_gate(&self) -> Option<GateRef> {
         self.attached.trampoline.gate().filter(|_| self.present == self.attached.stub)
@@ -217,6 +227,9 @@ impl Change<'_> {
         let seen = changes.is_ok();
         if let Err(error) = changes.and_then(|changes| self.patch_in(&batch, &order, &plan, changes, refused)) {
             self.give_up(plan, seen);
+            if requests.iter().any(|request| Timer::of(request.point.site()).is_some()) {
+                self.arm();
+            }
             return Err(error);
         }
         self.carry_out(&batch, plan);
@@ -254,9 +267,12 @@ impl Change<'_> {
         has_room(SMALL_THINGS_THAT_STAY).then_some(()).ok_or_else(no_memory)?;
         let mut state = self.lock();
         let known = state.sites.binary_search(&site).is_ok();
-        let site_state = match known {
-            true => site::state(&HOOKS.table, site.key()).ok_or_else(no_memory)?,
-            false => return Err(whole(AttachError::NoSite { function: shown(batch.requests[group[0]].function) })),
+        let site_state = match (Timer::of(site), known) {
+            (Some(timer), _) => timer::state(timer).map_err(|reason| whole(AttachError::NoTimer { reason }))?,
+            (None, true) => site::state(&HOOKS.table, site.key()).ok_or_else(no_memory)?,
+            (None, false) => {
+                return Err(whole(AttachError::NoSite { function: shown(batch.requests[group[0]].function) }))
+            }
         };
         let has_probes = !site_state.probes.load(Ordering::Relaxed).is_null();
         let at = || state.attached.iter().position(|a| a.site == site);
@@ -299,6 +315,9 @@ impl Change<'_> {
     ) -> Result<(), AttachError> {
         for first in &plan.firsts {
             first.attached.state.show(first.attached.list);
+        }
+        if plan.firsts.iter().any(First::is_timer) {
+            timer::arm(self.settings).map_err(|reason| AttachError::NoTimer { reason })?;
         }
         if changes.is_empty() {
             return Ok(());
@@ -383,7 +402,8 @@ impl Change<'_> {
             old.into_iter().for_each(|old| self.retire(old));
             self.pace.go_on();
         }
-        let instrumented = (0..batch.requests.len()).filter(|&index| !batch.site(index).kind.is_patched());
+        let is_instrumented = |&index: &usize| batch.site(index).kind == SiteKind::Instrumented;
+        let instrumented = (0..batch.requests.len()).filter(is_instrumented);
         HOOKS.instrumented.fetch_add(instrumented.count() as u64, Ordering::SeqCst);
         HOOKS.started.store(batch.first_id + batch.requests.len() as u64, Ordering::SeqCst);
         for at in firsts.chain(plan.behind.iter().map(|behind| behind.at)) {
@@ -450,7 +470,7 @@ fn no_return(request: &AttachRequest<'_>, settings: &Settings) -> Option<&'stati
                 "its stub stands behind its first instructions, where the return address is not found: compile it with -mfentry",
             )
         }
-        SiteKind::Patchable | SiteKind::Mcount => {}
+        SiteKind::Patchable | SiteKind::Mcount | SiteKind::Timer => {}
     }
     if settings.platform.cpu.protects_returns() {
         return Some("this process has a shadow stack, which ends it when a return address is changed");
@@ -480,12 +500,15 @@ impl State {
     ) -> Result<First, AttachError> {
         let (present, stub) = self.current_stub(settings, site)?;
         let patched = site.kind.is_patched();
-        let direct = |probe: &Arc<Probe>| !probe.point.is_return() && probe.body.direct().is_some();
+        let direct = |probe: &Arc<Probe>| probe.point.is_return() || probe.body.direct().is_ok();
         let wanted = patched && probes.iter().all(direct);
         let gate = wanted.then(|| self.gates.of(state, self.sites.len(), settings)).flatten();
-        let trampoline = Trampoline::new(gate, wanted);
+        // Calls that come back are made above the pad.
+        let returns = probes.iter().any(|probe| probe.point.is_return());
+        let thunk = gate.filter(|_| returns).and_then(|gate| self.gates.thunk(state, gate, settings));
+        let trampoline = Trampoline::new(gate, thunk, wanted);
         let call = match patched {
-            true => patch::call(site.addr, trampoline.call_target()),
+            true => trampoline.patch(site.addr),
             false => Some(present),
         };
         let (list, returns) = (ptr::null_mut(), Trampoline::at_return());
@@ -522,8 +545,8 @@ impl State {
 }
 
 /// Whether a program may look at the two-key map, or change it in a way that the number of its runs does not tell.
-fn looks(body: &dyn HookProgram) -> bool {
-    body.direct().is_none_or(|direct| direct.looks_at_map())
+pub(super) fn looks(body: &dyn HookProgram) -> bool {
+    body.direct().map_or(true, |direct| direct.looks_at_map())
 }
 
 fn new_probe(id: ProbeId, request: &AttachRequest<'_>, state: &'static SiteState, now_ns: u64) -> Option<Probe> {
@@ -539,25 +562,13 @@ fn new_probe(id: ProbeId, request: &AttachRequest<'_>, state: &'static SiteState
         max_runs: request.options.max_runs.unwrap_or(u64::MAX),
         cookie: request.options.cookie,
         arguments: request.options.arguments,
+        own: request.options.own,
+        wants_errno: request.point.is_return() && sets_errno(request.function),
         deadline_ns: max_ns.map_or(u64::MAX, |ns| now_ns.saturating_add(ns)),
+        since_ns: timer::time_of(request.point),
         misses_before: [&state.misses, &state.return_misses].map(|misses| misses.load(Ordering::Relaxed)),
-        refused: AtomicU64::new(0),
-        abandoned: AtomicU64::new(0),
-        live: AtomicBool::new(true),
-        runs: AtomicU64::new(0),
-        failures: AtomicU64::new(0),
-        unreported: AtomicU64::new(0),
-        next_report_ns: AtomicU64::new(0),
-        run_ns: AtomicU64::new(0),
-        timed_runs: AtomicU64::new(0),
+        from: id.0,
+        until: AtomicU64::new(u64::MAX),
+        counts: Arc::default(),
     })
-}
-
-/// The probes that `keep` wants, with room for more, in memory that was asked for; `None` where there is none.
-pub(super) fn copy_of(probes: &[Arc<Probe>], keep: impl Fn(&Probe) -> bool, more: usize) -> Option<Vec<Arc<Probe>>> {
-    let kept = probes.iter().filter(|probe| keep(probe));
-    let mut copy = Vec::new();
-    copy.try_reserve_exact(kept.clone().count() + more).ok()?;
-    copy.extend(kept.cloned());
-    Some(copy)
 }

@@ -1,21 +1,22 @@
 //! The control path: the one tracer of an image, its sites, attach and detach.
 
 use super::{
-    arch::current::patch::{self, STUB_LEN},
-    attach::copy_of,
+    arch::current::patch::STUB_LEN,
     direct::{self, Gates, Leaving, Trampoline},
     frames,
     point::Point,
     pool,
     pool::{Grace, Lost, HOOKS},
-    probe::{Probe, ProbeId, ProbeList, ProbeReport, Sums},
+    probe::{Probe, ProbeId, ProbeList, ProbeReport, Started, Sums},
+    refused::Refused,
     ring::Ring,
-    site::{Site, SiteState},
+    site::{Site, SiteKind, SiteState},
     slot::Slot,
-    stubs::Refused,
+    timer::{self, Timer},
 };
 use crate::platform::{Cancelled, Pace, PatchError, Platform, Taken, Turn};
-use crate::program::limits::{HOOK_AREAS, RETURN_FRAMES};
+use crate::program::limits::{HOOK_AREAS, HOOK_STACK, RETURN_FRAMES};
+use crate::vm::Detour;
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::{
     mem, ptr,
@@ -43,7 +44,7 @@ impl Default for TracerConfig {
     fn default() -> Self {
         TracerConfig {
             hook_areas: HOOK_AREAS,
-            hook_stack: 24 << 10,
+            hook_stack: HOOK_STACK,
             budget: 62_500,
             budget_interrupt: 8_192,
             return_frames: RETURN_FRAMES,
@@ -220,8 +221,22 @@ impl Attached {
     /// What is in the text in place of the stub; `None` where nothing was patched.
     fn call(&self) -> Option<[u8; STUB_LEN]> {
         let patched = self.site.kind.is_patched();
-        let call = || patch::call(self.site.addr, self.trampoline.call_target());
-        patched.then(call).flatten()
+        patched.then(|| self.trampoline.patch(self.site.addr)).flatten()
+    }
+
+    /// Lets the site jump to its gate, and not call it any more, now that calls of the function come back; where that fails it goes on as it was.
+    fn jump(&mut self, gates: &mut Gates, settings: &Settings) {
+        let returns = self.probes().iter().any(|probe| probe.point.is_return());
+        let (Some(gate), true, None) = (self.trampoline.gate(), returns, self.trampoline.thunk()) else { return };
+        let (Some(text), Some(call)) = (settings.platform.text, self.call()) else { return };
+        let Some(thunk) = gates.thunk(self.state, gate, settings) else { return };
+        self.trampoline.jump_by(Some(thunk));
+        // SAFETY: both lead to the gate, which keeps every register.
+        let jumps =
+            self.call().is_some_and(|jump| unsafe { text.replace(self.site.addr as usize, &call, &jump) }.is_ok());
+        if !jumps {
+            self.trampoline.jump_by(None);
+        }
     }
 
     /// Makes the short way, unless runs are to be timed.
@@ -229,9 +244,8 @@ impl Attached {
         if !TRACER.stats_on() {
             // SAFETY: the entry owns its list until it replaces it.
             let list = unsafe { &*self.list };
-            let key = self.site.key();
-            self.trampoline.open(key, list, settings, tallies);
-            self.returns.open(key, list, settings, tallies);
+            self.trampoline.open(self.state, list, settings, tallies);
+            self.returns.open(self.state, list, settings, tallies);
             self.state.return_gate.store(self.returns.opened(), Ordering::SeqCst);
         }
     }
@@ -258,9 +272,32 @@ impl Attached {
         self.returns.tally(key);
     }
 
+    /// How often a program ran. Added up under the lock: a trampoline that is closed gives its runs to the probe.
+    fn all_runs(&self, probe: &Probe) -> u64 {
+        probe.runs().saturating_add(self.runs(probe.point))
+    }
+
     /// How often the programs of such a point ran without being counted there.
     fn runs(&self, point: Point) -> u64 {
-        if point.is_return() { &self.returns } else { &self.trampoline }.runs()
+        self.short_way(point).runs()
+    }
+
+    fn short_way(&self, point: Point) -> &Trampoline {
+        if point.is_return() {
+            &self.returns
+        } else {
+            &self.trampoline
+        }
+    }
+
+    /// Why one of its programs takes the general way; `None` where it does not.
+    fn detour(&self, probe: &Arc<Probe>, settings: &Settings) -> Option<Detour> {
+        let trampoline = self.short_way(probe.point);
+        match trampoline.detour(probe, settings)? {
+            Detour::Others if TRACER.stats_on() => Some(Detour::Measured),
+            Detour::Others if !self.site.kind.is_patched() => Some(Detour::Stub),
+            detour => Some(detour),
+        }
     }
 }
 
@@ -445,11 +482,26 @@ impl Tracer {
         change.reap(settings.platform.clock.now_ns())
     }
 
+    /// Nanoseconds between two ticks of the platform for a timer that has programs: it has no shorter period.
+    pub fn tick_ns(&self, timer: Timer) -> u64 {
+        timer::tick_ns(timer)
+    }
+
+    /// Ticks of the platform's timer, the fastest of them; 0 while it stands still.
+    pub fn ticks_per_second(&self) -> u64 {
+        timer::ticks_per_second()
+    }
+
     /// Hooks that did not end in time and have kept their area since: (areas, replaced lists of programs that are kept for them).
     pub fn lost(&self) -> (usize, usize) {
         let mut state = self.control.lock();
         let kept = state.kept.len().saturating_add(state.leaked);
         (state.lost.count() as usize, kept)
+    }
+
+    /// Areas of hooks whose stack was used to its end: it is too small for what ran there, and memory below it may have been written.
+    pub fn full_stacks(&self) -> usize {
+        pool::full_stacks()
     }
 
     /// Gives the areas of hooks back that ran in threads which are not in this process: it is a child of a fork, and this its only thread.
@@ -458,6 +510,7 @@ impl Tracer {
         direct::after_fork();
         if let Some(settings) = self.settings() {
             frames::after_fork(settings.platform.cpu.thread());
+            let _ = timer::arm(settings);
         }
     }
 
@@ -488,10 +541,10 @@ impl Tracer {
             return Ok(Vec::new());
         };
         let (mut seen, mut room) = (Vec::new(), true);
-        self.with_reaped(site, |probe, direct| {
+        self.with_reaped(site, |probe, attached| {
             room &= seen.try_reserve(1).is_ok();
             if room {
-                seen.push((probe.clone(), direct));
+                seen.push((probe.clone(), attached.all_runs(probe), attached.detour(probe, settings)));
             }
         });
         let mut reports = Vec::new();
@@ -499,8 +552,9 @@ impl Tracer {
         if !room {
             return Err(NoReport::NoMemory);
         }
-        for (probe, direct) in seen {
-            reports.push(probe.report(direct, settings).ok_or(NoReport::NoMemory)?);
+        for (probe, runs, detour) in seen {
+            let report = probe.report(runs, timer::time_of(probe.point), detour, settings);
+            reports.push(report.ok_or(NoReport::NoMemory)?);
             pause().map_err(NoReport::Cancelled)?;
         }
         Ok(reports)
@@ -510,7 +564,7 @@ impl Tracer {
     pub fn report_bytes(&self, site: Option<Site>) -> usize {
         let mut bytes = 0;
         self.with_reaped(site, |p, _| {
-            let seen = size_of::<(Arc<Probe>, u64)>();
+            let seen = size_of::<(Arc<Probe>, u64, Option<Detour>)>();
             bytes += seen + size_of::<ProbeReport>() + p.program.len() + p.function.len();
         });
         bytes
@@ -547,14 +601,16 @@ impl Tracer {
     }
 
     /// Takes off what is over, unless another operation is at work, and calls `each` with the probes of one site, or with all, and how
-    /// often each ran without being counted there. `each` must not call the tracer.
-    fn with_reaped(&self, site: Option<Site>, mut each: impl FnMut(&Arc<Probe>, u64)) {
+    /// often each ran. `each` must not call the tracer.
+    fn with_reaped(&self, site: Option<Site>, mut each: impl FnMut(&Arc<Probe>, &Attached)) {
         self.poll();
         let state = self.control.lock();
         self.settings().into_iter().for_each(frames::sweep_all);
         let wanted = |a: &&Attached| site.is_none_or(|site| a.site == site);
         for attached in state.attached.iter().filter(wanted) {
-            attached.probes().iter().for_each(|p| each(p, attached.runs(p.point)));
+            // Of a program and the one that takes its place just then, one.
+            let there = attached.probes().iter().filter(|probe| probe.is_there(Started::now()));
+            there.for_each(|probe| each(probe, attached));
         }
     }
 }
@@ -616,7 +672,8 @@ impl<'t> Change<'t> {
             let list = unsafe { &**list };
             returns.find_gate(list, || gates.for_returns(state, sites.len(), self.settings));
         }
-        if let Some(attached) = state.attached.get_mut(at) {
+        if let Some(attached) = attached.get_mut(at) {
+            attached.jump(gates, self.settings);
             attached.open(self.settings, tallies);
         }
     }
@@ -690,10 +747,12 @@ impl<'t> Change<'t> {
     fn detach(&mut self, id: ProbeId) -> Result<(), DetachError> {
         let state = self.lock();
         let has = |a: &Attached| a.probes().iter().any(|p| p.id == id);
-        let at = state.attached.iter().position(has);
+        // From the end: what goes in the order in which it came back takes no time to find, and none to close the gap behind it.
+        let at = state.attached.iter().rposition(has);
         let at = at.ok_or(DetachError::NotAttached)?;
         let attached = &state.attached[at];
-        let instrumented = u64::from(!attached.site.kind.is_patched());
+        let site = attached.site;
+        let instrumented = u64::from(site.kind == SiteKind::Instrumented);
         let looks = attached.probes().iter().any(|p| p.id == id && p.looks);
         let rest = copy_of(attached.probes(), |p| p.id != id, 0);
         let rest = rest.ok_or(DetachError::NoMemory)?;
@@ -712,16 +771,20 @@ impl<'t> Change<'t> {
         let mut state = self.closed(at);
         let attached = state.attached.remove(at);
         let restored = patch_out(self.settings, &attached);
-        let gate = attached.trampoline.gate().filter(|_| restored.is_ok());
-        gate.into_iter().for_each(|gate| state.gates.give_back(gate));
-        if let (Err(_), Some(call)) = (restored, attached.call()) {
-            state.stuck.push(Stuck { site: attached.site, call, stub: attached.stub });
-        }
+        state.let_go(&attached, restored.is_ok());
         attached.state.show(ptr::null_mut());
         drop(state);
         self.retire(Replaced(attached.list));
+        if site.kind == SiteKind::Timer {
+            self.arm();
+        }
         self.lock().lookers -= usize::from(looks);
         restored.map_err(DetachError::Patch)
+    }
+
+    /// Lets the platform's timer tick for what is attached. It did for more, or for the same.
+    pub(super) fn arm(&self) {
+        let _ = timer::arm(self.settings);
     }
 
     /// Detaches probes whose runs or time are used up. Those that the others' list finds no memory without stay, and run
@@ -750,7 +813,7 @@ impl<'t> Change<'t> {
                 return;
             };
             let over = attached.probes().iter().filter(|p| p.is_over(now_ns));
-            let count = over.map(|p| p.live.store(false, Ordering::Relaxed)).count();
+            let count = over.map(|p| p.counts.over.store(true, Ordering::Relaxed)).count();
             drop(state);
             if count > 0 {
                 // The general way looks whether they live.
@@ -770,6 +833,15 @@ pub(super) fn new_list(probes: Vec<Arc<Probe>>) -> Option<*mut ProbeList> {
 }
 
 impl State {
+    /// Gives its gate back where the stub is as before; where that failed, keeps for good what the stub still calls.
+    fn let_go(&mut self, attached: &Attached, restored: bool) {
+        match (restored, attached.call()) {
+            (true, _) => attached.trampoline.gate().into_iter().for_each(|gate| self.gates.give_back(gate)),
+            (false, Some(call)) => self.stuck.push(Stuck { site: attached.site, call, stub: attached.stub }),
+            (false, None) => {}
+        }
+    }
+
     fn first_over(&self, now_ns: u64) -> Option<ProbeId> {
         if !self.limited {
             return None;
@@ -785,4 +857,13 @@ fn patch_out(settings: &Settings, attached: &Attached) -> Result<(), PatchError>
         (Some(text), Some(call)) => unsafe { text.replace(attached.site.addr as usize, &call, &attached.stub) },
         _ => Ok(()),
     }
+}
+
+/// The probes that `keep` wants, with room for more, in memory that was asked for; `None` where there is none.
+pub(super) fn copy_of(probes: &[Arc<Probe>], keep: impl Fn(&Probe) -> bool, more: usize) -> Option<Vec<Arc<Probe>>> {
+    let kept = probes.iter().filter(|probe| keep(probe));
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(kept.clone().count() + more).ok()?;
+    copy.extend(kept.cloned());
+    Some(copy)
 }

@@ -4,7 +4,7 @@
 //! Where each thread or CPU has a block of its own, the sum over all blocks is exact for all that has happened before
 //! [`Cpu::see_all`](crate::platform::Cpu::see_all), and a block outlives whoever counted in it.
 
-use super::{gates::GateRef, Settings};
+use super::Settings;
 use crate::{
     jit::trampoline::{self, Counters, LanePlace},
     platform::{CounterBlocks, Counting},
@@ -155,19 +155,19 @@ pub(super) fn adopt(settings: &Settings) {
     }
 }
 
-fn sum(gate: &GateRef, one: impl Fn(&Pair) -> &AtomicU64) -> u64 {
+fn sum(gate: usize, shared: &Pair, one: impl Fn(&Pair) -> &AtomicU64) -> u64 {
     let blocks = own().map_or(0, |own| own.blocks);
-    let pair = |block| own()?.pair(block, gate.index);
-    let pairs = (0..blocks).filter_map(pair).chain([&gate.data.shared]);
+    let pair = |block| own()?.pair(block, gate);
+    let pairs = (0..blocks).filter_map(pair).chain([shared]);
     pairs.map(|pair| one(pair).load(Ordering::SeqCst)).fold(0, u64::wrapping_add)
 }
 
-/// How many came out of the gate's trampolines.
-pub(super) fn left(gate: &GateRef) -> u64 {
-    sum(gate, |pair| &pair.left)
+/// How many came out of the trampolines of the gate with this number; `shared`: where those count who have no block.
+pub(super) fn left(gate: usize, shared: &Pair) -> u64 {
+    sum(gate, shared, |pair| &pair.left)
 }
 
 /// How many went in.
-pub(super) fn entered(gate: &GateRef) -> u64 {
-    sum(gate, |pair| &pair.entered)
+pub(super) fn entered(gate: usize, shared: &Pair) -> u64 {
+    sum(gate, shared, |pair| &pair.entered)
 }

@@ -27,7 +27,6 @@ impl Denied {
 
 const RUNTIME: &str = "it is part of the runtime itself";
 const MEMORY: &str = "hooks use it to copy memory";
-const ALLOCATOR: &str = "the allocator is used while probes change";
 const LOCK: &str = "locks are taken with interrupts off";
 const SWITCH: &str = "it switches threads: its stack is not the caller's when it returns";
 const CONSOLE: &str = "the console driver writes what hooks report";
@@ -45,10 +44,6 @@ pub const BUILT_IN: &[Denied] = &[
     Denied::new("memset", MEMORY),
     Denied::new("memcmp", MEMORY),
     Denied::new("bcmp", MEMORY),
-    Denied::new("malloc", ALLOCATOR),
-    Denied::new("calloc", ALLOCATOR),
-    Denied::new("realloc", ALLOCATOR),
-    Denied::new("free", ALLOCATOR),
     Denied::new("uk_spin_*", LOCK),
     Denied::new("ukplat_spin_*", LOCK),
     Denied::new("uk_sched_thread_switch", SWITCH),

@@ -13,11 +13,11 @@
 use super::{
     arch::current::{self, Frame},
     pool::HOOKS,
-    probe::{Probe, ProbeId},
+    probe::{Probe, ProbeId, Started},
     site::{SiteState, GOLDEN},
     Settings,
 };
-use crate::platform::ThreadWord;
+use crate::platform::{OwnMark, ThreadWord};
 use alloc::alloc::{alloc_zeroed, Layout};
 use core::{
     ptr, slice,
@@ -68,6 +68,8 @@ pub(super) struct ReturnFrame {
     pub depth: AtomicU64,
     /// The slot.
     pub slot: AtomicU64,
+    /// Whether the function was called above the pad, so that the CPU expects its return there, and that of the pad at home.
+    pub called: AtomicU64,
 }
 
 /// What machine code and the tables of the unwinder take for granted.
@@ -110,8 +112,17 @@ pub(super) fn prepare(frames: usize, settings: &Settings) -> Option<()> {
         Some(ThreadWord::OfThread { offset }) => (1, i64::from(offset) as u64),
         Some(ThreadWord::At { address }) => (2, address),
     };
+    let own = match settings.platform.cpu.own_mark() {
+        Some(OwnMark::Same { own, .. }) => own,
+        Some(OwnMark::OfThread { .. }) | None => ptr::from_ref(&HOOKS.nowhere) as u64,
+    };
+    HOOKS.own_at.store(own, Ordering::SeqCst);
     HOOKS.thread_kind.store(kind, Ordering::SeqCst);
     HOOKS.thread_at.store(at, Ordering::SeqCst);
+    if let Some(ticks) = settings.platform.clock.ticks() {
+        let words = [ticks.start, ticks.scale];
+        HOOKS.ticks.iter().zip(words).for_each(|(to, word)| to.store(word, Ordering::SeqCst));
+    }
     HOOKS.frames_shift.store(u64::from(64 - buckets.trailing_zeros()), Ordering::SeqCst);
     HOOKS.frames.store(base, Ordering::SeqCst);
     Some(())
@@ -206,9 +217,10 @@ fn take_back(first: &'static ReturnFrame) {
         next = frame.below();
         // SAFETY: lists are freed when no hook reads them, and while nobody holds the lock.
         let list = frame.site().and_then(|site| unsafe { site.probes.load(Ordering::SeqCst).as_ref() });
+        let started = Started::now();
         let probes = list.iter().flat_map(|list| &list.probes);
-        for probe in probes.filter(|probe| frame.had(probe)) {
-            probe.abandoned.fetch_add(1, Ordering::Relaxed);
+        for probe in probes.filter(|probe| frame.had(probe) && probe.is_there(started)) {
+            probe.counts.abandoned.fetch_add(1, Ordering::Relaxed);
         }
         frame.release();
     }
@@ -261,6 +273,7 @@ pub(super) unsafe fn take(site: &'static SiteState, registers: &Frame, settings:
     frame.thread.store(settings.platform.cpu.thread(), Ordering::Relaxed);
     frame.depth.store(depth, Ordering::Relaxed);
     frame.slot.store(slot, Ordering::Relaxed);
+    frame.called.store(0, Ordering::Relaxed);
     for (n, argument) in frame.arguments.iter().enumerate() {
         argument.store(registers.argument(n).unwrap_or(0), Ordering::Relaxed);
     }
@@ -296,6 +309,13 @@ fn frame_below(slot: u64, own: &'static [Bucket], through_pad: bool) -> Option<P
         }
     }
     found
+}
+
+/// Where the call returns to whose slot holds the address of the pad; `None` where nobody knows. *Hook path.*
+pub(super) fn home_of(slot: u64) -> Option<u64> {
+    let is_here = |place: &Place| place.key.load(Ordering::Acquire) & !STATE == slot;
+    let found = places(buckets_of(slot)).find(|place| slot & STATE == 0 && slot != 0 && is_here(place));
+    found.map(|place| place.frame.home.load(Ordering::Relaxed))
 }
 
 /// Takes back what was abandoned in some buckets; false where somebody else is at it, or memory cannot be looked at.

@@ -11,7 +11,7 @@ use super::{
     Settings,
 };
 use crate::{
-    jit::trampoline::{self, Gate, GATE_BYTES},
+    jit::trampoline::{self, Gate, Thunk, GATE_BYTES, THUNK_BYTES},
     platform::{ExecBlock, ExecMemory},
 };
 use alloc::{collections::VecDeque, vec::Vec};
@@ -60,6 +60,16 @@ impl GateRef {
         self.data.target.store(target, Ordering::SeqCst);
     }
 
+    /// How many came out of its trampolines.
+    pub fn left(&self) -> u64 {
+        counters::left(self.index, &self.data.shared)
+    }
+
+    /// How many went in.
+    pub fn entered(&self) -> u64 {
+        counters::entered(self.index, &self.data.shared)
+    }
+
     pub fn is_spoilt(&self) -> bool {
         self.data.spoilt.load(Ordering::Relaxed)
     }
@@ -80,6 +90,8 @@ struct Chunk {
 struct Slot {
     key: u64,
     moved: bool,
+    /// A thunk leads to it, which is its site's for ever: so it is, too.
+    stays: bool,
 }
 
 /// All gates.
@@ -124,6 +136,25 @@ impl Gates {
         Some(gate)
     }
 
+    /// The thunk by which a site jumps to its gate; `None` where there is no memory for one. It is never freed: from now on no other site gets
+    /// the gate, so that a site has one thunk.
+    pub fn thunk(&mut self, site: &SiteState, gate: GateRef, settings: &Settings) -> Option<u64> {
+        let [thunk, of_gate] = &site.thunk;
+        if of_gate.load(Ordering::Relaxed) == gate.index as u64 + 1 {
+            return Some(thunk.load(Ordering::Relaxed));
+        }
+        let block = install(settings.platform.exec?, THUNK_BYTES, |out, block| {
+            let at = block.exec as u64;
+            let counters = counters::of_gate(settings, gate.index, &gate.data.shared);
+            let (gate, return_call) = (gate.at, current::return_call());
+            trampoline::write_thunk(out, Thunk { at, key: site.key, gate, counters, return_call })
+        })?;
+        self.slots.get_mut(gate.index)?.stays = true;
+        thunk.store(block.exec as u64, Ordering::Relaxed);
+        of_gate.store(gate.index as u64 + 1, Ordering::Relaxed);
+        Some(block.exec as u64)
+    }
+
     /// A gate that no site has had.
     fn fresh(&mut self, key: u64, sites: usize, settings: &Settings) -> Option<GateRef> {
         let made = self.made();
@@ -134,7 +165,7 @@ impl Gates {
         // Taken beforehand, so that giving one back needs no memory.
         let held = self.slots.len().saturating_sub(self.free.len()) + 1;
         self.free.try_reserve(held).ok()?;
-        self.slots.push(Slot { key, moved: false });
+        self.slots.push(Slot { key, moved: false, stays: false });
         self.get(self.slots.len() - 1)
     }
 
@@ -142,7 +173,7 @@ impl Gates {
     fn another(&mut self, key: u64, sites: usize, settings: &Settings) -> Option<GateRef> {
         if self.slots.len() == self.made() {
             if let Some(index) = self.free.pop_front() {
-                *self.slots.get_mut(index as usize)? = Slot { key, moved: true };
+                *self.slots.get_mut(index as usize)? = Slot { key, moved: true, stays: false };
                 return self.get(index as usize);
             }
         }
@@ -151,7 +182,8 @@ impl Gates {
 
     /// Takes a gate back that nothing in the text leads to any more.
     pub fn give_back(&mut self, gate: GateRef) {
-        if !gate.is_spoilt() {
+        let stays = self.slots.get(gate.index).is_some_and(|slot| slot.stays);
+        if !stays && !gate.is_spoilt() {
             self.free.push_back(gate.index as u32);
         }
     }
@@ -236,6 +268,7 @@ fn write_gates(out: &mut [u8], block: ExecBlock, first: usize, data: &'static [G
         let gate = Gate {
             at,
             counters: counters::of_gate(settings, first + index, &data.shared),
+            own: settings.platform.cpu.own_mark(),
             target: ptr::from_ref(&data.target) as u64,
             general: current::hook_entry(),
         };

@@ -2,8 +2,10 @@
 //!
 //! - [`Tracer`]: the one tracer of an image, [`TRACER`]; everything on it is control path, for any thread. `attach`: how programs come.
 //! - `site`: the instrumented places; `point`: what a probe hangs on; `probe`: programs there; `pool`: where hooks run; `hook`: what a hook does.
+//! - `frames`: calls that come back; `stack`: those that led to a function.
 //! - `direct`: the short way for programs that are machine code and need nothing but their argument; `gates`: where sites enter it.
 //! - `stubs`: which of the compiler's stubs can be used.
+//! - `timer`: programs that run again and again, at what is interrupted then.
 //! - `subject`: a function of the engine's own to measure on.
 //! - [`Ring`]: what hooks want said, until somebody may write it out.
 //! - `arch`: bytes of stubs, the trampoline.
@@ -28,27 +30,36 @@ mod hook;
 mod point;
 mod pool;
 mod probe;
+mod refused;
+mod replace;
 mod ring;
 mod site;
 mod slot;
+mod stack;
 mod stubs;
 mod subject;
+mod timer;
 
 #[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
 pub use arch::current::helper_entry;
-pub use arch::current::{FpMode, Frame};
+pub use arch::current::{patch::led_to, FpMode, Frame, Registers};
 pub use attach::{AttachError, AttachRequest, RefusedRequests};
 pub use control::{DetachError, InitError, NoReport, Tracer, TracerConfig, TRACER};
 pub use deny::{reason as deny_reason, returns_twice, Denied, BUILT_IN as DENIED};
 pub use point::{AtSite, Point};
-pub use pool::{fp_mode, CONTEXT_BYTES, MAX_AREAS, PROGRAM_STACK};
+pub use pool::{fp_mode, stack_used, CONTEXT_BYTES, MAX_AREAS, PROGRAM_STACK};
 pub use probe::{
-    AttachOptions, Failed, Failures, Hook, HookProgram, ProbeId, ProbeReport, Returned, Sums, REPORT_INTERVAL_NS,
+    AttachOptions, Failed, Failures, Hook, HookProgram, ProbeId, ProbeReport, Returned, Sample, Sums,
+    REPORT_INTERVAL_NS,
 };
-pub use ring::{Record, RecordKind, Ring, TEXT_BYTES};
+pub use refused::{Refused, Unusable};
+pub use replace::{Choose, Present, Successor};
+pub use ring::{Fault, Record, RecordKind, Ring, TEXT_BYTES};
 pub use site::{Site, SiteKind};
 pub use slot::Slot;
-pub use stubs::{Moment, Neighbours, Refused, SiteCount, Symbols, Unusable, STUB_REACH};
+pub use stack::StackAt;
+pub use stubs::{Moment, Neighbours, SiteCount, Symbols, STUB_REACH};
 pub use subject::Subject;
+pub use timer::{sample, Timer, BY_CLOCK, OF_CPU};
 
 use control::Settings;

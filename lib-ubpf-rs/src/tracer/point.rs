@@ -10,6 +10,8 @@ pub enum Point {
     Entry(Site),
     /// Each return of the function that has this site.
     Return(Site),
+    /// Each time that this [timer](super::Timer) says.
+    Timer(Site),
 }
 
 /// Makes the point of a kind at a site.
@@ -28,7 +30,7 @@ impl Point {
             }
             (PointKind::Return, 0) => Ok(Point::Return),
             (PointKind::Return, _) => Err("it is for the return of a function, and names a place within it"),
-            (PointKind::Timer, _) => Err("it is for a timer, and there are no timers for programs"),
+            (PointKind::Timer, _) => Ok(Point::Timer),
         }
     }
 
@@ -37,28 +39,29 @@ impl Point {
         match self {
             Point::Entry(_) => PointKind::Entry,
             Point::Return(_) => PointKind::Return,
+            Point::Timer(_) => PointKind::Timer,
         }
     }
 
     /// Whether it is passed when a call returns, and not when it begins.
     pub const fn is_return(self) -> bool {
         match self {
-            Point::Entry(_) => false,
+            Point::Entry(_) | Point::Timer(_) => false,
             Point::Return(_) => true,
         }
     }
 
-    /// The site of its function.
+    /// The site of its function, or that of the timer.
     pub const fn site(self) -> Site {
         match self {
-            Point::Entry(site) | Point::Return(site) => site,
+            Point::Entry(site) | Point::Return(site) | Point::Timer(site) => site,
         }
     }
 
     /// What its programs know it by.
     pub fn key(self) -> u64 {
         match self {
-            Point::Entry(site) | Point::Return(site) => site.key(),
+            Point::Entry(site) | Point::Return(site) | Point::Timer(site) => site.key(),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{
     site::{Table, EMPTY_TABLE},
 };
 pub use crate::program::limits::{
-    CONTEXT_BYTES, HOOK_CONTEXT_BYTES, MAX_HOOK_AREAS as MAX_AREAS, STACK_BYTES as PROGRAM_STACK,
+    CONTEXT_BYTES, MAX_HOOK_AREAS as MAX_AREAS, MOST_CONTEXT_BYTES, STACK_BYTES as PROGRAM_STACK,
 };
 use alloc::alloc::{alloc_zeroed, dealloc, Layout};
 use core::{
@@ -23,7 +23,7 @@ use core::{
 #[repr(C, align(64))]
 pub(super) struct Scratch {
     pub stack: [u8; PROGRAM_STACK],
-    pub context: [u8; HOOK_CONTEXT_BYTES],
+    pub context: [u8; MOST_CONTEXT_BYTES],
 }
 
 /// Top of an area; the area's stack ends where it begins.
@@ -68,8 +68,16 @@ pub(super) struct Hooks {
     /// Where the number of the running thread is: 0 nowhere, 1 so far from where fs points, 2 at this address.
     pub thread_kind: AtomicU64,
     pub thread_at: AtomicU64,
+    /// With kind 2, the address of a word that is the same while the thread is the engine's own.
+    pub own_at: AtomicU64,
+    /// How machine code tells the time, where it can: start and scale of [`Ticks`](crate::platform::Ticks).
+    pub ticks: [AtomicU64; 2],
     /// Where an unwinder goes that finds no frame: nowhere.
     pub nowhere: AtomicU64,
+    /// Ticks of timers that found no area since the last that did.
+    pub unseen_ticks: AtomicU64,
+    /// What says whether a hook has to stay on the stack that it is called on, a [`StackTest`](crate::platform::StackTest); 0: it has not.
+    pub stack_test: AtomicU64,
 }
 
 pub(super) static HOOKS: Hooks = Hooks {
@@ -89,7 +97,11 @@ pub(super) static HOOKS: Hooks = Hooks {
     frames_shift: AtomicU64::new(63),
     thread_kind: AtomicU64::new(0),
     thread_at: AtomicU64::new(0),
+    own_at: AtomicU64::new(0),
+    ticks: [const { AtomicU64::new(0) }; 2],
     nowhere: AtomicU64::new(0),
+    unseen_ticks: AtomicU64::new(0),
+    stack_test: AtomicU64::new(0),
 };
 
 /// Makes `count` areas with `stack` bytes of stack each, where there are none. False without memory.
@@ -145,6 +157,34 @@ pub(super) fn inside() -> bool {
     let base = HOOKS.base.load(Ordering::Relaxed);
     let distance = (ptr::from_ref(&here) as u64).wrapping_sub(base);
     distance < HOOKS.len.load(Ordering::Relaxed)
+}
+
+/// Bytes of the stack of each area.
+fn stack() -> usize {
+    HOOKS.first_control.load(Ordering::Relaxed).wrapping_sub(HOOKS.base.load(Ordering::Relaxed)) as usize
+}
+
+/// Of so many bytes at the lower end of an area's stack, which is no longer, those below the first that a hook has used.
+fn unused(area: usize, of: usize) -> usize {
+    let end = (ptr::from_ref(control(area)) as usize).wrapping_sub(stack());
+    // SAFETY: the area's stack lies below its control block, and is zero where no hook came; a hook may write it meanwhile.
+    let is_zero = |at: &usize| unsafe { (*at as *const u64).read_volatile() } == 0;
+    (end..end.wrapping_add(of)).step_by(8).take_while(is_zero).count().wrapping_mul(8)
+}
+
+/// Bytes that hooks have used at most of the stack of an area, and what it has.
+pub fn stack_used() -> (usize, usize) {
+    let stack = stack();
+    let used = (0..count()).map(|area| stack.wrapping_sub(unused(area, stack)));
+    (used.max().unwrap_or(0), stack)
+}
+
+/// Bytes at the end of a stack that no hook should come to: a function may leave some of its own out.
+const LAST: usize = 256;
+
+/// Areas of whose stack a hook has come to the end, and perhaps into what lies below it.
+pub(super) fn full_stacks() -> usize {
+    (0..count()).filter(|&area| unused(area, LAST) < LAST).count()
 }
 
 /// How vector registers are saved (for `status`).

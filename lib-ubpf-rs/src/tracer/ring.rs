@@ -4,11 +4,13 @@
 //! one compare-and-swap and never waits; when the ring is full the record is counted as lost. A producer that is
 //! interrupted between claim and publication delays the reader, never another producer.
 
-use crate::helpers::RingLayout;
+use crate::{
+    helpers::RingLayout,
+    vm::{Regions, Stop},
+};
 use alloc::{boxed::Box, vec::Vec};
 use core::{
     cell::UnsafeCell,
-    fmt,
     mem::offset_of,
     ptr,
     sync::atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -28,8 +30,22 @@ pub enum RecordKind {
     },
     /// Text of a program.
     Text,
-    /// A program was stopped; the text says why.
-    Error,
+    /// A program was stopped; the text is its name, where that is known.
+    Error(Fault),
+}
+
+/// Why a program came to no end of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// It was stopped.
+    Stopped {
+        /// Where and why.
+        stop: Stop,
+        /// Where its memory was.
+        regions: Regions,
+    },
+    /// It did not begin: all slots of values per CPU are in use.
+    NoLane,
 }
 
 /// One queued message.
@@ -60,43 +76,55 @@ struct Stored {
     kind: u8,
     len: u8,
     _apart: [u8; 6],
-    text: [u8; TEXT_BYTES],
+    body: Body,
 }
+
+/// What a record has beside its numbers, as its kind says.
+#[derive(Clone, Copy)]
+#[repr(C)]
+union Body {
+    text: [u8; TEXT_BYTES],
+    error: (Fault, [u8; NAME_BYTES]),
+}
+
+/// Most bytes of the name of a program that was stopped; of a longer one the rest is left out.
+const NAME_BYTES: usize = TEXT_BYTES - size_of::<Fault>();
+const _: () = assert!(NAME_BYTES >= 100);
 
 const NOTIFY: u8 = RingLayout::NOTIFY;
 const TEXT: u8 = 1;
 const ERROR: u8 = 2;
 
 impl Stored {
-    const EMPTY: Stored = Stored { time_ns: 0, key: 0, kind: TEXT, len: 0, _apart: [0; 6], text: [0; TEXT_BYTES] };
-
-    fn append(&mut self, bytes: &[u8]) {
-        let start = usize::from(self.len);
-        let n = bytes.len().min(TEXT_BYTES - start);
-        self.text[start..start + n].copy_from_slice(&bytes[..n]);
-        self.len = (start + n) as u8;
-    }
+    const EMPTY: Stored =
+        Stored { time_ns: 0, key: 0, kind: TEXT, len: 0, _apart: [0; 6], body: Body { text: [0; TEXT_BYTES] } };
 
     fn record(&self, sequence: u64) -> Record {
-        Record {
-            sequence,
-            time_ns: self.time_ns,
-            kind: match self.kind {
-                NOTIFY => RecordKind::Notify { key: self.key },
-                ERROR => RecordKind::Error,
-                _ => RecordKind::Text,
-            },
-            len: self.len.min(TEXT_BYTES as u8),
-            text: self.text,
-        }
+        let mut text = [0; TEXT_BYTES];
+        let kind = match self.kind {
+            NOTIFY => RecordKind::Notify { key: self.key },
+            ERROR => {
+                // SAFETY: `push_error` alone makes a record of this kind, and writes this.
+                let (fault, name) = unsafe { self.body.error };
+                text[..NAME_BYTES].copy_from_slice(&name);
+                RecordKind::Error(fault)
+            }
+            _ => {
+                // SAFETY: it began as text, and `push_text` alone makes a record of this kind.
+                text = unsafe { self.body.text };
+                RecordKind::Text
+            }
+        };
+        Record { sequence, time_ns: self.time_ns, kind, len: self.len.min(TEXT_BYTES as u8), text }
     }
 }
 
-impl fmt::Write for Stored {
-    fn write_str(&mut self, s: &str) -> fmt::Result {
-        self.append(s.as_bytes());
-        Ok(())
-    }
+/// As many leading bytes as there is room for, zeros behind them, and how many they are.
+fn cut<const ROOM: usize>(bytes: &[u8]) -> ([u8; ROOM], u8) {
+    let mut room = [0; ROOM];
+    let count = bytes.len().min(ROOM);
+    room[..count].copy_from_slice(&bytes[..count]);
+    (room, count as u8)
 }
 
 #[repr(C, align(64))]
@@ -168,14 +196,17 @@ impl Ring {
 
     /// Queues text of a program, cut after [`TEXT_BYTES`].
     pub fn push_text(&self, time_ns: u64, text: &[u8]) -> bool {
-        self.push(time_ns, TEXT, |record| record.append(text))
+        self.push(time_ns, TEXT, |record| {
+            let (text, len) = cut(text);
+            (record.body, record.len) = (Body { text }, len);
+        })
     }
 
-    /// Queues why a program was stopped, cut after [`TEXT_BYTES`].
-    pub fn push_error(&self, time_ns: u64, text: fmt::Arguments<'_>) -> bool {
+    /// Queues why the program of this name was stopped. The words are found when the record is read.
+    pub fn push_error(&self, time_ns: u64, fault: Fault, name: &str) -> bool {
         self.push(time_ns, ERROR, |record| {
-            // Writing to a record cannot fail; a Display that fails leaves the text it wrote so far.
-            let _ = fmt::Write::write_fmt(record, text);
+            let (name, len) = cut(name.as_bytes());
+            (record.body, record.len) = (Body { error: (fault, name) }, len);
         })
     }
 
@@ -264,13 +295,21 @@ mod tests {
     }
 
     #[test]
-    fn long_text_is_cut_and_errors_are_formatted() {
+    fn long_text_and_long_names_are_cut_and_faults_come_as_they_were() {
         let ring = Ring::new(1 << 12).unwrap();
-        ring.push_text(0, &[b'a'; 1000]);
-        ring.push_error(0, format_args!("at {:#x}", 16));
-        let mut seen = Vec::new();
-        ring.drain(&mut |r| seen.push(String::from_utf8(r.text().to_vec()).unwrap()));
-        assert_eq!((seen[0].len(), seen[1].as_str()), (TEXT_BYTES, "at 0x10"));
+        let stop = Stop { pc: 7, kind: crate::vm::StopKind::Helper { name: "strlen", reason: "no end" } };
+        let stopped = Fault::Stopped { stop, regions: Regions { argument: (1, 2), frame: (3, 4) } };
+        // Twice around, so that each place has held each kind.
+        for _ in 0..2 * ring.capacity() {
+            ring.push_text(0, &[b'a'; 1000]);
+            ring.push_error(0, stopped, "count.bin");
+            ring.push_error(0, Fault::NoLane, &"n".repeat(1000));
+            let mut seen = Vec::new();
+            ring.drain(&mut |r| seen.push((r.kind, String::from_utf8(r.text().to_vec()).unwrap())));
+            assert_eq!((seen[0].0, seen[0].1.len()), (RecordKind::Text, TEXT_BYTES));
+            assert_eq!(seen[1], (RecordKind::Error(stopped), "count.bin".into()));
+            assert_eq!(seen[2], (RecordKind::Error(Fault::NoLane), "n".repeat(NAME_BYTES)));
+        }
     }
 
     #[test]

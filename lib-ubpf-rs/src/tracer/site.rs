@@ -23,6 +23,8 @@ words! {
     /// Functions compiled with `-finstrument-functions`: they call the tracer, nothing is patched. The record is the
     /// function's address.
     Instrumented: "instrumented";
+    /// None in the text: the site of a [timer](super::Timer), which its address says.
+    Timer: "timer";
 }
 
 impl SiteKind {
@@ -30,7 +32,7 @@ impl SiteKind {
     pub const fn is_patched(self) -> bool {
         match self {
             SiteKind::Patchable | SiteKind::Mcount => true,
-            SiteKind::Instrumented => false,
+            SiteKind::Instrumented | SiteKind::Timer => false,
         }
     }
 }
@@ -38,7 +40,7 @@ impl SiteKind {
 /// An instrumented place.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Site {
-    /// Where the stub is; of an instrumented function, where it starts.
+    /// Where the stub is; of an instrumented function, where it starts; of a timer, how often.
     pub addr: u64,
     /// Where it comes from.
     pub kind: SiteKind,
@@ -48,7 +50,7 @@ impl Site {
     /// What hooks and programs know the site by: the return address of its stub, or the function's own address.
     pub fn key(&self) -> u64 {
         match self.kind {
-            SiteKind::Instrumented => self.addr,
+            SiteKind::Instrumented | SiteKind::Timer => self.addr,
             SiteKind::Patchable | SiteKind::Mcount => self.addr.wrapping_add(STUB_LEN as u64),
         }
     }
@@ -71,6 +73,8 @@ pub(super) struct SiteState {
     pub return_gate: AtomicU64,
     /// One more than the number of the gate that its returns have; 0 for none.
     pub return_place: AtomicU64,
+    /// The thunk that leads to its gate, and one more than the number of that; 0 for none.
+    pub thunk: [AtomicU64; 2],
     /// Where the function begins; 0 where that is unknown.
     pub start: AtomicU64,
     /// Returns whose programs did not run: no area free. Written by the pad.
@@ -78,11 +82,28 @@ pub(super) struct SiteState {
 }
 
 impl SiteState {
+    /// One without programs.
+    pub const fn new(key: u64) -> SiteState {
+        SiteState {
+            misses: AtomicU64::new(0),
+            key,
+            probes: AtomicPtr::new(ptr::null_mut()),
+            gate: AtomicU64::new(0),
+            flags: AtomicU64::new(0),
+            return_gate: AtomicU64::new(0),
+            return_place: AtomicU64::new(0),
+            thunk: [const { AtomicU64::new(0) }; 2],
+            start: AtomicU64::new(0),
+            return_misses: AtomicU64::new(0),
+        }
+    }
+
     /// Shows hooks which programs there are; null for none.
     pub fn show(&self, list: *mut ProbeList) {
         // SAFETY: null, or a list that whoever shows it owns.
         let probes = unsafe { list.as_ref() }.map_or(&[][..], |list| &list.probes);
         let flags = probes.iter().map(|probe| match probe.point {
+            Point::Timer(_) => 0,
             Point::Entry(_) => ENTRIES,
             Point::Return(_) if probe.body.wants_entry_time() => RETURNS | TIMED,
             Point::Return(_) => RETURNS,
@@ -177,10 +198,7 @@ pub(super) fn state(published: &AtomicPtr<Table>, key: u64) -> Option<&'static S
         return Some(state);
     }
     let table = with_room(published, table)?;
-    let [misses, gate, flags, start, return_misses, return_gate, return_place] = [const { AtomicU64::new(0) }; 7];
-    let probes = AtomicPtr::new(ptr::null_mut());
-    let state = SiteState { misses, key, probes, gate, flags, return_gate, return_place, start, return_misses };
-    let state: &'static SiteState = Box::leak(Box::new(state));
+    let state: &'static SiteState = Box::leak(Box::new(SiteState::new(key)));
     table.put(state);
     Some(state)
 }

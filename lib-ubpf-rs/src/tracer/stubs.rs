@@ -6,6 +6,7 @@
 use super::{
     arch::current::patch::{self, Rewrite, Stub, ENDBR64, LONGEST_NOP, NOP, STUB_LEN},
     control::{State, Tracer},
+    refused::{Refused, Unusable},
     site::{Site, SiteKind},
     Settings,
 };
@@ -46,43 +47,6 @@ pub enum Moment {
     Start,
     /// Later: only where the platform says that no thread can stand between two nops.
     Later,
-}
-
-/// Why a stub cannot be used.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Unusable {
-    /// No symbol stands where the function begins.
-    NoSymbol,
-    /// It was of no use at start, for want of a symbol.
-    TooLate,
-    /// Fewer nops than a call takes.
-    TooShort {
-        /// How many there are.
-        found: usize,
-    },
-    /// It calls the profiler.
-    Calls,
-    /// The next symbol stands in it.
-    NotInside,
-    /// It cannot be read.
-    Unreadable,
-    /// The platform cannot change text.
-    NoTextPatch,
-    /// Its nops could not be made one instruction.
-    Patch(PatchError),
-}
-
-/// A stub that cannot be used.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Refused {
-    /// Start of its function; where that is unknown, what the compiler recorded.
-    pub function: u64,
-    /// Why.
-    pub reason: Unusable,
-    record: u64,
-    kind: SiteKind,
-    /// It has become a site, and is about to be taken out of the list.
-    usable: bool,
 }
 
 /// Result of [`Tracer::add_sites`].
@@ -143,10 +107,8 @@ impl Tracer {
             crate::platform::sort(&mut state.sites);
             state.sites.dedup_by_key(|s| s.addr);
         }
-        let key = |r: &Refused| (r.record, r.kind);
         if count.refused > 0 {
-            sort_by(&mut state.refused, |a, b| key(a) < key(b));
-            state.refused.dedup_by_key(|r| key(r));
+            state.sort_refused();
         }
         count.added = state.sites.len() - before;
         count
@@ -209,6 +171,13 @@ impl State {
             self.refused.push(refused);
         }
         room
+    }
+
+    /// Orders what was refused, each record once.
+    fn sort_refused(&mut self) {
+        let key = |r: &Refused| (r.record, r.kind);
+        sort_by(&mut self.refused, |a, b| key(a) < key(b));
+        self.refused.dedup_by_key(|r| key(r));
     }
 
     /// Puts a site in its place, for which there is room.
@@ -303,7 +272,7 @@ fn look(
 ) -> Result<Found, Refused> {
     let read = settings.platform.probe_read;
     let function = match kind {
-        SiteKind::Instrumented => Some(record),
+        SiteKind::Instrumented | SiteKind::Timer => Some(record),
         SiteKind::Patchable | SiteKind::Mcount => function_of(record, kind, symbols, read),
     };
     let refused =
@@ -313,7 +282,7 @@ fn look(
     }
     let start = match kind {
         SiteKind::Patchable => function.unwrap_or(record),
-        SiteKind::Mcount | SiteKind::Instrumented => record,
+        SiteKind::Mcount | SiteKind::Instrumented | SiteKind::Timer => record,
     };
     let found = find(start, kind, function, symbols, read);
     let (addr, rewrite) = found.map_err(|reason| refused.with(reason))?;

@@ -40,7 +40,7 @@ impl Subject {
         let addr = Self::address();
         let kind = match kind {
             SiteKind::Instrumented => kind,
-            SiteKind::Patchable | SiteKind::Mcount => SiteKind::Patchable,
+            SiteKind::Patchable | SiteKind::Mcount | SiteKind::Timer => SiteKind::Patchable,
         };
         Site { addr, kind }
     }
@@ -170,7 +170,7 @@ mod tests {
             self.0.store(u64::from_le_bytes(*hook.context.first_chunk().unwrap()), Relaxed);
             match hook.context.iter().skip(8).all(|&byte| byte == 0) {
                 true => Ok(()),
-                false => Err(hook.fail(format_args!("a context with more than the key"))),
+                false => Err(hook.fail(crate::tracer::Fault::NoLane, "a context with more than the key")),
             }
         }
     }
@@ -187,6 +187,7 @@ mod tests {
             files: &BARE,
             cpu: &BARE,
             give_way: &Preemptive,
+            timer: None,
         };
         let ring: &'static Ring = Box::leak(Box::new(Ring::new(4).unwrap()));
         TRACER.init(TracerConfig::default(), platform, ring).unwrap();

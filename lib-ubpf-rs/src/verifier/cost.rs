@@ -273,23 +273,28 @@ impl Costs<'_, '_, '_> {
             if self.functions.binary_search(&pc).is_ok() {
                 return Ok(None);
             }
-            // By fall-through from two places at most, by jump from any number.
-            let mut full = false;
-            let (queue, notes, marks) = (&mut self.queue, &self.findings.notes, &self.marks);
-            self.before.each(pc, self.work, |before| {
-                let reached = notes.get(before).is_some_and(|n| n.fact.contains(Fact::REACHED));
-                let new = marks.get(before).is_some_and(|&m| m != mark);
-                match queue.try_reserve(1) {
-                    Ok(()) if reached && new => queue.push(before as u32),
-                    Ok(()) => {}
-                    Err(_) => full = true,
-                }
-            })?;
-            if full {
-                return Err(VerifyError::NoMemory);
-            }
+            self.queue_before(pc)?;
         }
         Ok(Some((mark, first, last)))
+    }
+
+    /// Queues where this PC is reached from and the mark is not: by fall-through from two places at most, by jump from any number.
+    fn queue_before(&mut self, pc: usize) -> Result<(), VerifyError> {
+        let mut full = false;
+        let (queue, notes, marks) = (&mut self.queue, &self.findings.notes, &self.marks);
+        self.before.each(pc, self.work, |before| {
+            let reached = notes.get(before).is_some_and(|n| n.fact.contains(Fact::REACHED));
+            let new = marks.get(before).is_some_and(|&m| m != self.mark);
+            match queue.try_reserve(1) {
+                Ok(()) if reached && new => queue.push(before as u32),
+                Ok(()) => {}
+                Err(_) => full = true,
+            }
+        })?;
+        if full {
+            return Err(VerifyError::NoMemory);
+        }
+        Ok(())
     }
 
     /// Whether no other instruction of the loop writes the counter's register.

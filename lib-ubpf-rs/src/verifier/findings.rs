@@ -122,7 +122,8 @@ impl Counter {
 pub(super) struct Claim {
     /// Least length that is taken for granted; 0 where the program has compared the length itself.
     pub(super) needed: u64,
-    /// End of the last byte that is touched.
+    /// The first byte that is touched, and the end of the last.
+    pub(super) first: u64,
     pub(super) end: u64,
     /// Bytes below the end of a frame that are touched.
     pub(super) stack: u64,
@@ -130,7 +131,7 @@ pub(super) struct Claim {
 
 impl Claim {
     /// Other memory is accessed.
-    pub(super) const NONE: Claim = Claim { needed: 0, end: 0, stack: 0 };
+    pub(super) const NONE: Claim = Claim { needed: 0, first: u64::MAX, end: 0, stack: 0 };
 }
 
 /// What an analysis says of a program.
@@ -140,7 +141,8 @@ pub(super) struct Findings {
     /// First read of each register that may not have been set.
     pub(super) unset: [Option<usize>; Reg::COUNT],
     pub(super) argument_needed: u64,
-    /// End of the last byte of the argument that a proved access touches.
+    /// The first byte of the argument that a proved access touches, and the end of the last.
+    pub(super) argument_first: u64,
     pub(super) argument_reach: u64,
     /// Bytes below the end of a frame that a proved access touches.
     pub(super) stack_reach: u64,
@@ -173,6 +175,7 @@ impl Findings {
             notes: filled(len, Note::DEAD, work)?,
             unset: [None; Reg::COUNT],
             argument_needed: 0,
+            argument_first: u64::MAX,
             argument_reach: 0,
             stack_reach: 0,
             failures: Vec::new(),
@@ -230,6 +233,7 @@ impl Findings {
     pub(super) fn prove(&mut self, pc: usize, target: Target, argument: Claim) {
         self.target(pc, target);
         self.argument_needed = self.argument_needed.max(argument.needed);
+        self.argument_first = self.argument_first.min(argument.first);
         self.argument_reach = self.argument_reach.max(argument.end);
         self.stack_reach = self.stack_reach.max(argument.stack);
     }
@@ -342,6 +346,7 @@ impl Findings {
         }
         // Either may have relied on its own.
         self.argument_needed = self.argument_needed.max(other.argument_needed);
+        self.argument_first = self.argument_first.min(other.argument_first);
         self.argument_reach = self.argument_reach.max(other.argument_reach);
         self.stack_reach = self.stack_reach.max(other.stack_reach);
         self.too_deep = self.too_deep.and(other.too_deep);

@@ -28,6 +28,15 @@ const MAX_CONTEXTS: usize = 256;
 const PATIENCE: u8 = 12;
 const GIVE_UP: u8 = 24;
 
+/// How far what grows goes after so many joins.
+fn step_after(joins: u8) -> Step {
+    match joins {
+        0..PATIENCE => Step::Next,
+        PATIENCE..GIVE_UP => Step::Limit,
+        _ => Step::Top,
+    }
+}
+
 const NONE: u32 = u32::MAX;
 
 /// Where states are kept, and where loops are.
@@ -335,12 +344,7 @@ impl<'a, 'o, 'p, 'w, 'b> Fixpoint<'a, 'o, 'p, 'w, 'b> {
                     return Ok(());
                 }
                 let before = kept.bytes();
-                let step = match slot.joins {
-                    0..PATIENCE => Step::Next,
-                    PATIENCE..GIVE_UP => Step::Limit,
-                    _ => Step::Top,
-                };
-                let thresholds = Thresholds { numbers: &self.plan.numbers, step };
+                let thresholds = Thresholds { numbers: &self.plan.numbers, step: step_after(slot.joins) };
                 // The first time round shows what changes; a flag that has two values keeps them.
                 let widens = self.plan.is_head(pc) && slot.joins > 0;
                 // Paid piece by piece: in between a pause can come.

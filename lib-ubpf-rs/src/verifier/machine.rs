@@ -16,7 +16,7 @@ use crate::{
     isa::{AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, Reg, Size, Width},
     program::{
         limits::{MAX_FRAMES, MAX_STRING},
-        ArgType, HelperSignature, MapDef, MapFamily, Program, RetType,
+        ArgType, Cost, HelperSignature, MapDef, MapFamily, Program, RetType,
     },
 };
 
@@ -358,17 +358,8 @@ impl<'a> Machine<'a> {
         match base.kind {
             Kind::Unset | Kind::Scalar | Kind::Map { .. } => (Err(Need::Pointer), Target::Unknown),
             Kind::Stack(frame) => {
-                let inside = least >= i128::from(FRAME.wrapping_neg()) && end <= 0;
                 let place = place_in_frame(frame, base, reach, least as i64, end as i64);
-                let proof = match (inside, aligned) {
-                    (true, true) => Ok((place, Claim { stack: below(least), ..Claim::NONE })),
-                    (true, false) => Err(Need::Alignment(reach.align)),
-                    (false, _) => Err(Need::Within {
-                        least: FRAME.wrapping_neg(),
-                        most: 0i64.saturating_sub_unsigned(reach.size),
-                    }),
-                };
-                (proof, Target::Stack)
+                (prove_stack(place, reach, (least, end), aligned), Target::Stack)
             }
             Kind::Argument => (prove_argument(state, self.env.context, base, reach, least, end), Target::Argument),
             Kind::Object { index, nullable } => {
@@ -549,76 +540,102 @@ impl<'a> Machine<'a> {
 
     /// Checks a helper's arguments against its signature and adds up its cost.
     fn arguments(&mut self, state: &mut State, pc: usize, signature: &HelperSignature) -> Result<Given, VerifyError> {
-        let (mut map, mut size, mut released) = (None, 0, Released::Nothing);
-        let call = self.cost.unwrap_or(0);
-        let mut cost = u64::from(signature.cost.base).saturating_add(call);
+        let mut given = Given { map: None, size: 0, released: Released::Nothing };
+        let mut cost = u64::from(signature.cost.base).saturating_add(self.cost.unwrap_or(0));
         let regs = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5];
         for (index, (kind, reg)) in signature.args.iter().zip(regs).enumerate() {
+            if *kind == ArgType::Unused {
+                continue;
+            }
             let length = regs.get(index.wrapping_add(1)).copied();
-            match kind {
-                ArgType::Unused => continue,
-                ArgType::Scalar | ArgType::AnyAddress => {}
-                ArgType::Length => {
-                    let most = self.read(state, reg, pc).number().whole.umax;
-                    cost = cost.saturating_add(signature.cost.of_bytes(most));
-                }
-                ArgType::CString => {
-                    cost = cost.saturating_add(signature.cost.of_string(STRING as u64));
-                    self.string(state, pc, reg)
-                }
-                ArgType::Map(family) => map = self.map_argument(state, pc, reg, *family),
-                ArgType::RecordSize => {
-                    let least = self.read(state, reg, pc).number().whole.umin;
-                    size = u32::try_from(least).unwrap_or(u32::MAX);
-                }
-                ArgType::Record => released = self.record(state, pc, reg),
-                ArgType::MapKey => {
-                    let size = self.sized_by(map, |def| def.key_size);
-                    cost = cost.saturating_add(signature.cost.of_bytes(size.1.into()));
-                    self.of_map(state, pc, reg, size.0);
-                }
-                ArgType::MapValue => {
-                    let size = self.sized_by(map, |def| def.value_size);
-                    let charged = self.sized_by(map, MapDef::bytes_changed).1;
-                    cost = cost.saturating_add(signature.cost.of_bytes(charged.into()));
-                    self.of_map(state, pc, reg, size.0);
-                }
-                ArgType::MemRead => {
-                    let most = self.most(state, pc, length);
-                    self.memory(state, pc, reg, most, false);
-                }
-                ArgType::WriteWord => {
-                    let place = self.memory(state, pc, reg, 8, true);
-                    if !planted::active(Bug::KeptWord) {
-                        self.store(state, place, Size::DW, Value::UNKNOWN)?;
-                    }
-                }
-                ArgType::MemWrite => {
-                    let most = self.most(state, pc, length);
-                    self.written(state, pc, reg, most)?;
-                }
-                ArgType::MapValueOut => {
-                    let size = self.sized_by(map, |def| def.value_size);
-                    cost = cost.saturating_add(signature.cost.of_bytes(size.1.into()));
-                    if size.0.is_none() {
-                        self.of_map(state, pc, reg, None);
-                    }
-                    self.written(state, pc, reg, size.1.into())?;
-                }
-            }
-            if kind.is_memory() {
-                cost = cost.saturating_add(self.findings.search.into());
-            }
+            self.argument(state, pc, *kind, (reg, length), &mut given)?;
+            let bytes = self.argument_cost(state, pc, *kind, reg, given.map, &signature.cost);
+            let search = if kind.is_memory() { self.findings.search } else { 0 };
+            cost = cost.saturating_add(bytes).saturating_add(search.into());
             self.read(state, reg, pc);
         }
         let walk = signature.cost.walk;
         let walk = match signature.args.iter().any(|kind| matches!(kind, ArgType::Map(_))) {
-            true => self.sized_by(map, |def| def.most_walked(walk)).1,
+            true => self.sized_by(given.map, |def| def.most_walked(walk)).1,
             false => walk,
         };
         cost = cost.saturating_add(walk.into());
         self.cost = (cost < u64::MAX).then_some(cost);
-        Ok(Given { map, size, released })
+        Ok(given)
+    }
+
+    /// Checks one argument. `length`: the register behind it, which says of how many bytes it is, where the kind is of that sort.
+    fn argument(
+        &mut self,
+        state: &mut State,
+        pc: usize,
+        kind: ArgType,
+        (reg, length): (Reg, Option<Reg>),
+        given: &mut Given,
+    ) -> Result<(), VerifyError> {
+        match kind {
+            ArgType::Unused | ArgType::Scalar | ArgType::AnyAddress | ArgType::Length => {}
+            ArgType::CString => self.string(state, pc, reg),
+            ArgType::Map(family) => given.map = self.map_argument(state, pc, reg, family),
+            ArgType::RecordSize => {
+                let least = self.read(state, reg, pc).number().whole.umin;
+                given.size = u32::try_from(least).unwrap_or(u32::MAX);
+            }
+            ArgType::Record => given.released = self.record(state, pc, reg),
+            ArgType::MapKey => {
+                let size = self.sized_by(given.map, |def| def.key_size).0;
+                self.of_map(state, pc, reg, size);
+            }
+            ArgType::MapValue => {
+                let size = self.sized_by(given.map, |def| def.value_size).0;
+                self.of_map(state, pc, reg, size);
+            }
+            ArgType::MemRead => {
+                let most = self.most(state, pc, length);
+                self.memory(state, pc, reg, most, false);
+            }
+            ArgType::WriteWord => {
+                let place = self.memory(state, pc, reg, 8, true);
+                if !planted::active(Bug::KeptWord) {
+                    self.store(state, place, Size::DW, Value::UNKNOWN)?;
+                }
+            }
+            ArgType::MemWrite => {
+                let most = self.most(state, pc, length);
+                self.written(state, pc, reg, most)?;
+            }
+            ArgType::MapValueOut => {
+                let (known, most) = self.sized_by(given.map, |def| def.value_size);
+                if known.is_none() {
+                    self.of_map(state, pc, reg, None);
+                }
+                self.written(state, pc, reg, most.into())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the bytes that an argument stands for add to a helper's cost.
+    fn argument_cost(
+        &mut self,
+        state: &State,
+        pc: usize,
+        kind: ArgType,
+        reg: Reg,
+        map: Option<u16>,
+        cost: &Cost,
+    ) -> u64 {
+        let bytes = match kind {
+            ArgType::CString => return cost.of_string(STRING as u64),
+            ArgType::Length => self.read(state, reg, pc).number().whole.umax,
+            ArgType::MapKey => self.sized_by(map, |def| def.key_size).1.into(),
+            ArgType::MapValue => self.sized_by(map, MapDef::bytes_changed).1.into(),
+            ArgType::MapValueOut => self.sized_by(map, |def| def.value_size).1.into(),
+            ArgType::Unused | ArgType::Scalar | ArgType::AnyAddress | ArgType::Map(_) => 0,
+            ArgType::RecordSize | ArgType::Record => 0,
+            ArgType::MemRead | ArgType::WriteWord | ArgType::MemWrite => 0,
+        };
+        cost.of_bytes(bytes)
     }
 
     /// The record in a register, which is to be released. When it is not known, the helper finds out; then it may be any that is held.
@@ -846,6 +863,16 @@ fn place_in_frame(frame: u8, base: &Value, reach: Reach, from: i64, to: i64) -> 
     }
 }
 
+/// An access to a frame of the stack lies in it; `place` is where it does then.
+fn prove_stack(place: Place, reach: Reach, (least, end): (i128, i128), aligned: bool) -> Result<(Place, Claim), Need> {
+    let inside = least >= i128::from(FRAME.wrapping_neg()) && end <= 0;
+    match (inside, aligned) {
+        (true, true) => Ok((place, Claim { stack: below(least), ..Claim::NONE })),
+        (true, false) => Err(Need::Alignment(reach.align)),
+        (false, _) => Err(Need::Within { least: FRAME.wrapping_neg(), most: 0i64.saturating_sub_unsigned(reach.size) }),
+    }
+}
+
 /// An access to the argument lies in what it is known to have, or in what every argument has for which proofs hold.
 fn prove_argument(
     state: &State,
@@ -864,6 +891,7 @@ fn prove_argument(
     let claim = |needed| Claim {
         stack: 0,
         needed,
+        first: u64::try_from(least).unwrap_or(0),
         end: match u64::try_from(end) {
             _ if planted::active(Bug::ReachForgotten) => needed,
             Ok(end) => end,

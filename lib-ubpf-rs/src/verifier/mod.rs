@@ -250,6 +250,8 @@ fn analyse(
     Ok(analysis)
 }
 
+/// Where the first analysis was enough, the stack need not hold the second one's state.
+#[inline(never)]
 fn explore(
     analysis: &mut Analysis,
     program: &Program,
@@ -347,6 +349,7 @@ fn finish(
         uses,
         worst_cost,
         argument_needed: findings.argument_needed,
+        argument_first: findings.argument_first,
         argument_reach: findings.argument_reach,
         stack_reach: findings.stack_reach,
         steps,

@@ -684,19 +684,21 @@ fn frame_end(stack_top: u64, depth: usize) -> u64 {
 }
 
 impl Concrete<'_> {
+    /// Whether it is an address in a record that has so many bytes at least. Of different records, addresses count from different ones.
+    fn is_record(&self, size: Option<u32>, value: &Value, is: u64) -> bool {
+        let mut offsets = self.records.iter().map(|&(base, len)| (is.wrapping_sub(base), len));
+        let large = |len| size.is_some_and(|size| len >= u64::from(size));
+        offsets.any(|(offset, len)| value.num.contains(BITS, offset) && large(len))
+    }
+
     fn check(&self, records: &Records, value: &Value, is: u64, equal: &mut Vec<(u32, u64)>) -> Result<(), String> {
         let num = match value.kind {
             Kind::Unset => return Ok(()),
             kind if kind.is_nullable() && is == 0 => return Ok(()),
-            Kind::Record { number, .. } => {
-                // Of different records, addresses count from different ones.
-                let mut offsets = self.records.iter().map(|&(base, len)| (is.wrapping_sub(base), len));
-                let large = |len| records.size(number).is_some_and(|size| len >= u64::from(size));
-                return match offsets.any(|(offset, len)| value.num.contains(BITS, offset) && large(len)) {
-                    true => Ok(()),
-                    false => Err(format!("not {value}")),
-                };
+            Kind::Record { number, .. } if !self.is_record(records.size(number), value, is) => {
+                return Err(format!("not {value}"))
             }
+            Kind::Record { .. } => return Ok(()),
             Kind::Object { index, .. } => match value.num.value() {
                 Some(offset) if !(self.begins)(index, is.wrapping_sub(offset)) => return Err(format!("not {value}")),
                 _ => return Ok(()),

@@ -156,6 +156,7 @@ pub struct VerifiedProgram {
     pub(super) uses: Uses,
     pub(super) worst_cost: Option<u64>,
     pub(super) argument_needed: u64,
+    pub(super) argument_first: u64,
     pub(super) argument_reach: u64,
     pub(super) stack_reach: u64,
     pub(super) steps: usize,
@@ -249,6 +250,10 @@ impl VerifiedProgram {
     /// [`argument_needed`](Self::argument_needed) where the program compares the length before it goes farther.
     pub fn argument_reach(&self) -> u64 {
         self.argument_reach
+    }
+    /// Bytes at the start of the argument that no proved access touches: at most [`argument_reach`](Self::argument_reach).
+    pub fn argument_first(&self) -> u64 {
+        self.argument_first.min(self.argument_reach)
     }
     /// Bytes below the end of a frame in which all proved accesses to it lie. 0 to 512.
     pub fn stack_reach(&self) -> u64 {

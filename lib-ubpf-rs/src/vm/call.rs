@@ -26,7 +26,8 @@ pub fn call_helper(
     metering: Metering,
     pc: usize,
 ) -> Result<Called, Stop> {
-    let mut bill = Bill { budget: &mut run.budget, metering, pc };
+    let part = run.memory.chain().helpers;
+    let mut bill = Bill { budget: &mut run.budget, metering, part, pc };
     let (map, text, host) = (None, &[][..], run.host);
     let (key, value, data, second, out) = (Bytes::NONE, Bytes::NONE, Bytes::NONE, Bytes::NONE, BytesMut::NONE);
     let (lane, records) = (run.memory.lane(), run.memory.records());
@@ -53,6 +54,8 @@ pub fn call_helper(
 struct Bill<'r> {
     budget: &'r mut u64,
     metering: Metering,
+    /// What is charged is the cost divided by this.
+    part: u64,
     pc: usize,
 }
 
@@ -61,7 +64,7 @@ impl Bill<'_> {
     #[inline(always)]
     fn pay(&mut self, cost: impl Fn() -> u64) -> Result<(), Stop> {
         if self.metering == Metering::Metered {
-            super::charge(self.budget, cost(), self.pc)?;
+            super::charge(self.budget, cost().div_ceil(self.part), self.pc)?;
         }
         #[cfg(any(test, feature = "fuzz"))]
         super::executed::add(cost());

@@ -1,6 +1,12 @@
 //! Programs as machine code that is called from machine code.
 
-use crate::helpers::Needs;
+use crate::{
+    helpers::Needs,
+    program::{
+        limits::{CONTEXT_BYTES, HOOK_CONTEXT_BYTES},
+        Abi,
+    },
+};
 
 /// Address of machine code that is executed. Only what made the code, or answers for it, can make one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +26,27 @@ impl CodeAddress {
     /// As a number.
     pub const fn get(self) -> usize {
         self.0
+    }
+}
+
+/// What the argument of a program is that runs at a traced function.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Given {
+    /// That of flat programs: the key of the function, and at a return the result, the arguments in registers, and how long the call took.
+    Call,
+    /// The registers of the function, in the order of Linux (`struct pt_regs`).
+    Registers,
+    /// The arguments in registers; at a return so many of them, and the result behind.
+    Arguments(u8),
+}
+
+impl Given {
+    /// Its length, in bytes.
+    pub const fn length(self) -> usize {
+        match self {
+            Given::Call => CONTEXT_BYTES,
+            Given::Registers | Given::Arguments(_) => HOOK_CONTEXT_BYTES,
+        }
     }
 }
 
@@ -44,7 +71,11 @@ pub struct Direct {
     pub block: u64,
     /// Bytes of its stack that it may touch: r10 must be the end of so many. A multiple of 8.
     pub stack: u64,
-    /// Bytes of its argument that it may touch.
+    /// What its argument is.
+    pub given: Given,
+    /// Bytes at the start of its argument that it does not touch.
+    pub argument_first: u64,
+    /// The end of those that it may touch.
     pub argument: u64,
     /// Least length of its argument for which it may be called; its address and length are bounded as [`proofs_hold`](super::proofs_hold) says.
     pub argument_needed: u64,
@@ -59,6 +90,47 @@ impl Direct {
     pub fn looks_at_map(&self) -> bool {
         self.needs.contains(Needs::MAP) && self.adds.is_none()
     }
+}
+
+/// Why a program does not run straight from the traced function, but by the general entry of hooks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Detour {
+    /// It is no machine code.
+    Interpreted,
+    /// It is at a timer.
+    Timer,
+    /// It calls a helper that needs to know of the call, or can end the run.
+    Helper(Abi, u32),
+    /// It calls functions of its own.
+    Calls,
+    /// What it accesses is checked while it runs.
+    Guarded,
+    /// Its time is charged while it runs.
+    Metered,
+    /// It may end while it holds a record of a ring.
+    Record,
+    /// It looks at more of its argument than there is then.
+    Argument,
+    /// It may cost more than an interrupt's budget.
+    Cost,
+    /// It takes more of the traced function's stack than it may.
+    Stack,
+    /// It is detached after so many runs.
+    Limited,
+    /// It is told `-errno` of a function that returns -1.
+    Errno,
+    /// Another program here cannot, or one that was here could not: a function has one way, until all its programs are gone.
+    Others,
+    /// Run times are measured.
+    Measured,
+    /// The stub is a call of the compiler's, or the platform lacks what it takes.
+    Stub,
+    /// There is no memory for it.
+    Memory,
+    /// There is no executable memory near the text.
+    Room,
+    /// A run did not come back.
+    Stuck,
 }
 
 /// What each run adds to the value under the first word of its argument and `key2` in the two-key map. It does nothing else.

@@ -143,6 +143,12 @@ impl<'a> Memory<'a> {
         self.chain.divide();
     }
 
+    /// The run is interpreted, and its budget is divided by [`INTERPRETED`](super::INTERPRETED): so is what helpers are charged for, since those
+    /// take no longer than elsewhere.
+    pub fn divide_for_helpers(&mut self) {
+        self.chain.divide_for_helpers();
+    }
+
     /// The name of the program that the run was stopped in, where it did not begin with that.
     pub fn stopped_in(&self) -> Option<&str> {
         self.chain.stopped_in()

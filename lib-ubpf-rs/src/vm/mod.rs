@@ -6,6 +6,7 @@ mod direct;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod executed;
 mod interpreter;
+mod machine;
 mod memory;
 mod quick;
 mod slices;
@@ -17,8 +18,9 @@ pub mod soundness;
 
 pub use crate::program::limits::{FRAME_BYTES, MAX_FRAMES, MAX_STRING, STACK_BYTES};
 pub use call::{call_helper, Called};
-pub use direct::{Adds, CodeAddress, Direct};
-pub use interpreter::{Interpreter, Moment};
+pub use direct::{Adds, CodeAddress, Detour, Direct, Given};
+pub use interpreter::Interpreter;
+pub use machine::Moment;
 pub use memory::{Access, Memory, Region, Regions};
 #[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
 pub(crate) use slices::{Reserve, ENDLESS};
@@ -38,7 +40,7 @@ use crate::{
 };
 
 /// How much longer an interpreter may take than machine code, for which a budget is meant: what runs interpreted and is given no
-/// budget of its own gets the configured one divided by this.
+/// budget of its own gets the configured one divided by this. Helpers are no slower there: their charges are divided, too.
 pub const INTERPRETED: u64 = 30;
 
 /// A program ready to run on one of the engines.
@@ -58,9 +60,12 @@ pub trait Executable: Send + Sync {
     fn machine_code(&self) -> Option<usize> {
         None
     }
-    /// How its machine code is called from machine code; `None` where it needs too much.
-    fn direct(&self) -> Option<Direct> {
-        None
+    /// How its machine code is called from machine code.
+    ///
+    /// # Errors
+    /// What it needs that is not there then.
+    fn direct(&self) -> Result<Direct, Detour> {
+        Err(Detour::Interpreted)
     }
 }
 

@@ -3,7 +3,7 @@
 //! both do, they do with the same functions.
 
 use super::{
-    interpreter::{Flow, Machine, SLOTS},
+    machine::{Flow, Machine, SLOTS},
     Stop, StopKind,
 };
 use crate::isa::{each_alu_op, each_cmp_op, each_size, AluOp, CmpOp, ImmKind, Insn, Operand, Size, Width};

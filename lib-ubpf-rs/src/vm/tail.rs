@@ -36,6 +36,8 @@ pub(super) struct Chain {
     called: bool,
     /// What interprets gets so much less of what is left of the budget.
     divisor: u64,
+    /// So much less is charged for what helpers do, which takes no longer where the rest is interpreted.
+    pub(super) helpers: u64,
     /// Frames of the program at a tail call, at most.
     deepest: u64,
 }
@@ -43,16 +45,21 @@ pub(super) struct Chain {
 impl Chain {
     /// That of a run that begins.
     pub(super) const NEW: Chain =
-        Chain { next: None, stopped_in: None, calls: 0, called: false, divisor: 1, deepest: 1 };
+        Chain { next: None, stopped_in: None, calls: 0, called: false, divisor: 1, helpers: 1, deepest: 1 };
 
     /// That of the part of a run that is another program's.
     pub(super) fn of_callee(&self) -> Chain {
-        Chain { calls: self.calls, called: true, ..Chain::NEW }
+        Chain { calls: self.calls, called: true, helpers: self.helpers, ..Chain::NEW }
     }
 
     /// Programs that are interpreted get a part of what is left of the budget, which is meant for machine code.
     pub(super) fn divide(&mut self) {
         self.divisor = INTERPRETED;
+    }
+
+    /// The program is interpreted, and the budget is a part of what is meant for machine code.
+    pub(super) fn divide_for_helpers(&mut self) {
+        self.helpers = INTERPRETED;
     }
 
     /// The verifier has seen to it that tail calls stand in functions alone after which the program ends, or it could not.
@@ -139,6 +146,9 @@ fn part(
     let interprets = callee.code.interprets(&part, slices.is_some());
     let divisor = if interprets { divisor } else { 1 };
     part.budget /= divisor;
+    if divisor > 1 {
+        part.memory.chain().divide_for_helpers();
+    }
     let result = match slices {
         None => callee.code.run(&mut part),
         Some(Slices { units, pause }) => {

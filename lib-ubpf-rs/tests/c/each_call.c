@@ -298,6 +298,11 @@ static int call_attach(void)
 	return ubpf_attach("traced", program, NULL, &probe, NULL);
 }
 
+static int call_replace(void)
+{
+	return ubpf_replace(probe, program, NULL);
+}
+
 static int call_detach(void)
 {
 	return ubpf_detach(probe, NULL);
@@ -449,6 +454,7 @@ static const struct row rows[] = {
 	{"ubpf_unload", load, call_unload, unload},
 	{"ubpf_exec", load, call_exec, unload},
 	{"ubpf_attach", load_and_try, call_attach, detach_always},
+	{"ubpf_replace", attach, call_replace, detach_always},
 	{"ubpf_detach", attach, call_detach, detach},
 	{"ubpf_detach_function", attach, call_detach_function, detach},
 	{"ubpf_list", attach, call_list, detach_always},

@@ -42,9 +42,11 @@ static uint64_t meddle(uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint6
 	return 0;
 }
 
+static const char *attached = "count";
+
 static void remember(void *context, const ubpf_probe_info *info)
 {
-	CHECK(strcmp(info->function, "traced") == 0 && strcmp(info->program, "count") == 0);
+	CHECK(strcmp(info->function, "traced") == 0 && strcmp(info->program, attached) == 0);
 	CHECK(info->size == sizeof(*info));
 	*(uint64_t *)context = info->runs;
 }
@@ -116,7 +118,7 @@ static void loads_and_runs(void)
 static void attaches(void)
 {
 	ubpf_error error;
-	ubpf_program program = 0;
+	ubpf_program program = 0, answers = 0;
 	ubpf_probe probe = 0, other = 0;
 	uint64_t address = 0, value = 0, runs = 0, distance = 9;
 	size_t detached = 9;
@@ -144,8 +146,16 @@ static void attaches(void)
 	CHECK(ubpf_list("traced", remember, &runs, &error) == UBPF_OK && runs == 5);
 	CHECK(ubpf_list(NULL, remember, &runs, &error) == UBPF_OK);
 	CHECK(ubpf_list("none", remember, &runs, &error) == UBPF_NOT_FOUND);
+	/* What takes its place has its handle and its counts, and counts no calls in the map. */
+	attached = "answer";
+	CHECK(ubpf_load("answer", answer, sizeof(answer), NULL, &answers, &error) == UBPF_OK);
+	CHECK(ubpf_replace(probe, answers, &error) == UBPF_OK && traced(1) == 2 && traced(1) == 2);
+	CHECK(ubpf_list("traced", remember, &runs, &error) == UBPF_OK && runs == 7);
+	CHECK(ubpf_replace(probe, probe, &error) == UBPF_STALE && ubpf_replace(program, answers, &error) == UBPF_STALE);
+	attached = "count";
+	CHECK(ubpf_unload(answers, &error) == UBPF_OK && ubpf_replace(probe, answers, &error) == UBPF_STALE);
 	CHECK(ubpf_detach(probe, &error) == UBPF_OK);
-	CHECK(ubpf_detach(probe, &error) == UBPF_STALE);
+	CHECK(ubpf_detach(probe, &error) == UBPF_STALE && ubpf_replace(probe, program, &error) == UBPF_STALE);
 	CHECK(ubpf_detach_function("traced", "count", &detached, &error) == UBPF_NOT_FOUND && detached == 0);
 	CHECK(ubpf_detach_function("traced", NULL, &detached, &error) == UBPF_OK && detached == 0);
 	CHECK(traced(1) == 2);

@@ -59,7 +59,7 @@ static void at_return(void)
 	memset(&limits, 0, sizeof(limits));
 	limits.size = sizeof(limits);
 	CHECK(ubpf_load("count", count, sizeof(count), NULL, &counter, &error) == UBPF_OK);
-	limits.flags = 4;
+	limits.flags = 8;
 	CHECK(ubpf_attach("traced", counter, &limits, &probe, &error) == UBPF_INVALID && !probe);
 	limits.flags = UBPF_ATTACH_RETURN;
 	limits.arguments = 1;

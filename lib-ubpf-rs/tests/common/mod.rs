@@ -65,6 +65,9 @@ impl Call for Nobody {
     fn traced(&self) -> Option<Traced> {
         None
     }
+    fn stack(&self, _out: &mut [u64]) -> usize {
+        0
+    }
 }
 
 impl Time for Nobody {

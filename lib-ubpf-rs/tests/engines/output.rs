@@ -70,7 +70,7 @@ fn producers_of_both_kinds_lose_nothing_that_is_not_counted() {
                     assert_eq!(record.text(), [b'x'; 100]);
                     3
                 }
-                RecordKind::Error => panic!("{record:?}"),
+                RecordKind::Error(_) => panic!("{record:?}"),
             };
             let end = TICKS.ns(counter());
             let since = last.insert(key, record.time_ns).unwrap_or(start);

@@ -90,6 +90,9 @@ impl Call for TestHost {
     fn traced(&self) -> Option<Traced> {
         None
     }
+    fn stack(&self, _out: &mut [u64]) -> usize {
+        0
+    }
 }
 
 impl Time for TestHost {

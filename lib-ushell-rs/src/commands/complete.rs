@@ -120,6 +120,7 @@ fn visit_argument(
             // Who is not waited for any more gets what was found so far.
             let _ = all_functions(backend, visit);
         }
+        #[cfg(feature = "packages")]
         "MAP" => visit_maps(backend, visit),
         "FILE" if &*command.name == "bpf_detach" => visit_attached(backend, words, visit),
         "FILE" | "DIR" => visit_files(backend, last, visit),
@@ -170,6 +171,7 @@ fn visit_files(backend: &dyn Backend, last: &str, visit: &mut dyn FnMut(&str) ->
     });
 }
 
+#[cfg(feature = "packages")]
 fn visit_maps(backend: &dyn Backend, visit: &mut dyn FnMut(&str) -> bool) {
     let mut next = Some(0);
     while let Some(first) = next {

@@ -1,6 +1,5 @@
 //! Maps of objects. Keys and values are shown as numbers where they have the size of one, else as bytes in hexadecimal.
 
-use super::objects::excess;
 use crate::{
     backend::{Backend, Map},
     command::{Call, Command, Failure, Stream},
@@ -33,9 +32,9 @@ Command::builtin(
 ),
 Command::builtin(
     "trace",
-    "MAP [-n RECORDS]",
+    "MAP [-n RECORDS] [--rest]",
     "show the records of a ring as they come\n\
-     Until a key is pressed (^C for programs), or for so many RECORDS. Each is taken off the ring; who is slower than the programs\n\
+     Until a key is pressed (^C for programs), or for so many RECORDS; --rest: only those that are there. Each is taken off the ring; who is slower than the programs\n\
      loses records, which `map show` counts.",
     trace,
 ),
@@ -50,7 +49,7 @@ fn map(call: &mut Call<'_>) -> Result<(), Failure> {
         _ => 2,
     };
     if let Some(word) = call.args.get(words) {
-        return Err(excess(word));
+        return Err(Failure::excess(word));
     }
     if action == "list" {
         call.stream(Maps { next: Some(0) });
@@ -65,21 +64,10 @@ fn map(call: &mut Call<'_>) -> Result<(), Failure> {
         return without_key(call, &found, action, key);
     }
     let key = || bytes("KEY", key.ok_or_else(|| missing("KEY"))?, key_size);
+    let value = |what: &str| value.ok_or_else(|| missing(what));
     match action {
         "show" => {
-            let (mut next, mut shown) = (Some(0), false);
-            while let Some(first) = next.filter(|_| !shown) {
-                next = call.backend.maps(first, &mut |known, map, kept| {
-                    shown = known == name;
-                    if shown {
-                        describe(call.out, known, map, kept);
-                        let (full, busy) = (map.lost_full(), map.lost_busy());
-                        let (flags, memory) = (map.def().flags.bits(), Map::memory(map.def()));
-                        let _ = writeln!(call.out, ", flags {flags:#x}, memory {memory}, full {full}, busy {busy}");
-                    }
-                    !shown
-                });
-            }
+            show_definition(call, name);
             Ok(())
         }
         "clear" => clear(call, &found),
@@ -95,12 +83,11 @@ fn map(call: &mut Call<'_>) -> Result<(), Failure> {
         }
         "lookup" => lookup(call, &found, &key()?),
         "update" if found.def().kind.holds_things() => {
-            let what = value.ok_or_else(|| missing("the name of what is to be held"))?;
-            Ok(call.backend.hold(name, &key()?, what)?)
+            Ok(call.backend.hold(name, &key()?, value("the name of what is to be held")?)?)
         }
         "update" => {
             let size = found.def().value_size as usize;
-            let value = bytes("VALUE", value.ok_or_else(|| missing("VALUE"))?, size)?;
+            let value = bytes("VALUE", value("VALUE")?, size)?;
             done(found.update(Bytes::from(key()?.as_slice()), Bytes::from(value.as_slice()), 0, &mut 0))
         }
         "delete" => done(found.delete(Bytes::from(key()?.as_slice()), &mut 0)),
@@ -108,6 +95,23 @@ fn map(call: &mut Call<'_>) -> Result<(), Failure> {
             true => Ok(()),
             false => Err(Failure::message(format!("there is no map `{name}` any more"))),
         },
+    }
+}
+
+/// One line: what `map list` says of it, and more.
+fn show_definition(call: &mut Call<'_>, name: &str) {
+    let (mut next, mut shown) = (Some(0), false);
+    while let Some(first) = next.filter(|_| !shown) {
+        next = call.backend.maps(first, &mut |known, map, kept| {
+            shown = known == name;
+            if shown {
+                describe(call.out, known, map, kept);
+                let (full, busy) = (map.lost_full(), map.lost_busy());
+                let (flags, memory) = (map.def().flags.bits(), Map::memory(map.def()));
+                let _ = writeln!(call.out, ", flags {flags:#x}, memory {memory}, full {full}, busy {busy}");
+            }
+            !shown
+        });
     }
 }
 
@@ -127,7 +131,7 @@ fn without_key(call: &mut Call<'_>, map: &Map, action: &str, word: Option<&str>)
     let is_filter = map.def().kind == MapKind::BloomFilter && action != "pop";
     let mut value = match word {
         Some(word) if action == "push" || is_filter => bytes("VALUE", word, size)?,
-        Some(word) => return Err(excess(word)),
+        Some(word) => return Err(Failure::excess(word)),
         None if action == "push" || is_filter => {
             return Err(Failure::message(format!("map {action}: VALUE is missing")));
         }
@@ -252,28 +256,37 @@ impl core::fmt::Display for Shown<'_> {
 /// Removes all entries, or what arrays hold, giving way in between. What comes meanwhile may stay.
 fn clear(call: &Call<'_>, map: &Map) -> Result<(), Failure> {
     let mut pace = Pace::new(call.backend);
-    if is_ring(map) {
-        // What waits now; programs may write on.
-        let (mut waiting, mut word) = (map.len(), [0; 8]);
-        while let Some(len) = map.read_record(&mut word).filter(|_| waiting > 0) {
-            waiting = waiting.saturating_sub(len.saturating_add(word.len()));
-            pace.point()?;
-        }
-        return Ok(());
+    match map.def().kind {
+        _ if is_ring(map) => clear_ring(map, &mut pace),
+        kind if kind.offers(MapFamily::Pop) => clear_queue(map, &mut pace),
+        _ => clear_keys(map, &mut pace),
     }
-    let (key_size, value_size) = (map.def().key_size as usize, map.def().value_size as usize);
-    if map.def().kind.offers(MapFamily::Pop) {
-        let mut value = buffer(value_size)?;
-        for _ in 0..map.len() {
-            match map.pop(&mut BytesMut::from(value.as_mut_slice())) {
-                Ok(()) => pace.point()?,
-                Err(MapError::NoEntry) => break,
-                Err(error) => return done(Err(error)),
-            }
-        }
-        return Ok(());
+}
+
+/// What waits now; programs may write on.
+fn clear_ring(map: &Map, pace: &mut Pace<'_>) -> Result<(), Failure> {
+    let (mut waiting, mut word) = (map.len(), [0; 8]);
+    while let Some(len) = map.read_record(&mut word).filter(|_| waiting > 0) {
+        waiting = waiting.saturating_sub(len.saturating_add(word.len()));
+        pace.point()?;
     }
-    let (mut key, zeros) = (buffer(key_size)?, buffer(value_size)?);
+    Ok(())
+}
+
+fn clear_queue(map: &Map, pace: &mut Pace<'_>) -> Result<(), Failure> {
+    let mut value = buffer(map.def().value_size as usize)?;
+    for _ in 0..map.len() {
+        match map.pop(&mut BytesMut::from(value.as_mut_slice())) {
+            Ok(()) => pace.point()?,
+            Err(MapError::NoEntry) => break,
+            Err(error) => return done(Err(error)),
+        }
+    }
+    Ok(())
+}
+
+fn clear_keys(map: &Map, pace: &mut Pace<'_>) -> Result<(), Failure> {
+    let (mut key, zeros) = (buffer(map.def().key_size as usize)?, buffer(map.def().value_size as usize)?);
     let mut next = Some(0);
     while let Some(first) = next {
         let mut found = false;
@@ -286,15 +299,12 @@ fn clear(call: &Call<'_>, map: &Map) -> Result<(), Failure> {
             }
             take
         });
-        if found {
-            let gone = map.delete(Bytes::from(key.as_slice()), &mut 0);
-            match gone {
-                Ok(()) | Err(MapError::NoEntry) => {}
-                Err(MapError::Invalid) => {
-                    done(map.update(Bytes::from(key.as_slice()), Bytes::from(zeros.as_slice()), 0, &mut 0))?;
-                }
-                Err(error) => return done(Err(error)),
-            }
+        let key = Bytes::from(key.as_slice());
+        match if found { map.delete(key, &mut 0) } else { Ok(()) } {
+            Ok(()) | Err(MapError::NoEntry) => {}
+            // Entries of arrays stay.
+            Err(MapError::Invalid) => done(map.update(key, Bytes::from(zeros.as_slice()), 0, &mut 0))?,
+            Err(error) => return done(Err(error)),
         }
         pace.point()?;
     }
@@ -307,13 +317,15 @@ fn is_ring(map: &Map) -> bool {
 
 fn trace(call: &mut Call<'_>) -> Result<(), Failure> {
     let name = call.args.required(0);
-    let left = call.number_option("-n")?;
+    let (left, rest) = (call.number_option("-n")?, call.args.option("--rest").is_some());
     let map = find(call.backend, name)?;
     if !is_ring(&map) {
         return Err(Failure::message(format!("{name} is no ring: its kind is {}", map.def().kind.name())));
     }
     let record = buffer(ring_bytes(&map).min(LONGEST_RECORD))?;
-    call.stream(Records { map, left, record, long: Long::default(), waits: false });
+    // Up to the last one that is there now, else it had no end where they come as fast as they are read.
+    let until = rest.then(|| map.ring_number(WRITTEN));
+    call.stream(Records { map, left, until, record, long: Long::default(), waits: false });
     Ok(())
 }
 
@@ -321,6 +333,10 @@ fn trace(call: &mut Call<'_>) -> Result<(), Failure> {
 fn ring_bytes(map: &Map) -> usize {
     map.def().bytes().try_into().unwrap_or(usize::MAX)
 }
+
+/// What [`Map::ring_number`] gives: bytes that were read of a ring since the beginning, and that were written.
+const READ: u64 = 2;
+const WRITTEN: u64 = 3;
 
 /// Bytes of a record that are shown at most.
 const LONGEST_RECORD: usize = 64 << 10;
@@ -330,6 +346,8 @@ struct Records {
     map: Arc<Map>,
     /// Those that are still to be shown, where there is an end.
     left: Option<u64>,
+    /// It ends when so many bytes of the ring were read, or where there is none.
+    until: Option<u64>,
     /// Room for one.
     record: Vec<u8>,
     long: Long,
@@ -339,12 +357,15 @@ struct Records {
 impl Stream for Records {
     fn page(&mut self, _: &dyn Backend, out: &mut Output) -> bool {
         self.waits = false;
-        if self.long.write(out) || self.left == Some(0) {
+        let read = self.map.ring_number(READ);
+        let is_at_end = self.until.is_some_and(|until| read >= until);
+        if self.long.write(out) || self.left == Some(0) || is_at_end {
             return !self.long.is_over();
         }
         let Some(len) = self.map.read_record(&mut self.record) else {
-            self.waits = true;
-            return true;
+            self.waits = self.until.is_none();
+            // Of those that were discarded it has passed over so many at a time.
+            return self.waits || self.map.ring_number(READ) != read;
         };
         self.left = self.left.map(|left| left.saturating_sub(1));
         let record = self.record.get(..len).unwrap_or(&self.record);

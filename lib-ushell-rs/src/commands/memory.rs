@@ -2,7 +2,8 @@
 
 use crate::{
     backend::Backend,
-    command::{Call, Command, Failure, Stream},
+    command::{parse_number, Call, Command, Failure, Stream},
+    output::Printable,
     Output,
 };
 use alloc::format;
@@ -18,6 +19,12 @@ pub(super) const COMMANDS: &[Command] = &[
         trace_address,
     ),
     Command::builtin(
+        "bpf_get_name",
+        "ADDR...",
+        "show which functions addresses lie in\nA line for each: name, `+` and the distance; `?` where none is known.",
+        names,
+    ),
+    Command::builtin(
         "bpf_probe_read",
         "ADDR SIZE",
         "show memory of the application\nAt most 65536 bytes; memory that is not mapped ends it.",
@@ -28,6 +35,17 @@ pub(super) const COMMANDS: &[Command] = &[
 
 const MOST: u64 = 65536;
 const ROW: usize = 16;
+
+fn names(call: &mut Call<'_>) -> Result<(), Failure> {
+    for word in call.args.from(0) {
+        let address = parse_number(word, "ADDR")?;
+        let _ = match call.backend.function_at(address) {
+            Some((name, distance)) => writeln!(call.out, "{}+{distance:#x}", Printable(&name)),
+            None => writeln!(call.out, "?"),
+        };
+    }
+    Ok(())
+}
 
 fn show(call: &mut Call<'_>, address: Option<u64>) -> Result<(), Failure> {
     let unknown = || format!("unknown symbol `{}`", call.args.required(0));

@@ -2,10 +2,10 @@
 
 use super::{
     maps::{bytes, Hex, Long},
-    programs::{arguments, load_options, refused, returned},
+    programs::{arguments, load_options, refused, returned, warn},
 };
 use crate::{
-    backend::{AttachLimits, Backend, ObjectProgram},
+    backend::{AttachLimits, AttachReport, Backend, ObjectProgram},
     command::{Call, Command, Failure, Stream},
     output::Printable,
     Output,
@@ -16,12 +16,14 @@ use ubpf_rs::platform::copied;
 
 pub(super) const COMMANDS: &[Command] = &[Command::builtin(
     "prog",
-    "load|attach|list|show|dump|run|unload [FILE] [NAME=VALUE...] [-p PROG] [--data DATA] [--yes] [--keep] [--args N] [--abi ABI] [--policy POLICY] [--engine ENGINE]",
+    "load|attach|replace|list|show|dump|run|unload [FILE] [NAME=VALUE...] [-p PROG] [--data DATA] [--yes] [--keep] [--args N] [--own] [--abi ABI] [--policy POLICY] [--engine ENGINE]",
     "programs of objects\n\
      load: the package FILE, with numbers of its data set by name; it stays until `prog unload OBJECT`. attach: each program\n\
      of the package, or of the loaded object, to the function that its section names, or to those that its pattern fits (--yes: also\n\
-     to more than 300); all or none, and they begin at one moment. They are detached when the session ends, unless --keep. --args is that of\n\
-     bpf_attach. list: the programs of all objects. show: those of one, with what became of them. dump: their instructions, eight bytes each, in hexadecimal.\n\
+     to more than 300); all or none, and they begin at one moment. They are detached when the session ends, unless --keep. --args and --own are those of\n\
+     bpf_attach. replace OLD FILE: the program FILE takes the place of the program OLD wherever that is attached, or the package\n\
+     FILE that of the object OLD, at one moment, so that no call is missed or seen by both. Maps stay as they are, or the object\n\
+     is refused. list: the programs of all objects. show: those of one, with what became of them. dump: their instructions, eight bytes each, in hexadecimal.\n\
      run: the program PROG of FILE, once, with the bytes of DATA as its argument, or its packet: a file, or hex:0a0b; shows what becomes\n\
      of them.\n\
      An object's maps go with its last program, unless `map keep` keeps them. Other options are those of bpf_exec.",
@@ -37,24 +39,27 @@ fn prog(call: &mut Call<'_>) -> Result<(), Failure> {
                 call.stream(Programs { next: Some(0) });
                 Ok(())
             }
-            Some(word) => Err(excess(word)),
+            Some(word) => Err(Failure::excess(word)),
         };
     }
     let file = file.ok_or_else(|| Failure::message(format!("prog {action}: FILE is missing")))?;
     let takes: &[&str] = match action {
         "dump" => &["-p"],
         "run" => &["-p", "--data"],
-        "attach" => &["--yes", "--keep", "--args"],
+        "replace" => &["-p"],
+        "attach" => &["--yes", "--keep", "--args", "--own"],
         _ => &[],
     };
-    for option in ["-p", "--data", "--yes", "--keep", "--args"] {
+    for option in ["-p", "--data", "--yes", "--keep", "--args", "--own"] {
         if !takes.contains(&option) && call.args.option(option).is_some() {
             return Err(Failure::message(format!("prog {action}: there is no option {option}")));
         }
     }
     match (action, more) {
         ("load", values) => load(call, file, values),
-        (_, [word, ..]) => Err(excess(word)),
+        ("replace", [new, values @ ..]) => replace(call, file, new, values),
+        ("replace", []) => Err(Failure::message("prog replace: OLD and FILE are expected")),
+        (_, [word, ..]) => Err(Failure::excess(word)),
         ("attach", []) => attach(call, file),
         ("show" | "dump", []) => show(call, file, action == "dump"),
         ("run", []) => run(call, file),
@@ -62,29 +67,40 @@ fn prog(call: &mut Call<'_>) -> Result<(), Failure> {
     }
 }
 
-/// A word that an action does not take.
-pub(super) fn excess(word: &str) -> Failure {
-    Failure::message(format!("`{word}` is one argument too many"))
-}
-
 fn load(call: &mut Call<'_>, file: &str, words: &[&str]) -> Result<(), Failure> {
-    let options = load_options(call)?;
-    let mut values = Vec::new();
-    for word in words {
-        let value = word.split_once('=');
-        values.push(value.ok_or_else(|| Failure::message(format!("`{word}`: NAME=VALUE is expected")))?);
-    }
+    let (options, values) = (load_options(call)?, values(words)?);
     let loaded = call.backend.load_object(file, &options, &values);
     let name = loaded.map_err(|error| refused(call.backend, error))?;
     let _ = writeln!(call.out, "Object {} was loaded successfully.", Printable(&name));
     Ok(())
 }
 
+/// Names and numbers of variables.
+fn values<'w>(words: &[&'w str]) -> Result<Vec<(&'w str, &'w str)>, Failure> {
+    let expected = |word| move || Failure::message(format!("`{word}`: NAME=VALUE is expected"));
+    words.iter().map(|word| word.split_once('=').ok_or_else(expected(word))).collect()
+}
+
+fn replace(call: &mut Call<'_>, old: &str, new: &str, words: &[&str]) -> Result<(), Failure> {
+    let (options, values) = (load_options(call)?, values(words)?);
+    let replaced = call.backend.replace(old, new, &options, &values);
+    let report = replaced.map_err(|error| refused(call.backend, error))?;
+    warn(call.out, &report.warnings);
+    let (old, new) = (Printable(old), Printable(new));
+    let _ = match report.count {
+        0 => writeln!(call.out, "{old} was replaced by {new} successfully; nothing of it is attached."),
+        1 => writeln!(call.out, "{old} was replaced by {new} successfully."),
+        count => writeln!(call.out, "{old} was replaced by {new} successfully, {count} times."),
+    };
+    Ok(())
+}
+
 fn attach(call: &mut Call<'_>, file: &str) -> Result<(), Failure> {
     let options = load_options(call)?;
-    let limits = AttachLimits { arguments: arguments(call)?, ..AttachLimits::default() };
+    let own = call.args.option("--own").is_some();
+    let limits = AttachLimits { arguments: arguments(call)?, own, ..AttachLimits::default() };
     let attached = call.backend.attach_object(file, &options, &limits);
-    let mut attached = attached.map_err(|error| refused(call.backend, error))?.attached;
+    let AttachReport { mut attached, warnings } = attached.map_err(|error| refused(call.backend, error))?;
     if call.args.option("--keep").is_none() {
         call.own(attached.iter().map(|one| one.id))?;
     }
@@ -97,6 +113,7 @@ fn attach(call: &mut Call<'_>, file: &str) -> Result<(), Failure> {
             count => writeln!(call.out, "{count} functions successfully."),
         };
     }
+    warn(call.out, &warnings);
     Ok(())
 }
 

@@ -13,9 +13,9 @@ use alloc::{
     string::{String, ToString},
     vec::{IntoIter, Vec},
 };
-use core::fmt::Write;
+use core::fmt::{self, Display, Formatter, Write};
 use ubpf_rs::{
-    platform::{find, fits},
+    platform::{find, fits, is_pattern},
     program::{limits::MOST_ARGUMENTS, Abi},
     runtime::Engine,
     verifier::Policy,
@@ -34,19 +34,23 @@ pub(super) const COMMANDS: &[Command] = &[
     ),
     Command::builtin(
         "bpf_attach",
-        "FUNC FILE [--exit] [-p PROG] [--all] [--yes] [--hits N] [--for SECONDS] [--args N] [--cookie N] [--abi ABI] [--policy POLICY] [--engine ENGINE]",
+        "FUNC FILE [--exit] [--own] [-p PROG] [--all] [--yes] [--hits N] [--for SECONDS] [--args N] [--cookie N] [--replace OLD] [--abi ABI] [--policy POLICY] [--engine ENGINE]",
         "attach a program to a function\n\
          It then runs at each call of the function, after those attached before it; with --exit, or if its section says so, when\n\
          the call returns. It is detached by itself after N runs or after SECONDS. --all: to every function of this name. FUNC with `*`\n\
-         for any characters: to all that it fits, or to none; they begin at one moment. --yes: also to more than 300. --args: how many\n\
-         arguments the function has, for programs of a section fexit. --cookie: a number for bpf_get_attach_cookie. The other\n\
-         options are those of bpf_exec.",
+         for any characters: to all that it fits, or to none; they begin at one moment. syscall:NAME: to the handlers of a system call. --yes: also to more than 300. --args: how many\n\
+         arguments the function has, for programs of a section fexit. --own: also when this shell's own work calls it. --cookie: a number for bpf_get_attach_cookie. The other\n\
+         options are those of bpf_exec. FUNC may be a timer: profile:99 runs it 99 times a second of CPU time, at whatever runs then;\n\
+         interval:s:N, interval:ms:N every so often by the clock. bpf_list -v shows how often it came to run.\n\
+         --replace: in the place of the attached program OLD of FUNC; each call is seen by one of the two, and what was said of OLD stays.",
         attach,
     ),
     Command::builtin(
         "bpf_list",
         "[FUNC...] [-v]",
-        "list attached programs\nWithout FUNC those of all functions; -v shows counters.",
+        "list attached programs\n\
+         Without FUNC those of all functions; -v shows counters, and by which way each is run: direct, straight from the function; general,\n\
+         and why; interpreted.",
         list,
     ),
     Command::builtin(
@@ -70,7 +74,7 @@ pub(super) const COMMANDS: &[Command] = &[
         "functions",
         "[PATTERN] [-v]",
         "list functions that programs can be attached to\n\
-         PATTERN is a part of the name, or has `*` for any characters. Where several functions have a name,\n\
+         PATTERN is a part of the name, or has `*` for any characters; syscall:NAME are the handlers of system calls. Where several functions have a name,\n\
          the address of each is shown: name it by that, or take all of them with --all. -v also lists those\n\
          whose entry stub cannot be used, and says why.",
         functions,
@@ -159,7 +163,7 @@ fn exec(call: &mut Call<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn warn(out: &mut Output, warnings: &[String]) {
+pub(super) fn warn(out: &mut Output, warnings: &[String]) {
     for warning in warnings {
         let _ = writeln!(out, "warning: {warning}");
     }
@@ -173,8 +177,12 @@ fn attach(call: &mut Call<'_>) -> Result<(), Failure> {
         cookie: call.number_option("--cookie")?.unwrap_or(0),
         arguments: arguments(call)?,
         at_return: call.args.option("--exit").is_some(),
+        own: call.args.option("--own").is_some(),
     };
     let path = call.args.required(1);
+    if let Some(old) = call.args.option("--replace") {
+        return take_place(call, old, path, &options);
+    }
     for_each_function(call, &mut |call, function| {
         let result = call.backend.attach(function, path, &options, &limits);
         let report = result.map_err(|error| refused(call.backend, error))?;
@@ -184,6 +192,23 @@ fn attach(call: &mut Call<'_>) -> Result<(), Failure> {
                 let _ = writeln!(call.out, "Program was attached to {count} functions successfully.");
             }
         }
+        warn(call.out, &report.warnings);
+        Ok(())
+    })
+}
+
+/// Lets the program in a file take the place of an attached one.
+fn take_place(call: &mut Call<'_>, old: &str, path: &str, options: &LoadOptions<'_>) -> Result<(), Failure> {
+    let of_old = ["--hits", "--for", "--cookie", "--args", "--exit", "--own", "--yes"];
+    if let Some(name) = of_old.into_iter().find(|name| call.args.option(name).is_some()) {
+        return Err(Failure::message(format!(
+            "{name}: with --replace the new program has what was said of the old one"
+        )));
+    }
+    for_each_function(call, &mut |call, function| {
+        let replaced = call.backend.replace_at(function, old, path, options);
+        let report = replaced.map_err(|error| refused(call.backend, error))?;
+        call.out.line("Program was replaced successfully.");
         warn(call.out, &report.warnings);
         Ok(())
     })
@@ -305,21 +330,40 @@ impl Stream for Sites {
     }
 }
 
+/// A number of tenths.
+struct Tenths(u64);
+
+impl Display for Tenths {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0 / 10, self.0 % 10)
+    }
+}
+
 fn describe(probe: &Probe, counters: bool) -> String {
     let mut line = format!(" - {}", Printable(&probe.program));
     if probe.at_return {
         line.push_str(" at exit");
     }
     if counters {
-        let Probe { runs, misses, failures, outstanding, abandoned, .. } = probe;
+        let Probe { runs, misses, failures, outstanding, abandoned, left_out, .. } = probe;
         let _ = write!(line, " (runs {runs}, misses {misses}, failures {failures}");
         if probe.at_return {
             let _ = write!(line, ", outstanding {outstanding}, abandoned {abandoned}");
         }
+        if *left_out > 0 {
+            let _ = write!(line, ", left out {left_out}");
+        }
         if let Some(mean) = probe.mean_ns {
             let _ = write!(line, ", {mean} ns each");
         }
-        line.push(')');
+        if let Some([asked, reached]) = probe.rates {
+            let (asked, reached) = (Tenths(asked), Tenths(reached));
+            let _ = write!(line, ", asked {asked} Hz, reached {reached} Hz");
+        }
+        match probe.detour {
+            None => line.push_str(", way direct)"),
+            Some(detour) => drop(write!(line, ", way {detour})")),
+        }
     }
     line
 }
@@ -449,9 +493,9 @@ impl Stream for Functions {
     }
 }
 
-/// Whether a name has the pattern as a part, or fits it as a whole if there is a `*` in it.
+/// Whether a name has the pattern as a part, or fits it as a whole if that is more than a part of a name.
 fn matches(pattern: &str, name: &str) -> bool {
-    match pattern.contains('*') {
+    match is_pattern(pattern) {
         true => fits(pattern, name),
         false => find(name, pattern).is_some(),
     }

@@ -2,9 +2,10 @@
 
 use super::lines::Text;
 use crate::{
-    command::{Call, Command, Failure, Then},
+    command::{for_application, Call, Command, Failure, Then},
     frame,
     shell::{another_version, Mode},
+    TERSE,
 };
 use alloc::{format, string::String};
 use core::fmt::Write;
@@ -48,21 +49,24 @@ fn help(call: &mut Call<'_>) -> Result<(), Failure> {
     let Some(name) = call.args.get(0) else {
         let mut text = Text::default();
         for command in call.table.iter() {
-            text = text.line(format_args!("{}", summary(command)))?;
+            text = text.line(format_args!("{}", listed(&command.usage(), command.summary())))?;
         }
         call.stream(text);
         return Ok(());
     };
     let command = call.table.find(name);
     let command = command.ok_or_else(|| crate::shell::unknown_command(call.table, name))?;
-    let _ = writeln!(call.out, "Usage: {}\n{}", command.usage(), command.help);
+    call.out.line(&format!("Usage: {}", command.usage()));
+    if !command.help.is_empty() {
+        call.out.line(&command.help);
+    }
     Ok(())
 }
 
-/// One or, where the arguments take much room, two lines.
-fn summary(command: &Command) -> String {
-    let (usage, summary) = (command.usage(), command.summary());
+/// What `help` says of a command in its list: one or, where the arguments take much room, two lines.
+pub fn listed(usage: &str, summary: &str) -> String {
     match usage.len() <= HELP_COLUMN {
+        _ if summary.is_empty() => usage.into(),
         true => format!("{usage:<HELP_COLUMN$}  {summary}"),
         false => format!("{usage}\n{:HELP_COLUMN$}  {summary}", ""),
     }
@@ -70,6 +74,7 @@ fn summary(command: &Command) -> String {
 
 fn mode(call: &mut Call<'_>) -> Result<(), Failure> {
     *call.mode = match call.args.required(0) {
+        "terminal" if TERSE => return Err(no_editing()),
         "terminal" => Mode::Terminal,
         "machine" => Mode::Machine,
         _ => Mode::Plain,
@@ -77,8 +82,14 @@ fn mode(call: &mut Call<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// In an image that leaves that to its client.
+fn no_editing() -> Failure {
+    Failure::message("no editing in a terse image: `ushell` has it")
+}
+
 fn terminal(call: &mut Call<'_>) -> Result<(), Failure> {
     *call.mode = match call.args.required(0) {
+        "on" if TERSE => return Err(no_editing()),
         "on" => Mode::Terminal,
         _ => Mode::Plain,
     };
@@ -111,7 +122,7 @@ fn kill(call: &mut Call<'_>) -> Result<(), Failure> {
     let signal = signal.ok_or_else(|| Failure::message("N: signals are 1 to 64"))?;
     let raise = call.config.raise;
     let raise = raise.ok_or_else(|| Failure::message("this platform has no signals"))?;
-    match raise(signal) {
+    match for_application(call.backend, || raise(signal)) {
         0 => Ok(()),
         NO_SIGNALS => Err(Failure::message(
             "this image has no signals: in Unikraft, they need CONFIG_LIBUKSIGNAL (option \"uksignal\")",

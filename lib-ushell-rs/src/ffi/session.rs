@@ -162,6 +162,7 @@ fn limits(given: &ushell_config) -> Config {
         file_limit: or(given.file_limit, default.file_limit),
         history_lines: or(given.history_lines, default.history_lines),
         raise: given.raise,
+        ..default
     }
 }
 

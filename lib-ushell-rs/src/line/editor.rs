@@ -6,6 +6,7 @@ use super::{
     width::width,
     LINE_BYTES,
 };
+use crate::TERSE;
 
 /// What the editor shows; the plain mode shows nothing.
 pub(crate) trait Screen {
@@ -113,7 +114,7 @@ impl Editor {
     pub(crate) fn push(&mut self, byte: u8, screen: &mut impl Screen) -> Event {
         match self.decoder.push(byte) {
             None => Event::None,
-            Some(key) if screen.is_terminal() => self.terminal_key(key, screen),
+            Some(key) if !TERSE && screen.is_terminal() => self.terminal_key(key, screen),
             Some(key) => self.plain_key(key, screen),
         }
     }
@@ -129,7 +130,7 @@ impl Editor {
             Key::Tab => self.insert(b" ", screen),
             Key::Enter => return Event::Line,
             Key::Control(3) => return self.abandon(),
-            Key::Up | Key::Down | Key::Left | Key::Right => return Event::TerminalKey,
+            Key::Up | Key::Down | Key::Left | Key::Right if !TERSE => return Event::TerminalKey,
             _ => self.damage = self.damage.or(Some(LineError::Control)),
         }
         Event::None

@@ -1,6 +1,7 @@
 //! Past lines in one fixed buffer: newest last, the oldest make room.
 
-const BYTES: usize = 4096;
+/// None where no key asks for them.
+const BYTES: usize = if crate::TERSE { 0 } else { 4096 };
 
 /// Past lines.
 pub(crate) struct History {
@@ -26,6 +27,9 @@ impl History {
     /// Adds a line, unless it is empty or equals the last one.
     pub(crate) fn add(&mut self, line: &[u8]) {
         self.back = 0;
+        if BYTES == 0 {
+            return;
+        }
         let needed = line.len().saturating_add(1);
         let repeated = self.lines().next_back() == Some(line);
         if line.is_empty() || needed > BYTES || self.limit == 0 || repeated {

@@ -38,11 +38,11 @@ impl Conversation {
 }
 
 impl Shell {
-    /// The command `session`: the reader talks in frames from now on.
+    /// The command `session`: the reader talks in frames from now on. One that only asks again, since it has heard nothing for a while, disturbs
+    /// nothing.
     pub(super) fn greet(&mut self, nonce: u64) {
-        self.activity = Activity::Line;
-        self.conversation.break_off(self.output.answered());
         if self.conversation.nonce != nonce {
+            self.activity = Activity::Line;
             self.conversation = Conversation { nonce, ..Conversation::new() };
         }
         self.set_mode(Mode::Framed);
@@ -81,7 +81,8 @@ impl Shell {
         }
     }
 
-    fn break_off(&mut self) {
+    /// Ends what is under way before its end.
+    pub(super) fn break_off(&mut self) {
         self.activity = Activity::Line;
         self.finish_frames(Outcome::BrokenOff);
     }

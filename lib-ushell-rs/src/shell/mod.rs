@@ -5,16 +5,18 @@ mod framed;
 use crate::{
     args::Args,
     backend::{Backend, ProbeId},
+    beats::Beats,
     command::{Call, Command, Failure, RegisterError, Stream, Table, Then},
-    commands::complete,
+    commands::{self, complete},
     frame::Outcome,
     line::{Editor, Event, LineError, Screen},
+    pace::give_way,
     suggest::Nearest,
     upload::Upload,
-    words, Output,
+    words, Output, TERSE,
 };
 use alloc::{boxed::Box, format, string::String, vec::Vec};
-use ubpf_rs::platform::{has_room, Cancelled, SLICE_NS, SMALL_THINGS};
+use ubpf_rs::platform::{has_room, Cancelled, Slice, SMALL_THINGS};
 
 use framed::Conversation;
 
@@ -50,11 +52,13 @@ pub struct Config {
     pub history_lines: usize,
     /// Raises a signal in the application; returns 0 or an errno value. `None` where there are no signals.
     pub raise: Option<extern "C" fn(signal: i32) -> i32>,
+    /// By which a reader in frames hears that a command is at work, no other shell's. `None` where nothing can be written meanwhile.
+    pub beats: Option<&'static Beats>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { output_bytes: 16 * 1024, file_limit: 1024 * 1024, history_lines: 64, raise: None }
+        Self { output_bytes: 16 * 1024, file_limit: 1024 * 1024, history_lines: 64, raise: None, beats: None }
     }
 }
 
@@ -145,7 +149,8 @@ impl Shell {
         self.set_mode(Mode::Plain);
         self.connected = false;
         self.quit = false;
-        for id in core::mem::take(&mut self.attached) {
+        // The tracer finds what was attached last at once.
+        for id in core::mem::take(&mut self.attached).into_iter().rev() {
             self.backend.detach_probe(id);
         }
     }
@@ -178,31 +183,36 @@ impl Shell {
     /// Takes input; returns how many bytes it took. The rest is to be offered again after output was drained: a reader
     /// who is slower than the writer holds the writer up.
     pub fn feed(&mut self, bytes: &[u8]) -> usize {
+        self.at_work(|shell| shell.feed_all(bytes))
+    }
+
+    /// Does what may take long: meanwhile the platform's [`Beats`] tell the reader so, if it talks in frames and all that stands before the
+    /// next one was [drained](Self::drain).
+    fn at_work<R>(&mut self, job: impl FnOnce(&mut Self) -> R) -> R {
+        if self.mode == Mode::Framed && self.output.is_drained() {
+            self.config.beats.inspect(|beats| beats.begin(self.backend.now_ns()));
+        }
+        let result = job(self);
+        self.config.beats.inspect(|beats| beats.stop());
+        result
+    }
+
+    fn feed_all(&mut self, bytes: &[u8]) -> usize {
         if !bytes.is_empty() && (!self.connected || self.wants_close()) {
             self.connected();
         }
         let mut taken: usize = 0;
-        let mut begin = self.backend.now_ns();
+        let mut slice = Slice::new(self.backend.now_ns());
         while let Some(rest) = bytes.get(taken..).filter(|rest| !rest.is_empty()) {
             match self.feed_some(rest) {
                 0 => break,
                 count => taken = taken.saturating_add(count),
             }
             if rest.first() < Some(&b' ') {
-                self.give_way(&mut begin);
+                give_way(&*self.backend, &mut slice);
             }
         }
         taken
-    }
-
-    /// Gives way when it is time, `begin` being when that was last thought of; whether it was.
-    fn give_way(&self, begin: &mut u64) -> bool {
-        let due = self.backend.now_ns().wrapping_sub(*begin) >= SLICE_NS;
-        if due {
-            self.backend.give_way();
-            *begin = self.backend.now_ns();
-        }
-        due
     }
 
     /// Whether a command writes its output page by page, so that `^C` ends it: that byte may then be fed ahead of other input.
@@ -212,6 +222,10 @@ impl Shell {
 
     /// Gives output; returns how many bytes. Writes on at what is unfinished.
     pub fn drain(&mut self, into: &mut [u8]) -> usize {
+        self.at_work(|shell| shell.drain_all(into))
+    }
+
+    fn drain_all(&mut self, into: &mut [u8]) -> usize {
         let mut filled: usize = 0;
         while let Some(rest) = into.get_mut(filled..).filter(|rest| !rest.is_empty()) {
             self.advance();
@@ -255,7 +269,7 @@ impl Shell {
 
     /// Writes the next page of a command's output.
     fn advance(&mut self) {
-        let mut begin = self.backend.now_ns();
+        let mut slice = Slice::new(self.backend.now_ns());
         while self.output.has_room() {
             let Activity::Stream(stream) = &mut self.activity else {
                 return;
@@ -269,7 +283,7 @@ impl Shell {
             if stream.waits() {
                 return self.output.flush();
             }
-            if self.give_way(&mut begin) && self.backend.is_cancelled() {
+            if give_way(&*self.backend, &mut slice) && self.backend.is_cancelled() {
                 return self.finish(Err(Cancelled.into()));
             }
         }
@@ -279,7 +293,8 @@ impl Shell {
         match self.editor.push(byte, &mut self.output) {
             Event::None => {}
             Event::Line => self.run_line(),
-            Event::Complete => self.complete(),
+            Event::Complete if !TERSE => self.complete(),
+            Event::Complete => {}
             Event::Abandoned => self.prompt(),
             Event::Redraw => self.show_line(),
             Event::TerminalKey => {
@@ -373,14 +388,15 @@ impl Shell {
 
     /// Ends a command.
     fn finish(&mut self, result: Result<(), Failure>) {
+        let cancelled = matches!(&result, Err(failure) if failure.is_cancelled());
+        if cancelled && self.mode == Mode::Framed {
+            // The outcome says it: a program reads what the command says.
+            return self.break_off();
+        }
         self.activity = Activity::Line;
         if let Err(failure) = &result {
             self.output.fresh_line();
             self.output.line(&format!("{failure}"));
-        }
-        let cancelled = matches!(&result, Err(failure) if failure.is_cancelled());
-        if cancelled && self.mode == Mode::Framed {
-            return self.finish_frames(Outcome::BrokenOff);
         }
         self.end(result.is_ok());
     }
@@ -443,6 +459,8 @@ impl Shell {
     }
 
     fn set_mode(&mut self, mode: Mode) {
+        // Who reads text from now on is not to see frames in it.
+        self.config.beats.inspect(|beats| beats.stop());
         self.mode = mode;
         self.output.set_mode(mode);
     }
@@ -454,9 +472,14 @@ fn damaged(error: LineError) -> Failure {
 
 pub(crate) fn unknown_command(table: &Table, name: &str) -> Failure {
     let mut nearest = Nearest::new(name);
-    table.iter().for_each(|command| nearest.offer(&command.name));
+    if !TERSE {
+        table.iter().for_each(|command| nearest.offer(&command.name));
+    }
     let name: String = name.chars().take(64).collect();
     let hint = match nearest.found() {
+        _ if cfg!(not(feature = "packages")) && commands::OF_PACKAGES.contains(&&*name) => {
+            "this image takes flat programs only (Unikraft: LIBUBPF_RS_PACKAGES)".into()
+        }
         Some(near) => format!("did you mean `{near}`?"),
         None => "try `help`".into(),
     };

@@ -5,19 +5,22 @@ use std::{
     collections::BTreeMap,
     fmt::Write,
     string::String,
-    sync::{Arc, Mutex},
+    sync::{
+        atomic::{AtomicU64, Ordering::SeqCst},
+        Arc, Mutex,
+    },
     vec::Vec,
 };
 use ubpf_rs::{
     isa::{ImmKind, Insn, Reg},
     maps::Held,
-    platform::{fits, DirEntry, FileError},
+    platform::{fits, DirEntry, FileError, SLICE_NS},
     program::{InnerDef, MapDef, MapFlags, MapKind, MapName},
 };
 use ushell_rs::{
     backend::{
         AttachLimits, AttachReport, AttachedProgram, BackendError, CallTime, ExecReport, LoadOptions, Map, Measured,
-        ObjectProgram, Probe, ProbeId, RefusedStub, Site,
+        ObjectProgram, Probe, ProbeId, RefusedStub, ReplaceReport, Site,
     },
     Backend, Config, Shell,
 };
@@ -35,10 +38,13 @@ pub struct State {
     /// What is attached of objects.
     pub owned: Vec<ProbeId>,
     pub last_id: u64,
+    /// What `status` says of the image's id.
+    pub image: Option<String>,
 }
 
+/// The second counts looks at the clock once commands are to end; then each of them finds a slice used up.
 #[derive(Clone, Default)]
-pub struct Fake(pub Arc<Mutex<State>>);
+pub struct Fake(pub Arc<Mutex<State>>, pub Arc<AtomicU64>);
 
 impl Fake {
     pub fn new() -> Self {
@@ -247,6 +253,33 @@ impl Backend for Fake {
         state.owned.extend(attached.iter().map(|one| one.id));
         Ok(AttachReport { warnings: vec![], attached: attached.to_vec() })
     }
+    fn replace_at(
+        &self,
+        function: &str,
+        old: &str,
+        path: &str,
+        _: &LoadOptions,
+    ) -> Result<ReplaceReport, BackendError> {
+        self.readable(path)?;
+        match (function, old) {
+            ("myfun", "count.bin") => Ok(ReplaceReport { warnings: vec!["a remark".into()], count: 1 }),
+            _ => Err(BackendError::Other { reason: format!("{function} has no {old}") }),
+        }
+    }
+    fn replace(
+        &self,
+        old: &str,
+        path: &str,
+        _: &LoadOptions,
+        values: &[(&str, &str)],
+    ) -> Result<ReplaceReport, BackendError> {
+        self.readable(path)?;
+        match old {
+            "counters" => Ok(ReplaceReport { warnings: vec![], count: values.len() }),
+            "count.bin" => Ok(ReplaceReport { warnings: vec!["a remark".into()], count: 3 }),
+            _ => Err(BackendError::Other { reason: format!("there is no {old}") }),
+        }
+    }
     fn detach_probe(&self, id: ProbeId) {
         self.0.lock().unwrap().owned.retain(|&one| one != id);
     }
@@ -358,10 +391,17 @@ impl Backend for Fake {
         lost.then(|| "2 updates of the two-key map were lost".into())
     }
     fn now_ns(&self) -> u64 {
-        42
+        let cancelled = self.is_cancelled();
+        42 + SLICE_NS * self.1.fetch_add(cancelled.into(), SeqCst)
+    }
+    fn is_cancelled(&self) -> bool {
+        self.1.load(SeqCst) > 0
     }
     fn status(&self, out: &mut dyn Write) {
         let _ = writeln!(out, "platform: fake");
+        if let Some(id) = &self.0.lock().unwrap().image {
+            let _ = writeln!(out, "image: {id}");
+        }
     }
     fn set_stats(&self, measure: bool) -> Result<(), BackendError> {
         self.0.lock().unwrap().stats = measure;

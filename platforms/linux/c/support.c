@@ -72,6 +72,22 @@ long ubpf_linux_own_thread_offset(void)
 	return from_thread_pointer(&own_thread);
 }
 
+/* What a thread is that does the engine's own work, and its counters meanwhile: see threads.rs. */
+static __thread struct {
+	unsigned long own;
+	unsigned long counters;
+} own_path __attribute__((tls_model("initial-exec")));
+
+unsigned long *ubpf_linux_own_path(void)
+{
+	return &own_path.own;
+}
+
+long ubpf_linux_own_path_offset(void)
+{
+	return from_thread_pointer(&own_path.own);
+}
+
 void ubpf_instrument_entry(void *function, void *call_site);
 
 void __cyg_profile_func_enter(void *function, void *call_site)

@@ -1,6 +1,6 @@
 //! Which thread counts in which block. A block whose thread is gone is given to the next one; what was counted in it stays.
 
-use crate::text;
+use crate::{own_path, sync};
 use std::{
     ops::Range,
     sync::atomic::{AtomicI32, AtomicU64, Ordering},
@@ -32,7 +32,7 @@ extern "C" {
 pub(crate) fn counting() -> Counting {
     // SAFETY: takes nothing; reads the thread pointer.
     let offset = unsafe { ubpf_linux_own_counters_offset() };
-    match (text::prepare_sync(), i32::try_from(offset)) {
+    match (sync::prepare(), i32::try_from(offset)) {
         (Ok(()), Ok(offset)) => Counting::Own { owner: Owner::Thread, offset, blocks: BLOCKS },
         _ => Counting::Locked,
     }
@@ -42,7 +42,7 @@ pub(crate) fn counting() -> Counting {
 pub(crate) fn adopt(blocks: CounterBlocks) {
     // SAFETY: points to a variable of the calling thread, which nobody else touches.
     let own = unsafe { &mut *ubpf_linux_own_counters() };
-    if *own != 0 {
+    if *own != 0 || own_path::is_own() {
         return;
     }
     FIRST.store(blocks.base, Ordering::Relaxed);
@@ -51,6 +51,12 @@ pub(crate) fn adopt(blocks: CounterBlocks) {
         Some(block) => *own = block,
         None => drop(IN_VAIN.fetch_add(1, Ordering::Relaxed)),
     }
+}
+
+/// Gives the calling thread this block, or none (0), instead of the one that it has; gives that.
+pub(crate) fn exchange(block: u64) -> u64 {
+    // SAFETY: as in `adopt`.
+    std::mem::replace(unsafe { &mut *ubpf_linux_own_counters() }, block)
 }
 
 /// The next searches ask again whose threads are gone: what is attached now shall not wait for that as long as hooks do.
@@ -99,13 +105,9 @@ fn find() -> Option<usize> {
 
 /// Whether no such thread is left. Leaves `errno` as it is: a traced function may be about to look at it.
 pub(crate) fn is_gone(process: i32, thread: i32) -> bool {
-    // SAFETY: signal 0 is not sent; `errno` belongs to this thread.
-    unsafe {
-        let errno = libc::__errno_location();
-        let before = *errno;
-        let failed = libc::syscall(libc::SYS_tgkill, process, thread, 0) == -1;
-        let gone = failed && *errno == libc::ESRCH;
-        *errno = before;
-        gone
-    }
+    crate::keeping_errno(|| {
+        // SAFETY: signal 0 is not sent.
+        let failed = unsafe { libc::syscall(libc::SYS_tgkill, process, thread, 0) } == -1;
+        failed && crate::errno() == libc::ESRCH
+    })
 }

@@ -3,7 +3,7 @@
 
 use crate::{
     pages::{self, map, protect, EXECUTE, NONE, PAGE, WRITE},
-    text,
+    sync,
 };
 use std::{ptr, slice, sync::Mutex};
 use ubpf_rs::platform::{ExecBlock, ExecMemory};
@@ -135,11 +135,11 @@ unsafe impl ExecMemory for CodeMemory {
     }
 
     fn rewrites(&self) -> bool {
-        text::prepare_sync().is_ok()
+        sync::prepare().is_ok()
     }
 
     unsafe fn rewrite(&self, at: usize, code: &[u8]) -> bool {
-        if text::prepare_sync().is_err() {
+        if sync::prepare().is_err() {
             return false;
         }
         let regions = self.regions();
@@ -153,7 +153,7 @@ unsafe impl ExecMemory for CodeMemory {
         }
         // The caller says that nobody uses these bytes meanwhile.
         let written = pages::write_through(at, code).is_ok() || write_by_copy(at, code);
-        written && text::sync_cores().is_ok()
+        written && sync::cores().is_ok()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Engine, tracer and shell inside a Linux process: for tests, benchmarks, and traced real programs.
 //!
-//! - [`platform`] gives the engine what it needs from below; `clock`, `counters`, `threads`, `probe_read`, `text`, `exec_memory`, `files` and
-//!   `console` implement one trait each.
+//! - [`platform`] gives the engine what it needs from below; `clock`, `counters`, `threads`, `own_path`, `timer`, `probe_read`, `text`,
+//!   `exec_memory`, `files` and `console` implement one trait each.
 //! - [`records`] and [`symbols`] read what the compiler and the linker left in the executable.
 
 mod clock;
@@ -9,13 +9,16 @@ mod console;
 mod counters;
 mod exec_memory;
 mod files;
+mod own_path;
 mod pages;
 mod probe_read;
 pub mod records;
 mod start;
 pub mod symbols;
+mod sync;
 mod text;
 mod threads;
+mod timer;
 
 pub use clock::Monotonic;
 pub use console::Stdout;
@@ -26,7 +29,7 @@ pub use start::{ubpf_linux_drain, ubpf_linux_start};
 pub use text::SelfPatch;
 
 use std::path::PathBuf;
-use ubpf_rs::platform::{CounterBlocks, Counting, Cpu, GiveWay, Platform, Thread, ThreadWord};
+use ubpf_rs::platform::{CounterBlocks, Counting, Cpu, GiveWay, OwnMark, Platform, Thread, ThreadWord};
 
 /// CPU of the calling thread. A process has no interrupts.
 pub struct ThreadCpu;
@@ -58,7 +61,7 @@ impl Cpu for ThreadCpu {
     }
 
     fn see_all(&self) {
-        text::see_all();
+        sync::see_all();
     }
 
     fn thread_word(&self) -> Option<ThreadWord> {
@@ -73,6 +76,22 @@ impl Cpu for ThreadCpu {
         threads::has_ended(thread)
     }
 
+    fn is_own(&self, _stack: u64) -> bool {
+        own_path::is_own()
+    }
+
+    fn own_mark(&self) -> Option<OwnMark> {
+        own_path::mark()
+    }
+
+    fn set_own(&self, own: bool) -> bool {
+        threads::set_own(own)
+    }
+
+    fn errno(&self) -> Option<i32> {
+        Some(errno())
+    }
+
     fn protects_returns(&self) -> bool {
         threads::has_shadow_stack()
     }
@@ -82,6 +101,7 @@ impl GiveWay for ThreadCpu {
     fn give_way(&self) {
         // Whoever waits for another thread to end what it does lets it.
         std::thread::yield_now();
+        start::beat();
     }
 
     fn patience_ns(&self) -> u64 {
@@ -104,7 +124,20 @@ pub fn platform(root: PathBuf) -> Platform {
         files: Box::leak(Box::new(Directory::new(root))),
         cpu: &ThreadCpu,
         give_way: &ThreadCpu,
+        timer: Some(&timer::ThreadTimers),
     }
+}
+
+/// Does something and leaves `errno` as it was: a traced function may have set it, and its caller be about to look at it. *Hook path.*
+fn keeping_errno<R>(work: impl FnOnce() -> R) -> R {
+    // SAFETY: a variable of the calling thread.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: as above.
+    let before = unsafe { *errno };
+    let done = work();
+    // SAFETY: as above.
+    unsafe { *errno = before };
+    done
 }
 
 /// The calling thread's `errno`.

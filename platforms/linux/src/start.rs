@@ -1,6 +1,6 @@
 //! Starts engine and shell inside this process; the entry that the C application calls.
 
-use crate::{platform, records, symbols};
+use crate::{platform, records, symbols, threads, Monotonic};
 use std::{
     ffi::{c_char, c_int, CStr},
     io::{self, Read, Write},
@@ -11,17 +11,18 @@ use std::{
     },
     path::Path,
     sync::{
-        atomic::{AtomicI32, Ordering},
+        atomic::{AtomicI32, AtomicU64, Ordering},
         Mutex, Once,
     },
     thread,
     time::{Duration, Instant},
 };
 use ubpf_rs::{
+    platform::Clock,
     runtime::{Config, Runtime, Symbol, SymbolTable},
     tracer::SiteKind,
 };
-use ushell_rs::Shell;
+use ushell_rs::{Beats, Shell};
 
 /// How often the shell's thread looks after the engine while nobody types.
 const IDLE: Duration = Duration::from_millis(10);
@@ -118,14 +119,16 @@ fn start(socket: &Path) -> Result<(), Failed> {
         Some(runtime) => runtime,
         None => Runtime::init(platform(".".into()), config()?).map_err(|e| step("starting the engine")(other(e)))?,
     };
+    #[cfg(feature = "elf")]
+    runtime.pack_objects_with(ubpf_pack::pack_for_engine);
     if !progress.image {
         add_image(runtime)?;
         progress.image = true;
     }
     let listener = listen(socket)?;
     let started = keep_from_children(&listener)
-        .and_then(|()| spawn("ubpf-drain", move || look_after(runtime)))
-        .and_then(|()| spawn("ushell", move || serve(runtime, &listener)));
+        .and_then(|()| spawn(threads::DRAIN, move || look_after(runtime)))
+        .and_then(|()| spawn(threads::SHELL, move || serve(runtime, &listener)));
     if let Err(failed) = started {
         LISTENER.store(-1, Ordering::SeqCst);
         let _ = std::fs::remove_file(socket); // ours, and nobody listens there
@@ -155,15 +158,37 @@ fn map_entries() -> Result<usize, Failed> {
 static LISTENER: AtomicI32 = AtomicI32::new(-1);
 static CLIENT: AtomicI32 = AtomicI32::new(-1);
 
+/// The thread of the shell; 0: none yet.
+static THREAD: AtomicU64 = AtomicU64::new(0);
+/// What its reader hears while a command works.
+static BEATS: Beats = Beats::new();
+
+/// Tells the reader now and then that the command which runs on this thread is at work.
+pub(crate) fn beat() {
+    let client = CLIENT.load(Ordering::SeqCst);
+    if client < 0 || THREAD.load(Ordering::Relaxed) != threads::own() {
+        return;
+    }
+    BEATS.beat(
+        || Monotonic.now_ns(),
+        |bytes| {
+            // SAFETY: the bytes can be read. What is not taken is left out.
+            unsafe { libc::send(client, bytes.as_ptr().cast(), bytes.len(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
+        },
+    );
+}
+
 /// In a child of a fork nobody serves the shell: a client must find it gone when the parent is. What other threads were doing in the engine
 /// nobody ends any more.
 extern "C" fn in_a_child() {
     if let Some(runtime) = Runtime::get() {
+        // The child is the application.
+        threads::set_own(false);
         crate::counters::after_fork();
         runtime.after_fork();
     }
     // The engine still knows this thread by the number that it had.
-    crate::threads::after_fork();
+    threads::after_fork();
     for socket in [&LISTENER, &CLIENT] {
         let socket = socket.swap(-1, Ordering::SeqCst);
         if socket >= 0 {
@@ -190,7 +215,11 @@ fn keep_from_children(listener: &UnixListener) -> Result<(), Failed> {
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<(), Failed> {
     let thread = thread::Builder::new().name(name.into());
-    let made = thread.spawn(body).map(drop);
+    let own = || {
+        threads::set_own(true);
+        body();
+    };
+    let made = thread.spawn(own).map(drop);
     made.map_err(step(format!("starting the thread {name}")))
 }
 
@@ -229,9 +258,8 @@ fn add_image(runtime: &Runtime) -> Result<(), Failed> {
     let mut stubs = [&records.patchable[..], &records.mcount, &instrumented].concat();
     stubs.sort_unstable();
     let sources = symbols::by_source(&own, &stubs);
-    let all = own.iter().chain(&sources);
-    let table = all.map(|s| Symbol { address: s.address, name: &s.name, function: s.is_function });
-    let table = SymbolTable::new(table).map_err(|e| step("sorting the symbols")(other(e)))?;
+    let table = SymbolTable::new(own.iter().chain(&sources).map(Symbol::from))
+        .map_err(|e| step("sorting the symbols")(other(e)))?;
     runtime.add_symbols(table);
     runtime.add_sites(&records.patchable, SiteKind::Patchable);
     runtime.add_sites(&records.mcount, SiteKind::Mcount);
@@ -294,8 +322,10 @@ fn look_after(runtime: &'static Runtime) {
 
 /// One client at a time; one that vanishes leaves everything as it is.
 fn serve(runtime: &'static Runtime, listener: &UnixListener) {
-    let config = ushell_rs::Config { raise: Some(raise), file_limit: FILE_LIMIT, ..ushell_rs::Config::default() };
+    let config =
+        ushell_rs::Config { raise: Some(raise), file_limit: FILE_LIMIT, beats: Some(&BEATS), ..Default::default() };
     let mut shell = Shell::new(runtime, config);
+    THREAD.store(threads::own(), Ordering::Relaxed);
     for mut client in listener.incoming().flatten() {
         shell.connected();
         CLIENT.store(client.as_raw_fd(), Ordering::SeqCst);

@@ -2,6 +2,7 @@
 
 use object::{Object, ObjectSymbol, SymbolKind};
 use std::{fs, io};
+use ubpf_rs::runtime;
 
 /// A function or object of the executable.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -14,6 +15,13 @@ pub struct Symbol {
     pub size: u64,
     /// Whether it is a function.
     pub is_function: bool,
+}
+
+/// As the engine is told of it.
+impl<'s> From<&'s Symbol> for runtime::Symbol<'s> {
+    fn from(symbol: &'s Symbol) -> Self {
+        runtime::Symbol { address: symbol.address, name: &symbol.name, function: symbol.is_function }
+    }
 }
 
 /// Symbols of `/proc/self/exe` at their addresses in this process, ascending by address.
@@ -36,7 +44,7 @@ pub fn by_source(own: &[Symbol], stubs: &[u64]) -> Vec<Symbol> {
         next.is_some_and(|&stub| stub - s.address < s.size.max(1))
     };
     let functions = own.iter().filter(|s| s.is_function).filter(has_stub);
-    functions.filter_map(|s| Some(Symbol { name: demangled(&s.name)?, ..s.clone() })).collect()
+    functions.filter_map(|s| Some(Symbol { name: ubpf_names::of_source(&s.name)?, ..s.clone() })).collect()
 }
 
 fn symbol(symbol: &object::Symbol<'_, '_>, bias: u64) -> Option<Symbol> {
@@ -49,21 +57,9 @@ fn symbol(symbol: &object::Symbol<'_, '_>, bias: u64) -> Option<Symbol> {
     Some(Symbol { name: name.into(), address: symbol.address().wrapping_add(bias), size: symbol.size(), is_function })
 }
 
-/// A mangled name as the source has it: of Rust without the hash, of C++ with the types of the parameters; `None` for other names, also
-/// for parts of functions (`.cold`), which have the name of the whole.
-fn demangled(name: &str) -> Option<String> {
-    if let Ok(name) = rustc_demangle::try_demangle(name) {
-        return Some(format!("{name:#}"));
-    }
-    if !name.starts_with("_Z") || name.contains('.') {
-        return None;
-    }
-    cpp_demangle::Symbol::new(name).ok()?.demangle().ok()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{by_source, demangled, Symbol};
+    use super::{by_source, Symbol};
 
     #[test]
     fn functions_with_stubs_have_a_second_name() {
@@ -77,21 +73,6 @@ mod tests {
         ];
         let names: Vec<String> = by_source(&own, &[16, 31, 40, 48]).into_iter().map(|s| s.name).collect();
         assert_eq!(names, ["a()", "b()"]);
-    }
-
-    #[test]
-    fn names_as_the_source_has_them() {
-        let is = |name, source: Option<&str>| assert_eq!(demangled(name).as_deref(), source, "{name}");
-        is("_ZNK6LedgerIlE5totalEv", Some("Ledger<long>::total() const"));
-        is("_ZN4shop5price17h0123456789abcdefE", Some("shop::price"));
-        is("_RNvCs1234_4shop5price", Some("shop::price"));
-        is("_ZN6LedgerIlEC2Ev", Some("Ledger<long>::Ledger()"));
-        is("_Z3addii.cold", None);
-        is("main", None);
-        is("_Z", None);
-        is("_Znonsense", None);
-        let deep = ["_Z1f", &"P".repeat(100_000), "i"].concat();
-        is(&deep, None);
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Patching the text of the running process: changed copies of pages take their place (see [`pages`](crate::pages)), and every change is made
 //! visible to all threads by `membarrier`. Changes that are made together share the copies and the waiting.
 
-use crate::pages::{self, Backing, PAGE};
-use std::sync::{
-    atomic::{AtomicUsize, Ordering},
-    Mutex, Once,
+use crate::{
+    pages::{self, Backing, PAGE},
+    sync,
 };
+use std::sync::Mutex;
 use ubpf_rs::platform::{PatchError, TextChange, TextPatch};
 
 const LONGEST: usize = 8;
@@ -37,7 +37,7 @@ unsafe impl TextPatch for SelfPatch {
 
     unsafe fn replace_all(&self, changes: &mut [TextChange<'_>]) {
         crate::counters::ask_again();
-        if let Err(code) = prepare_sync() {
+        if let Err(code) = sync::prepare() {
             changes.iter_mut().for_each(|c| refuse(c, code));
             return;
         }
@@ -51,7 +51,7 @@ unsafe impl TextPatch for SelfPatch {
             rest = others;
         }
         // Registered, after which it cannot fail.
-        let _ = sync_cores();
+        let _ = sync::cores();
     }
 }
 
@@ -116,40 +116,4 @@ fn put(copy: &mut [u8], start: usize, change: &TextChange<'_>) -> Result<(), Pat
     }
     place.copy_from_slice(new);
     Ok(())
-}
-
-/// Makes every thread of the process fetch its instructions anew.
-pub(crate) fn sync_cores() -> std::io::Result<()> {
-    const PRIVATE_EXPEDITED_SYNC_CORE: libc::c_int = 1 << 5;
-    membarrier(PRIVATE_EXPEDITED_SYNC_CORE)
-}
-
-fn membarrier(command: libc::c_int) -> std::io::Result<()> {
-    // SAFETY: membarrier takes numbers only.
-    match unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) } {
-        -1 => Err(std::io::Error::last_os_error()),
-        _ => Ok(()),
-    }
-}
-
-/// Makes every thread see what this one has written, and this one what they have.
-pub(crate) fn see_all() {
-    // Registered before anybody needs it, after which it cannot fail.
-    let _ = sync_cores();
-}
-
-/// Registers for core synchronisation, once.
-pub(crate) fn prepare_sync() -> Result<(), i32> {
-    const REGISTER_PRIVATE_EXPEDITED_SYNC_CORE: libc::c_int = 1 << 6;
-    static ONCE: Once = Once::new();
-    static ERROR: AtomicUsize = AtomicUsize::new(0);
-    ONCE.call_once(|| {
-        let error = membarrier(REGISTER_PRIVATE_EXPEDITED_SYNC_CORE).err();
-        let code = error.map_or(0, |e| e.raw_os_error().unwrap_or(libc::EIO));
-        ERROR.store(code as usize, Ordering::SeqCst);
-    });
-    match ERROR.load(Ordering::SeqCst) {
-        0 => Ok(()),
-        code => Err(code as i32),
-    }
 }

@@ -1,13 +1,42 @@
 //! Numbers and names of threads. A number is that of the process and that of the thread in it, so that a child of a fork takes none of its
 //! parent's threads for one of its own.
 
-use crate::counters;
-use std::arch::asm;
+use crate::{counters, own_path};
+use std::{
+    arch::asm,
+    sync::atomic::{compiler_fence, Ordering},
+};
 use ubpf_rs::platform::{Thread, ThreadWord};
 
 extern "C" {
     fn ubpf_linux_own_thread() -> *mut u64;
     fn ubpf_linux_own_thread_offset() -> libc::c_long;
+}
+
+/// Names of the engine's own threads: that which writes what programs say, the shell's, and that which looks after timers.
+pub(crate) const DRAIN: &str = "ubpf-drain";
+pub(crate) const SHELL: &str = "ushell";
+pub(crate) const TIMERS: &str = "ubpf-timer";
+/// All of them: no timer interrupts these.
+pub(crate) const OURS: [&str; 3] = [DRAIN, SHELL, TIMERS];
+
+/// Says whether the calling thread does the engine's own work from now on; gives what was said before. Meanwhile it has neither a number in its word nor counters: so its calls of
+/// traced functions take the way on which they are looked at.
+pub(crate) fn set_own(own: bool) -> bool {
+    let before = own_path::is_own();
+    if own != before {
+        // SAFETY: as in `own`.
+        unsafe { *ubpf_linux_own_thread() = 0 };
+        own_path::with(|path| {
+            // A handler that interrupts this must find it to be the engine's own while there are no counters: else it would adopt some.
+            path.own = 1;
+            compiler_fence(Ordering::SeqCst);
+            path.counters = counters::exchange(path.counters);
+            compiler_fence(Ordering::SeqCst);
+            path.own = own.into();
+        });
+    }
+    before
 }
 
 /// Where each thread keeps its number.
@@ -25,7 +54,11 @@ pub(crate) fn own() -> u64 {
     if *own == 0 {
         // SAFETY: takes nothing, and nothing can go wrong.
         let (process, thread) = unsafe { (libc::getpid(), libc::gettid()) };
-        *own = u64::from(process as u32) << 32 | u64::from(thread as u32);
+        let number = u64::from(process as u32) << 32 | u64::from(thread as u32);
+        if own_path::is_own() {
+            return number;
+        }
+        *own = number;
     }
     *own
 }

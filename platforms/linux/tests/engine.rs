@@ -16,8 +16,8 @@ use ubpf_rs::{
     helpers::{HelperCall, HelperFault, HelperFn},
     isa::assemble,
     platform::{Console, ExecBlock, ExecMemory, Platform},
-    program::{ArgType, Cost, HelperSignature, RetType},
-    runtime::{AttachLimits, Config, Engine, Error, LoadOptions, Runtime, Symbol, SymbolTable},
+    program::{Abi, ArgType, Cost, HelperSignature, MapDef, MapFlags, MapKind, MapName, Program, RetType},
+    runtime::{AttachLimits, Config, Engine, Error, LoadOptions, MapPart, Runtime, Symbol, SymbolTable},
     tracer::{ProbeReport, SiteKind},
 };
 
@@ -575,6 +575,9 @@ fn a_failing_program_stops_and_nothing_else_does() {
     assert_eq!(exec(engine, "get_count.bin", MYFUN), 50);
     let oob = &probes(engine, MYFUN)[0];
     assert_eq!((oob.runs, oob.failures), (50, 50));
+    // Nothing lies behind its end: there must be much more than what is used.
+    let (used, stack) = ubpf_rs::tracer::stack_used();
+    assert!(used > 0 && 2 * used < stack, "hooks used {used} of {stack} bytes of their stack");
     let text = console();
     let mut lines = text.lines();
     let first = lines.next();
@@ -802,6 +805,52 @@ fn helpers_that_cannot_be_checked_or_shown_are_refused() {
     let options = LoadOptions::default();
     let calls = assemble("call 700\nexit").unwrap();
     assert!(engine.load("calls", &calls, &options).is_err());
+}
+
+/// What a helper does takes no longer where the program is interpreted: as many calls are paid for, but for what is between them. So it is in a
+/// program that another one has gone on in, however each of the two runs.
+#[test]
+fn an_interpreted_run_pays_for_helpers_as_machine_code_does() {
+    let (engine, _alone) = engine();
+    const CALL: u64 = 3_000;
+    let signature = HelperSignature {
+        args: [ArgType::Unused; 5],
+        ret: RetType::Scalar,
+        cost: Cost { base: CALL as u32, ..Cost::default() },
+    };
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    let count = |_: &mut HelperCall<'_>| Ok(CALLS.fetch_add(1, Ordering::Relaxed));
+    engine.register_helper("takes_long", 710, signature, HelperFn::Rust(count)).unwrap();
+    let load = |name, maps: &[MapPart<'_>], text, on| {
+        let options = LoadOptions { engine: on, ..LoadOptions::default() };
+        let program = Program::from_flat(name, &assemble(text).unwrap(), Abi::Linux).unwrap();
+        engine.load_parts(name, maps, vec![program], &options).unwrap()[0]
+    };
+    let long_calls = |on| load("long_calls", &[], "l: call 710\nif r0 != -1 goto l\nexit", on);
+    let calls_of = |id| {
+        let before = CALLS.load(Ordering::Relaxed);
+        let stopped = engine.exec(id, &mut [], None);
+        assert!(matches!(stopped, Err(Error::Stopped(_))), "{stopped:?}");
+        engine.unload(id).unwrap();
+        CALLS.load(Ordering::Relaxed) - before
+    };
+    let calls = [Engine::Jit, Engine::Interpreter].map(|on| calls_of(long_calls(on)));
+    let (jit, interpreted) = (1_000_000 / CALL, 1_000_000 / 30 / (CALL / 30));
+    let interpreted = interpreted - interpreted / 10..=interpreted;
+    assert!((jit - 5..=jit).contains(&calls[0]), "{calls:?}");
+    assert!(interpreted.contains(&calls[1]), "{calls:?}");
+    let (kind, name, flags) = (MapKind::ProgArray, MapName::new("next").unwrap(), MapFlags::empty());
+    let def = MapDef { kind, key_size: 4, value_size: 4, max_entries: 1, flags, inner: None, name };
+    let maps = [MapPart { def, contents: &[], shared: false }];
+    for [first, second] in [[true, true], [true, false], [false, true]] {
+        let on = |is_interpreted| if is_interpreted { Engine::Interpreter } else { Engine::Jit };
+        let next = long_calls(on(second));
+        let id = load("goes_on", &maps, "r2 = map_index(0) ll\nr3 = 0\ncall 12\nr0 = 0\nexit", on(first));
+        engine.hold_program("goes_on.next", &[0; 4], next).unwrap();
+        let calls = calls_of(id);
+        assert!(interpreted.contains(&calls), "interpreted {first}, then {second}: {calls}");
+        engine.unload(next).unwrap();
+    }
 }
 
 /// A budget is meant for machine code: what is interpreted instead may not take thirty times as long.

@@ -1,18 +1,20 @@
 //! Threads that leave a running hook by other ways than its end, as `siglongjmp` out of a signal handler does: what such a hook had is
 //! counted and said, an operation that waits for it waits once and not for ever, and when no place for a hook is left that is seen too.
 
+#[path = "common/image.rs"]
+mod image;
+
 use std::{
     arch::global_asm,
     sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
 };
-use ubpf_platform_linux::{platform, records, symbols};
+use ubpf_platform_linux::platform;
 use ubpf_rs::{
     helpers::{HelperCall, HelperFault, HelperFn},
     isa::assemble,
     platform::{Clock, Platform},
     program::{ArgType, Cost, HelperSignature, RetType},
-    runtime::{AttachLimits, Config, LoadOptions, ProgramId, Runtime, Symbol, SymbolTable},
-    tracer::SiteKind,
+    runtime::{AttachLimits, Config, LoadOptions, ProgramId, Runtime},
 };
 use ushell_rs::Shell;
 
@@ -65,11 +67,7 @@ fn start() -> &'static Runtime {
     let platform = Platform { clock: &CLOCK, ..platform(std::env::temp_dir()) };
     let config = Config { hook_areas: AREAS, ..Config::default() };
     let engine = Runtime::init(platform, config).unwrap();
-    let own = symbols::own().unwrap();
-    let named =
-        own.iter().map(|symbol| Symbol { address: symbol.address, name: &symbol.name, function: symbol.is_function });
-    engine.add_symbols(SymbolTable::new(named).unwrap());
-    engine.add_sites(&records::own().patchable, SiteKind::Patchable);
+    image::add_image(engine);
     let signature = HelperSignature { args: [ArgType::Unused; 5], ret: RetType::Scalar, cost: Cost::default() };
     let function = HelperFn::Rust(leave);
     engine.register_helper("leave", LEAVE, signature, function).unwrap();

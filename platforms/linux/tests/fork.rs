@@ -1,5 +1,8 @@
 //! Children of a traced process run right, whatever the parent does afterwards, and whenever they were made.
 
+#[path = "common/image.rs"]
+mod image;
+
 use std::{
     ffi::c_int,
     process::Command,
@@ -10,11 +13,10 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use ubpf_platform_linux::{platform, records, symbols};
+use ubpf_platform_linux::platform;
 use ubpf_rs::{
     isa::assemble,
-    runtime::{AttachLimits, Config, LoadOptions, ProgramId, Runtime, Symbol, SymbolTable},
-    tracer::SiteKind,
+    runtime::{AttachLimits, Config, LoadOptions, ProgramId, Runtime},
 };
 
 extern "C" {
@@ -34,10 +36,7 @@ fn engine() -> (&'static Runtime, MutexGuard<'static, ()>) {
     let mut started = TURN.lock().unwrap();
     if !*started {
         let runtime = Runtime::init(platform(".".into()), Config::default()).unwrap();
-        let own = symbols::own().unwrap();
-        let table = own.iter().map(|s| Symbol { address: s.address, name: &s.name, function: s.is_function });
-        runtime.add_symbols(SymbolTable::new(table).unwrap());
-        runtime.add_sites(&records::own().patchable, SiteKind::Patchable);
+        image::add_image(runtime);
         *started = true;
     }
     drop(started);

@@ -1,6 +1,9 @@
 //! A command that takes long lets others run, and these may call the engine, on the same CPU: while each command is in each of its phases,
 //! every function of the C interface is called. None waits for ever, and whatever is answered, the engine is whole afterwards.
 
+#[path = "common/image.rs"]
+mod image;
+
 use std::{
     cell::Cell,
     ffi::{c_char, c_int, c_void, CString},
@@ -9,13 +12,12 @@ use std::{
     thread,
     time::Duration,
 };
-use ubpf_platform_linux::{platform, records, symbols};
+use ubpf_platform_linux::platform;
 use ubpf_rs::{
     ffi::*,
     isa::assemble,
     platform::{Clock, GiveWay, Platform, SLICE_NS},
-    runtime::{Config, Runtime, Symbol, SymbolTable},
-    tracer::SiteKind,
+    runtime::{Config, Runtime},
 };
 
 extern "C" {
@@ -374,11 +376,7 @@ fn start() {
     fs::write(folder.join("symbols.txt"), nm).unwrap();
     let platform = Platform { clock: &CLOCK, give_way: &Application, ..platform(folder) };
     let engine = Runtime::init(platform, Config::default()).unwrap();
-    let own = symbols::own().unwrap();
-    let named =
-        own.iter().map(|symbol| Symbol { address: symbol.address, name: &symbol.name, function: symbol.is_function });
-    engine.add_symbols(SymbolTable::new(named).unwrap());
-    engine.add_sites(&records::own().patchable, SiteKind::Patchable);
+    image::add_image(engine);
     assert_eq!(helper(&text("wait")), UBPF_OK);
 }
 

@@ -1,5 +1,8 @@
 //! Many sites: each has the short way to its programs, whatever was attached before, and none gets what belongs to another.
 
+#[path = "common/image.rs"]
+mod image;
+
 use std::{
     process::Command,
     sync::{
@@ -8,12 +11,11 @@ use std::{
     },
     thread,
 };
-use ubpf_platform_linux::{platform, records, symbols};
+use ubpf_platform_linux::platform;
 use ubpf_rs::{
     isa::assemble,
     platform::{ExecBlock, ExecMemory, PatchError, TextChange, TextPatch},
-    runtime::{AttachLimits, Config, LoadOptions, ProgramId, Runtime, Symbol, SymbolTable},
-    tracer::SiteKind,
+    runtime::{AttachLimits, Config, LoadOptions, ProgramId, Runtime},
 };
 
 const MANY: usize = 400;
@@ -35,6 +37,8 @@ fn name(n: usize) -> String {
 /// Executable memory of which only so much is left when it is told.
 struct Scarce(&'static dyn ExecMemory);
 static LEFT: AtomicUsize = AtomicUsize::new(usize::MAX);
+/// Blocks of it that somebody has: pages, which the engine divides.
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 // SAFETY: a block is one mapping of its own, or one part of one, writable until it is sealed and executable afterwards.
 unsafe impl ExecMemory for Scarce {
@@ -44,12 +48,13 @@ unsafe impl ExecMemory for Scarce {
             left => left.checked_sub(len),
         };
         LEFT.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).ok()?;
-        self.0.alloc(len)
+        self.0.alloc(len).inspect(|_| _ = TAKEN.fetch_add(1, Ordering::SeqCst))
     }
     fn seal(&self, block: ExecBlock) -> bool {
         self.0.seal(block)
     }
     unsafe fn free(&self, block: ExecBlock) {
+        TAKEN.fetch_sub(1, Ordering::SeqCst);
         // SAFETY: as the caller promises.
         unsafe { self.0.free(block) };
     }
@@ -131,10 +136,7 @@ fn engine() -> (&'static Runtime, MutexGuard<'static, ()>) {
         platform.text = Some(Box::leak(Box::new(Stubborn(platform.text.unwrap()))));
         platform.exec = Some(Box::leak(Box::new(Scarce(platform.exec.unwrap()))));
         let runtime = Runtime::init(platform, Config::default()).unwrap();
-        let own = symbols::own().unwrap();
-        let table = own.iter().map(|s| Symbol { address: s.address, name: &s.name, function: s.is_function });
-        runtime.add_symbols(SymbolTable::new(table).unwrap());
-        runtime.add_sites(&records::own().patchable, SiteKind::Patchable);
+        image::add_image(runtime);
         runtime
     });
     let turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -375,6 +377,27 @@ fn gates_are_used_again_and_no_site_gets_the_runs_of_another() {
     assert!(seen.len() <= 64, "{} gates for 41 at a time", seen.len());
 }
 
+/// Whoever traces one function after the other for ever, some of them at their returns, takes no more memory each time.
+#[test]
+fn functions_that_are_traced_in_turn_keep_their_memory() {
+    if !alone("functions_that_are_traced_in_turn_keep_their_memory") {
+        return;
+    }
+    let (runtime, _turn) = engine();
+    let noop = noop(runtime);
+    let taken = [(); 8].map(|()| {
+        for n in 0..150 {
+            let limits = AttachLimits { at_return: n < 40, ..AttachLimits::default() };
+            runtime.attach(&name(n), noop, limits).unwrap();
+            call(n);
+            assert_eq!(runs(runtime, n), 1);
+            assert_eq!(runtime.detach(&name(n), None).unwrap(), 1);
+        }
+        TAKEN.load(Ordering::SeqCst)
+    });
+    assert_eq!(taken[7], taken[1], "{taken:?}");
+}
+
 #[test]
 fn without_room_for_gates_programs_run_the_general_way_and_status_says_so() {
     if !alone("without_room_for_gates_programs_run_the_general_way_and_status_says_so") {
@@ -432,6 +455,8 @@ fn a_pattern_begins_everywhere_at_one_moment() {
         (0..MANY).for_each(|n| assert_eq!(runtime.detach(&name(n), None).unwrap(), 1));
     }
     assert_eq!(attach_to(runtime, "many_1*9", "everywhere.bin"), Ok(11));
+    let listed: Vec<String> = runtime.list(None).unwrap().into_iter().map(|report| report.function).collect();
+    assert!(listed.len() == 11 && listed.is_sorted(), "by their names, not by their places: {listed:?}");
     for n in (0..MANY).filter(|n| name(*n).starts_with("many_1") && name(*n).ends_with('9')) {
         assert_eq!(runtime.detach(&name(n), None).unwrap(), 1);
     }

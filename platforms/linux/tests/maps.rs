@@ -1,18 +1,20 @@
 //! Programs of an object with their maps, attached to real functions: what they count is read from outside, maps are shared among them, and
 //! go with the last of them.
 
+#[path = "common/image.rs"]
+mod image;
+
 use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     LazyLock, Mutex, MutexGuard, Once,
 };
-use ubpf_platform_linux::{platform, records, symbols};
+use ubpf_platform_linux::platform;
 use ubpf_rs::{
     helpers::{HelperCall, HelperFault, HelperFn},
     isa::assemble,
     maps::Map,
-    program::{Abi, ArgType, Cost, HelperSignature, MapDef, MapFlags, MapKind, MapName, Program, RetType},
-    runtime::{AttachLimits, Config, Engine, Error, LoadOptions, MapPart, ProgramId, Runtime, Symbol, SymbolTable},
-    tracer::SiteKind,
+    program::{Abi, ArgType, Cost, HelperSignature, InnerDef, MapDef, MapFlags, MapKind, MapName, Program, RetType},
+    runtime::{AttachLimits, Config, Engine, Error, LoadOptions, MapPart, ProgramId, Runtime},
     verifier::Policy,
 };
 
@@ -33,11 +35,7 @@ fn calls(_: &mut HelperCall<'_>) -> Result<u64, HelperFault> {
 
 fn start() -> &'static Runtime {
     let engine = Runtime::init(platform(std::env::temp_dir()), Config::default()).unwrap();
-    let own = symbols::own().unwrap();
-    let named =
-        own.iter().map(|symbol| Symbol { address: symbol.address, name: &symbol.name, function: symbol.is_function });
-    engine.add_symbols(SymbolTable::new(named).unwrap());
-    engine.add_sites(&records::own().patchable, SiteKind::Patchable);
+    image::add_image(engine);
     let signature = HelperSignature { args: [ArgType::Unused; 5], ret: RetType::Scalar, cost: Cost::default() };
     engine.register_helper("calls", CALLS, signature, HelperFn::Rust(calls)).unwrap();
     engine
@@ -353,6 +351,89 @@ fn plain_additions_are_exact_where_a_run_goes_on() {
     }
 }
 
+/// Records of hooks in two threads, of which a signal's handler interrupts one, are whole and there once, and what finds no room is counted;
+/// and each run is in its group, wherever it is.
+#[test]
+fn events_and_groups_of_interrupted_hooks_are_exact() {
+    let (engine, _turn) = engine();
+    // The number of the run, and all bits of it turned; for who counts in a slot of its own, whether it is in the group.
+    let tells = "
+        r6 = r1
+        r1 = map_index_value(1) ll
+        r7 = 1
+        r7 = atomic_fetch_add((u64 *)(r1 + 0), r7)
+        *(u64 *)(r10 - 16) = r7
+        r7 ^= -1
+        *(u64 *)(r10 - 8) = r7
+        r1 = r6
+        r2 = map_index(0) ll
+        r3 = 0
+        r4 = r10
+        r4 += -16
+        r5 = 16
+        call 25
+        r1 = map_index(2) ll
+        r2 = 0
+        call 37
+        r6 = r0
+        *(u32 *)(r10 - 4) = 0
+        r1 = map_index(3) ll
+        r2 = r10
+        r2 += -4
+        call 1
+        if r0 == 0 goto out
+        r1 = *(u64 *)(r0 + 0)
+        r1 += r6
+        *(u64 *)(r0 + 0) = r1
+    out:
+        r0 = 0
+        exit";
+    let maps = [
+        part("events", MapKind::PerfEventArray, [4, 4, 1]),
+        part(".bss", MapKind::Array, [4, 8, 1]),
+        part("groups", MapKind::CgroupArray, [4, 4, 1]),
+        part("inside", MapKind::PercpuArray, [4, 8, 1]),
+    ];
+    for on in [Engine::Interpreter, Engine::Jit] {
+        let options = LoadOptions { policy: Some(Policy::Strict), engine: on, ..LoadOptions::default() };
+        let ids = engine.load_parts("told", &maps, vec![program("tell", tells)], &options).unwrap();
+        let [events, inside] = ["told.events", "told.inside"].map(|name| engine.map(name).unwrap());
+        engine.attach(MYFUN, ids[0], AttachLimits::default()).unwrap();
+        let (over, mut seen) = (AtomicBool::new(false), Vec::new());
+        let calls = std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let (mut out, mut numbers) = ([0; 16], Vec::new());
+                loop {
+                    let last = over.load(SeqCst);
+                    match events.read_record(&mut out) {
+                        Some(len) => {
+                            let [number, turned] =
+                                [0, 8].map(|at| u64::from_le_bytes(out[at..at + 8].try_into().unwrap()));
+                            assert_eq!((len, turned), (16, !number));
+                            numbers.push(number);
+                        }
+                        None if last => break numbers,
+                        None => std::thread::yield_now(),
+                    }
+                }
+            });
+            let calls = call_everywhere();
+            over.store(true, SeqCst);
+            seen.extend(reader.join().unwrap());
+            calls
+        });
+        let probe = engine.list(Some(MYFUN)).unwrap().remove(0).probes.remove(0);
+        assert_eq!((probe.failures, probe.runs + probe.misses), (0, calls), "{on:?}: {probe:?}");
+        assert_eq!(seen.len() as u64 + events.lost_full() + events.lost_busy(), probe.runs, "{on:?}");
+        seen.sort_unstable();
+        assert!(seen.windows(2).all(|pair| pair[0] < pair[1]) && seen.last().is_some_and(|last| *last < probe.runs));
+        assert_eq!(sum(&inside, &[0; 4]), Some(probe.runs), "{on:?}");
+        drop((events, inside));
+        engine.detach(MYFUN, None).unwrap();
+        engine.unload(ids[0]).unwrap();
+    }
+}
+
 /// The same in a map without values per CPU loses some: the test above can fail.
 #[test]
 fn plain_additions_in_one_value_are_lost() {
@@ -478,12 +559,19 @@ fn all_is_loaded_or_nothing() {
     assert_eq!(error.to_string(), "wide load of map 2 at PC 0: the program has 2 maps, numbered from 0");
     let impossible = [part("x", MapKind::Hash, [8, 8, 64]), part("y", MapKind::Array, [8, 8, 64])];
     assert_eq!(load(&impossible, COUNT).to_string(), "map y: a key of 8 bytes: it has 4 to 4");
-    let missing = [part("x", MapKind::Hash, [8, 8, 64]), part("y", MapKind::StackTrace, [4, 8, 64])];
-    let reason = "map y: maps of kind stack_trace are not there: nothing walks stacks to fill them";
-    assert_eq!(load(&missing, COUNT).to_string(), reason);
     let large = |_| part("x", MapKind::Array, [4, 1 << 20, 32]);
     let error = load(&[0; 3].map(large), COUNT);
     assert!(matches!(error, Error::MapMemory { most, .. } if most == 64 << 20), "{error}");
+    let inner = Some(InnerDef::of(&def("x", MapKind::Array, [4, 1, 1])));
+    let holder = |n| {
+        let part = part(["a", "b", "c", "d", "e", "f", "g", "h", "i"][n], MapKind::ArrayOfMaps, [4, 4, 1]);
+        MapPart { def: MapDef { inner, ..part.def }, ..part }
+    };
+    let holders: Vec<_> = (0..9).map(holder).collect();
+    let error = load(&holders, "r0 = 0\nexit").to_string();
+    assert_eq!(error, "the object has 9 maps that hold maps, more than 8");
+    let options = LoadOptions::default();
+    engine.check_parts("good", &holders[..8], vec![program("none", "r0 = 0\nexit")], &options).unwrap();
     let many = [part("x", MapKind::Array, [4, 1, 1]); 65];
     assert!(matches!(load(&many, COUNT), Error::TooManyMaps { count: 65 }));
     assert!(matches!(load(&many[..2], COUNT), Error::MapExists { .. }), "they have one name");
@@ -512,5 +600,222 @@ fn constants_are_given_before_programs_are_verified() {
     let map = engine.map("constants..rodata").unwrap();
     assert!(map.update([0; 4][..].into(), [0; 8][..].into(), 0, &mut 0).is_err());
     drop(map);
+    engine.unload(ids[0]).unwrap();
+}
+
+/// Does to the hash map what the object's data says: an operation, a key; puts there what came of it. A value is its key, twice.
+const OPERATE: &str = "
+    r6 = map_index_value(1) ll
+    r7 = *(u64 *)(r6 + 0)
+    r1 = *(u64 *)(r6 + 8)
+    *(u64 *)(r10 - 8) = r1
+    *(u64 *)(r10 - 16) = r1
+    *(u64 *)(r10 - 24) = r1
+    r2 = r10
+    r2 += -8
+    r1 = map_index(0) ll
+    if r7 == 1 goto put
+    if r7 == 2 goto delete
+    call 1
+    if r0 == 0 goto out
+    r1 = *(u64 *)(r0 + 0)
+    r0 = *(u64 *)(r0 + 8)
+    if r0 == r1 goto out
+    r0 = -1
+    goto out
+put:
+    r3 = r10
+    r3 += -24
+    r4 = 0
+    call 2
+    goto out
+delete:
+    call 3
+out:
+    *(u64 *)(r6 + 16) = r0
+    r0 = 0
+    exit";
+const GET: u64 = 0;
+const PUT: u64 = 1;
+const DELETE: u64 = 2;
+
+/// What a program does that a call runs, and what a signal does in the midst of that.
+mod within {
+    use super::*;
+    use std::{ffi::c_int, sync::Arc};
+
+    /// What a handler does; how often it was called, and what it got that cannot be.
+    pub static SCRIPT: [AtomicU64; 6] = [const { AtomicU64::new(0) }; 6];
+    pub static STEPS: AtomicU64 = AtomicU64::new(0);
+    /// The step at which it does that.
+    pub static AT_STEP: AtomicU64 = AtomicU64::new(0);
+    pub static WRONG: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
+
+    fn words(data: &Map) -> [u64; 3] {
+        let mut bytes = [0; 24];
+        data.value([0; 4][..].into()).unwrap().first().copy_to(&mut bytes);
+        [0, 8, 16].map(|at| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap()))
+    }
+
+    fn set(data: &Map, words: [u64; 3]) {
+        let mut bytes = [0; 24];
+        bytes.chunks_mut(8).zip(words).for_each(|(to, word)| to.copy_from_slice(&word.to_ne_bytes()));
+        data.update([0; 4][..].into(), bytes[..].into(), 0, &mut 0).unwrap();
+    }
+
+    /// What comes of an operation. `call` calls the function.
+    pub fn operate(data: &Map, operation: u64, key: u64, call: impl FnOnce()) -> i64 {
+        let before = words(data);
+        set(data, [operation, key, 99]);
+        call();
+        let [.., result] = words(data);
+        set(data, before);
+        result as i64
+    }
+
+    /// May anything come of it that did, where somebody may be in the midst of a change?
+    fn may_be(operation: u64, key: u64, result: i64) -> bool {
+        match operation {
+            GET => result == 0 || result as u64 == key,
+            // An entry of which the key has just gone is not free yet.
+            PUT => [0, -7, -16].contains(&result),
+            _ => [0, -2, -16].contains(&result),
+        }
+    }
+
+    pub extern "C" fn step(_: c_int, _: *mut libc::siginfo_t, context: *mut libc::ucontext_t) {
+        if STEPS.fetch_add(1, SeqCst) != AT_STEP.load(SeqCst) {
+            return;
+        }
+        // The last one.
+        // SAFETY: what the kernel gives a handler, which it takes back afterwards.
+        unsafe { (*context).uc_mcontext.gregs[libc::REG_EFL as usize] &= !0x100 };
+        let data = lent();
+        for script in SCRIPT.chunks(2) {
+            let [operation, key] = [0, 1].map(|at: usize| script[at].load(SeqCst));
+            if key != 0 {
+                let result = operate(data, operation, key, || call(1));
+                if !may_be(operation, key, result) {
+                    let wrong = [operation, key, result as u64, STEPS.load(SeqCst)];
+                    WRONG.iter().zip(wrong).for_each(|(to, what)| to.store(what, SeqCst));
+                }
+            }
+        }
+    }
+
+    static AT: AtomicU64 = AtomicU64::new(0);
+
+    /// Lends the data to handlers.
+    pub fn lend(data: &Arc<Map>) {
+        AT.store(Arc::as_ptr(data) as u64, SeqCst);
+    }
+
+    fn lent() -> &'static Map {
+        // SAFETY: the test that lent it has it until no handler is called any more.
+        unsafe { &*(AT.load(SeqCst) as *const Map) }
+    }
+
+    /// Calls the function and lets a signal come after each instruction.
+    pub fn call_stepped() {
+        // SAFETY: what a call changes is said; the flag of the CPU is as before afterwards, and its signal has a handler.
+        unsafe {
+            std::arch::asm!(
+                "pushfq",
+                "or qword ptr [rsp], 0x100",
+                "popfq",
+                "call {function}",
+                "pushfq",
+                "and qword ptr [rsp], -0x101",
+                "popfq",
+                function = sym gcc_patchable_myfun,
+                clobber_abi("C"),
+            );
+        }
+    }
+}
+
+/// A signal comes at each instruction of what machine code does to a hash map, and its handler does the same to the same key, or to another one:
+/// nothing that comes of either is wrong, and no entry is lost.
+#[test]
+fn hash_maps_are_whole_wherever_a_change_is_interrupted() {
+    use within::*;
+    let (engine, _turn) = engine();
+    let maps = [part("held", MapKind::Hash, [8, 16, 4]), part(".bss", MapKind::Array, [4, 24, 1])];
+    let programs = vec![program("operate", OPERATE)];
+    let ids = engine.load_parts("within", &maps, programs, &LoadOptions::default()).unwrap();
+    engine.attach(MYFUN, ids[0], AttachLimits::default()).unwrap();
+    let (held, data) = (engine.map("within.held").unwrap(), engine.map("within..bss").unwrap());
+    lend(&data);
+    let plainly = |operation, key| operate(&data, operation, key, || call(1));
+    // Finds counters for this thread.
+    call(3);
+    let contents = || {
+        let (mut keys, mut next) = (Vec::new(), Some(0));
+        while let Some(at) = next {
+            next = held.for_some(at, &mut |key, _| {
+                keys.push(u64::from_ne_bytes(key.try_into().unwrap()));
+                true
+            });
+        }
+        keys.sort_unstable();
+        keys
+    };
+    let (first, own, other) = ([11, 12], 13, 14);
+    assert_eq!(first.map(|key| plainly(PUT, key)), [0, 0]);
+    // SAFETY: the handler makes calls that may be made at any time; what was there before is put back below.
+    let before = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        let mut before = std::mem::zeroed();
+        (action.sa_sigaction, action.sa_flags) = (step as *const () as usize, libc::SA_SIGINFO);
+        assert_eq!(libc::sigaction(libc::SIGTRAP, &action, &mut before), 0);
+        before
+    };
+    let scripts: [&[(u64, u64)]; 5] = [
+        &[(PUT, other), (GET, other), (DELETE, other)],
+        &[(PUT, own)],
+        &[(DELETE, own)],
+        &[(DELETE, own), (PUT, other), (PUT, own)],
+        &[(GET, own), (GET, first[0])],
+    ];
+    for script in scripts {
+        let all = script.iter().flat_map(|&(operation, key)| [operation, key]).chain([0; 6]);
+        SCRIPT.iter().zip(all).for_each(|(to, word)| to.store(word, SeqCst));
+        for (had, operation) in [(false, PUT), (true, PUT), (true, GET), (true, DELETE)] {
+            let mut at = 0;
+            loop {
+                let _ = [plainly(if had { PUT } else { DELETE }, own), plainly(DELETE, other)];
+                AT_STEP.store(at, SeqCst);
+                STEPS.store(0, SeqCst);
+                let result = operate(&data, operation, own, call_stepped);
+                let what = format!("{script:?} at step {at} of {operation}, {had}: {result}");
+                assert_eq!(WRONG.each_ref().map(|word| word.load(SeqCst)), [0; 4], "{what}");
+                let expected: &[i64] = match operation {
+                    PUT => &[0],
+                    // What was found may have got another key by the time that it is read.
+                    GET => &[0, own as i64, other as i64, -1],
+                    _ => &[0, -2],
+                };
+                assert!(expected.contains(&result), "{what}");
+                let keys = contents();
+                let unique: std::collections::BTreeSet<_> = keys.iter().copied().collect();
+                assert_eq!((unique.len(), held.len()), (keys.len(), keys.len()), "{what}: {keys:?}");
+                assert!(keys.starts_with(&first) && keys.iter().all(|key| (11..15).contains(key)), "{what}: {keys:?}");
+                assert_eq!(first.map(|key| plainly(GET, key)), first.map(|key| key as i64), "{what}");
+                if STEPS.load(SeqCst) <= at {
+                    break;
+                }
+                at += 1;
+            }
+            // By machine code: a helper takes thousands.
+            assert!((100..400).contains(&at), "{at} steps of {operation}, straight from the function");
+        }
+    }
+    // SAFETY: as it was.
+    unsafe { libc::sigaction(libc::SIGTRAP, &before, std::ptr::null_mut()) };
+    for key in [own, other] {
+        plainly(DELETE, key);
+    }
+    assert_eq!([21, 22, 23].map(|key| plainly(PUT, key)), [0, 0, -7], "each entry can be had");
+    assert_eq!(engine.detach(MYFUN, None).unwrap(), 1);
     engine.unload(ids[0]).unwrap();
 }

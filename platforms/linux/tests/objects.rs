@@ -1,140 +1,16 @@
 //! Objects of clang in the engine: packed, loaded with their maps and data, attached to real functions by the names of their sections.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    process::Command,
-    sync::{LazyLock, Mutex, MutexGuard},
-};
-use ubpf_platform_linux::{platform, records, symbols};
+#[path = "common/objects.rs"]
+mod common;
+
+use common::*;
 use ubpf_rs::{
     isa::assemble,
-    maps::Map,
-    object::{self, Object, ProgramKind, Wish},
-    runtime::{AttachLimits, Config, Engine, Error, LoadOptions, Runtime, Symbol, SymbolTable},
+    object::{self, ProgramKind, Wish},
+    runtime::{AttachLimits, Engine, Error, LoadOptions, Runtime},
     tracer::SiteKind,
     verifier::Policy,
 };
-
-extern "C" {
-    // It takes nothing; what is in the registers of arguments is looked at by programs alone.
-    fn gcc_patchable_myfun(first: u64, second: u64);
-    fn gcc_patchable_recursion(n: i64) -> i64;
-}
-
-const MYFUN: &str = "gcc_patchable_myfun";
-
-fn folder() -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("ubpf-objects-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
-}
-
-fn start() -> &'static Runtime {
-    let engine = Runtime::init(platform(folder()), Config::default()).unwrap();
-    let own = symbols::own().unwrap();
-    let named =
-        own.iter().map(|symbol| Symbol { address: symbol.address, name: &symbol.name, function: symbol.is_function });
-    engine.add_symbols(SymbolTable::new(named).unwrap());
-    engine.add_sites(&records::own().patchable, SiteKind::Patchable);
-    engine.set_image_id(IMAGE);
-    engine
-}
-
-/// The id of this image.
-const IMAGE: [u8; 16] = [0x1f; 16];
-
-/// The engine of this process with nothing attached or loaded. Tests take turns.
-fn engine() -> (&'static Runtime, MutexGuard<'static, ()>) {
-    static TURN: Mutex<()> = Mutex::new(());
-    static ENGINE: LazyLock<&'static Runtime> = LazyLock::new(start);
-    let turn = TURN.lock().unwrap_or_else(|error| error.into_inner());
-    ENGINE.reset().unwrap();
-    (*ENGINE, turn)
-}
-
-/// Puts the package of a source in `tests/objects` where the engine finds it as `NAME.pkg`; false where there is no compiler. It is made once:
-/// another test may be reading it.
-fn packed(name: &'static str) -> bool {
-    static MADE: Mutex<BTreeMap<&str, bool>> = Mutex::new(BTreeMap::new());
-    let mut made = MADE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    *made.entry(name).or_insert_with(|| pack(name))
-}
-
-fn pack(name: &str) -> bool {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let object = folder().join(format!("{name}.o"));
-    let mut clang = Command::new("clang");
-    clang.args(["-target", "bpf", "-O2", "-g", "-mcpu=v3", "-c", "-I"]).arg(root.join("include"));
-    clang.arg(root.join(format!("tests/objects/{name}.c"))).arg("-o").arg(&object);
-    match clang.status() {
-        Ok(status) => assert!(status.success()),
-        Err(error) => {
-            assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
-            return false;
-        }
-    }
-    // The types of the application are those of the object.
-    let types = if name == "probing" { ubpf_pack::CoreTypes::Own } else { ubpf_pack::CoreTypes::Offered };
-    let options = ubpf_pack::Options { name: name.into(), types, ..ubpf_pack::Options::default() };
-    let package = ubpf_pack::pack(&std::fs::read(object).unwrap(), &options).unwrap();
-    std::fs::write(folder().join(format!("{name}.pkg")), package).unwrap();
-    true
-}
-
-/// A package with something changed, under a name of its own.
-fn changed(from: &str, to: &str, change: impl FnOnce(&mut Object<'_>)) {
-    let package = std::fs::read(folder().join(from)).unwrap();
-    let mut object = Object::parse(&package).unwrap();
-    change(&mut object);
-    std::fs::write(folder().join(to), object::write(&object).unwrap()).unwrap();
-}
-
-fn number(map: &Map, key: &[u8]) -> Option<u64> {
-    let mut bytes = [0; 8];
-    map.value(key.into())?.first().copy_to(&mut bytes);
-    Some(u64::from_le_bytes(bytes))
-}
-
-/// The numbers of an array.
-fn numbers(engine: &Runtime, name: &str) -> Vec<u64> {
-    let map = engine.map(name).unwrap_or_else(|| panic!("map {name}"));
-    (0..map.def().max_entries).map(|key| number(&map, &key.to_le_bytes()).unwrap()).collect()
-}
-
-/// Bytes of an object's data.
-fn bytes(engine: &Runtime, name: &str) -> Vec<u8> {
-    let map = engine.map(name).unwrap_or_else(|| panic!("map {name}"));
-    let mut bytes = vec![0; map.def().value_size as usize];
-    map.value(0u32.to_le_bytes()[..].into()).unwrap().first().copy_to(&mut bytes);
-    bytes
-}
-
-/// Numbers of an object's data, by their place.
-fn data(engine: &Runtime, name: &str) -> Vec<u64> {
-    bytes(engine, name).chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect()
-}
-
-fn maps(engine: &Runtime) -> Vec<String> {
-    let mut names = Vec::new();
-    engine.maps(0, &mut |name, _, _| {
-        names.push(name.to_owned());
-        true
-    });
-    names.sort();
-    names
-}
-
-fn call(first: u64, second: u64) {
-    // SAFETY: a C function without arguments, which may be called with any.
-    unsafe { gcc_patchable_myfun(first, second) }
-}
-
-fn options(engine: Engine) -> LoadOptions<'static> {
-    LoadOptions { engine, ..LoadOptions::default() }
-}
-
-const BOTH: [Engine; 2] = [Engine::Interpreter, Engine::Jit];
 
 /// What `prog run` does, and the C interface: alike on both engines, and as `ubpf run` has it.
 #[test]
@@ -386,13 +262,6 @@ fn an_object_is_attached_as_a_whole_or_not_at_all() {
     attach("entries").unwrap();
 }
 
-const RECURSION: &str = "gcc_patchable_recursion";
-
-fn recursion(n: i64) {
-    // SAFETY: a C function of a number.
-    assert_eq!(unsafe { gcc_patchable_recursion(n) }, n * (n + 1) / 2);
-}
-
 #[test]
 fn programs_at_entry_and_return_measure_each_call() {
     if !packed("latency") {
@@ -537,13 +406,6 @@ fn what_is_refused_leaves_nothing() {
     };
     let error = refused("core.pkg");
     assert!(error.contains("needs: PC ") && error.contains(" needs "), "{error}");
-    changed("held.pkg", "stacks.pkg", |object| {
-        for map in object.maps.iter_mut().filter(|map| map.name == "one") {
-            (map.kind, map.value_size) = (7, 8);
-        }
-    });
-    let error = refused("stacks.pkg");
-    assert!(error.contains("maps of kind stack_trace"), "{error}");
     // What is held is no map of the definition, or a program where a map is to be.
     changed("held.pkg", "others.pkg", |object| {
         object.maps.iter_mut().filter(|map| map.name == "one").for_each(|map| map.max_entries = 3)
@@ -597,15 +459,6 @@ fn programs_run_from_the_shell() {
         assert_eq!(run("calls.pkg", Some("first")).unwrap(), 120);
         assert!(run("calls.pkg", None).is_err());
     }
-}
-
-/// Every way in which a program may run: proved and guarded, interpreted and as machine code.
-fn all_ways() -> [LoadOptions<'static>; 4] {
-    [Policy::Strict, Policy::Checked]
-        .map(|policy| BOTH.map(|on| LoadOptions { policy: Some(policy), ..options(on) }))
-        .concat()
-        .try_into()
-        .unwrap()
 }
 
 #[test]
@@ -728,6 +581,31 @@ fn programs_go_on_in_others_of_an_array() {
         engine.detach(MYFUN, None).unwrap();
         assert!(engine.unload_object("tail_calls"));
         assert_eq!(maps(engine), [""; 0], "programs that call themselves through their own map go with it");
+    }
+}
+
+/// A program that a tail call led to is named where it is stopped, also by who began it.
+#[test]
+fn a_stop_behind_a_tail_call_says_in_which_program() {
+    if !packed("tail_calls") {
+        return;
+    }
+    let bad = assemble("r1 = 0\nr0 = *(u64 *)(r1 + 0)\nexit").unwrap().leak();
+    changed("tail_calls.pkg", "stops.pkg", |object| {
+        let third = object.programs.iter().position(|program| program.name == "third").unwrap();
+        object.programs[third].code = bad;
+        object.slots.retain(|slot| slot.program as usize != third);
+        object.functions.retain(|function| function.program as usize != third);
+    });
+    for on in BOTH {
+        let (engine, _turn) = engine();
+        let run = |program| {
+            let way = LoadOptions { program: Some(program), policy: Some(Policy::Guarded), ..options(on) };
+            engine.exec_file("stops.pkg", &mut [0; 168], &way).unwrap_err().to_string()
+        };
+        let stop = "out of bounds memory load at PC 1, addr 0x0, size 8";
+        assert_eq!(run("third"), stop, "{on:?}");
+        assert_eq!(run("first"), format!("{stop}\nin program tail_calls:third"), "{on:?}");
     }
 }
 

@@ -178,6 +178,23 @@ fn package() -> Vec<u8> {
     object::write(&object).unwrap()
 }
 
+/// Sources of `tests/objects` that need all parts of what packs objects: maps that hold maps and programs, packets, calls through pointers and by
+/// helpers, types that an image does not have, names of the image, settings, numbers that are set.
+const OBJECTS: [&str; 7] = ["held", "packets", "pointers", "callbacks", "core", "externs", "globals"];
+
+/// The object that clang makes of such a source, where that is there.
+fn object(source: &str) -> Option<Vec<u8>> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let object = std::env::temp_dir().join(format!("ubpf-{source}-{}.o", std::process::id()));
+    let mut clang = std::process::Command::new("clang");
+    clang.args(["-target", "bpf", "-O2", "-g", "-mcpu=v3", "-c", "-I"]).arg(root.join("include"));
+    clang.arg(root.join(format!("tests/objects/{source}.c"))).arg("-o").arg(&object);
+    assert!(clang.status().ok()?.success());
+    let bytes = std::fs::read(&object).unwrap();
+    std::fs::remove_file(object).unwrap();
+    Some(bytes)
+}
+
 fn start() -> &'static Runtime {
     let count = "r6 = *(u64 *)(r1 + 0)\nr1 = r6\nr2 = 1\ncall 0\nr3 = r0\nif r3 != -1 goto +1\nr3 = 0\nr3 += 1\n\
                  r1 = r6\nr2 = 1\ncall 1\nr0 = 0\nexit";
@@ -192,8 +209,12 @@ fn start() -> &'static Runtime {
         FILES.write(name, &assemble(source).unwrap()).unwrap();
     }
     FILES.write("counter.pkg", &package()).unwrap();
+    for (source, object) in OBJECTS.iter().filter_map(|source| Some((source, object(source)?))) {
+        FILES.write(&format!("{source}.o"), &object).unwrap();
+    }
     let platform = Platform { console: &Nowhere, files: &FILES, ..platform(".".into()) };
     let engine = Runtime::init(platform, Config::default()).unwrap();
+    engine.pack_objects_with(ubpf_pack::pack_for_engine);
     let own = symbols::own().unwrap();
     let mut nm = String::new();
     for symbol in own.iter().filter(|s| s.name.starts_with("gcc_patchable_")) {
@@ -201,11 +222,7 @@ fn start() -> &'static Runtime {
     }
     FILES.write("symbols", nm.as_bytes()).unwrap();
     let named = own.iter().filter(|s| s.name.starts_with("gcc_patchable_"));
-    let table = SymbolTable::new(named.map(|symbol| Symbol {
-        address: symbol.address,
-        name: &symbol.name,
-        function: symbol.is_function,
-    }));
+    let table = SymbolTable::new(named.map(Symbol::from));
     engine.add_symbols(table.unwrap());
     engine.add_sites(&records::own().patchable, SiteKind::Patchable);
     engine
@@ -226,13 +243,8 @@ fn say(shell: &mut Shell, line: &str) -> String {
     }
 }
 
-#[test]
-fn a_command_without_memory_fails_and_nothing_else_does() {
-    let (engine, _turn) = engine();
-    let mut shell = Shell::new(engine, ushell_rs::Config::default());
-    shell.connected();
-    say(&mut shell, &format!("bpf_attach {FUNCTION} count.bin\n"));
-    // Each command, and one that takes back what it did.
+/// Each command, and one that takes back what it did.
+fn commands() -> impl Iterator<Item = (String, String)> {
     let commands = [
         (format!("bpf_attach {FUNCTION} notify.bin"), format!("bpf_detach {FUNCTION} notify.bin")),
         (format!("bpf_attach {FUNCTION} unset.bin"), format!("bpf_detach {FUNCTION} unset.bin")),
@@ -267,35 +279,53 @@ fn a_command_without_memory_fails_and_nothing_else_does() {
         ("bpf_exec counter.pkg -p two".into(), String::new()),
         ("bpf_exec counter.pkg".into(), String::new()),
         ("prog load counter.pkg totals=5".into(), String::new()),
+        ("prog load symbols".into(), String::new()),
+        ("prog replace count.bin seven.bin".into(), "prog replace seven.bin count.bin".into()),
+        ("prog replace none.bin seven.bin".into(), String::new()),
         ("prog list".into(), String::new()),
         ("map list".into(), String::new()),
         ("map update kept.map 1 2".into(), String::new()),
     ];
-    for (command, undo) in commands {
-        let line = format!("{command}\n");
-        let usual = say(&mut shell, &line);
-        say(&mut shell, &format!("{undo}\n"));
-        let mut limit = 0;
-        loop {
-            REFUSED.set(false);
-            // The transcript's own memory is not the shell's.
-            LEFT.set(limit + 64 * 1024);
-            let said = say(&mut shell, &line);
-            LEFT.set(u64::MAX / 2);
-            let enough = !REFUSED.get();
-            // SAFETY: a C function without arguments.
-            unsafe { gcc_patchable_myfun() };
-            if said != usual {
-                let expected = !enough && said.contains("out of memory");
-                assert!(expected || command == "status", "{command} with {limit} bytes: {said}");
-            }
-            say(&mut shell, &format!("{undo}\n"));
-            if enough {
-                break;
-            }
-            limit += 509;
+    let objects = OBJECTS.map(|source| (format!("prog load {source}.o"), format!("prog unload {source}")));
+    commands.into_iter().chain(objects)
+}
+
+/// Gives a command ever more memory, until it has enough: with less it says so, or what it says with enough.
+fn until_it_has_enough(shell: &mut Shell, command: &str, undo: &str) {
+    let line = format!("{command}\n");
+    let usual = say(shell, &line);
+    say(shell, &format!("{undo}\n"));
+    let mut limit = 0;
+    loop {
+        REFUSED.set(false);
+        // The transcript's own memory is not the shell's.
+        LEFT.set(limit + 64 * 1024);
+        let said = say(shell, &line);
+        LEFT.set(u64::MAX / 2);
+        let enough = !REFUSED.get();
+        // SAFETY: a C function without arguments.
+        unsafe { gcc_patchable_myfun() };
+        if said != usual {
+            let expected = !enough && said.contains("out of memory");
+            assert!(expected || command == "status", "{command} with {limit} bytes: {said}");
         }
-        println!("{command}: {limit}");
+        say(shell, &format!("{undo}\n"));
+        if enough {
+            break;
+        }
+        limit += 509;
+    }
+    println!("{command}: {limit}");
+}
+
+#[test]
+fn a_command_without_memory_fails_and_nothing_else_does() {
+    let (engine, _turn) = engine();
+    let mut shell = Shell::new(engine, ushell_rs::Config::default());
+    shell.connected();
+    say(&mut shell, &format!("bpf_attach {FUNCTION} count.bin\n"));
+    for (command, undo) in commands() {
+        until_it_has_enough(&mut shell, &command, &undo);
     }
     let listed = say(&mut shell, &format!("bpf_list {FUNCTION}\n"));
     assert!(listed.contains(" - count.bin\n"), "{listed}");
@@ -346,6 +376,35 @@ fn a_map_holds_another_one_or_the_one_before_without_memory() {
     let map = engine.map(seen).unwrap();
     assert!(engine.unload_object("counter"));
     assert_eq!(std::sync::Arc::strong_count(&map), 1, "nothing holds it any more");
+}
+
+/// An object takes the place of another one or does not, wherever memory ends; the one that is there goes on with its maps.
+#[test]
+fn an_object_is_replaced_or_stays_without_memory() {
+    let (engine, _turn) = engine();
+    let options = LoadOptions::default();
+    engine.load_object("counter.pkg", &options, &[]).unwrap();
+    engine.attach_object("counter", &options, AttachLimits::default()).unwrap();
+    let counted = || {
+        let map = engine.map("counter..bss").unwrap();
+        map.value(0u32.to_le_bytes()[..].into()).unwrap().first().word(0)
+    };
+    let (mut memory, mut calls) = (0, 0);
+    loop {
+        let (done, _) = with_memory(memory, || engine.replace("counter", "counter.pkg", &options, &[]));
+        myfun(1);
+        calls += 1;
+        assert_eq!(counted(), calls, "{memory}");
+        match done {
+            Ok(report) => break assert_eq!(report.count, 1),
+            Err(error) => assert!(matches!(error, Error::NoMemory), "{memory}: {error}"),
+        }
+        memory += 251;
+    }
+    assert!(calls > 20, "{calls}");
+    engine.detach(FUNCTION, None).unwrap();
+    assert!(engine.unload_object("counter"));
+    assert!(engine.map("counter.seen").is_none() && engine.map("counter..bss").is_none());
 }
 
 /// The same for those that a pattern fits, with the names in the report.

@@ -1,6 +1,10 @@
 //! Programs at returns: of functions that return, and of functions that are left in other ways.
 #![cfg(cxx)]
 
+#[path = "common/direct.rs"]
+mod direct;
+
+use direct::records_directly;
 use std::{
     collections::HashMap,
     ffi::{c_int, c_long, c_uint},
@@ -16,6 +20,7 @@ use ubpf_rs::tracer::{
     AttachError, AttachOptions, AttachRequest, Failed, Hook, HookProgram, Point, ProbeId, ProbeReport, Ring, Site,
     SiteKind, TracerConfig, TRACER,
 };
+use ubpf_rs::vm::{Detour, Given};
 
 extern "C" {
     fn returns_self_test() -> c_uint;
@@ -51,7 +56,7 @@ fn image() -> (&'static Image, MutexGuard<'static, ()>) {
         let ring: &'static Ring = Box::leak(Box::new(Ring::new(1 << 16).unwrap()));
         TRACER.init(TracerConfig { return_frames: FRAMES, ..Default::default() }, platform(".".into()), ring).unwrap();
         let own = symbols::own().unwrap();
-        let named = own.iter().map(|s| Symbol { address: s.address, name: &s.name, function: s.is_function });
+        let named = own.iter().map(Symbol::from);
         let table = SymbolTable::new(named).unwrap();
         TRACER.add_sites(&records::own().patchable, SiteKind::Patchable, &|address| table.neighbours(address));
         Image { functions: own.into_iter().map(|s| (s.name, (s.address, s.size))).collect() }
@@ -182,23 +187,171 @@ impl HookProgram for Direct {
         self.0.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
-    fn direct(&self) -> Option<ubpf_rs::vm::Direct> {
-        Some(ubpf_rs::vm::Direct {
-            // SAFETY: the function lives for ever; it changes the registers named below.
-            code: unsafe { ubpf_rs::vm::CodeAddress::new(returns_record as *const () as usize) },
-            inline: 0,
-            clobbers: !(1 << 4),
-            reads_argument: true,
-            reads_length: true,
-            needs: ubpf_rs::helpers::Needs::empty(),
-            block: 0,
-            stack: 0,
-            argument: 64,
-            argument_needed: 0,
-            cost: 30,
-            adds: None,
-        })
+    fn direct(&self) -> Result<ubpf_rs::vm::Direct, Detour> {
+        Ok(records_directly(returns_record, Given::Call, 0, 64))
     }
+}
+
+/// What is in the registers at the entry of [`returns_bare`], beside the stack, and what it leaves there, in the order of Linux.
+const BARE: [u64; 15] = [0, 0, 0, 0, 0xbb, 0xb0, 0x11, 0x10, 0x9, 0x8, 0xa0, 0xc0, 0xd0, 0x51, 0xd1];
+/// What it adds to those that it changes.
+const BARE_MORE: u64 = 0x1000;
+/// The stack pointer at the call.
+#[no_mangle]
+static RETURNS_STACK: AtomicU64 = AtomicU64::new(0);
+/// The first byte of its argument that [`returns_record_words`] looks at.
+#[no_mangle]
+static RETURNS_FIRST: AtomicU64 = AtomicU64::new(0);
+std::arch::global_asm!(
+    ".pushsection .text.returns_bare,\"ax\",@progbits",
+    ".globl returns_bare",
+    ".type returns_bare, @function",
+    "returns_bare:",
+    "77: .byte 0x0f, 0x1f, 0x44, 0x00, 0x00",
+    // Longer than the step of the counter by which time is read, which is 10 ns on some CPUs: a call has taken some time.
+    ".rept 1000",
+    "nop",
+    ".endr",
+    ".irp register, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi",
+    "add \\register, {BARE_MORE}",
+    ".endr",
+    "ret",
+    ".size returns_bare, . - returns_bare",
+    ".popsection",
+    ".pushsection __patchable_function_entries,\"aw\",@progbits",
+    ".balign 8",
+    ".quad 77b",
+    ".popsection",
+    ".globl returns_calls_bare",
+    "returns_calls_bare:",
+    "push rbx",
+    "push rbp",
+    "mov ebp, 0xbb",
+    "mov ebx, 0xb0",
+    "mov r11d, 0x11",
+    "mov r10d, 0x10",
+    "mov r9d, 0x9",
+    "mov r8d, 0x8",
+    "mov eax, 0xa0",
+    "mov ecx, 0xc0",
+    "mov edx, 0xd0",
+    "mov esi, 0x51",
+    "mov edi, 0xd1",
+    "mov [rip + RETURNS_STACK], rsp",
+    "call returns_bare",
+    ".irp register, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi",
+    "sub \\register, {BARE_MORE}",
+    ".endr",
+    // All of them together, if they are as they were.
+    "add rax, rbx",
+    "add rax, rbp",
+    ".irp register, r11, r10, r9, r8, rcx, rdx, rsi, rdi",
+    "add rax, \\register",
+    ".endr",
+    "pop rbp",
+    "pop rbx",
+    "ret",
+    ".globl returns_record_words",
+    "returns_record_words:",
+    "add rdi, [rip + RETURNS_FIRST]",
+    "jmp returns_record",
+    BARE_MORE = const BARE_MORE,
+);
+extern "C" {
+    fn returns_calls_bare() -> u64;
+    fn returns_record_words();
+}
+
+/// Records a part of what programs of a kind are given.
+struct Words(Given, u64, AtomicU64);
+impl HookProgram for Words {
+    fn run(&self, _: Hook<'_>) -> Result<(), Failed> {
+        self.2.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+    fn direct(&self) -> Result<ubpf_rs::vm::Direct, Detour> {
+        Ok(records_directly(returns_record_words, self.0, self.1, self.1 + 64))
+    }
+    fn wants_entry_time(&self) -> bool {
+        self.0 == Given::Call
+    }
+}
+
+/// What a program that runs directly finds in eight words of its argument, at a call of the function, and what it was told how long that is.
+fn words_seen(image: &Image, given: Given, first: u64, point: fn(Site) -> Point, arguments: Option<u8>) -> [u64; 9] {
+    let body = Arc::new(Words(given, 8 * first, AtomicU64::new(0)));
+    RETURNS_FIRST.store(8 * first, Ordering::SeqCst);
+    let options = AttachOptions { arguments, ..AttachOptions::default() };
+    let (point, program, function) = (point(image.site("returns_bare")), "words", "returns_bare");
+    let id = TRACER.attach(AttachRequest { point, function, start: 0, program, body: body.clone(), options }).unwrap();
+    for _ in 0..2 {
+        // SAFETY: changes what a function may change.
+        assert_eq!(unsafe { returns_calls_bare() }, BARE.iter().sum::<u64>(), "every register is as it was");
+    }
+    assert_eq!(image.counts(function, id)[..], [2, 0, 0, 0][..]);
+    detach(id);
+    // Only the first call of a thread may have found no counters of its own.
+    assert!(body.2.load(Ordering::SeqCst) < 2);
+    RETURNS_SEEN.each_ref().map(|word| word.load(Ordering::SeqCst))
+}
+
+#[test]
+fn programs_that_run_directly_are_given_registers_and_arguments() {
+    let (image, _turn) = image();
+    // A program that looks at the key alone was here before: the gates are as they are after other programs.
+    let key = image.site("returns_bare").key();
+    for point in [ENTRY, RETURN] {
+        let at_return = point(image.site("returns_bare")).is_return();
+        let seen = [0, 8, 13].map(|first| words_seen(image, Given::Registers, first, point, None));
+        let stack = RETURNS_STACK.load(Ordering::SeqCst);
+        let more = if at_return { BARE_MORE } else { 0 };
+        let registers = BARE.iter().enumerate().map(|(n, &value)| if n > 5 { value + more } else { value });
+        let home = seen[2][3];
+        let (ip, stack) = if at_return { (home, stack) } else { (key, stack - 8) };
+        let all: Vec<u64> = registers.chain([0, ip, 0, 0, stack, 0]).collect();
+        assert_eq!(seen[0], [&all[..8], &[168]].concat()[..], "{at_return}");
+        assert_eq!(seen[1], [&all[8..16], &[168]].concat()[..], "{at_return}");
+        assert_eq!(seen[2], [&all[13..], &[168]].concat()[..], "{at_return}");
+        assert!(
+            !at_return || (1..64).contains(&home.wrapping_sub(returns_calls_bare as *const () as u64 + 60)),
+            "{home:x}"
+        );
+
+        let [a, b, c, d, e, f] = [14, 13, 12, 11, 9, 8].map(|n| BARE[n]);
+        let result = BARE[10] + BARE_MORE;
+        let expected = match at_return {
+            false => [a, b, c, d, e, f, 0, 0, 168],
+            true => [a, b, result, 0, 0, 0, 0, 0, 168],
+        };
+        assert_eq!(words_seen(image, Given::Arguments(6), 0, point, Some(2)), expected);
+        let expected = match at_return {
+            false => [d, e, f, 0, 0, 0, 0, 0, 168],
+            true => [d, e, f, result, 0, 0, 0, 0, 168],
+        };
+        assert_eq!(words_seen(image, Given::Arguments(6), 3, point, None), expected);
+        let mut seen = words_seen(image, Given::Call, 1, point, None);
+        // How long it took.
+        let ns = std::mem::take(&mut seen[7]);
+        assert_eq!((1..1_000_000_000).contains(&ns), at_return, "{ns}");
+        let length = ubpf_rs::tracer::CONTEXT_BYTES as u64;
+        let expected = if at_return { [result, a, b, c, d, e, f, 0, length] } else { [0, 0, 0, 0, 0, 0, 0, 0, length] };
+        assert_eq!(seen, expected);
+    }
+}
+
+/// When a call was entered is told in the general way alone: a program that looks there is never called without it.
+#[test]
+fn programs_that_look_when_a_call_began_take_the_general_way() {
+    let (image, _turn) = image();
+    let body = Arc::new(Words(Given::Call, 16, AtomicU64::new(0)));
+    let id = image.attach("returns_bare", RETURN, &body);
+    for _ in 0..3 {
+        // SAFETY: changes what a function may change.
+        assert_eq!(unsafe { returns_calls_bare() }, BARE.iter().sum::<u64>());
+    }
+    assert_eq!(image.counts("returns_bare", id)[..], [3, 0, 0, 0][..]);
+    assert_eq!(body.2.load(Ordering::SeqCst), 3);
+    detach(id);
 }
 
 #[test]
@@ -240,6 +393,71 @@ fn programs_that_run_directly_are_told_the_same_and_change_nothing() {
     });
     // SAFETY: as above.
     assert_eq!(unsafe { (returns_self_test(), returns_recursion(20_000)) }, (0, 200_010_000));
+}
+
+/// A function is called above the pad, so that the CPU expects its return there: its site jumps to the gate, also where it called that before.
+#[test]
+fn sites_jump_where_calls_come_back_and_are_as_before_when_all_programs_have_gone() {
+    let (image, _turn) = image();
+    let (saw, direct): (Arc<Saw>, Arc<Direct>) = Default::default();
+    let site = image.site("returns_leaf");
+    // SAFETY: the text of a function.
+    let text = || unsafe { (site.addr as *const [u8; 5]).read_volatile() };
+    // SAFETY: a function of a number.
+    let call = |n| assert_eq!(unsafe { returns_calls_leaf(n) }, n + 1);
+    let (before, calls, jumps) = (text(), 0xe8, 0xe9);
+    for body_is_direct in [true, false] {
+        let attach = |point| match body_is_direct {
+            true => image.attach("returns_leaf", point, &direct),
+            false => image.attach("returns_leaf", point, &saw),
+        };
+        let exit = attach(RETURN);
+        call(1);
+        assert_eq!(text()[0], jumps);
+        let entry = image.attach("returns_leaf", ENTRY, &direct);
+        detach(exit);
+        call(2);
+        assert_eq!(text()[0], jumps);
+        detach(entry);
+        assert_eq!(text(), before);
+        let entry = image.attach("returns_leaf", ENTRY, &direct);
+        call(3);
+        assert_eq!(text()[0], calls);
+        let exit = attach(RETURN);
+        call(4);
+        assert_eq!(text()[0], jumps);
+        assert_eq!((image.counts("returns_leaf", entry)[0], image.counts("returns_leaf", exit)), (2, [1, 0, 0, 0]));
+        detach(entry);
+        call(5);
+        assert_eq!(image.counts("returns_leaf", exit), [2, 0, 0, 0]);
+        detach(exit);
+        call(6);
+        assert_eq!(text(), before);
+    }
+}
+
+/// What is attached to a function while somebody looks at others is no reason to count its runs twice.
+#[test]
+fn runs_are_reported_once_while_programs_come_and_go() {
+    let (image, _turn) = image();
+    let direct: Arc<Direct> = Arc::default();
+    let first = image.attach("returns_leaf", ENTRY, &direct);
+    for (function, point) in [("returns_sum", ENTRY), ("returns_sum", RETURN)] {
+        let id = image.attach(function, point, &direct);
+        // SAFETY: a function of numbers.
+        (0..100).for_each(|_| assert_eq!(unsafe { returns_sum(1, 0, 0, 0, 0, 0, 0) }, 1));
+        let mut later = None;
+        let reports = TRACER.reports(None, || {
+            later.get_or_insert_with(|| image.attach_as("later", function, point, &direct));
+            Ok(())
+        });
+        let reports = reports.unwrap();
+        let report = reports.iter().find(|report| report.id == id).unwrap();
+        assert_eq!((reports.len(), report.runs, report.hits), (2, 100, 100), "{report:?}");
+        detach(later.unwrap());
+        detach(id);
+    }
+    detach(first);
 }
 
 /// The program that comes later has no part in calls that are on their way, whichever way they take.
@@ -411,6 +629,49 @@ fn functions_that_go_on_twice_return_once() {
     ids.into_iter().for_each(|(_, id)| detach(id));
 }
 
+/// Programs that run directly at both ends of functions that are left by jumps, by exceptions, by the end of a child or of their thread: those at
+/// entries have run once for each call, and each call is accounted for at its return.
+#[test]
+fn functions_are_left_in_every_way_under_direct_programs_at_both_ends() {
+    let (image, _turn) = image();
+    const ROUNDS: u64 = 30;
+    let direct: Arc<Direct> = Arc::default();
+    // Calls in a round, and how many of them return.
+    let functions = [
+        ("returns_jumps", 13, 0),
+        ("returns_throws", 10, 0),
+        ("returns_catches", 1, 1),
+        ("returns_again", 1, 1),
+        ("returns_vforks", 1, 1),
+        ("returns_ends_child", 1, 0),
+        ("returns_leaf", 1, 1),
+        ("returns_ends_thread", 2, 0),
+        ("returns_even", 4, 4),
+        ("returns_odd", 4, 4),
+    ];
+    let ids = functions
+        .map(|(function, ..)| [image.attach(function, ENTRY, &direct), image.attach(function, RETURN, &direct)]);
+    for _ in 0..ROUNDS {
+        let mut left = 0;
+        // SAFETY: functions of numbers; one adds to `left`.
+        unsafe {
+            assert_eq!(returns_jump(12), 1);
+            assert_eq!((returns_catches(9, &mut left), left), (42, 10));
+            assert_eq!((returns_again(5), returns_vforks()), (5, 7));
+            assert_eq!((returns_thread(0), returns_thread(1)), (0, 0));
+            assert_eq!(returns_even(7), 2);
+        }
+    }
+    for ((function, calls, returning), ids) in functions.into_iter().zip(ids) {
+        let [entry, exit] = ids;
+        assert_eq!(image.counts(function, entry), [calls * ROUNDS, 0, 0, 0], "{function}");
+        let [runs, misses, outstanding, abandoned] = image.counts(function, exit);
+        assert_eq!((runs, misses), (returning * ROUNDS, 0), "{function}");
+        assert_eq!(outstanding + abandoned, (calls - returning) * ROUNDS, "{function}");
+        ids.into_iter().for_each(detach);
+    }
+}
+
 #[test]
 fn calls_of_threads_that_have_ended_are_abandoned() {
     let (image, _turn) = image();
@@ -495,19 +756,40 @@ fn a_call_comes_back_in_children_of_children() {
 fn whoever_looks_at_the_stack_from_within_the_pad_sees_the_caller() {
     let (image, _turn) = image();
     let (saw, direct): (Arc<Saw>, Arc<Direct>) = Default::default();
-    for general in [true, false] {
-        let id = match general {
-            true => image.attach("returns_leaf", RETURN, &saw),
-            false => image.attach("returns_leaf", RETURN, &direct),
+    // Told how long the call took; given registers.
+    let times = Arc::new(Words(Given::Call, 8, AtomicU64::new(0)));
+    let registers = Arc::new(Words(Given::Registers, 64, AtomicU64::new(0)));
+    RETURNS_FIRST.store(8, Ordering::SeqCst);
+    for (exit, with_entry) in [(0, false), (1, false), (1, true), (0, true), (2, false), (2, true), (3, true)] {
+        let attach = |function, point| match exit {
+            0 => image.attach(function, point, &saw),
+            1 => image.attach(function, point, &direct),
+            2 => image.attach(function, point, &times),
+            _ => image.attach(function, point, &registers),
         };
-        let even = image.attach("returns_even", RETURN, &saw);
+        let id = attach("returns_leaf", RETURN);
+        let entry = with_entry.then(|| match exit {
+            3 => image.attach("returns_leaf", ENTRY, &registers),
+            _ => image.attach("returns_leaf", ENTRY, &direct),
+        });
+        // What the handler calls comes back by the same ways.
+        let even = attach("returns_even", RETURN);
+        let even_entry = with_entry.then(|| image.attach("returns_even", ENTRY, &direct));
         let mut pads = [0; 2];
         // SAFETY: adds to `pads`.
         let steps = unsafe { returns_steps(0, &mut pads) } as u64;
-        assert!(pads[0] > 30 && pads[1] == 0, "{pads:?}");
-        assert_eq!(image.counts("returns_leaf", id), [1, 0, 0, 0]);
-        assert_eq!(image.counts("returns_even", even), [2 * steps, 0, 0, 0]);
+        assert!(pads[0] > 20 && pads[1] == 0, "{exit} {with_entry}: {pads:?}");
+        assert_eq!(image.counts("returns_leaf", id), [1, 0, 0, 0], "{exit} {with_entry}");
+        assert_eq!(image.counts("returns_even", even), [2 * steps, 0, 0, 0], "{exit} {with_entry}");
+        if let Some(entry) = even_entry {
+            assert_eq!(image.counts("returns_even", entry), [2 * steps, 0, 0, 0], "{exit}");
+            detach(entry);
+        }
         detach(even);
+        if let Some(entry) = entry {
+            assert_eq!(image.counts("returns_leaf", entry), [1, 0, 0, 0], "{exit}");
+            detach(entry);
+        }
         detach(id);
     }
 }
@@ -679,7 +961,11 @@ fn walk(image: &Image, threads: u64, calls: u64) {
         _ => image.attach(name, RETURN, &direct),
     };
     let ids: Vec<_> = names.iter().enumerate().map(attach).collect();
-    let entries: Vec<_> = names[..4].iter().map(|name| image.attach(name, ENTRY, &at_entry)).collect();
+    let attach = |(n, name): (usize, &String)| match n / 2 {
+        0 => image.attach(name, ENTRY, &at_entry),
+        _ => image.attach(name, ENTRY, &direct),
+    };
+    let entries: Vec<_> = names[..4].iter().enumerate().map(attach).collect();
     let running: Vec<_> = (0..threads).map(|thread| thread::spawn(move || run(thread))).collect();
     let mut looks = 0;
     while running.iter().any(|thread| !thread.is_finished()) {

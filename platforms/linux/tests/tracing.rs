@@ -1,5 +1,9 @@
 //! The tracer on real C code, compiled by gcc and clang for each kind of entry stub.
 
+#[path = "common/direct.rs"]
+mod direct;
+
+use direct::records_directly;
 use std::{
     arch::asm,
     collections::HashMap,
@@ -14,9 +18,10 @@ use ubpf_platform_linux::{platform, records, symbols};
 use ubpf_rs::platform::{PatchError, TextPatch};
 use ubpf_rs::runtime::{Symbol, SymbolTable};
 use ubpf_rs::tracer::{
-    AttachError, AttachOptions, AttachRequest, DetachError, Failed, Hook, HookProgram, Point, ProbeId, ProbeReport,
-    RecordKind, Ring, Site, SiteKind, TracerConfig, TRACER,
+    AttachError, AttachOptions, AttachRequest, DetachError, Failed, Fault, Hook, HookProgram, Point, ProbeId,
+    ProbeReport, RecordKind, Ring, Site, SiteKind, TracerConfig, TRACER,
 };
+use ubpf_rs::vm::{Detour, Given};
 
 const VARIANTS: &[&str] = &[
     "gcc_patchable",
@@ -136,7 +141,7 @@ unsafe impl TextPatch for Refusing {
 /// Symbols of this process.
 fn table() -> SymbolTable {
     let own = symbols::own().unwrap();
-    let named = own.iter().map(|s| Symbol { address: s.address, name: &s.name, function: s.is_function });
+    let named = own.iter().map(Symbol::from);
     SymbolTable::new(named).unwrap()
 }
 
@@ -679,7 +684,7 @@ fn failures_are_counted_and_reported_once() {
     struct Fails;
     impl HookProgram for Fails {
         fn run(&self, hook: Hook<'_>) -> Result<(), Failed> {
-            Err(hook.fail(format_args!("uBPF error: test at PC {}", 4)))
+            Err(hook.fail(Fault::NoLane, "fails"))
         }
     }
     let (image, _turn) = image();
@@ -691,10 +696,10 @@ fn failures_are_counted_and_reported_once() {
     TRACER.detach(id).unwrap();
     let mut texts = Vec::new();
     image.ring.drain(&mut |r| {
-        assert_eq!(r.kind, RecordKind::Error);
+        assert_eq!(r.kind, RecordKind::Error(Fault::NoLane));
         texts.push(String::from_utf8_lossy(r.text()).into_owned());
     });
-    assert_eq!(texts, ["uBPF error: test at PC 4"]);
+    assert_eq!(texts, ["fails"]);
     assert_eq!((report.runs, report.failures, report.unreported), (100, 100, 99));
 }
 
@@ -857,22 +862,8 @@ impl HookProgram for Direct {
     fn run(&self, hook: Hook<'_>) -> Result<(), Failed> {
         self.0.run(hook)
     }
-    fn direct(&self) -> Option<ubpf_rs::vm::Direct> {
-        Some(ubpf_rs::vm::Direct {
-            // SAFETY: the function lives for ever; it changes the registers named below.
-            code: unsafe { ubpf_rs::vm::CodeAddress::new(direct_record as *const () as usize) },
-            inline: 0,
-            clobbers: !(1 << 4),
-            reads_argument: true,
-            reads_length: true,
-            needs: ubpf_rs::helpers::Needs::empty(),
-            block: 0,
-            stack: 0,
-            argument: 16,
-            argument_needed: 0,
-            cost: 30,
-            adds: None,
-        })
+    fn direct(&self) -> Result<ubpf_rs::vm::Direct, Detour> {
+        Ok(records_directly(direct_record, Given::Call, 0, 16))
     }
 }
 

@@ -1,8 +1,8 @@
-//! The demo application in C (app-demo/main.c) and the part of its C library that reaches below (libc/libc.c has the
-//! rest).
+//! The demo application in C (app-demo/main.c) and what its C library (libc/calls.c, libc/libc.c) needs from below.
 
 use core::alloc::Layout;
-use core::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
+use core::ffi::{c_char, c_int, c_ulong, c_void};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ubpf_rs::{platform::find, runtime::Runtime};
 
@@ -21,6 +21,10 @@ extern "C" {
     pub static second_cpu_calls: c_ulong;
     /// What the second CPU runs, in batches of calls; never returns.
     fn second_cpu_main();
+    /// Allocates, loses memory and sleeps, as much as is known.
+    fn work_round();
+    /// How often it did.
+    static work_rounds: c_ulong;
     /// Takes all memory there is for applications.
     pub fn greedy();
     /// Ends in a fault.
@@ -72,15 +76,34 @@ unsafe extern "C" fn console_write(text: *const u8, length: usize) {
 }
 
 #[no_mangle]
-extern "C" fn usleep(microseconds: c_uint) -> c_int {
-    thread::wait(None, u64::from(microseconds) * 1000);
-    0
+extern "C" fn thread_wait(ns: c_ulong) {
+    thread::wait(None, ns);
 }
 
-#[no_mangle]
-extern "C" fn sleep(seconds: c_uint) -> c_uint {
-    thread::wait(None, u64::from(seconds) * 1_000_000_000);
-    0
+/// Rounds that are still to be made, and whether somebody wanted some.
+static WANTED: AtomicU64 = AtomicU64::new(0);
+static ANY: AtomicBool = AtomicBool::new(false);
+
+/// So many rounds are still to be made by the thread of [`work`]; how many were made since the start.
+pub fn want_rounds(count: u64) -> u64 {
+    WANTED.store(count, Ordering::Relaxed);
+    ANY.store(true, Ordering::Release);
+    // SAFETY: one aligned number, which only another thread of this CPU changes.
+    unsafe { (&raw const work_rounds).read_volatile() }
+}
+
+/// A thread that makes the rounds that are wanted.
+pub extern "C" fn work() -> ! {
+    x86_64::instructions::interrupts::enable();
+    loop {
+        ANY.store(false, Ordering::Release);
+        while WANTED.load(Ordering::Relaxed) > 0 {
+            WANTED.fetch_sub(1, Ordering::Relaxed);
+            // SAFETY: a C function without arguments.
+            unsafe { work_round() };
+        }
+        thread::wait(Some(&ANY), u64::MAX);
+    }
 }
 
 /// Bytes before each block of the application: its size.
@@ -91,7 +114,7 @@ fn block(size: usize) -> Option<Layout> {
 }
 
 #[no_mangle]
-extern "C" fn malloc(size: usize) -> *mut c_void {
+extern "C" fn take_block(size: usize) -> *mut c_void {
     let Some(layout) = block(size).filter(|layout| memory::leaves_enough(layout.size(), memory::SHELL_RESERVE)) else {
         return core::ptr::null_mut();
     };
@@ -107,11 +130,11 @@ extern "C" fn malloc(size: usize) -> *mut c_void {
 }
 
 #[no_mangle]
-unsafe extern "C" fn free(memory: *mut c_void) {
+unsafe extern "C" fn give_block(memory: *mut c_void) {
     if memory.is_null() {
         return;
     }
-    // SAFETY: the application passes what `malloc` gave, before which the size stands.
+    // SAFETY: the application passes what `take_block` gave, before which the size stands.
     unsafe {
         let start = memory.cast::<u8>().sub(HEADER);
         if let Some(layout) = block(start.cast::<usize>().read()) {

@@ -213,6 +213,11 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 static ALLOWED: AtomicU64 = AtomicU64::new(0);
 static AT_REST: AtomicBool = AtomicBool::new(false);
 
+/// Whether this is the tick of the second CPU.
+pub fn is_tick(vector: u64) -> bool {
+    vector as u32 == VECTOR_TIMER
+}
+
 /// An interrupt that comes from a local APIC; its vector.
 pub fn interrupt(vector: u64) {
     if vector as u32 == VECTOR_SYNC {

@@ -18,6 +18,8 @@ pub fn start() {
         Ok(runtime) => runtime,
         Err(error) => return println!("no engine: {error}"),
     };
+    #[cfg(feature = "elf")]
+    runtime.pack_objects_with(ubpf_pack::pack_for_engine);
     let functions =
         symbols::all().map(|symbol| Symbol { address: symbol.address as u64, name: symbol.name, function: true });
     match SymbolTable::new(functions) {

@@ -118,6 +118,18 @@ fn plain(path: &str) -> &str {
 /// The image's files.
 pub struct MemoryFiles;
 
+fn room_for(bytes: usize) -> Result<(), FileError> {
+    has_room(bytes + SMALL_THINGS).then_some(()).ok_or(FileError::NoMemory)
+}
+
+/// What was written, by the name, with its length, or `None` where it was removed.
+fn sizes_written() -> Result<ByName<Option<usize>>, FileError> {
+    let written = WRITTEN.lock();
+    let bytes = written.0.iter().fold(0, |bytes, (name, _)| bytes + name.len() + ENTRY_BYTES);
+    room_for(bytes)?;
+    Ok(ByName(written.0.iter().map(|(name, contents)| (name.clone(), contents.as_ref().map(Vec::len))).collect()))
+}
+
 impl Files for MemoryFiles {
     fn read(&self, path: &str, limit: usize) -> Result<Vec<u8>, FileError> {
         let path = plain(path);
@@ -135,14 +147,7 @@ impl Files for MemoryFiles {
     fn list(&self, path: &str) -> Result<Vec<DirEntry>, FileError> {
         let folder = plain(path);
         // Other threads may run between two entries, and write files: what is listed is what was there at first.
-        let written: ByName<Option<usize>> = {
-            let written = WRITTEN.lock();
-            let bytes = written.0.iter().fold(0, |bytes, (name, _)| bytes + name.len() + ENTRY_BYTES);
-            if !has_room(bytes + SMALL_THINGS) {
-                return Err(FileError::NoMemory);
-            }
-            ByName(written.0.iter().map(|(name, contents)| (name.clone(), contents.as_ref().map(Vec::len))).collect())
-        };
+        let written = sizes_written()?;
         let mut pace = Pace::new(&PLATFORM);
         let names = archive().map(|entry| entry.name).chain(written.0.iter().map(|(name, _)| name.as_str()));
         let listed = names.filter(|name| inside(name, folder).is_some());
@@ -150,9 +155,7 @@ impl Files for MemoryFiles {
             pace.go_on();
             bytes + name.len() + ENTRY_BYTES
         });
-        if !has_room(bytes + SMALL_THINGS) {
-            return Err(FileError::NoMemory);
-        }
+        room_for(bytes)?;
         let mut found = ByName(Vec::new());
         let mut exists = folder.is_empty();
         let mut add = |path: &str, size: usize, is_dir: bool| {

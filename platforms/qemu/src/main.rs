@@ -33,6 +33,7 @@ mod symbols;
 mod tests;
 mod thread;
 mod time;
+mod timer;
 mod trap;
 mod walk;
 

@@ -5,9 +5,9 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use ubpf_rs::runtime::Runtime;
 use ubpf_virtio_serial::{Input, INTERRUPT};
-use ushell_rs::{Command, Config, Failure, Shell};
+use ushell_rs::{Beats, Command, Config, Failure, Shell};
 
-use crate::{cpu, memory, serial, thread, time, walk};
+use crate::{app, cpu, memory, serial, thread, time, walk};
 
 /// How long what programs said may wait for the console when nobody uses the shell.
 const PAUSE_NS: u64 = 20_000_000;
@@ -41,7 +41,19 @@ pub fn start() {
             Ok(())
         },
     );
-    for command in [pages, echo, port, gap] {
+    let work = Command::new(
+        "work",
+        "N",
+        "let a thread allocate, lose memory and sleep N times; show how often it did before",
+        |call| {
+            let rounds = call.number(0, "N")?;
+            let started = WORKS.swap(true, Ordering::Relaxed) || thread::spawn("work", app::work);
+            started.then_some(()).ok_or_else(|| Failure::message("no thread to work"))?;
+            call.out.line(&format!("{}", app::want_rounds(rounds)));
+            Ok(())
+        },
+    );
+    for command in [pages, echo, port, gap, work] {
         if let Err(error) = ushell_rs::register_command(command) {
             println!("{error}");
         }
@@ -53,6 +65,8 @@ pub fn start() {
 
 /// Whether a thread watches for what follows.
 static WATCHED: AtomicBool = AtomicBool::new(false);
+/// Whether there is the thread that works.
+static WORKS: AtomicBool = AtomicBool::new(false);
 /// The longest time, in ns, that it had to wait for its turn.
 static LONGEST: AtomicU64 = AtomicU64::new(0);
 
@@ -75,6 +89,18 @@ pub fn is_here() -> bool {
     own != 0 && cpu::number() == 0 && thread::current() == own
 }
 
+/// What a reader hears while a command works.
+static BEATS: Beats = Beats::new();
+
+/// Tells the reader now and then that the command which runs on this thread is at work.
+pub fn beat() {
+    if is_here() {
+        BEATS.beat(time::now_ns, |bytes| {
+            serial::write(bytes);
+        });
+    }
+}
+
 extern "C" fn run() -> ! {
     THREAD.store(thread::current(), Ordering::Relaxed);
     x86_64::instructions::interrupts::enable();
@@ -83,7 +109,9 @@ extern "C" fn run() -> ! {
             thread::wait(None, u64::MAX);
         }
     };
-    let mut session = Session { shell: Shell::new(runtime, Config::default()), input: [0; BUFFER], waiting: 0..0 };
+    runtime.platform().cpu.set_own(true);
+    let config = Config { beats: Some(&BEATS), ..Config::default() };
+    let mut session = Session { shell: Shell::new(runtime, config), input: [0; BUFFER], waiting: 0..0 };
     loop {
         serial::EVENT.store(false, Ordering::Release);
         let busy = session.take_input() | session.give_output() && session.has_more();

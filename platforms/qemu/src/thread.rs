@@ -1,7 +1,7 @@
 //! Cooperative threads: each runs until it sleeps or waits; interrupts never switch threads.
 
 use core::arch::naked_asm;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{compiler_fence, AtomicBool, AtomicUsize, Ordering};
 
 use x86_64::instructions::interrupts;
 
@@ -9,6 +9,7 @@ use crate::cell::{IrqCell, RawCell};
 use crate::cpu;
 use crate::memory::Stack;
 use crate::time;
+use crate::BOOT_STACK;
 
 const THREADS: usize = 6;
 /// Bytes that a new thread's stack holds: six registers and the address to begin at.
@@ -22,6 +23,9 @@ static NAMES: [spin::Once<&'static str>; THREADS + 1] = [const { spin::Once::new
 /// The number of the one that runs on the first CPU; [`IDLE`] while none can.
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 const IDLE: usize = usize::MAX;
+/// The one that does the engine's own work; [`NONE`] while none does.
+static OWN: AtomicUsize = AtomicUsize::new(NONE);
+const NONE: usize = usize::MAX - 1;
 
 struct Scheduler {
     /// The boot stack's thread comes first.
@@ -57,8 +61,7 @@ pub fn spawn(name: &'static str, entry: extern "C" fn() -> !) -> bool {
         let Some(number) = scheduler.threads.iter().position(|thread| !thread.used) else {
             return false;
         };
-        let top = STACKS.get() as usize + number * size_of::<Stack>();
-        let first = top - FIRST_FRAME;
+        let first = stack_of(number).end - FIRST_FRAME;
         // SAFETY: the stack belongs to the new thread, which does not run yet. On entry RSP is 8 below a multiple
         // of 16, as after a call; the word there is a return address of 0, which ends the stack reports.
         unsafe { ((first + 6 * 8) as *mut usize).write(entry as usize) };
@@ -76,7 +79,13 @@ pub fn wait(event: Option<&'static AtomicBool>, ns: u64) {
         current.wake_at = wake_at;
         current.event = event;
     });
-    run_next();
+    // SAFETY: a C function without arguments, which calls `thread_next`.
+    unsafe { thread_schedule() };
+}
+
+extern "C" {
+    /// Takes the CPU from this thread; in C for its entry stub (libc/calls.c).
+    fn thread_schedule();
 }
 
 /// Number of the thread that runs on the first CPU.
@@ -93,6 +102,47 @@ pub fn running() -> Option<(usize, &'static str)> {
     }
 }
 
+/// Whether a thread runs here that does the engine's own work. *Hook path.*
+pub fn is_own() -> bool {
+    cpu::number() == 0 && RUNNING.load(Ordering::Relaxed) == OWN.load(Ordering::Relaxed)
+}
+
+/// Whether one that has its stack here does, and not what has interrupted it. *Hook path.*
+pub fn is_own_at(stack: usize) -> bool {
+    is_own() && stack_of(OWN.load(Ordering::Relaxed)).contains(&stack)
+}
+
+/// The stack of a thread, its guard page included; the first has that of the boot.
+fn stack_of(number: usize) -> core::ops::Range<usize> {
+    let start = match number {
+        0 => BOOT_STACK.get() as usize,
+        _ => STACKS.get() as usize + (number - 1) * size_of::<Stack>(),
+    };
+    start..start + size_of::<Stack>()
+}
+
+/// Says whether this thread does such from now on; gives what was said before.
+pub fn set_own(own: bool) -> bool {
+    if cpu::number() != 0 {
+        return false;
+    }
+    let before = is_own();
+    if own || before {
+        OWN.store(if own { current() } else { NONE }, Ordering::Relaxed);
+    }
+    leave_counters();
+    before
+}
+
+/// Without counters its calls of traced functions take the way on which they are looked at; the next thread gets them again.
+fn leave_counters() {
+    // An interrupt that finds no counters finds already whose thread this is, and takes none for it.
+    compiler_fence(Ordering::SeqCst);
+    if is_own() {
+        cpu::set_counters(0);
+    }
+}
+
 /// Lets the other threads that can run have their turn; nothing on a CPU that has no threads, nor before there are any.
 pub fn give_way() {
     if cpu::number() == 0 && SCHEDULER.with(|scheduler| scheduler.threads[scheduler.current].used) {
@@ -100,7 +150,9 @@ pub fn give_way() {
     }
 }
 
-fn run_next() {
+/// Goes on with the next thread that can run, and comes back when it is this one's turn again.
+#[no_mangle]
+extern "C" fn thread_next() {
     interrupts::disable();
     let (from, to) = loop {
         if let Some(switch) = SCHEDULER.with(Scheduler::choose) {
@@ -125,6 +177,7 @@ impl Scheduler {
             (1..=count).map(|step| (self.current + step) % count).find(|next| self.threads[*next].can_run(now))?;
         let from = &raw mut self.threads[self.current].stack;
         RUNNING.store(next, Ordering::Relaxed);
+        leave_counters();
         if next == self.current {
             return Some((from, 0));
         }

@@ -59,6 +59,22 @@ trap_common:
     iretq
 .size trap_common, . - trap_common
 
+# probe_pair(src, dst) -> 1, or 0 where the two words at src cannot be read. A fault inside continues at pair_fault.
+.section .text.probe_pair, "ax"
+.global probe_pair, pair_begin, pair_fault
+.type probe_pair, @function
+probe_pair:
+    xorl %eax, %eax
+pair_begin:
+    movq (%rdi), %rcx
+    movq 8(%rdi), %rdx
+    movq %rcx, (%rsi)
+    movq %rdx, 8(%rsi)
+    incl %eax
+pair_fault:
+    ret
+.size probe_pair, . - probe_pair
+
 # probe_copy(dst, src, len) -> bytes not copied. A fault inside continues at probe_fault, RCX saying what is left.
 .section .text.probe, "ax"
 .global probe_copy, probe_begin, probe_fault

@@ -17,7 +17,7 @@ use x86_64::VirtAddr;
 
 use crate::cell::RawCell;
 use crate::cpu::{self, CPUS};
-use crate::{fault, memory::Stack, platform, serial, time};
+use crate::{fault, memory::Stack, platform, serial, time, timer};
 
 const NMI: u64 = 2;
 const BREAKPOINT: u64 = 3;
@@ -54,10 +54,22 @@ pub struct Frame {
     pub ss: u64,
 }
 
+impl Frame {
+    /// The registers in the order of Linux.
+    fn registers(&self) -> [u64; 21] {
+        let Self { r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax, .. } = *self;
+        let Self { rip, cs, rflags, rsp, ss, .. } = *self;
+        [r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi, 0, rip, cs, rflags, rsp, ss]
+    }
+}
+
 extern "C" {
     static trap_stubs: u8;
     static probe_begin: u8;
     static probe_fault: u8;
+    static pair_begin: u8;
+    static pair_fault: u8;
+    fn probe_pair(from: u64, to: *mut [u64; 2]) -> u32;
     fn probe_copy(to: *mut u8, from: *const u8, len: usize) -> usize;
 }
 
@@ -161,7 +173,7 @@ fn remap_pics() {
 extern "C" fn trap(frame: &mut Frame) {
     if frame.vector >= FIRST_IRQ {
         cpu::set_in_interrupt(true);
-        interrupt(frame.vector);
+        interrupt(frame);
         cpu::set_in_interrupt(false);
         return;
     }
@@ -172,8 +184,10 @@ extern "C" fn trap(frame: &mut Frame) {
         frame.rip -= 1; // executes what stands there now
         return;
     }
-    let probing = addr_of!(probe_begin) as u64..addr_of!(probe_fault) as u64;
-    if probing.contains(&frame.rip) && matches!(frame.vector, 13 | 14) {
+    let copying = addr_of!(probe_begin) as u64..addr_of!(probe_fault) as u64;
+    let walking = addr_of!(pair_begin) as u64..addr_of!(pair_fault) as u64;
+    let probing = [copying, walking].into_iter().find(|range| range.contains(&frame.rip));
+    if let Some(probing) = probing.filter(|_| matches!(frame.vector, 13 | 14)) {
         let at_fault = *AT_FAULT.lock();
         if let Some(call) = at_fault {
             call();
@@ -184,8 +198,12 @@ extern "C" fn trap(frame: &mut Frame) {
     fault::report(frame, Cr2::read_raw());
 }
 
-fn interrupt(vector: u64) {
+fn interrupt(frame: &Frame) {
+    let vector = frame.vector;
     let line = vector - FIRST_IRQ;
+    if (line == 0 || cpu::is_tick(vector)) && timer::is_on() {
+        timer::tick(cpu::number(), &frame.registers());
+    }
     if line >= 16 {
         return cpu::interrupt(vector);
     }
@@ -211,4 +229,11 @@ pub fn probe_read(address: usize, into: &mut [u8]) -> usize {
     // SAFETY: writes to `into` only; a fault while reading is caught in `trap`.
     let left = unsafe { probe_copy(addr_of_mut!(*into).cast(), address as *const u8, into.len()) };
     into.len() - left
+}
+
+/// Two words of memory that may not be mapped.
+pub fn probe_pair_at(address: u64) -> Option<[u64; 2]> {
+    let mut pair = [0; 2];
+    // SAFETY: writes to `pair` only; a fault while reading is caught in `trap`.
+    (unsafe { probe_pair(address, &raw mut pair) } != 0).then_some(pair)
 }

@@ -11,6 +11,7 @@ pub struct ukglue_config {
     pub map_entries: u32,
     pub ring_bytes: u32,
     pub hook_areas: u32,
+    pub hook_stack: u32,
     pub file_limit: u32,
     pub history: u32,
     pub strict: u32,
@@ -24,7 +25,7 @@ pub struct ukglue_config {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of ukglue_config"][::core::mem::size_of::<ukglue_config>() - 96usize];
+    ["Size of ukglue_config"][::core::mem::size_of::<ukglue_config>() - 104usize];
     ["Alignment of ukglue_config"][::core::mem::align_of::<ukglue_config>() - 8usize];
     ["Offset of field: ukglue_config::exec_budget"][::core::mem::offset_of!(ukglue_config, exec_budget) - 0usize];
     ["Offset of field: ukglue_config::hook_budget"][::core::mem::offset_of!(ukglue_config, hook_budget) - 8usize];
@@ -32,16 +33,17 @@ const _: () = {
     ["Offset of field: ukglue_config::map_entries"][::core::mem::offset_of!(ukglue_config, map_entries) - 24usize];
     ["Offset of field: ukglue_config::ring_bytes"][::core::mem::offset_of!(ukglue_config, ring_bytes) - 28usize];
     ["Offset of field: ukglue_config::hook_areas"][::core::mem::offset_of!(ukglue_config, hook_areas) - 32usize];
-    ["Offset of field: ukglue_config::file_limit"][::core::mem::offset_of!(ukglue_config, file_limit) - 36usize];
-    ["Offset of field: ukglue_config::history"][::core::mem::offset_of!(ukglue_config, history) - 40usize];
-    ["Offset of field: ukglue_config::strict"][::core::mem::offset_of!(ukglue_config, strict) - 44usize];
-    ["Offset of field: ukglue_config::uio_abi"][::core::mem::offset_of!(ukglue_config, uio_abi) - 48usize];
-    ["Offset of field: ukglue_config::read_only"][::core::mem::offset_of!(ukglue_config, read_only) - 52usize];
-    ["Offset of field: ukglue_config::directory"][::core::mem::offset_of!(ukglue_config, directory) - 56usize];
-    ["Offset of field: ukglue_config::autoload"][::core::mem::offset_of!(ukglue_config, autoload) - 64usize];
-    ["Offset of field: ukglue_config::attach"][::core::mem::offset_of!(ukglue_config, attach) - 72usize];
-    ["Offset of field: ukglue_config::attach_count"][::core::mem::offset_of!(ukglue_config, attach_count) - 80usize];
-    ["Offset of field: ukglue_config::port"][::core::mem::offset_of!(ukglue_config, port) - 88usize];
+    ["Offset of field: ukglue_config::hook_stack"][::core::mem::offset_of!(ukglue_config, hook_stack) - 36usize];
+    ["Offset of field: ukglue_config::file_limit"][::core::mem::offset_of!(ukglue_config, file_limit) - 40usize];
+    ["Offset of field: ukglue_config::history"][::core::mem::offset_of!(ukglue_config, history) - 44usize];
+    ["Offset of field: ukglue_config::strict"][::core::mem::offset_of!(ukglue_config, strict) - 48usize];
+    ["Offset of field: ukglue_config::uio_abi"][::core::mem::offset_of!(ukglue_config, uio_abi) - 52usize];
+    ["Offset of field: ukglue_config::read_only"][::core::mem::offset_of!(ukglue_config, read_only) - 56usize];
+    ["Offset of field: ukglue_config::directory"][::core::mem::offset_of!(ukglue_config, directory) - 64usize];
+    ["Offset of field: ukglue_config::autoload"][::core::mem::offset_of!(ukglue_config, autoload) - 72usize];
+    ["Offset of field: ukglue_config::attach"][::core::mem::offset_of!(ukglue_config, attach) - 80usize];
+    ["Offset of field: ukglue_config::attach_count"][::core::mem::offset_of!(ukglue_config, attach_count) - 88usize];
+    ["Offset of field: ukglue_config::port"][::core::mem::offset_of!(ukglue_config, port) - 96usize];
 };
 #[repr(C)]
 #[derive(Copy, Clone)]
@@ -63,10 +65,10 @@ unsafe extern "C" {
     pub fn ukglue_version() -> *const ::core::ffi::c_char;
 }
 unsafe extern "C" {
-    pub fn ukglue_alloc(align: usize, len: usize) -> *mut ::core::ffi::c_void;
+    pub fn ukglue_pages_take(count: usize) -> *mut ::core::ffi::c_void;
 }
 unsafe extern "C" {
-    pub fn ukglue_free(block: *mut ::core::ffi::c_void);
+    pub fn ukglue_pages_give_back(start: *mut ::core::ffi::c_void, count: usize);
 }
 unsafe extern "C" {
     pub fn ukglue_print(text: *const ::core::ffi::c_char, len: usize);
@@ -93,10 +95,22 @@ unsafe extern "C" {
     pub fn ukglue_raise(number: ::core::ffi::c_int) -> ::core::ffi::c_int;
 }
 unsafe extern "C" {
+    pub fn ukglue_errno() -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
     pub fn ukglue_read(addr: u64, into: *mut ::core::ffi::c_void, len: usize) -> usize;
 }
 unsafe extern "C" {
+    pub fn ukglue_read_pair(addr: u64, into: *mut u64) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
     pub fn ukglue_may_fault(stack: u64) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn ukglue_timer_start(period_ns: u64) -> u64;
+}
+unsafe extern "C" {
+    pub fn ukglue_timer_stop();
 }
 unsafe extern "C" {
     pub fn ukglue_text_write(
@@ -190,6 +204,15 @@ unsafe extern "C" {
 }
 unsafe extern "C" {
     pub fn ukglue_thread_ended(thread: u64) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn ukglue_set_own(own: ::core::ffi::c_int) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn ukglue_is_own(stack: u64) -> ::core::ffi::c_int;
+}
+unsafe extern "C" {
+    pub fn ukglue_own_at() -> u64;
 }
 unsafe extern "C" {
     pub fn ukglue_yield();

@@ -3,7 +3,7 @@
 use crate::glue::{self, Range};
 use alloc::vec::Vec;
 use ubpf_rs::{
-    runtime::{Runtime, Symbol, SymbolTable},
+    runtime::{Embedded, Runtime},
     tracer::SiteKind,
 };
 
@@ -29,21 +29,14 @@ pub fn describe(runtime: &Runtime) -> (usize, usize) {
         (bytes(glue::ukglue_symbols()), bytes(glue::ukglue_records_patchable()), bytes(glue::ukglue_records_mcount()))
     };
     let (id, symbols) = symbols.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
-    let functions = functions(symbols);
-    let count = functions.clone().count();
-    let names = functions.clone().map(|f| Symbol { address: f.address, name: f.name, function: true });
-    match SymbolTable::new(names) {
-        Ok(table) => {
-            runtime.add_symbols(table);
-            if count > 0 {
-                runtime.set_image_id(*id);
-            }
-        }
-        Err(error) => crate::say(format_args!("ubpf: names of functions: {error}")),
+    let embedded = Embedded::new(symbols);
+    if let Some(embedded) = embedded {
+        runtime.add_symbols(embedded.into());
+        runtime.set_image_id(*id);
     }
     let mut sites = 0;
     for (kind, number) in [(SiteKind::Patchable, 1), (SiteKind::Mcount, 2), (SiteKind::Instrumented, 3)] {
-        let records = collect(functions.clone().filter(|f| f.stub == number).map(|f| f.address + f.offset));
+        let records = collect(embedded.iter().flat_map(|embedded| embedded.stubs(number)));
         sites += add(runtime, &records, kind);
     }
     // Without the embedded table the compiler's own records say where the stubs are.
@@ -51,7 +44,7 @@ pub fn describe(runtime: &Runtime) -> (usize, usize) {
         sites += add(runtime, &collect(words(patchable)), SiteKind::Patchable);
         sites += add(runtime, &collect(words(mcount)), SiteKind::Mcount);
     }
-    (count, sites)
+    (embedded.map_or(0, |embedded| embedded.len()), sites)
 }
 
 fn add(runtime: &Runtime, records: &[u64], kind: SiteKind) -> usize {
@@ -89,31 +82,4 @@ fn collect(values: impl Iterator<Item = u64>) -> Vec<u64> {
 fn words(records: &[u8]) -> impl Iterator<Item = u64> + '_ {
     let words = records.chunks_exact(8);
     words.filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?)))
-}
-
-/// One entry of the embedded table (format: `platforms/unikraft/tool/src/table.rs`).
-struct Function {
-    address: u64,
-    stub: u8,
-    offset: u64,
-    name: &'static str,
-}
-
-/// The entries of the embedded table, as far as it makes sense.
-fn functions(table: &'static [u8]) -> impl Iterator<Item = Function> + Clone {
-    let (base, rest) = table.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
-    let (count, mut rest) = rest.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
-    let base = u64::from_le_bytes(*base);
-    (0..u32::from_le_bytes(*count)).map_while(move |_| {
-        let (head, after) = rest.split_first_chunk::<8>()?;
-        let [a, b, c, d, stub, offset, low, high] = *head;
-        let (name, after) = after.split_at_checked(u16::from_le_bytes([low, high]).into())?;
-        rest = after;
-        Some(Function {
-            address: base + u64::from(u32::from_le_bytes([a, b, c, d])),
-            stub,
-            offset: u64::from(offset),
-            name: core::str::from_utf8(name).unwrap_or("?"),
-        })
-    })
 }

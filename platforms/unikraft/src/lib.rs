@@ -15,35 +15,35 @@ mod shell;
 mod walk;
 
 use core::{
-    alloc::{GlobalAlloc, Layout},
     fmt::{self, Write},
     panic::PanicInfo,
 };
 use platform::print;
 use ubpf_rs::{
+    platform::SYSCALL,
     program::Abi,
-    runtime::{Config, Runtime, WithReserve},
+    runtime::{Blocks, Config, Pages, Runtime, WithReserve},
     verifier::Policy,
 };
 
-/// Unikraft's default allocator. A failure is reported as such: null.
-struct UkAlloc;
+/// Pages of Unikraft's default allocator.
+struct UkPages;
 
-// SAFETY: blocks come from uk_posix_memalign and go back to uk_free, both safe from any thread.
-unsafe impl GlobalAlloc for UkAlloc {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: the alignment is a power of two; the glue returns null without memory.
-        unsafe { glue::ukglue_alloc(layout.align(), layout.size()).cast() }
+// SAFETY: pages come from uk_palloc and go back to uk_pfree, both safe from any thread.
+unsafe impl Pages for UkPages {
+    fn take(&self, count: usize) -> *mut u8 {
+        // SAFETY: the glue returns null without memory.
+        unsafe { glue::ukglue_pages_take(count).cast() }
     }
 
-    unsafe fn dealloc(&self, block: *mut u8, _: Layout) {
-        // SAFETY: the block came from `alloc`.
-        unsafe { glue::ukglue_free(block.cast()) }
+    unsafe fn give_back(&self, start: *mut u8, count: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { glue::ukglue_pages_give_back(start.cast(), count) }
     }
 }
 
 #[global_allocator]
-static ALLOCATOR: WithReserve<UkAlloc> = WithReserve(UkAlloc);
+static ALLOCATOR: WithReserve<Blocks<UkPages>> = WithReserve(Blocks::new(UkPages));
 
 /// The kernel's console for `write!`.
 struct Stdout;
@@ -77,6 +77,8 @@ pub extern "C" fn ubpf_uk_start() {
     };
     let (functions, sites) = image::describe(runtime);
     say(format_args!("ubpf: {}, {functions} functions, {sites} can be traced", runtime.platform().name));
+    #[cfg(feature = "elf")]
+    runtime.pack_objects_with(ubpf_pack::pack_for_engine);
     #[cfg(feature = "jit")]
     image::add_programs(runtime);
     #[cfg(feature = "tracer")]
@@ -94,6 +96,7 @@ fn config() -> Config {
         map_entries: menu.map_entries as usize,
         ring_bytes: menu.ring_bytes as usize,
         hook_areas: menu.hook_areas as usize,
+        hook_stack: menu.hook_stack as usize,
         file_limit: menu.file_limit as usize,
         policy: if menu.strict != 0 { Policy::Strict } else { Policy::Guarded },
         flat_abi: if menu.uio_abi != 0 { Abi::Uio } else { Abi::Classic },
@@ -125,8 +128,11 @@ fn autoload(runtime: &Runtime) {
 /// What fails is reported, and the application starts all the same.
 #[cfg(feature = "tracer")]
 fn attach_at_boot(runtime: &Runtime, wanted: &str) {
-    let mut parts = wanted.splitn(3, ':');
-    let result = match (parts.next().unwrap_or(""), parts.next(), parts.next()) {
+    // That of a system call has a colon in it.
+    let begin = if wanted.starts_with(SYSCALL) { SYSCALL.len() } else { 0 };
+    let mut parts = wanted.get(begin..).unwrap_or("").splitn(3, ':');
+    let function = parts.next().and_then(|name| wanted.get(..begin.saturating_add(name.len())));
+    let result = match (function.unwrap_or(""), parts.next(), parts.next()) {
         (package, None, _) => {
             let attached = runtime.attach_object(package, &Default::default(), Default::default());
             attached.map(|report| {

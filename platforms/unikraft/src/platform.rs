@@ -11,7 +11,8 @@ use core::{
 };
 use ubpf_rs::platform::{
     has_room, sort_by_in_pieces, Clock, Console, Counting, Cpu, DirEntry, ExecBlock, ExecMemory, FaultSafeRead,
-    FileError, Files, GiveWay, Pace, PatchError, Platform, TextPatch, Thread, ThreadWord, Ticks, SMALL_THINGS,
+    FileError, Files, GiveWay, OwnMark, Pace, PatchError, Platform, TextPatch, Thread, ThreadWord, Ticking, Ticks,
+    Timer, Walk, SMALL_THINGS,
 };
 
 const ENOENT: i32 = 2;
@@ -40,6 +41,7 @@ pub fn platform() -> Platform {
         files: &Unikraft,
         cpu: &Unikraft,
         give_way: &Unikraft,
+        timer: Some(&Unikraft),
     }
 }
 
@@ -79,7 +81,8 @@ impl Clock for Unikraft {
     }
 
     fn ticks(&self) -> Option<Ticks> {
-        let [start, scale] = [0, 1].map(|at: usize| TICKS[at].load(Ordering::Relaxed));
+        let [start, scale] = &TICKS;
+        let (start, scale) = (start.load(Ordering::Relaxed), scale.load(Ordering::Relaxed));
         (scale != 0).then_some(Ticks { start, scale })
     }
 }
@@ -90,6 +93,14 @@ unsafe impl FaultSafeRead for Unikraft {
         // SAFETY: dst is writable for its length; the source may be anything.
         let count = unsafe { glue::ukglue_read(addr, dst.as_mut_ptr().cast(), dst.len()) };
         count.min(dst.len())
+    }
+
+    fn walk(&self, walk: &Walk, out: &mut [u64]) -> usize {
+        walk.go(out, |at| {
+            let mut pair = [0; 2];
+            // SAFETY: `pair` is writable; the source may be anything.
+            (unsafe { glue::ukglue_read_pair(at, pair.as_mut_ptr()) } != 0).then_some(pair)
+        })
     }
 
     fn may_fault(&self, stack: u64) -> bool {
@@ -174,6 +185,27 @@ impl Cpu for Unikraft {
         }
     }
 
+    fn is_own(&self, stack: u64) -> bool {
+        // SAFETY: compares numbers.
+        unsafe { glue::ukglue_is_own(stack) != 0 }
+    }
+
+    fn own_mark(&self) -> Option<OwnMark> {
+        let ThreadWord::At { address: running } = self.thread_word()? else { return None };
+        // SAFETY: no preconditions.
+        Some(OwnMark::Same { running, own: unsafe { glue::ukglue_own_at() } })
+    }
+
+    fn set_own(&self, own: bool) -> bool {
+        // SAFETY: called in a thread.
+        unsafe { glue::ukglue_set_own(own.into()) != 0 }
+    }
+
+    fn errno(&self) -> Option<i32> {
+        // SAFETY: called where somebody has just set it.
+        Some(unsafe { glue::ukglue_errno() })
+    }
+
     fn has_ended(&self, thread: u64) -> bool {
         // SAFETY: called on the control path, in a thread.
         unsafe { glue::ukglue_thread_ended(thread) != 0 }
@@ -188,10 +220,33 @@ impl Cpu for Unikraft {
     }
 }
 
+impl Timer for Unikraft {
+    fn start(&self, wanted: Ticking) -> Result<Ticking, &'static str> {
+        let Ticking { of_cpu_ns, by_clock_ns } = wanted;
+        // 0 is none.
+        let fastest = of_cpu_ns.wrapping_sub(1).min(by_clock_ns.wrapping_sub(1)).wrapping_add(1);
+        // SAFETY: called on the control path, in a thread, with something wanted.
+        match unsafe { glue::ukglue_timer_start(fastest) } {
+            0 => Err("this release of Unikraft does not tell what an interrupt has interrupted"),
+            tick => {
+                let there_is = |wanted| if wanted == 0 { 0 } else { tick };
+                Ok(Ticking { of_cpu_ns: there_is(of_cpu_ns), by_clock_ns: there_is(by_clock_ns) })
+            }
+        }
+    }
+
+    fn stop(&self) {
+        // SAFETY: called on the control path, in a thread.
+        unsafe { glue::ukglue_timer_stop() };
+    }
+}
+
 impl GiveWay for Unikraft {
     fn give_way(&self) {
         // SAFETY: called on the control path, in a thread.
         unsafe { glue::ukglue_yield() };
+        #[cfg(feature = "shell")]
+        crate::shell::beat(self);
     }
 
     #[cfg(feature = "shell")]

@@ -1,17 +1,22 @@
 //! The shell's thread: sleeps until bytes come, feeds the shell, writes what hooks left for the console.
 
 use crate::{glue, port::Port, say, walk};
-use alloc::format;
+use alloc::{boxed::Box, format};
 use core::{
     cell::{Cell, UnsafeCell},
     mem::MaybeUninit,
 };
-use ubpf_rs::runtime::Runtime;
+use ubpf_rs::{
+    platform::{boxed, Clock},
+    runtime::Runtime,
+};
 use ubpf_virtio_serial::{Input, INTERRUPT};
-use ushell_rs::{Command, Config, Failure, Shell};
+use ushell_rs::{Beats, Command, Config, Failure, Shell};
 
 /// How long output of hooks waits for the console at most, while something is attached.
 const DRAIN_NS: u64 = 10_000_000;
+/// How long what is not there is waited for before it is asked for again.
+const AGAIN_NS: u64 = 500_000_000;
 /// Bytes moved at once between the port and the shell.
 const PIECE: usize = 1024;
 
@@ -34,18 +39,24 @@ pub fn start() {
     if code != 0 {
         say(format_args!("ushell: no thread for the shell (code {code})"));
     }
+    // The shell takes its memory now: what the application leaves may be none.
+    // SAFETY: in a thread.
+    unsafe { glue::ukglue_yield() };
 }
 
 /// The port of the shell's thread. Where it will be is zero until it is made, so that the image's file has no place for it.
 struct OwnPort {
     made: Cell<bool>,
+    /// It took a part of what it was given last: the rest is to come before anything else.
+    cut: Cell<bool>,
     port: UnsafeCell<MaybeUninit<Port>>,
 }
 
 // SAFETY: `with` lets the shell's thread alone touch it.
 unsafe impl Sync for OwnPort {}
 
-static PORT: OwnPort = OwnPort { made: Cell::new(false), port: UnsafeCell::new(MaybeUninit::uninit()) };
+static PORT: OwnPort =
+    OwnPort { made: Cell::new(false), cut: Cell::new(false), port: UnsafeCell::new(MaybeUninit::uninit()) };
 
 impl OwnPort {
     /// Uses the port, made at the first time; `None` on other threads. `job` does not come here again.
@@ -57,12 +68,26 @@ impl OwnPort {
         // SAFETY: this is the only thread that gets here, also while it waits, and `job` does not come here again.
         let port = unsafe { &mut *self.port.get() };
         if !self.made.get() {
-            port.write(Port::new());
+            make(port);
             self.made.set(true);
         }
         // SAFETY: it was made.
         Some(job(unsafe { port.assume_init_mut() }))
     }
+
+    /// Hands over bytes, says how many were taken.
+    fn write(&self, bytes: &[u8]) -> Option<usize> {
+        let taken = self.with(|port| port.write(bytes))?;
+        self.cut.set(taken < bytes.len());
+        Some(taken)
+    }
+}
+
+/// What is moved to its place has been on the stack: not on that of who only uses it.
+#[cold]
+#[inline(never)]
+fn make(place: &mut MaybeUninit<Port>) {
+    place.write(Port::new());
 }
 
 /// Whether the command that runs on this thread is to end: `^C` came, which is taken, or its client is gone.
@@ -70,25 +95,57 @@ pub fn is_cancelled() -> bool {
     PORT.with(|port| port.take_interrupt() || port.is_gone()).unwrap_or(false)
 }
 
+/// What a reader hears while a command works.
+static BEATS: Beats = Beats::new();
+
+/// Tells the reader now and then, by the engine's clock, that the command which runs on this thread is at work.
+pub fn beat(clock: &dyn Clock) {
+    if PORT.with(|_| !PORT.cut.get()) == Some(true) {
+        BEATS.beat(
+            || clock.now_ns(),
+            |bytes| {
+                PORT.write(bytes);
+            },
+        );
+    }
+}
+
 extern "C" fn serve() {
-    let Some(runtime) = Runtime::get() else {
-        return;
-    };
+    let runtime = until_there_is(Runtime::get, "ushell: the engine did not start; the shell waits for it");
+    runtime.platform().cpu.set_own(true);
+    // An application may take all memory before the first thread but its own has run.
+    let waits = "ushell: no memory for the shell; it waits for some";
+    let mut session = until_there_is(|| session(runtime), waits);
+    session.iter_mut().for_each(Session::run);
+}
+
+/// Asks again and again, and says once that it does: from the body of a thread there is no return in Unikraft.
+fn until_there_is<T>(mut ask: impl FnMut() -> Option<T>, text: &str) -> T {
+    let mut said = false;
+    loop {
+        if let Some(found) = ask() {
+            return found;
+        }
+        if !core::mem::replace(&mut said, true) {
+            say(format_args!("{text}"));
+        }
+        // SAFETY: in the shell's thread.
+        unsafe { glue::ukglue_wait(AGAIN_NS) };
+    }
+}
+
+/// A session on the heap. While it is made the stack holds it, too, but not while commands run.
+#[inline(never)]
+fn session(runtime: &'static Runtime) -> Option<Box<[Session; 1]>> {
     let config = Config {
         file_limit: glue::config().file_limit as usize,
         history_lines: glue::config().history as usize,
         raise: Some(raise),
+        beats: Some(&BEATS),
         ..Config::default()
     };
-    Session {
-        runtime,
-        shell: Shell::new(runtime, config),
-        input: [0; PIECE],
-        pending: 0..0,
-        output: [0; PIECE],
-        unsent: 0..0,
-    }
-    .run()
+    let shell = Shell::try_new(runtime, config)?;
+    boxed(Session { runtime, shell, input: [0; PIECE], pending: 0..0, output: [0; PIECE], unsent: 0..0 })
 }
 
 /// Raises a signal in the application; 0 or an errno value.
@@ -176,7 +233,7 @@ impl Session {
         if bytes.is_empty() {
             return false;
         }
-        let taken = PORT.with(|port| port.write(bytes)).unwrap_or(bytes.len());
+        let taken = PORT.write(bytes).unwrap_or(bytes.len());
         self.unsent.start += taken;
         taken > 0
     }

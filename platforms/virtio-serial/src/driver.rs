@@ -268,9 +268,11 @@ impl<const PORTS: usize, const BUFFER: usize> Driver<PORTS, BUFFER> {
         let before = self.current;
         let mut news = News::default();
         self.take_news(&mut news, queues);
-        if news.ended > 0 && taken.is_none() {
+        // A client that left may have said something just before, and so may each that left meanwhile.
+        let mut seen = 0;
+        while taken.is_none() && news.ended > seen && news.messages < BURST {
+            seen = news.ended;
             taken = self.take_bytes(news.port, &mut bytes, queues);
-            // These may be of a client that came just now.
             self.take_news(&mut news, queues);
         }
         let bytes = bytes.get(..taken.unwrap_or(0)).unwrap_or(&[]);

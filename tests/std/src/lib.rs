@@ -12,6 +12,7 @@ pub use core::{mem, str};
 pub mod sync {
     pub use alloc::sync::Arc;
     use core::convert::Infallible;
+    pub use core::sync::atomic;
 
     /// A lock that waits by spinning.
     #[derive(Default)]

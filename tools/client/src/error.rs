@@ -58,7 +58,7 @@ impl fmt::Display for ClientError {
                 "the port takes one client at a time, and process {process} ({name}) holds it"
             ),
             Self::Broken(error) => write!(f, "connection broke: {error}"),
-            Self::Vanished => f.write_str("the unikernel closed the connection"),
+            Self::Vanished => f.write_str("the unikernel or process has closed the connection, or has ended"),
             Self::Timeout(time) => write!(f, "no answer for {} s", time.as_secs_f64()),
             Self::Version(None) => f.write_str(
                 "the shell in the image is older than this tool: update the image's ushell-rs, or use socat",

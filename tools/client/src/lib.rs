@@ -9,5 +9,6 @@ mod error;
 mod holder;
 pub mod machine;
 pub mod text;
+mod texts;
 
 pub use error::ClientError;

@@ -1,6 +1,6 @@
 //! The shell's framed mode, from the other side: requests go out, their output and how they ended come back.
 
-use crate::{holder::Holder, ClientError};
+use crate::{holder::Holder, texts::Texts, ClientError};
 use std::{
     collections::VecDeque,
     fs,
@@ -91,6 +91,8 @@ struct Progress {
     shown: u32,
     /// Bytes of output that did not come.
     lost: u32,
+    /// Why output is not shown any more: the request is to end, and what still comes of it is dropped.
+    unshown: Option<io::Error>,
     /// Bytes of the file sent.
     sent: usize,
     /// Bytes of the file that the shell has.
@@ -136,7 +138,13 @@ impl Client {
         UnixStream::connect(socket).map_err(|error| {
             let other = fs::metadata(socket).is_ok_and(|found| !found.file_type().is_socket());
             // The system says of such a file that nobody listens there.
-            let error = if other { io::Error::new(error.kind(), "is no socket") } else { error };
+            let error = match error.kind() {
+                kind if other => io::Error::new(kind, "is no socket"),
+                kind @ io::ErrorKind::ConnectionRefused => {
+                    io::Error::new(kind, "nobody listens there: who opened this socket has ended")
+                }
+                _ => error,
+            };
             ClientError::Connect { socket: socket.display().to_string(), error }
         })
     }
@@ -221,7 +229,7 @@ impl Client {
             return Err(ClientError::LongLine(line.len()));
         }
         let request = Request { kind: Kind::Command, place: 0, payload: line.as_bytes(), contents: &[] };
-        match self.request(&request, show, &mut |_| {})? {
+        match self.request_in_words(&request, Texts::of(line), show, &mut |_| {})? {
             Outcome::BrokenOff => Err(ClientError::BrokenOff),
             outcome => Ok(outcome == Outcome::Good),
         }
@@ -266,13 +274,27 @@ impl Client {
         }
         let request = Request { kind: Kind::File, place: size, payload: &payload, contents };
         for _ in 0..UPLOADS {
-            match self.request(&request, show, progress)? {
+            match self.request_in_words(&request, Texts::default(), show, progress)? {
                 // Sending it once more changes nothing that is there.
                 Outcome::BrokenOff => {}
                 outcome => return Ok(outcome == Outcome::Good),
             }
         }
         Err(ClientError::BrokenOff)
+    }
+
+    /// The same as [`Self::request`], with what a terse image leaves to its client.
+    fn request_in_words(
+        &mut self,
+        request: &Request<'_>,
+        mut texts: Texts,
+        show: Show<'_>,
+        progress: &mut dyn FnMut(usize),
+    ) -> Result<Outcome, ClientError> {
+        let outcome = self.request(request, &mut |bytes| texts.take(bytes, show), progress);
+        // What came before a failure is shown, too.
+        texts.end(show).map_err(ClientError::Output)?;
+        outcome
     }
 
     /// Sends a request and whatever comes after it, until it is done.
@@ -285,19 +307,30 @@ impl Client {
         self.id += 1;
         self.send_request(request)?;
         let (mut at, mut heard, mut silent) = (Progress::default(), Instant::now(), 0u32);
-        let mut asked = heard;
+        let (mut asked, mut sent, mut is_lost) = (heard, heard, false);
         loop {
+            if is_lost && sent.elapsed() >= self.timing.tick {
+                self.send_request(request)?;
+                (at.sent, sent, is_lost) = (0, Instant::now(), false);
+            }
             self.send_pieces(request, &mut at)?;
-            self.ask_whether_to_end(&mut asked)?;
-            let Some(answer) = self.next(self.timing.tick)? else {
+            self.ask_whether_to_end(&mut asked, at.unshown.is_some())?;
+            let answer = self.next(self.timing.tick)?;
+            let arrived = answer.as_ref().is_some_and(|answer| !self.has_not_arrived(answer));
+            if !arrived && heard.elapsed() > self.timing.timeout {
+                return Err(ClientError::Timeout(self.timing.timeout));
+            }
+            let Some(answer) = answer else {
                 silent += 1;
-                if heard.elapsed() > self.timing.timeout {
-                    return Err(ClientError::Timeout(self.timing.timeout));
-                }
                 self.look_after(silent)?;
                 continue;
             };
-            (heard, silent) = (Instant::now(), 0);
+            silent = 0;
+            if !arrived {
+                is_lost = true;
+                continue;
+            }
+            (heard, is_lost) = (Instant::now(), false);
             if let Some(outcome) = self.take(&answer, request, &mut at, show)? {
                 return Ok(outcome);
             }
@@ -319,13 +352,14 @@ impl Client {
         Ok(())
     }
 
-    fn ask_whether_to_end(&mut self, asked: &mut Instant) -> Result<(), ClientError> {
+    /// `unread`: nobody reads what it says.
+    fn ask_whether_to_end(&mut self, asked: &mut Instant, unread: bool) -> Result<(), ClientError> {
         // A command that is done by then is not worth the question.
         if asked.elapsed() < 2 * self.timing.tick {
             return Ok(());
         }
         *asked = Instant::now();
-        match self.interrupt.as_mut().is_some_and(|asked| asked()) {
+        match unread || self.interrupt.as_mut().is_some_and(|asked| asked()) {
             true => self.write(b"\x03"),
             false => Ok(()),
         }
@@ -342,6 +376,12 @@ impl Client {
         Ok(())
     }
 
+    /// Whether this says that the request has not arrived.
+    fn has_not_arrived(&self, answer: &Answer) -> bool {
+        let is_state = answer.kind == Kind::State || self.is_greeting(answer);
+        is_state && answer.id.wrapping_add(1) == self.id
+    }
+
     /// Takes what the shell says; gives how the request ended when it has.
     fn take(
         &mut self,
@@ -352,11 +392,6 @@ impl Client {
     ) -> Result<Option<Outcome>, ClientError> {
         match answer.kind {
             Kind::Greeting if !self.is_greeting(answer) => Ok(None),
-            Kind::State | Kind::Greeting if answer.id + 1 == self.id => {
-                // The request did not arrive.
-                at.sent = 0;
-                self.send_request(request).map(|()| None)
-            }
             Kind::State if answer.id != self.id => Err(ClientError::Forgotten),
             Kind::State => {
                 at.taken = (answer.place as usize).min(request.contents.len());
@@ -368,7 +403,10 @@ impl Client {
                 at.taken = at.taken.max(answer.place as usize);
                 Ok(None)
             }
-            Kind::Output => at.output(answer, show).map(|()| None),
+            Kind::Output => {
+                at.output(answer, show);
+                Ok(None)
+            }
             Kind::End => at.end(answer).map(Some),
             _ => Ok(None),
         }
@@ -427,17 +465,23 @@ impl Client {
 }
 
 impl Progress {
-    fn output(&mut self, answer: &Answer, show: Show<'_>) -> Result<(), ClientError> {
+    fn output(&mut self, answer: &Answer, show: Show<'_>) {
         if answer.place < self.shown {
             // Doubled.
-            return Ok(());
+            return;
         }
         self.lost += answer.place - self.shown;
-        self.shown = answer.place + answer.payload.len() as u32;
-        show(&answer.payload).map_err(ClientError::Output)
+        self.shown = answer.place.saturating_add(answer.payload.len() as u32);
+        if self.unshown.is_none() {
+            self.unshown = show(&answer.payload).err();
+        }
     }
 
     fn end(&mut self, answer: &Answer) -> Result<Outcome, ClientError> {
+        // Whoever asked can go on with the next request: this one runs no more.
+        if let Some(error) = self.unshown.take() {
+            return Err(ClientError::Output(error));
+        }
         let outcome = match answer.payload.as_slice() {
             [0] => Outcome::Good,
             [1] => Outcome::Failed,

@@ -11,6 +11,8 @@ use ushell_rs::crc32::crc32;
 
 /// Longest wait for anything.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Ends what a shell that waits for a command has written.
+pub const PROMPT: &[u8] = b"> ";
 
 /// For tests, whose failures are words.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -40,10 +42,11 @@ impl Client {
         }
     }
 
-    /// Connects and reads the first prompt.
+    /// Connects and reads the first prompt. It may stand behind what the device had been given for a client before, wherever that was cut: at
+    /// that one's own prompt, or in the middle of a line.
     pub fn at_prompt(socket: &Path) -> Result<Client> {
         let mut client = Self::connect(socket)?;
-        client.answer()?;
+        client.until(|text| text.ends_with(PROMPT))?;
         Ok(client)
     }
 
@@ -55,11 +58,11 @@ impl Client {
         let (begin, mut last) = (Instant::now(), None);
         while begin.elapsed() < PATIENCE {
             client.stream.write_all(b"beginning\n")?;
-            let wanted = |text: &[u8]| text.ends_with(b"> ") && contains(text, b"unknown command `beginning`");
+            let wanted = |text: &[u8]| text.ends_with(PROMPT) && contains(text, b"unknown command `beginning`");
             match client.until(wanted) {
                 Ok(_) => {
                     // Answers to what was sent before.
-                    while client.until(|text| text.ends_with(b"> ")).is_ok() {}
+                    while client.until(|text| text.ends_with(PROMPT)).is_ok() {}
                     client.stream.set_read_timeout(Some(PATIENCE))?;
                     return Ok(client);
                 }
@@ -71,7 +74,7 @@ impl Client {
 
     /// Reads up to the next prompt; what stands before it.
     pub fn answer(&mut self) -> Result<String> {
-        let text = self.until(|text| text == b"> " || text.ends_with(b"\n> "))?;
+        let text = self.until(|text| text == PROMPT || text.ends_with(b"\n> "))?;
         Ok(String::from_utf8_lossy(&text).trim_end_matches("> ").replace('\r', ""))
     }
 
@@ -136,6 +139,15 @@ impl Client {
     pub fn put(&mut self, name: &str, contents: &[u8]) -> Result<String> {
         self.stream.write_all(&put(name, contents))?;
         self.answer().map_err(|error| format!("put {name}: {error}").into())
+    }
+
+    /// Uploads a file, which must arrive.
+    pub fn send(&mut self, name: &str, contents: &[u8]) -> Result<()> {
+        let answer = self.put(name, contents)?;
+        match answer.contains("bytes written") {
+            true => Ok(()),
+            false => Err(format!("put {name}: {answer}").into()),
+        }
     }
 }
 

@@ -20,7 +20,10 @@ use ubpf_client::{
     machine::{Client, Timing},
     ClientError,
 };
-use ushell_rs::{Command, Config, Shell};
+use ushell_rs::{
+    frame::{self, Frame, Kind, Received, Receiver},
+    Backend, Beats, Command, Config, Shell, BEAT_NS,
+};
 
 /// A generator of random numbers (xorshift), so that failures repeat.
 struct Random(u64);
@@ -258,14 +261,179 @@ fn the_one_to_update_is_named() {
     assert!(older.ends_with("update the image's ushell-rs"), "{older}");
 }
 
+/// What arrives by no means is not sent for ever, and what a shell says of no request is no trouble.
+#[test]
+fn a_request_that_never_arrives() {
+    let (client, mut stream) = UnixStream::pair().unwrap();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counted = sent.clone();
+    thread::spawn(move || {
+        let (mut page, mut receiver) = ([0; 999], Receiver::new());
+        let count = stream.read(&mut page).unwrap();
+        let line = String::from_utf8_lossy(&page[..count]).into_owned();
+        let nonce: u64 = line.split_whitespace().nth(2).unwrap().parse().unwrap();
+        let mut line = stream.try_clone().unwrap();
+        let mut say = |kind, id, place, payload: &[u8]| {
+            let mut bytes = Vec::new();
+            Frame { kind, id, place, payload }.write(|byte| bytes.push(byte));
+            line.write_all(&bytes).is_ok()
+        };
+        say(Kind::Greeting, 0, 0, &nonce.to_le_bytes());
+        say(Kind::Greeting, u32::MAX, 0, &nonce.to_le_bytes());
+        say(Kind::Output, 1, u32::MAX, b"?");
+        while let Ok(count @ 1..) = stream.read(&mut page) {
+            for &byte in &page[..count] {
+                if receiver.push(byte) == Received::Frame {
+                    let is_request = receiver.frame().unwrap().kind == Kind::Command;
+                    counted.fetch_add(is_request.into(), Ordering::SeqCst);
+                    if !say(Kind::State, 0, 0, &[]) {
+                        return;
+                    }
+                }
+            }
+        }
+    });
+    let second = Duration::from_secs(1);
+    let mut client = Client::over(client, Timing { tick: second / 100, timeout: second, ..QUICK }).unwrap();
+    assert!(matches!(run(&mut client, "version"), Err(ClientError::Timeout(_))));
+    // A tick apart.
+    assert!((2..=101).contains(&sent.load(Ordering::SeqCst)), "{sent:?}");
+}
+
 /// The shell's side of it.
 #[test]
 fn another_version_is_refused_in_text() {
     let mut shell = Shell::new(Fake::new(), Config::default());
     let mut output = [0; 999];
-    let crc = ushell_rs::frame::sum(2, 77);
+    let crc = frame::sum(2, 77);
     shell.feed(format!("\x03session 2 77 {crc}\n").as_bytes());
     let count = shell.drain(&mut output);
     let text = String::from_utf8_lossy(&output[..count]);
     assert_eq!(text, "> > session 77: version 1 is spoken here, not 2\n> ");
+}
+
+/// Runs a command that is silent for twice as long as a shell may be, and says something before, amid and after that; `beat` is asked at
+/// each of its turns what it writes on the line.
+fn work(beat: impl Fn(usize, &[u8], &mut UnixStream) + Send + Sync + 'static) -> Result<(bool, String), ClientError> {
+    const TURNS: usize = 40;
+    let timing = Timing { timeout: Duration::from_secs(1), ..QUICK };
+    let (client, mut stream) = UnixStream::pair().unwrap();
+    let beats: &'static Beats = Box::leak(Box::new(Beats::new()));
+    let line = stream.try_clone().unwrap();
+    let (fake, config) = (Fake::new(), Config { beats: Some(beats), ..Config::default() });
+    let begin = fake.now_ns();
+    let mut shell = Shell::new(fake, config);
+    let work = Command::new("work", "", "work for long", move |call| {
+        for turn in 0..TURNS {
+            if turn % 20 == 0 {
+                call.out.line(&"said at work ".repeat(60));
+            }
+            thread::sleep(2 * timing.timeout / TURNS as u32);
+            // Some 250 ms of the image's clock go by.
+            let now = begin + (turn as u64 + 1) * BEAT_NS;
+            beats.beat(|| now, |bytes| beat(turn, bytes, &mut line.try_clone().unwrap()));
+            beats.beat(|| now, |_| panic!("a beat that is not due"));
+        }
+        call.out.line("done");
+        Ok(())
+    });
+    shell.register_command(work).unwrap();
+    thread::spawn(move || {
+        shell.connected();
+        let (mut input, mut output) = ([0; 333], [0; 100]);
+        while let Ok(count @ 1..) = stream.read(&mut input) {
+            let mut rest = 0..count;
+            while !rest.is_empty() || shell.has_output() {
+                rest.start += shell.feed(&input[rest.clone()]);
+                let count = shell.drain(&mut output);
+                if stream.write_all(&output[..count]).is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    let mut client = Client::over(client, timing)?;
+    let answer = run(&mut client, "work");
+    assert!(answer.is_err() || run(&mut client, "version").unwrap().0);
+    answer
+}
+
+#[test]
+fn a_shell_at_work_is_waited_for() {
+    let expected = format!("{0}\n{0}\ndone\n", "said at work ".repeat(60));
+    let answer = work(|_, bytes, line| line.write_all(bytes).unwrap()).unwrap();
+    assert_eq!(answer, (true, expected.clone()));
+    // Where the line has no room for all of it, what comes next is whole all the same.
+    let answer = work(|turn, bytes, line| match turn % 3 {
+        0 => line.write_all(&bytes[..bytes.len() / 2]).unwrap(),
+        _ => line.write_all(bytes).unwrap(),
+    });
+    assert_eq!(answer.unwrap(), (true, expected));
+    // One that is not at work is not.
+    assert!(matches!(work(|_, _, _| {}), Err(ClientError::Timeout(_))));
+}
+
+/// A shell that counts the beats while its command `work` runs, and between its commands.
+fn counting() -> (Shell, &'static Beats, Arc<AtomicUsize>) {
+    let (beats, count) = (&*Box::leak(Box::new(Beats::new())), Arc::new(AtomicUsize::new(0)));
+    let mut shell = Shell::new(Fake::new(), Config { beats: Some(beats), ..Config::default() });
+    let own = count.clone();
+    let work = Command::new("work", "", "work", move |_| {
+        beats.beat(
+            || u64::MAX,
+            |_| {
+                own.fetch_add(1, Ordering::SeqCst);
+            },
+        );
+        Ok(())
+    });
+    shell.register_command(work).unwrap();
+    shell.connected();
+    (shell, beats, count)
+}
+
+fn drained(shell: &mut Shell) -> usize {
+    let mut output = [0; 999];
+    shell.drain(&mut output)
+}
+
+#[test]
+fn who_reads_text_hears_no_beats() {
+    let (mut shell, beats, count) = counting();
+    let idle =
+        || beats.beat(|| panic!("the clock is read for nothing"), |_| panic!("a beat of a shell that does nothing"));
+    idle();
+    drained(&mut shell);
+    assert_eq!(shell.feed(b"work\n"), 5);
+    idle();
+    drained(&mut shell);
+    // In frames there is one; not where a command in text comes in the same bytes as the end of the frames.
+    let session = |version| format!("\x03session {version} 77 {}\n", frame::sum(version, 77));
+    shell.feed(session(u64::from(frame::VERSION)).as_bytes());
+    drained(&mut shell);
+    let mut request = Vec::new();
+    Frame { kind: Kind::Command, id: 1, place: 0, payload: b"work" }.write(|byte| request.push(byte));
+    shell.feed(&request);
+    assert_eq!(count.load(Ordering::SeqCst), 1);
+    idle();
+    drained(&mut shell);
+    let text = session(99) + "work\n";
+    assert_eq!(shell.feed(text.as_bytes()), text.len());
+    assert_eq!(count.load(Ordering::SeqCst), 1, "a frame in the middle of text");
+}
+
+/// Who has not been given all of a frame hears no beat, which would be in its middle.
+#[test]
+fn no_beat_is_in_the_middle_of_a_frame() {
+    let (mut shell, _, count) = counting();
+    shell.feed(format!("session {0} 77 {1}\n", frame::VERSION, frame::sum(u64::from(frame::VERSION), 77)).as_bytes());
+    drained(&mut shell);
+    let mut requests = Vec::new();
+    Frame { kind: Kind::Command, id: 1, place: 0, payload: b"help" }.write(|byte| requests.push(byte));
+    assert_eq!(shell.feed(&requests), requests.len());
+    assert_eq!(shell.drain(&mut [0; 5]), 5);
+    requests.clear();
+    Frame { kind: Kind::Command, id: 2, place: 0, payload: b"work" }.write(|byte| requests.push(byte));
+    assert_eq!(shell.feed(&requests), requests.len());
+    assert_eq!(count.load(Ordering::SeqCst), 0);
 }

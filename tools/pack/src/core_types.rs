@@ -4,11 +4,17 @@
 //! they do not exist, and an instruction that needs more than that is marked as missing, with the name of the field.
 
 use crate::{
-    btf::{Btf, CoreRelocation, Kind},
+    btf::{Btf, CoreRelocation, Kind, DEPTH},
     elf::File,
-    image::Image,
+    error::{refused, text, Error},
+    work::{Put, Steps},
 };
-use std::collections::{HashMap, HashSet};
+use alloc::{string::String, vec::Vec};
+use core::fmt;
+use ubpf_rs::{
+    object::LONGEST_TEXT,
+    platform::{find, sort_by_in_pieces},
+};
 
 /// The types that CO-RE relocations are resolved with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -30,21 +36,37 @@ pub enum Change {
 }
 
 /// An instruction: its section and byte.
-type Place = (String, u64);
+type Place = (usize, u64);
 
 /// What CO-RE says of the instructions of an object.
 #[derive(Default)]
 pub struct Core {
-    pub changes: HashMap<Place, Change>,
+    /// Ascending by place; of one place the last is what counts.
+    changes: Vec<(Place, usize, Change)>,
     /// Those that go to a field of a type that the object does not bring along: where they load, they do so by an address that is not the
-    /// program's.
-    pub fields: HashSet<Place>,
+    /// program's. Ascending.
+    fields: Vec<Place>,
     /// Whether it mattered what the types of the image say.
     pub uses_image: bool,
 }
 
+impl Core {
+    /// What becomes of an instruction, if anything does.
+    pub fn change(&self, section: usize, address: u64) -> Option<&Change> {
+        let place = (section, address);
+        let behind = self.changes.partition_point(|change| change.0 <= place);
+        let last = self.changes.get(behind.checked_sub(1)?)?;
+        (last.0 == place).then_some(&last.2)
+    }
+
+    /// Whether an instruction goes to a field of a type that the object does not bring along.
+    pub fn is_field(&self, section: usize, address: u64) -> bool {
+        self.fields.binary_search(&(section, address)).is_ok()
+    }
+}
+
 /// Kinds of relocations (Linux, `enum bpf_core_relo_kind`).
-mod kind {
+pub mod kind {
     pub const BYTE_OFFSET: u32 = 0;
     pub const EXISTS: [u32; 4] = [2, 8, 10, 12];
     pub const LOCAL_ID: u32 = 6;
@@ -53,12 +75,7 @@ mod kind {
     pub const SIGNED: u32 = 3;
     pub const LEFT: u32 = 4;
     pub const RIGHT: u32 = 5;
-    pub const FIELD_EXISTS: u32 = 2;
-    pub const TYPE_EXISTS: u32 = 8;
     pub const TYPE_SIZE: u32 = 9;
-    pub const ENUM_EXISTS: u32 = 10;
-    pub const ENUM_VALUE: u32 = 11;
-    pub const TYPE_MATCHES: u32 = 12;
     pub const LAST: u32 = 12;
 }
 
@@ -87,154 +104,94 @@ const REGISTERS: [(&str, &str); 21] = [
     ("ss", "ss"),
 ];
 
+/// What programs are given at functions, and at timers, as Linux calls it.
+const REGISTERS_TYPE: &str = "pt_regs";
+const SAMPLE_TYPE: &str = "bpf_perf_event_data";
+const REGISTERS_BYTES: u64 = 8 * REGISTERS.len() as u64;
+
+/// The fields of the latter: names, where they begin, bytes.
+const SAMPLE: [(&str, u64, u64); 3] =
+    [("regs", 0, REGISTERS_BYTES), ("sample_period", REGISTERS_BYTES, 8), ("addr", REGISTERS_BYTES + 8, 8)];
+
+/// Steps for each character of an access, of which two make an index: behind each there may be as many names of types as are followed.
+const OF_AN_ACCESS: usize = DEPTH / 2;
+
+/// What an image that is known says of a relocation, of which the last is said without it.
+pub type Known<'k> = dyn Fn(&CoreRelocation<'_>, Change) -> Result<Change, Error> + 'k;
+
 /// What the relocations of an object say. With an image, its types are asked for what the engine does not offer.
-pub fn read(file: &File<'_>, btf: &Btf<'_>, types: CoreTypes, image: Option<&Image>) -> Result<Core, String> {
+pub fn read<'f>(
+    file: &File<'f>,
+    btf: &Btf<'f>,
+    types: CoreTypes,
+    image: Option<&Known<'_>>,
+    steps: &mut Steps<'_>,
+) -> Result<Core, Error> {
     let mut core = Core::default();
-    for one in btf.relocations(file)? {
-        let place = (one.section.clone(), one.offset.into());
-        let is_context = flavourless(&btf.get(one.root)?.name) == "pt_regs";
+    // Those of a section stand together.
+    let mut section = ("", None);
+    for one in btf.relocations(file, steps)? {
+        steps.take(one.access.len().saturating_mul(OF_AN_ACCESS).saturating_add(8))?;
+        if one.section != section.0 {
+            steps.take(file.sections.len())?;
+            section = (one.section, file.section(one.section).map(|found| found.0));
+        }
+        let place = (section.1.unwrap_or(usize::MAX), one.offset.into());
+        let is_context = [REGISTERS_TYPE, SAMPLE_TYPE].contains(&flavourless(&btf.get(one.root)?.name));
         if one.kind == kind::BYTE_OFFSET && !is_context {
-            core.fields.insert(place.clone());
+            core.fields.put(place)?;
         }
-        let Some(mut change) = resolve(btf, &one, types)? else { continue };
-        if let Some(image) = image.filter(|_| !is_context && one.kind != kind::TARGET_ID) {
-            change = in_image(btf, &one, &image.types, change)?;
-            core.uses_image = true;
-        }
-        core.changes.insert(place, change);
+        let Some(change) = resolve(btf, &one, types)? else { continue };
+        let change = match image.filter(|_| !is_context && one.kind != kind::TARGET_ID) {
+            Some(image) => {
+                core.uses_image = true;
+                image(&one, change)?
+            }
+            None => change,
+        };
+        let order = core.changes.len();
+        core.changes.put((place, order, change))?;
     }
+    sort_by_in_pieces(&mut core.changes, |one, other| (one.0, one.1) < (other.0, other.1), || steps.take(1))?;
+    sort_by_in_pieces(&mut core.fields, |one, other| one < other, || steps.take(1))?;
     Ok(core)
 }
 
 /// A step of an access.
-enum Step {
-    Member(String),
+pub enum Step<'b> {
+    Member(&'b str),
+    #[cfg_attr(not(feature = "host"), allow(dead_code))]
     Index(u64),
 }
 
-/// A field as it was found.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Found {
-    /// Where it begins, in bits.
-    at: u64,
-    /// Bits that it has, where it is a part of its type only; else 0.
-    bits: u32,
-    /// Bytes of its type.
-    size: u64,
-    signed: bool,
-}
-
-/// What a relocation changes with the types of an image; `missing` is what is said without them.
-fn in_image(btf: &Btf<'_>, one: &CoreRelocation, image: &Btf<'static>, missing: Change) -> Result<Change, String> {
-    let root = btf.get(one.root)?;
-    let name = flavourless(&root.name);
-    let is_enum = matches!(btf.plain(one.root)?.kind, Kind::Enum { .. });
-    let fits = |number: &u32| match image.plain(*number).map(|plain| &plain.kind) {
-        Ok(Kind::Forward) | Err(_) => false,
-        Ok(Kind::Enum { .. }) => is_enum,
-        Ok(_) => !is_enum,
-    };
-    let all: Vec<u32> = image.all_called(name).filter(fits).collect();
-    let exists = |is: bool| Change::Number(u64::from(is));
-    let agreed = |numbers: Vec<u64>, what: &str| match numbers.as_slice() {
-        [] => missing.clone(),
-        [first, others @ ..] if others.iter().all(|other| other == first) => Change::Number(*first),
-        _ => Change::Missing(format!("{what}, of which this image has several that differ")),
-    };
-    let path = path(btf, one)?;
-    let what = match path.as_slice() {
-        [] => name.to_string(),
-        path => format!("{} of {name}", path.join(".")),
-    };
-    Ok(match one.kind {
-        kind::TYPE_EXISTS | kind::TYPE_MATCHES => exists(!all.is_empty()),
-        kind::TYPE_SIZE => agreed(all.iter().filter_map(|&number| image.size(number).ok()).collect(), &what),
-        kind::ENUM_EXISTS | kind::ENUM_VALUE => {
-            let wanted = path.first().map_or("", |name| flavourless(name));
-            let value = |&number: &u32| match image.plain(number).map(|plain| &plain.kind) {
-                Ok(Kind::Enum { values, .. }) => values.iter().find(|(name, _)| name == wanted).map(|found| found.1),
-                _ => None,
-            };
-            let values: Vec<u64> = all.iter().filter_map(value).collect();
-            match one.kind {
-                kind::ENUM_EXISTS => exists(!values.is_empty()),
-                _ => agreed(values, &what),
-            }
-        }
-        _ => {
-            let steps = steps(btf, one)?;
-            let found: Vec<Found> = all.iter().filter_map(|&number| follow(image, number, &steps)).collect();
-            if one.kind == kind::FIELD_EXISTS {
-                return Ok(exists(!found.is_empty()));
-            }
-            let own = follow(btf, one.root, &steps);
-            if let (kind::BYTE_OFFSET, Some(own), Some(first)) = (one.kind, own, found.first()) {
-                if own.size != first.size && own.bits == 0 {
-                    let (bytes, wanted) = (first.size, own.size);
-                    return Ok(Change::Missing(format!(
-                        "{what}, which has {bytes} bytes in this image, and not {wanted}"
-                    )));
-                }
-            }
-            agreed(found.iter().map(|found| found.answer(one.kind)).collect(), &what)
-        }
-    })
-}
-
-impl Found {
-    /// Bytes to load, and where they begin (libbpf, `bpf_core_calc_field_relo`).
-    fn unit(&self) -> (u64, u64) {
-        let mut size = self.size.max(1);
-        if self.bits == 0 {
-            return (self.at / 8, size);
-        }
-        let mut at = self.at / 8 / size * size;
-        while self.at + u64::from(self.bits) - at * 8 > size * 8 && size < 8 {
-            size *= 2;
-            at = self.at / 8 / size * size;
-        }
-        (at, size)
-    }
-
-    fn answer(&self, kind: u32) -> u64 {
-        let (at, size) = self.unit();
-        let bits = if self.bits == 0 { 8 * size } else { self.bits.into() };
-        match kind {
-            kind::BYTE_OFFSET => at,
-            kind::BYTE_SIZE => size,
-            kind::SIGNED => u64::from(self.signed),
-            kind::LEFT => 64u64.saturating_sub(self.at + bits - at * 8),
-            _ => 64u64.saturating_sub(bits),
-        }
-    }
-}
-
-fn does_not_fit(one: &CoreRelocation) -> String {
-    format!("the access `{}` does not fit type {}", one.access, one.root)
+fn does_not_fit(one: &CoreRelocation<'_>) -> Error {
+    refused!("the access `{}` does not fit type {}", one.access, one.root)
 }
 
 /// The numbers of an access; the first is that of an array round the type, or of an enum's value.
-fn indexes(one: &CoreRelocation) -> Result<Vec<u64>, String> {
-    one.access.split(':').map(|index| index.parse().map_err(|_| does_not_fit(one))).collect()
+fn indexes<'b>(one: &'b CoreRelocation<'_>) -> impl Iterator<Item = Result<u64, Error>> + 'b {
+    one.access.split(':').map(|index| index.parse().map_err(|_| does_not_fit(one)))
 }
 
 /// The steps of an access, by names: members of what has no name are found as if they stood outside of it.
-fn steps(btf: &Btf<'_>, one: &CoreRelocation) -> Result<Vec<Step>, String> {
+pub fn steps<'b>(btf: &'b Btf<'_>, one: &CoreRelocation<'_>) -> Result<Vec<Step<'b>>, Error> {
     let wrong = || does_not_fit(one);
-    let mut indexes = indexes(one)?.into_iter();
-    let mut steps = vec![Step::Index(indexes.next().ok_or_else(wrong)?)];
+    let mut indexes = indexes(one);
+    let mut steps = Vec::new();
+    steps.put(Step::Index(indexes.next().ok_or_else(wrong)??))?;
     let mut current = btf.plain(one.root)?;
     for index in indexes {
+        let index = index?;
         let next = match &current.kind {
             Kind::Struct { members, .. } => {
                 let member = members.get(index as usize).ok_or_else(wrong)?;
                 if !member.name.is_empty() {
-                    steps.push(Step::Member(member.name.clone()));
+                    steps.put(Step::Member(&member.name))?;
                 }
                 member.kind
             }
             Kind::Array { element, .. } => {
-                steps.push(Step::Index(index));
+                steps.put(Step::Index(index))?;
                 *element
             }
             _ => return Err(wrong()),
@@ -244,53 +201,10 @@ fn steps(btf: &Btf<'_>, one: &CoreRelocation) -> Result<Vec<Step>, String> {
     Ok(steps)
 }
 
-/// Goes the same way through other types.
-fn follow(btf: &Btf<'_>, root: u32, steps: &[Step]) -> Option<Found> {
-    let (mut at, mut bits, mut number) = (0u64, 0, root);
-    for (place, step) in steps.iter().enumerate() {
-        match step {
-            // The first is that of an array round the type.
-            Step::Index(index) if place == 0 => {
-                at = at.checked_add(btf.size(number).ok()?.checked_mul(8)?.checked_mul(*index)?)?
-            }
-            Step::Index(index) => {
-                let Kind::Array { element, .. } = btf.plain(number).ok()?.kind else { return None };
-                at = at.checked_add(btf.size(element).ok()?.checked_mul(8)?.checked_mul(*index)?)?;
-                number = element;
-            }
-            Step::Member(name) => {
-                let (offset, member_bits, kind) = member(btf, number, name, (16, &mut { MEMBERS }))?;
-                (at, bits, number) = (at.checked_add(offset)?, member_bits, kind);
-            }
-        }
-    }
-    let signed =
-        matches!(btf.plain(number).ok()?.kind, Kind::Int { signed: true, .. } | Kind::Enum { signed: true, .. });
-    Some(Found { at, bits, size: btf.size(number).ok()?, signed })
-}
-
-/// Members without names that are looked into: types may lead anywhere.
-const MEMBERS: u32 = 10_000;
-
-/// A member by its name, also within members that have none.
-fn member(btf: &Btf<'_>, number: u32, name: &str, (depth, left): (u32, &mut u32)) -> Option<(u64, u32, u32)> {
-    let depth = depth.checked_sub(1)?;
-    *left = left.checked_sub(1)?;
-    let Kind::Struct { members, .. } = &btf.plain(number).ok()?.kind else { return None };
-    members.iter().find_map(|one| match one.name.as_str() {
-        found if found == name => Some((one.offset.into(), one.bits, one.kind)),
-        "" => {
-            let (offset, bits, kind) = member(btf, one.kind, name, (depth, &mut *left))?;
-            Some((offset + u64::from(one.offset), bits, kind))
-        }
-        _ => None,
-    })
-}
-
 /// What a relocation changes; `None` leaves the number that the compiler has put in, which is that of the object's own types.
-fn resolve(btf: &Btf<'_>, one: &CoreRelocation, types: CoreTypes) -> Result<Option<Change>, String> {
+fn resolve(btf: &Btf<'_>, one: &CoreRelocation<'_>, types: CoreTypes) -> Result<Option<Change>, Error> {
     if one.kind > kind::LAST {
-        return Err(format!("a CO-RE relocation of kind {}, which is unknown", one.kind));
+        return Err(refused!("a CO-RE relocation of kind {}, which is unknown", one.kind));
     }
     let root = btf.get(one.root)?;
     if types == CoreTypes::Own || one.kind == kind::LOCAL_ID {
@@ -298,62 +212,94 @@ fn resolve(btf: &Btf<'_>, one: &CoreRelocation, types: CoreTypes) -> Result<Opti
     }
     let path = path(btf, one)?;
     let wanted = flavourless(&root.name);
-    if let ("pt_regs", [register]) = (wanted, path.as_slice()) {
-        return Ok(of_register(one.kind, register));
+    match (wanted, path.as_slice()) {
+        (REGISTERS_TYPE, [register]) => return of_register(one.kind, register),
+        (SAMPLE_TYPE, ["regs", register]) => return of_register(one.kind, register),
+        (SAMPLE_TYPE, [field]) => return of_field(one.kind, field, &SAMPLE),
+        _ => {}
     }
-    let exists = wanted == "pt_regs" && path.is_empty();
+    let size = match wanted {
+        REGISTERS_TYPE => REGISTERS_BYTES,
+        SAMPLE_TYPE => REGISTERS_BYTES + 16,
+        _ => 0,
+    };
+    let exists = size > 0 && path.is_empty();
     Ok(Some(match one.kind {
         kind if kind::EXISTS.contains(&kind) => Change::Number(u64::from(exists)),
         kind::TARGET_ID => Change::Number(0),
-        kind::TYPE_SIZE if exists => Change::Number(8 * REGISTERS.len() as u64),
-        _ => Change::Missing(missing(wanted, &root.kind, &path)),
+        kind::TYPE_SIZE if exists => Change::Number(size),
+        _ => Change::Missing(missing(wanted, &root.kind, &path)?),
     }))
 }
 
 /// The register of this name, in the layout that the engine offers.
-fn of_register(kind: u32, name: &str) -> Option<Change> {
+fn of_register(kind: u32, name: &str) -> Result<Option<Change>, Error> {
     let place = REGISTERS.iter().position(|&(short, long)| name == short || name == long);
-    let Some(place) = place else {
-        return Some(match kind::EXISTS.contains(&kind) {
+    let found = place.map(|place| ((place as u64).saturating_mul(8), 8));
+    of_place(kind, found, format_args!("register {name} of pt_regs"))
+}
+
+/// The field of this name of a structure of these.
+fn of_field(kind: u32, name: &str, fields: &[(&str, u64, u64)]) -> Result<Option<Change>, Error> {
+    let field = fields.iter().find(|field| field.0 == name);
+    of_place(kind, field.map(|&(_, at, bytes)| (at, bytes)), format_args!("field {name} of {SAMPLE_TYPE}"))
+}
+
+/// What there is to say of where something begins and how many bytes it has.
+fn of_place(kind: u32, place: Option<(u64, u64)>, what: fmt::Arguments<'_>) -> Result<Option<Change>, Error> {
+    let Some((at, bytes)) = place else {
+        return Ok(Some(match kind::EXISTS.contains(&kind) {
             true => Change::Number(0),
-            false => Change::Missing(format!("register {name} of pt_regs")),
-        });
+            false => Change::Missing(text(what, LONGEST_TEXT)?),
+        }));
     };
-    Some(Change::Number(match kind {
-        kind::BYTE_OFFSET => 8 * place as u64,
-        kind::BYTE_SIZE => 8,
+    Ok(Some(Change::Number(match kind {
+        kind::BYTE_OFFSET => at,
+        kind::BYTE_SIZE => bytes,
         kind::SIGNED | kind::LEFT | kind::RIGHT => 0,
         kind if kind::EXISTS.contains(&kind) => 1,
-        _ => return None,
-    }))
+        _ => return Ok(None),
+    })))
 }
 
 /// `x___old` is another shape of `x`.
-fn flavourless(name: &str) -> &str {
-    name.find("___").and_then(|at| name.get(..at)).filter(|name| !name.is_empty()).unwrap_or(name)
+pub fn flavourless(name: &str) -> &str {
+    find(name, "___").and_then(|at| name.get(..at)).filter(|name| !name.is_empty()).unwrap_or(name)
 }
 
 /// The names of the members that are gone through, without those that have none. Of an enum's value its name.
-fn path(btf: &Btf<'_>, one: &CoreRelocation) -> Result<Vec<String>, String> {
+pub fn path<'b>(btf: &'b Btf<'_>, one: &CoreRelocation<'_>) -> Result<Vec<&'b str>, Error> {
+    let mut names = Vec::new();
     if let Kind::Enum { values, .. } = &btf.plain(one.root)?.kind {
-        let value = indexes(one)?.first().and_then(|&index| values.get(index as usize));
-        return Ok(value.map(|value| value.0.clone()).into_iter().collect());
+        let index = indexes(one).next().transpose()?;
+        if let Some(value) = index.and_then(|index| values.get(index as usize)) {
+            names.put(value.0.as_ref())?;
+        }
+        return Ok(names);
     }
-    let name = |step| match step {
-        Step::Member(name) => Some(name),
-        Step::Index(_) => None,
-    };
-    Ok(steps(btf, one)?.into_iter().filter_map(name).collect())
+    for step in steps(btf, one)? {
+        if let Step::Member(name) = step {
+            names.put(name)?;
+        }
+    }
+    Ok(names)
 }
 
-fn missing(name: &str, kind: &Kind, path: &[String]) -> String {
+/// The names of members with dots between them.
+pub struct Path<'p>(pub &'p [&'p str]);
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().enumerate().try_for_each(|(at, name)| write!(f, "{}{name}", if at == 0 { "" } else { "." }))
+    }
+}
+
+fn missing(name: &str, kind: &Kind<'_>, path: &[&str]) -> Result<String, Error> {
     let what = match kind {
         Kind::Enum { .. } => "enum",
         Kind::Struct { .. } | Kind::Forward => "struct",
         _ => "type",
     };
-    match path {
-        [] => format!("{what} {name}, which this image does not have"),
-        path => format!("{} of {what} {name}, which this image does not have", path.join(".")),
-    }
+    let of = if path.is_empty() { "" } else { " of " };
+    text(format_args!("{}{of}{what} {name}, which this image does not have", Path(path)), LONGEST_TEXT)
 }

@@ -17,7 +17,7 @@ pub struct Image {
     pub id: [u8; ID_BYTES],
 }
 
-type Slice<'d> = EndianSlice<'d, LittleEndian>;
+pub(crate) type Slice<'d> = EndianSlice<'d, LittleEndian>;
 /// Types of an image: those of a large one.
 const MOST: usize = 4 << 20;
 
@@ -27,15 +27,9 @@ impl Image {
     /// # Errors
     /// In words: it is no such file, or has no types.
     pub fn read(file: &[u8], id: &[u8]) -> Result<Image, String> {
-        let object = object::File::parse(file).map_err(|error| error.to_string())?;
-        let section = |name: gimli::SectionId| -> Result<Cow<'_, [u8]>, String> {
-            let section = object.section_by_name(name.name());
-            let data = section.map(|section| section.uncompressed_data()).transpose();
-            Ok(data.map_err(|error| format!("{}: {error}", name.name()))?.unwrap_or_default())
-        };
-        let sections = gimli::DwarfSections::load(section)?;
+        let sections = sections_of(file)?;
         let dwarf = sections.borrow(|section| EndianSlice::new(section, LittleEndian));
-        let mut reader = Reader { dwarf, types: vec![Type { name: String::new(), kind: Kind::Void }] };
+        let mut reader = Reader { dwarf, types: vec![Type { name: Cow::Borrowed(""), kind: Kind::Void }] };
         reader.all().map_err(|error| format!("its types: {error}"))?;
         if reader.types.len() < 2 {
             return Err("it has no types: give the image's debug file (.dbg), compiled with -g".into());
@@ -46,9 +40,20 @@ impl Image {
     }
 }
 
+/// The sections of a debug file with DWARF.
+pub(crate) fn sections_of(file: &[u8]) -> Result<gimli::DwarfSections<Cow<'_, [u8]>>, String> {
+    let object = object::File::parse(file).map_err(|error| error.to_string())?;
+    let section = |name: gimli::SectionId| -> Result<Cow<'_, [u8]>, String> {
+        let section = object.section_by_name(name.name());
+        let data = section.map(|section| section.uncompressed_data()).transpose();
+        Ok(data.map_err(|error| format!("{}: {error}", name.name()))?.unwrap_or_default())
+    };
+    gimli::DwarfSections::load(section)
+}
+
 struct Reader<'d> {
     dwarf: Dwarf<Slice<'d>>,
-    types: Vec<Type>,
+    types: Vec<Type<'static>>,
 }
 
 /// What a unit's types are numbered.
@@ -72,7 +77,7 @@ impl<'d> Reader<'d> {
             if is_type(entry.tag()) && self.types.len() < MOST {
                 numbers.insert(entry.offset(), self.types.len() as u32);
                 offsets.push((entry.offset(), self.types.len()));
-                self.types.push(Type { name: String::new(), kind: Kind::Other });
+                self.types.push(Type { name: Cow::Borrowed(""), kind: Kind::Other });
             }
         }
         for (offset, number) in offsets {
@@ -82,7 +87,7 @@ impl<'d> Reader<'d> {
         Ok(())
     }
 
-    fn one(&mut self, unit: &Unit<Slice<'d>>, offset: UnitOffset, numbers: &Numbers) -> gimli::Result<Type> {
+    fn one(&mut self, unit: &Unit<Slice<'d>>, offset: UnitOffset, numbers: &Numbers) -> gimli::Result<Type<'static>> {
         let mut tree = unit.entries_tree(Some(offset))?;
         let root = tree.root()?;
         let entry = root.entry().clone();
@@ -92,8 +97,8 @@ impl<'d> Reader<'d> {
         let is_declaration = entry.attr_value(gimli::DW_AT_declaration)?.is_some();
         let kind = match entry.tag() {
             gimli::DW_TAG_base_type => {
-                let encoding = number(&entry, gimli::DW_AT_encoding)?.unwrap_or(0);
-                let is = |one: gimli::DwAte| encoding == u64::from(one.0);
+                let encoding = encoding(&entry)?;
+                let is = |one: gimli::DwAte| encoding == Some(one);
                 match is(gimli::DW_ATE_float) {
                     true => Kind::Float { size },
                     false => Kind::Int {
@@ -128,7 +133,7 @@ impl<'d> Reader<'d> {
                 let first = counts.next().unwrap_or(0);
                 let mut element = of()?;
                 for count in counts.rev() {
-                    self.types.push(Type { name: String::new(), kind: Kind::Array { element, count } });
+                    self.types.push(Type { name: Cow::Borrowed(""), kind: Kind::Array { element, count } });
                     element = self.types.len() as u32 - 1;
                 }
                 Kind::Array { element, count: first }
@@ -143,7 +148,7 @@ impl<'d> Reader<'d> {
         unit: &Unit<Slice<'d>>,
         entry: &Entry<'_, 'd>,
         numbers: &Numbers,
-    ) -> gimli::Result<Option<Member>> {
+    ) -> gimli::Result<Option<Member<'static>>> {
         let bytes = number(entry, gimli::DW_AT_data_member_location)?.unwrap_or(0);
         let bits = number(entry, gimli::DW_AT_bit_size)?.unwrap_or(0) as u32;
         let from_end = number(entry, gimli::DW_AT_bit_offset)?;
@@ -160,17 +165,27 @@ impl<'d> Reader<'d> {
         Ok(Some(Member { name: self.name(unit, entry)?, kind: to(entry, numbers)?, offset, bits }))
     }
 
-    fn name(&self, unit: &Unit<Slice<'d>>, entry: &Entry<'_, 'd>) -> gimli::Result<String> {
-        let Some(value) = entry.attr_value(gimli::DW_AT_name)? else { return Ok(String::new()) };
-        let text = self.dwarf.attr_string(unit, value)?;
-        Ok(text.to_string_lossy().into_owned())
+    fn name(&self, unit: &Unit<Slice<'d>>, entry: &Entry<'_, 'd>) -> gimli::Result<Cow<'static, str>> {
+        Ok(name_of(&self.dwarf, unit, entry, gimli::DW_AT_name)?.into())
     }
 }
 
-type Entry<'u, 'd> = DebuggingInformationEntry<'u, 'u, Slice<'d>>;
+/// The text of an attribute; empty where there is none.
+pub(crate) fn name_of<'d>(
+    dwarf: &Dwarf<Slice<'d>>,
+    unit: &Unit<Slice<'d>>,
+    entry: &Entry<'_, 'd>,
+    attribute: gimli::DwAt,
+) -> gimli::Result<String> {
+    let Some(value) = entry.attr_value(attribute)? else { return Ok(String::new()) };
+    let text = dwarf.attr_string(unit, value)?;
+    Ok(text.to_string_lossy().into_owned())
+}
+
+pub(crate) type Entry<'u, 'd> = DebuggingInformationEntry<'u, 'u, Slice<'d>>;
 
 /// The children of an entry that have this tag.
-fn children<'u, 'd>(
+pub(crate) fn children<'u, 'd>(
     entry: EntriesTreeNode<'u, 'u, '_, Slice<'d>>,
     tag: gimli::DwTag,
 ) -> gimli::Result<Vec<Entry<'u, 'd>>> {
@@ -193,15 +208,28 @@ fn count(entry: &Entry<'_, '_>) -> gimli::Result<u32> {
 
 /// The type that an entry is of; none is `void`. One of another unit is not followed.
 fn to(entry: &Entry<'_, '_>, numbers: &Numbers) -> gimli::Result<u32> {
+    Ok(to_offset(entry)?.and_then(|offset| numbers.get(&offset).copied()).unwrap_or(0))
+}
+
+/// Where that type stands, in the same unit.
+pub(crate) fn to_offset(entry: &Entry<'_, '_>) -> gimli::Result<Option<UnitOffset>> {
     Ok(match entry.attr_value(gimli::DW_AT_type)? {
-        Some(AttributeValue::UnitRef(offset)) => numbers.get(&offset).copied().unwrap_or(0),
-        _ => 0,
+        Some(AttributeValue::UnitRef(offset)) => Some(offset),
+        _ => None,
     })
 }
 
-fn number(entry: &Entry<'_, '_>, name: gimli::DwAt) -> gimli::Result<Option<u64>> {
+pub(crate) fn number(entry: &Entry<'_, '_>, name: gimli::DwAt) -> gimli::Result<Option<u64>> {
     let value = entry.attr_value(name)?;
     Ok(value.and_then(|value| value.udata_value().or_else(|| value.sdata_value().map(|number| number as u64))))
+}
+
+/// How the bits of a type of numbers are to be read.
+pub(crate) fn encoding(entry: &Entry<'_, '_>) -> gimli::Result<Option<gimli::DwAte>> {
+    Ok(match entry.attr_value(gimli::DW_AT_encoding)? {
+        Some(AttributeValue::Encoding(encoding)) => Some(encoding),
+        _ => None,
+    })
 }
 
 fn is_type(tag: gimli::DwTag) -> bool {

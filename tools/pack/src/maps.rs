@@ -3,10 +3,12 @@
 use crate::{
     btf::{Btf, Kind, Member},
     elf::{self, File, Place, Symbol},
-    link::Program,
+    error::{refused, text, Error},
+    work::{Put, Steps},
 };
-use std::collections::BTreeSet;
-use ubpf_rs::object::{Entry, Held, MapDef};
+use alloc::{borrow::Cow, vec::Vec};
+use core::fmt;
+use ubpf_rs::object::{Entry, Held, MapDef, LONGEST_NAME, MAX_MAPS};
 
 /// Map types of Linux that hold maps, or programs.
 const ARRAY_OF_MAPS: u32 = 12;
@@ -20,8 +22,8 @@ const PIN_BY_NAME: u32 = 1;
 
 /// A map of the object.
 #[derive(Clone, Default)]
-pub struct Map {
-    pub name: String,
+pub struct Map<'f> {
+    pub name: Cow<'f, str>,
     pub kind: u32,
     pub key_size: u32,
     pub value_size: u32,
@@ -36,7 +38,7 @@ pub struct Map {
     values: Option<u64>,
 }
 
-impl Map {
+impl Map<'_> {
     pub fn def(&self) -> MapDef<'_> {
         MapDef {
             name: &self.name,
@@ -53,83 +55,131 @@ impl Map {
 
 /// All maps of the object.
 #[derive(Default)]
-pub struct Maps {
-    pub list: Vec<Map>,
+pub struct Maps<'f> {
+    pub list: Vec<Map<'f>>,
     /// Section and address of those that have a symbol, by place in the list.
     places: Vec<(usize, u64, usize)>,
     /// What they hold at first: map, key, and the name of a map or a function.
-    held: Vec<(u32, u32, String)>,
+    held: Vec<(u32, u32, &'f str)>,
 }
 
-impl Maps {
+impl<'f> Maps<'f> {
     /// The map that is defined there.
     pub fn at(&self, section: usize, address: u64) -> Option<usize> {
         let place = self.places.iter().find(|place| (place.0, place.1) == (section, address));
         place.map(|place| place.2)
     }
 
-    /// What maps hold at first.
-    pub fn entries(&self, programs: &[Program]) -> Result<Vec<Entry>, String> {
-        let entry = |(map, key, name): &(u32, u32, String)| {
-            let program = programs.iter().position(|program| program.name == *name);
-            let held = self.list.iter().position(|map| map.name == *name);
+    /// What maps hold at first, among these programs.
+    pub fn entries<'p>(
+        &self,
+        programs: impl Iterator<Item = &'p str> + Clone,
+        steps: &mut Steps<'_>,
+    ) -> Result<Vec<Entry>, Error> {
+        let mut entries = Vec::new();
+        for &(map, key, name) in &self.held {
+            steps.take(self.list.len().saturating_add(64))?;
+            let program = programs.clone().position(|program| program == name);
+            let held = self.list.iter().position(|map| map.name == name);
             let value = match (held, program) {
                 (Some(map), _) => Held::Map(map as u32),
                 (None, Some(program)) => Held::Program(program as u32),
-                (None, None) => return Err(format!("a map holds {name}, which is neither a map nor a program")),
+                (None, None) => return Err(refused!("a map holds {name}, which is neither a map nor a program")),
             };
-            Ok(Entry { map: *map, key: *key, value })
-        };
-        self.held.iter().map(entry).collect()
+            entries.put(Entry { map, key, value })?;
+        }
+        Ok(entries)
+    }
+
+    /// Puts a map behind the others; its place.
+    fn add(&mut self, map: Map<'f>) -> Result<usize, Error> {
+        let at = self.list.len();
+        if at >= MAX_MAPS {
+            return Err(refused!("the object has more than {MAX_MAPS} maps"));
+        }
+        self.list.put(map)?;
+        Ok(at)
+    }
+
+    /// Puts a map into its place.
+    fn set(&mut self, at: usize, map: Map<'f>) {
+        if let Some(place) = self.list.get_mut(at) {
+            *place = map;
+        }
     }
 }
 
 /// Reads all definitions.
-pub fn read(file: &File<'_>, btf: &Btf<'_>) -> Result<Maps, String> {
+pub fn read<'f>(file: &File<'f>, btf: &Btf<'f>, seen: &mut Seen, steps: &mut Steps<'_>) -> Result<Maps<'f>, Error> {
     let mut maps = Maps::default();
     for (index, section) in file.sections.iter().enumerate() {
         let symbols = || {
-            let symbols = file.symbols_of(index).into_iter();
+            let symbols = file.symbols_of(index);
             symbols.filter(|symbol| !symbol.name.is_empty() && symbol.name != section.name)
         };
-        match section.name.as_str() {
+        match section.name {
             ".maps" => {
                 for symbol in symbols() {
-                    let kind = btf.variable(".maps", &symbol.name)?;
-                    let kind = kind.ok_or_else(|| {
-                        format!("map {}: nothing says what it is: compile with -g (gcc: -gbtf)", symbol.name)
-                    })?;
-                    let at = maps.list.len();
-                    maps.list.push(Map::default());
-                    maps.list[at] = defined(btf, &symbol.name, kind, &mut maps, 0)
-                        .map_err(|error| format!("map {}: {error}", symbol.name))?;
-                    maps.places.push((index, symbol.address, at));
+                    let name = symbol.name;
+                    let kind = btf.variable(".maps", name, steps)?;
+                    let kind = kind
+                        .ok_or_else(|| refused!("map {name}: nothing says what it is: compile with -g (gcc: -gbtf)"))?;
+                    let at = maps.add(Map::default())?;
+                    let mut reading = Reading { btf, maps: &mut maps, seen: &mut *seen, steps: &mut *steps };
+                    let map = reading.defined(Cow::Borrowed(name), kind, 0);
+                    let map = map.map_err(|error| error.of(format_args!("map {name}")))?;
+                    maps.set(at, map);
+                    maps.places.put((index, symbol.address, at))?;
                 }
             }
             "maps" => {
                 for symbol in symbols() {
-                    let map = legacy(section.bytes, symbol)?;
-                    maps.places.push((index, symbol.address, maps.list.len()));
-                    maps.list.push(map);
+                    steps.take(1)?;
+                    let map = maps.add(legacy(section.bytes, symbol)?)?;
+                    maps.places.put((index, symbol.address, map))?;
                 }
             }
             _ => {}
         }
     }
-    read_held(file, &mut maps)?;
+    read_held(file, &mut maps, steps)?;
     Ok(maps)
 }
 
-/// A definition of BTF: a struct whose members' types are the numbers.
-fn defined(btf: &Btf<'_>, name: &str, kind: u32, maps: &mut Maps, depth: u32) -> Result<Map, String> {
-    let Kind::Struct { members, .. } = &btf.plain(kind)?.kind else {
-        return Err("its definition is no struct".into());
-    };
-    let mut map = Map { name: name.into(), ..Map::default() };
-    let mut offset = 0;
-    for member in members.clone() {
-        let number = || number(btf, &member);
-        match member.name.as_str() {
+/// Definitions of BTF on their way.
+struct Reading<'r, 'f, 'p> {
+    btf: &'r Btf<'f>,
+    maps: &'r mut Maps<'f>,
+    seen: &'r mut Seen,
+    steps: &'r mut Steps<'p>,
+}
+
+impl<'f> Reading<'_, 'f, '_> {
+    /// A definition of BTF: a struct whose members' types are the numbers.
+    fn defined(&mut self, name: Cow<'f, str>, kind: u32, depth: u32) -> Result<Map<'f>, Error> {
+        let btf = self.btf;
+        let Kind::Struct { members, .. } = &btf.plain(kind)?.kind else {
+            return Err(refused!("its definition is no struct"));
+        };
+        let mut map = Map { name, ..Map::default() };
+        let mut offset = 0u64;
+        for member in members {
+            self.steps.take(1)?;
+            self.member(member, &mut map, offset, depth)?;
+            offset = offset.saturating_add(btf.size(member.kind)?);
+        }
+        if map.kind == RINGBUF {
+            // The type of records, which are of any size.
+            (map.key_size, map.value_size) = (0, 0);
+        }
+        Ok(map)
+    }
+
+    /// What this member says of the map; `offset` is where the definition has it.
+    fn member(&mut self, member: &Member<'f>, map: &mut Map<'f>, offset: u64, depth: u32) -> Result<(), Error> {
+        let btf = self.btf;
+        let number = || number(btf, member);
+        match member.name.as_ref() {
             "type" => map.kind = number()?,
             "max_entries" => map.max_entries = number()?,
             "map_flags" => map.flags = number()?,
@@ -139,75 +189,123 @@ fn defined(btf: &Btf<'_>, name: &str, kind: u32, maps: &mut Maps, depth: u32) ->
             "numa_node" | "map_extra" => drop(number()?),
             "pinning" => map.shared = number()? == PIN_BY_NAME,
             "key" => {
-                map.key_size = pointed_size(btf, &member)?;
-                map.key_type = Some(pointed(btf, &member)?);
+                map.key_size = pointed_size(btf, member)?;
+                map.key_type = Some(pointed(btf, member)?);
             }
             "value" => {
-                let value = pointed(btf, &member)?;
-                map.value_size = pointed_size(btf, &member)?;
+                let value = pointed(btf, member)?;
+                map.value_size = pointed_size(btf, member)?;
                 map.value_type = Some(value);
-                check_value(btf, value)?;
+                check_values(btf, value, self.seen, self.steps)?;
             }
             "values" => {
                 map.values = Some(offset);
-                inner(btf, name, &member, &mut map, maps, depth)?;
+                self.inner(member, map, depth)?;
             }
-            other => return Err(format!("`{other}` in its definition is unknown")),
+            other => return Err(refused!("`{other}` in its definition is unknown")),
         }
-        offset += btf.size(member.kind)?;
+        Ok(())
     }
-    if map.kind == RINGBUF {
-        // The type of records, which are of any size.
-        (map.key_size, map.value_size) = (0, 0);
+
+    /// `__array(values, …)`: of maps, or of programs.
+    fn inner(&mut self, member: &Member<'_>, map: &mut Map<'f>, depth: u32) -> Result<(), Error> {
+        let Kind::Array { element, .. } = self.btf.plain(member.kind)?.kind else {
+            return Err(refused!("`values` in its definition is no __array(…)"));
+        };
+        let Kind::Pointer(to) = self.btf.plain(element)?.kind else {
+            return Err(refused!("`values` in its definition holds no pointers"));
+        };
+        map.key_size = if map.key_size == 0 { 4 } else { map.key_size };
+        map.value_size = 4;
+        if !matches!(map.kind, ARRAY_OF_MAPS | HASH_OF_MAPS) {
+            return Ok(());
+        }
+        if depth > 0 {
+            return Err(refused!("maps of maps of maps do not exist"));
+        }
+        let name = Cow::Owned(text(format_args!("{}.inner", map.name), LONGEST_NAME)?);
+        let template = self.defined(name, to, 1)?;
+        map.inner = Some(self.maps.add(template)? as u32);
+        Ok(())
     }
-    Ok(map)
 }
 
 /// `int (*member)[N]` is the number N.
-fn number(btf: &Btf<'_>, member: &Member) -> Result<u32, String> {
+fn number(btf: &Btf<'_>, member: &Member<'_>) -> Result<u32, Error> {
     match btf.plain(pointed(btf, member)?)?.kind {
         Kind::Array { count, .. } => Ok(count),
-        _ => Err(format!("`{}` in its definition is no __uint(…)", member.name)),
+        _ => Err(refused!("`{}` in its definition is no __uint(…)", member.name)),
     }
 }
 
-fn pointed(btf: &Btf<'_>, member: &Member) -> Result<u32, String> {
+fn pointed(btf: &Btf<'_>, member: &Member<'_>) -> Result<u32, Error> {
     match btf.plain(member.kind)?.kind {
         Kind::Pointer(to) => Ok(to),
-        _ => Err(format!("`{}` in its definition is no __type(…) or __uint(…)", member.name)),
+        _ => Err(refused!("`{}` in its definition is no __type(…) or __uint(…)", member.name)),
     }
 }
 
-fn pointed_size(btf: &Btf<'_>, member: &Member) -> Result<u32, String> {
+fn pointed_size(btf: &Btf<'_>, member: &Member<'_>) -> Result<u32, Error> {
     let size = btf.size(pointed(btf, member)?)?;
-    u32::try_from(size).map_err(|_| format!("`{}` in its definition is too large", member.name))
+    u32::try_from(size).map_err(|_| refused!("`{}` in its definition is too large", member.name))
 }
 
-/// Values hold numbers: what only Linux's kernel can keep there is refused by name. Each type is looked at once, however many members are of it.
-fn check_value(btf: &Btf<'_>, kind: u32) -> Result<(), String> {
+/// Types that were looked at: each is once, however many are of it.
+#[derive(Default)]
+pub struct Seen(Vec<bool>);
+
+impl Seen {
+    /// Whether it was not seen before.
+    fn insert(&mut self, number: u32) -> Result<bool, Error> {
+        let at = number as usize;
+        self.0.grow(self.0.len().max(at.saturating_add(1)), false)?;
+        Ok(self.0.get_mut(at).is_some_and(|seen| !core::mem::replace(seen, true)))
+    }
+}
+
+/// The member that a kind of value is in.
+struct Within<'m>(&'m str, &'m str);
+
+impl fmt::Display for Within<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            "" => Ok(()),
+            member => write!(f, "{}{member}{}", self.0, if self.0 == " (" { ")" } else { "" }),
+        }
+    }
+}
+
+/// Values and variables hold numbers: what only Linux's kernel can keep there is refused by name.
+pub fn check_values(btf: &Btf<'_>, kind: u32, seen: &mut Seen, steps: &mut Steps<'_>) -> Result<(), Error> {
     const KEPT: [&str; 7] =
         ["bpf_spin_lock", "bpf_timer", "bpf_list_head", "bpf_rb_root", "bpf_refcount", "bpf_wq", "bpf_res_spin_lock"];
     const MARKS: [&str; 4] = ["kptr", "kptr_untrusted", "percpu_kptr", "uptr"];
-    let mut seen = BTreeSet::new();
-    let mut left = vec![kind];
-    while let Some(kind) = left.pop() {
-        if !seen.insert(kind) {
+    let mut left: Vec<(u32, &str)> = Vec::new();
+    left.put((kind, ""))?;
+    while let Some((kind, member)) = left.pop() {
+        // Number 0 and what there is none of are no values.
+        let plain = btf.plain(kind)?;
+        if !seen.insert(kind)? {
             continue;
         }
-        match &btf.plain(kind)?.kind {
+        steps.take(16)?;
+        let mut names = KEPT.iter();
+        if let Some(name) = names.find(|&&name| btf.is_called(kind, &|found| found == name).unwrap_or(false)) {
+            return Err(refused!("its value has a {name}{}, which is not supported", Within(" (", member)));
+        }
+        match &plain.kind {
             Kind::Struct { members, .. } => {
-                for member in members {
-                    let found =
-                        KEPT.iter().find(|&&name| btf.is_called(member.kind, &|found| found == name).unwrap_or(false));
-                    if let Some(name) = found {
-                        return Err(format!("its value has a {name} ({}), which is not supported", member.name));
-                    }
-                    left.push(member.kind);
+                steps.take(members.len())?;
+                for one in members {
+                    left.put((one.kind, &one.name))?;
                 }
             }
-            Kind::Array { element, .. } => left.push(*element),
+            Kind::Array { element, .. } => left.put((*element, member))?,
             Kind::Pointer(to) if btf.is_called(*to, &|name| MARKS.contains(&name))? => {
-                return Err("its value has a pointer to an object of the kernel (kptr), which is not supported".into());
+                return Err(refused!(
+                    "its value has a pointer to an object of the kernel (kptr{}), which is not supported",
+                    Within(", ", member)
+                ));
             }
             _ => {}
         }
@@ -215,31 +313,9 @@ fn check_value(btf: &Btf<'_>, kind: u32) -> Result<(), String> {
     Ok(())
 }
 
-/// `__array(values, …)`: of maps, or of programs.
-fn inner(btf: &Btf<'_>, name: &str, member: &Member, map: &mut Map, maps: &mut Maps, depth: u32) -> Result<(), String> {
-    let Kind::Array { element, .. } = btf.plain(member.kind)?.kind else {
-        return Err("`values` in its definition is no __array(…)".into());
-    };
-    let Kind::Pointer(to) = btf.plain(element)?.kind else {
-        return Err("`values` in its definition holds no pointers".into());
-    };
-    map.key_size = if map.key_size == 0 { 4 } else { map.key_size };
-    map.value_size = 4;
-    if !matches!(map.kind, ARRAY_OF_MAPS | HASH_OF_MAPS) {
-        return Ok(());
-    }
-    if depth > 0 {
-        return Err("maps of maps of maps do not exist".into());
-    }
-    let template = defined(btf, &format!("{name}.inner"), to, maps, depth + 1)?;
-    map.inner = Some(maps.list.len() as u32);
-    maps.list.push(template);
-    Ok(())
-}
-
 /// A definition in `maps`.
-fn legacy(bytes: &[u8], symbol: &Symbol) -> Result<Map, String> {
-    let wrong = |what: &str| format!("map {}: {what}", symbol.name);
+fn legacy<'f>(bytes: &[u8], symbol: &Symbol<'f>) -> Result<Map<'f>, Error> {
+    let wrong = |what: &str| refused!("map {}: {what}", symbol.name);
     let from = usize::try_from(symbol.address).unwrap_or(usize::MAX);
     let end = usize::try_from(symbol.size.max(LEGACY)).unwrap_or(usize::MAX);
     let definition = bytes.get(from..).and_then(|rest| rest.get(..end));
@@ -248,7 +324,7 @@ fn legacy(bytes: &[u8], symbol: &Symbol) -> Result<Map, String> {
     let mut words = words.iter().map(|&word| u32::from_le_bytes(word));
     let mut next = || words.next().unwrap_or(0);
     let map = Map {
-        name: symbol.name.clone(),
+        name: Cow::Borrowed(symbol.name),
         kind: next(),
         key_size: next(),
         value_size: next(),
@@ -263,24 +339,27 @@ fn legacy(bytes: &[u8], symbol: &Symbol) -> Result<Map, String> {
 }
 
 /// What stands in `values`: relocations within `.maps`.
-fn read_held(file: &File<'_>, maps: &mut Maps) -> Result<(), String> {
-    let Some((index, section)) = file.section(".maps") else {
+fn read_held<'f>(file: &File<'f>, maps: &mut Maps<'f>, steps: &mut Steps<'_>) -> Result<(), Error> {
+    let Some((index, _)) = file.section(".maps") else {
         return Ok(());
     };
-    for (&address, relocation) in &section.relocations {
+    for relocation in file.relocations_of(index) {
+        steps.take(maps.places.len().saturating_add(1))?;
+        let address = relocation.address;
         let target = file.target(relocation)?;
         let before = maps.places.iter().filter(|place| place.0 == index && place.1 <= address);
         let place = before.max_by_key(|place| place.1);
-        let place = place.ok_or_else(|| format!(".maps, byte {address:#x}: a relocation outside of any map"))?;
-        let map = &maps.list[place.2];
-        let key = map.values.and_then(|values| (address - place.1).checked_sub(values));
+        let &(_, begin, at) =
+            place.ok_or_else(|| refused!(".maps, byte {address:#x}: a relocation outside of any map"))?;
+        let Some(map) = maps.list.get(at) else { continue };
+        let key = map.values.and_then(|values| address.checked_sub(begin)?.checked_sub(values));
         let key = key.filter(|at| at % 8 == 0 && elf::DATA_64.contains(&relocation.kind));
-        let key = key.ok_or_else(|| format!("map {}: a relocation outside of its values", map.name))?;
+        let key = key.ok_or_else(|| refused!("map {}: a relocation outside of its values", map.name))?;
         // The section's symbol with an offset is what compilers write for what is not global, and they name these anyway.
         if target.name.is_empty() || target.place == Place::Outside {
-            return Err(format!("map {}: it holds what has no name in the object", map.name));
+            return Err(refused!("map {}: it holds what has no name in the object", map.name));
         }
-        maps.held.push((place.2 as u32, (key / 8) as u32, target.name.clone()));
+        maps.held.put((at as u32, (key / 8) as u32, target.name))?;
     }
     Ok(())
 }

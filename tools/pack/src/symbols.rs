@@ -1,33 +1,49 @@
 //! Loads from variables of the image (`.ksyms`): where one follows the address of a symbol without a jump between, its address is the symbol's.
 
-use crate::slot::{distance, is_jump, is_load, CALL, WIDE_LOAD};
-use std::collections::BTreeSet;
+use crate::{
+    error::Error,
+    slot::{dst, is_jump, is_load, src, target, Slot, ADD, CALL, MOVE, WIDE_LOAD},
+    work::{Put, Steps},
+};
+use alloc::vec::Vec;
+use ubpf_rs::platform::sort_by_in_pieces;
 
-/// `reg += number` of 64 bits.
-const ADD: u8 = 0x07;
-const MOVE: u8 = 0xbf;
 const R0_TO_R5: u16 = 0b11_1111;
 
-/// The instructions of a function that load from symbols; `is_symbol` says at which the address of one is taken.
-pub fn loads(slots: &[[u8; 8]], is_symbol: impl Fn(usize) -> bool) -> BTreeSet<usize> {
-    let target = |(pc, slot): (usize, &[u8; 8])| usize::try_from(pc as i64 + 1 + distance(*slot)).ok();
-    let jumps = || slots.iter().enumerate().filter(|(_, slot)| is_jump(**slot));
-    let targets: BTreeSet<usize> = jumps().filter_map(target).collect();
-    let mut found = BTreeSet::new();
+/// Where jumps go to, ascending.
+fn targets(slots: &[Slot], steps: &mut Steps<'_>) -> Result<Vec<usize>, Error> {
+    let mut targets = Vec::new();
+    for (pc, &slot) in slots.iter().enumerate().filter(|(_, slot)| is_jump(**slot)) {
+        if let Some(target) = target(pc, slot) {
+            targets.put(target)?;
+        }
+    }
+    sort_by_in_pieces(&mut targets, |one, other| one < other, || steps.take(1))?;
+    Ok(targets)
+}
+
+/// The instructions of a function that load from symbols, ascending; `is_symbol` says at which the address of one is taken.
+pub fn loads(slots: &[Slot], is_symbol: impl Fn(usize) -> bool, steps: &mut Steps<'_>) -> Result<Vec<usize>, Error> {
+    let mut targets = targets(slots, steps)?.into_iter().peekable();
+    let mut found = Vec::new();
     // Registers that hold such an address.
     let mut held = 0u16;
     let mut second_half = false;
     for (pc, &slot) in slots.iter().enumerate() {
-        if std::mem::take(&mut second_half) {
+        let mut is_target = false;
+        while let Some(target) = targets.next_if(|&target| target <= pc) {
+            is_target |= target == pc;
+        }
+        if core::mem::take(&mut second_half) {
             continue;
         }
-        if targets.contains(&pc) {
+        if is_target {
             held = 0;
         }
-        let (dst, src) = (1 << (slot[1] & 0xf), 1 << (slot[1] >> 4));
+        let (dst, src) = (1 << dst(slot), 1 << src(slot));
         let set = |held: u16, is: bool| if is { held | dst } else { held & !dst };
         if is_load(slot) && held & src != 0 {
-            found.insert(pc);
+            found.put(pc)?;
         }
         held = match slot[0] {
             WIDE_LOAD => {
@@ -42,7 +58,7 @@ pub fn loads(slots: &[[u8; 8]], is_symbol: impl Fn(usize) -> bool) -> BTreeSet<u
             _ => set(held, false),
         };
     }
-    found
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -56,8 +72,8 @@ mod tests {
             let bytes = assemble(text).unwrap();
             let slots = bytes.as_chunks::<8>().0;
             // The wide loads of 7 stand for symbols.
-            let of = loads(slots, |pc| slots[pc][0] == WIDE_LOAD && slots[pc][4] == 7);
-            of.into_iter().collect::<Vec<usize>>()
+            let is_symbol = |pc: usize| slots[pc][0] == WIDE_LOAD && slots[pc][4] == 7;
+            loads(slots, is_symbol, &mut Steps::new(&mut ubpf_rs::platform::no_pause)).unwrap()
         };
         assert_eq!(found("r1 = 7 ll\nr0 = *(u32 *)(r1 + 0)\nexit"), [2]);
         assert_eq!(found("r1 = 8 ll\nr0 = *(u32 *)(r1 + 0)\nexit"), [0usize; 0]);

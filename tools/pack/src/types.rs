@@ -4,11 +4,13 @@
 use crate::{
     btf::{Btf, Kind, Member, Placed, INT_BOOL, INT_SIGNED, MAGIC},
     elf::{File, Place},
+    error::Error,
     link::Section,
     maps::Maps,
+    work::{Put, Steps},
 };
-use std::collections::BTreeMap;
-use ubpf_rs::object::MAX_TYPES;
+use alloc::{borrow::Cow, vec::Vec};
+use ubpf_rs::object::{crc32::Crc32, MAX_TYPES};
 
 /// Most bytes of one map; what is larger is left out.
 const OF_A_MAP: usize = 4096;
@@ -18,196 +20,300 @@ const DEPTH: usize = 64;
 const MAPS: &str = ".maps";
 
 /// The types of all maps; nothing where there are none. Of what is too large nothing is said.
-pub fn of(file: &File<'_>, btf: &Btf<'_>, maps: &Maps, data: &[Section]) -> Vec<u8> {
-    let mut writer = Writer::default();
+pub fn of<'f>(
+    file: &File<'f>,
+    btf: &Btf<'f>,
+    maps: &Maps<'_>,
+    data: &[Section<'_>],
+    steps: &mut Steps<'_>,
+) -> Result<Vec<u8>, Error> {
+    let mut writer = Writer { btf, made: Made::default(), known: Vec::new(), steps };
+    writer.known.grow(btf.len(), 0)?;
     let mut variables = Vec::new();
     for map in &maps.list {
-        let of = (map.key_type, map.value_type);
-        if of == (None, None) {
+        if (map.key_type, map.value_type) == (None, None) {
             continue;
         }
-        let written = writer.try_add(&|writer| writer.map(btf, &map.name, of));
-        variables.extend(written.map(|variable| Placed { variable, offset: 0, size: 0 }));
+        let written = writer.try_add(|writer| writer.map(&map.name, map.key_type, map.value_type))?;
+        if let Some(variable) = written {
+            variables.put(Placed { variable, offset: 0, size: 0 })?;
+        }
     }
-    writer.try_add(&|writer| writer.section(MAPS, &variables));
+    writer.try_add(|writer| writer.section(MAPS, &variables))?;
     for section in data {
-        writer.try_add(&|writer| {
+        writer.try_add(|writer| {
             let mut variables = Vec::new();
-            for (name, kind, placed) in btf.variables(&section.name).ok()? {
-                let Some(offset) = place_of(file, section, name, placed) else { continue };
-                let kind = writer.copy(btf, kind, DEPTH)?;
+            for one in btf.variables(&section.name) {
+                let (name, kind, placed) = one?;
+                let Some(offset) = place_of(file, section, name, placed, writer.steps)? else { continue };
+                let kind = writer.copy(kind, DEPTH)?;
                 let variable = writer.variable(name, kind)?;
-                variables.push(Placed { variable, offset, size: placed.size });
+                variables.put(Placed { variable, offset, size: placed.size })?;
             }
             writer.section(&section.name, &variables)
-        });
+        })?;
     }
-    match writer.count {
-        0 => Vec::new(),
+    match writer.made.count {
+        0 => Ok(Vec::new()),
         _ => writer.finish(),
     }
 }
 
 /// Where a variable lies: compilers leave that to the symbols. `None` where it lies in another section: of a constant that a linker may
 /// merge with others the types do not know that.
-fn place_of(file: &File<'_>, section: &Section, name: &str, placed: Placed) -> Option<u32> {
-    let Some(index) = section.index else { return section.settings.get(name).copied() };
+fn place_of(
+    file: &File<'_>,
+    section: &Section<'_>,
+    name: &str,
+    placed: Placed,
+    steps: &mut Steps<'_>,
+) -> Result<Option<u32>, Error> {
+    let Some(index) = section.index else {
+        return Ok(section.settings.iter().find(|setting| setting.0 == name).map(|setting| setting.1));
+    };
+    steps.take(file.symbols.len() / 4)?;
     let mut places = file.symbols.iter().filter(|symbol| symbol.name == name).peekable();
     if places.peek().is_none() {
-        return Some(placed.offset);
+        return Ok(Some(placed.offset));
     }
-    let symbol = places.find(|symbol| symbol.place == Place::Section(index))?;
-    u32::try_from(symbol.address).ok()
+    let symbol = places.find(|symbol| symbol.place == Place::Section(index));
+    Ok(symbol.and_then(|symbol| u32::try_from(symbol.address).ok()))
 }
 
-/// BTF as it is made.
-#[derive(Clone, Default)]
-struct Writer {
+/// Why something is left out: it is too large, or its types are wrong; or why nothing goes on.
+enum Without {
+    It,
+    All(Error),
+}
+
+impl From<Error> for Without {
+    fn from(error: Error) -> Self {
+        match error.0 {
+            Some(_) => Without::It,
+            None => Without::All(error),
+        }
+    }
+}
+
+/// What is made.
+#[derive(Default)]
+struct Made {
     types: Vec<u8>,
     /// How many there are.
     count: u32,
     strings: Vec<u8>,
-    names: BTreeMap<String, u32>,
-    /// The number that a type of the object has here.
-    known: BTreeMap<u32, u32>,
+    /// Checksums and places of the names in `strings`.
+    names: Vec<(u32, u32)>,
+    /// The object's types that have a number here.
+    copied: Vec<u32>,
 }
 
-impl Writer {
+/// BTF as it is made.
+struct Writer<'w, 'f, 'p> {
+    btf: &'w Btf<'f>,
+    made: Made,
+    /// The number that a type of the object has here, or 0.
+    known: Vec<u32>,
+    steps: &'w mut Steps<'p>,
+}
+
+/// What a type is marked with while it is copied: one that holds itself is none.
+const ON_THE_WAY: u32 = u32::MAX;
+
+impl<'f> Writer<'_, 'f, '_> {
     /// Does it, unless that makes it too large, or the object's types are wrong: then all is as before.
-    fn try_add<T>(&mut self, add: &dyn Fn(&mut Self) -> Option<T>) -> Option<T> {
-        let mut with = self.clone();
-        let done = add(&mut with)?;
-        let size = with.size();
-        if size > MAX_TYPES || size - self.size() > OF_A_MAP {
-            return None;
+    fn try_add<T>(&mut self, add: impl FnOnce(&mut Self) -> Result<T, Without>) -> Result<Option<T>, Error> {
+        let made = &self.made;
+        let (types, count, strings) = (made.types.len(), made.count, made.strings.len());
+        let (names, copied) = (made.names.len(), made.copied.len());
+        let size = self.size();
+        let done = match add(self) {
+            Ok(done) => Some(done),
+            Err(Without::It) => None,
+            Err(Without::All(error)) => return Err(error),
+        };
+        let fits = self.size() <= MAX_TYPES && self.size().saturating_sub(size) <= OF_A_MAP;
+        if done.is_some() && fits {
+            return Ok(done);
         }
-        *self = with;
-        Some(done)
+        self.made.types.truncate(types);
+        self.made.count = count;
+        self.made.strings.truncate(strings);
+        self.made.names.truncate(names);
+        while self.made.copied.len() > copied {
+            let number = self.made.copied.pop();
+            number.and_then(|number| self.known.get_mut(number as usize)).into_iter().for_each(|known| *known = 0);
+        }
+        Ok(None)
     }
 
     fn size(&self) -> usize {
-        HEADER + self.types.len() + self.strings.len() + 1
+        HEADER.saturating_add(self.made.types.len()).saturating_add(self.made.strings.len()).saturating_add(1)
     }
 
     /// A variable of the map's name, of a struct with what is known of `key` and `value`: as the object has it, and shorter.
-    fn map(&mut self, btf: &Btf<'_>, name: &str, (key, value): (Option<u32>, Option<u32>)) -> Option<u32> {
+    fn map(&mut self, name: &str, key: Option<u32>, value: Option<u32>) -> Result<u32, Without> {
         let mut members = Vec::new();
         for (name, kind) in [("key", key), ("value", value)] {
             let Some(kind) = kind else { continue };
-            let to = self.copy(btf, kind, DEPTH)?;
+            let to = self.copy(kind, DEPTH)?;
             let kind = self.one("", POINTER, to, &[])?;
-            members.push(Member { name: name.into(), kind, offset: 64 * members.len() as u32, bits: 0 });
+            let offset = (members.len() as u32).wrapping_mul(64);
+            members.put(Member { name: Cow::Borrowed(name), kind, offset, bits: 0 })?;
         }
-        let size = 8 * members.len() as u32;
+        let size = (members.len() as u32).wrapping_mul(8);
         let kind = self.members("", false, size, &members)?;
         self.variable(name, kind)
     }
 
-    fn section(&mut self, name: &str, variables: &[Placed]) -> Option<u32> {
+    fn section(&mut self, name: &str, variables: &[Placed]) -> Result<u32, Without> {
         if variables.is_empty() {
-            return None;
+            return Err(Without::It);
         }
-        let words: Vec<u32> = variables.iter().flat_map(|one| [one.variable, one.offset, one.size]).collect();
-        self.one(name, SECTION | variables.len() as u32, 0, &words)
+        let mut words = Vec::new();
+        for one in variables {
+            words.put_all(&[one.variable, one.offset, one.size])?;
+        }
+        self.one(name, SECTION | count(variables)?, 0, &words)
     }
 
-    fn variable(&mut self, name: &str, kind: u32) -> Option<u32> {
+    fn variable(&mut self, name: &str, kind: u32) -> Result<u32, Without> {
         self.one(name, VARIABLE, kind, &[1])
     }
 
-    fn members(&mut self, name: &str, union: bool, size: u32, members: &[Member]) -> Option<u32> {
+    fn copied_members<'m>(&mut self, members: &'m [Member<'_>], depth: usize) -> Result<Vec<Member<'m>>, Without> {
+        let mut copied = Vec::new();
+        for member in members {
+            let name = Cow::Borrowed(member.name.as_ref());
+            let kind = self.copy(member.kind, depth)?;
+            copied.put(Member { name, kind, offset: member.offset, bits: member.bits })?;
+        }
+        Ok(copied)
+    }
+
+    fn members(&mut self, name: &str, union: bool, size: u32, members: &[Member<'_>]) -> Result<u32, Without> {
         let mut words = Vec::new();
         for member in members {
-            words.extend([self.name(&member.name)?, member.kind, member.offset | member.bits << 24]);
+            words.put_all(&[self.name(&member.name)?, member.kind, member.offset | member.bits << 24])?;
         }
         let kind = if union { UNION } else { STRUCT };
-        self.one(name, kind | FLAG | u32::try_from(members.len()).ok()?, size, &words)
+        self.one(name, kind | FLAG | count(members)?, size, &words)
     }
 
     /// A type of the object, without what numbers are not shown by: what pointers point to, qualifiers, marks.
-    fn copy(&mut self, btf: &Btf<'_>, number: u32, depth: usize) -> Option<u32> {
-        if let Some(&known) = self.known.get(&number) {
-            return Some(known);
+    fn copy(&mut self, number: u32, depth: usize) -> Result<u32, Without> {
+        let place = number as usize;
+        match self.known.get_mut(place) {
+            None | Some(&mut ON_THE_WAY) => return Err(Without::It),
+            Some(known @ &mut 0) => *known = ON_THE_WAY,
+            Some(&mut known) => return Ok(known),
         }
-        let depth = depth.checked_sub(1)?;
-        let one = btf.get(number).ok()?;
-        let made = match &one.kind {
+        self.made.copied.put(number)?;
+        self.steps.take(1)?;
+        let made = self.copied(number, depth.checked_sub(1).ok_or(Without::It)?)?;
+        if let Some(known) = self.known.get_mut(place) {
+            *known = made;
+        }
+        Ok(made)
+    }
+
+    fn copied(&mut self, number: u32, depth: usize) -> Result<u32, Without> {
+        let btf = self.btf;
+        let one = btf.get(number)?;
+        match &one.kind {
             Kind::Int { size, signed, boolean } => {
                 let encoding = if *signed { INT_SIGNED } else { 0 } | if *boolean { INT_BOOL } else { 0 };
-                self.one(&one.name, INT, *size, &[encoding << 24 | size.checked_mul(8)? & 0xff])?
+                let bits = size.checked_mul(8).ok_or(Without::It)? & 0xff;
+                self.one(&one.name, INT, *size, &[encoding << 24 | bits])
             }
-            Kind::Float { size } => self.one(&one.name, FLOAT, *size, &[])?,
-            Kind::Pointer(_) => self.one("", POINTER, 0, &[])?,
+            Kind::Float { size } => self.one(&one.name, FLOAT, *size, &[]),
+            Kind::Pointer(_) => self.one("", POINTER, 0, &[]),
             Kind::Enum { size, signed, values } => {
                 let mut words = Vec::new();
                 for (name, value) in values {
-                    words.extend([self.name(name)?, *value as u32, (*value >> 32) as u32]);
+                    words.put_all(&[self.name(name)?, *value as u32, (*value >> 32) as u32])?;
                 }
                 let flag = if *signed { FLAG } else { 0 };
-                self.one(&one.name, ENUM64 | flag | u32::try_from(values.len()).ok()?, *size, &words)?
+                self.one(&one.name, ENUM64 | flag | count(values)?, *size, &words)
             }
             Kind::Array { element, count } => {
-                let element = self.copy(btf, *element, depth)?;
-                self.one("", ARRAY, 0, &[element, element, *count])?
+                let element = self.copy(*element, depth)?;
+                self.one("", ARRAY, 0, &[element, element, *count])
             }
             Kind::Struct { union, size, members } => {
-                let mut copied = members.clone();
-                for member in &mut copied {
-                    member.kind = self.copy(btf, member.kind, depth)?;
-                }
-                self.members(&one.name, *union, *size, &copied)?
+                let copied = self.copied_members(members, depth)?;
+                self.members(&one.name, *union, *size, &copied)
             }
             Kind::Alias(to) if !one.name.is_empty() => {
-                let to = self.copy(btf, *to, depth)?;
-                self.one(&one.name, TYPEDEF, to, &[])?
+                let to = self.copy(*to, depth)?;
+                self.one(&one.name, TYPEDEF, to, &[])
             }
-            Kind::Alias(to) | Kind::Tag(to) => self.copy(btf, *to, depth)?,
-            _ => return None,
-        };
-        self.known.insert(number, made);
-        Some(made)
+            Kind::Alias(to) | Kind::Tag(to) => self.copy(*to, depth),
+            _ => Err(Without::It),
+        }
     }
 
     /// A type; its number.
-    fn one(&mut self, name: &str, info: u32, size: u32, words: &[u32]) -> Option<u32> {
+    fn one(&mut self, name: &str, info: u32, size: u32, words: &[u32]) -> Result<u32, Without> {
         let name = self.name(name)?;
         // What outgrows all is dropped before it takes memory.
-        if self.types.len() > 4 * MAX_TYPES {
-            return None;
+        if self.made.types.len() > 4 * MAX_TYPES {
+            return Err(Without::It);
         }
+        self.steps.take(words.len())?;
         for word in [name, info, size].iter().chain(words) {
-            self.types.extend(word.to_le_bytes());
+            self.made.types.put_all(&word.to_le_bytes())?;
         }
-        self.count += 1;
-        Some(self.count)
+        self.made.count = self.made.count.saturating_add(1);
+        Ok(self.made.count)
     }
 
-    fn name(&mut self, name: &str) -> Option<u32> {
+    fn name(&mut self, name: &str) -> Result<u32, Without> {
         if name.is_empty() {
-            return Some(0);
+            return Ok(0);
         }
-        if let Some(&known) = self.names.get(name) {
-            return Some(known);
-        }
+        let mut sum = Crc32::new();
+        sum.add(name.as_bytes());
+        let sum = sum.value();
+        self.steps.take(self.made.names.len() / 8)?;
+        let strings = &mut self.made.strings;
         // The empty name stands before all.
-        let place = u32::try_from(self.strings.len() + 1).ok().filter(|&place| (place as usize) < 4 * MAX_TYPES)?;
-        self.strings.extend(name.bytes().chain([0]));
-        self.names.insert(name.into(), place);
-        Some(place)
+        let is_there = |place: u32| {
+            let rest =
+                strings.get((place as usize).saturating_sub(1)..).and_then(|rest| rest.strip_prefix(name.as_bytes()));
+            rest.is_some_and(|rest| rest.first() == Some(&0))
+        };
+        let known = self.made.names.iter().find(|known| known.0 == sum && is_there(known.1));
+        if let Some(known) = known {
+            return Ok(known.1);
+        }
+        let place = u32::try_from(strings.len().saturating_add(1)).map_err(|_| Without::It)?;
+        if place as usize >= 4 * MAX_TYPES {
+            return Err(Without::It);
+        }
+        strings.put_all(name.as_bytes())?;
+        strings.put(0)?;
+        self.made.names.put((sum, place))?;
+        Ok(place)
     }
 
-    fn finish(&self) -> Vec<u8> {
+    fn finish(&self) -> Result<Vec<u8>, Error> {
+        let made = &self.made;
+        let (types, strings) = (made.types.len() as u32, (made.strings.len() as u32).saturating_add(1));
         let mut bytes = Vec::new();
-        let (types, strings) = (self.types.len() as u32, self.strings.len() as u32 + 1);
         let first = u32::from(MAGIC) | 1 << 16;
         for word in [first, HEADER as u32, 0, types, types, strings] {
-            bytes.extend(word.to_le_bytes());
+            bytes.put_all(&word.to_le_bytes())?;
         }
-        bytes.extend(&self.types);
-        bytes.push(0);
-        bytes.extend(&self.strings);
-        bytes
+        bytes.put_all(&made.types)?;
+        bytes.put(0)?;
+        bytes.put_all(&made.strings)?;
+        Ok(bytes)
     }
+}
+
+fn count<T>(list: &[T]) -> Result<u32, Without> {
+    u32::try_from(list.len()).map_err(|_| Without::It)
 }
 
 /// Bytes of the header.

@@ -4,8 +4,10 @@
 use crate::{
     btf::{Btf, Kind, Member, Placed},
     variables,
+    work::Steps,
 };
 use std::fmt;
+use ubpf_rs::platform::no_pause;
 
 /// The types of a map's object.
 pub struct Types {
@@ -68,7 +70,7 @@ impl Types {
     /// # Errors
     /// In words: they are no types.
     pub fn parse(bytes: &[u8]) -> Result<Types, String> {
-        Ok(Types { btf: Btf::parse(bytes)?.without_strings() })
+        Ok(Types { btf: Btf::parse(bytes, &mut Steps::new(&mut no_pause))?.into_owned() })
     }
 
     /// What is known of the map of this name, as an image calls it: `OBJECT.MAP`, or `MAP`.
@@ -79,18 +81,18 @@ impl Types {
         let is = |known: &str| name == known || name.strip_suffix(known).is_some_and(|rest| rest.ends_with('.'));
         let sections = self.btf.sections().filter(|section| *section != ".maps" && is(section));
         if let Some(section) = sections.max_by_key(|section| section.len()) {
-            let variables = self.btf.variables(section)?;
-            let variables = variables.into_iter().map(|(name, kind, place)| (shown(name), kind, place));
-            return Ok(MapTypes { key: None, value: Some(Shape::Section(variables.collect())) });
+            let variables =
+                self.btf.variables(section).map(|one| one.map(|(name, kind, place)| (shown(name), kind, place)));
+            return Ok(MapTypes { key: None, value: Some(Shape::Section(variables.collect::<Result<_, _>>()?)) });
         }
-        let maps = self.btf.variables(".maps")?;
+        let maps = self.btf.variables(".maps").collect::<Result<Vec<_>, _>>()?;
         let found = maps.iter().filter(|(known, ..)| is(known)).max_by_key(|(known, ..)| known.len());
         let Some(&(_, definition, _)) = found else { return Ok(MapTypes::default()) };
         let mut types = MapTypes::default();
         if let Kind::Struct { members, .. } = &self.btf.plain(definition)?.kind {
             for member in members {
                 let Kind::Pointer(to) = self.btf.plain(member.kind)?.kind else { continue };
-                match member.name.as_str() {
+                match member.name.as_ref() {
                     "key" => types.key = Some(Shape::Type(to)),
                     "value" => types.value = Some(Shape::Type(to)),
                     _ => {}
@@ -112,7 +114,7 @@ impl Types {
     /// In words: the types are wrong.
     pub fn size(&self, shape: &Shape) -> Result<u64, String> {
         match shape {
-            Shape::Type(number) => self.btf.size(*number),
+            Shape::Type(number) => Ok(self.btf.size(*number)?),
             Shape::Section(variables) => {
                 let ends = variables.iter().map(|(_, _, place)| u64::from(place.offset) + u64::from(place.size));
                 Ok(ends.max().unwrap_or(0))

@@ -7,12 +7,14 @@ use ubpf_pack::{CoreTypes, Options};
 use ubpf_rs::{
     isa::{decode, Call, ImmKind, Insn},
     object::{Entry, Held, MapDef, Object, ProgramKind, SlotNeed},
+    platform::{no_pause, Cancelled},
     program::{Abi, ArgType, PointKind, RetType},
+    runtime::{Config, Error},
 };
 
 /// Packs a source as each compiler makes it, and shows what is read of the package.
 fn each(name: &str, look: impl Fn(&Object<'_>)) {
-    for compiler in compilers().iter().filter(|compiler| name != "pointers" || compiler.calls_pointers()) {
+    for compiler in compilers().iter().filter(|compiler| name != "pointers" || compiler.is_clang()) {
         let Some(bytes) = compile(compiler, name) else { continue };
         println!("{name} by {compiler}");
         let package = pack_with(&bytes, &Options::default()).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -59,7 +61,7 @@ fn data_and_constants() {
 
 #[test]
 fn constants_are_set_by_name() {
-    let Some(bytes) = compile(&Compiler::clang("-O2", "v3"), "globals") else { return };
+    let Some(bytes) = compile(&Compiler::clang("-O2", "-mcpu=v3"), "globals") else { return };
     let with = |name: &str, value: &str| {
         let values = vec![(name.to_string(), value.to_string())];
         pack_with(&bytes, &Options { values, ..Options::default() })
@@ -120,6 +122,34 @@ fn maps_of_old_compilers() {
     }
 }
 
+/// Data sections that have one name are several all the same, also where a section has the name that one of them would get.
+#[test]
+fn data_sections_of_one_name() {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let compiler = Compiler::clang("-O2", "-mcpu=v3");
+    let most = [".data"; ubpf_rs::object::MAX_MAPS];
+    for (case, sections, names) in [
+        ("three", &[".data", ".data", ".data"][..], &[".data", ".data.1", ".data.2"][..]),
+        ("taken", &[".data.2", ".data", ".data"], &[".data.2", ".data", ".data.3"]),
+        ("taken-later", &[".data", ".data", ".data.1"], &[".data", ".data.1", ".data.1.2"]),
+        ("most", &most, &[]),
+    ] {
+        let section =
+            |(name, n): (&&str, usize)| format!(".section {name},\"aw\",@progbits,unique,{n}\nd{n}:\n.quad {n}\n");
+        let data: String = sections.iter().zip(1..).map(section).collect();
+        let loads: String = (1..=sections.len()).map(|n| format!("r1 = d{n} ll\n")).collect();
+        let text = format!(".section prog,\"ax\"\n.globl p\n.type p,@function\np:\n{loads}exit\n.size p, .-p\n{data}");
+        let name = format!("one-name-{case}");
+        let Some(bytes) = common::compile_text(&compiler, folder, &name, &text, &["-x", "assembler"]) else { return };
+        let package = pack_with(&bytes, &Options::default()).unwrap();
+        let data = unpack(&package).data;
+        assert!(data.iter().zip(1u64..).all(|(data, n)| data.bytes == n.to_le_bytes()), "{case}");
+        assert_eq!(data.len(), sections.len());
+        let found: Vec<&str> = data.iter().map(|data| data.name).collect();
+        assert!(found.starts_with(names), "{case}: {found:?}");
+    }
+}
+
 #[test]
 fn what_maps_hold_at_first() {
     each("held", |object| {
@@ -155,7 +185,7 @@ fn functions_of_several_sections() {
 
 #[test]
 fn fields_of_types_that_are_not_there() {
-    let Some(bytes) = compile(&Compiler::clang("-O2", "v3"), "core") else { return };
+    let Some(bytes) = compile(&Compiler::clang("-O2", "-mcpu=v3"), "core") else { return };
     let package = pack_with(&bytes, &Options::default()).unwrap();
     let object = unpack(&package);
     let index = |name: &str| object.programs.iter().position(|program| program.name == name).unwrap() as u32;
@@ -219,7 +249,7 @@ fn pointers_to_functions() {
 fn what_cannot_be_packed_is_refused_by_name() {
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
     let refused = |name: &str, source: &str, flags: &[&str]| -> String {
-        let compiler = Compiler::clang("-O2", "v3");
+        let compiler = Compiler::clang("-O2", "-mcpu=v3");
         let Some(bytes) = common::compile_text(&compiler, folder, name, source, flags) else { return String::new() };
         pack_with(&bytes, &Options::default()).expect_err(name)
     };
@@ -248,6 +278,33 @@ fn what_cannot_be_packed_is_refused_by_name() {
         "{lock} struct {{ __uint(type, 2); __type(key, int); __type(value, struct val); }} m SEC(\".maps\"); {used}"
     );
     check("lock", &with(&text), &[], "map m: its value has a bpf_spin_lock (guard)");
+    let types = "struct bpf_spin_lock { int v; }; struct bpf_timer { long o[2]; }; struct bpf_list_head { long o[2]; }; struct file;
+                 #define __kptr __attribute__((btf_type_tag(\"kptr\")))
+                 #define __kptr_untrusted __attribute__((btf_type_tag(\"kptr_untrusted\")))
+                 struct inner { struct bpf_timer timers[2]; }; typedef struct bpf_spin_lock lock_t;";
+    for (name, value, reason) in [
+        ("whole", "struct bpf_spin_lock", "map m: its value has a bpf_spin_lock, which"),
+        ("renamed", "lock_t", "map m: its value has a bpf_spin_lock, which"),
+        ("timers", "struct { int a; struct inner inner; }", "map m: its value has a bpf_timer (timers)"),
+        ("lists", "struct { struct bpf_list_head head; }", "map m: its value has a bpf_list_head (head)"),
+        (
+            "kptr",
+            "struct { struct file __kptr *file; }",
+            "map m: its value has a pointer to an object of the kernel (kptr, file)",
+        ),
+        ("kptrs", "struct { struct file __kptr_untrusted *one; }", "of the kernel (kptr, one)"),
+    ] {
+        let map = format!("struct {{ __uint(type, 2); __uint(max_entries, 1); __type(key, int); __type(value, {value}); }} m SEC(\".maps\");");
+        check(name, &with(&format!("{types} {map} {used}")), &[], reason);
+    }
+    let variable =
+        "struct bpf_spin_lock guard SEC(\".data.locks\") = {1}; SEC(\"kprobe\") int f(void *c) { return guard.v++; }";
+    check(
+        "variable",
+        &with(&format!("{types} {variable}")),
+        &[],
+        "variable guard: its value has a bpf_spin_lock, which",
+    );
     check(
         "setting",
         &with("extern int CONFIG_HZ __kconfig; SEC(\"kprobe\") int f(void *c) { return CONFIG_HZ; }"),
@@ -261,7 +318,7 @@ fn what_cannot_be_packed_is_refused_by_name() {
 #[test]
 fn objects_that_unfold() {
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let compiler = Compiler::clang("-O2", "v3");
+    let compiler = Compiler::clang("-O2", "-mcpu=v3");
     // Eight members of each type in the next, 20 times: 8^20 ways to the lock.
     let types = (1..=20).map(|n| format!("struct s{n} {{ struct s{} a, b, c, d, e, f, g, h; }};", n - 1));
     let types = types.collect::<String>();
@@ -303,6 +360,93 @@ fn objects_that_unfold() {
     pack_with(&bytes, &Options::default()).unwrap();
 }
 
+/// An object with types of its own: the text of its section `prog`, its types after one another, and the names of them. Names and counts repeat.
+fn with_types(name: &str, program: &str, types: &str, names: &str, more: &str) -> Option<Vec<u8>> {
+    let text = format!(
+        ".section prog,\"ax\"\n.globl p\n.type p,@function\np:\n{program}\nexit\n.size p, .-p\n
+         .section .BTF,\"\"\n.short 0xeb9f, 1\n.long 24, 0, names-types, names-types, end-names\n
+         types:\n{types}\nnames:\n.byte 0\n{names}\nend:\n{more}"
+    );
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    common::compile_text(&Compiler::clang("-O2", "-mcpu=v3"), folder, name, &text, &["-x", "assembler"])
+}
+
+/// Packs as an engine does; and how often it was paused.
+fn pack_counting(bytes: &[u8]) -> (Result<Vec<u8>, Error>, usize) {
+    let mut pauses = 0;
+    let packed = ubpf_pack::pack_for_engine(bytes, "x.o", &mut || {
+        pauses += 1;
+        Ok(())
+    });
+    (packed, pauses)
+}
+
+/// What is small to write and is looked through again and again counts: whoever waits is asked meanwhile.
+#[test]
+fn lists_that_are_looked_through_count() {
+    const ENTRIES: usize = 20_000;
+    const NAMES: &str = ".asciz \".kconfig\", \".data\", \"v\"";
+    // A variable, and what is placed in a section; the number 0 is no variable.
+    const VARIABLE: &str = ".long 16, 14 << 24, 0, 0\n";
+    let entries = |variable: usize| format!(".rept {ENTRIES}\n.long {variable}, 0, 0\n.endr\n");
+    let section = |name: usize, entries: &str| format!("{VARIABLE}.long {name}, 15 << 24 | {ENTRIES}, 0\n{entries}");
+    let sections = format!(".rept {ENTRIES}\n.long 16, 15 << 24, 0\n.endr\n");
+    const USES: usize = 100;
+    let settings = format!(".rept {USES}\nr1 = outside ll\n.endr");
+    let one = "r1 = d ll";
+    let data = format!(".section .data,\"aw\"\nd:\n.rept {USES}\n1: .quad 0\n.endr");
+    let symbols: String = (0..USES).map(|n| format!(".globl d{n}\nd{n}:\n")).collect();
+    let data = format!("{data}\n{symbols}");
+    for (name, program, types, more) in [
+        ("settings", settings.as_str(), section(1, &entries(1)), ""),
+        ("settings-none", &settings, section(1, &entries(0)), ""),
+        ("settings-sections", &settings, sections.clone(), ""),
+        ("variables", one, section(10, &entries(1)), data.as_str()),
+        ("variables-none", one, section(10, &entries(0)), &data),
+        ("variables-sections", one, sections, &data),
+    ] {
+        let Some(bytes) = with_types(name, program, &types, NAMES, more) else { return };
+        let (packed, pauses) = pack_counting(&bytes);
+        assert!(packed.is_ok(), "{name}: {packed:?}");
+        // Some thousand steps lie between two.
+        assert!(pauses >= USES * ENTRIES / 4096, "{name}: {pauses}");
+    }
+}
+
+/// What the section of a program says is asked for each that there is, also where there are more than a package has.
+#[test]
+fn programs_without_end() {
+    const PROGRAMS: usize = 5000;
+    let program = |n| format!(".globl p{n}\n.type p{n},@function\np{n}:\nexit\n.size p{n}, .-p{n}\n");
+    let text = format!(".section prog,\"ax\"\n{}", (0..PROGRAMS).map(program).collect::<String>());
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let compiler = Compiler::clang("-O2", "-mcpu=v3");
+    let Some(bytes) = common::compile_text(&compiler, folder, "programs", &text, &["-x", "assembler"]) else { return };
+    let (packed, pauses) = pack_counting(&bytes);
+    assert_eq!(packed.unwrap_err().to_string(), "the object has 5000 programs (limit 256)");
+    assert!(pauses >= PROGRAMS * 128 / 4096, "{pauses}");
+}
+
+/// An object that an image reads may come to the end of what it may cost, and is told so.
+#[test]
+fn the_work_for_an_object_has_an_end() {
+    // Relocations by types that all have the longest access.
+    let object = |relocations: usize| {
+        let names = format!(".asciz \"prog\", \"{}\"", "1:".repeat(1023));
+        let more = format!(
+            ".section .BTF.ext,\"\"\n.short 0xeb9f, 1\n.long 32, 0, 0, 0, 0, 0, last-first\nfirst:\n.long 16, 1, {relocations}\n
+             .rept {relocations}\n.long 0, 1, 6, 10\n.endr\nlast:\n"
+        );
+        let program = "r0 = 0";
+        with_types(&format!("relocations-{relocations}"), program, ".long 1, 6 << 24, 4", &names, &more)
+    };
+    let Some((bytes, more)) = object(700).zip(object(800)) else { return };
+    assert!(more.len() < Config::default().file_limit);
+    pack_with(&bytes, &Options::default()).unwrap();
+    let said = "it takes more than 50000000 steps to pack: it is no honest object";
+    assert_eq!(pack_with(&more, &Options::default()).unwrap_err(), said);
+}
+
 #[test]
 fn objects_that_are_none() {
     let error = |bytes: &[u8]| pack_with(bytes, &Options::default()).unwrap_err();
@@ -311,19 +455,138 @@ fn objects_that_are_none() {
     assert!(error(&own).contains("compile with clang -target bpf"));
 }
 
-/// Whatever is cut off or changed: an answer.
+/// Where something stands in an object: in its header, in that of the first section of a type, in what that holds, in the
+/// symbol of the first relocation.
+#[derive(Clone, Copy)]
+enum Field {
+    Header(usize),
+    Section(u32, usize),
+    Entry(u32, usize),
+    Symbol(usize),
+}
+
+/// The place of a field in an object that is well formed.
+fn place(bytes: &[u8], field: Field) -> usize {
+    let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
+    let count = u16::from_le_bytes(bytes[60..62].try_into().unwrap());
+    let headers = || (0..usize::from(count)).map(|number| word(40) + 64 * number);
+    let of_type = |wanted: u32| headers().find(|at| bytes[at + 4..at + 8] == wanted.to_le_bytes()).unwrap();
+    match field {
+        Field::Header(offset) => offset,
+        Field::Section(wanted, offset) => of_type(wanted) + offset,
+        Field::Entry(wanted, offset) => word(of_type(wanted) + 24) + offset,
+        Field::Symbol(offset) => {
+            let number = word(place(bytes, Field::Entry(RELOCATIONS, 8))) >> 32;
+            place(bytes, Field::Entry(SYMBOLS, 24 * number)) + offset
+        }
+    }
+}
+
+const SYMBOLS: u32 = 2;
+const RELOCATIONS: u32 = 9;
+
+/// What other loaders added up without looking, a line each: a field of an object, what stands there, and the answer. Nothing reads program headers.
+#[test]
+fn numbers_that_overflowed_in_other_loaders() {
+    let Some(bytes) = compile(&Compiler::clang("-O2", "-mcpu=v3"), "globals") else { return };
+    let pack = |bytes: &[u8]| pack_with(bytes, &Options::default());
+    let code = |package: &[u8]| unpack(package).programs[0].code.to_vec();
+    let good = code(&pack(&bytes).unwrap());
+    for (name, field, value, answer) in [
+        (
+            "cve_2021_46102_the_place_of_a_relocation",
+            Field::Entry(RELOCATIONS, 0),
+            u64::MAX,
+            Some("which is outside of it"),
+        ),
+        (
+            "cve_2021_46102_eight_bytes_before_the_end",
+            Field::Entry(RELOCATIONS, 0),
+            u64::MAX - 7,
+            Some("which is outside of it"),
+        ),
+        ("cve_2021_46102_the_value_of_its_symbol", Field::Symbol(8), u64::MAX - 3, Some("")),
+        (
+            "cve_2021_46102_the_number_of_its_symbol",
+            Field::Entry(RELOCATIONS, 8),
+            0xffff_ffff_0000_0001,
+            Some("does not exist"),
+        ),
+        ("cve_2021_46102_bytes_of_a_section", Field::Section(RELOCATIONS, 32), u64::MAX - 15, Some("")),
+        ("cve_2021_46102_where_a_section_begins", Field::Section(RELOCATIONS, 24), u64::MAX - 15, Some("")),
+        ("cve_2022_31264_where_program_headers_begin", Field::Header(32), u64::MAX - 7, None),
+        ("cve_2022_31264_many_program_headers", Field::Header(54), 0xffff_0038, Some("")),
+        ("cve_2022_31264_where_section_headers_begin", Field::Header(40), u64::MAX - 63, Some("")),
+    ] {
+        let mut changed = bytes.clone();
+        let at = place(&bytes, field);
+        changed[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        let packed = pack(&changed);
+        println!("{name}: {:?}", packed.as_ref().map(Vec::len));
+        match answer {
+            None => assert_eq!(code(&packed.unwrap()), good, "{name}"),
+            Some(answer) => assert!(packed.unwrap_err().contains(answer), "{name}"),
+        }
+    }
+}
+
+/// Cut at every byte, and with bytes changed: an answer, and what is made of it is a package.
 #[test]
 fn damaged_objects() {
-    for name in ["maps", "core", "held"] {
-        let Some(bytes) = compile(&Compiler::clang("-O2", "v3"), name) else { return };
-        for end in (0..bytes.len()).step_by(61) {
-            let _ = pack_with(&bytes[..end], &Options::default());
+    let pack = |bytes: &[u8]| ubpf_pack::pack_for_engine(bytes, "x.o", &mut no_pause);
+    for name in ["maps", "core", "held", "packets"] {
+        let Some(good) = compile(&Compiler::clang("-O2", "-mcpu=v3"), name) else { return };
+        let table = u64::from_le_bytes(good[40..48].try_into().unwrap()) as usize;
+        for end in 0..good.len() {
+            match pack(&good[..end]) {
+                Err(Error::Object { reason }) => assert!(!reason.is_empty()),
+                // The table of sections stands at the end.
+                answer => assert!(end >= table && answer.is_ok(), "{name}: {end} {answer:?}"),
+            }
         }
-        for at in (0..bytes.len()).step_by(3) {
-            let mut changed = bytes.clone();
+        for at in (0..good.len()).step_by(if cfg!(debug_assertions) { 3 } else { 1 }) {
+            let mut changed = good.clone();
             changed[at] = [0, 1, 0x7f, 0xff][at % 4];
-            let _ = pack_with(&changed, &Options::default());
+            if let Ok(package) = pack(&changed) {
+                unpack(&package);
+            }
         }
+    }
+}
+
+/// 10,000 maps, in a definition of BTF as small as it can be.
+#[test]
+fn maps_without_end() {
+    let maps: String = (0..10_000).map(|n| format!("struct m m{n} SEC(\".maps\");\n")).collect();
+    let text = format!(
+        "#include <bpf/bpf_helpers.h>\nstruct m {{ __uint(type, 2); __uint(max_entries, 1); __type(key, int); __type(value, int); }};\n{maps}
+         SEC(\"kprobe\") int f(void *c) {{ return 0; }}"
+    );
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let compiler = Compiler::clang("-O2", "-mcpu=v3");
+    let Some(bytes) = common::compile_text(&compiler, folder, "many", &text, &[]) else { return };
+    assert_eq!(pack_with(&bytes, &Options::default()).unwrap_err(), "the object has more than 64 maps");
+}
+
+/// Whoever waits may stop waiting at each pause; then nothing was made.
+#[test]
+fn packing_is_cancelled_at_each_pause() {
+    let Some(good) = compile(&Compiler::clang("-O2", "-mcpu=v3"), "maps") else { return };
+    let (packed, pauses) = pack_counting(&good);
+    packed.unwrap();
+    // Some thousand steps lie between two.
+    assert!(pauses >= good.len() / 4096, "{pauses}");
+    for wanted in 0..pauses {
+        let mut left = wanted;
+        let answer = ubpf_pack::pack_for_engine(&good, "x.o", &mut || {
+            left = left.wrapping_sub(1);
+            if left == usize::MAX {
+                Err(Cancelled)
+            } else {
+                Ok(())
+            }
+        });
+        assert!(matches!(answer, Err(Error::Cancelled)), "{wanted}: {answer:?}");
     }
 }
 

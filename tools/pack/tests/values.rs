@@ -63,7 +63,7 @@ fn what_is_shown_is_read_back() {
 
 #[test]
 fn what_is_typed_wrongly_says_what_is_expected() {
-    let Some(bytes) = packed(&Compiler::clang("-O2", "v3")) else { return };
+    let Some(bytes) = packed(&Compiler::clang("-O2", "-mcpu=v3")) else { return };
     let types = Types::parse(&bytes).unwrap();
     let refused = |shape: &Shape, typed: &str, said: &str| {
         let mut bytes = vec![0; types.size(shape).unwrap() as usize];
@@ -93,7 +93,7 @@ fn what_is_typed_wrongly_says_what_is_expected() {
 /// Types that were cut, and changed in every byte: nothing but an error, or something that is shown in finite time and space.
 #[test]
 fn types_that_lie() {
-    let Some(good) = packed(&Compiler::clang("-O2", "v3")) else { return };
+    let Some(good) = packed(&Compiler::clang("-O2", "-mcpu=v3")) else { return };
     let all = |bytes: &[u8]| {
         let Ok(types) = Types::parse(bytes) else { return };
         for map in ["x.seen", "x.levels", "x.events", "x..bss", "x..data", "x..rodata"] {
@@ -210,7 +210,7 @@ fn variables_are_shown_from_where_they_lie() {
         assert!(seen >= 5, "{compiler}: {seen}");
     }
     // The settings of a kernel lie where packing has put them.
-    let Some(bytes) = compile(&Compiler::clang("-O2", "v3"), "externs") else { return };
+    let Some(bytes) = compile(&Compiler::clang("-O2", "-mcpu=v3"), "externs") else { return };
     let package = pack_with(&bytes, &Options::default()).expect("a package");
     let object = unpack(&package);
     let settings = object.data.iter().find(|data| data.name == ".kconfig").expect("settings");
@@ -248,7 +248,7 @@ fn names_of_negative_numbers() {
 
 #[test]
 fn types_can_be_left_out() {
-    let Some(bytes) = compile(&Compiler::clang("-O2", "v3"), "types") else { return };
+    let Some(bytes) = compile(&Compiler::clang("-O2", "-mcpu=v3"), "types") else { return };
     let options = Options { no_types: true, ..Options::default() };
     assert!(unpack(&pack_with(&bytes, &options).unwrap()).types.is_empty());
 }

@@ -18,8 +18,6 @@ pub struct File {
     pub programs: Vec<Loaded>,
     /// The maps that its programs share.
     pub maps: Option<Arc<Maps>>,
-    /// Whether it was read as a kernel would have it, which has more than an image.
-    pub as_a_kernel: bool,
     /// What maps hold at first.
     pub entries: Vec<Entry>,
 }
@@ -92,21 +90,21 @@ pub fn load(path: &OsStr, how: &How<'_>) -> Result<File, Failure> {
         let context = Context::default();
         let kind = ProgramKind::Memory;
         let one = Loaded { program, context, kind, section: ".text".into(), missing: Vec::new() };
-        return Ok(File { programs: vec![one], maps: None, entries: Vec::new(), as_a_kernel: false });
+        return Ok(File { programs: vec![one], maps: None, entries: Vec::new() });
     };
     let mut object =
         Object::parse(&package).map_err(|error| refused(&format_args!("{}: {error}", shown(path.as_ref()))))?;
     if as_a_kernel {
         kernel::make_maps(&mut object);
     }
-    of_object(&object, how, as_a_kernel).map_err(|reason| refused(&format_args!("{}: {reason}", shown(path.as_ref()))))
+    of_object(&object, how).map_err(|reason| refused(&format_args!("{}: {reason}", shown(path.as_ref()))))
 }
 
-fn of_object(object: &Object<'_>, how: &How<'_>, as_a_kernel: bool) -> Result<File, String> {
+fn of_object(object: &Object<'_>, how: &How<'_>) -> Result<File, String> {
     let maps = (0..object.map_count()).map(|slot| map(object, slot).map(Arc::new));
     let maps = maps.collect::<Result<Vec<Arc<Map>>, String>>()?;
     let maps = Maps::new(maps).ok_or("too many maps")?;
-    let names = HostNames { helpers: how.helpers, as_a_kernel };
+    let names = HostNames { helpers: how.helpers };
     let mut programs = Vec::new();
     for (index, def) in object.programs.iter().enumerate() {
         let program = object.lower(index, &names, &mut no_pause).map_err(|error| error.to_string())?;
@@ -115,7 +113,7 @@ fn of_object(object: &Object<'_>, how: &How<'_>, as_a_kernel: bool) -> Result<Fi
         let (kind, section) = (def.kind, def.section.into());
         programs.push(Loaded { missing: missing.collect(), program, context, kind, section });
     }
-    Ok(File { programs, maps: Some(Arc::new(maps)), entries: object.entries.clone(), as_a_kernel })
+    Ok(File { programs, maps: Some(Arc::new(maps)), entries: object.entries.clone() })
 }
 
 fn map(object: &Object<'_>, slot: usize) -> Result<Map, String> {
@@ -134,8 +132,6 @@ fn map(object: &Object<'_>, slot: usize) -> Result<Map, String> {
 /// The host has helpers, and no symbols.
 struct HostNames<'r> {
     helpers: &'r Registry,
-    /// What a kernel has beside them is not missing.
-    as_a_kernel: bool,
 }
 
 impl Names for HostNames<'_> {
@@ -143,7 +139,7 @@ impl Names for HostNames<'_> {
         self.helpers.number(abi, name)
     }
     fn has_helper(&self, abi: Abi, number: u32) -> bool {
-        self.helpers.get(abi, number).is_some() || self.as_a_kernel && kernel::Helpers(self.helpers).has(abi, number)
+        self.helpers.get(abi, number).is_some()
     }
     fn symbol(&self, _name: &str) -> Option<u64> {
         None

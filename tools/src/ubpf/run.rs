@@ -30,7 +30,7 @@ use ubpf_rs::{
     program::Abi,
     runtime::Config,
     verifier::{self, Environment},
-    vm::{Callee, Executable, Interpreter, Memory, Run, INTERPRETED, STACK_BYTES},
+    vm::{Callee, Executable, Interpreter, Memory, Run, Stop, INTERPRETED, STACK_BYTES},
 };
 use ubpf_tools::{
     cli::path,
@@ -187,6 +187,12 @@ struct Given<'g> {
     maps: Option<&'g ObjectMaps>,
 }
 
+/// What is said of a run that was stopped: why, the memory, and the program where another one was called.
+fn stopped(run: &Run<'_>, stop: &Stop) -> Failure {
+    let program = run.memory.stopped_in().map(|name| format!("\nin program {name}"));
+    Failure::Work(EXIT_STOPPED, format!("{stop}\n{}{}", run.memory.regions(), program.unwrap_or_default()))
+}
+
 fn run(code: &dyn Executable, given: Given<'_>) -> Result<ExitCode, Failure> {
     let Given { mut argument, kind, after, budget, helpers, maps } = given;
     let mut stack = vec![0u64; STACK_BYTES / 8];
@@ -216,20 +222,14 @@ fn run(code: &dyn Executable, given: Given<'_>) -> Result<ExitCode, Failure> {
     drop(progress);
     let value = match result {
         Ok(value) => value,
-        Err(stop) => {
-            let program = run.memory.stopped_in().map(|name| format!("\nin program {name}"));
-            let said = format!("{stop}\n{}{}", run.memory.regions(), program.unwrap_or_default());
-            return Err(Failure::Work(EXIT_STOPPED, said));
-        }
+        Err(stop) => return Err(stopped(&run, &stop)),
     };
     drop(run);
     if let Some(path) = after {
         replace(&[(path, &argument)]).map_err(|reason| refused(&reason))?;
     }
-    match kind.verdict(value) {
-        Some(verdict) => out(format_args!("{value:#x} {verdict}"))?,
-        None => out(format_args!("{value:#x}"))?,
-    }
+    let verdict = kind.verdict(value).map(|verdict| format!(" {verdict}")).unwrap_or_default();
+    out(format_args!("{value:#x}{verdict}"))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -286,6 +286,9 @@ impl ReadMemory for ToolHost {
 impl Call for ToolHost {
     fn traced(&self) -> Option<Traced> {
         None
+    }
+    fn stack(&self, _out: &mut [u64]) -> usize {
+        0
     }
 }
 

@@ -1,7 +1,6 @@
 //! `ubpf verify`: one line per program, tab-separated or JSON.
 
 use crate::{
-    kernel,
     load::{load, How, Loaded},
     options::{input, numbering, policy, policy_of},
     out, refused, Failure, EXIT_REFUSED,
@@ -17,7 +16,7 @@ use ubpf_rs::{
     helpers::Registry,
     maps::Maps,
     program::{Abi, Program},
-    verifier::{self, Environment, Event, HelperLookup, Pass, Policy, VerifiedProgram, VerifyError, Work},
+    verifier::{self, Environment, Event, Pass, Policy, VerifiedProgram, VerifyError, Work},
 };
 use ubpf_tools::{
     cli::flag,
@@ -95,8 +94,6 @@ fn rows(path: &OsStr, wanted: &Wanted, helpers: &Registry) -> Vec<Row> {
         Err(Failure::Output(error)) => return vec![flat(Err(error.to_string()))],
     };
     let infos = loaded.maps.as_deref().and_then(Maps::infos).unwrap_or_default();
-    let of_a_kernel = kernel::Helpers(helpers);
-    let helpers: &dyn HelperLookup = if loaded.as_a_kernel { &of_a_kernel } else { helpers };
     let environment = Environment::new(helpers).with_maps(&infos);
     let row = |one: &Loaded| {
         let environment = Environment { context: one.context, ..environment };

@@ -85,26 +85,24 @@ impl Histogram {
         for &(slot, count) in counts {
             let slot = slot as usize;
             if let Some(here) = slots.get_mut(slot).or_else(|| below.get_mut(slot.wrapping_sub(SLOTS))) {
-                *here += count;
+                *here = u64::saturating_add(*here, count);
             }
         }
         Self { key: None, below, slots }
     }
 
     /// Slots from the first to the last that counts something: the numbers of each, and how many there were. Those below zero come first.
-    fn rows(&self) -> impl Iterator<Item = Row> + '_ {
-        fn used(counts: &[u64]) -> impl DoubleEndedIterator<Item = (usize, u64)> + '_ {
-            let used = counts.iter().rposition(|&count| count > 0).map_or(0, |last| last + 1);
-            counts.iter().copied().enumerate().take(used)
-        }
-        let below = used(&self.below)
-            .rev()
-            .map(|(slot, count)| ((1 - (2i128 << slot)).max(i64::MIN.into()), -(1i128 << slot), count));
-        let above = used(&self.slots).map(|(slot, count)| {
+    fn rows(&self) -> impl Iterator<Item = Row> + use<> {
+        let below = self.below.iter().copied().enumerate();
+        let below =
+            below.rev().map(|(slot, count)| ((1 - (2i128 << slot)).max(i64::MIN.into()), -(1i128 << slot), count));
+        let above = self.slots.iter().copied().enumerate().map(|(slot, count)| {
             let from = if slot == 0 { 0 } else { 1i128 << slot };
             (from, (2i128 << slot) - 1, count)
         });
-        below.chain(above).skip_while(|row| row.2 == 0)
+        let all: Vec<Row> = below.chain(above).skip_while(|row| row.2 == 0).collect();
+        let used = all.iter().rposition(|row| row.2 > 0).map_or(0, |last| last + 1);
+        all.into_iter().take(used)
     }
 
     /// As a picture.
@@ -164,9 +162,13 @@ mod tests {
         assert!(one.picture("number").starts_with(&picture), "{}", one.picture("number"));
         let rows: Vec<Row> = one.rows().collect();
         assert_eq!(rows, [(-3, -2, 2), (-1, -1, 0), (0, 1, 1), (2, 3, 0), (4, 7, 4)]);
+        let none_above: Vec<Row> = Histogram::of_powers(&[(68, 5), (66, 1)]).rows().collect();
+        assert_eq!(none_above, [(-31, -16, 5), (-15, -8, 0), (-7, -4, 1)]);
         let ends = Histogram::of_powers(&[(63, 1), (127, 1)]).json();
         assert_eq!(ends["slots"][0]["from"], i64::MIN);
         assert_eq!(ends["slots"][127]["to"], u64::MAX);
+        let most = Histogram::of_powers(&[(0, u64::MAX), (0, 1)]);
+        assert_eq!(most.json()["slots"][0]["count"], u64::MAX);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What commands say, as JSON: one value for each command.
 
+use crate::names::parts;
 use serde_json::{json, Map, Value as Json};
 use ubpf_pack::Value;
 
@@ -93,18 +94,32 @@ fn attached(lines: &[String]) -> Json {
     json!({ "functions": functions, "notes": notes })
 }
 
-/// `PROGRAM`, or `PROGRAM (runs 1, misses 2, failures 3, 4 ns each)`.
+/// `PROGRAM`, or `PROGRAM (runs 1, misses 2, failures 3, 4 ns each, asked 5.0 Hz, way general: calls bpf_get_func_ip)`.
 fn probe(text: &str) -> Json {
     let counters = text.strip_suffix(')').and_then(|text| text.rsplit_once(" (runs "));
     let Some((program, counters)) = counters else { return json!({ "program": text }) };
     let mut found = Map::from_iter([("program".to_string(), json!(program))]);
-    for counter in format!("runs {counters}").split(", ") {
-        match counter.strip_suffix(" ns each") {
-            Some(mean) => found.insert("mean_ns".into(), word(mean)),
-            None => counter.split_once(' ').and_then(|(name, number)| found.insert(name.into(), word(number))),
-        };
+    let (counters, way) = counters.split_once(", way ").map_or((counters, None), |(rest, way)| (rest, Some(way)));
+    found.extend(format!("runs {counters}").split(", ").filter_map(counter));
+    if let Some(way) = way {
+        let (way, why) = way.split_once(": ").map_or((way, None), |(way, why)| (way, Some(why)));
+        found.insert("way".into(), json!(way));
+        found.extend(why.map(|why| ("why".to_string(), json!(why))));
     }
     Json::Object(found)
+}
+
+/// `runs 1`, `left out 3`, `4 ns each` or `asked 5.0 Hz`.
+fn counter(text: &str) -> Option<(String, Json)> {
+    if let Some(mean) = text.strip_suffix(" ns each") {
+        return Some(("mean_ns".into(), word(mean)));
+    }
+    if let Some(rate) = text.strip_suffix(" Hz") {
+        let (name, rate) = rate.rsplit_once(' ')?;
+        return Some((format!("{name}_hz"), json!(rate.parse::<f64>().unwrap_or(0.0))));
+    }
+    let (name, number) = text.rsplit_once(' ')?;
+    Some((name.replace(' ', "_"), word(number)))
 }
 
 fn function(line: &str) -> Option<Json> {
@@ -112,9 +127,9 @@ fn function(line: &str) -> Option<Json> {
         let (name, address) = head.split_once(" (")?;
         return Some(json!({ "name": name, "address": address, "unusable": why }));
     }
-    Some(match line.split_once(' ') {
-        Some((name, address)) => json!({ "name": name, "address": address }),
-        None => json!({ "name": line }),
+    Some(match parts(line) {
+        (name, Some(address)) => json!({ "name": name, "address": address }),
+        (name, None) => json!({ "name": name }),
     })
 }
 
@@ -233,8 +248,14 @@ mod tests {
         let lines = ["o:p kprobe/a 2 instructions, 77 bytes of machine code, 3 accesses proved, 1 checked, licence GPL, gone when it is detached", "       0: r0 = 0", "       1: exit"];
         let code = r#"[{"cannot_be_attached":null,"checked":1,"code":[{"insn":"r0 = 0","pc":0},{"insn":"exit","pc":1}],"instructions":2,"licence":"GPL","machine_code":77,"object":"o","program":"p","proved":3,"section":"kprobe/a","stays":false}]"#;
         assert_eq!(json(&["prog", "dump", "o"], &lines), code);
-        let list = ["f:", " - a.bin (runs 1, misses 2, failures 3, 4 ns each)", " - b.bin", "a note"];
-        let attached = r#"{"functions":[{"function":"f","programs":[{"failures":3,"mean_ns":4,"misses":2,"program":"a.bin","runs":1},{"program":"b.bin"}]}],"notes":["a note"]}"#;
+        let list = [
+            "f:",
+            " - a.bin (runs 1, misses 2, failures 3, 4 ns each, way general: so it is)",
+            " - c.bin (runs 5, way direct)",
+            " - b.bin",
+            "a note",
+        ];
+        let attached = r#"{"functions":[{"function":"f","programs":[{"failures":3,"mean_ns":4,"misses":2,"program":"a.bin","runs":1,"way":"general","why":"so it is"},{"program":"c.bin","runs":5,"way":"direct"},{"program":"b.bin"}]}],"notes":["a note"]}"#;
         assert_eq!(json(&["bpf_list", "-v"], &list), attached);
         let lines = ["engine: machine code", "program of the image: a", "program of the image: b", "symbols: 3"];
         let status = r#"{"engine":"machine code","program of the image":["a","b"],"symbols":3}"#;

@@ -3,10 +3,12 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod console;
+mod folded;
 mod hist;
 mod interactive;
 mod json;
 mod kraft;
+mod names;
 mod options;
 mod script;
 mod session;
@@ -107,7 +109,7 @@ fn run(options: &Options, place: kraft::Place) -> Result<End, ClientError> {
     let console = options.console.clone().or(own);
     let console = console.as_deref().map(open_console).transpose()?;
     if interactive {
-        let session = Session::new(client, options.echo, options.json);
+        let session = Session::new(client, options);
         return interactive::run(session, console).map(|()| End::Good);
     }
     let quiet = console.is_some();
@@ -118,7 +120,7 @@ fn run(options: &Options, place: kraft::Place) -> Result<End, ClientError> {
     if let Some(job) = &options.job {
         return Ok(if job.run(client, quiet)? { End::Good } else { End::CommandFailed });
     }
-    let mut session = Session::new(client, options.echo, options.json);
+    let mut session = Session::new(client, options);
     match options.steps.is_empty() {
         true => run_script(&mut session, options.stop),
         false => run_steps(&mut session, options),

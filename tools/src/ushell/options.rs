@@ -15,6 +15,9 @@ const AFTER: &str = "\
 Without -c and --put, commands come from the terminal, or line by line from standard input. A line that starts with `#` is a
 comment. -c and --put may be repeated and are done in their order.
 
+Functions of C++ and Rust are shown, and named, as the source has them, 'Ledger<long>::total() const', with or without the types of parameters, or by
+a pattern, 'Ledger<*'; --no-demangle shows and takes the names that the image has.
+
 Keys and values of maps are shown, and taken, by the types of their objects: map dump, map lookup, map update MAP KEY VALUE with
 values as C has them, {.pid = 7, .name = \"a\"}; trace MAP shows records so until ^C. hist MAP [UNIT] draws counts by powers of two.";
 
@@ -66,6 +69,8 @@ pub struct Options {
     pub stop: bool,
     pub echo: bool,
     pub json: bool,
+    /// Functions are named as the image has them.
+    pub mangled: bool,
     pub timeout: Duration,
     pub wait: Duration,
 }
@@ -120,6 +125,7 @@ fn with_talk(command: Command) -> Command {
         .arg(short("stop", 'e').help("Stop at the first command that fails"))
         .arg(short("echo", 'x').help("Show each command before its output"))
         .arg(flag("json").help("Print a value of JSON for each command, on one line: of those that list, show or dump, and of status, what they say; else the lines, as \"output\" or \"error\""))
+        .arg(tools::no_demangle())
         .arg(time("timeout").default_value("10").help("Give up when nothing comes for so long"))
         .arg(time("wait").help("Wait so long for the socket and the shell to appear"))
 }
@@ -151,6 +157,7 @@ fn read(matches: &ArgMatches) -> Result<Options, clap::Error> {
         stop: matches.get_flag("stop"),
         echo: matches.get_flag("echo"),
         json: matches.get_flag("json"),
+        mangled: matches.get_flag("no-demangle"),
         timeout: time("timeout"),
         wait: time("wait"),
     })
@@ -176,6 +183,9 @@ fn job(matches: &ArgMatches) -> Result<Option<tools::Job>, clap::Error> {
     let mut job = job.map_err(|reason| cli::mistake(definition(), Some(name), &reason))?;
     if matches.get_flag("json") {
         job.json();
+    }
+    if matches.get_flag("no-demangle") {
+        job.mangled();
     }
     Ok(Some(job))
 }

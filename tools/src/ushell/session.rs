@@ -3,11 +3,13 @@
 use crate::{
     hist,
     json::{self, Form},
-    options::{upload, Upload, OBJECT},
-    typed::{self, Typed},
+    names::{self, names, Function, Resolver},
+    options::{upload, Options, Upload, OBJECT},
+    typed::{self, Found, Typed},
 };
 use serde_json::{json, Value as Json};
 use std::{
+    collections::HashSet,
     fs::File,
     io::{self, IsTerminal, Write},
 };
@@ -17,6 +19,7 @@ use ubpf_client::{
 };
 use ubpf_embed::files::{read_bounded, shown};
 use ubpf_pack::Value;
+use ubpf_rs::platform::is_pattern;
 use ubpf_tools::{
     output::say,
     progress::{Progress, Unit},
@@ -28,12 +31,42 @@ pub struct Session {
     pub client: Client,
     echo: bool,
     json: bool,
+    /// Functions are named as the image has them.
+    mangled: bool,
     over: bool,
 }
 
+/// How a command takes functions.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Takes {
+    /// Also as patterns.
+    Patterns,
+    /// Any number of names.
+    Names,
+    /// One.
+    One,
+    /// It only tells of them.
+    None,
+}
+
+/// Commands with functions, and from which of their words on those are.
+const WITH_FUNCTIONS: &[(&str, Takes, usize)] = &[
+    ("bpf_attach", Takes::Patterns, 1),
+    ("bpf_detach", Takes::Patterns, 1),
+    ("bpf_list", Takes::Names, 1),
+    ("bench", Takes::One, 1),
+    ("bpf_get_addr", Takes::One, 1),
+    ("bpf_get_ret_addr", Takes::One, 1),
+    ("bpf_exec", Takes::One, 2),
+    ("bpf_get_name", Takes::None, 0),
+    ("functions", Takes::None, 0),
+    ("prog", Takes::None, 0),
+];
+
 impl Session {
-    pub fn new(client: Client, echo: bool, json: bool) -> Self {
-        Self { client, echo, json, over: false }
+    pub fn new(client: Client, options: &Options) -> Self {
+        let Options { echo, json, mangled, .. } = *options;
+        Self { client, echo, json, mangled, over: false }
     }
 
     /// Whether the conversation was ended by `quit`.
@@ -56,6 +89,20 @@ impl Session {
             return self.run(line);
         };
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        if !self.mangled {
+            match words.as_slice() {
+                ["functions", pattern, ..] if !pattern.starts_with('-') => {
+                    return self.functions(line, &words, pattern)
+                }
+                ["prog", "dump", ..] => return self.disassemble(line),
+                [command, ..] => {
+                    if let Some((_, takes, from)) = WITH_FUNCTIONS.iter().find(|(known, ..)| known == command) {
+                        return self.with_functions(line, &words, *takes, *from);
+                    }
+                }
+                [] => {}
+            }
+        }
         match words.as_slice() {
             [] => Ok(true),
             ["quit" | "exit"] => {
@@ -94,6 +141,99 @@ impl Session {
         }
     }
 
+    /// A command with functions: they go by the names of the source.
+    fn with_functions(&mut self, line: &str, words: &[&str], takes: Takes, from: usize) -> Result<bool, ClientError> {
+        let first = words.iter().skip(1).position(|word| !word.starts_with('-')).map(|at| at + 1);
+        let is_function = |at: usize, word: &str| match takes {
+            _ if word.starts_with('-') || at < from => false,
+            Takes::None => false,
+            Takes::Names => true,
+            // Behind the first stands the program; what a program is given need not be a function.
+            Takes::Patterns => Some(at) == first,
+            Takes::One => at == 1 || word.contains("::") || word.contains('('),
+        };
+        let mut lines = vec![line.to_string()];
+        let mut all: Vec<String> = words.iter().map(|word| quote(word)).collect();
+        let mut resolver = Resolver::default();
+        for (at, word) in words.iter().enumerate().filter(|(at, word)| is_function(*at, word)) {
+            let found = match self.found(word, takes, &mut resolver)? {
+                Ok(found) if found.as_slice() == [*word] => continue,
+                Ok(found) => found,
+                Err(reason) => return self.refuse(&reason),
+            };
+            let mut with = |text: String| {
+                all.get_mut(at).into_iter().for_each(|place| place.clone_from(&text));
+                all.join(" ")
+            };
+            lines = match takes {
+                Takes::Patterns => found.iter().map(|target| with(quote(target))).collect(),
+                _ => vec![with(found.iter().map(|name| quote(name)).collect::<Vec<_>>().join(" "))],
+            };
+        }
+        let mut good = true;
+        for line in lines {
+            good &= match self.json {
+                true => self.run_json(&line, Form::of(words))?,
+                false => self.run_lines(&line, &mut names::line_of_source)?,
+            };
+        }
+        Ok(good)
+    }
+
+    /// What a command is told in place of a name.
+    fn found(
+        &mut self,
+        word: &str,
+        takes: Takes,
+        resolver: &mut Resolver,
+    ) -> Result<Result<Vec<String>, String>, ClientError> {
+        let found = match resolver.targets(word, &mut |line| self.client.ask(line))? {
+            Ok(found) if takes != Takes::Patterns && found.as_slice() != [word] => self.each_of(found)?,
+            found => return Ok(found),
+        };
+        if takes == Takes::One && found.len() > 1 {
+            let names: Vec<String> = found.iter().map(|name| names::line_of_source(name)).collect();
+            return Ok(Err(format!("{word} is several functions: {}", names.join("; "))));
+        }
+        Ok(Ok(found))
+    }
+
+    /// Each function that these names and patterns fit; by its address where others have its name.
+    fn each_of(&mut self, targets: Vec<String>) -> Result<Vec<String>, ClientError> {
+        let mut all = Vec::new();
+        for target in targets {
+            if !is_pattern(&target) {
+                all.push(target);
+                continue;
+            }
+            let lines = self.client.ask(&format!("functions {}", quote(&target)))?;
+            all.extend(lines.iter().map(|line| names::parts(line).1.unwrap_or(line).into()));
+        }
+        Ok(all)
+    }
+
+    /// `functions PATTERN`: also those that it fits, or is a part of, as the source has them.
+    fn functions(&mut self, line: &str, words: &[&str], pattern: &str) -> Result<bool, ClientError> {
+        let part = if is_pattern(pattern) { pattern.to_string() } else { format!("*{pattern}*") };
+        let mut lines = Vec::new();
+        let good = self.collect(line, &mut |line| lines.push(line.to_string()))?;
+        if good {
+            let more: Vec<&str> = words.iter().skip(2).copied().collect();
+            let mut known: HashSet<String> = lines.iter().cloned().collect();
+            for others in names::OF_OTHERS {
+                let asked = self.client.ask(&format!("functions {} {}", quote(others), more.join(" ")))?;
+                let found = asked.into_iter().filter(|line| names::is_called(&part, line));
+                lines.extend(found.filter(|line| known.insert(line.clone())));
+            }
+        }
+        if self.json {
+            return self.print_json(good, self.both_names(Form::Functions.json(&lines)), &lines);
+        }
+        let text: String = lines.iter().map(|line| shown_text(&names::line_of_source(line)) + "\n").collect();
+        ubpf_tools::output::print(text.as_bytes()).map_err(ClientError::Output)?;
+        Ok(good)
+    }
+
     /// What is known of a map's types; tells of those that are wrong.
     fn typed(&mut self, map: &str) -> Result<Option<Typed>, ClientError> {
         let (typed, wrong) = Typed::of(&mut self.client, map)?;
@@ -103,8 +243,45 @@ impl Session {
         Ok(typed.filter(|typed| !typed.is_untyped()))
     }
 
+    /// The traces of a map of such, as names of functions, the innermost first.
+    fn dump_stacks(&mut self, line: &str) -> Result<bool, ClientError> {
+        let (mut traces, mut others) = (Vec::new(), Vec::new());
+        let good = self.collect(line, &mut |line| match trace(line) {
+            Some(trace) => traces.push(trace),
+            None => others.push(line.to_string()),
+        })?;
+        let all = traces.iter().flat_map(|(_, trace)| trace).copied().collect();
+        let names = names(all, |line| self.client.ask(line))?;
+        let named = |trace: &[u64]| -> Vec<Function> {
+            trace.iter().filter_map(|at| Some(Function::of(names.get(at)?, self.mangled))).collect()
+        };
+        if self.json {
+            let each = traces.iter().map(|(key, trace)| {
+                let mut entry = json!({ "key": key });
+                Function::put_all(&named(trace), &mut entry, "value");
+                entry
+            });
+            return self.print_json(good, each.collect(), &others);
+        }
+        let joined = |trace: &[u64]| named(trace).iter().map(Function::to_string).collect::<Vec<_>>().join("; ");
+        let each = traces.iter().map(|(key, trace)| format!("{key}: {}", joined(trace)));
+        let text: String = each.chain(others).map(|line| shown_text(&line).to_string() + "\n").collect();
+        ubpf_tools::output::print(text.as_bytes()).map_err(ClientError::Output)?;
+        Ok(good)
+    }
+
+    /// What kind of map it is; empty where there is none.
+    fn kind(&mut self, map: &str) -> Result<String, ClientError> {
+        let shown = self.client.answer(&format!("map show {}", quote(map)))?;
+        Ok(Form::Maps.json(&shown.1)[0]["kind"].as_str().unwrap_or_default().into())
+    }
+
     /// `map dump MAP`, by types where there are some.
     fn dump(&mut self, line: &str, map: &str) -> Result<bool, ClientError> {
+        let kind = self.kind(map)?;
+        if kind == "stack_trace" {
+            return self.dump_stacks(line);
+        }
         let typed = self.typed(map)?;
         if typed.is_none() && !self.json {
             return self.run(line);
@@ -115,7 +292,11 @@ impl Session {
             let mut entries = Vec::new();
             let mut lines = Vec::new();
             let good = self.collect(line, &mut |line| match parts(line) {
-                Some((key, value)) => entries.push(json!({ "key": json::value(&key), "value": json::value(&value) })),
+                Some((key, value)) => {
+                    let mut entry = value.json(kind.contains("percpu"));
+                    entry["key"] = json::value(&key);
+                    entries.push(entry);
+                }
                 None => lines.push(line.to_string()),
             })?;
             self.print_json(
@@ -192,7 +373,7 @@ impl Session {
             line,
             &mut wrong,
         ) {
-            Some(entry) => entries.push(entry),
+            Some((key, value)) => entries.extend(value.total().map(|value| (key, value))),
             None => lines.push(line.to_string()),
         })?;
         self.tell_wrong(map, wrong);
@@ -230,11 +411,13 @@ impl Session {
             return self.run(&line);
         }
         let mut wrong = None;
-        let mut value = |line: &str| shown_as(typed.as_ref().map(|t| t.value(line)), line, &mut wrong);
+        let mut value = |line: &str| found(typed.as_ref(), line, &mut wrong);
         let good = if self.json {
+            let per_cpu = self.kind(map)?.contains("percpu");
             let (mut found, mut lines) = (Json::Null, Vec::new());
             let good = self.collect(&line, &mut |line| match value(line) {
-                Some(value) => found = json::value(&value),
+                Some(value) if per_cpu => found = value.json(true),
+                Some(value) => found = value.json(false)["value"].take(),
                 None => lines.push(line.to_string()),
             })?;
             self.print_json(good, found, &lines)?
@@ -314,7 +497,24 @@ impl Session {
     fn run_json(&mut self, line: &str, form: Form) -> Result<bool, ClientError> {
         let mut lines = Vec::new();
         let good = self.collect(line, &mut |line| lines.push(line.to_string()))?;
-        self.print_json(good, form.json(&lines), &lines)
+        self.print_json(good, self.both_names(form.json(&lines)), &lines)
+    }
+
+    /// The functions of a value by both of their names.
+    fn both_names(&self, mut said: Json) -> Json {
+        let lists = match said.get_mut("functions") {
+            Some(functions) => functions,
+            None => &mut said,
+        };
+        for value in lists.as_array_mut().into_iter().flatten().filter(|_| !self.mangled) {
+            for name in ["name", "function"] {
+                let symbol = value[name].as_str().map(String::from);
+                if let Some(symbol) = symbol {
+                    Function::of(&symbol, false).put(value, name);
+                }
+            }
+        }
+        said
     }
 
     /// Prints what a command said, or the lines of one that failed.
@@ -449,11 +649,30 @@ fn behind<'l>(line: &'l str, action: &str, map: &str) -> Option<&'l str> {
     rest.starts_with([' ', '\t']).then_some(rest)
 }
 
+/// A line of `map dump` of a map of stack traces: the number, and the addresses to be looked up. Behind the first one, where a function begins,
+/// they are where calls return to: the call is before that.
+fn trace(line: &str) -> Option<(u64, Vec<u64>)> {
+    let (key, value) = line.split_once(": ")?;
+    let bytes = match typed::plain(value)? {
+        Value::Bytes(bytes) => bytes,
+        // A trace of one address.
+        Value::Number(number) => number.to_le_bytes().to_vec(),
+        _ => return None,
+    };
+    let words = bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).take_while(|&word| word != 0);
+    Some((key.parse().ok()?, words.enumerate().map(|(at, word)| word - u64::from(at > 0)).collect()))
+}
+
 /// A line of `map dump`.
-fn entry(typed: Option<&Typed>, line: &str, wrong: &mut Option<String>) -> Option<(Value, Value)> {
+fn entry(typed: Option<&Typed>, line: &str, wrong: &mut Option<String>) -> Option<(Value, Found)> {
     let (key, value) = line.split_once(": ")?;
     let key = shown_as(typed.map(|typed| typed.key(key)), key, wrong)?;
-    Some((key, shown_as(typed.map(|typed| typed.value(value)), value, wrong)?))
+    Some((key, found(typed, value, wrong)?))
+}
+
+/// What stands there for a value.
+fn found(typed: Option<&Typed>, text: &str, wrong: &mut Option<String>) -> Option<Found> {
+    Found::of(text, |text| shown_as(typed.map(|typed| typed.value(text)), text, wrong))
 }
 
 /// A value by its type, or without one where there is none, or where it is wrong; `None` for what is no value.

@@ -1,6 +1,8 @@
 //! Maps by the types of their objects, which the image keeps and does not read: what comes is shown by name, what is typed becomes bytes.
 
-use std::borrow::Cow;
+use crate::json;
+use serde_json::{json, Value as Json};
+use std::{borrow::Cow, fmt};
 use ubpf_client::{machine::Client, ClientError};
 use ubpf_pack::{MapTypes, Shape, Types, Value};
 use ubpf_rs::{
@@ -107,6 +109,71 @@ impl Typed {
     }
 }
 
+/// What the image shows of a value; of one that each CPU has for itself those that are not zeros, with their sum where they are numbers.
+pub struct Found {
+    sum: Option<Value>,
+    each: Vec<Value>,
+}
+
+impl Found {
+    /// As `one` understands the text of a value.
+    pub fn of(text: &str, mut one: impl FnMut(&str) -> Option<Value>) -> Option<Found> {
+        let (sum, each) = match text.split_once(" = ") {
+            Some((sum, each)) => (Some(sum), each.split(" + ").map(&mut one).collect::<Option<_>>()?),
+            None => (None, text.split(" | ").map(&mut one).collect::<Option<_>>()?),
+        };
+        let is_number = |value: &Value| matches!(value, Value::Number(_) | Value::Signed(_));
+        // What is no number by its type has no sum, though it has the size of one.
+        let sum = sum.and_then(one).filter(is_number);
+        Some(Found { sum, each })
+    }
+
+    /// All as one value: their sum.
+    pub fn total(self) -> Option<Value> {
+        self.sum.or_else(|| self.each.into_iter().map(Some).reduce(|all, one| added(all?, one?))?)
+    }
+
+    /// Of one that each CPU has for itself with what each has.
+    pub fn json(&self, per_cpu: bool) -> Json {
+        let one = self.sum.as_ref().or(self.each.first().filter(|_| self.each.len() == 1));
+        let value = one.map_or(Json::Null, json::value);
+        match per_cpu {
+            true => json!({ "value": value, "values": self.each.iter().map(json::value).collect::<Vec<_>>() }),
+            false => json!({ "value": value }),
+        }
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (mut before, between) = ("", if self.sum.is_some() { " + " } else { " | " });
+        if let Some(sum) = &self.sum {
+            write!(f, "{sum} = ")?;
+        }
+        for value in &self.each {
+            write!(f, "{before}{value}")?;
+            before = between;
+        }
+        Ok(())
+    }
+}
+
+/// The sum of two values, number by number; `None` where they are something else.
+fn added(all: Value, one: Value) -> Option<Value> {
+    Some(match (all, one) {
+        (Value::Number(all), Value::Number(one)) => Value::Number(all.wrapping_add(one)),
+        (Value::Signed(all), Value::Signed(one)) => Value::Signed(all.wrapping_add(one)),
+        (Value::List(all), Value::List(one)) => {
+            Value::List(all.into_iter().zip(one).map(|(all, one)| added(all, one)).collect::<Option<_>>()?)
+        }
+        (Value::Fields(all), Value::Fields(one)) => {
+            let sum = |(all, one): ((String, Value), (String, Value))| Some((all.0, added(all.1, one.1)?));
+            Value::Fields(all.into_iter().zip(one).map(sum).collect::<Option<_>>()?)
+        }
+        _ => return None,
+    })
+}
+
 /// What has no type: a number, bytes, or the name of what a map holds.
 pub fn untyped(text: &str) -> Option<Value> {
     let is_name = !text.is_empty() && !text.contains(char::is_whitespace);
@@ -172,6 +239,23 @@ fn bytes_of(lines: &[String]) -> Result<Vec<u8>, Reason> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_of_each_cpu_are_added_up() {
+        let signed = |text: &str| text.parse().ok().map(|number: u64| Value::Signed(number as i64));
+        let found = Found::of("18446744073709551614 = 18446744073709551611 + 3", signed).unwrap();
+        assert_eq!(found.to_string(), "-2 = -5 + 3");
+        assert_eq!(found.json(true), json!({ "value": -2, "values": [-5, 3] }));
+        let fields = |text: &str| Some(Value::Fields(vec![("n".into(), Value::List(vec![plain(text)?]))]));
+        // It has the size of a number.
+        let found = Found::of("7 = 3 + 4", fields).unwrap();
+        assert_eq!(found.to_string(), "{n = [3]} + {n = [4]}".replace(" + ", " | "));
+        assert_eq!(found.total().unwrap().to_string(), "{n = [7]}");
+        let found = Found::of("hex:01 | hex:02", untyped).unwrap();
+        assert_eq!((found.to_string(), found.json(false)), ("hex:01 | hex:02".into(), json!({ "value": null })));
+        assert_eq!(found.total(), None);
+        assert!(Found::of("7 = 3 + x y", plain).is_none());
+    }
 
     #[test]
     fn numbers_have_the_bytes_of_their_type() {

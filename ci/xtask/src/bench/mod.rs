@@ -2,7 +2,7 @@
 //!
 //! - `sample`: figures of several processes to medians, ranges and ratios.
 //! - `results`: what is written, and what each figure must reach.
-//! - `probes`, `engines`, `charges`, `answers`, `stubs`, `guest`: one evaluation each.
+//! - `probes`, `engines`, `charges`, `answers`, `stacks`, `stubs`, `guest`: one evaluation each.
 
 mod answers;
 mod charges;
@@ -11,6 +11,7 @@ mod guest;
 mod probes;
 mod results;
 mod sample;
+mod stacks;
 mod stubs;
 
 use crate::{samples, setup, target, usage, Result};
@@ -23,7 +24,7 @@ use std::{
 };
 
 const USAGE: &str = "usage: cargo xtask bench [NAME...] [--doc] [--processes N] [--smoke]
-  NAME         probes, engines, charges, answers, stubs, guest; without one, all of them
+  NAME         probes, engines, charges, answers, stacks, stubs, guest; without one, all of them
   --doc        write docs/performance.md and its pictures from the results that are there, after what was named was measured
   --processes  how many processes measure each figure, 9 unless told
   --smoke      a single short pass, to see that everything works; writes to target/bench/smoke";
@@ -51,6 +52,7 @@ const GROUPS: &[Group] = &[
     ("engines", engines::run),
     ("charges", charges::run),
     ("answers", answers::run),
+    ("stacks", stacks::run),
     ("stubs", stubs::run),
     ("guest", guest::run),
 ];

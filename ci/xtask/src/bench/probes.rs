@@ -30,6 +30,18 @@ pub fn run(plan: &Plan) -> Result<Vec<Figure>> {
     let more = samples.over(|get| Some(get("probe.return.noop")? - get("probe.noop.1")?))?;
     figures.push(Figure::at_most("probe.return-entry", more, "ns", 10.0));
     figures.push(Figure::at_most("probe.latency.net", samples.over(net("probe.latency"))?, "ns", 60.0));
+    let over = |name: &str| {
+        let name = format!("probe.object.{name}");
+        samples.over(move |get: &dyn Fn(&str) -> Option<f64>| Some(get(&name)? - get("probe.object.nothing")?))
+    };
+    for (name, figure, most) in [
+        ("counts", "probe.object.counter", 2.0),
+        ("looks_up", "probe.object.lookup", 12.0),
+        ("updates", "probe.object.update", 30.0),
+        ("reserves", "probe.object.record", 25.0),
+    ] {
+        figures.push(Figure::at_most(figure, over(name)?, "ns", most));
+    }
     let stub = samples.over(|get| Some(get("probe.none")? / get("probe.plain")?))?;
     figures.push(Figure::plain("probe.none/plain", stub, "x"));
     for (name, target) in [("exec.file", 6.0), ("exec.memory", 1.5)] {

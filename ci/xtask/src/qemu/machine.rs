@@ -4,6 +4,8 @@ use super::folder;
 use crate::Result;
 use std::{
     fs,
+    io::{BufRead as _, BufReader, Write as _},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
@@ -66,6 +68,8 @@ pub struct Options {
     pub port: Port,
     /// One nanosecond of guest time for each instruction.
     pub icount: bool,
+    /// The same, and QEMU tells how many it executed ([`Machine::instructions`]).
+    pub counted: bool,
 }
 
 impl Default for Options {
@@ -78,9 +82,13 @@ impl Default for Options {
             initrd: Some(archive(&[])),
             port: Port::Socket,
             icount: false,
+            counted: false,
         }
     }
 }
+
+/// QEMU's own socket, in a machine's folder.
+const MONITOR: &str = "monitor";
 
 /// A running image; ended when dropped.
 pub struct Machine {
@@ -140,7 +148,12 @@ fn command(image: &Path, folder: &Path, console: &str, options: &Options) -> Res
     let mut command = Command::new("qemu-system-x86_64");
     command.args(["-accel", accel, "-cpu", cpu, "-M", "q35", "-no-reboot"]);
     command.args(["-m", &options.memory.to_string(), "-smp", &options.cpus.to_string()]);
-    if options.icount {
+    if options.counted {
+        // It counts for somebody who asks only while it records.
+        let record = folder.join("record");
+        command.arg("-icount").arg(format!("shift=0,rr=record,rrfile={}", record.display()));
+        command.arg("-qmp").arg(format!("unix:{},server=on,wait=off", folder.join(MONITOR).display()));
+    } else if options.icount {
         command.args(["-icount", "shift=0"]);
     }
     command.args(["-nodefaults", "-display", "none", "-serial", console]);
@@ -287,6 +300,23 @@ impl Machine {
             let _ = std::io::Read::read_to_string(&mut errors, &mut text);
         }
         text.trim().to_owned()
+    }
+
+    /// Instructions of the guest since it started, of a machine that is [`counted`](Options::counted). The time it rests counts for none.
+    pub fn instructions(&self) -> Result<u64> {
+        let mut monitor = UnixStream::connect(self.folder.join(MONITOR))?;
+        monitor.set_read_timeout(Some(Duration::from_secs(10)))?;
+        monitor.write_all(b"{\"execute\":\"qmp_capabilities\"}\n{\"execute\":\"query-replay\"}\n")?;
+        for line in BufReader::new(monitor).lines() {
+            let line: serde_json::Value = serde_json::from_str(&line?)?;
+            if let Some(count) = line["return"]["icount"].as_u64() {
+                return Ok(count);
+            }
+            if !line["error"].is_null() {
+                return Err(format!("QEMU does not count instructions: {}", line["error"]).into());
+            }
+        }
+        Err("QEMU says no count of instructions".into())
     }
 
     /// QEMU's exit status; `None` when it did not end in time.

@@ -4,6 +4,7 @@
 //! - `machine`: QEMU with the image in it.
 //! - `proofs`: what the image proves of itself.
 //! - `bench`: its figures; `gaps`: how long a command keeps the application from the CPU.
+//! - `tools`: what the tools of `ushell` say of it.
 //! - `abuse`: bad input from every side; `cuts`: clients that leave after every byte; `sessions`: rude clients by the thousand.
 
 mod abuse;
@@ -14,6 +15,7 @@ mod image;
 mod machine;
 mod proofs;
 mod sessions;
+mod tools;
 
 use crate::{samples, setup, target, usage, Result};
 pub use bench::stripped_bytes;
@@ -36,7 +38,7 @@ const MOST_CPUS: u32 = 255;
 const SESSIONS: u64 = 400;
 
 const USAGE: &str =
-    "usage: cargo xtask qemu build | test | tour | bench | gaps | sessions N | run [--accel tcg|kvm] [--smp N]";
+    "usage: cargo xtask qemu build | test | tour | bench | gaps | tools | sessions N | run [--accel tcg|kvm] [--smp N]";
 
 /// `cargo xtask qemu build|test|bench|gaps|sessions|run`: `run` leaves the console in the terminal. The tour is the demo's.
 pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
@@ -54,6 +56,7 @@ pub fn main(root: &Path, arguments: &[String]) -> Result<()> {
             gaps::interrupts(root, &image)?;
             gaps::run(root, &image)
         }
+        "tools" => tools::run(root, &image::build(root)?),
         "sessions" => {
             let count = match rest {
                 [count] => count.parse().ok(),
@@ -117,6 +120,7 @@ fn test(root: &Path) -> Result<()> {
     cuts::run(&stage)?;
     gaps::run(root, &image)?;
     gaps::interrupts(root, &image)?;
+    tools::run(root, &image)?;
     sessions::run(root, &image, SESSIONS)
 }
 

@@ -14,7 +14,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use ubpf_client::text::Client;
+use ubpf_client::text::{Client, PROMPT};
 
 const BODY: &str = "body of function myfun";
 /// What is asked for by those who do not read it: five times as much in hexadecimal, which is more than a socket holds.
@@ -98,8 +98,11 @@ pub fn run(root: &Path, image: &Path, count: u64) -> Result<()> {
         image,
         &Options { initrd: Some(sample_files(root)?), command_line: "-- 20".into(), ..Options::default() },
     )?;
-    Client::at_prompt(&machine.socket)?.put("large", &garbage(LARGE, 5))?;
-    // Whatever is made only once is there afterwards.
+    let mut client = Client::at_prompt(&machine.socket)?;
+    client.put("large", &garbage(LARGE, 5))?;
+    // Whatever is made only once is there afterwards: the map takes its memory when something is put into it first.
+    client.command("bpf_map_put 1 2 3")?;
+    drop(client);
     play(&machine, 0, KINDS.len() as u64)?;
     let before = state(&machine)?;
     let (first, _) = reclaimed(&machine)?;
@@ -162,7 +165,7 @@ fn is_farewell(error: &std::io::Error) -> bool {
 /// A first line, sent by one write as soon as there is a connection, is answered for itself. Whoever hears nothing at all connects
 /// again; how often that was needed.
 fn answers(machine: &Machine, number: u64, waits: bool) -> Result<u64> {
-    let word = format!("word{number}");
+    let word = format!("stranger{number}");
     let wanted = format!("unknown command `{word}`; try `help`\n");
     let mut silent = 0;
     loop {
@@ -187,8 +190,6 @@ fn answers(machine: &Machine, number: u64, waits: bool) -> Result<u64> {
     }
 }
 
-/// Ends what a shell that waits for a command has written.
-const PROMPT: &[u8] = b"> ";
 /// Most bytes that are read at once.
 const READ: usize = 4096;
 

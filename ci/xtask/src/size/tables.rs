@@ -36,6 +36,10 @@ pub fn series(all: &[Series]) -> String {
         "\nMemory, with nothing attached, by the count of Unikraft's allocator while the application sleeps:\n\n",
     );
     memory(&mut text, all);
+    text.push_str(
+        "\nInstructions of the guest from its start, by QEMU's count (`-icount shift=0`: a nanosecond of guest time each):\n\n",
+    );
+    boot(&mut text, all);
     text
 }
 
@@ -101,7 +105,7 @@ fn parts(text: &mut String, own: &[(&str, &Own)]) {
 
 fn memory(text: &mut String, all: &[Series]) {
     head(text, "", all.iter().map(|series| series.version.clone()));
-    let items: [Row<Series>; 6] = [
+    let items: [Row<Series>; 5] = [
         ("free without the library", |series| series.free.1),
         ("free with it", |series| series.free.0),
         ("taken by it", taken),
@@ -109,10 +113,21 @@ fn memory(text: &mut String, all: &[Series]) {
             "of that, the image's growth where it is loaded: code, constants, names, data, memory for machine code",
             loaded,
         ),
-        ("of that, a stack for the shell's thread (`STACK_SIZE_PAGE_ORDER`)", |series| series.stack),
-        ("of that, the rest: heap, as the allocator rounds it", |series| {
-            taken(series).saturating_sub(loaded(series) + series.stack)
+        ("of that, the rest: heap and the stacks of the shell's thread, as the allocator rounds them", |series| {
+            taken(series).saturating_sub(loaded(series))
         }),
+    ];
+    for (name, item) in items {
+        row(text, name, &all.iter().map(item).collect::<Vec<u64>>());
+    }
+}
+
+fn boot(text: &mut String, all: &[Series]) {
+    head(text, "", all.iter().map(|series| series.version.clone()));
+    let items: [Row<Series>; 3] = [
+        ("to the first answer of the shell", |series| series.boot.0),
+        ("without the library, until the application has begun and sleeps", |series| series.boot.1),
+        ("more with it", |series| series.boot.0.saturating_sub(series.boot.1)),
     ];
     for (name, item) in items {
         row(text, name, &all.iter().map(item).collect::<Vec<u64>>());

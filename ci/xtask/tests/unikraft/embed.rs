@@ -10,7 +10,7 @@ use std::{
 
 const TABLE: &str = r#"
 extern "C" const volatile struct { char magic[16]; unsigned capacity, used; char data[CAPACITY]; }
-    names __attribute__((used)) = { "ubpf-rs\x1bsymtab\x03", CAPACITY, 0, { 1 } };
+    names __attribute__((used)) = { "ubpf-rs\x1bsymtab\x04", CAPACITY, 0, { 1 } };
 "#;
 
 const SOURCE: &str = r#"
@@ -113,22 +113,21 @@ impl Image {
     fn names(&self) -> Vec<(String, u8, u64)> {
         let image = self.table();
         let word = |at: usize| u32::from_le_bytes(image[at..at + 4].try_into().expect("4 bytes"));
-        let mut at = 16 + 12;
-        (0..word(16 + 8))
-            .map(|_| {
-                let len = usize::from(u16::from_le_bytes([image[at + 6], image[at + 7]]));
-                let name = String::from_utf8(image[at + 8..at + 8 + len].to_vec()).expect("a text");
-                let entry = (name, image[at + 4], u64::from(word(at)));
-                at += 8 + len;
-                entry
-            })
-            .collect()
+        let count = word(16 + 8) as usize;
+        let names = &image[16 + 12 + count * 10..];
+        let entry = |at: usize| {
+            let rest = word(at + 4);
+            let name = names[(rest & 0xff_ffff) as usize..].split(|byte| *byte == 0).next().expect("a name");
+            let name = String::from_utf8(name.to_vec()).expect("a text");
+            (name, (rest >> 24) as u8 & 3, u64::from(word(at)))
+        };
+        (0..count).map(|number| entry(16 + 12 + number * 8)).collect()
     }
 }
 
 /// What was written behind the numbers of the table.
 fn table(file: &[u8]) -> &[u8] {
-    let magic = b"ubpf-rs\x1bsymtab\x03\0";
+    let magic = b"ubpf-rs\x1bsymtab\x04\0";
     let mut windows = file.windows(16);
     let at = windows.position(|window| window == magic).expect("a table");
     &file[at + 24..]

@@ -153,18 +153,28 @@ fn the_repository_itself_is_an_application() {
 
 #[test]
 fn options_become_features_of_the_archive() {
-    let options = [TRACER, &["LIBUBPF_RS_CAPI=y", "LIBUBPF_RS_STUB_NONE=y"]].concat();
+    let options =
+        [TRACER, &["LIBUBPF_RS_CAPI=y", "LIBUBPF_RS_PACKAGES=y", "LIBUBPF_RS_TERSE=y", "LIBUBPF_RS_STUB_NONE=y"]]
+            .concat();
     let harness = Harness::new("features", &options);
     let features = harness.value("UBPF_FEATURES-y");
     let features: Vec<&str> = features.split_whitespace().collect();
-    assert_eq!(features, ["shell", "tracer", "capi"]);
+    assert_eq!(features, ["shell", "tracer", "packages", "terse", "capi"]);
     let manifest = super::text("platforms/unikraft/Cargo.toml");
-    for feature in ["shell", "tracer", "capi", "jit", "instrument"] {
+    for feature in ["shell", "tracer", "packages", "terse", "capi", "jit", "instrument"] {
         assert!(
             manifest.lines().any(|line| line.starts_with(&format!("{feature} ="))),
             "platforms/unikraft has no feature {feature}"
         );
     }
+}
+
+#[test]
+fn functions_that_nobody_calls_are_left_out_where_the_menu_says_so() {
+    let harness = Harness::new("used", &["LIBUBPF_RS_CAPI=y", "LIBUBPF_RS_CAPI_USED=y"]);
+    assert_eq!(harness.value("LDFLAGS-y"), "-Wl,--gc-sections");
+    let harness = Harness::new("all", &["LIBUBPF_RS_CAPI=y"]);
+    assert_eq!(harness.value("LDFLAGS-y"), "");
 }
 
 #[test]

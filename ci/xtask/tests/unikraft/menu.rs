@@ -124,6 +124,12 @@ fn committed_configurations_name_options_that_exist() {
         "kraft.yaml",
         "examples/sqlite/defconfig",
         "examples/sqlite/kraft.yaml",
+        "examples/redis/defconfig",
+        "examples/redis/kraft.yaml",
+        "examples/nginx/defconfig",
+        "examples/nginx/kraft.yaml",
+        "examples/cpp-rust/defconfig",
+        "examples/cpp-rust/kraft.yaml",
     ] {
         for name in mentioned(&text(path)) {
             assert!(symbols.contains_key(&name), "{path}: CONFIG_{name} is not in Config.uk");

@@ -714,7 +714,7 @@ impl<'p> Emitter<'p> {
                 if inline == Some(Inline::Lane) && !self.style.metered {
                     return asm.load(M::D, native(Reg::R0), field::LANE);
                 }
-                if self.lookup(asm, number) {
+                if inline.is_some_and(|inline| self.in_map(asm, inline, number)) {
                     return;
                 }
                 asm.push_imm(number as i32);
@@ -724,7 +724,9 @@ impl<'p> Emitter<'p> {
                     Some(Inline::MapAdd) => self.stopping_call(asm, field::MAP_ADD),
                     Some(Inline::Notify) => self.stopping_call(asm, field::NOTIFY),
                     Some(Inline::Time) => self.stopping_call(asm, field::TIME),
-                    Some(Inline::Lookup | Inline::Lane) | None => {
+                    Some(Inline::Lookup | Inline::Update | Inline::Delete | Inline::Lane)
+                    | Some(Inline::Reserve | Inline::Submit | Inline::Discard)
+                    | None => {
                         self.missed(asm, number);
                         self.helper(asm);
                     }
@@ -743,15 +745,37 @@ impl<'p> Emitter<'p> {
         }
     }
 
-    /// Looks for a value without a call, where it is known which map that is, the map says how, and nothing is left to be checked or charged.
-    fn lookup(&mut self, asm: &mut Asm<'_>, number: u32) -> bool {
-        let is_lookup = Inline::of(self.program.program().abi, number) == Some(Inline::Lookup);
-        let unchecked = is_lookup && self.bare(self.pc) && !self.style.metered;
-        let form = looks_up(self.program, self.maps, self.pc).filter(|_| unchecked);
-        match form {
-            Some(values) => lookup_indexed(asm, values),
-            None => return false,
+    /// Does to a map what a helper would, where it is known which map that is, the map says how, and nothing is left to be checked or charged.
+    fn in_map(&mut self, asm: &mut Asm<'_>, inline: Inline, number: u32) -> bool {
+        let checked = !self.proofs_count() || self.program.access(self.pc) == Access::Guarded;
+        if checked || self.style.metered {
+            return false;
         }
+        let (layout, wide, routine) = match (inline, map_form(self.program, self.maps, self.pc)) {
+            (Inline::Lookup, LookupForm::Indexed(values)) => {
+                lookup_indexed(asm, values);
+                return true;
+            }
+            (Inline::Lookup, LookupForm::Hashed(hash)) => (hash.layout, Some(hash.wide), field::HASH_GET),
+            (Inline::Update, LookupForm::Hashed(hash)) if hash.changes => {
+                (hash.layout, Some(hash.wide), field::HASH_PUT)
+            }
+            (Inline::Delete, LookupForm::Hashed(hash)) if hash.removes => {
+                (hash.layout, Some(hash.wide), field::HASH_DELETE)
+            }
+            (Inline::Reserve, LookupForm::Records(layout)) => (layout, None, field::RING_RESERVE),
+            (Inline::Submit, _) => (0, None, field::RING_SUBMIT),
+            (Inline::Discard, _) => (0, None, field::RING_DISCARD),
+            _ => return false,
+        };
+        asm.push_imm(number as i32);
+        if let Some(wide) = wide {
+            asm.load(if wide { M::Q } else { M::D }, TMP2, at(native(Reg::R2), 0));
+        }
+        if layout != 0 {
+            asm.mov_ri(TMP, layout);
+        }
+        self.stopping_call(asm, routine);
         true
     }
 
@@ -1085,12 +1109,10 @@ impl<'p> Emitter<'p> {
 /// Programs that use these do not run directly.
 const NEVER_DIRECT: Uses = Uses::CALLX.union(Uses::LOCAL_CALLS).union(Uses::GUARDED);
 
-/// Where the values lie among which a helper looks for one, if that is always the same map and it says how.
-pub(in crate::jit) fn looks_up(program: &VerifiedProgram, maps: Option<&Maps>, pc: usize) -> Option<Strided> {
-    match maps?.get(program.map_at(pc)?)?.lookup_form() {
-        LookupForm::Helper => None,
-        LookupForm::Indexed(values) => Some(values),
-    }
+/// How the map is reached that a helper is given, if that is always the same.
+pub(in crate::jit) fn map_form(program: &VerifiedProgram, maps: Option<&Maps>, pc: usize) -> LookupForm {
+    let map = || maps?.get(program.map_at(pc)?);
+    map().map_or(LookupForm::Helper, |map| map.lookup_form())
 }
 
 /// r0 = the address of the value with the number that r2 points to, or 0.

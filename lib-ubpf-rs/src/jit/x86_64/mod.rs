@@ -11,7 +11,7 @@ mod regs;
 mod tests;
 pub mod trampoline;
 
-pub(super) use emit::{looks_up, Draft};
+pub(super) use emit::{map_form, Draft};
 
 use super::{
     context::{stop, Context, Routines, Window, BIAS},
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     helpers::RingLayout,
-    maps::TwoKeyLayout,
+    maps::{HashLayout, MapError, RecordsLayout, TwoKeyLayout},
     platform::Ticks,
     vm::{Access, FRAME_BYTES},
 };
@@ -39,6 +39,12 @@ extern "C" {
     fn ubpf_jit_map_get();
     fn ubpf_jit_map_put();
     fn ubpf_jit_map_add();
+    fn ubpf_jit_hash_get();
+    fn ubpf_jit_hash_put();
+    fn ubpf_jit_hash_delete();
+    fn ubpf_jit_ring_reserve();
+    fn ubpf_jit_ring_submit();
+    fn ubpf_jit_ring_discard();
     fn ubpf_jit_notify();
     fn ubpf_jit_time();
     #[cfg(test)]
@@ -103,6 +109,48 @@ global_asm!(
 
 // Inline code of kinds of maps: a file per kind.
 global_asm!(
+    include_str!("hash.S"),
+    HELPER_KEEP = const offset(offset_of!(Context, routines) + offset_of!(Routines, helper_keep)),
+    LANE = const offset(offset_of!(Context, lane)),
+    BUSY_CODE = const MapError::Busy.code(),
+    NO_ENTRY_CODE = const MapError::NoEntry.code(),
+    HASH_ONE = const HashLayout::FACTORS[0] as i64,
+    HASH_TWO = const HashLayout::FACTORS[1] as i64,
+    HASH_SEED = const offset_of!(HashLayout, seed),
+    HASH_SLOTS = const offset_of!(HashLayout, slots),
+    HASH_MASK = const offset_of!(HashLayout, mask),
+    HASH_KEYS = const offset_of!(HashLayout, keys),
+    HASH_VALUES = const offset_of!(HashLayout, values),
+    HASH_STRIDE = const offset_of!(HashLayout, stride),
+    HASH_WORDS = const offset_of!(HashLayout, words),
+    HASH_APART = const offset_of!(HashLayout, apart),
+    HASH_NEXT = const offset_of!(HashLayout, next),
+    HASH_FREE = const offset_of!(HashLayout, free),
+    HASH_RETURNED = const offset_of!(HashLayout, returned),
+    HASH_COUNT = const offset_of!(HashLayout, count),
+    HASH_REMOVED = const offset_of!(HashLayout, removed),
+    HASH_ADDING = const offset_of!(HashLayout, adding),
+    HASH_NEAR = const HashLayout::NEAR,
+    HASH_CLEANED = const HashLayout::CLEANED,
+    HASH_FULL = const HashLayout::FULL,
+    HASH_HELD = const HashLayout::HELD,
+    HASH_DELETED = const HashLayout::DELETED,
+    HASH_ENTRY_SHIFT = const HashLayout::ENTRY_SHIFT,
+    HASH_ENTRY_MASK = const HashLayout::ENTRY_MASK,
+    HASH_TAG_SHIFT = const HashLayout::TAG_SHIFT,
+    HASH_VERSION_SHIFT = const HashLayout::VERSION_SHIFT,
+);
+global_asm!(
+    include_str!("ring.S"),
+    RECORDS_WORDS = const offset_of!(RecordsLayout, words),
+    RECORDS_BYTES = const offset_of!(RecordsLayout, bytes),
+    RECORDS_HEAD = const offset_of!(RecordsLayout, head),
+    RECORDS_TAIL = const offset_of!(RecordsLayout, tail),
+    RECORDS_LOST = const offset_of!(RecordsLayout, lost),
+    RECORDS_THERE = const RecordsLayout::THERE,
+    RECORDS_SKIPPED = const RecordsLayout::SKIPPED,
+);
+global_asm!(
     // The last, with the end of all of them.
     include_str!("two_key.S"),
     MAP = const offset(offset_of!(Context, map)),
@@ -129,6 +177,12 @@ pub(super) fn routines() -> Routines {
         map_get: helper,
         map_put: helper,
         map_add: helper,
+        hash_get: helper,
+        hash_put: helper,
+        hash_delete: helper,
+        ring_reserve: helper,
+        ring_submit: helper,
+        ring_discard: helper,
         notify: helper,
         time: helper,
         helper: address(ubpf_jit_helper),
@@ -155,6 +209,12 @@ pub(super) fn inline_routines() -> Routines {
         map_get: address(ubpf_jit_map_get),
         map_put: address(ubpf_jit_map_put),
         map_add: address(ubpf_jit_map_add),
+        hash_get: address(ubpf_jit_hash_get),
+        hash_put: address(ubpf_jit_hash_put),
+        hash_delete: address(ubpf_jit_hash_delete),
+        ring_reserve: address(ubpf_jit_ring_reserve),
+        ring_submit: address(ubpf_jit_ring_submit),
+        ring_discard: address(ubpf_jit_ring_discard),
         notify: address(ubpf_jit_notify),
         time: address(ubpf_jit_time),
         ..routines()

@@ -3,8 +3,8 @@
 use super::asm::{at, Alu, Asm, Cc, Gprs, Indexed, Shift, Unary, M, W};
 use super::field;
 use super::regs::Gpr::{self, *};
-use super::trampoline::{write_gate, Counters, Gate, GATE_BYTES};
-use crate::platform::Owner;
+use super::trampoline::{way_out_of_thunk, write_gate, write_thunk, Counters, Gate, Thunk, GATE_BYTES, THUNK_BYTES};
+use crate::platform::{OwnMark, Owner};
 use iced_x86::{
     Decoder, DecoderOptions, Formatter, Instruction, InstructionInfoFactory, IntelFormatter, Mnemonic, OpAccess,
     Register,
@@ -339,10 +339,10 @@ fn bytes_beyond_the_buffer_are_only_counted() {
 }
 
 /// A gate as text: offset, instruction.
-fn gate(counters: Counters) -> Vec<(u64, String)> {
+fn gate(counters: Counters, own: Option<OwnMark>) -> Vec<(u64, String)> {
     let mut out = [0; GATE_BYTES];
     let at = 0x1000;
-    assert!(write_gate(&mut out, Gate { at, counters, target: 0x3000, general: 0x4000 }));
+    assert!(write_gate(&mut out, Gate { at, counters, own, target: 0x3000, general: 0x4000 }));
     let mut decoder = Decoder::with_ip(64, &out, at, DecoderOptions::NONE);
     let mut formatter = IntelFormatter::new();
     let mut list = Vec::new();
@@ -360,7 +360,7 @@ fn gate(counters: Counters) -> Vec<(u64, String)> {
 #[test]
 fn gates_count_in_every_way() {
     let shared = |locked| {
-        let listing = gate(Counters::Shared { entered: 0x2000, left: 0x2008, locked });
+        let listing = gate(Counters::Shared { entered: 0x2000, left: 0x2008, locked }, None);
         let texts: Vec<_> = listing.into_iter().map(|(_, text)| text).collect();
         let lock = if locked { "lock " } else { "" };
         let counts = |what: &str| format!("{lock}{what}");
@@ -382,7 +382,8 @@ fn gates_count_in_every_way() {
     shared(true);
     shared(false);
     for (owner, name) in [(Owner::Thread, "fs"), (Owner::Cpu, "gs")] {
-        let listing = gate(Counters::Own { owner, offset: -0x20, entered: 0x100, left: 0x108 });
+        let own = Some(OwnMark::OfThread { offset: 8 });
+        let listing = gate(Counters::Own { owner, offset: -0x20, entered: 0x100, left: 0x108 }, own);
         let find = format!("mov rax,{name}:[0FFFFFFFFFFFFFFE0h]");
         let texts: Vec<_> = listing.iter().map(|(_, text)| text.as_str()).collect();
         let none = listing.iter().rposition(|(_, text)| text == "pop rax");
@@ -408,11 +409,69 @@ fn gates_count_in_every_way() {
     }
 }
 
+/// What the site jumps to leads to the gate as a call would, and to the body without a return.
+#[test]
+fn thunks_stand_for_calls_and_count_in_every_way() {
+    let own = Counters::Own { owner: Owner::Thread, offset: -0x20, entered: 0x100, left: 0x108 };
+    let shared = |locked| Counters::Shared { entered: 0x2000, left: 0x2008, locked };
+    let cases: [(Counters, &[&str]); 3] = [
+        (own, &["mov rax,fs:[0FFFFFFFFFFFFFFE0h]", "inc qword ptr [rax+108h]"]),
+        (shared(true), &["lock inc qword ptr [2008h]"]),
+        (shared(false), &["inc qword ptr [2008h]"]),
+    ];
+    for (counters, counts) in cases {
+        let (mut out, at, key) = ([0; THUNK_BYTES], 0x1000, 0x1234_5678_9abc_def0);
+        assert!(write_thunk(&mut out, Thunk { at, key, gate: 0x3000, counters, return_call: 0x4000 }));
+        let from = |start: u64| {
+            let mut decoder = Decoder::with_ip(64, &out[(start - at) as usize..], start, DecoderOptions::NONE);
+            let mut formatter = IntelFormatter::new();
+            let next = || {
+                let (insn, mut text) = (decoder.decode(), String::new());
+                formatter.format(&insn, &mut text);
+                text
+            };
+            core::iter::repeat_with(next).take(6).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            from(at)[..3],
+            ["push 0FFFFFFFF9ABCDEF0h", "mov dword ptr [rsp+4],12345678h", "jmp 0000000000003000h"]
+        );
+        let stays = ["pop rax", "lea rsp,[rsp+8]", "jmp qword ptr [rsp-8]"];
+        let comes_back = ["pop rax", "lea rsp,[rsp+10h]", "jmp 0000000000004000h"];
+        for (way, ends) in [(false, stays), (true, comes_back)] {
+            assert_eq!(from(way_out_of_thunk(at, way))[..counts.len() + 3], [counts, &ends].concat());
+        }
+    }
+    let far = Thunk { at: 1 << 40, key: 0, gate: 0x3000, counters: own, return_call: 1 << 40 };
+    assert!(!write_thunk(&mut [0; THUNK_BYTES], far));
+    assert!(!write_thunk(&mut [0; THUNK_BYTES - 1], Thunk { at: 0x1000, return_call: 0x4000, ..far }));
+}
+
+/// What may be the engine's own work goes to the general entry uncounted, with every register as it came.
+#[test]
+fn gates_send_the_engines_own_work_elsewhere() {
+    let same = OwnMark::Same { running: 0x2010, own: 0x2018 };
+    let of_thread = OwnMark::OfThread { offset: -0x18 };
+    let looks: [(OwnMark, &[&str], &str); 2] = [
+        (same, &["mov rax,[2010h]", "cmp rax,[2018h]"], "je"),
+        (of_thread, &["cmp qword ptr fs:[0FFFFFFFFFFFFFFE8h],0"], "jne"),
+    ];
+    for (locked, (own, look, jump)) in [false, true].into_iter().flat_map(|locked| looks.map(|look| (locked, look))) {
+        let listing = gate(Counters::Shared { entered: 0x2000, left: 0x2008, locked }, Some(own));
+        let texts: Vec<_> = listing.iter().map(|(_, text)| text.as_str()).collect();
+        let last = listing.iter().rposition(|(_, text)| text == "pop rax").unwrap();
+        let skip = format!("{jump} short {:016X}h", 0x1000 + listing[last].0);
+        assert_eq!(texts[..look.len() + 2], [&["push rax"], look, &[&skip]].concat());
+        assert_eq!(texts[last..], ["pop rax", "jmp 0000000000004000h"]);
+    }
+}
+
 #[test]
 fn a_gate_that_does_not_reach_its_variables_is_not_made() {
     let gate = Gate {
         at: 1 << 40,
         counters: Counters::Shared { entered: 0x2000, left: 0x2008, locked: true },
+        own: None,
         target: (1 << 40) + 0x1000,
         general: (1 << 40) + 0x2000,
     };

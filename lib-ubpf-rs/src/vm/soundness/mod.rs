@@ -45,6 +45,9 @@ impl Call for Nobody {
     fn traced(&self) -> Option<Traced> {
         None
     }
+    fn stack(&self, _out: &mut [u64]) -> usize {
+        0
+    }
 }
 
 impl Time for Nobody {
@@ -268,9 +271,10 @@ impl Checked {
         let from = address.wrapping_sub(moment.memory.argument().base);
         let reach = self.verified.argument_reach();
         let proved = self.verified.access(pc) == Access::Proved;
-        if proved && from < len && from + size.bytes() as u64 > reach {
+        let first = self.verified.argument_first();
+        if proved && from < len && (from < first || from + size.bytes() as u64 > reach) {
             return Err(format!(
-                "the access at PC {pc} is {from} bytes into the argument, of which {reach} are reached"
+                "the access at PC {pc} is {from} bytes into the argument, of which {first} to {reach} are reached"
             ));
         }
         Ok(())

@@ -2,10 +2,10 @@
 /*
  * Functions called as Unikraft calls the handlers of system calls, when a line is read: 30 of `write`, one through the handler that sets errno,
  * which calls the other one, one error among them; a `getpid` of which the compiler has put one handler into the other; a `close` that makes
- * a `write` of its own.
+ * a `write` of its own; a `chdir` that fails, of which there is only the handler that sets errno; a `dup` that jumps to another handler of it.
  */
-#include "ubpf_linux.h"
-#include <stdio.h>
+#include <errno.h>
+#include "lines.h"
 
 __attribute__((noipa)) long uk_syscall_r_write(long fd, long buffer, long size)
 {
@@ -30,22 +30,40 @@ __attribute__((noipa)) long uk_syscall_r_close(long fd)
 	return uk_syscall_e_write(fd, 0, 0);
 }
 
+__attribute__((noipa)) long uk_syscall_e_chdir(const char *path)
+{
+	if (path)
+		return 0;
+	errno = ENOENT;
+	return -1;
+}
+
+__attribute__((noipa)) long uk_syscall_do_dup(long fd)
+{
+	return fd + 1;
+}
+
+__attribute__((noipa, optimize("optimize-sibling-calls"))) long uk_syscall_r_dup(long fd)
+{
+	return uk_syscall_do_dup(fd);
+}
+
 int main(int argc, char **argv)
 {
-	char line[16];
+	char line[LINE];
 
-	if (argc < 2 || ubpf_linux_start(argv[1]) != 0)
+	if (!is_started(argc, argv))
 		return 1;
-	puts("ready");
-	fflush(stdout);
-	while (fgets(line, sizeof line, stdin) != NULL) {
+	while (is_asked(line)) {
 		for (int n = 0; n < 29; n++)
 			uk_syscall_r_write(n == 0 ? -1 : 1, 0x123456, n);
 		uk_syscall_e_write(2, 0, 40);
 		uk_syscall_e_getpid();
 		uk_syscall_r_close(3);
-		puts("done");
-		fflush(stdout);
+		if (uk_syscall_e_chdir(NULL) != -1 || errno != ENOENT)
+			return 1;
+		uk_syscall_r_dup(4);
+		say("done");
 	}
 	return 0;
 }

@@ -6,10 +6,8 @@
  * gives the sum of what it is given; `jump`: `known_jump`, which does not return; `tree`: `tree_root` twice, in each two `tree_branch` of one
  * `tree_leaf` each, and a `tree_leaf`.
  */
-#include "ubpf_linux.h"
-#include <pthread.h>
+#include "lines.h"
 #include <setjmp.h>
-#include <stdio.h>
 #include <time.h>
 
 __attribute__((noipa)) long known_often(long number)
@@ -85,20 +83,14 @@ __attribute__((noipa)) void *known_work(void *result)
 
 int main(int argc, char **argv)
 {
-	char line[16];
+	char line[LINE];
 
-	if (argc < 2 || ubpf_linux_start(argv[1]) != 0)
+	if (!is_started(argc, argv))
 		return 1;
-	puts("ready");
-	fflush(stdout);
-	while (fgets(line, sizeof line, stdin) != NULL) {
+	while (is_asked(line)) {
 		long results[2] = {0, 0};
-		pthread_t threads[2];
 
-		for (int i = 0; i < 2; i++)
-			pthread_create(&threads[i], NULL, known_work, &results[i]);
-		for (int i = 0; i < 2; i++)
-			pthread_join(threads[i], NULL);
+		in_two_threads(known_work, &results[0], known_work, &results[1]);
 		if (line[0] == 'n')
 			known_never();
 		for (long number = 0; line[0] == 'm' && number < 5000; number++)
@@ -111,8 +103,7 @@ int main(int argc, char **argv)
 			tree_leaf(tree_root(1) + tree_root(2));
 		if (line[0] == 'j' && setjmp(back) == 0)
 			known_jump();
-		puts("done");
-		fflush(stdout);
+		say("done");
 	}
 	return 0;
 }

@@ -76,6 +76,12 @@ TRACED long NAME(recursion)(long n)
 	return rest + n;
 }
 
+/* Calls back, so that a test can do something while a call has not returned. */
+TRACED long NAME(calls)(long (*back)(void *), void *with)
+{
+	return back(with) + 1;
+}
+
 /* With -fipa-ra gcc knows that this changes next to no register, and its caller keeps values in the others. */
 TRACED static long NAME(leaf)(long a)
 {

@@ -9,27 +9,7 @@ use crate::{
     names::{self, Function},
     nops, table,
 };
-use std::fmt;
-
-/// The id of an image.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Id(pub [u8; 16]);
-
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl std::str::FromStr for Id {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let digits = text.len() == 32 && text.bytes().all(|c| c.is_ascii_hexdigit());
-        let id = u128::from_str_radix(text, 16).ok().filter(|_| digits);
-        id.map(|id| Self(id.to_be_bytes())).ok_or_else(|| "an image's id has 32 hexadecimal digits".into())
-    }
-}
+pub use table::Id;
 
 /// The id of the image that a debug file belongs to; or, where a file has no names of functions, the one in its table. (A finished
 /// image need not be a file for x86-64: boot loaders may want a header for 32 bits.)

@@ -53,6 +53,10 @@ pub fn functions<'a>(elf: &Elf<'a>) -> (Vec<Function<'a>>, String) {
                 remarks.rust += 1;
                 continue;
             }
+            if stub.0 == 0 && is_outlined(symbol.name) {
+                remarks.outlined += 1;
+                continue;
+            }
             let name = remarks.text(symbol.name, &mut seen);
             let stub = std::mem::take(&mut stub);
             found.push(Function { address, name, stub });
@@ -73,10 +77,17 @@ fn is_rust(name: &[u8]) -> bool {
         .is_some_and(|(_, end)| end.strip_prefix(b"17h").is_some_and(hash))
 }
 
+/// Whether LLVM made this of what several functions have in common.
+fn is_outlined(name: &[u8]) -> bool {
+    let number = name.strip_prefix(b"OUTLINED_FUNCTION_");
+    number.is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit))
+}
+
 /// What is missing, by kind.
 #[derive(Default)]
 struct Remarks {
     rust: usize,
+    outlined: usize,
     cut: usize,
     not_text: usize,
     short: usize,
@@ -106,6 +117,7 @@ impl std::fmt::Display for Remarks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let said = [
             (self.rust, "names of Rust functions without entry stubs were left out"),
+            (self.outlined, "names of what the compiler took out of several functions were left out"),
             (self.cut, "names were too long: they are cut, and end with ~ and a number"),
             (self.not_text, "names are no UTF-8: they end with ~ and a number"),
             (
@@ -191,6 +203,10 @@ mod tests {
         }
         for other in ["_Rust_like", "_ZNot_rust", "_ZN5Klass6methodEi", "_ZN3app5innerEi", "main", "_R", "_ZN"] {
             assert!(!is_rust(other.as_bytes()), "{other}");
+        }
+        assert!(is_outlined(b"OUTLINED_FUNCTION_0") && is_outlined(b"OUTLINED_FUNCTION_1234"));
+        for other in ["OUTLINED_FUNCTION_", "OUTLINED_FUNCTION_x", "my_OUTLINED_FUNCTION_1", "outlined"] {
+            assert!(!is_outlined(other.as_bytes()), "{other}");
         }
     }
 

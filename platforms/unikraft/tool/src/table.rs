@@ -2,32 +2,65 @@
 //!
 //! - the [`id`](crate::id) of the image, 16 bytes;
 //! - the address of the first function, `u64`, and the number of names, `u32`;
-//! - for each name, in order of address: `u32` address minus that of the first function, `u8` kind of stub (0 none, 1 nops, 2 a nop of
-//!   the `-pg` kind, 3 calls `__cyg_profile_func_enter`), `u8` distance of the stub from the entry, `u16` length of the name, the name.
-//!   Several names of one address come after each other; the first has the stub.
+//! - for each name, in order of address, eight bytes: the address minus that of the first function, `u32`; where the name begins among the
+//!   names, 24 bits; the stub: its kind (0 none, 1 nops, 2 a nop of the `-pg` kind, 3 calls `__cyg_profile_func_enter`) in two bits, its
+//!   distance from the entry in six. Of several names of one address that of the source comes last, and one has the stub;
+//! - numbers of these in the order of the names, then of addresses: `u16` each, `u32` where there are more than 65,536;
+//! - the names, each ended by a zero.
 //!
 //! Numbers are little-endian. Nothing moves: the table is filled in place.
 
-use crate::{elf, id::Id, names::Function};
+use crate::{elf, names::Function};
+use std::fmt;
 
 /// Marks the table, and says in which format it is.
-pub const MAGIC: &[u8; 16] = b"ubpf-rs\x1bsymtab\x03\0";
+pub const MAGIC: &[u8; 16] = b"ubpf-rs\x1bsymtab\x04\0";
+
+/// The id of an image.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Id(pub [u8; 16]);
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl std::str::FromStr for Id {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let digits = text.len() == 32 && text.bytes().all(|c| c.is_ascii_hexdigit());
+        let id = u128::from_str_radix(text, 16).ok().filter(|_| digits);
+        id.map(|id| Self(id.to_be_bytes())).ok_or_else(|| "an image's id has 32 hexadecimal digits".into())
+    }
+}
 
 /// What is written behind the id.
 pub fn encode(functions: &[Function<'_>]) -> Result<Vec<u8>, String> {
     let base = functions.first().ok_or("no function symbols")?.address;
+    let mut functions: Vec<&Function<'_>> = functions.iter().collect();
+    let mangled = |name: &str| name.starts_with("_Z") || name.starts_with("_R");
+    functions.sort_by_key(|function| (function.address, !mangled(&function.name), &function.name));
+    let mut by_name: Vec<u32> = (0..functions.len() as u32).collect();
+    by_name.sort_by_key(|number| (&functions[*number as usize].name, functions[*number as usize].address));
     let mut table = base.to_le_bytes().to_vec();
     table.extend((functions.len() as u32).to_le_bytes());
-    for function in functions {
+    let mut names = Vec::new();
+    for function in &functions {
         let distance =
             u32::try_from(function.address - base).map_err(|_| "the text is larger than 4 GiB".to_string())?;
-        let name = function.name.as_bytes();
-        let len = u16::try_from(name.len()).map_err(|_| "a name is too long".to_string())?;
+        let (kind, behind) = function.stub;
+        if names.len() >> 24 != 0 || behind >> 6 != 0 || kind > 3 {
+            return Err("names of more than 16 MiB, or a stub far behind its function".into());
+        }
         table.extend(distance.to_le_bytes());
-        table.extend([function.stub.0, function.stub.1]);
-        table.extend(len.to_le_bytes());
-        table.extend(name);
+        table.extend((names.len() as u32 | u32::from(kind | behind << 2) << 24).to_le_bytes());
+        names.extend(function.name.bytes().chain([0]));
     }
+    let width = if by_name.len() <= 1 << 16 { 2 } else { 4 };
+    table.extend(by_name.iter().flat_map(|number| number.to_le_bytes().into_iter().take(width)));
+    table.extend(names);
     Ok(table)
 }
 

@@ -4,6 +4,7 @@ use super::{
     arguments::{self, Argument, Values},
     count::{self, Counts, Name, Table},
     object::Wanted,
+    signatures,
     stage::{Stage, Turn},
     Failure, Tool, Work,
 };
@@ -18,7 +19,7 @@ pub const TOOL: Tool = Tool {
     usage: "[OPTIONS] FUNC [ARG]",
     details: "\
 ARG is the number of an argument that is passed in a register, 1 to 6 (1 if it is left out), with its type where it has no 64 bits with \
-a sign: 2:int, 1:u8. Types are u8 to u64, s8 to s64, bool, char, short, int, unsigned, long, size_t.",
+a sign: 2:int, 1:u8; or with --debug its name. Types are u8 to u64, s8 to s64, bool, char, short, int, unsigned, long, size_t.",
     define,
     read,
 };
@@ -30,16 +31,23 @@ fn define(command: Command) -> Command {
                 .required(true)
                 .help("The function; with `*` for any characters, all that it fits together"),
         )
-        .arg(Arg::new("ARG").default_value("1").help("The argument, and its type"))
+        .arg(Arg::new("ARG").default_value("1").help("The argument, and its type; or its name"))
         .arg(flag("hist").help("Count by powers of two, and draw it (usual)"))
         .arg(flag("count").conflicts_with("hist").help("Count each value"))
         .arg(count::top().requires("count"))
         .arg(arguments::conditions())
+        .arg(signatures::debug())
 }
 
 fn read(matches: &ArgMatches) -> Result<Box<dyn Work>, String> {
     let text = |name| matches.get_one::<String>(name).cloned().unwrap_or_default();
-    let argument = Argument::read(&text("ARG")).map_err(|error| format!("ARG: {error}"))?;
+    let argument = match text("ARG") {
+        name if name.starts_with(|c: char| c.is_alphabetic() || c == '_') => {
+            signatures::read_debug(matches)?.argument(&text("FUNC"), &name)
+        }
+        number => Argument::read(&number),
+    };
+    let argument = argument.map_err(|error| format!("ARG: {error}"))?;
     let mut values = argument.values();
     values.extend(arguments::read_conditions(matches)?);
     let exact = matches.get_flag("count");
@@ -61,8 +69,8 @@ impl Work for Distribution {
             true => ("argdist_count", "argdist_count.values"),
             false => ("argdist_hist", "argdist_hist.powers"),
         };
-        let targets = std::slice::from_ref(&self.function);
-        stage.attach(&Wanted { programs, values: &self.values, targets, ..Wanted::default() })?;
+        let targets = stage.targets(std::slice::from_ref(&self.function))?;
+        stage.attach(&Wanted { programs, values: &self.values, targets: &targets, ..Wanted::default() })?;
         let mut counts = Counts::default();
         loop {
             let turn = stage.wait()?;

@@ -1,6 +1,7 @@
 //! Counts by what they are of, as tables.
 
-use super::stage::{Lost, Span};
+use super::stage::{several, Lost, Span};
+use crate::names;
 use clap::{value_parser, Arg, ArgMatches};
 use serde_json::{json, Value as Json};
 use std::{
@@ -20,11 +21,11 @@ pub fn read_top(matches: &ArgMatches) -> usize {
     matches.get_one::<u64>("top").map_or(usize::MAX, |&top| usize::try_from(top).unwrap_or(usize::MAX))
 }
 
-/// So many of something, in words.
-pub fn several(count: u64, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        count => format!("{count} {what}s"),
+/// The rows that are shown of all, and what is said of the others.
+pub fn first<T>(rows: &[T], top: usize) -> (&[T], String) {
+    match rows.get(..top) {
+        Some(shown) if top < rows.len() => (shown, format!(", the first {top} shown")),
+        _ => (rows, String::new()),
     }
 }
 
@@ -67,24 +68,24 @@ impl Counts<(u64, usize)> {
 /// What is counted.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Name {
-    Function(String),
+    Function(names::Function),
     Number(i128),
 }
 
 impl Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Function(name) => f.write_str(name),
+            Self::Function(function) => function.fmt(f),
             Self::Number(number) => write!(f, "{number}"),
         }
     }
 }
 
 impl Name {
-    fn json(&self) -> Json {
+    fn put(&self, value: &mut Json, name: &str) {
         match self {
-            Self::Function(name) => json!(name),
-            Self::Number(number) => json!(number),
+            Self::Function(function) => function.put(value, name),
+            Self::Number(number) => value[name] = json!(number),
         }
     }
 }
@@ -111,35 +112,45 @@ impl Table {
         self.rows.len()
     }
 
-    fn shown(&self) -> &[(Name, u64)] {
-        self.rows.get(..self.top).unwrap_or(&self.rows)
-    }
-
     fn calls(&self) -> u64 {
-        self.rows.iter().map(|row| row.1).sum()
+        self.rows.iter().map(|row| row.1).fold(0, u64::saturating_add)
     }
 
     /// `what`: that of a row; `more`: what else is to be said of all.
     pub fn text(&self, what: &str, more: &str) -> String {
         let mut text = self.span.head();
         let _ = writeln!(text, "{:>12}  {what}", "calls");
-        for (name, count) in self.shown() {
+        let (shown, rest) = first(&self.rows, self.top);
+        for (name, count) in shown {
             let _ = writeln!(text, "{count:>12}  {name}");
         }
         let (calls, rows) = (several(self.calls(), "call"), several(self.len() as u64, what));
-        let _ = write!(text, "{calls}, {rows} in {:.1} s", self.span.seconds());
-        if self.len() > self.shown().len() {
-            let _ = write!(text, ", the first {} shown", self.shown().len());
-        }
-        let _ = writeln!(text, "{more}");
+        let _ = writeln!(text, "{calls}, {rows} in {:.1} s{rest}{more}", self.span.seconds());
         text + &self.lost.text()
     }
 
     /// With the rows as `what` and `s`.
     pub fn json(&self, what: &str) -> Json {
-        let rows = self.shown().iter().map(|(name, count)| json!({ what: name.json(), "calls": count }));
+        let (shown, _) = first(&self.rows, self.top);
+        let rows = shown.iter().map(|(name, count)| {
+            let mut row = json!({ "calls": count });
+            name.put(&mut row, what);
+            row
+        });
         let rows: Vec<Json> = rows.collect();
         let all = json!({ "calls": self.calls(), "lost": self.lost.json(), format!("{what}s"): rows });
         self.span.json(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_that_are_too_large_together() {
+        let rows = vec![(Name::Number(1), u64::MAX), (Name::Number(2), 1)];
+        let table = Table::of(rows, usize::MAX, Span::default(), Lost::default());
+        assert_eq!(table.json("value")["calls"], u64::MAX);
     }
 }

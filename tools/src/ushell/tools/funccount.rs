@@ -30,7 +30,8 @@ struct Count {
 
 impl Work for Count {
     fn run(&self, stage: &mut Stage) -> Result<(), Failure> {
-        stage.attach(&Wanted { programs: "funccount", targets: &self.patterns, ..Wanted::default() })?;
+        let targets = stage.targets(&self.patterns)?;
+        stage.attach(&Wanted { programs: "funccount", targets: &targets, ..Wanted::default() })?;
         let mut counts = Counts::default();
         loop {
             let turn = stage.wait()?;

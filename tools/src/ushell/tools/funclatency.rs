@@ -2,14 +2,14 @@
 //! threads make no difference.
 
 use super::{
-    count::{several, Counts, Words},
+    count::{first, read_top, top, Counts, Words},
     object::{places, Wanted},
     patterns, read_patterns,
-    stage::{Stage, Turn},
+    stage::{several, Stage, Turn},
     Failure, Tool, Work,
 };
-use crate::hist::Histogram;
-use clap::{ArgMatches, Command};
+use crate::{hist::Histogram, names::Function};
+use clap::{ArgGroup, ArgMatches, Command};
 use serde_json::{json, Value as Json};
 use std::collections::{BTreeMap, HashMap};
 use ubpf_tools::cli::flag;
@@ -18,44 +18,55 @@ pub const TOOL: Tool = Tool {
     name: "funclatency",
     about: "Shows how long calls of functions take, from entry to return",
     usage: "[OPTIONS] PATTERN...",
-    details: "A call counts when it returns. The time of a function has that of the functions it calls in it.",
+    details: "\
+A call counts when it returns. The time of a function has that of the functions it calls in it: to find where time goes by itself, begin with `profile`.",
     define,
     read,
 };
 
 fn define(command: Command) -> Command {
-    command.arg(patterns()).arg(flag("each").help("Show each function by itself"))
+    command
+        .arg(patterns())
+        .arg(flag("each").help("Show each function by itself, those of most time together first"))
+        .arg(
+            flag("summary").conflicts_with("each").help("The same with a line for each function in place of a picture"),
+        )
+        .arg(top().requires("by_function"))
+        .group(ArgGroup::new("by_function").args(["each", "summary"]))
 }
 
 fn read(matches: &ArgMatches) -> Result<Box<dyn Work>, String> {
-    Ok(Box::new(Latencies { patterns: read_patterns(matches), each: matches.get_flag("each") }))
+    let summary = matches.get_flag("summary");
+    let each = summary || matches.get_flag("each");
+    Ok(Box::new(Latencies { patterns: read_patterns(matches), each, summary, top: read_top(matches) }))
 }
 
 struct Latencies {
     patterns: Vec<String>,
     each: bool,
+    /// A line for each, without a picture.
+    summary: bool,
+    /// Functions that are shown.
+    top: usize,
 }
 
 impl Work for Latencies {
     fn run(&self, stage: &mut Stage) -> Result<(), Failure> {
         let programs = if self.each { "funclatency_each" } else { "funclatency" };
-        stage.distinct(&self.patterns)?;
-        let names = if self.each { stage.addresses(&self.patterns)? } else { HashMap::new() };
+        let targets = stage.targets(&self.patterns)?;
+        stage.distinct(&targets)?;
+        let names = if self.each { stage.addresses(&targets)? } else { HashMap::new() };
         let places = self.each.then(|| places(names.len()));
-        stage.attach(&Wanted { programs, targets: &self.patterns, places, ..Wanted::default() })?;
+        stage.attach(&Wanted { programs, targets: &targets, places, ..Wanted::default() })?;
         let mut counts = Counts::default();
         loop {
             let turn = stage.wait()?;
             let (span, words) = (stage.span(), self.words(stage)?);
             let lost = stage.lost(self.each.then_some("funclatency_each.lost"))?;
             let all = latencies(counts.take_words(words, stage.is_parted()), &names);
-            let text = || {
-                let each = all.iter().map(Latency::text).collect::<String>();
-                let each = if all.is_empty() { "no call has returned\n" } else { &each };
-                format!("{}{each}{}", span.head(), lost.text())
-            };
+            let text = || format!("{}{}{}", span.head(), self.text(&all), lost.text());
             let value = || {
-                let each: Vec<Json> = all.iter().map(Latency::json).collect();
+                let each: Vec<Json> = first(&all, self.top).0.iter().map(Latency::json).collect();
                 span.json(json!({ "latencies": each, "lost": lost.json(), "not_returned": lost.unreturned() }))
             };
             stage.show(turn, text, value)?;
@@ -67,6 +78,23 @@ impl Work for Latencies {
 }
 
 impl Latencies {
+    /// What is shown of these functions.
+    fn text(&self, all: &[Latency]) -> String {
+        let (shown, rest) = first(all, self.top);
+        let functions = several(all.len() as u64, "function");
+        match shown {
+            [] => "no call has returned\n".into(),
+            _ if self.summary => {
+                let lines = shown.iter().map(Latency::line).collect::<String>();
+                format!("{:>14} {:>12} {:>12}  function\n{lines}{functions}{rest}\n", "together ms", "calls", "mean ns")
+            }
+            _ => {
+                let rest = if rest.is_empty() { rest } else { format!("{functions}{rest}\n") };
+                shown.iter().map(Latency::text).collect::<String>() + &rest
+            }
+        }
+    }
+
     /// The words of `struct latency`, by the addresses of functions where each has one.
     fn words(&self, stage: &mut Stage) -> Result<Vec<(u64, Vec<u64>)>, Failure> {
         if !self.each {
@@ -81,7 +109,7 @@ impl Latencies {
 
 /// How long the calls of a function took, or of several together.
 struct Latency {
-    function: Option<String>,
+    function: Option<Function>,
     calls: u64,
     ns: u64,
     /// By powers of two.
@@ -89,7 +117,7 @@ struct Latency {
 }
 
 /// What the words of `struct latency` say, those of most time together first.
-fn latencies(words: Words, names: &HashMap<u64, String>) -> Vec<Latency> {
+fn latencies(words: Words, names: &HashMap<u64, Function>) -> Vec<Latency> {
     let mut all: BTreeMap<u64, Latency> = BTreeMap::new();
     for ((key, place), word) in words {
         let function = names.get(&key).cloned();
@@ -117,11 +145,19 @@ impl Latency {
         format!("{name}{picture}{calls}, mean {} ns, together {total:.3} ms\n", self.mean())
     }
 
+    fn line(&self) -> String {
+        let name = self.function.as_ref().map_or("?".into(), Function::to_string);
+        format!("{:>14.3} {:>12} {:>12}  {name}\n", self.ns as f64 / 1e6, self.calls, self.mean())
+    }
+
     fn json(&self) -> Json {
         let slots = Histogram::of_powers(&self.slots).json();
-        json!({
-            "function": self.function, "calls": self.calls, "mean_ns": self.mean(), "total_ns": self.ns,
-            "slots": slots["slots"],
-        })
+        let mut value = json!({
+            "function": null, "calls": self.calls, "mean_ns": self.mean(), "total_ns": self.ns, "slots": slots["slots"],
+        });
+        if let Some(function) = &self.function {
+            function.put(&mut value, "function");
+        }
+        value
     }
 }

@@ -7,14 +7,24 @@ mod count;
 mod funccount;
 mod funclatency;
 mod graph;
+mod graphs;
+mod image_file;
+mod memleak;
 mod object;
+mod offcpu;
+mod profile;
 mod screen;
+mod signatures;
 mod slower;
+mod stackcount;
+mod stacks;
 mod stage;
 mod syscalls;
+mod unwound;
 
 use crate::options::seconds;
 use clap::{Arg, ArgMatches, Command};
+use image_file::ImageFile;
 use stage::{Limits, Stage};
 use std::time::Duration;
 use ubpf_client::{machine::Client, ClientError};
@@ -37,8 +47,19 @@ pub struct Tool {
 }
 
 /// All of them, in the order in which they are listed.
-pub const TOOLS: &[Tool] =
-    &[funccount::TOOL, argdist::TOOL, funclatency::TOOL, slower::TOOL, graph::TOOL, syscalls::COUNT, syscalls::SHOW];
+pub const TOOLS: &[Tool] = &[
+    funccount::TOOL,
+    argdist::TOOL,
+    funclatency::TOOL,
+    slower::TOOL,
+    graph::TOOL,
+    stackcount::TOOL,
+    memleak::TOOL,
+    offcpu::TOOL,
+    profile::TOOL,
+    syscalls::COUNT,
+    syscalls::SHOW,
+];
 
 /// A tool with its arguments.
 trait Work {
@@ -66,6 +87,8 @@ impl From<ClientError> for Failure {
 pub struct Job {
     tool: &'static Tool,
     work: Box<dyn Work>,
+    /// What it was told of the image.
+    files: Vec<ImageFile>,
     limits: Limits,
 }
 
@@ -86,11 +109,14 @@ impl Tool {
             .arg(time("duration", "End after so many seconds; else ^C ends it"))
             .arg(flag("json").help("Print JSON: a value on each line"))
             .arg(flag("yes").help("Attach to more than 300 functions, too"))
+            .arg(flag("own").help("Also calls that the shell's own work makes in the image"))
+            .arg(no_demangle())
     }
 }
 
 const COMMON: &str = "\
-PATTERN is the name of a function, or has `*` for any characters (quote it); `functions PATTERN` of the shell lists what it fits. \
+PATTERN is the name of a function, or has `*` for any characters (quote it), or is syscall:NAME; `functions PATTERN` of the shell lists what it fits. \
+Functions of C++ and Rust go by their names in the source, with or without the types of parameters: 'Ledger<long>::total', 'shop::*'. \
 Nothing stays attached when the tool has ended, however it ended.";
 
 /// The tool of this name with what the command line says; `None`: there is none of this name.
@@ -102,8 +128,10 @@ pub fn job(name: &str, matches: &ArgMatches) -> Option<Result<Job, String>> {
         duration: time("duration"),
         json: matches.get_flag("json"),
         many: matches.get_flag("yes"),
+        own: matches.get_flag("own"),
+        mangled: matches.get_flag("no-demangle"),
     };
-    Some((tool.read)(matches).map(|work| Job { tool, work, limits }))
+    Some((tool.read)(matches).map(|work| Job { tool, work, files: ImageFile::all(matches), limits }))
 }
 
 impl Job {
@@ -112,10 +140,16 @@ impl Job {
         self.limits.json = true;
     }
 
+    /// As `--no-demangle` before the tool's name.
+    pub fn mangled(&mut self) {
+        self.limits.mangled = true;
+    }
+
     /// Does it. `quiet`: something else writes on the terminal. Tells whether it did well.
     pub fn run(&self, client: Client, quiet: bool) -> Result<bool, ClientError> {
         let mut stage = Stage::new(self.tool.name, client, self.limits, quiet);
-        let result = self.work.run(&mut stage);
+        let checked = self.files.iter().try_for_each(|file| file.check(&mut stage));
+        let result = checked.and_then(|()| self.work.run(&mut stage));
         // What is attached goes at once, whatever happened; of two troubles the first is told.
         let ended = stage.end();
         match result {
@@ -128,6 +162,11 @@ impl Job {
             }
         }
     }
+}
+
+/// The option for names as the image has them.
+pub fn no_demangle() -> Arg {
+    flag("no-demangle").help("Name functions of C++ and Rust as the image has them, not as the source does")
 }
 
 /// The patterns that a tool is given.

@@ -17,15 +17,19 @@ pub struct Wanted<'w> {
     pub values: &'w [(&'static str, String)],
     /// The functions, or patterns, at which each of its programs is to be.
     pub targets: &'w [String],
+    /// Programs with the functions, or patterns, at which each is to be; where there are such, others of the object are left out.
+    pub at: &'w [(String, String)],
     /// The function at which its program `first` is to be, and nowhere else.
     pub first: Option<&'w str>,
     /// Entries of those of its arrays that leave it to the tool (`PLACES` in `slots.h`): a power of two, also in its variable `places`.
     pub places: Option<u32>,
+    /// Entries of such maps where nothing but the tool knows of them.
+    pub entries: Option<u32>,
 }
 
 /// The package of an object.
 pub fn package(wanted: &Wanted<'_>) -> Result<Vec<u8>, String> {
-    let Wanted { programs: name, values, targets, first, places } = *wanted;
+    let Wanted { programs: name, values, targets, at: each, first, places, entries } = *wanted;
     let objects = OBJECTS.map_err(|reason| {
         format!("this ushell was built without the programs of its tools ({reason}): install clang, and build it again")
     })?;
@@ -36,15 +40,26 @@ pub fn package(wanted: &Wanted<'_>) -> Result<Vec<u8>, String> {
     let packed = ubpf_pack::pack(bytes, &Options { name: name.into(), values, ..Options::default() })?;
     let mut object = Object::parse(&packed).map_err(|error| error.to_string())?;
     let left_open = object.maps.iter_mut().filter(|map| map.max_entries == PLACES);
-    left_open.for_each(|map| map.max_entries = places.unwrap_or(1));
-    at(object, targets, first)
+    left_open.for_each(|map| map.max_entries = places.or(entries).unwrap_or(1));
+    let mut targets: Vec<Target<'_>> = targets.iter().map(|target| Target { program: None, target }).collect();
+    targets.extend(each.iter().map(|(program, target)| Target { program: Some(program), target }));
+    at(object, &targets, first)
+}
+
+/// Where a program is to be, or each of an object.
+#[derive(Clone, Copy)]
+struct Target<'t> {
+    program: Option<&'t str>,
+    target: &'t str,
 }
 
 /// The package of an object with each of its programs at each of these functions: they share its maps. A program whose section does not
 /// say where in a function it belongs is for the return.
-fn at(object: Object<'_>, targets: &[String], first: Option<&str>) -> Result<Vec<u8>, String> {
-    let everywhere =
-        targets.iter().flat_map(|target| object.programs.iter().enumerate().map(move |one| (one, target.as_str())));
+fn at(object: Object<'_>, targets: &[Target<'_>], first: Option<&str>) -> Result<Vec<u8>, String> {
+    let everywhere = targets.iter().flat_map(|&Target { program, target }| {
+        let programs = object.programs.iter().enumerate();
+        programs.filter(move |one| program.is_none_or(|name| one.1.name == name)).map(move |one| (one, target))
+    });
     let is_first = |program: &ProgramDef<'_>| program.name == FIRST;
     let once = object.programs.iter().enumerate().filter(|(_, program)| is_first(program));
     let once = once.flat_map(|one| first.map(|target| (one, target)));
@@ -54,7 +69,11 @@ fn at(object: Object<'_>, targets: &[String], first: Option<&str>) -> Result<Vec
         all.iter().enumerate().map(|(copy, ((_, program), _))| named(program.name, copy)).collect();
     let (mut programs, mut slots, mut functions) = (Vec::new(), Vec::new(), Vec::new());
     for ((((number, program), target), name), copy) in all.into_iter().zip(&names).zip(0u32..) {
-        let attach = program.attach.or(Some(PointKind::Return));
+        let elsewhere = match program.kind {
+            object::ProgramKind::Sample => PointKind::Timer,
+            _ => PointKind::Return,
+        };
+        let attach = program.attach.or(Some(elsewhere));
         programs.push(ProgramDef { name, target, attach, ..*program });
         let own = object.slots.iter().filter(|slot| slot.program as usize == number);
         slots.extend(own.map(|slot| Slot { program: copy, ..*slot }));
@@ -117,13 +136,16 @@ mod tests {
             functions: vec![function(0, "first"), function(1, "b")],
             types: &[],
         };
-        let package = at(object.clone(), &["x*".into(), "y".into()], Some("z")).unwrap();
+        let each = |target| Target { program: None, target };
+        let package = at(object.clone(), &["x*", "y"].map(each), Some("z")).unwrap();
         let read = Object::parse(&package).unwrap();
         let programs: Vec<_> = read.programs.iter().map(|program| (program.name, program.target)).collect();
         assert_eq!(programs, [("first", "z"), ("b.1", "x*"), ("b.2", "y")]);
         let functions: Vec<_> = read.functions.iter().map(|function| (function.program, function.name)).collect();
         assert_eq!(functions, [(0, "first"), (1, "b"), (2, "b")]);
-        assert!(at(object, &["x".repeat(300)], None).is_err());
+        let package = at(object.clone(), &[Target { program: Some("b"), target: "y" }], None).unwrap();
+        assert_eq!(Object::parse(&package).unwrap().programs.len(), 1);
+        assert!(at(object, &[each(&"x".repeat(300))], None).is_err());
     }
 
     #[test]

@@ -1,22 +1,22 @@
 //! What every tool does with a shell: it brings its programs, attaches them for as long as its session lasts, asks, and ends.
 
 use super::{
-    count::several,
     object::{self, Wanted},
     screen::Screen,
     Failure,
 };
 use crate::{
     json::Form,
+    names::{self, names, Function, Resolver},
     session::{shown_text, Lines},
     typed,
 };
 use serde_json::{json, Value as Json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::{
-    cell::Cell,
-    collections::HashMap,
-    io,
+    cell::{Cell, RefCell},
+    collections::{BTreeSet, HashMap},
+    io, mem,
     rc::Rc,
     sync::{
         atomic::{AtomicBool, Ordering},
@@ -28,6 +28,7 @@ use ubpf_client::{
     machine::{quote, Client},
     ClientError,
 };
+use ubpf_rs::platform::is_pattern;
 use ubpf_tools::output::{self, say};
 
 /// How long a tool waits before it looks whether it is to end.
@@ -44,6 +45,10 @@ pub struct Limits {
     pub json: bool,
     /// The shell is not to ask about more than 300 functions.
     pub many: bool,
+    /// What the shell does itself is told, too.
+    pub own: bool,
+    /// Functions are named as the image has them.
+    pub mangled: bool,
 }
 
 /// When a tool tells something.
@@ -71,8 +76,16 @@ impl Told {
     }
 }
 
+/// So many of something, in words.
+pub fn several(count: u64, what: &str) -> String {
+    match count {
+        1 => format!("1 {what}"),
+        count => format!("{count} {what}s"),
+    }
+}
+
 /// A stretch of time, in seconds since the programs were attached.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Span {
     from: f64,
     to: f64,
@@ -101,6 +114,26 @@ impl Span {
     }
 }
 
+/// How often a program at a timer runs.
+#[derive(Clone, Copy)]
+pub struct Rates {
+    /// Times a second that were asked for.
+    pub asked: f64,
+    /// Those that it came to.
+    pub reached: f64,
+    /// Times in which the shell itself was at work, or nobody.
+    pub left_out: u64,
+}
+
+impl Rates {
+    /// By the counters of a program; where there is none, it does not run.
+    fn of(program: Option<&Json>) -> Self {
+        let rate = |name: &str| program.and_then(|program| program[name].as_f64()).unwrap_or(0.0);
+        let left_out = program.map_or(0, |program| sum(program, ["left_out"]));
+        Self { asked: rate("asked_hz"), reached: rate("reached_hz"), left_out }
+    }
+}
+
 /// What is missing in counts.
 #[derive(Clone, Copy, Default)]
 pub struct Lost {
@@ -115,6 +148,22 @@ pub struct Lost {
 }
 
 impl Lost {
+    /// By the counters of programs, and by what those say that they had no room for.
+    fn of<'p>(full: u64, programs: impl Iterator<Item = &'p Json>) -> Self {
+        let mut lost = Self { full, ..Self::default() };
+        for program in programs {
+            lost.unseen = lost.unseen.saturating_add(sum(program, ["misses", "failures"]));
+            lost.outstanding = lost.outstanding.saturating_add(sum(program, ["outstanding"]));
+            lost.abandoned = lost.abandoned.saturating_add(sum(program, ["abandoned"]));
+        }
+        lost
+    }
+
+    /// With so much more for which there was no room.
+    pub fn and_full(self, more: u64) -> Self {
+        Self { full: self.full.saturating_add(more), ..self }
+    }
+
     /// Lines, if anything is missing.
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -132,12 +181,12 @@ impl Lost {
     }
 
     pub fn json(&self) -> Json {
-        json!(self.unseen + self.full)
+        json!(self.unseen.saturating_add(self.full))
     }
 
     /// Calls of which no end was seen.
     pub fn unreturned(&self) -> u64 {
-        self.outstanding + self.abandoned
+        self.outstanding.saturating_add(self.abandoned)
     }
 }
 
@@ -157,6 +206,9 @@ pub struct Stage {
     /// Where what was told last ended.
     told: Instant,
     file: String,
+    resolver: Resolver,
+    /// The lines of `status`, once it was asked.
+    status: Vec<String>,
 }
 
 impl Stage {
@@ -169,7 +221,9 @@ impl Stage {
         let screen = Screen::new(quiet || limits.json || limits.interval.is_some());
         let now = Instant::now();
         let file = format!("ushell-{tool}.pkg");
-        Self { tool, client, limits, screen, stop, patient, begin: now, deadline, told: now, file }
+        let resolver = Resolver::default();
+        let status = Vec::new();
+        Self { tool, client, limits, screen, stop, patient, begin: now, deadline, told: now, file, resolver, status }
     }
 
     /// Brings the programs of an object, and attaches each of them to each of the functions.
@@ -186,7 +240,8 @@ impl Stage {
         }
         let file = quote(&self.file);
         let many = if self.limits.many { " --yes" } else { "" };
-        let attached = self.ask(&format!("prog attach {file}{many}"));
+        let own = if self.limits.own { " --own" } else { "" };
+        let attached = self.ask(&format!("prog attach {file}{many}{own}"));
         self.patient.store(true, Ordering::Relaxed);
         // The programs stay without it.
         let removed = self.ask(&format!("rm {file}"));
@@ -195,17 +250,22 @@ impl Stage {
         self.begin = Instant::now();
         self.told = self.begin;
         self.deadline.set(self.limits.duration.and_then(|duration| self.begin.checked_add(duration)));
-        say(&format!("{}: attached to {}; ^C ends it\n", self.tool, several(count(&lines), "function")));
+        let to = match wanted.targets {
+            [timer] if timer.starts_with("profile:") => timer.clone(),
+            _ => several(count(&lines), "function"),
+        };
+        lines.iter().filter(|line| line.starts_with("warning: ")).for_each(|line| say(&format!("{line}\n")));
+        say(&format!("{}: attached to {to}; ^C ends it\n", self.tool));
         Ok(())
     }
 
     /// The functions with programs of this tool, by name, and how often they were called since.
-    pub fn calls(&mut self) -> Result<Vec<(String, u64)>, Failure> {
+    pub fn calls(&mut self) -> Result<Vec<(Function, u64)>, Failure> {
         let all = self.own()?.into_iter();
         // Where two patterns fit, both programs have seen each call.
         let each = all.filter_map(|(function, programs)| {
-            let most = programs.iter().map(|program| number(program, "runs") + number(program, "misses")).max();
-            most.map(|most| (function, most))
+            let most = programs.iter().map(|program| sum(program, ["runs", "misses"])).max();
+            most.map(|most| (self.function(&function), most))
         });
         Ok(each.collect())
     }
@@ -243,6 +303,11 @@ impl Stage {
         Ok(said.first().and_then(|line| words(line)).unwrap_or_default())
     }
 
+    /// Puts a number under a number into a map of numbers.
+    pub fn set(&mut self, map: &str, key: u64, value: u64) -> Result<(), Failure> {
+        self.ask(&format!("map update {} {key} {value}", quote(map))).map(drop)
+    }
+
     /// The entries of a map of words by numbers.
     pub fn words(&mut self, map: &str) -> Result<Vec<(u64, Vec<u64>)>, Failure> {
         let entry = |line: &String| {
@@ -254,11 +319,46 @@ impl Stage {
         Ok(self.ask(&format!("map dump {}", quote(map)))?.iter().filter_map(entry).collect())
     }
 
+    /// Bytes of the application's memory, as many as can be read.
+    pub fn bytes(&mut self, address: u64, size: usize) -> Result<Vec<u8>, Failure> {
+        let answer = self.client.answer(&format!("bpf_probe_read {address:#x} {size}"));
+        let (_, lines) = self.went_well(answer)?;
+        let row = |line: &String| {
+            let (_, bytes) = line.split_once(": ")?;
+            let bytes = bytes.split_once("  ").map_or(bytes, |(bytes, _)| bytes);
+            Some(bytes.split(' ').map_while(|byte| u8::from_str_radix(byte, 16).ok()).collect::<Vec<u8>>())
+        };
+        Ok(lines.iter().filter_map(row).flatten().collect())
+    }
+
+    /// What the image is told of functions, or patterns, as the person has named them.
+    pub fn targets(&mut self, named: &[String]) -> Result<Vec<String>, Failure> {
+        if self.limits.mangled {
+            return Ok(named.to_vec());
+        }
+        let (mut all, mut resolver) = (Vec::new(), mem::take(&mut self.resolver));
+        for name in named {
+            let found = resolver.targets(name, &mut |line| self.ask(line))?.map_err(Failure::Refused)?;
+            found.into_iter().for_each(|target| {
+                if !all.contains(&target) {
+                    all.push(target);
+                }
+            });
+        }
+        self.resolver = resolver;
+        Ok(all)
+    }
+
+    /// A function, by what the image calls it.
+    fn function(&self, symbol: &str) -> Function {
+        Function::of(symbol, self.limits.mangled)
+    }
+
     /// The functions that a pattern fits, as the shell names them.
     fn fitting(&mut self, pattern: &str) -> Result<Vec<String>, Failure> {
         let mut all = self.ask(&format!("functions {}", quote(pattern)))?;
         // Without a `*`, parts of names fit, too.
-        all.retain(|line| pattern.contains('*') || line.split(' ').next() == Some(pattern));
+        all.retain(|line| is_pattern(pattern) || names::parts(line).0 == pattern);
         Ok(all)
     }
 
@@ -272,12 +372,18 @@ impl Stage {
         self.limits.many = true;
     }
 
+    /// What the shell does itself is told, too.
+    pub fn take_own(&mut self) {
+        self.limits.own = true;
+    }
+
     /// That no function fits two of these: its calls would be told of twice.
     pub fn distinct(&mut self, patterns: &[String]) -> Result<(), Failure> {
         let mut known: HashMap<String, &String> = HashMap::new();
         for pattern in patterns.iter().filter(|_| patterns.len() > 1) {
             for function in self.fitting(pattern)? {
                 if let Some(before) = known.get(&function) {
+                    let function = self.function(&function);
                     return Err(Failure::Refused(format!("{function} is named by {before} and by {pattern}")));
                 }
                 known.insert(function, pattern);
@@ -287,24 +393,49 @@ impl Stage {
     }
 
     /// The functions that these patterns fit, by the addresses under which programs know them.
-    pub fn addresses(&mut self, patterns: &[String]) -> Result<HashMap<u64, String>, Failure> {
+    pub fn addresses(&mut self, patterns: &[String]) -> Result<HashMap<u64, Function>, Failure> {
         let mut all = HashMap::new();
         for pattern in patterns {
             let mut fitting = self.fitting(pattern)?;
-            if fitting.is_empty() && !pattern.contains('*') {
+            if fitting.is_empty() && !is_pattern(pattern) {
                 // It may be an address; else the shell says what it is not.
                 fitting.push(pattern.clone());
             }
             for function in fitting {
                 // Of several functions of a name the address says which.
-                let question = function.split_once(' ').map_or(function.as_str(), |(_, address)| address);
+                let question = names::parts(&function).1.unwrap_or(&function);
                 let address = self.ask(&format!("bpf_get_ret_addr {}", quote(question)))?;
                 if let Some(address) = address.first().and_then(|text| hex(text)) {
-                    all.insert(address, function);
+                    all.insert(address, self.function(&function));
                 }
             }
         }
         Ok(all)
+    }
+
+    /// Names of the functions that addresses lie in, as far as they are known.
+    pub fn names_of(&mut self, addresses: BTreeSet<u64>) -> Result<HashMap<u64, Function>, Failure> {
+        let all = names(addresses, |line| self.ask(line))?;
+        Ok(all.into_iter().map(|(address, name)| (address, self.function(&name))).collect())
+    }
+
+    /// The id of the image, if it has one, as text.
+    pub fn image_id(&mut self) -> Result<Option<String>, Failure> {
+        Ok(self.status("image")?.map(String::from))
+    }
+
+    /// Whether the shell is in a Linux process.
+    pub fn is_process(&mut self) -> Result<bool, Failure> {
+        Ok(self.status("platform")? == Some("linux"))
+    }
+
+    /// What `status` says of something that stays as it is: it is asked once.
+    fn status(&mut self, what: &str) -> Result<Option<&str>, Failure> {
+        if self.status.is_empty() {
+            self.status = self.ask("status")?;
+        }
+        let mut lines = self.status.iter().filter_map(|line| line.split_once(": "));
+        Ok(lines.find_map(|(name, value)| (name == what).then_some(value)))
     }
 
     /// The time on the image's clock, in nanoseconds.
@@ -313,26 +444,43 @@ impl Stage {
         Ok(said.first().and_then(|text| text.parse().ok()).unwrap_or(0))
     }
 
-    /// Shows the records of a ring as they come, as `change` tells of the words of each, until the end.
+    /// Shows the records of a ring as they come, as `change` tells of the words of each, until the end; then those that had come until then.
     pub fn follow(&mut self, ring: &str, mut change: impl FnMut(&[u64]) -> Told) -> Result<(), Failure> {
-        let (mut lines, stop) = (Lines::default(), self.stop.clone());
-        self.patient.store(false, Ordering::Relaxed);
-        let traced = self.client.run(&format!("trace {}", quote(ring)), &mut |page| {
+        let (lines, over, stop) = (RefCell::new(Lines::default()), Cell::new(false), self.stop.clone());
+        let take = &mut |page: &[u8]| {
             let mut text = String::new();
-            lines.take(page, &mut |line| {
+            lines.borrow_mut().take(page, &mut |line| {
+                if over.get() {
+                    return;
+                }
                 let told = words(line).map_or_else(|| Told::line(line.into()), |words| change(&words));
                 told.lines.iter().for_each(|line| text.extend([&shown_text(line), "\n"]));
                 if told.over {
+                    over.set(true);
                     stop.store(true, Ordering::Relaxed);
                 }
             });
             output::print(text.as_bytes())
-        });
+        };
+        let ring = quote(ring);
+        self.patient.store(false, Ordering::Relaxed);
+        let traced = self.client.run(&format!("trace {ring}"), take);
         self.patient.store(true, Ordering::Relaxed);
-        match self.went_well(traced) {
+        let mut traced = self.went_well(traced);
+        if matches!(traced, Err(Failure::Ended)) && !over.get() {
+            // A long record that was on its way is broken off.
+            lines.take();
+            // Where the time was over, the person may still end it.
+            self.deadline.set(None);
+            self.patient.store(self.stop.load(Ordering::Relaxed), Ordering::Relaxed);
+            let rest = self.client.run(&format!("trace {ring} --rest"), take);
+            self.patient.store(true, Ordering::Relaxed);
+            traced = self.went_well(rest);
+        }
+        match traced {
             Ok(true) | Err(Failure::Ended) => Ok(()),
-            Ok(false) => Err(Failure::Refused(format!("{ring} cannot be traced"))),
             Err(failure) => Err(failure),
+            Ok(false) => Err(Failure::Refused(format!("{ring} cannot be traced"))),
         }
     }
 
@@ -340,24 +488,37 @@ impl Stage {
     pub fn tell_lost(&mut self, ring: Option<&str>, map: Option<&str>) -> Result<(), Failure> {
         let mut lost = self.lost(map)?;
         if let Some(ring) = ring {
-            let shown = Form::Maps.json(&self.ask(&format!("map show {}", quote(ring)))?);
-            lost.full += number(&shown[0], "full") + number(&shown[0], "busy");
+            lost = lost.and_full(self.refused_by(ring)?);
         }
         // Calls that go on are none that were to be shown.
         say(&Lost { outstanding: 0, ..lost }.text());
         Ok(())
     }
 
+    /// Records that a ring had no room for.
+    pub fn refused_by(&mut self, ring: &str) -> Result<u64, Failure> {
+        let shown = Form::Maps.json(&self.ask(&format!("map show {}", quote(ring)))?);
+        Ok(sum(&shown[0], ["full", "busy"]))
+    }
+
+    /// Where a function of the image lies, by its name.
+    pub fn address_of(&mut self, function: &str) -> Result<Option<u64>, Failure> {
+        let answer = self.client.answer(&format!("bpf_get_addr {}", quote(function)));
+        let (good, lines) = self.went_well(answer)?;
+        Ok(lines.first().filter(|_| good).and_then(|text| hex(text)).filter(|address| *address != 0))
+    }
+
     /// What is missing in the counts; in `map` the programs say what they had no room for.
     pub fn lost(&mut self, map: Option<&str>) -> Result<Lost, Failure> {
+        Ok(self.lost_and_rates(map)?.0)
+    }
+
+    /// The same, and how often the tool's program at a timer runs, by one look at its programs.
+    pub fn lost_and_rates(&mut self, map: Option<&str>) -> Result<(Lost, Rates), Failure> {
         let full = map.map_or(Ok(0), |map| self.count(map))?;
-        let mut lost = Lost { full, ..Lost::default() };
-        for program in self.own()?.iter().flat_map(|(_, programs)| programs) {
-            lost.unseen += number(program, "misses") + number(program, "failures");
-            lost.outstanding += number(program, "outstanding");
-            lost.abandoned += number(program, "abandoned");
-        }
-        Ok(lost)
+        let own = self.own()?;
+        let mut programs = own.iter().flat_map(|(_, programs)| programs);
+        Ok((Lost::of(full, programs.clone()), Rates::of(programs.next())))
     }
 
     fn is_own(&self, program: &str) -> bool {
@@ -476,7 +637,7 @@ fn count(lines: &[String]) -> u64 {
         let words = line.strip_suffix(" functions successfully.")?;
         words.rsplit_once(' ')?.1.parse().ok()
     };
-    lines.iter().map(|line| functions(line).unwrap_or(1)).sum()
+    lines.iter().map(|line| functions(line).unwrap_or(1)).fold(0, u64::saturating_add)
 }
 
 /// The words of a value as the shell shows it.
@@ -495,18 +656,31 @@ fn hex(text: &str) -> Option<u64> {
     u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
 }
 
-fn number(of: &Json, name: &str) -> u64 {
-    of[name].as_u64().unwrap_or(0)
+/// The numbers of these names together, as far as there are such. What an image says may be too large for any sum.
+fn sum<const N: usize>(of: &Json, names: [&str; N]) -> u64 {
+    names.iter().fold(0, |sum, name| of[*name].as_u64().unwrap_or(0).saturating_add(sum))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::count;
+    use super::*;
 
     #[test]
     fn functions_are_counted_as_they_were_attached() {
         let lines =
             ["Program a.pkg:x was attached to 12 functions successfully.", "Program b was attached to f successfully."];
         assert_eq!(count(&lines.map(String::from)), 13);
+    }
+
+    /// Such numbers come from an image that is not in order.
+    #[test]
+    fn sums_that_are_too_large_are_the_largest() {
+        let line = format!("Program a was attached to {} functions successfully.", u64::MAX);
+        assert_eq!(count(&[line.clone(), line]), u64::MAX);
+        assert_eq!(sum(&json!({ "full": u64::MAX, "busy": 1 }), ["full", "busy"]), u64::MAX);
+        assert_eq!(sum(&json!("no map"), ["full"]), 0);
+        let most = u64::MAX;
+        let lost = Lost { unseen: most, full: most, outstanding: most, abandoned: most };
+        assert_eq!((lost.json(), lost.unreturned(), lost.text().lines().count()), (json!(most), most, 4));
     }
 }

@@ -3,13 +3,15 @@
 use super::{
     count::{Counts, Words},
     object::{places, Wanted},
-    slower,
+    signatures::{self, shown, Known},
     stage::{Stage, Told, Turn},
     Failure, Tool, Work,
 };
+use crate::names::Function;
 use clap::{Arg, ArgMatches, Command};
 use serde_json::{json, Value as Json};
 use std::collections::{BTreeMap, HashMap};
+use ubpf_rs::platform::{syscall_of, SYSCALL};
 
 pub const COUNT: Tool = Tool {
     name: "syscount",
@@ -25,17 +27,14 @@ pub const SHOW: Tool = Tool {
     about: "Shows system calls of an image with arguments and result, as they return",
     usage: "[OPTIONS] [NAME]...",
     details: DETAILS,
-    define,
-    read: |matches| Ok(Box::new(Show(names(matches)))),
+    define: |command| define(command).arg(signatures::debug()),
+    read: |matches| Ok(Box::new(Show { names: names(matches), known: signatures::read_debug(matches)? })),
 };
 
 const DETAILS: &str = "\
 NAME is a system call, or has `*`: openat, 'm*'; without one, all. In a Unikraft image system calls are functions, and those are told of that have \
 entry stubs (LIBUBPF_RS_SCOPE_IMAGE). A call that is made within another one of the same thread is a part of that one. Linux processes have no \
 system calls of their own.";
-
-/// How the handlers of a system call are called; the outermost of a call is told of.
-const HANDLERS: [&str; 3] = ["uk_syscall_r_", "uk_syscall_e_", "uk_syscall_do_"];
 
 fn define(command: Command) -> Command {
     command.arg(Arg::new("NAME").num_args(0..).help("Names of system calls"))
@@ -45,34 +44,34 @@ fn names(matches: &ArgMatches) -> Vec<String> {
     matches.get_many::<String>("NAME").map_or_else(|| vec!["*".into()], |names| names.cloned().collect())
 }
 
-/// Attaches to the handlers of these; gives the names of system calls by the addresses of their handlers.
-fn attach(stage: &mut Stage, programs: &str, names: &[String]) -> Result<HashMap<u64, String>, Failure> {
+/// Attaches to the handlers of these; gives those by their addresses.
+fn attach(stage: &mut Stage, programs: &str, names: &[String]) -> Result<HashMap<u64, Function>, Failure> {
     let mut targets = Vec::new();
     for name in names {
-        let before = targets.len();
-        for handler in HANDLERS {
-            let target = format!("{handler}{name}");
-            if !targets.contains(&target) && stage.is_there(&target)? {
-                targets.push(target);
-            }
+        let target = format!("{SYSCALL}{name}");
+        if targets.contains(&target) {
+            continue;
         }
-        if targets.len() == before {
+        if !stage.is_there(&target)? {
             let reason = match name.as_str() {
                 "*" => "no system call can be traced here: in a Unikraft image they are functions, which have entry stubs where LIBUBPF_RS_SCOPE_IMAGE is set; those of a Linux process are the kernel's".into(),
                 name => format!("no system call {name} can be traced"),
             };
             return Err(Failure::Refused(reason));
         }
+        targets.push(target);
     }
     stage.distinct(&targets)?;
     let functions = stage.addresses(&targets)?;
     let places = (programs == COUNT.name).then(|| places(functions.len()));
     stage.take_many();
     stage.attach(&Wanted { programs, targets: &targets, places, ..Wanted::default() })?;
-    let name = |function: String| {
-        HANDLERS.iter().find_map(|handler| function.strip_prefix(handler)).unwrap_or(&function).to_string()
-    };
-    Ok(functions.into_iter().map(|(address, function)| (address, name(function))).collect())
+    Ok(functions)
+}
+
+/// The system call of a handler.
+fn call_of(handler: &str) -> &str {
+    syscall_of(handler).unwrap_or(handler)
 }
 
 struct Count(Vec<String>);
@@ -115,12 +114,12 @@ impl Work for Count {
 }
 
 /// The words of `struct total`, but for the first, by names, the most calls first.
-fn totals(words: Words, names: &HashMap<u64, String>) -> Vec<(String, Total)> {
+fn totals(words: Words, names: &HashMap<u64, Function>) -> Vec<(String, Total)> {
     let mut all: BTreeMap<&str, Total> = BTreeMap::new();
     for ((key, place), word) in words {
-        let one = all.entry(names.get(&key).map_or("?", String::as_str)).or_default();
+        let one = all.entry(names.get(&key).map_or("?", |name| call_of(name.symbol()))).or_default();
         if let Some(sum) = one.get_mut(place) {
-            *sum += word;
+            *sum = sum.saturating_add(word);
         }
     }
     let mut all: Vec<_> = all.into_iter().map(|(name, total)| (name.to_string(), total)).collect();
@@ -129,25 +128,29 @@ fn totals(words: Words, names: &HashMap<u64, String>) -> Vec<(String, Total)> {
     all
 }
 
-struct Show(Vec<String>);
+struct Show {
+    names: Vec<String>,
+    known: Known,
+}
 
 impl Work for Show {
     fn run(&self, stage: &mut Stage) -> Result<(), Failure> {
         let begin = stage.now_ns()?;
-        let names = attach(stage, "syscalls", &self.0)?;
+        let names = attach(stage, "syscalls", &self.names)?;
         let json = stage.is_json();
         stage.follow("syscalls.calls", |words| {
             let &[when, thread, key, result, a, b, c, d, e, f, ns] = words else {
                 return Told::line(format!("{words:x?}"));
             };
-            let name = names.get(&key).map_or("?", String::as_str);
+            let handler = names.get(&key).map_or("?", Function::symbol);
+            let name = call_of(handler);
             let (given, at) = ([a, b, c, d, e, f], when.saturating_sub(begin) as f64 / 1e9);
             if json {
-                let call = json!({ "at": at, "ns": ns, "thread": thread, "name": name, "arguments": given, "result": result as i64 });
+                let mut call = json!({ "at": at, "ns": ns, "thread": thread, "name": name, "result": result as i64 });
+                self.known.put(&mut call, handler, &given, given.len());
                 return Told::line(call.to_string());
             }
-            let given = given.map(slower::shown).join(", ");
-            let result = slower::shown(result);
+            let (given, result) = (self.known.text(handler, &given, given.len()), shown(result));
             Told::line(format!("{at:>12.6} {:>12.1} us  [{thread}] {name}({given}) = {result}", ns as f64 / 1e3))
         })?;
         stage.tell_lost(Some("syscalls.calls"), Some("syscalls.lost"))

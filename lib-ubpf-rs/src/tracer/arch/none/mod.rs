@@ -16,14 +16,28 @@ use core::{hint::black_box, sync::atomic::Ordering};
 #[derive(Debug)]
 pub struct Frame(());
 
+/// Registers that are known of what a timer interrupts.
+pub const SAMPLED: usize = 0;
+
+/// Registers of what a timer interrupts: none is known.
+pub type Registers = [u64; SAMPLED];
+
+/// There are no programs of timers.
+pub fn sample(_registers: &Registers, _passed_ns: u64, _of: u64) {}
+
 impl Frame {
+    /// Of what was interrupted.
+    pub fn interrupted(_registers: &Registers) -> (Frame, [u64; 3]) {
+        (Frame(()), [0; 3])
+    }
+
     /// The `n`-th integer argument of the traced function: not known.
     pub fn argument(&self, _n: usize) -> Option<u64> {
         None
     }
 
     /// The registers at its entry: none is known. Programs that look at them are refused where a function calls the tracer by itself.
-    pub fn registers(&self, _ip: u64, _sp: Option<u64>) -> [u64; 0] {
+    pub fn registers(&self, _ip: u64, _bp: u64, _returned: Option<[u64; 2]>) -> [u64; 0] {
         []
     }
 }
@@ -32,6 +46,14 @@ impl Frame {
     /// Where the return address stands: not known.
     pub fn slot(&self) -> Option<u64> {
         None
+    }
+
+    /// The word above them: not known.
+    ///
+    /// # Safety
+    /// None.
+    pub(in super::super) unsafe fn above(&self) -> u64 {
+        0
     }
 
     /// What the function returns: not known.
@@ -90,7 +112,7 @@ fn run(key: u64, site: &'static SiteState) {
         return;
     };
     // SAFETY: the state is leaked, and the area is this call's alone until it is given back.
-    unsafe { hook::enter(key, site, &Frame(()), area.control()) }
+    unsafe { hook::enter(key, site, &Frame(()), area.control(), 0) }
 }
 
 /// Address of a function that nobody calls but [`call_subject`].

@@ -31,3 +31,8 @@ pub fn nops(_bytes: &[u8]) -> usize {
 pub fn call(_site: u64, _target: u64) -> Option<[u8; STUB_LEN]> {
     None
 }
+
+/// Where a call or jump leads: not known.
+pub fn led_to(_site: u64, _bytes: &[u8]) -> Option<u64> {
+    None
+}

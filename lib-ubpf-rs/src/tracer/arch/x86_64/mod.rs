@@ -5,7 +5,7 @@ pub mod patch;
 
 use super::super::{
     direct,
-    frames::{Bucket, ReturnFrame, BUSY, REACH, RETURNS},
+    frames::{Bucket, ReturnFrame, BUSY, REACH, RETURNS, TIMED},
     hook,
     pool::{Control, Hooks, HOOKS},
     site::{SiteState, Table, GOLDEN},
@@ -16,14 +16,9 @@ use core::mem::offset_of;
 extern "C" {
     /// What a patched site calls. Not to be called from Rust: it takes its argument from the return address.
     fn ubpf_hook_entry();
-    // Not to be called from Rust either: for programs called directly.
-    #[cfg_attr(
-        not(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none"))),
-        allow(dead_code, reason = "for machine code")
-    )]
-    fn ubpf_hook_helper();
     /// Not to be called at all: functions return there.
     fn ubpf_return_pad();
+    fn ubpf_sample(registers: &Registers, passed_ns: u64, of: u64);
 }
 
 global_asm!(
@@ -56,10 +51,14 @@ global_asm!(
     STARTED = const offset_of!(Hooks, started),
     THREAD_KIND = const offset_of!(Hooks, thread_kind),
     THREAD_AT = const offset_of!(Hooks, thread_at),
+    OWN_AT = const offset_of!(Hooks, own_at),
     FRAMES = const offset_of!(Hooks, frames),
     FRAMES_SHIFT = const offset_of!(Hooks, frames_shift),
     NOWHERE = const offset_of!(Hooks, nowhere),
     RETURN_MISSES = const offset_of!(SiteState, return_misses),
+    tick = sym tick,
+    STACK_TEST = const offset_of!(Hooks, stack_test),
+    UNSEEN_TICKS = const offset_of!(Hooks, unseen_ticks),
     HOME = const offset_of!(ReturnFrame, home),
     BELOW = const offset_of!(ReturnFrame, below),
     ELSEWHERE = const offset_of!(ReturnFrame, elsewhere),
@@ -70,6 +69,10 @@ global_asm!(
     SLOT = const offset_of!(ReturnFrame, slot),
     RETURN_GATE = const offset_of!(SiteState, return_gate),
     ARGUMENTS = const offset_of!(ReturnFrame, arguments),
+    CALLED = const offset_of!(ReturnFrame, called),
+    ENTERED = const offset_of!(ReturnFrame, entered_ns),
+    TIMED = const TIMED,
+    TICKS = const offset_of!(Hooks, ticks),
     BUCKET_FRAMES = const offset_of!(Bucket, frames),
     BUCKET_ELSEWHERE = const offset_of!(Bucket, elsewhere),
     BUCKET_BYTES = const size_of::<Bucket>(),
@@ -82,18 +85,44 @@ global_asm!(
 ///
 /// # Safety
 /// As for [`hook::enter`].
-unsafe extern "sysv64" fn enter(key: u64, site: *const SiteState, frame: *const Frame, control: *const Control) {
+unsafe extern "sysv64" fn enter(
+    key: u64,
+    site: *const SiteState,
+    frame: *const Frame,
+    control: *const Control,
+    frame_pointer: u64,
+) {
     // SAFETY: see above.
-    unsafe { hook::enter(key, site, frame, control) }
+    unsafe { hook::enter(key, site, frame, control, frame_pointer) }
 }
 
 /// What the pad calls.
 ///
 /// # Safety
 /// As for [`hook::leave`].
-unsafe extern "sysv64" fn leave(frame: &'static ReturnFrame, registers: *const Frame, control: *const Control) {
+unsafe extern "sysv64" fn leave(
+    frame: &'static ReturnFrame,
+    registers: *const Frame,
+    control: *const Control,
+    frame_pointer: u64,
+) {
     // SAFETY: see above.
-    unsafe { hook::leave(frame, registers, control) }
+    unsafe { hook::leave(frame, registers, control, frame_pointer) }
+}
+
+/// What the entry of ticks calls.
+///
+/// # Safety
+/// As for [`hook::tick`].
+unsafe extern "sysv64" fn tick(registers: *const Registers, passed_ns: u64, of: u64, control: *const Control) {
+    // SAFETY: see above.
+    unsafe { hook::tick(registers, passed_ns, of, control) }
+}
+
+/// What the platform's timer calls.
+pub fn sample(registers: &Registers, passed_ns: u64, of: u64) {
+    // SAFETY: it takes an area like any hook, and keeps what a function keeps.
+    unsafe { ubpf_sample(registers, passed_ns, of) }
 }
 
 /// What a program that is called directly calls for a helper.
@@ -138,18 +167,44 @@ pub fn hook_entry() -> u64 {
     ubpf_hook_entry as *const () as u64
 }
 
-/// Where a program that is called directly goes for a helper: see [`Helpers`](crate::jit::trampoline::Helpers).
-#[cfg_attr(
-    not(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none"))),
-    allow(dead_code, reason = "for machine code")
-)]
-pub fn helper_entry() -> usize {
-    ubpf_hook_helper as *const () as usize
-}
-
 /// Where calls return to that come back to the tracer.
 pub fn return_pad() -> u64 {
     ubpf_return_pad as *const () as u64
+}
+
+#[cfg(feature = "jit")]
+pub use for_machine_code::{helper_entry, return_call, take, took};
+
+/// Where generated code goes.
+#[cfg(feature = "jit")]
+mod for_machine_code {
+    // Not to be called from Rust: the registers and the stack are as generated code has them.
+    extern "C" {
+        fn ubpf_hook_helper();
+        fn ubpf_hook_take();
+        fn ubpf_hook_took();
+        fn ubpf_return_call();
+    }
+
+    /// Where a program that is called directly goes for a helper: see [`Helpers`](crate::jit::trampoline::Helpers).
+    pub fn helper_entry() -> usize {
+        ubpf_hook_helper as *const () as usize
+    }
+
+    /// What makes a call come back: see [`Take`](crate::jit::trampoline::Take).
+    pub fn take() -> u64 {
+        ubpf_hook_take as *const () as u64
+    }
+
+    /// What says how long a call took: see [`AtReturn`](crate::jit::trampoline::AtReturn).
+    pub fn took() -> u64 {
+        ubpf_hook_took as *const () as u64
+    }
+
+    /// What calls the body of a function whose call comes back: see [`Thunk`](crate::jit::trampoline::Thunk).
+    pub fn return_call() -> u64 {
+        ubpf_return_call as *const () as u64
+    }
 }
 
 /// Registers of the traced function as the trampoline saved them, and what lies above them on its stack.
@@ -171,7 +226,19 @@ pub struct Frame {
     pub return_address: u64,
 }
 
+/// Registers that are known of what a timer interrupts.
+pub const SAMPLED: usize = 21;
+
+/// Registers of what a timer interrupts, in the order of Linux (`struct pt_regs`).
+pub type Registers = [u64; SAMPLED];
+
 impl Frame {
+    /// Of what was interrupted, where that was, its stack, and its frame pointer.
+    pub fn interrupted(registers: &Registers) -> (Frame, [u64; 3]) {
+        let &[_, _, _, _, bp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi, _, ip, _, _, sp, _] = registers;
+        (Frame { rbx, r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax, return_address: ip }, [ip, sp, bp])
+    }
+
     /// The `n`-th integer argument of the traced function by the System V convention, for n below 6.
     pub fn argument(&self, n: usize) -> Option<u64> {
         [self.rdi, self.rsi, self.rdx, self.rcx, self.r8, self.r9].get(n).copied()
@@ -182,18 +249,27 @@ impl Frame {
         (core::ptr::from_ref(&self.return_address) as u64).checked_add(8)
     }
 
+    /// The word above all that: at an entry the address that the traced function returns to.
+    ///
+    /// # Safety
+    /// The registers lie on a stack, with what was there when they were saved above them.
+    pub(in super::super) unsafe fn above(&self) -> u64 {
+        // SAFETY: as the caller promises.
+        unsafe { core::ptr::from_ref(&self.return_address).add(1).read_volatile() }
+    }
+
     /// As it returns, what the traced function returns in its first register.
     pub fn result(&self) -> u64 {
         self.rax
     }
 
-    /// The registers at the entry of the traced function in the order of Linux (`struct pt_regs`), `ip` given, or as it returns, with `sp` given,
-    /// too. Those that the trampoline does not keep are 0: r12 to r15, rbp, flags and segments.
-    pub fn registers(&self, ip: u64, sp: Option<u64>) -> [u64; 21] {
-        // Above the place where the function goes on lies what was there when it was called.
-        let sp = sp.unwrap_or(core::ptr::from_ref(&self.return_address) as u64 + 8);
+    /// The registers at the entry of the traced function in the order of Linux (`struct pt_regs`), `ip` given, or as it returns, with stack pointer
+    /// and result given, too. Those that the trampoline does not keep are 0: r12 to r15, flags and segments.
+    pub fn registers(&self, ip: u64, bp: u64, returned: Option<[u64; 2]>) -> [u64; 21] {
         let Frame { rbx, r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax, .. } = *self;
-        [0, 0, 0, 0, 0, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi, 0, ip, 0, 0, sp, 0]
+        // Above the place where the function goes on lies what was there when it was called.
+        let [sp, rax] = returned.unwrap_or([core::ptr::from_ref(&self.return_address) as u64 + 8, rax]);
+        [0, 0, 0, 0, bp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi, 0, ip, 0, 0, sp, 0]
     }
 }
 

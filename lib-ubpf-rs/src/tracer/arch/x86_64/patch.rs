@@ -36,10 +36,30 @@ pub fn recognise(bytes: &[u8]) -> Option<Stub> {
 
 /// `call target` placed at `site`; `None` when the target is more than 2 GiB away.
 pub fn call(site: u64, target: u64) -> Option<[u8; STUB_LEN]> {
+    transfer(0xe8, site, target)
+}
+
+/// `jmp target`, likewise.
+#[cfg(feature = "jit")]
+pub fn jump(site: u64, target: u64) -> Option<[u8; STUB_LEN]> {
+    transfer(0xe9, site, target)
+}
+
+fn transfer(opcode: u8, site: u64, target: u64) -> Option<[u8; STUB_LEN]> {
     let from = site.wrapping_add(STUB_LEN as u64);
     let distance = i32::try_from(target.wrapping_sub(from) as i64).ok()?;
     let [a, b, c, d] = distance.to_le_bytes();
-    Some([0xe8, a, b, c, d])
+    Some([opcode, a, b, c, d])
+}
+
+/// Where a direct call or jump leads that begins with `bytes` at `site`; `None` for anything else.
+pub fn led_to(site: u64, bytes: &[u8]) -> Option<u64> {
+    let (length, distance) = match *bytes {
+        [0xe8 | 0xe9, a, b, c, d, ..] => (STUB_LEN as u64, i64::from(i32::from_le_bytes([a, b, c, d]))),
+        [0xeb, distance, ..] => (2, i64::from(distance as i8)),
+        _ => return None,
+    };
+    Some(site.wrapping_add(length).wrapping_add_signed(distance))
 }
 
 #[cfg(test)]
@@ -87,6 +107,19 @@ mod tests {
         // Clang's eleven bytes for some processors.
         let eleven = [0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0, 0, 2, 0, 0, 0xc3];
         assert_eq!((recognise(&eleven), nops(&eleven)), (None, 11));
+    }
+
+    #[test]
+    fn calls_and_jumps_lead_where_they_were_made_for() {
+        let call = call(0x1000, 0x0123).unwrap();
+        assert_eq!(led_to(0x1000, &call), Some(0x0123));
+        assert_eq!(led_to(0x1000, &call[..4]), None);
+        assert_eq!(led_to(0x1000, &[0xe9, 0, 1, 0, 0, 0x90]), Some(0x1105));
+        assert_eq!(
+            [[0xeb, 0xfe], [0xeb, 0x10], [0x0f, 0xe9]].map(|at| led_to(0x1000, &at)),
+            [Some(0x1000), Some(0x1012), None]
+        );
+        assert_eq!(led_to(0x1000, &[]), None);
     }
 
     #[test]

@@ -20,14 +20,33 @@
 17:
     .endm
 
-# Runs the programs of the frame rdi and of those below it, and gives their places back. rsp points to ten saved registers; all but those may be
-# changed. Without an area it is a miss of each.
-    .macro ubpf_run_frames
+# Calls the gate for returns of the site of the frame rdi, which finds the frame on the stack; the call returns to `label`. To `none` where the site
+# has no such gate, to `over` where the frame has been given back meanwhile.
+    .macro ubpf_call_return_gate label, none, over
+    mov     rax, [rdi + {FRAME_SITE}]
+    mov     rdx, [rax + {RETURN_GATE}]
+    test    rdx, rdx
+    jz      \none
+    push    rdi
+    .cfi_adjust_cfa_offset 8
+    call    rdx
+\label:
+    pop     rdi
+    .cfi_adjust_cfa_offset -8
+    test    rdi, rdi
+    jz      \over
+    .endm
+
+# Runs the programs of the frame rdi and of those below it, and gives their places back. So far above rsp are ten saved registers; all but those
+# may be changed. Without an area it is a miss of each.
+    .macro ubpf_run_frames registers=0
+    ubpf_may_leave 18f
     ubpf_claim_area 18f
     ubpf_enter_area
-    # leave(frame = rdi, registers = rsi, control = rdx)
-    mov     rsi, rbx
+    # leave(frame = rdi, registers = rsi, control = rdx, frame pointer = rcx)
+    lea     rsi, [rbx + \registers]
     mov     rdx, rcx
+    mov     rcx, rbp
     call    {leave}
     ubpf_leave_area
     jmp     19f
@@ -48,13 +67,13 @@
 #
 # An unwinder that finds our address in a stack finds the caller as the code does: the expression is for the place of the return address, from
 # the CFA. rip, for it, is the pad, or what a signal has interrupted in its first instructions: both lie in one block of 256 bytes, at the
-# beginning of which stands how far the data of the hooks is. It looks up the address less one: that is the nop.
+# beginning of which stands how far the data of the hooks is. It looks up the address less one: that is the call.
 
     .section .text.ubpf_return_pad,"ax",@progbits
     .p2align 8
 .Lubpf_return_base:
     .long   {hooks} - .Lubpf_return_base
-    .byte   0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+    .byte   0, 0, 0, 0, 0, 0, 0, 0
     .type   ubpf_return_pad, @function
     .cfi_startproc
     .cfi_remember_state
@@ -87,7 +106,11 @@
     .cfi_escape 0x13, 0x12, 0x0b, -{BUCKET_BYTES} & 255, -{BUCKET_BYTES} >> 8 & 255, 0x1a, 0x16, 0x14, 0x1c, 0x34, 0x24
     .cfi_escape 0x22, 0x0a, ({BUCKET_FRAMES} + {HOME}) & 255, ({BUCKET_FRAMES} + {HOME}) >> 8, 0x22
     # end
-    nop
+    # The body of a function, by a call: so the CPU expects its return here. The slot is below the stack pointer, and below that stands where the
+    # body is.
+    .globl  ubpf_return_call
+ubpf_return_call:
+    call    qword ptr [rsp - 16]
     .globl  ubpf_return_pad
 ubpf_return_pad:
     lea     rsp, [rsp - 8]              # the slot
@@ -129,21 +152,12 @@ ubpf_return_pad:
     mov     [rsi], rdx
     .cfi_restore_state
     .cfi_def_cfa rsp, 48
+    cmp     qword ptr [rdi + {CALLED}], 0
+    jne     7f
 
     # Programs that run directly: their gate finds the frame on the stack, and the registers above it. It takes the general way where it must, and
     # then puts 0 in place of the frame, since it has been through all of them.
-5:  mov     rax, [rdi + {FRAME_SITE}]
-    mov     rdx, [rax + {RETURN_GATE}]
-    test    rdx, rdx
-    jz      6f
-    push    rdi
-    .cfi_adjust_cfa_offset 8
-    call    rdx
-.Lubpf_return_called:
-    pop     rdi
-    .cfi_adjust_cfa_offset -8
-    test    rdi, rdi
-    jz      9f
+5:  ubpf_call_return_gate .Lubpf_return_called, 6f, 9f
     ubpf_release_frame
     test    rdi, rdi
     jnz     5b
@@ -153,13 +167,32 @@ ubpf_return_pad:
     .cfi_adjust_cfa_offset -8
     jmp     qword ptr [rsp - 8]
 
+    # The same for a function that was called above the pad: it has one frame, of which nothing lies elsewhere, and this one's return goes
+    # where the CPU expects it.
+7:  .cfi_def_cfa rsp, 48
+    ubpf_call_return_gate .Lubpf_return_called_back, 6f, 8f
+    mov     rax, rdi
+    and     rax, -{BUCKET_BYTES}
+    mov     rcx, rdi
+    sub     rcx, rax
+    sub     rcx, {BUCKET_FRAMES}
+    shr     rcx, 4
+    mov     qword ptr [rdi + {FRAME_SITE}], 0
+    mov     qword ptr [rax + rcx], 0
+8:  ubpf_pop rdi, rsi, rdx, rcx, rax
+    ret
+
     # The general way: the other registers beside those that are saved, as at an entry
 6:  .cfi_def_cfa rsp, 48
+    mov     rax, [rdi + {CALLED}]
     ubpf_push r8, r9, r10, r11, rbx
     .cfi_rel_offset rbx, 0
-    ubpf_run_frames
-    ubpf_pop rbx, r11, r10, r9, r8
-    jmp     9b
+    ubpf_push rax
+    ubpf_run_frames 8
+    ubpf_pop rcx, rbx, r11, r10, r9, r8
+    test    rcx, rcx
+    jz      9b
+    jmp     8b
     .cfi_endproc
     .size   ubpf_return_pad, . - ubpf_return_pad
 

@@ -2,5 +2,5 @@
 #include <stddef.h>
 struct uk_alloc;
 struct uk_alloc *uk_alloc_get_default(void);
-int uk_posix_memalign(struct uk_alloc *a, void **block, size_t align, size_t len);
-void uk_free(struct uk_alloc *a, void *block);
+void *uk_palloc(struct uk_alloc *a, unsigned long num_pages);
+void uk_pfree(struct uk_alloc *a, void *ptr, unsigned long num_pages);

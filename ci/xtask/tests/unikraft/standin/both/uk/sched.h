@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 struct uk_sched;
 struct uk_thread {
@@ -23,5 +24,6 @@ typedef void (*uk_thread_fn1_t)(void *) __attribute__((noreturn));
 struct uk_thread *uk_thread_current(void);
 struct uk_sched *uk_sched_current(void);
 void uk_sched_yield(void);
-struct uk_thread *standin_thread(struct uk_sched *s, uk_thread_fn1_t body, void *arg, const char *name);
-#define uk_sched_thread_create(s, body, arg, name) standin_thread(s, body, arg, name)
+typedef void (*uk_thread_dtor_t)(struct uk_thread *);
+struct uk_thread *uk_sched_thread_create_fn1(struct uk_sched *s, uk_thread_fn1_t body, void *arg, size_t stack_len, size_t auxstack_len,
+	bool no_uktls, bool no_ectx, const char *name, void *priv, uk_thread_dtor_t dtor);

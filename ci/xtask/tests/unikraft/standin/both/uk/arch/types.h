@@ -8,4 +8,3 @@ typedef unsigned long __uptr, __sz;
 typedef __u64 __paddr_t, __vaddr_t, __pte_t, __nsec;
 typedef long __ssz;
 #define PTRISERR(p) ((__uptr)(p) >= (__uptr)-512)
-#define PTR2ERR(p) ((int)(long)(p))
