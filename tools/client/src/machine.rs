@@ -24,8 +24,8 @@ const GREETING: u32 = 2;
 const LONGEST_GREETING: u32 = 20;
 /// Bytes of a file that are sent before the shell has said that it has them.
 const WINDOW: usize = 16 * PAYLOAD;
-/// How often a file is sent from its beginning.
-const UPLOADS: usize = 3;
+/// How often a file is sent from its beginning: a byte that a bad line has made a `^C` of breaks it off.
+const UPLOADS: usize = 16;
 
 /// How long to wait for what.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +65,8 @@ pub struct Client {
     _holder: Option<Holder>,
     /// Asked while a command runs: whether to end it.
     interrupt: Option<Box<dyn FnMut() -> bool>>,
+    /// Whether the last request was to end, by that or since nobody reads its output.
+    ended: bool,
 }
 
 /// A frame of the shell.
@@ -162,6 +164,7 @@ impl Client {
             id: 0,
             _holder: None,
             interrupt: None,
+            ended: false,
         };
         client.begin()?;
         Ok(client)
@@ -276,7 +279,8 @@ impl Client {
         for _ in 0..UPLOADS {
             match self.request_in_words(&request, Texts::default(), show, progress)? {
                 // Sending it once more changes nothing that is there.
-                Outcome::BrokenOff => {}
+                Outcome::BrokenOff if !self.ended => {}
+                Outcome::BrokenOff => break,
                 outcome => return Ok(outcome == Outcome::Good),
             }
         }
@@ -305,6 +309,7 @@ impl Client {
         progress: &mut dyn FnMut(usize),
     ) -> Result<Outcome, ClientError> {
         self.id += 1;
+        self.ended = false;
         self.send_request(request)?;
         let (mut at, mut heard, mut silent) = (Progress::default(), Instant::now(), 0u32);
         let (mut asked, mut sent, mut is_lost) = (heard, heard, false);
@@ -359,10 +364,11 @@ impl Client {
             return Ok(());
         }
         *asked = Instant::now();
-        match unread || self.interrupt.as_mut().is_some_and(|asked| asked()) {
-            true => self.write(b"\x03"),
-            false => Ok(()),
+        if unread || self.interrupt.as_mut().is_some_and(|asked| asked()) {
+            self.ended = true;
+            self.write(b"\x03")?;
         }
+        Ok(())
     }
 
     /// Nothing has come for so many ticks.

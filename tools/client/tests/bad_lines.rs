@@ -156,6 +156,22 @@ fn a_good_line() {
     assert!(!state.files.contains_key("large"));
 }
 
+/// A person's `^C` ends an upload: it is not begun again.
+#[test]
+fn a_file_that_is_broken_off() {
+    let line = line(1, NONE);
+    let mut client = Client::over(line.client, QUICK).unwrap();
+    let mut presses = 0;
+    client.set_interrupt(move || {
+        presses += 1;
+        presses == 1
+    });
+    let contents = vec![b'x'; 900_000];
+    assert!(matches!(put(&mut client, "large", &contents), Err(ClientError::BrokenOff)));
+    assert!(!line.fake.0.lock().unwrap().files.contains_key("large"));
+    assert!(put(&mut client, "large", &contents).unwrap());
+}
+
 /// Names that cannot be: said, and nothing of the contents is run.
 #[test]
 fn names_that_cannot_be() {
@@ -188,17 +204,21 @@ fn lines_that_lose_double_and_change() {
             .map(|seed| thread::spawn(move || conversation(seed, faults, &format!("kind {kind}, seed {seed}"))));
         let seeds: Vec<_> = seeds.collect();
         let ends = seeds.into_iter().map(|seed| seed.join().unwrap());
-        let (done, said) = ends.fold((0, 0), |sum, end| (sum.0 + end.0, sum.1 + end.1));
-        assert!(done > 20, "kind {kind}: {done} done, {said} not");
-        assert!(said == 0 || kind > 0, "what is lost on its way there is sent again");
+        let (mut done, mut said) = (0, Vec::new());
+        for (more, failed) in ends {
+            done += more;
+            said.extend(failed);
+        }
+        assert!(done > 20, "kind {kind}: {done} done, not {said:?}");
+        assert!(said.is_empty() || kind > 0, "what is lost on its way there is sent again: {said:?}");
     }
 }
 
-/// Plays one conversation; how much was done, and how much was said to have failed.
-fn conversation(seed: u64, faults: Faults, name: &str) -> (usize, usize) {
+/// Plays one conversation; how much was done, and what was said of the rest.
+fn conversation(seed: u64, faults: Faults, name: &str) -> (usize, Vec<String>) {
     let line = line(seed * 0x9e37_79b9, faults);
     let mut client = Client::over(line.client, QUICK).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let (mut done, mut said) = (0, 0);
+    let (mut done, mut said) = (0, Vec::new());
     let contents = b"\x03\nrm hello.txt\nmark\nmode plain\nmark\n".repeat(100 + seed as usize);
     for round in 0..4 {
         let before = line.marks.load(Ordering::SeqCst);
@@ -210,9 +230,9 @@ fn conversation(seed: u64, faults: Faults, name: &str) -> (usize, usize) {
                 assert_eq!(text.lines().count(), 40, "{name}");
                 done += 1;
             }
-            Err(ClientError::Lost { .. } | ClientError::BrokenOff) => {
+            Err(error @ (ClientError::Lost { .. } | ClientError::BrokenOff)) => {
                 assert_eq!(ran, 1, "{name}");
-                said += 1;
+                said.push(format!("{name}, mark {round}: {error}"));
             }
             Err(error) => panic!("{name}: {error}"),
         }
@@ -225,9 +245,9 @@ fn conversation(seed: u64, faults: Faults, name: &str) -> (usize, usize) {
                 done += 1;
             }
             Ok(false) => panic!("{name}: refused"),
-            Err(ClientError::Lost { .. } | ClientError::BrokenOff) => {
+            Err(error @ (ClientError::Lost { .. } | ClientError::BrokenOff)) => {
                 assert!(stored.is_none_or(|stored| stored == contents), "{name}");
-                said += 1;
+                said.push(format!("{name}, put {round}: {error}"));
             }
             Err(error) => panic!("{name}: {error}"),
         }
