@@ -54,6 +54,10 @@ pub enum Inline {
     Submit,
     /// `bpf_ringbuf_discard`, likewise
     Discard,
+    /// `bpf_get_func_ip`, likewise
+    FuncIp,
+    /// `bpf_get_attach_cookie`, likewise
+    Cookie,
 }
 
 impl Inline {
@@ -78,6 +82,7 @@ impl Inline {
             Inline::Lookup | Inline::Update | Inline::Delete => Needs::HELPERS.union(Needs::FRAME),
             Inline::Lane => Needs::LANE,
             Inline::Reserve | Inline::Submit | Inline::Discard => Needs::RECORDS,
+            Inline::FuncIp | Inline::Cookie => Needs::SITE.union(Needs::FRAME),
         }
     }
 }
@@ -100,6 +105,8 @@ bitflags::bitflags! {
         const LANE = 32;
         /// Records of rings that know their own lengths.
         const RECORDS = 64;
+        /// Above the end of the frame, where the traced function begins, and behind that the number that the program was attached with.
+        const SITE = 128;
     }
 }
 
@@ -133,7 +140,7 @@ impl Places {
         has.set(Needs::MAP, self.map.is_some());
         has.set(Needs::OUTPUT, self.output.is_some());
         has.set(Needs::TIME, self.time.is_some());
-        has.insert(Needs::HELPERS | Needs::FRAME | Needs::LANE | Needs::RECORDS);
+        has.insert(Needs::HELPERS | Needs::FRAME | Needs::LANE | Needs::RECORDS | Needs::SITE);
         has
     }
 }

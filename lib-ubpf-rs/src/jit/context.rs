@@ -76,6 +76,9 @@ pub(super) struct Routines {
     pub(super) ring_discard: usize,
     pub(super) notify: usize,
     pub(super) time: usize,
+    /// `bpf_get_func_ip` and `bpf_get_attach_cookie`, likewise.
+    pub(super) func_ip: usize,
+    pub(super) cookie: usize,
     pub(super) stop_budget: usize,
     pub(super) stop_depth: usize,
     /// Expects the address in the first scratch register.
@@ -193,11 +196,14 @@ impl Context {
         }
     }
 
-    /// Records are reserved and released by routines from now on: nobody keeps a list of those that the run holds.
-    pub(super) fn records_by(&mut self, inline: &Routines) {
+    /// The program runs directly. Records are reserved and released by routines: nobody keeps a list of those that the run holds. What is told of
+    /// the site stands above the frame.
+    pub(super) fn runs_directly(&mut self, inline: &Routines) {
         self.routines.ring_reserve = inline.ring_reserve;
         self.routines.ring_submit = inline.ring_submit;
         self.routines.ring_discard = inline.ring_discard;
+        self.routines.func_ip = inline.func_ip;
+        self.routines.cookie = inline.cookie;
     }
 
     /// Helpers that find there what they need are done by routines from now on, all others by Rust.

@@ -338,6 +338,7 @@ impl Executable for JitProgram {
             reads_length: reads(Reg::R2),
             needs,
             block: 0,
+            cookie: 0,
             stack: verified.stack_reach().next_multiple_of(8),
             given: Given::Call,
             argument_first: verified.argument_first(),

@@ -61,7 +61,7 @@ impl Helpers {
             let memory = Memory::new(&mut [], &mut []).in_lane(Lane::own(place));
             let mut context = Context::new(&memory, routines());
             context.work_with(&places, &inline_routines());
-            context.records_by(&inline_routines());
+            context.runs_directly(&inline_routines());
             context.routines.helper = entry;
             context.routines.helper_keep = entry;
             context.session = rest.as_ptr() as usize;

@@ -186,7 +186,9 @@ impl Trampoline {
             Some(thunk) => trampoline::way_out_of_thunk(thunk, take.is_some()),
             None => trampoline::way_out(gate.at),
         };
-        let around = |at| Surroundings { at, gate: gate.at, way_out, key, moved: gate.moved, lane, returns, take };
+        let start = site.start.load(Ordering::Relaxed);
+        let moved = gate.moved;
+        let around = |at| Surroundings { at, gate: gate.at, way_out, key, start, moved, lane, returns, take };
         if trampoline::stack_bytes(around(gate.at), &programs) > MOST_STACK {
             return Err(Detour::Stack);
         }
@@ -367,5 +369,5 @@ fn direct(probe: &Arc<Probe>) -> Result<Direct, Detour> {
         Given::Arguments(most) => Given::Arguments(probe.arguments.map_or(most, |count| count.min(most))),
         given => given,
     };
-    Ok(Direct { given, ..direct })
+    Ok(Direct { given, cookie: probe.cookie, ..direct })
 }

@@ -69,6 +69,8 @@ pub struct Direct {
     pub needs: Needs,
     /// That block's address, of whoever runs the program; 0 where it needs none.
     pub block: u64,
+    /// The number that it was attached with, for [`Needs::SITE`].
+    pub cookie: u64,
     /// Bytes of its stack that it may touch: r10 must be the end of so many. A multiple of 8.
     pub stack: u64,
     /// What its argument is.

@@ -314,6 +314,48 @@ fn a_program_of_fexit_finds_arguments_and_result_where_linux_has_them() {
     }
 }
 
+/// Programs of one function are told where it begins, and each the number that it was attached with, also where they run straight from it.
+#[test]
+fn each_program_is_told_of_its_own_attachment() {
+    if !packed("site") {
+        return;
+    }
+    let programs = [("entry_one", 1), ("entry_two", u64::MAX), ("exit_one", 1 << 40), ("exit_two", 0)];
+    for on in BOTH {
+        let (engine, _turn) = engine();
+        engine.load_object("site.pkg", &options(on), &[]).unwrap();
+        for (program, cookie) in programs {
+            let wish = LoadOptions { program: Some(program), ..options(on) };
+            let limits = AttachLimits { cookie, arguments: Some(1), ..AttachLimits::default() };
+            engine.attach_file(RECURSION, "site", &wish, limits).unwrap();
+        }
+        let alone = LoadOptions { program: Some("alone"), ..options(on) };
+        engine.attach_file(MYFUN, "site", &alone, AttachLimits { cookie: 7, ..AttachLimits::default() }).unwrap();
+        for report in engine.list(None).unwrap() {
+            assert_eq!(report.probes.iter().all(|probe| probe.detour.is_none()), on == Engine::Jit, "{report:?}");
+        }
+        recursion(9);
+        (0..3).for_each(|_| call(0, 0));
+        let start = engine.symbol_address(RECURSION).unwrap();
+        let (told, calls) = (engine.map("site.told").unwrap(), engine.map("site.calls").unwrap());
+        let sums: (u64, u64) = ((0..=9).sum(), (0..=9).map(|n| n * (n + 1) / 2).sum());
+        for (index, argument) in [sums.0, 2 * sums.0, sums.1, sums.1].into_iter().enumerate() {
+            let key = (index as u32).to_le_bytes();
+            let mut words = [0; 32];
+            told.value(key[..].into()).unwrap().first().copy_to(&mut words);
+            let words: Vec<u64> = words.chunks(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect();
+            assert_eq!(words, [start, programs[index].1, argument, 10], "{on:?} {:?}", programs[index]);
+            assert_eq!(calls.value(key[..].into()).unwrap().iter().map(|slot| slot.word(0)).sum::<u64>(), 10);
+        }
+        assert_eq!(data(engine, "site..bss"), [21]);
+        drop((told, calls));
+        engine.detach(RECURSION, None).unwrap();
+        engine.detach(MYFUN, None).unwrap();
+        assert!(engine.unload_object("site"));
+        assert_eq!(maps(engine), [""; 0]);
+    }
+}
+
 /// A program that says nothing of where it belongs is attached to returns when it is told to; one that says that it is for entries is not.
 #[test]
 fn flat_programs_at_returns_are_told_result_arguments_and_time() {

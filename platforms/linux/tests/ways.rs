@@ -14,6 +14,7 @@ use ubpf_rs::isa::assemble;
 
 const NOTHING: &str = "r0 = 0\nexit";
 const FUNC_IP: &str = "call 173\nr0 = 0\nexit";
+const FUNC_ARG_CNT: &str = "call 185\nr0 = 0\nexit";
 /// Reads where its argument leads to.
 const READS: &str = "r1 = *(u64 *)(r1 + 0)\nr0 = *(u64 *)(r1 + 0)\nexit";
 /// Counts its argument down.
@@ -25,7 +26,8 @@ const CASES: &[(&str, &str, &str, &str)] = &[
     ("malloc", "nothing", "--exit", "direct"),
     ("malloc", "nothing", "--engine interp", "interpreted"),
     ("malloc", "nothing", "--hits 1000000", "general: has a limit of runs"),
-    ("malloc", "func_ip", "--abi linux", "general: calls bpf_get_func_ip"),
+    ("malloc", "func_ip", "--abi linux", "direct"),
+    ("malloc", "func_arg_cnt", "--abi linux", "general: calls bpf_get_func_arg_cnt"),
     ("malloc", "reads", "", "general: accesses are checked as it runs"),
     ("malloc", "loops", "", "general: time is charged as it runs"),
     ("interval:s:1000", "nothing", "", "general: at a timer"),
@@ -53,7 +55,14 @@ impl Shell {
 #[test]
 fn the_way_of_each_program_is_said() {
     let process = Process::new("ways", include_str!("c/allocator.c"), &["-fno-builtin"]);
-    for (name, source) in [("nothing", NOTHING), ("func_ip", FUNC_IP), ("reads", READS), ("loops", LOOPS)] {
+    let programs = [
+        ("nothing", NOTHING),
+        ("func_ip", FUNC_IP),
+        ("func_arg_cnt", FUNC_ARG_CNT),
+        ("reads", READS),
+        ("loops", LOOPS),
+    ];
+    for (name, source) in programs {
         process.folder.write(&format!("{name}.bin"), assemble(source).unwrap());
     }
     let patience = Duration::from_secs(30);

@@ -724,6 +724,8 @@ impl<'p> Emitter<'p> {
                     Some(Inline::MapAdd) => self.stopping_call(asm, field::MAP_ADD),
                     Some(Inline::Notify) => self.stopping_call(asm, field::NOTIFY),
                     Some(Inline::Time) => self.stopping_call(asm, field::TIME),
+                    Some(Inline::FuncIp) => self.stopping_call(asm, field::FUNC_IP),
+                    Some(Inline::Cookie) => self.stopping_call(asm, field::COOKIE),
                     Some(Inline::Lookup | Inline::Update | Inline::Delete | Inline::Lane)
                     | Some(Inline::Reserve | Inline::Submit | Inline::Discard)
                     | None => {

@@ -46,6 +46,8 @@ extern "C" {
     fn ubpf_jit_ring_submit();
     fn ubpf_jit_ring_discard();
     fn ubpf_jit_notify();
+    fn ubpf_jit_func_ip();
+    fn ubpf_jit_cookie();
     fn ubpf_jit_time();
     #[cfg(test)]
     fn ubpf_jit_end();
@@ -185,6 +187,8 @@ pub(super) fn routines() -> Routines {
         ring_discard: helper,
         notify: helper,
         time: helper,
+        func_ip: helper,
+        cookie: helper,
         helper: address(ubpf_jit_helper),
         helper_keep: address(ubpf_jit_helper_keep),
         stop_budget: address(ubpf_jit_stop_budget),
@@ -217,6 +221,8 @@ pub(super) fn inline_routines() -> Routines {
         ring_discard: address(ubpf_jit_ring_discard),
         notify: address(ubpf_jit_notify),
         time: address(ubpf_jit_time),
+        func_ip: address(ubpf_jit_func_ip),
+        cookie: address(ubpf_jit_cookie),
         ..routines()
     }
 }

@@ -264,6 +264,22 @@ ubpf_jit_helper_keep:
     shrd    rax, rdx, 32
     .endm
 
+# bpf_get_func_ip and bpf_get_attach_cookie where the program runs directly, called as helpers are: the trampoline has put both above the
+# frame. They change rax alone.
+    .p2align 2
+    .globl  ubpf_jit_func_ip
+    .hidden ubpf_jit_func_ip
+ubpf_jit_func_ip:
+    mov     rax, [rbp]
+    ret     8
+
+    .p2align 2
+    .globl  ubpf_jit_cookie
+    .hidden ubpf_jit_cookie
+ubpf_jit_cookie:
+    mov     rax, [rbp + 8]
+    ret     8
+
 # bpf_time_get_ns, called as helpers are. Changes rax alone.
     .p2align 4
     .globl  ubpf_jit_time

@@ -507,8 +507,17 @@ fn shared_routines_change_what_is_said_of_them() {
     let routines = super::inline_routines();
     let (_, end) = super::shared_code();
     // As they stand one behind the other.
-    let routines = [routines.time, routines.notify, routines.map_get, routines.map_put, routines.map_add];
-    let said = [field::TIME, field::NOTIFY, field::MAP_GET, field::MAP_PUT, field::MAP_ADD];
+    let routines = [
+        routines.func_ip,
+        routines.cookie,
+        routines.time,
+        routines.notify,
+        routines.map_get,
+        routines.map_put,
+        routines.map_add,
+    ];
+    let said =
+        [field::FUNC_IP, field::COOKIE, field::TIME, field::NOTIFY, field::MAP_GET, field::MAP_PUT, field::MAP_ADD];
     let ends = routines.iter().skip(1).chain([&end]);
     for ((&start, &end), said) in routines.iter().zip(ends).zip(said) {
         // SAFETY: this program's own text between two labels of one section.

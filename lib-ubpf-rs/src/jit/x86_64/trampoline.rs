@@ -166,6 +166,8 @@ pub struct Surroundings {
     pub way_out: u64,
     /// What programs know the site by.
     pub key: u64,
+    /// Where the traced function begins.
+    pub start: u64,
     /// Whether its gate has had another site, so that somebody from there may come yet.
     pub moved: bool,
     /// Where runs take their lane; needed where a program [needs one](Needs::LANE).
@@ -528,14 +530,14 @@ pub fn stack_bytes(around: Surroundings, programs: &[Direct]) -> u64 {
     // The number, the return address, and what a routine that needs no more keeps.
     const ROUTINE: u64 = 6 * WORD;
     let of = |program: &Direct| {
-        let argument = argument_words(program).len() as u64;
+        let words = argument_words(program).len().wrapping_add(site_words(program)) as u64;
         let helper = match program.needs {
             needs if needs.contains(Needs::HELPERS) => HELPER,
             needs if needs.intersects(Needs::OUTPUT | Needs::TIME | Needs::RECORDS) => ROUTINE,
             _ => 0,
         };
         let run = WORD.saturating_add(helper).max(TOOK);
-        program.stack.saturating_add(argument.saturating_mul(WORD)).saturating_add(run)
+        program.stack.saturating_add(words.saturating_mul(WORD)).saturating_add(run)
     };
     let most = programs.iter().map(of).fold(0, u64::max);
     let saved = saved(changed(around, programs)).count() as u64;
@@ -549,6 +551,15 @@ pub fn stack_bytes(around: Surroundings, programs: &[Direct]) -> u64 {
 /// Whether r10 must be the end of a frame.
 fn has_frame(program: &Direct) -> bool {
     program.stack > 0 || program.needs.contains(Needs::FRAME)
+}
+
+/// Words above the frame that say of the site what the program asks for.
+fn site_words(program: &Direct) -> usize {
+    if program.needs.contains(Needs::SITE) {
+        2
+    } else {
+        0
+    }
 }
 
 /// What stands in a word of an argument.
@@ -616,12 +627,15 @@ struct Call<'c, 'b, 'p> {
 }
 
 impl Call<'_, '_, '_> {
-    /// On the stack the frame, as far as the program may look: zeros; then of the argument the words that it looks at, the last one first.
+    /// On the stack what it asks of the site; the frame, as far as the program may look: zeros; then of the argument the words that it looks at, the
+    /// last one first.
     fn write(mut self, first: bool) {
+        self.tell_of_site();
         let (around, program) = (self.around, self.program);
         let frame = (program.stack / 8) as i32;
         let words = argument_words(program);
-        let all = frame.wrapping_add(words.len() as i32);
+        let below = frame.wrapping_add(words.len() as i32);
+        let all = below.wrapping_add(site_words(program) as i32);
         let of = |index: usize| Word::of(program.given, around.returns.is_some(), index);
         let last_zeros = words.clone().rev().take_while(|&n| matches!(of(n), Word::Zero)).count();
         let told = words.start..words.end.wrapping_sub(last_zeros);
@@ -647,7 +661,7 @@ impl Call<'_, '_, '_> {
             code.asm.mov_ri(Gpr::Rsi, program.given.length() as u64);
         }
         if has_frame(program) {
-            code.asm.lea(W::Q, Gpr::Rbp, at(Gpr::Rsp, 8 * all));
+            code.asm.lea(W::Q, Gpr::Rbp, at(Gpr::Rsp, 8 * below));
         }
         if program.needs.contains(Needs::LANE) {
             // The lane's word is that of the first block and one step.
@@ -665,6 +679,16 @@ impl Call<'_, '_, '_> {
         }
         if all > 0 {
             code.asm.alu_ri(W::Q, Alu::Add, Gpr::Rsp, 8 * all);
+        }
+    }
+
+    /// Where the function begins lies lowest, at the end of the frame.
+    fn tell_of_site(&mut self) {
+        let words = [self.program.cookie, self.around.start];
+        for word in words.into_iter().take(site_words(self.program)) {
+            self.code.asm.mov_ri(Gpr::Rax, word);
+            self.code.asm.push(Gpr::Rax);
+            self.pushed = self.pushed.wrapping_add(1);
         }
     }
 

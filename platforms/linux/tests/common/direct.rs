@@ -17,6 +17,7 @@ pub fn records_directly(code: unsafe extern "C" fn(), given: Given, argument_fir
         reads_length: true,
         needs: Needs::empty(),
         block: 0,
+        cookie: 0,
         stack: 0,
         given,
         argument_first,
