@@ -28,6 +28,12 @@ int nothing(void *ctx)
 }
 
 SEC("fentry")
+int asks(void *ctx)
+{
+	return bpf_get_func_ip(ctx) == bpf_get_attach_cookie(ctx);
+}
+
+SEC("fentry")
 int counts(void *ctx)
 {
 	__u32 only = 0;

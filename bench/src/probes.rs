@@ -87,7 +87,7 @@ fn cases() -> Vec<Case> {
     // Empty programs may cost nothing each; these do something.
     cases.extend(NUMBERS[1..].iter().map(|count| Case::Programs("count", *count)));
     cases.extend([Case::AtReturn("noop"), Case::AtReturn("count"), Case::Latency]);
-    cases.extend(["nothing", "counts", "looks_up", "updates", "reserves"].map(Case::Object));
+    cases.extend(["nothing", "asks", "counts", "looks_up", "updates", "reserves"].map(Case::Object));
     cases
 }
 
