@@ -979,6 +979,18 @@ fn time_is_told_by_function_and_stack() {
     let shown = tool.end();
     let rows: Vec<&str> = shown.lines().collect();
     assert!(rows[1].ends_with("  works_much") && rows[2].contains(" of 50.0 a second of CPU time"), "{shown}");
+    let tool = known.tool(&["profile", "--hz", "50", "--total"]);
+    known.call("work");
+    let shown = tool.end();
+    let row = |name: &str| -> Vec<f64> {
+        let row = shown.lines().find(|line| line.ends_with(&format!("  {name}"))).expect(&shown);
+        row.split_whitespace().map_while(|word| word.parse().ok()).collect()
+    };
+    assert!(shown.starts_with("       total       %     samples       %  function\n"), "{shown}");
+    // What it calls is told with it, and comes behind it.
+    let (works, much) = (row("works"), row("works_much"));
+    assert!(works[0] >= much[0] && much[0] == much[2] && works[2] < works[0] && works[1] > 70.0, "{shown}");
+    assert!(shown.find("  works\n") < shown.find("  works_much\n"), "{shown}");
     assert_eq!(text(&known.ushell(&["profile", "--hz", "0"]).stdout), "");
     known.expect_nothing();
     let status = text(&known.ushell(&["-c", "status"]).stdout);

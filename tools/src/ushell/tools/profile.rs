@@ -13,7 +13,8 @@ use crate::names::Function;
 use clap::{value_parser, Arg, ArgMatches, Command};
 use serde_json::{json, Value as Json};
 use std::{
-    collections::{BTreeMap, HashMap},
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt::Write,
 };
 use ubpf_tools::cli::flag;
@@ -36,6 +37,7 @@ fn define(command: Command) -> Command {
     let rate = Arg::new("hz").long("hz").value_name("N").default_value("99").value_parser(rate);
     let command = command.arg(rate.help("Samples a second of CPU time")).arg(top());
     Graphs::define(command)
+        .arg(flag("total").help("Also the samples in which each function had called what ran; orders by these"))
         .arg(flag("idle").help("Also the thread that runs where no other can, and what the shell itself does"))
         .arg(unwound::dwarf())
 }
@@ -45,6 +47,7 @@ fn read(matches: &ArgMatches) -> Result<Box<dyn Work>, String> {
         hz: matches.get_one("hz").copied().unwrap_or(99),
         top: read_top(matches),
         graphs: Graphs::read(matches),
+        total: matches.get_flag("total"),
         idle: matches.get_flag("idle"),
         unwinding: unwound::read_dwarf(matches)?,
     }))
@@ -54,6 +57,7 @@ struct Profile {
     hz: u32,
     top: usize,
     graphs: Graphs,
+    total: bool,
     idle: bool,
     /// What follows calls where frame pointers do not.
     unwinding: Option<Unwinding>,
@@ -148,6 +152,15 @@ fn named(
     Ok(by_names)
 }
 
+/// Samples of a function.
+#[derive(Clone, Copy, Default)]
+struct Samples {
+    /// In which it ran.
+    own: u64,
+    /// In which it ran, or had called what ran.
+    total: u64,
+}
+
 /// What is told at a time.
 struct Told {
     span: Span,
@@ -161,15 +174,20 @@ impl Told {
         self.stacks.values().copied().fold(0, u64::saturating_add)
     }
 
-    /// Samples by the function that ran, the most first.
-    fn functions(&self) -> Vec<(Function, u64)> {
-        let mut all: HashMap<Function, u64> = HashMap::new();
+    /// Samples by function, the most first.
+    fn functions(&self, how: &Profile) -> Vec<(Function, Samples)> {
+        let mut all: HashMap<Function, Samples> = HashMap::new();
         for (stack, count) in &self.stacks {
-            let sum = all.entry(stack.first().cloned().unwrap_or_else(|| "?".into())).or_default();
-            *sum = sum.saturating_add(*count);
+            let add = |sum: &mut u64| *sum = sum.saturating_add(*count);
+            add(&mut all.entry(stack.first().cloned().unwrap_or_else(|| "?".into())).or_default().own);
+            // One that calls itself is there once.
+            let each: BTreeSet<&Function> = stack.iter().collect();
+            each.into_iter().for_each(|function| add(&mut all.entry(function.clone()).or_default().total));
         }
-        let mut all: Vec<(Function, u64)> = all.into_iter().collect();
-        all.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let mut all: Vec<_> = all.into_iter().filter(|(_, samples)| how.total || samples.own > 0).collect();
+        // Of two that have the same total the caller comes first.
+        let by = |&Samples { own, total }: &Samples| if how.total { (Reverse(total), own) } else { (Reverse(own), 0) };
+        all.sort_by(|a, b| by(&a.1).cmp(&by(&b.1)).then_with(|| a.0.cmp(&b.0)));
         all
     }
 
@@ -178,11 +196,15 @@ impl Told {
         if let Some(lines) = how.graphs.lines(|| self.stacks.clone().into_iter().collect()) {
             return text + &lines;
         }
-        let (samples, functions) = (self.samples(), self.functions());
-        let _ = writeln!(text, "{:>12} {:>7}  function", "samples", "%");
-        for (function, count) in functions.iter().take(how.top) {
-            let percent = *count as f64 * 100.0 / samples.max(1) as f64;
-            let _ = writeln!(text, "{count:>12} {percent:>7.1}  {function}");
+        let (samples, functions) = (self.samples(), self.functions(how));
+        let heads = if how.total { &["total", "samples"][..] } else { &["samples"] };
+        let heads: String = heads.iter().map(|head| format!("{head:>12} {:>7}", "%")).collect();
+        let _ = writeln!(text, "{heads}  function");
+        for (function, Samples { own, total }) in functions.iter().take(how.top) {
+            let counts = if how.total { &[*total, *own][..] } else { &[*own] };
+            let percent = |count: u64| count as f64 * 100.0 / samples.max(1) as f64;
+            let counts: String = counts.iter().map(|&count| format!("{count:>12} {:>7.1}", percent(count))).collect();
+            let _ = writeln!(text, "{counts}  {function}");
         }
         let Rates { asked, reached, left_out } = self.rates;
         let (all, each) = (several(samples, "sample"), several(functions.len() as u64, "function"));
@@ -202,10 +224,10 @@ impl Told {
     }
 
     fn json(&self, how: &Profile) -> Json {
-        let functions = self.functions().into_iter().take(how.top);
+        let functions = self.functions(how).into_iter().take(how.top);
         let functions: Vec<Json> = functions
-            .map(|(function, count)| {
-                let mut value = json!({ "samples": count });
+            .map(|(function, Samples { own, total })| {
+                let mut value = json!({ "samples": own, "total": total });
                 function.put(&mut value, "function");
                 value
             })
