@@ -322,6 +322,8 @@ typedef struct {
   uint64_t abandoned;
   // Calls that the engine's own control path has made, at which it did not run (UBPF_ATTACH_OWN); they are no hits.
   uint64_t left_out;
+  // By which way it runs: `direct`, straight from the function; `general: ` and why, through the engine's entry; or `interpreted`.
+  const char *way;
 } ubpf_probe_info;
 
 // Called for each attached program. It may call the engine.

@@ -53,7 +53,12 @@ pub struct ubpf_probe_info {
     pub abandoned: u64,
     /// Calls that the engine's own control path has made, at which it did not run (UBPF_ATTACH_OWN); they are no hits.
     pub left_out: u64,
+    /// By which way it runs: `direct`, straight from the function; `general: ` and why, through the engine's entry; or `interpreted`.
+    pub way: *const c_char,
 }
+
+/// Longest way, with its NUL.
+const WAY_BYTES: usize = 96;
 
 /// Called for each attached program. It may call the engine.
 pub type ubpf_each_probe = Option<unsafe extern "C" fn(context: *mut c_void, info: *const ubpf_probe_info)>;
@@ -208,6 +213,12 @@ pub unsafe extern "C" fn ubpf_list(
 
 fn show(report: &ProbeReport, function: &str, each: impl FnOnce(&ubpf_probe_info)) -> Result<()> {
     let (function, program) = (c_text(function)?, c_text(&report.program)?);
+    let mut way = [0; WAY_BYTES];
+    // What does not fit is cut.
+    let _ = match report.detour {
+        None => Text::new(&mut way).write_str("direct"),
+        Some(detour) => write!(Text::new(&mut way), "{detour}"),
+    };
     each(&ubpf_probe_info {
         size: size_of::<ubpf_probe_info>(),
         probe: handle(PROBE, report.id.raw()),
@@ -225,6 +236,7 @@ fn show(report: &ProbeReport, function: &str, each: impl FnOnce(&ubpf_probe_info
         outstanding: report.outstanding,
         abandoned: report.abandoned,
         left_out: report.left_out,
+        way: way.as_ptr().cast(),
     });
     Ok(())
 }

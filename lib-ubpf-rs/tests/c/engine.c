@@ -48,6 +48,7 @@ static void remember(void *context, const ubpf_probe_info *info)
 {
 	CHECK(strcmp(info->function, "traced") == 0 && strcmp(info->program, attached) == 0);
 	CHECK(info->size == sizeof(*info));
+	CHECK(strcmp(info->way, "interpreted") == 0);
 	*(uint64_t *)context = info->runs;
 }
 
