@@ -1,7 +1,11 @@
 //! Helpers that machine code does by itself, and what it has to know for that.
 
 use super::{Host, Row, TwoKey, BUILTINS, TWO_KEY_HELPERS};
-use crate::{maps::TwoKeyLayout, platform::Ticks, program::Abi};
+use crate::{
+    maps::TwoKeyLayout,
+    platform::Ticks,
+    program::{Abi, ArgType},
+};
 
 /// The row of the built-in helper with this number.
 fn row(abi: Abi, number: u32) -> Option<&'static Row> {
@@ -25,6 +29,11 @@ pub fn needs_of_call(abi: Abi, number: u32) -> Option<Needs> {
     let two_key = TWO_KEY_HELPERS.contains(&row.name);
     let map = if two_key { Needs::MAP } else { Needs::empty() };
     Some(Needs::HELPERS | Needs::FRAME | map)
+}
+
+/// Whether a helper is given a map of the program's.
+pub fn takes_a_map(abi: Abi, number: u32) -> bool {
+    row(abi, number).is_some_and(|row| row.args.iter().any(|(_, kind)| matches!(kind, ArgType::Map(_))))
 }
 
 /// A helper that machine code has inline.

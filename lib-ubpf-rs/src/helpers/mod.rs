@@ -9,7 +9,7 @@ mod row;
 mod services;
 
 pub use builtin::{BUILTINS, MAP_MISS, TWO_KEY_HELPERS};
-pub use inline::{missed, name_of, needs_of_call, Inline, Needs, Places, RingLayout};
+pub use inline::{missed, name_of, needs_of_call, takes_a_map, Inline, Needs, Places, RingLayout};
 pub use registry::{
     is_name, CHelper, CHelperWithContext, Helper, HelperCall, HelperFault, HelperFn, RegisterError, Registry,
     RustHelper, LONGEST_NAME, MAX_NUMBER,

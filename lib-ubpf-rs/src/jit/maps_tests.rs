@@ -8,7 +8,7 @@ use crate::{
     helpers::{Needs, Registry},
     isa::{assemble, decode},
     maps::{LookupForm, Map, MapError, Maps},
-    program::{Abi, MapDef, MapFlags, MapKind, MapName, Program},
+    program::{Abi, InnerDef, MapDef, MapFlags, MapKind, MapName, Program},
     verifier::{self, planted, planted::Bug, Environment, Policy, VerifiedProgram, Work},
     vm::{
         soundness::{self, random_program_with_maps, text, Nobody, Numbers},
@@ -494,4 +494,55 @@ fn a_record_that_may_be_kept_is_not_reserved_directly() {
     let written = Written::new(4096);
     let code = compiled(leaves, written.helpers, &written.maps);
     assert!(code.direct() == Err(Detour::Record) && written.code.direct().is_ok());
+}
+
+/// What a helper finds in a map of maps is the run's until the helper is over: a value there must not be accessed behind it.
+#[test]
+fn what_maps_of_maps_hold_is_not_used_directly() {
+    let name = MapName::new("test").unwrap();
+    let inner = MapDef {
+        kind: MapKind::Array,
+        key_size: 4,
+        value_size: 8,
+        max_entries: 2,
+        flags: MapFlags::empty(),
+        inner: None,
+        name,
+    };
+    let outer = MapDef { kind: MapKind::ArrayOfMaps, value_size: 4, inner: Some(InnerDef::of(&inner)), ..inner };
+    let list = [outer, outer, inner].map(|def| Arc::new(Map::new(def).unwrap()));
+    let maps = Arc::new(Maps::new(list.into()).unwrap());
+    let helpers = Registry::with_builtins().unwrap();
+    // Looks into one of two maps, and into what it finds there.
+    let looks = |one: u8, other: u8, again: &str| {
+        format!(
+            "
+        r6 = *(u64 *)(r1 + 0)
+        call 14
+        *(u64 *)(r10 - 8) = 0
+        r2 = r10
+        r2 += -8
+        r1 = map_index({one}) ll
+        if r6 == 0 goto look
+        r1 = map_index({other}) ll
+    look:
+        call 1
+        if r0 == 0 goto out
+        {again}
+        r0 = *(u64 *)(r0 + 0)
+    out:
+        exit"
+        )
+    };
+    let again = "
+        r1 = r0
+        r2 = r10
+        r2 += -8
+        call 1
+        if r0 == 0 goto out";
+    let direct = |text: &str| compiled(text, &helpers, &maps).direct().map(|_| ());
+    for (one, other) in [(0, 0), (0, 1), (1, 1)] {
+        assert_eq!(direct(&looks(one, other, again)), Err(Detour::Helper(Abi::Linux, 1)), "{one} {other}");
+    }
+    assert_eq!(direct(&looks(2, 2, "")), Ok(()));
 }

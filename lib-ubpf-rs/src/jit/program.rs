@@ -9,7 +9,7 @@ use super::{
     JitError, Options,
 };
 use crate::{
-    helpers::{needs_of_call, Inline, Needs},
+    helpers::{needs_of_call, takes_a_map, Inline, Needs},
     isa::{Call, Insn, Reg},
     maps::{LookupForm, Maps},
     platform::{ExecBlock, ExecMemory},
@@ -247,16 +247,20 @@ impl JitProgram {
             (Some(inline @ Inline::Reserve), LookupForm::Records(_)) => Some(inline.needs()),
             (Some(inline), _) if !inline.is_of_a_map() => Some(inline.needs()),
             // What it finds there is its own until it is over, and not from one call of a helper to the next.
-            _ if verified.map_at(pc).is_some_and(|slot| self.is_within(slot)) => None,
+            _ if self.may_be_within(pc, number) => None,
             _ => needs_of_call(abi, number),
         };
         let lane = self.maps.get().is_some_and(Maps::need_lane);
         Some(needs? | if lane { Needs::LANE } else { Needs::empty() })
     }
 
-    /// Whether the map in this place holds maps, or is one that such a map holds.
-    fn is_within(&self, slot: u16) -> bool {
-        self.maps.get().and_then(|maps| maps.get(slot)).is_none_or(|map| map.def().kind.holds_maps())
+    /// Whether the map that a helper is given holds maps, or is one that such a map holds, or may be where it is one of several.
+    fn may_be_within(&self, pc: usize, number: u32) -> bool {
+        let (verified, maps) = (self.verified(), self.maps.get());
+        match verified.map_at(pc) {
+            Some(slot) => maps.and_then(|maps| maps.get(slot)).is_none_or(|map| map.def().kind.holds_maps()),
+            None => maps.is_some_and(Maps::hold_maps) && takes_a_map(verified.program().abi, number),
+        }
     }
 
     /// Most that may be executed between two charges: all of a function.
