@@ -83,6 +83,11 @@ impl Ring {
         self.layout.bytes
     }
 
+    /// Where it lies: address, and length in bytes.
+    pub fn place(&self) -> (u64, u64) {
+        (self.layout.words, self.bytes())
+    }
+
     fn word(&self, position: u64) -> Option<&AtomicU64> {
         let mask = (self.words.len() as u64).wrapping_sub(1);
         self.words.get(((position / WORD) & mask) as usize)
@@ -146,6 +151,11 @@ impl Ring {
             let rest = whole && record > left;
             let size = if rest { left } else { record };
             let used = head.wrapping_sub(self.layout.tail.load(Acquire));
+            if used > self.bytes() {
+                // What was behind this head has been read meanwhile.
+                head = self.layout.head.load(Acquire);
+                continue;
+            }
             if used.saturating_add(size) > self.bytes() {
                 return Err(full);
             }
@@ -219,7 +229,9 @@ impl Ring {
 
     /// Bytes that are in it.
     pub fn used(&self) -> usize {
-        self.layout.head.load(Relaxed).wrapping_sub(self.layout.tail.load(Relaxed)).min(self.bytes()) as usize
+        // In this order: the head is never before a tail that was read earlier.
+        let tail = self.layout.tail.load(Acquire);
+        self.layout.head.load(Relaxed).wrapping_sub(tail).min(self.bytes()) as usize
     }
 
     /// Nobody else is there any more: what was being written is gone with those behind it.

@@ -32,6 +32,8 @@ ubpf_jit_ring_reserve:
     mov     rbx, rdi
 5:  mov     r10, rax
     sub     r10, [r11 + {RECORDS_TAIL}]
+    cmp     r10, rdx
+    ja      9f                          # what was behind this head has been read meanwhile
     add     r10, rbx
     cmp     r10, rdx
     ja      3f
@@ -52,7 +54,7 @@ ubpf_jit_ring_reserve:
     movabs  rax, {RECORDS_THERE} | {RECORDS_SKIPPED}
     or      rax, rbx
     mov     [rcx], rax
-    mov     rax, [r11 + {RECORDS_HEAD}]
+9:  mov     rax, [r11 + {RECORDS_HEAD}]
     jmp     2b
 3:  lock inc qword ptr [r11 + {RECORDS_LOST}]
 4:  xor     eax, eax

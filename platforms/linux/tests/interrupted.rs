@@ -1,0 +1,376 @@
+//! A signal comes at each instruction of what runs straight from a function, and its handler does what an interrupt, another CPU or whoever
+//! reads would do: nothing is lost, and nothing comes twice.
+#![cfg(target_arch = "x86_64")]
+
+#[path = "common/image.rs"]
+mod image;
+
+use std::{
+    collections::BTreeSet,
+    ffi::c_int,
+    sync::{
+        atomic::{AtomicPtr, AtomicU64, Ordering::SeqCst},
+        Arc, LazyLock, Mutex, MutexGuard,
+    },
+};
+use ubpf_platform_linux::platform;
+use ubpf_rs::{
+    isa::assemble,
+    maps::Map,
+    program::{Abi, MapDef, MapFlags, MapKind, MapName, Program},
+    runtime::{AttachLimits, Config, LoadOptions, MapPart, ProgramId, Runtime},
+};
+
+extern "C" {
+    fn gcc_patchable_myfun();
+}
+
+const MYFUN: &str = "gcc_patchable_myfun";
+
+/// Signals at each instruction.
+mod steps {
+    use super::*;
+    use std::mem;
+
+    /// The flag of the CPU that asks for them.
+    const TRAP: i64 = 0x100;
+    /// Those that came, and the one at which something is done.
+    static CAME: AtomicU64 = AtomicU64::new(0);
+    static AT: AtomicU64 = AtomicU64::new(0);
+    static WORK: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
+
+    /// What handles them while it lives.
+    pub struct Handled(libc::sigaction);
+
+    impl Handled {
+        pub fn new() -> Handled {
+            // SAFETY: plain numbers; the handler makes calls that may be made at any time.
+            unsafe {
+                let (mut action, mut before): (libc::sigaction, libc::sigaction) = (mem::zeroed(), mem::zeroed());
+                (action.sa_sigaction, action.sa_flags) = (step as *const () as usize, libc::SA_SIGINFO);
+                assert_eq!(libc::sigaction(libc::SIGTRAP, &action, &mut before), 0);
+                Handled(before)
+            }
+        }
+
+        /// Calls a function, and does some work at one of its instructions; whether it came so far.
+        pub fn call(&self, function: unsafe extern "C" fn(), at: u64, work: fn()) -> bool {
+            AT.store(at, SeqCst);
+            CAME.store(0, SeqCst);
+            WORK.store(work as *mut (), SeqCst);
+            // SAFETY: what a call changes is said; the flag of the CPU is as before afterwards, and its signal has a handler.
+            unsafe {
+                std::arch::asm!(
+                    "pushfq",
+                    "or qword ptr [rsp], {trap}",
+                    "popfq",
+                    "call {function}",
+                    "pushfq",
+                    "and qword ptr [rsp], {others}",
+                    "popfq",
+                    trap = const TRAP,
+                    others = const !TRAP,
+                    function = in(reg) function,
+                    clobber_abi("C"),
+                );
+            }
+            CAME.load(SeqCst) > at
+        }
+    }
+
+    impl Drop for Handled {
+        fn drop(&mut self) {
+            // SAFETY: as it was.
+            unsafe { libc::sigaction(libc::SIGTRAP, &self.0, std::ptr::null_mut()) };
+        }
+    }
+
+    extern "C" fn step(_: c_int, _: *mut libc::siginfo_t, context: *mut libc::ucontext_t) {
+        if CAME.fetch_add(1, SeqCst) != AT.load(SeqCst) {
+            return;
+        }
+        // The last one.
+        // SAFETY: what the kernel gives a handler, which it takes back afterwards.
+        unsafe { (*context).uc_mcontext.gregs[libc::REG_EFL as usize] &= !TRAP };
+        // SAFETY: it was made of such a function.
+        let work: fn() = unsafe { mem::transmute(WORK.load(SeqCst)) };
+        work();
+    }
+}
+
+/// The engine of this process with nothing attached. Tests take turns.
+fn engine() -> (&'static Runtime, MutexGuard<'static, ()>) {
+    static TURN: Mutex<()> = Mutex::new(());
+    static ENGINE: LazyLock<&'static Runtime> = LazyLock::new(|| {
+        let engine = Runtime::init(platform(std::env::temp_dir()), Config::default()).unwrap();
+        image::add_image(engine);
+        engine
+    });
+    let turn = TURN.lock().unwrap_or_else(|error| error.into_inner());
+    ENGINE.reset().unwrap();
+    (*ENGINE, turn)
+}
+
+fn part(name: &str, kind: MapKind, sizes: [u32; 3]) -> MapPart<'static> {
+    let [key_size, value_size, max_entries] = sizes;
+    let (flags, name) = (MapFlags::empty(), MapName::new(name).unwrap());
+    let def = MapDef { kind, key_size, value_size, max_entries, flags, inner: None, name };
+    MapPart { def, contents: &[], shared: false }
+}
+
+/// Loads a program and attaches it to the function.
+fn attach(engine: &Runtime, maps: &[MapPart<'_>], text: &str) -> ProgramId {
+    let program = Program::from_flat("steps", &assemble(text).unwrap(), Abi::Linux).unwrap();
+    let ids = engine.load_parts("of", maps, vec![program], &LoadOptions::default()).unwrap();
+    engine.attach(MYFUN, ids[0], AttachLimits::default()).unwrap();
+    // Finds counters for this thread.
+    (0..3).for_each(|_| call());
+    let probes = &engine.list(Some(MYFUN)).unwrap()[0].probes;
+    assert_eq!(probes[0].detour, None, "straight from the function");
+    ids[0]
+}
+
+fn take_off(engine: &Runtime, id: ProgramId) {
+    assert_eq!(engine.detach(MYFUN, None).unwrap(), 1);
+    engine.unload(id).unwrap();
+}
+
+fn call() {
+    // SAFETY: a C function without arguments.
+    unsafe { gcc_patchable_myfun() }
+}
+
+/// A map that is lent to handlers.
+struct Lent(AtomicPtr<Map>);
+
+impl Lent {
+    fn lend(&self, map: &Arc<Map>) {
+        self.0.store(Arc::as_ptr(map).cast_mut(), SeqCst);
+    }
+
+    fn get(&self) -> &'static Map {
+        // SAFETY: the test that lent it has it until no handler is called any more.
+        unsafe { &*self.0.load(SeqCst) }
+    }
+}
+
+static DATA: Lent = Lent(AtomicPtr::new(std::ptr::null_mut()));
+static RING: Lent = Lent(AtomicPtr::new(std::ptr::null_mut()));
+
+/// Writes a record of so many bytes, in the first and the last word of which is what the data says, or discards it; puts there what came of it.
+const RESERVE: &str = "
+    r6 = map_index_value(1) ll
+    r7 = *(u64 *)(r6 + 0)
+    r8 = *(u64 *)(r6 + 8)
+    r1 = map_index(0) ll
+    r2 = 1000
+    r3 = 0
+    call 131
+    if r0 == 0 goto out
+    *(u64 *)(r0 + 0) = r7
+    *(u64 *)(r0 + 992) = r7
+    r1 = r0
+    r2 = 0
+    if r8 == 1 goto discard
+    call 132
+    r0 = 1
+    goto out
+discard:
+    call 133
+    r0 = 2
+out:
+    *(u64 *)(r6 + 16) = r0
+    r0 = 0
+    exit";
+const LOST: u64 = 0;
+const SUBMITTED: u64 = 1;
+const DISCARDED: u64 = 2;
+
+fn words() -> [u64; 3] {
+    let mut bytes = [0; 24];
+    DATA.get().value([0; 4][..].into()).unwrap().first().copy_to(&mut bytes);
+    [0, 8, 16].map(|at| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap()))
+}
+
+fn set(words: [u64; 3]) {
+    let mut bytes = [0; 24];
+    bytes.chunks_mut(8).zip(words).for_each(|(to, word)| to.copy_from_slice(&word.to_ne_bytes()));
+    DATA.get().update([0; 4][..].into(), bytes[..].into(), 0, &mut 0).unwrap();
+}
+
+/// What a record was written with, and what came of it, in the handler; and what was read there.
+static WRITTEN: [AtomicU64; 8] = [const { AtomicU64::new(0) }; 8];
+static READ: [AtomicU64; 8] = [const { AtomicU64::new(0) }; 8];
+/// What the outer one writes; those of the handler count on.
+const OUTER: u64 = 100;
+
+fn note(list: &[AtomicU64], what: u64) {
+    list.iter().find(|one| one.load(SeqCst) == 0).expect("room").store(what, SeqCst);
+}
+
+fn noted(list: &[AtomicU64]) -> Vec<u64> {
+    list.iter().map(|one| one.swap(0, SeqCst)).filter(|&what| what != 0).collect()
+}
+
+fn write_within() {
+    let before = words();
+    let number = OUTER + 1 + WRITTEN.iter().filter(|one| one.load(SeqCst) != 0).count() as u64;
+    set([number, 0, 99]);
+    call();
+    note(&WRITTEN, number << 8 | words()[2]);
+    set(before);
+}
+
+fn read_all() {
+    let mut record = [0; 1000];
+    while let Some(len) = RING.get().read_record(&mut record) {
+        let word = |at: usize| u64::from_ne_bytes(record[at..at + 8].try_into().unwrap());
+        let whole = len == 1000 && word(0) == word(992) && record[8..992].iter().all(|&byte| byte == 0);
+        note(&READ, if whole { word(0) } else { u64::MAX });
+    }
+}
+
+#[test]
+fn records_are_whole_wherever_one_is_interrupted() {
+    let (engine, _turn) = engine();
+    let maps = [part("ring", MapKind::Ringbuf, [0, 0, 4096]), part(".bss", MapKind::Array, [4, 24, 1])];
+    let id = attach(engine, &maps, RESERVE);
+    let (ring, data) = (engine.map("of.ring").unwrap(), engine.map("of..bss").unwrap());
+    DATA.lend(&data);
+    RING.lend(&ring);
+    read_all();
+    noted(&READ);
+    let handled = steps::Handled::new();
+    // What is done, and whether the outer one has room then.
+    let works: [(fn(), bool); 4] = [
+        (
+            || {
+                write_within();
+                read_all();
+            },
+            true,
+        ),
+        (
+            || {
+                // What is passed over at the end may stand before them, and nobody has passed over it yet.
+                (0..2).for_each(|_| write_within());
+                read_all();
+            },
+            true,
+        ),
+        (read_all, true),
+        (|| (0..5).for_each(|_| write_within()), false),
+    ];
+    for (which, &(work, has_room)) in works.iter().enumerate() {
+        for discards in [0, 1] {
+            let mut at = 0;
+            loop {
+                let lost = ring.lost_full();
+                set([OUTER, discards, 99]);
+                let stepped = handled.call(gcc_patchable_myfun, at, work);
+                let outer = words()[2];
+                read_all();
+                let what = format!("work {which} at step {at}, {discards}: {outer}");
+                let all: Vec<u64> = noted(&WRITTEN).into_iter().chain([OUTER << 8 | outer]).collect();
+                let submitted: BTreeSet<u64> =
+                    all.iter().filter(|one| *one & 0xff == SUBMITTED).map(|one| one >> 8).collect();
+                let read = noted(&READ);
+                assert_eq!((read.len(), &read.into_iter().collect()), (submitted.len(), &submitted), "{what}");
+                assert_eq!(
+                    ring.lost_full() - lost,
+                    all.iter().filter(|one| *one & 0xff == LOST).count() as u64,
+                    "{what}"
+                );
+                let kept = if discards == 1 { DISCARDED } else { SUBMITTED };
+                assert!(outer == kept || outer == LOST && !has_room, "{what}");
+                assert_eq!(ring.ring_number(0), 0, "{what}");
+                if !stepped {
+                    break;
+                }
+                at += 1;
+            }
+            // By machine code: a helper takes thousands.
+            assert!((50..300).contains(&at), "{at} steps, straight from the function");
+        }
+    }
+    drop(handled);
+    take_off(engine, id);
+}
+
+#[test]
+fn values_per_cpu_are_exact_wherever_a_run_is_interrupted() {
+    const ADD: &str = "
+        *(u32 *)(r10 - 4) = 0
+        r2 = r10
+        r2 += -4
+        r1 = map_index(0) ll
+        call 1
+        if r0 == 0 goto out
+        r1 = *(u64 *)(r0 + 0)
+        r1 += 1
+        *(u64 *)(r0 + 0) = r1
+    out:
+        r0 = 0
+        exit";
+    let (engine, _turn) = engine();
+    for kind in [MapKind::PercpuArray, MapKind::PercpuHash] {
+        let id = attach(engine, &[part("count", kind, [4, 8, 1])], ADD);
+        let map = engine.map("of.count").unwrap();
+        map.update([0; 4][..].into(), [0; 8][..].into(), 0, &mut 0).unwrap();
+        let sum = || map.value([0; 4][..].into()).unwrap().iter().map(|slot| slot.word(0)).sum::<u64>();
+        let handled = steps::Handled::new();
+        let mut at = 0;
+        loop {
+            let before = sum();
+            let stepped = handled.call(gcc_patchable_myfun, at, || (0..2).for_each(|_| call()));
+            assert_eq!(sum() - before, 1 + 2 * u64::from(stepped), "{kind:?} at step {at}");
+            if !stepped {
+                break;
+            }
+            at += 1;
+        }
+        assert!((30..200).contains(&at), "{at} steps, straight from the function");
+        drop((handled, map));
+        take_off(engine, id);
+    }
+}
+
+/// The same of records that the map writes itself, for programs that are interpreted and for helpers.
+#[test]
+fn records_are_written_wherever_others_write_and_read() {
+    extern "C" fn write() {
+        if RING.get().write_record(OUTER.to_ne_bytes()[..].into()).is_ok() {
+            note(&WRITTEN, OUTER);
+        }
+    }
+    fn read() {
+        let mut record = [0; 8];
+        while RING.get().read_record(&mut record).is_some() {
+            note(&READ, u64::from_ne_bytes(record));
+        }
+    }
+    let _turn = engine().1;
+    let ring = Arc::new(Map::new(part("ring", MapKind::Ringbuf, [0, 0, 4096]).def).unwrap());
+    RING.lend(&ring);
+    let handled = steps::Handled::new();
+    let mut at = 0;
+    loop {
+        let stepped = handled.call(write, at, || {
+            for number in [OUTER + 1, OUTER + 2] {
+                RING.get().write_record(number.to_ne_bytes()[..].into()).unwrap();
+            }
+            read();
+        });
+        assert_eq!(noted(&WRITTEN), [OUTER], "lost at step {at}");
+        read();
+        let mut read = noted(&READ);
+        read.sort_unstable();
+        let expected: &[u64] = if stepped { &[OUTER, OUTER + 1, OUTER + 2] } else { &[OUTER] };
+        assert_eq!((&read[..], ring.ring_number(0), ring.lost_full()), (expected, 0, 0), "step {at}");
+        if !stepped {
+            break;
+        }
+        at += 1;
+    }
+    assert!(at > 100);
+}
