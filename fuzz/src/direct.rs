@@ -1,6 +1,6 @@
 //! Programs that a trampoline runs straight from a traced function, several at one site in several orders: what they leave in the map
-//! and in the output ring, how often they ran, and the registers of the traced function, beside the same programs run by the
-//! interpreter one after the other. What each is said to cost must be no less than what it executes.
+//! and in the output ring, or in maps and rings of their own, how often they ran, and the registers of the traced function, beside the same
+//! programs run by the interpreter one after the other. What each is said to cost must be no less than what it executes.
 #![no_main]
 
 #[allow(dead_code, reason = "a part is for other targets")]
@@ -22,11 +22,11 @@ use std::{
 use ubpf_platform_linux::platform;
 use ubpf_rs::{
     helpers::{Call, Maps, Names, Needs, Output, ReadMemory, Registry, RingLayout, Threads, Time, Traced, TwoKey},
-    isa::{self, AluOp, CmpOp, Insn, Operand, Reg, Size, Width},
+    isa::{self, AluOp, CmpOp, ImmKind, Insn, Operand, Reg, Size, Width},
     jit::{trampoline::Helpers, JitProgram, Options},
-    maps::TwoKeyMap,
+    maps::{self, Lane, Map, TwoKeyMap},
     platform::{Clock, Platform, Thread, Ticks},
-    program::{Abi, Program},
+    program::{Abi, MapDef, MapFlags, MapKind, MapName, Program},
     tracer::{
         helper_entry, Failed, Hook, HookProgram, RecordKind, Ring, SiteKind, Subject, Sums, TracerConfig,
         CONTEXT_BYTES, TRACER,
@@ -49,10 +49,59 @@ impl Clock for Still {
     }
 }
 
-/// A map and a ring for programs.
+/// A map and a ring for programs, and the maps that some have.
 struct Surface {
     map: TwoKeyMap,
     ring: Ring,
+    maps: Arc<maps::Maps>,
+}
+
+/// Maps of programs with numbers of Linux: bytes of a key and a value, entries; of a ring its bytes.
+const MAPS: [(MapKind, [u32; 3]); 6] = [
+    (MapKind::Hash, [8, 8, 4]),
+    (MapKind::Hash, [4, 16, 6]),
+    (MapKind::PercpuArray, [4, 8, 2]),
+    (MapKind::PercpuHash, [8, 8, 3]),
+    (MapKind::Ringbuf, [0, 0, 4096]),
+    (MapKind::Array, [4, 24, 3]),
+];
+const RING: u64 = 4;
+
+fn maps_of_programs() -> maps::Maps {
+    let map = |(kind, [key_size, value_size, max_entries]): (MapKind, [u32; 3])| {
+        let name = MapName::new("fuzzed").unwrap();
+        Map::new(MapDef { kind, key_size, value_size, max_entries, flags: MapFlags::empty(), inner: None, name })
+            .unwrap()
+    };
+    maps::Maps::new(MAPS.map(map).map(Arc::new).into()).unwrap()
+}
+
+/// What is in a map, and nothing from then on: keys with the sum of their first words, and the rest of the first value; records; what was lost.
+fn empty(map: &Map) -> (Vec<Vec<u8>>, u64) {
+    let (mut all, mut keys, mut next) = (Vec::new(), Vec::new(), Some(0));
+    while let Some(at) = next {
+        next = map.for_some(at, &mut |key, value| {
+            let sum = value.iter().map(|slot| slot.word(0)).fold(0, u64::wrapping_add);
+            let mut line = key.to_vec();
+            line.extend(sum.to_le_bytes());
+            line.extend(value.first().words().skip(1).flat_map(u64::to_le_bytes));
+            all.push(line);
+            keys.push(key.to_vec());
+            true
+        });
+    }
+    all.sort_unstable();
+    let zeros = vec![0; map.def().value_size as usize];
+    for key in keys {
+        if map.delete(key[..].into(), &mut 0).is_err() {
+            map.update(key[..].into(), zeros[..].into(), 0, &mut 0).unwrap();
+        }
+    }
+    let mut record = [0; 4096];
+    while let Some(len) = map.read_record(&mut record) {
+        all.push(record[..len].to_vec());
+    }
+    (all, map.lost_full())
 }
 
 /// So few entries that chosen keys fill it, and so few records that the ring overflows.
@@ -60,7 +109,8 @@ const ENTRIES: usize = 16;
 
 impl Surface {
     fn new() -> Surface {
-        Surface { map: TwoKeyMap::new(ENTRIES).unwrap(), ring: Ring::new(0).unwrap() }
+        let maps = Arc::new(maps_of_programs());
+        Surface { map: TwoKeyMap::new(ENTRIES).unwrap(), ring: Ring::new(0).unwrap(), maps }
     }
 
     /// What programs left, ready for the next ones.
@@ -72,11 +122,12 @@ impl Surface {
         map.iter().for_each(|&(a, b, _)| _ = self.map.del(a, b));
         let mut said = Vec::new();
         self.ring.drain(&mut |record| said.push((record.kind, record.time_ns)));
-        (map, said, self.ring.lost())
+        let maps = self.maps.iter().map(|map| empty(map)).collect();
+        (map, said, self.ring.lost(), maps)
     }
 }
 
-type Left = (Vec<(u64, u64, u64)>, Vec<(RecordKind, u64)>, u64);
+type Left = (Vec<(u64, u64, u64)>, Vec<(RecordKind, u64)>, u64, Vec<(Vec<Vec<u8>>, u64)>);
 
 impl Maps for Surface {
     fn two_key(&self) -> TwoKey<'_> {
@@ -131,8 +182,8 @@ impl Threads for Surface {
     fn thread(&self) -> Thread {
         Thread::ONLY
     }
-    fn thread_name(&self, _into: &mut [u8]) -> usize {
-        0
+    fn thread_name(&self, into: &mut [u8]) -> usize {
+        into.iter_mut().zip(*b"fuzz").map(|(to, from)| *to = from).count()
     }
 }
 
@@ -167,7 +218,9 @@ impl HookProgram for Probe {
         }
         let made = || {
             let (registry, host) = (&self.world.registry, &self.world.real);
-            Helpers::new(&direct, (Abi::Uio, None), registry, host, helper_entry())
+            let abi = self.code.verified().program().abi;
+            let maps = has_maps(abi).then(|| host.maps.clone());
+            Helpers::new(&direct, (abi, maps), registry, host, helper_entry())
         };
         let helpers = self.helpers.get_or_init(made).as_ref().ok_or(Detour::Memory)?;
         Ok(Direct { block: helpers.block(), ..direct })
@@ -182,10 +235,23 @@ fn run(
     world: &World,
 ) -> Result<u64, ubpf_rs::vm::Stop> {
     let len = context.len() as u64;
-    let memory = Memory::new(context, stack);
+    let lane = Lane::claim().expect("there is one");
+    let memory = with_maps(Memory::new(context, stack), code, &world.real).in_lane(lane.number());
     let mut run =
         Run { args: [memory.argument().base, len], memory, budget, helpers: &world.registry, host: &world.real };
     code.run(&mut run)
+}
+
+/// Whether programs of these numbers have maps.
+fn has_maps(abi: Abi) -> bool {
+    abi == Abi::Linux
+}
+
+fn with_maps<'a>(memory: Memory<'a>, code: &dyn Executable, surface: &'a Surface) -> Memory<'a> {
+    match has_maps(code.verified().program().abi) {
+        true => memory.with_maps(&surface.maps),
+        false => memory,
+    }
 }
 
 struct World {
@@ -285,15 +351,132 @@ fn call(seed: u64) {
 }
 
 /// A program that can be called directly, most often: arithmetic, loads from the context, jumps forwards, counted loops, helpers.
-fn program(numbers: &mut Numbers<'_>) -> Vec<Insn> {
+fn program(numbers: &mut Numbers<'_>, abi: Abi) -> Vec<Insn> {
     let len = 1 + numbers.below(12);
     let mut insns = Vec::new();
     // What is never set starts as zero; here it is what the one before left, if somebody made a mistake.
     for _ in 0..len {
-        piece(numbers, &mut insns);
+        piece(numbers, &mut insns, abi);
     }
     insns.push(Insn::Exit);
     insns
+}
+
+/// A wide load of a map.
+fn map(slot: u64) -> [Insn; 2] {
+    [Insn::LoadImm64 { dst: Reg::R1, kind: ImmKind::MapIndex, imm: slot }, Insn::WideTail]
+}
+
+fn store(base: Reg, off: i16, src: Operand) -> Insn {
+    Insn::Store { size: Size::DW, base, off, src }
+}
+
+fn helper(number: u32) -> Insn {
+    Insn::Call(isa::Call::Helper(number))
+}
+
+/// Fills in the distance of a branch, which is to lead behind the last instruction.
+fn lead_here(insns: &mut [Insn], branch: usize) {
+    let distance = (insns.len() - branch - 1) as i16;
+    if let Some(Insn::Branch { off, .. }) = insns.get_mut(branch) {
+        *off = distance;
+    }
+}
+
+/// Leads on when r0 is 0.
+fn unless_found(insns: &mut Vec<Insn>) -> usize {
+    insns.push(Insn::Branch { op: CmpOp::Eq, width: Width::W64, dst: Reg::R0, src: Operand::Imm(0), off: 0 });
+    insns.len() - 1
+}
+
+/// Something is done to one of the maps. No register holds an address afterwards: it would be another one in each engine.
+fn use_map(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
+    let src = register(numbers);
+    match numbers.below(4) {
+        0 => write_record(numbers, insns, src),
+        _ => change_value(numbers, insns, src),
+    }
+    for reg in 1..6 {
+        insns.push(alu(AluOp::Mov, Reg::new(reg).unwrap(), Operand::Imm(reg.into())));
+    }
+}
+
+/// A value is read, added to, replaced or removed, under a key of few, of which most are there.
+fn change_value(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>, src: Reg) {
+    let slot = numbers.pick(&[0, 0, 1, 1, 2, 3, 5]);
+    let (kind, [key_size, _, entries]) = MAPS[slot as usize];
+    insns.push(store(Reg::R10, -24, Operand::Reg(src)));
+    insns.push(store(Reg::R10, -16, Operand::Imm(numbers.below(9) as i32)));
+    // The other half of a short key is no part of it.
+    insns.push(store(Reg::R10, -8, Operand::Reg(src)));
+    let size = if key_size == 4 { Size::W } else { Size::DW };
+    let key = Operand::Imm(numbers.below(u64::from(entries) + 2) as i32);
+    insns.push(Insn::Store { size, base: Reg::R10, off: -8, src: key });
+    insns.extend(map(slot));
+    insns.push(alu(AluOp::Mov, Reg::R2, Operand::Reg(Reg::R10)));
+    insns.push(alu(AluOp::Add, Reg::R2, Operand::Imm(-8)));
+    let of_cpus = kind.is_per_cpu();
+    match numbers.below(6) {
+        0 | 1 => {
+            insns.push(alu(AluOp::Mov, Reg::R3, Operand::Reg(Reg::R10)));
+            insns.push(alu(AluOp::Add, Reg::R3, Operand::Imm(-24)));
+            // Of several slots, which one is a run's own differs.
+            if of_cpus {
+                insns.push(store(Reg::R10, -24, Operand::Imm(0)));
+            }
+            let flags = if of_cpus { 1 } else { numbers.pick(&[0, 0, 1, 2]) };
+            insns.push(alu(AluOp::Mov, Reg::R4, Operand::Imm(flags)));
+            insns.push(helper(2));
+        }
+        2 => insns.push(helper(3)),
+        _ => {
+            insns.push(helper(1));
+            let branch = unless_found(insns);
+            let load = Insn::Load { size: Size::DW, signed: false, dst: Reg::R5, base: Reg::R0, off: 0 };
+            insns.push(load);
+            if of_cpus || numbers.below(2) == 0 {
+                insns.push(alu(AluOp::Add, Reg::R5, Operand::Imm(3)));
+                insns.push(store(Reg::R0, 0, Operand::Reg(Reg::R5)));
+            }
+            let found = if of_cpus { Operand::Imm(7) } else { Operand::Reg(Reg::R5) };
+            insns.push(alu(AluOp::Mov, Reg::R0, found));
+            lead_here(insns, branch);
+        }
+    }
+}
+
+/// A record is reserved, filled, lent to a helper now and then, and submitted or discarded.
+fn write_record(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>, src: Reg) {
+    insns.push(alu(AluOp::Mov, Reg::R4, Operand::Reg(src)));
+    insns.extend(map(RING));
+    insns.push(alu(AluOp::Mov, Reg::R2, Operand::Imm(numbers.pick(&[32, 32, 37, 1000, 4088, 4089]))));
+    insns.push(alu(AluOp::Mov, Reg::R3, Operand::Imm(i32::from(numbers.below(16) == 0))));
+    insns.push(helper(131));
+    let branch = unless_found(insns);
+    insns.push(alu(AluOp::Mov, Reg::R6, Operand::Reg(Reg::R0)));
+    insns.push(store(Reg::R6, 0, Operand::Imm(numbers.below(6) as i32)));
+    insns.push(store(Reg::R6, 8, Operand::Reg(Reg::R4)));
+    let lent = numbers.below(4);
+    if lent == 0 {
+        insns.push(alu(AluOp::Mov, Reg::R1, Operand::Reg(Reg::R6)));
+        insns.push(alu(AluOp::Add, Reg::R1, Operand::Imm(16)));
+        insns.push(alu(AluOp::Mov, Reg::R2, Operand::Imm(16)));
+        insns.push(helper(16));
+    } else if lent == 1 {
+        insns.extend(map(0));
+        insns.push(alu(AluOp::Mov, Reg::R2, Operand::Reg(Reg::R6)));
+        insns.push(alu(AluOp::Mov, Reg::R3, Operand::Reg(Reg::R6)));
+        insns.push(alu(AluOp::Add, Reg::R3, Operand::Imm(8)));
+        insns.push(alu(AluOp::Mov, Reg::R4, Operand::Imm(numbers.pick(&[0, 1]))));
+        insns.push(helper(2));
+        insns.push(store(Reg::R6, 24, Operand::Reg(Reg::R0)));
+    }
+    insns.push(alu(AluOp::Mov, Reg::R1, Operand::Reg(Reg::R6)));
+    insns.push(alu(AluOp::Mov, Reg::R2, Operand::Imm(0)));
+    insns.push(helper(numbers.pick(&[132, 132, 133])));
+    insns.push(alu(AluOp::Mov, Reg::R0, Operand::Imm(1)));
+    lead_here(insns, branch);
+    insns.push(alu(AluOp::Mov, Reg::R6, Operand::Imm(6)));
 }
 
 /// Any but r1, which is an address, and another one in each engine.
@@ -306,7 +489,7 @@ fn alu(op: AluOp, dst: Reg, src: Operand) -> Insn {
     Insn::Alu { op, width, dst, src }
 }
 
-fn piece(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
+fn piece(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>, abi: Abi) {
     let imm = |n: u64| Operand::Imm(n as i32);
     let (dst, src) = (register(numbers), register(numbers));
     let load = |numbers: &mut Numbers<'_>, dst| Insn::Load {
@@ -339,6 +522,12 @@ fn piece(numbers: &mut Numbers<'_>, insns: &mut Vec<Insn>) {
             let (op, width) = (CmpOp::Lt, Width::W64);
             let (src, off) = (imm(1 + numbers.below(5)), -2);
             insns.push(Insn::Branch { op, width, dst, src, off });
+        }
+        6..=9 if has_maps(abi) => use_map(numbers, insns),
+        _ if has_maps(abi) => {
+            insns.push(helper(numbers.pick(&[5, 14, 8])));
+            // Which lane it is differs.
+            insns.push(alu(AluOp::Mov, Reg::R0, imm(2)));
         }
         6..=9 => {
             // What it knows, under a key of few: other programs read it, or find the map full.
@@ -380,12 +569,14 @@ struct Made {
 }
 
 fn make(numbers: &mut Numbers<'_>, world: &'static World, general: &Arc<AtomicU64>) -> Option<Made> {
-    let program =
-        Program { name: "fuzz".into(), insns: program(numbers), entry: 0, abi: Abi::Uio, probing: Vec::new() };
-    let verified =
-        verifier::verify(program, Policy::Guarded, &verifier::Environment::new(&world.registry), &mut Work::default())
-            .ok()?;
-    let code = JitProgram::new(verified.clone(), &Near, Options::default(), &mut Work::default());
+    let abi = numbers.pick(&[Abi::Uio, Abi::Linux]);
+    let insns = program(numbers, abi);
+    let program = Program { name: "fuzz".into(), insns, entry: 0, abi, probing: Vec::new() };
+    let maps = has_maps(abi).then(|| world.real.maps.clone());
+    let infos = maps.as_ref().map_or(Vec::new(), |maps| maps.infos().unwrap());
+    let environment = verifier::Environment::new(&world.registry).with_maps(&infos);
+    let verified = verifier::verify(program, Policy::Guarded, &environment, &mut Work::default()).ok()?;
+    let code = JitProgram::with_maps(verified.clone(), maps, &Near, Options::default(), &mut Work::default());
     let code = code.unwrap_or_else(|(error, _)| panic!("{error}"));
     let direct = code.direct().ok().filter(is_called_directly);
     Some(Made {
@@ -434,7 +625,7 @@ fn expect(made: &Made, world: &World) {
     let verified = made.plain.verified();
     let mut weight = 0;
     let len = context.len() as u64;
-    let memory = Memory::new(&mut context, stack);
+    let memory = with_maps(Memory::new(&mut context, stack), &made.plain, &world.expected);
     let mut run = Run {
         args: [memory.argument().base, len],
         memory,

@@ -53,7 +53,10 @@ const TARGETS: [(&str, &[&str]); 7] = [
             "FreshBudget",
         ],
     ),
-    ("direct", &["LostRegister", "OneArgument", "DirtyArgument", "OneCounted", "LightOperation"]),
+    (
+        "direct",
+        &["LostRegister", "OneArgument", "DirtyArgument", "OneCounted", "LightOperation", "WideKey", "RecordNotLent"],
+    ),
     ("slow", &["FreeStates", "NoLimit", "WeightlessStates"]),
     ("package", &["OffsetBeyond", "MapBeyond", "MiddleOfWide", "TwoOfOneName", "KeyBeyond", "AnyInstruction"]),
     ("object", &["RelocationOutside", "NoSymbol", "SectionBeyond", "SharedBytes"]),

@@ -10,6 +10,7 @@ use crate::{
     maps::{Lane, Maps},
     platform::boxed,
     program::{limits::OWN_LANES, Abi},
+    verifier::planted::{self, Bug},
     vm::{call_helper, Called, Direct, Memory, Metering, Run},
 };
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
@@ -101,7 +102,8 @@ pub unsafe fn call_helper_directly(block: u64, number: u64, args: &[u64; 5], fra
         _ => Memory::new(part(stack.wrapping_add(argument), argument), part(stack, stack)),
     };
     let memory = match &rest.maps {
-        Some(maps) => memory.with_maps(maps),
+        Some(maps) if planted::active(Bug::RecordNotLent) => memory.with_maps(maps),
+        Some(maps) => memory.with_maps(maps).with_unlisted_records(),
         None => memory,
     };
     let memory = memory.in_lane(lane);

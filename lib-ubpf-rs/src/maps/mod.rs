@@ -599,6 +599,11 @@ impl Map {
         }
     }
 
+    /// Where the records of a ring lie: address and bytes.
+    pub(crate) fn records_place(&self) -> Option<(u64, u64)> {
+        self.ring().ok().map(Ring::place)
+    }
+
     /// Where its values lie that programs reach by their own instructions.
     pub fn window(&self) -> Option<Window> {
         let (base, len) = self.values()?.place();

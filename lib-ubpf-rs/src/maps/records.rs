@@ -23,6 +23,8 @@ pub struct Records<'a> {
     /// From the front.
     held: [Cell<Held>; MAX_RECORDS],
     count: Cell<usize>,
+    /// Nobody keeps a list of them.
+    unlisted: bool,
     stay: Stay,
     /// Values of a map within a map, where an address was found in them before. They are kept as long as the run stays.
     near: Cell<Option<Window>>,
@@ -36,6 +38,7 @@ impl<'a> Records<'a> {
             maps,
             held: [const { Cell::new(Held::NONE) }; MAX_RECORDS],
             count: Cell::new(0),
+            unlisted: false,
             stay: Stay::default(),
             near: Cell::new(None),
         }
@@ -46,6 +49,12 @@ impl<'a> Records<'a> {
     pub fn are_in(&mut self, maps: &'a Maps) {
         debug_assert!(self.is_empty());
         self.maps = Some(maps);
+    }
+
+    /// Nobody keeps a list of those that the run holds: all that lies in a ring of its maps is taken for one. For a run of which it is proved
+    /// that it touches nothing else there.
+    pub fn are_unlisted(&mut self) {
+        self.unlisted = true;
     }
 
     /// The maps.
@@ -80,6 +89,18 @@ impl<'a> Records<'a> {
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.count.get() == 0
+    }
+
+    /// Whether there may be one in which bytes lie.
+    #[inline]
+    pub fn may_be(&self) -> bool {
+        self.unlisted || !self.is_empty()
+    }
+
+    /// Address and length of each of which a record may be a part.
+    pub fn places(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        let rings = self.maps.filter(|_| self.unlisted).into_iter().flat_map(Maps::iter);
+        self.iter().chain(rings.filter_map(|map| map.records_place()))
     }
 
     /// Address and length of each.

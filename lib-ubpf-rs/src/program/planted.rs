@@ -80,6 +80,10 @@ pub enum Bug {
     DirtyArgument,
     /// Tracer: what was counted at a site goes to the first program alone.
     OneCounted,
+    /// Machine code: of a key of four bytes eight are looked for.
+    WideKey,
+    /// Trampoline: records that a program holds are not lent to helpers.
+    RecordNotLent,
     /// Packages: a place in data may be beyond its end.
     OffsetBeyond,
     /// Packages: a map that does not exist is taken for one.
@@ -170,6 +174,8 @@ impl Bug {
         Bug::OneArgument,
         Bug::DirtyArgument,
         Bug::OneCounted,
+        Bug::WideKey,
+        Bug::RecordNotLent,
         Bug::OffsetBeyond,
         Bug::MapBeyond,
         Bug::MiddleOfWide,

@@ -130,6 +130,12 @@ impl<'a> Memory<'a> {
         self
     }
 
+    /// Says that machine code reserves records without a list of them.
+    pub fn with_unlisted_records(mut self) -> Self {
+        self.records.are_unlisted();
+        self
+    }
+
     /// Says which slots of values per CPU are the run's; the first, where nobody does. Of runs at one time each is to have a
     /// [`Lane`](crate::maps::Lane).
     pub fn in_lane(mut self, lane: u32) -> Self {
@@ -243,7 +249,7 @@ impl<'a> Memory<'a> {
             || self.arena.contains(addr, size) && size != 0
             || access == Access::Read && self.rodata.contains(addr, size) && size != 0
             || self.maps().is_some_and(|maps| size != 0 && self.in_values(maps, access, addr, size))
-            || !self.records.is_empty() && size != 0 && in_records(&self.records, addr, size)
+            || self.records.may_be() && size != 0 && in_records(&self.records, addr, size)
     }
 
     /// Bytes that a helper is to read; `None` where the program may not.
@@ -379,5 +385,5 @@ impl Memory<'_> {
 #[cold]
 #[inline(never)]
 fn in_records(records: &Records<'_>, addr: u64, size: u64) -> bool {
-    records.iter().any(|(base, len)| Region { base, len, writable: true }.contains(addr, size))
+    records.places().any(|(base, len)| Region { base, len, writable: true }.contains(addr, size))
 }

@@ -16,6 +16,7 @@ use ubpf_rs::{
     program::{Abi, ArgType, Cost, HelperSignature, InnerDef, MapDef, MapFlags, MapKind, MapName, Program, RetType},
     runtime::{AttachLimits, Config, Engine, Error, LoadOptions, MapPart, ProgramId, Runtime},
     verifier::Policy,
+    vm::Detour,
 };
 
 extern "C" {
@@ -508,6 +509,78 @@ fn records_of_hooks_are_read_from_outside() {
         }
         assert_eq!((records, ring.lost_full()), (256, 44), "of 4096 bytes each takes 16");
         drop(ring);
+        assert_eq!(engine.detach(MYFUN, None).unwrap(), 1);
+        engine.unload(ids[0]).unwrap();
+    }
+}
+
+/// Reserves a record; lets helpers write to it, read a key and a value in it, and copy it; puts what they say there; submits it.
+const LENDS: &str = "
+    r1 = map_index(0) ll
+    r2 = 40
+    r3 = 0
+    call 131
+    if r0 == 0 goto out
+    r6 = r0
+    r1 = r6
+    r2 = 16
+    call 16
+    *(u64 *)(r6 + 16) = r0
+    *(u64 *)(r6 + 24) = 7
+    *(u64 *)(r6 + 32) = 8
+    r1 = map_index(1) ll
+    r2 = r6
+    r2 += 24
+    r3 = r6
+    r3 += 32
+    r4 = 1
+    call 2
+    *(u64 *)(r6 + 24) = r0
+    r1 = map_index(2) ll
+    r2 = r6
+    r3 = 24
+    r4 = 0
+    call 130
+    *(u64 *)(r6 + 32) = r0
+    r1 = r6
+    r2 = 0
+    call 132
+out:
+    r0 = 0
+    exit";
+
+/// Helpers are lent a record that a program holds, on every engine and by every way.
+#[test]
+fn helpers_are_lent_records() {
+    let (engine, _turn) = engine();
+    let maps = [
+        part("events", MapKind::Ringbuf, [0, 0, 4096]),
+        part("seen", MapKind::Hash, [8, 8, 4]),
+        part("copies", MapKind::Ringbuf, [0, 0, 4096]),
+    ];
+    let comm = std::fs::read_to_string("/proc/thread-self/comm").unwrap();
+    let mut expected = [0u8; 40];
+    expected[..comm.trim_end().len()].copy_from_slice(comm.trim_end().as_bytes());
+    for on in [Engine::Interpreter, Engine::Jit] {
+        let options = LoadOptions { policy: Some(Policy::Strict), engine: on, ..LoadOptions::default() };
+        let ids = engine.load_parts("lent", &maps, vec![program("lends", LENDS)], &options).unwrap();
+        engine.attach(MYFUN, ids[0], AttachLimits::default()).unwrap();
+        let detour = engine.list(Some(MYFUN)).unwrap()[0].probes[0].detour;
+        assert_eq!(detour, (on == Engine::Interpreter).then_some(Detour::Interpreted));
+        let read = |name: &str| {
+            let mut out = [0; 40];
+            engine.map(name).unwrap().read_record(&mut out).map(|len| (len, out))
+        };
+        // The key is there already at the second call.
+        for said in [0i64, -17] {
+            call(1);
+            let copy = read("lent.copies").map(|(len, out)| (len, out[..24].to_vec()));
+            assert_eq!(copy, Some((24, expected[..24].to_vec())), "{on:?}");
+            expected[24..32].copy_from_slice(&said.to_ne_bytes());
+            assert_eq!(read("lent.events"), Some((40, expected)), "{on:?}");
+            expected[24..32].fill(0);
+            assert_eq!(number(&engine.map("lent.seen").unwrap(), &7u64.to_ne_bytes()), Some(8), "{on:?}");
+        }
         assert_eq!(engine.detach(MYFUN, None).unwrap(), 1);
         engine.unload(ids[0]).unwrap();
     }

@@ -772,6 +772,7 @@ impl<'p> Emitter<'p> {
         };
         asm.push_imm(number as i32);
         if let Some(wide) = wide {
+            let wide = wide || planted::active(Bug::WideKey);
             asm.load(if wide { M::Q } else { M::D }, TMP2, at(native(Reg::R2), 0));
         }
         if layout != 0 {
