@@ -5,7 +5,7 @@ use crate::{figure, stopwatch, Result};
 use std::hint::black_box;
 use ubpf_platform_linux::platform;
 use ubpf_rs::{
-    maps::{Map, Taken},
+    maps::{Map, Collision},
     platform::Walk,
     program::{limits::MOST_FRAMES, MapDef, MapFlags, MapKind, MapName},
 };
@@ -48,7 +48,7 @@ pub fn run(passes: usize) -> Result<()> {
     let walk = walk(&stack);
     let as_an_image = |out: &mut [u64]| walk.go(out, pair);
     let as_a_process = |out: &mut [u64]| linux.probe_read.walk(&walk, out);
-    let number = |trace: &[u64]| map.stack_number(trace, Taken::default()).unwrap_or(0);
+    let number = |trace: &[u64]| map.stack_number(trace, Collision::default()).unwrap_or(0);
     let mut out = [0; MOST_FRAMES];
     for length in LENGTHS {
         let (mut image, mut process, mut id, mut both) = (vec![], vec![], vec![], vec![]);

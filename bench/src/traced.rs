@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use ubpf_platform_linux::platform;
 use ubpf_rs::{
     helpers::{
-        Call, Maps as TwoKeyMaps, Names, Output, ReadMemory, Registry, RingLayout, Threads, Time, Traced, TwoKey,
+        TracedCall, TwoKeyMaps, Names, Output, ReadMemory, Registry, RingLayout, Threads, Time, Traced, TwoKey,
     },
     isa::assemble,
     jit::{JitProgram, Options},
@@ -60,7 +60,7 @@ impl Time for Beneath {
     }
 }
 
-impl Call for Beneath {
+impl TracedCall for Beneath {
     fn traced(&self) -> Option<Traced> {
         Some(Traced { start: 0x40_1000, arguments: Some([7; 6]), argument_count: 6, result: Some(7), cookie: 7 })
     }

@@ -21,7 +21,9 @@ use std::{
 };
 use ubpf_platform_linux::platform;
 use ubpf_rs::{
-    helpers::{Call, Maps, Names, Needs, Output, ReadMemory, Registry, RingLayout, Threads, Time, Traced, TwoKey},
+    helpers::{
+        Names, Needs, Output, ReadMemory, Registry, RingLayout, Threads, Time, Traced, TracedCall, TwoKey, TwoKeyMaps,
+    },
     isa::{self, AluOp, CmpOp, ImmKind, Insn, Operand, Reg, Size, Width},
     jit::{trampoline::Helpers, JitProgram, Options},
     maps::{self, Lane, Map, TwoKeyMap},
@@ -129,7 +131,7 @@ impl Surface {
 
 type Left = (Vec<(u64, u64, u64)>, Vec<(RecordKind, u64)>, u64, Vec<(Vec<Vec<u8>>, u64)>);
 
-impl Maps for Surface {
+impl TwoKeyMaps for Surface {
     fn two_key(&self) -> TwoKey<'_> {
         TwoKey::Map(&self.map)
     }
@@ -160,7 +162,7 @@ impl ReadMemory for Surface {
     }
 }
 
-impl Call for Surface {
+impl TracedCall for Surface {
     fn traced(&self) -> Option<Traced> {
         None
     }

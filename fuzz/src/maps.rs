@@ -12,7 +12,7 @@ use std::{
 };
 use ubpf_rs::{
     maps::{
-        handle, settle_left, update, BytesMut, Held, HeldProgram, InUse, Map, MapError, Maps, Stay, Taken,
+        handle, settle_left, update, BytesMut, Held, HeldProgram, InUse, Map, MapError, Maps, Stay, Collision,
         MOST_WALKED_TO_CHANGE, MOST_WALKED_TO_LOOK,
     },
     program::{limits::LANES, InnerDef, MapDef, MapFlags, MapKind, MapName},
@@ -460,7 +460,7 @@ fn traces(numbers: &mut Numbers<'_>) {
             assert_eq!(gone.is_ok(), model.remove(&number).is_some());
             continue;
         }
-        let taken = Taken { by_hash: numbers.below(2) == 0, replace: numbers.below(2) == 0 };
+        let taken = Collision { by_hash: numbers.below(2) == 0, replace: numbers.below(2) == 0 };
         let there = model.iter().find(|(_, other)| *other == kept).map(|(number, _)| *number);
         match map.stack_number(&trace, taken) {
             Ok(number) => {

@@ -12,7 +12,7 @@ use ubpf_rs::{
     helpers::Registry,
     isa::{Call, ImmKind, Insn},
     object::{
-        self, crc32::Crc32, Data, Entry, Function, Held, MapDef, Names, Object, ProgramDef, ProgramKind, Slot,
+        self, crc32::Crc32, Data, MapEntry, FunctionName, MapContent, ObjectMap, Externs, Object, ProgramDef, ProgramKind, Relocation,
         SlotNeed, Variable, Wish,
     },
     platform::no_pause,
@@ -36,7 +36,7 @@ fn template() -> &'static [u8] {
         let load = [0x79, 0x11, 0, 0, 0, 0, 0, 0];
         let parts: [&[u8]; 7] = [&wide(5, 1, 0), &wide(6, 2, 3), &wide(4, 4, 0), &call, &wide(0, 0, 0), &load, &end];
         let first = parts.concat();
-        let map = |name, kind, inner| MapDef {
+        let map = |name, kind, inner| ObjectMap {
             name,
             kind,
             key_size: 4,
@@ -63,7 +63,7 @@ fn template() -> &'static [u8] {
             source: [0; 32],
             licence: "GPL",
             maps: vec![map("a", 2, None), map("b", 12, Some(0))],
-            entries: vec![Entry { map: 1, key: 2, value: Held::Map(0) }],
+            entries: vec![MapEntry { map: 1, key: 2, value: MapContent::Map(0) }],
             data: vec![
                 Data { name: ".rodata", read_only: true, size: 5, bytes: b"12345" },
                 Data { name: ".bss", read_only: false, size: 64, bytes: b"" },
@@ -71,11 +71,11 @@ fn template() -> &'static [u8] {
             variables: vec![Variable { name: "v", data: 0, offset: 1, size: 4, signed: false }],
             programs: vec![program("p", &first), program("q", &end)],
             slots: vec![
-                Slot { program: 0, pc: 6, need: SlotNeed::Helper("bpf_notify") },
-                Slot { program: 0, pc: 7, need: SlotNeed::Symbol("s") },
-                Slot { program: 0, pc: 9, need: SlotNeed::Probing },
+                Relocation { program: 0, pc: 6, need: SlotNeed::Helper("bpf_notify") },
+                Relocation { program: 0, pc: 7, need: SlotNeed::Symbol("s") },
+                Relocation { program: 0, pc: 9, need: SlotNeed::Probing },
             ],
-            functions: vec![Function { program: 0, start: 0, name: "p" }, Function { program: 1, start: 0, name: "q" }],
+            functions: vec![FunctionName { program: 0, start: 0, name: "p" }, FunctionName { program: 1, start: 0, name: "q" }],
             types: b"types",
         };
         object::write(&object).expect("a good object")
@@ -128,7 +128,7 @@ fn seal(package: &mut [u8]) {
 
 struct NoNames;
 
-impl Names for NoNames {
+impl Externs for NoNames {
     fn helper(&self, _: Abi, _: &str) -> Option<u32> {
         Some(3)
     }
@@ -167,8 +167,8 @@ fn judge(object: &Object<'_>) {
     for entry in &object.entries {
         assert!(entry.key < object.maps[entry.map as usize].max_entries);
         match entry.value {
-            Held::Map(map) => assert!((map as usize) < maps),
-            Held::Program(program) => assert!((program as usize) < object.programs.len()),
+            MapContent::Map(map) => assert!((map as usize) < maps),
+            MapContent::Program(program) => assert!((program as usize) < object.programs.len()),
         }
     }
     for one in &object.functions {

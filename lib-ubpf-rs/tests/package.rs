@@ -3,13 +3,13 @@
 use ubpf_rs::{
     isa::assemble,
     object::{
-        self, crc32::Crc32, is_package, Data, Entry, Function, Held, Malformed, MapDef, Object, ObjectError,
-        ProgramDef, ProgramKind, Slot, SlotNeed, Variable, Wish,
+        self, crc32::Crc32, is_package, Data, FunctionName, Malformed, MapContent, MapEntry, Object, ObjectError,
+        ObjectMap, ProgramDef, ProgramKind, Relocation, SlotNeed, Variable, Wish,
     },
     program::{Abi, PointKind},
 };
 
-const ARRAY: MapDef<'static> = MapDef {
+const ARRAY: ObjectMap<'static> = ObjectMap {
     name: "counts",
     kind: 2,
     key_size: 4,
@@ -68,12 +68,12 @@ fn small<'a>(code: &'a [u8]) -> Object<'a> {
 
 /// An object that has some of everything.
 fn large<'a>(first: &'a [u8], second: &'a [u8]) -> Object<'a> {
-    let inner = MapDef { name: "outer", kind: 12, inner: Some(0), ..ARRAY };
-    let calls = MapDef { name: "calls", kind: 3, value_size: 4, shared: true, ..ARRAY };
+    let inner = ObjectMap { name: "outer", kind: 12, inner: Some(0), ..ARRAY };
+    let calls = ObjectMap { name: "calls", kind: 3, value_size: 4, shared: true, ..ARRAY };
     let constants = Data { name: ".rodata", read_only: true, size: 12, bytes: b"hello world\0" };
     let zeros = Data { name: ".bss", read_only: false, size: 4096, bytes: b"" };
-    let slot = |program, pc, need| Slot { program, pc, need };
-    let function = |program, start, name| Function { program, start, name };
+    let slot = |program, pc, need| Relocation { program, pc, need };
+    let function = |program, start, name| FunctionName { program, start, name };
     Object {
         name: "large.o",
         wish: Wish::Strict,
@@ -81,7 +81,10 @@ fn large<'a>(first: &'a [u8], second: &'a [u8]) -> Object<'a> {
         source: [9; 32],
         licence: "Dual BSD/GPL",
         maps: vec![ARRAY, inner, calls],
-        entries: vec![Entry { map: 1, key: 3, value: Held::Map(0) }, Entry { map: 2, key: 0, value: Held::Program(1) }],
+        entries: vec![
+            MapEntry { map: 1, key: 3, value: MapContent::Map(0) },
+            MapEntry { map: 2, key: 0, value: MapContent::Program(1) },
+        ],
         data: vec![constants, zeros],
         variables: vec![Variable { name: "limit", data: 0, offset: 4, size: 4, signed: true }],
         programs: vec![program("first", first), program("second", second)],
@@ -331,7 +334,7 @@ fn lying_claims_about_instructions() {
         let first = first();
         let mut object = large(&first, &first);
         object.functions.clear();
-        object.slots = vec![Slot { program: 0, pc, need }];
+        object.slots = vec![Relocation { program: 0, pc, need }];
         object.programs.truncate(1);
         object.entries.clear();
         object::write(&object).map(drop)
@@ -366,7 +369,7 @@ fn lying_claims_about_instructions() {
     ] {
         let code = [code(text), exit()].concat();
         let mut object = small(&code);
-        object.slots = vec![Slot { program: 0, pc: 0, need: SlotNeed::Probing }];
+        object.slots = vec![Relocation { program: 0, pc: 0, need: SlotNeed::Probing }];
         assert_eq!(object::write(&object).is_ok(), good, "{text}");
     }
 }
@@ -376,7 +379,7 @@ fn lying_claims_about_instructions() {
 fn a_probing_load_says_no_more() {
     let code = second();
     let mut object = small(&code);
-    object.slots = vec![Slot { program: 0, pc: 0, need: SlotNeed::Probing }];
+    object.slots = vec![Relocation { program: 0, pc: 0, need: SlotNeed::Probing }];
     let package = object::write(&object).expect("it can be written");
     assert_eq!(Object::parse(&package).expect("it can be read").slots, object.slots);
     for (from_end, text) in [(8, "begin"), (4, "length")] {
@@ -394,9 +397,9 @@ fn starts_of_functions_within_a_wide_load_or_beyond_the_end() {
     let first = first();
     for (start, good) in [(0, true), (1, false), (2, true), (8, false), (10, true), (11, false)] {
         let mut object = small(&first);
-        object.maps = vec![ARRAY, MapDef { name: "b", ..ARRAY }, MapDef { name: "c", ..ARRAY }];
+        object.maps = vec![ARRAY, ObjectMap { name: "b", ..ARRAY }, ObjectMap { name: "c", ..ARRAY }];
         object.data = large(&first, &first).data;
-        object.functions = vec![Function { program: 0, start, name: "f" }];
+        object.functions = vec![FunctionName { program: 0, start, name: "f" }];
         assert_eq!(object::write(&object).is_ok(), good, "{start}");
     }
 }
@@ -470,7 +473,7 @@ fn sizes_that_cannot_be() {
     let code = exit();
     let names: Vec<String> = (0..10_000).map(|n| format!("map{n}")).collect();
     let mut object = small(&code);
-    object.maps = names.iter().map(|name| MapDef { name, ..ARRAY }).collect();
+    object.maps = names.iter().map(|name| ObjectMap { name, ..ARRAY }).collect();
     let what = "maps";
     assert_eq!(refusal_of(&object), Malformed::TooMany { what, limit: 64 });
     let mut object = small(&code);

@@ -13,7 +13,7 @@ use core::fmt::Write;
 use ubpf_rs::{
     platform::{DirEntry, FileError},
     runtime::{Error, FunctionReport, Runtime, Status},
-    tracer::{ProbeId, ProbeReport, Timer},
+    tracer::{ProbeId, ProbeReport, TimerPeriod},
 };
 
 impl From<Error> for BackendError {
@@ -36,7 +36,7 @@ impl From<ProbeReport> for Probe {
             let all = u128::from(count).wrapping_mul(10_000_000_000);
             all.checked_div(ns.into()).map_or(0, |tenths| tenths as u64)
         };
-        let rates = Timer::of(report.point.site()).map(|timer| {
+        let rates = TimerPeriod::of(report.point.site()).map(|timer| {
             [tenths(1, timer.period_ns), tenths(report.runs.saturating_add(report.left_out), report.timer_ns)]
         });
         Self {

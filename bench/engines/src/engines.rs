@@ -4,7 +4,7 @@ use crate::{figure, peers, stopwatch, Result};
 use std::{cell::RefCell, sync::LazyLock};
 use ubpf_platform_linux::CodeMemory;
 use ubpf_rs::{
-    helpers::{Call, Maps, Names, Output, ReadMemory, Registry, RingLayout, Threads, Time, Traced, TwoKey},
+    helpers::{TracedCall, TwoKeyMaps, Names, Output, ReadMemory, Registry, RingLayout, Threads, Time, Traced, TwoKey},
     isa::assemble,
     jit::{JitProgram, Listing, Options, CODE_HEAP},
     platform::{Thread, Ticks},
@@ -45,7 +45,7 @@ static MEMORY: LazyLock<CodeMemory> = LazyLock::new(CodeMemory::new);
 /// The programs call no helper.
 struct NoHost;
 
-impl Maps for NoHost {
+impl TwoKeyMaps for NoHost {
     fn two_key(&self) -> TwoKey<'_> {
         TwoKey::Nothing
     }
@@ -74,7 +74,7 @@ impl ReadMemory for NoHost {
     }
 }
 
-impl Call for NoHost {
+impl TracedCall for NoHost {
     fn traced(&self) -> Option<Traced> {
         None
     }

@@ -1,6 +1,6 @@
 //! From the arguments of a C call to Rust values; a NULL or a wrong text is an error.
 
-use super::codes::{invalid, Failure, Result, UBPF_DENIED, UBPF_NOT_STARTED, UBPF_STALE};
+use super::codes::{invalid, CallFailure, Result, UBPF_DENIED, UBPF_NOT_STARTED, UBPF_STALE};
 pub(super) use super::sized::{give, sized, Versioned};
 use crate::{
     platform::{has_room, SMALL_THINGS},
@@ -25,7 +25,7 @@ pub(super) fn handle(kind: u64, value: u64) -> u64 {
 fn value_of(kind: u64, handle: u64, why: &'static str) -> Result<u64> {
     match handle >> KIND_SHIFT == kind {
         true => Ok(handle & VALUE),
-        false => Err(Failure::Argument(UBPF_STALE, why)),
+        false => Err(CallFailure::Argument(UBPF_STALE, why)),
     }
 }
 
@@ -41,7 +41,7 @@ pub(super) fn probe(handle: u64) -> Result<ProbeId> {
 /// wait for themselves.
 pub(super) fn runtime() -> Result<Using> {
     if TRACER.in_hook() {
-        return Err(Failure::Argument(
+        return Err(CallFailure::Argument(
             UBPF_DENIED,
             "a helper cannot make this call while its program runs at a traced function",
         ));
@@ -51,7 +51,7 @@ pub(super) fn runtime() -> Result<Using> {
 
 /// The engine, once it was started, for calls that wait for nobody.
 pub(super) fn engine_for_helpers() -> Result<Using> {
-    Using::begin().ok_or(Failure::Argument(UBPF_NOT_STARTED, "the engine was not started: call ubpf_start first"))
+    Using::begin().ok_or(CallFailure::Argument(UBPF_NOT_STARTED, "the engine was not started: call ubpf_start first"))
 }
 
 /// Checks that there is memory for the small things of a call.

@@ -67,49 +67,49 @@ pub struct ubpf_error {
 }
 
 /// A failed call.
-pub(super) enum Failure {
+pub(super) enum CallFailure {
     /// The engine refused.
     Engine(Error),
     /// The arguments are wrong.
     Argument(c_int, &'static str),
 }
 
-pub(super) type Result<T> = core::result::Result<T, Failure>;
+pub(super) type Result<T> = core::result::Result<T, CallFailure>;
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
-        Failure::Engine(error)
+impl From<Error> for CallFailure {
+    fn from(error: Error) -> CallFailure {
+        CallFailure::Engine(error)
     }
 }
 
-impl From<SizeError> for Failure {
-    fn from(error: SizeError) -> Failure {
+impl From<SizeError> for CallFailure {
+    fn from(error: SizeError) -> CallFailure {
         match error {
             SizeError::Wrong(why) => invalid(why),
-            SizeError::Unknown(why) => Failure::Argument(UBPF_UNSUPPORTED, why),
+            SizeError::Unknown(why) => CallFailure::Argument(UBPF_UNSUPPORTED, why),
         }
     }
 }
 
 /// An argument that cannot be.
-pub(super) fn invalid(why: &'static str) -> Failure {
-    Failure::Argument(UBPF_INVALID, why)
+pub(super) fn invalid(why: &'static str) -> CallFailure {
+    CallFailure::Argument(UBPF_INVALID, why)
 }
 
-impl Failure {
+impl CallFailure {
     fn code(&self) -> c_int {
         match self {
-            Failure::Engine(error) => code(error),
-            Failure::Argument(code, _) => *code,
+            CallFailure::Engine(error) => code(error),
+            CallFailure::Argument(code, _) => *code,
         }
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for CallFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Engine(error) => write!(f, "{error}"),
-            Failure::Argument(_, why) => f.write_str(why),
+            CallFailure::Engine(error) => write!(f, "{error}"),
+            CallFailure::Argument(_, why) => f.write_str(why),
         }
     }
 }
@@ -119,7 +119,7 @@ impl fmt::Display for Failure {
 /// # Safety
 /// `error` is NULL or points to writable memory for one.
 pub(super) unsafe fn finish(result: Result<()>, error: *mut ubpf_error) -> c_int {
-    let code = result.as_ref().err().map_or(UBPF_OK, Failure::code);
+    let code = result.as_ref().err().map_or(UBPF_OK, CallFailure::code);
     // SAFETY: as the caller promises; every byte pattern is valid for the struct.
     if let Some(error) = unsafe { error.as_mut() } {
         error.code = code;
@@ -128,7 +128,7 @@ pub(super) unsafe fn finish(result: Result<()>, error: *mut ubpf_error) -> c_int
             let at = error.text.as_mut_ptr().cast();
             // SAFETY: these are the bytes of the struct, borrowed exclusively.
             let into = unsafe { core::slice::from_raw_parts_mut(at, UBPF_ERROR_BYTES) };
-            let mut text = Text::new(into);
+            let mut text = CText::new(into);
             // What does not fit is cut.
             let _ = write!(text, "{failure}");
         }
@@ -137,19 +137,19 @@ pub(super) unsafe fn finish(result: Result<()>, error: *mut ubpf_error) -> c_int
 }
 
 /// Text in a C array, cut at the last whole character that fits before the NUL.
-pub(super) struct Text<'a> {
+pub(super) struct CText<'a> {
     into: &'a mut [u8],
     len: usize,
 }
 
-impl<'a> Text<'a> {
+impl<'a> CText<'a> {
     pub(super) fn new(into: &'a mut [u8]) -> Self {
         into.fill(0);
-        Text { into, len: 0 }
+        CText { into, len: 0 }
     }
 }
 
-impl Write for Text<'_> {
+impl Write for CText<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for character in text.chars() {
             let end = self.len.saturating_add(character.len_utf8());

@@ -3,7 +3,7 @@
 use super::{
     args::{self, Versioned},
     bindings::ubpf_platform,
-    codes::{finish, invalid, ubpf_error, Failure, Result, UBPF_DENIED, UBPF_INVALID, UBPF_NOT_FOUND, UBPF_OK},
+    codes::{finish, invalid, ubpf_error, CallFailure, Result, UBPF_DENIED, UBPF_INVALID, UBPF_NOT_FOUND, UBPF_OK},
     platform,
 };
 use crate::{
@@ -224,7 +224,10 @@ static OVER_C: AtomicBool = AtomicBool::new(false);
 unsafe fn stop() -> Result<()> {
     let runtime = args::runtime()?;
     if !OVER_C.load(Ordering::SeqCst) {
-        return Err(Failure::Argument(UBPF_DENIED, "the engine was started by its platform: it runs as long as that"));
+        return Err(CallFailure::Argument(
+            UBPF_DENIED,
+            "the engine was started by its platform: it runs as long as that",
+        ));
     }
     // SAFETY: everybody who has the engine by this interface is counted, and nobody else can have one over a C platform.
     let platform = unsafe { Runtime::stop(runtime) }?;
@@ -365,7 +368,7 @@ pub unsafe extern "C" fn ubpf_map_get(key1: u64, key2: u64, value: *mut u64, err
     unsafe { finish(result, error) }
 }
 
-const NO_ENTRY: Failure = Failure::Argument(UBPF_NOT_FOUND, "the map has no entry of these keys");
+const NO_ENTRY: CallFailure = CallFailure::Argument(UBPF_NOT_FOUND, "the map has no entry of these keys");
 
 /// Inserts or replaces in the two-key map; UBPF_FULL when it is full.
 ///

@@ -23,7 +23,7 @@ const EILSEQ: c_int = 84;
 args::sized_structs!(ubpf_platform);
 
 /// The application's table, with what must be there taken out of its options.
-struct Table {
+struct PlatformTable {
     table: ubpf_platform,
     now_ns: unsafe extern "C" fn(*mut c_void) -> u64,
     probe_read: unsafe extern "C" fn(*mut c_void, u64, *mut c_void, usize) -> usize,
@@ -31,9 +31,9 @@ struct Table {
 }
 
 // SAFETY: the application promises with the table that its functions may be called with its context from any thread.
-unsafe impl Send for Table {}
+unsafe impl Send for PlatformTable {}
 // SAFETY: as above; the table itself never changes.
-unsafe impl Sync for Table {}
+unsafe impl Sync for PlatformTable {}
 
 /// The platform of a C application. What it refers to is never freed.
 ///
@@ -59,7 +59,7 @@ pub(super) unsafe fn platform(table: *const ubpf_platform) -> Result<Platform> {
         return Err(invalid("the platform needs all four functions of memory for code, or none"));
     }
     let name = leaked_text(name.unwrap_or("C application"))?;
-    let leaked = leaked(Table { table: *table, now_ns, probe_read, console_write });
+    let leaked = leaked(PlatformTable { table: *table, now_ns, probe_read, console_write });
     let Ok(table) = leaked else {
         // SAFETY: leaked above from memory of this layout; nobody has it.
         drop(unsafe { Box::from_raw(core::ptr::from_ref(name).cast_mut()) });
@@ -91,7 +91,7 @@ fn leaked_text(text: &str) -> Result<&'static str> {
 /// # Safety
 /// The value came from [`platform`], and nobody has it any more.
 pub(super) unsafe fn give_back(platform: Platform) {
-    let table = core::ptr::from_ref(platform.clock).cast::<Table>().cast_mut();
+    let table = core::ptr::from_ref(platform.clock).cast::<PlatformTable>().cast_mut();
     let name = core::ptr::from_ref(platform.name).cast_mut();
     // SAFETY: both were leaked by `platform` from memory of exactly these layouts.
     unsafe {
@@ -100,15 +100,15 @@ pub(super) unsafe fn give_back(platform: Platform) {
     }
 }
 
-fn leaked(table: Table) -> Result<&'static Table> {
+fn leaked(table: PlatformTable) -> Result<&'static PlatformTable> {
     let mut one = Vec::new();
     one.try_reserve_exact(1).map_err(|_| Error::NoMemory)?;
     one.push(table);
-    let one: &'static [Table] = Box::leak(one.into_boxed_slice());
+    let one: &'static [PlatformTable] = Box::leak(one.into_boxed_slice());
     one.first().ok_or(Error::NoMemory.into())
 }
 
-impl Clock for Table {
+impl Clock for PlatformTable {
     fn now_ns(&self) -> u64 {
         // SAFETY: the application's function with its context.
         unsafe { (self.now_ns)(self.table.context) }
@@ -116,7 +116,7 @@ impl Clock for Table {
 }
 
 // SAFETY: a fault ends the read, and nothing but the destination is written.
-unsafe impl FaultSafeRead for Table {
+unsafe impl FaultSafeRead for PlatformTable {
     fn read(&self, addr: u64, dst: &mut [u8]) -> usize {
         let (into, len) = (dst.as_mut_ptr().cast(), dst.len());
         // SAFETY: the application's function with its context; `into` is writable for `len` bytes.
@@ -131,14 +131,14 @@ unsafe impl FaultSafeRead for Table {
     }
 }
 
-impl Console for Table {
+impl Console for PlatformTable {
     fn write(&self, bytes: &[u8]) {
         // SAFETY: the application's function with its context; the bytes are readable.
         unsafe { (self.console_write)(self.table.context, bytes.as_ptr().cast(), bytes.len()) }
     }
 }
 
-impl Cpu for Table {
+impl Cpu for PlatformTable {
     fn id(&self) -> u32 {
         // SAFETY: the application's function with its context.
         self.table.cpu.map_or(0, |cpu| unsafe { cpu(self.table.context) })
@@ -151,7 +151,7 @@ impl Cpu for Table {
     }
 }
 
-impl GiveWay for Table {
+impl GiveWay for PlatformTable {
     fn give_way(&self) {
         match self.table.give_way {
             // SAFETY: the application's function with its context.
@@ -175,7 +175,7 @@ impl GiveWay for Table {
 }
 
 // SAFETY: no byte is changed but those named, where the old ones stand, and each change is one step for whoever executes it.
-unsafe impl TextPatch for Table {
+unsafe impl TextPatch for PlatformTable {
     unsafe fn replace(&self, addr: usize, old: &[u8], new: &[u8]) -> core::result::Result<(), PatchError> {
         let Some(replace) = self.table.text_replace.filter(|_| old.len() == new.len()) else {
             return Err(PatchError::Mismatch { addr });
@@ -195,7 +195,7 @@ fn c_block(block: ExecBlock) -> ubpf_exec_block {
 }
 
 // SAFETY: a block is one mapping of its own, or one part of one, writable until it is sealed and executable afterwards.
-unsafe impl ExecMemory for Table {
+unsafe impl ExecMemory for PlatformTable {
     fn alloc(&self, len: usize) -> Option<ExecBlock> {
         let mut block = ubpf_exec_block { write: 0, exec: 0, length: 0 };
         let alloc = self.table.exec_alloc?;
@@ -228,7 +228,7 @@ unsafe impl ExecMemory for Table {
     }
 }
 
-type Answer<T> = core::result::Result<T, FileError>;
+type FileAnswer<T> = core::result::Result<T, FileError>;
 
 fn file_error(code: c_int) -> FileError {
     match code {
@@ -239,7 +239,7 @@ fn file_error(code: c_int) -> FileError {
     }
 }
 
-fn done(code: c_int) -> Answer<()> {
+fn done(code: c_int) -> FileAnswer<()> {
     match code {
         0 => Ok(()),
         code => Err(file_error(code)),
@@ -247,7 +247,7 @@ fn done(code: c_int) -> Answer<()> {
 }
 
 /// A size, or the error in a negative number.
-fn size(count: i64) -> Answer<usize> {
+fn size(count: i64) -> FileAnswer<usize> {
     usize::try_from(count).map_err(|_| {
         let code = count.checked_neg().and_then(|code| c_int::try_from(code).ok());
         file_error(code.unwrap_or(c_int::MAX))
@@ -255,7 +255,7 @@ fn size(count: i64) -> Answer<usize> {
 }
 
 /// A path with its NUL. One that contains a NUL names no file.
-fn c_path(path: &str) -> Answer<Vec<u8>> {
+fn c_path(path: &str) -> FileAnswer<Vec<u8>> {
     let len = path.len().saturating_add(1);
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(len).map_err(|_| FileError::NoMemory)?;
@@ -267,8 +267,8 @@ fn c_path(path: &str) -> Answer<Vec<u8>> {
     }
 }
 
-impl Files for Table {
-    fn read(&self, path: &str, limit: usize) -> Answer<Vec<u8>> {
+impl Files for PlatformTable {
+    fn read(&self, path: &str, limit: usize) -> FileAnswer<Vec<u8>> {
         let (Some(size_of), Some(read)) = (self.table.file_size, self.table.file_read) else {
             return Err(FileError::Unsupported);
         };
@@ -288,12 +288,12 @@ impl Files for Table {
         Ok(contents)
     }
 
-    fn list(&self, path: &str) -> Answer<Vec<DirEntry>> {
+    fn list(&self, path: &str) -> FileAnswer<Vec<DirEntry>> {
         let Some(list) = self.table.directory_list else {
             return Err(FileError::Unsupported);
         };
         let path = c_path(path)?;
-        let mut found = Found { entries: Vec::new(), error: None };
+        let mut found = Listing { entries: Vec::new(), error: None };
         let cookie = core::ptr::from_mut(&mut found).cast();
         // SAFETY: the application's function with its context and a string; it calls `take_entry` with our cookie during the
         // call only.
@@ -307,7 +307,7 @@ impl Files for Table {
         }
     }
 
-    fn write(&self, path: &str, contents: &[u8]) -> Answer<()> {
+    fn write(&self, path: &str, contents: &[u8]) -> FileAnswer<()> {
         let write = self.table.file_write.ok_or(FileError::Unsupported)?;
         let path = c_path(path)?;
         let (from, len) = (contents.as_ptr().cast(), contents.len());
@@ -315,7 +315,7 @@ impl Files for Table {
         done(unsafe { write(self.table.context, path.as_ptr().cast(), from, len) })
     }
 
-    fn remove(&self, path: &str) -> Answer<()> {
+    fn remove(&self, path: &str) -> FileAnswer<()> {
         let remove = self.table.file_remove.ok_or(FileError::Unsupported)?;
         let path = c_path(path)?;
         // SAFETY: the application's function with its context and a string.
@@ -324,7 +324,7 @@ impl Files for Table {
 }
 
 /// What a listing has given so far.
-struct Found {
+struct Listing {
     entries: Vec<DirEntry>,
     error: Option<FileError>,
 }
@@ -338,7 +338,7 @@ unsafe extern "C" fn take_entry(
     is_directory: c_int,
 ) {
     // SAFETY: the cookie that `list` gave, during its call.
-    let found = unsafe { &mut *cookie.cast::<Found>() };
+    let found = unsafe { &mut *cookie.cast::<Listing>() };
     // SAFETY: the application says that the name has this length.
     let Ok(bytes) = (unsafe { args::bytes(name.cast(), length) }) else {
         return;

@@ -1,7 +1,7 @@
 //! Load, run, forget.
 
 #[cfg(not(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none"))))]
-use super::codes::{Failure, UBPF_UNSUPPORTED};
+use super::codes::{CallFailure, UBPF_UNSUPPORTED};
 use super::{
     args::{self, handle, ubpf_load_options, Versioned, PROGRAM},
     codes::{finish, ubpf_error, Result},
@@ -141,7 +141,7 @@ unsafe fn add_linked(runtime: &Runtime, start: *const c_void, end: *const c_void
 /// None.
 #[cfg(not(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none"))))]
 unsafe fn add_linked(_: &Runtime, _: *const c_void, _: *const c_void) -> Result<LinkedCount> {
-    Err(Failure::Argument(UBPF_UNSUPPORTED, "this library was built without the compiler"))
+    Err(CallFailure::Argument(UBPF_UNSUPPORTED, "this library was built without the compiler"))
 }
 
 /// Runs `load` and gives its program to `into`, which is 0 when that fails.

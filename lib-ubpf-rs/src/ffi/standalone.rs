@@ -1,6 +1,6 @@
 //! Allocator and panic handler of the stand-alone archives, over what the application defines (`platform.h`).
 
-use super::{bindings, codes::Text};
+use super::{bindings, codes::CText};
 use crate::runtime::WithReserve;
 use core::{
     alloc::{GlobalAlloc, Layout},
@@ -31,7 +31,7 @@ unsafe impl GlobalAlloc for Allocator {
 fn panic(info: &PanicInfo<'_>) -> ! {
     let mut bytes = [0; 256];
     // What does not fit is cut.
-    let _ = write!(Text::new(&mut bytes), "ubpf: {info}");
+    let _ = write!(CText::new(&mut bytes), "ubpf: {info}");
     let len = bytes.iter().position(|&byte| byte == 0).unwrap_or(0);
     end(bytes.get(..len).unwrap_or(&[]))
 }

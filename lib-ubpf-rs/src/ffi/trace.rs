@@ -2,7 +2,7 @@
 
 use super::{
     args::{self, handle, ubpf_limits, PROBE},
-    codes::{finish, invalid, ubpf_error, Failure, Result, Text, UBPF_NOT_FOUND},
+    codes::{finish, invalid, ubpf_error, CText, CallFailure, Result, UBPF_NOT_FOUND},
     programs::ubpf_program,
 };
 use crate::{
@@ -216,8 +216,8 @@ fn show(report: &ProbeReport, function: &str, each: impl FnOnce(&ubpf_probe_info
     let mut way = [0; WAY_BYTES];
     // What does not fit is cut.
     let _ = match report.detour {
-        None => Text::new(&mut way).write_str("direct"),
-        Some(detour) => write!(Text::new(&mut way), "{detour}"),
+        None => CText::new(&mut way).write_str("direct"),
+        Some(detour) => write!(CText::new(&mut way), "{detour}"),
     };
     each(&ubpf_probe_info {
         size: size_of::<ubpf_probe_info>(),
@@ -478,7 +478,7 @@ pub unsafe extern "C" fn ubpf_load_symbols(path: *const c_char, count: *mut usiz
     unsafe { finish(load(), error) }
 }
 
-const NO_SYMBOL: Failure = Failure::Argument(UBPF_NOT_FOUND, "there is no such symbol");
+const NO_SYMBOL: CallFailure = CallFailure::Argument(UBPF_NOT_FOUND, "there is no such symbol");
 
 /// Address of a symbol; UBPF_NOT_FOUND, and 0, where there is none.
 ///
@@ -527,7 +527,7 @@ pub unsafe extern "C" fn ubpf_symbol_name(
         // SAFETY: as the caller promises.
         let distance = unsafe { distance.as_mut() }.unwrap_or(&mut unused);
         *distance = 0;
-        let mut text = Text::new(bytes);
+        let mut text = CText::new(bytes);
         let found = args::engine_for_helpers()?.with_symbol(address, &mut |name, away| {
             *distance = away;
             // A longer name is cut.

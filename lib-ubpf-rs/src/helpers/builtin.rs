@@ -137,7 +137,7 @@ pub const BUILTINS: &[Row] = &[
     #[cfg(feature = "packages")]
     Row {
         name: "ubpf_map_key",
-        doc: prose!("Copies the key in a place of a map: 1, 0 where there is none, -2 behind the last place. Places are counted from 0, fewer than \
+        doc: prose!("Copies the key in a place of a map: 1, 0 where there is none, -2 behind the last place. InlinePlaces are counted from 0, fewer than \
               three for each entry."),
         numbers: &[(Linux, 255)],
         args: &[("map", Map(MapFamily::Lookup)), ("place", Scalar), ("key", MemWrite), ("size", Length)],
@@ -1005,7 +1005,7 @@ fn trace<'t>(
 fn get_stackid(call: &mut HelperCall<'_>) -> Answer {
     let (map, flags) = (call.map.ok_or(NO_MAP)?, call.args[2]);
     let most = map.def().value_size as usize / size_of::<u64>();
-    let taken = maps::Taken { by_hash: flags & BY_HASH != 0, replace: flags & REPLACE != 0 };
+    let taken = maps::Collision { by_hash: flags & BY_HASH != 0, replace: flags & REPLACE != 0 };
     let mut room = [0; MOST_FRAMES];
     let number = trace(call, flags, BY_HASH | REPLACE, most, &mut room)
         .and_then(|trace| if trace.is_empty() { Err(FAULT) } else { Ok(trace) })

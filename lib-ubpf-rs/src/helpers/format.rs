@@ -13,13 +13,13 @@ pub(super) const ARGUMENTS: usize = 12;
 pub(super) const MOST_WALKED: u32 = ARGUMENTS as u32 * READ + LONGEST as u32;
 
 /// Where the text goes.
-pub(super) struct Text {
+pub(super) struct FormattedText {
     bytes: [u8; LONGEST],
     /// Bytes that it has, those included for which there was no room.
     len: usize,
 }
 
-impl Text {
+impl FormattedText {
     /// What there was room for.
     pub(super) fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or(&self.bytes)
@@ -52,8 +52,13 @@ impl Text {
 }
 
 /// The text of a format and numbers; strings are read from `memory`. `None` where the format is none, or where there are fewer numbers.
-pub(super) fn format(format: &[u8], numbers: &[u64], memory: &dyn ReadMemory, walked: &mut u32) -> Option<Text> {
-    let mut text = Text { bytes: [0; LONGEST], len: 0 };
+pub(super) fn format(
+    format: &[u8],
+    numbers: &[u64],
+    memory: &dyn ReadMemory,
+    walked: &mut u32,
+) -> Option<FormattedText> {
+    let mut text = FormattedText { bytes: [0; LONGEST], len: 0 };
     let mut numbers = numbers.iter().copied();
     let mut argument = || numbers.next();
     let mut rest = format.iter().copied();

@@ -121,7 +121,7 @@ bitflags::bitflags! {
 
 /// Where inline helpers find what they need. A helper whose needs are not met is done by Rust.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Places {
+pub struct InlinePlaces {
     /// The two-key map.
     pub map: Option<TwoKeyLayout>,
     /// The output ring.
@@ -130,10 +130,10 @@ pub struct Places {
     pub time: Option<Ticks>,
 }
 
-impl Places {
+impl InlinePlaces {
     /// Those of a host.
-    pub fn of(host: &dyn Host) -> Places {
-        Places {
+    pub fn of(host: &dyn Host) -> InlinePlaces {
+        InlinePlaces {
             map: match host.two_key() {
                 TwoKey::Map(map) => Some(map.layout()),
                 TwoKey::Model(_) | TwoKey::Nothing => None,

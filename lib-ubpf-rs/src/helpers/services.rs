@@ -31,7 +31,7 @@ pub trait TwoKeyModel {
 }
 
 /// The two-key map.
-pub trait Maps {
+pub trait TwoKeyMaps {
     /// Where it is.
     fn two_key(&self) -> TwoKey<'_>;
 }
@@ -69,7 +69,7 @@ pub trait Time {
 }
 
 /// The call of a traced function that a program runs at.
-pub trait Call {
+pub trait TracedCall {
     /// That call; `None` for a program that is run by itself.
     fn traced(&self) -> Option<Traced>;
     /// Writes where the function begins, and behind it the addresses to which the calls return that led to it, the innermost first; how many.
@@ -100,6 +100,6 @@ pub trait Threads {
 }
 
 /// All services.
-pub trait Host: Maps + Names + Output + ReadMemory + Time + Call + Threads + Sync {}
+pub trait Host: TwoKeyMaps + Names + Output + ReadMemory + Time + TracedCall + Threads + Sync {}
 
-impl<T: Maps + Names + Output + ReadMemory + Time + Call + Threads + Sync> Host for T {}
+impl<T: TwoKeyMaps + Names + Output + ReadMemory + Time + TracedCall + Threads + Sync> Host for T {}

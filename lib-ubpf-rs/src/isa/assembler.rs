@@ -10,7 +10,7 @@
 //! ```
 
 use super::{
-    ops::{AtomicRow, Form},
+    ops::{AtomicForm, AtomicRow},
     AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, Reg, Size, Width,
 };
 use alloc::{string::String, vec::Vec};
@@ -57,7 +57,7 @@ use AsmProblem::{DuplicateLabel, NoMemory, NoSuchForm, OutOfRange, Unaligned, Un
 
 /// Assembles a program to its bytes.
 pub fn assemble(text: &str) -> Result<Vec<u8>, AsmError> {
-    let mut output = Output::default();
+    let mut output = Assembly::default();
     for (index, line) in text.lines().enumerate() {
         let line_number = index.wrapping_add(1);
         output.line(line, line_number).map_err(|problem| AsmError { line: line_number, problem })?;
@@ -74,13 +74,13 @@ struct Fixup<'t> {
 }
 
 #[derive(Default)]
-struct Output<'t> {
+struct Assembly<'t> {
     bytes: Vec<u8>,
     labels: Vec<(&'t str, usize, usize)>,
     fixups: Vec<Fixup<'t>>,
 }
 
-impl<'t> Output<'t> {
+impl<'t> Assembly<'t> {
     fn line(&mut self, line: &'t str, number: usize) -> Result<(), AsmProblem> {
         let mut text = Text(without_comment(line).trim());
         while let Some(label) = text.label() {
@@ -191,7 +191,7 @@ fn with_distance(insn: Insn, distance: i64) -> Result<Insn, AsmProblem> {
 }
 
 /// Where a jump or call leads.
-enum Target<'t> {
+enum JumpTarget<'t> {
     Distance(i128),
     Label(&'t str),
 }
@@ -393,12 +393,12 @@ impl<'t> Text<'t> {
     fn to(&mut self, insn: Insn) -> Result<Parsed<'t>, AsmProblem> {
         self.skip();
         let target = match self.name() {
-            Some(label) => Target::Label(label),
-            None => Target::Distance(self.number()?),
+            Some(label) => JumpTarget::Label(label),
+            None => JumpTarget::Distance(self.number()?),
         };
         match target {
-            Target::Label(label) => Ok((insn, Some(label))),
-            Target::Distance(number) => {
+            JumpTarget::Label(label) => Ok((insn, Some(label))),
+            JumpTarget::Distance(number) => {
                 let what = "the distance of a jump";
                 let distance = i64::try_from(number).map_err(|_| OutOfRange { number, what })?;
                 Ok((with_distance(insn, distance)?, None))
@@ -496,7 +496,7 @@ impl<'t> Text<'t> {
     fn lock(&mut self) -> Result<Insn, AsmProblem> {
         self.need("*")?;
         let (size, base, off) = self.unsigned_memory()?;
-        let signs = AtomicOp::TABLE.iter().filter(|(_, row)| row.form == Form::Sign);
+        let signs = AtomicOp::TABLE.iter().filter(|(_, row)| row.form == AtomicForm::Sign);
         let found = signs.map(|(op, row)| (*op, row.text)).find(|(_, sign)| self.sign(sign));
         let (op, _) = found.ok_or_else(|| self.expected("+=, |=, &= or ^="))?;
         let src = self.register_for(size)?;
@@ -628,10 +628,10 @@ impl<'t> Text<'t> {
             return Err(NoSuchForm);
         }
         match op.row().form {
-            Form::Exchange | Form::CompareExchange => self.exchange(op, dst, width).map(Some),
-            Form::Load => self.load_acquire(op, dst, width).map(Some),
-            Form::Fetch => self.fetch(op, dst, width).map(Some),
-            Form::Sign | Form::Store => Ok(None),
+            AtomicForm::Exchange | AtomicForm::CompareExchange => self.exchange(op, dst, width).map(Some),
+            AtomicForm::Load => self.load_acquire(op, dst, width).map(Some),
+            AtomicForm::Fetch => self.fetch(op, dst, width).map(Some),
+            AtomicForm::Sign | AtomicForm::Store => Ok(None),
         }
     }
 
@@ -649,7 +649,7 @@ impl<'t> Text<'t> {
         self.need("(")?;
         let (base, off) = self.address()?;
         self.need(",")?;
-        let src = if op.row().form == Form::CompareExchange {
+        let src = if op.row().form == AtomicForm::CompareExchange {
             if dst != Reg::R0 {
                 return Err(NoSuchForm);
             }
@@ -688,9 +688,9 @@ fn in_word(c: char) -> bool {
 /// Whether a value that begins with this word is of that operation, and the width that the word says.
 fn named_atomic(row: &AtomicRow, name: &str) -> Option<Option<Width>> {
     match (row.form, name.strip_prefix(row.text)?) {
-        (Form::Exchange | Form::CompareExchange, "_64") => Some(Some(Width::W64)),
-        (Form::Exchange | Form::CompareExchange, "32_32") => Some(Some(Width::W32)),
-        (Form::Fetch | Form::Load, "") => Some(None),
+        (AtomicForm::Exchange | AtomicForm::CompareExchange, "_64") => Some(Some(Width::W64)),
+        (AtomicForm::Exchange | AtomicForm::CompareExchange, "32_32") => Some(Some(Width::W32)),
+        (AtomicForm::Fetch | AtomicForm::Load, "") => Some(None),
         _ => None,
     }
 }

@@ -1,7 +1,7 @@
 //! From bytes to [`Insn`], strictly: a field that an instruction does not use must be zero.
 
 use super::{
-    ops::{class, code, mode, Form, WIDE, X},
+    ops::{class, code, mode, AtomicForm, WIDE, X},
     AluOp, AtomicOp, Call, CmpOp, Endianness, ImmKind, Insn, Operand, RawInsn, Reg, Size, Width,
 };
 use alloc::vec::Vec;
@@ -86,7 +86,7 @@ pub fn decode_some(bytes: &[u8], insns: &mut Vec<Insn>, most: usize) -> Result<b
         let Some((pc, slot)) = slots.next() else {
             return Ok(false);
         };
-        let one = One { raw: RawInsn::from_bytes(*slot), pc };
+        let one = SlotDecoder { raw: RawInsn::from_bytes(*slot), pc };
         if one.raw.opcode == WIDE {
             let (_, second) = slots.next().ok_or(DecodeError::HalfWide { pc })?;
             insns.push(one.wide(RawInsn::from_bytes(*second))?);
@@ -98,12 +98,12 @@ pub fn decode_some(bytes: &[u8], insns: &mut Vec<Insn>, most: usize) -> Result<b
     Ok(slots.next().is_some())
 }
 
-struct One {
+struct SlotDecoder {
     raw: RawInsn,
     pc: usize,
 }
 
-impl One {
+impl SlotDecoder {
     fn narrow(&self) -> Result<Insn, DecodeError> {
         match self.raw.opcode & 7 {
             class::ALU => self.alu(Width::W32),
@@ -268,7 +268,7 @@ impl One {
                 let &(op, _) = row.ok_or_else(|| self.reserved("imm", raw.imm))?;
                 // A load has its operands where loads have them.
                 let src = self.src()?;
-                let (base, src) = if op.row().form == Form::Load { (src, base) } else { (base, src) };
+                let (base, src) = if op.row().form == AtomicForm::Load { (src, base) } else { (base, src) };
                 Ok(Insn::Atomic { op, size, base, off, src })
             }
             _ => Err(self.unknown()),

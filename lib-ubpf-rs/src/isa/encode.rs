@@ -1,7 +1,7 @@
 //! From [`Insn`] to bytes: the inverse of [`decode`](super::decode).
 
 use super::{
-    ops::{class, code, mode, Form, WIDE, X},
+    ops::{class, code, mode, AtomicForm, WIDE, X},
     Call, Endianness, ImmKind, Insn, Operand, RawInsn, Reg, Size, Width,
 };
 use alloc::vec::Vec;
@@ -89,7 +89,7 @@ impl Insn {
             Insn::Store { size, base, off, src } => store(size, base, off, src),
             Insn::Atomic { op, size: Size::B | Size::H, .. } if !op.is_ordered_access() => return None,
             Insn::Atomic { op, size, base, off, src } => {
-                let (dst, src) = if op.row().form == Form::Load { (src, base) } else { (base, src) };
+                let (dst, src) = if op.row().form == AtomicForm::Load { (src, base) } else { (base, src) };
                 RawInsn {
                     opcode: class::STX | mode::ATOMIC | size.row().code,
                     dst: dst.number(),

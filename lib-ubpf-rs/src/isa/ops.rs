@@ -322,12 +322,12 @@ pub(super) struct AtomicRow {
     pub code: i32,
     /// Its name in text, or the sign between memory and `src`.
     pub text: &'static str,
-    pub form: Form,
+    pub form: AtomicForm,
 }
 
 /// How an atomic operation is written, which sizes it has, and where it leaves what it found in memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum AtomicForm {
     /// `lock *(u64 *)(r1 + 0) += r2`: 4 or 8 bytes; nothing is left.
     Sign,
     /// `r2 = atomic_fetch_add((u64 *)(r1 + 0), r2)`: 4 or 8 bytes; the old value goes to `src`.
@@ -342,7 +342,7 @@ pub(super) enum Form {
     Store,
 }
 
-const fn atomic(code: i32, text: &'static str, form: Form) -> AtomicRow {
+const fn atomic(code: i32, text: &'static str, form: AtomicForm) -> AtomicRow {
     AtomicRow { code, text, form }
 }
 
@@ -351,43 +351,43 @@ rows! {
     /// compilers write it for `-mcpu=v4` (Linux, `BPF_LOAD_ACQ` and `BPF_STORE_REL`).
     AtomicOp: AtomicRow;
     /// Adds `src`.
-    Add: atomic(0x00, "+=", Form::Sign);
+    Add: atomic(0x00, "+=", AtomicForm::Sign);
     /// Adds `src`; the old value goes there.
-    FetchAdd: atomic(0x01, "atomic_fetch_add", Form::Fetch);
+    FetchAdd: atomic(0x01, "atomic_fetch_add", AtomicForm::Fetch);
     /// Sets the bits of `src`.
-    Or: atomic(0x40, "|=", Form::Sign);
+    Or: atomic(0x40, "|=", AtomicForm::Sign);
     /// Sets the bits of `src`; the old value goes there.
-    FetchOr: atomic(0x41, "atomic_fetch_or", Form::Fetch);
+    FetchOr: atomic(0x41, "atomic_fetch_or", AtomicForm::Fetch);
     /// Keeps the bits of `src` alone.
-    And: atomic(0x50, "&=", Form::Sign);
+    And: atomic(0x50, "&=", AtomicForm::Sign);
     /// Keeps the bits of `src` alone; the old value goes there.
-    FetchAnd: atomic(0x51, "atomic_fetch_and", Form::Fetch);
+    FetchAnd: atomic(0x51, "atomic_fetch_and", AtomicForm::Fetch);
     /// Flips the bits of `src`.
-    Xor: atomic(0xa0, "^=", Form::Sign);
+    Xor: atomic(0xa0, "^=", AtomicForm::Sign);
     /// Flips the bits of `src`; the old value goes there.
-    FetchXor: atomic(0xa1, "atomic_fetch_xor", Form::Fetch);
+    FetchXor: atomic(0xa1, "atomic_fetch_xor", AtomicForm::Fetch);
     /// Exchange; the old value goes to `src`.
-    Xchg: atomic(0xe1, "xchg", Form::Exchange);
+    Xchg: atomic(0xe1, "xchg", AtomicForm::Exchange);
     /// Compare with r0 and exchange; the old value goes to r0.
-    CmpXchg: atomic(0xf1, "cmpxchg", Form::CompareExchange);
+    CmpXchg: atomic(0xf1, "cmpxchg", AtomicForm::CompareExchange);
     /// Load to `src`, zero-extended; no access after it takes place before it.
-    LoadAcquire: atomic(0x100, "load_acquire", Form::Load);
+    LoadAcquire: atomic(0x100, "load_acquire", AtomicForm::Load);
     /// Store of `src`; no access before it takes place after it.
-    StoreRelease: atomic(0x110, "store_release", Form::Store);
+    StoreRelease: atomic(0x110, "store_release", AtomicForm::Store);
 }
 
 impl AtomicOp {
     /// Whether it only loads or stores, of any size; the others are of 4 or 8 bytes.
     pub const fn is_ordered_access(self) -> bool {
-        matches!(self.row().form, Form::Load | Form::Store)
+        matches!(self.row().form, AtomicForm::Load | AtomicForm::Store)
     }
 
     /// The register that receives the old value, `src` being the instruction's (RFC 9669 section 5.3).
     pub const fn result(self, src: Reg) -> Option<Reg> {
         match self.row().form {
-            Form::Sign | Form::Store => None,
-            Form::Fetch | Form::Exchange | Form::Load => Some(src),
-            Form::CompareExchange => Some(Reg::R0),
+            AtomicForm::Sign | AtomicForm::Store => None,
+            AtomicForm::Fetch | AtomicForm::Exchange | AtomicForm::Load => Some(src),
+            AtomicForm::CompareExchange => Some(Reg::R0),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
 
 /// What a register holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Value {
+enum RegisterValue {
     /// Address of the argument.
     Argument,
     /// Its first word.
@@ -20,28 +20,30 @@ enum Value {
 
 /// What a verified program adds, if it does nothing else: straight code with one call, of `bpf_map_add`.
 pub(super) fn adds(program: &Program) -> Option<Adds> {
-    let mut registers = [Value::Other; Reg::COUNT];
-    *registers.get_mut(Reg::R1.index())? = Value::Argument;
+    let mut registers = [RegisterValue::Other; Reg::COUNT];
+    *registers.get_mut(Reg::R1.index())? = RegisterValue::Argument;
     let mut found = None;
     for insn in program.insns.get(program.entry..)? {
-        let get = |reg: Reg| registers.get(reg.index()).copied().unwrap_or(Value::Other);
+        let get = |reg: Reg| registers.get(reg.index()).copied().unwrap_or(RegisterValue::Other);
         let (dst, value) = match *insn {
             Insn::Exit => return found,
             Insn::WideTail => continue,
             Insn::Alu { op: AluOp::Mov, width, dst, src } => (dst, moved(width, src, get)),
-            Insn::LoadImm64 { kind: ImmKind::Value, dst, imm } => (dst, Value::Number(imm)),
-            Insn::Load { size: Size::DW, base, off: 0, dst, .. } if get(base) == Value::Argument => (dst, Value::Key),
-            Insn::Alu { dst, .. } | Insn::Load { dst, .. } => (dst, Value::Other),
+            Insn::LoadImm64 { kind: ImmKind::Value, dst, imm } => (dst, RegisterValue::Number(imm)),
+            Insn::Load { size: Size::DW, base, off: 0, dst, .. } if get(base) == RegisterValue::Argument => {
+                (dst, RegisterValue::Key)
+            }
+            Insn::Alu { dst, .. } | Insn::Load { dst, .. } => (dst, RegisterValue::Other),
             Insn::Call(Call::Helper(number)) if found.is_none() => {
                 let values = [Reg::R1, Reg::R2, Reg::R3].map(get);
-                let [Value::Key, Value::Number(key2), Value::Number(more)] = values else {
+                let [RegisterValue::Key, RegisterValue::Number(key2), RegisterValue::Number(more)] = values else {
                     return None;
                 };
                 if Inline::of(program.abi, number) != Some(Inline::MapAdd) {
                     return None;
                 }
                 found = Some(Adds { key2, more });
-                registers = [Value::Other; Reg::COUNT];
+                registers = [RegisterValue::Other; Reg::COUNT];
                 continue;
             }
             _ => return None,
@@ -51,12 +53,12 @@ pub(super) fn adds(program: &Program) -> Option<Adds> {
     None
 }
 
-fn moved(width: Width, src: Operand, get: impl Fn(Reg) -> Value) -> Value {
+fn moved(width: Width, src: Operand, get: impl Fn(Reg) -> RegisterValue) -> RegisterValue {
     match (width, src) {
-        (Width::W64, Operand::Imm(imm)) => Value::Number(i64::from(imm) as u64),
-        (Width::W32, Operand::Imm(imm)) => Value::Number(u64::from(imm as u32)),
+        (Width::W64, Operand::Imm(imm)) => RegisterValue::Number(i64::from(imm) as u64),
+        (Width::W32, Operand::Imm(imm)) => RegisterValue::Number(u64::from(imm as u32)),
         (Width::W64, Operand::Reg(reg)) => get(reg),
-        (Width::W32, Operand::Reg(_)) => Value::Other,
+        (Width::W32, Operand::Reg(_)) => RegisterValue::Other,
     }
 }
 

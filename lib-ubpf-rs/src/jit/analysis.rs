@@ -107,7 +107,7 @@ pub(super) struct Function {
     pub(super) written: Regs,
 }
 
-pub(super) struct Analysis {
+pub(super) struct CodeAnalysis {
     pub(super) facts: Vec<Facts>,
     pub(super) functions: Vec<Function>,
     /// Registers that must be zero at the start.
@@ -144,7 +144,7 @@ pub(super) fn width_in_slots(insn: &Insn) -> usize {
     }
 }
 
-impl Analysis {
+impl CodeAnalysis {
     /// Bytes of memory that it holds.
     pub(super) fn bytes(&self) -> usize {
         self.facts.capacity() * size_of::<Facts>() + self.functions.capacity() * size_of::<Function>()
@@ -161,7 +161,7 @@ pub(super) fn analyse(
     program: &VerifiedProgram,
     bare: &dyn Fn(usize) -> bool,
     work: &mut Work<'_>,
-) -> Result<Analysis, JitError> {
+) -> Result<CodeAnalysis, JitError> {
     let insns = &program.program().insns;
     let functions = program.functions().len();
     let bytes = insns.len() * size_of::<Facts>() + functions * size_of::<Function>();
@@ -188,7 +188,7 @@ pub(super) fn analyse(
         spans(program, &mut facts, *function, bare, work)?;
     }
     let reads = before(insns, &facts, entry);
-    Ok(Analysis { facts, functions, zeroed, reads })
+    Ok(CodeAnalysis { facts, functions, zeroed, reads })
 }
 
 fn functions(program: &VerifiedProgram, work: &mut Work<'_>) -> Result<Vec<Function>, JitError> {

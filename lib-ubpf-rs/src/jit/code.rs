@@ -20,7 +20,7 @@ pub(super) type StopSites = Vec<(u32, u32)>;
 
 /// What a caller has to know of the code's registers.
 #[derive(Clone, Copy)]
-pub(super) struct Registers {
+pub(super) struct RegisterUse {
     /// Machine registers that are changed, one bit each.
     pub(super) clobbers: u16,
     /// BPF registers that are read before they are written.

@@ -2,7 +2,7 @@
 //! [`BIAS`] bytes into it, so that what it names often is within a one-byte displacement.
 
 use crate::{
-    helpers::{Inline, Places, RingLayout},
+    helpers::{Inline, InlinePlaces, RingLayout},
     isa::Size,
     maps::TwoKeyLayout,
     platform::Ticks,
@@ -89,7 +89,7 @@ pub(super) struct Routines {
 
 /// The shared block.
 #[repr(C)]
-pub(super) struct Context {
+pub(super) struct RunContext {
     pub(super) argument: Window,
     pub(super) arena: Window,
     pub(super) routines: Routines,
@@ -137,15 +137,15 @@ pub(super) struct Context {
     pub(super) session: usize,
 }
 
-impl Context {
+impl RunContext {
     /// The parts that depend on where the program's memory lies.
-    pub(super) fn new(memory: &Memory<'_>, routines: Routines) -> Context {
+    pub(super) fn new(memory: &Memory<'_>, routines: Routines) -> RunContext {
         let argument = memory.argument();
         let arena = memory.arena();
         let rodata = memory.rodata();
         let top = memory.stack_top();
         let below = crate::vm::FRAME_BYTES.wrapping_mul(crate::vm::MAX_FRAMES.wrapping_sub(1));
-        Context {
+        RunContext {
             argument: Window::new(argument.base, argument.len),
             arena: Window::new(arena.base, arena.len),
             routines,
@@ -207,7 +207,7 @@ impl Context {
     }
 
     /// Helpers that find there what they need are done by routines from now on, all others by Rust.
-    pub(super) fn work_with(&mut self, places: &Places, inline: &Routines) {
+    pub(super) fn work_with(&mut self, places: &InlinePlaces, inline: &Routines) {
         let has = places.has();
         let can = |helper: Inline| has.contains(helper.needs());
         if can(Inline::MapGet) {

@@ -21,16 +21,16 @@ pub static CODE_HEAP: CodeHeap = CodeHeap::new();
 /// Executable memory in small parts over that of a platform.
 pub struct CodeHeap {
     below: Mutex<Option<&'static dyn ExecMemory>>,
-    state: Mutex<State>,
+    state: Mutex<HeapState>,
 }
 
-struct State {
-    chunks: Vec<Chunk>,
+struct HeapState {
+    chunks: Vec<SealedChunk>,
     open: Vec<Open>,
 }
 
 /// A sealed block of the platform.
-struct Chunk {
+struct SealedChunk {
     block: ExecBlock,
     /// Offset and length of what is in use, ascending.
     used: Vec<(usize, usize)>,
@@ -47,7 +47,7 @@ struct Open {
 impl CodeHeap {
     /// Nothing yet.
     pub const fn new() -> CodeHeap {
-        CodeHeap { below: Mutex::new(None), state: Mutex::new(State { chunks: Vec::new(), open: Vec::new() }) }
+        CodeHeap { below: Mutex::new(None), state: Mutex::new(HeapState { chunks: Vec::new(), open: Vec::new() }) }
     }
 
     /// Takes its blocks from `memory`, or goes on with the one it has.
@@ -78,7 +78,7 @@ impl Default for CodeHeap {
     }
 }
 
-impl Chunk {
+impl SealedChunk {
     /// An unused place for `len` bytes, with the place in `used` where it belongs.
     fn gap(&self, len: usize) -> Option<(usize, usize)> {
         let ends = [(self.block.len, 0)];
@@ -118,7 +118,7 @@ impl Chunk {
     }
 }
 
-impl State {
+impl HeapState {
     fn take(&mut self, len: usize, below: &dyn ExecMemory) -> Option<usize> {
         if let Some(exec) = self.chunks.iter_mut().find_map(|chunk| chunk.take(len)) {
             return Some(exec);
@@ -132,13 +132,13 @@ impl State {
             unsafe { below.free(block) };
             return None;
         }
-        self.chunks.push(Chunk { block, used: Vec::new(), too_long: usize::MAX });
+        self.chunks.push(SealedChunk { block, used: Vec::new(), too_long: usize::MAX });
         self.chunks.last_mut()?.take(len)
     }
 
     /// Gives a part back, and what was empty before too: one empty block is kept.
     fn give_back(&mut self, exec: usize, below: &dyn ExecMemory) {
-        let empty = |chunk: &Chunk| chunk.used.is_empty();
+        let empty = |chunk: &SealedChunk| chunk.used.is_empty();
         let kept = self.chunks.iter().position(empty);
         if let Some(chunk) = self.chunks.iter_mut().find(|chunk| chunk.holds(exec)) {
             chunk.give_back(exec);

@@ -5,8 +5,8 @@
 
 use super::{
     arch::Draft,
-    code::{style, Registers, StopSites, Style},
-    context::{Context, Routines, Window, BIAS},
+    code::{style, RegisterUse, StopSites, Style},
+    context::{Routines, RunContext, Window, BIAS},
     Options,
 };
 use crate::{
@@ -111,8 +111,8 @@ impl LinkedProgram {
         }
     }
 
-    pub(super) fn registers(&self) -> Registers {
-        Registers { clobbers: self.clobbers, reads: self.reads, straight: self.flags & STRAIGHT != 0 }
+    pub(super) fn registers(&self) -> RegisterUse {
+        RegisterUse { clobbers: self.clobbers, reads: self.reads, straight: self.flags & STRAIGHT != 0 }
     }
 }
 
@@ -204,7 +204,7 @@ impl LinkedProgram {
 /// A number that changes with everything that the compiler goes by: the program, what the verifier found out, the style, where emitted
 /// code finds things; and with the code itself. `bytes` are the flat program and its code.
 pub(super) fn fingerprint(program: &VerifiedProgram, style: Style, bytes: [&[u8]; 2]) -> u64 {
-    let mut hash = Hash(0xcbf2_9ce4_8422_2325);
+    let mut hash = Fnv(0xcbf2_9ce4_8422_2325);
     let bytes = bytes.into_iter().flatten();
     bytes.for_each(|&byte| hash.add(byte.into()));
     LAYOUT.iter().for_each(|&part| hash.add(part as u64));
@@ -243,10 +243,10 @@ pub(super) fn fingerprint(program: &VerifiedProgram, style: Style, bytes: [&[u8]
 const LAYOUT: [usize; 15] = [
     VERSION as usize,
     BIAS,
-    offset_of!(Context, argument),
-    offset_of!(Context, arena),
-    offset_of!(Context, floor),
-    offset_of!(Context, routines),
+    offset_of!(RunContext, argument),
+    offset_of!(RunContext, arena),
+    offset_of!(RunContext, floor),
+    offset_of!(RunContext, routines),
     offset_of!(Window, limits),
     size_of::<Routines>(),
     offset_of!(Routines, helper_keep),
@@ -259,9 +259,9 @@ const LAYOUT: [usize; 15] = [
 ];
 
 /// FNV-1a, a word at a time.
-struct Hash(u64);
+struct Fnv(u64);
 
-impl Hash {
+impl Fnv {
     fn add(&mut self, word: u64) {
         self.0 = (self.0 ^ word).wrapping_mul(0x0000_0100_0000_01b3);
         self.0 ^= self.0 >> 29;

@@ -3,7 +3,7 @@
 use super::{
     adds, analysis,
     arch::{self, Draft},
-    code::{style, Registers, StopSites, Style},
+    code::{style, RegisterUse, StopSites, Style},
     context::Window,
     linked::{fingerprint, LinkedProgram},
     JitError, Options,
@@ -59,27 +59,27 @@ pub struct JitProgram {
     len: usize,
     pub(super) entry: usize,
     sites: StopSites,
-    registers: Registers,
+    registers: RegisterUse,
     metered: bool,
     /// Every access is checked.
     guarded: bool,
-    pub(super) maps: Bound,
+    pub(super) maps: BoundMaps,
 }
 
 /// The maps whose addresses are in the code, and where their values lie.
 #[derive(Default)]
-pub(super) struct Bound {
+pub(super) struct BoundMaps {
     maps: Option<Arc<Maps>>,
     /// Those that may be written first.
     pub(super) windows: Vec<Window>,
     pub(super) writable: usize,
 }
 
-impl Bound {
+impl BoundMaps {
     /// Checks that the maps are as those that `program` was verified for.
-    fn new(maps: Option<Arc<Maps>>, program: &VerifiedProgram) -> Result<Bound, JitError> {
+    fn new(maps: Option<Arc<Maps>>, program: &VerifiedProgram) -> Result<BoundMaps, JitError> {
         let Some(maps) = maps else {
-            return program.maps().is_empty().then(Bound::default).ok_or(JitError::OtherMaps);
+            return program.maps().is_empty().then(BoundMaps::default).ok_or(JitError::OtherMaps);
         };
         if !maps.iter().map(|map| map.def()).eq(program.maps()) {
             return Err(JitError::OtherMaps);
@@ -88,7 +88,7 @@ impl Bound {
         windows.try_reserve_exact(maps.windows().len()).map_err(|_| JitError::NoMemory)?;
         windows.extend(maps.windows().iter().map(|window| Window::new(window.base, window.len)));
         let writable = maps.windows().iter().filter(|window| window.writable).count();
-        Ok(Bound { maps: Some(maps), windows, writable })
+        Ok(BoundMaps { maps: Some(maps), windows, writable })
     }
 
     fn get(&self) -> Option<&Maps> {
@@ -124,7 +124,7 @@ impl JitProgram {
         options: Options,
         work: &mut Work<'_>,
     ) -> Result<JitProgram, (JitError, VerifiedProgram)> {
-        let maps = match Bound::new(maps, &program) {
+        let maps = match BoundMaps::new(maps, &program) {
             Ok(maps) => maps,
             Err(error) => return Err((error, program)),
         };
@@ -171,7 +171,7 @@ impl JitProgram {
             registers: record.registers(),
             metered: style.metered,
             guarded: style.guard_all,
-            maps: Bound::default(),
+            maps: BoundMaps::default(),
         })
     }
 
@@ -360,7 +360,7 @@ fn install(
     memory: &'static dyn ExecMemory,
     style: Style,
     work: &mut Work<'_>,
-) -> Result<(ExecBlock, usize, usize, StopSites, Registers), JitError> {
+) -> Result<(ExecBlock, usize, usize, StopSites, RegisterUse), JitError> {
     let draft = Draft::new(program, maps, style, work)?;
     let (bytes, registers) = (draft.len(), draft.registers());
     let block = memory.alloc(bytes).filter(|b| b.len >= bytes).ok_or(JitError::NoRoom { bytes })?;

@@ -2,18 +2,18 @@
 
 use super::{
     arch::{self, inline_routines, routines},
-    context::{stop, Context},
+    context::{stop, RunContext},
     program::JitProgram,
 };
 use crate::{
-    helpers::Places,
+    helpers::InlinePlaces,
     isa::{Insn, Size},
     maps::Maps,
     platform::Cancelled,
     verifier::VerifiedProgram,
     vm::{
-        begin, call_helper, probe, Access, AccessKind, Called, Executable, Metering, Reserve, Run, Slices, Stop,
-        StopKind, ENDLESS, FRAME_BYTES,
+        begin, call_helper, probe, AccessKind, AccessMode, BudgetReserve, Called, Executable, Metering, Run, Slices,
+        Stop, StopKind, ENDLESS, FRAME_BYTES,
     },
 };
 
@@ -32,7 +32,7 @@ struct Session<'s, 'a, 'p> {
     metering: Metering,
     end: Option<HelperEnd>,
     /// Of a run in slices: the budget beside the slice that the code counts down.
-    reserve: Option<Reserve<'p>>,
+    reserve: Option<BudgetReserve<'p>>,
 }
 
 impl JitProgram {
@@ -41,7 +41,7 @@ impl JitProgram {
         let at_the_end = run.budget;
         let mut reserve = None;
         if let Some(slices) = slices {
-            let (rest, slice) = Reserve::new(slices, run.budget, paid);
+            let (rest, slice) = BudgetReserve::new(slices, run.budget, paid);
             run.budget = slice;
             reserve = Some(rest);
         } else if paid {
@@ -49,7 +49,7 @@ impl JitProgram {
             run.budget = ENDLESS;
         }
         let metering = if paid && reserve.is_none() { Metering::Prepaid } else { Metering::Metered };
-        let mut context = Context::new(&run.memory, routines());
+        let mut context = RunContext::new(&run.memory, routines());
         let [r1, r2] = run.args;
         context.args = [r1, r2, 0, 0, 0];
         context.budget = run.budget;
@@ -58,7 +58,7 @@ impl JitProgram {
         context.find_values(&self.maps.windows, self.maps.writable);
         // The routines charge nothing.
         if metering == Metering::Prepaid {
-            context.work_with(&Places::of(run.host), &inline_routines());
+            context.work_with(&InlinePlaces::of(run.host), &inline_routines());
         }
         let mut session = Session { run, program: self.verified(), metering, end: None, reserve };
         context.session = (&raw mut session) as usize;
@@ -78,7 +78,7 @@ impl JitProgram {
         result
     }
 
-    fn stopped(&self, context: &Context, run: &mut Run<'_>, by_helper: Option<HelperEnd>) -> Result<u64, Stop> {
+    fn stopped(&self, context: &RunContext, run: &mut Run<'_>, by_helper: Option<HelperEnd>) -> Result<u64, Stop> {
         let pc = self.pc_at(context.stop_at);
         let insn = self.verified().program().insns.get(pc);
         let addr = context.stop_addr;
@@ -120,12 +120,12 @@ fn access(insn: &Insn) -> (AccessKind, u64) {
 /// # Safety
 /// `context` is that of a run, whose session lives.
 #[inline]
-pub(super) unsafe fn call(context: *mut Context, number: u64) -> u64 {
+pub(super) unsafe fn call(context: *mut RunContext, number: u64) -> u64 {
     // SAFETY: see above; emitted code waits for this call and touches neither meanwhile.
     let (context, session) = unsafe { (&mut *context, &mut *((*context).session as *mut Session<'_, '_, '_>)) };
     let run = &mut *session.run;
     let slice = context.budget;
-    let reserve = session.reserve.as_ref().map_or(0, Reserve::left);
+    let reserve = session.reserve.as_ref().map_or(0, BudgetReserve::left);
     run.budget = slice.wrapping_add(reserve);
     let below = context.top.wrapping_sub(context.frame) as usize;
     run.memory.set_frames((below / FRAME_BYTES).wrapping_add(1));
@@ -169,7 +169,7 @@ pub(super) unsafe fn call(context: *mut Context, number: u64) -> u64 {
 /// # Safety
 /// As for [`call`].
 #[inline]
-pub(super) unsafe fn within(context: *mut Context, address: u64, size: u64, access: Access) -> bool {
+pub(super) unsafe fn within(context: *mut RunContext, address: u64, size: u64, access: AccessMode) -> bool {
     // SAFETY: see above; emitted code waits for this call and touches neither meanwhile.
     let session = unsafe { &*((*context).session as *const Session<'_, '_, '_>) };
     session.run.memory.is_within_a_map(access, address, size)
@@ -190,7 +190,7 @@ fn probed(run: &Run<'_>, addr: u64, number: u64) -> u64 {
 /// # Safety
 /// As for [`call`].
 #[inline]
-pub(super) unsafe fn refill(context: *mut Context) {
+pub(super) unsafe fn refill(context: *mut RunContext) {
     // SAFETY: see above; emitted code waits for this call and touches neither meanwhile.
     let (context, session) = unsafe { (&mut *context, &mut *((*context).session as *mut Session<'_, '_, '_>)) };
     let missing = 0u64.wrapping_sub(context.budget);

@@ -3,10 +3,10 @@
 
 use super::{
     arch::{inline_routines, routines},
-    context::{Context, BIAS},
+    context::{RunContext, BIAS},
 };
 use crate::{
-    helpers::{Host, Needs, Places, Registry},
+    helpers::{Host, InlinePlaces, Needs, Registry},
     maps::{Lane, Maps},
     platform::boxed,
     program::{limits::OWN_LANES, Abi},
@@ -19,12 +19,12 @@ use core::{ops::Range, slice};
 /// Helpers for one program that runs directly. It stays where it is, as long as the program can be called.
 pub struct Helpers {
     /// Shared with machine code, which never changes it; one for each lane where that matters. Its `session` leads to the rest.
-    contexts: Box<[Context]>,
-    rest: Box<[Rest; 1]>,
+    contexts: Box<[RunContext]>,
+    rest: Box<[HelperNeeds; 1]>,
 }
 
 /// What a call of a helper needs.
-struct Rest {
+struct HelperNeeds {
     registry: &'static Registry,
     host: &'static dyn Host,
     maps: Option<Arc<Maps>>,
@@ -49,18 +49,18 @@ impl Helpers {
         host: &'static dyn Host,
         entry: usize,
     ) -> Option<Helpers> {
-        let places = Places::of(host);
+        let places = InlinePlaces::of(host);
         if !places.has().contains(program.needs) {
             return None;
         }
         let argument = argument_words(program).count().wrapping_mul(8) as u64;
-        let rest = boxed(Rest { registry, host, maps, abi, stack: program.stack, argument })?;
+        let rest = boxed(HelperNeeds { registry, host, maps, abi, stack: program.stack, argument })?;
         let lanes = if program.needs.contains(Needs::LANE) { OWN_LANES } else { 1 };
         let mut contexts = Vec::new();
         contexts.try_reserve_exact(lanes).ok()?;
         contexts.extend((0..lanes).map(|place| {
             let memory = Memory::new(&mut [], &mut []).in_lane(Lane::own(place));
-            let mut context = Context::new(&memory, routines());
+            let mut context = RunContext::new(&memory, routines());
             context.work_with(&places, &inline_routines());
             context.runs_directly(&inline_routines());
             context.routines.helper = entry;
@@ -86,8 +86,8 @@ impl Helpers {
 pub unsafe fn call_helper_directly(block: u64, number: u64, args: &[u64; 5], frame_end: u64) -> u64 {
     // SAFETY: see above; neither is changed by anybody.
     let (rest, lane) = unsafe {
-        let context = (block as usize).wrapping_sub(BIAS) as *const Context;
-        (&*((*context).session as *const Rest), (*context).lane as u32)
+        let context = (block as usize).wrapping_sub(BIAS) as *const RunContext;
+        (&*((*context).session as *const HelperNeeds), (*context).lane as u32)
     };
     let number = number as u32;
     let Some(helper) = rest.registry.get(rest.abi, number) else { return 0 };

@@ -1,7 +1,7 @@
 //! Arrays: values by a number from 0, all of them always there; one for all, or one for each lane.
 
 use super::{
-    values::{Between, Change, Values},
+    values::{Between, SlotChange, Values},
     Bytes, BytesMut, LookupForm, MapError, Slots, Strided,
 };
 use crate::program::MapDef;
@@ -35,7 +35,7 @@ impl Array {
         self.index(key)
     }
 
-    pub fn update(&self, key: Bytes<'_>, value: Bytes<'_>, flags: u64, change: Change) -> Result<(), MapError> {
+    pub fn update(&self, key: Bytes<'_>, value: Bytes<'_>, flags: u64, change: SlotChange) -> Result<(), MapError> {
         let index = self.index(key).ok_or(MapError::Full { capacity: self.entries as usize })?;
         if flags == super::update::NEW {
             return Err(MapError::Exists);

@@ -12,7 +12,7 @@
 
 use super::{
     update,
-    values::{zeroed, Between, Change, Values},
+    values::{zeroed, Between, SlotChange, Values},
     Bytes, BytesMut, Hashed, LookupForm, MapError, Slots,
 };
 use crate::program::{
@@ -171,7 +171,7 @@ pub(super) struct Hash {
 }
 
 /// An entry that has a key.
-struct InUse {
+struct UsedEntry {
     entry: usize,
     /// Its slot, and what that holds.
     at: usize,
@@ -184,7 +184,7 @@ struct InUse {
 #[derive(Clone, Copy)]
 pub(super) struct New<'v> {
     pub bytes: Bytes<'v>,
-    pub change: Change,
+    pub change: SlotChange,
 }
 
 /// A key as words, and its hash.
@@ -410,7 +410,7 @@ impl Hash {
     /// What is done where a key was not found, by the only one who adds; `None` where it is there by then.
     #[cfg(test)]
     pub fn add_now(&self, key: Bytes<'_>, bytes: Bytes<'_>) -> Option<Result<(), MapError>> {
-        self.with_key(key, |key| self.add(&key, New { bytes, change: Change::All }, &mut 0))
+        self.with_key(key, |key| self.add(&key, New { bytes, change: SlotChange::All }, &mut 0))
     }
 
     /// The slot at which the search for a key begins.
@@ -569,7 +569,7 @@ impl Hash {
             let sample = (first..).take(SAMPLED.min(self.capacity)).map(|at| at % self.capacity.max(1));
             *walked = walked.saturating_add(SAMPLED as u32);
             let found = sample.filter_map(|entry| self.in_use(entry)).max_by_key(|found| found.age);
-            if let Some(InUse { entry, at, state, .. }) = found {
+            if let Some(UsedEntry { entry, at, state, .. }) = found {
                 if self.take_off(at, state) {
                     self.more(-1);
                     return Some(entry);
@@ -581,12 +581,12 @@ impl Hash {
     }
 
     /// An entry that has a key, if it does.
-    fn in_use(&self, entry: usize) -> Option<InUse> {
+    fn in_use(&self, entry: usize) -> Option<UsedEntry> {
         let at = self.homes.get(entry)?.load(Relaxed) as usize;
         let state = self.slots.get(at)?.load(Acquire);
         let has = state & FULL != 0 && self::entry(state) == entry;
         let age = self.clock.load(Relaxed).wrapping_sub(self.used.get(entry)?.load(Relaxed));
-        has.then_some(InUse { entry, at, state, age })
+        has.then_some(UsedEntry { entry, at, state, age })
     }
 
     fn is_used(&self, entry: usize) {

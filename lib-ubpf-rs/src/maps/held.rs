@@ -4,9 +4,9 @@
 use super::{
     array::Array,
     hash::{Hash, New, WhenFull},
-    pool::{Control, Held, Pool, Stay},
+    pool::{Held, Pool, PoolControl, Stay},
     update,
-    values::{Between, Change, Values},
+    values::{Between, SlotChange, Values},
     Bytes, BytesMut, MapError, Slots,
 };
 use crate::program::{
@@ -16,14 +16,14 @@ use crate::program::{
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 #[allow(clippy::large_enum_variant, reason = "a map has one, and lies in memory of its own")]
-enum Numbers {
+enum HeldNumbers {
     Array(Array),
     Hash(Hash),
 }
 
 /// A map that holds maps or programs.
 pub(super) struct Holder {
-    numbers: Numbers,
+    numbers: HeldNumbers,
     pool: Pool,
     /// Keys that hold something.
     count: AtomicUsize,
@@ -36,8 +36,8 @@ pub(super) struct Holder {
 impl Holder {
     pub fn new(def: &MapDef, seed: u64, between: &mut Between<'_>) -> Option<Holder> {
         let numbers = match def.kind {
-            MapKind::HashOfMaps => Numbers::Hash(Hash::new(def, WhenFull::Refuse, seed, between)?),
-            _ => Numbers::Array(Array::new(def, between)?),
+            MapKind::HashOfMaps => HeldNumbers::Hash(Hash::new(def, WhenFull::Refuse, seed, between)?),
+            _ => HeldNumbers::Array(Array::new(def, between)?),
         };
         let pool = Pool::new(def.max_entries as usize, between)?;
         let (count, users) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -54,15 +54,15 @@ impl Holder {
 
     fn values(&self) -> &Values {
         match &self.numbers {
-            Numbers::Array(array) => array.values(),
-            Numbers::Hash(hash) => hash.values(),
+            HeldNumbers::Array(array) => array.values(),
+            HeldNumbers::Hash(hash) => hash.values(),
         }
     }
 
     fn place(&self, key: Bytes<'_>, walked: &mut u32) -> Option<u32> {
         let index = match &self.numbers {
-            Numbers::Array(array) => array.lookup(key),
-            Numbers::Hash(hash) => hash.lookup(key, walked),
+            HeldNumbers::Array(array) => array.lookup(key),
+            HeldNumbers::Hash(hash) => hash.lookup(key, walked),
         };
         place_in(self.values().slots(index?)?)
     }
@@ -89,12 +89,12 @@ impl Holder {
         changed
     }
 
-    fn change(&self, control: &mut Control, key: Bytes<'_>, held: Held, flags: u64) -> Result<(), MapError> {
+    fn change(&self, control: &mut PoolControl, key: Bytes<'_>, held: Held, flags: u64) -> Result<(), MapError> {
         self.pool.prepare(control)?;
         let old = self.place(key, &mut 0);
         match (&self.numbers, flags, old) {
-            (Numbers::Array(_), update::ANY, _) => {}
-            (Numbers::Array(_), ..) => return Err(MapError::Invalid),
+            (HeldNumbers::Array(_), update::ANY, _) => {}
+            (HeldNumbers::Array(_), ..) => return Err(MapError::Invalid),
             (_, update::NEW, Some(_)) => return Err(MapError::Exists),
             (_, update::EXISTING, None) => return Err(MapError::NoEntry),
             _ => {}
@@ -116,8 +116,8 @@ impl Holder {
         let number = number.to_le_bytes();
         let bytes = Bytes::from(&number[..]);
         match &self.numbers {
-            Numbers::Array(array) => array.update(key, bytes, update::ANY, Change::All),
-            Numbers::Hash(hash) => hash.update(key, New { bytes, change: Change::All }, update::ANY, &mut 0),
+            HeldNumbers::Array(array) => array.update(key, bytes, update::ANY, SlotChange::All),
+            HeldNumbers::Hash(hash) => hash.update(key, New { bytes, change: SlotChange::All }, update::ANY, &mut 0),
         }
     }
 
@@ -128,8 +128,8 @@ impl Holder {
         self.pool.prepare(&mut control)?;
         let place = self.place(key, &mut 0).ok_or(MapError::NoEntry)?;
         match &self.numbers {
-            Numbers::Array(_) => self.set(key, 0)?,
-            Numbers::Hash(hash) => hash.delete(key, &mut 0)?,
+            HeldNumbers::Array(_) => self.set(key, 0)?,
+            HeldNumbers::Hash(hash) => hash.delete(key, &mut 0)?,
         }
         self.count.fetch_sub(1, Relaxed);
         Pool::take(&mut control, place);
@@ -142,7 +142,7 @@ impl Holder {
     pub fn clear(&self) {
         // Who died in the midst of a change leaves it as it is.
         let Ok(mut control) = self.pool.lock() else { return };
-        if let Numbers::Array(array) = &self.numbers {
+        if let HeldNumbers::Array(array) = &self.numbers {
             array.values().clear();
         }
         self.count.store(0, Relaxed);
@@ -159,23 +159,23 @@ impl Holder {
     /// Shows the keys that hold something, as [`Map::for_some`](super::Map::for_some) does, with a number of no meaning.
     pub fn for_some(&self, first: usize, each: &mut dyn FnMut(&[u8], Slots<'_>) -> bool) -> Option<usize> {
         match &self.numbers {
-            Numbers::Array(array) => {
+            HeldNumbers::Array(array) => {
                 array.for_some(first, &mut |key, value| place_in(value).is_none() || each(key, value))
             }
-            Numbers::Hash(hash) => hash.for_some(first, each),
+            HeldNumbers::Hash(hash) => hash.for_some(first, each),
         }
     }
 
     /// Copies the key in a place, as [`Map::key_at`](super::Map::key_at) does.
     pub fn key_at(&self, index: usize, out: &mut BytesMut<'_>) -> Option<bool> {
         match &self.numbers {
-            Numbers::Array(array) => array.key_at(index, out),
-            Numbers::Hash(hash) => hash.key_at(index, out),
+            HeldNumbers::Array(array) => array.key_at(index, out),
+            HeldNumbers::Hash(hash) => hash.key_at(index, out),
         }
     }
 
     pub fn after_fork(&self) {
-        if let Numbers::Hash(hash) = &self.numbers {
+        if let HeldNumbers::Hash(hash) = &self.numbers {
             hash.after_fork();
         }
     }

@@ -28,11 +28,11 @@ pub use lanes::Lane;
 pub use pool::{settle_left, Held, HeldProgram, Stay};
 pub use records::Records;
 pub use ring::RecordsLayout;
-pub use stacks::Taken;
+pub use stacks::Collision;
 pub use two_key::{TwoKeyLayout, TwoKeyMap};
 pub use values::{Bytes, BytesMut, Slots};
 
-use crate::object::{self, Entry};
+use crate::object::{self, MapEntry};
 use crate::program::{
     limits::MAX_MAPS,
     planted::{self, Bug},
@@ -46,10 +46,10 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use hash::{Hash, New, WhenFull};
 use held::Holder;
 use lpm::Lpm;
-use queue::{First, Queue, Then};
-use ring::Ring;
+use queue::{Queue, TakeOrder, Then};
+use ring::RingMap;
 use stacks::Stacks;
-use values::Change;
+use values::SlotChange;
 
 /// Ends what other threads were doing to all maps, in a process in which they are not.
 pub fn after_fork() {
@@ -158,7 +158,7 @@ enum Kind {
     Array(Array),
     Hash(Hash),
     TwoKey(TwoKeyMap),
-    Ring(Ring),
+    Ring(RingMap),
     Lpm(Lpm),
     Queue(Queue),
     Bloom(Bloom),
@@ -199,11 +199,11 @@ impl Map {
                 Hash::new(&def, WhenFull::GiveUp, seed, between).map(Kind::Hash)
             }
             MapKind::TwoKey => TwoKeyMap::in_pieces(def.max_entries as usize, between).map(Kind::TwoKey),
-            MapKind::Ringbuf => Ring::new(def.max_entries, between).map(Kind::Ring),
-            MapKind::PerfEventArray => Ring::new(MapDef::EVENT_BYTES, between).map(Kind::Ring),
+            MapKind::Ringbuf => RingMap::new(def.max_entries, between).map(Kind::Ring),
+            MapKind::PerfEventArray => RingMap::new(MapDef::EVENT_BYTES, between).map(Kind::Ring),
             MapKind::LpmTrie => Lpm::new(&def, seed, between).map(Kind::Lpm),
-            MapKind::Queue => Queue::new(&def, First::Oldest, between).map(Kind::Queue),
-            MapKind::Stack => Queue::new(&def, First::Newest, between).map(Kind::Queue),
+            MapKind::Queue => Queue::new(&def, TakeOrder::Oldest, between).map(Kind::Queue),
+            MapKind::Stack => Queue::new(&def, TakeOrder::Newest, between).map(Kind::Queue),
             MapKind::BloomFilter => Bloom::new(&def, seed, between).map(Kind::Bloom),
             MapKind::CgroupArray => Some(Kind::Nothing),
             MapKind::ArrayOfMaps | MapKind::HashOfMaps | MapKind::ProgArray => {
@@ -266,7 +266,7 @@ impl Map {
 
     /// Updates that were lost because it was full.
     pub fn lost_full(&self) -> u64 {
-        let by_machine_code = self.ring().map_or(0, Ring::lost);
+        let by_machine_code = self.ring().map_or(0, RingMap::lost);
         self.full.load(Relaxed).saturating_add(by_machine_code)
     }
 
@@ -398,7 +398,7 @@ impl Map {
     /// Inserts or replaces as one of [`update`] says; adds what was walked. Of a value with several slots the first is it, and the others
     /// are zeros.
     pub fn update(&self, key: Bytes<'_>, value: Bytes<'_>, flags: u64, walked: &mut u32) -> Result<(), MapError> {
-        self.change(key, New { bytes: value, change: Change::All }, flags, walked)
+        self.change(key, New { bytes: value, change: SlotChange::All }, flags, walked)
     }
 
     /// The same for a program, which changes the slot of its lane. *Hook path.*
@@ -410,7 +410,7 @@ impl Map {
         flags: u64,
         walked: &mut u32,
     ) -> Result<(), MapError> {
-        self.change(key, New { bytes: value, change: Change::Lane(lane) }, flags, walked)
+        self.change(key, New { bytes: value, change: SlotChange::Lane(lane) }, flags, walked)
     }
 
     fn change(&self, key: Bytes<'_>, new: New<'_>, flags: u64, walked: &mut u32) -> Result<(), MapError> {
@@ -433,7 +433,7 @@ impl Map {
         })
     }
 
-    fn ring(&self) -> Result<&Ring, MapError> {
+    fn ring(&self) -> Result<&RingMap, MapError> {
         match &self.kind {
             Kind::Ring(ring) => Ok(ring),
             _ => Err(MapError::Invalid),
@@ -475,7 +475,7 @@ impl Map {
     }
 
     /// The number of a stack trace in a map of such, which is put in unless it is there. *Hook path.*
-    pub fn stack_number(&self, trace: &[u64], taken: Taken) -> Result<u32, MapError> {
+    pub fn stack_number(&self, trace: &[u64], taken: Collision) -> Result<u32, MapError> {
         self.told(match &self.kind {
             Kind::Stacks(stacks) => stacks.number(trace, taken),
             _ => Err(MapError::Invalid),
@@ -601,13 +601,13 @@ impl Map {
 
     /// Where the records of a ring lie: address and bytes.
     pub(crate) fn records_place(&self) -> Option<(u64, u64)> {
-        self.ring().ok().map(Ring::place)
+        self.ring().ok().map(RingMap::place)
     }
 
     /// Where its values lie that programs reach by their own instructions.
-    pub fn window(&self) -> Option<Window> {
+    pub fn window(&self) -> Option<ValueWindow> {
         let (base, len) = self.values()?.place();
-        Some(Window { base, len, writable: self.def.is_writable_by_programs() })
+        Some(ValueWindow { base, len, writable: self.def.is_writable_by_programs() })
     }
 
     /// As it was made, its address included.
@@ -712,7 +712,7 @@ impl Map {
 
 /// Memory of values.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Window {
+pub struct ValueWindow {
     /// First address.
     pub base: u64,
     /// Bytes: a multiple of 8, and not 0.
@@ -756,7 +756,7 @@ fn inner_of(value: u64) -> Option<(u16, u32)> {
 pub struct Maps {
     list: Vec<Arc<Map>>,
     /// Of all of them, those that may be written first.
-    windows: Vec<Window>,
+    windows: Vec<ValueWindow>,
     /// Whether one of them holds maps.
     hold_maps: bool,
     /// What a search among all maps within them is charged.
@@ -810,11 +810,11 @@ impl Maps {
     }
 
     /// Puts under a key of one of them what their object says that it holds at first.
-    pub fn hold(&self, entry: &Entry, program: &mut dyn FnMut(u32) -> Option<HeldProgram>) -> Result<(), MapError> {
+    pub fn hold(&self, entry: &MapEntry, program: &mut dyn FnMut(u32) -> Option<HeldProgram>) -> Result<(), MapError> {
         let find = |slot: u32| self.get(u16::try_from(slot).ok()?);
         let held = match entry.value {
-            object::Held::Map(slot) => find(slot).cloned().map(Held::Map),
-            object::Held::Program(index) => program(index).map(Held::Program),
+            object::MapContent::Map(slot) => find(slot).cloned().map(Held::Map),
+            object::MapContent::Program(index) => program(index).map(Held::Program),
         };
         let holder = find(entry.map).ok_or(MapError::NoEntry)?;
         let key = entry.key.to_le_bytes();
@@ -832,9 +832,9 @@ impl Maps {
     }
 
     /// The values of a map within one of them in which an address lies, or begins to.
-    pub fn inner_window(&self, address: u64, stay: &Stay) -> Option<Window> {
+    pub fn inner_window(&self, address: u64, stay: &Stay) -> Option<ValueWindow> {
         let mut holders = self.iter().filter(|map| map.def.kind.holds_maps()).filter_map(|map| map.holder());
-        let near = |window: &Window| address.wrapping_sub(window.base) < window.len;
+        let near = |window: &ValueWindow| address.wrapping_sub(window.base) < window.len;
         holders.find_map(|holder| holder.pool().window(address, stay).filter(near))
     }
 
@@ -849,7 +849,7 @@ impl Maps {
     }
 
     /// Where their values lie; those that programs may write come first.
-    pub fn windows(&self) -> &[Window] {
+    pub fn windows(&self) -> &[ValueWindow] {
         &self.windows
     }
 

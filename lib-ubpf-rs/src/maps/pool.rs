@@ -5,7 +5,7 @@
 
 use super::{
     values::{zeroed, Between},
-    Map, MapError, Window,
+    Map, MapError, ValueWindow,
 };
 use crate::{
     platform::boxed,
@@ -36,7 +36,7 @@ pub enum Held {
 }
 
 impl Held {
-    fn window(&self) -> Option<Window> {
+    fn window(&self) -> Option<ValueWindow> {
         match self {
             Held::Map(map) => map.window(),
             Held::Program(_) => None,
@@ -124,11 +124,11 @@ pub fn settle_left() -> bool {
 
 /// Since it began, each set of runs was seen empty, or was not: then a run may go on that began before.
 #[derive(Default)]
-struct Grace {
+struct RunsGrace {
     seen: [bool; 2],
 }
 
-impl Grace {
+impl RunsGrace {
     fn is_over(&mut self) -> bool {
         fence(SeqCst);
         let empty = [false, true].map(|second| runs(second).load(SeqCst) == 0);
@@ -143,33 +143,33 @@ impl Grace {
 }
 
 /// A box that there was memory for.
-type One<T> = Box<[T; 1]>;
+type OneBox<T> = Box<[T; 1]>;
 
 /// Windows of the maps that are held, ascending by address.
-type Windows = Vec<Window>;
+type Windows = Vec<ValueWindow>;
 
 /// Something that runs may still use. It is dropped with this.
-enum Retired {
+enum RetiredValue {
     /// What is in this place, which no key has any more.
     Place(u32),
     /// What is in all places: programs, which are found by keys alone.
     All,
     /// What nobody finds any more. It is dropped with this.
     #[allow(dead_code, reason = "dropped, and not read")]
-    Gone { held: Option<One<Held>>, windows: Option<One<Windows>> },
+    Gone { held: Option<OneBox<Held>>, windows: Option<OneBox<Windows>> },
 }
 
 /// Places of a map.
 pub(super) struct Pool {
     places: Box<[AtomicPtr<[Held; 1]>]>,
     windows: AtomicPtr<[Windows; 1]>,
-    control: Mutex<Control>,
+    control: Mutex<PoolControl>,
 }
 
 /// What there is beside the places, for who changes them.
-pub(super) struct Control {
+pub(super) struct PoolControl {
     free: Vec<u32>,
-    retired: Vec<(Grace, Retired)>,
+    retired: Vec<(RunsGrace, RetiredValue)>,
 }
 
 /// Places beyond those of the entries: for what is put in and what is taken out meanwhile.
@@ -188,7 +188,7 @@ impl Pool {
         free.extend((0..u32::try_from(count).ok()?).rev());
         let mut retired = Vec::new();
         retired.try_reserve_exact(1).ok()?;
-        let control = Mutex::new(Control { free, retired });
+        let control = Mutex::new(PoolControl { free, retired });
         Some(Pool { places, windows: AtomicPtr::default(), control })
     }
 
@@ -202,7 +202,7 @@ impl Pool {
     }
 
     /// The values of a held map in which an address lies, if it does. *Hook path.*
-    pub fn window(&self, address: u64, stay: &Stay) -> Option<Window> {
+    pub fn window(&self, address: u64, stay: &Stay) -> Option<ValueWindow> {
         stay.begin();
         let windows = self.windows.load(SeqCst);
         // SAFETY: as for `at`.
@@ -212,7 +212,7 @@ impl Pool {
     }
 
     /// The turn of whoever changes it. Nobody has it for long; one that died with its process has it for ever.
-    pub fn lock(&self) -> Result<MutexGuard<'_, Control>, MapError> {
+    pub fn lock(&self) -> Result<MutexGuard<'_, PoolControl>, MapError> {
         const PATIENCE: u32 = 1 << 24;
         for _ in 0..PATIENCE {
             if let Some(control) = self.control.try_lock() {
@@ -224,8 +224,8 @@ impl Pool {
     }
 
     /// Makes room for what a change leaves behind; afterwards it cannot fail for that.
-    pub fn prepare(&self, control: &mut Control) -> Result<(), MapError> {
-        let leaves = control.retired.iter().any(|(_, retired)| matches!(retired, Retired::All));
+    pub fn prepare(&self, control: &mut PoolControl) -> Result<(), MapError> {
+        let leaves = control.retired.iter().any(|(_, retired)| matches!(retired, RetiredValue::All));
         if leaves || control.retired.len() > MOST_RETIRED {
             return Err(MapError::Busy);
         }
@@ -234,7 +234,7 @@ impl Pool {
     }
 
     /// Puts something in; its place. To be [prepared](Self::prepare).
-    pub fn put(&self, control: &mut Control, held: Held) -> Result<u32, MapError> {
+    pub fn put(&self, control: &mut PoolControl, held: Held) -> Result<u32, MapError> {
         let place = *control.free.last().ok_or(MapError::Busy)?;
         let windows = match held.window() {
             Some(window) => Some(self.with_window(window).ok_or(MapError::NoMemory)?),
@@ -243,7 +243,7 @@ impl Pool {
         let held = boxed(held).ok_or(MapError::NoMemory)?;
         if let Some(windows) = windows {
             let windows = self.exchange(Some(windows));
-            control.retired.push((Grace::default(), Retired::Gone { held: None, windows }));
+            control.retired.push((RunsGrace::default(), RetiredValue::Gone { held: None, windows }));
         }
         control.free.pop();
         if let Some(slot) = self.places.get(place as usize) {
@@ -253,19 +253,19 @@ impl Pool {
     }
 
     /// No key has this place any more. To be [prepared](Self::prepare); it goes when it is [settled](Self::settle).
-    pub fn take(control: &mut Control, place: u32) {
-        control.retired.push((Grace::default(), Retired::Place(place)));
+    pub fn take(control: &mut PoolControl, place: u32) {
+        control.retired.push((RunsGrace::default(), RetiredValue::Place(place)));
     }
 
     /// No key has any place any more. For programs.
-    pub fn take_all(control: &mut Control) {
+    pub fn take_all(control: &mut PoolControl) {
         if control.retired.capacity() > control.retired.len() {
-            control.retired.push((Grace::default(), Retired::All));
+            control.retired.push((RunsGrace::default(), RetiredValue::All));
         }
     }
 
     /// What is in a place, for who has the lock.
-    pub fn get(&self, _control: &Control, place: u32) -> Option<Held> {
+    pub fn get(&self, _control: &PoolControl, place: u32) -> Option<Held> {
         let held = self.places.get(place as usize)?.load(SeqCst);
         // SAFETY: it is null, or a box that only who has the lock takes out.
         unsafe { held.as_ref() }.map(|[held]| held.clone())
@@ -280,19 +280,19 @@ impl Pool {
             }
             let over = control.retired.iter_mut().position(|(grace, _)| grace.is_over());
             let gone = match over.map(|at| control.retired.swap_remove(at).1) {
-                Some(Retired::Place(place)) => match self.empty(place) {
+                Some(RetiredValue::Place(place)) => match self.empty(place) {
                     // Runs that came in the meantime may have found it, by a number of their own making.
                     Some(gone) => {
                         control.free.push(place);
-                        control.retired.push((Grace::default(), gone));
+                        control.retired.push((RunsGrace::default(), gone));
                         continue;
                     }
                     None => {
-                        control.retired.push((Grace::default(), Retired::Place(place)));
+                        control.retired.push((RunsGrace::default(), RetiredValue::Place(place)));
                         return false;
                     }
                 },
-                Some(Retired::All) => {
+                Some(RetiredValue::All) => {
                     self.empty_all(&mut control);
                     continue;
                 }
@@ -306,7 +306,7 @@ impl Pool {
     }
 
     /// Takes out what is in a place, for who has the lock. Where memory is missing for that, nothing is changed.
-    fn empty(&self, place: u32) -> Option<Retired> {
+    fn empty(&self, place: u32) -> Option<RetiredValue> {
         let slot = self.places.get(place as usize)?;
         // SAFETY: as for `get`.
         let window = unsafe { slot.load(SeqCst).as_ref() }.and_then(|[held]| held.window());
@@ -317,10 +317,10 @@ impl Pool {
         let held = slot.swap(ptr::null_mut(), SeqCst);
         // SAFETY: it came from a box, and only who has the lock takes it out.
         let held = (!held.is_null()).then(|| unsafe { Box::from_raw(held) });
-        Some(Retired::Gone { held, windows })
+        Some(RetiredValue::Gone { held, windows })
     }
 
-    fn empty_all(&self, control: &mut Control) {
+    fn empty_all(&self, control: &mut PoolControl) {
         control.retired.clear();
         control.free.clear();
         for (number, place) in (0..).zip(&self.places) {
@@ -333,7 +333,7 @@ impl Pool {
         }
     }
 
-    fn exchange(&self, windows: Option<One<Windows>>) -> Option<One<Windows>> {
+    fn exchange(&self, windows: Option<OneBox<Windows>>) -> Option<OneBox<Windows>> {
         let new = windows.map_or(ptr::null_mut(), Box::into_raw);
         let old = self.windows.swap(new, SeqCst);
         // SAFETY: it came from a box, and only who has the lock takes it out, or nobody else is there.
@@ -350,7 +350,7 @@ impl Pool {
         Some(copy)
     }
 
-    fn with_window(&self, window: Window) -> Option<One<Windows>> {
+    fn with_window(&self, window: ValueWindow) -> Option<OneBox<Windows>> {
         let mut windows = self.copied(1)?;
         let at = windows.partition_point(|other| other.base < window.base);
         windows.insert(at, window);
@@ -358,7 +358,7 @@ impl Pool {
     }
 
     /// A map that is held twice has two.
-    fn without_window(&self, window: Window) -> Option<One<Windows>> {
+    fn without_window(&self, window: ValueWindow) -> Option<OneBox<Windows>> {
         let mut windows = self.copied(0)?;
         let at = windows.partition_point(|other| other.base < window.base);
         if windows.get(at) == Some(&window) {

@@ -5,7 +5,7 @@
 
 use super::{
     update,
-    values::{Between, Change, Slots, Values},
+    values::{Between, SlotChange, Slots, Values},
     Bytes, BytesMut, MapError,
 };
 use crate::program::{
@@ -22,7 +22,7 @@ const PATIENCE: usize = 256;
 
 /// Which value comes out first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum First {
+pub(super) enum TakeOrder {
     Oldest,
     Newest,
 }
@@ -42,11 +42,11 @@ pub(super) struct Queue {
     head: AtomicU64,
     tail: AtomicU64,
     changing: AtomicBool,
-    first: First,
+    first: TakeOrder,
 }
 
 impl Queue {
-    pub fn new(def: &MapDef, first: First, between: &mut Between<'_>) -> Option<Queue> {
+    pub fn new(def: &MapDef, first: TakeOrder, between: &mut Between<'_>) -> Option<Queue> {
         Some(Queue {
             values: Values::new(def, between)?,
             capacity: def.max_entries.into(),
@@ -94,7 +94,7 @@ impl Queue {
             }
             let head =
                 if planted::active(Bug::NewestGoes) && flags != update::ANY { head.wrapping_sub(1) } else { head };
-            self.values.set(Change::All, self.place(head), value);
+            self.values.set(SlotChange::All, self.place(head), value);
             self.head.store(head.wrapping_add(1), Relaxed);
             Ok(())
         })
@@ -108,8 +108,8 @@ impl Queue {
                 return Err(MapError::NoEntry);
             }
             let (position, end, next) = match self.first {
-                First::Oldest => (tail, &self.tail, tail.wrapping_add(1)),
-                First::Newest => (head.wrapping_sub(1), &self.head, head.wrapping_sub(1)),
+                TakeOrder::Oldest => (tail, &self.tail, tail.wrapping_add(1)),
+                TakeOrder::Newest => (head.wrapping_sub(1), &self.head, head.wrapping_sub(1)),
             };
             if let Some(slots) = self.values.slots(self.place(position)) {
                 out.copy_from(slots.first());
@@ -126,8 +126,8 @@ impl Queue {
         let number = number as u64;
         let (head, tail) = (self.head.load(Relaxed), self.tail.load(Relaxed));
         let position = match self.first {
-            First::Oldest => tail.wrapping_add(number),
-            First::Newest => head.wrapping_sub(number).wrapping_sub(1),
+            TakeOrder::Oldest => tail.wrapping_add(number),
+            TakeOrder::Newest => head.wrapping_sub(number).wrapping_sub(1),
         };
         (number < head.wrapping_sub(tail)).then(|| self.values.slots(self.place(position)))?
     }

@@ -1,33 +1,33 @@
 //! Records that a run holds: reserved in rings of its program, and neither submitted nor discarded yet.
 
-use super::{Map, Maps, Stay, Window, HANDLE};
+use super::{Map, Maps, Stay, ValueWindow, HANDLE};
 use crate::program::limits::MAX_RECORDS;
 use core::cell::Cell;
 
 /// One of them. There is no gap in it: each run begins with zeros here, which are written in few steps then.
 #[derive(Clone, Copy)]
-struct Held {
+struct RunRecord {
     base: u64,
     len: u32,
     /// The lower half of what a register holds for its ring.
     ring: u32,
 }
 
-impl Held {
-    const NONE: Held = Held { base: 0, len: 0, ring: 0 };
+impl RunRecord {
+    const NONE: RunRecord = RunRecord { base: 0, len: 0, ring: 0 };
 }
 
 /// The records that a run holds. What is left when the run is over is discarded, so that no ring waits for ever.
 pub struct Records<'a> {
     maps: Option<&'a Maps>,
     /// From the front.
-    held: [Cell<Held>; MAX_RECORDS],
+    held: [Cell<RunRecord>; MAX_RECORDS],
     count: Cell<usize>,
     /// Nobody keeps a list of them.
     unlisted: bool,
     stay: Stay,
     /// Values of a map within a map, where an address was found in them before. They are kept as long as the run stays.
-    near: Cell<Option<Window>>,
+    near: Cell<Option<ValueWindow>>,
 }
 
 impl<'a> Records<'a> {
@@ -36,7 +36,7 @@ impl<'a> Records<'a> {
     pub fn new(maps: Option<&'a Maps>) -> Records<'a> {
         Records {
             maps,
-            held: [const { Cell::new(Held::NONE) }; MAX_RECORDS],
+            held: [const { Cell::new(RunRecord::NONE) }; MAX_RECORDS],
             count: Cell::new(0),
             unlisted: false,
             stay: Stay::default(),
@@ -75,7 +75,7 @@ impl<'a> Records<'a> {
     }
 
     /// The values of a map within one of the maps in which an address lies, or begins to: most often those that were found before.
-    pub fn inner_window(&self, address: u64) -> Option<Window> {
+    pub fn inner_window(&self, address: u64) -> Option<ValueWindow> {
         let near = self.near.get().filter(|near| address.wrapping_sub(near.base) < near.len);
         if near.is_some() {
             return near;
@@ -115,7 +115,7 @@ impl<'a> Records<'a> {
         let len = u32::try_from(len).ok()?;
         let free = self.held.get(self.count.get())?;
         let base = self.map(handle)?.reserve(len.into()).ok()?;
-        free.set(Held { base, len, ring: handle as u32 });
+        free.set(RunRecord { base, len, ring: handle as u32 });
         self.count.set(self.count.get().wrapping_add(1));
         Some(base)
     }
@@ -130,7 +130,7 @@ impl<'a> Records<'a> {
         let (Some(one), Some(last_one)) = (self.held.get(index), self.held.get(last)) else {
             return false;
         };
-        let Held { base, len, ring } = one.replace(last_one.get());
+        let RunRecord { base, len, ring } = one.replace(last_one.get());
         self.count.set(last);
         if let Some(ring) = self.map(HANDLE | u64::from(ring)) {
             ring.release(base, len.into(), keep);

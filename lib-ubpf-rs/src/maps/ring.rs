@@ -49,15 +49,15 @@ impl RecordsLayout {
 }
 
 /// A ring.
-pub(super) struct Ring {
+pub(super) struct RingMap {
     words: Box<[AtomicU64]>,
     layout: RecordsLayout,
     reading: AtomicBool,
 }
 
-impl Ring {
+impl RingMap {
     /// A ring of so many bytes, a power of two and at least 8; `None` without memory.
-    pub fn new(bytes: u32, between: &mut Between<'_>) -> Option<Ring> {
+    pub fn new(bytes: u32, between: &mut Between<'_>) -> Option<RingMap> {
         let words: Box<[AtomicU64]> = zeroed((u64::from(bytes) / WORD) as usize, between)?;
         let layout = RecordsLayout {
             words: words.as_ptr() as u64,
@@ -66,7 +66,7 @@ impl Ring {
             tail: AtomicU64::new(0),
             lost: AtomicU64::new(0),
         };
-        Some(Ring { words, layout, reading: AtomicBool::new(false) })
+        Some(RingMap { words, layout, reading: AtomicBool::new(false) })
     }
 
     /// How machine code reserves records.

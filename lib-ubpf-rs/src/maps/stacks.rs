@@ -5,7 +5,7 @@
 
 use super::{
     hash::hash,
-    values::{zeroed, Between, Change, Slots, Values},
+    values::{zeroed, Between, SlotChange, Slots, Values},
     Bytes, MapError, SOME,
 };
 use crate::program::{
@@ -24,7 +24,7 @@ const PATIENCE: usize = 16;
 
 /// What is to be done where a place is taken.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Taken {
+pub struct Collision {
     /// A trace of the same hash is taken for the same.
     pub by_hash: bool,
     /// The new trace takes the place of another one.
@@ -59,7 +59,7 @@ impl Stacks {
     }
 
     /// The number of a trace, which is put in unless it is there. *Hook path.*
-    pub fn number(&self, trace: &[u64], taken: Taken) -> Result<u32, MapError> {
+    pub fn number(&self, trace: &[u64], taken: Collision) -> Result<u32, MapError> {
         let trace = trace.get(..self.values.stride() / 8).unwrap_or(trace);
         let hash = hash(self.seed, trace.iter().copied()) >> 32;
         let index = (hash as usize) & self.states.len().wrapping_sub(1);
@@ -83,7 +83,7 @@ impl Stacks {
                 }
             }
             if let Some(changing) = self.begin(index, state) {
-                self.values.set(Change::All, index, Bytes::of_words(trace));
+                self.values.set(SlotChange::All, index, Bytes::of_words(trace));
                 self.end(index, changing & CHANGES | new);
                 return Ok(index as u32);
             }

@@ -223,7 +223,7 @@ fn what_is_added_in_lanes_is_exact() {
             between();
             let more = (before + 1).to_le_bytes();
             at_last(|| map.update_in(lane.number(), key[..].into(), more[..].into(), update::EXISTING, &mut 0));
-            let Window { base, len, .. } = map.window().unwrap();
+            let ValueWindow { base, len, .. } = map.window().unwrap();
             assert!((base..base + len).contains(&at));
         };
         thread::scope(|scope| {
@@ -262,7 +262,7 @@ fn a_value_stays_where_it_is() {
     map.delete(key(1)[..].into(), &mut 0).unwrap();
     map.update(key(2)[..].into(), key(20)[..].into(), 0, &mut 0).unwrap();
     assert_eq!(map.lookup(key(2)[..].into(), 0, &mut 0), Some(held));
-    let Window { base, len, writable } = map.window().unwrap();
+    let ValueWindow { base, len, writable } = map.window().unwrap();
     assert!((base..base + len).contains(&held) && writable);
 }
 
@@ -1076,8 +1076,8 @@ fn a_prefix_that_stays_is_always_found() {
     assert_eq!((map.len(), map.lost_busy()), (1, 0));
 }
 
-const REPLACE: Taken = Taken { by_hash: false, replace: true };
-const BY_HASH: Taken = Taken { by_hash: true, replace: false };
+const REPLACE: Collision = Collision { by_hash: false, replace: true };
+const BY_HASH: Collision = Collision { by_hash: true, replace: false };
 
 /// A trace and its bytes with zeros behind it, as long as a value.
 fn trace(number: u64, value_size: usize) -> (Vec<u64>, Vec<u8>) {
@@ -1101,7 +1101,7 @@ fn stack_traces_follow_their_model() {
         for step in 0..5_000 {
             let which = numbers.below(30) as usize;
             let place = places_of[which];
-            let taken = [Taken::default(), REPLACE, BY_HASH][numbers.below(3) as usize];
+            let taken = [Collision::default(), REPLACE, BY_HASH][numbers.below(3) as usize];
             if numbers.below(3) > 0 {
                 let other = model.get(&place).is_some_and(|&there| there != which);
                 let expected = if other && !taken.replace { Err(MapError::Exists) } else { Ok(place) };
@@ -1169,11 +1169,11 @@ fn an_interrupted_trace_is_not_waited_for() {
     let map = make(MapKind::StackTrace, 4, 16, 64);
     let Kind::Stacks(stacks) = &map.kind else { unreachable!() };
     let one = [1u64, 2];
-    let place = map.stack_number(&one, Taken::default()).unwrap();
-    let mut others = (3..100u64).map(|word| ([word], map.stack_number(&[word], Taken::default())));
+    let place = map.stack_number(&one, Collision::default()).unwrap();
+    let mut others = (3..100u64).map(|word| ([word], map.stack_number(&[word], Collision::default())));
     let (other, elsewhere) = others.find_map(|(other, place)| Some((other, place.ok()?))).unwrap();
     stacks.stand_still(place);
-    for taken in [Taken::default(), REPLACE, BY_HASH] {
+    for taken in [Collision::default(), REPLACE, BY_HASH] {
         assert_eq!(map.stack_number(&one, taken), Err(MapError::Busy));
         assert_eq!(map.stack_number(&other, taken), Ok(elsewhere));
     }
@@ -1181,5 +1181,5 @@ fn an_interrupted_trace_is_not_waited_for() {
     assert_eq!((value_of(&map, &place.to_le_bytes()), contents(&map).len()), (None, 1));
     map.after_fork();
     assert_eq!(map.len(), 1);
-    assert_eq!((map.stack_number(&one, Taken::default()), map.len()), (Ok(place), 2));
+    assert_eq!((map.stack_number(&one, Collision::default()), map.len()), (Ok(place), 2));
 }

@@ -40,14 +40,14 @@ const NEAR: u32 = 8;
 /// One entry, laid out for machine code too.
 #[derive(Default)]
 #[repr(C)]
-struct Slot {
+struct TwoKeyEntry {
     state: AtomicU64,
     key1: AtomicU64,
     key2: AtomicU64,
     value: AtomicU64,
 }
 
-impl Slot {
+impl TwoKeyEntry {
     /// Whether it has this key just now, if it has any.
     fn is(&self, key1: u64, key2: u64) -> bool {
         self.key1.load(Acquire) == key1 && self.key2.load(Acquire) == key2
@@ -78,7 +78,7 @@ impl TwoKeyLayout {
 
 /// The two-key map.
 pub struct TwoKeyMap {
-    slots: Box<[Slot]>,
+    slots: Box<[TwoKeyEntry]>,
     capacity: usize,
     used: AtomicUsize,
     lost: AtomicU64,
@@ -362,15 +362,15 @@ impl TwoKeyMap {
 
     /// Makes deleted slots empty again where no key can lie behind them, from this one backwards: a search ends at an empty slot.
     /// Left to a later deletion while somebody adds a key. Gives how many it looked at.
-    fn clean(&self, slot: &Slot) -> u32 {
+    fn clean(&self, slot: &TwoKeyEntry) -> u32 {
         if self.adding.swap(true, Acquire) {
             return 0;
         }
         let mut looked = 1;
         let offset = core::ptr::from_ref(slot).addr().wrapping_sub(self.slots.as_ptr().addr());
-        let at = offset / size_of::<Slot>();
+        let at = offset / size_of::<TwoKeyEntry>();
         let slot = |at: usize| self.slots.get(at & self.slots.len().wrapping_sub(1));
-        let kind = |slot: &Slot| slot.state.load(Acquire) & KIND;
+        let kind = |slot: &TwoKeyEntry| slot.state.load(Acquire) & KIND;
         if slot(at.wrapping_add(1)).is_some_and(|next| kind(next) == EMPTY) {
             let backwards = (0..MOST_CLEANED).filter_map(|step| slot(at.wrapping_sub(step)));
             for slot in backwards.take_while(|slot| kind(slot) == DELETED) {
@@ -384,7 +384,7 @@ impl TwoKeyMap {
     }
 
     /// The entry of a key; adds the slots that were looked at.
-    fn find(&self, key1: u64, key2: u64, looked: &mut u32) -> Option<(&Slot, View)> {
+    fn find(&self, key1: u64, key2: u64, looked: &mut u32) -> Option<(&TwoKeyEntry, View)> {
         for slot in self.probe(key1, key2) {
             *looked = looked.saturating_add(1);
             match slot.state.load(Acquire) & KIND {
@@ -405,7 +405,7 @@ impl TwoKeyMap {
     }
 
     /// The slots that may hold a key, in order.
-    fn probe(&self, key1: u64, key2: u64) -> impl Iterator<Item = &Slot> {
+    fn probe(&self, key1: u64, key2: u64) -> impl Iterator<Item = &TwoKeyEntry> {
         let start = hash(key1, key2) as usize & self.slots.len().wrapping_sub(1);
         let (before, from) = self.slots.split_at(start);
         from.iter().chain(before).take(MOST_PROBES)
@@ -418,12 +418,12 @@ fn hash(key1: u64, key2: u64) -> u64 {
 }
 
 /// Moves on the state of an entry that nobody holds, if it still is `state`.
-fn change(slot: &Slot, state: u64, next: u64) -> bool {
+fn change(slot: &TwoKeyEntry, state: u64, next: u64) -> bool {
     let swap = || slot.state.compare_exchange(state, next, SeqCst, Relaxed);
     state & KIND == FULL && swap().is_ok()
 }
 
-fn view(slot: &Slot) -> View {
+fn view(slot: &TwoKeyEntry) -> View {
     for _ in 0..64 {
         let state = slot.state.load(Acquire);
         match state & KIND {

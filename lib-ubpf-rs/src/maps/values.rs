@@ -198,18 +198,18 @@ impl<'a> From<Bytes<'a>> for Slots<'a> {
 
 /// Which slots of a value are changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Change {
+pub(super) enum SlotChange {
     /// That of a lane. Where the key is a new one, the others are zeros.
     Lane(u32),
     /// All: the first gets the value, the others zeros, so that it is their sum.
     All,
 }
 
-impl Change {
+impl SlotChange {
     fn lane(self) -> u32 {
         match self {
-            Change::Lane(lane) => lane,
-            Change::All => 0,
+            SlotChange::Lane(lane) => lane,
+            SlotChange::All => 0,
         }
     }
 }
@@ -296,10 +296,10 @@ impl Values {
     }
 
     /// Gives one to a key that has just come, unless they are frozen. What is missing of it is zeros.
-    pub fn start(&self, change: Change, index: usize, value: Bytes<'_>) {
+    pub fn start(&self, change: SlotChange, index: usize, value: Bytes<'_>) {
         for lane in 0..self.lanes as u32 {
             let mine = self.lanes == 1 || lane == change.lane();
-            if !mine && change != Change::All && planted::active(Bug::OldSlots) {
+            if !mine && change != SlotChange::All && planted::active(Bug::OldSlots) {
                 continue;
             }
             self.store(lane, index, if mine { value } else { Bytes::NONE });
@@ -307,10 +307,10 @@ impl Values {
     }
 
     /// Changes one, unless they are frozen. What is missing of it is zeros.
-    pub fn set(&self, change: Change, index: usize, value: Bytes<'_>) {
+    pub fn set(&self, change: SlotChange, index: usize, value: Bytes<'_>) {
         match change {
-            Change::Lane(lane) => self.store(lane, index, value),
-            Change::All => self.start(change, index, value),
+            SlotChange::Lane(lane) => self.store(lane, index, value),
+            SlotChange::All => self.start(change, index, value),
         }
     }
 
@@ -412,7 +412,7 @@ mod tests {
         let values = Values::new(&def(MapKind::Array), &mut || {}).unwrap();
         assert_eq!((values.stride(), values.place().1), (16, 48));
         // All lanes have the same.
-        values.set(Change::Lane(5), 1, Bytes::from(&[0xaa; 12][..]));
+        values.set(SlotChange::Lane(5), 1, Bytes::from(&[0xaa; 12][..]));
         assert_eq!([0, 1, 2].map(|index| slots(&values, index)), [[0], [0xaa], [0]]);
         assert!(values.slots(3).is_none());
         assert!(values.fill(46, &[1, 2]));
@@ -426,8 +426,8 @@ mod tests {
         assert_eq!(values.place().1, (48 * LANES) as u64);
         let value = |byte: u8| [byte; 12];
         let last = LANES as u32 - 1;
-        values.set(Change::Lane(2), 1, Bytes::from(&value(7)[..]));
-        values.set(Change::Lane(last), 1, Bytes::from(&value(9)[..]));
+        values.set(SlotChange::Lane(2), 1, Bytes::from(&value(7)[..]));
+        values.set(SlotChange::Lane(last), 1, Bytes::from(&value(9)[..]));
         let mut expected = [0; LANES];
         (expected[2], expected[LANES - 1]) = (7, 9);
         assert_eq!([0, 1, 2].map(|index| slots(&values, index)), [[0; LANES], expected, [0; LANES]]);
@@ -436,11 +436,11 @@ mod tests {
             assert_eq!(values.address(lane, index), None);
         }
         // A new key has nothing of the old one's.
-        values.start(Change::Lane(4), 1, Bytes::from(&value(1)[..]));
+        values.start(SlotChange::Lane(4), 1, Bytes::from(&value(1)[..]));
         expected = [0; LANES];
         expected[4] = 1;
         assert_eq!(slots(&values, 1), expected);
-        values.set(Change::All, 1, Bytes::from(&value(3)[..]));
+        values.set(SlotChange::All, 1, Bytes::from(&value(3)[..]));
         expected = [0; LANES];
         expected[0] = 3;
         assert_eq!(slots(&values, 1), expected);

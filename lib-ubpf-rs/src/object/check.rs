@@ -1,7 +1,8 @@
 //! What the parts of an object say of each other, and of instructions.
 
 use super::{
-    error::malformed, format::section, Held, Malformed, Object, ObjectError, ProgramDef, Slot, SlotNeed, MAX_MAPS,
+    error::malformed, format::section, Malformed, MapContent, Object, ObjectError, ProgramDef, Relocation, SlotNeed,
+    MAX_MAPS,
 };
 use crate::{
     isa::RawInsn,
@@ -93,8 +94,8 @@ fn entries(object: &Object<'_>) -> Result<(), Malformed> {
         let map = object.maps.get(entry.map as usize);
         let has_room = map.is_some_and(|map| entry.key < map.max_entries || planted::active(Bug::KeyBeyond));
         let exists = match entry.value {
-            Held::Map(index) => object.maps.get(index as usize).is_some(),
-            Held::Program(index) => object.programs.get(index as usize).is_some(),
+            MapContent::Map(index) => object.maps.get(index as usize).is_some(),
+            MapContent::Program(index) => object.programs.get(index as usize).is_some(),
         };
         if !has_room || !exists {
             return Err(Malformed::Outside("entry of a map"));
@@ -122,7 +123,7 @@ fn programs(object: &Object<'_>, begin: Begin<'_>, pause: &mut Pause<'_>) -> Res
         functions = rest;
         let mut starts = starts.iter().map(|function| function.start);
         let begin = begin(section::PROGRAMS);
-        let mut walk = Walk { object, program, slots: these, begin };
+        let mut walk = CodeWalk { object, program, slots: these, begin };
         walk.run(&mut starts, pause)?;
     }
     if !slots.is_empty() {
@@ -136,15 +137,15 @@ fn programs(object: &Object<'_>, begin: Begin<'_>, pause: &mut Pause<'_>) -> Res
 }
 
 /// A way through the instructions of a program.
-struct Walk<'o, 'a> {
+struct CodeWalk<'o, 'a> {
     object: &'o Object<'a>,
     program: &'o ProgramDef<'a>,
     /// Those of the program that are still to come.
-    slots: &'o [Slot<'a>],
+    slots: &'o [Relocation<'a>],
     begin: usize,
 }
 
-impl Walk<'_, '_> {
+impl CodeWalk<'_, '_> {
     fn run(&mut self, starts: &mut dyn Iterator<Item = u32>, pause: &mut Pause<'_>) -> Result<(), ObjectError> {
         let (insns, rest) = self.program.code.as_chunks::<8>();
         if !rest.is_empty() || insns.is_empty() {

@@ -1,6 +1,6 @@
 //! From the programs of an object to those that are verified: decoded, and with the names in them resolved.
 
-use super::{Object, Slot, SlotNeed};
+use super::{Object, Relocation, SlotNeed};
 use crate::{
     isa::{self, Call, DecodeError, ImmKind, Insn, RawInsn},
     platform::{copied, Cancelled, Pause},
@@ -9,7 +9,7 @@ use crate::{
 use alloc::vec::Vec;
 
 /// What an object asks the image for.
-pub trait Names {
+pub trait Externs {
     /// The number of the helper with this name, in a numbering.
     fn helper(&self, abi: Abi, name: &str) -> Option<u32>;
     /// Whether there is a helper of this number.
@@ -88,7 +88,7 @@ const CALL: u8 = 0x85;
 fn mark_unknown_helpers(
     insns: &mut [Insn],
     abi: Abi,
-    names: &dyn Names,
+    names: &dyn Externs,
     pause: &mut Pause<'_>,
 ) -> Result<(), Cancelled> {
     let mut first = 0u32;
@@ -108,7 +108,7 @@ fn mark_unknown_helpers(
 impl<'a> Object<'a> {
     /// The program at a place in the list, with what it needs of the image. What could not be resolved stands in it as a call by BTF id, whose
     /// number is its own place: the verifier refuses the program where it can be reached, and [`missing`](Self::missing) says what it is.
-    pub fn lower(&self, index: usize, names: &dyn Names, pause: &mut Pause<'_>) -> Result<Program, LowerError<'a>> {
+    pub fn lower(&self, index: usize, names: &dyn Externs, pause: &mut Pause<'_>) -> Result<Program, LowerError<'a>> {
         let def = self.programs.get(index).ok_or(LowerError::NoProgram)?;
         let mut insns = Vec::new();
         loop {
@@ -131,7 +131,7 @@ impl<'a> Object<'a> {
                 continue;
             }
             let insn = insns.get_mut(slot.pc as usize).ok_or(LowerError::NoProgram)?;
-            let place = Place { program: def.name, pc: slot.pc };
+            let place = InsnPlace { program: def.name, pc: slot.pc };
             fill(insn, slot.need, place, self.abi, names)?;
         }
         mark_unknown_helpers(&mut insns, self.abi, names, pause)?;
@@ -141,7 +141,7 @@ impl<'a> Object<'a> {
 
     /// What is missing at an instruction of a program where the verifier has refused it.
     pub fn missing(&self, index: usize, pc: usize) -> Option<Missing<'a>> {
-        let here = |slot: &&Slot<'_>| slot.program as usize == index && slot.pc as usize == pc;
+        let here = |slot: &&Relocation<'_>| slot.program as usize == index && slot.pc as usize == pc;
         if let Some(SlotNeed::Missing(text)) = self.slots.iter().find(here).map(|slot| slot.need) {
             return Some(Missing::Text(text));
         }
@@ -152,14 +152,14 @@ impl<'a> Object<'a> {
 
     /// The function of a program that an instruction belongs to, by its name.
     pub fn function_at(&self, index: usize, pc: usize) -> Option<&'a str> {
-        let before = |f: &&super::Function<'_>| f.program as usize == index && f.start as usize <= pc;
+        let before = |f: &&super::FunctionName<'_>| f.program as usize == index && f.start as usize <= pc;
         self.functions.iter().rev().find(before).map(|function| function.name)
     }
 }
 
 /// An instruction, for messages.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct InsnPlace<'a> {
     program: &'a str,
     pc: u32,
 }
@@ -167,9 +167,9 @@ struct Place<'a> {
 fn fill<'a>(
     insn: &mut Insn,
     need: SlotNeed<'a>,
-    Place { program, pc }: Place<'a>,
+    InsnPlace { program, pc }: InsnPlace<'a>,
     abi: Abi,
-    names: &dyn Names,
+    names: &dyn Externs,
 ) -> Result<(), LowerError<'a>> {
     let mut load = |address| {
         if let Insn::LoadImm64 { kind: ImmKind::Value, imm, .. } = insn {

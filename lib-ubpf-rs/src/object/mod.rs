@@ -25,7 +25,7 @@ mod write;
 
 pub use error::{Malformed, ObjectError};
 pub use format::{LONGEST_NAME, LONGEST_TEXT, MAGIC, MAJOR, MAX_DATA_BYTES, MAX_MAPS, MAX_PROGRAMS, MAX_TYPES, MINOR};
-pub use lower::{LowerError, Missing, Names};
+pub use lower::{Externs, LowerError, Missing};
 pub use packet::{NoPacket, MAX_PACKET};
 pub use parts::PartError;
 pub use write::{write, write_in_pieces, WriteError};
@@ -57,9 +57,9 @@ pub struct Object<'a> {
     /// Licence, as the object names it; may be empty.
     pub licence: &'a str,
     /// Maps. Instructions name them by their place here.
-    pub maps: Vec<MapDef<'a>>,
+    pub maps: Vec<ObjectMap<'a>>,
     /// What maps that hold maps or programs hold at first.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<MapEntry>,
     /// Data sections: maps of one value, which instructions name by their place here, counted on behind the maps.
     pub data: Vec<Data<'a>>,
     /// Constants of the data that a person may set by name before the object is loaded.
@@ -67,9 +67,9 @@ pub struct Object<'a> {
     /// Programs.
     pub programs: Vec<ProgramDef<'a>>,
     /// What instructions need that they cannot say themselves, ascending by program and instruction.
-    pub slots: Vec<Slot<'a>>,
+    pub slots: Vec<Relocation<'a>>,
     /// Names of functions, ascending by program and start.
-    pub functions: Vec<Function<'a>>,
+    pub functions: Vec<FunctionName<'a>>,
     /// Types of keys, values and variables, for who shows them: bytes that nobody here looks into. At most [`MAX_TYPES`].
     pub types: &'a [u8],
 }
@@ -91,7 +91,7 @@ pub enum Wish {
 
 /// A map, as its object defines it. Whether there is such a kind, and whether the sizes fit it, is the map's matter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct MapDef<'a> {
+pub struct ObjectMap<'a> {
     /// Name.
     pub name: &'a str,
     /// Linux's number of the kind (`BPF_MAP_TYPE_…`).
@@ -112,18 +112,18 @@ pub struct MapDef<'a> {
 
 /// What a map holds under a key at first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Entry {
+pub struct MapEntry {
     /// The map.
     pub map: u32,
     /// The key: an index.
     pub key: u32,
     /// What is held.
-    pub value: Held,
+    pub value: MapContent,
 }
 
 /// A map or a program in a map.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Held {
+pub enum MapContent {
     /// A map of the object.
     Map(u32),
     /// A program of the object.
@@ -205,7 +205,7 @@ pub struct ProgramDef<'a> {
 
 /// What an instruction needs that it cannot say itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Slot<'a> {
+pub struct Relocation<'a> {
     /// The program.
     pub program: u32,
     /// The instruction.
@@ -232,7 +232,7 @@ pub enum SlotNeed<'a> {
 
 /// The name of a function.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Function<'a> {
+pub struct FunctionName<'a> {
     /// The program.
     pub program: u32,
     /// Its first instruction.

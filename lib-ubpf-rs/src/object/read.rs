@@ -6,8 +6,8 @@ use super::{
     crc32::Crc32,
     error::malformed,
     format::{self, held, record, section, slot},
-    is_package, Data, Entry, Function, Held, Malformed, MapDef, Object, ObjectError, ProgramDef, Slot, SlotNeed,
-    Variable, ID_BYTES, MAJOR, MAX_DATA_BYTES, MAX_MAPS, MAX_PROGRAMS, MAX_TYPES,
+    is_package, Data, FunctionName, Malformed, MapContent, MapEntry, Object, ObjectError, ObjectMap, ProgramDef,
+    Relocation, SlotNeed, Variable, ID_BYTES, MAJOR, MAX_DATA_BYTES, MAX_MAPS, MAX_PROGRAMS, MAX_TYPES,
 };
 use crate::platform::{no_pause, Pause};
 use alloc::vec::Vec;
@@ -356,8 +356,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn map(&mut self, strings: &'a [u8]) -> Result<MapDef<'a>, ObjectError> {
-        let map = MapDef {
+    fn map(&mut self, strings: &'a [u8]) -> Result<ObjectMap<'a>, ObjectError> {
+        let map = ObjectMap {
             name: self.name(strings)?,
             kind: self.u32("map")?,
             key_size: self.u32("map")?,
@@ -403,22 +403,22 @@ impl<'a> Reader<'a> {
         Ok(ProgramDef { name, section, kind, attach, target, offset, code: self.padded(bytes, "program")? })
     }
 
-    fn entry(&mut self) -> Result<Entry, ObjectError> {
+    fn entry(&mut self) -> Result<MapEntry, ObjectError> {
         let (map, key) = (self.u32("entry")?, self.u32("entry")?);
         let at = self.at;
         let (kind, index) = (self.u32("entry")?, self.u32("entry")?);
         let value = match kind {
-            held::MAP => Held::Map(index),
-            held::PROGRAM => Held::Program(index),
+            held::MAP => MapContent::Map(index),
+            held::PROGRAM => MapContent::Program(index),
             number => {
                 let what = "kind of entry";
                 return Err(malformed(at, Malformed::Number { what, number }));
             }
         };
-        Ok(Entry { map, key, value })
+        Ok(MapEntry { map, key, value })
     }
 
-    fn slot(&mut self, strings: &'a [u8]) -> Result<Slot<'a>, ObjectError> {
+    fn slot(&mut self, strings: &'a [u8]) -> Result<Relocation<'a>, ObjectError> {
         let (program, pc) = (self.u32("slot")?, self.u32("slot")?);
         let at = self.at;
         let kind = self.u32("slot")?;
@@ -438,11 +438,11 @@ impl<'a> Reader<'a> {
                 return Err(malformed(at, Malformed::Number { what, number }));
             }
         };
-        Ok(Slot { program, pc, need })
+        Ok(Relocation { program, pc, need })
     }
 
-    fn function(&mut self, strings: &'a [u8]) -> Result<Function<'a>, ObjectError> {
-        Ok(Function { program: self.u32("function")?, start: self.u32("function")?, name: self.name(strings)? })
+    fn function(&mut self, strings: &'a [u8]) -> Result<FunctionName<'a>, ObjectError> {
+        Ok(FunctionName { program: self.u32("function")?, start: self.u32("function")?, name: self.name(strings)? })
     }
 }
 

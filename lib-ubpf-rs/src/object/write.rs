@@ -2,8 +2,8 @@
 
 use super::{
     format::{self, held, section, slot},
-    read, Data, Entry, Function, Held, MapDef, Object, ObjectError, ProgramDef, Slot, SlotNeed, Variable, MAGIC, MAJOR,
-    MINOR,
+    read, Data, FunctionName, MapContent, MapEntry, Object, ObjectError, ObjectMap, ProgramDef, Relocation, SlotNeed,
+    Variable, MAGIC, MAJOR, MINOR,
 };
 use crate::platform::{no_pause, sort_by_in_pieces, Cancelled, Pause};
 use alloc::vec::Vec;
@@ -187,7 +187,7 @@ impl<'a> Writer<'a, '_, '_> {
         self.length(text.len())
     }
 
-    fn map(&mut self, map: &MapDef<'a>) -> Done {
+    fn map(&mut self, map: &ObjectMap<'a>) -> Done {
         self.text(map.name)?;
         self.words(&[map.kind, map.key_size, map.value_size, map.max_entries, map.flags])?;
         let inner = map.inner.map_or(0, |inner| inner.saturating_add(1));
@@ -222,15 +222,15 @@ impl<'a> Writer<'a, '_, '_> {
         self.pad()
     }
 
-    fn entry(&mut self, entry: &Entry) -> Done {
+    fn entry(&mut self, entry: &MapEntry) -> Done {
         let (kind, index) = match entry.value {
-            Held::Map(index) => (held::MAP, index),
-            Held::Program(index) => (held::PROGRAM, index),
+            MapContent::Map(index) => (held::MAP, index),
+            MapContent::Program(index) => (held::PROGRAM, index),
         };
         self.words(&[entry.map, entry.key, kind, index])
     }
 
-    fn slot(&mut self, place: &Slot<'a>) -> Done {
+    fn slot(&mut self, place: &Relocation<'a>) -> Done {
         let (kind, text) = match place.need {
             SlotNeed::Helper(name) => (slot::HELPER, Some(name)),
             SlotNeed::Symbol(name) => (slot::SYMBOL, Some(name)),
@@ -245,7 +245,7 @@ impl<'a> Writer<'a, '_, '_> {
         }
     }
 
-    fn function(&mut self, function: &Function<'a>) -> Done {
+    fn function(&mut self, function: &FunctionName<'a>) -> Done {
         self.words(&[function.program, function.start])?;
         self.text(function.name)
     }

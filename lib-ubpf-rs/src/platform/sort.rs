@@ -16,7 +16,7 @@ pub fn sort_by_in_pieces<T, E>(
 ) -> Result<(), E> {
     let mut result = Ok(());
     let len = list.len();
-    heap_sort(&mut List { list, before }, len, &mut || {
+    heap_sort(&mut SortedPlaces { list, before }, len, &mut || {
         result = pause();
         result.is_ok()
     });
@@ -29,18 +29,18 @@ pub fn sort<T: Ord>(list: &mut [T]) {
 }
 
 /// A list, whatever it is of.
-trait Places {
+trait Sortable {
     /// Whether what is in one place belongs before what is in another.
     fn before(&self, one: usize, other: usize) -> bool;
     fn swap(&mut self, one: usize, other: usize);
 }
 
-struct List<'l, T, F> {
+struct SortedPlaces<'l, T, F> {
     list: &'l mut [T],
     before: F,
 }
 
-impl<T, F: Fn(&T, &T) -> bool> Places for List<'_, T, F> {
+impl<T, F: Fn(&T, &T) -> bool> Sortable for SortedPlaces<'_, T, F> {
     fn before(&self, one: usize, other: usize) -> bool {
         let two = self.list.get(one).zip(self.list.get(other));
         two.is_some_and(|(one, other)| (self.before)(one, other))
@@ -52,7 +52,7 @@ impl<T, F: Fn(&T, &T) -> bool> Places for List<'_, T, F> {
 }
 
 /// Sorts so many places, until `go_on` says no.
-fn heap_sort(places: &mut dyn Places, len: usize, go_on: &mut dyn FnMut() -> bool) {
+fn heap_sort(places: &mut dyn Sortable, len: usize, go_on: &mut dyn FnMut() -> bool) {
     let heap = (0..len / 2).rev().map(|root| (root, len, false));
     let sorted = (1..len).rev().map(|end| (0, end, true));
     for (root, end, largest_is_found) in heap.chain(sorted) {
@@ -67,7 +67,7 @@ fn heap_sort(places: &mut dyn Places, len: usize, go_on: &mut dyn FnMut() -> boo
 }
 
 /// Moves the item at `root` down until none below it is larger.
-fn sift(places: &mut dyn Places, mut root: usize, end: usize) {
+fn sift(places: &mut dyn Sortable, mut root: usize, end: usize) {
     loop {
         let mut child = 2 * root + 1;
         if child + 1 < end && places.before(child, child + 1) {

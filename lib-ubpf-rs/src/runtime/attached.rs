@@ -17,12 +17,12 @@ use crate::{
 /// Bytes of stack that a run needs.
 pub const STACK_BYTES: usize = crate::vm::STACK_BYTES;
 
-pub(super) struct Attached {
+pub(super) struct TracedProgram {
     pub(super) loaded: Loaded,
     pub(super) services: &'static Services,
 }
 
-impl HookProgram for Attached {
+impl HookProgram for TracedProgram {
     fn run(&self, mut hook: Hook<'_>) -> Result<(), Failed> {
         let budget = hook.budget;
         let Hook { key, start, cookie, frame, returned, sample, arguments, stack_at, .. } = hook;

@@ -32,13 +32,13 @@ pub unsafe trait Pages {
 pub struct Blocks<P> {
     pages: P,
     /// The pages that are shared, the newest first.
-    shared: Mutex<List>,
+    shared: Mutex<BlockList>,
 }
 
-struct List(*mut Head);
+struct BlockList(*mut Head);
 
 // SAFETY: the pages of the list belong to it.
-unsafe impl Send for List {}
+unsafe impl Send for BlockList {}
 
 /// The first piece of a page that is shared.
 #[repr(C)]
@@ -74,7 +74,7 @@ fn pieces(bytes: usize) -> u32 {
 impl<P: Pages> Blocks<P> {
     /// An allocator that has no page yet.
     pub const fn new(pages: P) -> Self {
-        Blocks { pages, shared: Mutex::new(List(null_mut())) }
+        Blocks { pages, shared: Mutex::new(BlockList(null_mut())) }
     }
 
     fn take_shared(&self, count: u32) -> *mut u8 {

@@ -10,20 +10,20 @@ use crate::{
 use alloc::sync::Arc;
 
 /// A program ready to run, and why it is interpreted where machine code was to be expected.
-pub(super) struct Made {
+pub(super) struct ReadyProgram {
     pub(super) code: Arc<dyn Executable>,
     pub(super) fallback: Option<&'static str>,
 }
 
-impl Made {
+impl ReadyProgram {
     fn interpreted(
         program: VerifiedProgram,
         fallback: Option<&'static str>,
         platform: &Platform,
-    ) -> Result<Made, Error> {
+    ) -> Result<ReadyProgram, Error> {
         let mut pace = Pace::new(platform);
         let code = shared(Interpreter::in_pieces(program, &mut || pace.go_on()))?;
-        Ok(Made { code, fallback })
+        Ok(ReadyProgram { code, fallback })
     }
 }
 
@@ -53,13 +53,13 @@ pub(super) fn make(
     how: Use,
     platform: &Platform,
     work: &mut Work<'_>,
-) -> Result<Made, Error> {
+) -> Result<ReadyProgram, Error> {
     let short = program.worst_cost().is_some_and(|cost| cost <= ONCE);
     if engine == Engine::Auto && how == Use::Once && short {
-        return Ok(Made { code: shared(Interpreter::plain(program))?, fallback: None });
+        return Ok(ReadyProgram { code: shared(Interpreter::plain(program))?, fallback: None });
     }
     if engine == Engine::Interpreter {
-        return Made::interpreted(program, None, platform);
+        return ReadyProgram::interpreted(program, None, platform);
     }
     let why_not = why_interpreted(platform);
     let compiled = match (why_not, platform.exec) {
@@ -67,11 +67,11 @@ pub(super) fn make(
         _ => Err((program, why_not)),
     };
     match compiled {
-        Ok(code) => Ok(Made { code: shared(code)?, fallback: None }),
+        Ok(code) => Ok(ReadyProgram { code: shared(code)?, fallback: None }),
         Err((_, None)) => Err(Error::Cancelled),
         Err((program, reason)) if engine == Engine::Auto => {
             // Where no program is compiled, nobody expects it of this one.
-            Made::interpreted(program, reason.filter(|_| why_not.is_none()), platform)
+            ReadyProgram::interpreted(program, reason.filter(|_| why_not.is_none()), platform)
         }
         Err((_, Some(reason))) => Err(Error::NotCompiled { reason }),
     }

@@ -2,7 +2,7 @@
 
 use super::{image::Image, snapshot::Snapshot};
 use crate::{
-    helpers::{Call, Maps, Names, Output, ReadMemory, RingLayout, Threads, Time, Traced, TwoKey},
+    helpers::{Names, Output, ReadMemory, RingLayout, Threads, Time, Traced, TracedCall, TwoKey, TwoKeyMaps},
     maps::TwoKeyMap,
     platform::{Platform, Thread, Ticks},
     program::limits::MOST_ARGUMENTS,
@@ -21,7 +21,7 @@ pub(super) struct Services {
     pub(super) arena: (u64, u64),
 }
 
-impl Maps for Services {
+impl TwoKeyMaps for Services {
     fn two_key(&self) -> TwoKey<'_> {
         self.map.get().map_or(TwoKey::Nothing, TwoKey::Map)
     }
@@ -56,7 +56,7 @@ impl ReadMemory for Services {
     }
 }
 
-impl Call for Services {
+impl TracedCall for Services {
     fn traced(&self) -> Option<Traced> {
         None
     }
@@ -131,7 +131,7 @@ pub(super) struct AtFunction<'a> {
     pub(super) at: &'a At<'a>,
 }
 
-impl Maps for AtFunction<'_> {
+impl TwoKeyMaps for AtFunction<'_> {
     fn two_key(&self) -> TwoKey<'_> {
         self.services.two_key()
     }
@@ -168,7 +168,7 @@ impl ReadMemory for AtFunction<'_> {
     }
 }
 
-impl Call for AtFunction<'_> {
+impl TracedCall for AtFunction<'_> {
     fn traced(&self) -> Option<Traced> {
         Some(self.at.traced())
     }

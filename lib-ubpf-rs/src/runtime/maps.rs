@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     maps::{self, Bytes, Held, HeldProgram, InUse, Kept, Map, MapError, Maps},
-    object::Entry,
+    object::MapEntry,
     program::{
         limits::{MAX_MAPS, MAX_MAPS_OF_MAPS, MAX_MAP_MEMORY},
         MapDef, MapKind, MapName, Program,
@@ -70,7 +70,7 @@ impl MapTable {
         before: &Before,
         fresh: Fresh,
         types: &Types,
-    ) -> Result<(Vec<Change>, Fresh), Error> {
+    ) -> Result<(Vec<NameChange>, Fresh), Error> {
         let (mut changes, mut added) = (Vec::new(), Fresh::new());
         changes.try_reserve_exact(maps.len()).map_err(|_| Error::NoMemory)?;
         added.try_reserve_exact(fresh.len()).map_err(|_| Error::NoMemory)?;
@@ -90,7 +90,7 @@ impl MapTable {
                 Some(now) => {
                     let kept = now.kept.is_some().then(|| Kept::new(map.clone()));
                     let entry = Named { name, map: Arc::downgrade(&map), kept, types: types.clone() };
-                    changes.push(Change { of: now.map.clone(), entry });
+                    changes.push(NameChange { of: now.map.clone(), entry });
                 }
                 None => added.push((name, map)),
             }
@@ -99,7 +99,7 @@ impl MapTable {
     }
 
     /// Exchanges what names stand for with what they are to stand for; once more, and all is as before.
-    fn exchange(&mut self, changes: &mut [Change]) {
+    fn exchange(&mut self, changes: &mut [NameChange]) {
         for change in changes {
             let entry = self.entries.iter_mut().find(|entry| entry.map.ptr_eq(&change.of));
             if let Some(entry) = entry {
@@ -175,7 +175,7 @@ fn difference(a: &MapDef, b: &MapDef, shared: (bool, bool)) -> Option<(&'static 
 }
 
 /// What a name is to stand for, and the map that it stands for now.
-pub(super) struct Change {
+pub(super) struct NameChange {
     of: Weak<Map>,
     entry: Named,
 }
@@ -271,7 +271,7 @@ impl Runtime {
         before: &Before,
         fresh: Fresh,
         types: &Types,
-    ) -> Result<Vec<Change>, Error> {
+    ) -> Result<Vec<NameChange>, Error> {
         let mut table = self.maps.lock();
         let (mut changes, added) = table.changes(object, before, fresh, types)?;
         table.add(added, types)?;
@@ -280,7 +280,7 @@ impl Runtime {
     }
 
     /// Takes back what [`rename_maps`](Self::rename_maps) did.
-    pub(super) fn exchange_maps(&self, changes: &mut [Change]) {
+    pub(super) fn exchange_maps(&self, changes: &mut [NameChange]) {
         self.maps.lock().exchange(changes);
     }
 
@@ -461,7 +461,7 @@ impl Runtime {
     /// Puts into the maps of an object what it says that they hold at first; those that were there before have it already.
     pub(super) fn hold_entries(
         &self,
-        entries: &[Entry],
+        entries: &[MapEntry],
         maps: &Maps,
         fresh: &Fresh,
         program: &dyn Fn(u32, &Map) -> Result<HeldProgram, Error>,

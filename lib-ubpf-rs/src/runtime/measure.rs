@@ -1,9 +1,9 @@
 //! What a program costs at a call of a function, measured in the running image without touching the application.
 
-use super::{attached::Attached, room_for_small_things, Error, LoadOptions, Runtime};
+use super::{attached::TracedProgram, room_for_small_things, Error, LoadOptions, Runtime};
 use crate::{
     platform::{sort_by_in_pieces, SLICE_NS},
-    tracer::{HookProgram, SiteKind, Subject, Timer, TRACER},
+    tracer::{HookProgram, SiteKind, Subject, TimerPeriod, TRACER},
 };
 use alloc::{sync::Arc, vec::Vec};
 
@@ -53,7 +53,7 @@ impl Runtime {
     /// [`Error::UnknownFunction`] and the like about the function.
     pub fn measure(&self, function: &str, path: &str, options: &LoadOptions, calls: u64) -> Result<Measured, Error> {
         let (_, site) = self.resolve(function)?;
-        if Timer::of(site).is_some() {
+        if TimerPeriod::of(site).is_some() {
             return Err(Error::NoSubject);
         }
         let loaded = self.prepare_file(path, options)?;
@@ -62,7 +62,7 @@ impl Runtime {
         let subject = Subject::take(site.kind).ok_or(Error::NoSubject)?;
         let key = Subject::key(site.kind);
         let services = self.services;
-        let body = Arc::new(Attached { loaded, services });
+        let body = Arc::new(TracedProgram { loaded, services });
         // What it calls it calls as the application would.
         let result = self.for_application(|| self.measure_on(subject, present, body, calls));
         let mut pace = self.pace();
@@ -83,7 +83,7 @@ impl Runtime {
         &self,
         mut subject: Subject,
         present: Vec<Arc<dyn HookProgram>>,
-        body: Arc<Attached>,
+        body: Arc<TracedProgram>,
         calls: u64,
     ) -> Result<Measured, Error> {
         let programs = present.len();

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     isa::Insn,
     maps::InUse,
-    object::{self, LowerError, Names, Object, ObjectError, ProgramKind, Variable, Wish},
+    object::{self, Externs, LowerError, Object, ObjectError, ProgramKind, Variable, Wish},
     platform::SMALL_THINGS_THAT_STAY,
     program::{Abi, PointKind, Program},
     tracer::{AtSite, AttachOptions, Point, Site, SiteKind},
@@ -29,11 +29,11 @@ pub(super) struct Instance {
     name: String,
     source: [u8; object::ID_BYTES],
     licence: String,
-    parts: Vec<Part>,
+    parts: Vec<ObjectPart>,
 }
 
 /// A program of it.
-struct Part {
+struct ObjectPart {
     section: String,
     attach: Option<PointKind>,
     target: String,
@@ -72,10 +72,10 @@ pub struct ObjectProgram<'a> {
 /// Objects by name.
 #[derive(Default)]
 pub(super) struct Objects {
-    list: Vec<Known>,
+    list: Vec<KnownObject>,
 }
 
-struct Known {
+struct KnownObject {
     instance: Weak<Instance>,
     /// It is to stay.
     kept: Option<Arc<Instance>>,
@@ -93,7 +93,7 @@ impl Objects {
             return Err(Error::Busy { command: "another command that loads this object" });
         }
         self.list.try_reserve(1).map_err(|_| Error::NoMemory)?;
-        self.list.push(Known { instance: Arc::downgrade(instance), kept: None });
+        self.list.push(KnownObject { instance: Arc::downgrade(instance), kept: None });
         Ok(())
     }
 
@@ -105,7 +105,7 @@ impl Objects {
         let known = self.list.iter_mut().find(|known| known.instance.as_ptr() == Arc::as_ptr(old));
         let known = known.ok_or(Error::Busy { command: "another command that changes this object" })?;
         let stays = known.kept.is_some();
-        *known = Known { instance: Arc::downgrade(new), kept: stays.then(|| new.clone()) };
+        *known = KnownObject { instance: Arc::downgrade(new), kept: stays.then(|| new.clone()) };
         Ok(stays)
     }
 
@@ -115,7 +115,7 @@ impl Objects {
     }
 }
 
-impl Part {
+impl ObjectPart {
     /// What it is attached to, or why nothing can call it by itself.
     fn point(&self) -> Result<AtSite, &'static str> {
         match self.loaded.kind {
@@ -151,7 +151,7 @@ impl Instance {
 
     /// Which of its programs takes the place of one of the object before it: that of the same name, or the only one of the only one.
     pub(super) fn successor(&self, before: &Instance, code: &Arc<dyn Executable>) -> Result<&str, Error> {
-        let has_code = |part: &&Part| core::ptr::addr_eq(Arc::as_ptr(&part.loaded.code), Arc::as_ptr(code));
+        let has_code = |part: &&ObjectPart| core::ptr::addr_eq(Arc::as_ptr(&part.loaded.code), Arc::as_ptr(code));
         let name = before.parts.iter().find(has_code).map_or("?", |part| &part.loaded.name);
         let next = match (self.parts.as_slice(), before.parts.len()) {
             ([only], 1) => Some(only),
@@ -326,7 +326,7 @@ impl Runtime {
                 }),
             };
         }
-        let Made { instance, fresh, types } = self.make_object(&object, options, values, &Before::default())?;
+        let MadeObject { instance, fresh, types } = self.make_object(&object, options, values, &Before::default())?;
         self.objects.lock().add(&instance)?;
         self.publish_maps(fresh, &types)?;
         Ok(instance)
@@ -349,7 +349,7 @@ impl Runtime {
         options: &LoadOptions<'_>,
         values: &[(&str, &str)],
         before: &Before,
-    ) -> Result<Made, Error> {
+    ) -> Result<MadeObject, Error> {
         let set = set_values(object, values)?;
         let maps = parts(object, &set)?;
         for part in set.iter().filter_map(|(slot, _)| maps.get(*slot)) {
@@ -386,7 +386,7 @@ impl Runtime {
         room_for(SMALL_THINGS_THAT_STAY)?;
         let (name, licence) = (copy(object.name)?, copy(object.licence)?);
         let instance = Arc::new(Instance { name, source: object.source, licence, parts });
-        Ok(Made { instance, fresh, types })
+        Ok(MadeObject { instance, fresh, types })
     }
 
     /// A package that was made with the types of one image is for no other.
@@ -423,7 +423,7 @@ impl Runtime {
 }
 
 /// An object that nobody sees yet, with those of its maps that nobody knows yet.
-pub(super) struct Made {
+pub(super) struct MadeObject {
     pub(super) instance: Arc<Instance>,
     pub(super) fresh: Fresh,
     pub(super) types: Types,
@@ -471,12 +471,12 @@ fn explained(object: &Object<'_>, index: usize, error: Error) -> Error {
     Error::Object { reason: format!("{program}: {reason}") }
 }
 
-fn part(object: &Object<'_>, index: usize, mut loaded: Loaded) -> Result<Part, Error> {
+fn part(object: &Object<'_>, index: usize, mut loaded: Loaded) -> Result<ObjectPart, Error> {
     let def = object.programs.get(index).ok_or(Error::NoMemory)?;
     loaded.kind = def.kind;
     loaded.claim_programs()?;
     let (section, target) = (copy(def.section)?, copy(def.target)?);
-    Ok(Part { section, attach: def.attach, target, offset: def.offset, loaded })
+    Ok(ObjectPart { section, attach: def.attach, target, offset: def.offset, loaded })
 }
 
 fn context_of(object: &Object<'_>, index: usize) -> Context {
@@ -567,7 +567,7 @@ struct ImageNames<'r> {
     runtime: &'r Runtime,
 }
 
-impl Names for ImageNames<'_> {
+impl Externs for ImageNames<'_> {
     fn helper(&self, abi: Abi, name: &str) -> Option<u32> {
         self.runtime.helpers.lock().number(abi, name)
     }

@@ -256,15 +256,15 @@ static FIRST_GENERATION: AtomicU64 = AtomicU64::new(0);
 
 #[derive(Default)]
 pub(super) struct Programs {
-    slots: Vec<Slot>,
+    slots: Vec<ProgramSlot>,
 }
 
-struct Slot {
+struct ProgramSlot {
     generation: u64,
     loaded: Option<Loaded>,
 }
 
-impl Slot {
+impl ProgramSlot {
     fn is_free(&self) -> bool {
         self.loaded.is_none() && self.generation < LAST_GENERATION
     }
@@ -272,13 +272,13 @@ impl Slot {
 
 impl Programs {
     pub(super) fn insert(&mut self, loaded: Loaded) -> Result<ProgramId, Error> {
-        let free = self.slots.iter().position(Slot::is_free);
+        let free = self.slots.iter().position(ProgramSlot::is_free);
         let index = match free {
             Some(index) => index,
             None if self.slots.len() > 0xffff => return Err(Error::NoMemory),
             None => {
                 self.slots.try_reserve(1).map_err(|_| Error::NoMemory)?;
-                self.slots.push(Slot { generation: FIRST_GENERATION.load(Ordering::Relaxed), loaded: None });
+                self.slots.push(ProgramSlot { generation: FIRST_GENERATION.load(Ordering::Relaxed), loaded: None });
                 self.slots.len() - 1
             }
         };

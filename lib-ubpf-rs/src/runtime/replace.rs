@@ -1,9 +1,9 @@
 //! A program, or an object with all of its programs, takes the place of another one that is loaded or attached.
 
 use super::{
-    attached::Attached,
+    attached::TracedProgram,
     copy,
-    objects::{self, Instance, Made},
+    objects::{self, Instance, MadeObject},
     programs::Loaded,
     room_for_small_things, shown,
     trace::AttachLimits,
@@ -144,7 +144,7 @@ impl Runtime {
         }
         let object = self.parsed(&bytes, options)?;
         let before = self.maps_before(old.maps())?;
-        let Made { instance, fresh, types } = self.make_object(&object, options, values, &before)?;
+        let MadeObject { instance, fresh, types } = self.make_object(&object, options, values, &before)?;
         let mut bodies = Vec::new();
         for name in instance.program_names() {
             room_for_small_things()?;
@@ -178,13 +178,13 @@ impl Runtime {
     }
 }
 
-fn attached(body: &dyn HookProgram) -> Option<&Attached> {
+fn attached(body: &dyn HookProgram) -> Option<&TracedProgram> {
     let body: &dyn Any = body;
     body.downcast_ref()
 }
 
 /// An attached program if it is one of this object.
-fn of_object<'b>(body: &'b dyn HookProgram, object: &Arc<Instance>) -> Option<&'b Attached> {
+fn of_object<'b>(body: &'b dyn HookProgram, object: &Arc<Instance>) -> Option<&'b TracedProgram> {
     let is_own = |own: &Arc<dyn Any + Send + Sync>| core::ptr::addr_eq(Arc::as_ptr(own), Arc::as_ptr(object));
     attached(body).filter(|one| one.loaded.object.as_ref().is_some_and(is_own))
 }
@@ -201,7 +201,7 @@ fn attached_as(program: &str) -> Option<Option<Arc<Instance>>> {
 }
 
 /// A program in the place of an attached one, if it can be there.
-fn successor(present: &Present<'_>, body: &Arc<Attached>) -> Result<Successor, Error> {
+fn successor(present: &Present<'_>, body: &Arc<TracedProgram>) -> Result<Successor, Error> {
     room_for_small_things()?;
     let loaded: &Loaded = &body.loaded;
     let site = present.point.site();

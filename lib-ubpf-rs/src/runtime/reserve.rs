@@ -11,16 +11,16 @@ use core::{
 pub struct WithReserve<A>(pub A);
 
 #[repr(align(64))]
-struct Memory(UnsafeCell<[u8; Reserve::BYTES]>);
+struct ReserveMemory(UnsafeCell<[u8; Reserve::BYTES]>);
 
 // SAFETY: only pieces of it are used, each by who took it from `RESERVE`.
-unsafe impl Sync for Memory {}
+unsafe impl Sync for ReserveMemory {}
 
-const _: () = assert!(align_of::<Memory>() >= GRANULE);
+const _: () = assert!(align_of::<ReserveMemory>() >= GRANULE);
 
-static MEMORY: Memory = Memory(UnsafeCell::new([0; Reserve::BYTES]));
+static MEMORY: ReserveMemory = ReserveMemory(UnsafeCell::new([0; Reserve::BYTES]));
 
-impl Memory {
+impl ReserveMemory {
     fn start(&self) -> *mut u8 {
         self.0.get().cast()
     }

@@ -20,14 +20,14 @@ pub struct Symbol<'a> {
 }
 
 #[derive(Clone, Copy)]
-struct Entry {
+struct SymbolEntry {
     address: u64,
     name_at: u32,
     /// Length of the name, and [`FUNCTION`](Self::FUNCTION).
     name_len: u32,
 }
 
-impl Entry {
+impl SymbolEntry {
     /// Code, not data.
     const FUNCTION: u32 = 1 << 31;
 
@@ -41,23 +41,23 @@ pub struct SymbolTable(Store);
 
 /// Where they stand.
 enum Store {
-    Made(Made),
+    Made(MadeTable),
     Embedded(Embedded),
 }
 
 /// Symbols that were given, in any order.
 #[derive(Default)]
-struct Made {
+struct MadeTable {
     names: Vec<u8>,
     /// Ascending by address.
-    by_address: Vec<Entry>,
+    by_address: Vec<SymbolEntry>,
     /// Indices into `by_address`, ascending by name.
     by_name: Vec<u32>,
 }
 
 impl Default for SymbolTable {
     fn default() -> Self {
-        SymbolTable(Store::Made(Made::default()))
+        SymbolTable(Store::Made(MadeTable::default()))
     }
 }
 
@@ -121,7 +121,7 @@ impl From<Cancelled> for SymbolError {
 /// Takes the symbols of a list one by one.
 type Each<'e> = dyn FnMut(Option<Symbol<'_>>) -> Result<(), SymbolError> + 'e;
 /// Goes through a list of symbols, each time through the same.
-type Walk<'w> = &'w dyn Fn(&mut Each<'_>) -> Result<(), SymbolError>;
+type SymbolWalk<'w> = &'w dyn Fn(&mut Each<'_>) -> Result<(), SymbolError>;
 
 impl SymbolTable {
     /// A table of these symbols, in any order; exact repetitions are dropped. They are gone through twice: the table takes no more
@@ -131,8 +131,8 @@ impl SymbolTable {
     }
 
     /// As [`new`](Self::new), calling `pause` again and again: between two items, of which some may be nothing, and while sorting.
-    fn in_pieces(symbols: Walk<'_>, pause: &mut Pause<'_>) -> Result<Self, SymbolError> {
-        let mut table = Made::default();
+    fn in_pieces(symbols: SymbolWalk<'_>, pause: &mut Pause<'_>) -> Result<Self, SymbolError> {
+        let mut table = MadeTable::default();
         let (mut count, mut bytes) = (0, 0usize);
         symbols(&mut |item| {
             if let Some(symbol) = item {
@@ -207,7 +207,7 @@ impl SymbolTable {
 
     fn is_function(&self, number: usize) -> bool {
         match &self.0 {
-            Store::Made(made) => made.by_address.get(number).is_some_and(Entry::function),
+            Store::Made(made) => made.by_address.get(number).is_some_and(SymbolEntry::function),
             Store::Embedded(_) => true,
         }
     }
@@ -313,30 +313,31 @@ impl SymbolTable {
     }
 }
 
-impl Made {
+impl MadeTable {
     fn push(&mut self, symbol: Symbol<'_>) -> Result<(), SymbolError> {
         let name_at = u32::try_from(self.names.len()).map_err(|_| SymbolError::NoMemory)?;
         let name_len = u32::try_from(symbol.name.len())
             .ok()
-            .filter(|len| len & Entry::FUNCTION == 0)
+            .filter(|len| len & SymbolEntry::FUNCTION == 0)
             .ok_or(SymbolError::NoMemory)?;
         self.names.try_reserve(symbol.name.len())?;
         self.by_address.try_reserve(1)?;
         self.names.extend_from_slice(symbol.name.as_bytes());
-        self.by_address.push(Entry {
+        self.by_address.push(SymbolEntry {
             address: symbol.address,
             name_at,
-            name_len: name_len | if symbol.function { Entry::FUNCTION } else { 0 },
+            name_len: name_len | if symbol.function { SymbolEntry::FUNCTION } else { 0 },
         });
         Ok(())
     }
 
     fn sort(&mut self, pause: &mut Pause<'_>) -> Result<(), SymbolError> {
         let names = &self.names;
-        let name = |e: &Entry| bytes_of(names, e);
+        let name = |e: &SymbolEntry| bytes_of(names, e);
         // Where a function stands with its mangled name and with that of the source, the latter is the one that is shown.
-        let mangled = |e: &Entry| name(e).starts_with(b"_Z") || name(e).starts_with(b"_R");
-        let before = |a: &Entry, b: &Entry| (a.address, !mangled(a), name(a)) < (b.address, !mangled(b), name(b));
+        let mangled = |e: &SymbolEntry| name(e).starts_with(b"_Z") || name(e).starts_with(b"_R");
+        let before =
+            |a: &SymbolEntry, b: &SymbolEntry| (a.address, !mangled(a), name(a)) < (b.address, !mangled(b), name(b));
         sort_by_in_pieces(&mut self.by_address, before, &mut *pause)?;
         self.by_address.dedup_by(|a, b| a.address == b.address && name(a) == name(b));
         self.by_name.try_reserve_exact(self.by_address.len())?;
@@ -348,9 +349,9 @@ impl Made {
     }
 }
 
-fn bytes_of<'a>(names: &'a [u8], entry: &Entry) -> &'a [u8] {
+fn bytes_of<'a>(names: &'a [u8], entry: &SymbolEntry) -> &'a [u8] {
     let start = entry.name_at as usize;
-    names.get(start..start.saturating_add((entry.name_len & !Entry::FUNCTION) as usize)).unwrap_or(&[])
+    names.get(start..start.saturating_add((entry.name_len & !SymbolEntry::FUNCTION) as usize)).unwrap_or(&[])
 }
 
 /// Symbols of the output of `nm`: `ADDRESS TYPE NAME` in each line; nothing for undefined symbols, empty and odd lines.

@@ -3,7 +3,7 @@
 use super::{AttachedProgram, Error, Refusal};
 use crate::{
     platform::shown,
-    tracer::{Timer, TRACER},
+    tracer::{TimerPeriod, TRACER},
 };
 use alloc::{format, string::String};
 
@@ -15,7 +15,7 @@ const SHORTEST_PERIOD_NS: u64 = 10_000;
 ///
 /// # Errors
 /// [`Error::NoTimer`]: there is no such timer.
-pub(super) fn named(text: &str) -> Option<Result<Timer, Error>> {
+pub(super) fn named(text: &str) -> Option<Result<TimerPeriod, Error>> {
     let (kind, rest) = text.split_once(':')?;
     let by_clock = match kind {
         "profile" => false,
@@ -23,7 +23,7 @@ pub(super) fn named(text: &str) -> Option<Result<Timer, Error>> {
         _ => return None,
     };
     let period = period_ns(rest, by_clock).map_err(|reason| Error::NoTimer(Refusal::new(shown(text), reason)));
-    Some(period.map(|period_ns| Timer { period_ns, by_clock }))
+    Some(period.map(|period_ns| TimerPeriod { period_ns, by_clock }))
 }
 
 /// `HZ` where the unit can be left out, `hz:N`, `s:N`, `ms:N` or `us:N`, as nanoseconds.
@@ -41,7 +41,7 @@ fn period_ns(text: &str, by_clock: bool) -> Result<u64, &'static str> {
         "us" => number.checked_mul(1_000),
         _ => return Err("units are hz, s, ms and us"),
     };
-    let possible = SHORTEST_PERIOD_NS..=Timer::LONGEST_PERIOD_NS;
+    let possible = SHORTEST_PERIOD_NS..=TimerPeriod::LONGEST_PERIOD_NS;
     period
         .filter(|period| possible.contains(period))
         .ok_or("1 to 100000 times a second, or once in up to an hour, is possible")
@@ -68,7 +68,7 @@ mod tests {
         assert_eq!(timer("profile:99"), Some(Ok((10_101_010, false))));
         assert_eq!(timer("profile:hz:1000"), Some(Ok((1_000_000, false))));
         assert_eq!(timer("profile:ms:5"), Some(Ok((5_000_000, false))));
-        assert_eq!(timer("interval:s:3600"), Some(Ok((Timer::LONGEST_PERIOD_NS, true))));
+        assert_eq!(timer("interval:s:3600"), Some(Ok((TimerPeriod::LONGEST_PERIOD_NS, true))));
         assert_eq!(timer("interval:us:10"), Some(Ok((SHORTEST_PERIOD_NS, true))));
         for none in [
             "profile:",

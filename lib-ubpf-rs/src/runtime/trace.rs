@@ -2,8 +2,8 @@
 
 use super::programs::Loaded;
 use super::{
-    attached::Attached, copy, image::Image, objects, objects::Wanted, room_for, room_for_small_things, symbols, timers,
-    Error, LoadOptions, Namesakes, ProgramId, Refusal, Runtime, Symbol, SymbolError, SymbolTable,
+    attached::TracedProgram, copy, image::Image, objects, objects::Wanted, room_for, room_for_small_things, symbols,
+    timers, Error, LoadOptions, Namesakes, ProgramId, Refusal, Runtime, Symbol, SymbolError, SymbolTable,
 };
 use crate::{
     helpers::Names,
@@ -12,8 +12,8 @@ use crate::{
         SMALL_THINGS_THAT_STAY, SYSCALL,
     },
     tracer::{
-        deny_reason, returns_twice, AttachError, AttachOptions, AttachRequest, DetachError, Moment, Point, ProbeId,
-        ProbeReport, Site, SiteCount, SiteKind, Subject, Unusable, STUB_REACH, TRACER,
+        deny_reason, returns_twice, AttachError, AttachOptions, AttachRequest, DetachError, Point, ProbeId,
+        ProbeReport, Site, SiteCount, SiteKind, StubMoment, Subject, Unusable, STUB_REACH, TRACER,
     },
 };
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
@@ -61,7 +61,7 @@ type RefusedFunctions<'r> = &'r mut dyn FnMut(&str, Error);
 
 /// Such functions, for one message.
 #[derive(Default)]
-struct Refused {
+struct RefusalTally {
     count: usize,
     first: Option<Error>,
     text: String,
@@ -69,7 +69,7 @@ struct Refused {
     full: bool,
 }
 
-impl Refused {
+impl RefusalTally {
     fn add(&mut self, function: &str, error: Error) {
         self.full |= room_for_small_things().is_err();
         if self.full {
@@ -157,7 +157,7 @@ impl Runtime {
     pub fn try_add_symbols(&self, symbols: SymbolTable) -> Result<(), SymbolError> {
         let _one_writer = self.image_writer.lock();
         let no_memory = |_| SymbolError::NoMemory;
-        recheck(&symbols, Moment::Start, &mut no_pause).map_err(no_memory)?;
+        recheck(&symbols, StubMoment::Start, &mut no_pause).map_err(no_memory)?;
         let room = room_for_sites(0).map_err(no_memory)?;
         self.publish(Arc::new(symbols), room);
         Ok(())
@@ -207,7 +207,7 @@ impl Runtime {
         let table = SymbolTable::joined(&file, bias, &known, pause).map_err(refused)?;
         room_for(SMALL_THINGS_THAT_STAY)?;
         let count = table.len();
-        recheck(&table, Moment::Later, pause)?;
+        recheck(&table, StubMoment::Later, pause)?;
         let _one_writer = self.image_writer.lock();
         if !Arc::ptr_eq(&known, &self.services.image.read().symbols) {
             return Err(Error::Busy { command: "another reading of symbols" });
@@ -421,7 +421,7 @@ impl Runtime {
     ) -> Result<Vec<AttachedProgram>, Error> {
         room_for(SMALL_THINGS_THAT_STAY)?;
         let (mut pace, mut several) = (self.pace(), false);
-        let (mut refused, mut places, mut names) = (Refused::default(), Vec::new(), Vec::new());
+        let (mut refused, mut places, mut names) = (RefusalTally::default(), Vec::new(), Vec::new());
         for Wanted { program, pattern, loaded } in wanted {
             several |= self.is_pattern(&pattern);
             let functions = self.fitting(&pattern, objects::is_at_return(&loaded, &limits), &mut pace)?;
@@ -439,7 +439,7 @@ impl Runtime {
             return Err(Error::NotAll { reason });
         }
         refused.end(count, several)?;
-        let (mut attached, mut refused) = (Vec::new(), Refused::default());
+        let (mut attached, mut refused) = (Vec::new(), RefusalTally::default());
         attached.try_reserve_exact(count).map_err(|_| Error::NoMemory)?;
         let ids =
             attach_places(&places, limits, &mut |function, error| refused.add(function, error)).or_else(|error| {
@@ -536,8 +536,8 @@ impl Runtime {
     fn add_places(
         &self,
         (functions, limits): (&mut dyn Iterator<Item = &str>, &AttachLimits),
-        body: &Arc<Attached>,
-        places: &mut Vec<Place>,
+        body: &Arc<TracedProgram>,
+        places: &mut Vec<Placement>,
         pace: &mut Pace<'_>,
         refused: RefusedFunctions<'_>,
     ) -> Result<(), Error> {
@@ -557,12 +557,12 @@ impl Runtime {
     }
 
     /// A program as the tracer runs it.
-    pub(super) fn body(&self, loaded: Loaded) -> Arc<Attached> {
-        Arc::new(Attached { loaded, services: self.services })
+    pub(super) fn body(&self, loaded: Loaded) -> Arc<TracedProgram> {
+        Arc::new(TracedProgram { loaded, services: self.services })
     }
 
     /// Where a program is attached at a function, if it can be.
-    fn place(&self, function: &str, body: &Arc<Attached>, limits: &AttachLimits) -> Result<Place, Error> {
+    fn place(&self, function: &str, body: &Arc<TracedProgram>, limits: &AttachLimits) -> Result<Placement, Error> {
         let (function, site) = self.resolve(function)?;
         let image = self.services.image.read();
         if let Some(reason) = image.denied(site, deny_reason) {
@@ -579,7 +579,7 @@ impl Runtime {
             let function = shown(&function);
             return Err(AttachError::NoReturn { function, reason }.into());
         }
-        Ok(Place { function, point, start: image.start_of(site), body: body.clone() })
+        Ok(Placement { function, point, start: image.start_of(site), body: body.clone() })
     }
 
     /// The site of a function, with the function's name, or that of a timer.
@@ -794,17 +794,17 @@ fn detach_one(id: ProbeId) -> Result<usize, Error> {
 }
 
 /// A program and where it goes.
-struct Place {
+struct Placement {
     function: String,
     point: Point,
     /// Where the function begins.
     start: u64,
-    body: Arc<Attached>,
+    body: Arc<TracedProgram>,
 }
 
-impl Place {
+impl Placement {
     fn request(&self, options: AttachLimits) -> AttachRequest<'_> {
-        let Place { function, point, start, body } = self;
+        let Placement { function, point, start, body } = self;
         let (point, start, program, body) = (*point, *start, &body.loaded.name, body.clone());
         AttachRequest { point, function, start, program, body, options }
     }
@@ -812,7 +812,7 @@ impl Place {
 
 /// Attaches programs at all of these places, or at none; their probes, in the order of the places.
 fn attach_places(
-    places: &[Place],
+    places: &[Placement],
     limits: AttachLimits,
     refused: RefusedFunctions<'_>,
 ) -> Result<impl Iterator<Item = ProbeId> + use<>, Error> {
@@ -866,7 +866,7 @@ fn room_for_sites(more: usize) -> Result<Vec<Site>, Error> {
 }
 
 /// Looks again at the stubs that could not be used.
-fn recheck(symbols: &SymbolTable, moment: Moment, pause: &mut Pause<'_>) -> Result<(), Error> {
+fn recheck(symbols: &SymbolTable, moment: StubMoment, pause: &mut Pause<'_>) -> Result<(), Error> {
     let mut next = Some(0);
     while let Some(from) = next {
         let looked = TRACER.recheck(from, &|address| symbols.neighbours(address), moment);

@@ -9,7 +9,7 @@ use crate::{
     platform::{Cancelled, FileError, PatchError},
     program::{LoadError, MapDefError, MapFamily, SignatureError},
     tracer::{AttachError, DetachError, Fault, InitError, Unusable},
-    verifier::{Cap, Kind, Known, Need, VerifyError, Warning},
+    verifier::{Cap, Known, Need, ValueKind, VerifyError, Warning},
     vm::{AccessKind, Regions, Stop, StopKind, MAX_FRAMES},
 };
 
@@ -261,17 +261,17 @@ sentences! {
     }
 
     Known {
-        Self { kind: Kind::Unset, .. } => "unset",
-        Self { kind: Kind::Scalar, least: i64::MIN, most: i64::MAX } => "any number",
-        Self { kind: Kind::Scalar, least, most } if least == most => "the number {least:-}" [least],
-        Self { kind: Kind::Scalar, least, most } => "a number from {least:-} to {most:-}" [least, most],
+        Self { kind: ValueKind::Unset, .. } => "unset",
+        Self { kind: ValueKind::Scalar, least: i64::MIN, most: i64::MAX } => "any number",
+        Self { kind: ValueKind::Scalar, least, most } if least == most => "the number {least:-}" [least],
+        Self { kind: ValueKind::Scalar, least, most } => "a number from {least:-} to {most:-}" [least, most],
         Self { kind, least: 0, most: 0 } => "{kind}" [; kind],
         Self { kind, least: i64::MIN, most: i64::MAX } => "{kind} plus any number" [; kind],
         Self { kind, least, most } if least == most => "{kind} {least:+}" [least; kind],
         Self { kind, least, most } => "{kind} plus {least:-} to {most:-}" [least, most; kind],
     }
 
-    Kind {
+    ValueKind {
         Self::Unset => "unset",
         Self::Scalar => "a number",
         Self::Argument => "the argument",

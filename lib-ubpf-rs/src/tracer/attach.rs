@@ -7,7 +7,7 @@ use super::{
         self,
         patch::{self, Stub, NOP5, STUB_LEN},
     },
-    control::{copy_of, new_list, Attached, Change, Replaced, Settings, State, Stuck},
+    control::{copy_of, new_list, Attached, Change, Replaced, Settings, Stuck, TracerState},
     deny,
     direct::{GateRef, Trampoline},
     frames,
@@ -15,7 +15,7 @@ use super::{
     pool::HOOKS,
     probe::{AttachOptions, HookProgram, Probe, ProbeId, ProbeList},
     site::{self, Site, SiteKind, SiteState},
-    timer::{self, Timer},
+    timer::{self, TimerPeriod},
     Tracer,
 };
 use crate::platform::{copied, has_room, sets_errno, shown, PatchError, TextChange, TextPatch, SMALL_THINGS_THAT_STAY};
@@ -117,20 +117,20 @@ struct Batch<'r> {
 }
 
 /// What is made for them, unpublished.
-struct Plan {
-    firsts: Vec<First>,
+struct AttachPlan {
+    firsts: Vec<FirstProbe>,
     behind: Vec<Behind>,
 }
 
-impl Plan {
+impl AttachPlan {
     /// Sites whose text is not yet as it is to be.
-    fn differing(&self) -> impl Iterator<Item = &First> {
+    fn differing(&self) -> impl Iterator<Item = &FirstProbe> {
         self.firsts.iter().filter(|first| first.call != first.present)
     }
 }
 
 /// A site that has no programs yet.
-struct First {
+struct FirstProbe {
     attached: Attached,
     /// What stands in the text.
     present: [u8; STUB_LEN],
@@ -144,7 +144,7 @@ struct Behind {
     list: *mut ProbeList,
 }
 
-impl First {
+impl FirstProbe {
     fn is_timer(&self) -> bool {
         self.attached.site.kind == SiteKind::Timer
     }
@@ -221,13 +221,13 @@ impl Change<'_> {
             frames::prepare(self.settings.return_frames, self.settings).ok_or(AttachError::NoMemory)?;
         }
         let order = batch.order().ok_or(AttachError::NoMemory)?;
-        let mut plan = Plan { firsts: Vec::new(), behind: Vec::new() };
+        let mut plan = AttachPlan { firsts: Vec::new(), behind: Vec::new() };
         let planned = self.plan(&batch, &order, &mut plan, refused);
         let changes = planned.and_then(|()| self.text_changes(&plan));
         let seen = changes.is_ok();
         if let Err(error) = changes.and_then(|changes| self.patch_in(&batch, &order, &plan, changes, refused)) {
             self.give_up(plan, seen);
-            if requests.iter().any(|request| Timer::of(request.point.site()).is_some()) {
+            if requests.iter().any(|request| TimerPeriod::of(request.point.site()).is_some()) {
                 self.arm();
             }
             return Err(error);
@@ -241,7 +241,7 @@ impl Change<'_> {
         &mut self,
         batch: &Batch<'_>,
         order: &[usize],
-        plan: &mut Plan,
+        plan: &mut AttachPlan,
         refused: RefusedRequests<'_>,
     ) -> Result<(), AttachError> {
         let mut result = Ok(());
@@ -260,14 +260,19 @@ impl Change<'_> {
     }
 
     /// The same for those of one site. An error says which one is refused.
-    fn prepare(&mut self, batch: &Batch<'_>, group: &[usize], plan: &mut Plan) -> Result<(), (usize, AttachError)> {
+    fn prepare(
+        &mut self,
+        batch: &Batch<'_>,
+        group: &[usize],
+        plan: &mut AttachPlan,
+    ) -> Result<(), (usize, AttachError)> {
         let site = batch.site(group[0]);
         let whole = |error| (group[0], error);
         let no_memory = || whole(AttachError::NoMemory);
         has_room(SMALL_THINGS_THAT_STAY).then_some(()).ok_or_else(no_memory)?;
         let mut state = self.lock();
         let known = state.sites.binary_search(&site).is_ok();
-        let site_state = match (Timer::of(site), known) {
+        let site_state = match (TimerPeriod::of(site), known) {
             (Some(timer), _) => timer::state(timer).map_err(|reason| whole(AttachError::NoTimer { reason }))?,
             (None, true) => site::state(&HOOKS.table, site.key()).ok_or_else(no_memory)?,
             (None, false) => {
@@ -296,7 +301,7 @@ impl Change<'_> {
     }
 
     /// What is to be changed in the text, and the room in the tracer's own lists: the last that takes memory. No hook has seen anything yet.
-    fn text_changes<'p>(&self, plan: &'p Plan) -> Result<Vec<TextChange<'p>>, AttachError> {
+    fn text_changes<'p>(&self, plan: &'p AttachPlan) -> Result<Vec<TextChange<'p>>, AttachError> {
         let mut changes = Vec::new();
         changes.try_reserve_exact(plan.differing().count()).map_err(|_| AttachError::NoMemory)?;
         self.lock().room_for_first(plan.firsts.len()).ok_or(AttachError::NoMemory)?;
@@ -309,14 +314,14 @@ impl Change<'_> {
         &mut self,
         batch: &Batch<'_>,
         order: &[usize],
-        plan: &'p Plan,
+        plan: &'p AttachPlan,
         mut changes: Vec<TextChange<'p>>,
         refused: RefusedRequests<'_>,
     ) -> Result<(), AttachError> {
         for first in &plan.firsts {
             first.attached.state.show(first.attached.list);
         }
-        if plan.firsts.iter().any(First::is_timer) {
+        if plan.firsts.iter().any(FirstProbe::is_timer) {
             timer::arm(self.settings).map_err(|reason| AttachError::NoTimer { reason })?;
         }
         if changes.is_empty() {
@@ -347,7 +352,7 @@ impl Change<'_> {
     }
 
     /// Takes back those changes that were made. What stays in the text finds no probe.
-    fn patch_back(&mut self, text: &dyn TextPatch, changes: &mut Vec<TextChange<'_>>, plan: &Plan) {
+    fn patch_back(&mut self, text: &dyn TextPatch, changes: &mut Vec<TextChange<'_>>, plan: &AttachPlan) {
         changes.retain(|change| change.result.is_ok());
         for change in changes.iter_mut() {
             core::mem::swap(&mut change.old, &mut change.new);
@@ -355,15 +360,15 @@ impl Change<'_> {
         self.apply(text, changes);
         let mut state = self.lock();
         for failed in changes.iter().filter(|change| change.result.is_err()) {
-            let there = |first: &&First| first.attached.site.addr as usize == failed.addr;
-            if let Some(First { attached, call, .. }) = plan.firsts.iter().find(there) {
+            let there = |first: &&FirstProbe| first.attached.site.addr as usize == failed.addr;
+            if let Some(FirstProbe { attached, call, .. }) = plan.firsts.iter().find(there) {
                 state.stuck.push(Stuck { site: attached.site, call: *call, stub: attached.stub });
             }
         }
     }
 
     /// Frees what was made for nothing: at once what no hook can have `seen`.
-    fn give_up(&mut self, plan: Plan, seen: bool) {
+    fn give_up(&mut self, plan: AttachPlan, seen: bool) {
         // Under the lock, as whoever counts abandoned calls reads the lists.
         let state = self.lock();
         for first in plan.firsts.iter().filter(|_| seen) {
@@ -389,10 +394,10 @@ impl Change<'_> {
     }
 
     /// Does what cannot fail: publishes the lists, lets all of the programs run at one moment, and gives them their short ways.
-    fn carry_out(&mut self, batch: &Batch<'_>, plan: Plan) {
+    fn carry_out(&mut self, batch: &Batch<'_>, plan: AttachPlan) {
         let mut state = self.lock();
         let firsts = state.attached.len()..state.attached.len() + plan.firsts.len();
-        for First { attached, .. } in plan.firsts {
+        for FirstProbe { attached, .. } in plan.firsts {
             state.stuck.retain(|stuck| stuck.site != attached.site);
             state.attached.push(attached);
         }
@@ -478,7 +483,7 @@ fn no_return(request: &AttachRequest<'_>, settings: &Settings) -> Option<&'stati
     deny::returns_twice(request.function)
 }
 
-impl State {
+impl TracerState {
     /// Makes room for so many sites that have no programs yet; `None` without memory. It is the last that an attach takes.
     fn room_for_first(&mut self, firsts: usize) -> Option<()> {
         self.attached.try_reserve(firsts).ok()?;
@@ -497,7 +502,7 @@ impl State {
         site: Site,
         state: &'static SiteState,
         probes: Vec<Arc<Probe>>,
-    ) -> Result<First, AttachError> {
+    ) -> Result<FirstProbe, AttachError> {
         let (present, stub) = self.current_stub(settings, site)?;
         let patched = site.kind.is_patched();
         let direct = |probe: &Arc<Probe>| probe.point.is_return() || probe.body.direct().is_ok();
@@ -513,7 +518,7 @@ impl State {
         };
         let (list, returns) = (ptr::null_mut(), Trampoline::at_return());
         let attached = Attached { site, state, stub, list, trampoline, returns };
-        let mut first = First { attached, present, call: call.unwrap_or(present) };
+        let mut first = FirstProbe { attached, present, call: call.unwrap_or(present) };
         let list = match call {
             Some(_) => new_list(probes).ok_or(AttachError::NoMemory),
             None => Err(AttachError::OutOfReach { addr: site.addr }),

@@ -12,7 +12,7 @@ use super::{
     ring::Ring,
     site::{Site, SiteKind, SiteState},
     slot::Slot,
-    timer::{self, Timer},
+    timer::{self, TimerPeriod},
 };
 use crate::platform::{Cancelled, Pace, PatchError, Platform, Taken, Turn};
 use crate::program::limits::{HOOK_AREAS, HOOK_STACK, RETURN_FRAMES};
@@ -105,7 +105,7 @@ pub static TRACER: Tracer = Tracer {
     stats: AtomicBool::new(false),
     sums: Mutex::new(None),
     turn: Turn::new(),
-    control: Mutex::new(State {
+    control: Mutex::new(TracerState {
         sites: Vec::new(),
         refused: Vec::new(),
         attached: Vec::new(),
@@ -130,7 +130,7 @@ pub struct Tracer {
     /// Who changes what is attached. It waits for hooks to end, and gives way meanwhile.
     turn: Turn,
     /// Held for a moment only: never while somebody waits or gives way.
-    pub(super) control: Mutex<State>,
+    pub(super) control: Mutex<TracerState>,
 }
 
 /// How long a hook is waited for. Its budget is over in far less; a thread that was taken off its CPU in the midst of it comes back in
@@ -140,7 +140,7 @@ const HOOK_ENDS_NS: u64 = 1_000_000_000;
 /// Why the tracer's turn is nobody else's: the name of who has it.
 type Busy = &'static str;
 
-pub(super) struct State {
+pub(super) struct TracerState {
     /// Ascending by address, each once.
     pub(super) sites: Vec<Site>,
     /// Stubs that cannot be used; ascending by record, each once.
@@ -148,7 +148,7 @@ pub(super) struct State {
     /// Changed by who has the turn.
     pub(super) attached: Vec<Attached>,
     /// Lists that a hook which does not end may still read.
-    kept: Vec<Kept>,
+    kept: Vec<KeptList>,
     /// How many of those there was no room for in `kept`: they are never freed.
     leaked: usize,
     lost: Lost,
@@ -172,7 +172,7 @@ pub(super) struct Stuck {
 }
 
 /// A list of probes that is published no more.
-struct Kept {
+struct KeptList {
     grace: Grace,
     list: Replaced,
 }
@@ -483,7 +483,7 @@ impl Tracer {
     }
 
     /// Nanoseconds between two ticks of the platform for a timer that has programs: it has no shorter period.
-    pub fn tick_ns(&self, timer: Timer) -> u64 {
+    pub fn tick_ns(&self, timer: TimerPeriod) -> u64 {
         timer::tick_ns(timer)
     }
 
@@ -637,12 +637,12 @@ impl<'t> Change<'t> {
         Ok(Change { tracer, settings, pace: Pace::new(&settings.platform), _turn: turn })
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'t, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'t, TracerState> {
         self.tracer.control.lock()
     }
 
     /// Sends the hooks of a site the general way, and waits until nobody is in its trampoline: the state after that.
-    pub(super) fn closed(&mut self, at: usize) -> MutexGuard<'t, State> {
+    pub(super) fn closed(&mut self, at: usize) -> MutexGuard<'t, TracerState> {
         let mut state = self.lock();
         let leaving = state.attached.get_mut(at).map_or([None; 2], Attached::leave);
         if leaving.iter().all(Option::is_none) {
@@ -666,7 +666,7 @@ impl<'t> Change<'t> {
     pub(super) fn open(&mut self, at: usize) {
         let mut state = self.lock();
         let tallies = state.lookers == 0;
-        let State { attached, gates, sites, .. } = &mut *state;
+        let TracerState { attached, gates, sites, .. } = &mut *state;
         if let Some(Attached { list, returns, state, .. }) = attached.get_mut(at) {
             // SAFETY: the entry owns its list until it replaces it.
             let list = unsafe { &**list };
@@ -725,7 +725,7 @@ impl<'t> Change<'t> {
         let mut state = self.lock();
         state.lost.add(&mut grace);
         match state.kept.try_reserve(1) {
-            Ok(()) => state.kept.push(Kept { grace, list }),
+            Ok(()) => state.kept.push(KeptList { grace, list }),
             Err(_) => state.leaked += 1,
         }
     }
@@ -832,7 +832,7 @@ pub(super) fn new_list(probes: Vec<Arc<Probe>>) -> Option<*mut ProbeList> {
     Some(Box::into_raw(list.into_boxed_slice()).cast())
 }
 
-impl State {
+impl TracerState {
     /// Gives its gate back where the stub is as before; where that failed, keeps for good what the stub still calls.
     fn let_go(&mut self, attached: &Attached, restored: bool) {
         match (restored, attached.call()) {

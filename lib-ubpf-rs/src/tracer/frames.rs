@@ -148,15 +148,15 @@ fn buckets_of(slot: u64) -> &'static [Bucket] {
 
 /// A place for a frame.
 #[derive(Clone, Copy)]
-struct Place {
+struct FramePlace {
     key: &'static AtomicU64,
     frame: &'static ReturnFrame,
     bucket: &'static Bucket,
 }
 
-fn places(buckets: &'static [Bucket]) -> impl Iterator<Item = Place> {
+fn places(buckets: &'static [Bucket]) -> impl Iterator<Item = FramePlace> {
     let of = |bucket: &'static Bucket| {
-        bucket.keys.iter().zip(&bucket.frames).map(move |(key, frame)| Place { key, frame, bucket })
+        bucket.keys.iter().zip(&bucket.frames).map(move |(key, frame)| FramePlace { key, frame, bucket })
     };
     buckets.iter().flat_map(of)
 }
@@ -243,7 +243,7 @@ pub(super) unsafe fn take(site: &'static SiteState, registers: &Frame, settings:
     let depth = match below {
         None if original == pad => return false,
         None => 0,
-        Some(Place { frame, .. }) => frame.depth.load(Ordering::Relaxed) + 1,
+        Some(FramePlace { frame, .. }) => frame.depth.load(Ordering::Relaxed) + 1,
     };
     if depth >= MOST_OF_A_SLOT {
         return false;
@@ -290,7 +290,7 @@ pub(super) unsafe fn take(site: &'static SiteState, registers: &Frame, settings:
 }
 
 /// The frame of the slot that this call was made in place of the return of: the one that the pad would find. Others of the slot were abandoned.
-fn frame_below(slot: u64, own: &'static [Bucket], through_pad: bool) -> Option<Place> {
+fn frame_below(slot: u64, own: &'static [Bucket], through_pad: bool) -> Option<FramePlace> {
     let mut found = None;
     for place in places(own) {
         let mut state = place.key.load(Ordering::Acquire);
@@ -313,7 +313,7 @@ fn frame_below(slot: u64, own: &'static [Bucket], through_pad: bool) -> Option<P
 
 /// Where the call returns to whose slot holds the address of the pad; `None` where nobody knows. *Hook path.*
 pub(super) fn home_of(slot: u64) -> Option<u64> {
-    let is_here = |place: &Place| place.key.load(Ordering::Acquire) & !STATE == slot;
+    let is_here = |place: &FramePlace| place.key.load(Ordering::Acquire) & !STATE == slot;
     let found = places(buckets_of(slot)).find(|place| slot & STATE == 0 && slot != 0 && is_here(place));
     found.map(|place| place.frame.home.load(Ordering::Relaxed))
 }
@@ -340,8 +340,8 @@ fn read(address: u64, settings: &Settings) -> Option<u64> {
 }
 
 /// Looks whether a frame was abandoned, and takes it back then. Nobody else does so at the time, but for who runs on the stack of its slot.
-fn look(place: Place, settings: &Settings) {
-    let Place { key, frame, .. } = place;
+fn look(place: FramePlace, settings: &Settings) {
+    let FramePlace { key, frame, .. } = place;
     let state = key.load(Ordering::Acquire);
     let slot = state & !STATE;
     // With other states only its thread can go on.
@@ -370,7 +370,7 @@ pub(super) fn sweep_all(settings: &Settings) {
 /// This thread is the only one of its process, a child of a fork. The frames of others stay, since it may go on with their stacks.
 pub(super) fn after_fork(thread: u64) {
     SWEEPING.store(false, Ordering::Release);
-    for Place { key, frame, .. } in places(buckets()) {
+    for FramePlace { key, frame, .. } in places(buckets()) {
         let state = key.load(Ordering::Relaxed);
         if state & STATE == SUSPECT {
             key.store(state & !STATE, Ordering::Relaxed);
@@ -393,7 +393,7 @@ pub(super) struct Waiting {
 
 /// How many calls have not come back to a program. For the control path.
 pub(super) fn waiting(probe: &Probe, settings: &Settings) -> Waiting {
-    let waits = |place: &Place| {
+    let waits = |place: &FramePlace| {
         let key = place.key.load(Ordering::Acquire);
         let of_site = place.frame.site().is_some_and(|site| ptr::eq(site, probe.state));
         key != 0 && key != LEAVING && of_site && place.frame.had(probe)

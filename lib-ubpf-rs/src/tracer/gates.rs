@@ -80,14 +80,14 @@ impl GateRef {
 }
 
 /// Gates that were made together.
-struct Chunk {
+struct GateChunk {
     first: usize,
     code: ExecBlock,
     data: &'static [GateData],
 }
 
 #[derive(Clone, Copy)]
-struct Slot {
+struct GateSlot {
     key: u64,
     moved: bool,
     /// A thunk leads to it, which is its site's for ever: so it is, too.
@@ -96,9 +96,9 @@ struct Slot {
 
 /// All gates.
 pub(super) struct Gates {
-    chunks: Vec<Chunk>,
+    chunks: Vec<GateChunk>,
     /// Whose they are or last were; those that have not had a site yet are not in it.
-    slots: Vec<Slot>,
+    slots: Vec<GateSlot>,
     /// Those whose site has no program, for the longest time first. There is room for all.
     free: VecDeque<u32>,
     /// Data for gates whose code found no place.
@@ -165,7 +165,7 @@ impl Gates {
         // Taken beforehand, so that giving one back needs no memory.
         let held = self.slots.len().saturating_sub(self.free.len()) + 1;
         self.free.try_reserve(held).ok()?;
-        self.slots.push(Slot { key, moved: false, stays: false });
+        self.slots.push(GateSlot { key, moved: false, stays: false });
         self.get(self.slots.len() - 1)
     }
 
@@ -173,7 +173,7 @@ impl Gates {
     fn another(&mut self, key: u64, sites: usize, settings: &Settings) -> Option<GateRef> {
         if self.slots.len() == self.made() {
             if let Some(index) = self.free.pop_front() {
-                *self.slots.get_mut(index as usize)? = Slot { key, moved: true, stays: false };
+                *self.slots.get_mut(index as usize)? = GateSlot { key, moved: true, stays: false };
                 return self.get(index as usize);
             }
         }
@@ -226,7 +226,7 @@ impl Gates {
         }
     }
 
-    fn make(&mut self, first: usize, count: usize, settings: &Settings) -> Option<Chunk> {
+    fn make(&mut self, first: usize, count: usize, settings: &Settings) -> Option<GateChunk> {
         let memory = settings.platform.exec?;
         let data = match self.spare.take() {
             _ if first == 0 => &FIRST_DATA,
@@ -239,7 +239,7 @@ impl Gates {
         if code.is_none() && first > 0 {
             self.spare = Some(data);
         }
-        code.map(|code| Chunk { first, code, data })
+        code.map(|code| GateChunk { first, code, data })
     }
 }
 

@@ -52,8 +52,11 @@ pub(super) unsafe fn enter(
     }
     // SAFETY: above the registers lies at least the frame of whoever called the trampoline.
     let above = unsafe { frame.above() };
-    let run =
-        &mut Runs { settings, scratch, site: Site { key, frame, returned: None, sample: None, above, frame_pointer } };
+    let run = &mut Runs {
+        settings,
+        scratch,
+        site: HookSite { key, frame, returned: None, sample: None, above, frame_pointer },
+    };
     run.all(list, started, |probe| !probe.point.is_return() && probe.is_for(own));
 }
 
@@ -94,7 +97,7 @@ pub(super) unsafe fn leave(
                 stack: frame.slot() + 8,
                 entered_ns: frame.entered_ns.load(Ordering::Relaxed),
             });
-            let site = Site { key, frame: registers, returned, sample: None, above: 0, frame_pointer };
+            let site = HookSite { key, frame: registers, returned, sample: None, above: 0, frame_pointer };
             let run = &mut Runs { settings, scratch, site };
             run.all(list, started, |probe| frame.had(probe) && probe.is_for(own));
         }
@@ -125,13 +128,13 @@ pub(super) unsafe fn tick(registers: *const Registers, passed_ns: u64, of: u64, 
                 list.leave_out(|probe| probe.is_there(started));
             }
             let sample = Some(Sample { registers, period_ns: timer.period_ns });
-            let site = Site { key, frame: &frame, returned: None, sample, above: 0, frame_pointer };
+            let site = HookSite { key, frame: &frame, returned: None, sample, above: 0, frame_pointer };
             Runs { settings, scratch: &mut *scratch, site }.all(list, started, |probe| probe.is_for(own));
         }
     });
 }
 
-struct Site<'a> {
+struct HookSite<'a> {
     key: u64,
     frame: &'a Frame,
     returned: Option<Returned>,
@@ -142,7 +145,7 @@ struct Site<'a> {
     frame_pointer: u64,
 }
 
-impl Site<'_> {
+impl HookSite<'_> {
     /// The stack, for programs of a probe here.
     fn stack(&self, probe: &Probe, start: u64) -> StackAt {
         let begun = !probe.point.site().kind.is_patched();
@@ -168,7 +171,7 @@ impl Site<'_> {
 struct Runs<'a> {
     settings: &'a Settings,
     scratch: &'a mut Scratch,
-    site: Site<'a>,
+    site: HookSite<'a>,
 }
 
 impl Runs<'_> {
@@ -184,7 +187,7 @@ impl Runs<'_> {
     }
 }
 
-fn run_one(probe: &Probe, settings: &Settings, scratch: &mut Scratch, site: &Site<'_>, budget: u64) {
+fn run_one(probe: &Probe, settings: &Settings, scratch: &mut Scratch, site: &HookSite<'_>, budget: u64) {
     scratch.context.fill(0);
     scratch.context[..8].copy_from_slice(&site.key.to_ne_bytes());
     let failures = Failures { probe, settings };

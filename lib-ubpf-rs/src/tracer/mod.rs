@@ -58,8 +58,8 @@ pub use ring::{Fault, Record, RecordKind, Ring, TEXT_BYTES};
 pub use site::{Site, SiteKind};
 pub use slot::Slot;
 pub use stack::StackAt;
-pub use stubs::{Moment, Neighbours, SiteCount, Symbols, STUB_REACH};
+pub use stubs::{Neighbours, SiteCount, StubMoment, Symbols, STUB_REACH};
 pub use subject::Subject;
-pub use timer::{sample, Timer, BY_CLOCK, OF_CPU};
+pub use timer::{sample, TimerPeriod, BY_CLOCK, OF_CPU};
 
 use control::Settings;

@@ -10,7 +10,7 @@ pub enum Point {
     Entry(Site),
     /// Each return of the function that has this site.
     Return(Site),
-    /// Each time that this [timer](super::Timer) says.
+    /// Each time that this [timer](super::TimerPeriod) says.
     Timer(Site),
 }
 

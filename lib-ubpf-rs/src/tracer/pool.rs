@@ -7,7 +7,7 @@
 
 use super::{
     arch::current::{self, FpMode, FP_BYTES},
-    site::{Table, EMPTY_TABLE},
+    site::{SiteTable, EMPTY_TABLE},
 };
 pub use crate::program::limits::{
     CONTEXT_BYTES, MAX_HOOK_AREAS as MAX_AREAS, MOST_CONTEXT_BYTES, STACK_BYTES as PROGRAM_STACK,
@@ -54,7 +54,7 @@ pub(super) struct Hooks {
     /// 32 bits are used.
     pub fp_mask: AtomicU64,
     /// Attached sites by key.
-    pub table: AtomicPtr<Table>,
+    pub table: AtomicPtr<SiteTable>,
     /// Number of probes on instrumented functions.
     pub instrumented: AtomicU64,
     /// Calls of helpers by programs that run directly that found no area.

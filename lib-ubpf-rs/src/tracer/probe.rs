@@ -198,7 +198,7 @@ pub struct ProbeReport {
     pub run_ns: u64,
     /// How many runs were timed (statistics on).
     pub timed_runs: u64,
-    /// Time of its timer since the attach: see [`Timer`](super::Timer). 0 at functions.
+    /// Time of its timer since the attach: see [`TimerPeriod`](super::TimerPeriod). 0 at functions.
     pub timer_ns: u64,
 }
 

@@ -45,7 +45,7 @@ pub struct Successor {
 pub type Choose<'c, E> = &'c mut dyn FnMut(&Present<'_>) -> Result<Option<Successor>, E>;
 
 /// What is made, unpublished.
-struct Plan {
+struct ReplacePlan {
     /// The number by which the new programs begin.
     moment: u64,
     sites: Vec<Changed>,
@@ -116,7 +116,7 @@ impl Tracer {
         let moment = state.next_id;
         state.next_id += 1;
         drop(state);
-        let mut plan = Plan { moment, sites: Vec::new(), olds: Vec::new(), lookers: 0 };
+        let mut plan = ReplacePlan { moment, sites: Vec::new(), olds: Vec::new(), lookers: 0 };
         let mut at = 0;
         while at < change.lock().attached.len() {
             if let Err(error) = change.plan_site(at, &mut plan, choose) {
@@ -132,7 +132,7 @@ impl Tracer {
     }
 }
 
-impl Plan {
+impl ReplacePlan {
     fn give_up(self) {
         for site in self.sites {
             // SAFETY: no hook has seen them.
@@ -159,7 +159,12 @@ fn are_different(probes: &[Arc<Probe>]) -> Result<(), AttachError> {
 
 impl Change<'_> {
     /// Makes what is needed where programs of a site are replaced.
-    fn plan_site<E: From<AttachError>>(&self, at: usize, plan: &mut Plan, choose: Choose<'_, E>) -> Result<(), E> {
+    fn plan_site<E: From<AttachError>>(
+        &self,
+        at: usize,
+        plan: &mut ReplacePlan,
+        choose: Choose<'_, E>,
+    ) -> Result<(), E> {
         let no_memory = || AttachError::NoMemory;
         let state = self.lock();
         let Some(attached) = state.attached.get(at) else { return Ok(()) };
@@ -197,7 +202,7 @@ impl Change<'_> {
     }
 
     /// Does what cannot fail.
-    fn exchange(&mut self, plan: Plan) {
+    fn exchange(&mut self, plan: ReplacePlan) {
         self.expect_lookers(plan.lookers);
         plan.olds.iter().for_each(|old| old.until.store(plan.moment, Ordering::SeqCst));
         for site in &plan.sites {

@@ -128,7 +128,7 @@ fn cut<const ROOM: usize>(bytes: &[u8]) -> ([u8; ROOM], u8) {
 }
 
 #[repr(C, align(64))]
-struct Slot {
+struct RecordSlot {
     /// Turn of the slot: equal to the position when free for it, position + 1 when filled.
     turn: AtomicUsize,
     record: UnsafeCell<Stored>,
@@ -136,9 +136,9 @@ struct Slot {
 
 // What machine code goes by.
 const _: () = {
-    let record = offset_of!(Slot, record);
-    assert!(size_of::<Slot>() == 1 << RingLayout::SLOT_BITS);
-    assert!(offset_of!(Slot, turn) == RingLayout::TURN);
+    let record = offset_of!(RecordSlot, record);
+    assert!(size_of::<RecordSlot>() == 1 << RingLayout::SLOT_BITS);
+    assert!(offset_of!(RecordSlot, turn) == RingLayout::TURN);
     assert!(record + offset_of!(Stored, time_ns) == RingLayout::TIME);
     assert!(record + offset_of!(Stored, key) == RingLayout::KEY);
     assert!(record + offset_of!(Stored, kind) == RingLayout::KIND);
@@ -147,7 +147,7 @@ const _: () = {
 
 /// The queue; see the module's description. All `push_*` functions are *hook path*.
 pub struct Ring {
-    slots: Box<[Slot]>,
+    slots: Box<[RecordSlot]>,
     head: AtomicUsize,
     tail: Mutex<usize>,
     lost: AtomicU64,
@@ -162,10 +162,12 @@ unsafe impl Send for Ring {}
 impl Ring {
     /// A ring of at least `bytes` bytes of records (rounded to a power of two of records); `None` without memory.
     pub fn new(bytes: usize) -> Option<Ring> {
-        let count = (bytes / size_of::<Slot>()).clamp(4, 1 << 20).next_power_of_two();
+        let count = (bytes / size_of::<RecordSlot>()).clamp(4, 1 << 20).next_power_of_two();
         let mut slots = Vec::new();
         slots.try_reserve_exact(count).ok()?;
-        slots.extend((0..count).map(|i| Slot { turn: AtomicUsize::new(i), record: UnsafeCell::new(Stored::EMPTY) }));
+        slots.extend(
+            (0..count).map(|i| RecordSlot { turn: AtomicUsize::new(i), record: UnsafeCell::new(Stored::EMPTY) }),
+        );
         Some(Ring {
             slots: slots.into_boxed_slice(),
             head: AtomicUsize::new(0),
@@ -211,7 +213,7 @@ impl Ring {
     }
 
     /// A position that now belongs to the caller, with its slot; `None` when the ring is full.
-    fn claim(&self) -> Option<(usize, &Slot)> {
+    fn claim(&self) -> Option<(usize, &RecordSlot)> {
         let mask = self.slots.len() - 1;
         let mut position = self.head.load(Ordering::Relaxed);
         loop {

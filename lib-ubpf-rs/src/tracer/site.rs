@@ -23,7 +23,7 @@ words! {
     /// Functions compiled with `-finstrument-functions`: they call the tracer, nothing is patched. The record is the
     /// function's address.
     Instrumented: "instrumented";
-    /// None in the text: the site of a [timer](super::Timer), which its address says.
+    /// None in the text: the site of a [timer](super::TimerPeriod), which its address says.
     Timer: "timer";
 }
 
@@ -120,49 +120,49 @@ pub(super) const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Open-addressed hash table from key to site state, read by the trampoline. A full table is replaced, and the
 /// old one stays: a trampoline may be reading it without an area. Sizes double, so all old ones together are smaller than the last.
 #[repr(C)]
-pub(super) struct Table {
+pub(super) struct SiteTable {
     pub shift: u64,
     pub mask: u64,
-    pub entries: *const Entry,
+    pub entries: *const TableEntry,
     len: AtomicU64,
 }
 
 // SAFETY: entries change only through atomics; the pointer is to an allocation that is never freed.
-unsafe impl Sync for Table {}
+unsafe impl Sync for SiteTable {}
 
 #[repr(C)]
-pub(super) struct Entry {
+pub(super) struct TableEntry {
     /// 0 while free; stored after `site`.
     key: AtomicU64,
     site: AtomicPtr<SiteState>,
 }
 
 #[allow(clippy::declare_interior_mutable_const)] // a pattern for array initialisers, never used as a value
-const FREE_ENTRY: Entry = Entry { key: AtomicU64::new(0), site: AtomicPtr::new(ptr::null_mut()) };
-static NO_ENTRIES: [Entry; 2] = [FREE_ENTRY; 2];
+const FREE_ENTRY: TableEntry = TableEntry { key: AtomicU64::new(0), site: AtomicPtr::new(ptr::null_mut()) };
+static NO_ENTRIES: [TableEntry; 2] = [FREE_ENTRY; 2];
 
 /// The table before the first attach.
-pub(super) static EMPTY_TABLE: Table =
-    Table { shift: 63, mask: 1, entries: &raw const NO_ENTRIES as *const Entry, len: AtomicU64::new(1) };
+pub(super) static EMPTY_TABLE: SiteTable =
+    SiteTable { shift: 63, mask: 1, entries: &raw const NO_ENTRIES as *const TableEntry, len: AtomicU64::new(1) };
 
-impl Table {
+impl SiteTable {
     /// A table of `1 << bits` free entries that lives for ever; `None` without memory.
-    fn leak(bits: u32) -> Option<&'static Table> {
+    fn leak(bits: u32) -> Option<&'static SiteTable> {
         let mut entries = Vec::new();
         entries.try_reserve_exact(1 << bits).ok()?;
         entries.extend((0..1usize << bits).map(|_| FREE_ENTRY));
         let entries = Box::leak(entries.into_boxed_slice()).as_ptr();
-        let table = Table { shift: 64 - u64::from(bits), mask: (1 << bits) - 1, entries, len: AtomicU64::new(0) };
+        let table = SiteTable { shift: 64 - u64::from(bits), mask: (1 << bits) - 1, entries, len: AtomicU64::new(0) };
         Some(Box::leak(Box::new(table)))
     }
 
-    fn slots(&self) -> &[Entry] {
+    fn slots(&self) -> &[TableEntry] {
         // SAFETY: `entries` points to mask + 1 entries that live as long as the table.
         unsafe { core::slice::from_raw_parts(self.entries, self.mask as usize + 1) }
     }
 
     /// The entry of `key`, or the free one where it belongs. There is always a free one.
-    fn slot(&self, key: u64) -> &Entry {
+    fn slot(&self, key: u64) -> &TableEntry {
         let slots = self.slots();
         let mut at = (key.wrapping_mul(GOLDEN) >> self.shift) as usize;
         loop {
@@ -191,7 +191,7 @@ impl Table {
 }
 
 /// The state of `key`, made and entered into the published table when it is new; `None` without memory. For one caller at a time.
-pub(super) fn state(published: &AtomicPtr<Table>, key: u64) -> Option<&'static SiteState> {
+pub(super) fn state(published: &AtomicPtr<SiteTable>, key: u64) -> Option<&'static SiteState> {
     // SAFETY: tables are static or leaked.
     let table = unsafe { &*published.load(Ordering::Acquire) };
     if let Some(state) = table.get(key) {
@@ -204,12 +204,12 @@ pub(super) fn state(published: &AtomicPtr<Table>, key: u64) -> Option<&'static S
 }
 
 /// `table`, or when it is half full one of twice the size with the same entries, published in its place.
-fn with_room(published: &AtomicPtr<Table>, table: &'static Table) -> Option<&'static Table> {
+fn with_room(published: &AtomicPtr<SiteTable>, table: &'static SiteTable) -> Option<&'static SiteTable> {
     const FIRST_BITS: u32 = 5;
     if table.len.load(Ordering::Relaxed) * 2 <= table.mask {
         return Some(table);
     }
-    let larger = Table::leak((65 - table.shift as u32).max(FIRST_BITS))?;
+    let larger = SiteTable::leak((65 - table.shift as u32).max(FIRST_BITS))?;
     for slot in table.slots() {
         // SAFETY: entries hold null or a leaked state.
         if let Some(site) = unsafe { slot.site.load(Ordering::Relaxed).as_ref() } {

@@ -5,7 +5,7 @@
 
 use super::{
     arch::current::patch::{self, Rewrite, Stub, ENDBR64, LONGEST_NOP, NOP, STUB_LEN},
-    control::{State, Tracer},
+    control::{Tracer, TracerState},
     refused::{Refused, Unusable},
     site::{Site, SiteKind},
     Settings,
@@ -42,7 +42,7 @@ pub type Symbols<'a> = &'a dyn Fn(u64) -> Neighbours;
 
 /// When stubs are looked at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Moment {
+pub enum StubMoment {
     /// At start: nobody runs in the functions yet, so nops may become one instruction.
     Start,
     /// Later: only where the platform says that no thread can stand between two nops.
@@ -116,7 +116,7 @@ impl Tracer {
 
     /// Looks again at some stubs that could not be used, since the symbols changed: from record `from` on. Gives the record
     /// at which to go on, `Some(None)` at the end; `None` without memory.
-    pub fn recheck(&self, from: u64, symbols: Symbols<'_>, moment: Moment) -> Option<Option<u64>> {
+    pub fn recheck(&self, from: u64, symbols: Symbols<'_>, moment: StubMoment) -> Option<Option<u64>> {
         let Some(settings) = self.settings() else {
             return Some(None);
         };
@@ -163,7 +163,7 @@ impl Tracer {
     }
 }
 
-impl State {
+impl TracerState {
     /// False without memory.
     fn keep_refused(&mut self, refused: Refused) -> bool {
         let room = self.refused.try_reserve(1).is_ok();
@@ -206,7 +206,7 @@ fn prepare(
     record: u64,
     kind: SiteKind,
     symbols: Symbols<'_>,
-    moment: Moment,
+    moment: StubMoment,
 ) -> Result<(u64, bool), Refused> {
     let found = look(settings, record, kind, symbols, moment)?;
     let Some(rewrite) = found.rewrite else {
@@ -227,7 +227,7 @@ fn prepare_together(
     symbols: Symbols<'_>,
     mut each: impl FnMut(Result<(u64, bool), Refused>),
 ) {
-    let moment = Moment::Start;
+    let moment = StubMoment::Start;
     let records = records.iter().copied().filter(|&r| r != 0);
     let mut rewrites = [const { None }; TOGETHER];
     let mut count = 0;
@@ -268,7 +268,7 @@ fn look(
     record: u64,
     kind: SiteKind,
     symbols: Symbols<'_>,
-    moment: Moment,
+    moment: StubMoment,
 ) -> Result<Found, Refused> {
     let read = settings.platform.probe_read;
     let function = match kind {
@@ -288,7 +288,7 @@ fn look(
     let (addr, rewrite) = found.map_err(|reason| refused.with(reason))?;
     if rewrite.is_some() {
         let text = text(settings).map_err(|reason| refused.with(reason))?;
-        if moment == Moment::Later && !text.exclusive() {
+        if moment == StubMoment::Later && !text.exclusive() {
             return Err(refused.with(Unusable::TooLate));
         }
     }

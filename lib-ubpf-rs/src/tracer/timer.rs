@@ -15,14 +15,14 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 /// How often programs run, and in whose time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Timer {
-    /// Nanoseconds from one time to the next, at most [`LONGEST_PERIOD_NS`](Timer::LONGEST_PERIOD_NS).
+pub struct TimerPeriod {
+    /// Nanoseconds from one time to the next, at most [`LONGEST_PERIOD_NS`](Self::LONGEST_PERIOD_NS).
     pub period_ns: u64,
     /// In the time of the clock. Else in that of each CPU, or in a process each thread, that works.
     pub by_clock: bool,
 }
 
-impl Timer {
+impl TimerPeriod {
     /// An hour.
     pub const LONGEST_PERIOD_NS: u64 = 3_600_000_000_000;
 
@@ -32,9 +32,9 @@ impl Timer {
     }
 
     /// The timer that a site stands for.
-    pub const fn of(site: Site) -> Option<Timer> {
+    pub const fn of(site: Site) -> Option<TimerPeriod> {
         match site.kind {
-            SiteKind::Timer => Some(Timer { period_ns: site.addr >> 1, by_clock: site.addr & 1 != 0 }),
+            SiteKind::Timer => Some(TimerPeriod { period_ns: site.addr >> 1, by_clock: site.addr & 1 != 0 }),
             SiteKind::Patchable | SiteKind::Mcount | SiteKind::Instrumented => None,
         }
     }
@@ -49,7 +49,7 @@ pub const BY_CLOCK: u64 = 2;
 const PLACES: usize = 8;
 
 /// A place for a timer.
-struct Place {
+struct TimerPlace {
     /// The address of its site; 0 for none.
     site: AtomicU64,
     /// When its time comes next.
@@ -57,8 +57,8 @@ struct Place {
     state: SiteState,
 }
 
-static TIMERS: [Place; PLACES] =
-    [const { Place { site: AtomicU64::new(0), next_ns: AtomicU64::new(0), state: SiteState::new(0) } }; PLACES];
+static TIMERS: [TimerPlace; PLACES] =
+    [const { TimerPlace { site: AtomicU64::new(0), next_ns: AtomicU64::new(0), state: SiteState::new(0) } }; PLACES];
 
 /// The time of CPUs, and that of the clock, while timers tick.
 static TIME_NS: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
@@ -88,11 +88,11 @@ impl Rest {
     }
 }
 
-impl Place {
-    fn timer(&self) -> Option<Timer> {
+impl TimerPlace {
+    fn timer(&self) -> Option<TimerPeriod> {
         match self.site.load(Ordering::Acquire) {
             0 => None,
-            addr => Timer::of(Site { addr, kind: SiteKind::Timer }),
+            addr => TimerPeriod::of(Site { addr, kind: SiteKind::Timer }),
         }
     }
 
@@ -111,14 +111,19 @@ impl Place {
 }
 
 /// Nanoseconds from one time of a timer to the next, and those between two ticks of its kind.
-fn period_and_tick_ns(timer: Timer) -> (u64, u64) {
+fn period_and_tick_ns(timer: TimerPeriod) -> (u64, u64) {
     let tick = tick_ns(timer);
     (timer.period_ns.max(tick), tick)
 }
 
 /// Says that the time of timers goes on, by `passed_ns`, or as the clock does where that is 0; `of` says which. Calls `each` with the state of each timer
 /// whose time has come. *Hook path.*
-pub(super) fn tick(passed_ns: u64, of: u64, settings: &Settings, mut each: impl FnMut(&'static SiteState, Timer)) {
+pub(super) fn tick(
+    passed_ns: u64,
+    of: u64,
+    settings: &Settings,
+    mut each: impl FnMut(&'static SiteState, TimerPeriod),
+) {
     let passed = match passed_ns {
         0 => {
             let now = settings.platform.clock.now_ns();
@@ -136,7 +141,7 @@ pub(super) fn tick(passed_ns: u64, of: u64, settings: &Settings, mut each: impl 
     let began = settings.platform.cpu.in_interrupt().then(|| settings.platform.clock.now_ns());
     let runs = began.is_none_or(|began| REST.is_over(began));
     for place in &TIMERS {
-        let ticks = |timer: &Timer| of >> usize::from(timer.by_clock) & 1 != 0;
+        let ticks = |timer: &TimerPeriod| of >> usize::from(timer.by_clock) & 1 != 0;
         let Some(timer) = place.timer().filter(ticks) else { continue };
         let (period, tick) = period_and_tick_ns(timer);
         let due = place.due(now[usize::from(timer.by_clock)], period, tick);
@@ -155,14 +160,14 @@ pub(super) fn tick(passed_ns: u64, of: u64, settings: &Settings, mut each: impl 
 
 /// Time that the timer of a point has counted; 0 for other points.
 pub(super) fn time_of(point: Point) -> u64 {
-    match Timer::of(point.site()) {
+    match TimerPeriod::of(point.site()) {
         Some(timer) => TIME_NS[usize::from(timer.by_clock)].load(Ordering::Relaxed),
         None => 0,
     }
 }
 
 /// Nanoseconds between two ticks of the platform for such a timer, while it ticks. The timer itself can have no shorter period.
-pub(super) fn tick_ns(timer: Timer) -> u64 {
+pub(super) fn tick_ns(timer: TimerPeriod) -> u64 {
     TICK_NS[usize::from(timer.by_clock)].load(Ordering::Relaxed)
 }
 
@@ -173,7 +178,7 @@ pub(super) fn ticks_per_second() -> u64 {
 }
 
 /// The state of a timer's site, which takes a place unless it has one. The place is free again when [`arm`] finds no programs there.
-pub(super) fn state(timer: Timer) -> Result<&'static SiteState, &'static str> {
+pub(super) fn state(timer: TimerPeriod) -> Result<&'static SiteState, &'static str> {
     if current::SAMPLED == 0 {
         return Err("on this CPU the registers of what is interrupted are not known");
     }
@@ -245,18 +250,18 @@ mod tests {
     #[test]
     fn a_timer_is_the_one_of_its_site() {
         for timer in [
-            Timer { period_ns: 1, by_clock: false },
-            Timer { period_ns: 1_001_001, by_clock: true },
-            Timer { period_ns: Timer::LONGEST_PERIOD_NS, by_clock: false },
+            TimerPeriod { period_ns: 1, by_clock: false },
+            TimerPeriod { period_ns: 1_001_001, by_clock: true },
+            TimerPeriod { period_ns: TimerPeriod::LONGEST_PERIOD_NS, by_clock: false },
         ] {
-            assert_eq!(Timer::of(timer.site()), Some(timer));
+            assert_eq!(TimerPeriod::of(timer.site()), Some(timer));
         }
-        assert_eq!(Timer::of(Site { addr: 7, kind: SiteKind::Patchable }), None);
+        assert_eq!(TimerPeriod::of(Site { addr: 7, kind: SiteKind::Patchable }), None);
     }
 
     #[test]
     fn ticks_of_one_kind_are_nothing_to_the_other() {
-        let timer = |by_clock| period_and_tick_ns(Timer { period_ns: 500, by_clock });
+        let timer = |by_clock| period_and_tick_ns(TimerPeriod { period_ns: 500, by_clock });
         TICK_NS[0].store(10, Ordering::Relaxed);
         TICK_NS[1].store(1000, Ordering::Relaxed);
         assert_eq!([timer(false), timer(true)], [(500, 10), (1000, 1000)]);
@@ -284,7 +289,8 @@ mod tests {
 
     #[test]
     fn each_time_comes_once() {
-        let place = |next| Place { site: AtomicU64::new(0), next_ns: AtomicU64::new(next), state: SiteState::new(0) };
+        let place =
+            |next| TimerPlace { site: AtomicU64::new(0), next_ns: AtomicU64::new(next), state: SiteState::new(0) };
         let exact = place(10);
         let due = [9, 10, 19, 20, 55, 56, 60].map(|now| exact.due(now, 10, 0));
         assert_eq!(due, [0, 1, 0, 1, 3, 0, 1]);

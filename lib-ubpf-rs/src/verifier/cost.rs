@@ -43,7 +43,7 @@ struct Sum {
 
 /// What is known of a function's cost.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Known {
+enum KnownCost {
     Nothing,
     /// It is being added up: who calls it now calls in a circle.
     Open,
@@ -361,7 +361,7 @@ impl Costs<'_, '_, '_> {
 
     /// Adds the functions up, callees first.
     fn sum(&mut self, entry: usize) -> Result<Bound, VerifyError> {
-        let mut known = filled(self.functions.len(), Known::Nothing, self.work)?;
+        let mut known = filled(self.functions.len(), KnownCost::Nothing, self.work)?;
         let mut path: Vec<Sum> = Vec::new();
         let Ok(entry) = self.functions.binary_search(&entry) else {
             let what = "program";
@@ -377,35 +377,35 @@ impl Costs<'_, '_, '_> {
             let Some(callee) = callee else {
                 path.pop();
                 if let Some(slot) = known.get_mut(function) {
-                    *slot = Known::Cost(cost);
+                    *slot = KnownCost::Cost(cost);
                 }
                 continue;
             };
-            if known.get(callee) == Some(&Known::Open) {
+            if known.get(callee) == Some(&KnownCost::Open) {
                 let what = "recursive call";
                 return Ok(Err(Unbounded { pc, what }));
             }
             self.open(callee, &mut path, &mut known)?;
         }
         match known.get(entry) {
-            Some(&Known::Cost(cost)) => Ok(Ok(cost)),
+            Some(&KnownCost::Cost(cost)) => Ok(Ok(cost)),
             _ => Ok(Err(Unbounded { pc: 0, what: "program" })),
         }
     }
 
     /// Begins with a function.
-    fn open(&self, function: usize, path: &mut Vec<Sum>, known: &mut [Known]) -> Result<(), VerifyError> {
+    fn open(&self, function: usize, path: &mut Vec<Sum>, known: &mut [KnownCost]) -> Result<(), VerifyError> {
         path.try_reserve(1).map_err(|_| VerifyError::NoMemory)?;
         let pc = self.functions.get(function).copied().unwrap_or(0);
         path.push(Sum { function, pc, cost: 0 });
         if let Some(slot) = known.get_mut(function) {
-            *slot = Known::Open;
+            *slot = KnownCost::Open;
         }
         Ok(())
     }
 
     /// Goes on adding up a function, to its end or to the call of one whose cost is not known yet: gives that one.
-    fn add(&mut self, sum: &mut Sum, known: &[Known]) -> Result<Result<Option<usize>, Unbounded>, VerifyError> {
+    fn add(&mut self, sum: &mut Sum, known: &[KnownCost]) -> Result<Result<Option<usize>, Unbounded>, VerifyError> {
         let start = self.functions.get(sum.function).copied().unwrap_or(0);
         let end = self.functions.get(sum.function.wrapping_add(1));
         let end = end.copied().unwrap_or(self.insns.len());
@@ -419,7 +419,7 @@ impl Costs<'_, '_, '_> {
             if let Some(callee) = self.callee(pc) {
                 self.look(1, price::SEARCH)?;
                 match known.get(callee) {
-                    Some(Known::Cost(cost)) => once = once.saturating_add(*cost),
+                    Some(KnownCost::Cost(cost)) => once = once.saturating_add(*cost),
                     _ => return Ok(Ok(Some(callee))),
                 }
             }

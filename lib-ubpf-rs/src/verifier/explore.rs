@@ -7,7 +7,7 @@ use super::{
     cost::Unbounded,
     findings::Findings,
     fixpoint::Plan,
-    machine::{Flow, Machine},
+    machine::{AbstractMachine, FlowTo},
     planted::{self, Bug},
     state::State,
     structure::filled,
@@ -51,7 +51,7 @@ struct Path {
 
 pub(super) struct Explorer<'a, 'o, 'p, 'w, 'b> {
     plan: &'a Plan,
-    machine: Machine<'a>,
+    machine: AbstractMachine<'a>,
     checkpoints: Chunks<Checkpoint>,
     /// Latest checkpoint by node number.
     latest: Vec<u32>,
@@ -76,7 +76,7 @@ impl<'a, 'o, 'p, 'w, 'b> Explorer<'a, 'o, 'p, 'w, 'b> {
     ) -> Result<Self, VerifyError> {
         Ok(Explorer {
             plan,
-            machine: Machine::new(program, env, work)?,
+            machine: AbstractMachine::new(program, env, work)?,
             checkpoints: Chunks::new(),
             latest: filled(plan.count(), NONE, work)?,
             pending: Chunks::new(),
@@ -162,13 +162,13 @@ impl<'a, 'o, 'p, 'w, 'b> Explorer<'a, 'o, 'p, 'w, 'b> {
             self.work.spend(self.machine.units)?;
             self.pay(&mut path, before);
             match flow {
-                Flow::To(next) | Flow::Into(next) => path.pc = next,
-                Flow::Back(call) => path.pc = call.wrapping_add(1),
-                Flow::Fork { fall, jump } => {
+                FlowTo::To(next) | FlowTo::Into(next) => path.pc = next,
+                FlowTo::Back(call) => path.pc = call.wrapping_add(1),
+                FlowTo::Fork { fall, jump } => {
                     self.postpone(Path { pc: jump, ..path })?;
                     path.pc = fall;
                 }
-                Flow::End => {
+                FlowTo::End => {
                     return self.end(path.parent, path.cost);
                 }
             }

@@ -4,7 +4,7 @@
 use super::{
     scalar::Part,
     structure::filled,
-    value::{Kind, Value},
+    value::{Value, ValueKind},
     verified::{Fact, Note},
     work::{pieces, price, Cap, Work},
     Target, VerifyError,
@@ -58,7 +58,7 @@ impl Need {
 /// What was known of a register when an access through it was not proved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Known {
-    pub(crate) kind: Kind,
+    pub(crate) kind: ValueKind,
     pub(crate) least: i64,
     pub(crate) most: i64,
 }
@@ -80,7 +80,7 @@ impl Failure {
     }
 
     /// Whether the base is of this kind.
-    pub(super) fn is_of(&self, kind: Kind) -> bool {
+    pub(super) fn is_of(&self, kind: ValueKind) -> bool {
         self.known.kind == kind
     }
 
@@ -88,8 +88,8 @@ impl Failure {
     /// argument, of whose contents nothing is known.
     fn fails_on_every_path(&self) -> bool {
         match self.known.kind {
-            Kind::Scalar => true,
-            Kind::Argument => self.need == Need::StringEnd,
+            ValueKind::Scalar => true,
+            ValueKind::Argument => self.need == Need::StringEnd,
             _ => false,
         }
     }
@@ -100,7 +100,7 @@ impl Failure {
 pub(super) struct Counter {
     pub(super) pc: usize,
     /// What it counts, or `None` when that is not always the same.
-    pub(super) kind: Option<Kind>,
+    pub(super) kind: Option<ValueKind>,
     pub(super) unsigned: (u64, u64),
     pub(super) signed: (i64, i64),
 }
@@ -298,7 +298,7 @@ impl Findings {
             return;
         }
         let num = match (part, before.kind) {
-            (Part::Half, Kind::Scalar) => before.num.half,
+            (Part::Half, ValueKind::Scalar) => before.num.half,
             (Part::Half, _) => return,
             // The offsets of pointers count too, as long as the memory is the same.
             (Part::Whole, _) => before.num.whole,

@@ -7,7 +7,7 @@
 use super::{
     chunks::Chunks,
     findings::Findings,
-    machine::{Flow, Machine},
+    machine::{AbstractMachine, FlowTo},
     planted::{self, Bug},
     state::State,
     structure::{filled, successors, Structure},
@@ -152,7 +152,7 @@ impl Plan {
 }
 
 /// A chain of calls.
-struct Context {
+struct CallChain {
     parent: u32,
     /// The call that led here.
     call: usize,
@@ -160,12 +160,12 @@ struct Context {
     /// Number of the first state of the function.
     first: u32,
     /// Where the function's states are.
-    slots: Vec<Slot>,
+    slots: Vec<StateSlot>,
 }
 
 /// A place for a state.
 #[derive(Clone, Copy)]
-struct Slot {
+struct StateSlot {
     /// Index of the state, or [`NONE`].
     state: u32,
     joins: u8,
@@ -178,8 +178,8 @@ type Item = (u8, Reverse<u32>, Reverse<u32>);
 pub(super) struct Fixpoint<'a, 'o, 'p, 'w, 'b> {
     plan: &'a Plan,
     functions: &'a [usize],
-    machine: Machine<'a>,
-    contexts: Vec<Context>,
+    machine: AbstractMachine<'a>,
+    contexts: Vec<CallChain>,
     states: Chunks<State>,
     free: Vec<u32>,
     queue: BinaryHeap<Item>,
@@ -201,7 +201,7 @@ impl<'a, 'o, 'p, 'w, 'b> Fixpoint<'a, 'o, 'p, 'w, 'b> {
         observer: Option<&'o mut Observer<'p>>,
         work: &'w mut Work<'b>,
     ) -> Result<Self, VerifyError> {
-        let mut machine = Machine::new(program, env, work)?;
+        let mut machine = AbstractMachine::new(program, env, work)?;
         if plan.loops {
             plan.mark_loops(&mut machine.findings, work)?;
         }
@@ -267,22 +267,22 @@ impl<'a, 'o, 'p, 'w, 'b> Fixpoint<'a, 'o, 'p, 'w, 'b> {
             let flow = self.machine.step(state, pc)?;
             self.work.spend(self.machine.units)?;
             match flow {
-                Flow::To(next) => pc = next,
-                Flow::Fork { fall, jump } => {
+                FlowTo::To(next) => pc = next,
+                FlowTo::Fork { fall, jump } => {
                     let taken = core::mem::replace(&mut self.machine.taken, State::EMPTY);
                     let merged = self.merge(context, jump, &taken);
                     self.machine.taken = taken;
                     merged?;
                     pc = fall;
                 }
-                Flow::Into(start) => {
+                FlowTo::Into(start) => {
                     (context, pc) = (self.inner(context, pc, start)?, start);
                 }
-                Flow::Back(call) => {
+                FlowTo::Back(call) => {
                     let outer = self.contexts.get(context as usize).map_or(0, |c| c.parent);
                     (context, pc) = (outer, call.wrapping_add(1));
                 }
-                Flow::End => return Ok(()),
+                FlowTo::End => return Ok(()),
             }
             if self.plan.node(pc).is_some() {
                 return self.merge(context, pc, state);
@@ -312,14 +312,16 @@ impl<'a, 'o, 'p, 'w, 'b> Fixpoint<'a, 'o, 'p, 'w, 'b> {
         self.work.spend(price::SEARCH.saturating_mul(3))?;
         let first = self.plan.first_from(function.copied().unwrap_or(0));
         let count = self.plan.first_from(end).saturating_sub(first) as usize;
-        self.hold(size_of::<Context>().saturating_mul(2).saturating_add(count.saturating_mul(size_of::<Slot>())))?;
+        self.hold(
+            size_of::<CallChain>().saturating_mul(2).saturating_add(count.saturating_mul(size_of::<StateSlot>())),
+        )?;
         self.contexts.try_reserve(1).map_err(|_| VerifyError::NoMemory)?;
-        let empty = Slot { state: NONE, joins: 0, queued: false };
-        self.contexts.push(Context { parent, call, depth, first, slots: filled(count, empty, self.work)? });
+        let empty = StateSlot { state: NONE, joins: 0, queued: false };
+        self.contexts.push(CallChain { parent, call, depth, first, slots: filled(count, empty, self.work)? });
         Ok((self.contexts.len() as u32).wrapping_sub(1))
     }
 
-    fn slot(&mut self, context: u32, pc: usize) -> Option<&mut Slot> {
+    fn slot(&mut self, context: u32, pc: usize) -> Option<&mut StateSlot> {
         let node = self.plan.node(pc)?;
         let context = self.contexts.get_mut(context as usize)?;
         let index = node.checked_sub(context.first)?;

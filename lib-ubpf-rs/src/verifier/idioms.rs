@@ -30,7 +30,7 @@ pub(super) enum Idiom {
 
 /// What a register holds of another one, which has not changed since.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
+enum RegisterForm {
     Copy(Width),
     Masked(u64),
     /// Of a copy of this width, or of a masked one.
@@ -42,7 +42,7 @@ enum Form {
 #[derive(Clone, Copy)]
 struct Link {
     from: Reg,
-    form: Form,
+    form: RegisterForm,
 }
 
 /// The idioms of a program, ascending by PC.
@@ -145,7 +145,7 @@ impl Scan {
     fn compared(&self, reg: Reg) -> Option<Idiom> {
         let all = self.links.iter().enumerate();
         let mut sums = all.filter_map(|(of, link)| match *link {
-            Some(Link { from, form: Form::Plus(width, by) }) => Some((Reg::new(of as u8)?, from, width, by)),
+            Some(Link { from, form: RegisterForm::Plus(width, by) }) => Some((Reg::new(of as u8)?, from, width, by)),
             _ => None,
         });
         let found = sums.find(|&(of, from, ..)| of == reg || from == reg);
@@ -155,13 +155,13 @@ impl Scan {
     fn idiom(&self, op: AluOp, width: Width, dst: Reg, src: Operand) -> Option<Idiom> {
         match (op, src) {
             (AluOp::And, Operand::Imm(imm)) => {
-                let wanted = Form::Masked(mask(imm)?);
+                let wanted = RegisterForm::Masked(mask(imm)?);
                 let is = |link: &Option<Link>| link.is_some_and(|link| link.from == dst && link.form == wanted);
                 let holder = self.links.iter().position(is)?;
                 Reg::new(holder as u8).map(Idiom::Equal)
             }
             (AluOp::Sub, Operand::Reg(product)) => match self.get(product)? {
-                Link { from, form: Form::Product(of, mask, divisor) }
+                Link { from, form: RegisterForm::Product(of, mask, divisor) }
                     if from == dst && of.is_none_or(|of| of == width) =>
                 {
                     Some(Idiom::Remainder { divisor, mask })
@@ -175,28 +175,34 @@ impl Scan {
     /// What the result holds of another register.
     fn after(&self, op: AluOp, width: Width, dst: Reg, src: Operand) -> Option<Link> {
         if let (AluOp::Mov, Operand::Reg(from)) = (op, src) {
-            let form = Form::Copy(width);
+            let form = RegisterForm::Copy(width);
             return Some(Link { from, form });
         }
         let Link { from, form } = self.get(dst)?;
         let form = match (op, form, src) {
-            (AluOp::And, Form::Copy(_), Operand::Imm(imm)) => Form::Masked(mask(imm)?),
-            (AluOp::Div, Form::Copy(of), by) if of == width => Form::Quotient(Some(of), u64::MAX, divisor(by)?),
-            (AluOp::Div, Form::Masked(mask), by @ Operand::Imm(_)) => Form::Quotient(None, mask, divisor(by)?),
-            (AluOp::Mul, Form::Quotient(of, mask, by), _) if by == src && of.is_none_or(|of| of == width) => {
-                Form::Product(of, mask, by)
+            (AluOp::And, RegisterForm::Copy(_), Operand::Imm(imm)) => RegisterForm::Masked(mask(imm)?),
+            (AluOp::Div, RegisterForm::Copy(of), by) if of == width => {
+                RegisterForm::Quotient(Some(of), u64::MAX, divisor(by)?)
             }
-            (AluOp::Add, Form::Copy(of), Operand::Imm(by)) if of == width => Form::Plus(of, by),
-            (AluOp::Sub, Form::Copy(of), Operand::Imm(by)) if of == width => Form::Plus(of, by.checked_neg()?),
+            (AluOp::Div, RegisterForm::Masked(mask), by @ Operand::Imm(_)) => {
+                RegisterForm::Quotient(None, mask, divisor(by)?)
+            }
+            (AluOp::Mul, RegisterForm::Quotient(of, mask, by), _) if by == src && of.is_none_or(|of| of == width) => {
+                RegisterForm::Product(of, mask, by)
+            }
+            (AluOp::Add, RegisterForm::Copy(of), Operand::Imm(by)) if of == width => RegisterForm::Plus(of, by),
+            (AluOp::Sub, RegisterForm::Copy(of), Operand::Imm(by)) if of == width => {
+                RegisterForm::Plus(of, by.checked_neg()?)
+            }
             _ => return None,
         };
         Some(Link { from, form })
     }
 }
 
-impl Form {
+impl RegisterForm {
     fn divides_by(&self, reg: Reg) -> bool {
-        let (Form::Quotient(_, _, by) | Form::Product(_, _, by)) = *self else {
+        let (RegisterForm::Quotient(_, _, by) | RegisterForm::Product(_, _, by)) = *self else {
             return false;
         };
         by == Operand::Reg(reg)

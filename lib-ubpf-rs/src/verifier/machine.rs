@@ -5,10 +5,10 @@ use super::{
     findings::{Claim, Failure, Findings, Need},
     idioms::{Idiom, Idioms},
     planted::{self, Bug},
-    scalar::{Fact, Part, Scalar},
+    scalar::{Comparison, Part, Scalar},
     state::{State, END, FRAME, LENGTH, SHIFTED},
     structure::{call_target, wide_map},
-    value::{Kind, Value, BITS, NO_ROOM},
+    value::{Value, ValueKind, BITS, NO_ROOM},
     work::{price, Work},
     Context, Environment, Target, VerifyError,
 };
@@ -25,10 +25,10 @@ const STRING: i64 = MAX_STRING as i64;
 
 /// Where control goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Flow {
+pub(super) enum FlowTo {
     /// To this instruction.
     To(usize),
-    /// To either: the state is that of the first, [`Machine::taken`] that of the second.
+    /// To either: the state is that of the first, [`AbstractMachine::taken`] that of the second.
     Fork { fall: usize, jump: usize },
     /// Into the function that starts there.
     Into(usize),
@@ -39,7 +39,7 @@ pub(super) enum Flow {
 }
 
 /// What an access reaches.
-enum Place {
+enum Reached {
     /// A known place of a frame.
     Slot { frame: u8, off: i64 },
     /// Somewhere in a part of a frame.
@@ -63,12 +63,12 @@ struct Reach {
 }
 
 /// Steps through a program.
-pub(super) struct Machine<'a> {
+pub(super) struct AbstractMachine<'a> {
     program: &'a Program,
     env: &'a Environment<'a>,
     idioms: Idioms,
     pub(super) findings: Findings,
-    /// The state of the jump, after [`Flow::Fork`].
+    /// The state of the jump, after [`FlowTo::Fork`].
     pub(super) taken: State,
     /// What the last instruction costs at most, in units of budget, [its check](Self::check) aside; `None` for no limit.
     pub(super) cost: Option<u64>,
@@ -76,13 +76,13 @@ pub(super) struct Machine<'a> {
     pub(super) units: u64,
 }
 
-impl<'a> Machine<'a> {
+impl<'a> AbstractMachine<'a> {
     pub(super) fn new(
         program: &'a Program,
         env: &'a Environment<'a>,
         work: &mut Work<'_>,
-    ) -> Result<Machine<'a>, VerifyError> {
-        Ok(Machine {
+    ) -> Result<AbstractMachine<'a>, VerifyError> {
+        Ok(AbstractMachine {
             program,
             env,
             idioms: Idioms::new(program, work)?,
@@ -94,13 +94,13 @@ impl<'a> Machine<'a> {
     }
 
     /// Executes the instruction at `pc`.
-    pub(super) fn step(&mut self, state: &mut State, pc: usize) -> Result<Flow, VerifyError> {
+    pub(super) fn step(&mut self, state: &mut State, pc: usize) -> Result<FlowTo, VerifyError> {
         self.findings.reach(pc);
         self.units = price::STEP;
         let next = pc.wrapping_add(1);
         let target = |off: i64| (next as i64).wrapping_add(off) as usize;
         let Some(insn) = self.program.insns.get(pc) else {
-            return Ok(Flow::End);
+            return Ok(FlowTo::End);
         };
         self.cost = Some(super::cost::weight(insn));
         match *insn {
@@ -114,7 +114,7 @@ impl<'a> Machine<'a> {
             Insn::Endian { kind, size, dst } => self.endian(state, pc, kind, size, dst),
             Insn::LoadImm64 { dst, kind, imm } => {
                 state.set(dst, wide(kind, imm));
-                return Ok(Flow::To(next.wrapping_add(1)));
+                return Ok(FlowTo::To(next.wrapping_add(1)));
             }
             Insn::Load { size, signed, dst, base, off } => {
                 let reach = Reach::of(base, off, size);
@@ -139,16 +139,16 @@ impl<'a> Machine<'a> {
                 };
                 self.atomic(state, pc, op, size, reach, src)?;
             }
-            Insn::Jump { off, .. } => return Ok(Flow::To(target(i64::from(off)))),
+            Insn::Jump { off, .. } => return Ok(FlowTo::To(target(i64::from(off)))),
             Insn::Branch { op, width, dst, src, off } => {
                 let compare = Compare { op, part: part(width), dst, src };
                 return self.branch(state, pc, compare, target(i64::from(off)));
             }
             Insn::Call(call) => return self.call(state, pc, call),
             Insn::Exit => return Ok(self.exit(state, pc)),
-            Insn::WideTail | Insn::LegacyPacket { .. } => return Ok(Flow::End),
+            Insn::WideTail | Insn::LegacyPacket { .. } => return Ok(FlowTo::End),
         }
-        Ok(Flow::To(next))
+        Ok(FlowTo::To(next))
     }
 
     /// What the check of an access at `pc` is charged, by the paths that have led there; `None` where none has.
@@ -158,21 +158,21 @@ impl<'a> Machine<'a> {
     }
 
     /// A write, paid by what it changes: what may go to many places forgets all of them.
-    fn store(&mut self, state: &mut State, place: Place, size: Size, value: Value) -> Result<(), VerifyError> {
+    fn store(&mut self, state: &mut State, place: Reached, size: Size, value: Value) -> Result<(), VerifyError> {
         self.spend(match place {
-            Place::Slot { off, .. } => {
+            Reached::Slot { off, .. } => {
                 price::WRITE.saturating_mul(State::cells_between(off, off.wrapping_add(size.bytes() as i64)))
             }
-            Place::Frame { from, to, .. } => price::WRITE.saturating_mul(State::cells_between(from, to)),
-            Place::Elsewhere => 0,
-            Place::Anywhere => state.copy_price(),
+            Reached::Frame { from, to, .. } => price::WRITE.saturating_mul(State::cells_between(from, to)),
+            Reached::Elsewhere => 0,
+            Reached::Anywhere => state.copy_price(),
         });
         match place {
-            Place::Slot { frame, off } => state.write(frame, off, size, value),
-            Place::Frame { frame, from, to } => state.write_somewhere(frame, from, to),
-            Place::Elsewhere => Ok(()),
-            Place::Anywhere if planted::active(Bug::WildStore) => Ok(()),
-            Place::Anywhere => {
+            Reached::Slot { frame, off } => state.write(frame, off, size, value),
+            Reached::Frame { frame, from, to } => state.write_somewhere(frame, from, to),
+            Reached::Elsewhere => Ok(()),
+            Reached::Anywhere if planted::active(Bug::WildStore) => Ok(()),
+            Reached::Anywhere => {
                 state.forget_stack();
                 Ok(())
             }
@@ -189,7 +189,7 @@ impl<'a> Machine<'a> {
     /// A register's value; one that nothing has set may hold anything.
     fn read(&mut self, state: &State, reg: Reg, pc: usize) -> Value {
         let value = *state.get(reg);
-        if value.kind != Kind::Unset {
+        if value.kind != ValueKind::Unset {
             return value;
         }
         self.findings.unset(reg, pc);
@@ -207,7 +207,9 @@ impl<'a> Machine<'a> {
     fn stored(&mut self, state: &mut State, pc: usize, operand: Operand) -> Value {
         let value = self.operand(state, operand, pc);
         match operand {
-            Operand::Reg(reg) if value.kind != Kind::Unset && state.get(reg).kind != Kind::Unset => state.share(reg),
+            Operand::Reg(reg) if value.kind != ValueKind::Unset && state.get(reg).kind != ValueKind::Unset => {
+                state.share(reg)
+            }
             _ => value,
         }
     }
@@ -309,7 +311,7 @@ impl<'a> Machine<'a> {
     /// What an access reads of a value that nobody can change: it is known before the program runs.
     fn frozen(&self, state: &State, reach: Reach) -> Option<u64> {
         let base = state.get(reach.base);
-        let Kind::Object { index, nullable: false } = base.kind else {
+        let ValueKind::Object { index, nullable: false } = base.kind else {
             return None;
         };
         let from = (base.num.value()? as i64).checked_add(reach.off)?;
@@ -322,7 +324,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Decides how an access is made safe, and what it reaches.
-    fn access(&mut self, state: &State, pc: usize, reach: Reach) -> Place {
+    fn access(&mut self, state: &State, pc: usize, reach: Reach) -> Reached {
         let base = self.read(state, reach.base, pc);
         let (proof, target) = self.prove(state, &base, reach);
         match proof {
@@ -332,18 +334,18 @@ impl<'a> Machine<'a> {
             }
             Err(Need::Pointer) if base.is_scalar() && !reach.write && self.program.is_probing(pc) => {
                 self.findings.probe(pc);
-                Place::Elsewhere
+                Reached::Elsewhere
             }
             Err(need) => {
                 let failure = Failure::new(pc, reach.base, &base, reach.off, need);
                 self.findings.guard(pc, target, failure);
-                Place::Anywhere
+                Reached::Anywhere
             }
         }
     }
 
     /// The place that an access surely lies in, with what that says of the argument.
-    fn prove(&self, state: &State, base: &Value, reach: Reach) -> (Result<(Place, Claim), Need>, Target) {
+    fn prove(&self, state: &State, base: &Value, reach: Reach) -> (Result<(Reached, Claim), Need>, Target) {
         let least = i128::from(base.num.whole.smin).wrapping_add(i128::from(reach.off));
         let end = i128::from(base.num.whole.smax).wrapping_add(i128::from(reach.off));
         let size = match reach.size {
@@ -356,25 +358,25 @@ impl<'a> Machine<'a> {
             (moved.value | moved.mask) & reach.align.wrapping_sub(1) == 0
         };
         match base.kind {
-            Kind::Unset | Kind::Scalar | Kind::Map { .. } => (Err(Need::Pointer), Target::Unknown),
-            Kind::Stack(frame) => {
+            ValueKind::Unset | ValueKind::Scalar | ValueKind::Map { .. } => (Err(Need::Pointer), Target::Unknown),
+            ValueKind::Stack(frame) => {
                 let place = place_in_frame(frame, base, reach, least as i64, end as i64);
                 (prove_stack(place, reach, (least, end), aligned), Target::Stack)
             }
-            Kind::Argument => (prove_argument(state, self.env.context, base, reach, least, end), Target::Argument),
-            Kind::Object { index, nullable } => {
+            ValueKind::Argument => (prove_argument(state, self.env.context, base, reach, least, end), Target::Argument),
+            ValueKind::Object { index, nullable } => {
                 let Some(map) = self.env.map(index) else {
                     return (Err(Need::Pointer), Target::Unknown);
                 };
                 let writable = map.def.is_writable_by_programs();
-                let object = Object { nullable, size: map.def.value_size, writable };
+                let object = OwnMemory { nullable, size: map.def.value_size, writable };
                 (object.prove(reach, (least, end), aligned), target_of(&map.def))
             }
-            Kind::Record { number, nullable } => {
+            ValueKind::Record { number, nullable } => {
                 let Some(size) = state.records.size(number) else {
                     return (Err(Need::Pointer), Target::Unknown);
                 };
-                (Object { nullable, size, writable: true }.prove(reach, (least, end), aligned), Target::Unknown)
+                (OwnMemory { nullable, size, writable: true }.prove(reach, (least, end), aligned), Target::Unknown)
             }
         }
     }
@@ -403,7 +405,7 @@ impl<'a> Machine<'a> {
         }
         self.read(state, src, pc);
         let old = match place {
-            Place::Slot { frame, off } => state.read(frame, off, size),
+            Reached::Slot { frame, off } => state.read(frame, off, size),
             _ => Value::scalar(unknown(size)),
         };
         self.store(state, place, size, Value::UNKNOWN)?;
@@ -417,7 +419,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn branch(&mut self, state: &mut State, pc: usize, compare: Compare, jump: usize) -> Result<Flow, VerifyError> {
+    fn branch(&mut self, state: &mut State, pc: usize, compare: Compare, jump: usize) -> Result<FlowTo, VerifyError> {
         let fall = pc.wrapping_add(1);
         self.read(state, compare.dst, pc);
         self.operand(state, compare.src, pc);
@@ -439,18 +441,18 @@ impl<'a> Machine<'a> {
             }
         }
         Ok(match (falls, jumps) {
-            (true, true) => Flow::Fork { fall, jump },
-            (true, false) => Flow::To(fall),
+            (true, true) => FlowTo::Fork { fall, jump },
+            (true, false) => FlowTo::To(fall),
             (false, true) => {
                 core::mem::swap(state, &mut self.taken);
-                Flow::To(jump)
+                FlowTo::To(jump)
             }
             // Cannot be; the path is not followed.
-            (false, false) => Flow::End,
+            (false, false) => FlowTo::End,
         })
     }
 
-    fn call(&mut self, state: &mut State, pc: usize, call: Call) -> Result<Flow, VerifyError> {
+    fn call(&mut self, state: &mut State, pc: usize, call: Call) -> Result<FlowTo, VerifyError> {
         match call {
             Call::Helper(number) => self.helper(state, pc, u64::from(number)),
             Call::Register(reg) => match self.read(state, reg, pc).as_constant() {
@@ -468,29 +470,29 @@ impl<'a> Machine<'a> {
                 // The run stops when there is no frame left.
                 if state.depth().wrapping_add(1) >= MAX_FRAMES {
                     self.findings.too_deep(pc);
-                    return Ok(Flow::End);
+                    return Ok(FlowTo::End);
                 }
                 let Some(target) = call_target(pc, off) else {
-                    return Ok(Flow::End);
+                    return Ok(FlowTo::End);
                 };
                 self.spend(price::SEARCH);
                 state.enter(pc)?;
-                Ok(Flow::Into(target))
+                Ok(FlowTo::Into(target))
             }
-            Call::Btf(_) => Ok(Flow::End),
+            Call::Btf(_) => Ok(FlowTo::End),
         }
     }
 
-    fn helper(&mut self, state: &mut State, pc: usize, number: u64) -> Result<Flow, VerifyError> {
+    fn helper(&mut self, state: &mut State, pc: usize, number: u64) -> Result<FlowTo, VerifyError> {
         let number = u32::try_from(number).ok();
         let signature = number.and_then(|n| self.env.helpers.signature(self.program.abi, n));
         let Some(signature) = signature else {
             // A number in a register that names no helper: the run stops here.
-            return Ok(Flow::End);
+            return Ok(FlowTo::End);
         };
         // All of the stack may be forgotten.
         self.spend(state.copy_price());
-        let Given { map, size, released } = self.arguments(state, pc, &signature)?;
+        let HelperGiven { map, size, released } = self.arguments(state, pc, &signature)?;
         let cost = self.cost.unwrap_or(u64::MAX);
         self.findings.call(pc, cost);
         match released {
@@ -514,7 +516,7 @@ impl<'a> Machine<'a> {
                 Value::scalar(Scalar::range(BITS, 1, u64::MAX))
             }
             RetType::RecordOrNull => match state.records.reserve(size, pc) {
-                Some(number) => state.nullable(Kind::Record { number, nullable: true }),
+                Some(number) => state.nullable(ValueKind::Record { number, nullable: true }),
                 // That it is held is not forgotten.
                 None => Value::UNKNOWN,
             },
@@ -523,8 +525,8 @@ impl<'a> Machine<'a> {
                     let index = if planted::active(Bug::FirstMap) { 0 } else { index };
                     let holds_maps = self.env.map(index).is_some_and(|map| map.def.kind.holds_maps());
                     state.nullable(match holds_maps {
-                        true => Kind::Map { index: index | INNER, nullable: true },
-                        false => Kind::Object { index, nullable: true },
+                        true => ValueKind::Map { index: index | INNER, nullable: true },
+                        false => ValueKind::Object { index, nullable: true },
                     })
                 }
                 None => Value::UNKNOWN,
@@ -539,8 +541,13 @@ impl<'a> Machine<'a> {
     }
 
     /// Checks a helper's arguments against its signature and adds up its cost.
-    fn arguments(&mut self, state: &mut State, pc: usize, signature: &HelperSignature) -> Result<Given, VerifyError> {
-        let mut given = Given { map: None, size: 0, released: Released::Nothing };
+    fn arguments(
+        &mut self,
+        state: &mut State,
+        pc: usize,
+        signature: &HelperSignature,
+    ) -> Result<HelperGiven, VerifyError> {
+        let mut given = HelperGiven { map: None, size: 0, released: Released::Nothing };
         let mut cost = u64::from(signature.cost.base).saturating_add(self.cost.unwrap_or(0));
         let regs = [Reg::R1, Reg::R2, Reg::R3, Reg::R4, Reg::R5];
         for (index, (kind, reg)) in signature.args.iter().zip(regs).enumerate() {
@@ -571,7 +578,7 @@ impl<'a> Machine<'a> {
         pc: usize,
         kind: ArgType,
         (reg, length): (Reg, Option<Reg>),
-        given: &mut Given,
+        given: &mut HelperGiven,
     ) -> Result<(), VerifyError> {
         match kind {
             ArgType::Unused | ArgType::Scalar | ArgType::AnyAddress | ArgType::Length => {}
@@ -642,14 +649,14 @@ impl<'a> Machine<'a> {
     fn record(&mut self, state: &State, pc: usize, reg: Reg) -> Released {
         let value = self.read(state, reg, pc);
         let start = value.num.value() == Some(0);
-        if let (Kind::Record { number, nullable: false }, true) = (value.kind, start) {
+        if let (ValueKind::Record { number, nullable: false }, true) = (value.kind, start) {
             self.findings.prove(pc, Target::Unknown, Claim::NONE);
             return Released::Record(number);
         }
         let failure = Failure::new(pc, reg, &value, 0, Need::Record);
         self.findings.guard(pc, Target::Unknown, failure);
         match value.kind {
-            Kind::Record { number, .. } if start => Released::Record(number),
+            ValueKind::Record { number, .. } if start => Released::Record(number),
             _ => Released::Unknown,
         }
     }
@@ -659,7 +666,7 @@ impl<'a> Machine<'a> {
     fn map_argument(&mut self, state: &State, pc: usize, reg: Reg, family: MapFamily) -> Option<u16> {
         let value = self.read(state, reg, pc);
         let slot = match (value.kind, value.num.value()) {
-            (Kind::Map { index, nullable: false }, Some(0)) => Some(index),
+            (ValueKind::Map { index, nullable: false }, Some(0)) => Some(index),
             _ => None,
         };
         let taken = |slot: &u16| self.env.map(*slot).is_some_and(|map| map.def.kind.offers(family));
@@ -696,7 +703,7 @@ impl<'a> Machine<'a> {
     fn written(&mut self, state: &mut State, pc: usize, reg: Reg, most: u64) -> Result<(), VerifyError> {
         let place = match self.memory(state, pc, reg, most, true) {
             // How long it is may be known no better.
-            Place::Slot { frame, off } => Place::Frame { frame, from: off, to: 0 },
+            Reached::Slot { frame, off } => Reached::Frame { frame, from: off, to: 0 },
             place => place,
         };
         self.store(state, place, Size::B, Value::UNKNOWN)
@@ -710,9 +717,9 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn memory(&mut self, state: &State, pc: usize, base: Reg, most: u64, write: bool) -> Place {
+    fn memory(&mut self, state: &State, pc: usize, base: Reg, most: u64, write: bool) -> Reached {
         if most == 0 {
-            return Place::Elsewhere;
+            return Reached::Elsewhere;
         }
         let reach = Reach { base, off: 0, size: most, align: 1, write };
         self.access(state, pc, reach)
@@ -722,7 +729,7 @@ impl<'a> Machine<'a> {
     fn string(&mut self, state: &State, pc: usize, reg: Reg) {
         let base = self.read(state, reg, pc);
         let (target, ends) = match (base.kind, base.num.value()) {
-            (Kind::Stack(frame), Some(off)) => {
+            (ValueKind::Stack(frame), Some(off)) => {
                 let from = off as i64;
                 let most = FRAME.min(from.wrapping_neg()).min(STRING);
                 let mut bytes = (0..most).map(|i| from.wrapping_add(i));
@@ -731,9 +738,9 @@ impl<'a> Machine<'a> {
                 let nul = |at| state.read(frame, at, Size::B).num.value() == Some(0);
                 (Target::Stack, inside && bytes.any(nul))
             }
-            (Kind::Stack(_), None) => (Target::Stack, false),
-            (Kind::Argument, _) => (Target::Argument, false),
-            (Kind::Object { index, nullable: false }, Some(off)) => {
+            (ValueKind::Stack(_), None) => (Target::Stack, false),
+            (ValueKind::Argument, _) => (Target::Argument, false),
+            (ValueKind::Object { index, nullable: false }, Some(off)) => {
                 let frozen = self.env.map(index).and_then(|map| map.frozen).unwrap_or(&[]);
                 let string = usize::try_from(off).ok().and_then(|off| frozen.get(off..)).unwrap_or(&[]);
                 self.spend(price::READ.saturating_mul(MAX_STRING as u64));
@@ -749,14 +756,14 @@ impl<'a> Machine<'a> {
         self.findings.guard(pc, target, failure);
     }
 
-    fn exit(&mut self, state: &mut State, pc: usize) -> Flow {
+    fn exit(&mut self, state: &mut State, pc: usize) -> FlowTo {
         self.spend(state.values().saturating_mul(price::REFINE));
         match state.leave() {
-            Some(call) => Flow::Back(call),
+            Some(call) => FlowTo::Back(call),
             None => {
                 self.read(state, Reg::R0, pc);
                 self.ends(state, pc);
-                Flow::End
+                FlowTo::End
             }
         }
     }
@@ -770,7 +777,7 @@ impl<'a> Machine<'a> {
 }
 
 /// What a helper is given, as far as it says what becomes of the state.
-struct Given {
+struct HelperGiven {
     /// The place of the map.
     map: Option<u16>,
     /// Bytes of the record that it reserves, at least.
@@ -818,9 +825,9 @@ fn wide(kind: ImmKind, imm: u64) -> Value {
     let index = slot as u16;
     match kind {
         ImmKind::Value => Value::constant(imm),
-        ImmKind::MapIndex => Value::pointer(Kind::Map { index, nullable: false }),
+        ImmKind::MapIndex => Value::pointer(ValueKind::Map { index, nullable: false }),
         ImmKind::MapIndexValue => {
-            let kind = Kind::Object { index, nullable: false };
+            let kind = ValueKind::Object { index, nullable: false };
             Value { kind, ..Value::constant(offset.into()) }
         }
         ImmKind::MapFd | ImmKind::MapValue | ImmKind::Variable | ImmKind::Code => Value::UNKNOWN,
@@ -838,7 +845,7 @@ fn constant(word: u64, size: Size, signed: bool) -> Value {
 
 /// Whether the sum is the argument's end.
 fn is_end(start: &Value, length: &Value) -> bool {
-    start.kind == Kind::Argument && start.num.value() == Some(0) && length.id == LENGTH
+    start.kind == ValueKind::Argument && start.num.value() == Some(0) && length.id == LENGTH
 }
 
 /// A number of 32 bits that is shifted up and down again is the one it was.
@@ -855,16 +862,21 @@ fn shifted_id(op: AluOp, before: &Value, after: &Value) -> u32 {
     }
 }
 
-fn place_in_frame(frame: u8, base: &Value, reach: Reach, from: i64, to: i64) -> Place {
+fn place_in_frame(frame: u8, base: &Value, reach: Reach, from: i64, to: i64) -> Reached {
     let access = matches!(reach.size, 1 | 2 | 4 | 8);
     match base.num.value() {
-        Some(_) if access => Place::Slot { frame, off: from },
-        _ => Place::Frame { frame, from, to },
+        Some(_) if access => Reached::Slot { frame, off: from },
+        _ => Reached::Frame { frame, from, to },
     }
 }
 
 /// An access to a frame of the stack lies in it; `place` is where it does then.
-fn prove_stack(place: Place, reach: Reach, (least, end): (i128, i128), aligned: bool) -> Result<(Place, Claim), Need> {
+fn prove_stack(
+    place: Reached,
+    reach: Reach,
+    (least, end): (i128, i128),
+    aligned: bool,
+) -> Result<(Reached, Claim), Need> {
     let inside = least >= i128::from(FRAME.wrapping_neg()) && end <= 0;
     match (inside, aligned) {
         (true, true) => Ok((place, Claim { stack: below(least), ..Claim::NONE })),
@@ -881,7 +893,7 @@ fn prove_argument(
     reach: Reach,
     least: i128,
     end: i128,
-) -> Result<(Place, Claim), Need> {
+) -> Result<(Reached, Claim), Need> {
     if reach.align > 1 {
         return Err(Need::Alignment(reach.align));
     }
@@ -899,10 +911,10 @@ fn prove_argument(
         },
     };
     if least >= 0 && (end <= i128::from(state.argument_min) || has_room) {
-        return Ok((Place::Elsewhere, claim(0)));
+        return Ok((Reached::Elsewhere, claim(0)));
     }
     if least >= 0 && end <= i128::from(context.bytes) {
-        return Ok((Place::Elsewhere, claim(end as u64)));
+        return Ok((Reached::Elsewhere, claim(end as u64)));
     }
     let most = i64::from(state.argument_min).max(context.bytes.into());
     Err(Need::Within { least: 0, most: most.saturating_sub_unsigned(reach.size) })
@@ -923,15 +935,15 @@ fn target_of(def: &MapDef) -> Target {
 }
 
 /// Memory of its own that a pointer leads to: a value, a record.
-struct Object {
+struct OwnMemory {
     nullable: bool,
     /// Bytes that it has at least.
     size: u32,
     writable: bool,
 }
 
-impl Object {
-    fn prove(&self, reach: Reach, (least, end): (i128, i128), aligned: bool) -> Result<(Place, Claim), Need> {
+impl OwnMemory {
+    fn prove(&self, reach: Reach, (least, end): (i128, i128), aligned: bool) -> Result<(Reached, Claim), Need> {
         if self.nullable {
             return Err(Need::NotNull);
         }
@@ -945,20 +957,20 @@ impl Object {
         if !aligned {
             return Err(Need::Alignment(reach.align));
         }
-        Ok((Place::Elsewhere, Claim::NONE))
+        Ok((Reached::Elsewhere, Claim::NONE))
     }
 }
 
 /// After a helper.
-fn called(state: &mut State, pc: usize, result: Value) -> Flow {
+fn called(state: &mut State, pc: usize, result: Value) -> FlowTo {
     state.forget_arguments();
     state.set(Reg::R0, result);
-    Flow::To(pc.wrapping_add(1))
+    FlowTo::To(pc.wrapping_add(1))
 }
 
-fn load(state: &mut State, place: Place, size: Size, signed: bool) -> Value {
+fn load(state: &mut State, place: Reached, size: Size, signed: bool) -> Value {
     let value = match place {
-        Place::Slot { frame, off } => state.read_shared(frame, off, size),
+        Reached::Slot { frame, off } => state.read_shared(frame, off, size),
         _ => Value::scalar(unknown(size)),
     };
     if !signed || planted::active(Bug::SignedLoad) {
@@ -981,27 +993,27 @@ struct Compare {
 }
 
 /// The fact that an outcome states; with `true`, of the operands in reverse order.
-fn fact(op: CmpOp, outcome: bool) -> (Fact, bool) {
+fn fact(op: CmpOp, outcome: bool) -> (Comparison, bool) {
     match (op, outcome) {
-        (CmpOp::Eq, true) | (CmpOp::Ne, false) => (Fact::Equal, false),
-        (CmpOp::Eq, false) | (CmpOp::Ne, true) => (Fact::Differ, false),
-        (CmpOp::Gt, true) | (CmpOp::Le, false) => (Fact::Below, true),
-        (CmpOp::Gt, false) | (CmpOp::Le, true) => (Fact::BelowOrEqual, false),
-        (CmpOp::Ge, true) | (CmpOp::Lt, false) => (Fact::BelowOrEqual, true),
-        (CmpOp::Ge, false) | (CmpOp::Lt, true) => (Fact::Below, false),
-        (CmpOp::Sgt, true) | (CmpOp::Sle, false) => (Fact::Less, true),
-        (CmpOp::Sgt, false) | (CmpOp::Sle, true) => (Fact::LessOrEqual, false),
-        (CmpOp::Sge, true) | (CmpOp::Slt, false) => (Fact::LessOrEqual, true),
-        (CmpOp::Sge, false) | (CmpOp::Slt, true) => (Fact::Less, false),
-        (CmpOp::Set, true) => (Fact::Meet, false),
-        (CmpOp::Set, false) => (Fact::Disjoint, false),
+        (CmpOp::Eq, true) | (CmpOp::Ne, false) => (Comparison::Equal, false),
+        (CmpOp::Eq, false) | (CmpOp::Ne, true) => (Comparison::Differ, false),
+        (CmpOp::Gt, true) | (CmpOp::Le, false) => (Comparison::Below, true),
+        (CmpOp::Gt, false) | (CmpOp::Le, true) => (Comparison::BelowOrEqual, false),
+        (CmpOp::Ge, true) | (CmpOp::Lt, false) => (Comparison::BelowOrEqual, true),
+        (CmpOp::Ge, false) | (CmpOp::Lt, true) => (Comparison::Below, false),
+        (CmpOp::Sgt, true) | (CmpOp::Sle, false) => (Comparison::Less, true),
+        (CmpOp::Sgt, false) | (CmpOp::Sle, true) => (Comparison::LessOrEqual, false),
+        (CmpOp::Sge, true) | (CmpOp::Slt, false) => (Comparison::LessOrEqual, true),
+        (CmpOp::Sge, false) | (CmpOp::Slt, true) => (Comparison::Less, false),
+        (CmpOp::Set, true) => (Comparison::Meet, false),
+        (CmpOp::Set, false) => (Comparison::Disjoint, false),
     }
 }
 
 /// Makes use of the outcome of a comparison; false when it cannot be.
 fn assume(state: &mut State, compare: Compare, outcome: bool) -> bool {
     let known = |value: &Value| match value.kind {
-        Kind::Unset => Value::UNKNOWN,
+        ValueKind::Unset => Value::UNKNOWN,
         _ => *value,
     };
     let a = known(state.get(compare.dst));
@@ -1011,7 +1023,7 @@ fn assume(state: &mut State, compare: Compare, outcome: bool) -> bool {
     };
     let (fact, reversed) = fact(compare.op, outcome);
     if compare.src == Operand::Reg(compare.dst) || a.id != 0 && a.id == b.id {
-        return !matches!(fact, Fact::Differ | Fact::Below | Fact::Less);
+        return !matches!(fact, Comparison::Differ | Comparison::Below | Comparison::Less);
     }
     let (mut x, mut y) = if reversed { (b, a) } else { (a, b) };
     if !learn(fact, compare.part, &mut x, &mut y, state.argument_min) {
@@ -1034,7 +1046,7 @@ fn assume(state: &mut State, compare: Compare, outcome: bool) -> bool {
 
 /// A record whose address turned out to be 0 was not reserved.
 fn settle_record(state: &mut State, before: &Value, after: &Value) {
-    if let (Kind::Record { number, .. }, Kind::Scalar) = (before.kind, after.kind) {
+    if let (ValueKind::Record { number, .. }, ValueKind::Scalar) = (before.kind, after.kind) {
         state.release(number);
     }
 }
@@ -1048,26 +1060,27 @@ fn learn_moved(state: &mut State, reg: Reg, other: Reg, (op, by, part): (AluOp, 
     let by = Scalar::constant(BITS, by as i64 as u64);
     let mut number = Scalar::alu(BITS, part, op, &other.num, &by);
     let mut new = old;
-    let possible = Scalar::assume(BITS, part, Fact::Equal, &mut new.num, &mut number);
+    let possible = Scalar::assume(BITS, part, Comparison::Equal, &mut new.num, &mut number);
     if possible && new != old {
         state.refine(reg, new);
     }
 }
 
 /// What a fact says of two values; false when it cannot be.
-fn learn(fact: Fact, part: Part, a: &mut Value, b: &mut Value, argument_min: u32) -> bool {
+fn learn(fact: Comparison, part: Part, a: &mut Value, b: &mut Value, argument_min: u32) -> bool {
     let numbers = a.is_scalar() && b.is_scalar();
     let same = part == Part::Whole && a.same_memory(b);
     let offsets = same
-        && (matches!(fact, Fact::Equal | Fact::Differ) || a.kind == Kind::Argument && offsets_keep_order(fact, a, b));
+        && (matches!(fact, Comparison::Equal | Comparison::Differ)
+            || a.kind == ValueKind::Argument && offsets_keep_order(fact, a, b));
     if numbers || offsets {
         if !Scalar::assume(BITS, part, fact, &mut a.num, &mut b.num) {
             return false;
         }
-    } else if part == Part::Whole && matches!(fact, Fact::Equal | Fact::Differ) {
+    } else if part == Part::Whole && matches!(fact, Comparison::Equal | Comparison::Differ) {
         return learn_null(fact, a, b) && learn_null(fact, b, a);
     }
-    if numbers || same && a.kind == Kind::Argument {
+    if numbers || same && a.kind == ValueKind::Argument {
         learn_room(fact, part, a, b, argument_min);
         learn_end(fact, a, b, argument_min);
         learn_end(fact, b, a, argument_min);
@@ -1077,46 +1090,46 @@ fn learn(fact: Fact, part: Part, a: &mut Value, b: &mut Value, argument_min: u32
 }
 
 /// What is no greater than the argument's length and differs from it is less. (Numbers that have room fit half a register.)
-fn learn_end(fact: Fact, a: &mut Value, end: &Value, argument_min: u32) {
+fn learn_end(fact: Comparison, a: &mut Value, end: &Value, argument_min: u32) {
     let exact = matches!(end.id, LENGTH | END) || planted::active(Bug::AnyEnd);
-    if fact == Fact::Differ && exact && a.room(argument_min) == 0 {
+    if fact == Comparison::Differ && exact && a.room(argument_min) == 0 {
         a.room = 1;
     }
 }
 
 /// Whether addresses in the argument are in the order of their offsets: no sum wraps around.
-fn offsets_keep_order(fact: Fact, a: &Value, b: &Value) -> bool {
+fn offsets_keep_order(fact: Comparison, a: &Value, b: &Value) -> bool {
     let narrow = |value: &Value| value.num.whole.umax <= u64::from(u32::MAX);
-    matches!(fact, Fact::Below | Fact::BelowOrEqual) && narrow(a) && narrow(b)
+    matches!(fact, Comparison::Below | Comparison::BelowOrEqual) && narrow(a) && narrow(b)
 }
 
 /// A pointer that may be null, compared with 0.
-fn learn_null(fact: Fact, pointer: &mut Value, other: &Value) -> bool {
-    if !matches!(pointer.kind, Kind::Object { .. } | Kind::Record { .. } | Kind::Map { .. })
+fn learn_null(fact: Comparison, pointer: &mut Value, other: &Value) -> bool {
+    if !matches!(pointer.kind, ValueKind::Object { .. } | ValueKind::Record { .. } | ValueKind::Map { .. })
         || other.as_constant() != Some(0)
     {
         return true;
     }
     match (fact, pointer.kind.is_nullable()) {
-        (Fact::Equal, true) if !planted::active(Bug::NullBothSides) => {
+        (Comparison::Equal, true) if !planted::active(Bug::NullBothSides) => {
             *pointer = Value { id: pointer.id, ..Value::constant(0) }
         }
         (_, true) => pointer.kind = pointer.kind.or_null(false),
         // Within its object or just behind, it is not null.
-        (Fact::Equal, false) => return pointer.num.value() != Some(0),
+        (Comparison::Equal, false) => return pointer.num.value() != Some(0),
         (_, false) => {}
     }
     true
 }
 
 /// What a comparison with a number that has room says: `a` below `b` has the room of `b` and one more.
-fn learn_room(fact: Fact, part: Part, a: &mut Value, b: &mut Value, argument_min: u32) {
+fn learn_room(fact: Comparison, part: Part, a: &mut Value, b: &mut Value, argument_min: u32) {
     let room = b.room(argument_min);
     // Seen as unsigned numbers of 64 bits, the order is the same for numbers of 31 bits.
     let narrow = a.num.whole.umax <= u64::from(u32::MAX);
     let unsigned = match (fact, part) {
-        (Fact::Less | Fact::LessOrEqual, Part::Whole) => a.num.whole.smin >= 0,
-        (Fact::Less | Fact::LessOrEqual, Part::Half) => narrow && a.num.half.smin >= 0,
+        (Comparison::Less | Comparison::LessOrEqual, Part::Whole) => a.num.whole.smin >= 0,
+        (Comparison::Less | Comparison::LessOrEqual, Part::Half) => narrow && a.num.half.smin >= 0,
         (_, Part::Half) => narrow,
         // Addresses: the offset must not wrap around.
         (_, Part::Whole) => a.is_scalar() || narrow,
@@ -1129,14 +1142,14 @@ fn learn_room(fact: Fact, part: Part, a: &mut Value, b: &mut Value, argument_min
         have => have.max(new),
     };
     match fact {
-        Fact::Below | Fact::Less if room != NO_ROOM => {
+        Comparison::Below | Comparison::Less if room != NO_ROOM => {
             a.room = better(a.room, room.saturating_add(1).min(NO_ROOM.wrapping_sub(1)));
         }
-        Fact::BelowOrEqual | Fact::LessOrEqual if room != NO_ROOM => {
+        Comparison::BelowOrEqual | Comparison::LessOrEqual if room != NO_ROOM => {
             let room = room.wrapping_add(u32::from(planted::active(Bug::RoomBeyond)));
             a.room = better(a.room, room);
         }
-        Fact::Equal => {
+        Comparison::Equal => {
             let other = a.room(argument_min);
             if room != NO_ROOM {
                 a.room = better(a.room, room);

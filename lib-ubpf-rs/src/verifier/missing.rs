@@ -3,7 +3,7 @@
 
 use super::{
     findings::{Findings, Need},
-    value::Kind,
+    value::ValueKind,
     verified::{Fact, Note},
     work::{pieces, price, Cap, Work},
     Environment, VerifyError,
@@ -53,8 +53,8 @@ impl Search<'_, '_, '_> {
 
     fn check(&mut self, program: &Program, findings: &Findings, env: &Environment<'_>) -> Result<(), VerifyError> {
         for failure in &findings.failures {
-            let number =
-                failure.is_of(Kind::Scalar) && matches!(failure.need, Need::Pointer | Need::StringEnd | Need::Map(_));
+            let number = failure.is_of(ValueKind::Scalar)
+                && matches!(failure.need, Need::Pointer | Need::StringEnd | Need::Map(_));
             if !number {
                 continue;
             }

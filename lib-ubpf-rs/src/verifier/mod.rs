@@ -47,7 +47,7 @@ pub use env::{Context, Environment, HelperLookup, MapInfo};
 pub use error::{VerifyError, Warning};
 pub use findings::{Known, Need};
 pub use state::{Concrete, State};
-pub(crate) use value::Kind;
+pub(crate) use value::ValueKind;
 pub use verified::{Access, Target, Uses, VerifiedProgram};
 pub(crate) use work::pieces;
 pub use work::{Cap, Work};

@@ -5,7 +5,7 @@ use crate::program::limits::MAX_RECORDS;
 
 /// One of them, or one that may be there: the program has not compared its address with 0 yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Held {
+struct Reference {
     /// Bytes that it has at least.
     size: u32,
     /// Where it was reserved.
@@ -14,18 +14,18 @@ struct Held {
 
 /// Those that a program holds. Each has a number, which its addresses name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Records {
-    held: [Option<Held>; MAX_RECORDS],
+pub(super) struct References {
+    held: [Option<Reference>; MAX_RECORDS],
     /// There may be more of them, of which no address is known; where one was reserved.
     lost: Option<u32>,
 }
 
-impl Records {
-    pub(super) const NONE: Records = Records { held: [None; MAX_RECORDS], lost: None };
+impl References {
+    pub(super) const NONE: References = References { held: [None; MAX_RECORDS], lost: None };
 
     /// One more, of so many bytes at least. Without a number where there is none left.
     pub(super) fn reserve(&mut self, size: u32, pc: usize) -> Option<u8> {
-        let held = Held { size, pc: pc as u32 };
+        let held = Reference { size, pc: pc as u32 };
         let Some((number, free)) = (0u8..).zip(&mut self.held).find(|(_, held)| held.is_none()) else {
             self.lost = Some(held.pc);
             return None;
@@ -63,7 +63,7 @@ impl Records {
     }
 
     /// Whether it stands for all that the other stands for.
-    pub(super) fn include(&self, other: &Records) -> bool {
+    pub(super) fn include(&self, other: &References) -> bool {
         let known = self.lost.is_some();
         let mut pairs = self.held.iter().zip(&other.held);
         (known || other.lost.is_none())
@@ -76,11 +76,11 @@ impl Records {
     }
 
     /// Becomes what stands for both.
-    pub(super) fn join(&mut self, other: &Records) {
+    pub(super) fn join(&mut self, other: &References) {
         self.lost = self.lost.or(other.lost);
         for (a, b) in self.held.iter_mut().zip(&other.held) {
             *a = match (*a, *b) {
-                (Some(a), Some(b)) => Some(Held { size: a.size.min(b.size), ..a }),
+                (Some(a), Some(b)) => Some(Reference { size: a.size.min(b.size), ..a }),
                 (None, None) => None,
                 (Some(held), None) | (None, Some(held)) => {
                     if !planted::active(Bug::HeldOnOneWay) {

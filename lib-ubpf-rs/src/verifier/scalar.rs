@@ -38,7 +38,7 @@ pub(super) struct Scalar {
 
 /// A comparison that holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Fact {
+pub(super) enum Comparison {
     Equal,
     Differ,
     Below,
@@ -378,15 +378,15 @@ impl Scalar {
     }
 
     /// Makes use of a comparison that holds. False when it cannot hold.
-    pub(super) fn assume(bits: u32, part: Part, fact: Fact, a: &mut Scalar, b: &mut Scalar) -> bool {
+    pub(super) fn assume(bits: u32, part: Part, fact: Comparison, a: &mut Scalar, b: &mut Scalar) -> bool {
         let width = match part {
             Part::Whole => bits,
             Part::Half => half(bits),
         };
         let possible = match fact {
-            Fact::Meet => meet(width, a, b),
-            Fact::Disjoint => disjoint(width, a, b),
-            Fact::Equal => {
+            Comparison::Meet => meet(width, a, b),
+            Comparison::Disjoint => disjoint(width, a, b),
+            Comparison::Equal => {
                 equal_bits(width, a, b) && {
                     let (x, y) = (a.part(part), b.part(part));
                     x.clip(y);
@@ -394,11 +394,11 @@ impl Scalar {
                     !x.is_empty()
                 }
             }
-            Fact::Differ => differ(width, a.part(part), b.part(part)),
-            Fact::Below => below(a.part(part), b.part(part)),
-            Fact::BelowOrEqual => below_or_equal(a.part(part), b.part(part)),
-            Fact::Less => less(a.part(part), b.part(part)),
-            Fact::LessOrEqual => less_or_equal(a.part(part), b.part(part)),
+            Comparison::Differ => differ(width, a.part(part), b.part(part)),
+            Comparison::Below => below(a.part(part), b.part(part)),
+            Comparison::BelowOrEqual => below_or_equal(a.part(part), b.part(part)),
+            Comparison::Less => less(a.part(part), b.part(part)),
+            Comparison::LessOrEqual => less_or_equal(a.part(part), b.part(part)),
         };
         if part == Part::Half && planted::active(Bug::HalfIsWhole) {
             a.whole.clip_unsigned(a.half.umin, a.half.umax);

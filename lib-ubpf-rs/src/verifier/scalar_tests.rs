@@ -1,21 +1,21 @@
 //! Soundness of the transfer functions: exhaustive at small widths, at random at the full width.
 
 use super::{
-    scalar::{signed, Fact, Part, Scalar},
+    scalar::{signed, Comparison, Part, Scalar},
     tnum::{low_mask, Tnum},
 };
 use crate::isa::AluOp;
 use std::vec::Vec;
 
-const FACTS: [Fact; 8] = [
-    Fact::Equal,
-    Fact::Differ,
-    Fact::Below,
-    Fact::BelowOrEqual,
-    Fact::Less,
-    Fact::LessOrEqual,
-    Fact::Meet,
-    Fact::Disjoint,
+const FACTS: [Comparison; 8] = [
+    Comparison::Equal,
+    Comparison::Differ,
+    Comparison::Below,
+    Comparison::BelowOrEqual,
+    Comparison::Less,
+    Comparison::LessOrEqual,
+    Comparison::Meet,
+    Comparison::Disjoint,
 ];
 
 /// What the instruction computes on numbers of `bits` bits (RFC 9669 section 4.1, scaled).
@@ -51,18 +51,18 @@ fn part_bits(bits: u32, part: Part) -> u32 {
     }
 }
 
-fn holds(bits: u32, fact: Fact, a: u64, b: u64) -> bool {
+fn holds(bits: u32, fact: Comparison, a: u64, b: u64) -> bool {
     let (a, b) = (a & low_mask(bits), b & low_mask(bits));
     let (x, y) = (signed(bits, a), signed(bits, b));
     match fact {
-        Fact::Equal => a == b,
-        Fact::Differ => a != b,
-        Fact::Below => a < b,
-        Fact::BelowOrEqual => a <= b,
-        Fact::Less => x < y,
-        Fact::LessOrEqual => x <= y,
-        Fact::Meet => a & b != 0,
-        Fact::Disjoint => a & b == 0,
+        Comparison::Equal => a == b,
+        Comparison::Differ => a != b,
+        Comparison::Below => a < b,
+        Comparison::BelowOrEqual => a <= b,
+        Comparison::Less => x < y,
+        Comparison::LessOrEqual => x <= y,
+        Comparison::Meet => a & b != 0,
+        Comparison::Disjoint => a & b == 0,
     }
 }
 
@@ -122,7 +122,7 @@ fn check_alu(
 fn check_fact(
     bits: u32,
     part: Part,
-    fact: Fact,
+    fact: Comparison,
     a: &(Scalar, Vec<u64>),
     b: &(Scalar, Vec<u64>),
 ) -> Result<(), std::string::String> {
@@ -302,7 +302,7 @@ fn results_are_as_close_as_programs_need() {
     let shifted = Scalar::alu(64, Part::Whole, AluOp::Lsh, &masked, &Scalar::constant(64, 3));
     assert_eq!((shifted.whole.umax, shifted.tnum.mask), (0x7f8, 0x7f8));
     let (mut index, mut limit) = (unknown, Scalar::constant(64, 100));
-    assert!(Scalar::assume(64, Part::Half, Fact::Below, &mut index, &mut limit));
+    assert!(Scalar::assume(64, Part::Half, Comparison::Below, &mut index, &mut limit));
     assert_eq!(index.low_half(64).whole.umax, 99);
     assert_eq!(index.whole.umax, u64::MAX - 0xffff_ffff + 99, "says little of the whole");
 }

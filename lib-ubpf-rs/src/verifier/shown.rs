@@ -4,7 +4,7 @@ use super::{
     env::INNER,
     scalar::Scalar,
     tnum::Tnum,
-    value::{Kind, Value, BITS},
+    value::{Value, ValueKind, BITS},
     State,
 };
 use crate::isa::Size;
@@ -14,16 +14,16 @@ use core::fmt;
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.kind {
-            Kind::Unset => return f.write_str("unset"),
-            Kind::Scalar => return number(f, &self.num),
-            Kind::Argument => f.write_str("argument")?,
-            Kind::Stack(0) => f.write_str("stack")?,
-            Kind::Stack(frame) => write!(f, "stack{frame}")?,
-            Kind::Object { index, .. } if index & INNER != 0 => write!(f, "map{}.value", index & !INNER)?,
-            Kind::Object { index, .. } => write!(f, "value{index}")?,
-            Kind::Record { number, .. } => write!(f, "record{number}")?,
-            Kind::Map { index, .. } if index & INNER != 0 => write!(f, "map{}.map", index & !INNER)?,
-            Kind::Map { index, .. } => write!(f, "map{index}")?,
+            ValueKind::Unset => return f.write_str("unset"),
+            ValueKind::Scalar => return number(f, &self.num),
+            ValueKind::Argument => f.write_str("argument")?,
+            ValueKind::Stack(0) => f.write_str("stack")?,
+            ValueKind::Stack(frame) => write!(f, "stack{frame}")?,
+            ValueKind::Object { index, .. } if index & INNER != 0 => write!(f, "map{}.value", index & !INNER)?,
+            ValueKind::Object { index, .. } => write!(f, "value{index}")?,
+            ValueKind::Record { number, .. } => write!(f, "record{number}")?,
+            ValueKind::Map { index, .. } if index & INNER != 0 => write!(f, "map{}.map", index & !INNER)?,
+            ValueKind::Map { index, .. } => write!(f, "map{index}")?,
         }
         if self.kind.is_nullable() {
             f.write_str(" or null")?;
@@ -76,7 +76,7 @@ fn one(f: &mut fmt::Formatter<'_>, value: u64) -> fmt::Result {
 /// The registers that are set, then the known words of the innermost frame: `r1=argument r2=0..=255 r10=stack [-8]=7`.
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let set = self.regs.iter().enumerate().filter(|(_, v)| v.kind != Kind::Unset);
+        let set = self.regs.iter().enumerate().filter(|(_, v)| v.kind != ValueKind::Unset);
         for (index, (number, value)) in set.enumerate() {
             write!(f, "{}r{number}={value}", if index == 0 { "" } else { " " })?;
         }

@@ -2,10 +2,10 @@
 
 use super::{
     planted::{self, Bug},
-    records::Records,
+    records::References,
     scalar::Scalar,
     tnum::{low_mask, Tnum},
-    value::{Kind, Value, BITS, NO_ROOM},
+    value::{Value, ValueKind, BITS, NO_ROOM},
     widen::Thresholds,
     work::price,
     VerifyError,
@@ -54,7 +54,7 @@ impl Cell {
 
 /// A caller, while its callee runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Frame {
+pub(super) struct Caller {
     /// The call.
     pub(super) pc: usize,
     /// Its r6 to r9.
@@ -72,11 +72,11 @@ pub struct State {
     /// Where the innermost frame's cells begin.
     base: usize,
     /// The callers, outermost first.
-    pub(super) frames: Vec<Frame>,
+    pub(super) frames: Vec<Caller>,
     /// Least length of the argument on this path.
     pub(super) argument_min: u32,
     /// What is held of rings.
-    pub(super) records: Records,
+    pub(super) records: References,
     next_id: u32,
 }
 
@@ -88,17 +88,17 @@ impl State {
         base: 0,
         frames: Vec::new(),
         argument_min: 0,
-        records: Records::NONE,
+        records: References::NONE,
         next_id: 1,
     };
 
     /// As a program starts.
     pub(super) fn start() -> State {
         let mut state = State::EMPTY;
-        state.set(Reg::R1, Value::pointer(Kind::Argument));
+        state.set(Reg::R1, Value::pointer(ValueKind::Argument));
         let length = Value::length();
         state.set(Reg::R2, Value { id: LENGTH, ..length });
-        state.set(Reg::R10, Value::pointer(Kind::Stack(0)));
+        state.set(Reg::R10, Value::pointer(ValueKind::Stack(0)));
         state
     }
 
@@ -121,7 +121,7 @@ impl State {
     /// Bytes of memory that it holds.
     pub(super) fn bytes(&self) -> usize {
         let cells = self.cells.capacity().wrapping_mul(size_of::<Cell>());
-        let frames = self.frames.capacity().wrapping_mul(size_of::<Frame>());
+        let frames = self.frames.capacity().wrapping_mul(size_of::<Caller>());
         size_of::<State>().wrapping_add(cells).wrapping_add(frames)
     }
 
@@ -160,7 +160,7 @@ impl State {
     }
 
     /// A pointer that may be null: whoever compares a copy with 0 learns of all of them.
-    pub(super) fn nullable(&mut self, kind: Kind) -> Value {
+    pub(super) fn nullable(&mut self, kind: ValueKind) -> Value {
         Value { id: self.fresh_id(), ..Value::pointer(kind) }
     }
 
@@ -241,7 +241,7 @@ impl State {
     pub(super) fn release(&mut self, number: u8) {
         self.records.release(number);
         self.each_value(|value| {
-            let stale = matches!(value.kind, Kind::Record { number: of, .. } if of == number);
+            let stale = matches!(value.kind, ValueKind::Record { number: of, .. } if of == number);
             if stale && !planted::active(Bug::StaleRecord) {
                 *value = Value::UNKNOWN;
             }
@@ -252,7 +252,7 @@ impl State {
     pub(super) fn forget_records(&mut self) {
         self.records.forget();
         self.each_value(|value| {
-            if matches!(value.kind, Kind::Record { .. }) {
+            if matches!(value.kind, ValueKind::Record { .. }) {
                 *value = Value::UNKNOWN;
             }
         });
@@ -273,7 +273,7 @@ impl State {
         self.frames.try_reserve(1).map_err(|_| VerifyError::NoMemory)?;
         let saved = [Reg::R6, Reg::R7, Reg::R8, Reg::R9].map(|reg| *self.get(reg));
         let base = self.base;
-        self.frames.push(Frame { pc, saved, base });
+        self.frames.push(Caller { pc, saved, base });
         self.base = self.cells.len();
         for reg in [Reg::R0, Reg::R6, Reg::R7, Reg::R8, Reg::R9] {
             self.set(reg, Value::UNSET);
@@ -282,13 +282,13 @@ impl State {
             _ if planted::active(Bug::SameFrame) => 0,
             depth => depth,
         };
-        self.set(Reg::R10, Value::pointer(Kind::Stack(depth)));
+        self.set(Reg::R10, Value::pointer(ValueKind::Stack(depth)));
         Ok(())
     }
 
     /// Comes back from a function; the PC of the call, or `None` from the outermost.
     pub(super) fn leave(&mut self) -> Option<usize> {
-        let gone = Kind::Stack(self.depth() as u8);
+        let gone = ValueKind::Stack(self.depth() as u8);
         let frame = self.frames.pop()?;
         self.cells.truncate(self.base);
         self.base = frame.base;
@@ -298,7 +298,7 @@ impl State {
         }
         self.forget_arguments();
         let depth = self.depth() as u8;
-        self.set(Reg::R10, Value::pointer(Kind::Stack(depth)));
+        self.set(Reg::R10, Value::pointer(ValueKind::Stack(depth)));
         self.each_value(|value| {
             if value.kind == gone {
                 *value = Value::UNKNOWN;
@@ -691,23 +691,23 @@ impl Concrete<'_> {
         offsets.any(|(offset, len)| value.num.contains(BITS, offset) && large(len))
     }
 
-    fn check(&self, records: &Records, value: &Value, is: u64, equal: &mut Vec<(u32, u64)>) -> Result<(), String> {
+    fn check(&self, records: &References, value: &Value, is: u64, equal: &mut Vec<(u32, u64)>) -> Result<(), String> {
         let num = match value.kind {
-            Kind::Unset => return Ok(()),
+            ValueKind::Unset => return Ok(()),
             kind if kind.is_nullable() && is == 0 => return Ok(()),
-            Kind::Record { number, .. } if !self.is_record(records.size(number), value, is) => {
+            ValueKind::Record { number, .. } if !self.is_record(records.size(number), value, is) => {
                 return Err(format!("not {value}"))
             }
-            Kind::Record { .. } => return Ok(()),
-            Kind::Object { index, .. } => match value.num.value() {
+            ValueKind::Record { .. } => return Ok(()),
+            ValueKind::Object { index, .. } => match value.num.value() {
                 Some(offset) if !(self.begins)(index, is.wrapping_sub(offset)) => return Err(format!("not {value}")),
                 _ => return Ok(()),
             },
-            Kind::Scalar => is,
-            Kind::Map { index, .. } if !(self.stands)(index, is) => return Err(format!("not {value}")),
-            Kind::Map { .. } => 0,
-            Kind::Argument => is.wrapping_sub(self.argument.0),
-            Kind::Stack(frame) => is.wrapping_sub(frame_end(self.stack_top, usize::from(frame))),
+            ValueKind::Scalar => is,
+            ValueKind::Map { index, .. } if !(self.stands)(index, is) => return Err(format!("not {value}")),
+            ValueKind::Map { .. } => 0,
+            ValueKind::Argument => is.wrapping_sub(self.argument.0),
+            ValueKind::Stack(frame) => is.wrapping_sub(frame_end(self.stack_top, usize::from(frame))),
         };
         if !value.num.contains(BITS, num) {
             return Err(format!("not {value}"));

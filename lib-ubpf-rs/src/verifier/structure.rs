@@ -211,7 +211,7 @@ fn check_function_bounds(insns: &[Insn], functions: &[usize], work: &mut Work<'_
 
 fn reachable(insns: &[Insn], functions: &[usize], work: &mut Work<'_>) -> Result<Vec<bool>, VerifyError> {
     let mut seen = filled(insns.len(), false, work)?;
-    let mut queue = Queue::new(insns.len())?;
+    let mut queue = WorkQueue::new(insns.len())?;
     for &start in functions {
         work.spend(price::GLANCE)?;
         queue.push(&mut seen, start);
@@ -227,13 +227,13 @@ fn reachable(insns: &[Insn], functions: &[usize], work: &mut Work<'_>) -> Result
 }
 
 /// Slots that wait for their turn, each at most once at a time.
-struct Queue(Vec<u32>);
+struct WorkQueue(Vec<u32>);
 
-impl Queue {
-    fn new(len: usize) -> Result<Queue, VerifyError> {
+impl WorkQueue {
+    fn new(len: usize) -> Result<WorkQueue, VerifyError> {
         let mut list = Vec::new();
         list.try_reserve_exact(len).map_err(|_| VerifyError::NoMemory)?;
-        Ok(Queue(list))
+        Ok(WorkQueue(list))
     }
 
     /// Adds a slot that is not marked yet, and marks it.
@@ -334,7 +334,7 @@ fn reaching_exit(insns: &[Insn], work: &mut Work<'_>) -> Result<Vec<bool>, Verif
     let len = insns.len();
     let before = Predecessors::new(insns, work)?;
     let mut ends = filled(len, false, work)?;
-    let mut queue = Queue::new(len)?;
+    let mut queue = WorkQueue::new(len)?;
     for piece in pieces(0..len) {
         work.spend_each(piece.len(), price::GLANCE)?;
         piece.filter(|&pc| insns.get(pc) == Some(&Insn::Exit)).for_each(|pc| queue.push(&mut ends, pc));
@@ -364,8 +364,8 @@ fn unset_registers(
     let mut known = filled(insns.len(), ALL_REGISTERS, work)?;
     let mut visited = filled(insns.len(), false, work)?;
     let mut queued = filled(insns.len(), false, work)?;
-    let mut queue = Queue::new(insns.len())?;
-    let mut join = |known: &mut [u16], queue: &mut Queue, queued: &mut [bool], pc: usize, set| {
+    let mut queue = WorkQueue::new(insns.len())?;
+    let mut join = |known: &mut [u16], queue: &mut WorkQueue, queued: &mut [bool], pc: usize, set| {
         let have: Option<&mut u16> = known.get_mut(pc);
         let seen: Option<&mut bool> = visited.get_mut(pc);
         let (Some(have), Some(seen)) = (have, seen) else {

@@ -14,7 +14,7 @@ pub(super) const ARGUMENT_MAX: u64 = i32::MAX as u64;
 
 /// What a value is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum ValueKind {
     /// Nothing has set it.
     Unset,
     /// A number.
@@ -47,29 +47,29 @@ pub(crate) enum Kind {
     },
 }
 
-impl Kind {
+impl ValueKind {
     /// Whether it may be null instead.
     pub(crate) fn is_nullable(self) -> bool {
         matches!(
             self,
-            Kind::Object { nullable: true, .. }
-                | Kind::Record { nullable: true, .. }
-                | Kind::Map { nullable: true, .. }
+            ValueKind::Object { nullable: true, .. }
+                | ValueKind::Record { nullable: true, .. }
+                | ValueKind::Map { nullable: true, .. }
         )
     }
 
     /// The same, which may be null or may not.
-    pub(super) fn or_null(self, nullable: bool) -> Kind {
+    pub(super) fn or_null(self, nullable: bool) -> ValueKind {
         match self {
-            Kind::Object { index, .. } => Kind::Object { index, nullable },
-            Kind::Record { number, .. } => Kind::Record { number, nullable },
-            Kind::Map { index, .. } => Kind::Map { index, nullable },
+            ValueKind::Object { index, .. } => ValueKind::Object { index, nullable },
+            ValueKind::Record { number, .. } => ValueKind::Record { number, nullable },
+            ValueKind::Map { index, .. } => ValueKind::Map { index, nullable },
             other => other,
         }
     }
 
     /// Whether both are the same, but that one may be null.
-    fn is_like(self, other: Kind) -> bool {
+    fn is_like(self, other: ValueKind) -> bool {
         self.or_null(false) == other.or_null(false)
     }
 }
@@ -80,7 +80,7 @@ pub(super) const NO_ROOM: u32 = u32::MAX;
 /// What is known of one value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Value {
-    pub(super) kind: Kind,
+    pub(super) kind: ValueKind,
     /// Values with the same id, unless 0, are equal.
     pub(super) id: u32,
     /// The number, or a pointer's offset, plus this is at most the argument's length; or [`NO_ROOM`].
@@ -90,7 +90,7 @@ pub(super) struct Value {
 }
 
 impl Value {
-    pub(super) const UNSET: Value = Value { kind: Kind::Unset, id: 0, room: NO_ROOM, num: Scalar::unknown(BITS) };
+    pub(super) const UNSET: Value = Value { kind: ValueKind::Unset, id: 0, room: NO_ROOM, num: Scalar::unknown(BITS) };
     pub(super) const UNKNOWN: Value = Value::scalar(Scalar::unknown(BITS));
 
     /// Becomes a copy of the other. By its parts: where code is small rather than fast a compiler copies all of it byte by byte, and a
@@ -106,7 +106,7 @@ impl Value {
     }
 
     pub(super) const fn scalar(num: Scalar) -> Value {
-        Value { kind: Kind::Scalar, id: 0, room: NO_ROOM, num }
+        Value { kind: ValueKind::Scalar, id: 0, room: NO_ROOM, num }
     }
 
     pub(super) const fn constant(value: u64) -> Value {
@@ -114,7 +114,7 @@ impl Value {
     }
 
     /// The start of the memory that `kind` names.
-    pub(super) const fn pointer(kind: Kind) -> Value {
+    pub(super) const fn pointer(kind: ValueKind) -> Value {
         Value { kind, ..Value::constant(0) }
     }
 
@@ -124,7 +124,7 @@ impl Value {
     }
 
     pub(super) fn is_scalar(&self) -> bool {
-        self.kind == Kind::Scalar
+        self.kind == ValueKind::Scalar
     }
 
     /// The number, if it is known.
@@ -134,7 +134,7 @@ impl Value {
 
     /// The room, also of numbers that cannot exceed the argument's least length.
     pub(super) fn room(&self, argument_min: u32) -> u32 {
-        if !matches!(self.kind, Kind::Scalar | Kind::Argument) {
+        if !matches!(self.kind, ValueKind::Scalar | ValueKind::Argument) {
             return NO_ROOM;
         }
         let spare = u64::from(argument_min).checked_sub(self.num.whole.umax);
@@ -147,7 +147,7 @@ impl Value {
     /// The number as far as this part of it goes; a pointer's number is unknown.
     pub(super) fn number(&self) -> Scalar {
         match self.kind {
-            Kind::Scalar => self.num,
+            ValueKind::Scalar => self.num,
             _ => Scalar::unknown(BITS),
         }
     }
@@ -190,17 +190,17 @@ impl Value {
     /// Offsets of both count from the same address.
     pub(super) fn same_memory(&self, other: &Value) -> bool {
         // Two pointers to values of one map may point into different values.
-        matches!(self.kind, Kind::Argument | Kind::Stack(_)) && self.kind == other.kind
+        matches!(self.kind, ValueKind::Argument | ValueKind::Stack(_)) && self.kind == other.kind
     }
 
     /// A pointer with another offset. A null pointer plus something is no pointer any more.
     fn moved(&self, num: Scalar, room: u32) -> Value {
         match self.kind {
-            Kind::Object { .. } if planted::active(Bug::MovedNull) => Value { id: 0, num, ..*self },
-            Kind::Argument
-            | Kind::Stack(_)
-            | Kind::Object { nullable: false, .. }
-            | Kind::Record { nullable: false, .. } => Value { kind: self.kind, id: 0, room, num },
+            ValueKind::Object { .. } if planted::active(Bug::MovedNull) => Value { id: 0, num, ..*self },
+            ValueKind::Argument
+            | ValueKind::Stack(_)
+            | ValueKind::Object { nullable: false, .. }
+            | ValueKind::Record { nullable: false, .. } => Value { kind: self.kind, id: 0, room, num },
             _ => Value::UNKNOWN,
         }
     }
@@ -208,10 +208,10 @@ impl Value {
     /// Whether it stands for all that `other` stands for; ids are compared elsewhere.
     pub(super) fn includes(&self, other: &Value, argument_min: u32) -> bool {
         let kind = match (self.kind, other.kind) {
-            (Kind::Unset, _) => return true,
+            (ValueKind::Unset, _) => return true,
             (a, b) => a.is_like(b) && (a.is_nullable() || !b.is_nullable()),
         };
-        if self.is_unknown() && other.kind != Kind::Unset {
+        if self.is_unknown() && other.kind != ValueKind::Unset {
             return true;
         }
         let room = self.room == NO_ROOM || {
@@ -223,12 +223,12 @@ impl Value {
 
     /// Any number at all: also what a pointer is when nobody asks.
     pub(super) fn is_unknown(&self) -> bool {
-        self.kind == Kind::Scalar && self.room == NO_ROOM && self.num == const { Scalar::unknown(BITS) }
+        self.kind == ValueKind::Scalar && self.room == NO_ROOM && self.num == const { Scalar::unknown(BITS) }
     }
 
     /// What room says of the number: it is at most the longest argument's length less the room. False when there is no such number.
     pub(super) fn settle_room(&mut self) -> bool {
-        if self.room == NO_ROOM || !matches!(self.kind, Kind::Scalar | Kind::Argument) {
+        if self.room == NO_ROOM || !matches!(self.kind, ValueKind::Scalar | ValueKind::Argument) {
             return true;
         }
         let most = ARGUMENT_MAX.saturating_sub(u64::from(self.room));
@@ -241,7 +241,7 @@ impl Value {
             return *self;
         }
         let kind = match (self.kind, other.kind) {
-            (Kind::Unset, _) | (_, Kind::Unset) => return Value::UNSET,
+            (ValueKind::Unset, _) | (_, ValueKind::Unset) => return Value::UNSET,
             (a, b) if a.is_like(b) => a.or_null(a.is_nullable() || b.is_nullable()),
             _ => return Value::UNKNOWN,
         };
@@ -254,7 +254,7 @@ impl Value {
 /// The room of `a op b`. An operation on the low half alone comes to the same where the number fits there, and a number
 /// with room does.
 fn room_after(part: Part, op: AluOp, a: &Value, b: &Value, argument_min: u32) -> u32 {
-    if a.kind != Kind::Argument && !a.is_scalar() {
+    if a.kind != ValueKind::Argument && !a.is_scalar() {
         return NO_ROOM;
     }
     let (room, by) = (a.room(argument_min), &b.num.whole);

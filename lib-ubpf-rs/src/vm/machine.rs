@@ -2,7 +2,7 @@
 
 use super::{
     call::{call_helper, Called},
-    charge, Access, AccessKind, Memory, Metering, Run, Stop, StopKind, FRAME_BYTES, MAX_FRAMES,
+    charge, AccessKind, AccessMode, Memory, Metering, Run, Stop, StopKind, FRAME_BYTES, MAX_FRAMES,
 };
 use crate::{
     isa::{AtomicOp, Call, Endianness, ImmKind, Insn, Operand, Reg, Size, Width},
@@ -19,7 +19,7 @@ pub struct Moment<'m> {
     pub regs: &'m [u64],
     /// What the program may touch.
     pub memory: &'m Memory<'m>,
-    frames: &'m [Frame],
+    frames: &'m [CallFrame],
 }
 
 impl Moment<'_> {
@@ -33,7 +33,7 @@ impl Moment<'_> {
 pub(super) const SLOTS: usize = 16;
 
 #[derive(Clone, Copy, Default)]
-struct Frame {
+struct CallFrame {
     return_to: usize,
     saved: [u64; 4],
 }
@@ -44,7 +44,7 @@ pub(super) struct Machine<'m, 'a> {
     metering: Metering,
     pub(super) regs: [u64; SLOTS],
     pub(super) pc: usize,
-    frames: [Frame; MAX_FRAMES],
+    frames: [CallFrame; MAX_FRAMES],
     depth: usize,
 }
 
@@ -85,7 +85,7 @@ impl<'m, 'a> Machine<'m, 'a> {
             metering,
             regs,
             pc: program.program().entry,
-            frames: [Frame::default(); MAX_FRAMES],
+            frames: [CallFrame::default(); MAX_FRAMES],
             depth: 0,
         }
     }
@@ -281,7 +281,7 @@ impl<'m, 'a> Machine<'m, 'a> {
             return Err(self.stop(StopKind::CallDepth));
         }
         self.charge(self.program.function_charge(target))?;
-        self.frames[self.depth] = Frame { return_to: self.pc, saved };
+        self.frames[self.depth] = CallFrame { return_to: self.pc, saved };
         self.depth += 1;
         self.run.memory.set_frames(self.depth + 1);
         self.regs[Reg::R10.index()] = self.regs[Reg::R10.index()].wrapping_sub(FRAME_BYTES as u64);
@@ -309,13 +309,13 @@ impl<'m, 'a> Machine<'m, 'a> {
         match op {
             AtomicOp::LoadAcquire => {
                 let value = self.run.memory.load_acquire(addr, size);
-                let value = value.ok_or_else(|| self.bad_atomic(Access::Read, addr, size))?;
+                let value = value.ok_or_else(|| self.bad_atomic(AccessMode::Read, addr, size))?;
                 self.set(src, value);
                 return Ok(());
             }
             AtomicOp::StoreRelease => {
                 let stored = self.run.memory.store_release(addr, size, self.get(src));
-                return stored.ok_or_else(|| self.bad_atomic(Access::Write, addr, size));
+                return stored.ok_or_else(|| self.bad_atomic(AccessMode::Write, addr, size));
             }
             _ => {}
         }
@@ -327,7 +327,7 @@ impl<'m, 'a> Machine<'m, 'a> {
             self.run.memory.atomic64(addr).map(|cell| modify!(op, cell, operand, expected))
         };
         let Some(old) = old else {
-            return Err(self.bad_atomic(Access::Write, addr, size));
+            return Err(self.bad_atomic(AccessMode::Write, addr, size));
         };
         if let Some(reg) = op.result(src) {
             self.set(reg, old);
@@ -335,7 +335,7 @@ impl<'m, 'a> Machine<'m, 'a> {
         Ok(())
     }
 
-    fn bad_atomic(&self, access: Access, addr: u64, size: Size) -> Stop {
+    fn bad_atomic(&self, access: AccessMode, addr: u64, size: Size) -> Stop {
         let bytes = size.bytes() as u64;
         if self.run.memory.allows(access, addr, bytes) {
             return self.stop(StopKind::Unaligned { addr, size: bytes });

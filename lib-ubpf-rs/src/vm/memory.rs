@@ -6,7 +6,7 @@
 use super::tail::Chain;
 use crate::{
     isa::Size,
-    maps::{Bytes, BytesMut, Maps, Records, Window},
+    maps::{Bytes, BytesMut, Maps, Records, ValueWindow},
     program::limits::LANES,
 };
 use core::{
@@ -19,7 +19,7 @@ use core::{
 
 /// What an access needs of a region.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Access {
+pub enum AccessMode {
     /// Reading.
     Read,
     /// Writing (and reading).
@@ -46,11 +46,11 @@ impl Region {
     }
 }
 
-impl Window {
+impl ValueWindow {
     /// Whether a program may access `size` bytes at `addr` there.
-    fn contains(&self, access: Access, addr: u64, size: u64) -> bool {
-        let Window { base, len, writable } = *self;
-        Region { base, len, writable }.contains(addr, size) && (writable || access == Access::Read)
+    fn contains(&self, access: AccessMode, addr: u64, size: u64) -> bool {
+        let ValueWindow { base, len, writable } = *self;
+        Region { base, len, writable }.contains(addr, size) && (writable || access == AccessMode::Read)
     }
 }
 
@@ -240,21 +240,21 @@ impl<'a> Memory<'a> {
 
     /// Whether `size` bytes at `addr` may be accessed.
     #[inline]
-    pub fn allows(&self, access: Access, addr: u64, size: u64) -> bool {
+    pub fn allows(&self, access: AccessMode, addr: u64, size: u64) -> bool {
         let used = (super::FRAME_BYTES as u64 * self.frames).min(self.stack.len);
         let below_top = self.stack_top().wrapping_sub(addr);
         // `below_top` in size..=used: wholly within the frames in use.
         below_top <= used && below_top >= size.max(1)
             || self.argument.contains(addr, size) && size != 0
             || self.arena.contains(addr, size) && size != 0
-            || access == Access::Read && self.rodata.contains(addr, size) && size != 0
+            || access == AccessMode::Read && self.rodata.contains(addr, size) && size != 0
             || self.maps().is_some_and(|maps| size != 0 && self.in_values(maps, access, addr, size))
             || self.records.may_be() && size != 0 && in_records(&self.records, addr, size)
     }
 
     /// Bytes that a helper is to read; `None` where the program may not.
     pub fn bytes(&self, addr: u64, size: u64) -> Option<Bytes<'_>> {
-        if !self.allows(Access::Read, addr, size) {
+        if !self.allows(AccessMode::Read, addr, size) {
             return None;
         }
         // SAFETY: `allows` says that they lie wholly in a region, valid for reads (see the constructors), or in the values of a map, which
@@ -265,7 +265,7 @@ impl<'a> Memory<'a> {
     /// Reads a little-endian number of 1, 2, 4 or 8 bytes.
     #[inline]
     pub fn load(&self, addr: u64, size: Size) -> Option<u64> {
-        if !self.allows(Access::Read, addr, size.bytes() as u64) {
+        if !self.allows(AccessMode::Read, addr, size.bytes() as u64) {
             return None;
         }
         // SAFETY: `allows` says that the bytes lie wholly in a region, and each region is valid for reads (see the
@@ -283,7 +283,7 @@ impl<'a> Memory<'a> {
     /// Writes the low 1, 2, 4 or 8 bytes of `value`.
     #[inline]
     pub fn store(&mut self, addr: u64, size: Size, value: u64) -> Option<()> {
-        if !self.allows(Access::Write, addr, size.bytes() as u64) {
+        if !self.allows(AccessMode::Write, addr, size.bytes() as u64) {
             return None;
         }
         // SAFETY: `allows` says that the bytes lie wholly in a writable region, valid for writes (see the constructors).
@@ -302,7 +302,7 @@ impl<'a> Memory<'a> {
     #[inline]
     pub fn load_acquire(&self, addr: u64, size: Size) -> Option<u64> {
         let bytes = size.bytes() as u64;
-        if !self.allows(Access::Read, addr, bytes) || !addr.is_multiple_of(bytes) {
+        if !self.allows(AccessMode::Read, addr, bytes) || !addr.is_multiple_of(bytes) {
             return None;
         }
         // SAFETY: in bounds of a region that is valid for reads, aligned, and others access it atomically only.
@@ -320,7 +320,7 @@ impl<'a> Memory<'a> {
     #[inline]
     pub fn store_release(&mut self, addr: u64, size: Size, value: u64) -> Option<()> {
         let bytes = size.bytes() as u64;
-        if !self.allows(Access::Write, addr, bytes) || !addr.is_multiple_of(bytes) {
+        if !self.allows(AccessMode::Write, addr, bytes) || !addr.is_multiple_of(bytes) {
             return None;
         }
         // SAFETY: in bounds of a writable region, aligned, and others access it atomically only.
@@ -338,7 +338,7 @@ impl<'a> Memory<'a> {
     /// The 32-bit atomic at `addr`, when in bounds and aligned.
     #[inline]
     pub fn atomic32(&self, addr: u64) -> Option<&AtomicU32> {
-        if !self.allows(Access::Write, addr, 4) || !addr.is_multiple_of(4) {
+        if !self.allows(AccessMode::Write, addr, 4) || !addr.is_multiple_of(4) {
             return None;
         }
         // SAFETY: in bounds of a writable region, aligned, and others access it atomically only.
@@ -348,7 +348,7 @@ impl<'a> Memory<'a> {
     /// The 64-bit atomic at `addr`, when in bounds and aligned.
     #[inline]
     pub fn atomic64(&self, addr: u64) -> Option<&AtomicU64> {
-        if !self.allows(Access::Write, addr, 8) || !addr.is_multiple_of(8) {
+        if !self.allows(AccessMode::Write, addr, 8) || !addr.is_multiple_of(8) {
             return None;
         }
         // SAFETY: in bounds of a writable region, aligned, and others access it atomically only.
@@ -359,13 +359,13 @@ impl<'a> Memory<'a> {
 impl Memory<'_> {
     /// Whether bytes lie in the values of one of the maps, or of one within them.
     #[cold]
-    fn in_values(&self, maps: &Maps, access: Access, addr: u64, size: u64) -> bool {
+    fn in_values(&self, maps: &Maps, access: AccessMode, addr: u64, size: u64) -> bool {
         maps.windows().iter().any(|window| window.contains(access, addr, size))
             || self.is_within_a_map(access, addr, size)
     }
 
     /// Whether bytes lie in a value of a map that a map of the program holds.
-    pub fn is_within_a_map(&self, access: Access, addr: u64, size: u64) -> bool {
+    pub fn is_within_a_map(&self, access: AccessMode, addr: u64, size: u64) -> bool {
         let maps = self.maps().filter(|maps| maps.hold_maps());
         let window = maps.and_then(|_| self.records.inner_window(addr));
         window.is_some_and(|window| window.contains(access, addr, size))
@@ -373,7 +373,7 @@ impl Memory<'_> {
 
     /// Bytes that a helper is to write; `None` where the program may not.
     pub fn bytes_mut(&self, addr: u64, size: u64) -> Option<BytesMut<'_>> {
-        if !self.allows(Access::Write, addr, size) {
+        if !self.allows(AccessMode::Write, addr, size) {
             return None;
         }
         // SAFETY: as for `bytes`, in regions and values that may be written.

@@ -21,9 +21,9 @@ pub use call::{call_helper, Called};
 pub use direct::{Adds, CodeAddress, Detour, Direct, Given};
 pub use interpreter::Interpreter;
 pub use machine::Moment;
-pub use memory::{Access, Memory, Region, Regions};
+pub use memory::{AccessMode, Memory, Region, Regions};
 #[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
-pub(crate) use slices::{Reserve, ENDLESS};
+pub(crate) use slices::{BudgetReserve, ENDLESS};
 pub use slices::{Slices, AT_A_STRETCH, SLICE};
 pub use stop::{AccessKind, Stop, StopKind};
 #[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]

@@ -18,7 +18,7 @@ pub struct Slices<'p> {
 }
 
 #[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
-pub(crate) use reserve::{Reserve, ENDLESS};
+pub(crate) use reserve::{BudgetReserve, ENDLESS};
 
 /// Machine code counts down one slice at a time.
 #[cfg(all(feature = "jit", target_arch = "x86_64", not(ubpf_arch = "none")))]
@@ -27,7 +27,7 @@ mod reserve {
     use crate::platform::Cancelled;
 
     /// The budget of a run in slices, but for the slice at hand, which the engine counts down.
-    pub(crate) struct Reserve<'p> {
+    pub(crate) struct BudgetReserve<'p> {
         slices: Slices<'p>,
         left: u64,
     }
@@ -35,11 +35,11 @@ mod reserve {
     /// More than a run can use up.
     pub(crate) const ENDLESS: u64 = u64::MAX / 2;
 
-    impl<'p> Reserve<'p> {
+    impl<'p> BudgetReserve<'p> {
         /// Takes the first slice off the budget. A run that is paid already is counted all the same, but has no end.
-        pub(crate) fn new(slices: Slices<'p>, budget: u64, paid: bool) -> (Reserve<'p>, u64) {
+        pub(crate) fn new(slices: Slices<'p>, budget: u64, paid: bool) -> (BudgetReserve<'p>, u64) {
             let left = if paid { ENDLESS } else { budget };
-            let mut reserve = Reserve { slices, left };
+            let mut reserve = BudgetReserve { slices, left };
             let slice = reserve.slice();
             (reserve, slice)
         }

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 use ubpf_rs::{
-    helpers::{Call, Maps, Names, Output, ReadMemory, Registry, RingLayout, Threads, Time, Traced, TwoKey},
+    helpers::{Names, Output, ReadMemory, Registry, RingLayout, Threads, Time, Traced, TracedCall, TwoKey, TwoKeyMaps},
     platform::{Thread, Ticks},
     program::{Abi, Program},
     verifier::{self, Policy, VerifiedProgram, VerifyError},
@@ -55,13 +55,13 @@ mod silent;
 /// A host without map, symbols, clock or console.
 pub struct Nobody;
 
-impl Maps for Nobody {
+impl TwoKeyMaps for Nobody {
     fn two_key(&self) -> TwoKey<'_> {
         TwoKey::Nothing
     }
 }
 
-impl Call for Nobody {
+impl TracedCall for Nobody {
     fn traced(&self) -> Option<Traced> {
         None
     }

@@ -4,7 +4,8 @@ use crate::pages::Pages;
 use std::cell::Cell;
 use ubpf_rs::{
     helpers::{
-        Call, Helper, HelperFn, Maps, Names, Output, ReadMemory, Registry, RingLayout, Threads, Time, Traced, TwoKey,
+        Helper, HelperFn, Names, Output, ReadMemory, Registry, RingLayout, Threads, Time, Traced, TracedCall, TwoKey,
+        TwoKeyMaps,
     },
     isa::{encode, Insn},
     jit::{Ahead, JitProgram, LinkedProgram, Options},
@@ -46,7 +47,7 @@ impl TestHost {
     }
 }
 
-impl Maps for TestHost {
+impl TwoKeyMaps for TestHost {
     fn two_key(&self) -> TwoKey<'_> {
         TwoKey::Map(&self.map)
     }
@@ -86,7 +87,7 @@ impl ReadMemory for TestHost {
     }
 }
 
-impl Call for TestHost {
+impl TracedCall for TestHost {
     fn traced(&self) -> Option<Traced> {
         None
     }

@@ -454,7 +454,7 @@ fn what_is_refused_leaves_nothing() {
     });
     let error = refused("others.pkg");
     assert!(error.contains("map outer: the map holds maps of one definition"), "{error}");
-    changed("held.pkg", "mixed.pkg", |object| object.entries[0].value = object::Held::Program(0));
+    changed("held.pkg", "mixed.pkg", |object| object.entries[0].value = object::MapContent::Program(0));
     let error = refused("mixed.pkg");
     assert!(error.contains("map outer: the map holds maps of one definition"), "{error}");
     // Programs of an array are given the same.

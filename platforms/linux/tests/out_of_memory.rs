@@ -10,7 +10,7 @@ use std::{
 use ubpf_platform_linux::{platform, records, symbols};
 use ubpf_rs::{
     isa::assemble,
-    object::{self, Data, Entry, Held, MapDef, Object, ProgramDef, ProgramKind, Variable, Wish},
+    object::{self, Data, MapContent, MapEntry, Object, ObjectMap, ProgramDef, ProgramKind, Variable, Wish},
     platform::{has_room, Console, DirEntry, FileError, Files, Platform, SMALL_THINGS},
     program::{Abi, PointKind},
     runtime::{AttachLimits, Config, Error, LoadOptions, Runtime, Symbol, SymbolTable},
@@ -158,7 +158,7 @@ fn package() -> Vec<u8> {
     };
     let (kind, key_size, value_size, max_entries) = (1, 4, 8, 16);
     let (flags, shared, inner) = (0, false, None);
-    let seen = MapDef { name: "seen", kind, key_size, value_size, max_entries, flags, shared, inner };
+    let seen = ObjectMap { name: "seen", kind, key_size, value_size, max_entries, flags, shared, inner };
     let object = Object {
         name: "counter",
         abi: Abi::Linux,
@@ -166,8 +166,8 @@ fn package() -> Vec<u8> {
         image: [0; 32],
         source: [1; 32],
         licence: "",
-        maps: vec![seen, MapDef { name: "holder", kind: 12, value_size: 4, inner: Some(0), ..seen }],
-        entries: vec![Entry { map: 1, key: 2, value: Held::Map(0) }],
+        maps: vec![seen, ObjectMap { name: "holder", kind: 12, value_size: 4, inner: Some(0), ..seen }],
+        entries: vec![MapEntry { map: 1, key: 2, value: MapContent::Map(0) }],
         data: vec![Data { name: ".bss", read_only: false, size: 8, bytes: &[] }],
         variables: vec![Variable { name: "total", data: 0, offset: 0, size: 8, signed: false }],
         programs: vec![program("counts", FUNCTION, &counts), program("two", "", &two)],

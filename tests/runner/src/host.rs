@@ -8,7 +8,9 @@ use alloc::{
 };
 use spin::Mutex;
 use ubpf_rs::{
-    helpers::{Call, Maps, Names, Output, ReadMemory, RingLayout, Threads, Time, Traced, TwoKey, TwoKeyModel},
+    helpers::{
+        Names, Output, ReadMemory, RingLayout, Threads, Time, Traced, TracedCall, TwoKey, TwoKeyMaps, TwoKeyModel,
+    },
     platform::{copy_of, Thread, Ticks},
 };
 
@@ -35,7 +37,7 @@ pub struct FixedHost {
     pub output: Mutex<Vec<String>>,
 }
 
-impl Maps for FixedHost {
+impl TwoKeyMaps for FixedHost {
     fn two_key(&self) -> TwoKey<'_> {
         TwoKey::Model(self)
     }
@@ -85,7 +87,7 @@ impl ReadMemory for FixedHost {
     }
 }
 
-impl Call for FixedHost {
+impl TracedCall for FixedHost {
     fn traced(&self) -> Option<Traced> {
         None
     }

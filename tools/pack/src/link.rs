@@ -44,8 +44,8 @@ const SETTINGS: &str = ".kconfig";
 pub struct Linked<'a> {
     pub programs: Vec<Program<'a>>,
     pub data: Vec<Section<'a>>,
-    pub slots: Vec<package::Slot<'a>>,
-    pub names: Vec<package::Function<'a>>,
+    pub slots: Vec<package::Relocation<'a>>,
+    pub names: Vec<package::FunctionName<'a>>,
 }
 
 /// A program.
@@ -381,12 +381,12 @@ impl<'a> Linker<'_, 'a, '_> {
             draft.take_packets(place.kind, self.steps)?;
         }
         for (pc, need) in draft.needs {
-            self.linked.slots.put(package::Slot { program, pc: pc as u32, need })?;
+            self.linked.slots.put(package::Relocation { program, pc: pc as u32, need })?;
         }
         for (start, name) in draft.starts {
             // All of them are names of the file, or of helpers.
             let Cow::Borrowed(name) = name else { continue };
-            self.linked.names.put(package::Function { program, start: start as u32, name })?;
+            self.linked.names.put(package::FunctionName { program, start: start as u32, name })?;
         }
         let section = self.reading.file.section_name(function.section);
         self.linked.programs.put(Program { name: &function.name, section, place, code: draft.text })

@@ -8,7 +8,7 @@ use crate::{
 };
 use alloc::{borrow::Cow, vec::Vec};
 use core::fmt;
-use ubpf_rs::object::{Entry, Held, MapDef, LONGEST_NAME, MAX_MAPS};
+use ubpf_rs::object::{MapContent, MapEntry, ObjectMap, LONGEST_NAME, MAX_MAPS};
 
 /// Map types of Linux that hold maps, or programs.
 const ARRAY_OF_MAPS: u32 = 12;
@@ -39,8 +39,8 @@ pub struct Map<'f> {
 }
 
 impl Map<'_> {
-    pub fn def(&self) -> MapDef<'_> {
-        MapDef {
+    pub fn def(&self) -> ObjectMap<'_> {
+        ObjectMap {
             name: &self.name,
             kind: self.kind,
             key_size: self.key_size,
@@ -75,18 +75,18 @@ impl<'f> Maps<'f> {
         &self,
         programs: impl Iterator<Item = &'p str> + Clone,
         steps: &mut Steps<'_>,
-    ) -> Result<Vec<Entry>, Error> {
+    ) -> Result<Vec<MapEntry>, Error> {
         let mut entries = Vec::new();
         for &(map, key, name) in &self.held {
             steps.take(self.list.len().saturating_add(64))?;
             let program = programs.clone().position(|program| program == name);
             let held = self.list.iter().position(|map| map.name == name);
             let value = match (held, program) {
-                (Some(map), _) => Held::Map(map as u32),
-                (None, Some(program)) => Held::Program(program as u32),
+                (Some(map), _) => MapContent::Map(map as u32),
+                (None, Some(program)) => MapContent::Program(program as u32),
                 (None, None) => return Err(refused!("a map holds {name}, which is neither a map nor a program")),
             };
-            entries.put(Entry { map, key, value })?;
+            entries.put(MapEntry { map, key, value })?;
         }
         Ok(entries)
     }

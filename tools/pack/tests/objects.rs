@@ -6,7 +6,7 @@ use common::{compile, compilers, pack_with, unpack, Compiler};
 use ubpf_pack::{CoreTypes, Options};
 use ubpf_rs::{
     isa::{decode, Call, ImmKind, Insn},
-    object::{Entry, Held, MapDef, Object, ProgramKind, SlotNeed},
+    object::{MapContent, MapEntry, Object, ObjectMap, ProgramKind, SlotNeed},
     platform::{no_pause, Cancelled},
     program::{Abi, ArgType, PointKind, RetType},
     runtime::{Config, Error},
@@ -115,7 +115,7 @@ fn maps_of_old_compilers() {
         let Some(bytes) = compile(&compiler.without_types(), "legacy_maps") else { continue };
         let package = pack_with(&bytes, &Options::default()).unwrap();
         let object = unpack(&package);
-        let map = |map: &MapDef<'_>| (map.name.to_string(), map.kind, map.key_size, map.value_size);
+        let map = |map: &ObjectMap<'_>| (map.name.to_string(), map.kind, map.key_size, map.value_size);
         let mut maps: Vec<_> = object.maps.iter().map(map).collect();
         maps.sort();
         assert_eq!(maps, [("numbers".to_string(), 2, 4, 8), ("others".to_string(), 1, 8, 4)]);
@@ -158,11 +158,11 @@ fn what_maps_hold_at_first() {
         let inner = &object.maps[outer.inner.expect("a template") as usize];
         assert_eq!((inner.kind, inner.max_entries), (2, 2));
         let tail = object.programs.iter().position(|program| program.name == "tail").unwrap() as u32;
-        let entry = |map: &str, key, value| Entry { map: at(map), key, value };
+        let entry = |map: &str, key, value| MapEntry { map: at(map), key, value };
         let expected = [
-            entry("outer", 1, Held::Map(at("one"))),
-            entry("outer", 3, Held::Map(at("two"))),
-            entry("calls", 1, Held::Program(tail)),
+            entry("outer", 1, MapContent::Map(at("one"))),
+            entry("outer", 3, MapContent::Map(at("two"))),
+            entry("calls", 1, MapContent::Program(tail)),
         ];
         assert!(object.entries.len() == 3 && expected.iter().all(|one| object.entries.contains(one)));
     });

@@ -7,7 +7,7 @@ use ubpf_pack::{CoreTypes, Options};
 use ubpf_rs::{
     helpers::Registry,
     maps::{Map, Maps},
-    object::{self, Entry, Names, Object, ProgramKind},
+    object::{self, Externs, MapEntry, Object, ProgramKind},
     platform::no_pause,
     program::{Abi, Program},
     verifier::Context,
@@ -19,7 +19,7 @@ pub struct File {
     /// The maps that its programs share.
     pub maps: Option<Arc<Maps>>,
     /// What maps hold at first.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<MapEntry>,
 }
 
 impl File {
@@ -134,7 +134,7 @@ struct HostNames<'r> {
     helpers: &'r Registry,
 }
 
-impl Names for HostNames<'_> {
+impl Externs for HostNames<'_> {
     fn helper(&self, abi: Abi, name: &str) -> Option<u32> {
         self.helpers.number(abi, name)
     }

@@ -22,10 +22,10 @@ use std::{
 use ubpf_embed::files::{read_bounded, replace, shown};
 use ubpf_pack::CoreTypes;
 use ubpf_rs::{
-    helpers::{Call, Maps, Names, Output, ReadMemory, Registry, RingLayout, Threads, Time, Traced, TwoKey},
+    helpers::{Names, Output, ReadMemory, Registry, RingLayout, Threads, Time, Traced, TracedCall, TwoKey, TwoKeyMaps},
     jit::{self, JitProgram},
     maps::{HeldProgram, InUse, Maps as ObjectMaps, TwoKeyMap},
-    object::{Held, ProgramKind},
+    object::{MapContent, ProgramKind},
     platform::{copy_of, Thread, Ticks},
     program::Abi,
     runtime::Config,
@@ -139,8 +139,8 @@ pub fn main(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     for entry in &file.entries {
         let Some(maps) = &maps else { continue };
         let mut program: Option<HeldProgram> = match entry.value {
-            Held::Map(_) => None,
-            Held::Program(index) => {
+            MapContent::Map(_) => None,
+            MapContent::Program(index) => {
                 let Some(loaded) = file.programs.get(index as usize) else { continue };
                 let (name, maps, code) = (loaded.program.name.clone(), Some(maps.clone()), prepare(loaded)?);
                 Some(Arc::new(Callee { name, code, maps, helpers: None }))
@@ -246,7 +246,7 @@ impl ToolHost {
     }
 }
 
-impl Maps for ToolHost {
+impl TwoKeyMaps for ToolHost {
     fn two_key(&self) -> TwoKey<'_> {
         TwoKey::Map(&self.map)
     }
@@ -283,7 +283,7 @@ impl ReadMemory for ToolHost {
     }
 }
 
-impl Call for ToolHost {
+impl TracedCall for ToolHost {
     fn traced(&self) -> Option<Traced> {
         None
     }

@@ -6,8 +6,8 @@
 //! functions.
 
 use super::{
-    super::analysis::{self, bit, function_of, jump_target, relative, Analysis, Check, Function, Fused, Place},
-    super::code::{Registers, StopSites, Style},
+    super::analysis::{self, bit, function_of, jump_target, relative, Check, CodeAnalysis, Function, Fused, Place},
+    super::code::{RegisterUse, StopSites, Style},
     super::context::{log2, stop},
     super::reciprocal::Reciprocal,
     super::run::PROBE,
@@ -97,9 +97,9 @@ impl<'p> Draft<'p> {
 
 impl Draft<'_> {
     /// Which registers the code changes and needs.
-    pub(in crate::jit) fn registers(&self) -> Registers {
+    pub(in crate::jit) fn registers(&self) -> RegisterUse {
         let Emitter { analysis, entry, returns, last_return, .. } = &self.emitter;
-        Registers {
+        RegisterUse {
             clobbers: self.writes,
             reads: analysis.reads,
             straight: *entry == 0 && *returns == 1 && *last_return == self.len,
@@ -146,7 +146,7 @@ struct Emitter<'p> {
     maps: Option<&'p Maps>,
     insns: &'p [Insn],
     style: Style,
-    analysis: Analysis,
+    analysis: CodeAnalysis,
     /// Positions of the pass before: the targets of this one's jumps.
     old: Positions,
     new: Positions,

@@ -1,4 +1,4 @@
-//! Operands for the fields of [`Context`], and the shared routines as emitted code calls them.
+//! Operands for the fields of [`RunContext`], and the shared routines as emitted code calls them.
 
 use super::{
     asm::{at, gprs, Gprs, Mem},
@@ -8,7 +8,7 @@ use crate::{
     isa::Size,
     jit::{
         analysis::Place,
-        context::{log2, Context, Routines, Window, BIAS},
+        context::{log2, Routines, RunContext, Window, BIAS},
     },
 };
 use core::mem::offset_of;
@@ -22,7 +22,7 @@ pub(super) struct Routine {
     pub(super) writes: Gprs,
 }
 
-const ROUTINES: usize = offset_of!(Context, routines);
+const ROUTINES: usize = offset_of!(RunContext, routines);
 
 const fn mem(offset: usize) -> Mem {
     at(CONTEXT, offset as i32 - BIAS as i32)
@@ -34,10 +34,10 @@ const fn routine(field: usize, writes: Gprs) -> Routine {
 const RESULT: Gprs = gprs(&[Gpr::Rax, TMP, TMP2]);
 /// What a C function may change.
 const OF_C: Gprs = RESULT | gprs(&[Gpr::Rcx, Gpr::Rdx, Gpr::Rsi, Gpr::Rdi, Gpr::R8]);
-pub(super) const LANE: Mem = mem(offset_of!(Context, lane));
-pub(super) const STOP: Mem = mem(offset_of!(Context, stop));
-pub(super) const STOP_ADDR: Mem = mem(offset_of!(Context, stop_addr));
-pub(super) const FLOOR: Mem = mem(offset_of!(Context, floor));
+pub(super) const LANE: Mem = mem(offset_of!(RunContext, lane));
+pub(super) const STOP: Mem = mem(offset_of!(RunContext, stop));
+pub(super) const STOP_ADDR: Mem = mem(offset_of!(RunContext, stop_addr));
+pub(super) const FLOOR: Mem = mem(offset_of!(RunContext, floor));
 pub(super) const HELPER: Routine = routine(offset_of!(Routines, helper), OF_C);
 pub(super) const HELPER_KEEP: Routine = routine(offset_of!(Routines, helper_keep), RESULT);
 pub(super) const MAP_GET: Routine = routine(offset_of!(Routines, map_get), RESULT);
@@ -64,8 +64,8 @@ pub(super) const fn search(size: Size, store: bool) -> Routine {
 /// Start of a window and its limit for 1, 2, 4 or 8 bytes. The frame has none.
 pub(super) const fn window(place: Place, bytes: i32) -> Option<(Mem, Mem)> {
     let base = match place {
-        Place::Argument => offset_of!(Context, argument),
-        Place::Arena => offset_of!(Context, arena),
+        Place::Argument => offset_of!(RunContext, argument),
+        Place::Arena => offset_of!(RunContext, arena),
         Place::Frame => return None,
     };
     let limit = base + offset_of!(Window, limits) + 8 * bytes.trailing_zeros() as usize;

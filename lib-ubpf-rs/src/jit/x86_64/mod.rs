@@ -14,14 +14,14 @@ pub mod trampoline;
 pub(super) use emit::{map_form, Draft};
 
 use super::{
-    context::{stop, Context, Routines, Window, BIAS},
+    context::{stop, Routines, RunContext, Window, BIAS},
     run,
 };
 use crate::{
     helpers::RingLayout,
     maps::{HashLayout, MapError, RecordsLayout, TwoKeyLayout},
     platform::Ticks,
-    vm::{Access, FRAME_BYTES},
+    vm::{AccessMode, FRAME_BYTES},
 };
 use core::{
     arch::{global_asm, x86_64::__cpuid, x86_64::__cpuid_count},
@@ -30,7 +30,7 @@ use core::{
 };
 
 extern "sysv64" {
-    fn ubpf_jit_enter(context: *mut Context, code: usize) -> u64;
+    fn ubpf_jit_enter(context: *mut RunContext, code: usize) -> u64;
 }
 extern "C" {
     // Not to be called from Rust: emitted code reaches them with arguments in registers of its own.
@@ -68,39 +68,39 @@ extern "C" {
 global_asm!(
     include_str!("shared.S"),
     BIAS = const BIAS,
-    SAVED_RSP = const offset(offset_of!(Context, saved_rsp)),
-    BUDGET = const offset(offset_of!(Context, budget)),
-    TOP = const offset(offset_of!(Context, top)),
-    ARGS = const offset(offset_of!(Context, args)),
-    STOP = const offset(offset_of!(Context, stop)),
-    STOP_AT = const offset(offset_of!(Context, stop_at)),
-    STOP_ADDR = const offset(offset_of!(Context, stop_addr)),
-    HELPER_RSP = const offset(offset_of!(Context, helper_rsp)),
-    FRAME = const offset(offset_of!(Context, frame)),
-    CALL = const offset(offset_of!(Context, call)),
-    REFILL = const offset(offset_of!(Context, refill)),
-    WITHIN = const offset(offset_of!(Context, within)),
-    ARGUMENT = const offset(offset_of!(Context, argument)),
-    ARENA = const offset(offset_of!(Context, arena)),
-    RODATA = const offset(offset_of!(Context, rodata)),
-    VALUES = const offset(offset_of!(Context, values)),
-    VALUES_WRITABLE = const offset(offset_of!(Context, values_writable)),
-    VALUES_ALL = const offset(offset_of!(Context, values_all)),
-    RECORDS = const offset(offset_of!(Context, records)),
-    RECORDS_HELD = const offset(offset_of!(Context, records_held)),
+    SAVED_RSP = const offset(offset_of!(RunContext, saved_rsp)),
+    BUDGET = const offset(offset_of!(RunContext, budget)),
+    TOP = const offset(offset_of!(RunContext, top)),
+    ARGS = const offset(offset_of!(RunContext, args)),
+    STOP = const offset(offset_of!(RunContext, stop)),
+    STOP_AT = const offset(offset_of!(RunContext, stop_at)),
+    STOP_ADDR = const offset(offset_of!(RunContext, stop_addr)),
+    HELPER_RSP = const offset(offset_of!(RunContext, helper_rsp)),
+    FRAME = const offset(offset_of!(RunContext, frame)),
+    CALL = const offset(offset_of!(RunContext, call)),
+    REFILL = const offset(offset_of!(RunContext, refill)),
+    WITHIN = const offset(offset_of!(RunContext, within)),
+    ARGUMENT = const offset(offset_of!(RunContext, argument)),
+    ARENA = const offset(offset_of!(RunContext, arena)),
+    RODATA = const offset(offset_of!(RunContext, rodata)),
+    VALUES = const offset(offset_of!(RunContext, values)),
+    VALUES_WRITABLE = const offset(offset_of!(RunContext, values_writable)),
+    VALUES_ALL = const offset(offset_of!(RunContext, values_all)),
+    RECORDS = const offset(offset_of!(RunContext, records)),
+    RECORDS_HELD = const offset(offset_of!(RunContext, records_held)),
     WINDOW_BYTES = const size_of::<Window>(),
-    RING_SLOTS = const offset(offset_of!(Context, output) + offset_of!(RingLayout, slots)),
-    RING_MASK = const offset(offset_of!(Context, output) + offset_of!(RingLayout, mask)),
-    RING_HEAD = const offset(offset_of!(Context, output) + offset_of!(RingLayout, head)),
-    RING_LOST = const offset(offset_of!(Context, output) + offset_of!(RingLayout, lost)),
+    RING_SLOTS = const offset(offset_of!(RunContext, output) + offset_of!(RingLayout, slots)),
+    RING_MASK = const offset(offset_of!(RunContext, output) + offset_of!(RingLayout, mask)),
+    RING_HEAD = const offset(offset_of!(RunContext, output) + offset_of!(RingLayout, head)),
+    RING_LOST = const offset(offset_of!(RunContext, output) + offset_of!(RingLayout, lost)),
     RECORD_TURN = const RingLayout::TURN,
     RECORD_TIME = const RingLayout::TIME,
     RECORD_KEY = const RingLayout::KEY,
     RECORD_KIND = const RingLayout::KIND,
     RECORD_NOTIFY = const RingLayout::NOTIFY,
     RECORD_BITS = const RingLayout::SLOT_BITS,
-    TICKS_START = const offset(offset_of!(Context, ticks) + offset_of!(Ticks, start)),
-    TICKS_SCALE = const offset(offset_of!(Context, ticks) + offset_of!(Ticks, scale)),
+    TICKS_START = const offset(offset_of!(RunContext, ticks) + offset_of!(Ticks, start)),
+    TICKS_SCALE = const offset(offset_of!(RunContext, ticks) + offset_of!(Ticks, scale)),
     STOP_NONE = const stop::NONE,
     STOP_MEMORY = const stop::MEMORY,
     STOP_BUDGET = const stop::BUDGET,
@@ -112,8 +112,8 @@ global_asm!(
 // Inline code of kinds of maps: a file per kind.
 global_asm!(
     include_str!("hash.S"),
-    HELPER_KEEP = const offset(offset_of!(Context, routines) + offset_of!(Routines, helper_keep)),
-    LANE = const offset(offset_of!(Context, lane)),
+    HELPER_KEEP = const offset(offset_of!(RunContext, routines) + offset_of!(Routines, helper_keep)),
+    LANE = const offset(offset_of!(RunContext, lane)),
     BUSY_CODE = const MapError::Busy.code(),
     NO_ENTRY_CODE = const MapError::NoEntry.code(),
     HASH_ONE = const HashLayout::FACTORS[0] as i64,
@@ -155,8 +155,8 @@ global_asm!(
 global_asm!(
     // The last, with the end of all of them.
     include_str!("two_key.S"),
-    MAP = const offset(offset_of!(Context, map)),
-    HELPER_KEEP = const offset(offset_of!(Context, routines) + offset_of!(Routines, helper_keep)),
+    MAP = const offset(offset_of!(RunContext, map)),
+    HELPER_KEEP = const offset(offset_of!(RunContext, routines) + offset_of!(Routines, helper_keep)),
     MAP_FACTOR = const TwoKeyLayout::FACTOR,
     MAP_FULL = const TwoKeyLayout::FULL,
     MAP_BUSY = const TwoKeyLayout::BUSY,
@@ -238,14 +238,14 @@ fn shared_code() -> (usize, usize) {
 /// # Safety
 /// There is code for a verified program, and the context is made for this run of it.
 #[inline]
-pub(super) unsafe fn enter(context: *mut Context, code: usize) -> u64 {
+pub(super) unsafe fn enter(context: *mut RunContext, code: usize) -> u64 {
     // SAFETY: as the caller promises.
     unsafe { ubpf_jit_enter(context, code) }
 }
 
 /// Says where emitted code finds Rust: for helpers, in slices for the next one, and for values of maps within maps.
 #[inline]
-pub(super) fn connect(context: &mut Context, in_slices: bool, with_maps_within: bool) {
+pub(super) fn connect(context: &mut RunContext, in_slices: bool, with_maps_within: bool) {
     context.call = call as *const () as usize;
     if with_maps_within {
         context.within = within as *const () as usize;
@@ -258,22 +258,22 @@ pub(super) fn connect(context: &mut Context, in_slices: bool, with_maps_within: 
 
 /// # Safety
 /// As for [`run::call`].
-unsafe extern "sysv64" fn call(context: *mut Context, number: u64) -> u64 {
+unsafe extern "sysv64" fn call(context: *mut RunContext, number: u64) -> u64 {
     // SAFETY: see above.
     unsafe { run::call(context, number) }
 }
 
 /// # Safety
 /// As for [`run::refill`].
-unsafe extern "sysv64" fn refill(context: *mut Context) {
+unsafe extern "sysv64" fn refill(context: *mut RunContext) {
     // SAFETY: see above.
     unsafe { run::refill(context) }
 }
 
 /// # Safety
 /// As for [`run::within`].
-unsafe extern "sysv64" fn within(context: *mut Context, address: u64, size: u64, writes: bool) -> bool {
-    let access = if writes { Access::Write } else { Access::Read };
+unsafe extern "sysv64" fn within(context: *mut RunContext, address: u64, size: u64, writes: bool) -> bool {
+    let access = if writes { AccessMode::Write } else { AccessMode::Read };
     // SAFETY: see above.
     unsafe { run::within(context, address, size, access) }
 }

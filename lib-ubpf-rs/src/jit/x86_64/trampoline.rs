@@ -13,7 +13,7 @@ use super::asm::{at, Alu, Asm, Cc, Forward, W};
 use super::regs::Gpr;
 use crate::{
     helpers::Needs,
-    jit::{context::Context, surroundings::argument_words},
+    jit::{context::RunContext, surroundings::argument_words},
     platform::{OwnMark, Owner},
     verifier::planted::{self, Bug},
     vm::{Direct, Given},
@@ -53,7 +53,7 @@ pub enum Counters {
 }
 
 /// Bytes from the block of a program's helpers for one lane to that for the next.
-pub const LANE_STEP: u64 = size_of::<Context>() as u64;
+pub const LANE_STEP: u64 = size_of::<RunContext>() as u64;
 
 /// What the word holds in which a thread or CPU has the lane with this place among those that somebody has; 0 while there is none to be had.
 pub const fn lane_word(place: usize) -> u64 {
@@ -143,7 +143,7 @@ pub fn write_thunk(out: &mut [u8], thunk: Thunk) -> bool {
     for (offset, dropped) in [(STAY, 8), (COME_BACK, 16)] {
         code.pad_to(offset);
         code.find_block(thunk.counters);
-        code.count(thunk.counters, Step::Leave);
+        code.count(thunk.counters, CounterStep::Leave);
         code.asm.pop(Gpr::Rax);
         code.asm.lea(W::Q, Gpr::Rsp, at(Gpr::Rsp, dropped));
         match offset {
@@ -289,7 +289,7 @@ const POP: LaneOp = LaneOp { opcode: &[0x8f], digit: 0 };
 
 /// A counter's step, as an instruction.
 #[derive(Clone, Copy)]
-enum Step {
+enum CounterStep {
     Enter,
     Leave,
     TakeBack,
@@ -297,21 +297,21 @@ enum Step {
 
 impl Placed<'_> {
     /// Counts; with counters of its own rax holds the address of their block.
-    fn count(&mut self, counters: Counters, step: Step) {
+    fn count(&mut self, counters: Counters, step: CounterStep) {
         match counters {
             Counters::Shared { entered, left, locked } => {
                 self.asm.raw(if locked { &LOCK } else { &[] });
                 match step {
-                    Step::Enter => self.to(&INC, entered),
-                    Step::Leave => self.to(&INC, left),
-                    Step::TakeBack => self.to(&DEC, entered),
+                    CounterStep::Enter => self.to(&INC, entered),
+                    CounterStep::Leave => self.to(&INC, left),
+                    CounterStep::TakeBack => self.to(&DEC, entered),
                 }
             }
             Counters::Own { entered, left, .. } => {
                 let (opcode, offset) = match step {
-                    Step::Enter => (INC_AT_RAX, entered),
-                    Step::Leave => (INC_AT_RAX, left),
-                    Step::TakeBack => (DEC_AT_RAX, entered),
+                    CounterStep::Enter => (INC_AT_RAX, entered),
+                    CounterStep::Leave => (INC_AT_RAX, left),
+                    CounterStep::TakeBack => (DEC_AT_RAX, entered),
                 };
                 self.asm.raw(&opcode);
                 self.asm.raw(&offset.to_le_bytes());
@@ -397,15 +397,15 @@ pub fn write_gate(out: &mut [u8], gate: Gate) -> bool {
         Some(mark) => Some(code.skip_if_own(mark)),
         None => None,
     };
-    code.count(gate.counters, Step::Enter);
+    code.count(gate.counters, CounterStep::Enter);
     code.to(&JMP_MEMORY, gate.target);
     code.pad_to(LEAVE as usize);
     code.find_block(gate.counters);
-    code.count(gate.counters, Step::Leave);
+    code.count(gate.counters, CounterStep::Leave);
     code.asm.pop(Gpr::Rax);
     code.asm.ret();
     code.pad_to(GENERAL as usize);
-    code.count(gate.counters, Step::TakeBack);
+    code.count(gate.counters, CounterStep::TakeBack);
     if let Some(elsewhere) = elsewhere {
         code.asm.land(elsewhere);
     }
@@ -493,7 +493,7 @@ fn write_calls(code: &mut Placed<'_>, around: Surroundings, programs: &[Direct],
     }
     let pushed = saved(changed).count().wrapping_add(usize::from(lane.is_some())) as i32;
     for (index, program) in programs.iter().enumerate() {
-        Call { code, around, program, changed, pushed }.write(index == 0);
+        ProgramCall { code, around, program, changed, pushed }.write(index == 0);
     }
     if let Some(place) = lane {
         if let LanePlace::Own { owner, offset, .. } = place {
@@ -618,7 +618,7 @@ impl Word {
 }
 
 /// A program that a trampoline calls. `pushed` are the words that lie between the gate's rax and its own.
-struct Call<'c, 'b, 'p> {
+struct ProgramCall<'c, 'b, 'p> {
     code: &'c mut Placed<'b>,
     around: Surroundings,
     program: &'p Direct,
@@ -626,7 +626,7 @@ struct Call<'c, 'b, 'p> {
     pushed: i32,
 }
 
-impl Call<'_, '_, '_> {
+impl ProgramCall<'_, '_, '_> {
     /// On the stack what it asks of the site; the frame, as far as the program may look: zeros; then of the argument the words that it looks at, the
     /// last one first.
     fn write(mut self, first: bool) {
@@ -650,7 +650,7 @@ impl Call<'_, '_, '_> {
         for index in told.rev() {
             self.push(of(index));
         }
-        let Call { code, .. } = self;
+        let ProgramCall { code, .. } = self;
         if !words.is_empty() && (first || !planted::active(Bug::OneArgument)) {
             match words.start {
                 0 => code.asm.mov_rr(W::Q, Gpr::Rdi, Gpr::Rsp),

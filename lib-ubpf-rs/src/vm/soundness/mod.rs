@@ -4,11 +4,11 @@
 use super::{AccessKind, Executable, Interpreter, Memory, Moment, Run, Stop, StopKind, STACK_BYTES};
 use crate::{
     helpers::{
-        Call, Maps as TwoKeyMaps, Names, Output, ReadMemory, Registry, RingLayout, Threads, Time, Traced, TwoKey,
+        Names, Output, ReadMemory, Registry, RingLayout, Threads, Time, Traced, TracedCall, TwoKey, TwoKeyMaps,
         TwoKeyModel,
     },
     isa::{AluOp, Insn, Operand, Width},
-    maps::{Map, Maps, Window},
+    maps::{Map, Maps, ValueWindow},
     platform::{Thread, Ticks},
     program::{limits::FRAME_BYTES, Abi, MapDef, MapFlags, MapKind, MapName, Program},
     verifier::{self, Access, Concrete, Event, Pass, Policy, State, VerifiedProgram, Work, INNER},
@@ -41,7 +41,7 @@ impl TwoKeyModel for Nobody {
     fn del(&self, _key1: u64, _key2: u64) {}
 }
 
-impl Call for Nobody {
+impl TracedCall for Nobody {
     fn traced(&self) -> Option<Traced> {
         None
     }
@@ -212,7 +212,7 @@ impl Checked {
                 None => return false,
             },
         };
-        let Some(Window { base, len, .. }) = window else { return false };
+        let Some(ValueWindow { base, len, .. }) = window else { return false };
         let distance = addr.wrapping_sub(base);
         distance < len && distance.is_multiple_of(def.value_stride())
     }

@@ -84,9 +84,9 @@ pub fn random_program_with_maps(numbers: &mut Numbers<'_>) -> Vec<Insn> {
 }
 
 /// Adds instructions, at most so many.
-type Idiom = fn(&mut Numbers<'_>, &mut Vec<Insn>, usize);
+type IdiomWriter = fn(&mut Numbers<'_>, &mut Vec<Insn>, usize);
 
-fn make(numbers: &mut Numbers<'_>, helpers: &[u32], often: Option<Idiom>) -> Vec<Insn> {
+fn make(numbers: &mut Numbers<'_>, helpers: &[u32], often: Option<IdiomWriter>) -> Vec<Insn> {
     let len = if numbers.below(8) == 0 { numbers.below(4) } else { 8 + numbers.below(40) } as usize;
     // r6 is the argument, r7 its length, r8 a number from it.
     let number = Insn::Load { size: numbers.size(), signed: false, dst: Reg::R8, base: Reg::R1, off: 8 };

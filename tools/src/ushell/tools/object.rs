@@ -2,7 +2,7 @@
 
 use ubpf_pack::Options;
 use ubpf_rs::{
-    object::{self, Function, Object, ProgramDef, Slot},
+    object::{self, FunctionName, Object, ProgramDef, Relocation},
     program::PointKind,
 };
 
@@ -76,9 +76,9 @@ fn at(object: Object<'_>, targets: &[Target<'_>], first: Option<&str>) -> Result
         let attach = program.attach.or(Some(elsewhere));
         programs.push(ProgramDef { name, target, attach, ..*program });
         let own = object.slots.iter().filter(|slot| slot.program as usize == number);
-        slots.extend(own.map(|slot| Slot { program: copy, ..*slot }));
+        slots.extend(own.map(|slot| Relocation { program: copy, ..*slot }));
         let own = object.functions.iter().filter(|one| one.program as usize == number);
-        functions.extend(own.map(|one| Function { program: copy, ..*one }));
+        functions.extend(own.map(|one| FunctionName { program: copy, ..*one }));
     }
     let object = Object { programs, slots, functions, ..object.clone() };
     object::write(&object).map_err(|error| format!("so many patterns, or such, do not go into a package: {error}"))
@@ -119,7 +119,7 @@ mod tests {
             offset: 0,
             code: &insns,
         };
-        let function = |program, name| Function { program, start: 0, name };
+        let function = |program, name| FunctionName { program, start: 0, name };
         let object = Object {
             name: "o",
             abi: ubpf_rs::program::Abi::Linux,

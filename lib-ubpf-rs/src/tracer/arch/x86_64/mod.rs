@@ -8,7 +8,7 @@ use super::super::{
     frames::{Bucket, ReturnFrame, BUSY, REACH, RETURNS, TIMED},
     hook,
     pool::{Control, Hooks, HOOKS},
-    site::{SiteState, Table, GOLDEN},
+    site::{SiteState, SiteTable, GOLDEN},
 };
 use core::arch::{asm, global_asm, x86_64::__cpuid, x86_64::__cpuid_count};
 use core::mem::offset_of;
@@ -37,9 +37,9 @@ global_asm!(
     FP_MODE = const offset_of!(Hooks, fp_mode),
     FP_MASK = const offset_of!(Hooks, fp_mask),
     INSTRUMENTED = const offset_of!(Hooks, instrumented),
-    TABLE_SHIFT = const offset_of!(Table, shift),
-    TABLE_MASK = const offset_of!(Table, mask),
-    TABLE_ENTRIES = const offset_of!(Table, entries),
+    TABLE_SHIFT = const offset_of!(SiteTable, shift),
+    TABLE_MASK = const offset_of!(SiteTable, mask),
+    TABLE_ENTRIES = const offset_of!(SiteTable, entries),
     SITE_MISSES = const offset_of!(SiteState, misses),
     FP_AREA = const offset_of!(Control, fp),
     HELPERS_MISSED = const offset_of!(Hooks, helpers_missed),
