@@ -311,6 +311,41 @@ fn three_pasted_lines_are_three_commands() {
     }
 }
 
+/// What the shell does not know is completed, too: commands of this tool, its tools with their options, and files of this machine.
+#[test]
+fn the_tab_key_knows_tools_and_files_of_this_machine() {
+    let target = Target::new("tab", serve);
+    fs::write(target.folder.join("own program.bin"), "contents").unwrap();
+    let mut terminal = target.terminal();
+    terminal.wait_for("> ", 1);
+    terminal.press(&format!("put {}/own\t\r", target.folder.display()));
+    terminal.wait_for("own program.bin: 8 bytes written.", 1);
+    terminal.press("funcl\t--dur\t\x15");
+    terminal.wait_for("funclatency --duration ", 1);
+    terminal.press("help funcc\t\r");
+    terminal.wait_for("Usage: funccount [OPTIONS] PATTERN...", 1);
+    terminal.press("quit\r");
+    assert_eq!(terminal.end().code(), Some(0), "{}", terminal.shown);
+    assert_eq!(target.fake.0.lock().unwrap().files["own program.bin"], b"contents");
+}
+
+#[test]
+fn help_tells_of_what_this_tool_adds() {
+    let target = Target::new("help", serve);
+    let output = target.ushell(&["-c", "help", "-c", "help put", "-c", "help hist"]);
+    let said = text(&output.stdout);
+    for line in [
+        "put FILE [NAME]              upload a file of this machine\n",
+        "\nhist MAP [UNIT]              draw counts by powers of two\n",
+        "\nfunccount                    Counts the calls of functions\n",
+        "\nUsage: put FILE [NAME]\n",
+        "\nUsage: hist MAP [UNIT]\n",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    assert!(!said.contains("CRC32\n  "), "{said}");
+}
+
 #[test]
 fn a_second_client_is_told_who_holds_the_port() {
     let target = Target::new("second", serve);

@@ -3,8 +3,13 @@
 use crate::{objects, qemu, samples, setup, target, tour, usage, Result};
 use std::{
     fs::{self, File},
+    io::{self, IsTerminal as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        Arc,
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -35,30 +40,48 @@ pub const STUBS: &[Stubs] = &[
     Stubs { name: "clang-instrument", compiler: "clang", flags: &["-finstrument-functions"] },
 ];
 
-/// `cargo xtask demo [--linux] [--script] [--accel tcg|kvm] [--smp N]`
+/// `cargo xtask demo [--linux] [--script | --serve] [--accel tcg|kvm] [--smp N]`
 pub fn main(root: &Path, given: &[String]) -> Result<()> {
     let mut options = qemu::Options::default();
     let arguments = &qemu::machine_options(given, &mut options)?;
     let has = |option: &str| arguments.iter().any(|argument| argument == option);
-    let known = ["--linux", "--script"];
+    let known = ["--linux", "--script", "--serve"];
     if let Some(other) = arguments.iter().find(|a| !known.contains(&a.as_str())) {
         return Err(usage(format!("demo: unknown option {other}")));
     }
+    let shown = match (has("--script"), has("--serve")) {
+        (true, true) => return Err(usage("demo: --script or --serve, not both")),
+        (true, false) => Shown::Tour,
+        (false, true) => Shown::Socket,
+        (false, false) => Shown::Shell,
+    };
     if has("--linux") && arguments.len() < given.len() {
         return Err(usage("demo: --accel and --smp are for QEMU, not for --linux"));
     }
     setup::ensure()?;
-    if !has("--script") {
+    if shown != Shown::Tour {
         // So that nobody waits for it when the application runs.
         build_ushell(root)?;
     }
     if has("--linux") {
         let stubs = STUBS.first().ok_or("no kind of entry stub")?;
-        let demo = Demo::start(root, stubs, 1000)?;
-        return present(root, &demo.target(), has("--script"));
+        let mut demo = Demo::start(root, stubs, 1000)?;
+        let target = demo.target();
+        return present(root, &target, shown, &mut || Ok(demo.child.try_wait()?.is_some()));
     }
-    let (_machine, target) = machine(root, options)?;
-    present(root, &target, has("--script"))
+    let (mut machine, target) = machine(root, options)?;
+    present(root, &target, shown, &mut || Ok(machine.wait(Duration::from_millis(2))?.is_some()))
+}
+
+/// What is done with a demo that runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// Its shell.
+    Shell,
+    /// The tour.
+    Tour,
+    /// Only where its shell is: others talk to it.
+    Socket,
 }
 
 /// The freestanding image in QEMU, with the samples in its initrd.
@@ -88,11 +111,40 @@ fn tour_in_qemu(root: &Path, cpus: u32) -> Result<()> {
     qemu::sealed_code_is_walked(&machine)
 }
 
-fn present(root: &Path, target: &tour::Target, script: bool) -> Result<()> {
-    if script {
-        return tour::run(target);
+fn present(
+    root: &Path,
+    target: &tour::Target,
+    shown: Shown,
+    has_ended: &mut dyn FnMut() -> Result<bool>,
+) -> Result<()> {
+    match shown {
+        Shown::Tour => tour::run(target),
+        Shown::Shell => interactive(root, target),
+        Shown::Socket => serve(target, has_ended),
     }
-    interactive(root, target)
+}
+
+/// Lets it run until it ends, or until Enter is pressed.
+fn serve(target: &tour::Target, has_ended: &mut dyn FnMut() -> Result<bool>) -> Result<()> {
+    println!("The demo application runs; its console goes to {}", target.console.display());
+    println!("Its shell is at {}: for ushell in another terminal", target.socket.display());
+    let pressed = Arc::new(AtomicBool::new(false));
+    if io::stdin().is_terminal() {
+        println!("Enter ends it");
+        let pressed = pressed.clone();
+        thread::spawn(move || {
+            // A terminal that is gone ends it, too.
+            let _ = io::stdin().read_line(&mut String::new());
+            pressed.store(true, Ordering::Relaxed);
+        });
+    }
+    while !pressed.load(Ordering::Relaxed) {
+        if has_ended()? {
+            return Err("the demo has ended by itself".into());
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
 }
 
 /// The tour with every kind of stub. Gives how many passed.
@@ -159,10 +211,10 @@ impl Demo {
 /// The shell in the foreground, the application's console lines above its prompt.
 fn interactive(root: &Path, target: &tour::Target) -> Result<()> {
     println!("The demo application runs; its console lines are marked with `|`.");
-    println!("Its shell is at {}", target.socket.display());
-    println!("Try: help, bpf_attach myfun count.bin, bpf_exec get_count.bin myfun, quit");
+    println!("Its shell is at {}, and has one client at a time: this prompt", target.socket.display());
+    println!("Try: help, bpf_attach myfun count.bin, bpf_exec get_count.bin myfun, funccount 'my*', quit");
     let mut shell = ushell(root, "run");
-    shell.arg("--").arg(&target.socket);
+    shell.args(["--quiet", "--"]).arg(&target.socket);
     shell.arg("--console").arg(&target.console);
     match shell.status()?.code() {
         Some(0) => return Ok(()),
@@ -177,14 +229,14 @@ fn interactive(root: &Path, target: &tour::Target) -> Result<()> {
 
 /// Builds `ushell`; where it lies.
 pub fn build_ushell(root: &Path) -> Result<PathBuf> {
-    setup::run(&mut ushell(root, "build"))?;
+    setup::run(ushell(root, "build").args(setup::loudness()))?;
     Ok(target::folder(root, "debug/ushell"))
 }
 
 /// `cargo build` or `cargo run` of the tool that talks to the shell.
 fn ushell(root: &Path, action: &str) -> Command {
     let mut cargo = Command::new(env!("CARGO"));
-    let package = ["--quiet", "--package", "ubpf-tools", "--bin", "ushell"];
+    let package = ["--package", "ubpf-tools", "--bin", "ushell"];
     cargo.arg(action).args(package).current_dir(root);
     cargo
 }
@@ -199,7 +251,7 @@ impl Drop for Demo {
 
 fn build(root: &Path, stubs: &Stubs, folder: &Path) -> Result<PathBuf> {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--package", "ubpf-platform-linux", "--lib"]).current_dir(root);
+    cargo.args(["build", "--package", "ubpf-platform-linux", "--lib"]).args(setup::loudness()).current_dir(root);
     setup::run(&mut cargo)?;
     fs::create_dir_all(folder)?;
     let application = folder.join("app-demo");

@@ -63,9 +63,9 @@ fn usage(text: impl Into<String>) -> Error {
 }
 
 const USAGE: &str = "usage: cargo xtask COMMAND
-  demo [--linux] [--script] [--accel tcg|kvm] [--smp N]
+  demo [--linux] [--script | --serve] [--accel tcg|kvm] [--smp N]
                        start the demo application in QEMU (or in a Linux process) and enter its shell;
-                       --script plays and checks the tour instead
+                       --script plays and checks the tour instead, --serve leaves the shell to ushell in another terminal
   tour --socket SHELL --console FILE|SOCKET
                        play and check the tour against a running target
   objects --socket SHELL [--unpacked]

@@ -1,7 +1,10 @@
 //! Checks for what a machine needs beyond Rust, and installs it where it may.
 
 use crate::Result;
-use std::process::{Command, Stdio};
+use std::{
+    io::{self, IsTerminal as _},
+    process::{Command, Stdio},
+};
 
 /// A program, the Debian package that brings it, and what it is for.
 struct Need {
@@ -78,6 +81,14 @@ pub fn have(program: &str) -> bool {
 fn is_root() -> bool {
     let id = Command::new("id").arg("-u").output();
     id.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+/// What a build by cargo is told: a person at a terminal sees how far it is, a log only what goes wrong.
+pub fn loudness() -> &'static [&'static str] {
+    match io::stderr().is_terminal() {
+        true => &[],
+        false => &["--quiet"],
+    }
 }
 
 /// Runs a command; its failure is an error that names it.

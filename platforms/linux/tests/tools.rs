@@ -14,7 +14,10 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::Shutdown,
-    os::unix::net::{UnixListener, UnixStream},
+    os::{
+        fd::FromRawFd,
+        unix::net::{UnixListener, UnixStream},
+    },
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
     sync::{
@@ -656,6 +659,90 @@ fn nothing_stays_attached() {
 }
 
 /// A tool whose time is over tells what is still there; whoever ends it does not wait for that.
+/// Within a session a tool takes off what it has attached, and leaves what others have.
+#[test]
+fn a_tool_within_a_session_leaves_the_rest_of_it() {
+    if !have_programs() {
+        return;
+    }
+    let known = Known::new("tools-within", &[]);
+    let object = known.path("mine.o");
+    let source = known.path("mine.c");
+    fs::write(&source, "#include <bpf/bpf_helpers.h>\nSEC(\"kprobe/known_often\") int mine(void *ctx) { return 0; }\n")
+        .unwrap();
+    let mut clang = Command::new("clang");
+    clang.args(["-target", "bpf", "-O2", "-g", "-I"]).arg(root().join("include"));
+    assert!(clang.arg("-c").arg(&source).arg("-o").arg(&object).status().unwrap().success());
+    let put = object.display().to_string();
+    let mut lines = vec!["--put", &put];
+    for line in [
+        "prog attach mine.pkg",
+        "funccount known_often known_once --duration 0.1",
+        "profile --duration 0.1",
+        "funclatency known_often --duration 0.1",
+        "funccount nothing_there",
+        "funccount --help",
+        "bpf_list",
+        "ls",
+        "map list",
+    ] {
+        lines.extend(["-c", line]);
+    }
+    let output = known.ushell(&lines);
+    let (said, errors) = (text(&output.stdout), text(&output.stderr));
+    assert!(errors.contains("funccount: no traceable function `nothing_there`"), "{errors}");
+    assert!(said.contains("Usage: funccount [OPTIONS] PATTERN..."), "{said}");
+    let left = said.rsplit_once("known_often:\n - mine.pkg\n").map(|(_, left)| left.to_string());
+    let left = left.unwrap_or_else(|| panic!("{said}{errors}"));
+    assert!(!left.contains("ushell-") && left.contains("mine.pkg\n"), "{left}");
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    known.expect_nothing();
+}
+
+/// At a terminal `^C` is a key: it ends the tool, and the conversation goes on.
+#[test]
+fn a_key_ends_a_tool_within_a_session() {
+    if !have_programs() {
+        return;
+    }
+    let known = Known::new("tools-key", &[]);
+    let (mut master, mut slave) = (0, 0);
+    // SAFETY: both numbers are written, and nothing else is asked for.
+    let made =
+        unsafe { libc::openpty(&mut master, &mut slave, std::ptr::null_mut(), std::ptr::null(), std::ptr::null()) };
+    assert_eq!(made, 0);
+    // SAFETY: both were just opened, and nobody else has them.
+    let (master, slave) = unsafe { (fs::File::from_raw_fd(master), fs::File::from_raw_fd(slave)) };
+    let end = || Stdio::from(slave.try_clone().unwrap());
+    let home = known.path("home");
+    fs::create_dir_all(&home).unwrap();
+    let mut command = Command::new(ushell());
+    command.arg(known.path("socket")).env("HOME", home).env("TERM", "xterm");
+    let mut process = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
+    let (mut keys, mut screen, mut shown) = (master.try_clone().unwrap(), master, String::new());
+    let mut wait_for = |words: &str| {
+        let mut page = [0; 999];
+        while !shown.contains(words) {
+            let count = screen.read(&mut page).unwrap();
+            shown.push_str(&String::from_utf8_lossy(&page[..count]));
+        }
+        shown.clear();
+    };
+    for (press, answer) in [
+        ("", "> "),
+        ("funccount known_often\r", "attached to 1 function"),
+        ("\x03", "0 calls"),
+        ("slower 1 known_often\r", "attached to 1 function"),
+        ("\x03version\r", "ushell-rs 0."),
+        ("quit\r", "quit"),
+    ] {
+        keys.write_all(press.as_bytes()).unwrap();
+        wait_for(answer);
+    }
+    assert_eq!(process.wait().unwrap().code(), Some(0));
+    known.expect_nothing();
+}
+
 #[test]
 fn a_signal_ends_a_tool_in_its_last_command() {
     if !have_programs() {

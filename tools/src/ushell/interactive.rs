@@ -1,7 +1,7 @@
 //! For a person: line editing, history, and completion by asking the shell.
 
 use crate::{
-    console, script,
+    complete, console, script,
     session::Session,
     terminal::{Ahead, Terminal},
 };
@@ -16,8 +16,7 @@ use rustyline::{
     Config, Context, Editor, ExternalPrinter, Helper,
 };
 use std::{cell::RefCell, io::Read, path::PathBuf, rc::Rc};
-use ubpf_client::{machine::quote, ClientError};
-use ushell_rs::words::split_partial;
+use ubpf_client::ClientError;
 
 /// Runs until the person leaves. Lines of a console appear above the one that is being typed.
 pub fn run(session: Session, console: Option<Box<dyn Read + Send>>) -> Result<(), ClientError> {
@@ -46,8 +45,7 @@ fn read_lines(editor: &mut Editor<Shell, FileHistory>) -> Result<(), ClientError
     let ahead = Rc::new(RefCell::new(Ahead::default()));
     if let Some(shell) = editor.helper() {
         let keys = ahead.clone();
-        let mut session = shell.session.borrow_mut();
-        session.client.set_interrupt(move || keys.borrow_mut().take_keys());
+        shell.session.borrow_mut().set_keys(Rc::new(move || keys.borrow_mut().take_keys()));
     }
     let mut begun = String::new();
     loop {
@@ -101,32 +99,8 @@ impl Completer for Shell {
     type Candidate = Pair;
 
     fn complete(&self, line: &str, position: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
-        let before = &line[..position];
-        let start = position.saturating_sub(split_partial(before).last.len());
-        // The shell does not know this tool's own command, which takes what `trace` takes.
-        let asked = before.trim_start().strip_prefix("hist ").map(|rest| format!("trace {rest}"));
-        let question = format!("complete {}", quote(asked.as_deref().unwrap_or(before)));
-        let answer = self.session.borrow_mut().client.ask(&question);
-        // A broken connection shows at the next command.
-        let mut names = answer.unwrap_or_default();
-        if start == 0 && "hist".starts_with(before) {
-            names.push("hist".into());
-        }
-        let only = names.len() == 1;
-        let pair = |name: String| Pair { replacement: replacement(&name, only), display: name };
-        // An image that knows no better must not drive the terminal.
-        let names = names.into_iter().filter(|name| !name.contains(char::is_control));
-        Ok((start, names.map(pair).collect()))
+        complete::candidates(&mut self.session.borrow_mut(), &line[..position])
     }
-}
-
-/// What a completed word is on the line: the next one can follow, unless this is a folder.
-fn replacement(name: &str, only: bool) -> String {
-    let mut word = name.replace(' ', "\\ ");
-    if only && !word.ends_with('/') {
-        word.push(' ');
-    }
-    word
 }
 
 impl Hinter for Shell {
@@ -135,15 +109,3 @@ impl Hinter for Shell {
 impl Highlighter for Shell {}
 impl Validator for Shell {}
 impl Helper for Shell {}
-
-#[cfg(test)]
-mod tests {
-    use super::replacement;
-
-    #[test]
-    fn the_only_candidate_ends_its_word() {
-        assert_eq!(replacement("a b.bin", true), "a\\ b.bin ");
-        assert_eq!(replacement("count.bin", false), "count.bin");
-        assert_eq!(replacement("folder/", true), "folder/");
-    }
-}

@@ -2,8 +2,10 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod complete;
 mod console;
 mod folded;
+mod help;
 mod hist;
 mod interactive;
 mod json;
@@ -102,14 +104,14 @@ fn unread_script(options: &Options) -> Result<(), String> {
 }
 
 fn run(options: &Options, place: kraft::Place) -> Result<End, ClientError> {
-    let client = Client::connect(&place.socket, options.timeout, options.wait)?;
+    let mut client = Client::connect(&place.socket, options.timeout, options.wait)?;
     let interactive = options.steps.is_empty() && options.job.is_none() && io::stdin().is_terminal();
     // A person at a terminal sees a machine's console without asking.
     let own = place.console.filter(|_| interactive);
     let console = options.console.clone().or(own);
     let console = console.as_deref().map(open_console).transpose()?;
     if interactive {
-        let session = Session::new(client, options);
+        let session = Session::new(client, options, console.is_some());
         return interactive::run(session, console).map(|()| End::Good);
     }
     let quiet = console.is_some();
@@ -118,9 +120,10 @@ fn run(options: &Options, place: kraft::Place) -> Result<End, ClientError> {
         console::follow(console, |line| drop(io::stdout().write_all(line.as_bytes())));
     }
     if let Some(job) = &options.job {
-        return Ok(if job.run(client, quiet)? { End::Good } else { End::CommandFailed });
+        let start = tools::Start { quiet, within: false, keys: None };
+        return Ok(if job.run(&mut client, start)? { End::Good } else { End::CommandFailed });
     }
-    let mut session = Session::new(client, options);
+    let mut session = Session::new(client, options, quiet);
     match options.steps.is_empty() {
         true => run_script(&mut session, options.stop),
         false => run_steps(&mut session, options),

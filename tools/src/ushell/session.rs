@@ -1,10 +1,11 @@
 //! Commands and uploads over a client, their output on standard output.
 
 use crate::{
-    hist,
+    help, hist,
     json::{self, Form},
     names::{self, names, Function, Resolver},
     options::{upload, Options, Upload, OBJECT},
+    tools::{self, Keys},
     typed::{self, Found, Typed},
 };
 use serde_json::{json, Value as Json};
@@ -33,6 +34,10 @@ pub struct Session {
     json: bool,
     /// Functions are named as the image has them.
     mangled: bool,
+    /// A console's lines stand between those of commands.
+    quiet: bool,
+    /// Where `^C` is a key.
+    keys: Option<Keys>,
     over: bool,
 }
 
@@ -64,9 +69,16 @@ const WITH_FUNCTIONS: &[(&str, Takes, usize)] = &[
 ];
 
 impl Session {
-    pub fn new(client: Client, options: &Options) -> Self {
+    /// `quiet`: something else writes on the terminal.
+    pub fn new(client: Client, options: &Options, quiet: bool) -> Self {
         let Options { echo, json, mangled, .. } = *options;
-        Self { client, echo, json, mangled, over: false }
+        Self { client, echo, json, mangled, quiet, keys: None, over: false }
+    }
+
+    /// At a terminal where `^C` is a key: `pressed` is asked while something is at work.
+    pub fn set_keys(&mut self, pressed: Keys) {
+        self.keys = Some(pressed.clone());
+        self.client.set_interrupt(move || pressed());
     }
 
     /// Whether the conversation was ended by `quit`.
@@ -105,6 +117,8 @@ impl Session {
         }
         match words.as_slice() {
             [] => Ok(true),
+            [name, ..] if self.is_tool(name)? => self.tool(&words),
+            ["help", name] if self.is_tool(name)? => self.tool(&[name, "--help"]),
             ["quit" | "exit"] => {
                 self.over = true;
                 self.run("quit")
@@ -127,18 +141,78 @@ impl Session {
             ["trace", map, ..] => self.trace(line, map),
             ["hist", map] => self.hist(map, ""),
             ["hist", map, unit] => self.hist(map, unit),
-            ["hist", ..] | ["help", "hist"] => {
+            ["help", "hist"] if !self.json => {
+                self.show_help(true, &hist::HELP.lines().map(String::from).collect::<Vec<_>>())
+            }
+            ["hist", ..] => {
                 say(hist::HELP);
-                Ok(words[0] == "help")
+                Ok(false)
             }
-            ["help"] if !self.json => {
-                let good = self.run(line)?;
-                writeln!(io::stdout(), "{}", hist::SUMMARY).map_err(ClientError::Output)?;
-                Ok(good)
+            ["help", "put"] if !self.json => {
+                self.show_help(true, &help::PUT.lines().map(String::from).collect::<Vec<_>>())
             }
+            ["help"] => self.help(line, true),
+            ["help", ..] => self.help(line, false),
             words if self.json => self.run_json(line, Form::of(words)),
             _ => self.run(line),
         }
+    }
+
+    /// Whether this is a tool. A command that an application has under the name of one comes first.
+    fn is_tool(&mut self, name: &str) -> Result<bool, ClientError> {
+        Ok(tools::is_tool(name) && !self.client.answer(&format!("help {name}"))?.0)
+    }
+
+    /// A tool within the session: what others have attached stays.
+    fn tool(&mut self, words: &[&str]) -> Result<bool, ClientError> {
+        let mut job = match tools::job_of(words) {
+            Ok(job) => job,
+            Err((text, true)) => {
+                ubpf_tools::output::print(text.as_bytes()).map_err(ClientError::Output)?;
+                return Ok(true);
+            }
+            Err((text, false)) => {
+                say(&text);
+                return Ok(false);
+            }
+        };
+        if self.json {
+            job.json();
+        }
+        if self.mangled {
+            job.mangled();
+        }
+        let start = tools::Start { quiet: self.quiet, within: true, keys: self.keys.clone() };
+        let good = job.run(&mut self.client, start);
+        match &self.keys {
+            Some(pressed) => self.set_keys(pressed.clone()),
+            None => self.client.set_interrupt(|| false),
+        }
+        good
+    }
+
+    /// `help`, or that of one command.
+    fn help(&mut self, line: &str, all: bool) -> Result<bool, ClientError> {
+        let mut lines = Vec::new();
+        let good = self.collect(line, &mut |line| lines.push(help::of_this_tool(line)))?;
+        if all {
+            lines.extend(help::more().lines().map(String::from));
+        }
+        self.show_help(good, &lines)
+    }
+
+    /// Shows what was said of commands: at a terminal as wide as that is.
+    fn show_help(&self, good: bool, lines: &[String]) -> Result<bool, ClientError> {
+        let lines: Vec<String> = lines.iter().map(|line| shown_text(line)).collect();
+        if self.json {
+            return self.print_json(good, json!({ "output": lines }), &lines);
+        }
+        let text = match help::columns() {
+            Some(columns) => help::fitted(&lines, columns),
+            None => lines.iter().map(|line| format!("{line}\n")).collect(),
+        };
+        ubpf_tools::output::print(text.as_bytes()).map_err(ClientError::Output)?;
+        Ok(good)
     }
 
     /// A command with functions: they go by the names of the source.

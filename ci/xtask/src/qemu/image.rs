@@ -1,7 +1,7 @@
 //! Builds the image and fills its symbol table.
 
 use super::folder;
-use crate::Result;
+use crate::{setup, Result};
 use object::{
     read::elf::{ElfFile64, ProgramHeader as _},
     LittleEndian, Object, ObjectSection, ObjectSymbol, SymbolKind,
@@ -41,7 +41,8 @@ pub fn build_tests(root: &Path) -> Result<PathBuf> {
 /// Builds with these options of cargo; the finished file, and how many bytes are loaded of it.
 fn build_with(root: &Path, name: &str, options: &[&str]) -> Result<(PathBuf, usize)> {
     let status = Command::new("cargo")
-        .args(["build", "--quiet", "--release", "--target", TARGET])
+        .args(["build", "--release", "--target", TARGET])
+        .args(setup::loudness())
         .args(options)
         .arg("--manifest-path")
         .arg(root.join("platforms/qemu/Cargo.toml"))

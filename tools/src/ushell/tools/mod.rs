@@ -25,10 +25,11 @@ mod unwound;
 use crate::options::seconds;
 use clap::{Arg, ArgMatches, Command};
 use image_file::ImageFile;
+pub use stage::{Keys, Start};
 use stage::{Limits, Stage};
 use std::time::Duration;
 use ubpf_client::{machine::Client, ClientError};
-use ubpf_tools::cli::flag;
+use ubpf_tools::cli::{self, flag};
 
 /// A tool.
 pub struct Tool {
@@ -98,11 +99,16 @@ pub fn with_tools(command: Command, status: &'static str) -> Command {
 }
 
 impl Tool {
+    /// Its definition where it is a line of a session.
+    fn within_session(&self) -> Command {
+        self.definition("").override_usage(format!("{} {}", self.name, self.usage))
+    }
+
     fn definition(&self, status: &'static str) -> Command {
         let command = Command::new(self.name)
             .about(self.about)
             .override_usage(format!("ushell SOCKET {} {}", self.name, self.usage))
-            .after_help(format!("{}\n\n{COMMON}\n\n{status}", self.details));
+            .after_help(format!("{}\n\n{COMMON}\n\n{status}", self.details).trim_end().to_owned());
         let time = |name, help| Arg::new(name).long(name).value_name("SECONDS").value_parser(seconds).help(help);
         (self.define)(command)
             .arg(time("interval", "Print what came in each so many seconds"))
@@ -134,6 +140,38 @@ pub fn job(name: &str, matches: &ArgMatches) -> Option<Result<Job, String>> {
     Some((tool.read)(matches).map(|work| Job { tool, work, files: ImageFile::all(matches), limits }))
 }
 
+/// Whether there is a tool of this name.
+pub fn is_tool(name: &str) -> bool {
+    TOOLS.iter().any(|tool| tool.name == name)
+}
+
+/// Each tool and what it does, in a line.
+pub fn summary() -> impl Iterator<Item = (&'static str, &'static str)> {
+    TOOLS.iter().map(|tool| (tool.name, tool.about))
+}
+
+/// The long options of a tool.
+pub fn options(name: &str) -> Vec<String> {
+    let tools = TOOLS.iter().filter(|tool| tool.name == name);
+    let command = tools.map(Tool::within_session).next().unwrap_or_default();
+    command.get_arguments().filter_map(|argument| Some(format!("--{}", argument.get_long()?))).collect()
+}
+
+/// Reads the words of a line that begins with the name of a tool: what it asks for, or what is said in its place, and whether that is help.
+pub fn job_of(words: &[&str]) -> Result<Job, (String, bool)> {
+    let told = |error: clap::Error| (error.render().to_string(), !error.use_stderr());
+    let name = words.first().copied().unwrap_or_default();
+    let Some(tool) = TOOLS.iter().find(|tool| tool.name == name) else {
+        return Err((format!("there is no tool {name}\n"), false));
+    };
+    let command = tool.within_session();
+    let matches = command.clone().try_get_matches_from(words).map_err(told)?;
+    match job(name, &matches) {
+        Some(job) => job.map_err(|reason| told(cli::mistake(command, None, &reason))),
+        None => Err((format!("there is no tool {name}\n"), false)),
+    }
+}
+
 impl Job {
     /// As `--json` before the tool's name.
     pub fn json(&mut self) {
@@ -145,9 +183,9 @@ impl Job {
         self.limits.mangled = true;
     }
 
-    /// Does it. `quiet`: something else writes on the terminal. Tells whether it did well.
-    pub fn run(&self, client: Client, quiet: bool) -> Result<bool, ClientError> {
-        let mut stage = Stage::new(self.tool.name, client, self.limits, quiet);
+    /// Does it. Tells whether it did well.
+    pub fn run(&self, client: &mut Client, start: Start) -> Result<bool, ClientError> {
+        let mut stage = Stage::new(self.tool.name, client, self.limits, start);
         let checked = self.files.iter().try_for_each(|file| file.check(&mut stage));
         let result = checked.and_then(|()| self.work.run(&mut stage));
         // What is attached goes at once, whatever happened; of two troubles the first is told.

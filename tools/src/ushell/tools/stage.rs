@@ -20,7 +20,7 @@ use std::{
     rc::Rc,
     sync::{
         atomic::{AtomicBool, Ordering},
-        Arc,
+        Arc, LazyLock,
     },
     time::{Duration, Instant},
 };
@@ -190,19 +190,58 @@ impl Lost {
     }
 }
 
-/// A tool at work.
-pub struct Stage {
-    tool: &'static str,
-    client: Client,
-    limits: Limits,
-    screen: Screen,
+/// Tells whether the person wants what is at work to end.
+pub type Keys = Rc<dyn Fn() -> bool>;
+
+/// How a tool is started.
+pub struct Start {
+    /// Something else writes on the terminal.
+    pub quiet: bool,
+    /// The session goes on when the tool has ended, so it takes off by itself what it has attached.
+    pub within: bool,
+    /// Where `^C` is a key; else it is a signal.
+    pub keys: Option<Keys>,
+}
+
+/// What ends a tool.
+#[derive(Clone)]
+struct Ends {
     /// Set by the person.
     stop: Arc<AtomicBool>,
+    keys: Option<Keys>,
+    /// When the tool ends by itself.
+    deadline: Rc<Cell<Option<Instant>>>,
+}
+
+impl Ends {
+    fn new(keys: Option<Keys>) -> Self {
+        let stop = match keys {
+            Some(_) => Arc::default(),
+            None => stop_at_signals(),
+        };
+        Self { stop, keys, deadline: Rc::default() }
+    }
+
+    /// Whether the person, or the time, ends the tool.
+    fn is_over(&self) -> bool {
+        if self.keys.as_ref().is_some_and(|pressed| pressed()) {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+        self.stop.load(Ordering::Relaxed) || self.deadline.get().is_some_and(|deadline| Instant::now() >= deadline)
+    }
+}
+
+/// A tool at work.
+pub struct Stage<'c> {
+    tool: &'static str,
+    client: &'c mut Client,
+    limits: Limits,
+    screen: Screen,
+    ends: Ends,
+    within: bool,
     /// Commands are not broken off: they are short, and what they say is wanted.
     patient: Arc<AtomicBool>,
     begin: Instant,
-    /// When the tool ends by itself.
-    deadline: Rc<Cell<Option<Instant>>>,
     /// Where what was told last ended.
     told: Instant,
     file: String,
@@ -211,19 +250,17 @@ pub struct Stage {
     status: Vec<String>,
 }
 
-impl Stage {
-    pub fn new(tool: &'static str, mut client: Client, limits: Limits, quiet: bool) -> Self {
-        let (stop, patient) = (stop_at_signals(), Arc::new(AtomicBool::new(false)));
-        let deadline = Rc::new(Cell::new(None));
-        let is_over = is_over(&stop, &deadline);
-        let is_patient = patient.clone();
-        client.set_interrupt(move || is_over() && !is_patient.load(Ordering::Relaxed));
+impl<'c> Stage<'c> {
+    pub fn new(tool: &'static str, client: &'c mut Client, limits: Limits, start: Start) -> Self {
+        let Start { quiet, within, keys } = start;
+        let (ends, patient) = (Ends::new(keys), Arc::new(AtomicBool::new(false)));
+        let (asked, is_patient) = (ends.clone(), patient.clone());
+        client.set_interrupt(move || asked.is_over() && !is_patient.load(Ordering::Relaxed));
         let screen = Screen::new(quiet || limits.json || limits.interval.is_some());
         let now = Instant::now();
         let file = format!("ushell-{tool}.pkg");
-        let resolver = Resolver::default();
-        let status = Vec::new();
-        Self { tool, client, limits, screen, stop, patient, begin: now, deadline, told: now, file, resolver, status }
+        let (resolver, status) = (Resolver::default(), Vec::new());
+        Self { tool, client, limits, screen, ends, within, patient, begin: now, told: now, file, resolver, status }
     }
 
     /// Brings the programs of an object, and attaches each of them to each of the functions.
@@ -249,7 +286,7 @@ impl Stage {
         removed?;
         self.begin = Instant::now();
         self.told = self.begin;
-        self.deadline.set(self.limits.duration.and_then(|duration| self.begin.checked_add(duration)));
+        self.ends.deadline.set(self.limits.duration.and_then(|duration| self.begin.checked_add(duration)));
         let to = match wanted.targets {
             [timer] if timer.starts_with("profile:") => timer.clone(),
             _ => several(count(&lines), "function"),
@@ -273,12 +310,17 @@ impl Stage {
     /// The functions with programs of this tool, and what is said of those.
     fn own(&mut self) -> Result<Vec<(String, Vec<Json>)>, Failure> {
         let listed = Form::Attached.json(&self.ask("bpf_list -v")?);
+        Ok(self.own_of(&listed))
+    }
+
+    /// The same of what was listed.
+    fn own_of(&self, listed: &Json) -> Vec<(String, Vec<Json>)> {
         let each = listed["functions"].as_array().into_iter().flatten().map(|function| {
             let programs = function["programs"].as_array().into_iter().flatten();
             let own = programs.filter(|program| program["program"].as_str().is_some_and(|name| self.is_own(name)));
             (function["function"].as_str().unwrap_or("?").to_string(), own.cloned().collect())
         });
-        Ok(each.collect())
+        each.collect()
     }
 
     /// The entries of a map of numbers by numbers.
@@ -446,7 +488,7 @@ impl Stage {
 
     /// Shows the records of a ring as they come, as `change` tells of the words of each, until the end; then those that had come until then.
     pub fn follow(&mut self, ring: &str, mut change: impl FnMut(&[u64]) -> Told) -> Result<(), Failure> {
-        let (lines, over, stop) = (RefCell::new(Lines::default()), Cell::new(false), self.stop.clone());
+        let (lines, over, stop) = (RefCell::new(Lines::default()), Cell::new(false), self.ends.stop.clone());
         let take = &mut |page: &[u8]| {
             let mut text = String::new();
             lines.borrow_mut().take(page, &mut |line| {
@@ -471,8 +513,8 @@ impl Stage {
             // A long record that was on its way is broken off.
             lines.take();
             // Where the time was over, the person may still end it.
-            self.deadline.set(None);
-            self.patient.store(self.stop.load(Ordering::Relaxed), Ordering::Relaxed);
+            self.ends.deadline.set(None);
+            self.patient.store(self.ends.stop.load(Ordering::Relaxed), Ordering::Relaxed);
             let rest = self.client.run(&format!("trace {ring} --rest"), take);
             self.patient.store(true, Ordering::Relaxed);
             traced = self.went_well(rest);
@@ -539,14 +581,14 @@ impl Stage {
     /// A command that the person has broken off is no failure.
     fn went_well<T>(&self, answer: Result<T, ClientError>) -> Result<T, Failure> {
         match answer {
-            Err(ClientError::BrokenOff) if is_over(&self.stop, &self.deadline)() => Err(Failure::Ended),
+            Err(ClientError::BrokenOff) if self.ends.is_over() => Err(Failure::Ended),
             answer => Ok(answer?),
         }
     }
 
     /// Waits until there is something to tell. An image that goes is an error.
     pub fn wait(&mut self) -> Result<Turn, Failure> {
-        let (end, is_over) = (self.deadline.get(), is_over(&self.stop, &self.deadline));
+        let end = self.ends.deadline.get();
         let (turn, pause) = match (self.limits.interval, self.screen.is_live()) {
             (Some(interval), _) => (Turn::Part, Some(interval)),
             (None, true) => (Turn::Glance, Some(LIVE)),
@@ -556,7 +598,7 @@ impl Stage {
         let next = pause.and_then(|pause| self.told.checked_add(pause));
         loop {
             let now = Instant::now();
-            if is_over() {
+            if self.ends.is_over() {
                 return Ok(Turn::End);
             }
             if next.is_some_and(|next| now >= next) {
@@ -602,28 +644,54 @@ impl Stage {
         }?)
     }
 
-    /// Ends the session, and with it everything that was attached.
+    /// Takes off everything that was attached: with the session, or from a session that goes on.
     pub fn end(&mut self) -> Result<(), ClientError> {
         self.patient.store(true, Ordering::Relaxed);
-        self.client.answer("quit").map(drop)
+        if self.ends.keys.is_none() {
+            // The next signal is not for this tool.
+            self.ends.stop.store(true, Ordering::Relaxed);
+        }
+        match self.within {
+            true => self.detach(),
+            false => self.client.answer("quit").map(drop),
+        }
+    }
+
+    /// Detaches the tool's programs. Its file is still there where it was ended while it attached them.
+    fn detach(&mut self) -> Result<(), ClientError> {
+        let listed = Form::Attached.json(&self.client.ask("bpf_list")?);
+        let mut all = BTreeSet::new();
+        for (function, programs) in self.own_of(&listed) {
+            // No pattern fits a timer; and one is enough for all functions.
+            let target = if function.starts_with("profile:") { function } else { "*".into() };
+            let names = programs.iter().filter_map(|program| program["program"].as_str());
+            all.extend(names.map(|name| (target.clone(), name.trim_end_matches(" at exit").to_string())));
+        }
+        for (target, program) in all {
+            self.client.answer(&format!("bpf_detach {} {}", quote(&target), quote(&program)))?;
+        }
+        let file = quote(&self.file);
+        let listed = self.client.ask("ls")?;
+        match listed.contains(&self.file) {
+            true => self.client.answer(&format!("rm {file}")).map(drop),
+            false => Ok(()),
+        }
     }
 }
 
-/// Whether the person, or the time, ends the tool.
-fn is_over(stop: &Arc<AtomicBool>, deadline: &Rc<Cell<Option<Instant>>>) -> impl Fn() -> bool + use<> {
-    let (stop, deadline) = (stop.clone(), deadline.clone());
-    move || stop.load(Ordering::Relaxed) || deadline.get().is_some_and(|deadline| Instant::now() >= deadline)
-}
-
-/// Set by ^C and by what ends programs; at the second time it ends this one at once.
+/// Set by ^C and by what ends programs; where it was set before, this one ends at once. Tools of one session share it: their handlers stay.
 fn stop_at_signals() -> Arc<AtomicBool> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        // Without a handler the signal ends the tool, and the image detaches what is attached.
-        let _ = signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, stop.clone());
-        let _ = signal_hook::flag::register(signal, stop.clone());
-    }
-    stop
+    static STOP: LazyLock<Arc<AtomicBool>> = LazyLock::new(|| {
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            // Without a handler the signal ends the tool, and the image detaches what is attached.
+            let _ = signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, stop.clone());
+            let _ = signal_hook::flag::register(signal, stop.clone());
+        }
+        stop
+    });
+    STOP.store(false, Ordering::Relaxed);
+    STOP.clone()
 }
 
 /// Says why a tool does nothing.
