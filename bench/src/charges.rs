@@ -20,7 +20,7 @@ impl Console for Sink {
 }
 
 /// An operation, or a few that belong together: what stands before the loop, and what stands in it so many times.
-struct Case {
+struct ChargedCase {
     name: &'static str,
     before: &'static str,
     body: &'static str,
@@ -31,15 +31,15 @@ struct Case {
     behind: &'static str,
 }
 
-const fn case(name: &'static str, before: &'static str, body: &'static str) -> Case {
-    Case { name, before, body, times: 64, rounds: None, behind: "" }
+const fn case(name: &'static str, before: &'static str, body: &'static str) -> ChargedCase {
+    ChargedCase { name, before, body, times: 64, rounds: None, behind: "" }
 }
 
 /// Bytes of the argument: two pages and more; its first word is the number of rounds.
 const ARGUMENT: usize = 3 * 4096;
 
 /// r7 is the argument; r6 counts. An address that was loaded is one of which the verifier knows nothing: its accesses are guarded.
-const CASES: &[Case] = &[
+const CASES: &[ChargedCase] = &[
     case("add", "r0 = 1", "r0 += r0\n"),
     case("xor", "r1 = 7", "r0 ^= r1\nr1 ^= r0\n"),
     case("mul", "r0 = 3", "r0 *= r0\n"),
@@ -83,7 +83,7 @@ const CASES: &[Case] = &[
     case("branch_not", "r1 = 1", "if r1 == 0 goto +1\nr2 = r1\n"),
     case("branch_taken", "r1 = 1", "if r1 != 0 goto +1\nr2 = r1\n"),
     // Every bit of a random number decides a jump: half of them are foreseen wrongly.
-    Case {
+    ChargedCase {
         name: "branch_random",
         before: "r1 = 88172645463325252 ll",
         body: "r2 = r1\nr2 <<= 13\nr1 ^= r2\nr2 = r1\nr2 >>= 7\nr1 ^= r2\nr2 = r1\nr2 <<= 17\nr1 ^= r2\n\
@@ -94,9 +94,9 @@ const CASES: &[Case] = &[
         rounds: None,
         behind: "",
     },
-    Case { name: "jump_back", before: "", body: "", times: 0, rounds: None, behind: "" },
-    Case { name: "call", before: "", body: "call local function\n", times: 64, rounds: None, behind: "function:\nr6 = 1\nr7 = 1\nr8 = 1\nr9 = 1\n*(u64 *)(r10 - 8) = r6\nexit\n" },
-    Case { name: "call_leaf", before: "", body: "call local function\n", times: 64, rounds: None, behind: "function:\nexit\n" },
+    ChargedCase { name: "jump_back", before: "", body: "", times: 0, rounds: None, behind: "" },
+    ChargedCase { name: "call", before: "", body: "call local function\n", times: 64, rounds: None, behind: "function:\nr6 = 1\nr7 = 1\nr8 = 1\nr9 = 1\n*(u64 *)(r10 - 8) = r6\nexit\n" },
+    ChargedCase { name: "call_leaf", before: "", body: "call local function\n", times: 64, rounds: None, behind: "function:\nexit\n" },
     case("callx", "r9 = 5", "r1 = 1\ncallx r9\n"),
     case("unwind", "", "r1 = 1\ncall 5\n"),
     case("unwind_keep", "r1 = 1\nr2 = 1\nr3 = 1\nr4 = 1", "call 5\n"),
@@ -111,13 +111,13 @@ const CASES: &[Case] = &[
     case("map_put_met_full", "", "r1 = 400\nr1 <<= 32\nr2 = 400\ncall 1\n"),
     case("map_del_put_met", "", "r1 = 255\nr1 <<= 32\nr2 = 255\ncall 2\nr1 = 255\nr1 <<= 32\nr2 = 255\ncall 1\n"),
     case("notify_full", "", "r1 = 5\ncall 3\n"),
-    Case { name: "notify", before: "", body: "r1 = 5\ncall 3\n", times: 1, rounds: Some(40), behind: "" },
+    ChargedCase { name: "notify", before: "", body: "r1 = 5\ncall 3\n", times: 1, rounds: Some(40), behind: "" },
     case("get_ret_addr_short", "*(u16 *)(r7 + 128) = 120", "r1 = r7\nr1 += 128\ncall 4\n"),
     case("get_ret_addr_long", "", "r1 = r7\nr1 += 256\ncall 4\n"),
 ];
 
 /// The same in the numbering of `uio`.
-const CASES_UIO: &[Case] = &[
+const CASES_UIO: &[ChargedCase] = &[
     case("get_addr_short", "*(u16 *)(r7 + 128) = 120", "r1 = r7\nr1 += 128\ncall 4\n"),
     case("get_addr_long", "", "r1 = r7\nr1 += 256\ncall 4\n"),
     case("probe_read", "", "r1 = r7\nr2 = 8\ncall 5\n"),
@@ -127,8 +127,15 @@ const CASES_UIO: &[Case] = &[
     case("time", "", "call 6\n"),
     case("puts_full", "", "r1 = r7\nr1 += 256\ncall 7\n"),
     case("puts_short_full", "*(u16 *)(r7 + 128) = 120", "r1 = r7\nr1 += 128\ncall 7\n"),
-    Case { name: "puts", before: "", body: "r1 = r7\nr1 += 256\ncall 7\n", times: 1, rounds: Some(40), behind: "" },
-    Case {
+    ChargedCase {
+        name: "puts",
+        before: "",
+        body: "r1 = r7\nr1 += 256\ncall 7\n",
+        times: 1,
+        rounds: Some(40),
+        behind: "",
+    },
+    ChargedCase {
         name: "puts_short",
         before: "*(u16 *)(r7 + 128) = 120",
         body: "r1 = r7\nr1 += 128\ncall 7\n",
@@ -139,8 +146,8 @@ const CASES_UIO: &[Case] = &[
 ];
 
 /// Few rounds of one operation: more would fill the ring.
-const fn few(name: &'static str, before: &'static str, body: &'static str) -> Case {
-    Case { name, before, body, times: 1, rounds: Some(40), behind: "" }
+const fn few(name: &'static str, before: &'static str, body: &'static str) -> ChargedCase {
+    ChargedCase { name, before, body, times: 1, rounds: Some(40), behind: "" }
 }
 
 /// The format, `%ld` twelve times, and the numbers.
@@ -159,7 +166,7 @@ macro_rules! on_map {
 }
 
 /// The same in the numbering of Linux, with a ring as map 0.
-const CASES_LINUX: &[Case] = &[
+const CASES_LINUX: &[ChargedCase] = &[
     few("ringbuf_submit", "", "r1 = map_index(0) ll\nr2 = 64\nr3 = 0\ncall 131\nr1 = r0\nr2 = 0\ncall 132\n"),
     few("ringbuf_discard", "", "r1 = map_index(0) ll\nr2 = 64\nr3 = 0\ncall 131\nr1 = r0\nr2 = 0\ncall 133\n"),
     few("ringbuf_output", "", "r1 = map_index(0) ll\nr2 = r7\nr3 = 64\nr4 = 0\ncall 130\n"),
@@ -217,7 +224,7 @@ const CASES_LINUX: &[Case] = &[
     case("comm_long", "", "r1 = r7\nr1 += 1024\nr2 = 8192\ncall 16\n"),
     case("read_memory_page", "r8 = *(u64 *)(r7 + 16)\nr8 += 4094", "r1 = r7\nr1 += 1024\nr2 = 8\nr3 = r8\ncall 113\n"),
     // Few of them, so that a run is not longer than what a scheduler gives at a time.
-    Case { times: 1, ..case("read_memory_long", "r8 = *(u64 *)(r7 + 16)\nr8 += 6", "r1 = r7\nr1 += 1024\nr2 = 8176\nr3 = r8\ncall 113\n") },
+    ChargedCase { times: 1, ..case("read_memory_long", "r8 = *(u64 *)(r7 + 16)\nr8 += 6", "r1 = r7\nr1 += 1024\nr2 = 8176\nr3 = r8\ncall 113\n") },
     case("read_string_page", "r8 = *(u64 *)(r7 + 16)\nr8 += 4094", "r1 = r7\nr1 += 1024\nr2 = 8\nr3 = r8\ncall 115\n"),
     case("tail_call_none", "", "r1 = r7\nr2 = map_index(19) ll\nr3 = 1\ncall 12\n"),
     // Loads of four bytes through r9 are probing ones: of the program's own memory, of the application's, of two pages of that, of none, and as a chain.
@@ -280,7 +287,7 @@ fn fill(engine: &Runtime) {
 }
 
 /// A case as a program. Its counter comes from memory: it is charged as it runs.
-fn program(case: &Case) -> Result<Vec<u8>> {
+fn program(case: &ChargedCase) -> Result<Vec<u8>> {
     let body = case.body.repeat(case.times);
     let text = format!(
         "r7 = r1\nr6 = *(u64 *)(r7 + 0)\n{}\nloop:\n{body}r6 -= 1\nif r6 != 0 goto loop\nexit\n{}",
@@ -353,7 +360,7 @@ fn load(engine: &Runtime, name: &str, code: &[u8], options: &LoadOptions) -> Res
     ids.first().copied().ok_or_else(|| "no program".into())
 }
 
-fn measure(engine: &Runtime, case: &Case, abi: Abi, passes: usize) -> Result<()> {
+fn measure(engine: &Runtime, case: &ChargedCase, abi: Abi, passes: usize) -> Result<()> {
     let code = program(case)?;
     for (name, on) in [("jit", Engine::Jit), ("interp", Engine::Interpreter)] {
         let options = LoadOptions { abi: Some(abi), engine: on, ..LoadOptions::default() };

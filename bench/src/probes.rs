@@ -30,18 +30,18 @@ const BATCH_RING: u64 = 40;
 const BATCH_RECORDS: u64 = 2_000;
 
 /// Swallows what hooks print, and counts the bytes.
-struct Sink(AtomicU64);
+struct CountingSink(AtomicU64);
 
-impl Console for Sink {
+impl Console for CountingSink {
     fn write(&self, bytes: &[u8]) {
         self.0.fetch_add(bytes.len() as u64, Ordering::Relaxed);
     }
 }
 
-static SINK: Sink = Sink(AtomicU64::new(0));
+static SINK: CountingSink = CountingSink(AtomicU64::new(0));
 
 #[derive(Clone, Copy)]
-enum Case {
+enum ProbeCase {
     /// A function without a stub.
     Plain,
     /// A function that calls a trampoline written by hand.
@@ -56,38 +56,38 @@ enum Case {
     Latency,
 }
 
-impl Case {
+impl ProbeCase {
     fn name(self) -> String {
         match self {
-            Case::Plain => "probe.plain".into(),
-            Case::HandWritten => "probe.hand".into(),
-            Case::Programs(_, 0) => "probe.none".into(),
-            Case::Programs("noop", count) => format!("probe.noop.{count}"),
-            Case::Programs(program, 1) => format!("probe.{program}"),
-            Case::Programs(program, count) => format!("probe.{program}.{count}"),
-            Case::AtReturn(program) => format!("probe.return.{program}"),
-            Case::Object(program) => format!("probe.object.{program}"),
-            Case::Latency => "probe.latency".into(),
+            ProbeCase::Plain => "probe.plain".into(),
+            ProbeCase::HandWritten => "probe.hand".into(),
+            ProbeCase::Programs(_, 0) => "probe.none".into(),
+            ProbeCase::Programs("noop", count) => format!("probe.noop.{count}"),
+            ProbeCase::Programs(program, 1) => format!("probe.{program}"),
+            ProbeCase::Programs(program, count) => format!("probe.{program}.{count}"),
+            ProbeCase::AtReturn(program) => format!("probe.return.{program}"),
+            ProbeCase::Object(program) => format!("probe.object.{program}"),
+            ProbeCase::Latency => "probe.latency".into(),
         }
     }
 
     fn batch(self) -> u64 {
         match self {
-            Case::Programs("notify", _) => BATCH_RING,
-            Case::Object("reserves") => BATCH_RECORDS,
+            ProbeCase::Programs("notify", _) => BATCH_RING,
+            ProbeCase::Object("reserves") => BATCH_RECORDS,
             _ => BATCH,
         }
     }
 }
 
-fn cases() -> Vec<Case> {
-    let mut cases = vec![Case::Plain, Case::HandWritten, Case::Programs("noop", 0)];
-    cases.extend(["count", "get_count", "notify"].map(|program| Case::Programs(program, 1)));
-    cases.extend(NUMBERS.map(|count| Case::Programs("noop", count)));
+fn cases() -> Vec<ProbeCase> {
+    let mut cases = vec![ProbeCase::Plain, ProbeCase::HandWritten, ProbeCase::Programs("noop", 0)];
+    cases.extend(["count", "get_count", "notify"].map(|program| ProbeCase::Programs(program, 1)));
+    cases.extend(NUMBERS.map(|count| ProbeCase::Programs("noop", count)));
     // Empty programs may cost nothing each; these do something.
-    cases.extend(NUMBERS[1..].iter().map(|count| Case::Programs("count", *count)));
-    cases.extend([Case::AtReturn("noop"), Case::AtReturn("count"), Case::Latency]);
-    cases.extend(["nothing", "asks", "counts", "looks_up", "updates", "reserves"].map(Case::Object));
+    cases.extend(NUMBERS[1..].iter().map(|count| ProbeCase::Programs("count", *count)));
+    cases.extend([ProbeCase::AtReturn("noop"), ProbeCase::AtReturn("count"), ProbeCase::Latency]);
+    cases.extend(["nothing", "asks", "counts", "looks_up", "updates", "reserves"].map(ProbeCase::Object));
     cases
 }
 
@@ -116,11 +116,11 @@ impl Bench {
         Ok(Bench { engine, programs })
     }
 
-    fn attach(&self, case: Case) -> Result<()> {
+    fn attach(&self, case: ProbeCase) -> Result<()> {
         let (name, count, at_return) = match case {
-            Case::Programs(name, count) => (name, count, false),
-            Case::AtReturn(name) => (name, 1, true),
-            Case::Object(program) => {
+            ProbeCase::Programs(name, count) => (name, count, false),
+            ProbeCase::AtReturn(name) => (name, 1, true),
+            ProbeCase::Object(program) => {
                 let options = LoadOptions { program: Some(program), ..LoadOptions::default() };
                 self.engine.attach_file(SUBJECT, "bench.pkg", &options, AttachLimits::default())?;
                 if let Some(hash) = self.engine.map("bench.hash") {
@@ -129,14 +129,14 @@ impl Bench {
                 }
                 return Ok(());
             }
-            Case::Latency => {
+            ProbeCase::Latency => {
                 for program in ["enters", "returns"] {
                     let options = LoadOptions { program: Some(program), ..LoadOptions::default() };
                     self.engine.attach_file(SUBJECT, "latency.pkg", &options, AttachLimits::default())?;
                 }
                 return Ok(());
             }
-            Case::Plain | Case::HandWritten => return Ok(()),
+            ProbeCase::Plain | ProbeCase::HandWritten => return Ok(()),
         };
         let ids = self.programs.iter().find(|(program, _)| *program == name);
         for id in ids.iter().flat_map(|(_, ids)| ids).take(count) {
@@ -153,16 +153,16 @@ impl Bench {
         }
     }
 
-    fn detach(&self, case: Case) -> Result<()> {
+    fn detach(&self, case: ProbeCase) -> Result<()> {
         match case {
-            Case::Programs(_, 0) | Case::Plain | Case::HandWritten => Ok(()),
-            Case::Programs(..) | Case::AtReturn(_) | Case::Object(_) | Case::Latency => {
+            ProbeCase::Programs(_, 0) | ProbeCase::Plain | ProbeCase::HandWritten => Ok(()),
+            ProbeCase::Programs(..) | ProbeCase::AtReturn(_) | ProbeCase::Object(_) | ProbeCase::Latency => {
                 Ok(self.engine.detach(SUBJECT, None).map(drop)?)
             }
         }
     }
 
-    fn round(&self, case: Case) -> Result<f64> {
+    fn round(&self, case: ProbeCase) -> Result<f64> {
         self.attach(case)?;
         // Once before: caches, and the entry of the map that count makes.
         call(case, case.batch());
@@ -180,12 +180,12 @@ impl Bench {
     }
 
     /// Every program that is attached ran at every call, to its end: what costs next to nothing is counted all the same.
-    fn all_hit(&self, case: Case, calls: u64) -> Result<()> {
+    fn all_hit(&self, case: ProbeCase, calls: u64) -> Result<()> {
         let count = match case {
-            Case::Plain | Case::HandWritten | Case::Programs(_, 0) => return Ok(()),
-            Case::Programs(_, count) => count,
-            Case::AtReturn(_) | Case::Object(_) => 1,
-            Case::Latency => 2,
+            ProbeCase::Plain | ProbeCase::HandWritten | ProbeCase::Programs(_, 0) => return Ok(()),
+            ProbeCase::Programs(_, count) => count,
+            ProbeCase::AtReturn(_) | ProbeCase::Object(_) => 1,
+            ProbeCase::Latency => 2,
         };
         let reports = self.engine.list(Some(SUBJECT))?;
         let probes: Vec<_> = reports.iter().flat_map(|function| &function.probes).collect();
@@ -216,13 +216,15 @@ impl Bench {
     }
 }
 
-fn call(case: Case, calls: u64) {
+fn call(case: ProbeCase, calls: u64) {
     // SAFETY: C functions that take a number and touch nothing but registers.
     unsafe {
         match case {
-            Case::Plain => call_plain(calls),
-            Case::HandWritten => call_hand_written(calls),
-            Case::Programs(..) | Case::AtReturn(_) | Case::Object(_) | Case::Latency => call_subject(calls),
+            ProbeCase::Plain => call_plain(calls),
+            ProbeCase::HandWritten => call_hand_written(calls),
+            ProbeCase::Programs(..) | ProbeCase::AtReturn(_) | ProbeCase::Object(_) | ProbeCase::Latency => {
+                call_subject(calls)
+            }
         }
     }
 }

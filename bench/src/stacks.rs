@@ -5,7 +5,7 @@ use crate::{figure, stopwatch, Result};
 use std::hint::black_box;
 use ubpf_platform_linux::platform;
 use ubpf_rs::{
-    maps::{Map, Collision},
+    maps::{Collision, Map},
     platform::Walk,
     program::{limits::MOST_FRAMES, MapDef, MapFlags, MapKind, MapName},
 };

@@ -4,9 +4,7 @@ use crate::{figure, stacks, stopwatch, Result};
 use std::{sync::Arc, time::Instant};
 use ubpf_platform_linux::platform;
 use ubpf_rs::{
-    helpers::{
-        TracedCall, TwoKeyMaps, Names, Output, ReadMemory, Registry, RingLayout, Threads, Time, Traced, TwoKey,
-    },
+    helpers::{Names, Output, ReadMemory, Registry, RingLayout, Threads, Time, Traced, TracedCall, TwoKey, TwoKeyMaps},
     isa::assemble,
     jit::{JitProgram, Options},
     maps::{InUse, Map, Maps},

@@ -4,7 +4,7 @@ use crate::{figure, peers, stopwatch, Result};
 use std::{cell::RefCell, sync::LazyLock};
 use ubpf_platform_linux::CodeMemory;
 use ubpf_rs::{
-    helpers::{TracedCall, TwoKeyMaps, Names, Output, ReadMemory, Registry, RingLayout, Threads, Time, Traced, TwoKey},
+    helpers::{Names, Output, ReadMemory, Registry, RingLayout, Threads, Time, Traced, TracedCall, TwoKey, TwoKeyMaps},
     isa::assemble,
     jit::{JitProgram, Listing, Options, CODE_HEAP},
     platform::{Thread, Ticks},

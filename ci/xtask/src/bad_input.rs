@@ -13,7 +13,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use ubpf_client::text::{put, Client};
+use ubpf_client::text::{put, TextClient};
 
 const BODY: &str = "body of function myfun";
 const REPORT: &str = "uBPF error:";
@@ -22,7 +22,7 @@ const REPORT: &str = "uBPF error:";
 pub fn run(root: &Path) -> Result<()> {
     let stubs = STUBS.first().ok_or("no kind of entry stub")?;
     let demo = Demo::start(root, stubs, 5)?;
-    let stage = Stage { demo: &demo, root, stubs: stubs.name };
+    let stage = CaseStage { demo: &demo, root, stubs: stubs.name };
     let cases: [(&str, Case); 9] = [
         ("programs", programs),
         ("names", names),
@@ -42,17 +42,17 @@ pub fn run(root: &Path) -> Result<()> {
     Ok(())
 }
 
-type Case = fn(&Stage<'_>) -> Result<()>;
+type Case = fn(&CaseStage<'_>) -> Result<()>;
 
-struct Stage<'a> {
+struct CaseStage<'a> {
     demo: &'a Demo,
     root: &'a Path,
     stubs: &'a str,
 }
 
-impl Stage<'_> {
-    fn client(&self) -> Result<Client> {
-        Client::at_prompt(&self.demo.target().socket)
+impl CaseStage<'_> {
+    fn client(&self) -> Result<TextClient> {
+        TextClient::at_prompt(&self.demo.target().socket)
     }
 
     fn console(&self) -> String {
@@ -78,7 +78,7 @@ impl Stage<'_> {
 }
 
 /// Uploaded, run and attached: refused with a reason, and nothing is attached.
-fn programs(stage: &Stage<'_>) -> Result<()> {
+fn programs(stage: &CaseStage<'_>) -> Result<()> {
     const EXIT: [u8; 8] = [0x95, 0, 0, 0, 0, 0, 0, 0];
     let mut client = stage.client()?;
     let mut refused: Vec<(String, Vec<u8>)> = vec![
@@ -117,7 +117,7 @@ fn programs(stage: &Stage<'_>) -> Result<()> {
 }
 
 /// Unknown functions, files and commands; things done twice or undone too early.
-fn names(stage: &Stage<'_>) -> Result<()> {
+fn names(stage: &CaseStage<'_>) -> Result<()> {
     let mut client = stage.client()?;
     for (line, words) in [
         ("bpf_attach nothing count.bin", "no traceable function `nothing`"),
@@ -145,7 +145,7 @@ fn names(stage: &Stage<'_>) -> Result<()> {
 }
 
 /// Too long, not text, broken off in an escape sequence.
-fn lines(stage: &Stage<'_>) -> Result<()> {
+fn lines(stage: &CaseStage<'_>) -> Result<()> {
     let mut client = stage.client()?;
     client.expect(&"x".repeat(10_000), "line too long")?;
     client.expect("\x1b[12;", "control characters")?;
@@ -173,7 +173,7 @@ fn lines(stage: &Stage<'_>) -> Result<()> {
 }
 
 /// In the middle of an upload, of a command's output, of a line; and many that only come and go.
-fn vanishing(stage: &Stage<'_>) -> Result<()> {
+fn vanishing(stage: &CaseStage<'_>) -> Result<()> {
     let old = stage.client()?.command("ls -l")?;
     let upload = put("count.bin", &garbage(20_000, 3));
     for end in [5, 30, 100, 10_000, upload.len() - 1] {
@@ -196,7 +196,7 @@ fn vanishing(stage: &Stage<'_>) -> Result<()> {
     }
     stage.client()?.command("rm large")?;
     for _ in 0..200 {
-        drop(Client::connect(&stage.demo.target().socket)?);
+        drop(TextClient::connect(&stage.demo.target().socket)?);
     }
     let mut client = stage.client()?;
     client.stream.write_all(b"bpf_attach myfun count.b")?;
@@ -208,8 +208,8 @@ fn vanishing(stage: &Stage<'_>) -> Result<()> {
 }
 
 /// All commands at once, then the end of input, as a pipe into socat does: every answer comes, and nothing but answers.
-fn script(stage: &Stage<'_>) -> Result<()> {
-    let mut client = Client::connect(&stage.demo.target().socket)?;
+fn script(stage: &CaseStage<'_>) -> Result<()> {
+    let mut client = TextClient::connect(&stage.demo.target().socket)?;
     client
         .stream
         .write_all(b"bpf_map_put 0x7 8 9\nbpf_map_get 7 0x8\r\nbpf_map_del 7 8\nbpf_map_get 7 8\nperiod 5\n")?;
@@ -223,7 +223,7 @@ fn script(stage: &Stage<'_>) -> Result<()> {
 }
 
 /// Those of the reference and that of the application among them.
-fn help(stage: &Stage<'_>) -> Result<()> {
+fn help(stage: &CaseStage<'_>) -> Result<()> {
     let mut client = stage.client()?;
     let list = client.command("help")?;
     let names = list.lines().filter(|line| !line.starts_with(' '));
@@ -241,7 +241,7 @@ fn help(stage: &Stage<'_>) -> Result<()> {
 }
 
 /// Those of this image, with what else `nm` writes, are taken; those of another are not, and the old ones stay.
-fn symbols(stage: &Stage<'_>) -> Result<()> {
+fn symbols(stage: &CaseStage<'_>) -> Result<()> {
     let own = target::folder(stage.root, "demo").join(stage.stubs).join("app-demo");
     // This program itself, also when its file has been replaced since by a newer one.
     let other = format!("/proc/{}/exe", std::process::id()).into();
@@ -261,7 +261,7 @@ fn symbols(stage: &Stage<'_>) -> Result<()> {
 }
 
 /// Each run is counted, few are reported, and the program beside it runs on.
-fn failing(stage: &Stage<'_>) -> Result<()> {
+fn failing(stage: &CaseStage<'_>) -> Result<()> {
     let before = stage.count(REPORT);
     let mut client = stage.client()?;
     client.expect("bpf_attach myfun oob.bin", "attached successfully")?;
@@ -285,7 +285,7 @@ fn failing(stage: &Stage<'_>) -> Result<()> {
 }
 
 /// `--hits`, `--for`, `stats on`.
-fn limits(stage: &Stage<'_>) -> Result<()> {
+fn limits(stage: &CaseStage<'_>) -> Result<()> {
     let mut client = stage.client()?;
     client.expect("bpf_attach myfun notify.bin --hits 3", "attached successfully")?;
     client.expect("bpf_attach myfun noop.bin --for 1", "attached successfully")?;

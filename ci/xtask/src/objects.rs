@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
-use ubpf_client::text::Client;
+use ubpf_client::text::TextClient;
 
 /// What the sources are compiled by.
 const COMPILER: Compiler = Compiler::clang("-O2", "-mcpu=v3");
@@ -53,7 +53,7 @@ impl Sent {
 /// Plays all of it; fails at the first thing that is not as it must be.
 pub fn run(root: &Path, socket: &Path, sent: Sent) -> Result<()> {
     setup::ensure()?;
-    let mut shell = Client::synchronised(socket)?;
+    let mut shell = TextClient::synchronised(socket)?;
     let rows = rows()?;
     let (mut sources, mut runs) = (0, 0);
     for rows in rows.chunk_by(|a, b| a.source == b.source) {
@@ -91,7 +91,7 @@ fn file_of(root: &Path, source: &str, sent: Sent) -> Result<Vec<u8>> {
 }
 
 /// Runs a program proved and with its accesses checked, interpreted and as machine code; gives how often.
-fn each_way(shell: &mut Client, file: &str, row: &Row) -> Result<usize> {
+fn each_way(shell: &mut TextClient, file: &str, row: &Row) -> Result<usize> {
     let policies: &[&str] = if row.checked || row.loops { &["checked"] } else { &["strict", "checked"] };
     let mut command = format!("prog run {file} -p {}", row.program);
     if !row.given.is_empty() {
@@ -118,7 +118,7 @@ fn returned(answer: &str) -> Option<u32> {
 }
 
 /// Attaches the programs of a source, waits until each has run, and takes them off.
-fn attach(shell: &mut Client, file: &str, programs: usize) -> Result<()> {
+fn attach(shell: &mut TextClient, file: &str, programs: usize) -> Result<()> {
     let command = format!("prog attach {file} --args 1");
     let answer = shell.command(&command)?;
     if answer.lines().filter(|line| line.contains(" was attached to ")).count() != programs {

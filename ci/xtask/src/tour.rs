@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use ubpf_client::text::Client;
+use ubpf_client::text::TextClient;
 
 const BODY: &str = "body of function myfun";
 const NOTIFY: &str = "Notify: myfun";
@@ -67,11 +67,11 @@ pub fn run(target: &Target) -> Result<()> {
 }
 
 /// The target's shell; both sides of what is said are printed.
-struct Shell(Client);
+struct Shell(TextClient);
 
 impl Shell {
     fn connect(socket: &Path) -> Result<Shell> {
-        Ok(Shell(Client::synchronised(socket)?))
+        Ok(Shell(TextClient::synchronised(socket)?))
     }
 
     /// Runs a command; the lines of its answer.

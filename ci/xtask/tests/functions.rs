@@ -1,9 +1,11 @@
 //! How long functions are: those of the product, tests left out, in lines that are neither blank nor a comment alone.
 
 mod common;
+#[path = "common/sources.rs"]
+mod sources;
 
-use common::{files, is_rust, root};
-use std::{fs, path::Path};
+use sources::{is_test, sources, Source};
+use std::path::Path;
 use syn::{spanned::Spanned, visit, visit::Visit};
 
 /// No function has this many lines.
@@ -27,8 +29,6 @@ struct Functions<'f> {
     path: &'f Path,
     lines: Vec<&'f str>,
     found: Vec<(usize, String)>,
-    /// Modules that are tests and have files of their own.
-    tests: Vec<String>,
 }
 
 impl Functions<'_> {
@@ -40,22 +40,10 @@ impl Functions<'_> {
     }
 }
 
-fn is_test(attributes: &[syn::Attribute]) -> bool {
-    attributes.iter().any(|attribute| match &attribute.meta {
-        syn::Meta::Path(path) => path.is_ident("test"),
-        syn::Meta::List(list) => {
-            let condition = list.tokens.to_string();
-            list.path.is_ident("cfg") && (condition == "test" || condition.starts_with("any (test ,"))
-        }
-        syn::Meta::NameValue(_) => false,
-    })
-}
-
 impl<'ast> Visit<'ast> for Functions<'_> {
     fn visit_item_mod(&mut self, module: &'ast syn::ItemMod) {
-        match is_test(&module.attrs) {
-            true => self.tests.push(module.ident.to_string()),
-            false => visit::visit_item_mod(self, module),
+        if !is_test(&module.attrs) {
+            visit::visit_item_mod(self, module);
         }
     }
 
@@ -83,29 +71,14 @@ impl<'ast> Visit<'ast> for Functions<'_> {
 
 /// All of the product's functions with their lines, the longest first.
 fn all() -> Vec<(usize, String)> {
-    let root = root();
-    let (mut found, mut tests) = (Vec::new(), Vec::new());
-    for path in ROOTS.iter().flat_map(|folder| files(&root.join(folder), is_rust)) {
-        let text = fs::read_to_string(&path).unwrap();
-        let short = path.strip_prefix(&root).unwrap();
-        if short.iter().any(|folder| folder == "tests" || folder == "examples") {
-            continue;
-        }
-        let mut functions = Functions { path: short, lines: text.lines().collect(), found: vec![], tests: vec![] };
-        functions.visit_file(&syn::parse_file(&text).unwrap());
-        let folder = match path.file_name().unwrap().to_str() {
-            Some("mod.rs" | "lib.rs" | "main.rs") => short.parent().unwrap().to_path_buf(),
-            _ => short.with_extension(""),
-        };
-        tests.extend(functions.tests.iter().map(|module| folder.join(module).display().to_string()));
-        found.append(&mut functions.found);
+    let mut all = Vec::new();
+    for Source { path, text, file } in sources(&ROOTS) {
+        let mut functions = Functions { path: &path, lines: text.lines().collect(), found: vec![] };
+        functions.visit_file(&file);
+        all.append(&mut functions.found);
     }
-    let of_tests = |place: &str| {
-        tests.iter().any(|test| place.starts_with(&format!("{test}.rs")) || place.starts_with(&format!("{test}/")))
-    };
-    found.retain(|(_, place)| !of_tests(place));
-    found.sort_by(|one, other| other.cmp(one));
-    found
+    all.sort_by(|one, other| other.cmp(one));
+    all
 }
 
 #[test]

@@ -293,7 +293,7 @@ impl Files for PlatformTable {
             return Err(FileError::Unsupported);
         };
         let path = c_path(path)?;
-        let mut found = Listing { entries: Vec::new(), error: None };
+        let mut found = ListedFiles { entries: Vec::new(), error: None };
         let cookie = core::ptr::from_mut(&mut found).cast();
         // SAFETY: the application's function with its context and a string; it calls `take_entry` with our cookie during the
         // call only.
@@ -324,7 +324,7 @@ impl Files for PlatformTable {
 }
 
 /// What a listing has given so far.
-struct Listing {
+struct ListedFiles {
     entries: Vec<DirEntry>,
     error: Option<FileError>,
 }
@@ -338,7 +338,7 @@ unsafe extern "C" fn take_entry(
     is_directory: c_int,
 ) {
     // SAFETY: the cookie that `list` gave, during its call.
-    let found = unsafe { &mut *cookie.cast::<Listing>() };
+    let found = unsafe { &mut *cookie.cast::<ListedFiles>() };
     // SAFETY: the application says that the name has this length.
     let Ok(bytes) = (unsafe { args::bytes(name.cast(), length) }) else {
         return;

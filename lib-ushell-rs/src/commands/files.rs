@@ -41,17 +41,17 @@ fn ls(call: &mut Call<'_>) -> Result<(), Failure> {
     let entries = call.backend.list_files(directory).map_err(failure(directory))?;
     let sizes = call.args.option("-l").is_some();
     let entries = entries.into_iter();
-    call.stream(Entries { entries, sizes });
+    call.stream(DirectoryEntries { entries, sizes });
     Ok(())
 }
 
 /// What is left of a listing.
-struct Entries {
+struct DirectoryEntries {
     entries: IntoIter<DirEntry>,
     sizes: bool,
 }
 
-impl Stream for Entries {
+impl Stream for DirectoryEntries {
     fn page(&mut self, _: &dyn Backend, out: &mut Output) -> bool {
         let Some(DirEntry { name, size, is_dir }) = self.entries.next() else {
             return false;
@@ -71,7 +71,7 @@ fn cat(call: &mut Call<'_>) -> Result<(), Failure> {
     if call.args.option("--raw").is_some() || is_text(&bytes) {
         call.stream(Text::of(bytes)?);
     } else {
-        call.stream(Dump { bytes, shown: 0 });
+        call.stream(FileDump { bytes, shown: 0 });
     }
     Ok(())
 }
@@ -90,12 +90,12 @@ fn is_text(bytes: &[u8]) -> bool {
 }
 
 /// Bytes of a file in hexadecimal, from place `shown` on.
-struct Dump {
+struct FileDump {
     bytes: Vec<u8>,
     shown: usize,
 }
 
-impl Stream for Dump {
+impl Stream for FileDump {
     fn page(&mut self, _: &dyn Backend, out: &mut Output) -> bool {
         let rest = self.bytes.get(self.shown..).unwrap_or(&[]);
         let Some(line) = rest.chunks(16).next() else {

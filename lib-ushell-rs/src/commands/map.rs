@@ -37,16 +37,16 @@ fn get(call: &mut Call<'_>) -> Result<(), Failure> {
 }
 
 fn list(call: &mut Call<'_>) -> Result<(), Failure> {
-    call.stream(Entries { next: 0 });
+    call.stream(TwoKeyEntries { next: 0 });
     Ok(())
 }
 
 /// Entries of the map from place `next` on.
-struct Entries {
+struct TwoKeyEntries {
     next: usize,
 }
 
-impl Stream for Entries {
+impl Stream for TwoKeyEntries {
     fn page(&mut self, backend: &dyn Backend, out: &mut Output) -> bool {
         let next = backend.map_entries(self.next, &mut |key1, key2, value| {
             let room = out.has_room();

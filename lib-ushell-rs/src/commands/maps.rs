@@ -72,7 +72,7 @@ fn map(call: &mut Call<'_>) -> Result<(), Failure> {
         }
         "clear" => clear(call, &found),
         "dump" => {
-            call.stream(Entries { map: found, next: Some(0), long: Long::default() });
+            call.stream(MapEntries { map: found, next: Some(0), long: Long::default() });
             Ok(())
         }
         "types" => {
@@ -516,13 +516,13 @@ impl Stream for Types {
 }
 
 /// Entries of a map from place `next` on.
-struct Entries {
+struct MapEntries {
     map: Arc<Map>,
     next: Option<usize>,
     long: Long,
 }
 
-impl Stream for Entries {
+impl Stream for MapEntries {
     fn page(&mut self, backend: &dyn Backend, out: &mut Output) -> bool {
         if self.long.write(out) {
             return true;

@@ -81,17 +81,17 @@ fn probe_read(call: &mut Call<'_>) -> Result<(), Failure> {
     if call.backend.probe_read(address, &mut [0]) == 0 {
         return Err(Failure::message(format!("address {address:#x} is not readable")));
     }
-    call.stream(Dump { address, left: size });
+    call.stream(MemoryDump { address, left: size });
     Ok(())
 }
 
 /// Rows of memory, each read when it is written.
-struct Dump {
+struct MemoryDump {
     address: u64,
     left: u64,
 }
 
-impl Stream for Dump {
+impl Stream for MemoryDump {
     fn page(&mut self, backend: &dyn Backend, out: &mut Output) -> bool {
         let mut row = [0; ROW];
         let wanted = usize::try_from(self.left).unwrap_or(ROW).min(ROW);

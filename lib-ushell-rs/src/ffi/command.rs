@@ -82,7 +82,7 @@ fn register(
     if !has_room(SMALL_THINGS) {
         return Err(RegisterError::NoMemory);
     }
-    let handler = Handler { function, context };
+    let handler = CHandler { function, context };
     let run = move |call: &mut Call<'_>| handler.call(call);
     registry::register_command(Command::new(name, args, help, run))
 }
@@ -120,18 +120,18 @@ unsafe fn text<'a>(text: *const c_char) -> Result<Option<&'a str>, ()> {
 
 type Function = unsafe extern "C" fn(*mut c_void, c_int, *const *const c_char, *mut ushell_output) -> c_int;
 
-struct Handler {
+struct CHandler {
     function: Function,
     context: *mut c_void,
 }
 
 // SAFETY: `context` is only handed back to the application's function, which agreed at registration to be called with it
 // from the shell's thread.
-unsafe impl Send for Handler {}
+unsafe impl Send for CHandler {}
 // SAFETY: as above; the handler itself is never changed.
-unsafe impl Sync for Handler {}
+unsafe impl Sync for CHandler {}
 
-impl Handler {
+impl CHandler {
     fn call(&self, call: &mut Call<'_>) -> Result<(), Failure> {
         let words = || core::iter::once(call.name).chain(call.args.from(0).iter().copied());
         if words().any(|word| word.contains('\0')) {

@@ -35,7 +35,7 @@ pub(crate) enum Event {
 
 /// Why a line must not be executed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror_no_std::Error)]
-pub(crate) enum LineError {
+pub(crate) enum EditError {
     #[error("line too long (limit {limit} bytes): ignored")]
     TooLong { limit: usize },
     #[error("line contains control characters: ignored")]
@@ -51,7 +51,7 @@ pub(crate) struct Editor {
     text: [u8; LINE_BYTES],
     len: usize,
     cursor: usize,
-    damage: Option<LineError>,
+    damage: Option<EditError>,
     /// A character of several bytes that is not whole yet.
     part: [u8; 4],
     part_len: usize,
@@ -102,11 +102,11 @@ impl Editor {
         self.reset();
         match self.text.get_mut(..line.len()) {
             Some(text) => text.copy_from_slice(line),
-            None => return self.damage = Some(LineError::TooLong { limit: LINE_BYTES }),
+            None => return self.damage = Some(EditError::TooLong { limit: LINE_BYTES }),
         }
         (self.len, self.cursor) = (line.len(), line.len());
         if line.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
-            self.damage = Some(LineError::Control);
+            self.damage = Some(EditError::Control);
         }
     }
 
@@ -123,7 +123,7 @@ impl Editor {
     /// leaving the byte out could make another command of it.
     fn plain_key(&mut self, key: Key, screen: &mut impl Screen) -> Event {
         if self.decoder.take_broken() {
-            self.damage = self.damage.or(Some(LineError::Control));
+            self.damage = self.damage.or(Some(EditError::Control));
         }
         match key {
             Key::Text(byte) => self.insert(&[byte], screen),
@@ -131,7 +131,7 @@ impl Editor {
             Key::Enter => return Event::Line,
             Key::Control(3) => return self.abandon(),
             Key::Up | Key::Down | Key::Left | Key::Right if !TERSE => return Event::TerminalKey,
-            _ => self.damage = self.damage.or(Some(LineError::Control)),
+            _ => self.damage = self.damage.or(Some(EditError::Control)),
         }
         Event::None
     }
@@ -231,11 +231,11 @@ impl Editor {
     }
 
     /// The line without its end, or why it must not be executed.
-    pub(crate) fn line(&self) -> Result<&str, LineError> {
+    pub(crate) fn line(&self) -> Result<&str, EditError> {
         if let Some(damage) = self.damage {
             return Err(damage);
         }
-        core::str::from_utf8(self.bytes(0, self.len)).map_err(|_| LineError::NotUtf8)
+        core::str::from_utf8(self.bytes(0, self.len)).map_err(|_| EditError::NotUtf8)
     }
 
     /// The text in front of the cursor, if it is whole.
@@ -269,7 +269,7 @@ impl Editor {
     pub(crate) fn insert(&mut self, new: &[u8], screen: &mut impl Screen) {
         let len = self.len.saturating_add(new.len());
         if len > LINE_BYTES {
-            self.damage = Some(LineError::TooLong { limit: LINE_BYTES });
+            self.damage = Some(EditError::TooLong { limit: LINE_BYTES });
             screen.put(b"\x07");
             return;
         }

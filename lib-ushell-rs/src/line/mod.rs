@@ -5,7 +5,7 @@ mod history;
 mod keys;
 mod width;
 
-pub(crate) use editor::{Editor, Event, LineError, Screen};
+pub(crate) use editor::{EditError, Editor, Event, Screen};
 
 /// Longest line in bytes.
 pub(crate) const LINE_BYTES: usize = 1024;

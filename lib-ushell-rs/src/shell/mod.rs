@@ -9,7 +9,7 @@ use crate::{
     command::{Call, Command, Failure, RegisterError, Stream, Table, Then},
     commands::{self, complete},
     frame::Outcome,
-    line::{Editor, Event, LineError, Screen},
+    line::{EditError, Editor, Event, Screen},
     pace::give_way,
     suggest::Nearest,
     upload::Upload,
@@ -466,7 +466,7 @@ impl Shell {
     }
 }
 
-fn damaged(error: LineError) -> Failure {
+fn damaged(error: EditError) -> Failure {
     Failure::message(format!("{error}"))
 }
 

@@ -119,25 +119,25 @@ pub fn drop_unclear() {
 }
 
 /// Says how the port is doing.
-pub fn survey() -> Option<Survey> {
+pub fn survey() -> Option<PortSurvey> {
     with(|serial| {
         let port = serial.driver.ports().find(WANTED)?;
         let queue = serial.device.sending(port)?;
         queue.take_back();
         let (free, count, reclaimed) = (queue.free(), queue.count(), queue.reclaimed());
-        Some(Survey { free, count, reclaimed, counters: serial.driver.counters() })
+        Some(PortSurvey { free, count, reclaimed, counters: serial.driver.counters() })
     })?
 }
 
 /// How the port is doing.
-pub struct Survey {
+pub struct PortSurvey {
     free: u32,
     count: u32,
     reclaimed: u32,
     counters: Counters,
 }
 
-impl fmt::Display for Survey {
+impl fmt::Display for PortSurvey {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { free, count, reclaimed, counters } = self;
         writeln!(out, "transmit buffers: {free} of {count} free, {reclaimed} kept by the device and used again")?;

@@ -12,7 +12,7 @@ use crate::memory::{CodeMemory, Layout};
 
 /// Bytes of memory by what may be done with them.
 #[derive(Default)]
-pub struct Survey {
+pub struct MemorySurvey {
     text: usize,
     rodata: usize,
     writable: usize,
@@ -32,7 +32,7 @@ impl fmt::Display for Broken {
     }
 }
 
-impl fmt::Display for Survey {
+impl fmt::Display for MemorySurvey {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(out, "text, read and execute: {} KiB", self.text >> 10)?;
         writeln!(out, "generated code, read and execute: {} KiB", self.generated >> 10)?;
@@ -44,7 +44,7 @@ impl fmt::Display for Survey {
 
 /// Walks the tables. An error names the first page that breaks a rule: nothing is writable and executable, text and
 /// read-only data are never writable, only text and sealed code are executable, address 0 is not mapped.
-pub fn survey() -> Result<Survey, Broken> {
+pub fn survey() -> Result<MemorySurvey, Broken> {
     let broken = |rule| Err(Broken { rule, address: 0 });
     if !Cr0::read().contains(Cr0Flags::WRITE_PROTECT) {
         return broken("CR0.WP is off: read-only pages can be written");
@@ -52,13 +52,13 @@ pub fn survey() -> Result<Survey, Broken> {
     if !Efer::read().contains(EferFlags::NO_EXECUTE_ENABLE) {
         return broken("EFER.NXE is off: data can be executed");
     }
-    let mut survey = Survey::default();
+    let mut survey = MemorySurvey::default();
     let root = Cr3::read().0.start_address().as_u64();
     survey.table(root, 39, 0, Flags::WRITABLE)?;
     Ok(survey)
 }
 
-impl Survey {
+impl MemorySurvey {
     /// One table, whose entries each stand for `1 << shift` bytes, from `base` on. `above`: the rights that the
     /// levels above leave.
     fn table(&mut self, table: u64, shift: u32, base: usize, above: Flags) -> Result<(), Broken> {

@@ -1,7 +1,7 @@
 //! Talks to a unikernel's shell from the host.
 //!
 //! - [`machine::Client`] is for programs: a command goes out, its output and a status come back.
-//! - [`text::Client`] is for what a person would do with `socat`: a prompt, a line, an answer. Tests that misbehave use it,
+//! - [`text::TextClient`] is for what a person would do with `socat`: a prompt, a line, an answer. Tests that misbehave use it,
 //!   and what must see the very bytes.
 #![forbid(unsafe_code)]
 

@@ -18,20 +18,20 @@ pub const PROMPT: &[u8] = b"> ";
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// A connection to the port.
-pub struct Client {
+pub struct TextClient {
     /// The socket, to be written to as it pleases.
     pub stream: UnixStream,
 }
 
-impl Client {
+impl TextClient {
     /// Connects; nothing is read.
-    pub fn connect(socket: &Path) -> Result<Client> {
+    pub fn connect(socket: &Path) -> Result<TextClient> {
         let begin = Instant::now();
         loop {
             match UnixStream::connect(socket) {
                 Ok(stream) => {
                     stream.set_read_timeout(Some(PATIENCE))?;
-                    return Ok(Client { stream });
+                    return Ok(TextClient { stream });
                 }
                 Err(error) if begin.elapsed() > PATIENCE => {
                     let socket = socket.display().to_string();
@@ -44,7 +44,7 @@ impl Client {
 
     /// Connects and reads the first prompt. It may stand behind what the device had been given for a client before, wherever that was cut: at
     /// that one's own prompt, or in the middle of a line.
-    pub fn at_prompt(socket: &Path) -> Result<Client> {
+    pub fn at_prompt(socket: &Path) -> Result<TextClient> {
         let mut client = Self::connect(socket)?;
         client.until(|text| text.ends_with(PROMPT))?;
         Ok(client)
@@ -52,7 +52,7 @@ impl Client {
 
     /// Connects behind a client that did not read. What the device had been given for that one may come first, and
     /// what is sent before the prompt may count as that one's; so a word that is no command is sent until it is answered.
-    pub fn synchronised(socket: &Path) -> Result<Client> {
+    pub fn synchronised(socket: &Path) -> Result<TextClient> {
         let mut client = Self::connect(socket)?;
         client.stream.set_read_timeout(Some(Duration::from_millis(500)))?;
         let (begin, mut last) = (Instant::now(), None);

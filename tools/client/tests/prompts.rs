@@ -5,7 +5,7 @@ use std::{
     os::unix::net::UnixListener,
     thread,
 };
-use ubpf_client::text::Client;
+use ubpf_client::text::TextClient;
 
 /// A shell that sends `first` to whoever connects, and answers a line.
 fn heard_behind(name: &str, first: &'static str) -> String {
@@ -18,7 +18,7 @@ fn heard_behind(name: &str, first: &'static str) -> String {
         BufReader::new(stream.try_clone().unwrap()).read_line(&mut line).unwrap();
         write!(stream, "answer to {line}> ").unwrap();
     });
-    let said = Client::at_prompt(&socket).map(|mut client| client.command("status").unwrap());
+    let said = TextClient::at_prompt(&socket).map(|mut client| client.command("status").unwrap());
     std::fs::remove_file(&socket).unwrap();
     let said = said.unwrap_or_else(|error| panic!("{first:?}: {error}"));
     shell.join().unwrap();

@@ -66,7 +66,7 @@ pub enum Kind<'f> {
     Function(u32),
     Prototype,
     Variable(u32),
-    Section(Vec<Placed>),
+    Section(Vec<PlacedVariable>),
     Float {
         size: u32,
     },
@@ -86,7 +86,7 @@ pub struct Member<'f> {
 
 /// A variable in its section.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Placed {
+pub struct PlacedVariable {
     /// Its number among the types.
     pub variable: u32,
     /// Where it begins, in bytes.
@@ -298,7 +298,7 @@ impl<'f> Btf<'f> {
             15 => {
                 let placed = |[variable, offset, size]: [u32; 3], steps: &mut Steps<'_>| {
                     steps.take(1)?;
-                    Ok(Placed { variable, offset, size })
+                    Ok(PlacedVariable { variable, offset, size })
                 };
                 Kind::Section(list(reader, count, 3, steps, placed)?)
             }
@@ -377,7 +377,7 @@ impl<'f> Btf<'f> {
         }
     }
 
-    fn placed(&self) -> impl Iterator<Item = (&str, &[Placed])> {
+    fn placed(&self) -> impl Iterator<Item = (&str, &[PlacedVariable])> {
         let sections = self.sections.iter().filter_map(|&number| self.types.get(number as usize));
         sections.filter_map(|one| match &one.kind {
             Kind::Section(variables) => Some((one.name.as_ref(), variables.as_slice())),
@@ -386,7 +386,7 @@ impl<'f> Btf<'f> {
     }
 
     /// Name and type of what is placed in a section; nothing where it is no variable.
-    fn placed_variable(&self, placed: &Placed) -> Result<Option<(&Cow<'f, str>, u32)>, Error> {
+    fn placed_variable(&self, placed: &PlacedVariable) -> Result<Option<(&Cow<'f, str>, u32)>, Error> {
         match self.get(placed.variable)? {
             Type { name, kind: Kind::Variable(kind) } => Ok(Some((name, *kind))),
             _ => Ok(None),
@@ -398,7 +398,7 @@ impl<'f> Btf<'f> {
     pub fn variables<'b>(
         &'b self,
         section: &'b str,
-    ) -> impl Iterator<Item = Result<(&'b Cow<'f, str>, u32, Placed), Error>> + 'b {
+    ) -> impl Iterator<Item = Result<(&'b Cow<'f, str>, u32, PlacedVariable), Error>> + 'b {
         let of = self.placed().filter(move |one| one.0 == section);
         of.flat_map(|one| one.1).filter_map(|placed| {
             let variable = self.placed_variable(placed).transpose()?;

@@ -36,16 +36,16 @@ pub enum Change {
 }
 
 /// An instruction: its section and byte.
-type Place = (usize, u64);
+type InsnPlace = (usize, u64);
 
 /// What CO-RE says of the instructions of an object.
 #[derive(Default)]
 pub struct Core {
     /// Ascending by place; of one place the last is what counts.
-    changes: Vec<(Place, usize, Change)>,
+    changes: Vec<(InsnPlace, usize, Change)>,
     /// Those that go to a field of a type that the object does not bring along: where they load, they do so by an address that is not the
     /// program's. Ascending.
-    fields: Vec<Place>,
+    fields: Vec<InsnPlace>,
     /// Whether it mattered what the types of the image say.
     pub uses_image: bool,
 }

@@ -26,7 +26,7 @@ pub struct File<'f> {
     pub sections: Vec<Section<'f>>,
     pub symbols: Vec<Symbol<'f>>,
     /// Those that are in a section, ascending by section and address.
-    placed: Vec<Placed>,
+    placed: Vec<SymbolPlace>,
     /// Ascending by section and address, of which each has one.
     relocations: Vec<Relocation>,
     /// Whether GNU's compiler and assembler made it.
@@ -100,7 +100,7 @@ impl Place {
 }
 
 /// Section, address and index of a symbol.
-type Placed = (usize, u64, usize);
+type SymbolPlace = (usize, u64, usize);
 
 impl<'f> File<'f> {
     pub fn parse(bytes: &'f [u8], steps: &mut Steps<'_>) -> Result<File<'f>, Error> {

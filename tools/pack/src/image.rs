@@ -29,7 +29,7 @@ impl Image {
     pub fn read(file: &[u8], id: &[u8]) -> Result<Image, String> {
         let sections = sections_of(file)?;
         let dwarf = sections.borrow(|section| EndianSlice::new(section, LittleEndian));
-        let mut reader = Reader { dwarf, types: vec![Type { name: Cow::Borrowed(""), kind: Kind::Void }] };
+        let mut reader = DebugReader { dwarf, types: vec![Type { name: Cow::Borrowed(""), kind: Kind::Void }] };
         reader.all().map_err(|error| format!("its types: {error}"))?;
         if reader.types.len() < 2 {
             return Err("it has no types: give the image's debug file (.dbg), compiled with -g".into());
@@ -51,7 +51,7 @@ pub(crate) fn sections_of(file: &[u8]) -> Result<gimli::DwarfSections<Cow<'_, [u
     gimli::DwarfSections::load(section)
 }
 
-struct Reader<'d> {
+struct DebugReader<'d> {
     dwarf: Dwarf<Slice<'d>>,
     types: Vec<Type<'static>>,
 }
@@ -59,7 +59,7 @@ struct Reader<'d> {
 /// What a unit's types are numbered.
 type Numbers = HashMap<UnitOffset, u32>;
 
-impl<'d> Reader<'d> {
+impl<'d> DebugReader<'d> {
     fn all(&mut self) -> gimli::Result<()> {
         let mut headers = self.dwarf.units();
         while let Some(header) = headers.next()? {

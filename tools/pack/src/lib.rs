@@ -52,7 +52,7 @@ mod variables;
 mod work;
 
 #[cfg(feature = "host")]
-pub use btf::Placed;
+pub use btf::PlacedVariable;
 pub use core_types::CoreTypes;
 pub use error::PackError;
 #[cfg(feature = "host")]

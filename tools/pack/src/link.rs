@@ -43,7 +43,7 @@ const SETTINGS: &str = ".kconfig";
 #[derive(Default)]
 pub struct Linked<'a> {
     pub programs: Vec<Program<'a>>,
-    pub data: Vec<Section<'a>>,
+    pub data: Vec<DataSection<'a>>,
     pub slots: Vec<package::Relocation<'a>>,
     pub names: Vec<package::FunctionName<'a>>,
 }
@@ -71,7 +71,7 @@ impl Program<'_> {
 }
 
 /// A data section.
-pub struct Section<'a> {
+pub struct DataSection<'a> {
     pub name: Cow<'a, str>,
     /// The section of the file; `None` for what is made here.
     pub index: Option<usize>,
@@ -83,7 +83,7 @@ pub struct Section<'a> {
     pub settings: Vec<(&'a str, u32)>,
 }
 
-impl Section<'_> {
+impl DataSection<'_> {
     pub fn data(&self) -> package::Data<'_> {
         package::Data { name: &self.name, read_only: self.read_only, size: self.size, bytes: &self.bytes }
     }
@@ -667,10 +667,10 @@ impl<'a> Linker<'_, 'a, '_> {
             number = number.saturating_add(1);
         }
         let read_only = !section.writable;
-        self.add_data(Section { name, index: Some(index), read_only, size, bytes, settings: Vec::new() })
+        self.add_data(DataSection { name, index: Some(index), read_only, size, bytes, settings: Vec::new() })
     }
 
-    fn add_data(&mut self, data: Section<'a>) -> Result<usize, Error> {
+    fn add_data(&mut self, data: DataSection<'a>) -> Result<usize, Error> {
         let at = self.linked.data.len();
         if self.behind_maps(at) as usize >= package::MAX_MAPS {
             return Err(refused!("the object has more than {} maps and data sections", package::MAX_MAPS));
@@ -682,7 +682,7 @@ impl<'a> Linker<'_, 'a, '_> {
     /// The section of settings among the data, which comes with the first of them.
     fn settings(&mut self) -> Result<usize, Error> {
         let known = self.linked.data.iter().position(|data| data.name == SETTINGS);
-        let section = || Section {
+        let section = || DataSection {
             name: Cow::Borrowed(SETTINGS),
             index: None,
             read_only: true,

@@ -125,7 +125,7 @@ pub fn read<'f>(file: &File<'f>, btf: &Btf<'f>, seen: &mut Seen, steps: &mut Ste
                     let kind = kind
                         .ok_or_else(|| refused!("map {name}: nothing says what it is: compile with -g (gcc: -gbtf)"))?;
                     let at = maps.add(Map::default())?;
-                    let mut reading = Reading { btf, maps: &mut maps, seen: &mut *seen, steps: &mut *steps };
+                    let mut reading = MapReading { btf, maps: &mut maps, seen: &mut *seen, steps: &mut *steps };
                     let map = reading.defined(Cow::Borrowed(name), kind, 0);
                     let map = map.map_err(|error| error.of(format_args!("map {name}")))?;
                     maps.set(at, map);
@@ -147,14 +147,14 @@ pub fn read<'f>(file: &File<'f>, btf: &Btf<'f>, seen: &mut Seen, steps: &mut Ste
 }
 
 /// Definitions of BTF on their way.
-struct Reading<'r, 'f, 'p> {
+struct MapReading<'r, 'f, 'p> {
     btf: &'r Btf<'f>,
     maps: &'r mut Maps<'f>,
     seen: &'r mut Seen,
     steps: &'r mut Steps<'p>,
 }
 
-impl<'f> Reading<'_, 'f, '_> {
+impl<'f> MapReading<'_, 'f, '_> {
     /// A definition of BTF: a struct whose members' types are the numbers.
     fn defined(&mut self, name: Cow<'f, str>, kind: u32, depth: u32) -> Result<Map<'f>, Error> {
         let btf = self.btf;

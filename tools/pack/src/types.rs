@@ -2,10 +2,10 @@
 //! variables of data sections, and nothing else of the object's.
 
 use crate::{
-    btf::{Btf, Kind, Member, Placed, INT_BOOL, INT_SIGNED, MAGIC},
+    btf::{Btf, Kind, Member, PlacedVariable, INT_BOOL, INT_SIGNED, MAGIC},
     elf::{File, Place},
     error::Error,
-    link::Section,
+    link::DataSection,
     maps::Maps,
     work::{Put, Steps},
 };
@@ -24,7 +24,7 @@ pub fn of<'f>(
     file: &File<'f>,
     btf: &Btf<'f>,
     maps: &Maps<'_>,
-    data: &[Section<'_>],
+    data: &[DataSection<'_>],
     steps: &mut Steps<'_>,
 ) -> Result<Vec<u8>, Error> {
     let mut writer = Writer { btf, made: Made::default(), known: Vec::new(), steps };
@@ -36,7 +36,7 @@ pub fn of<'f>(
         }
         let written = writer.try_add(|writer| writer.map(&map.name, map.key_type, map.value_type))?;
         if let Some(variable) = written {
-            variables.put(Placed { variable, offset: 0, size: 0 })?;
+            variables.put(PlacedVariable { variable, offset: 0, size: 0 })?;
         }
     }
     writer.try_add(|writer| writer.section(MAPS, &variables))?;
@@ -48,7 +48,7 @@ pub fn of<'f>(
                 let Some(offset) = place_of(file, section, name, placed, writer.steps)? else { continue };
                 let kind = writer.copy(kind, DEPTH)?;
                 let variable = writer.variable(name, kind)?;
-                variables.put(Placed { variable, offset, size: placed.size })?;
+                variables.put(PlacedVariable { variable, offset, size: placed.size })?;
             }
             writer.section(&section.name, &variables)
         })?;
@@ -63,9 +63,9 @@ pub fn of<'f>(
 /// merge with others the types do not know that.
 fn place_of(
     file: &File<'_>,
-    section: &Section<'_>,
+    section: &DataSection<'_>,
     name: &str,
-    placed: Placed,
+    placed: PlacedVariable,
     steps: &mut Steps<'_>,
 ) -> Result<Option<u32>, Error> {
     let Some(index) = section.index else {
@@ -166,7 +166,7 @@ impl<'f> Writer<'_, 'f, '_> {
         self.variable(name, kind)
     }
 
-    fn section(&mut self, name: &str, variables: &[Placed]) -> Result<u32, Without> {
+    fn section(&mut self, name: &str, variables: &[PlacedVariable]) -> Result<u32, Without> {
         if variables.is_empty() {
             return Err(Without::It);
         }

@@ -136,7 +136,7 @@ impl Unwinder {
                 true => step(&self.debug_frame(), offset.into(), &self.bases, place, moved, &registers, &memory),
             };
             match step {
-                Ok(Step { caller, signal }) => (registers, interrupted) = (caller, signal),
+                Ok(FrameStep { caller, signal }) => (registers, interrupted) = (caller, signal),
                 Err(end) => return (calls, end),
             }
         }
@@ -167,7 +167,7 @@ fn described<'d, S: UnwindSection<Slice<'d>>>(
 }
 
 /// One call outwards.
-struct Step {
+struct FrameStep {
     caller: Kept,
     /// The caller was interrupted there.
     signal: bool,
@@ -195,7 +195,7 @@ fn step<'d, S>(
     moved: u64,
     registers: &Kept,
     memory: &Memory<'_>,
-) -> Result<Step, End>
+) -> Result<FrameStep, End>
 where
     S: UnwindSection<Slice<'d>>,
 {
@@ -242,7 +242,7 @@ where
             Err(_) => {}
         }
     }
-    Ok(Step { caller, signal: function.is_signal_trampoline() })
+    Ok(FrameStep { caller, signal: function.is_signal_trampoline() })
 }
 
 /// The value of an expression, which begins with `first`.

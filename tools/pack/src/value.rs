@@ -2,7 +2,7 @@
 //! have given them to: they are believed nothing, and what is wrong with them is an error.
 
 use crate::{
-    btf::{Btf, Kind, Member, Placed},
+    btf::{Btf, Kind, Member, PlacedVariable},
     variables,
     work::Steps,
 };
@@ -20,7 +20,7 @@ pub enum Shape {
     /// A value of this type.
     Type(u32),
     /// A data section: its variables with their names, types and places.
-    Section(Vec<(String, u32, Placed)>),
+    Section(Vec<(String, u32, PlacedVariable)>),
 }
 
 /// What is known of a map.
@@ -182,7 +182,7 @@ impl Types {
     /// # Errors
     /// In words: what is expected there.
     pub fn read<'t>(&self, shape: &Shape, text: &'t str, bytes: &mut [u8]) -> Result<&'t str, String> {
-        let mut reader = Reader { btf: &self.btf, rest: text.trim_start() };
+        let mut reader = ValueReader { btf: &self.btf, rest: text.trim_start() };
         if let Some(rest) = reader.rest.strip_prefix("hex:") {
             reader.rest = rest;
             reader.hex(bytes)?;
@@ -419,12 +419,12 @@ struct Field<'n> {
 }
 
 /// What a person has written, and not been read yet.
-struct Reader<'b, 't> {
+struct ValueReader<'b, 't> {
     btf: &'b Btf<'static>,
     rest: &'t str,
 }
 
-impl<'t> Reader<'_, 't> {
+impl<'t> ValueReader<'_, 't> {
     fn value(&mut self, number: u32, bytes: &mut [u8], depth: usize) -> Result<(), String> {
         let depth = depth.checked_sub(1).ok_or("its types hold themselves")?;
         let one = self.btf.plain(number)?;

@@ -6,7 +6,7 @@ use crate::{
     btf::{Btf, Kind},
     elf::{File, Place},
     error::Error,
-    link::Section,
+    link::DataSection,
     maps::{check_values, Seen},
     work::{Put, Steps},
 };
@@ -19,7 +19,7 @@ use ubpf_rs::object::Variable;
 pub fn read<'f>(
     file: &File<'f>,
     btf: &Btf<'f>,
-    data: &[Section<'_>],
+    data: &[DataSection<'_>],
     seen: &mut Seen,
     steps: &mut Steps<'_>,
 ) -> Result<Vec<Variable<'f>>, Error> {
@@ -54,14 +54,18 @@ pub fn read<'f>(
 
 /// Sets variables: names and numbers.
 #[cfg(feature = "host")]
-pub fn set_all(data: &mut [Section<'_>], variables: &[Variable<'_>], values: &[(String, String)]) -> Result<(), Error> {
+pub fn set_all(
+    data: &mut [DataSection<'_>],
+    variables: &[Variable<'_>],
+    values: &[(String, String)],
+) -> Result<(), Error> {
     values.iter().try_for_each(|(name, value)| set(data, variables, name, value))
 }
 
 /// Sets a variable.
 #[cfg(feature = "host")]
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "what was read is within its section")]
-pub fn set(data: &mut [Section<'_>], variables: &[Variable<'_>], name: &str, value: &str) -> Result<(), Error> {
+pub fn set(data: &mut [DataSection<'_>], variables: &[Variable<'_>], name: &str, value: &str) -> Result<(), Error> {
     let variable = variables.iter().find(|variable| variable.name == name).ok_or_else(|| {
         let names: Vec<&str> = variables.iter().map(|variable| variable.name).collect();
         match names.is_empty() {

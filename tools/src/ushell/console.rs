@@ -40,7 +40,7 @@ impl Read for Growing {
 /// Shows each line until the console ends, in a thread of its own.
 pub fn follow(console: Box<dyn Read + Send>, mut show: impl FnMut(String) + Send + 'static) {
     thread::spawn(move || {
-        let mut lines = Lines::default();
+        let mut lines = WholeLines::default();
         let mut console = console;
         let mut page = [0; 4096];
         while let Ok(count @ 1..) = console.read(&mut page) {
@@ -51,11 +51,11 @@ pub fn follow(console: Box<dyn Read + Send>, mut show: impl FnMut(String) + Send
 
 /// Finds whole lines.
 #[derive(Default)]
-struct Lines {
+struct WholeLines {
     part: Vec<u8>,
 }
 
-impl Lines {
+impl WholeLines {
     fn take(&mut self, bytes: &[u8], show: &mut impl FnMut(String)) {
         for &byte in bytes {
             match byte {
@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn lines_come_whole_and_harmless() {
-        let mut lines = Lines::default();
+        let mut lines = WholeLines::default();
         let mut shown = Vec::new();
         for piece in [&b"one\r\ntw"[..], b"o\n", b"\x1b[2J\xc2\x9bx\n\n", b"rest"] {
             lines.take(piece, &mut |line| shown.push(line));

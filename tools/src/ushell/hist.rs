@@ -30,7 +30,7 @@ pub struct Histogram {
 }
 
 /// Numbers from and to, and how many there were.
-type Row = (i128, i128, u64);
+type HistogramRow = (i128, i128, u64);
 
 /// The counts in the entries of a map.
 pub fn of(entries: Vec<(Value, Value)>) -> Result<Vec<Histogram>, String> {
@@ -92,7 +92,7 @@ impl Histogram {
     }
 
     /// Slots from the first to the last that counts something: the numbers of each, and how many there were. Those below zero come first.
-    fn rows(&self) -> impl Iterator<Item = Row> + use<> {
+    fn rows(&self) -> impl Iterator<Item = HistogramRow> + use<> {
         let below = self.below.iter().copied().enumerate();
         let below =
             below.rev().map(|(slot, count)| ((1 - (2i128 << slot)).max(i64::MIN.into()), -(1i128 << slot), count));
@@ -100,7 +100,7 @@ impl Histogram {
             let from = if slot == 0 { 0 } else { 1i128 << slot };
             (from, (2i128 << slot) - 1, count)
         });
-        let all: Vec<Row> = below.chain(above).skip_while(|row| row.2 == 0).collect();
+        let all: Vec<HistogramRow> = below.chain(above).skip_while(|row| row.2 == 0).collect();
         let used = all.iter().rposition(|row| row.2 > 0).map_or(0, |last| last + 1);
         all.into_iter().take(used)
     }
@@ -160,9 +160,9 @@ mod tests {
         let bar = format!("{:<40}", "*".repeat(20));
         let picture = format!("  number : count\n-3 -> -2 : 2        |{bar}|\n");
         assert!(one.picture("number").starts_with(&picture), "{}", one.picture("number"));
-        let rows: Vec<Row> = one.rows().collect();
+        let rows: Vec<HistogramRow> = one.rows().collect();
         assert_eq!(rows, [(-3, -2, 2), (-1, -1, 0), (0, 1, 1), (2, 3, 0), (4, 7, 4)]);
-        let none_above: Vec<Row> = Histogram::of_powers(&[(68, 5), (66, 1)]).rows().collect();
+        let none_above: Vec<HistogramRow> = Histogram::of_powers(&[(68, 5), (66, 1)]).rows().collect();
         assert_eq!(none_above, [(-31, -16, 5), (-15, -8, 0), (-7, -4, 1)]);
         let ends = Histogram::of_powers(&[(63, 1), (127, 1)]).json();
         assert_eq!(ends["slots"][0]["from"], i64::MIN);

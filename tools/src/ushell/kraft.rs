@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is to be done with a machine.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Wanted {
+pub struct MachineTask {
     /// Its name or id; `None` lists the machines.
     pub name: Option<String>,
     /// Give it a port.
@@ -61,7 +61,7 @@ struct Machine {
 }
 
 /// Does it.
-pub fn find(wanted: &Wanted) -> Result<Found, String> {
+pub fn find(wanted: &MachineTask) -> Result<Found, String> {
     let machines = machines()?;
     let Some(name) = &wanted.name else {
         return Ok(Found::Text(list(&machines)));

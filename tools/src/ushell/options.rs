@@ -56,7 +56,7 @@ pub struct Upload {
 pub enum Target {
     Socket(PathBuf),
     /// A machine of kraft.
-    Kraft(kraft::Wanted),
+    Kraft(kraft::MachineTask),
 }
 
 /// What the command line asks for.
@@ -190,8 +190,8 @@ fn job(matches: &ArgMatches) -> Result<Option<tools::Job>, clap::Error> {
     Ok(Some(job))
 }
 
-fn wanted(matches: &ArgMatches) -> kraft::Wanted {
-    kraft::Wanted {
+fn wanted(matches: &ArgMatches) -> kraft::MachineTask {
+    kraft::MachineTask {
         name: matches.get_one("NAME").cloned(),
         port: matches.get_flag("port"),
         start: matches.get_flag("start"),

@@ -6,7 +6,7 @@ use crate::{
     names::{self, names, Function, Resolver},
     options::{upload, Options, Upload, OBJECT},
     tools::{self, Keys},
-    typed::{self, Found, Typed},
+    typed::{self, FoundValue, Typed},
 };
 use serde_json::{json, Value as Json};
 use std::{
@@ -402,7 +402,7 @@ impl Session {
         if self.json {
             return self.print_json(good, Form::Code.json(&lines), &lines);
         }
-        let mut shown = Shown::new();
+        let mut shown = ShownOutput::new();
         for line in lines {
             shown.take(format!("{line}\n").as_bytes()).map_err(ClientError::Output)?;
         }
@@ -617,7 +617,7 @@ impl Session {
 
     /// The same without those lines that `change` keeps, and as the client tells it.
     fn lines_of(&mut self, line: &str, change: &mut dyn FnMut(&str) -> Option<String>) -> Result<bool, ClientError> {
-        let (mut lines, mut shown) = (Lines::default(), Shown::new());
+        let (mut lines, mut shown) = (Lines::default(), ShownOutput::new());
         let result = self.client.run(line, &mut |page| {
             let mut text = String::new();
             lines.take(page, &mut |line| {
@@ -657,7 +657,7 @@ impl Session {
             }
         };
         let progress = Progress::new(name, Unit::Bytes(contents.len() as u64));
-        let mut shown = Shown::new();
+        let mut shown = ShownOutput::new();
         let result =
             self.client.put(name, &contents, &mut |page| shown.take(page), &mut |done| progress.set(done as u64));
         drop(progress);
@@ -667,7 +667,7 @@ impl Session {
 
     /// Runs a command and shows its output; tells whether it did well.
     fn run(&mut self, line: &str) -> Result<bool, ClientError> {
-        let mut shown = Shown::new();
+        let mut shown = ShownOutput::new();
         let result = self.client.run(line, &mut |page| shown.take(page));
         shown.end()?;
         self.told(result)
@@ -738,15 +738,15 @@ fn trace(line: &str) -> Option<(u64, Vec<u64>)> {
 }
 
 /// A line of `map dump`.
-fn entry(typed: Option<&Typed>, line: &str, wrong: &mut Option<String>) -> Option<(Value, Found)> {
+fn entry(typed: Option<&Typed>, line: &str, wrong: &mut Option<String>) -> Option<(Value, FoundValue)> {
     let (key, value) = line.split_once(": ")?;
     let key = shown_as(typed.map(|typed| typed.key(key)), key, wrong)?;
     Some((key, found(typed, value, wrong)?))
 }
 
 /// What stands there for a value.
-fn found(typed: Option<&Typed>, text: &str, wrong: &mut Option<String>) -> Option<Found> {
-    Found::of(text, |text| shown_as(typed.map(|typed| typed.value(text)), text, wrong))
+fn found(typed: Option<&Typed>, text: &str, wrong: &mut Option<String>) -> Option<FoundValue> {
+    FoundValue::of(text, |text| shown_as(typed.map(|typed| typed.value(text)), text, wrong))
 }
 
 /// A value by its type, or without one where there is none, or where it is wrong; `None` for what is no value.
@@ -780,7 +780,7 @@ fn packed(name: &str, contents: Vec<u8>) -> Result<Vec<u8>, String> {
 const LARGEST: u64 = 256 << 20;
 
 /// Output of a command on its way to standard output.
-struct Shown {
+struct ShownOutput {
     /// Control characters are shown as `?`, and the prompt gets a line of its own.
     terminal: bool,
     /// The last line has no end yet.
@@ -789,7 +789,7 @@ struct Shown {
     before: u8,
 }
 
-impl Shown {
+impl ShownOutput {
     fn new() -> Self {
         Self { terminal: io::stdout().is_terminal(), open: false, before: 0 }
     }

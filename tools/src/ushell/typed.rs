@@ -110,14 +110,14 @@ impl Typed {
 }
 
 /// What the image shows of a value; of one that each CPU has for itself those that are not zeros, with their sum where they are numbers.
-pub struct Found {
+pub struct FoundValue {
     sum: Option<Value>,
     each: Vec<Value>,
 }
 
-impl Found {
+impl FoundValue {
     /// As `one` understands the text of a value.
-    pub fn of(text: &str, mut one: impl FnMut(&str) -> Option<Value>) -> Option<Found> {
+    pub fn of(text: &str, mut one: impl FnMut(&str) -> Option<Value>) -> Option<FoundValue> {
         let (sum, each) = match text.split_once(" = ") {
             Some((sum, each)) => (Some(sum), each.split(" + ").map(&mut one).collect::<Option<_>>()?),
             None => (None, text.split(" | ").map(&mut one).collect::<Option<_>>()?),
@@ -125,7 +125,7 @@ impl Found {
         let is_number = |value: &Value| matches!(value, Value::Number(_) | Value::Signed(_));
         // What is no number by its type has no sum, though it has the size of one.
         let sum = sum.and_then(one).filter(is_number);
-        Some(Found { sum, each })
+        Some(FoundValue { sum, each })
     }
 
     /// All as one value: their sum.
@@ -144,7 +144,7 @@ impl Found {
     }
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for FoundValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (mut before, between) = ("", if self.sum.is_some() { " + " } else { " | " });
         if let Some(sum) = &self.sum {
@@ -243,18 +243,18 @@ mod tests {
     #[test]
     fn values_of_each_cpu_are_added_up() {
         let signed = |text: &str| text.parse().ok().map(|number: u64| Value::Signed(number as i64));
-        let found = Found::of("18446744073709551614 = 18446744073709551611 + 3", signed).unwrap();
+        let found = FoundValue::of("18446744073709551614 = 18446744073709551611 + 3", signed).unwrap();
         assert_eq!(found.to_string(), "-2 = -5 + 3");
         assert_eq!(found.json(true), json!({ "value": -2, "values": [-5, 3] }));
         let fields = |text: &str| Some(Value::Fields(vec![("n".into(), Value::List(vec![plain(text)?]))]));
         // It has the size of a number.
-        let found = Found::of("7 = 3 + 4", fields).unwrap();
+        let found = FoundValue::of("7 = 3 + 4", fields).unwrap();
         assert_eq!(found.to_string(), "{n = [3]} + {n = [4]}".replace(" + ", " | "));
         assert_eq!(found.total().unwrap().to_string(), "{n = [7]}");
-        let found = Found::of("hex:01 | hex:02", untyped).unwrap();
+        let found = FoundValue::of("hex:01 | hex:02", untyped).unwrap();
         assert_eq!((found.to_string(), found.json(false)), ("hex:01 | hex:02".into(), json!({ "value": null })));
         assert_eq!(found.total(), None);
-        assert!(Found::of("7 = 3 + x y", plain).is_none());
+        assert!(FoundValue::of("7 = 3 + x y", plain).is_none());
     }
 
     #[test]

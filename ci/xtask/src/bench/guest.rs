@@ -12,7 +12,7 @@ use crate::{
     samples, Result,
 };
 use std::{fs, io::Write, path::Path, time::Instant};
-use ubpf_client::text::Client;
+use ubpf_client::text::TextClient;
 
 /// Numbers of programs on one function.
 const NUMBERS: [usize; 6] = [1, 2, 4, 8, 12, 16];
@@ -46,10 +46,10 @@ fn instructions(plan: &Plan, image: &Path) -> Result<Vec<Figure>> {
         ..Options::default()
     };
     let machine = Machine::start(&plan.root, image, &options)?;
-    let mut client = Client::at_prompt(&machine.socket)?;
+    let mut client = TextClient::at_prompt(&machine.socket)?;
     let runs = if plan.smoke { 400 } else { 4000 };
     let mut figures = Vec::new();
-    let mut bench = |client: &mut Client, name: &str, file: &str| -> Result<()> {
+    let mut bench = |client: &mut TextClient, name: &str, file: &str| -> Result<()> {
         let answer = client.command(&format!("bench myfun {file} --runs {runs}"))?;
         if figures.is_empty() {
             figures.push(Figure::plain("guest.probe.none", call(&answer, "bare stub")?, "insns"));
@@ -92,7 +92,7 @@ fn call(answer: &str, beginning: &str) -> Result<Spread> {
 }
 
 /// Microseconds of an empty line there and the prompt back.
-fn line(client: &mut Client, turns: usize) -> Result<f64> {
+fn line(client: &mut TextClient, turns: usize) -> Result<f64> {
     let mut times = Vec::new();
     for _ in 0..turns {
         let begin = Instant::now();
@@ -109,11 +109,11 @@ fn round_trips(plan: &Plan, image: &Path) -> Result<Vec<Figure>> {
     let stubs = STUBS.first().ok_or("no kind of entry stub")?;
     for _ in 0..plan.processes {
         let demo = Demo::start(&plan.root, stubs, 1_000_000)?;
-        let linux = line(&mut Client::at_prompt(&demo.target().socket)?, turns)?;
+        let linux = line(&mut TextClient::at_prompt(&demo.target().socket)?, turns)?;
         drop(demo);
         let options = Options { command_line: "-- 1000000".into(), ..Options::default() };
         let machine = Machine::start(&plan.root, image, &options)?;
-        let qemu = line(&mut Client::at_prompt(&machine.socket)?, turns)?;
+        let qemu = line(&mut TextClient::at_prompt(&machine.socket)?, turns)?;
         samples.add(&format!("linux\t{linux}\nqemu\t{qemu}\n"))?;
     }
     Ok(vec![

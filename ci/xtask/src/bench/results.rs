@@ -13,12 +13,12 @@ pub struct Figure {
     /// Its unit; `x` for a ratio.
     pub unit: &'static str,
     /// What it must reach.
-    pub target: Target,
+    pub target: Goal,
 }
 
 /// What a figure must reach.
 #[derive(Clone, Copy, PartialEq)]
-pub enum Target {
+pub enum Goal {
     /// Nothing.
     None,
     /// So much or less.
@@ -27,19 +27,19 @@ pub enum Target {
     AtLeast(f64),
 }
 
-impl Target {
+impl Goal {
     fn value(self) -> Option<f64> {
         match self {
-            Target::None => None,
-            Target::AtMost(value) | Target::AtLeast(value) => Some(value),
+            Goal::None => None,
+            Goal::AtMost(value) | Goal::AtLeast(value) => Some(value),
         }
     }
 
     fn met(self, value: f64) -> Option<bool> {
         match self {
-            Target::None => None,
-            Target::AtMost(target) => Some(value <= target),
-            Target::AtLeast(target) => Some(value >= target),
+            Goal::None => None,
+            Goal::AtMost(target) => Some(value <= target),
+            Goal::AtLeast(target) => Some(value >= target),
         }
     }
 }
@@ -47,17 +47,17 @@ impl Target {
 impl Figure {
     /// A figure without a target.
     pub fn plain(name: impl Into<String>, spread: Spread, unit: &'static str) -> Figure {
-        Figure { name: name.into(), spread, unit, target: Target::None }
+        Figure { name: name.into(), spread, unit, target: Goal::None }
     }
 
     /// A figure that must be at most so much.
     pub fn at_most(name: impl Into<String>, spread: Spread, unit: &'static str, target: f64) -> Figure {
-        Figure { target: Target::AtMost(target), ..Figure::plain(name, spread, unit) }
+        Figure { target: Goal::AtMost(target), ..Figure::plain(name, spread, unit) }
     }
 
     /// A figure that must be at least so much.
     pub fn at_least(name: impl Into<String>, spread: Spread, unit: &'static str, target: f64) -> Figure {
-        Figure { target: Target::AtLeast(target), ..Figure::plain(name, spread, unit) }
+        Figure { target: Goal::AtLeast(target), ..Figure::plain(name, spread, unit) }
     }
 
     /// As one line of JSON. Names and units need no escapes.
@@ -85,8 +85,8 @@ impl fmt::Display for Figure {
         let Spread { median, low, high } = self.spread;
         write!(f, "{:44} {median:10.2} {:5} ({low:.2} to {high:.2})", self.name, self.unit)?;
         match (self.target, self.target.met(median)) {
-            (Target::AtMost(target), Some(met)) => write!(f, " at most {target}{}", missed(met)),
-            (Target::AtLeast(target), Some(met)) => write!(f, " at least {target}{}", missed(met)),
+            (Goal::AtMost(target), Some(met)) => write!(f, " at most {target}{}", missed(met)),
+            (Goal::AtLeast(target), Some(met)) => write!(f, " at least {target}{}", missed(met)),
             _ => Ok(()),
         }
     }

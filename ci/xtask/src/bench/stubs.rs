@@ -15,18 +15,18 @@ use std::{
 };
 
 /// A kind of entry stub: name, flags of gcc.
-struct Kind {
+struct StubKind {
     name: &'static str,
     flags: &'static [&'static str],
 }
 
 const NONE: &str = "none";
-const KINDS: &[Kind] = &[
-    Kind { name: NONE, flags: &[] },
-    Kind { name: "patchable", flags: &["-fpatchable-function-entry=5"] },
-    Kind { name: "mfentry", flags: &["-pg", "-mfentry", "-mrecord-mcount", "-mnop-mcount"] },
-    Kind { name: "pg", flags: &["-pg", "-mrecord-mcount", "-mnop-mcount"] },
-    Kind { name: "instrument", flags: &["-finstrument-functions"] },
+const KINDS: &[StubKind] = &[
+    StubKind { name: NONE, flags: &[] },
+    StubKind { name: "patchable", flags: &["-fpatchable-function-entry=5"] },
+    StubKind { name: "mfentry", flags: &["-pg", "-mfentry", "-mrecord-mcount", "-mnop-mcount"] },
+    StubKind { name: "pg", flags: &["-pg", "-mrecord-mcount", "-mnop-mcount"] },
+    StubKind { name: "instrument", flags: &["-finstrument-functions"] },
 ];
 /// The kind whose five nops the engine makes one when it starts.
 const PATCHABLE: &str = "patchable";
@@ -97,7 +97,7 @@ fn library(plan: &Plan) -> Result<PathBuf> {
 }
 
 /// Compiles SQLite, which takes long and is kept, and the workload, and links both.
-fn build(plan: &Plan, kind: &Kind, source: &Path, library: &Path, folder: &Path) -> Result<Built> {
+fn build(plan: &Plan, kind: &StubKind, source: &Path, library: &Path, folder: &Path) -> Result<Built> {
     let workload = plan.root.join("bench/c/sqlite.c");
     let mut objects = Vec::new();
     for (part, file) in [("sqlite3", source.join("sqlite3.c")), ("workload", workload)] {

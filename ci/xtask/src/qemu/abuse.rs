@@ -12,7 +12,7 @@ use std::{
     thread,
     time::Duration,
 };
-use ubpf_client::text::{put, Client};
+use ubpf_client::text::{put, TextClient};
 
 const BODY: &str = "body of function myfun";
 
@@ -50,7 +50,7 @@ fn goes_on(machine: &mut Machine) -> Result<()> {
 }
 
 fn shell_works(machine: &Machine) -> Result<()> {
-    Client::synchronised(&machine.socket)?.expect("status", "platform: qemu")
+    TextClient::synchronised(&machine.socket)?.expect("status", "platform: qemu")
 }
 
 fn passed(name: &str) {
@@ -69,7 +69,7 @@ fn devices(stage: &Stage<'_>) -> Result<()> {
         let mut machine = start(port)?;
         shell_works(&machine)?;
         // Nobody reads the other port: its host is held up, and disturbs nobody.
-        let mut other = Client::connect(&machine.other_socket())?;
+        let mut other = TextClient::connect(&machine.other_socket())?;
         other.stream.set_nonblocking(true)?;
         flood(&mut other, &garbage(64 << 10, 1));
         shell_works(&machine)?;
@@ -102,7 +102,7 @@ fn initrds(stage: &Stage<'_>) -> Result<()> {
     for (name, initrd, words, files) in cases {
         let mut machine = stage.start(&Options { initrd, ..options("20") })?;
         machine.wait_for(words)?;
-        let listed = Client::at_prompt(&machine.socket)?.command("ls")?;
+        let listed = TextClient::at_prompt(&machine.socket)?.command("ls")?;
         if listed != files {
             return Err(format!("initrd: {name}: `ls` shows {listed:?}, expected {files:?}").into());
         }
@@ -113,7 +113,7 @@ fn initrds(stage: &Stage<'_>) -> Result<()> {
 }
 
 /// Writes until the other side takes no more for a while; how many bytes went. Nothing is read.
-fn flood(client: &mut Client, bytes: &[u8]) -> usize {
+fn flood(client: &mut TextClient, bytes: &[u8]) -> usize {
     let (mut sent, mut waits) = (0, 0);
     while let (Some(rest), true) = (bytes.get(sent..).filter(|rest| !rest.is_empty()), waits < 20) {
         match client.stream.write(rest) {
@@ -132,12 +132,12 @@ fn flood(client: &mut Client, bytes: &[u8]) -> usize {
 fn port(stage: &Stage<'_>) -> Result<()> {
     let mut machine = stage.start(&Options { initrd: Some(sample_files(stage.root)?), ..options("20") })?;
     for _ in 0..300 {
-        drop(Client::connect(&machine.socket)?);
+        drop(TextClient::connect(&machine.socket)?);
     }
     shell_works(&machine)?;
     passed("300 clients that only come and go");
     for seed in 1..=8 {
-        let mut client = Client::connect(&machine.socket)?;
+        let mut client = TextClient::connect(&machine.socket)?;
         let mut reader = client.stream.try_clone()?;
         let sink = thread::spawn(move || std::io::copy(&mut reader, &mut std::io::sink()));
         client.stream.write_all(&garbage(64 << 10, seed))?;
@@ -150,7 +150,7 @@ fn port(stage: &Stage<'_>) -> Result<()> {
     passed("garbage");
     let lines = ["help\n", "\n", "cat count.bin\n", "bpf_exec count.bin 0 1\n", "\t\t", "\x1b[A\x1b[A\n"];
     for line in lines {
-        let mut client = Client::connect(&machine.socket)?;
+        let mut client = TextClient::connect(&machine.socket)?;
         client.stream.set_nonblocking(true)?;
         flood(&mut client, &line.as_bytes().repeat((256 << 10) / line.len()));
         goes_on(&mut machine)?;
@@ -165,8 +165,8 @@ fn port(stage: &Stage<'_>) -> Result<()> {
 
 /// A reader that takes one byte after the other gets all of it, in order.
 fn slow_reader(machine: &mut Machine) -> Result<()> {
-    let whole = Client::at_prompt(&machine.socket)?.command("help")?;
-    let mut client = Client::at_prompt(&machine.socket)?;
+    let whole = TextClient::at_prompt(&machine.socket)?.command("help")?;
+    let mut client = TextClient::at_prompt(&machine.socket)?;
     client.stream.write_all(&b"help\n".repeat(100))?;
     let mut text = Vec::new();
     let mut byte = [0];
@@ -188,12 +188,12 @@ fn uploads(machine: &Machine) -> Result<()> {
     let contents = garbage(20_000, 3);
     let good = put("file", &contents);
     for cut in [5, 30, 100, 10_000, good.len() - 1] {
-        let mut client = Client::at_prompt(&machine.socket)?;
+        let mut client = TextClient::at_prompt(&machine.socket)?;
         client.stream.write_all(good.get(..cut).unwrap_or(&[]))?;
         drop(client);
-        Client::at_prompt(&machine.socket)?.expect("cat file", "no such file")?;
+        TextClient::at_prompt(&machine.socket)?.expect("cat file", "no such file")?;
     }
-    let mut client = Client::at_prompt(&machine.socket)?;
+    let mut client = TextClient::at_prompt(&machine.socket)?;
     let mut damaged = good.clone();
     if let Some(last) = damaged.last_mut() {
         *last ^= 1;
@@ -207,7 +207,7 @@ fn uploads(machine: &Machine) -> Result<()> {
     // This one is awaited, so that its bytes are not taken for commands; the client leaves.
     client.stream.write_all(b"put huge 0xffffffff 0\nstatus\n")?;
     drop(client);
-    client = Client::at_prompt(&machine.socket)?;
+    client = TextClient::at_prompt(&machine.socket)?;
     let answer = client.put("file", &contents)?;
     if !answer.contains("20000 bytes written") {
         return Err(format!("a good upload answered {answer:?}").into());
@@ -220,7 +220,7 @@ fn uploads(machine: &Machine) -> Result<()> {
 /// Memory taken up by uploads on a small machine, and by the application on any: commands fail, nothing else does.
 fn memory(stage: &Stage<'_>) -> Result<()> {
     let mut machine = stage.start(&Options { memory: 8, ..options("20") })?;
-    let mut client = Client::at_prompt(&machine.socket)?;
+    let mut client = TextClient::at_prompt(&machine.socket)?;
     let large = garbage(1 << 20, 5);
     let mut written = 0;
     let refusal = loop {
@@ -262,7 +262,7 @@ fn memory(stage: &Stage<'_>) -> Result<()> {
         ..Options::default()
     })?;
     machine.wait_for("the application has all memory")?;
-    let mut client = Client::at_prompt(&machine.socket)?;
+    let mut client = TextClient::at_prompt(&machine.socket)?;
     client.expect("bpf_attach myfun count.bin", "attached successfully")?;
     client.expect("bpf_exec get_count.bin myfun", "The program returned: ")?;
     let answer = client.put("file", &large)?;
@@ -277,7 +277,7 @@ fn memory(stage: &Stage<'_>) -> Result<()> {
 /// A fault in the application: console and port name function and address, the host gets a status.
 fn last_words(stage: &Stage<'_>) -> Result<()> {
     let mut machine = stage.start(&Options { command_line: "test=fault".into(), ..Options::default() })?;
-    let mut client = Client::at_prompt(&machine.socket)?;
+    let mut client = TextClient::at_prompt(&machine.socket)?;
     client.stream.write_all(b"fault\n")?;
     let said = client.rest();
     let status = machine.wait(Duration::from_secs(10))?;

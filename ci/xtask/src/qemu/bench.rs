@@ -10,7 +10,7 @@ use std::{
     process::Command,
     time::Instant,
 };
-use ubpf_client::text::Client;
+use ubpf_client::text::TextClient;
 
 /// Milliseconds from the start of QEMU to the shell's first prompt, at most.
 const PROMPT_MS: f64 = 600.0;
@@ -81,7 +81,7 @@ fn prompt_ms(root: &Path, image: &Path) -> Result<f64> {
         let options = Options { initrd: Some(super::sample_files(root)?), ..Options::default() };
         let begin = Instant::now();
         let machine = Machine::start(root, image, &options)?;
-        Client::at_prompt(&machine.socket)?;
+        TextClient::at_prompt(&machine.socket)?;
         times.push(begin.elapsed().as_secs_f64() * 1e3);
     }
     Ok(median(times))
@@ -95,7 +95,7 @@ fn round_trips(root: &Path, image: &Path) -> Result<(f64, f64)> {
     let machine = Machine::start(root, image, &options)?;
     let (mut echo, mut shell) = (Vec::new(), Vec::new());
     for _ in 0..TURNS {
-        let mut client = Client::at_prompt(&machine.socket)?;
+        let mut client = TextClient::at_prompt(&machine.socket)?;
         client.stream.write_all(b"echo\n")?;
         client.until(|text| text.ends_with(b"> "))?;
         for _ in 0..BYTES {
@@ -104,7 +104,7 @@ fn round_trips(root: &Path, image: &Path) -> Result<(f64, f64)> {
             client.read_exactly(b"\x7f")?;
         }
         drop(client);
-        let mut client = Client::at_prompt(&machine.socket)?;
+        let mut client = TextClient::at_prompt(&machine.socket)?;
         client.stream.write_all(b"mode terminal\n")?;
         client.until(|text| text.ends_with(b"> "))?;
         for _ in 0..BYTES {
@@ -116,7 +116,7 @@ fn round_trips(root: &Path, image: &Path) -> Result<(f64, f64)> {
     Ok((quantile(echo, 4), quantile(shell, 4)))
 }
 
-fn round_trip(client: &mut Client) -> Result<f64> {
+fn round_trip(client: &mut TextClient) -> Result<f64> {
     let mut byte = [0];
     let begin = Instant::now();
     client.stream.write_all(b"a")?;
@@ -132,7 +132,7 @@ fn put_rate(root: &Path, image: &Path) -> Result<f64> {
     let options = Options { initrd: Some(archive(&[])), ..Options::default() };
     let machine = Machine::start(root, image, &options)?;
     let contents: Vec<u8> = (0..1u32 << 20).map(|number| ((number * 7) >> 3) as u8).collect();
-    let mut client = Client::at_prompt(&machine.socket)?;
+    let mut client = TextClient::at_prompt(&machine.socket)?;
     let mut times = Vec::new();
     for _ in 0..9 {
         let begin = Instant::now();

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::Result;
 use std::io::Write;
-use ubpf_client::text::{put, Client};
+use ubpf_client::text::{put, TextClient};
 
 /// Milliseconds between two calls of the traced function.
 const PERIOD: u64 = 2;
@@ -36,7 +36,7 @@ pub fn run(stage: &Stage<'_>) -> Result<()> {
         Options { command_line: format!("-- {PERIOD}"), initrd: Some(sample_files(stage.root)?), ..Options::default() };
     let mut machine = Machine::start(stage.root, stage.image, &options)?;
     let count = std::fs::read(samples::build(stage.root)?.join("O0/count.bin"))?;
-    let mut client = Client::at_prompt(&machine.socket)?;
+    let mut client = TextClient::at_prompt(&machine.socket)?;
     client.put("tally.bin", &count)?;
     let lines_before = bodies(&machine);
     client.expect("bpf_attach myfun tally.bin", "attached successfully")?;
@@ -48,7 +48,7 @@ pub fn run(stage: &Stage<'_>) -> Result<()> {
         played.map_err(|error| format!("a client that leaves after byte {end}: {error}"))?;
     }
     // The lines of the client that left last may still be carried out.
-    let mut client = Client::synchronised(&machine.socket)?;
+    let mut client = TextClient::synchronised(&machine.socket)?;
     let elapsed = client.number("bpf_time_get_ns")?.saturating_sub(begin);
     client.expect("bpf_detach myfun tally.bin", "detached successfully")?;
     let calls = client.number("bpf_exec get_count.bin myfun")?;
@@ -72,7 +72,7 @@ pub fn run(stage: &Stage<'_>) -> Result<()> {
 
 /// Comes, writes this, and goes.
 fn cut(machine: &Machine, bytes: &[u8]) -> Result<()> {
-    let mut client = Client::at_prompt(&machine.socket)?;
+    let mut client = TextClient::at_prompt(&machine.socket)?;
     client.stream.write_all(bytes)?;
     Ok(())
 }

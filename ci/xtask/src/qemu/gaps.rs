@@ -8,7 +8,7 @@ use crate::{
     Result,
 };
 use std::{fmt::Write as _, io::Write as _, path::Path, time::Duration};
-use ubpf_client::text::Client;
+use ubpf_client::text::TextClient;
 
 /// Instructions that a command may execute at a stretch.
 const LIMIT: u64 = 1_000_000;
@@ -72,7 +72,7 @@ const COMMANDS: &[(&str, &str)] = &[
 /// Plays them.
 pub fn run(root: &Path, image: &Path) -> Result<()> {
     let machine = start(root, image)?;
-    play(&mut Client::at_prompt(&machine.socket)?)
+    play(&mut TextClient::at_prompt(&machine.socket)?)
 }
 
 /// Options of the image that [`in_unikraft`] builds.
@@ -86,7 +86,7 @@ pub fn in_unikraft(root: &Path, checkout: &Path) -> Result<()> {
     let build = Checkout::new(checkout)?.build(root, "gaps", "all", OPTIONS)?;
     let mut machine = start(root, &unikraft::image(&build))?;
     machine.wait_within(PATIENCE, "that the application is ready", |console| console.contains("gaps: ready"))?;
-    play(&mut Client::synchronised(&machine.socket)?)
+    play(&mut TextClient::synchronised(&machine.socket)?)
 }
 
 fn start(root: &Path, image: &Path) -> Result<Machine> {
@@ -94,7 +94,7 @@ fn start(root: &Path, image: &Path) -> Result<Machine> {
     Machine::start(root, image, &options)
 }
 
-fn play(client: &mut Client) -> Result<()> {
+fn play(client: &mut TextClient) -> Result<()> {
     client.stream.set_read_timeout(Some(PATIENCE))?;
     let symbols = symbols(client)?;
     client.put("symbols.txt", symbols.as_bytes())?;
@@ -129,7 +129,7 @@ const LONG: &[&str] = &[
 pub fn interrupts(root: &Path, image: &Path) -> Result<()> {
     let options = Options { memory: 128, initrd: Some(archive(&files(root)?)), ..Options::default() };
     let machine = Machine::start(root, image, &options)?;
-    let mut client = Client::at_prompt(&machine.socket)?;
+    let mut client = TextClient::at_prompt(&machine.socket)?;
     let symbols = symbols(&mut client)?;
     client.put("symbols.txt", symbols.as_bytes())?;
     client.stream.set_read_timeout(Some(PATIENCE))?;
@@ -298,7 +298,7 @@ fn files(root: &Path) -> Result<Vec<(String, Vec<u8>)>> {
 }
 
 /// The output of `nm` for an image with many more functions than this one.
-fn symbols(client: &mut Client) -> Result<String> {
+fn symbols(client: &mut TextClient) -> Result<String> {
     let known = client.command("bpf_get_addr myfun")?;
     let known = known.trim().strip_prefix("0x").ok_or("no address of myfun")?;
     let mut text = format!("{known} T myfun\n");

@@ -24,7 +24,7 @@ use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
-use ubpf_client::text::Client;
+use ubpf_client::text::TextClient;
 
 /// Exit status of QEMU when the application ended well (see `Exit` in platforms/qemu/src/fault.rs).
 const EXIT_SUCCESS: i32 = 33;
@@ -139,7 +139,7 @@ pub fn stage(root: &Path, options: Options) -> Result<Machine> {
 /// With a compiled program attached there is generated code, and nothing is writable and executable; what programs leave
 /// behind does not grow, however often they come and go.
 pub fn sealed_code_is_walked(machine: &Machine) -> Result<()> {
-    let mut client = Client::at_prompt(&machine.socket)?;
+    let mut client = TextClient::at_prompt(&machine.socket)?;
     let mut come_and_go = || -> Result<(u64, u64)> {
         client.expect("bpf_attach myfun count.bin --engine jit", "attached successfully")?;
         let with = generated_kib(&client.command("pages")?)?;
@@ -172,10 +172,10 @@ fn generated_kib(answer: &str) -> Result<u64> {
 
 /// A function that only the second CPU runs is counted while a program is attached, and no longer.
 pub fn second_cpu_is_traced(machine: &Machine) -> Result<()> {
-    let mut client = Client::at_prompt(&machine.socket)?;
+    let mut client = TextClient::at_prompt(&machine.socket)?;
     let function = "second_cpu_work";
     client.expect(&format!("bpf_attach {function} count.bin"), "attached successfully")?;
-    let count = |client: &mut Client| client.number(&format!("bpf_exec get_count.bin {function}"));
+    let count = |client: &mut TextClient| client.number(&format!("bpf_exec get_count.bin {function}"));
     let first = count(&mut client)?;
     let begin = Instant::now();
     while count(&mut client)? <= first {

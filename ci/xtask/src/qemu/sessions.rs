@@ -14,7 +14,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use ubpf_client::text::{Client, PROMPT};
+use ubpf_client::text::{TextClient, PROMPT};
 
 const BODY: &str = "body of function myfun";
 /// What is asked for by those who do not read it: five times as much in hexadecimal, which is more than a socket holds.
@@ -25,9 +25,9 @@ const HEARS: Duration = Duration::from_secs(10);
 const TOGETHER: u64 = 4;
 
 /// A kind of client: what it is called, and what it does.
-type Kind = (&'static str, fn(&mut UnixStream, u64) -> std::io::Result<()>);
+type ClientKind = (&'static str, fn(&mut UnixStream, u64) -> std::io::Result<()>);
 
-const KINDS: [Kind; 10] = [
+const KINDS: [ClientKind; 10] = [
     ("comes and goes", |_, _| Ok(())),
     ("leaves in the middle of a line", |stream, seed| write!(stream, "bpf_attach myfun cou{seed}")),
     ("leaves in the middle of a file", |stream, seed| {
@@ -98,7 +98,7 @@ pub fn run(root: &Path, image: &Path, count: u64) -> Result<()> {
         image,
         &Options { initrd: Some(sample_files(root)?), command_line: "-- 20".into(), ..Options::default() },
     )?;
-    let mut client = Client::at_prompt(&machine.socket)?;
+    let mut client = TextClient::at_prompt(&machine.socket)?;
     client.put("large", &garbage(LARGE, 5))?;
     // Whatever is made only once is there afterwards: the map takes its memory when something is put into it first.
     client.command("bpf_map_put 1 2 3")?;
@@ -145,7 +145,7 @@ fn play(machine: &Machine, start: u64, end: u64) -> Result<u64> {
         // Each kind comes before and after each other one.
         let kind = (session + session / KINDS.len() as u64 * 3) as usize % KINDS.len();
         let (name, act) = KINDS[kind];
-        let mut stream = Client::connect(&machine.socket)?.stream;
+        let mut stream = TextClient::connect(&machine.socket)?.stream;
         stream.set_read_timeout(Some(HEARS))?;
         match act(&mut stream, session) {
             Err(error) if error.kind() == ErrorKind::WouldBlock && silent < SILENT => silent += 1,
@@ -169,7 +169,7 @@ fn answers(machine: &Machine, number: u64, waits: bool) -> Result<u64> {
     let wanted = format!("unknown command `{word}`; try `help`\n");
     let mut silent = 0;
     loop {
-        let mut client = Client::connect(&machine.socket)?;
+        let mut client = TextClient::connect(&machine.socket)?;
         client.stream.set_read_timeout(Some(HEARS))?;
         let mut text = Vec::new();
         // A line may still be of the file that a client before was sending.
@@ -213,7 +213,7 @@ fn is_at_the_end(text: &[u8], words: &[u8]) -> bool {
 }
 
 fn state(machine: &Machine) -> Result<State> {
-    let mut client = Client::synchronised(&machine.socket)?;
+    let mut client = TextClient::synchronised(&machine.socket)?;
     let port = client.command("port")?;
     let [free, buffers] = numbers(&port, "transmit buffers: ")?;
     let [heap, _] = numbers(&port, "heap: ")?;
@@ -223,7 +223,7 @@ fn state(machine: &Machine) -> Result<State> {
 
 /// How many buffers the device kept, and how often it was asked anew.
 fn reclaimed(machine: &Machine) -> Result<(u64, u64)> {
-    let port = Client::synchronised(&machine.socket)?.command("port")?;
+    let port = TextClient::synchronised(&machine.socket)?.command("port")?;
     let [_, _, kept] = numbers(&port, "transmit buffers: ")?;
     let [_, anew] = numbers(&port, "control messages: ")?;
     Ok((kept, anew))

@@ -14,7 +14,7 @@ use crate::{
 };
 use serde_json::Value as Json;
 use std::{ops::RangeInclusive, path::Path, process::Command};
-use ubpf_client::text::Client;
+use ubpf_client::text::TextClient;
 
 /// What the application prints at each call of `myfun`.
 const LINE: &str = "body of function myfun";
@@ -35,8 +35,8 @@ pub fn run(root: &Path, image: &Path) -> Result<()> {
     let mut machine = Machine::start(root, image, &options)?;
     machine.wait_for(LINE)?;
     // The shell is there when this is.
-    drop(Client::at_prompt(&machine.socket)?);
-    let stage = Stage { ushell: &ushell, machine: &machine, image };
+    drop(TextClient::at_prompt(&machine.socket)?);
+    let stage = ToolStage { ushell: &ushell, machine: &machine, image };
     stage.calls()?;
     stage.memory()?;
     stage.waiting()?;
@@ -48,7 +48,7 @@ pub fn run(root: &Path, image: &Path) -> Result<()> {
     Ok(())
 }
 
-struct Stage<'s> {
+struct ToolStage<'s> {
     ushell: &'s Path,
     machine: &'s Machine,
     image: &'s Path,
@@ -74,7 +74,7 @@ fn expect(is: bool, otherwise: &str, said: impl std::fmt::Display) -> Result<()>
     tools::expect(is, || format!("{otherwise}: {said}"))
 }
 
-impl Stage<'_> {
+impl ToolStage<'_> {
     /// Standard output and error of `ushell`.
     fn ushell(&self, arguments: &[&str]) -> Result<(String, String)> {
         let output = Command::new(self.ushell).arg(&self.machine.socket).args(arguments).output()?;

@@ -31,15 +31,15 @@ struct Redis {
 }
 
 /// The application.
-struct Application<'a> {
+struct RedisApplication<'a> {
     image: &'a Image,
     client: Redis,
 }
 
 /// Plays all tools.
 pub fn play(image: &Image, port: u16) -> Result<()> {
-    let mut redis = Application { image, client: Redis::connect(port)? };
-    let checks: &[Check<Application<'_>>] = &[
+    let mut redis = RedisApplication { image, client: Redis::connect(port)? };
+    let checks: &[Check<RedisApplication<'_>>] = &[
         ("funccount", funccount),
         ("argdist", argdist),
         ("funclatency", funclatency),
@@ -98,7 +98,7 @@ impl Redis {
     }
 }
 
-impl Application<'_> {
+impl RedisApplication<'_> {
     /// A tool during [`REQUESTS`] times `GET`, which Redis counted as many times.
     fn during_gets(&mut self, arguments: &[&str]) -> Result<Vec<Json>> {
         self.client.expect(&["SET", "key", "value"], "OK")?;
@@ -116,7 +116,7 @@ impl Application<'_> {
 /// `CONFIG RESETSTAT`, and the `INFO` that asks for the statistics.
 const OTHERS: u64 = 2;
 
-fn funccount(redis: &mut Application<'_>) -> Result<String> {
+fn funccount(redis: &mut RedisApplication<'_>) -> Result<String> {
     let told = redis.during_gets(&["funccount", "processCommand", "getCommand", "setCommand", "infoCommand"])?;
     let told = only(&told)?;
     for (function, calls) in [("processCommand", REQUESTS + OTHERS), ("getCommand", REQUESTS), ("infoCommand", 1)] {
@@ -127,7 +127,7 @@ fn funccount(redis: &mut Application<'_>) -> Result<String> {
     Ok(format!("{REQUESTS} GET, as Redis counted"))
 }
 
-fn argdist(redis: &mut Application<'_>) -> Result<String> {
+fn argdist(redis: &mut RedisApplication<'_>) -> Result<String> {
     // What was read of the connection, by its length: `sdsIncrLen(s, incr)`.
     let told = redis.during_gets(&["argdist", "sdsIncrLen", "2", "--count"])?;
     let length = "*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n".len();
@@ -138,7 +138,7 @@ fn argdist(redis: &mut Application<'_>) -> Result<String> {
     Ok(format!("{REQUESTS} requests of {length} bytes"))
 }
 
-fn funclatency(redis: &mut Application<'_>) -> Result<String> {
+fn funclatency(redis: &mut RedisApplication<'_>) -> Result<String> {
     let told = redis.during_gets(&["funclatency", "getCommand"])?;
     let latency = list(only(&told)?, "latencies")?.first().ok_or("no latency")?;
     let slots = sum(latency, "slots", "count")?;
@@ -146,7 +146,7 @@ fn funclatency(redis: &mut Application<'_>) -> Result<String> {
     Ok(format!("the times of {REQUESTS} GET, each in a slot"))
 }
 
-fn slower(redis: &mut Application<'_>) -> Result<String> {
+fn slower(redis: &mut RedisApplication<'_>) -> Result<String> {
     let told = redis.during_gets(&["slower", "0", "processCommand"])?;
     expect(told.len() as u64 == REQUESTS + OTHERS, || format!("{} of {REQUESTS} + {OTHERS} commands", told.len()))?;
     // The client's connection goes on after each.
@@ -154,7 +154,7 @@ fn slower(redis: &mut Application<'_>) -> Result<String> {
     Ok(format!("{} commands, one line each, all with result 0", told.len()))
 }
 
-fn graph(redis: &mut Application<'_>) -> Result<String> {
+fn graph(redis: &mut RedisApplication<'_>) -> Result<String> {
     let told = redis.during_gets(&["graph", "getCommand", "getGenericCommand", "lookupKeyReadOrReply"])?;
     expect(told.len() as u64 == REQUESTS, || format!("{} of {REQUESTS} GET", told.len()))?;
     for value in &told {
@@ -171,7 +171,7 @@ fn graph(redis: &mut Application<'_>) -> Result<String> {
     Ok(format!("{REQUESTS} GET, each with one look-up in it"))
 }
 
-fn stackcount(redis: &mut Application<'_>) -> Result<String> {
+fn stackcount(redis: &mut RedisApplication<'_>) -> Result<String> {
     let told = redis.during_gets(&["stackcount", "getCommand"])?;
     let told = only(&told)?;
     expect(number(told, "calls")? == REQUESTS, || format!("{REQUESTS} GET: {told}"))?;
@@ -179,7 +179,7 @@ fn stackcount(redis: &mut Application<'_>) -> Result<String> {
     Ok(format!("{REQUESTS} GET come from aeMain by processCommand"))
 }
 
-fn memleak(redis: &mut Application<'_>) -> Result<String> {
+fn memleak(redis: &mut RedisApplication<'_>) -> Result<String> {
     let keys: Vec<String> = (0..REQUESTS).map(|number| format!("kept:{number}")).collect();
     let value = "x".repeat(VALUE);
     let client = &mut redis.client;
@@ -196,7 +196,7 @@ fn memleak(redis: &mut Application<'_>) -> Result<String> {
     Ok(format!("{kept} blocks of {REQUESTS} keys, {gone} when they were deleted again"))
 }
 
-fn offcpu(redis: &mut Application<'_>) -> Result<String> {
+fn offcpu(redis: &mut RedisApplication<'_>) -> Result<String> {
     let told = redis.during_gets(&["offcpu"])?;
     let told = only(&told)?;
     for thread in list(told, "threads")? {
@@ -211,7 +211,7 @@ fn offcpu(redis: &mut Application<'_>) -> Result<String> {
     Err(format!("Redis waits for each of {REQUESTS} requests: {told}").into())
 }
 
-fn profile(redis: &mut Application<'_>) -> Result<String> {
+fn profile(redis: &mut RedisApplication<'_>) -> Result<String> {
     let client = &mut redis.client;
     let values: Vec<String> = (0..NUMBERS).map(|number| number.to_string()).collect();
     let mut words = vec!["RPUSH", "numbers"];
@@ -229,7 +229,7 @@ fn profile(redis: &mut Application<'_>) -> Result<String> {
     Ok(format!("{sorting} of {all} samples below sortCommandGeneric while it sorts"))
 }
 
-fn syscount(redis: &mut Application<'_>) -> Result<String> {
+fn syscount(redis: &mut RedisApplication<'_>) -> Result<String> {
     let told = redis.during_gets(&["syscount"])?;
     let told = only(&told)?;
     for name in ["read", "write"] {
@@ -241,7 +241,7 @@ fn syscount(redis: &mut Application<'_>) -> Result<String> {
     Ok("one read and one write for each request".into())
 }
 
-fn syscalls(redis: &mut Application<'_>) -> Result<String> {
+fn syscalls(redis: &mut RedisApplication<'_>) -> Result<String> {
     let told = redis.during_gets(&["syscalls", "write"])?;
     let answer = "$5\r\nvalue\r\n".len();
     let answers = told.iter().filter(|call| call["result"] == answer).count() as u64;

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStderr, Command, Stdio},
 };
-use ubpf_client::text::Client;
+use ubpf_client::text::TextClient;
 
 /// The image, by its shell, and the tool's program.
 pub struct Image {
@@ -54,7 +54,7 @@ impl Image {
 
     /// Nothing is attached, and no map is left.
     pub fn expect_nothing(&self) -> Result<()> {
-        let mut shell = Client::synchronised(&self.socket)?;
+        let mut shell = TextClient::synchronised(&self.socket)?;
         for command in ["bpf_list", "map list", "prog list"] {
             let left = shell.command(command)?;
             expect(left.trim().is_empty(), || format!("after all tools have ended, {command} says:\n{left}"))?;

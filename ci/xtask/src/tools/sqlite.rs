@@ -29,15 +29,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE_NS: u64 = 20_000_000;
 
 /// The application.
-struct Application<'a> {
+struct SqliteApplication<'a> {
     image: &'a Image,
     console: PathBuf,
 }
 
 /// Plays all tools.
 pub fn play(image: &Image, console: &Path) -> Result<()> {
-    let mut sqlite = Application { image, console: console.to_path_buf() };
-    let checks: &[Check<Application<'_>>] = &[
+    let mut sqlite = SqliteApplication { image, console: console.to_path_buf() };
+    let checks: &[Check<SqliteApplication<'_>>] = &[
         ("funccount", funccount),
         ("argdist", argdist),
         ("argdist --count", values),
@@ -54,7 +54,7 @@ pub fn play(image: &Image, console: &Path) -> Result<()> {
     all(image, &mut sqlite, "SQLite", checks)
 }
 
-impl Application<'_> {
+impl SqliteApplication<'_> {
     /// The lines of finished batches.
     fn lines(&self) -> Result<Vec<String>> {
         let bytes = fs::read(&self.console).map_err(|error| format!("{}: {error}", self.console.display()))?;
@@ -86,7 +86,7 @@ impl Application<'_> {
     }
 }
 
-fn funccount(sqlite: &mut Application<'_>) -> Result<String> {
+fn funccount(sqlite: &mut SqliteApplication<'_>) -> Result<String> {
     let (told, of) = sqlite.during(&["funccount", "sqlite3BtreeInsert", "sqlite3_bind_int", "sqlite3_exec"])?;
     let told = only(&told)?;
     let mut batches = 0;
@@ -106,7 +106,7 @@ fn powers_of_rows() -> BTreeMap<u64, u64> {
     powers
 }
 
-fn argdist(sqlite: &mut Application<'_>) -> Result<String> {
+fn argdist(sqlite: &mut SqliteApplication<'_>) -> Result<String> {
     // Of each row its number and its value, which is another order of the same numbers.
     let (told, of) = sqlite.during(&["argdist", "sqlite3_bind_int", "3:int"])?;
     let (mut batches, slots) = (BTreeSet::new(), list(only(&told)?, "slots")?);
@@ -124,7 +124,7 @@ fn argdist(sqlite: &mut Application<'_>) -> Result<String> {
     Ok(format!("each of the numbers 0 to 999 twice a batch, in {} slots", powers_of_rows().len()))
 }
 
-fn values(sqlite: &mut Application<'_>) -> Result<String> {
+fn values(sqlite: &mut SqliteApplication<'_>) -> Result<String> {
     let (told, of) = sqlite.during(&["argdist", "sqlite3_bind_int", "2:int", "--count"])?;
     let rows = list(only(&told)?, "values")?;
     expect(rows.len() == 2, || format!("{} values", rows.len()))?;
@@ -134,7 +134,7 @@ fn values(sqlite: &mut Application<'_>) -> Result<String> {
     Ok("two parameters, 1000 calls a batch with each".into())
 }
 
-fn funclatency(sqlite: &mut Application<'_>) -> Result<String> {
+fn funclatency(sqlite: &mut SqliteApplication<'_>) -> Result<String> {
     let (told, of) = sqlite.during(&["funclatency", "sqlite3BtreeInsert"])?;
     let latency = match list(only(&told)?, "latencies")? {
         [one] => one,
@@ -147,7 +147,7 @@ fn funclatency(sqlite: &mut Application<'_>) -> Result<String> {
     Ok(format!("the calls of {batches} batches, each in a slot"))
 }
 
-fn slower(sqlite: &mut Application<'_>) -> Result<String> {
+fn slower(sqlite: &mut SqliteApplication<'_>) -> Result<String> {
     let (told, of) = sqlite.during(&["slower", "0", "sqlite3_exec"])?;
     let batches = rounds("sqlite3_exec", told.len() as u64, 3, &of)?;
     let mut statements: BTreeMap<u64, u64> = BTreeMap::new();
@@ -162,7 +162,7 @@ fn slower(sqlite: &mut Application<'_>) -> Result<String> {
     Ok(format!("the same three statements in each of {batches} batches, all with result 0"))
 }
 
-fn graph(sqlite: &mut Application<'_>) -> Result<String> {
+fn graph(sqlite: &mut SqliteApplication<'_>) -> Result<String> {
     let (told, of) = sqlite.during(&["graph", "sqlite3_exec", "sqlite3VdbeExec"])?;
     let batches = rounds("sqlite3_exec", told.len() as u64, 3, &of)?;
     for call in told.iter().map(|value| &value["call"]) {
@@ -175,7 +175,7 @@ fn graph(sqlite: &mut Application<'_>) -> Result<String> {
     Ok(format!("three statements in each of {batches} batches, each with one run of its program in it"))
 }
 
-fn stackcount(sqlite: &mut Application<'_>) -> Result<String> {
+fn stackcount(sqlite: &mut SqliteApplication<'_>) -> Result<String> {
     let (told, of) = sqlite.during(&["stackcount", "sqlite3BtreeInsert"])?;
     let told = only(&told)?;
     let batches = rounds("sqlite3BtreeInsert", number(told, "calls")?, ROWS, &of)?;
@@ -183,7 +183,7 @@ fn stackcount(sqlite: &mut Application<'_>) -> Result<String> {
     Ok(format!("all inserts of {batches} batches come from main by sqlite3_step and sqlite3VdbeExec"))
 }
 
-fn memleak(sqlite: &mut Application<'_>) -> Result<String> {
+fn memleak(sqlite: &mut SqliteApplication<'_>) -> Result<String> {
     let (told, _) = sqlite.during(&["memleak"])?;
     let told = only(&told)?;
     let [allocated, freed, blocks] = ["allocated", "freed", "blocks"].map(|name| number(told, name));
@@ -195,7 +195,7 @@ fn memleak(sqlite: &mut Application<'_>) -> Result<String> {
     Ok(format!("{allocated} blocks allocated, {freed} freed, {blocks} left: no leak"))
 }
 
-fn offcpu(sqlite: &mut Application<'_>) -> Result<String> {
+fn offcpu(sqlite: &mut SqliteApplication<'_>) -> Result<String> {
     let (told, of) = sqlite.during(&["offcpu"])?;
     let thread = row(only(&told)?, "threads", "name", "init")?;
     let (times, total) = (number(thread, "times")?, number(thread, "total_ns")?);
@@ -206,7 +206,7 @@ fn offcpu(sqlite: &mut Application<'_>) -> Result<String> {
     Ok(format!("{times} pauses of at least 20 ms, as there were batches"))
 }
 
-fn profile(sqlite: &mut Application<'_>) -> Result<String> {
+fn profile(sqlite: &mut SqliteApplication<'_>) -> Result<String> {
     let (told, _) = sqlite.during_many(SAMPLED, &["profile", "--hz", "499"])?;
     let told = only(&told)?;
     let all = number(told, "samples")?;
@@ -221,7 +221,7 @@ fn profile(sqlite: &mut Application<'_>) -> Result<String> {
     Ok(format!("{samples} of {all} samples in {name}, {from_main} below main"))
 }
 
-fn syscount(sqlite: &mut Application<'_>) -> Result<String> {
+fn syscount(sqlite: &mut SqliteApplication<'_>) -> Result<String> {
     let (told, of) = sqlite.during(&["syscount"])?;
     let told = only(&told)?;
     for name in ["writev", "nanosleep"] {
@@ -234,7 +234,7 @@ fn syscount(sqlite: &mut Application<'_>) -> Result<String> {
     Ok("one writev and one nanosleep a batch, none with an error".into())
 }
 
-fn syscalls(sqlite: &mut Application<'_>) -> Result<String> {
+fn syscalls(sqlite: &mut SqliteApplication<'_>) -> Result<String> {
     let (told, of) = sqlite.during(&["syscalls", "writev"])?;
     expect(of.contains(&(told.len() as u64)), || format!("{} of {of:?} lines", told.len()))?;
     let lines = sqlite.lines()?;

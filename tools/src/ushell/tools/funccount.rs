@@ -20,15 +20,15 @@ pub const TOOL: Tool = Tool {
 };
 
 fn read(matches: &ArgMatches) -> Result<Box<dyn Work>, String> {
-    Ok(Box::new(Count { patterns: read_patterns(matches), top: count::read_top(matches) }))
+    Ok(Box::new(FunctionCount { patterns: read_patterns(matches), top: count::read_top(matches) }))
 }
 
-struct Count {
+struct FunctionCount {
     patterns: Vec<String>,
     top: usize,
 }
 
-impl Work for Count {
+impl Work for FunctionCount {
     fn run(&self, stage: &mut Stage) -> Result<(), Failure> {
         let targets = stage.targets(&self.patterns)?;
         stage.attach(&Wanted { programs: "funccount", targets: &targets, ..Wanted::default() })?;

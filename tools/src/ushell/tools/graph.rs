@@ -48,7 +48,7 @@ fn read(matches: &ArgMatches) -> Result<Box<dyn Work>, String> {
         patterns: read_patterns(matches),
         least_ns,
         calls: number("calls").unwrap_or(u64::MAX),
-        values: with_values.then(|| Values { known, arguments: count.unwrap_or(slower::ARGUMENTS) }),
+        values: with_values.then(|| CallValues { known, arguments: count.unwrap_or(slower::ARGUMENTS) }),
     }))
 }
 
@@ -58,10 +58,10 @@ struct Graph {
     least_ns: u64,
     calls: u64,
     /// How what calls were given and gave back is shown, where it is.
-    values: Option<Values>,
+    values: Option<CallValues>,
 }
 
-struct Values {
+struct CallValues {
     known: Known,
     /// Arguments of functions of which nothing is known.
     arguments: usize,
@@ -73,7 +73,7 @@ impl Work for Graph {
         let mut targets = stage.targets(&self.patterns)?;
         stage.distinct(&targets)?;
         let names = stage.addresses(&targets)?;
-        let mut shown = Shown { names, values: self.values.as_ref() };
+        let mut shown = ShownCalls { names, values: self.values.as_ref() };
         if shown.names.insert(root, function).is_none() {
             targets.push(target.clone());
         }
@@ -186,10 +186,10 @@ impl Call {
         }
     }
 
-    fn lines(&self, how: &Shown<'_>, depth: usize, lines: &mut Vec<String>) {
+    fn lines(&self, how: &ShownCalls<'_>, depth: usize, lines: &mut Vec<String>) {
         let (function, indent, us) = (how.function(self.function), 2 * depth, self.ns as f64 / 1e3);
         let line = |what: String| format!("{us:>12.3} us  {:indent$}{what}", "");
-        let Some(Values { known, arguments }) = how.values else {
+        let Some(CallValues { known, arguments }) = how.values else {
             lines.push(line(function.to_string()));
             return self.within.iter().for_each(|call| call.lines(how, depth + 1, lines));
         };
@@ -203,14 +203,14 @@ impl Call {
         lines.push(format!("{:17}{:indent$}}}{result};", "", ""));
     }
 
-    fn json(&self, how: &Shown<'_>) -> Json {
+    fn json(&self, how: &ShownCalls<'_>) -> Json {
         let within: Vec<Json> = self.within.iter().map(|call| call.json(how)).collect();
         let mut call = json!({ "function": null, "ns": self.ns, "calls": within });
         let function = how.function(self.function);
         if how.names.contains_key(&self.function) {
             function.put(&mut call, "function");
         }
-        if let Some(Values { known, arguments }) = how.values {
+        if let Some(CallValues { known, arguments }) = how.values {
             let (symbol, [result, given @ ..]) = (function.symbol(), &self.values);
             known.put(&mut call, symbol, given, *arguments);
             known.put_result(&mut call, symbol, *result);
@@ -220,12 +220,12 @@ impl Call {
 }
 
 /// How calls are shown.
-struct Shown<'v> {
+struct ShownCalls<'v> {
     names: HashMap<u64, Function>,
-    values: Option<&'v Values>,
+    values: Option<&'v CallValues>,
 }
 
-impl Shown<'_> {
+impl ShownCalls<'_> {
     fn function(&self, address: u64) -> Function {
         self.names.get(&address).cloned().unwrap_or_else(|| "?".into())
     }
@@ -242,7 +242,7 @@ mod tests {
             threads.take(thread, Call::new(when, function, from, when - from), outermost).map(|call| {
                 let mut lines = Vec::new();
                 let names = [(1, "a"), (2, "b"), (3, "c")].map(|(at, name)| (at, name.into()));
-                call.lines(&Shown { names: names.into(), values: None }, 0, &mut lines);
+                call.lines(&ShownCalls { names: names.into(), values: None }, 0, &mut lines);
                 lines.iter().map(|line| line.split_once("us  ").unwrap().1.to_string()).collect::<Vec<_>>()
             })
         };
@@ -275,7 +275,7 @@ mod tests {
             assert!(threads.take(1, Call::new(when, 1, 0, when), false).is_none());
         }
         let call = threads.take(1, Call::new(200_000, 1, 0, 200_000), true).unwrap();
-        let (mut lines, shown) = (Vec::new(), Shown { names: HashMap::new(), values: None });
+        let (mut lines, shown) = (Vec::new(), ShownCalls { names: HashMap::new(), values: None });
         call.lines(&shown, 0, &mut lines);
         assert!(lines.len() <= LEVELS, "{}", lines.len());
         assert_eq!(call.json(&shown).to_string().matches("\"ns\"").count(), lines.len());

@@ -41,22 +41,23 @@ pub fn package(wanted: &Wanted<'_>) -> Result<Vec<u8>, String> {
     let mut object = Object::parse(&packed).map_err(|error| error.to_string())?;
     let left_open = object.maps.iter_mut().filter(|map| map.max_entries == PLACES);
     left_open.for_each(|map| map.max_entries = places.or(entries).unwrap_or(1));
-    let mut targets: Vec<Target<'_>> = targets.iter().map(|target| Target { program: None, target }).collect();
-    targets.extend(each.iter().map(|(program, target)| Target { program: Some(program), target }));
+    let mut targets: Vec<ProgramTarget<'_>> =
+        targets.iter().map(|target| ProgramTarget { program: None, target }).collect();
+    targets.extend(each.iter().map(|(program, target)| ProgramTarget { program: Some(program), target }));
     at(object, &targets, first)
 }
 
 /// Where a program is to be, or each of an object.
 #[derive(Clone, Copy)]
-struct Target<'t> {
+struct ProgramTarget<'t> {
     program: Option<&'t str>,
     target: &'t str,
 }
 
 /// The package of an object with each of its programs at each of these functions: they share its maps. A program whose section does not
 /// say where in a function it belongs is for the return.
-fn at(object: Object<'_>, targets: &[Target<'_>], first: Option<&str>) -> Result<Vec<u8>, String> {
-    let everywhere = targets.iter().flat_map(|&Target { program, target }| {
+fn at(object: Object<'_>, targets: &[ProgramTarget<'_>], first: Option<&str>) -> Result<Vec<u8>, String> {
+    let everywhere = targets.iter().flat_map(|&ProgramTarget { program, target }| {
         let programs = object.programs.iter().enumerate();
         programs.filter(move |one| program.is_none_or(|name| one.1.name == name)).map(move |one| (one, target))
     });
@@ -136,14 +137,14 @@ mod tests {
             functions: vec![function(0, "first"), function(1, "b")],
             types: &[],
         };
-        let each = |target| Target { program: None, target };
+        let each = |target| ProgramTarget { program: None, target };
         let package = at(object.clone(), &["x*", "y"].map(each), Some("z")).unwrap();
         let read = Object::parse(&package).unwrap();
         let programs: Vec<_> = read.programs.iter().map(|program| (program.name, program.target)).collect();
         assert_eq!(programs, [("first", "z"), ("b.1", "x*"), ("b.2", "y")]);
         let functions: Vec<_> = read.functions.iter().map(|function| (function.program, function.name)).collect();
         assert_eq!(functions, [(0, "first"), (1, "b"), (2, "b")]);
-        let package = at(object.clone(), &[Target { program: Some("b"), target: "y" }], None).unwrap();
+        let package = at(object.clone(), &[ProgramTarget { program: Some("b"), target: "y" }], None).unwrap();
         assert_eq!(Object::parse(&package).unwrap().programs.len(), 1);
         assert!(at(object, &[each(&"x".repeat(300))], None).is_err());
     }

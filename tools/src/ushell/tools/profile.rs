@@ -92,7 +92,7 @@ impl Work for Profile {
             let turn = stage.wait()?;
             let (span, all) = (stage.span(), stage.counts("profile.samples")?);
             let (lost, rates) = stage.lost_and_rates(Some("profile.lost"))?;
-            let told = Told {
+            let told = ToldSamples {
                 span,
                 lost,
                 rates,
@@ -128,7 +128,7 @@ impl Profile {
         let (lost, rates) = stage.lost_and_rates(None)?;
         let lost = lost.and_full(stage.refused_by("profile_dwarf.samples")?);
         let stacks = unwound::named(stage, counts)?;
-        let told = Told { span: stage.span(), lost, rates, stacks };
+        let told = ToldSamples { span: stage.span(), lost, rates, stacks };
         stage.show(Turn::End, || told.text(self), || told.json(self))?;
         self.graphs.draw(&self.title(), "samples", || Ok(told.stacks.into_iter().collect()))
     }
@@ -162,14 +162,14 @@ struct Samples {
 }
 
 /// What is told at a time.
-struct Told {
+struct ToldSamples {
     span: Span,
     lost: Lost,
     rates: Rates,
     stacks: BTreeMap<Vec<Function>, u64>,
 }
 
-impl Told {
+impl ToldSamples {
     fn samples(&self) -> u64 {
         self.stacks.values().copied().fold(0, u64::saturating_add)
     }

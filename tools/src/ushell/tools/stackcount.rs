@@ -55,7 +55,7 @@ struct StackCount {
 }
 
 /// A stack by names, and how often it was seen.
-type Row = (Vec<Function>, u64);
+type StackRow = (Vec<Function>, u64);
 
 impl Work for StackCount {
     fn run(&self, stage: &mut Stage) -> Result<(), Failure> {
@@ -71,7 +71,7 @@ impl Work for StackCount {
             let (span, all) = (stage.span(), stage.counts("stackcount.counts")?);
             let lost = stage.lost(Some("stackcount.lost"))?;
             let told =
-                Told { rows: rows(stage, &mut stacks, counts.take(all.clone(), stage.is_parted()))?, span, lost };
+                ToldStacks { rows: rows(stage, &mut stacks, counts.take(all.clone(), stage.is_parted()))?, span, lost };
             stage.show(turn, || told.text(self), || told.json(self.top))?;
             if turn == Turn::End {
                 let all = || Ok(rows(stage, &mut stacks, all)?.into_iter().collect());
@@ -94,14 +94,14 @@ impl StackCount {
         let mut counts: HashMap<_, u64> = HashMap::new();
         located.follow(stage, "stackcount_dwarf.samples", |[], stack| *counts.entry(stack).or_default() += 1)?;
         let lost = stage.lost(None)?.and_full(stage.refused_by("stackcount_dwarf.samples")?);
-        let told = Told { rows: sorted(unwound::named(stage, counts)?), span: stage.span(), lost };
+        let told = ToldStacks { rows: sorted(unwound::named(stage, counts)?), span: stage.span(), lost };
         stage.show(Turn::End, || told.text(self), || told.json(self.top))?;
         self.graphs.draw(&self.title(), "calls", || Ok(told.rows.into_iter().collect()))
     }
 }
 
 /// The stacks of counts, the most frequent first.
-fn rows(stage: &mut Stage, stacks: &mut [Stacks; 2], counts: Vec<(u64, u64)>) -> Result<Vec<Row>, Failure> {
+fn rows(stage: &mut Stage, stacks: &mut [Stacks; 2], counts: Vec<(u64, u64)>) -> Result<Vec<StackRow>, Failure> {
     // Calls at several places of one function are told together.
     let mut by_names: HashMap<Vec<Function>, u64> = HashMap::new();
     // The upper half of a number says in which of two maps the stack is.
@@ -117,20 +117,20 @@ fn rows(stage: &mut Stage, stacks: &mut [Stacks; 2], counts: Vec<(u64, u64)>) ->
     Ok(sorted(by_names))
 }
 
-fn sorted(by_names: impl IntoIterator<Item = Row>) -> Vec<Row> {
-    let mut rows: Vec<Row> = by_names.into_iter().collect();
+fn sorted(by_names: impl IntoIterator<Item = StackRow>) -> Vec<StackRow> {
+    let mut rows: Vec<StackRow> = by_names.into_iter().collect();
     rows.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     rows
 }
 
 /// What is told at a time.
-struct Told {
-    rows: Vec<Row>,
+struct ToldStacks {
+    rows: Vec<StackRow>,
     span: Span,
     lost: Lost,
 }
 
-impl Told {
+impl ToldStacks {
     fn calls(&self) -> u64 {
         self.rows.iter().map(|row| row.1).fold(0, u64::saturating_add)
     }

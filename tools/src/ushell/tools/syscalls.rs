@@ -19,7 +19,7 @@ pub const COUNT: Tool = Tool {
     usage: "[OPTIONS] [NAME]...",
     details: DETAILS,
     define,
-    read: |matches| Ok(Box::new(Count(names(matches)))),
+    read: |matches| Ok(Box::new(SyscallCount(names(matches)))),
 };
 
 pub const SHOW: Tool = Tool {
@@ -74,12 +74,12 @@ fn call_of(handler: &str) -> &str {
     syscall_of(handler).unwrap_or(handler)
 }
 
-struct Count(Vec<String>);
+struct SyscallCount(Vec<String>);
 
 /// Calls, errors, nanoseconds.
 type Total = [u64; 3];
 
-impl Work for Count {
+impl Work for SyscallCount {
     fn run(&self, stage: &mut Stage) -> Result<(), Failure> {
         let names = attach(stage, "syscount", &self.0)?;
         let mut counts = Counts::default();
