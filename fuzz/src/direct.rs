@@ -557,7 +557,9 @@ fn is_called_directly(direct: &Direct) -> bool {
     const MOST: u64 = 256;
     // The return address, rax, all other registers that may have to be kept, and the program's own return address.
     const LEAST: u64 = 8 * (2 + 14 + 1);
-    let helper = if direct.needs.contains(Needs::HELPERS) { 80 } else { 0 };
+    // What a helper or a routine takes, and the lane.
+    let called = if direct.needs.contains(Needs::HELPERS) { 80 } else { 48 };
+    let helper = if direct.needs.is_empty() { 0 } else { called + 8 };
     let taken = direct.stack + direct.argument.max(1).next_multiple_of(8) + helper;
     direct.cost <= 8_192 && LEAST + taken <= MOST
 }
