@@ -413,6 +413,12 @@ impl Hash {
         self.with_key(key, |key| self.add(&key, New { bytes, change: SlotChange::All }, &mut 0))
     }
 
+    /// How often keys have been taken off slots.
+    #[cfg(test)]
+    pub fn taken_off(&self) -> u64 {
+        self.slots.iter().map(|slot| slot.load(Relaxed) / VERSION).sum()
+    }
+
     /// The slot at which the search for a key begins.
     #[cfg(test)]
     pub fn start(&self, key: Bytes<'_>) -> usize {

@@ -630,6 +630,15 @@ impl Map {
         }
     }
 
+    /// How often keys have been taken off the slots of a hash map.
+    #[cfg(test)]
+    pub(crate) fn taken_off(&self) -> u64 {
+        match &self.kind {
+            Kind::Hash(hash) => hash.taken_off(),
+            _ => 0,
+        }
+    }
+
     /// Ends what other threads were doing, in a process in which they are not.
     pub fn after_fork(&self) {
         match &self.kind {

@@ -9,7 +9,7 @@ use std::{
     collections::BTreeSet,
     ffi::c_int,
     sync::{
-        atomic::{AtomicPtr, AtomicU64, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering::SeqCst},
         Arc, LazyLock, Mutex, MutexGuard,
     },
 };
@@ -23,21 +23,26 @@ use ubpf_rs::{
 
 extern "C" {
     fn gcc_patchable_myfun();
+    fn gcc_patchable_empty();
+    static many: [unsafe extern "C" fn(); 400];
 }
 
 const MYFUN: &str = "gcc_patchable_myfun";
+const EMPTY: &str = "gcc_patchable_empty";
 
 /// Signals at each instruction.
 mod steps {
     use super::*;
-    use std::mem;
+    use std::{cell::Cell, mem};
 
     /// The flag of the CPU that asks for them.
     const TRAP: i64 = 0x100;
-    /// Those that came, and the one at which something is done.
-    static CAME: AtomicU64 = AtomicU64::new(0);
-    static AT: AtomicU64 = AtomicU64::new(0);
-    static WORK: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
+    std::thread_local! {
+        /// Those that came to this thread, and the one at which something is done.
+        static CAME: Cell<u64> = const { Cell::new(0) };
+        static AT: Cell<u64> = const { Cell::new(0) };
+        static WORK: Cell<fn()> = const { Cell::new(|| {}) };
+    }
 
     /// What handles them while it lives.
     pub struct Handled(libc::sigaction);
@@ -55,9 +60,9 @@ mod steps {
 
         /// Calls a function, and does some work at one of its instructions; whether it came so far.
         pub fn call(&self, function: unsafe extern "C" fn(), at: u64, work: fn()) -> bool {
-            AT.store(at, SeqCst);
-            CAME.store(0, SeqCst);
-            WORK.store(work as *mut (), SeqCst);
+            AT.set(at);
+            CAME.set(0);
+            WORK.set(work);
             // SAFETY: what a call changes is said; the flag of the CPU is as before afterwards, and its signal has a handler.
             unsafe {
                 std::arch::asm!(
@@ -74,7 +79,7 @@ mod steps {
                     clobber_abi("C"),
                 );
             }
-            CAME.load(SeqCst) > at
+            CAME.get() > at
         }
     }
 
@@ -86,15 +91,13 @@ mod steps {
     }
 
     extern "C" fn step(_: c_int, _: *mut libc::siginfo_t, context: *mut libc::ucontext_t) {
-        if CAME.fetch_add(1, SeqCst) != AT.load(SeqCst) {
+        if CAME.replace(CAME.get() + 1) != AT.get() {
             return;
         }
         // The last one.
         // SAFETY: what the kernel gives a handler, which it takes back afterwards.
         unsafe { (*context).uc_mcontext.gregs[libc::REG_EFL as usize] &= !TRAP };
-        // SAFETY: it was made of such a function.
-        let work: fn() = unsafe { mem::transmute(WORK.load(SeqCst)) };
-        work();
+        WORK.get()();
     }
 }
 
@@ -373,4 +376,243 @@ fn records_are_written_wherever_others_write_and_read() {
         at += 1;
     }
     assert!(at > 100);
+}
+
+/// Does to the hash map what the object's data in place DATA says: an operation, a key; puts there what came of it. A value is its key, twice.
+const OPERATE: &str = "
+    r6 = map_index_value(DATA) ll
+    r7 = *(u64 *)(r6 + 0)
+    r1 = *(u64 *)(r6 + 8)
+    *(u64 *)(r10 - 8) = r1
+    *(u64 *)(r10 - 16) = r1
+    *(u64 *)(r10 - 24) = r1
+    r2 = r10
+    r2 += -8
+    r1 = map_index(0) ll
+    if r7 == 1 goto put
+    if r7 == 2 goto delete
+    call 1
+    if r0 == 0 goto out
+    r1 = *(u64 *)(r0 + 0)
+    r0 = *(u64 *)(r0 + 8)
+    if r0 == r1 goto out
+    r0 = -1
+    goto out
+put:
+    r3 = r10
+    r3 += -24
+    r4 = 0
+    call 2
+    goto out
+delete:
+    call 3
+out:
+    *(u64 *)(r6 + 16) = r0
+    r0 = 0
+    exit";
+const GET: u64 = 0;
+const PUT: u64 = 1;
+const DELETE: u64 = 2;
+
+/// Two threads, of which each stops at one of its instructions: one comes so far, then the other, then the first one goes on to its end, and then the
+/// other.
+mod in_turns {
+    use super::*;
+
+    /// What the one asks for and the other has done: runs, and those that stand still or are over.
+    pub static ASKED: AtomicU64 = AtomicU64::new(0);
+    pub static STANDS: AtomicU64 = AtomicU64::new(0);
+    pub static GOES_ON: AtomicU64 = AtomicU64::new(0);
+    pub static OVER: AtomicU64 = AtomicU64::new(0);
+    /// Where the other one stops, and whether it came so far.
+    pub static AT: AtomicU64 = AtomicU64::new(0);
+    pub static CAME: AtomicBool = AtomicBool::new(false);
+
+    /// Nobody waits any more when one of them has ended.
+    pub struct Ends;
+
+    impl Drop for Ends {
+        fn drop(&mut self) {
+            [&ASKED, &STANDS, &GOES_ON, &OVER].iter().for_each(|number| number.store(u64::MAX / 2, SeqCst));
+        }
+    }
+
+    pub fn wait_for(number: &AtomicU64, least: u64) {
+        let mut asked = 0;
+        while number.load(SeqCst) < least {
+            asked += 1;
+            if asked % 256 == 0 {
+                // SAFETY: no preconditions, also in a handler.
+                unsafe { libc::sched_yield() };
+            }
+            std::hint::spin_loop();
+        }
+    }
+
+    /// In the handler of the first one.
+    pub fn let_other_come() {
+        let run = ASKED.fetch_add(1, SeqCst) + 1;
+        wait_for(&STANDS, run);
+    }
+
+    /// In the handler of the other one.
+    pub fn stand_still() {
+        let run = STANDS.fetch_add(1, SeqCst) + 1;
+        wait_for(&GOES_ON, run);
+    }
+}
+
+/// Whoever looks for a key never finds the value of another one, wherever it and who changes the map meanwhile stand: a slot that was seen may
+/// have lost its key, and the entry be on its way to the key that is looked for.
+#[test]
+fn a_key_has_no_value_of_another_one_wherever_two_threads_stand() {
+    use in_turns::*;
+    let (engine, _turn) = engine();
+    let data = |name| part(name, MapKind::Array, [4, 24, 1]);
+    // One entry: it goes from key to key.
+    let maps = [part("held", MapKind::Hash, [8, 16, 1]), data(".bss"), data(".data")];
+    let programs = ["1", "2"].map(|place| {
+        let text = OPERATE.replace("DATA", place);
+        Program::from_flat(place, &assemble(&text).unwrap(), Abi::Linux).unwrap()
+    });
+    let ids = engine.load_parts("turns", &maps, programs.into(), &LoadOptions::default()).unwrap();
+    for (function, id) in [(MYFUN, ids[0]), (EMPTY, ids[1])] {
+        engine.attach(function, id, AttachLimits::default()).unwrap();
+    }
+    let [held, ours, others] = ["held", ".bss", ".data"].map(|name| engine.map(&format!("turns.{name}")).unwrap());
+    let tell = |data: &Map, operation: u64, key: u64| {
+        let mut bytes = [0; 24];
+        bytes.chunks_mut(8).zip([operation, key, 99]).for_each(|(to, word)| to.copy_from_slice(&word.to_ne_bytes()));
+        data.update([0; 4][..].into(), bytes[..].into(), 0, &mut 0).unwrap();
+    };
+    let answer = |data: &Map| data.value([0; 4][..].into()).unwrap().first().word(2) as i64;
+    let ours_does = |operation, key| {
+        tell(&ours, operation, key);
+        call();
+        answer(&ours)
+    };
+    let own = 7;
+    // Finds counters for this thread.
+    (0..3).for_each(|_| _ = ours_does(GET, own));
+    assert_eq!(engine.list(Some(MYFUN)).unwrap()[0].probes[0].detour, None, "straight from the function");
+    let handled = &steps::Handled::new();
+    // The key that stands in the way of the one that is looked for: there it takes longest to see that it is not there.
+    let steps_with = |key: u64| {
+        assert_eq!(ours_does(PUT, key), 0);
+        tell(&ours, GET, own);
+        let steps = (0..).find(|&at| !handled.call(gcc_patchable_myfun, at, || {})).unwrap();
+        assert_eq!(ours_does(DELETE, key), 0);
+        (steps, key)
+    };
+    let (steps, other) = (100..116).map(steps_with).max().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let _ends = Ends;
+            let does = |operation, key| {
+                tell(&others, operation, key);
+                // SAFETY: a C function without arguments.
+                unsafe { gcc_patchable_empty() }
+                answer(&others)
+            };
+            (0..3).for_each(|_| _ = does(GET, own));
+            for run in 1.. {
+                wait_for(&ASKED, run);
+                if ASKED.load(SeqCst) > u64::MAX / 4 {
+                    return;
+                }
+                assert_eq!(does(DELETE, other), 0);
+                tell(&others, PUT, own);
+                let came = handled.call(gcc_patchable_empty, AT.load(SeqCst), stand_still);
+                CAME.store(came, SeqCst);
+                if !came {
+                    stand_still();
+                }
+                assert_eq!(answer(&others), 0);
+                assert_eq!(does(DELETE, own), 0);
+                OVER.store(run, SeqCst);
+            }
+        });
+        let _ends = Ends;
+        let mut runs = 0;
+        let mut found = [0; 2];
+        for at in 0..steps {
+            // What matters takes more instructions than that.
+            for others_at in (at % 4..).step_by(4) {
+                assert_eq!(ours_does(PUT, other), 0);
+                AT.store(others_at, SeqCst);
+                tell(&ours, GET, own);
+                assert!(handled.call(gcc_patchable_myfun, at, let_other_come));
+                runs += 1;
+                let result = answer(&ours);
+                GOES_ON.store(runs, SeqCst);
+                wait_for(&OVER, runs);
+                let at = format!("at steps {at} and {others_at}");
+                assert!(result == 0 || result == own as i64, "{result} {at}");
+                assert_eq!(held.len(), 0, "{at}");
+                found[usize::from(result != 0)] += 1;
+                if !CAME.load(SeqCst) {
+                    break;
+                }
+            }
+        }
+        assert!(found.iter().all(|&count| count > 100), "{found:?}");
+    });
+    [MYFUN, EMPTY].iter().for_each(|function| assert_eq!(engine.detach(function, None).unwrap(), 1));
+    ids.into_iter().for_each(|id| engine.unload(id).unwrap());
+}
+
+/// Where a function loses its program while a thread is on its way there, and another function gets the gate, that thread runs no program of
+/// that one: nobody has counted it yet.
+#[test]
+fn whoever_is_on_the_way_to_a_gate_runs_no_program_of_its_next_site() {
+    /// Sites that have gates of their own, with those of the other tests here.
+    const GATES: usize = 64;
+    const OTHERS: usize = GATES - 3;
+    fn name(n: usize) -> String {
+        format!("many_{n}")
+    }
+    fn exchange(from: usize, to: usize) {
+        static PROGRAM: AtomicU64 = AtomicU64::new(0);
+        let engine = Runtime::get().unwrap();
+        if PROGRAM.load(SeqCst) == 0 {
+            let code = assemble("r0 = 0\nexit").unwrap();
+            PROGRAM.store(engine.load("noop", &code, &LoadOptions::default()).unwrap().raw(), SeqCst);
+        }
+        if from != to {
+            assert_eq!(engine.detach(&name(from), None).unwrap(), 1);
+        }
+        engine.attach(&name(to), ProgramId::from_raw(PROGRAM.load(SeqCst)), AttachLimits::default()).unwrap();
+    }
+    let (engine, _turn) = engine();
+    let code = assemble("r0 = 0\nexit").unwrap();
+    let id = engine.load("other", &code, &LoadOptions::default()).unwrap();
+    let others = (0..OTHERS).map(name).chain([MYFUN, EMPTY].map(String::from));
+    others.for_each(|function| _ = engine.attach(&function, id, AttachLimits::default()).unwrap());
+    let (one, other) = (OTHERS, OTHERS + 1);
+    exchange(one, one);
+    let call = |n: usize| {
+        // SAFETY: a table of C functions that take and give a number.
+        unsafe { many[n]() }
+    };
+    let runs = |n: usize| {
+        let probe = engine.list(Some(&name(n))).unwrap().remove(0).probes.remove(0);
+        assert_eq!((probe.detour, probe.misses), (None, 0));
+        probe.runs
+    };
+    (0..3).for_each(|_| call(one));
+    assert!(runs(one) >= 2);
+    let handled = steps::Handled::new();
+    // At the entry, at the gate, and behind its first instruction; then it counts.
+    for at in 0..3 {
+        // SAFETY: as above.
+        assert!(handled.call(unsafe { many[one] }, at, || exchange(OTHERS, OTHERS + 1)));
+        assert_eq!(runs(other), 0, "at step {at}");
+        (0..5).for_each(|_| call(other));
+        assert_eq!(runs(other), 5);
+        exchange(other, one);
+        call(one);
+        assert_eq!(runs(one), 1);
+    }
+    drop(handled);
+    engine.reset().unwrap();
 }
