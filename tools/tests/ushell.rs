@@ -230,7 +230,8 @@ fn a_target_that_vanishes() {
 fn a_target_that_is_silent() {
     let target = Target::new("silent", |_, mut stream| while stream.read(&mut [0; 99]).unwrap() > 0 {});
     let output = target.ushell(&["--timeout", "0.2", "-c", "version"]);
-    assert_eq!(text(&output.stderr), "ushell: no answer for 0.2 s\n");
+    let said = text(&output.stderr);
+    assert!(said.starts_with("ushell: no answer for 0.2 s: ") && said.contains("name=ushell"), "{said}");
     assert_eq!(output.status.code(), Some(3));
 }
 
@@ -329,6 +330,37 @@ fn the_tab_key_knows_tools_and_files_of_this_machine() {
     assert_eq!(target.fake.0.lock().unwrap().files["own program.bin"], b"contents");
 }
 
+/// What looks as if it had been done is told of where it was for nothing.
+#[test]
+fn what_a_newcomer_stumbles_over_is_said() {
+    let target = Target::new("newcomer", serve);
+    let bare = target.ushell(&["status"]);
+    assert!(text(&bare.stderr).ends_with("ushell SOCKET -c 'status'\n"), "{}", text(&bare.stderr));
+    assert_eq!(bare.status.code(), Some(64));
+    let other = target.ushell(&["--bogus"]);
+    assert!(!text(&other.stderr).contains("-c '"), "{}", text(&other.stderr));
+    let file = target.folder.join("program.o");
+    for contents in [&b"no ELF"[..], b""] {
+        fs::write(&file, contents).unwrap();
+        let sent = target.ushell(&["--put", file.to_str().unwrap()]);
+        assert!(text(&sent.stderr).contains("is no object of a compiler"), "{}", text(&sent.stderr));
+        assert_eq!(sent.status.code(), Some(1));
+        assert!(!target.fake.0.lock().unwrap().files.contains_key("program.pkg"));
+    }
+    // Whoever says what it is to be called means it.
+    assert!(target.ushell(&["--put", &format!("{}=any.bin", file.display())]).status.success());
+    target.fake.0.lock().unwrap().files.insert("x.pkg".into(), Vec::new());
+    for (lines, goes) in [
+        (&["-c", "prog attach x.pkg"][..], true),
+        (&["-c", "prog attach x.pkg --keep"], false),
+        (&["-c", "prog attach x.pkg", "-c", "version"], false),
+        (&["-c", "prog attach none.pkg"], false),
+    ] {
+        let output = target.ushell(lines);
+        assert_eq!(text(&output.stderr).contains("--keep leaves it attached"), goes, "{lines:?} {output:?}");
+    }
+}
+
 #[test]
 fn help_tells_of_what_this_tool_adds() {
     let target = Target::new("help", serve);
@@ -353,7 +385,9 @@ fn a_second_client_is_told_who_holds_the_port() {
     first.wait_for("> ", 1);
     let output = target.ushell(&["--timeout", "0.3", "-c", "version"]);
     let expected = format!("and process {} (ushell) holds it\n", first.child.id());
-    assert!(text(&output.stderr).ends_with(&expected), "{}", text(&output.stderr));
+    let said = text(&output.stderr);
+    assert!(said.ends_with(&expected), "{said}");
+    assert!(said.lines().next().is_some_and(|line| line.ends_with("holds it; waiting up to 0.3 s for it")), "{said}");
     assert_eq!(output.status.code(), Some(3));
     // It waits for its turn.
     let second = target.command(&["-c", "version"]).stdout(Stdio::piped()).spawn().unwrap();

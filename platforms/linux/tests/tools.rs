@@ -266,7 +266,7 @@ fn arguments_are_counted_by_powers_of_two() {
     assert_eq!(json(&["known_often"]), powers((0..2000).map(|n| n % 1000)));
     let tens = || (0..200).map(|n| n % 100 * 10);
     assert_eq!(json(&["known_seldom", "2:int"]), powers(tens().map(|n| -n)));
-    assert_eq!(json(&["known_seldom", "3:u8"]), powers(tens().map(|n| n & 255)));
+    assert_eq!(json(&["known_seldom", "arg3:u8"]), powers(tens().map(|n| n & 255)));
     // Without its type, what stands above an `int` in its register counts, too.
     assert_eq!(json(&["known_seldom", "2"]), powers(tens().map(|n| i64::from(-n as u32))));
     let some = tens().filter(|n| *n > 500 && *n & 255 != 4);

@@ -24,6 +24,8 @@ pub enum ClientError {
     Broken(io::Error),
     /// The other side has gone.
     Vanished,
+    /// No shell has answered, not even at first.
+    Silent(Duration),
     /// Nothing came for too long.
     Timeout(Duration),
     /// The shell speaks another version of the framed mode; `None`: one from before there was any.
@@ -59,6 +61,12 @@ impl fmt::Display for ClientError {
             ),
             Self::Broken(error) => write!(f, "connection broke: {error}"),
             Self::Vanished => f.write_str("the unikernel or process has closed the connection, or has ended"),
+            Self::Silent(time) => write!(
+                f,
+                "no answer for {} s: the application does not give way (--timeout waits longer), or the image has no shell at this port \
+                 (QEMU: virtserialport,name=ushell; the image's console says what it misses)",
+                time.as_secs_f64()
+            ),
             Self::Timeout(time) => write!(f, "no answer for {} s", time.as_secs_f64()),
             Self::Version(None) => f.write_str(
                 "the shell in the image is older than this tool: update the image's ushell-rs, or use socat",

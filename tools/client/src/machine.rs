@@ -125,6 +125,11 @@ impl Client {
         }
     }
 
+    /// Who holds the port now, if anybody does.
+    pub fn held(socket: &Path) -> Option<ClientError> {
+        Holder::take(socket).err()
+    }
+
     /// Waits until no other client holds the port.
     fn take_turn(socket: &Path, patience: Duration) -> Result<Option<Holder>, ClientError> {
         let begin = Instant::now();
@@ -193,7 +198,7 @@ impl Client {
                 self.check_version()?;
             }
             if start.elapsed() > patience {
-                return Err(ClientError::Timeout(patience));
+                return Err(ClientError::Silent(patience));
             }
             pause = (2 * pause).min(tick * LONGEST_GREETING);
         }

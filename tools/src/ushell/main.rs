@@ -104,6 +104,7 @@ fn unread_script(options: &Options) -> Result<(), String> {
 }
 
 fn run(options: &Options, place: kraft::Place) -> Result<End, ClientError> {
+    tell_of_holder(options, &place.socket);
     let mut client = Client::connect(&place.socket, options.timeout, options.wait)?;
     let interactive = options.steps.is_empty() && options.job.is_none() && io::stdin().is_terminal();
     // A person at a terminal sees a machine's console without asking.
@@ -124,9 +125,19 @@ fn run(options: &Options, place: kraft::Place) -> Result<End, ClientError> {
         return Ok(if job.run(&mut client, start)? { End::Good } else { End::CommandFailed });
     }
     let mut session = Session::new(client, options, quiet);
-    match options.steps.is_empty() {
+    let end = match options.steps.is_empty() {
         true => run_script(&mut session, options.stop),
         false => run_steps(&mut session, options),
+    };
+    session.tell_what_goes();
+    end
+}
+
+/// Says for whom this one waits, so that nobody waits without knowing for what.
+fn tell_of_holder(options: &Options, socket: &Path) {
+    if let Some(error) = Client::held(socket) {
+        let seconds = options.timeout.max(options.wait).as_secs_f64();
+        say(&format!("ushell: {error}; waiting up to {seconds} s for it\n"));
     }
 }
 

@@ -1,7 +1,11 @@
 //! The command line: one definition for parsing, help, completions and the manual page.
 
 use crate::{kraft, tools};
-use clap::{parser::ValueSource, value_parser, Arg, ArgAction, ArgMatches, Command, ValueHint};
+use clap::{
+    error::{ContextKind, ErrorKind},
+    parser::ValueSource,
+    value_parser, Arg, ArgAction, ArgMatches, Command, ValueHint,
+};
 use std::{
     ffi::{OsStr, OsString},
     os::unix::ffi::OsStrExt,
@@ -9,7 +13,10 @@ use std::{
     process::ExitCode,
     time::Duration,
 };
-use ubpf_tools::cli::{self, flag, path};
+use ubpf_tools::{
+    cli::{self, flag, path},
+    output::say,
+};
 
 const AFTER: &str = "\
 Without -c and --put, commands come from the terminal, or line by line from standard input. A line that starts with `#` is a
@@ -132,7 +139,23 @@ fn with_talk(command: Command) -> Command {
 
 /// Reads the arguments; where they ask for something else than a conversation, the tool ends with this.
 pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Options, ExitCode> {
-    cli::parse(definition, args, read)
+    let args: Vec<OsString> = args.collect();
+    let parsed = cli::parse(definition, args.iter().cloned(), read);
+    if let (Err(_), Some(word)) = (&parsed, command_in_place_of_tool(&args)) {
+        say(&format!("\nA command of the shell stands behind -c: ushell SOCKET -c '{word}'\n"));
+    }
+    parsed
+}
+
+/// What stands where a tool may, and is none.
+fn command_in_place_of_tool(args: &[OsString]) -> Option<String> {
+    let error = definition().try_get_matches_from(args).err()?;
+    if !matches!(error.kind(), ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand) {
+        return None;
+    }
+    let kinds = [ContextKind::InvalidArg, ContextKind::InvalidSubcommand];
+    let said = kinds.into_iter().find_map(|kind| error.get(kind))?.to_string();
+    (!said.starts_with('-')).then_some(said)
 }
 
 fn read(matches: &ArgMatches) -> Result<Options, clap::Error> {
@@ -225,7 +248,7 @@ pub fn upload(text: &OsStr) -> Result<Upload, String> {
             let name = check_name(name.ok_or_else(|| format!("`{}` is not a file name", shown(text)))?)?;
             // What is sent of an object is its package.
             let stem = name.strip_suffix(OBJECT).filter(|stem| !stem.is_empty());
-            let name = stem.map_or(name.clone(), |stem| format!("{stem}.pkg"));
+            let name = stem.map_or(name.clone(), |stem| format!("{stem}{PACKAGE}"));
             return Ok(Upload { file: PathBuf::from(text), name });
         }
     };
@@ -234,6 +257,8 @@ pub fn upload(text: &OsStr) -> Result<Upload, String> {
 
 /// How names of objects end.
 pub const OBJECT: &str = ".o";
+/// How names of packages end.
+pub const PACKAGE: &str = ".pkg";
 
 /// Longest name of a file that the shell takes, in bytes.
 const NAME_BYTES: usize = 255;

@@ -4,7 +4,7 @@ use crate::{
     help, hist,
     json::{self, Form},
     names::{self, names, Function, Resolver},
-    options::{upload, Options, Upload, OBJECT},
+    options::{upload, Options, Upload, OBJECT, PACKAGE},
     tools::{self, Keys},
     typed::{self, FoundValue, Typed},
 };
@@ -39,6 +39,8 @@ pub struct Session {
     /// Where `^C` is a key.
     keys: Option<Keys>,
     over: bool,
+    /// The last command has attached for as long as the session lasts.
+    goes: bool,
 }
 
 /// How a command takes functions.
@@ -72,7 +74,7 @@ impl Session {
     /// `quiet`: something else writes on the terminal.
     pub fn new(client: Client, options: &Options, quiet: bool) -> Self {
         let Options { echo, json, mangled, .. } = *options;
-        Self { client, echo, json, mangled, quiet, keys: None, over: false }
+        Self { client, echo, json, mangled, quiet, keys: None, over: false, goes: false }
     }
 
     /// At a terminal where `^C` is a key: `pressed` is asked while something is at work.
@@ -101,23 +103,35 @@ impl Session {
             return self.run(line);
         };
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let good = self.command_of(line, &words)?;
+        self.goes = good && words.starts_with(&["prog", "attach"]) && !words.contains(&"--keep");
+        Ok(good)
+    }
+
+    /// Says what the person may not expect at the end: that the last command has been for nothing.
+    pub fn tell_what_goes(&self) {
+        if self.goes {
+            say("ushell: what `prog attach` attached is detached again, as the session ends: --keep leaves it attached\n");
+        }
+    }
+
+    /// The same in words.
+    fn command_of(&mut self, line: &str, words: &[&str]) -> Result<bool, ClientError> {
         if !self.mangled {
-            match words.as_slice() {
-                ["functions", pattern, ..] if !pattern.starts_with('-') => {
-                    return self.functions(line, &words, pattern)
-                }
+            match words {
+                ["functions", pattern, ..] if !pattern.starts_with('-') => return self.functions(line, words, pattern),
                 ["prog", "dump", ..] => return self.disassemble(line),
                 [command, ..] => {
                     if let Some((_, takes, from)) = WITH_FUNCTIONS.iter().find(|(known, ..)| known == command) {
-                        return self.with_functions(line, &words, *takes, *from);
+                        return self.with_functions(line, words, *takes, *from);
                     }
                 }
                 [] => {}
             }
         }
-        match words.as_slice() {
+        match words {
             [] => Ok(true),
-            [name, ..] if self.is_tool(name)? => self.tool(&words),
+            [name, ..] if self.is_tool(name)? => self.tool(words),
             ["help", name] if self.is_tool(name)? => self.tool(&[name, "--help"]),
             ["quit" | "exit"] => {
                 self.over = true;
@@ -355,6 +369,10 @@ impl Session {
         let kind = self.kind(map)?;
         if kind == "stack_trace" {
             return self.dump_stacks(line);
+        }
+        if ["ringbuf", "perf_event_array"].contains(&kind.as_str()) && !self.json {
+            return self
+                .refuse(&format!("{map} is a ring: trace {map} shows its records as they come, and takes them off"));
         }
         let typed = self.typed(map)?;
         if typed.is_none() && !self.json {
@@ -649,7 +667,7 @@ impl Session {
     pub fn put(&mut self, upload: &Upload) -> Result<bool, ClientError> {
         let Upload { file, name } = upload;
         let read = File::open(file).and_then(|file| read_bounded(file, LARGEST)).map_err(|error| error.to_string());
-        let contents = match read.and_then(|contents| packed(name, contents)) {
+        let contents = match read.and_then(|contents| packed(upload, contents)) {
             Ok(contents) => contents,
             Err(reason) => {
                 say(&format!("ushell: {}: {reason}\n", shown(file)));
@@ -768,9 +786,19 @@ pub fn shown_text(text: &str) -> String {
 }
 
 /// The package of a compiler's object, unless it is to be there as an object; any other file as it is.
-fn packed(name: &str, contents: Vec<u8>) -> Result<Vec<u8>, String> {
-    if !ubpf_pack::is_object(&contents) || name.ends_with(OBJECT) {
-        return Ok(contents);
+fn packed(upload: &Upload, contents: Vec<u8>) -> Result<Vec<u8>, String> {
+    let Upload { file, name } = upload;
+    let is_called_so = file.as_os_str().as_encoded_bytes().ends_with(OBJECT.as_bytes());
+    match ubpf_pack::is_object(&contents) {
+        true if name.ends_with(OBJECT) => return Ok(contents),
+        true => {}
+        false if is_called_so && name.ends_with(PACKAGE) => {
+            return Err(
+                "it is no object of a compiler (ELF), though it is called so: clang -target bpf -g -O2 -c makes one"
+                    .into(),
+            )
+        }
+        false => return Ok(contents),
     }
     let options = ubpf_pack::Options { name: ubpf_pack::object_name(name.as_ref()), ..ubpf_pack::Options::default() };
     ubpf_pack::pack(&contents, &options)

@@ -42,6 +42,8 @@ fn define(command: Command) -> Command {
 fn read(matches: &ArgMatches) -> Result<Box<dyn Work>, String> {
     let text = |name| matches.get_one::<String>(name).cloned().unwrap_or_default();
     let argument = match text("ARG") {
+        // As conditions have it; with the names of the source it may be one of those.
+        number if is_numbered(&number) && !matches.contains_id("debug") => Argument::read(&number["arg".len()..]),
         name if name.starts_with(|c: char| c.is_alphabetic() || c == '_') => {
             signatures::read_debug(matches)?.argument(&text("FUNC"), &name)
         }
@@ -52,6 +54,11 @@ fn read(matches: &ArgMatches) -> Result<Box<dyn Work>, String> {
     values.extend(arguments::read_conditions(matches)?);
     let exact = matches.get_flag("count");
     Ok(Box::new(Distribution { function: text("FUNC"), argument, values, exact, top: count::read_top(matches) }))
+}
+
+/// `argN`.
+fn is_numbered(text: &str) -> bool {
+    text.strip_prefix("arg").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 struct Distribution {
