@@ -294,7 +294,8 @@ fn values_of_arguments_are_counted() {
     }
     let mut known = Known::new("argdist-count", &[]);
     let tool = known.tool(&["argdist", "known_seldom", "2:int", "--count", "--top", "3", "--if", "arg2:int <= -970"]);
-    known.call("go");
+    // Of two threads, one may find the map busy for too long.
+    known.call("alone");
     let shown = tool.end();
     let rows = "       calls  value\n           2  -990\n           2  -980\n           2  -970\n6 calls, 3 values in ";
     assert!(shown.starts_with(rows), "{shown}");
@@ -306,7 +307,6 @@ fn values_of_arguments_are_counted() {
     let values = said["values"].as_array().unwrap();
     let (calls, lost) = (said["calls"].as_u64().unwrap(), said["lost"].as_u64().unwrap());
     assert_eq!((values.len(), calls + lost), (4096, 2000 + 5000));
-    // Of two threads, one may find the map busy for too long.
     assert!((904..1000).contains(&lost), "{lost}");
     assert!(values.iter().all(|one| (1..=3).contains(&one["calls"].as_u64().unwrap())), "{said}");
     known.expect_nothing();
@@ -429,7 +429,7 @@ fn arguments_have_the_names_of_the_debug_file() {
     assert_eq!(of("known_once")["arguments"], json!([]));
     assert_eq!(of("known_seldom")["names"], json!(["name", "number", "byte"]));
     let tool = known.tool(&["argdist", "known_seldom", "number", "--count", "--json", "--debug", &program]);
-    known.call("go");
+    known.call("alone");
     let said = tool.json();
     assert_eq!(said[0]["calls"], 200);
     assert!(said[0].to_string().contains("-990"), "{}", said[0]);
@@ -1183,7 +1183,7 @@ fn traces_in_maps_have_names() {
     }
     let mut known = Known::new("stack-map", &["-fno-omit-frame-pointer", "-fno-optimize-sibling-calls"]);
     let source = "#include <bpf/bpf_helpers.h>\nstruct { __uint(type, BPF_MAP_TYPE_STACK_TRACE); __uint(key_size, 4); \
-                  __uint(value_size, 64); __uint(max_entries, 64); } traces SEC(\".maps\");\n\
+                  __uint(value_size, 64); __uint(max_entries, 16384); } traces SEC(\".maps\");\n\
                   SEC(\"kprobe/tree_root\") int at(void *ctx) { return bpf_get_stackid(ctx, &traces, 0); }";
     known.0.folder.write("stacks.c", source);
     let mut clang = Command::new("clang");
