@@ -63,7 +63,7 @@ pub enum AttachError {
     },
     /// The platform has no way to change text.
     NoTextPatch,
-    /// The call would not reach the trampoline.
+    /// The call would not reach the entry of hooks.
     OutOfReach {
         /// Address of the site.
         addr: u64,

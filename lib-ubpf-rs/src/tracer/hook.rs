@@ -16,7 +16,7 @@ use core::{ptr, sync::atomic::Ordering};
 /// Called by the CPU's entry of hooks on a claimed area, with the vector registers saved.
 ///
 /// # Safety
-/// `site`, `frame` and `control` are what the trampoline made of them: a leaked state, the saved registers on the traced
+/// `site`, `frame` and `control` are what the entry made of them: a leaked state, the saved registers on the traced
 /// stack, and the control block of an area that this call has to itself; `frame_pointer` may be anything.
 pub(super) unsafe fn enter(
     key: u64,
@@ -50,7 +50,7 @@ pub(super) unsafe fn enter(
         // Those at a return of which a frame is kept are left out there.
         list.leave_out(|probe| probe.is_there(started) && !(returns && probe.point.is_return()));
     }
-    // SAFETY: above the registers lies at least the frame of whoever called the trampoline.
+    // SAFETY: above the registers lies at least the frame of whoever called the entry.
     let above = unsafe { frame.above() };
     let run = &mut Runs {
         settings,

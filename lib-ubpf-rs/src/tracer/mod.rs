@@ -8,7 +8,7 @@
 //! - `timer`: programs that run again and again, at what is interrupted then.
 //! - `subject`: a function of the engine's own to measure on.
 //! - [`Ring`]: what hooks want said, until somebody may write it out.
-//! - `arch`: bytes of stubs, the trampoline.
+//! - `arch`: bytes of stubs, the entry of hooks.
 //!
 //! It does not know what a program is made of: the layer above wraps one as a [`HookProgram`].
 //!

@@ -39,7 +39,7 @@ pub(super) struct Control {
 #[repr(C, align(64))]
 pub(super) struct Fp([u8; FP_BYTES]);
 
-/// What the trampoline reads, at fixed offsets.
+/// What the entry of hooks reads, at fixed offsets.
 #[repr(C, align(64))]
 pub(super) struct Hooks {
     /// One bit per free area. On a cache line of its own: every hook writes it twice.

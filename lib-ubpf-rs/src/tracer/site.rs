@@ -60,14 +60,14 @@ impl Site {
 #[repr(C)]
 #[derive(Debug)]
 pub(super) struct SiteState {
-    /// Hooks that did not run: no area free, or inside another hook. Written by the trampoline.
+    /// Hooks that did not run: no area free, or inside another hook. Written by the entry of hooks.
     pub misses: AtomicU64,
     pub key: u64,
     /// The attached probes in attach order, or null.
     pub probes: AtomicPtr<ProbeList>,
     /// One more than the number of the gate that it has, or had last; 0 for none.
     pub gate: AtomicU64,
-    /// Which programs there are: [`RETURNS`], [`ENTRIES`], [`TIMED`]. Read by the trampoline.
+    /// Which programs there are: [`RETURNS`], [`ENTRIES`], [`TIMED`]. Read by the entry of hooks.
     pub flags: AtomicU64,
     /// The gate that the pad calls; 0 while programs at returns go the general way.
     pub return_gate: AtomicU64,
@@ -117,8 +117,8 @@ impl SiteState {
 /// 2^64 / golden ratio: spreads keys that differ in few bits.
 pub(super) const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Open-addressed hash table from key to site state, read by the trampoline. A full table is replaced, and the
-/// old one stays: a trampoline may be reading it without an area. Sizes double, so all old ones together are smaller than the last.
+/// Open-addressed hash table from key to site state, read by the entry of hooks. A full table is replaced, and the
+/// old one stays: an entry may be reading it without an area. Sizes double, so all old ones together are smaller than the last.
 #[repr(C)]
 pub(super) struct SiteTable {
     pub shift: u64,

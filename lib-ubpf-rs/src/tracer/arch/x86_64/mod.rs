@@ -1,4 +1,4 @@
-//! x86-64: the trampoline and what it needs to know of the CPU.
+//! x86-64: the entry of hooks, and what it needs to know of the CPU.
 
 mod nops;
 pub mod patch;
@@ -22,7 +22,7 @@ extern "C" {
 }
 
 global_asm!(
-    include_str!("trampoline.S"),
+    include_str!("entry.S"),
     include_str!("returns.S"),
     hooks = sym HOOKS,
     enter = sym enter,
@@ -81,7 +81,7 @@ global_asm!(
     BUSY = const BUSY,
 );
 
-/// What the trampoline calls.
+/// What the entry of hooks calls.
 ///
 /// # Safety
 /// As for [`hook::enter`].
@@ -207,7 +207,7 @@ mod for_machine_code {
     }
 }
 
-/// Registers of the traced function as the trampoline saved them, and what lies above them on its stack.
+/// Registers of the traced function as the entry of hooks saved them, and what lies above them on its stack.
 #[repr(C)]
 #[derive(Debug)]
 #[allow(missing_docs)]
@@ -264,7 +264,7 @@ impl Frame {
     }
 
     /// The registers at the entry of the traced function in the order of Linux (`struct pt_regs`), `ip` given, or as it returns, with stack pointer
-    /// and result given, too. Those that the trampoline does not keep are 0: r12 to r15, flags and segments.
+    /// and result given, too. Those that the entry does not keep are 0: r12 to r15, flags and segments.
     pub fn registers(&self, ip: u64, bp: u64, returned: Option<[u64; 2]>) -> [u64; 21] {
         let Frame { rbx, r11, r10, r9, r8, rdi, rsi, rdx, rcx, rax, .. } = *self;
         // Above the place where the function goes on lies what was there when it was called.
@@ -279,7 +279,7 @@ pub const FP_BYTES: usize = 2752;
 /// x87, SSE, AVX, AVX-512; not MPX (gone), PKRU (no data) or AMX (8 KiB, and no compiler uses it unasked).
 const XSAVE_COMPONENTS: u64 = 0b1110_0111;
 
-/// How vector registers are saved round a hook, as the trampoline reads it.
+/// How vector registers are saved round a hook, as the entry reads it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u64)]
 pub enum FpMode {
@@ -294,7 +294,7 @@ pub enum FpMode {
 }
 
 impl FpMode {
-    /// From what the trampoline reads.
+    /// From what the entry reads.
     pub(in super::super) fn from_number(number: u64) -> FpMode {
         match number {
             1 => FpMode::Fxsave,
