@@ -142,6 +142,9 @@ pub trait Backend: Send {
     fn is_attached(&self, id: ProbeId) -> bool;
     /// Detaches one program of a function, or all of them; gives how many.
     fn detach(&self, function: &str, program: Option<&str>) -> Result<usize, BackendError>;
+
+    /// Detaches the programs of an object wherever they are; gives how many. `name` is its own, or that of its package.
+    fn detach_object(&self, name: &str) -> Result<usize, BackendError>;
     /// Measures what a program would cost at each call of a function, over about so many calls of one of the engine's own.
     fn measure(&self, function: &str, path: &str, options: &LoadOptions, calls: u64) -> Result<Measured, BackendError>;
     /// The functions with attached programs, or just this one (which may have none).

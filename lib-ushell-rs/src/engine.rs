@@ -137,6 +137,10 @@ impl Backend for &'static Runtime {
         Ok(Runtime::load_object(self, path, options, values)?)
     }
     #[cfg(feature = "packages")]
+    fn detach_object(&self, name: &str) -> Result<usize, BackendError> {
+        Ok(Runtime::detach_object(self, name)?)
+    }
+
     fn unload_object(&self, name: &str) -> bool {
         Runtime::unload_object(self, name)
     }

@@ -12,7 +12,7 @@ use crate::{
         SMALL_THINGS_THAT_STAY, SYSCALL,
     },
     tracer::{
-        deny_reason, returns_twice, AttachError, AttachOptions, AttachRequest, DetachError, Point, ProbeId,
+        deny_reason, goes_by, returns_twice, AttachError, AttachOptions, AttachRequest, DetachError, Point, ProbeId,
         ProbeReport, Site, SiteCount, SiteKind, StubMoment, Subject, Unusable, STUB_REACH, TRACER,
     },
 };
@@ -685,7 +685,7 @@ impl Runtime {
     }
 
     /// Detaches a program from a function, or all of its programs; from all functions whose names fit, where `function` is a pattern as for
-    /// [`attach_file`](Self::attach_file). Gives how many.
+    /// [`attach_file`](Self::attach_file). The name of an object, or of the file that it is in, stands for all of its programs. Gives how many.
     ///
     /// # Errors
     /// Those of [`attach`](Self::attach) about the function; [`Error::NotAttached`]; [`Error::Detach`]; [`Error::Cancelled`].
@@ -715,7 +715,7 @@ impl Runtime {
         for probe in TRACER.reports(None, || pace.point())?.into_iter().rev() {
             pace.point()?;
             let image = self.services.image.read();
-            let is_wanted = program.is_none_or(|wanted| probe.program == wanted)
+            let is_wanted = program.is_none_or(|wanted| goes_by(&probe.program, wanted))
                 && image.function_of(probe.point.site()).is_some_and(|function| fits(pattern, function));
             drop(image);
             if is_wanted {
@@ -725,6 +725,25 @@ impl Runtime {
         if count == 0 {
             self.fitting(pattern, false, &mut pace)?;
         }
+        Ok(count)
+    }
+
+    /// Detaches the programs of an object wherever they are, also at timers; gives how many. It goes by its name, or by that of its package.
+    ///
+    /// # Errors
+    /// [`Error::NoMemory`]; [`Error::Detach`]; [`Error::Cancelled`]: what was detached stays so.
+    pub fn detach_object(&self, name: &str) -> Result<usize, Error> {
+        room_for_reports(None)?;
+        let (mut pace, mut count) = (self.pace(), 0);
+        // The tracer finds what was attached last at once.
+        for probe in TRACER.reports(None, || pace.point())?.into_iter().rev() {
+            pace.point()?;
+            let in_package = probe.program.strip_prefix(name).and_then(|rest| rest.strip_prefix(".pkg"));
+            if goes_by(&probe.program, name) || in_package.is_some_and(|rest| goes_by(rest, "")) {
+                count += detach_one(probe.id)?;
+            }
+        }
+        self.drain_console();
         Ok(count)
     }
 

@@ -7,7 +7,7 @@ use super::{
     point::Point,
     pool,
     pool::{Grace, Lost, HOOKS},
-    probe::{Probe, ProbeId, ProbeList, ProbeReport, Started, Sums},
+    probe::{goes_by, Probe, ProbeId, ProbeList, ProbeReport, Started, Sums},
     refused::Refused,
     ring::Ring,
     site::{Site, SiteKind, SiteState},
@@ -577,11 +577,11 @@ impl Tracer {
         count
     }
 
-    /// The first program of a site with this name, or the first of all.
+    /// The first program of a site that [goes by](goes_by) this name, or the first of all.
     pub fn find_probe(&self, site: Site, program: Option<&str>) -> Option<ProbeId> {
         let mut found = None;
         self.with_reaped(Some(site), |probe, _| {
-            if found.is_none() && program.is_none_or(|wanted| *probe.program == *wanted) {
+            if found.is_none() && program.is_none_or(|wanted| goes_by(&probe.program, wanted)) {
                 found = Some(probe.id);
             }
         });

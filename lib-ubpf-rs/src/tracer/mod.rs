@@ -49,7 +49,7 @@ pub use deny::{reason as deny_reason, returns_twice, Denied, BUILT_IN as DENIED}
 pub use point::{AtSite, Point};
 pub use pool::{fp_mode, stack_used, CONTEXT_BYTES, MAX_AREAS, PROGRAM_STACK};
 pub use probe::{
-    AttachOptions, Failed, Failures, Hook, HookProgram, ProbeId, ProbeReport, Returned, Sample, Sums,
+    goes_by, AttachOptions, Failed, Failures, Hook, HookProgram, ProbeId, ProbeReport, Returned, Sample, Sums,
     REPORT_INTERVAL_NS,
 };
 pub use refused::{Refused, Unusable};

@@ -372,3 +372,8 @@ impl Probe {
         })
     }
 }
+
+/// Whether an attached program is meant by a name: its own, or that of the object, or the file, that it came with (`x.pkg` of `x.pkg:enter`).
+pub fn goes_by(program: &str, name: &str) -> bool {
+    program.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+}

@@ -16,12 +16,12 @@ use ubpf_rs::platform::copied;
 
 pub(super) const COMMANDS: &[Command] = &[Command::builtin(
     "prog",
-    "load|attach|replace|list|show|dump|run|unload [FILE] [NAME=VALUE...] [-p PROG] [--data DATA] [--yes] [--keep] [--args N] [--own] [--abi ABI] [--policy POLICY] [--engine ENGINE]",
+    "load|attach|detach|replace|list|show|dump|run|unload [FILE] [NAME=VALUE...] [-p PROG] [--data DATA] [--yes] [--keep] [--args N] [--own] [--abi ABI] [--policy POLICY] [--engine ENGINE]",
     "programs of objects\n\
      load: the package FILE, with numbers of its data set by name; it stays until `prog unload OBJECT`. attach: each program\n\
      of the package, or of the loaded object, to the function that its section names, or to those that its pattern fits (--yes: also\n\
      to more than 300); all or none, and they begin at one moment. They are detached when the session ends, unless --keep. --args and --own are those of\n\
-     bpf_attach. replace OLD FILE: the program FILE takes the place of the program OLD wherever that is attached, or the package\n\
+     bpf_attach. detach: the programs of the object, or package, FILE, wherever they are. replace OLD FILE: the program FILE takes the place of the program OLD wherever that is attached, or the package\n\
      FILE that of the object OLD, at one moment, so that no call is missed or seen by both. Maps stay as they are, or the object\n\
      is refused. list: the programs of all objects. show: those of one, with what became of them. dump: their instructions, eight bytes each, in hexadecimal.\n\
      run: the program PROG of FILE, once, with the bytes of DATA as its argument, or its packet: a file, or hex:0a0b; shows what becomes\n\
@@ -61,6 +61,7 @@ fn prog(call: &mut Call<'_>) -> Result<(), Failure> {
         ("replace", []) => Err(Failure::message("prog replace: OLD and FILE are expected")),
         (_, [word, ..]) => Err(Failure::excess(word)),
         ("attach", []) => attach(call, file),
+        ("detach", []) => detach(call, file),
         ("show" | "dump", []) => show(call, file, action == "dump"),
         ("run", []) => run(call, file),
         _ => unload(call, file),
@@ -117,10 +118,32 @@ fn attach(call: &mut Call<'_>, file: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+fn detach(call: &mut Call<'_>, name: &str) -> Result<(), Failure> {
+    let detached = call.backend.detach_object(name);
+    let _ = match detached.map_err(|error| refused(call.backend, error))? {
+        0 => {
+            return Err(Failure::message(format!(
+                "no program of `{name}` is attached (`bpf_list` shows those that are)"
+            )))
+        }
+        1 => writeln!(call.out, "Program was detached successfully."),
+        count => writeln!(call.out, "{count} programs were detached successfully."),
+    };
+    Ok(())
+}
+
 fn unload(call: &mut Call<'_>, name: &str) -> Result<(), Failure> {
     match call.backend.unload_object(name) {
         true => {
             let _ = writeln!(call.out, "Object {} was unloaded successfully.", Printable(name));
+            let mut stays = false;
+            call.backend.object_programs(0, &mut |known, _, _| {
+                stays = known == name;
+                !stays
+            });
+            if stays {
+                call.out.line("Programs of it are attached or in maps, and stay until they are not (`prog detach`).");
+            }
             Ok(())
         }
         false => Err(Failure::message(format!("no object `{name}` was loaded (`prog list` shows those there are)"))),

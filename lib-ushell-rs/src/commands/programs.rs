@@ -15,7 +15,7 @@ use alloc::{
 };
 use core::fmt::{self, Display, Formatter, Write};
 use ubpf_rs::{
-    platform::{find, fits, is_pattern},
+    platform::{find, fits, is_pattern, FileError},
     program::{limits::MOST_ARGUMENTS, Abi},
     runtime::Engine,
     verifier::Policy,
@@ -126,12 +126,38 @@ pub(super) fn unknown_function(backend: &dyn Backend, name: &str) -> Failure {
     })
 }
 
+/// A file that is not there; with the name of one beside it that may be meant: a similar one of this ending, or the same with one.
+fn unknown_file(backend: &dyn Backend, path: String) -> Failure {
+    let begin = path.rfind('/').map_or(0, |slash| slash.saturating_add(1));
+    let (directory, name) = path.split_at(begin);
+    let (stem, ending) = name.split_at(name.rfind('.').unwrap_or(name.len()));
+    let (mut nearest, mut ended) = (Nearest::new(stem), None);
+    let (entries, mut pace) = (backend.list_files(directory).unwrap_or_default(), Pace::new(backend));
+    for entry in entries.into_iter().filter(|entry| !entry.is_dir).take_while(|_| pace.point().is_ok()) {
+        match entry.name.strip_suffix(ending) {
+            Some(known) if !ending.is_empty() => nearest.offer(known),
+            _ if !stem.is_empty() && entry.name.strip_prefix(stem).is_some_and(|rest| rest.starts_with('.')) => {
+                ended = Some(entry.name);
+            }
+            _ => {}
+        }
+    }
+    let near = ended.or_else(|| nearest.found().map(|stem| format!("{stem}{ending}")));
+    let near = near.map(|near| format!("{directory}{near}"));
+    let error = BackendError::File { path, error: FileError::NotFound };
+    match near {
+        Some(near) => Failure::message(format!("{error}; did you mean `{}`?", Printable(&near))),
+        None => Failure::Backend(error),
+    }
+}
+
 /// The wording for a program or function that was refused.
 pub(super) fn refused(backend: &dyn Backend, error: BackendError) -> Failure {
     match error {
         BackendError::Load { reason } => Failure::message(format!("Failed to load code: {reason}")),
         BackendError::Stopped { stop } => Failure::message(format!("BPF program execution failed.\n{stop}")),
         BackendError::UnknownFunction { name } => unknown_function(backend, &name),
+        BackendError::File { path, error: FileError::NotFound } => unknown_file(backend, path),
         other => Failure::Backend(other),
     }
 }

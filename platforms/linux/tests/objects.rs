@@ -209,6 +209,38 @@ fn a_loaded_object_stays_and_is_one() {
     assert_eq!(maps(engine), [""; 0]);
 }
 
+/// By the object's name or its file's, without those of its programs: from a function, and from wherever they are.
+#[test]
+fn programs_of_an_object_are_detached_together() {
+    if !packed("hooks") {
+        return;
+    }
+    let (engine, _turn) = engine();
+    let attach = |point: &str, file: &str, program: &str| {
+        let options = LoadOptions { program: Some(program), ..LoadOptions::default() };
+        engine.attach_file(point, file, &options, AttachLimits::default()).unwrap();
+    };
+    let attach_all = || {
+        attach(MYFUN, "hooks.pkg", "registers");
+        attach(MYFUN, "hooks.pkg", "words");
+    };
+    attach_all();
+    assert_eq!(engine.detach(MYFUN, Some("hooks.pkg")).unwrap(), 2);
+    assert!(engine.detach(MYFUN, Some("hooks.pkg")).is_err());
+    attach_all();
+    // What only begins alike is another one.
+    for other in ["hook", "hooks.p", "hooks.pkg:", "hooks.pkg:word", ""] {
+        assert_eq!(engine.detach_object(other).unwrap(), 0, "{other}");
+    }
+    assert_eq!(engine.detach(MYFUN, Some("hooks.pkg:words")).unwrap(), 1);
+    assert_eq!(engine.detach_object("hooks").unwrap(), 1);
+    engine.load_object("hooks.pkg", &LoadOptions::default(), &[]).unwrap();
+    attach(MYFUN, "hooks", "registers");
+    attach_all();
+    assert_eq!((engine.detach_object("hooks").unwrap(), engine.status().probes), (3, 0));
+    assert!(engine.unload_object("hooks"));
+}
+
 #[test]
 fn programs_that_cannot_be_attached_say_why() {
     if !packed("hooks") {

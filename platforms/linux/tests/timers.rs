@@ -136,7 +136,7 @@ fn a_program_by_the_clock_needs_nobody_to_work() {
     let (took, runs) = (begin.elapsed(), seen(engine)[0]);
     assert!(took >= Duration::from_millis(5) * (runs as u32 - 2), "{runs} in {took:?}");
     assert_eq!(seen(engine)[2], 5_000_000);
-    engine.detach("interval:ms:5", Some("samples:beat")).unwrap();
+    assert_eq!(engine.detach_object("samples").unwrap(), 1);
 }
 
 #[test]
