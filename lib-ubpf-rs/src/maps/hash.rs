@@ -50,8 +50,11 @@ const MOST_PROBES: usize = 256;
 const MOST_LOOKS: usize = 64;
 /// Times that somebody who adds a key, or holds a value, is asked again.
 const PATIENCE: usize = 1024;
-/// Slots that are walked meanwhile before that ends, too: where keys were chosen to meet, each search walks many.
+/// Slots that are walked meanwhile before that ends, too: where keys were chosen to meet, each search walks many. A program may have come over
+/// who holds it, and would wait in vain: it waits as long as it is charged for, about a microsecond.
 const MOST_WALKED_WAITING: u32 = 20_000;
+/// Slots that it takes as long as to wait once.
+const WAITED: u32 = 16;
 /// Most slots that one deletion makes empty.
 const MOST_CLEANED: usize = 64;
 /// Slots that are not counted as a walk.
@@ -315,7 +318,11 @@ impl Hash {
     }
 
     fn try_update(&self, key: &Key<'_>, value: New<'_>, flags: u64, walked: &mut u32) -> Result<(), MapError> {
-        let most = walked.saturating_add(MOST_WALKED_WAITING);
+        let waiting = match value.change {
+            SlotChange::Lane(_) => MOST_WALKED_TO_CHANGE,
+            SlotChange::All => MOST_WALKED_WAITING,
+        };
+        let most = walked.saturating_add(waiting);
         for _ in 0..PATIENCE {
             match self.find(key, walked) {
                 Some(_) if flags == update::NEW && !planted::active(Bug::FlagsForgotten) => {
@@ -336,7 +343,7 @@ impl Hash {
             if *walked > most {
                 break;
             }
-            core::hint::spin_loop();
+            wait(walked);
         }
         Err(MapError::Busy)
     }
@@ -344,7 +351,7 @@ impl Hash {
     /// Removes.
     pub fn delete(&self, key: Bytes<'_>, walked: &mut u32) -> Result<(), MapError> {
         self.with_key(key, |key| {
-            let most = walked.saturating_add(MOST_WALKED_WAITING);
+            let most = walked.saturating_add(MOST_WALKED_TO_CHANGE);
             for _ in 0..PATIENCE {
                 let (at, state) = self.find(&key, walked).ok_or(MapError::NoEntry)?;
                 if self.take_off(at, state) {
@@ -354,7 +361,7 @@ impl Hash {
                 if *walked > most {
                     break;
                 }
-                core::hint::spin_loop();
+                wait(walked);
             }
             Err(MapError::Busy)
         })
@@ -652,6 +659,12 @@ impl Hash {
         }
         looked
     }
+}
+
+/// Waits for a moment, which counts as so many slots.
+fn wait(walked: &mut u32) {
+    *walked = walked.saturating_add(WAITED);
+    core::hint::spin_loop();
 }
 
 /// Whether a slot has had the same key all the time; its value may be in change.

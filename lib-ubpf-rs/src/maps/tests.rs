@@ -421,9 +421,14 @@ fn chosen_keys_lengthen_no_walk_beyond_its_bound() {
     assert!(chain.iter().all(|key| put(key).0 == Ok(())));
     // Somebody stands still while he adds a key, and while he changes the last value.
     hash.interrupted(true, &[chain[254][..].into()]);
-    for (answer, walked) in [put(last), put(&chain[254]), delete(&chain[254])] {
+    for (answer, walked) in [put(last), put(&chain[254])] {
         assert_eq!(answer, Err(MapError::Busy));
         assert!((10_000..30_000).contains(&walked), "{walked}");
+    }
+    let program_puts = |key: &[u8; 4]| walked(&|walked| map.update_in(0, key[..].into(), [1; 4][..].into(), 0, walked));
+    for (answer, walked) in [program_puts(last), program_puts(&chain[254]), delete(&chain[254])] {
+        assert_eq!(answer, Err(MapError::Busy));
+        assert!((250..=2 * MOST_WALKED_TO_CHANGE).contains(&walked), "{walked}");
     }
     map.after_fork();
     let (answer, most) = put(last);
@@ -517,6 +522,24 @@ fn handles_name_maps_and_nothing_else() {
 }
 
 /// A ring, and an array of events, which has one: each with the bytes that it has room for.
+/// An interrupt's hook comes over a thread's: it would wait in vain.
+#[test]
+fn a_program_waits_for_a_change_that_stands_still_as_long_as_it_is_charged_for() {
+    let map = Map::new(def(MapKind::Hash, 8, 8, 4)).unwrap();
+    let (held, new, value) = ([1u8; 8], [2u8; 8], [3u8; 8]);
+    map.update(held[..].into(), value[..].into(), 0, &mut 0).unwrap();
+    map.interrupted(true, &[held[..].into()]);
+    let waits = |work: &dyn Fn(&mut u32) -> Result<(), MapError>| {
+        let mut walked = 0;
+        assert_eq!(work(&mut walked), Err(MapError::Busy));
+        assert!((1..=2 * MOST_WALKED_TO_CHANGE).contains(&walked), "{walked}");
+    };
+    for key in [held, new] {
+        waits(&|walked| map.update_in(0, key[..].into(), value[..].into(), 0, walked));
+    }
+    waits(&|walked| map.delete(held[..].into(), walked));
+}
+
 fn rings() -> [(Map, usize); 2] {
     let events = MapDef::EVENT_BYTES as usize;
     [(make(MapKind::Ringbuf, 0, 0, 4096), 4096), (make(MapKind::PerfEventArray, 4, 4, 2), events)]

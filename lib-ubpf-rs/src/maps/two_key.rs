@@ -28,8 +28,14 @@ const VERSION: u64 = 4;
 /// each other.
 const MOST_PROBES: usize = 256;
 
-/// Slots that a writer looks at, again and again, before it gives up on one that another holds. Holding takes some ten instructions.
-const PATIENCE: u32 = 20_000;
+/// Slots that a writer looks at, again and again, before it gives up on one that another holds. Holding takes some ten instructions, unless
+/// who holds was interrupted: then a program would wait in vain for as long as it may, so that is as long as it is charged for, about
+/// a microsecond.
+const PATIENCE: u32 = 2 * MOST_PROBES as u32;
+/// The same of whoever is no program, and may find that another thread is off its CPU.
+const PATIENCE_OF_OTHERS: u32 = 320_000;
+/// Slots that it takes as long as to wait once.
+const WAITED: u32 = 16;
 
 /// Most slots that one deletion makes empty.
 const MOST_CLEANED: usize = 64;
@@ -170,31 +176,33 @@ impl TwoKeyMap {
 
     /// Inserts or replaces.
     pub fn put(&self, key1: u64, key2: u64, value: u64) -> Result<(), MapError> {
-        self.put_walking(key1, key2, value, &mut 0)
+        let result = self.try_put(key1, key2, value, &mut 0, PATIENCE_OF_OTHERS);
+        self.told(result, 0, &mut 0)
     }
 
-    /// As [`put`](Self::put); adds the slots that were walked, those nearby aside.
+    /// As [`put`](Self::put), for a program; adds the slots that were walked, those nearby aside, and what it has waited.
     pub fn put_walking(&self, key1: u64, key2: u64, value: u64, walked: &mut u32) -> Result<(), MapError> {
         let mut looked = 0;
-        let result = self.try_put(key1, key2, value, &mut looked);
+        let result = self.try_put(key1, key2, value, &mut looked, PATIENCE);
         self.told(result, looked, walked)
     }
 
     /// Adds to the value of a key, in one step: of several that add at a time none is lost. A key that is not there counts as 0. One who
     /// adds while the key is deleted, and its slot is given to another, may add to that one.
     pub fn add_to(&self, key1: u64, key2: u64, more: u64) -> Result<(), MapError> {
-        self.add_walking(key1, key2, more, &mut 0)
+        let result = self.try_add(key1, key2, more, &mut 0, PATIENCE_OF_OTHERS);
+        self.told(result, 0, &mut 0)
     }
 
-    /// As [`add_to`](Self::add_to); adds the slots that were walked, those nearby aside.
+    /// As [`add_to`](Self::add_to), for a program; adds the slots that were walked, those nearby aside, and what it has waited.
     pub fn add_walking(&self, key1: u64, key2: u64, more: u64, walked: &mut u32) -> Result<(), MapError> {
         let mut looked = 0;
-        let result = self.try_add(key1, key2, more, &mut looked);
+        let result = self.try_add(key1, key2, more, &mut looked, PATIENCE);
         self.told(result, looked, walked)
     }
 
     /// Adds what a change has walked, and counts it where it was lost.
-    fn told(&self, result: Result<(), MapError>, looked: u32, walked: &mut u32) -> Result<(), MapError> {
+    fn told<T>(&self, result: Result<T, MapError>, looked: u32, walked: &mut u32) -> Result<T, MapError> {
         *walked = walked.saturating_add(looked.saturating_sub(NEAR));
         if result.is_err() {
             self.lost.fetch_add(1, Relaxed);
@@ -210,8 +218,8 @@ impl TwoKeyMap {
         }
     }
 
-    fn try_add(&self, key1: u64, key2: u64, more: u64, looked: &mut u32) -> Result<(), MapError> {
-        while *looked < PATIENCE {
+    fn try_add(&self, key1: u64, key2: u64, more: u64, looked: &mut u32, patience: u32) -> Result<(), MapError> {
+        while *looked < patience {
             // Also while somebody puts another value there: then it came before.
             if let Some((slot, View::Entry { .. })) = self.find(key1, key2, looked) {
                 slot.value.fetch_add(more, SeqCst);
@@ -224,7 +232,7 @@ impl TwoKeyMap {
                     return done;
                 }
             }
-            core::hint::spin_loop();
+            wait(looked);
         }
         Err(MapError::Busy)
     }
@@ -243,35 +251,31 @@ impl TwoKeyMap {
 
     /// Removes; whether there was an entry.
     pub fn del(&self, key1: u64, key2: u64) -> bool {
-        self.del_walking(key1, key2, &mut 0)
+        let deleted = self.try_del(key1, key2, &mut 0, PATIENCE_OF_OTHERS);
+        self.told(deleted, 0, &mut 0).unwrap_or(false)
     }
 
-    /// As [`del`](Self::del); adds the slots that were walked, those nearby aside.
+    /// As [`del`](Self::del), for a program; adds the slots that were walked, those nearby aside, and what it has waited.
     pub fn del_walking(&self, key1: u64, key2: u64, walked: &mut u32) -> bool {
         let mut looked = 0;
-        let deleted = self.try_del(key1, key2, &mut looked);
-        *walked = walked.saturating_add(looked.saturating_sub(NEAR));
-        if deleted.is_none() {
-            self.lost.fetch_add(1, Relaxed);
-        }
-        deleted.unwrap_or(false)
+        let deleted = self.try_del(key1, key2, &mut looked, PATIENCE);
+        self.told(deleted, looked, walked).unwrap_or(false)
     }
 
-    /// `None` when another writer held the entry for too long.
-    fn try_del(&self, key1: u64, key2: u64, looked: &mut u32) -> Option<bool> {
-        while *looked < PATIENCE {
+    fn try_del(&self, key1: u64, key2: u64, looked: &mut u32, patience: u32) -> Result<bool, MapError> {
+        while *looked < patience {
             let Some((slot, View::Entry { state, .. })) = self.find(key1, key2, looked) else {
-                return Some(false);
+                return Ok(false);
             };
             let deleted = (state & !KIND).wrapping_add(VERSION) | DELETED;
             if change(slot, state, deleted) {
                 self.used.fetch_sub(1, Relaxed);
                 *looked = looked.saturating_add(self.clean(slot));
-                return Some(true);
+                return Ok(true);
             }
-            core::hint::spin_loop();
+            wait(looked);
         }
-        None
+        Err(MapError::Busy)
     }
 
     /// Calls `each` with every entry (keys and value), in no order.
@@ -297,9 +301,9 @@ impl TwoKeyMap {
         (rest.len() > SOME).then(|| first.saturating_add(SOME))
     }
 
-    fn try_put(&self, key1: u64, key2: u64, value: u64, looked: &mut u32) -> Result<(), MapError> {
-        while *looked < PATIENCE {
-            if let Some(done) = self.replace(key1, key2, value, looked) {
+    fn try_put(&self, key1: u64, key2: u64, value: u64, looked: &mut u32, patience: u32) -> Result<(), MapError> {
+        while *looked < patience {
+            if let Some(done) = self.replace(key1, key2, value, looked, patience) {
                 return done;
             }
             if !self.adding.swap(true, Acquire) {
@@ -309,16 +313,23 @@ impl TwoKeyMap {
                     return done;
                 }
             }
-            core::hint::spin_loop();
+            wait(looked);
         }
         Err(MapError::Busy)
     }
 
     /// Replaces the value of a present key. `None`: it is not there.
-    fn replace(&self, key1: u64, key2: u64, value: u64, looked: &mut u32) -> Option<Result<(), MapError>> {
-        while *looked < PATIENCE {
+    fn replace(
+        &self,
+        key1: u64,
+        key2: u64,
+        value: u64,
+        looked: &mut u32,
+        patience: u32,
+    ) -> Option<Result<(), MapError>> {
+        while *looked < patience {
             let (slot, View::Entry { state, .. }) = self.find(key1, key2, looked)? else {
-                core::hint::spin_loop();
+                wait(looked);
                 continue;
             };
             if change(slot, state, state | BUSY) {
@@ -326,7 +337,7 @@ impl TwoKeyMap {
                 slot.state.store(state.wrapping_add(VERSION), Release);
                 return Some(Ok(()));
             }
-            core::hint::spin_loop();
+            wait(looked);
         }
         Some(Err(MapError::Busy))
     }
@@ -412,6 +423,12 @@ impl TwoKeyMap {
     }
 }
 
+/// Waits for a moment, which counts as so many slots.
+fn wait(looked: &mut u32) {
+    *looked = looked.saturating_add(WAITED);
+    core::hint::spin_loop();
+}
+
 fn hash(key1: u64, key2: u64) -> u64 {
     let mixed = (key1 ^ key2.rotate_left(32)).wrapping_mul(TwoKeyLayout::FACTOR);
     mixed ^ (mixed >> 32)
@@ -447,6 +464,27 @@ fn view(slot: &TwoKeyEntry) -> View {
 mod tests {
     use super::*;
     use std::{sync::Arc, thread, vec::Vec};
+
+    /// An interrupt's hook comes over a thread's: it would wait in vain.
+    #[test]
+    fn a_program_waits_for_a_change_that_stands_still_as_long_as_it_is_charged_for() {
+        let map = TwoKeyMap::new(4).unwrap();
+        map.put(1, 2, 3).unwrap();
+        let waits = |work: &dyn Fn(&mut u32) -> bool| {
+            let (mut walked, lost) = (0, map.lost());
+            assert!(!work(&mut walked) && map.lost() == lost + 1);
+            assert!((1..=TwoKeyMap::MOST_WALKED + WAITED).contains(&walked), "{walked}");
+        };
+        map.adding.store(true, Relaxed);
+        waits(&|walked| map.put_walking(7, 2, 3, walked).is_ok());
+        waits(&|walked| map.add_walking(7, 2, 3, walked).is_ok());
+        map.slots.iter().filter(|slot| slot.state.load(Relaxed) & KIND == FULL).for_each(|slot| {
+            slot.state.fetch_or(BUSY, Relaxed);
+        });
+        waits(&|walked| map.put_walking(1, 2, 3, walked).is_ok());
+        waits(&|walked| map.del_walking(1, 2, walked));
+        assert_eq!((map.add_walking(1, 2, 4, &mut 0), map.get(1, 2)), (Ok(()), Some(7)));
+    }
 
     #[test]
     fn put_get_replace_del() {
