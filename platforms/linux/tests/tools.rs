@@ -834,6 +834,12 @@ fn what_cannot_be_done_is_said() {
     refused(&["funccount", "known_*", "--top", "0"], 64, "--top");
     refused(&["funccount", "known_*", "--interval", "0"], 64, "not a number of seconds above 0");
     refused(&["argdist", "known_often", "7"], 64, "ARG: `7`: the number of an argument is expected, 1 to 6");
+    refused(
+        &["stackcount", "known_often", "--svg", "/nonexistent/x.svg"],
+        64,
+        "for '--svg <FILE>': there is no such folder",
+    );
+    refused(&["profile", "--svg", "/"], 64, "for '--svg <FILE>': it is a folder");
     refused(&["argdist", "known_often", "--if", "arg1 ~ 1"], 64, "--if: `arg1 ~ 1`: argN[:TYPE] == NUMBER is expected");
     refused(&["argdist", "known_often", "--top", "3"], 64, "--count");
     refused(&["argdist", "nothing"], 1, "argdist: no traceable function `nothing`");

@@ -9,6 +9,7 @@ use clap::{ArgAction, ArgMatches, Command};
 use serde_json::Value;
 use std::{
     ffi::{OsStr, OsString},
+    io::{self, IsTerminal},
     process::ExitCode,
 };
 use ubpf_pack::CoreTypes;
@@ -26,7 +27,7 @@ use ubpf_tools::{
 
 const COLUMNS: &str = "\
 Prints a line for each program of each file: file, section, program, verdict, instructions, steps of the verifier, accesses that are proved to be in
-bounds, accesses that are checked at run time, reason or remarks; separated by tabs";
+bounds, accesses that are checked at run time, reason or remarks; separated by tabs, or at a terminal below each other with a head";
 
 /// One line of the output.
 struct Row {
@@ -71,16 +72,53 @@ pub fn main(matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let helpers = Registry::with_builtins().map_err(|error| refused(&error))?;
     let files: Vec<&OsString> = matches.get_many("FILE").into_iter().flatten().collect();
     let progress = Progress::new("verifying", Unit::Items(files.len() as u64));
-    let mut all_ok = true;
+    let (mut all_ok, mut table) = (true, Vec::new());
+    let for_people = io::stdout().is_terminal();
     for (done, file) in (0..).zip(files) {
         progress.set(done);
         for row in rows(file, &wanted, &helpers) {
             all_ok &= row.verdict.is_ok();
-            let text = if matches.get_flag("json") { row.json() } else { row.tabs() };
-            out(format_args!("{text}"))?;
+            match matches.get_flag("json") {
+                true => out(format_args!("{}", row.json()))?,
+                false if for_people => table.push(row),
+                false => out(format_args!("{}", row.tabs()))?,
+            }
         }
     }
+    drop(progress);
+    for line in below_each_other(&table) {
+        out(format_args!("{line}"))?;
+    }
     Ok(ExitCode::from(if all_ok { 0 } else { EXIT_REFUSED }))
+}
+
+/// The head of the table for people.
+const HEAD: [&str; 8] = ["file", "section", "program", "verdict", "insns", "steps", "proved", "checked"];
+/// Its columns with text; behind them stand numbers.
+const TEXTS: usize = 4;
+
+/// The rows with a head, in columns; reasons and remarks stand below their row.
+fn below_each_other(rows: &[Row]) -> Vec<String> {
+    if rows.is_empty() {
+        return Vec::new();
+    }
+    let cells: Vec<Vec<String>> = rows.iter().map(|row| row.tabs().split('\t').map(String::from).collect()).collect();
+    let width = |at: usize| cells.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = HEAD.iter().enumerate().map(|(at, head)| width(at).unwrap_or(0).max(head.len())).collect();
+    let line = |row: &[&str]| -> String {
+        let each = row.iter().zip(&widths).enumerate().map(|(at, (cell, &width))| match at < TEXTS {
+            true => format!("{cell:<width$}"),
+            false => format!("{cell:>width$}"),
+        });
+        each.collect::<Vec<_>>().join("  ")
+    };
+    let mut lines = vec![line(&HEAD)];
+    for row in &cells {
+        let row: Vec<&str> = row.iter().map(String::as_str).collect();
+        lines.push(line(row.get(..HEAD.len()).unwrap_or(&row)));
+        lines.extend(row.get(HEAD.len()).filter(|reason| !reason.is_empty()).map(|reason| format!("    {reason}")));
+    }
+    lines
 }
 
 /// A row for each program of a file.
@@ -180,4 +218,32 @@ fn one_line(text: &str) -> String {
 /// A JSON string.
 fn quoted(text: &str) -> String {
     Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_get_columns_with_a_head() {
+        let row = |file: &str, verdict| Row {
+            file: file.into(),
+            section: "kprobe/f".into(),
+            program: "p".into(),
+            insns: 12,
+            verdict,
+        };
+        let good = Counts { steps: 1234567, proved: 2, guarded: 0, remarks: String::new() };
+        let rows = [row("a.o", Ok(good)), row("long.o", Err("why\tnot".into()))];
+        assert_eq!(
+            below_each_other(&rows),
+            [
+                "file    section   program  verdict   insns    steps  proved  checked",
+                "a.o     kprobe/f  p        ok           12  1234567       2        0",
+                "long.o  kprobe/f  p        rejected     12        0       0        0",
+                "    why not",
+            ]
+        );
+        assert!(below_each_other(&[]).is_empty());
+    }
 }

@@ -2,14 +2,28 @@
 
 use super::Failure;
 use crate::folded::Folded;
-use clap::{value_parser, Arg, ArgMatches, Command};
-use std::path::PathBuf;
+use clap::{
+    builder::{OsStringValueParser, TypedValueParser},
+    Arg, ArgMatches, Command,
+};
+use std::{ffi::OsString, path::PathBuf};
 use ubpf_tools::cli::flag;
 
 /// What the command line says of that.
 pub struct Graphs {
     folded: bool,
     svg: Option<PathBuf>,
+}
+
+/// A file in a folder that is there: it is written when all has been counted, which is too late to find out.
+fn beside_others(path: OsString) -> Result<PathBuf, String> {
+    let path = PathBuf::from(path);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match folder.is_none_or(|folder| folder.is_dir()) && !path.is_dir() {
+        true => Ok(path),
+        false if path.is_dir() => Err("it is a folder".into()),
+        false => Err("there is no such folder".into()),
+    }
 }
 
 impl Graphs {
@@ -25,7 +39,7 @@ impl Graphs {
                 Arg::new("svg")
                     .long("svg")
                     .value_name("FILE")
-                    .value_parser(value_parser!(PathBuf))
+                    .value_parser(OsStringValueParser::new().try_map(beside_others))
                     .help("Write a flame graph into FILE at the end; a browser opens it"),
             )
     }
