@@ -364,7 +364,7 @@ fn what_a_newcomer_stumbles_over_is_said() {
 #[test]
 fn help_tells_of_what_this_tool_adds() {
     let target = Target::new("help", serve);
-    let output = target.ushell(&["-c", "help", "-c", "help put", "-c", "help hist"]);
+    let output = target.ushell(&["-c", "help", "-c", "help put", "-c", "help hist", "-c", "help trace"]);
     let said = text(&output.stdout);
     for line in [
         "put FILE [NAME]              upload a file of this machine\n",
@@ -372,6 +372,7 @@ fn help_tells_of_what_this_tool_adds() {
         "\nfunccount                    Counts the calls of functions\n",
         "\nUsage: put FILE [NAME]\n",
         "\nUsage: hist MAP [UNIT]\n",
+        "\nUntil ^C, or for so many RECORDS",
     ] {
         assert!(said.contains(line), "{line}: {said}");
     }

@@ -9,11 +9,12 @@ upload a file of this machine
 Of a compiler's object (x.o) the package (x.pkg) is sent. NAME is what it is called there, otherwise as here.
 ";
 
-/// A line of the list of commands, as it is for this tool.
+/// A line of what the shell says of its commands, as it is for this tool.
 pub fn of_this_tool(line: &str) -> String {
     match line.strip_prefix("put NAME SIZE CRC32") {
         Some(_) => format!("{:<29}upload a file of this machine", "put FILE [NAME]"),
-        None => line.into(),
+        // Other keys are kept here for the next line.
+        None => line.replace("Until a key is pressed (^C for programs)", "Until ^C"),
     }
 }
 

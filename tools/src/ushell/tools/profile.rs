@@ -214,7 +214,8 @@ impl ToldSamples {
             self.span.seconds()
         );
         if left_out > 0 {
-            let _ = write!(text, "; {left_out} of the idle thread or the shell itself");
+            let hint = if samples == 0 { ", which --idle shows" } else { "" };
+            let _ = write!(text, "; {left_out} of the idle thread or the shell itself{hint}");
         }
         text.push('\n');
         match self.lost.json().as_u64() {
