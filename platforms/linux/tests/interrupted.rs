@@ -378,12 +378,14 @@ fn records_are_written_wherever_others_write_and_read() {
     assert!(at > 100);
 }
 
-/// Does to the hash map what the object's data in place DATA says: an operation, a key; puts there what came of it. A value is its key, twice.
+/// Does to the hash map what the object's data in place DATA says: an operation, a key, a number; puts there what came of it. A value is its
+/// number, twice.
 const OPERATE: &str = "
     r6 = map_index_value(DATA) ll
     r7 = *(u64 *)(r6 + 0)
     r1 = *(u64 *)(r6 + 8)
     *(u64 *)(r10 - 8) = r1
+    r1 = *(u64 *)(r6 + 16)
     *(u64 *)(r10 - 16) = r1
     *(u64 *)(r10 - 24) = r1
     r2 = r10
@@ -413,6 +415,47 @@ out:
 const GET: u64 = 0;
 const PUT: u64 = 1;
 const DELETE: u64 = 2;
+
+/// Whoever interrupts a change of a value does not change it, too: it is of one of them as a whole.
+#[test]
+fn a_value_is_of_one_writer_wherever_one_is_interrupted() {
+    const KEY: u64 = 7;
+    const BUSY: u64 = -16i64 as u64;
+    let (engine, _turn) = engine();
+    let maps = [part("held", MapKind::Hash, [8, 16, 4]), part(".bss", MapKind::Array, [4, 24, 1])];
+    let id = attach(engine, &maps, &OPERATE.replace("DATA", "1"));
+    let data = engine.map("of..bss").unwrap();
+    DATA.lend(&data);
+    fn does(operation: u64, number: u64) -> u64 {
+        let before = words();
+        set([operation, KEY, number]);
+        call();
+        let result = words()[2];
+        set(before);
+        result
+    }
+    assert_eq!(does(PUT, 1), 0);
+    let handled = steps::Handled::new();
+    let mut seen = [0; 2];
+    for at in 0.. {
+        set([PUT, KEY, 3]);
+        let stepped = handled.call(gcc_patchable_myfun, at, || note(&WRITTEN, does(PUT, 5) ^ u64::MAX));
+        let (outer, within) = (words()[2], noted(&WRITTEN).first().map(|result| result ^ u64::MAX));
+        assert_eq!((outer, within.is_some()), (0, stepped), "step {at}");
+        assert!(within.is_none_or(|result| [0, BUSY].contains(&result)), "step {at}: {within:?}");
+        // That of whoever came last, unless he was sent away.
+        let value = does(GET, 0);
+        assert!(value == 3 || value == 5 && within == Some(0), "step {at}: {value:x}");
+        seen[usize::from(within == Some(BUSY))] += 1;
+        if !stepped {
+            break;
+        }
+    }
+    assert!(seen.iter().all(|&count| count > 5), "{seen:?}");
+    drop(handled);
+    assert_eq!(does(DELETE, 0), 0);
+    take_off(engine, id);
+}
 
 /// Two threads, of which each stops at one of its instructions: one comes so far, then the other, then the first one goes on to its end, and then the
 /// other.
@@ -482,7 +525,7 @@ fn a_key_has_no_value_of_another_one_wherever_two_threads_stand() {
     let [held, ours, others] = ["held", ".bss", ".data"].map(|name| engine.map(&format!("turns.{name}")).unwrap());
     let tell = |data: &Map, operation: u64, key: u64| {
         let mut bytes = [0; 24];
-        bytes.chunks_mut(8).zip([operation, key, 99]).for_each(|(to, word)| to.copy_from_slice(&word.to_ne_bytes()));
+        bytes.chunks_mut(8).zip([operation, key, key]).for_each(|(to, word)| to.copy_from_slice(&word.to_ne_bytes()));
         data.update([0; 4][..].into(), bytes[..].into(), 0, &mut 0).unwrap();
     };
     let answer = |data: &Map| data.value([0; 4][..].into()).unwrap().first().word(2) as i64;
@@ -537,7 +580,7 @@ fn a_key_has_no_value_of_another_one_wherever_two_threads_stand() {
         let mut found = [0; 2];
         for at in 0..steps {
             // What matters takes more instructions than that.
-            for others_at in (at % 4..).step_by(4) {
+            for others_at in (at % 8..).step_by(8) {
                 assert_eq!(ours_does(PUT, other), 0);
                 AT.store(others_at, SeqCst);
                 tell(&ours, GET, own);
