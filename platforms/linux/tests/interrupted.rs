@@ -125,12 +125,16 @@ fn part(name: &str, kind: MapKind, sizes: [u32; 3]) -> MapPart<'static> {
 fn attach(engine: &Runtime, maps: &[MapPart<'_>], text: &str) -> ProgramId {
     let program = Program::from_flat("steps", &assemble(text).unwrap(), Abi::Linux).unwrap();
     let ids = engine.load_parts("of", maps, vec![program], &LoadOptions::default()).unwrap();
-    engine.attach(MYFUN, ids[0], AttachLimits::default()).unwrap();
+    attach_loaded(engine, ids[0]);
+    ids[0]
+}
+
+fn attach_loaded(engine: &Runtime, id: ProgramId) {
+    engine.attach(MYFUN, id, AttachLimits::default()).unwrap();
     // Finds counters for this thread.
     (0..3).for_each(|_| call());
     let probes = &engine.list(Some(MYFUN)).unwrap()[0].probes;
     assert_eq!(probes[0].detour, None, "straight from the function");
-    ids[0]
 }
 
 fn take_off(engine: &Runtime, id: ProgramId) {
@@ -336,6 +340,46 @@ fn values_per_cpu_are_exact_wherever_a_run_is_interrupted() {
         drop((handled, map));
         take_off(engine, id);
     }
+}
+
+/// The same in the two-key map: what is added is exact, and a value that is put is one of those that were.
+#[test]
+fn additions_are_exact_wherever_one_is_interrupted() {
+    const ADD: &str = "
+        r6 = *(u64 *)(r1 + 0)
+        r1 = r6
+        r2 = 2
+        r3 = 1
+        call 32
+        r1 = r6
+        r2 = 2
+        call 0
+        r1 = r6
+        r2 = 3
+        r3 = r0
+        call 1
+        r0 = 0
+        exit";
+    let (engine, _turn) = engine();
+    let id = engine.load("adds", &assemble(ADD).unwrap(), &LoadOptions::default()).unwrap();
+    attach_loaded(engine, id);
+    let key = engine.trace_address(MYFUN).unwrap();
+    let handled = steps::Handled::new();
+    let values = || [2, 3].map(|key2| engine.map_get(key, key2).unwrap());
+    for at in 0.. {
+        let [before, _] = values();
+        let stepped = handled.call(gcc_patchable_myfun, at, || (0..2).for_each(|_| call()));
+        let [sum, put] = values();
+        assert_eq!(sum - before, 1 + 2 * u64::from(stepped), "at step {at}");
+        assert!((before + 1..=sum).contains(&put), "{put} at step {at}");
+        if !stepped {
+            assert!((60..300).contains(&at), "{at} steps, straight from the function");
+            break;
+        }
+    }
+    drop(handled);
+    take_off(engine, id);
+    assert!([2, 3].iter().all(|&key2| engine.map_del(key, key2)));
 }
 
 /// The same of records that the map writes itself, for programs that are interpreted and for helpers.
