@@ -310,17 +310,12 @@ impl<'c> Stage<'c> {
     /// The functions with programs of this tool, and what is said of those.
     fn own(&mut self) -> Result<Vec<(String, Vec<Json>)>, Failure> {
         let listed = Form::Attached.json(&self.ask("bpf_list -v")?);
-        Ok(self.own_of(&listed))
-    }
-
-    /// The same of what was listed.
-    fn own_of(&self, listed: &Json) -> Vec<(String, Vec<Json>)> {
         let each = listed["functions"].as_array().into_iter().flatten().map(|function| {
             let programs = function["programs"].as_array().into_iter().flatten();
             let own = programs.filter(|program| program["program"].as_str().is_some_and(|name| self.is_own(name)));
             (function["function"].as_str().unwrap_or("?").to_string(), own.cloned().collect())
         });
-        each.collect()
+        Ok(each.collect())
     }
 
     /// The entries of a map of numbers by numbers.
@@ -657,25 +652,13 @@ impl<'c> Stage<'c> {
         }
     }
 
-    /// Detaches the tool's programs. Its file is still there where it was ended while it attached them.
+    /// Detaches the tool's programs. Its file is still there where it was ended while it attached them; what is not there is no failure.
     fn detach(&mut self) -> Result<(), ClientError> {
-        let listed = Form::Attached.json(&self.client.ask("bpf_list")?);
-        let mut all = BTreeSet::new();
-        for (function, programs) in self.own_of(&listed) {
-            // No pattern fits a timer; and one is enough for all functions.
-            let target = if function.starts_with("profile:") { function } else { "*".into() };
-            let names = programs.iter().filter_map(|program| program["program"].as_str());
-            all.extend(names.map(|name| (target.clone(), name.trim_end_matches(" at exit").to_string())));
-        }
-        for (target, program) in all {
-            self.client.answer(&format!("bpf_detach {} {}", quote(&target), quote(&program)))?;
-        }
         let file = quote(&self.file);
-        let listed = self.client.ask("ls")?;
-        match listed.contains(&self.file) {
-            true => self.client.answer(&format!("rm {file}")).map(drop),
-            false => Ok(()),
+        for command in ["prog detach", "rm"] {
+            self.client.answer(&format!("{command} {file}"))?;
         }
+        Ok(())
     }
 }
 
