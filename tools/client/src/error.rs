@@ -64,7 +64,7 @@ impl fmt::Display for ClientError {
             Self::Silent(time) => write!(
                 f,
                 "no answer for {} s: the application does not give way (--timeout waits longer), or the image has no shell at this port \
-                 (QEMU: virtserialport,name=ushell; the image's console says what it misses)",
+                 (QEMU: virtserialport,name=ushell; the console of a Unikraft image says so)",
                 time.as_secs_f64()
             ),
             Self::Timeout(time) => write!(f, "no answer for {} s", time.as_secs_f64()),
