@@ -137,7 +137,7 @@ pub const BUILTINS: &[Row] = &[
     #[cfg(feature = "packages")]
     Row {
         name: "ubpf_map_key",
-        doc: prose!("Copies the key in a place of a map: 1, 0 where there is none, -2 behind the last place. InlinePlaces are counted from 0, fewer than \
+        doc: prose!("Copies the key in a place of a map: 1, 0 where there is none, -2 behind the last place. Places are counted from 0, fewer than \
               three for each entry."),
         numbers: &[(Linux, 255)],
         args: &[("map", Map(MapFamily::Lookup)), ("place", Scalar), ("key", MemWrite), ("size", Length)],
