@@ -363,6 +363,7 @@ ubpf_sample:
 ubpf_hook_helper:
     .cfi_startproc
     ubpf_push rax, r8, rcx, rdx, rsi, rdi, r9, rbx
+    cld
     ubpf_may_leave 8f
     ubpf_claim_area 8f
     ubpf_enter_area
