@@ -600,7 +600,7 @@ impl Map {
     }
 
     /// Where the records of a ring lie: address and bytes.
-    pub(crate) fn records_place(&self) -> Option<(u64, u64)> {
+    fn records_place(&self) -> Option<(u64, u64)> {
         self.ring().ok().map(RingMap::place)
     }
 
@@ -766,9 +766,11 @@ pub struct Maps {
     list: Vec<Arc<Map>>,
     /// Of all of them, those that may be written first.
     windows: Vec<ValueWindow>,
+    /// Where the records of rings lie: address and bytes.
+    rings: Vec<(u64, u64)>,
     /// Whether one of them holds maps.
     hold_maps: bool,
-    /// What a search among all maps within them is charged.
+    /// What a search among all of them, and all maps within them, is charged.
     search: u32,
 }
 
@@ -784,9 +786,12 @@ impl Maps {
             let all = list.iter().filter_map(|map| map.window());
             windows.extend(all.filter(|window| window.writable == writable));
         }
+        let mut rings = Vec::new();
+        rings.try_reserve_exact(list.iter().filter_map(|map| map.records_place()).count()).ok()?;
+        rings.extend(list.iter().filter_map(|map| map.records_place()));
         let hold_maps = list.iter().any(|map| map.def.kind.holds_maps());
-        let search = list.iter().map(|map| map.def.search()).fold(0, u32::saturating_add);
-        Some(Maps { list, windows, hold_maps, search })
+        let search = MapDef::search_all(list.iter().map(|map| map.def));
+        Some(Maps { list, windows, rings, hold_maps, search })
     }
 
     /// All of them, by their places.
@@ -835,9 +840,14 @@ impl Maps {
         self.hold_maps
     }
 
-    /// What a search among all maps within them is charged.
+    /// What a search among all of them, and all maps within them, is charged.
     pub fn search(&self) -> u32 {
         self.search
+    }
+
+    /// Where the records of their rings lie: address and bytes.
+    pub(crate) fn rings(&self) -> &[(u64, u64)] {
+        &self.rings
     }
 
     /// The values of a map within one of them in which an address lies, or begins to.

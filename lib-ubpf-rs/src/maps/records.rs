@@ -99,8 +99,8 @@ impl<'a> Records<'a> {
 
     /// Address and length of each of which a record may be a part.
     pub fn places(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        let rings = self.maps.filter(|_| self.unlisted).into_iter().flat_map(Maps::iter);
-        self.iter().chain(rings.filter_map(|map| map.records_place()))
+        let rings = self.maps.filter(|_| self.unlisted).map_or(&[][..], Maps::rings);
+        self.iter().chain(rings.iter().copied())
     }
 
     /// Address and length of each.

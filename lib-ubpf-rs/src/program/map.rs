@@ -362,6 +362,9 @@ pub enum MapDefError {
     },
 }
 
+/// So many maps an address is looked for in at the charge of a unit: half a nanosecond each takes.
+const MAPS_OF_A_UNIT: usize = 8;
+
 impl MapDef {
     /// Longest key in bytes: as long as a frame of the stack.
     pub const MAX_KEY: u32 = super::limits::FRAME_BYTES as u32;
@@ -463,11 +466,18 @@ impl MapDef {
     }
 
     /// What it is charged to ask whether an address lies in one of the maps that it holds: they are searched by halves.
-    pub const fn search(&self) -> u32 {
+    const fn search(&self) -> u32 {
         match self.kind.holds_maps() {
             true => u32::BITS.saturating_sub(self.max_entries.leading_zeros()).saturating_add(4),
             false => 0,
         }
+    }
+
+    /// What it is charged to ask in which of an object's maps an address lies, which are gone through one by one, and in which of those that they
+    /// hold.
+    pub fn search_all(maps: impl ExactSizeIterator<Item = MapDef>) -> u32 {
+        let among_own = maps.len() / MAPS_OF_A_UNIT;
+        maps.map(|def| def.search()).fold(among_own as u32, u32::saturating_add)
     }
 
     /// Most that a search walks, where one of a hash map walks so much: by prefixes, there is one for each length.

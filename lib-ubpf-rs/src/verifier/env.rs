@@ -43,9 +43,9 @@ impl<'a> Environment<'a> {
         }
     }
 
-    /// What a search in all maps within maps is charged.
+    /// What a search among all maps, and all maps within them, is charged.
     pub(super) fn search(&self) -> u32 {
-        self.maps.iter().map(|map| map.def.search()).fold(0, u32::saturating_add)
+        MapDef::search_all(self.maps.iter().map(|map| map.def))
     }
 
     /// What all of them are like, and all that may be within them.

@@ -132,8 +132,8 @@ impl Note {
 ///   signature says ([`Cost`](crate::program::Cost)). A charge that the budget cannot pay leaves the budget as it was and stops
 ///   the run with the PC of the jump or call (the entry PC at the start). So what is executed never weighs more than what was charged.
 ///
-/// Where maps hold maps, the check of an access and each memory argument of a helper are also charged for a search among what they hold
-/// ([`MapDef::search`]).
+/// The check of an access and each memory argument of a helper are also charged for a search among the maps, where they are many, and among the
+/// maps that they hold ([`MapDef::search_all`]).
 ///
 /// A unit of budget is a nanosecond of machine code on the machine of `docs/performance.md`, with warm caches: nothing takes more than
 /// four times what it is charged. An interpreter may take thirty times as long ([`INTERPRETED`](crate::vm::INTERPRETED)).

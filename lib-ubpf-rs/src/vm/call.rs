@@ -207,16 +207,18 @@ fn call(helper: &Helper, given: &mut HelperCall<'_>, mut bill: Bill<'_>) -> Resu
 }
 
 /// Copies the NUL-terminated string at `addr`; its length without the NUL. The error is the address of the byte that
-/// cannot be read, or nothing when the string is too long.
+/// cannot be read, or nothing when the string is too long. Where its bytes lie is looked up once for each region, not for each byte.
 #[inline(never)]
 fn copy_string(memory: &Memory<'_>, addr: u64, buffer: &mut [u8; MAX_STRING]) -> Result<usize, Option<u64>> {
-    for (index, slot) in buffer.iter_mut().enumerate() {
-        let at = addr.wrapping_add(index as u64);
-        match memory.load(at, crate::isa::Size::B) {
-            None => return Err(Some(at)),
-            Some(0) => return Ok(index),
-            Some(byte) => *slot = byte as u8,
+    let mut len = 0;
+    while let Some(room) = buffer.get_mut(len..).filter(|room| !room.is_empty()) {
+        let at = addr.wrapping_add(len as u64);
+        let bytes = memory.bytes_from(at, room.len() as u64).ok_or(Some(at))?;
+        let copied = bytes.copy_to(room);
+        if let Some(nul) = room.iter().take(copied).position(|&byte| byte == 0) {
+            return Ok(len + nul);
         }
+        len += copied;
     }
     Err(None)
 }
@@ -228,4 +230,62 @@ fn unreadable(addr: u64) -> StopKind {
 
 fn too_long(helper: &Helper) -> StopKind {
     StopKind::Helper { name: helper.name, reason: "its string argument is longer than 255 bytes" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        helpers::Registry,
+        maps::Map,
+        program::{Abi, MapDef, MapFlags, MapKind, MapName},
+        vm::{executed, soundness::Nobody, STACK_BYTES},
+    };
+    use std::{sync::Arc, vec, vec::Vec};
+
+    const STRNCMP: u32 = 182;
+
+    /// As many maps as an object may have, and in the value of the last one a text that ends where it ends, or does not.
+    fn maps(text: &[u8]) -> Maps {
+        let name = MapName::new("test").unwrap();
+        let (kind, flags) = (MapKind::Array, MapFlags::empty());
+        let def = MapDef { kind, key_size: 4, value_size: 256, max_entries: 1, flags, inner: None, name };
+        let mut list: Vec<Map> = (0..64).map(|_| Map::new(def).unwrap()).collect();
+        list.last_mut().unwrap().fill(256 - text.len(), text).unwrap();
+        Maps::new(list.into_iter().map(Arc::new).collect()).unwrap()
+    }
+
+    /// Compares a text with itself; how often the values of maps were gone through for that.
+    fn compare(text: &[u8]) -> (Result<Called, Stop>, u64) {
+        let (maps, helpers) = (maps(text), Registry::with_builtins().unwrap());
+        let end = maps.windows().last().map(|window| window.base + window.len).unwrap();
+        let (start, size) = (end - text.len() as u64, text.len() as u64);
+        let mut stack = vec![0; STACK_BYTES];
+        let memory = Memory::new(&mut [], &mut stack).with_maps(&maps);
+        let mut run = Run { args: [0; 2], memory, budget: 10_000, helpers: &helpers, host: &Nobody };
+        let helper = helpers.get(Abi::Linux, STRNCMP).unwrap();
+        executed::take_searches();
+        let called = call_helper(&mut run, helper, [start, size, start, 0, 0], Metering::Metered, 7);
+        (called, executed::take_searches())
+    }
+
+    /// A string is read at a charge by its length: that does not pay for a search among many maps for each byte.
+    #[test]
+    fn where_a_string_lies_is_looked_up_once() {
+        let mut text = [b'x'; 256];
+        text[255] = 0;
+        for len in [1, 2, 9, 255, 256] {
+            let (called, searches) = compare(&text[256 - len..]);
+            assert_eq!(called, Ok(Called::Returned(0)), "{len}");
+            assert!(searches <= 3, "{searches} searches for {len} bytes");
+        }
+        let (called, searches) = compare(&[b'x'; 200]);
+        let Err(Stop { pc: 7, kind: StopKind::OutOfBounds { access: AccessKind::HelperRead, size: 1, .. } }) = called
+        else {
+            panic!("{called:?}");
+        };
+        assert!(searches <= 4, "{searches} searches for what does not end");
+        let (called, _) = compare(&[b'x'; 256]);
+        assert!(matches!(called, Err(Stop { kind: StopKind::Helper { .. }, .. })), "{called:?}");
+    }
 }

@@ -262,6 +262,27 @@ impl<'a> Memory<'a> {
         Some(unsafe { Bytes::at(addr, size as usize) })
     }
 
+    /// Bytes that a helper is to read of which nobody says how many they are: from an address on, up to the end of the region in which it lies, or
+    /// so many. `None` where the program may read none there.
+    pub fn bytes_from(&self, addr: u64, most: u64) -> Option<Bytes<'_>> {
+        let (base, len) = self.around(addr)?;
+        self.bytes(addr, len.saturating_sub(addr.wrapping_sub(base)).min(most))
+    }
+
+    /// Where the region lies in which a byte is, or the values of a map, or a record: address and bytes.
+    fn around(&self, addr: u64) -> Option<(u64, u64)> {
+        #[cfg(any(test, feature = "fuzz"))]
+        super::executed::search();
+        let used = (super::FRAME_BYTES as u64 * self.frames).min(self.stack.len);
+        let regions = [self.argument, self.arena, self.rodata].map(|region| (region.base, region.len));
+        let frames = (self.stack_top().wrapping_sub(used), used);
+        let values = self.maps().into_iter().flat_map(Maps::windows).map(|window| (window.base, window.len));
+        let is_in = |&(base, len): &(u64, u64)| addr.wrapping_sub(base) < len;
+        let own = [frames].into_iter().chain(regions).chain(values).find(is_in);
+        let inner = || self.inner_window(addr).map(|window| (window.base, window.len)).filter(is_in);
+        own.or_else(inner).or_else(|| self.records.places().find(is_in))
+    }
+
     /// Reads a little-endian number of 1, 2, 4 or 8 bytes.
     #[inline]
     pub fn load(&self, addr: u64, size: Size) -> Option<u64> {
@@ -360,15 +381,20 @@ impl Memory<'_> {
     /// Whether bytes lie in the values of one of the maps, or of one within them.
     #[cold]
     fn in_values(&self, maps: &Maps, access: AccessMode, addr: u64, size: u64) -> bool {
+        #[cfg(any(test, feature = "fuzz"))]
+        super::executed::search();
         maps.windows().iter().any(|window| window.contains(access, addr, size))
             || self.is_within_a_map(access, addr, size)
     }
 
     /// Whether bytes lie in a value of a map that a map of the program holds.
     pub fn is_within_a_map(&self, access: AccessMode, addr: u64, size: u64) -> bool {
-        let maps = self.maps().filter(|maps| maps.hold_maps());
-        let window = maps.and_then(|_| self.records.inner_window(addr));
-        window.is_some_and(|window| window.contains(access, addr, size))
+        self.inner_window(addr).is_some_and(|window| window.contains(access, addr, size))
+    }
+
+    fn inner_window(&self, addr: u64) -> Option<ValueWindow> {
+        self.maps().filter(|maps| maps.hold_maps())?;
+        self.records.inner_window(addr)
     }
 
     /// Bytes that a helper is to write; `None` where the program may not.

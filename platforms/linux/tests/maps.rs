@@ -653,6 +653,43 @@ fn all_is_loaded_or_nothing() {
     assert_eq!(names(engine), [""; 0]);
 }
 
+/// An address is looked for in one map after the other where a check or a helper asks where it lies: of many maps that is charged.
+#[test]
+fn a_search_among_many_maps_is_charged() {
+    let (engine, _turn) = engine();
+    // By a register of which nobody knows where it leads; a helper that reads and writes there.
+    let text = "
+        r6 = map_index_value(0) ll
+        *(u64 *)(r6 + 0) = 0x37
+        *(u64 *)(r6 + 8) = r6
+        r1 = *(u64 *)(r6 + 8)
+        r7 = *(u64 *)(r1 + 0)
+        r1 = r6
+        r2 = 8
+        r3 = 10
+        r4 = r6
+        r4 += 16
+        call 105
+        r0 = *(u64 *)(r6 + 16)
+        exit";
+    let names: Vec<String> = (0..64).map(|at| format!("map{at}")).collect();
+    let charged = |count: usize, on: Engine| {
+        let maps: Vec<_> = names[..count].iter().map(|name| part(name, MapKind::Array, [4, 24, 1])).collect();
+        let options = LoadOptions { engine: on, ..LoadOptions::default() };
+        let ids = engine.load_parts("many", &maps, vec![program("p", text)], &options).unwrap();
+        let report = engine.exec(ids[0], &mut [], None).unwrap();
+        assert_eq!(report.value, 7);
+        engine.unload(ids[0]).unwrap();
+        report.charged
+    };
+    for on in [Engine::Interpreter, Engine::Jit] {
+        let few = charged(1, on);
+        // One check, and two arguments.
+        let more = [7, 8, 64].map(|count| charged(count, on) - few);
+        assert_eq!(more, [0, 3, 24], "{on:?}");
+    }
+}
+
 #[test]
 fn constants_are_given_before_programs_are_verified() {
     let (engine, _turn) = engine();
