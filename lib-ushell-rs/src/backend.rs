@@ -142,9 +142,6 @@ pub trait Backend: Send {
     fn is_attached(&self, id: ProbeId) -> bool;
     /// Detaches one program of a function, or all of them; gives how many.
     fn detach(&self, function: &str, program: Option<&str>) -> Result<usize, BackendError>;
-
-    /// Detaches the programs of an object wherever they are; gives how many. `name` is its own, or that of its package.
-    fn detach_object(&self, name: &str) -> Result<usize, BackendError>;
     /// Measures what a program would cost at each call of a function, over about so many calls of one of the engine's own.
     fn measure(&self, function: &str, path: &str, options: &LoadOptions, calls: u64) -> Result<Measured, BackendError>;
     /// The functions with attached programs, or just this one (which may have none).
@@ -162,6 +159,9 @@ pub trait Backend: Send {
     /// Loads the object of a package, with numbers of its data set, and keeps it; gives its name.
     #[cfg(feature = "packages")]
     fn load_object(&self, path: &str, options: &LoadOptions, values: &[(&str, &str)]) -> Result<String, BackendError>;
+    /// Detaches the programs of an object wherever they are; gives how many. `name` is its own, or that of its package.
+    #[cfg(feature = "packages")]
+    fn detach_object(&self, name: &str) -> Result<usize, BackendError>;
     /// Lets an object go that was loaded so; false when there was none.
     #[cfg(feature = "packages")]
     fn unload_object(&self, name: &str) -> bool;

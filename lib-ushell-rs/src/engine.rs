@@ -140,7 +140,7 @@ impl Backend for &'static Runtime {
     fn detach_object(&self, name: &str) -> Result<usize, BackendError> {
         Ok(Runtime::detach_object(self, name)?)
     }
-
+    #[cfg(feature = "packages")]
     fn unload_object(&self, name: &str) -> bool {
         Runtime::unload_object(self, name)
     }
