@@ -179,6 +179,7 @@ const CASES_LINUX: &[ChargedCase] = &[
     case("snprintf_string", "*(u64 *)(r7 + 128) = 0x7325\n*(u64 *)(r7 + 600) = r7", "r1 = r7\nr1 += 1024\nr2 = 512\nr3 = r7\nr3 += 128\nr4 = r7\nr4 += 600\nr5 = 96\ncall 165\n"),
     case("trace_printk_full", "*(u64 *)(r7 + 128) = 0x78256425", "r1 = r7\nr1 += 128\nr2 = 8\nr3 = -1\nr4 = -1\ncall 6\n"),
     case("strncmp_short", "*(u64 *)(r7 + 128) = 0", "r1 = r7\nr2 = 256\nr3 = r7\nr3 += 128\ncall 182\n"),
+    case("strncmp_odd", "", "r1 = r7\nr1 += 257\nr2 = 255\nr3 = r1\ncall 182\n"),
     case("strncmp_long", "", "r1 = r7\nr1 += 256\nr2 = 256\nr3 = r7\nr3 += 256\ncall 182\n"),
     case("strtol_long", "r1 = 0x2020202020202020 ll\n*(u64 *)(r7 + 128) = r1\n*(u64 *)(r7 + 136) = r1\n*(u64 *)(r7 + 144) = r1\nr1 = 0x3131313131313131 ll\n*(u64 *)(r7 + 152) = r1\n*(u64 *)(r7 + 160) = r1\n*(u16 *)(r7 + 168) = 0x3131", "r1 = r7\nr1 += 128\nr2 = 64\nr3 = 10\nr4 = r7\nr4 += 1024\ncall 105\n"),
     case("jiffies", "", "call 118\n"),

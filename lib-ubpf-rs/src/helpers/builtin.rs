@@ -8,7 +8,7 @@ use super::{
 use crate::isa::weight;
 use crate::maps::{self, MapError, TwoKeyMap};
 use crate::program::{
-    limits::MOST_FRAMES,
+    limits::{MAX_STRING, MOST_FRAMES},
     Abi::{Classic, Linux, Uio},
     ArgType::{
         AnyAddress, CString, Length, Map, MapKey, MapValue, MapValueOut, MemRead, MemWrite, Record, RecordSize, Scalar,
@@ -958,9 +958,11 @@ fn trace_vprintk(call: &mut HelperCall<'_>) -> Answer {
 }
 
 fn compare(call: &mut HelperCall<'_>) -> Answer {
+    // No more than the string with its NUL is looked at. Each word is read once: one that is not aligned takes longer.
+    let mut bytes = [0; MAX_STRING];
+    let most = call.data.copy_to(&mut bytes);
     let others = call.text.iter().copied().chain([0]);
-    for (number, other) in others.enumerate().take(call.data.len()) {
-        let byte = call.data.word(number / 8).to_le_bytes()[number % 8];
+    for (&byte, other) in bytes.iter().take(most).zip(others) {
         if byte != other || byte == 0 {
             return Ok((i64::from(byte) - i64::from(other)) as u64);
         }
