@@ -59,8 +59,15 @@ impl Queue {
 
     /// Values that are in it.
     pub fn len(&self) -> usize {
-        let (head, tail) = (self.head.load(Relaxed), self.tail.load(Relaxed));
+        let (tail, head) = self.ends();
         head.wrapping_sub(tail).min(self.capacity) as usize
+    }
+
+    /// Where the first value is and where the next one goes, for who does not change them. In this order: the latter is never before what the
+    /// former was earlier.
+    fn ends(&self) -> (u64, u64) {
+        let tail = self.tail.load(Acquire);
+        (tail, self.head.load(Relaxed))
     }
 
     fn place(&self, position: u64) -> usize {
@@ -90,7 +97,7 @@ impl Queue {
                 if flags == update::ANY {
                     return Err(MapError::Full { capacity: self.capacity as usize });
                 }
-                self.tail.store(tail.wrapping_add(1), Relaxed);
+                self.tail.store(tail.wrapping_add(1), Release);
             }
             let head =
                 if planted::active(Bug::NewestGoes) && flags != update::ANY { head.wrapping_sub(1) } else { head };
@@ -115,7 +122,7 @@ impl Queue {
                 out.copy_from(slots.first());
             }
             if then == Then::Goes {
-                end.store(next, Relaxed);
+                end.store(next, Release);
             }
             Ok(())
         })
@@ -124,12 +131,12 @@ impl Queue {
     /// The value that is the next after so many; while others change it, it may be another one.
     pub fn waiting(&self, number: usize) -> Option<Slots<'_>> {
         let number = number as u64;
-        let (head, tail) = (self.head.load(Relaxed), self.tail.load(Relaxed));
+        let (tail, head) = self.ends();
         let position = match self.first {
             TakeOrder::Oldest => tail.wrapping_add(number),
             TakeOrder::Newest => head.wrapping_sub(number).wrapping_sub(1),
         };
-        (number < head.wrapping_sub(tail)).then(|| self.values.slots(self.place(position)))?
+        (number < head.wrapping_sub(tail).min(self.capacity)).then(|| self.values.slots(self.place(position)))?
     }
 
     /// Whoever was at work is not there any more.

@@ -16,7 +16,7 @@ use std::{
 use ubpf_platform_linux::platform;
 use ubpf_rs::{
     isa::assemble,
-    maps::Map,
+    maps::{BytesMut, Map},
     program::{Abi, MapDef, MapFlags, MapKind, MapName, Program},
     runtime::{AttachLimits, Config, LoadOptions, MapPart, ProgramId, Runtime},
 };
@@ -702,4 +702,48 @@ fn whoever_is_on_the_way_to_a_gate_runs_no_program_of_its_next_site() {
     }
     drop(handled);
     engine.reset().unwrap();
+}
+
+/// How many values wait in a queue or a stack, and which, is no more than there ever were, wherever others put in and take out.
+#[test]
+fn a_queue_is_not_said_to_be_full_where_others_take_from_it() {
+    extern "C" fn look() {
+        let mut seen = 0;
+        RING.get().for_some(0, &mut |_, _| {
+            seen += 1;
+            true
+        });
+        note(&READ, 1 + seen);
+        note(&WRITTEN, 1 + RING.get().len() as u64);
+    }
+    fn put() {
+        RING.get().push(OUTER.to_ne_bytes()[..].into(), 0).unwrap();
+    }
+    fn take() {
+        RING.get().pop(&mut BytesMut::from(&mut [0; 8][..])).unwrap();
+    }
+    let _turn = engine().1;
+    for kind in [MapKind::Queue, MapKind::Stack] {
+        let queue = Arc::new(Map::new(part("queue", kind, [0, 8, 8]).def).unwrap());
+        RING.lend(&queue);
+        let handled = steps::Handled::new();
+        let mut at = 0;
+        loop {
+            put();
+            let stepped = handled.call(look, at, || {
+                put();
+                take();
+                take();
+            });
+            for said in [noted(&READ), noted(&WRITTEN)] {
+                assert!((1..=3).contains(&said[0]), "{kind:?}: {} of 2 values, step {at}", said[0] - 1);
+            }
+            if !stepped {
+                break;
+            }
+            // There are more instructions than that between two looks.
+            at += 5;
+        }
+        assert!(at > 20);
+    }
 }
