@@ -12,7 +12,7 @@ use std::{
 };
 use ubpf_rs::{
     maps::{
-        handle, settle_left, update, BytesMut, Held, HeldProgram, InUse, Map, MapError, Maps, Stay, Collision,
+        handle, settle_left, update, BytesMut, Collision, Held, HeldProgram, InUse, Map, MapError, Maps, Stay,
         MOST_WALKED_TO_CHANGE, MOST_WALKED_TO_LOOK,
     },
     program::{limits::LANES, InnerDef, MapDef, MapFlags, MapKind, MapName},

@@ -12,8 +12,8 @@ use ubpf_rs::{
     helpers::Registry,
     isa::{Call, ImmKind, Insn},
     object::{
-        self, crc32::Crc32, Data, MapEntry, FunctionName, MapContent, ObjectMap, Externs, Object, ProgramDef, ProgramKind, Relocation,
-        SlotNeed, Variable, Wish,
+        self, crc32::Crc32, Data, Externs, FunctionName, MapContent, MapEntry, Object, ObjectMap, ProgramDef,
+        ProgramKind, Relocation, SlotNeed, Variable, Wish,
     },
     platform::no_pause,
     program::{Abi, PointKind},
@@ -75,7 +75,10 @@ fn template() -> &'static [u8] {
                 Relocation { program: 0, pc: 7, need: SlotNeed::Symbol("s") },
                 Relocation { program: 0, pc: 9, need: SlotNeed::Probing },
             ],
-            functions: vec![FunctionName { program: 0, start: 0, name: "p" }, FunctionName { program: 1, start: 0, name: "q" }],
+            functions: vec![
+                FunctionName { program: 0, start: 0, name: "p" },
+                FunctionName { program: 1, start: 0, name: "q" },
+            ],
             types: b"types",
         };
         object::write(&object).expect("a good object")
