@@ -709,21 +709,27 @@ impl Runtime {
     /// Detaches the programs of this name, or all, from the functions that a pattern fits; gives how many. What is attached is gone through:
     /// that is less than all functions. Those are asked where nothing was found: whether there is any that the pattern fits.
     fn detach_fitting(&self, pattern: &str, program: Option<&str>) -> Result<usize, Error> {
+        let count = self.detach_where(&|probe| {
+            let image = self.services.image.read();
+            program.is_none_or(|wanted| goes_by(&probe.program, wanted))
+                && image.function_of(probe.point.site()).is_some_and(|function| fits(pattern, function))
+        })?;
+        if count == 0 {
+            self.fitting(pattern, false, &mut self.pace())?;
+        }
+        Ok(count)
+    }
+
+    /// Detaches those of the programs that are attached; gives how many.
+    fn detach_where(&self, is_wanted: &dyn Fn(&ProbeReport) -> bool) -> Result<usize, Error> {
         room_for_reports(None)?;
         let (mut pace, mut count) = (self.pace(), 0);
         // The tracer finds what was attached last at once.
         for probe in TRACER.reports(None, || pace.point())?.into_iter().rev() {
             pace.point()?;
-            let image = self.services.image.read();
-            let is_wanted = program.is_none_or(|wanted| goes_by(&probe.program, wanted))
-                && image.function_of(probe.point.site()).is_some_and(|function| fits(pattern, function));
-            drop(image);
-            if is_wanted {
+            if is_wanted(&probe) {
                 count += detach_one(probe.id)?;
             }
-        }
-        if count == 0 {
-            self.fitting(pattern, false, &mut pace)?;
         }
         Ok(count)
     }
@@ -733,16 +739,10 @@ impl Runtime {
     /// # Errors
     /// [`Error::NoMemory`]; [`Error::Detach`]; [`Error::Cancelled`]: what was detached stays so.
     pub fn detach_object(&self, name: &str) -> Result<usize, Error> {
-        room_for_reports(None)?;
-        let (mut pace, mut count) = (self.pace(), 0);
-        // The tracer finds what was attached last at once.
-        for probe in TRACER.reports(None, || pace.point())?.into_iter().rev() {
-            pace.point()?;
+        let count = self.detach_where(&|probe| {
             let in_package = probe.program.strip_prefix(name).and_then(|rest| rest.strip_prefix(".pkg"));
-            if goes_by(&probe.program, name) || in_package.is_some_and(|rest| goes_by(rest, "")) {
-                count += detach_one(probe.id)?;
-            }
-        }
+            goes_by(&probe.program, name) || in_package.is_some_and(|rest| goes_by(rest, ""))
+        })?;
         self.drain_console();
         Ok(count)
     }
