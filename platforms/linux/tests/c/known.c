@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Known calls, when a line is read: two threads at a time, or one after the other where the line is `alone`, call `known_work`, and that
- * `known_often` 1,000 times with 0 to 999, every tenth time `known_seldom` with that number below zero, and once `known_once`. Then, as the
- * line says: `never`: `known_never` once; `many`: `known_often` with 0 to 4,999; `deep`: `known_deep`, which calls itself, with 100; `slow`:
- * `known_slow` three times, which sleeps 2 ms and gives the sum of what it is given; `jump`: `known_jump`, which does not return; `tree`:
- * `tree_root` twice, in each two `tree_branch` of one `tree_leaf` each, and a `tree_leaf`.
+ * Known calls, when a line is read: two threads at a time, or one after the other where the line is `alone` or `many`, call `known_work`,
+ * and that `known_often` 1,000 times with 0 to 999, every tenth time `known_seldom` with that number below zero, and once `known_once`.
+ * Then, as the line says: `never`: `known_never` once; `many`: `known_often` with 0 to 4,999; `deep`: `known_deep`, which calls itself,
+ * with 100; `slow`: `known_slow` three times, which sleeps 2 ms and gives the sum of what it is given; `jump`: `known_jump`, which does
+ * not return; `tree`: `tree_root` twice, in each two `tree_branch` of one `tree_leaf` each, and a `tree_leaf`.
  */
 #include "lines.h"
 #include <setjmp.h>
@@ -90,7 +90,7 @@ int main(int argc, char **argv)
 	while (is_asked(line)) {
 		long results[2] = {0, 0};
 
-		if (line[0] == 'a') {
+		if (line[0] == 'a' || line[0] == 'm') {
 			known_work(&results[0]);
 			known_work(&results[1]);
 		} else {
