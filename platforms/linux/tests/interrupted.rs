@@ -186,23 +186,36 @@ discard:
     call 133
     r0 = 2
 out:
-    *(u64 *)(r6 + 16) = r0
+    *(u64 *)(r6 + 24) = r0
     r0 = 0
     exit";
 const LOST: u64 = 0;
 const SUBMITTED: u64 = 1;
 const DISCARDED: u64 = 2;
 
-fn words() -> [u64; 3] {
-    let mut bytes = [0; 24];
-    DATA.get().value([0; 4][..].into()).unwrap().first().copy_to(&mut bytes);
-    [0, 8, 16].map(|at| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap()))
+/// What stands in the data before a run has put there what came of it.
+const UNTOLD: u64 = 99;
+
+fn words(data: &Map) -> [u64; 4] {
+    let value = data.value([0; 4][..].into()).unwrap();
+    [0, 1, 2, 3].map(|at| value.first().word(at))
 }
 
-fn set(words: [u64; 3]) {
-    let mut bytes = [0; 24];
+fn set(data: &Map, words: [u64; 4]) {
+    let mut bytes = [0; 32];
     bytes.chunks_mut(8).zip(words).for_each(|(to, word)| to.copy_from_slice(&word.to_ne_bytes()));
-    DATA.get().update([0; 4][..].into(), bytes[..].into(), 0, &mut 0).unwrap();
+    data.update([0; 4][..].into(), bytes[..].into(), 0, &mut 0).unwrap();
+}
+
+/// What comes of a run that is told these by the data, which is as before afterwards. `call` calls the function.
+fn run(told: [u64; 3], call: impl FnOnce()) -> u64 {
+    let (data, [one, two, three]) = (DATA.get(), told);
+    let before = words(data);
+    set(data, [one, two, three, UNTOLD]);
+    call();
+    let [.., result] = words(data);
+    set(data, before);
+    result
 }
 
 /// What a record was written with, and what came of it, in the handler; and what was read there.
@@ -220,12 +233,8 @@ fn noted(list: &[AtomicU64]) -> Vec<u64> {
 }
 
 fn write_within() {
-    let before = words();
     let number = OUTER + 1 + WRITTEN.iter().filter(|one| one.load(SeqCst) != 0).count() as u64;
-    set([number, 0, 99]);
-    call();
-    note(&WRITTEN, number << 8 | words()[2]);
-    set(before);
+    note(&WRITTEN, number << 8 | run([number, 0, 0], call));
 }
 
 fn read_all() {
@@ -240,7 +249,7 @@ fn read_all() {
 #[test]
 fn records_are_whole_wherever_one_is_interrupted() {
     let (engine, _turn) = engine();
-    let maps = [part("ring", MapKind::Ringbuf, [0, 0, 4096]), part(".bss", MapKind::Array, [4, 24, 1])];
+    let maps = [part("ring", MapKind::Ringbuf, [0, 0, 4096]), part(".bss", MapKind::Array, [4, 32, 1])];
     let id = attach(engine, &maps, RESERVE);
     let (ring, data) = (engine.map("of.ring").unwrap(), engine.map("of..bss").unwrap());
     DATA.lend(&data);
@@ -273,9 +282,8 @@ fn records_are_whole_wherever_one_is_interrupted() {
             let mut at = 0;
             loop {
                 let lost = ring.lost_full();
-                set([OUTER, discards, 99]);
-                let stepped = handled.call(gcc_patchable_myfun, at, work);
-                let outer = words()[2];
+                let mut stepped = false;
+                let outer = run([OUTER, discards, 0], || stepped = handled.call(gcc_patchable_myfun, at, work));
                 read_all();
                 let what = format!("work {which} at step {at}, {discards}: {outer}");
                 let all: Vec<u64> = noted(&WRITTEN).into_iter().chain([OUTER << 8 | outer]).collect();
@@ -453,12 +461,110 @@ put:
 delete:
     call 3
 out:
-    *(u64 *)(r6 + 16) = r0
+    *(u64 *)(r6 + 24) = r0
     r0 = 0
     exit";
 const GET: u64 = 0;
 const PUT: u64 = 1;
 const DELETE: u64 = 2;
+
+/// What a handler does: operations and keys, 0 for none. And what it got that cannot be.
+static SCRIPT: [AtomicU64; 6] = [const { AtomicU64::new(0) }; 6];
+static WRONG: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
+
+/// May anything come of it that did, where somebody may be in the midst of a change?
+fn may_be(operation: u64, key: u64, result: i64) -> bool {
+    match operation {
+        GET => result == 0 || result as u64 == key,
+        // An entry of which the key has just gone is not free yet.
+        PUT => [0, -7, -16].contains(&result),
+        _ => [0, -2, -16].contains(&result),
+    }
+}
+
+fn play_script() {
+    for script in SCRIPT.chunks(2) {
+        let [operation, key] = [0, 1].map(|at: usize| script[at].load(SeqCst));
+        if key != 0 {
+            let result = run([operation, key, key], call);
+            if !may_be(operation, key, result as i64) {
+                let wrong = [operation, key, result, 1];
+                WRONG.iter().zip(wrong).for_each(|(to, what)| to.store(what, SeqCst));
+            }
+        }
+    }
+}
+
+/// The handler does to the same key what a run does, or to another one: nothing that comes of either is wrong, and no entry is lost.
+#[test]
+fn hash_maps_are_whole_wherever_a_change_is_interrupted() {
+    let (engine, _turn) = engine();
+    let maps = [part("held", MapKind::Hash, [8, 16, 4]), part(".bss", MapKind::Array, [4, 32, 1])];
+    let id = attach(engine, &maps, &OPERATE.replace("DATA", "1"));
+    let (held, data) = (engine.map("of.held").unwrap(), engine.map("of..bss").unwrap());
+    DATA.lend(&data);
+    let plainly = |operation, key| run([operation, key, key], call) as i64;
+    let contents = || {
+        let (mut keys, mut next) = (Vec::new(), Some(0));
+        while let Some(at) = next {
+            next = held.for_some(at, &mut |key, _| {
+                keys.push(u64::from_ne_bytes(key.try_into().unwrap()));
+                true
+            });
+        }
+        keys.sort_unstable();
+        keys
+    };
+    let (first, own, other) = ([11, 12], 13, 14);
+    assert_eq!(first.map(|key| plainly(PUT, key)), [0, 0]);
+    let handled = steps::Handled::new();
+    let scripts: [&[(u64, u64)]; 5] = [
+        &[(PUT, other), (GET, other), (DELETE, other)],
+        &[(PUT, own)],
+        &[(DELETE, own)],
+        &[(DELETE, own), (PUT, other), (PUT, own)],
+        &[(GET, own), (GET, first[0])],
+    ];
+    for script in scripts {
+        let all = script.iter().flat_map(|&(operation, key)| [operation, key]).chain([0; 6]);
+        SCRIPT.iter().zip(all).for_each(|(to, word)| to.store(word, SeqCst));
+        for (had, operation) in [(false, PUT), (true, PUT), (true, GET), (true, DELETE)] {
+            let mut at = 0;
+            loop {
+                let _ = [plainly(if had { PUT } else { DELETE }, own), plainly(DELETE, other)];
+                let mut stepped = false;
+                let step = || stepped = handled.call(gcc_patchable_myfun, at, play_script);
+                let result = run([operation, own, own], step) as i64;
+                let what = format!("{script:?} at step {at} of {operation}, {had}: {result}");
+                assert_eq!(WRONG.each_ref().map(|word| word.load(SeqCst)), [0; 4], "{what}");
+                let expected: &[i64] = match operation {
+                    PUT => &[0],
+                    // What was found may have got another key by the time that it is read.
+                    GET => &[0, own as i64, other as i64, -1],
+                    _ => &[0, -2],
+                };
+                assert!(expected.contains(&result), "{what}");
+                let keys = contents();
+                let unique: BTreeSet<_> = keys.iter().copied().collect();
+                assert_eq!((unique.len(), held.len()), (keys.len(), keys.len()), "{what}: {keys:?}");
+                assert!(keys.starts_with(&first) && keys.iter().all(|key| (11..15).contains(key)), "{what}: {keys:?}");
+                assert_eq!(first.map(|key| plainly(GET, key)), first.map(|key| key as i64), "{what}");
+                if !stepped {
+                    break;
+                }
+                at += 1;
+            }
+            // By machine code: a helper takes thousands.
+            assert!((100..400).contains(&at), "{at} steps of {operation}, straight from the function");
+        }
+    }
+    drop(handled);
+    for key in [own, other] {
+        plainly(DELETE, key);
+    }
+    assert_eq!([21, 22, 23].map(|key| plainly(PUT, key)), [0, 0, -7], "each entry can be had");
+    take_off(engine, id);
+}
 
 /// Whoever interrupts a change of a value does not change it, too: it is of one of them as a whole.
 #[test]
@@ -466,25 +572,19 @@ fn a_value_is_of_one_writer_wherever_one_is_interrupted() {
     const KEY: u64 = 7;
     const BUSY: u64 = -16i64 as u64;
     let (engine, _turn) = engine();
-    let maps = [part("held", MapKind::Hash, [8, 16, 4]), part(".bss", MapKind::Array, [4, 24, 1])];
+    let maps = [part("held", MapKind::Hash, [8, 16, 4]), part(".bss", MapKind::Array, [4, 32, 1])];
     let id = attach(engine, &maps, &OPERATE.replace("DATA", "1"));
     let data = engine.map("of..bss").unwrap();
     DATA.lend(&data);
-    fn does(operation: u64, number: u64) -> u64 {
-        let before = words();
-        set([operation, KEY, number]);
-        call();
-        let result = words()[2];
-        set(before);
-        result
-    }
+    let does = |operation, number| run([operation, KEY, number], call);
     assert_eq!(does(PUT, 1), 0);
     let handled = steps::Handled::new();
     let mut seen = [0; 2];
     for at in 0.. {
-        set([PUT, KEY, 3]);
-        let stepped = handled.call(gcc_patchable_myfun, at, || note(&WRITTEN, does(PUT, 5) ^ u64::MAX));
-        let (outer, within) = (words()[2], noted(&WRITTEN).first().map(|result| result ^ u64::MAX));
+        let mut stepped = false;
+        let within = || note(&WRITTEN, run([PUT, KEY, 5], call) ^ u64::MAX);
+        let outer = run([PUT, KEY, 3], || stepped = handled.call(gcc_patchable_myfun, at, within));
+        let within = noted(&WRITTEN).first().map(|result| result ^ u64::MAX);
         assert_eq!((outer, within.is_some()), (0, stepped), "step {at}");
         assert!(within.is_none_or(|result| [0, BUSY].contains(&result)), "step {at}: {within:?}");
         // That of whoever came last, unless he was sent away.
@@ -555,7 +655,7 @@ mod in_turns {
 fn a_key_has_no_value_of_another_one_wherever_two_threads_stand() {
     use in_turns::*;
     let (engine, _turn) = engine();
-    let data = |name| part(name, MapKind::Array, [4, 24, 1]);
+    let data = |name| part(name, MapKind::Array, [4, 32, 1]);
     // One entry: it goes from key to key.
     let maps = [part("held", MapKind::Hash, [8, 16, 1]), data(".bss"), data(".data")];
     let programs = ["1", "2"].map(|place| {
@@ -567,12 +667,8 @@ fn a_key_has_no_value_of_another_one_wherever_two_threads_stand() {
         engine.attach(function, id, AttachLimits::default()).unwrap();
     }
     let [held, ours, others] = ["held", ".bss", ".data"].map(|name| engine.map(&format!("turns.{name}")).unwrap());
-    let tell = |data: &Map, operation: u64, key: u64| {
-        let mut bytes = [0; 24];
-        bytes.chunks_mut(8).zip([operation, key, key]).for_each(|(to, word)| to.copy_from_slice(&word.to_ne_bytes()));
-        data.update([0; 4][..].into(), bytes[..].into(), 0, &mut 0).unwrap();
-    };
-    let answer = |data: &Map| data.value([0; 4][..].into()).unwrap().first().word(2) as i64;
+    let tell = |data: &Map, operation, key| set(data, [operation, key, key, UNTOLD]);
+    let answer = |data: &Map| words(data)[3] as i64;
     let ours_does = |operation, key| {
         tell(&ours, operation, key);
         call();
