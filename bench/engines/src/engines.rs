@@ -1,6 +1,10 @@
 //! Compute programs on every engine beside native code, and what it takes to get a program ready.
 
-use crate::{figure, peers, stopwatch, Result};
+use crate::{
+    figure,
+    peers::{self, Ready},
+    stopwatch, Result,
+};
 use std::{cell::RefCell, sync::LazyLock};
 use ubpf_platform_linux::CodeMemory;
 use ubpf_rs::{
@@ -100,9 +104,6 @@ impl Time for NoHost {
         None
     }
 }
-
-/// A program made ready on one engine: runs it once over the memory.
-type Ready<'a> = Box<dyn Fn(&mut [u8]) -> Result<u64> + 'a>;
 
 struct Case<'a> {
     /// Engine and program, by which its figures are named.

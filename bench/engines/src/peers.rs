@@ -2,8 +2,8 @@
 
 use crate::Result;
 
-/// A program made ready: runs it once over the memory.
-type Ready<'a> = Box<dyn Fn(&mut [u8]) -> Result<u64> + 'a>;
+/// A program made ready on one engine: runs it once over the memory.
+pub type Ready<'a> = Box<dyn Fn(&mut [u8]) -> Result<u64> + 'a>;
 
 /// rbpf gives no length in r2: the program gets it as its first instruction.
 fn with_length(code: &[u8]) -> Vec<u8> {

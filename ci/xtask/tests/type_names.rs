@@ -8,25 +8,6 @@ use sources::{is_test, sources, Source};
 use std::{collections::BTreeMap, path::Path};
 use syn::{visit, visit::Visit};
 
-/// The crates, each by the folder of its sources, from the root.
-const CRATES: [&str; 15] = [
-    "lib-ubpf-rs/src",
-    "lib-ushell-rs/src",
-    "platforms/linux/src",
-    "platforms/qemu/src",
-    "platforms/unikraft/src",
-    "platforms/unikraft/tool/src",
-    "platforms/virtio-serial/src",
-    "tools/src/ubpf",
-    "tools/src/ushell",
-    "tools/client/src",
-    "tools/names/src",
-    "tools/pack/src",
-    "ci/xtask/src",
-    "bench/src",
-    "fuzz/src",
-];
-
 /// Names of a file's types: structs, enums, unions, traits and aliases.
 #[derive(Default)]
 struct Types(Vec<String>);
@@ -63,21 +44,28 @@ fn stands_in(path: &Path) -> bool {
     name.ends_with("_none") || path.iter().any(|folder| folder == "none")
 }
 
+/// The crate that a file is of, by its folder: the nearest above it with a root module.
+fn crate_of<'p>(path: &'p Path, all: &[Source]) -> Option<&'p Path> {
+    let is_root = |folder: &&Path| {
+        let roots = ["lib.rs", "main.rs"].map(|name| folder.join(name));
+        all.iter().any(|source| roots.contains(&source.path))
+    };
+    path.ancestors().skip(1).find(is_root)
+}
+
 #[test]
 fn a_type_name_means_one_thing() {
-    let (mut count, mut twice) = (0, String::new());
-    for folder in CRATES {
-        let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for Source { path, file, .. } in sources(&[folder]).into_iter().filter(|source| !stands_in(&source.path)) {
-            let mut types = Types::default();
-            types.visit_file(&file);
-            count += types.0.len();
-            types.0.into_iter().for_each(|name| places.entry(name).or_default().push(path.display().to_string()));
-        }
-        for (name, places) in places.into_iter().filter(|(_, places)| places.len() > 1) {
-            twice += &format!("{name}: {}\n", places.join(", "));
-        }
+    let mut places: BTreeMap<(&Path, String), Vec<String>> = BTreeMap::new();
+    let all = sources(&[""]);
+    for source in all.iter().filter(|source| !stands_in(&source.path)) {
+        let Some(folder) = crate_of(&source.path, &all) else { continue };
+        let mut types = Types::default();
+        types.visit_file(&source.file);
+        let place = || source.path.display().to_string();
+        types.0.into_iter().for_each(|name| places.entry((folder, name)).or_default().push(place()));
     }
-    assert!(count > 800, "only {count} types were found");
+    assert!(places.len() > 800, "only {} types were found", places.len());
+    let several = places.iter().filter(|(_, places)| places.len() > 1);
+    let twice: String = several.map(|((_, name), places)| format!("{name}: {}\n", places.join(", "))).collect();
     assert!(twice.is_empty(), "a name says which of them is meant, without the file that it stands in:\n{twice}");
 }
